@@ -1,0 +1,68 @@
+"""What a command may answer, before anyone has chosen a language or a platform.
+
+`Said` is a sentence of the catalogue with its values; `bots.locale` turns it into the reader's
+language, and the dispatcher turns a `Reply` into a `Screen` for the adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from core.units import Credits, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence by its English text, which is its key in the catalogues, and its values."""
+
+    text: str
+    values: Mapping[str, str | int | Credits | Tokens | datetime | Said] = field(
+        default_factory=dict
+    )
+
+
+def say(text: str, **values: str | int | Credits | Tokens | datetime | Said) -> Said:
+    """A sentence to be said in the reader's language; `text` is collected for translation."""
+    return Said(text, values)
+
+
+def plain(text: str) -> Said:
+    """Text that is no language's: a model's name, an id, a number."""
+    return Said("{text}", {"text": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button: what pressing it does, with its arguments. The server keeps both."""
+
+    label: Said
+    action: str
+    data: Mapping[str, str | int] = field(default_factory=dict)
+    #: Whether a second press says "already done".
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to hand over."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A card: a title, lines, a table, rows of buttons, a file."""
+
+    lines: tuple[Said, ...] = ()
+    title: Said | None = None
+    #: Rows of cells; columns are aligned where the platform can.
+    table: tuple[tuple[Said, ...], ...] = ()
+    choices: tuple[tuple[Choice, ...], ...] = ()
+    file: File | None = None
+    #: Only for the asker: never shown in a group.
+    private: bool = False
+    #: Takes the place of the message whose button was pressed.
+    replace: bool = False

@@ -1,0 +1,191 @@
+"""What passes between the dispatcher and the adapters: dumb values, already in the reader's words.
+
+An adapter turns its platform's updates into `Incoming` and `Press`, and shows `Screen`, `Progress`
+and `Answer` as well as its platform can. It knows no business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Platform = Literal["telegram", "discord", "console"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message is: a chat of a platform, and the thread or topic inside it."""
+
+    platform: Platform
+    chat: str
+    thread: str = ""
+    #: Nobody but the person and the bot reads here.
+    private: bool = True
+
+    @property
+    def code(self) -> str:
+        """`<platform>:<chat>:<thread>`, as stored."""
+        return f"{self.platform}:{self.chat}:{self.thread}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent it, by the platform's own id; `language` as the platform tells it, may be empty."""
+
+    id: str
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message for the bot. In groups adapters pass on commands, mentions and replies only."""
+
+    place: Place
+    sender: Sender
+    #: The platform's message id: the same when the update is delivered again.
+    message: str
+    #: When the platform says it was sent, in milliseconds UTC: the same on redelivery.
+    at_ms: int
+    #: Without the bot's mention.
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button pressed. `button` is the opaque id that the bot gave out."""
+
+    place: Place
+    sender: Sender
+    button: str
+    #: The message that carries the button.
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An opaque id and what is written on it."""
+
+    id: str
+    label: str
+
+
+Buttons = tuple[tuple[Button, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file to hand over."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A card: plain text only, never markup."""
+
+    title: str = ""
+    lines: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+    buttons: Buttons = ()
+    attachment: Attachment | None = None
+    #: Only for the asker: in a group it goes to them in private, and the group hears that it did.
+    private: bool = False
+    #: Takes the place of the message whose button was pressed.
+    replace: bool = False
+    #: Delete the incoming message (it holds a secret), where the platform allows.
+    erase_incoming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An answer so far: the newest text replaces what was shown. `text` is the model's Markdown."""
+
+    ask: str
+    text: str
+    buttons: Buttons = ()
+    #: Shown in front, e.g. what was left out of the history.
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer's end, which always lands. `footer` (model, tokens, Credits) is a separate piece."""
+
+    ask: str
+    text: str
+    footer: str
+    buttons: Buttons = ()
+    note: str = ""
+
+
+Output = Screen | Progress | Answer
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A command for a platform's menu: name without slash, description in one language."""
+
+    name: str
+    description: str
+
+
+class Front(Protocol):
+    """The command layer as adapters see it."""
+
+    def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+        """What to show for a message; the same message again shows nothing twice."""
+        ...
+
+    def press(self, press: Press) -> AsyncIterator[Output]:
+        """What to show for a button."""
+        ...
+
+    async def landed(self, ask: str, message: str) -> None:
+        """Tells that an answer's final text is in the chat, in this message."""
+        ...
+
+    async def started(self, ask: str, message: str) -> None:
+        """Tells which message will show an answer, so that it can be edited after a restart."""
+        ...
+
+    def languages(self) -> Sequence[str]:
+        """The languages of the menus, the default first: `en`, `zh-CN`."""
+        ...
+
+    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+        """The commands to offer, in order."""
+        ...
+
+    def about(self, language: str) -> tuple[str, str]:
+        """The bot's description (≤ 512 characters) and short description (≤ 120)."""
+        ...
+
+    def admins(self, platform: Platform) -> Sequence[str]:
+        """The admins' own ids on a platform, for the scope of their menus."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unlanded:
+    """An answer that was saved but never seen in the chat: shown once, by whoever has the lease."""
+
+    ask: str
+    place: Place
+    #: The message that asked, and the one that began to show the answer (empty if none).
+    asked_in: str
+    shown_in: str
+    answer: Answer
+
+
+class Deliverer(Protocol):
+    """What an adapter offers to chores."""
+
+    async def deliver(self, unlanded: Unlanded) -> str:
+        """Shows a saved answer and gives its message's id; raises when the platform refuses."""
+        ...
+
+    async def notify(self, sender: str, screen: Screen) -> None:
+        """Sends a card to a person in private, by the platform's own id."""
+        ...

@@ -1,0 +1,86 @@
+"""The chart of accounts: every account's name, unit and floor, and every flow, on one page.
+
+Circulation = Σ pockets (held included) − Σ owed = issued − spent − redeemed − fees − forfeited.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.ledger.types import Account, Cascade, Limit, Move, Settle
+from core.units import Credits, NanoUsd
+
+Pocket = Literal["gift", "bought", "earned"]
+
+#: The order in which an ask draws a person's pockets (design § Pockets).
+POCKETS: tuple[Pocket, ...] = ("gift", "bought", "earned")
+
+IssuedKind = Literal["welcome", "grant", "topup", "bonus", "referral", "code", "contribution"]
+
+OWN_SUPPLY = Account("supply/own", NanoUsd)
+OVERRUN = Account("overrun", NanoUsd)
+
+
+def pocket(person: str, name: Pocket) -> Account[Credits]:
+    """A person's pocket; never below zero."""
+    return Account(f"user/{person}/{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def pockets(person: str) -> tuple[Account[Credits], ...]:
+    """A person's pockets in the order that an ask draws them."""
+    return tuple(pocket(person, name) for name in POCKETS)
+
+
+def owed(person: str) -> Account[Credits]:
+    """What a person owes the platform; repaid before anything else."""
+    return Account(f"owed/{person}", Credits, Limit.CREDITS_WITHIN_DEBITS)
+
+
+def issued(kind: IssuedKind) -> Account[Credits]:
+    """Where Credits come from."""
+    return Account(f"issued/{kind}", Credits)
+
+
+def spent(model: str) -> Account[Credits]:
+    """What was charged for answers of a model."""
+    return Account(f"spent/{model}", Credits)
+
+
+def key_quota(key: str) -> Account[NanoUsd]:
+    """The dollars that a key may still cost; a key *is* this account."""
+    return Account(f"key/{key}", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def supplier(name: str) -> Account[NanoUsd]:
+    """What a supplier was paid, out of keys."""
+    return Account(f"supplier/{name}", NanoUsd)
+
+
+def gift(person: str, kind: IssuedKind, amount: Credits) -> Move[Credits]:
+    """Flow: welcome, grant, bonus, referral, code → the gift pocket."""
+    return Move("gift", issued(kind), pocket(person, "gift"), amount)
+
+
+def fund_own_key(key: str, budget: NanoUsd) -> Move[NanoUsd]:
+    """Flow: an own key's budget."""
+    return Move("budget", OWN_SUPPLY, key_quota(key), budget)
+
+
+def hold_credits(person: str, model: str, amount: Credits) -> Cascade[Credits]:
+    """Flow: an ask's hold on its asker, drawn gift → bought → earned."""
+    return Cascade("credits", pockets(person), spent(model), amount, pending=True)
+
+
+def hold_quota(key: str, supplier_name: str, amount: NanoUsd) -> Move[NanoUsd]:
+    """Flow: an ask's hold on the key that serves it."""
+    return Move("quota", key_quota(key), supplier(supplier_name), amount, pending=True)
+
+
+def settle_credits(hold: str, charge: Credits) -> Settle[Credits]:
+    """Flow: an ask's charge out of its hold, the rest returned."""
+    return Settle("credits", f"{hold}/credits", charge)
+
+
+def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
+    """Flow: a supplier's cost out of a key's hold, the rest returned."""
+    return Settle("quota", f"{hold}/quota", cost)

@@ -1,0 +1,46 @@
+"""The only clock. Everything else takes one, so that tests can own time."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC; what the database stores."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        """See `Clock`."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """See `Clock`."""
+        return time.monotonic()
+
+
+def as_datetime(at_ms: int) -> datetime:
+    """A stored time as an aware datetime in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def as_ms(at: datetime) -> int:
+    """An aware datetime as stored: milliseconds since 1970-01-01 UTC."""
+    return round(at.timestamp() * 1000)
+
+
+def day_of(at_ms: int) -> str:
+    """The UTC day of a stored time, as YYYY-MM-DD."""
+    return as_datetime(at_ms).date().isoformat()

@@ -1,0 +1,135 @@
+"""What a wire adapter is: a call in, pieces of an answer out, and each fault by what the pool does.
+
+One adapter speaks one wire format; a supplier is an adapter with an address. Adapters never retry,
+never keep state, and never put a key, a prompt or a supplier's raw text into an error.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pydantic import SecretStr
+
+from core.units import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation as sent to a model."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call used, in one meaning for every supplier: `input` is the whole prompt, the cached
+    and cache-written parts included; `output` includes reasoning."""
+
+    input: Tokens
+    output: Tokens
+    cached: Tokens = Tokens(0)
+    cache_written: Tokens = Tokens(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a model. No sampling parameters: suppliers refuse them on current models."""
+
+    model: str
+    messages: Sequence[Message]
+    answer_limit: Tokens
+    #: A stable hash of the person, where the supplier asks for one.
+    end_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """The model thinks: tokens are spent, nothing is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The answer's end. `usage` is None where the supplier told none, which is not zero."""
+
+    reason: Literal["stop", "length", "filtered"]
+    usage: Usage | None
+
+
+Piece = Text | Thinking | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and with which key a call goes. `account` is Cloudflare's account id, else empty."""
+
+    base_url: str
+    key: SecretStr
+    account: str = ""
+
+
+class Fault(enum.Enum):
+    """Why a call failed, by what the pool does about it (providers.md § Pool classification)."""
+
+    #: The key is refused: dead after a second refusal at another time.
+    DEAD = "dead"
+    #: No money or a spend limit behind it: parked, not retried.
+    BROKE = "broke"
+    #: Too many requests: cooled as long as the supplier says, else growing pauses.
+    THROTTLED = "throttled"
+    #: The supplier is overloaded or failing: cooled briefly, counts for its circuit.
+    UNWELL = "unwell"
+    #: This key may not use this model: its list is narrowed.
+    MODEL_MISSING = "model_missing"
+    #: The prompt is too long for the model: the asker's to mend, the key is fine.
+    TOO_LONG = "too_long"
+    #: The supplier's rules refuse the content: the asker's to mend, the key is fine.
+    REFUSED_CONTENT = "refused_content"
+    #: The request itself is wrong: ours to mend, the key is fine.
+    BAD_REQUEST = "bad_request"
+    #: No connection, or it broke.
+    NETWORK = "network"
+    #: Nothing came in time.
+    TIMEOUT = "timeout"
+
+
+class SupplierFault(Exception):
+    """A call that failed. Not a refusal: it never reaches a person as it is."""
+
+    def __init__(
+        self, fault: Fault, *, status: int = 0, code: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{fault.value} (status {status}, code {code or 'none'})")
+        self.fault, self.status, self.code = fault, status, code
+        #: Seconds that the supplier asks to wait, where it says.
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model that a key can use, by the supplier's own id; context in tokens where it tells."""
+
+    id: str
+    context: Tokens | None = None
+
+
+class Adapter(Protocol):
+    """A wire format."""
+
+    def stream(self, target: Target, call: Call) -> AsyncIterator[Piece]:
+        """Yields pieces, the last of them a `Finish`; raises `SupplierFault`, also mid-stream."""
+        ...
+
+    async def models(self, target: Target) -> list[ListedModel]:
+        """The supplier's own list of models for this key; raises `SupplierFault`."""
+        ...

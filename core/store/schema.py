@@ -1,0 +1,344 @@
+"""Every table, on one page. Times are milliseconds UTC; amounts whole units; secrets sealed.
+
+The ledger's own tables come first; nothing but `core.ledger` writes them. The other tables are
+written as companions of submissions or through `Ledger.record`, by the room named above each.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, **more: object):  # type: ignore[no-untyped-def, type-arg]
+    return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
+
+
+#: What this database is: its kind (`live` or `demo`), and what identifies it.
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _required("value", sa.Text),
+)
+
+# --- core.ledger -------------------------------------------------------------------------------
+
+account = sa.Table(
+    "account",
+    metadata,
+    sa.Column("id", Big, primary_key=True),
+    _required("code", sa.Text, unique=True),
+    _required("unit", sa.Text),
+    _required("limit_kind", sa.Text),
+    _required("debits_pending", sa.BigInteger),
+    _required("debits_posted", sa.BigInteger),
+    _required("credits_pending", sa.BigInteger),
+    _required("credits_posted", sa.BigInteger),
+    #: The account's newest transfer: the head of its chain.
+    _required("head", sa.BigInteger),
+    sa.CheckConstraint(
+        "debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0"
+        " AND credits_posted >= 0",
+        name="account_sums",
+    ),
+    sa.CheckConstraint(
+        "(limit_kind <> 'debits' OR debits_posted + debits_pending <= credits_posted)"
+        " AND (limit_kind <> 'credits' OR credits_posted + credits_pending <= debits_posted)",
+        name="account_floor",
+    ),
+)
+
+submission = sa.Table(
+    "submission",
+    metadata,
+    sa.Column("seq", Big, primary_key=True),
+    _required("id", sa.Text, unique=True),
+    #: Of the entries as submitted, to tell a retry from a conflict.
+    _required("digest", sa.LargeBinary),
+    _required("at", sa.BigInteger),
+)
+
+transfer = sa.Table(
+    "transfer",
+    metadata,
+    sa.Column("seq", Big, primary_key=True),
+    _required("submission", sa.BigInteger),
+    _required("entry", sa.Text),
+    _required("n", sa.Integer),
+    _required("kind", sa.Integer),
+    _required("debit", sa.BigInteger),
+    _required("credit", sa.BigInteger),
+    _required("amount", sa.BigInteger),
+    #: For a post or a void: the pending transfer that it resolves.
+    sa.Column("pending", sa.BigInteger),
+    #: The chain: the previous transfer of either account, 0 at its start.
+    _required("debit_previous", sa.BigInteger),
+    _required("credit_previous", sa.BigInteger),
+    sa.CheckConstraint("amount > 0 AND debit <> credit", name="transfer_amount"),
+)
+
+#: Open holds only: derived, small, checked by the audit.
+hold = sa.Table(
+    "hold",
+    metadata,
+    sa.Column("seq", Big, primary_key=True),
+    #: `<submission id>/<entry name>`
+    _required("name", sa.Text, index=True),
+    _required("debit", sa.BigInteger),
+    _required("credit", sa.BigInteger),
+    _required("amount", sa.BigInteger),
+)
+
+#: The posted sums of every account that moved on a UTC day, as the day ended.
+closing = sa.Table(
+    "closing",
+    metadata,
+    sa.Column("account", sa.BigInteger, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    _required("debits_posted", sa.BigInteger),
+    _required("credits_posted", sa.BigInteger),
+    _required("head", sa.BigInteger),
+)
+
+# --- core.people -------------------------------------------------------------------------------
+
+person = sa.Table(
+    "person",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("created_at", sa.BigInteger),
+    _required("language", sa.Text),
+    _required("zone", sa.Text),
+    #: The current model's id; empty until chosen.
+    _required("model", sa.Text),
+    _required("footer", sa.Boolean),
+    #: Served only by keys of the operator's own.
+    _required("own_keys_only", sa.Boolean),
+    #: The person's data key, wrapped by a master key: seals their questions and answers.
+    sa.Column("data_key", sa.LargeBinary),
+    sa.Column("erased_at", sa.BigInteger),
+)
+
+identity = sa.Table(
+    "identity",
+    metadata,
+    sa.Column("platform", sa.Text, primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    _required("person", sa.Text, index=True),
+    _required("created_at", sa.BigInteger),
+)
+
+# --- core.asking -------------------------------------------------------------------------------
+
+conversation = sa.Table(
+    "conversation",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("person", sa.Text),
+    #: `<platform>:<chat>:<thread>`
+    _required("place", sa.Text),
+    _required("created_at", sa.BigInteger),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Index("ix_conversation_place_person", "place", "person", "id"),
+)
+
+ask = sa.Table(
+    "ask",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("person", sa.Text),
+    _required("conversation", sa.Text),
+    _required("place", sa.Text),
+    #: The platform's message that asked, for replies; and the one that shows the answer, once known.
+    _required("asked_in", sa.Text),
+    _required("shown_in", sa.Text),
+    _required("created_at", sa.BigInteger),
+    _required("model", sa.Text),
+    _required("price", sa.Text),
+    _required("prompt_tokens", sa.BigInteger),
+    _required("history_tokens", sa.BigInteger),
+    _required("answer_limit", sa.BigInteger),
+    #: Credits held.
+    _required("held", sa.BigInteger),
+    #: open → settled
+    _required("state", sa.Text),
+    #: Process that runs it, and until when it may be presumed alive.
+    _required("owner", sa.Text),
+    _required("lease_until", sa.BigInteger),
+    _required("stop_requested", sa.Boolean),
+    #: The try that runs: 1 is the first key; and that key with the dollars held on it.
+    _required("tries", sa.Integer),
+    _required("key", sa.Text),
+    _required("key_held", sa.BigInteger),
+    #: Tokens shown to the person so far.
+    _required("shown_tokens", sa.BigInteger),
+    #: done, length, stopped, refused, broken, timed_out, lost; empty while open
+    _required("outcome", sa.Text),
+    sa.Column("ended_at", sa.BigInteger),
+    #: When the final text is known to be in the chat.
+    sa.Column("landed_at", sa.BigInteger),
+    #: Sealed by the person's data key.
+    sa.Column("question", sa.LargeBinary),
+    sa.Column("answer", sa.LargeBinary),
+    #: Another ask that this one repeats (Again) or goes on from (Continue).
+    sa.Column("follows", sa.Text),
+    sa.Index("ix_ask_conversation_id", "conversation", "id"),
+    sa.Index("ix_ask_person_id", "person", "id"),
+    sa.Index(
+        "ix_ask_open",
+        "lease_until",
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    ),
+    sa.Index(
+        "ix_ask_unlanded",
+        "ended_at",
+        sqlite_where=sa.text("state = 'settled' AND landed_at IS NULL"),
+        postgresql_where=sa.text("state = 'settled' AND landed_at IS NULL"),
+    ),
+)
+
+#: One row an ask that was served: what it used, what it was charged, what it cost. Outlives erasure.
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("ask", sa.Text, primary_key=True),
+    _required("person", sa.Text),
+    _required("at", sa.BigInteger),
+    _required("model", sa.Text),
+    _required("price", sa.Text),
+    _required("provider", sa.Text),
+    _required("key", sa.Text),
+    _required("input_tokens", sa.BigInteger),
+    _required("cached_tokens", sa.BigInteger),
+    _required("output_tokens", sa.BigInteger),
+    #: The supplier told no usage: these are our own counts.
+    _required("estimated", sa.Boolean),
+    #: Credits charged, and the supplier's cost in nano-dollars.
+    _required("charge", sa.BigInteger),
+    _required("cost", sa.BigInteger),
+    sa.Index("ix_usage_person_at", "person", "at"),
+    sa.Index("ix_usage_at", "at"),
+)
+
+# --- core.pool ---------------------------------------------------------------------------------
+
+key = sa.Table(
+    "key",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("provider", sa.Text),
+    #: Empty for the supplier's built-in address.
+    _required("base_url", sa.Text),
+    #: The last four characters, all that is ever shown.
+    _required("tail", sa.Text),
+    _required("fingerprint", sa.LargeBinary, unique=True),
+    #: The key under its own data key, and that wrapped by a master key; null once erased.
+    sa.Column("sealed", sa.LargeBinary),
+    #: The contributor; null for the operator's own.
+    sa.Column("owner", sa.Text),
+    #: submitted, validated, active, cooling, parked, exhausted, dead, withdrawn, paused
+    _required("state", sa.Text),
+    _required("reason", sa.Text),
+    _required("created_at", sa.BigInteger),
+    _required("state_at", sa.BigInteger),
+    sa.Column("cooling_until", sa.BigInteger),
+    #: Supplier model ids that it can serve, as JSON; null until listed.
+    sa.Column("models", sa.Text),
+    sa.Column("models_at", sa.BigInteger),
+)
+
+#: The vault's own secrets (the fingerprint key), sealed by a master key.
+vault_secret = sa.Table(
+    "vault_secret",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _required("sealed", sa.LargeBinary),
+)
+
+# --- core.pricing ------------------------------------------------------------------------------
+
+#: The price book: append-only; the newest row not after a time is the price at that time.
+price = sa.Table(
+    "price",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("model", sa.Text),
+    #: token or second
+    _required("per", sa.Text),
+    #: Micro-Credits per token (or second); equal for a blended price.
+    _required("input_rate", sa.BigInteger),
+    _required("output_rate", sa.BigInteger),
+    _required("effective_at", sa.BigInteger),
+    #: An admin's person id, or `formula`.
+    _required("set_by", sa.Text),
+    _required("note", sa.Text),
+    sa.Index("ix_price_model_effective", "model", "effective_at"),
+)
+
+# --- core.upkeep and bots ----------------------------------------------------------------------
+
+button = sa.Table(
+    "button",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("person", sa.Text),
+    _required("place", sa.Text),
+    _required("action", sa.Text),
+    #: JSON of the action's arguments.
+    _required("data", sa.Text),
+    _required("expires_at", sa.BigInteger, index=True),
+    _required("once", sa.Boolean),
+    sa.Column("used_at", sa.BigInteger),
+)
+
+notice = sa.Table(
+    "notice",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("person", sa.Text),
+    _required("kind", sa.Text),
+    #: JSON of the notice's values.
+    _required("data", sa.Text),
+    #: A message that this one replaces; empty for a new one.
+    _required("edits", sa.Text),
+    _required("created_at", sa.BigInteger),
+    sa.Column("delivered_at", sa.BigInteger),
+    sa.Index(
+        "ix_notice_waiting",
+        "created_at",
+        sqlite_where=sa.text("delivered_at IS NULL"),
+        postgresql_where=sa.text("delivered_at IS NULL"),
+    ),
+)
+
+chore = sa.Table(
+    "chore",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _required("owner", sa.Text),
+    _required("lease_until", sa.BigInteger),
+    _required("done_at", sa.BigInteger),
+)
+
+#: Append-only: who did what, with what was before and after.
+admin_log = sa.Table(
+    "admin_log",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("at", sa.BigInteger),
+    _required("actor", sa.Text),
+    _required("act", sa.Text),
+    _required("before", sa.Text),
+    _required("after", sa.Text),
+)

@@ -1,0 +1,148 @@
+"""Amounts: whole numbers of one kind each, which never mix.
+
+Adding Credits to dollars, or either to a bare number, is a type error for mypy and a `TypeError` at
+run time; floats are refused everywhere. Converting between kinds is a named function of
+`core.pricing` that takes the rate and says how it rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self, TypeVar, final
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Amount:
+    """A whole number of units of one kind; may be negative (a profit can be a loss)."""
+
+    units: int
+
+    #: The unit's name in the ledger and in exports.
+    NAME: ClassVar[str] = ""
+    #: Decimal places between one unit and the unit's name (nano-dollars: 9).
+    DECIMALS: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if type(self.units) is not int:
+            raise TypeError(f"{type(self).__name__} takes a whole number, not {self.units!r}")
+
+    def __add__(self, other: Self) -> Self:
+        if type(other) is not type(self):
+            return NotImplemented
+        return type(self)(self.units + other.units)
+
+    def __sub__(self, other: Self) -> Self:
+        if type(other) is not type(self):
+            return NotImplemented
+        return type(self)(self.units - other.units)
+
+    def __neg__(self) -> Self:
+        return type(self)(-self.units)
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"ask .is_zero of {type(self).__name__}, not its truth")
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether this is exactly nothing."""
+        return self.units == 0
+
+    def times(self, count: int) -> Self:
+        """This amount, `count` times."""
+        if type(count) is not int:
+            raise TypeError(f"an amount is multiplied by a whole number, not {count!r}")
+        return type(self)(self.units * count)
+
+    def share_down(self, part: int, whole: int) -> Self:
+        """⌊amount × part ÷ whole⌋: what the platform owes is rounded down."""
+        return type(self)(self.units * part // whole)
+
+    def share_up(self, part: int, whole: int) -> Self:
+        """⌈amount × part ÷ whole⌉: what the platform is owed is rounded up."""
+        return type(self)(-(-self.units * part // whole))
+
+
+@final
+@dataclass(frozen=True, slots=True, order=True)
+class Credits(Amount):
+    """The platform's own currency (brief § 1); what users see, whole Credits only."""
+
+    NAME: ClassVar[str] = "CREDIT"
+
+
+@final
+@dataclass(frozen=True, slots=True, order=True)
+class MicroCredits(Amount):
+    """Millionths of a Credit: prices per token or second (5 Credits/1K tokens = 5,000)."""
+
+    NAME: ClassVar[str] = "MICROCREDIT"
+    DECIMALS: ClassVar[int] = 6
+
+    def rounded_up(self) -> Credits:
+        """The charge for a price: up to whole Credits, once, at the end (brief § 4)."""
+        return Credits(-(-self.units // 1_000_000))
+
+
+@final
+@dataclass(frozen=True, slots=True, order=True)
+class NanoUsd(Amount):
+    """Billionths of a US dollar: supplier costs and quotas, never shown to users."""
+
+    NAME: ClassVar[str] = "USD"
+    DECIMALS: ClassVar[int] = 9
+
+
+@final
+@dataclass(frozen=True, slots=True, order=True)
+class Stars(Amount):
+    """Telegram Stars."""
+
+    NAME: ClassVar[str] = "STAR"
+
+
+@final
+@dataclass(frozen=True, slots=True, order=True)
+class Tokens(Amount):
+    """Tokens as the model's supplier counts them."""
+
+    NAME: ClassVar[str] = "TOKEN"
+
+
+@final
+@dataclass(frozen=True, slots=True, order=True)
+class Seconds(Amount):
+    """Seconds of audio."""
+
+    NAME: ClassVar[str] = "SECOND"
+
+
+#: What an account of the ledger can hold.
+Money = Credits | NanoUsd | Stars
+AnyMoney = TypeVar("AnyMoney", Credits, NanoUsd, Stars)
+
+AnyAmount = TypeVar("AnyAmount", bound=Amount)
+
+
+def total(kind: type[AnyAmount], amounts: Iterable[AnyAmount]) -> AnyAmount:
+    """The sum of `amounts`, zero of that kind when there are none."""
+    return sum(amounts, start=kind(0))
+
+
+def usd(dollars: str) -> NanoUsd:
+    """Nano-dollars of a decimal text ("499.955"); raises ValueError past nine decimals."""
+    sign = -1 if dollars.startswith("-") else 1
+    whole, _, fraction = dollars.removeprefix("-").partition(".")
+    if not (whole + fraction).isdecimal() or len(fraction) > NanoUsd.DECIMALS:
+        raise ValueError(f"not an amount in dollars: {dollars!r}")
+    return NanoUsd(sign * int((whole or "0") + fraction.ljust(NanoUsd.DECIMALS, "0")))
+
+
+def decimal_text(amount: Amount) -> str:
+    """The amount as exact decimal text in the unit's name: NanoUsd(45_000_000) → "0.045"."""
+    digits = str(abs(amount.units)).rjust(amount.DECIMALS + 1, "0")
+    sign = "-" if amount.units < 0 else ""
+    if amount.DECIMALS == 0:
+        return sign + digits
+    whole, fraction = digits[: -amount.DECIMALS], digits[-amount.DECIMALS :].rstrip("0")
+    return f"{sign}{whole}.{fraction}" if fraction else sign + whole
