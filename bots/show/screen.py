@@ -111,7 +111,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer's end, which always lands. `footer` (model, tokens, Credits) is a separate piece."""
+    """An answer's end, which always lands; `footer` (model, tokens, Credits) is its own piece."""
 
     ask: str
     text: str

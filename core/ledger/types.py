@@ -9,11 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic
-
-import sqlalchemy as sa
+from typing import ClassVar, Generic
 
 from core.errors import Refusal
+from core.store.companions import Companion
 from core.units import AnyMoney, Credits, Money, NanoUsd, Stars
 
 UNITS: Mapping[str, type[Money]] = {kind.NAME: kind for kind in (Credits, NanoUsd, Stars)}
@@ -106,8 +105,8 @@ class AtMost(Generic[AnyMoney]):
 class Settle(Generic[AnyMoney]):
     """Plan: post `amount` of a hold, in the order it was drawn, and give the rest back.
 
-    `hold` names the pending entry as `<submission id>/<entry name>`. Zero voids all of it. More than
-    was held is refused (`SettleTooMuch`).
+    `hold` names the pending entry as `<submission id>/<entry name>`. Zero voids all of it. More
+    than was held is refused (`SettleTooMuch`).
     """
 
     name: str
@@ -136,39 +135,6 @@ Entry = (
     | Settle[NanoUsd]
     | SweepOwed[Credits]
 )
-
-
-# --- companions: rows of other rooms that must be true at the same instant ---------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Insert:
-    """A row that must not be there yet; with `ignore`, one that is there already is left alone."""
-
-    table: sa.Table
-    row: Mapping[str, Any]
-    ignore: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """Change the one row with this `key` (its primary key), only while it still is as `expect` says."""
-
-    table: sa.Table
-    key: Mapping[str, Any]
-    change: Mapping[str, Any]
-    expect: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Remove the rows that match `where`, if any; never a table of the ledger."""
-
-    table: sa.Table
-    where: Mapping[str, Any]
-
-
-Companion = Insert | Update | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ ask = sa.Table(
     _required("person", sa.Text),
     _required("conversation", sa.Text),
     _required("place", sa.Text),
-    #: The platform's message that asked, for replies; and the one that shows the answer, once known.
+    #: The platform's message that asked; and the one that shows the answer, once known.
     _required("asked_in", sa.Text),
     _required("shown_in", sa.Text),
     _required("created_at", sa.BigInteger),
@@ -208,7 +208,7 @@ ask = sa.Table(
     ),
 )
 
-#: One row an ask that was served: what it used, what it was charged, what it cost. Outlives erasure.
+#: One row a served ask: what it used, was charged and cost. Outlives erasure.
 usage = sa.Table(
     "usage",
     metadata,

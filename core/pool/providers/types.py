@@ -15,6 +15,8 @@ from pydantic import SecretStr
 
 from core.units import Tokens
 
+NO_TOKENS = Tokens(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -31,8 +33,8 @@ class Usage:
 
     input: Tokens
     output: Tokens
-    cached: Tokens = Tokens(0)
-    cache_written: Tokens = Tokens(0)
+    cached: Tokens = NO_TOKENS
+    cache_written: Tokens = NO_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
