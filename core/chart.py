@@ -78,9 +78,14 @@ def hold_quota(key: str, supplier_name: str, amount: NanoUsd) -> Move[NanoUsd]:
 
 def settle_credits(hold: str, charge: Credits) -> Settle[Credits]:
     """Flow: an ask's charge out of its hold, the rest returned."""
-    return Settle("credits", f"{hold}/credits", charge)
+    return Settle("charge", f"{hold}/credits", charge)
 
 
 def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
     """Flow: a supplier's cost out of a key's hold, the rest returned."""
-    return Settle("quota", f"{hold}/quota", cost)
+    return Settle("cost", f"{hold}/quota", cost)
+
+
+def over_quota(key: str, supplier_name: str, excess: NanoUsd) -> Cascade[NanoUsd]:
+    """Flow: a cost above the hold: what the key has left, and the rest is an overrun."""
+    return Cascade("overrun", (key_quota(key), OVERRUN), supplier(supplier_name), excess)

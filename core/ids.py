@@ -28,3 +28,8 @@ def derived(prefix: str, at_ms: int, *cause: str) -> str:
     """The id that belongs to a cause: the same cause and time give the same id, always."""
     digest = hashlib.blake2b("\0".join(cause).encode(), digest_size=_TAIL_BITS // 8).digest()
     return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}{_base32(int.from_bytes(digest), 16)}"
+
+
+def floor(prefix: str, at_ms: int) -> str:
+    """The smallest id of that time: ids of `at_ms` and later are not below it."""
+    return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}"

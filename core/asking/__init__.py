@@ -1,1 +1,56 @@
-"""."""
+"""Asking: the main road, from a question to a settled answer."""
+
+from __future__ import annotations
+
+from core.asking.admission import Admission
+from core.asking.beating import Beating
+from core.asking.check import Asks, check
+from core.asking.conversations import HISTORY_TOKENS, Conversations
+from core.asking.records import Records, Saved
+from core.asking.road import Asking
+from core.asking.runs import Run
+from core.asking.serving import Serving
+from core.asking.sweeper import Sweeper
+from core.asking.types import (
+    AlreadyAsked,
+    AskRefusal,
+    EmptyQuestion,
+    NotEnoughCredits,
+    NothingServes,
+    Outcome,
+    Question,
+    QuestionTooLong,
+    Quote,
+    Result,
+    ServiceStopping,
+    TooManyAsks,
+    Trouble,
+)
+
+__all__ = [
+    "HISTORY_TOKENS",
+    "Admission",
+    "AlreadyAsked",
+    "AskRefusal",
+    "Asking",
+    "Asks",
+    "Beating",
+    "Conversations",
+    "EmptyQuestion",
+    "NotEnoughCredits",
+    "NothingServes",
+    "Outcome",
+    "Question",
+    "QuestionTooLong",
+    "Quote",
+    "Records",
+    "Result",
+    "Run",
+    "Saved",
+    "ServiceStopping",
+    "Serving",
+    "Sweeper",
+    "TooManyAsks",
+    "Trouble",
+    "check",
+]

@@ -1,1 +1,9 @@
-"""."""
+"""People: who writes, what they set, and the key that seals their history."""
+
+from __future__ import annotations
+
+from core.people.cache import Recent
+from core.people.people import People
+from core.people.types import Person, UnknownPerson, Welcome
+
+__all__ = ["People", "Person", "Recent", "UnknownPerson", "Welcome"]

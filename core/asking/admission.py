@@ -1,0 +1,213 @@
+"""Admission: history, count, quote, a key, and one submission that holds it all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core import chart
+from core.asking.conversations import Conversations, messages
+from core.asking.quoting import quote
+from core.asking.runs import Run
+from core.asking.types import (
+    AlreadyAsked,
+    NotEnoughCredits,
+    NothingServes,
+    Question,
+    Quote,
+    TooManyAsks,
+)
+from core.clock import Clock
+from core.ledger import (
+    CompanionRefused,
+    IdempotencyConflict,
+    Insert,
+    InsufficientFunds,
+    Ledger,
+    LedgerBusy,
+    Receipt,
+    Submission,
+)
+from core.people import People
+from core.pool import Candidate, DataKey, Message, Pool
+from core.pricing import PriceBook, count_messages
+from core.store import schema
+from core.units import Credits, Tokens
+
+#: Quote and hold again, when others drew on the balance or the key in between.
+ADMISSION_TRIES = 6
+#: A process that lives renews an ask's lease well before it lapses.
+LEASE_SECONDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A question with everything that admission knows of it."""
+
+    question: Question
+    data_key: DataKey
+    conversation: str
+    companions: tuple[Insert, ...]
+    messages: list[Message]
+    prompt: Tokens
+    history: Tokens
+    left_out: int
+
+
+class Admission:
+    """Turns questions into running asks whose cost is held."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        people: People,
+        pool: Pool,
+        prices: PriceBook,
+        conversations: Conversations,
+        clock: Clock,
+        owner: str,
+    ) -> None:
+        self._ledger, self._people, self._pool = ledger, people, pool
+        self._prices, self._conversations = prices, conversations
+        self._clock, self._owner = clock, owner
+
+    async def admit(self, question: Question) -> Run:
+        """Holds the most that it can cost, Credits and dollars; raises an `AskRefusal`."""
+        await self._prices.refresh()
+        draft = await self._draft(question)
+        full: set[str] = set()
+        refused: NotEnoughCredits | None = None
+        for _ in range(ADMISSION_TRIES):
+            quoted = await self._quote(draft)
+            candidate = self._pool.candidate(
+                question.model,
+                draft.prompt,
+                quoted.answer_limit,
+                skip=full,
+                own_keys_only=question.person.own_keys_only,
+                asker=question.person.id,
+            )
+            if candidate is None:
+                raise NothingServes(question.model)
+            try:
+                receipt = await self._ledger.submit(self._hold(draft, quoted, candidate))
+            except InsufficientFunds as shortage:
+                if shortage.entry == "quota":
+                    full.add(candidate.key)
+                else:
+                    refused = self._shortage(question, quoted, shortage)
+                continue
+            except (IdempotencyConflict, CompanionRefused):
+                raise AlreadyAsked(question.id) from None
+            except LedgerBusy:
+                raise TooManyAsks from None
+            return self._begun(draft, quoted, candidate, receipt)
+        raise refused or NothingServes(question.model)
+
+    def _begun(self, draft: _Draft, quoted: Quote, candidate: Candidate, receipt: Receipt) -> Run:
+        if receipt.existed:
+            raise AlreadyAsked(draft.question.id)
+        account = chart.key_quota(candidate.key).code
+        self._pool.settled(candidate.key, receipt.balances[account])
+        return Run(
+            question=draft.question,
+            quote=quoted,
+            messages=draft.messages,
+            candidate=candidate,
+            data_key=draft.data_key,
+            owner=self._owner,
+        )
+
+    async def _draft(self, question: Question) -> _Draft:
+        data_key = await self._people.data_key(question.person)
+        conversation, history = await self._conversations.earlier(question, data_key)
+        companions: tuple[Insert, ...] = ()
+        if conversation is None:
+            conversation, begun = self._conversations.begin(question.person.id, question.place)
+            companions = (begun,)
+        sent = messages(question, history)
+        earlier = sent[:-1]
+        asked = await count_messages(question.model, sent[-1:])
+        carried = await count_messages(question.model, earlier) if earlier else Tokens(0)
+        return _Draft(
+            question=question,
+            data_key=data_key,
+            conversation=conversation,
+            companions=companions,
+            messages=sent,
+            prompt=asked + carried,
+            history=carried,
+            left_out=history.left_out,
+        )
+
+    async def _quote(self, draft: _Draft) -> Quote:
+        model = draft.question.model
+        price = self._prices.current(model.id)
+        if price is None:
+            raise NothingServes(model)
+        balances = await self._ledger.balances(chart.pockets(draft.question.person.id))
+        return quote(
+            model=model,
+            price=price,
+            prompt=draft.prompt,
+            history=draft.history,
+            left_out=draft.left_out,
+            have=Credits(sum(balance.available for balance in balances.values())),
+            held=Credits(sum(balance.held for balance in balances.values())),
+        )
+
+    @staticmethod
+    def _shortage(
+        question: Question, quoted: Quote, shortage: InsufficientFunds
+    ) -> NotEnoughCredits:
+        """Others were faster: told with the ledger's own figures."""
+        return NotEnoughCredits(
+            question.model,
+            quoted.price,
+            need=quoted.most,
+            have=Credits(shortage.available.units),
+            held=Credits(shortage.held.units),
+        )
+
+    def _hold(self, draft: _Draft, quoted: Quote, candidate: Candidate) -> Submission:
+        question = draft.question
+        now = self._clock.now_ms()
+        person = question.person.id
+        row = {
+            "id": question.id,
+            "person": person,
+            "conversation": draft.conversation,
+            "place": question.place,
+            "asked_in": question.asked_in,
+            "shown_in": "",
+            "created_at": now,
+            "model": question.model.id,
+            "price": quoted.price.id,
+            "prompt_tokens": draft.prompt.units,
+            "history_tokens": draft.history.units,
+            "answer_limit": quoted.answer_limit.units,
+            "held": quoted.most.units,
+            "state": "open",
+            "owner": self._owner,
+            "lease_until": now + LEASE_SECONDS * 1000,
+            "stop_requested": False,
+            "tries": 1,
+            "key": candidate.key,
+            "key_held": candidate.hold.units,
+            "shown_tokens": 0,
+            "outcome": "",
+            "ended_at": None,
+            "landed_at": None,
+            "question": draft.data_key.seal(f"ask/{question.id}/question", question.text.encode()),
+            "answer": None,
+            "follows": question.follows or None,
+        }
+        return Submission(
+            f"ask/{question.id}/hold",
+            (
+                chart.hold_credits(person, question.model.id, quoted.most),
+                chart.hold_quota(candidate.key, candidate.supplier, candidate.hold),
+            ),
+            (*draft.companions, Insert(schema.ask, row)),
+            watch=(chart.key_quota(candidate.key),),
+        )

@@ -1,0 +1,138 @@
+"""Conversations: what was said before in a place, sealed, capped, and carried into the next ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from core import ids
+from core.asking.types import History, Question
+from core.clock import Clock
+from core.ledger import Insert, Ledger, Update
+from core.pool import DataKey, Message, Unsealable
+from core.store import Store, schema
+from core.units import Tokens
+
+#: History sent with a question at most (issue: 4,000 tokens by default), and turns looked at.
+HISTORY_TOKENS = Tokens(4_000)
+HISTORY_TURNS = 40
+
+_Row = sa.Row[tuple[str, str, int, int, int, bytes | None, bytes | None]]
+
+
+class Conversations:
+    """One running conversation a person and place; `/new` begins the next."""
+
+    def __init__(
+        self, *, store: Store, ledger: Ledger, clock: Clock, history_tokens: Tokens = HISTORY_TOKENS
+    ) -> None:
+        self._store, self._ledger, self._clock = store, ledger, clock
+        self._cap = history_tokens
+
+    async def current(self, person: str, place: str) -> str | None:
+        """The id of the conversation that runs there, if any."""
+        table = schema.conversation
+        rows = await self._store.fetch(
+            sa.select(table.c.id)
+            .where(table.c.place == place, table.c.person == person, table.c.ended_at.is_(None))
+            .order_by(table.c.id.desc())
+            .limit(1)
+        )
+        return rows[0].id if rows else None
+
+    def begin(self, person: str, place: str) -> tuple[str, Insert]:
+        """A new conversation: its id, and the row to write with its first ask."""
+        now = self._clock.now_ms()
+        id_ = ids.new("cnv", now)
+        row = {
+            "id": id_,
+            "person": person,
+            "place": place,
+            "created_at": now,
+            "ended_at": None,
+        }
+        return id_, Insert(schema.conversation, row)
+
+    async def end(self, person: str, place: str) -> bool:
+        """Ends what runs there; False when nothing did."""
+        id_ = await self.current(person, place)
+        if id_ is None:
+            return False
+        await self._ledger.record(
+            Update(schema.conversation, {"id": id_}, {"ended_at": self._clock.now_ms()})
+        )
+        return True
+
+    async def earlier(self, question: Question, data_key: DataKey) -> tuple[str | None, History]:
+        """The running conversation's id (None: none runs) and its newest turns that fit the cap,
+        oldest first. Turns of an erased history are gone. One read, since every ask makes it."""
+        talk, ask = schema.conversation, schema.ask
+        running = (
+            sa.select(talk.c.id)
+            .where(
+                talk.c.place == question.place,
+                talk.c.person == question.person.id,
+                talk.c.ended_at.is_(None),
+            )
+            .order_by(talk.c.id.desc())
+            .limit(1)
+            .subquery()
+        )
+        same = [
+            ask.c.conversation == running.c.id,
+            ask.c.state == "settled",
+            ask.c.shown_tokens > 0,
+        ]
+        if question.again:
+            same.append(ask.c.id < question.follows)
+        rows = await self._store.fetch(
+            sa.select(
+                running.c.id.label("conversation"),
+                ask.c.id,
+                ask.c.prompt_tokens,
+                ask.c.history_tokens,
+                ask.c.shown_tokens,
+                ask.c.question,
+                ask.c.answer,
+            )
+            .select_from(running.outerjoin(ask, sa.and_(*same)))
+            .order_by(ask.c.id.desc())
+            .limit(HISTORY_TURNS)
+        )
+        if not rows:
+            return None, History()
+        turns = [row for row in rows if row.id is not None]
+        return rows[0].conversation, self._within_cap(turns, data_key)
+
+    def _within_cap(self, rows: Sequence[_Row], data_key: DataKey) -> History:
+        turns: list[tuple[str, str]] = []
+        used = 0
+        for place, row in enumerate(rows):
+            used += row.prompt_tokens - row.history_tokens + row.shown_tokens
+            if used > self._cap.units:
+                return History(tuple(reversed(turns)), len(rows) - place)
+            turn = _opened(row, data_key)
+            if turn is not None:
+                turns.append(turn)
+        return History(tuple(reversed(turns)))
+
+
+def _opened(row: _Row, data_key: DataKey) -> tuple[str, str] | None:
+    if row.question is None or row.answer is None:
+        return None
+    try:
+        question = data_key.unseal(f"ask/{row.id}/question", row.question).decode()
+        answer = data_key.unseal(f"ask/{row.id}/answer", row.answer).decode()
+    except Unsealable:  # sealed before the person erased their history
+        return None
+    return question, answer
+
+
+def messages(question: Question, history: History) -> list[Message]:
+    """What is sent: the earlier turns and the question. No system prompt of ours: it would be
+    charged to the person."""
+    turns: list[Message] = []
+    for asked, answered in history.turns:
+        turns += [Message("user", asked), Message("assistant", answered)]
+    return [*turns, Message("user", question.text)]

@@ -1,0 +1,136 @@
+"""Serving: the stream of one ask, with failover to the next key until something was shown."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+
+from core.asking.billing import MAYBE_BILLED, Ending
+from core.asking.runs import Run
+from core.asking.settling import next_try
+from core.asking.types import Outcome, Trouble
+from core.clock import Clock
+from core.ledger import InsufficientFunds, Ledger
+from core.pool import Candidate, Fault, Finish, Pool, SupplierFault, Text, Thinking
+from core.pricing import Costs
+from core.units import NanoUsd, Tokens
+
+#: Keys that one ask tries at most.
+TRIES_MAX = 4
+#: Nothing of the answer after this long, all tries together: given up.
+FIRST_TEXT_SECONDS = 120.0
+#: A hard stop ends every stream (design § The road of an ask).
+HARD_STOP_SECONDS = 900.0
+
+#: Faults that the question, not the key, caused: another key would answer the same.
+_PERSONAL = {Fault.TOO_LONG: Trouble.TOO_LONG, Fault.REFUSED_CONTENT: Trouble.CONTENT}
+
+_ENDS = {
+    "stop": Outcome.DONE,
+    "length": Outcome.LENGTH,
+    "filtered": Outcome.FILTERED,
+}
+
+
+class Serving:
+    """Streams asks from the pool."""
+
+    def __init__(self, *, pool: Pool, ledger: Ledger, costs: Costs, clock: Clock) -> None:
+        self._pool, self._ledger, self._costs, self._clock = pool, ledger, costs, clock
+
+    async def serve(self, run: Run, *, end_user: str) -> Ending:
+        """Streams into `run` until the answer's end, trying other keys while nothing was shown."""
+        tried = {run.candidate.key}
+        while True:
+            try:
+                return await self._stream(run, end_user)
+            except SupplierFault as fault:
+                maybe_billed = fault.fault in MAYBE_BILLED
+                trouble = _PERSONAL.get(fault.fault, Trouble.SUPPLIER)
+                ending = Ending(
+                    Outcome.BROKEN if run.begun else Outcome.REFUSED,
+                    maybe_billed=maybe_billed,
+                    thinking=run.thinking,
+                    trouble=trouble,
+                )
+                if run.begun or fault.fault in _PERSONAL:
+                    return ending
+                if run.stopping:
+                    return replace(ending, outcome=Outcome.STOPPED, trouble=Trouble.NONE)
+                if not await self._move_on(run, tried, maybe_billed=maybe_billed):
+                    return ending
+
+    async def _stream(self, run: Run, end_user: str) -> Ending:
+        try:
+            async with asyncio.timeout_at(run.began + FIRST_TEXT_SECONDS) as scope:
+                run.scope(scope)
+                pieces = self._pool.stream(
+                    run.candidate, run.messages, run.quote.answer_limit, end_user=end_user
+                )
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        if isinstance(piece, Text):
+                            if not run.begun and not run.stopping:
+                                scope.reschedule(run.began + HARD_STOP_SECONDS)
+                            run.add(piece.text)
+                        elif isinstance(piece, Thinking):
+                            run.thinking = True
+                        elif isinstance(piece, Finish):
+                            return _ended(run, piece)
+        except TimeoutError:
+            outcome = Outcome.STOPPED if run.stopping else Outcome.TIMED_OUT
+            return Ending(outcome, thinking=run.thinking, maybe_billed=True)
+        raise SupplierFault(Fault.NETWORK)
+
+    async def _move_on(self, run: Run, tried: set[str], *, maybe_billed: bool) -> bool:
+        """Holds on another key and points `run` at it; False when there is none to try."""
+        cost = self._failed_cost(run, maybe_billed=maybe_billed)
+        while run.tries < TRIES_MAX:
+            candidate = self._next(run, tried)
+            if candidate is None:
+                return False
+            tried.add(candidate.key)
+            submission = next_try(
+                run.standing,
+                cost=cost,
+                key=candidate.key,
+                supplier=candidate.supplier,
+                hold=candidate.hold,
+            )
+            try:
+                receipt = await self._ledger.submit(submission)
+            except InsufficientFunds:  # others drew on that key since
+                continue
+            for account, balance in receipt.balances.items():
+                self._pool.settled(account.removeprefix("key/"), balance)
+            run.candidate, run.tries, run.thinking = candidate, run.tries + 1, False
+            return True
+        return False
+
+    def _failed_cost(self, run: Run, *, maybe_billed: bool) -> NanoUsd:
+        if run.thinking:
+            return run.candidate.hold
+        if maybe_billed:
+            return self._costs.most(
+                run.candidate.route, run.quote.prompt, Tokens(0), self._clock.now_ms()
+            )
+        return NanoUsd(0)
+
+    def _next(self, run: Run, tried: set[str]) -> Candidate | None:
+        person = run.question.person
+        return self._pool.candidate(
+            run.question.model,
+            run.quote.prompt,
+            run.quote.answer_limit,
+            skip=tried,
+            own_keys_only=person.own_keys_only,
+            asker=person.id,
+        )
+
+
+def _ended(run: Run, finish: Finish) -> Ending:
+    outcome = _ENDS[finish.reason]
+    if outcome is Outcome.FILTERED and not run.begun:
+        return Ending(Outcome.REFUSED, usage=finish.usage, trouble=Trouble.CONTENT)
+    return Ending(outcome, usage=finish.usage, thinking=run.thinking)

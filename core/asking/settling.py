@@ -1,0 +1,114 @@
+"""Settling: an ask's end, its charge, the key's dollars, the usage row and the text, all in one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core import chart
+from core.asking.billing import Bill
+from core.asking.types import Outcome
+from core.ledger import Companion, Entry, Insert, Submission, Update
+from core.store import schema
+from core.units import NanoUsd, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an open ask holds, and who may settle it."""
+
+    ask: str
+    person: str
+    model: str
+    #: The price's id that it was quoted at.
+    price: str
+    key: str
+    supplier: str
+    key_held: NanoUsd
+    tries: int
+    #: The process that serves it.
+    owner: str
+
+    @property
+    def credits_hold(self) -> str:
+        """The submission that holds the asker's Credits: the first, through every try."""
+        return f"ask/{self.ask}/hold"
+
+    @property
+    def quota_hold(self) -> str:
+        """The submission that holds the dollars of the key that serves now."""
+        return self.credits_hold if self.tries == 1 else f"ask/{self.ask}/key/{self.tries}"
+
+
+def settlement(
+    standing: Standing,
+    bill: Bill,
+    *,
+    outcome: Outcome,
+    shown: Tokens,
+    answer: bytes | None,
+    at_ms: int,
+) -> Submission:
+    """`ask/<id>/settle`: done once, by the ask's owner only, never above what was held."""
+    entries: list[Entry] = [
+        chart.settle_credits(standing.credits_hold, bill.charge),
+        chart.settle_quota(standing.quota_hold, min(bill.cost, standing.key_held)),
+    ]
+    if bill.cost > standing.key_held:
+        excess = bill.cost - standing.key_held
+        entries.append(chart.over_quota(standing.key, standing.supplier, excess))
+    change: dict[str, object] = {
+        "state": "settled",
+        "outcome": outcome.value,
+        "shown_tokens": shown.units,
+        "ended_at": at_ms,
+    }
+    if answer is not None:
+        change["answer"] = answer
+    companions: list[Companion] = [
+        Update(schema.ask, {"id": standing.ask}, change, {"state": "open", "owner": standing.owner})
+    ]
+    if not (bill.charge.is_zero and bill.cost.is_zero):
+        companions.append(Insert(schema.usage, _usage_row(standing, bill, at_ms)))
+    return Submission(
+        f"ask/{standing.ask}/settle",
+        tuple(entries),
+        tuple(companions),
+        watch=(*chart.pockets(standing.person), chart.key_quota(standing.key)),
+    )
+
+
+def next_try(
+    standing: Standing, *, cost: NanoUsd, key: str, supplier: str, hold: NanoUsd
+) -> Submission:
+    """`ask/<id>/key/<n>`: the failed key pays what it may owe, the next key holds; the Credits'
+    hold stays."""
+    tries = standing.tries + 1
+    moved = {"key": key, "key_held": hold.units, "tries": tries}
+    expected = {"state": "open", "owner": standing.owner, "tries": standing.tries}
+    return Submission(
+        f"ask/{standing.ask}/key/{tries}",
+        (
+            chart.settle_quota(standing.quota_hold, min(cost, standing.key_held)),
+            chart.hold_quota(key, supplier, hold),
+        ),
+        (Update(schema.ask, {"id": standing.ask}, moved, expected),),
+        watch=(chart.key_quota(standing.key), chart.key_quota(key)),
+    )
+
+
+def _usage_row(standing: Standing, bill: Bill, at_ms: int) -> dict[str, object]:
+    return {
+        "ask": standing.ask,
+        "person": standing.person,
+        "at": at_ms,
+        "model": standing.model,
+        "price": standing.price,
+        "provider": standing.supplier,
+        "key": standing.key,
+        "input_tokens": bill.usage.input.units,
+        "cached_tokens": bill.usage.cached.units,
+        "output_tokens": bill.usage.output.units,
+        "estimated": bill.estimated,
+        "charge": bill.charge.units,
+        "cost": bill.cost.units,
+    }

@@ -1,0 +1,119 @@
+"""The sweeper: settles asks whose process died, for what was shown (design § The road, 6).
+
+A live process renews its leases every two seconds; only when one lapsed is the ask taken over, by
+compare-and-set, so that a process that merely stalled can't settle it a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import chart
+from core.asking.admission import LEASE_SECONDS
+from core.asking.billing import Bill
+from core.asking.settling import Standing, settlement
+from core.asking.types import Outcome
+from core.clock import Clock
+from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Ledger, Update
+from core.pool import Pool, Usage
+from core.pricing import PriceBook
+from core.store import Store, schema
+from core.units import Credits, NanoUsd, Tokens
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 200
+
+
+class Sweeper:
+    """Settles what nobody else will; safe to run anywhere, any number of times."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        prices: PriceBook,
+        pool: Pool,
+        clock: Clock,
+        owner: str,
+    ) -> None:
+        self._store, self._ledger, self._prices = store, ledger, prices
+        self._pool, self._clock, self._owner = pool, clock, owner
+
+    async def sweep(self) -> int:
+        """Settles every ask whose lease lapsed; gives how many."""
+        await self._prices.refresh()
+        swept = 0
+        for row in await self._lapsed():
+            try:
+                await self._take_over(row)
+                await self._settle(row)
+            except (CompanionRefused, IdempotencyConflict, HoldResolved):
+                continue  # its own process, or another sweeper, was faster: that counts
+            swept += 1
+        return swept
+
+    async def _lapsed(self) -> list[sa.Row[Any]]:
+        ask, key = schema.ask, schema.key
+        return list(
+            await self._store.fetch(
+                sa.select(ask, key.c.provider)
+                .select_from(ask.join(key, key.c.id == ask.c.key))
+                .where(ask.c.state == "open", ask.c.lease_until < self._clock.now_ms())
+                .order_by(ask.c.id)
+                .limit(_AT_ONCE)
+            )
+        )
+
+    async def _take_over(self, row: sa.Row[Any]) -> None:
+        until = self._clock.now_ms() + LEASE_SECONDS * 1000
+        await self._ledger.record(
+            Update(
+                schema.ask,
+                {"id": row.id},
+                {"owner": self._owner, "lease_until": until},
+                {"state": "open", "owner": row.owner, "lease_until": row.lease_until},
+            )
+        )
+
+    async def _settle(self, row: sa.Row[Any]) -> None:
+        standing = Standing(
+            ask=row.id,
+            person=row.person,
+            model=row.model,
+            price=row.price,
+            key=row.key,
+            supplier=row.provider,
+            key_held=NanoUsd(row.key_held),
+            tries=row.tries,
+            owner=self._owner,
+        )
+        receipt = await self._ledger.submit(
+            settlement(
+                standing,
+                self._bill(row),
+                outcome=Outcome.LOST,
+                shown=Tokens(row.shown_tokens),
+                answer=None,
+                at_ms=self._clock.now_ms(),
+            )
+        )
+        key = chart.key_quota(row.key).code
+        self._pool.settled(row.key, receipt.balances[key])
+        log.info("swept an ask of a process that is gone: %s", row.id)
+
+    def _bill(self, row: sa.Row[Any]) -> Bill:
+        """What was shown, within the hold; the key's dollars in full, since nobody knows what the
+        supplier took."""
+        price = self._prices.by_id(row.price)
+        shown = Tokens(row.shown_tokens)
+        charge = Credits(0)
+        if shown.units and price is not None:
+            charge = min(price.charge(Tokens(row.prompt_tokens), shown), Credits(row.held))
+        return Bill(
+            Usage(Tokens(row.prompt_tokens), shown), charge, NanoUsd(row.key_held), estimated=True
+        )

@@ -1,0 +1,170 @@
+"""An ask's nouns: the question, the quote, the result, and each way it can be refused."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import ClassVar
+
+from core.errors import Refusal
+from core.people import Person
+from core.pricing import Model, Price
+from core.units import Credits, Tokens
+
+
+class Outcome(enum.Enum):
+    """How an ask ended. What each does to the ledger: `core.asking.settling`."""
+
+    #: The model said that it was done.
+    DONE = "done"
+    #: The answer limit was reached; it can be continued.
+    LENGTH = "length"
+    #: The supplier's rules cut the answer off.
+    FILTERED = "filtered"
+    #: The person stopped it, or the service was stopping.
+    STOPPED = "stopped"
+    #: No supplier answered, or the question was refused, before anything was shown.
+    REFUSED = "refused"
+    #: It broke after something was shown.
+    BROKEN = "broken"
+    #: Nothing more came in time, or the hard stop was reached.
+    TIMED_OUT = "timed_out"
+    #: The process that served it died; the sweeper settled it.
+    LOST = "lost"
+
+
+class Trouble(enum.Enum):
+    """Why an ask was refused or broke, as far as it concerns the person."""
+
+    NONE = ""
+    #: Suppliers are busy, failing or unreachable.
+    SUPPLIER = "supplier"
+    #: The model can't take a question this long.
+    TOO_LONG = "too_long"
+    #: The supplier's rules refuse the question.
+    CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks, and where."""
+
+    #: Derived from platform, chat and message (or button): the same update, the same id.
+    id: str
+    person: Person
+    place: str
+    asked_in: str
+    text: str
+    model: Model
+    #: Another ask that this one repeats or goes on from; its id, else empty.
+    follows: str = ""
+    #: Where the followed ask stands in the history: `again` leaves it out, `continue` keeps it.
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The earlier turns that go with a question, oldest first, and what was left out."""
+
+    #: (question, answer)
+    turns: tuple[tuple[str, str], ...] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The most that an ask can cost, at one version of the price."""
+
+    price: Price
+    #: The whole prompt, history included.
+    prompt: Tokens
+    history: Tokens
+    answer_limit: Tokens
+    #: The hold: what prompt and a full-length answer cost.
+    most: Credits
+    #: Earlier turns that didn't fit.
+    left_out: int = 0
+    #: The balance, not the model, set the answer limit.
+    shortened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An ask's end, as shown and as booked."""
+
+    ask: str
+    outcome: Outcome
+    model: str
+    text: str
+    prompt: Tokens
+    history: Tokens
+    output: Tokens
+    charge: Credits
+    #: The person's Credits after it; None when told from the record alone.
+    left: Credits | None = None
+    left_out: int = 0
+    shortened: bool = False
+    trouble: Trouble = Trouble.NONE
+
+
+# --- refusals: before anything is held ----------------------------------------------------------
+
+
+class AskRefusal(Refusal):
+    """An ask that was not begun; nothing is held."""
+
+
+class EmptyQuestion(AskRefusal):
+    """There is nothing to answer."""
+
+    code: ClassVar[str] = "empty_question"
+
+
+class QuestionTooLong(AskRefusal):
+    """The question leaves the model no room to answer."""
+
+    code: ClassVar[str] = "question_too_long"
+
+    def __init__(self, model: Model, tokens: Tokens) -> None:
+        self.model, self.tokens = model, tokens
+
+
+class NotEnoughCredits(AskRefusal):
+    """Not even the shortest useful answer can be paid for."""
+
+    code: ClassVar[str] = "not_enough_credits"
+
+    def __init__(self, model: Model, price: Price, need: Credits, have: Credits, held: Credits):
+        self.model, self.price = model, price
+        #: `have` is free to spend; `held` is reserved by asks that run.
+        self.need, self.have, self.held = need, have, held
+
+
+class NothingServes(AskRefusal):
+    """No key can serve this model now."""
+
+    code: ClassVar[str] = "nothing_serves"
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+
+class AlreadyAsked(AskRefusal):
+    """This very message was asked before; its answer is, or will be, where it belongs."""
+
+    code: ClassVar[str] = "already_asked"
+
+    def __init__(self, ask: str) -> None:
+        self.ask = ask
+
+
+class TooManyAsks(AskRefusal):
+    """More asks run than this process may hold."""
+
+    code: ClassVar[str] = "too_many_asks"
+
+
+class ServiceStopping(AskRefusal):
+    """The service is about to stop; no new asks."""
+
+    code: ClassVar[str] = "service_stopping"
