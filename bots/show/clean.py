@@ -1,0 +1,66 @@
+"""Takes out of a text what cannot be seen but changes what is seen.
+
+Direction marks let a text show in another order than it is read, zero-width characters hide words
+from filters, tag characters carry whole hidden messages, control characters drive a terminal. What
+writing needs stays: joiners inside emoji and in scripts that use them, flags of regions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: Controls but tab and newline, surrogates that stand alone, direction marks, invisible
+#: operators, fillers that look like nothing, interlinear marks, rare selectors, non-characters.
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0"
+    "\ufff0-\ufffb\ufffe\uffff\U000e0100-\U000e0fff]"
+)
+_LINE_ENDS: Final = re.compile("\r\n?|\u2028|\u2029|\x0b|\x0c|\x85")
+_JOINERS_OR_TAGS: Final = re.compile("[\u200c\u200d\U000e0000-\U000e007f]")
+_JOINER: Final = re.compile("[\u200c\u200d]+")
+_TAGS: Final = re.compile("[\U000e0000-\U000e007f]+")
+#: A black flag, then the region in tag letters, then the cancelling tag: a flag of a region.
+_REGION_FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{3,7}\U000e007f")
+#: Scripts in which joiners change letters: Arabic to Sinhala, Myanmar, Khmer, Mongolian, forms.
+_JOINING_SCRIPTS: Final = re.compile(
+    "[\u0600-\u0dff\u0f00-\u109f\u1780-\u17ff\u1800-\u18af\u1a20-\u1aaf\ua840-\ua9ff\ufb50-\ufdff"
+    "\ufe70-\ufefe]"
+)
+#: What may stand around a joiner inside an emoji: pictures, skin tones, the emoji selector.
+_PICTURE: Final = re.compile(
+    "[\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U0001f000-\U0001faff\u00a9\u00ae]"
+)
+
+
+def clean(text: str) -> str:
+    """The text without what is unseen; lines end with a newline alone."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
+    if text.isascii() or not _JOINERS_OR_TAGS.search(text):
+        return text
+    text = _JOINER.sub(lambda match: _joiner(text, match.start(), match.end()), text)
+    return _without_tags(text)
+
+
+def one_line(text: str) -> str:
+    """The text without what is unseen, in one line."""
+    return " ".join(clean(text).split())
+
+
+def _joiner(text: str, start: int, end: int) -> str:
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    if _JOINING_SCRIPTS.match(before):
+        return text[start]
+    pictures = _PICTURE.match(before) and _PICTURE.match(after)
+    return "\u200d" if pictures and "\u200d" in text[start:end] else ""
+
+
+def _without_tags(text: str) -> str:
+    flags = {match.start() + 1: match.end() for match in _REGION_FLAG.finditer(text)}
+    return _TAGS.sub(
+        lambda match: text[match.start() : flags[match.start()]] if match.start() in flags else "",
+        text,
+    )

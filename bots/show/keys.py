@@ -1,0 +1,106 @@
+"""Secrets recognised by their shape, so that a key pasted in the wrong place goes no further.
+
+The shapes are those that suppliers document or issue; each needs a prefix that ordinary words do
+not have, or a word beside it. A bare UUID, hash or base64 text is no secret by its shape.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a secret stands in a text, and whose it seems to be; never the secret itself."""
+
+    kind: str
+    start: int
+    end: int
+
+
+#: No letter, digit or joining sign before or after: `task-…` holds no `sk-…`.
+_BEFORE = r"(?<![A-Za-z0-9_\-])"
+_AFTER = r"(?![A-Za-z0-9])"
+
+#: In this order: a longer prefix before the shorter one that it contains.
+_SHAPES: Final[tuple[tuple[str, str], ...]] = (
+    ("anthropic", r"sk-ant-[A-Za-z0-9_\-]{20,}"),
+    ("openrouter", r"sk-or-(?:v\d-)?[A-Za-z0-9]{32,}"),
+    ("openai", r"sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_\-]{20,}"),
+    ("openai", r"sk-(?=[a-z\-]*[A-Z0-9])[A-Za-z0-9]{20,}"),
+    ("google", r"AIza[A-Za-z0-9_\-]{35}"),
+    ("google", r"AQ\.[A-Za-z0-9_\-]{30,}"),
+    ("xai", r"xai-[A-Za-z0-9]{40,}"),
+    ("groq", r"gsk_[A-Za-z0-9]{30,}"),
+    ("cloudflare", r"cf(?:ut|at|ot|k)_[A-Za-z0-9_\-]{30,}"),
+    ("huggingface", r"hf_[A-Za-z0-9]{30,}"),
+    ("cerebras", r"csk-[A-Za-z0-9]{30,}"),
+    ("perplexity", r"pplx-[A-Za-z0-9]{30,}"),
+    ("nvidia", r"nvapi-[A-Za-z0-9_\-]{40,}"),
+    ("telegram", r"\d{6,12}:AA[A-Za-z0-9_\-]{33}"),
+    ("stripe", r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}"),
+    ("stripe", r"whsec_[A-Za-z0-9]{24,}"),
+    ("github", r"(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
+    ("aws", r"(?:AKIA|ASIA)[A-Z0-9]{16}"),
+    ("slack", r"xox[abprs]-[A-Za-z0-9\-]{20,}"),
+)
+_PREFIXED: Final = re.compile(
+    _BEFORE
+    + "(?:"
+    + "|".join(f"(?P<k{n}>{shape})" for n, (_, shape) in enumerate(_SHAPES))
+    + ")"
+    + _AFTER
+)
+#: Up to the end line, or to the end of the text when the paste was cut.
+_PEM: Final = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+#: Cloudflare's older tokens are 40 characters without a mark of their own: only near its name.
+_CLOUDFLARE_OLD: Final = re.compile(
+    r"cloudflare\b.{0,60}?(?<![A-Za-z0-9_\-])"
+    r"(?P<token>(?=[A-Za-z0-9_\-]*[A-Z])(?=[A-Za-z0-9_\-]*[0-9])[A-Za-z0-9_\-]{40})(?![A-Za-z0-9_\-])",
+    re.IGNORECASE | re.DOTALL,
+)
+#: One look says that most messages hold nothing.
+_HINT: Final = re.compile(
+    r"sk[-_]|rk_|AIza|AQ\.|xai-|gsk_|cf(?:ut|at|ot|k)_|hf_|pplx-|nvapi-|:AA|whsec_|gh[opsur]_|github_pat_"
+    r"|AKIA|ASIA|xox|PRIVATE KEY|cloudflare",
+    re.IGNORECASE,
+)
+#: Long runs of one letter are examples ("sk-xxxxxxxx…"), not keys.
+_DISTINCT_MIN = 8
+
+
+def find_secrets(text: str) -> list[Found]:
+    """The secrets in a text, in order, without overlaps; empty for nearly every message."""
+    if not _HINT.search(text):
+        return []
+    found = [Found("private-key", *match.span()) for match in _PEM.finditer(text)]
+    for match in _PREFIXED.finditer(text):
+        if len(set(match.group())) >= _DISTINCT_MIN:
+            kind = _SHAPES[int((match.lastgroup or "k0")[1:])][0]
+            found.append(Found(kind, *match.span()))
+    for match in _CLOUDFLARE_OLD.finditer(text):
+        # The 40 characters must carry capitals and digits: IGNORECASE is for the name alone.
+        token = match["token"]
+        if any(c.isupper() for c in token) and any(c.isdigit() for c in token):
+            found.append(Found("cloudflare", *match.span("token")))
+    return _apart(found)
+
+
+def without_secrets(text: str, mask: str = "•••") -> str:
+    """The text with each secret replaced by `mask`."""
+    for secret in reversed(find_secrets(text)):
+        text = text[: secret.start] + mask + text[secret.end :]
+    return text
+
+
+def _apart(found: list[Found]) -> list[Found]:
+    apart: list[Found] = []
+    for secret in sorted(found, key=lambda each: (each.start, -each.end)):
+        if not apart or secret.start >= apart[-1].end:
+            apart.append(secret)
+    return apart
