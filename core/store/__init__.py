@@ -1,1 +1,38 @@
-"""."""
+"""The store: schema, migrations, connections, reads, backups. Only `core.ledger` writes rows."""
+
+from __future__ import annotations
+
+from core.store.backup import backup, restore
+from core.store.companions import Companion, Delete, Insert, Update
+from core.store.errors import (
+    DatabaseExists,
+    DatabaseUnavailable,
+    ForeignDatabase,
+    NeedsMigration,
+    NewerDatabase,
+    OnlySqlite,
+    StoreRefusal,
+    WrongKind,
+)
+from core.store.migrate import Kind, migrate
+from core.store.store import Store
+
+__all__ = [
+    "Companion",
+    "DatabaseExists",
+    "DatabaseUnavailable",
+    "Delete",
+    "ForeignDatabase",
+    "Insert",
+    "Kind",
+    "NeedsMigration",
+    "NewerDatabase",
+    "OnlySqlite",
+    "Store",
+    "StoreRefusal",
+    "Update",
+    "WrongKind",
+    "backup",
+    "migrate",
+    "restore",
+]

@@ -46,6 +46,10 @@ account = sa.Table(
     _required("credits_posted", sa.BigInteger),
     #: The account's newest transfer: the head of its chain.
     _required("head", sa.BigInteger),
+    #: The UTC day (days since 1970) that its newest transfer counts to; never goes back.
+    _required("day", sa.BigInteger),
+    #: Of code, unit and limit, so that the audit sees them altered.
+    _required("seal", sa.LargeBinary),
     sa.CheckConstraint(
         "debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0"
         " AND credits_posted >= 0",
@@ -61,17 +65,26 @@ account = sa.Table(
 submission = sa.Table(
     "submission",
     metadata,
-    sa.Column("seq", Big, primary_key=True),
+    sa.Column("seq", Big, primary_key=True, autoincrement=False),
     _required("id", sa.Text, unique=True),
     #: Of the entries as submitted, to tell a retry from a conflict.
     _required("digest", sa.LargeBinary),
     _required("at", sa.BigInteger),
+    #: Its transfers: `transfers` of them, from `first` on without a gap.
+    _required("first", sa.BigInteger),
+    _required("transfers", sa.Integer),
+    #: Of the id, digest, time and its transfers' names, so that the audit sees them altered.
+    _required("seal", sa.LargeBinary),
 )
+
+#: PostgreSQL only: each batch draws one number under its locks and has the block that follows.
+BLOCK = 1 << 20
+block = sa.Sequence("block", start=BLOCK, increment=BLOCK, metadata=metadata)
 
 transfer = sa.Table(
     "transfer",
     metadata,
-    sa.Column("seq", Big, primary_key=True),
+    sa.Column("seq", Big, primary_key=True, autoincrement=False),
     _required("submission", sa.BigInteger),
     _required("entry", sa.Text),
     _required("n", sa.Integer),
@@ -91,7 +104,7 @@ transfer = sa.Table(
 hold = sa.Table(
     "hold",
     metadata,
-    sa.Column("seq", Big, primary_key=True),
+    sa.Column("seq", Big, primary_key=True, autoincrement=False),
     #: `<submission id>/<entry name>`
     _required("name", sa.Text, index=True),
     _required("debit", sa.BigInteger),
@@ -103,7 +116,7 @@ hold = sa.Table(
 closing = sa.Table(
     "closing",
     metadata,
-    sa.Column("account", sa.BigInteger, primary_key=True),
+    sa.Column("account", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("day", sa.Text, primary_key=True),
     _required("debits_posted", sa.BigInteger),
     _required("credits_posted", sa.BigInteger),
