@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.store.backup import backup, restore
 from core.store.companions import Companion, Delete, Insert, Update
+from core.store.copies import backup, restore
 from core.store.errors import (
     DatabaseExists,
     DatabaseUnavailable,
@@ -14,7 +14,7 @@ from core.store.errors import (
     StoreRefusal,
     WrongKind,
 )
-from core.store.migrate import Kind, migrate
+from core.store.migrating import Kind, migrate
 from core.store.store import Store
 
 __all__ = [

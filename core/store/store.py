@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.store import address as addresses
-from core.store import connections, migrate
+from core.store import connections, migrating
 from core.store.address import Address, Dialect
 from core.store.errors import DatabaseUnavailable, NeedsMigration
-from core.store.migrate import Kind
+from core.store.migrating import Kind
 
 _READERS = 4
 
@@ -55,10 +55,10 @@ class Store:
         if address.dialect == "sqlite" and not address.file.exists() and not (wanted and kind):
             raise NeedsMigration(address.shown)
         if wanted and kind is not None:
-            migrate.bring_up(address, kind, clock)
+            migrating.bring_up(address, kind, clock)
         engine = connections.engine(address, write=False, size=_READERS)
         try:
-            found = migrate.inspect(engine, address, kind)
+            found = migrating.inspect(engine, address, kind)
         except BaseException:
             engine.dispose()
             raise

@@ -15,7 +15,7 @@ from typing import Any
 import pysqlite3.dbapi2 as sqlite
 
 from core.store import address as addresses
-from core.store import connections, migrate
+from core.store import connections, migrating
 from core.store.address import Address
 from core.store.errors import DatabaseExists, DatabaseUnavailable, ForeignDatabase, OnlySqlite
 
@@ -49,7 +49,7 @@ async def restore(url: str, file: str | Path) -> None:
 def _restore(source: Address, target: Address) -> None:
     engine = connections.engine(source, write=False, size=1)
     try:
-        migrate.inspect(engine, source, None)
+        migrating.inspect(engine, source, None)
     finally:
         engine.dispose()
     _copy(source, target)
