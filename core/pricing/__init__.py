@@ -1,1 +1,39 @@
-"""."""
+"""Prices: the models on sale, what they cost the platform, what it asks for them, token counts.
+
+Knows neither keys nor the ledger: it reads the store and is given the function that records rows.
+"""
+
+from __future__ import annotations
+
+from core.pricing.catalogue import Catalogue, Model, Route, UnknownModel
+from core.pricing.costs import Costs, NoCost, UsageLike
+from core.pricing.counting import CALL_OVERHEAD, MESSAGE_OVERHEAD, count, count_messages
+from core.pricing.files import BadOverlay
+from core.pricing.formula import MARKUP_PERCENT, suggestion, tidy
+from core.pricing.prices import FORMULA, BadPrice, Price, PriceBook
+from core.pricing.rates import Era, Rate, Rates
+
+__all__ = [
+    "CALL_OVERHEAD",
+    "FORMULA",
+    "MARKUP_PERCENT",
+    "MESSAGE_OVERHEAD",
+    "BadOverlay",
+    "BadPrice",
+    "Catalogue",
+    "Costs",
+    "Era",
+    "Model",
+    "NoCost",
+    "Price",
+    "PriceBook",
+    "Rate",
+    "Rates",
+    "Route",
+    "UnknownModel",
+    "UsageLike",
+    "count",
+    "count_messages",
+    "suggestion",
+    "tidy",
+]

@@ -1,0 +1,285 @@
+"""The models on sale: who makes them, who serves them, and what people call them.
+
+Names are compared without case, spaces, dots and dashes. A name of the past leads to the model
+that stands in for it. Nothing here knows what a model costs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, Protocol, Self
+
+from core.errors import Refusal
+from core.pricing import files
+from core.pricing.files import BadOverlay, ModelRow, Sheet, Tokenizer
+from core.units import Tokens
+
+ANSWER_LIMIT = Tokens(2_000)
+THINKING_ANSWER_LIMIT = Tokens(8_000)
+
+#: Assumed of a custom address's model where its server doesn't say: what small servers default to.
+LOCAL_CONTEXT = Tokens(8_192)
+
+_LONG_CONTEXT = 400_000
+_NEAR_MAX = 3
+_NEAR_ENOUGH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to a model: a supplier's name, and the supplier's own id of the model."""
+
+    provider: str
+    model: str
+    #: Where this supplier offers less context than the model has.
+    context: Tokens | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model on sale."""
+
+    id: str
+    name: str
+    maker: str
+    #: Tokens of prompt and answer together.
+    context: Tokens
+    #: The usual answer limit.
+    answer_limit: Tokens
+    thinking: bool
+    #: Codes for the card: fast, high_performance, thinking, long_context, cheap, code,
+    #: open_weights, local.
+    features: tuple[str, ...]
+    routes: tuple[Route, ...]
+    tokenizer: Tokenizer = "estimate"
+    aliases: tuple[str, ...] = ()
+    #: Ordinary words: they name the model in a choice, but never as the first word of a question.
+    nicknames: tuple[str, ...] = ()
+    #: One of a custom address's own models.
+    local: bool = False
+
+
+class UnknownModel(Refusal):
+    """No model of that name; `near` holds up to three ids that look like it."""
+
+    code: ClassVar[str] = "unknown_model"
+
+    def __init__(self, asked: str, near: tuple[str, ...]) -> None:
+        self.asked, self.near = asked, near
+
+
+class Listed(Protocol):
+    """A model as a server lists it."""
+
+    @property
+    def id(self) -> str:
+        """The server's own id."""
+        ...
+
+    @property
+    def context(self) -> Tokens | None:
+        """Where the server tells it."""
+        ...
+
+
+def normalised(name: str) -> str:
+    """A name without what people vary: case, spaces, dots, dashes."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+class Catalogue:
+    """All models, in the menus' order."""
+
+    def __init__(
+        self,
+        models: Iterable[Model],
+        retired: Mapping[str, str] = MappingProxyType({}),
+        default: str | None = None,
+    ) -> None:
+        """`retired` leads names of the past to ids; raises ValueError when two models share a name
+        or a name leads nowhere."""
+        self._models = {model.id: model for model in models}
+        self._names: dict[str, str] = {}
+        self._words: set[str] = set()
+        self._retired: dict[str, str] = {}
+        for model in self._models.values():
+            self._name(model)
+        for name, successor in retired.items():
+            if successor not in self._models:
+                raise ValueError(f"{name} leads to {successor}, which is not in the catalogue")
+            if (short := normalised(name)) in self._names:
+                raise ValueError(f"{name} is retired, and also a name of {self._names[short]}")
+            self._retired[short] = successor
+        if default is not None and default not in self._models:
+            raise ValueError(f"the default model {default} is not in the catalogue")
+        self._default = default
+
+    @classmethod
+    def load(cls, overlay: Path | None = None) -> Self:
+        """The catalogue that ships, changed by the operator's file; raises `BadOverlay`."""
+        shipped, own = files.catalogue(), files.overlay(overlay)
+        try:
+            return cls(*_merged(shipped, own))
+        except ValueError as error:
+            raise BadOverlay(f"{overlay.name if overlay else 'catalogue'}: {error}") from None
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """By id, in the menus' order; custom addresses' own models come last."""
+        return MappingProxyType(self._models)
+
+    @property
+    def default(self) -> Model:
+        """The model for people who have not chosen one."""
+        return self._models[self._default] if self._default else next(iter(self._models.values()))
+
+    def find(self, text: str) -> Model:
+        """The model of an id, a name or an alias, the successor for a retired name; raises
+        `UnknownModel`."""
+        found = self._find(text)
+        if found is None:
+            raise UnknownModel(text, self._near(text))
+        return self._models[found]
+
+    def has(self, word: str) -> bool:
+        """Whether a word names a model and nothing else, as in `/ask gpt-4 why …`."""
+        short = normalised(word)
+        return short in self._words or short in self._retired
+
+    def is_retired(self, text: str) -> bool:
+        """Whether a name is one of the past, so that `find` gives its successor."""
+        short = normalised(text)
+        return short not in self._names and short in self._retired
+
+    def add_local(self, provider: str, listed: Iterable[Listed]) -> None:
+        """Offers a custom address's models under their own names, beside those of the catalogue
+        that it serves; the same list again changes nothing, what it no longer has goes."""
+        known = {
+            route.model
+            for model in self._models.values()
+            if not model.local
+            for route in model.routes
+            if route.provider == provider
+        }
+        mine = {model.id: model for model in listed_models(provider, listed, known)}
+        for model in list(self._models.values()):
+            if model.local and model.routes[0].provider == provider and model.id not in mine:
+                self._forget(model)
+        for model in mine.values():
+            if model.id not in self._models:
+                self._models[model.id] = model
+                self._name(model, over_aliases=True)
+
+    def _find(self, text: str) -> str | None:
+        for short in (normalised(text), normalised(text.rpartition("/")[2])):
+            found = self._names.get(short) or self._retired.get(short)
+            if found is not None:
+                return found
+        return None
+
+    def _near(self, text: str) -> tuple[str, ...]:
+        every = {**self._retired, **self._names}
+        close = difflib.get_close_matches(normalised(text)[:60], every, n=12, cutoff=_NEAR_ENOUGH)
+        return tuple(dict.fromkeys(every[name] for name in close))[:_NEAR_MAX]
+
+    def _name(self, model: Model, *, over_aliases: bool = False) -> None:
+        words = (model.id, model.name, *model.aliases)
+        for name in (*words, *(route.model for route in model.routes), *model.nicknames):
+            short = normalised(name)
+            holder = self._names.get(short, model.id)
+            is_alias = holder in self._models and short != normalised(holder)
+            if holder != model.id and not (over_aliases and is_alias):
+                raise ValueError(f"{name} names both {holder} and {model.id}")
+            self._names[short] = model.id
+        self._words.update(normalised(word) for word in words)
+
+    def _forget(self, model: Model) -> None:
+        del self._models[model.id]
+        self._names, self._words = {}, set()
+        for kept in self._models.values():
+            self._name(kept, over_aliases=kept.local)
+
+
+def listed_models(provider: str, listed: Iterable[Listed], known: Iterable[str]) -> list[Model]:
+    """The models of a server that no route of the catalogue leads to, as models of its own."""
+    served = {normalised(model) for model in known}
+    found: dict[str, Model] = {}
+    for one in listed:
+        short = normalised(one.id)
+        if not short or short in served or len(one.id) > 100 or not one.id.isprintable():
+            continue
+        found.setdefault(
+            short,
+            Model(
+                id=one.id,
+                name=one.id,
+                maker=provider,
+                context=LOCAL_CONTEXT if one.context is None else one.context,
+                answer_limit=ANSWER_LIMIT,
+                thinking=False,
+                features=("local",),
+                routes=(Route(provider, one.id),),
+                local=True,
+            ),
+        )
+    return list(found.values())
+
+
+def _merged(shipped: Sheet, own: Sheet) -> tuple[list[Model], dict[str, str], str | None]:
+    rows = {row.id: row for row in shipped.model}
+    for row in own.model:
+        before = rows.get(row.id)
+        rows[row.id] = (
+            row
+            if before is None
+            else before.model_copy(update=row.model_dump(exclude_unset=True, exclude_none=True))
+        )
+    retired = {**shipped.retired, **own.retired}
+    gone = set(own.withdrawn)
+    if unknown := sorted(gone - set(rows)):
+        raise ValueError(f"withdrawn: no such model: {', '.join(unknown)}")
+    models = [_model(row) for row in rows.values() if row.id not in gone]
+    kept = {name: successor for name, successor in retired.items() if successor not in gone}
+    default = own.default or shipped.default
+    # An operator who sells under an old name takes it back from its successor.
+    sold = {normalised(name) for model in models for name in (model.id, model.name, *model.aliases)}
+    kept = {name: successor for name, successor in kept.items() if normalised(name) not in sold}
+    return models, kept, None if default in gone else default
+
+
+def _model(row: ModelRow) -> Model:
+    if not (row.context and row.routes):
+        raise ValueError(f"{row.id}: a new model needs context and routes")
+    context, thinking = Tokens(row.context), bool(row.thinking)
+    limit = THINKING_ANSWER_LIMIT if thinking else ANSWER_LIMIT
+    features = list(row.features or ())
+    if thinking:
+        features.append("thinking")
+    if row.context >= _LONG_CONTEXT:
+        features.append("long_context")
+    return Model(
+        id=row.id,
+        name=row.name or row.id,
+        maker=row.maker or row.routes[0].partition(":")[0],
+        context=context,
+        answer_limit=Tokens(row.answer_limit) if row.answer_limit else limit,
+        thinking=thinking,
+        features=tuple(dict.fromkeys(features)),
+        routes=tuple(_route(text, context) for text in row.routes),
+        tokenizer=row.tokenizer or "estimate",
+        aliases=row.aliases or (),
+        nicknames=row.nicknames or (),
+    )
+
+
+def _route(text: str, context: Tokens) -> Route:
+    provider, _, rest = text.partition(":")
+    model, _, less = rest.rpartition("@")
+    if model and less.isdecimal():
+        return Route(provider, model, Tokens(int(less)))
+    return replace(Route(provider, rest), context=context)

@@ -1,0 +1,133 @@
+"""What an answer costs the platform: the supplier's rates, with our own where the package has none.
+
+Never shown to users. A route without a known cost, or with one of zero, is refused, not sold.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Protocol, Self
+
+from core.errors import Refusal
+from core.pricing import files, package
+from core.pricing.catalogue import Route
+from core.pricing.rates import Era, Rate, Rates, rates_at, rates_within
+from core.units import NanoUsd, Seconds, Tokens
+
+#: A call held for now may run at the dearer rate of a peak hour that begins meanwhile.
+HOLD_SPAN = timedelta(minutes=15)
+
+#: Nominal rates of a custom address's own models (a local server): never sold for nothing.
+#: $0.10 per million tokens in, $0.40 out; an overlay's [[cost]] with model = "*" says otherwise.
+LOCAL_RATES = Rates(Rate(100_000), Rate(400_000), Rate(100_000), Rate(100_000))
+
+_EVERY_MODEL = "*"
+
+
+class NoCost(Refusal):
+    """What this route costs is unknown or zero: it can't be sold."""
+
+    code: ClassVar[str] = "no_cost"
+
+    def __init__(self, provider: str, model: str) -> None:
+        self.provider, self.model = provider, model
+
+
+class UsageLike(Protocol):
+    """What a call used: `input` is the whole prompt, the cached and written parts included."""
+
+    @property
+    def input(self) -> Tokens:
+        """The whole prompt."""
+        ...
+
+    @property
+    def output(self) -> Tokens:
+        """The answer, reasoning included."""
+        ...
+
+    @property
+    def cached(self) -> Tokens:
+        """The part of the prompt read from a cache."""
+        ...
+
+    @property
+    def cache_written(self) -> Tokens:
+        """The part of the prompt written to a cache."""
+        ...
+
+
+class Costs:
+    """Rates by route; the first of: what was given, the overlay, our overrides, the package."""
+
+    def __init__(self, given: Mapping[Route, Rates | Sequence[Era]] | None = None) -> None:
+        """With `given`, these rates alone count (a test's world); else see `load`."""
+        self._given: dict[tuple[str, str], tuple[Era, ...]] = {}
+        self._alone = given is not None
+        for route, rates in (given or {}).items():
+            eras = (Era(rates),) if isinstance(rates, Rates) else tuple(rates)
+            self._given[route.provider, route.model] = eras
+        self._eras = functools.cache(self._find)
+
+    @classmethod
+    def load(cls, overlay: Path | None = None) -> Self:
+        """The product's costs; raises `BadOverlay`."""
+        costs = cls()
+        for row in (*files.overrides(), *files.overlay(overlay).cost):
+            costs._given[row.provider, row.model] = (Era(row.rates()),)
+        return costs
+
+    def add_local(self, provider: str) -> None:
+        """Lets the models of a custom address be sold: at `LOCAL_RATES` unless given otherwise."""
+        self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))
+        self._eras.cache_clear()
+
+    def known(self, route: Route) -> bool:
+        """Whether the route has a cost above zero, at every hour."""
+        eras = self._eras(route)
+        return bool(eras) and all(era.rates.sellable for era in eras)
+
+    def rates(self, route: Route, at_ms: int) -> Rates:
+        """The rates at a time; raises `NoCost`."""
+        return rates_at(self._known(route), at_ms)
+
+    def cost(self, route: Route, usage: UsageLike, at_ms: int) -> NanoUsd:
+        """The cost of a call made at a time, rounded up; raises `NoCost`."""
+        cached, written = usage.cached.units, usage.cache_written.units
+        plain = max(0, usage.input.units - cached - written)
+        return self.rates(route, at_ms).cost(plain, cached, written, usage.output.units)
+
+    def most(self, route: Route, input: Tokens, output: Tokens, at_ms: int) -> NanoUsd:  # noqa: A002
+        """The most that such a call can cost: nothing cached, or all of it written to a cache, at
+        the dearest hour within the next `HOLD_SPAN`; raises `NoCost`."""
+        every = rates_within(self._known(route), at_ms, HOLD_SPAN)
+        return max(rates.most(input.units, output.units) for rates in every)
+
+    def seconds(self, route: Route, length: Seconds, at_ms: int) -> NanoUsd:
+        """The cost of audio of a length, rounded up; raises `NoCost`."""
+        eras = self._eras(route)
+        rate = rates_at(eras, at_ms).second.base if eras else 0
+        if rate == 0:
+            raise NoCost(route.provider, route.model)
+        return NanoUsd(-(-rate * length.units // 1_000))
+
+    def base(self, route: Route, at_ms: int) -> tuple[int, int]:
+        """Pico-dollars per token in and out, short prompt, at the dearest hour of the next day;
+        raises `NoCost`. What prices are made from."""
+        every = rates_within(self._known(route), at_ms, timedelta(days=1))
+        dearest = max(every, key=lambda rates: 2 * rates.input.base + rates.output.base)
+        return dearest.input.base, dearest.output.base
+
+    def _known(self, route: Route) -> tuple[Era, ...]:
+        if not self.known(route):
+            raise NoCost(route.provider, route.model)
+        return self._eras(route)
+
+    def _find(self, route: Route) -> tuple[Era, ...]:
+        given = self._given.get((route.provider, route.model))
+        if given is None and not self._alone:
+            given = package.eras_of(route.provider, route.model)
+        return given or self._given.get((route.provider, _EVERY_MODEL), ())

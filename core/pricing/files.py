@@ -1,0 +1,126 @@
+"""The data files of this room and the operator's overlay, checked as they are read.
+
+One schema reads both: the overlay has the catalogue's shape, says only what it changes, and may
+carry costs. Whatever is wrong with it is said in words, all at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from fractions import Fraction
+from importlib import resources
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from core.errors import Refusal
+from core.pricing.rates import Rate, Rates
+
+Tokenizer = Literal["o200k", "cl100k", "estimate"]
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+_Route = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+:\S+$", max_length=200)]
+_Dollars = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
+_PICO_PER_TOKEN = 1_000_000
+
+
+class BadOverlay(Refusal):
+    """The operator's overlay file can't be used; `reason` says where and why."""
+
+    code: ClassVar[str] = "bad_overlay"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelRow(_Strict):
+    """A [[model]]; in an overlay only `id` and what changes."""
+
+    id: _Name
+    name: _Name | None = None
+    maker: _Name | None = None
+    context: Annotated[int, Field(ge=1_000, le=100_000_000)] | None = None
+    answer_limit: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
+    thinking: bool | None = None
+    tokenizer: Tokenizer | None = None
+    features: tuple[_Name, ...] | None = None
+    routes: Annotated[tuple[_Route, ...], Field(min_length=1)] | None = None
+    aliases: tuple[_Name, ...] | None = None
+    nicknames: tuple[_Name, ...] | None = None
+
+
+class CostRow(_Strict):
+    """A [[cost]]: dollars per million tokens, as text; model "*" is every model of a supplier."""
+
+    provider: _Name
+    model: _Name
+    input: _Dollars
+    output: _Dollars
+    cached: _Dollars | None = None
+    cache_written: _Dollars | None = None
+
+    def rates(self) -> Rates:
+        """The rates it states; what it leaves out costs as the input."""
+        plain = _rate(self.input)
+        return Rates(
+            input=plain,
+            output=_rate(self.output),
+            cached=plain if self.cached is None else _rate(self.cached),
+            cache_written=plain if self.cache_written is None else _rate(self.cache_written),
+        )
+
+
+class Sheet(_Strict):
+    """A catalogue file, or an overlay on it."""
+
+    default: _Name | None = None
+    model: tuple[ModelRow, ...] = ()
+    retired: dict[_Name, _Name] = {}
+    withdrawn: tuple[_Name, ...] = ()
+    cost: tuple[CostRow, ...] = ()
+
+
+def catalogue() -> Sheet:
+    """The catalogue that ships."""
+    return Sheet.model_validate(_shipped("catalogue.toml"))
+
+
+def overrides() -> tuple[CostRow, ...]:
+    """The costs that ship where the price package lacks them."""
+    return Sheet.model_validate(_shipped("overrides.toml")).cost
+
+
+def overlay(path: Path | None) -> Sheet:
+    """The operator's file, empty without one; raises `BadOverlay`."""
+    if path is None:
+        return Sheet()
+    try:
+        return Sheet.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise BadOverlay(f"{path.name}: {error.strerror or 'cannot be read'}") from None
+    except ValidationError as error:
+        raise BadOverlay(f"{path.name}: {_in_words(error)}") from None
+    except ValueError as error:
+        raise BadOverlay(f"{path.name}: {error}") from None
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files("core.pricing").joinpath("data", name).read_text("utf-8"))
+
+
+def _in_words(error: ValidationError) -> str:
+    faults = (
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors(include_url=False)
+    )
+    return "; ".join(faults)
+
+
+def _rate(dollars: str) -> Rate:
+    return Rate(ceil(Fraction(dollars) * _PICO_PER_TOKEN))

@@ -1,0 +1,240 @@
+"""The price book: what the platform asks for a model, with its history, shared by all processes.
+
+A price is micro-Credits per token or second. A row is never changed: the newest one that is in
+effect is the price, and a request is billed at the row it was quoted at, by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import insort
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import sqlalchemy as sa
+
+from core import ids
+from core.clock import Clock
+from core.errors import Refusal
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.costs import Costs
+from core.pricing.formula import MARKUP_PERCENT, suggestion
+from core.store import schema
+from core.store.companions import Companion, Insert
+from core.units import Credits, MicroCredits, Seconds, Tokens, decimal_text
+
+#: Who set the prices that no admin set.
+FORMULA = "formula"
+
+#: A quote re-reads the book when it is older than this.
+STALE_SECONDS = 2.0
+
+#: 1,000 Credits a token: no price is meant to be higher.
+_RATE_MAX = MicroCredits(1_000_000_000)
+
+Record = Callable[..., Awaitable[None]]
+
+
+class Reads(Protocol):
+    """What the book needs of the store."""
+
+    async def fetch(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        """All rows of a query."""
+        ...
+
+
+class BadPrice(Refusal):
+    """A rate that is no price: not above zero, or out of all proportion."""
+
+    code: ClassVar[str] = "bad_price"
+
+    def __init__(self, rate: MicroCredits) -> None:
+        self.rate = rate
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A row of the book. Rates are micro-Credits per token, or per second of audio."""
+
+    id: str
+    model: str
+    per: Literal["token", "second"]
+    input_rate: MicroCredits
+    output_rate: MicroCredits
+    effective_at: int
+    set_by: str
+
+    @property
+    def blended(self) -> bool:
+        """Whether tokens in and out cost the same."""
+        return self.input_rate == self.output_rate
+
+    def exact(self, input: Tokens, output: Tokens) -> MicroCredits:  # noqa: A002
+        """The price of so many tokens, before rounding."""
+        return self.input_rate.times(input.units) + self.output_rate.times(output.units)
+
+    def charge(self, input: Tokens, output: Tokens) -> Credits:  # noqa: A002
+        """The charge for an answer: whole Credits, rounded up once, at least 1 (brief § 4)."""
+        return max(Credits(1), self.exact(input, output).rounded_up())
+
+    def charge_seconds(self, length: Seconds) -> Credits:
+        """The charge for audio of a length: whole Credits, rounded up once, at least 1."""
+        return max(Credits(1), self.input_rate.times(length.units).rounded_up())
+
+    def per_1k(self) -> tuple[str, str]:
+        """Credits per 1,000 tokens in and out, as exact decimal text: ("5", "5"), ("0.35", …)."""
+        rates = (self.input_rate.times(1_000), self.output_rate.times(1_000))
+        return decimal_text(rates[0]), decimal_text(rates[1])
+
+    def per_minute(self) -> str:
+        """Credits per minute of audio as exact decimal text, to the nearest hundredth."""
+        hundredths = (self.input_rate.units * 60 + 5_000) // 10_000
+        return decimal_text(MicroCredits(hundredths * 10_000))
+
+
+class PriceBook:
+    """The prices in effect. Reads are memory; only `start`, `change` and `refresh` wait."""
+
+    def __init__(
+        self,
+        store: Reads,
+        record: Record,
+        catalogue: Catalogue,
+        costs: Costs,
+        clock: Clock,
+        *,
+        markup_percent: int = MARKUP_PERCENT,
+    ) -> None:
+        """`record` writes companions (`Ledger.record`); `markup_percent` is what the formula adds
+        to the base cost."""
+        self._store, self._record = store, record
+        self._catalogue, self._costs, self._clock = catalogue, costs, clock
+        self._markup_percent = markup_percent
+        self._by_id: dict[str, Price] = {}
+        #: By model, in the order in which they take effect.
+        self._history: dict[str, list[Price]] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Loads the book and gives models without a price the formula's."""
+        await self.refresh(at_most_seconds=0)
+
+    def current(self, model: str) -> Price | None:
+        """The price of a model in effect now; None if it has none."""
+        now = self._clock.now_ms()
+        for price in reversed(self._history.get(model, ())):
+            if price.effective_at <= now:
+                return price
+        return None
+
+    def by_id(self, id: str) -> Price | None:  # noqa: A002
+        """The row of an id, however old; None if this process has never read it."""
+        return self._by_id.get(id)
+
+    def history(self, model: str) -> tuple[Price, ...]:
+        """All rows of a model, in the order in which they take effect, coming ones included."""
+        return tuple(self._history.get(model, ()))
+
+    async def change(
+        self,
+        model: str,
+        input_rate: MicroCredits,
+        output_rate: MicroCredits,
+        *,
+        set_by: str,
+        note: str = "",
+        effective_at: int | None = None,
+        per: Literal["token", "second"] = "token",
+    ) -> Price:
+        """Sets a price from a time on, now by default; raises `BadPrice`."""
+        for rate in (input_rate, output_rate):
+            if not 0 < rate.units <= _RATE_MAX.units:
+                raise BadPrice(rate)
+        at = self._clock.now_ms() if effective_at is None else effective_at
+        price = Price(ids.new("prc", at), model, per, input_rate, output_rate, at, set_by)
+        await self._record(_insert(price, note))
+        self._add(price)
+        return price
+
+    async def refresh(self, *, at_most_seconds: float = STALE_SECONDS) -> None:
+        """Reads what other processes set, unless read within `at_most_seconds`; prices new models
+        by the formula."""
+        if self._clock.monotonic() - self._read_at < at_most_seconds:
+            return
+        async with self._reading:
+            if self._clock.monotonic() - self._read_at < at_most_seconds:
+                return
+            await self._read()
+            if seeds := self._seeds():
+                await self._record(*(_insert(price, "", ignore=True) for price in seeds))
+                await self._read()
+            self._read_at = self._clock.monotonic()
+
+    def suggested(self, model: Model) -> tuple[MicroCredits, MicroCredits]:
+        """The formula's price in and out, one blended price; raises `NoCost`."""
+        now = self._clock.now_ms()
+        bases = [self._costs.base(route, now) for route in model.routes if self._costs.known(route)]
+        if not bases:
+            self._costs.base(model.routes[0], now)
+        rate = suggestion(bases, markup_percent=self._markup_percent)
+        return rate, rate
+
+    async def _read(self) -> None:
+        table = schema.price
+        count = sa.select(sa.func.count()).select_from(table)
+        if (await self._store.fetch(count))[0][0] == len(self._by_id):
+            return
+        for row in await self._store.fetch(sa.select(table)):
+            if row.id not in self._by_id:
+                self._add(_price(row))
+
+    def _add(self, price: Price) -> None:
+        if price.id not in self._by_id:
+            self._by_id[price.id] = price
+            insort(
+                self._history.setdefault(price.model, []),
+                price,
+                key=lambda one: (one.effective_at, one.set_by != FORMULA, one.id),
+            )
+
+    def _seeds(self) -> list[Price]:
+        return [
+            self._seed(model)
+            for model in self._catalogue.models.values()
+            if model.id not in self._history
+            and any(self._costs.known(route) for route in model.routes)
+        ]
+
+    def _seed(self, model: Model) -> Price:
+        # In effect since ever and with an id of its own: several processes that start at once on a
+        # new database seed the same row, whichever comes first.
+        rates = self.suggested(model)
+        return Price(ids.derived("prc", 0, model.id), model.id, "token", *rates, 0, FORMULA)
+
+
+def _insert(price: Price, note: str, *, ignore: bool = False) -> Companion:
+    row = {
+        "id": price.id,
+        "model": price.model,
+        "per": price.per,
+        "input_rate": price.input_rate.units,
+        "output_rate": price.output_rate.units,
+        "effective_at": price.effective_at,
+        "set_by": price.set_by,
+        "note": note,
+    }
+    return Insert(schema.price, row, ignore=ignore)
+
+
+def _price(row: sa.Row[Any]) -> Price:
+    return Price(
+        row.id,
+        row.model,
+        row.per,
+        MicroCredits(row.input_rate),
+        MicroCredits(row.output_rate),
+        row.effective_at,
+        row.set_by,
+    )

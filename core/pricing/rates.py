@@ -1,0 +1,124 @@
+"""What a supplier charges: rates per token by prompt size, date and hour; exact, in whole numbers.
+
+Rates are pico-dollars (10⁻¹² $) per token: a published price per million tokens with up to six
+decimals is exact in them. Only a cost that leaves this module is rounded, up, to nano-dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from core.units import NanoUsd
+
+#: Pico-dollars in a nano-dollar.
+PICO = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Pico-dollars per token; from a prompt longer than a step's start, the step's rate for all."""
+
+    base: int
+    #: (start in prompt tokens, rate), ascending.
+    steps: tuple[tuple[int, int], ...] = ()
+
+    def at(self, prompt: int) -> int:
+        """The rate that holds for a prompt of so many tokens."""
+        found = self.base
+        for start, rate in self.steps:
+            if prompt > start:
+                found = rate
+        return found
+
+    def most(self, prompt: int) -> int:
+        """The dearest rate for any prompt up to so many tokens."""
+        return max((self.base, *(rate for start, rate in self.steps if prompt > start)))
+
+
+NO_RATE = Rate(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The rates of one route at one time."""
+
+    input: Rate
+    output: Rate
+    cached: Rate
+    cache_written: Rate
+    #: Per second of audio.
+    second: Rate = NO_RATE
+
+    @property
+    def sellable(self) -> bool:
+        """Whether every token has a cost: a free token is most likely a gap in the data."""
+        return self.input.base > 0 and self.output.base > 0
+
+    def cost(self, plain: int, cached: int, written: int, output: int) -> NanoUsd:
+        """The cost of a call whose prompt is the three parts together, rounded up."""
+        prompt = plain + cached + written
+        pico = (
+            plain * self.input.at(prompt)
+            + cached * self.cached.at(prompt)
+            + written * self.cache_written.at(prompt)
+            + output * self.output.at(prompt)
+        )
+        return NanoUsd(-(-pico // PICO))
+
+    def most(self, prompt: int, output: int) -> NanoUsd:
+        """The most that such a call can cost, however its prompt is cached, rounded up."""
+        dearest = max(rate.most(prompt) for rate in (self.input, self.cached, self.cache_written))
+        return NanoUsd(-(-(prompt * dearest + output * self.output.most(prompt)) // PICO))
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """Rates and when they hold: from a UTC day on, or in daily UTC hours, or always."""
+
+    rates: Rates
+    since: date | None = None
+    #: [start, end) of a day, may cross midnight.
+    hours: tuple[time, time] | None = None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether these rates hold at a time (UTC)."""
+        if self.since is not None and at.date() < self.since:
+            return False
+        if self.hours is None:
+            return True
+        start, end = self.hours
+        if end < start:
+            return at.time() >= start or at.time() < end
+        return start <= at.time() < end
+
+
+def rates_at(eras: Sequence[Era], at_ms: int) -> Rates:
+    """The rates at a time: the last era that holds, else the first."""
+    if len(eras) == 1:
+        return eras[0].rates
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(tzinfo=None)
+    for era in reversed(eras):
+        if era.holds(at):
+            return era.rates
+    return eras[0].rates
+
+
+def rates_within(eras: Sequence[Era], at_ms: int, span: timedelta) -> list[Rates]:
+    """All rates that hold at some time from `at_ms` to `span` later."""
+    if len(eras) == 1:
+        return [eras[0].rates]
+    span_ms = span // timedelta(milliseconds=1)
+    moments = {at_ms, at_ms + span_ms, *_changes(eras, at_ms, span_ms)}
+    return [rates_at(eras, moment) for moment in sorted(moments)]
+
+
+def _changes(eras: Sequence[Era], at_ms: int, span_ms: int) -> list[int]:
+    first = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+    days = [first + timedelta(days=n) for n in range(span_ms // 86_400_000 + 2)]
+    times = {time()} | {edge for era in eras if era.hours for edge in era.hours}
+    moments = [
+        int(datetime.combine(day, at, UTC).timestamp() * 1000) for day in days for at in times
+    ]
+    return [moment for moment in moments if at_ms < moment < at_ms + span_ms]

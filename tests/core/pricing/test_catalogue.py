@@ -1,0 +1,174 @@
+"""The catalogue: what people type, what is retired, what an operator's file may change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from core.pricing import BadOverlay, Catalogue, UnknownModel
+from core.pricing.catalogue import ANSWER_LIMIT, THINKING_ANSWER_LIMIT
+from core.units import Tokens
+
+CATALOGUE = Catalogue.load()
+
+
+@dataclass
+class Listing:
+    id: str
+    context: Tokens | None = None
+
+
+def test_over_forty_models_of_all_the_makers_that_the_brief_names() -> None:
+    makers = {model.maker for model in CATALOGUE.models.values()}
+    assert len(CATALOGUE.models) > 40
+    assert makers >= {"OpenAI", "Anthropic", "Google", "DeepSeek", "xAI", "Mistral", "Meta"}
+    assert any(
+        route.provider == "cloudflare"
+        for model in CATALOGUE.models.values()
+        for route in model.routes
+    )
+
+
+def test_every_model_has_what_a_card_and_a_quote_need() -> None:
+    for model in CATALOGUE.models.values():
+        assert model.answer_limit == (THINKING_ANSWER_LIMIT if model.thinking else ANSWER_LIMIT)
+        assert model.context.units > model.answer_limit.units, model.id
+        assert ("thinking" in model.features) == model.thinking
+        for route in model.routes:
+            assert route.context is not None
+            assert route.context.units <= model.context.units
+
+
+@pytest.mark.parametrize(
+    ("typed", "model"),
+    [
+        ("gpt-6.1-terra", "gpt-6.1-terra"),
+        ("GPT 6.1 Terra", "gpt-6.1-terra"),
+        ("gpt4", "gpt-6.1-sol"),
+        ("gpt-4", "gpt-6.1-sol"),
+        ("gpt-4-turbo", "gpt-6.1-terra"),
+        ("ChatGPT", "gpt-6-luna"),
+        ("claude", "claude-sonnet-5-5"),
+        ("Claude 3", "claude-sonnet-5-5"),
+        ("sonnet", "claude-sonnet-5-5"),
+        ("claude-3-opus", "claude-opus-5-5"),
+        ("llama", "llama-3.3-70b"),
+        ("llama 3", "llama-3.3-70b"),
+        ("gemini", "gemini-3.8-flash"),
+        ("deepseek", "deepseek-v4-flash"),
+        ("deepseek-r1", "deepseek-v4-pro"),
+        ("grok", "grok-4.7"),
+        ("mistral", "mistral-medium-3-5"),
+        ("qwen", "qwen3.8-27b"),
+        ("kimi", "kimi-k3.1-pro"),
+        ("openai/gpt-4o", "gpt-4o"),
+        ("@cf/meta/llama-3.3-70b-instruct-fp8-fast", "llama-3.3-70b"),
+    ],
+)
+def test_what_people_type_finds_the_model_that_they_mean(typed: str, model: str) -> None:
+    assert CATALOGUE.find(typed).id == model
+
+
+def test_a_retired_name_is_told_from_a_current_one() -> None:
+    assert CATALOGUE.is_retired("GPT-4")
+    assert CATALOGUE.is_retired("claude 3")
+    assert not CATALOGUE.is_retired("gpt-4o")
+    assert not CATALOGUE.is_retired("claude")
+
+
+def test_words_of_a_question_are_not_taken_for_models() -> None:
+    for word in ("gpt-4", "GPT-4", "claude", "llama", "o3", "gpt-5.4", "gemini"):
+        assert CATALOGUE.has(word), word
+    for word in ("why", "haiku", "sonnet", "opus", "fable", "flash", "command", "sol", "gp", ""):
+        assert not CATALOGUE.has(word), word
+
+
+def test_an_unknown_name_is_told_the_nearest_ids() -> None:
+    with pytest.raises(UnknownModel) as refused:
+        CATALOGUE.find("gtp-5")
+    assert refused.value.asked == "gtp-5"
+    assert "gpt-5" in refused.value.near
+    assert len(refused.value.near) <= 3
+    with pytest.raises(UnknownModel) as nothing_like_it:
+        CATALOGUE.find("天空为什么是蓝色的")
+    assert nothing_like_it.value.near == ()
+
+
+def test_an_overlay_adds_changes_and_withdraws(tmp_path: Path) -> None:
+    overlay = tmp_path / "models.toml"
+    overlay.write_text(
+        """
+default = "house"
+withdrawn = ["gpt-5.5"]
+[[model]]
+id = "house"
+name = "House Model"
+context = 32_000
+routes = ["openai:house-1"]
+aliases = ["gpt-4"]
+[[model]]
+id = "gpt-6-luna"
+name = "Luna"
+[retired]
+"gpt-5.5" = "gpt-5.4"
+"""
+    )
+    catalogue = Catalogue.load(overlay)
+    assert catalogue.default.id == "house"
+    assert catalogue.find("gpt-4").id == "house"
+    assert not catalogue.is_retired("gpt-4")
+    assert catalogue.find("gpt-5.5").id == "gpt-5.4"
+    changed, before = catalogue.models["gpt-6-luna"], CATALOGUE.models["gpt-6-luna"]
+    assert changed.name == "Luna"
+    assert changed.routes == before.routes
+    assert catalogue.find("gpt-6-mini").id == "gpt-6-luna"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("model = [", "models.toml"),
+        ("[[model]]\nname = 'x'", "model.0.id"),
+        ("[[model]]\nid = 'new'\ncontext = 9000", "new: a new model needs context and routes"),
+        ("[[model]]\nid = 'gpt-5'\nprice = 3", "model.0.price"),
+        (
+            "[[model]]\nid = 'a'\ncontext = 9000\nroutes = ['openai:a']\naliases = ['o3']",
+            "o3 names",
+        ),
+        ("[retired]\n'old' = 'nowhere'", "old leads to nowhere"),
+        ("withdrawn = ['nowhere']", "no such model: nowhere"),
+        ("default = 'nowhere'", "nowhere is not in the catalogue"),
+        ("[[cost]]\nprovider='openai'\nmodel='*'\ninput='free'\noutput='1'", "cost.0.input"),
+    ],
+)
+def test_an_overlay_that_is_wrong_is_refused_in_words(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    overlay = tmp_path / "models.toml"
+    overlay.write_text(text)
+    with pytest.raises(BadOverlay) as refused:
+        Catalogue.load(overlay)
+    assert reason in refused.value.reason
+
+
+def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadOverlay, match="No such file"):
+        Catalogue.load(tmp_path / "nowhere.toml")
+
+
+def test_a_custom_address_offers_its_models_under_their_own_names() -> None:
+    catalogue = Catalogue.load()
+    catalogue.add_local(
+        "openai", [Listing("llama3"), Listing("qwen:4b", Tokens(4_096)), Listing("gpt-4o")]
+    )
+    own = catalogue.find("llama3")
+    assert (own.id, own.local, own.tokenizer) == ("llama3", True, "estimate")
+    assert [(route.provider, route.model) for route in own.routes] == [("openai", "llama3")]
+    assert catalogue.find("qwen:4b").context == Tokens(4_096)
+    assert catalogue.has("qwen:4b")
+    assert not catalogue.find("gpt-4o").local
+    catalogue.add_local("openai", [Listing("qwen:4b")])
+    assert catalogue.find("llama3").id == "llama-3.3-70b"
+    assert catalogue.find("qwen:4b").local

@@ -1,0 +1,85 @@
+"""Token counts: exact where the tokenizer ships, from above elsewhere, nothing downloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from core.pricing import Catalogue, count, count_messages, counting
+from core.pricing.counting import Encoding
+from core.units import Tokens
+from tests import brief
+
+CATALOGUE = Catalogue.load()
+GPT, CLAUDE = CATALOGUE.find("gpt"), CATALOGUE.find("claude")
+TEXTS = [
+    "Why is the sky blue?",
+    "天空为什么是蓝色的？",
+    "def f(x):\n    return x ** 2  # square\n\n\nprint(f(3))\r\n",
+    "I'll we've DON'T 12345 3.14159 — naïve café 🏳️‍🌈 <|endoftext|>",
+    "   \n\n\t  x",
+]
+
+
+@pytest.mark.parametrize("name", ["o200k", "cl100k"])
+def test_the_shipped_encodings_are_tiktokens_own(
+    name: Encoding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tiktoken
+
+    packed = resources.files("core.pricing").joinpath("data", f"{name}_base.tiktoken.gz")
+    url = f"https://openaipublic.blob.core.windows.net/encodings/{name}_base.tiktoken"
+    cached = tmp_path / hashlib.sha1(url.encode()).hexdigest()
+    cached.write_bytes(gzip.decompress(packed.read_bytes()))
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    theirs, ours = tiktoken.get_encoding(f"{name}_base"), counting.load(name)
+    for text in TEXTS:
+        assert ours.encode_ordinary(text) == theirs.encode_ordinary(text)
+
+
+async def test_a_short_prompt_has_the_count_that_openai_bills() -> None:
+    assert await count(GPT, "Why is the sky blue?") == Tokens(6)
+    assert await count(brief.GPT_4, "Why is the sky blue?") == Tokens(6)
+    assert await count(GPT, "") == Tokens(0)
+
+
+async def test_other_tokenizers_get_an_estimate_from_above() -> None:
+    for text in TEXTS:
+        exact = (await count(GPT, text)).units
+        estimate = (await count(CLAUDE, text)).units
+        assert estimate * 100 >= exact * counting.ESTIMATE_PERCENT
+        assert estimate * counting.ESTIMATE_BYTES >= len(text.encode())
+
+
+async def test_a_call_costs_its_texts_and_the_stated_overheads() -> None:
+    texts = ["You are kind.", "Why is the sky blue?"]
+    alone = [(await count(GPT, text)).units for text in texts]
+    assert await count_messages(GPT, texts) == Tokens(sum(alone) + 2 * 8 + 16)
+
+
+async def test_long_and_hostile_texts_are_counted_beside_the_loop() -> None:
+    hostile = ["a" * 100_000, " " * 100_000, "🏳️‍🌈" * 10_000, "\ud800" * 10_000, "x\u0301" * 50_000]
+    ticks = 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticker = asyncio.create_task(ticking())
+    for text in hostile:
+        before = ticks
+        assert (await count(CLAUDE, text)).units >= len(text.encode("utf-8", "surrogatepass")) // 3
+        assert ticks > before
+    ticker.cancel()
+
+
+async def test_damaged_ranks_are_noticed() -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        counting._ranks(gzip.compress(b"IQ== 0\n"), "0" * 64)
