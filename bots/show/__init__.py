@@ -1,1 +1,50 @@
-"""."""
+"""How an answer is shown anywhere: pacing, splitting, lanes, secrets known by shape, split pastes.
+
+Adapters take what is said here about text and time, and add only their platform's calls.
+"""
+
+from __future__ import annotations
+
+from bots.show.blocks import Block, Mark
+from bots.show.clean import clean, one_line
+from bots.show.entities import Entity, EntityStyle, Shown
+from bots.show.footer import FOOTER_MARK, footer_line
+from bots.show.joining import Joining
+from bots.show.keys import Found, find_secrets, without_secrets
+from bots.show.lanes import LaneFull, Lanes
+from bots.show.markdown import blocks_of
+from bots.show.markup import MarkdownStyle
+from bots.show.pacing import Budget, Budgets, NotShown, Showing, Wait
+from bots.show.rendering import answer_pieces, progress_piece, screen_pieces
+from bots.show.splitting import Piece, Style, split
+
+__all__ = [
+    "FOOTER_MARK",
+    "Block",
+    "Budget",
+    "Budgets",
+    "Entity",
+    "EntityStyle",
+    "Found",
+    "Joining",
+    "LaneFull",
+    "Lanes",
+    "Mark",
+    "MarkdownStyle",
+    "NotShown",
+    "Piece",
+    "Showing",
+    "Shown",
+    "Style",
+    "Wait",
+    "answer_pieces",
+    "blocks_of",
+    "clean",
+    "find_secrets",
+    "footer_line",
+    "one_line",
+    "progress_piece",
+    "screen_pieces",
+    "split",
+    "without_secrets",
+]

@@ -92,6 +92,10 @@ class Screen:
     attachment: Attachment | None = None
     #: Only for the asker: in a group it goes to them in private, and the group hears that it did.
     private: bool = False
+    #: What the group reads when a private card went to its asker, and when it could not go: they
+    #: must open a private chat with the bot first (a link to it is added).
+    public_note: str = ""
+    unreachable_note: str = ""
     #: Takes the place of the message whose button was pressed.
     replace: bool = False
     #: Delete the incoming message (it holds a secret), where the platform allows.

@@ -1,0 +1,27 @@
+"""The footer of an answer: what it cost. Only we may write a line that looks like one."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bots.show.clean import one_line
+
+#: How every footer begins, and no line of a model's text.
+FOOTER_MARK: Final = "◈"
+
+#: Signs that could be taken for the mark.
+_LIKE: Final = "◈◇◆❖⟐◊⬖⬗⬘⬙⬥⬦⯁⯂🔷🔶🔸🔹💠⧫⬨⬧⋄♦♢"
+_FORGED: Final = re.compile(rf"^([^\w\n]*?)[{_LIKE}]", re.MULTILINE)
+
+
+def footer_line(footer: str) -> str:
+    """The footer as shown."""
+    return f"{FOOTER_MARK} {one_line(footer)}"
+
+
+def unforged(text: str) -> str:
+    """The text with no line that begins like a footer; as long as before."""
+    while _FORGED.search(text):
+        text = _FORGED.sub(r"\1·", text)
+    return text
