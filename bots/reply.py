@@ -66,3 +66,5 @@ class Reply:
     private: bool = False
     #: Takes the place of the message whose button was pressed.
     replace: bool = False
+    #: Written in this language, not in the one that the person had when they asked.
+    language: str = ""

@@ -33,3 +33,9 @@ def derived(prefix: str, at_ms: int, *cause: str) -> str:
 def floor(prefix: str, at_ms: int) -> str:
     """The smallest id of that time: ids of `at_ms` and later are not below it."""
     return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}"
+
+
+def time_of(id_: str) -> int:
+    """The time, in milliseconds UTC, that an id of this module begins with."""
+    digits = id_.partition("_")[2][:_TIME_CHARS]
+    return sum(_ALPHABET.index(char) << 5 * place for place, char in enumerate(reversed(digits)))

@@ -6,6 +6,7 @@ from core.asking.admission import Admission
 from core.asking.beating import Beating
 from core.asking.check import Asks, check
 from core.asking.conversations import HISTORY_TOKENS, Conversations
+from core.asking.journal import Journal, Served, Turn
 from core.asking.records import Records, Saved
 from core.asking.road import Asking
 from core.asking.runs import Run
@@ -15,6 +16,7 @@ from core.asking.types import (
     AlreadyAsked,
     AskRefusal,
     EmptyQuestion,
+    History,
     NotEnoughCredits,
     NothingServes,
     Outcome,
@@ -37,6 +39,8 @@ __all__ = [
     "Beating",
     "Conversations",
     "EmptyQuestion",
+    "History",
+    "Journal",
     "NotEnoughCredits",
     "NothingServes",
     "Outcome",
@@ -47,10 +51,12 @@ __all__ = [
     "Result",
     "Run",
     "Saved",
+    "Served",
     "ServiceStopping",
     "Serving",
     "Sweeper",
     "TooManyAsks",
     "Trouble",
+    "Turn",
     "check",
 ]

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from core import ids
+from core.asking.journal import opened
 from core.asking.types import History, Question
 from core.clock import Clock
 from core.ledger import Insert, Ledger, Update
-from core.pool import DataKey, Message, Unsealable
+from core.pool import DataKey, Message
 from core.store import Store, schema
 from core.units import Tokens
 
@@ -86,6 +87,8 @@ class Conversations:
         ]
         if question.again:
             same.append(ask.c.id < question.follows)
+        elif question.follows:
+            same.append(ask.c.id <= question.follows)
         rows = await self._store.fetch(
             sa.select(
                 running.c.id.label("conversation"),
@@ -112,21 +115,16 @@ class Conversations:
             used += row.prompt_tokens - row.history_tokens + row.shown_tokens
             if used > self._cap.units:
                 return History(tuple(reversed(turns)), len(rows) - place)
-            turn = _opened(row, data_key)
-            if turn is not None:
-                turns.append(turn)
+            turn = _turn(row, data_key)
+            if turn is not None and not (turns and turns[-1][0] == turn[0]):
+                turns.append(turn)  # of a question asked again, the newest answer counts
         return History(tuple(reversed(turns)))
 
 
-def _opened(row: _Row, data_key: DataKey) -> tuple[str, str] | None:
-    if row.question is None or row.answer is None:
-        return None
-    try:
-        question = data_key.unseal(f"ask/{row.id}/question", row.question).decode()
-        answer = data_key.unseal(f"ask/{row.id}/answer", row.answer).decode()
-    except Unsealable:  # sealed before the person erased their history
-        return None
-    return question, answer
+def _turn(row: _Row, data_key: DataKey) -> tuple[str, str] | None:
+    question = opened(data_key, row.id, "question", row.question)
+    answer = opened(data_key, row.id, "answer", row.answer)
+    return (question, answer) if question and answer else None
 
 
 def messages(question: Question, history: History) -> list[Message]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from core.asking.journal import opened
 from core.asking.types import Outcome, Result
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger, LedgerUnavailable, Update
 from core.people import People, Person
-from core.pool import Unsealable
 from core.store import Store, schema
 from core.units import Credits, Tokens
 
@@ -49,6 +49,17 @@ class Records:
         return bool(
             await self._store.fetch(sa.select(schema.ask.c.id).where(schema.ask.c.id == ask))
         )
+
+    async def running(self, person: str, place: str) -> str | None:
+        """The newest open ask of a person in a place."""
+        table = schema.ask
+        rows = await self._store.fetch(
+            sa.select(table.c.id)
+            .where(table.c.person == person, table.c.place == place, table.c.state == "open")
+            .order_by(table.c.id.desc())
+            .limit(1)
+        )
+        return rows[0].id if rows else None
 
     async def request_stop(self, ask: str, person: str) -> bool:
         """Leaves word for the process that serves it; False when it is not theirs or has ended."""
@@ -153,20 +164,11 @@ class Records:
     async def _saved(self, row: sa.Row[tuple[object, ...]]) -> Saved:
         person = await self._people.find(row.person)
         data_key = await self._people.data_key(person)
-
-        def opened(part: str, sealed: bytes | None) -> str:
-            if sealed is None:
-                return ""
-            try:
-                return data_key.unseal(f"ask/{row.id}/{part}", sealed).decode()
-            except Unsealable:  # the person erased their history since
-                return ""
-
         result = Result(
             ask=row.id,
             outcome=Outcome(row.outcome),
             model=row.model,
-            text=opened("answer", row.answer),
+            text=opened(data_key, row.id, "answer", row.answer),
             prompt=Tokens(row.input_tokens or 0),
             history=Tokens(row.history_tokens),
             output=Tokens(row.output_tokens or 0),
@@ -177,6 +179,6 @@ class Records:
             place=row.place,
             asked_in=row.asked_in,
             shown_in=row.shown_in,
-            question=opened("question", row.question),
+            question=opened(data_key, row.id, "question", row.question),
             result=result,
         )

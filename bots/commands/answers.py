@@ -1,0 +1,102 @@
+"""Answers on their way to the chat: frames while they grow, the final text with its footer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+from bots.commands import phrases
+from bots.commands.buttons import answer_button
+from bots.commands.types import Request
+from bots.locale import render
+from bots.reply import Said, say
+from bots.show import Answer, Button, Lanes, Output, Progress
+from core.asking import Asking, Outcome, Records, Result, Run, Saved
+from core.people import Person
+from core.pricing import Catalogue
+
+_CONTINUABLE = {
+    Outcome.LENGTH,
+    Outcome.STOPPED,
+    Outcome.BROKEN,
+    Outcome.TIMED_OUT,
+    Outcome.LOST,
+}
+
+STOP = say("⏹ Stop")
+AGAIN = say("🔁 Again")
+CONTINUE = say("▶️ Continue")
+
+
+class Answers:
+    """Shows asks: running ones as they grow, saved ones once."""
+
+    def __init__(
+        self, *, asking: Asking, records: Records, catalogue: Catalogue, lanes: Lanes
+    ) -> None:
+        self._asking, self._records = asking, records
+        self._catalogue, self._lanes = catalogue, lanes
+
+    def lane(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """A person's asks in one place are answered one after the other."""
+        return self._lanes.enter(f"{request.place.code}/{request.person.id}")
+
+    async def follow(self, run: Run) -> AsyncIterator[Output]:
+        """The answer as it grows, then its end; raises what kept it from being settled."""
+        person = run.question.person
+        stop = ((Button(answer_button("stop", run.id), _words(STOP, person)),),)
+        note = "\n".join(_words(said, person) for said in phrases.before(run))
+        yield Progress(ask=run.id, text="", buttons=stop, note=note)
+        async for text in run.frames():
+            yield Progress(ask=run.id, text=text, buttons=stop, note=note)
+        yield self.answer(await run.result, person, note)
+
+    async def resumed(self, ask: str) -> Answer | None:
+        """For a message that came again: its answer, if nobody is left to show it."""
+        saved = await self._asking.resume(ask)
+        return self.saved(saved) if saved else None
+
+    def saved(self, saved: Saved) -> Answer:
+        """A settled ask as it is shown."""
+        return self.answer(saved.result, saved.person, "")
+
+    def answer(self, result: Result, person: Person, note: str) -> Answer:
+        """The final text, how it ended, what it cost, and what can be done next."""
+        ended = phrases.ending(result)
+        footer = []
+        if ended is not None and result.text:
+            footer.append(_words(ended, person))
+        if person.footer and result.text:
+            model = self._catalogue.models.get(result.model)
+            footer.append(
+                _words(phrases.footer(result, model.name if model else result.model), person)
+            )
+        return Answer(
+            ask=result.ask,
+            text=result.text or (_words(ended, person) if ended else ""),
+            footer="\n".join(footer),
+            buttons=(self._next(result, person),),
+            note=note,
+        )
+
+    async def started(self, ask: str, message: str) -> None:
+        """This message will show the answer."""
+        await self._records.started(ask, message)
+
+    async def landed(self, ask: str, message: str) -> None:
+        """The final text is in the chat."""
+        await self._records.landed(ask, message)
+
+    @staticmethod
+    def _next(result: Result, person: Person) -> tuple[Button, ...]:
+        again = Button(answer_button("again", result.ask), _words(AGAIN, person))
+        if not result.text or result.outcome not in _CONTINUABLE:
+            return (again,)
+        return (
+            Button(answer_button("continue", result.ask), _words(CONTINUE, person)),
+            again,
+        )
+
+
+def _words(said: Said, person: Person) -> str:
+    return render(said, person.language, person.zone)

@@ -1,0 +1,223 @@
+"""Choosing a model: `/models`, `/model`, the card with its price (brief § 5)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from bots.commands.phrases import average_answer, per_1k, price_line
+from bots.commands.types import Action, Command, Request, Room
+from bots.reply import Choice, Reply, Said, plain, say
+from core import chart
+from core.ledger import Ledger
+from core.people import People, Person
+from core.pool import Pool
+from core.pricing import Catalogue, Model, Price, PriceBook
+from core.units import Credits
+
+_FEATURES = {
+    "high_performance": say("🌟 High performance"),
+    "fast": say("⚡ Fast response"),
+    "thinking": say("🧠 Thinks before it answers"),
+    "long_context": say("📚 Reads long texts"),
+    "cheap": say("🪙 Light on Credits"),
+    "code": say("💻 Good at code"),
+    "open_weights": say("🔓 Open weights"),
+    "vision": say("👁 Understands pictures"),
+    "local": say("🏠 Runs on the operator's own server"),
+}
+_MAKERS_A_ROW, _MODELS_A_ROW = 3, 2
+
+
+class Choosing:
+    """Menus offer what can be served now; a card says which model answers."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        prices: PriceBook,
+        pool: Pool,
+        people: People,
+        ledger: Ledger,
+        default_model: str,
+    ) -> None:
+        self._catalogue, self._prices, self._pool = catalogue, prices, pool
+        self._people, self._ledger, self._default = people, ledger, default_model
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "models",
+                    title=say("Models"),
+                    does=say("All models and their prices"),
+                    handler=self.models,
+                    in_groups=True,
+                ),
+                Command(
+                    "model",
+                    title=say("Model"),
+                    does=say("Your current model, or choose another"),
+                    usage=say("/model [name]"),
+                    handler=self.model,
+                    in_groups=True,
+                ),
+            ),
+            actions=(
+                Action("models", self.models),
+                Action("maker", self.maker),
+                Action("card", self.card),
+                Action("use", self.use),
+            ),
+        )
+
+    def current(self, person: Person) -> Model:
+        """The model that answers a bare question: theirs, else the operator's default, else the
+        first that can be served."""
+        servable = self._pool.servable()
+        if person.model and self._catalogue.has(person.model):
+            return self._catalogue.find(person.model)
+        if self._default:
+            return self._catalogue.find(self._default)
+        if self._catalogue.default.id in servable or not servable:
+            return self._catalogue.default
+        return next(
+            (model for id_, model in self._catalogue.models.items() if id_ in servable),
+            self._catalogue.default,
+        )
+
+    def _served(self) -> list[tuple[Model, Price]]:
+        servable = self._pool.servable()
+        served = []
+        for model in self._catalogue.models.values():
+            price = self._prices.current(model.id)
+            if model.id in servable and price is not None:
+                served.append((model, price))
+        return served
+
+    async def models(self, request: Request) -> Reply:
+        """Who makes them; a press shows theirs."""
+        await self._prices.refresh()
+        makers: defaultdict[str, int] = defaultdict(int)
+        for model, _ in self._served():
+            makers[model.maker] += 1
+        if not makers:
+            return Reply((say("No model can be served right now. Try again in a minute."),))
+        choices = [
+            Choice(plain(f"{maker} · {number}"), "maker", {"maker": maker})
+            for maker, number in makers.items()
+        ]
+        current = self.current(request.person)
+        return Reply(
+            title=say("Models"),
+            lines=(
+                say(
+                    "{count} models can be asked now. Yours: {model}.",
+                    count=sum(makers.values()),
+                    model=current.name,
+                ),
+                say("Choose a maker, or name a model: /model gpt-4"),
+            ),
+            choices=_rows(choices, _MAKERS_A_ROW),
+            replace=True,
+        )
+
+    async def maker(self, request: Request) -> Reply:
+        """One maker's models with their prices."""
+        maker = str(request.data["maker"])
+        theirs = [(model, price) for model, price in self._served() if model.maker == maker]
+        table = [(plain(model.name), _short_price(price)) for model, price in theirs]
+        choices = [Choice(plain(model.name), "card", {"model": model.id}) for model, _ in theirs]
+        return Reply(
+            title=plain(maker),
+            lines=(say("Credits / 1K tokens"),),
+            table=tuple(table),
+            choices=(
+                *_rows(choices, _MODELS_A_ROW),
+                (Choice(say("‹ All makers"), "models"),),
+            ),
+            replace=True,
+        )
+
+    async def card(self, request: Request) -> Reply:
+        """One model's card."""
+        model = self._catalogue.find(str(request.data["model"]))
+        return await self._card(request.person, model, replace=True)
+
+    async def model(self, request: Request) -> Reply:
+        """Without a name the current model's card; with one, that is chosen."""
+        if not request.text:
+            return await self._card(request.person, self.current(request.person))
+        return await self._choose(request, request.text)
+
+    async def use(self, request: Request) -> Reply:
+        """Use this model from now on."""
+        return await self._choose(request, str(request.data["model"]), replace=True)
+
+    async def _choose(self, request: Request, name: str, *, replace: bool = False) -> Reply:
+        model = self._catalogue.find(name)
+        await self._people.change(request.person, model=model.id)
+        lines: list[Said] = [say("{model} answers you from now on.", model=model.name)]
+        if self._catalogue.is_retired(name):
+            lines.append(
+                say(
+                    "“{name}” has been retired; {model} is its successor.",
+                    name=name,
+                    model=model.name,
+                )
+            )
+        price = self._prices.current(model.id)
+        if price is not None:
+            lines.append(price_line(price))
+        if model.id not in self._pool.servable():
+            lines.append(say("It can't be served right now; it will be when a key is free."))
+        return Reply(tuple(lines), replace=replace)
+
+    async def _card(self, person: Person, model: Model, *, replace: bool = False) -> Reply:
+        await self._prices.refresh()
+        price = self._prices.current(model.id)
+        lines: list[Said] = []
+        if price is not None:
+            lines.append(price_line(price))
+        lines += [_FEATURES[feature] for feature in model.features if feature in _FEATURES]
+        lines.append(
+            say(
+                "Reads up to {context} tokens; answers usually stop at {limit}.",
+                context=model.context,
+                limit=model.answer_limit,
+            )
+        )
+        if price is not None:
+            lines.append(await self._worth(person, price))
+        mine = self.current(person).id == model.id
+        choice = (
+            Choice(say("Choose another"), "models")
+            if mine
+            else Choice(say("Use this model"), "use", {"model": model.id})
+        )
+        back = Choice(say("‹ Back"), "maker", {"maker": model.maker})
+        return Reply(
+            title=plain(model.name),
+            lines=tuple(lines),
+            choices=((choice,),) if mine else ((choice, back),),
+            replace=replace,
+        )
+
+    async def _worth(self, person: Person, price: Price) -> Said:
+        balances = await self._ledger.balances(chart.pockets(person.id))
+        have = Credits(sum(balance.available for balance in balances.values()))
+        return say(
+            "≈ {count} average answers with your {have} Credits",
+            count=max(0, have.units) // average_answer(price).units,
+            have=have,
+        )
+
+
+def _short_price(price: Price) -> Said:
+    inward, outward = per_1k(price.input_rate), per_1k(price.output_rate)
+    return plain(inward if inward == outward else f"{inward} · {outward}")
+
+
+def _rows(choices: list[Choice], width: int) -> tuple[tuple[Choice, ...], ...]:
+    return tuple(tuple(choices[at : at + width]) for at in range(0, len(choices), width))

@@ -1,0 +1,257 @@
+"""The front door: messages and presses in, screens in the reader's words out.
+
+Here alone it is decided who someone is, what they may do, and which words they read. Adapters stay
+dumb, commands stay free of platforms.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Literal
+
+from bots.commands.answers import Answers
+from bots.commands.buttons import ButtonGone, Buttons, NotYourButton, of_answer
+from bots.commands.refusals import sentence
+from bots.commands.registry import Registry, split
+from bots.commands.types import Action, Command, Request
+from bots.locale import LANGUAGES, language_for, render
+from bots.reply import Reply, Said, say
+from bots.show import (
+    Attachment,
+    Button,
+    Incoming,
+    MenuItem,
+    Output,
+    Place,
+    Platform,
+    Press,
+    Screen,
+    find_secrets,
+)
+from core.asking import AlreadyAsked, Run
+from core.clock import Clock
+from core.errors import Refusal
+from core.people import People, Recent
+
+log = logging.getLogger(__name__)
+
+#: A platform may deliver the same update twice; cards are not repeated for this long.
+_REPEATS_SECONDS = 600.0
+_REPEATS_MAX = 20_000
+
+_PASTED_KEY = (
+    "That message held something that looks like a secret key ({kind}). It was not stored and not"
+    " sent to any model. Delete it here if it is still to be seen, and revoke the key at its"
+    " supplier: it has been in a chat."
+)
+ABOUT = say(
+    "Over forty language models in one chat, paid in Credits. Ask anything: write a message, or"
+    " /ask with a model's name. You see the price before you choose, and what each answer cost"
+    " under it. An answer that doesn't arrive costs nothing."
+)
+ABOUT_SHORT = say("Over forty language models in one chat, paid in Credits.")
+_OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please try again.")
+
+
+class Dispatcher:
+    """Implements `bots.show.Front` for every platform."""
+
+    def __init__(
+        self,
+        *,
+        people: People,
+        registry: Registry,
+        buttons: Buttons,
+        answers: Answers,
+        clock: Clock,
+        admins: Collection[tuple[str, str]],
+    ) -> None:
+        self._people, self._registry, self._buttons = people, registry, buttons
+        self._answers, self._clock = answers, clock
+        self._admins = frozenset(admins)
+        self._seen: Recent[tuple[str, str], bool] = Recent(
+            clock, seconds=_REPEATS_SECONDS, most=_REPEATS_MAX
+        )
+
+    # --- messages ---------------------------------------------------------------------------
+
+    async def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+        """See `Front`."""
+        update = (incoming.place.code, incoming.message)
+        if self._seen.get(update):
+            return
+        self._seen.put(update, thing=True)
+        language = language_for(incoming.sender.language)
+        try:
+            person = await self._people.of(
+                incoming.place.platform, incoming.sender.id, language=language
+            )
+            language = person.language
+            secrets = find_secrets(incoming.text)
+            if secrets:
+                told = say(_PASTED_KEY, kind=secrets[0].kind)
+                yield replace(self._say(told, language), erase_incoming=True)
+                return
+            request = Request(
+                person=person,
+                place=incoming.place,
+                sender=incoming.sender.id,
+                admin=self._is_admin(incoming.place, incoming.sender.id),
+                message=incoming.message,
+                at_ms=incoming.at_ms,
+                text=incoming.text.strip(),
+            )
+            async for output in self._run(request):
+                yield output
+        except AlreadyAsked as again:
+            saved = await self._answers.resumed(again.ask)
+            if saved is not None:
+                yield saved
+        except Refusal as refusal:
+            yield self._say(sentence(refusal), language)
+        except Exception:
+            log.exception("a message could not be handled")
+            yield self._say(_OUR_FAULT, language)
+
+    async def _run(self, request: Request) -> AsyncIterator[Output]:
+        word, rest = split(request.text)
+        if word:
+            command = self._registry.by_word(word)
+            if command is None or (command.admin and not request.admin):
+                yield self._say(self._no_such(word, command, request), request.person.language)
+                return
+            request = replace(request, text=rest)
+        else:
+            titled = self._registry.by_title(request.text) if request.place.private else None
+            command = titled or self._registry.ask
+            if titled is not None:
+                request = replace(request, text="")
+            if command.admin and not request.admin:
+                command = self._registry.ask
+        async for output in self._perform(command, request):
+            yield output
+
+    async def _perform(self, doing: Command | Action, request: Request) -> AsyncIterator[Output]:
+        async with self._answers.lane(request) if doing.asks else nullcontext():
+            reply = await doing.handler(request)
+            if isinstance(reply, Run):
+                async for output in self._answers.follow(reply):
+                    yield output
+            elif reply is not None:
+                yield await self._screen(reply, request)
+
+    # --- buttons ----------------------------------------------------------------------------
+
+    async def press(self, press: Press) -> AsyncIterator[Output]:
+        """See `Front`."""
+        language = language_for(press.sender.language)
+        try:
+            person = await self._people.of(press.place.platform, press.sender.id, language=language)
+            language = person.language
+            request = Request(
+                person=person,
+                place=press.place,
+                sender=press.sender.id,
+                admin=self._is_admin(press.place, press.sender.id),
+                message=press.message,
+                at_ms=self._clock.now_ms(),
+                button=press.button,
+            )
+            async for output in self._act(request):
+                yield output
+        except (AlreadyAsked, ButtonGone):
+            yield self._say(say("That button has done its work. Send the command again."), language)
+        except NotYourButton:
+            yield self._say(say("That button belongs to somebody else."), language)
+        except Refusal as refusal:
+            yield self._say(sentence(refusal), language)
+        except Exception:
+            log.exception("a button could not be handled")
+            yield self._say(_OUR_FAULT, language)
+
+    async def _act(self, request: Request) -> AsyncIterator[Output]:
+        pressed = of_answer(request.button) or await self._buttons.press(
+            request.button, person=request.person.id, place=request.place.code
+        )
+        action = self._registry.action(pressed.action)
+        if action is None:
+            raise ButtonGone
+        if action.admin and not request.admin:
+            raise NotYourButton
+        async for output in self._perform(action, replace(request, data=pressed.data)):
+            yield output
+
+    # --- what adapters tell and ask -----------------------------------------------------------
+
+    async def landed(self, ask: str, message: str) -> None:
+        """See `Front`."""
+        await self._answers.landed(ask, message)
+
+    async def started(self, ask: str, message: str) -> None:
+        """See `Front`."""
+        await self._answers.started(ask, message)
+
+    def languages(self) -> Sequence[str]:
+        """See `Front`."""
+        return tuple(LANGUAGES)
+
+    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+        """See `Front`."""
+        return [
+            MenuItem(command.name, render(command.does, language))
+            for command in self._registry.commands
+            if (scope == "admin" or not command.admin) and (scope != "group" or command.in_groups)
+        ]
+
+    def about(self, language: str) -> tuple[str, str]:
+        """See `Front`."""
+        return render(ABOUT, language), render(ABOUT_SHORT, language)
+
+    def admins(self, platform: Platform) -> Sequence[str]:
+        """See `Front`."""
+        return [id_ for known, id_ in sorted(self._admins) if known == platform]
+
+    # --- rendering ----------------------------------------------------------------------------
+
+    async def _screen(self, reply: Reply, request: Request) -> Screen:
+        language, zone = reply.language or request.person.language, request.person.zone
+        rows = await self._buttons.make(reply, person=request.person.id, place=request.place.code)
+
+        def words(said: Said) -> str:
+            return render(said, language, zone)
+
+        return Screen(
+            title=words(reply.title) if reply.title else "",
+            lines=tuple(map(words, reply.lines)),
+            table=tuple(tuple(map(words, row)) for row in reply.table),
+            buttons=tuple(
+                tuple(Button(id_, words(choice.label)) for id_, choice in row) for row in rows
+            ),
+            attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
+            private=reply.private,
+            replace=reply.replace and bool(request.button),
+        )
+
+    def _no_such(self, word: str, command: Command | None, request: Request) -> Said:
+        if command is not None:
+            return say("That is for the operator only. Nothing was changed.")
+        names = [
+            known.name for known in self._registry.commands if request.admin or not known.admin
+        ]
+        near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+        if near:
+            return say(
+                "There is no command /{word}. Did you mean /{near}?", word=word[:32], near=near[0]
+            )
+        return say("There is no command /{word}. /help lists what there is.", word=word[:32])
+
+    def _is_admin(self, place: Place, sender: str) -> bool:
+        return (place.platform, sender) in self._admins
+
+    @staticmethod
+    def _say(said: Said, language: str) -> Screen:
+        return Screen(lines=(render(said, language),))

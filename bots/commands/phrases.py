@@ -1,0 +1,114 @@
+"""Sentences that several commands share: amounts, prices, and how an answer ended."""
+
+from __future__ import annotations
+
+from bots.reply import Said, say
+from core.asking import Outcome, Result, Run, Trouble
+from core.pricing import Price
+from core.units import Credits, MicroCredits, decimal_text
+
+
+def in_credits(amount: Credits) -> Said:
+    """`1 Credit`, `1,234 Credits`."""
+    if amount.units == 1:
+        return say("1 Credit")
+    return say("{amount} Credits", amount=amount)
+
+
+def per_1k(rate: MicroCredits) -> str:
+    """Micro-Credits per token as Credits per 1K tokens, exactly: 5,000 → `5`; 50 → `0.05`."""
+    return decimal_text(rate.times(1_000))
+
+
+def price_line(price: Price) -> Said:
+    """`5 Credits / 1K tokens`, or both sides where they differ (brief § 5)."""
+    inward, outward = per_1k(price.input_rate), per_1k(price.output_rate)
+    if inward == outward:
+        return say("{price} Credits / 1K tokens", price=inward)
+    return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
+
+
+def average_answer(price: Price) -> Credits:
+    """What an average answer costs: 1K tokens (brief § 2), a third of them out."""
+    return MicroCredits(price.input_rate.units * 667 + price.output_rate.units * 333).rounded_up()
+
+
+def footer(result: Result, model: str) -> Said:
+    """Under an answer: model · tokens (of them history) · Credits · left."""
+    tokens = result.prompt + result.output
+    counted = say("{tokens} tokens", tokens=tokens)
+    if result.history.units:
+        counted = say(
+            "{tokens} tokens ({history} of them history)", tokens=tokens, history=result.history
+        )
+    charged = in_credits(result.charge)
+    if result.left is None:
+        return say("{model} · {tokens} · {charge}", model=model, tokens=counted, charge=charged)
+    return say(
+        "{model} · {tokens} · {charge} · {left} left",
+        model=model,
+        tokens=counted,
+        charge=charged,
+        left=result.left,
+    )
+
+
+def before(run: Run) -> list[Said]:
+    """What is told in front of an answer."""
+    notes = []
+    if run.quote.left_out:
+        notes.append(
+            say(
+                "The {count} oldest turns of this conversation no longer fit and were left out;"
+                " /new starts afresh.",
+                count=run.quote.left_out,
+            )
+        )
+    if run.quote.shortened:
+        notes.append(
+            say(
+                "Your balance pays for an answer of at most {tokens} tokens.",
+                tokens=run.quote.answer_limit,
+            )
+        )
+    return notes
+
+
+_ENDS = {
+    Outcome.LENGTH: say("The answer reached its limit; press Continue for more."),
+    Outcome.FILTERED: say("The supplier cut this answer off by its content rules."),
+    Outcome.STOPPED: say("Stopped. Only what you see was charged."),
+    Outcome.BROKEN: say("The connection to the model broke. Only what you see was charged."),
+    Outcome.TIMED_OUT: say("The model took too long. Only what you see was charged."),
+    Outcome.LOST: say("The service was interrupted here. Only what you see was charged."),
+}
+
+_NOTHING = {
+    Outcome.STOPPED: say("Stopped before anything arrived. Nothing was charged."),
+    Outcome.TIMED_OUT: say("The model didn't answer in time. Nothing was charged. Try again."),
+    Outcome.LOST: say(
+        "The service was interrupted before anything arrived. Nothing was charged. Ask again."
+    ),
+}
+
+_REFUSED = {
+    Trouble.TOO_LONG: say(
+        "That is too long for this model. Nothing was charged. Shorten it, start afresh with"
+        " /new, or choose a model with more room: /models"
+    ),
+    Trouble.CONTENT: say(
+        "The model's supplier refuses to answer this by its content rules. Nothing was charged."
+    ),
+}
+
+
+def ending(result: Result) -> Said | None:
+    """How an answer ended, where it needs words."""
+    if result.text:
+        return _ENDS.get(result.outcome)
+    if result.outcome in _NOTHING:
+        return _NOTHING[result.outcome]
+    return _REFUSED.get(
+        result.trouble,
+        say("No answer came. Nothing was charged. Try again, or choose another model: /models"),
+    )

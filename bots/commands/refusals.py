@@ -1,0 +1,144 @@
+"""Every refusal as a sentence: what is wrong, what to do next. Nothing was charged, ever."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from bots.commands.phrases import in_credits, price_line
+from bots.reply import Said, say
+from bots.show import LaneFull
+from core.asking import (
+    EmptyQuestion,
+    NotEnoughCredits,
+    NothingServes,
+    QuestionTooLong,
+    ServiceStopping,
+    TooManyAsks,
+)
+from core.errors import Refusal
+from core.ledger import InsufficientFunds, LedgerBusy, LedgerUnavailable
+from core.people import UnknownPerson
+from core.pricing import UnknownModel
+from core.store import DatabaseUnavailable
+
+
+class NotUnderstood(Refusal):
+    """Arguments of a command that can't be read; carries the sentence that says how."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+
+@singledispatch
+def sentence(refusal: Refusal) -> Said:
+    """The sentence for a refusal."""
+    del refusal
+    return say("That can't be done. Nothing was charged.")
+
+
+@sentence.register
+def _(refusal: NotUnderstood) -> Said:
+    return refusal.said
+
+
+@sentence.register
+def _(refusal: UnknownModel) -> Said:
+    if not refusal.near:
+        return say("There is no model “{asked}”. See /models.", asked=refusal.asked[:40])
+    return say(
+        "There is no model “{asked}”. Did you mean {near}?",
+        asked=refusal.asked[:40],
+        near=", ".join(refusal.near),
+    )
+
+
+@sentence.register
+def _(refusal: EmptyQuestion) -> Said:
+    del refusal
+    return say("What would you like to ask? Write it after the command: /ask why is the sky blue?")
+
+
+@sentence.register
+def _(refusal: QuestionTooLong) -> Said:
+    return say(
+        "With what was said before, that is {tokens} tokens; {model} takes {context}. Nothing was"
+        " charged. Shorten it, start afresh with /new, or choose another model: /models",
+        tokens=refusal.tokens,
+        model=refusal.model.name,
+        context=refusal.model.context,
+    )
+
+
+@sentence.register
+def _(refusal: NotEnoughCredits) -> Said:
+    price = price_line(refusal.price)
+    if refusal.held.units:
+        return say(
+            "This needs {need}; you have {have}, and {held} more are reserved by answers that"
+            " are still running. {model}: {price}. Wait for them to finish, or choose a cheaper"
+            " model: /models",
+            need=in_credits(refusal.need),
+            have=in_credits(refusal.have),
+            held=refusal.held,
+            model=refusal.model.name,
+            price=price,
+        )
+    return say(
+        "This needs {need}; you have {have}, 0 reserved. {model}: {price}. Choose a cheaper model:"
+        " /models, or ask the operator for Credits.",
+        need=in_credits(refusal.need),
+        have=in_credits(refusal.have),
+        model=refusal.model.name,
+        price=price,
+    )
+
+
+@sentence.register
+def _(refusal: NothingServes) -> Said:
+    return say(
+        "{model} can't be served right now. Nothing was charged. Try again in a minute, or choose"
+        " another model: /models",
+        model=refusal.model.name,
+    )
+
+
+@sentence.register(TooManyAsks)
+@sentence.register(LedgerBusy)
+def _(refusal: Refusal) -> Said:
+    del refusal
+    return say("Too many questions at once right now. Nothing was charged. Try again in a minute.")
+
+
+@sentence.register
+def _(refusal: ServiceStopping) -> Said:
+    del refusal
+    return say("The service is restarting. Nothing was charged. Ask again in a minute.")
+
+
+@sentence.register(LedgerUnavailable)
+@sentence.register(DatabaseUnavailable)
+def _(refusal: Refusal) -> Said:
+    del refusal
+    return say("The books can't be written right now, so nothing was done. Try again in a minute.")
+
+
+@sentence.register
+def _(refusal: InsufficientFunds) -> Said:
+    del refusal
+    return say("There are not enough Credits for that. Nothing was moved.")
+
+
+@sentence.register
+def _(refusal: LaneFull) -> Said:
+    return say(
+        "{waiting} of your questions already wait here. Let them be answered first, or /stop.",
+        waiting=refusal.waiting,
+    )
+
+
+@sentence.register
+def _(refusal: UnknownPerson) -> Said:
+    return say(
+        "Nobody is known as “{asked}”. Write an id as /report shows it, or telegram:123.",
+        asked=refusal.asked[:40],
+    )

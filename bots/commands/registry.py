@@ -1,0 +1,57 @@
+"""All commands and actions, found by what people type or press."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from bots.commands.types import Action, Command, Room
+from bots.locale import LANGUAGES, render
+
+#: Phones with a Chinese keyboard write the full-width slash.
+_COMMAND = re.compile(r"[/／]([^\s@]*)\S*\s*(.*)", re.DOTALL)
+
+
+def split(text: str) -> tuple[str, str]:
+    """The command's name (empty: none) and the rest: `/ask@our_bot why` → `ask`, `why`."""
+    matched = _COMMAND.match(text)
+    if matched is None:
+        return "", text
+    return matched[1].lower() or "help", matched[2].strip()
+
+
+class Registry:
+    """Every command once, in the order of the menus."""
+
+    def __init__(self, rooms: Iterable[Room]) -> None:
+        rooms = tuple(rooms)
+        self.commands = tuple(command for room in rooms for command in room.commands)
+        self._words = {command.name: command for command in self.commands}
+        self._actions = {action.name: action for room in rooms for action in room.actions}
+        self._titles = {
+            _bare(render(command.title, language)): command
+            for command in self.commands
+            for language in LANGUAGES
+        }
+
+    @property
+    def ask(self) -> Command:
+        """What a message without a command is."""
+        return self._words["ask"]
+
+    def by_word(self, word: str) -> Command | None:
+        """The command of that name."""
+        return self._words.get(word)
+
+    def by_title(self, text: str) -> Command | None:
+        """A bare word that is a command's title, or its name, in any language (余额)."""
+        bare = _bare(text)
+        return self._titles.get(bare) or self._words.get(bare)
+
+    def action(self, name: str) -> Action | None:
+        """The action of that name."""
+        return self._actions.get(name)
+
+
+def _bare(text: str) -> str:
+    return text.strip().casefold().strip(" .!。！?？")

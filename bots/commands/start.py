@@ -1,0 +1,277 @@
+"""The first minute and the settings: `/start /help /language /settings /privacy`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bots.commands.choosing import Choosing
+from bots.commands.phrases import in_credits
+from bots.commands.types import Action, Command, Request, Room
+from bots.locale import LANGUAGES
+from bots.reply import Choice, Reply, Said, plain, say
+from core import chart
+from core.ledger import Ledger
+from core.people import People, Person
+from core.units import Credits
+
+#: Zones offered as buttons, west to east; one for each bigger group of people.
+ZONES = (
+    "America/Los_Angeles",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "UTC",
+    "Europe/London",
+    "Europe/Berlin",
+    "Europe/Moscow",
+    "Asia/Dubai",
+    "Asia/Kolkata",
+    "Asia/Singapore",
+    "Asia/Shanghai",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+)
+
+
+class StartCommands:
+    """What a stranger meets first, and what everyone can set."""
+
+    def __init__(
+        self,
+        *,
+        people: People,
+        ledger: Ledger,
+        choosing: Choosing,
+        commands: Callable[[], Sequence[Command]],
+    ) -> None:
+        self._people, self._ledger, self._choosing = people, ledger, choosing
+        #: All commands, for `/help`; known once every room is built.
+        self._commands = commands
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "start",
+                    title=say("Start"),
+                    does=say("What this is"),
+                    handler=self.start,
+                ),
+                Command(
+                    "help",
+                    title=say("Help"),
+                    does=say("All commands"),
+                    handler=self.help,
+                    in_groups=True,
+                ),
+                Command(
+                    "language",
+                    title=say("Language"),
+                    does=say("The language of replies"),
+                    usage=say("/language [en | zh-CN]"),
+                    handler=self.language,
+                ),
+                Command(
+                    "settings",
+                    title=say("Settings"),
+                    does=say("Footer, keys, time zone, language"),
+                    handler=self.settings,
+                ),
+                Command(
+                    "privacy",
+                    title=say("Privacy"),
+                    does=say("What is kept, who sees it, how to erase it"),
+                    handler=self.privacy,
+                ),
+            ),
+            actions=(
+                Action("help", self.help),
+                Action("language", self.language),
+                Action("set-language", self.set_language),
+                Action("settings", self.settings),
+                Action("toggle", self.toggle),
+                Action("zones", self.zones),
+                Action("set-zone", self.set_zone),
+                Action("erase", self.erase),
+                Action("erase-now", self.erase_now),
+            ),
+        )
+
+    async def start(self, request: Request) -> Reply:
+        """Six lines: what it is, your Credits, what to do next."""
+        balances = await self._ledger.balances(chart.pockets(request.person.id))
+        have = Credits(sum(balance.available for balance in balances.values()))
+        return Reply(
+            title=say("Welcome!"),
+            lines=(
+                say("Ask over forty language models, paid in Credits."),
+                say("You have {credits}.", credits=in_credits(have)),
+                say("Write a question, or name a model: /ask gpt-4 why is the sky blue?"),
+                say(
+                    "Without a name, {model} answers.",
+                    model=self._choosing.current(request.person).name,
+                ),
+                say("Under each answer you see what it cost. What doesn't arrive costs nothing."),
+            ),
+            choices=(
+                (
+                    Choice(say("Models"), "models"),
+                    Choice(say("Balance"), "balance"),
+                ),
+                (
+                    Choice(say("🌐 Language"), "language"),
+                    Choice(say("Help"), "help"),
+                ),
+            ),
+        )
+
+    async def help(self, request: Request) -> Reply:
+        """Every command that this person can use here."""
+        offered = [
+            command
+            for command in self._commands()
+            if (request.admin or not command.admin) and (request.place.private or command.in_groups)
+        ]
+        return Reply(
+            title=say("Commands"),
+            lines=(
+                *(_help_line(command) for command in offered),
+                say("A message without a command is a question to your current model."),
+            ),
+        )
+
+    async def language(self, request: Request) -> Reply:
+        """Buttons, or the language's name or code behind the command."""
+        wanted = request.text.strip().casefold()
+        for code, name in LANGUAGES.items():
+            if wanted and wanted in {code.casefold(), name.casefold(), code.partition("-")[0]}:
+                return await self._speak(request.person, code)
+        return Reply(
+            title=say("Language"),
+            lines=(say("In which language shall I write?"),),
+            choices=(
+                tuple(
+                    Choice(plain(name), "set-language", {"language": code})
+                    for code, name in LANGUAGES.items()
+                ),
+            ),
+            replace=True,
+        )
+
+    async def set_language(self, request: Request) -> Reply:
+        """A language chosen by button."""
+        return await self._speak(request.person, str(request.data["language"]), replace=True)
+
+    async def _speak(self, person: Person, language: str, *, replace: bool = False) -> Reply:
+        await self._people.change(person, language=language)
+        return Reply(
+            (say("From now on I write in this language."),), replace=replace, language=language
+        )
+
+    async def settings(self, request: Request) -> Reply:
+        """All settings with what they are now."""
+        return self._settings(request.person)
+
+    async def toggle(self, request: Request) -> Reply:
+        """Turns one setting over."""
+        name = str(request.data["name"])
+        assert name in {"footer", "own_keys_only"}
+        await self._people.change(request.person, **{name: bool(request.data["value"])})
+        return self._settings(await self._people.find(request.person.id))
+
+    async def zones(self, request: Request) -> Reply:
+        """Time zones as buttons."""
+        choices = [Choice(plain(zone), "set-zone", {"zone": zone}) for zone in ZONES]
+        return Reply(
+            title=say("Time zone"),
+            lines=(say("Times are shown in {zone} now.", zone=request.person.zone),),
+            choices=tuple(tuple(choices[at : at + 2]) for at in range(0, len(choices), 2)),
+            replace=True,
+        )
+
+    async def set_zone(self, request: Request) -> Reply:
+        """A zone chosen by button."""
+        zone = str(request.data["zone"])
+        assert zone in ZONES
+        await self._people.change(request.person, zone=zone)
+        return self._settings(await self._people.find(request.person.id))
+
+    @staticmethod
+    def _settings(person: Person) -> Reply:
+        yes, no = say("on"), say("off")
+
+        def switch(label: Said, name: str, *, value: bool) -> Choice:
+            state = yes if value else no
+            said = say("{setting}: {state}", setting=label, state=state)
+            return Choice(said, "toggle", {"name": name, "value": int(not value)})
+
+        return Reply(
+            title=say("Settings"),
+            lines=(
+                say("Footer: model, tokens and Credits under each answer."),
+                say(
+                    "Operator's keys only: your questions never go through a key that somebody"
+                    " contributed; fewer models may be free at times."
+                ),
+            ),
+            choices=(
+                (switch(say("Footer"), "footer", value=person.footer),),
+                (switch(say("Operator's keys only"), "own_keys_only", value=person.own_keys_only),),
+                (
+                    Choice(say("Time zone: {zone}", zone=person.zone), "zones"),
+                    Choice(say("🌐 Language"), "language"),
+                ),
+            ),
+            replace=True,
+        )
+
+    async def privacy(self, request: Request) -> Reply:
+        """What is kept, in plain words."""
+        del request
+        return Reply(
+            title=say("Privacy"),
+            lines=(
+                say(
+                    "Kept: your questions and answers, sealed by a key of your own, so that"
+                    " conversations go on; and what each cost, which stays in the books."
+                ),
+                say(
+                    "Sent: a question, with the turns before it, to the supplier of the model that"
+                    " you ask. Owners of contributed keys may see requests in their own supplier"
+                    " account; /settings has “operator's keys only”."
+                ),
+                say("Never: in logs, metrics or to anyone else."),
+                say("/export gives you everything. Erasing can't be undone."),
+            ),
+            choices=(
+                (
+                    Choice(say("Export"), "export"),
+                    Choice(say("Erase my history"), "erase"),
+                ),
+            ),
+        )
+
+    async def erase(self, request: Request) -> Reply:
+        """Asks once more."""
+        del request
+        return Reply(
+            lines=(say("Erase every question and answer for good? Your Credits stay."),),
+            choices=(
+                (
+                    Choice(say("Yes, erase"), "erase-now", once=True),
+                    Choice(say("Cancel"), "settings"),
+                ),
+            ),
+            replace=True,
+        )
+
+    async def erase_now(self, request: Request) -> Reply:
+        """Destroys the key that everything was sealed by."""
+        await self._people.erase_history(request.person)
+        return Reply((say("Erased. Nobody can read what was said before."),), replace=True)
+
+
+def _help_line(command: Command) -> Said:
+    if command.usage is not None:
+        return say("{usage} — {does}", usage=command.usage, does=command.does)
+    return say("{usage} — {does}", usage=f"/{command.name}", does=command.does)

@@ -1,0 +1,73 @@
+"""What a command is: declared once as data, written once for every platform."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from bots.reply import Reply, Said
+from bots.show import Place
+from core.asking import Run
+from core.people import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who wants what, where."""
+
+    person: Person
+    place: Place
+    #: The person's id on the platform.
+    sender: str
+    admin: bool
+    #: The message that asks for it, or that carries the pressed button.
+    message: str
+    #: When it was sent, in milliseconds UTC.
+    at_ms: int
+    #: What follows the command's name, or the whole text of a bare question.
+    text: str = ""
+    #: A pressed button's id and what it was made with.
+    button: str = ""
+    data: Mapping[str, str | int] = field(default_factory=dict)
+
+
+#: A command answers with a card, with an ask that runs, or with nothing when the effect shows.
+Handler = Callable[[Request], Awaitable[Reply | Run | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A slash command."""
+
+    name: str
+    #: Its name in words, on menus of buttons; as a bare word in private it runs the command.
+    title: Said
+    #: What it does, for `/help` and the platforms' menus.
+    does: Said
+    handler: Handler
+    #: How its arguments are written, for `/help`; None if it takes none.
+    usage: Said | None = None
+    #: Only for the operator's admins.
+    admin: bool = False
+    #: Offered in groups too; there, `private` replies go to the person alone.
+    in_groups: bool = False
+    #: Its answer is an ask: it waits its turn in the conversation's lane.
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a button does; every press is authorised again."""
+
+    name: str
+    handler: Handler
+    admin: bool = False
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Commands and actions of one subject, built by a function that takes what they need."""
+
+    commands: tuple[Command, ...] = ()
+    actions: tuple[Action, ...] = ()

@@ -1,0 +1,243 @@
+"""Settings from the environment and `.env`, typed; everything wrong with them told at once.
+
+Names are in the README; each room takes its own small frozen config from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.units import NanoUsd, usd
+
+PREFIX = "CREDITBOT_"
+ENV_FILE = Path(".env")
+MASTER_KEY_BYTES = 32
+_SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
+_ADMIN = re.compile(r"(telegram|discord|console):\S+")
+_PLATFORM_NAMES = "telegram:123 or discord:456"
+
+
+class SettingsWrong(Exception):
+    """Settings that can't be used: each by its name and what is wrong with it."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        super().__init__("; ".join(f"{name}: {what}" for name, what in self.problems.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierSetting:
+    """What is set for one supplier: another address, an own key with its budget."""
+
+    url: str = ""
+    key: SecretStr = SecretStr("")
+    quota: NanoUsd = NanoUsd(0)
+    account: str = ""
+
+
+def _master_keys(text: SecretStr) -> SecretStr:
+    for key in filter(None, text.get_secret_value().split(",")):
+        try:
+            length = len(base64.b64decode(key.strip(), validate=True))
+        except binascii.Error:
+            length = 0
+        if length != MASTER_KEY_BYTES:
+            raise ValueError("each key is base64 of 32 bytes; `creditbot init` makes one")
+    return text
+
+
+def _admins(text: str) -> str:
+    for admin in filter(None, (part.strip() for part in text.split(","))):
+        if not _ADMIN.fullmatch(admin):
+            raise ValueError(f"“{admin[:40]}” is not like {_PLATFORM_NAMES}")
+    return text
+
+
+def _database(url: SecretStr) -> SecretStr:
+    known = ("sqlite:///", "postgresql://", "postgres://")
+    if not url.get_secret_value().startswith(known):
+        raise ValueError("is sqlite:///file.db or postgresql://user:password@host/database")
+    return url
+
+
+def _http(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        raise ValueError("is an address like https://example.org")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_http)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """Every setting but the suppliers', which are named by the operator."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    #: Where everything is kept.
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = SecretStr(
+        "sqlite:///creditbot.db"
+    )
+    #: Seals keys and questions; the first one seals, all open.
+    master_keys: Annotated[SecretStr, AfterValidator(_master_keys)] = SecretStr("")
+    #: Who the operator is: `telegram:123,discord:456`.
+    admins: Annotated[str, AfterValidator(_admins)] = ""
+    #: Limits and numbers as a set.
+    profile: Literal["safe", "brief"] = "safe"
+    #: A new person's gift; 20 in `run` and 1,000 in `demo` unless set.
+    welcome_credits: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    #: How many new people a day get it, all together.
+    welcome_people_per_day: Annotated[int, Field(ge=0)] = 500
+    #: The model that answers until a person chooses; empty: the catalogue's own default.
+    default_model: str = ""
+    #: History that goes with a question, in tokens at most.
+    history_tokens: Annotated[int, Field(ge=0, le=200_000)] = 4_000
+    #: An operator's own models, costs and names over the shipped ones: a TOML file.
+    overlay: Path | None = None
+
+    telegram_token: SecretStr = SecretStr("")
+    #: The address before `/bot<token>`.
+    telegram_api_url: Url = "https://api.telegram.org"
+    #: With it updates come by webhook, else they are polled.
+    telegram_webhook_url: Url = ""
+    telegram_webhook_secret: SecretStr = SecretStr("")
+
+    http_host: str = "127.0.0.1"
+    #: The HTTP app; 0 switches it off.
+    http_port: Port = 8080
+    public_url: Url = ""
+    #: Metrics on a port of their own; 0 switches them off.
+    metrics_port: Port = 0
+    #: debug, info, warning or error.
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def admin_ids(self) -> list[tuple[str, str]]:
+        """(platform, id) of each admin."""
+        parts = [part.strip() for part in self.admins.split(",") if part.strip()]
+        return [(platform, id_) for platform, _, id_ in (part.partition(":") for part in parts)]
+
+    @property
+    def master_key_bytes(self) -> list[bytes]:
+        """The master keys themselves."""
+        text = self.master_keys.get_secret_value()
+        return [base64.b64decode(key.strip()) for key in text.split(",") if key.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings and suppliers, checked."""
+
+    settings: Settings
+    suppliers: Mapping[str, SupplierSetting]
+
+
+def load(
+    environment: Mapping[str, str] | None = None, *, env_file: Path = ENV_FILE
+) -> Configuration:
+    """Reads settings from `environment` (the process's unless given) over `env_file`; raises
+    `SettingsWrong` with everything that is wrong."""
+    found = {
+        name: value
+        for name, value in {
+            **dotenv_values(env_file),
+            **(os.environ if environment is None else environment),
+        }.items()
+        if value
+    }
+    problems: dict[str, str] = {}
+    suppliers = _suppliers(found, problems)
+    values = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in found.items()
+        if name.startswith(PREFIX)
+    }
+    known = {name: values[name] for name in Settings.model_fields if name in values}
+    settings = None
+    try:
+        settings = Settings.model_validate(known)
+    except ValidationError as error:
+        for wrong in error.errors(include_url=False, include_input=False):
+            name = PREFIX + str(wrong["loc"][0]).upper()
+            problems[name] = wrong["msg"].removeprefix("Value error, ")
+    if settings is not None:
+        _together(settings, problems)
+    _unknown(values, problems)
+    if problems or settings is None:
+        raise SettingsWrong(problems)
+    return Configuration(settings, suppliers)
+
+
+def _together(settings: Settings, problems: dict[str, str]) -> None:
+    """What only two settings together can get wrong."""
+    if settings.telegram_webhook_url:
+        if not settings.telegram_webhook_secret.get_secret_value():
+            problems[f"{PREFIX}TELEGRAM_WEBHOOK_SECRET"] = (
+                "is needed with a webhook: without it anyone could forge messages"
+            )
+        if settings.http_port == 0:
+            problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with a webhook"
+    if settings.overlay is not None and not settings.overlay.is_file():
+        problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
+
+
+def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
+    """A misspelt name is told, not ignored."""
+    later = ("discord_", "stripe_", "paypal_", "btcpay_", "contributions", "test_", "demo_")
+    for name in values:
+        if name in Settings.model_fields or name.startswith((*later, "telegram_external_")):
+            continue
+        if not _SUPPLIER.fullmatch(PREFIX + name.upper()):
+            problems[PREFIX + name.upper()] = "is no setting; see the README for all of them"
+
+
+def _suppliers(
+    found: Mapping[str, str], problems: dict[str, str]
+) -> Mapping[str, SupplierSetting]:
+    parts: dict[str, dict[str, str]] = {}
+    for name, value in found.items():
+        matched = _SUPPLIER.fullmatch(name)
+        if matched:
+            parts.setdefault(matched[1].lower().replace("_", "-"), {})[matched[2]] = value
+    suppliers = {}
+    for supplier, given in parts.items():
+        prefix = f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}"
+        quota = NanoUsd(0)
+        try:
+            quota = usd(given["QUOTA"]) if "QUOTA" in given else quota
+            Decimal(given.get("QUOTA", "0"))
+        except (ValueError, InvalidOperation):
+            problems[f"{prefix}_QUOTA"] = "is a budget in dollars, like 50 or 12.5"
+        if "KEY" in given and "QUOTA" not in given and "URL" not in given:
+            problems[f"{prefix}_QUOTA"] = "is needed with a key: the dollars that it may cost"
+        try:
+            url = _http(given.get("URL", ""))
+        except ValueError as wrong:
+            problems[f"{prefix}_URL"] = str(wrong)
+            continue
+        suppliers[supplier] = SupplierSetting(
+            url=url,
+            key=SecretStr(given.get("KEY", "")),
+            quota=quota,
+            account=given.get("ACCOUNT", ""),
+        )
+    return suppliers

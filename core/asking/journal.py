@@ -1,0 +1,104 @@
+"""The journal of what people asked and were charged: for `/usage`, `/export`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.pool import DataKey, Unsealable
+from core.store import Store, schema
+from core.units import Credits
+
+_EXPORTED_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One answer that was charged."""
+
+    ask: str
+    at: int
+    model: str
+    charge: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One ask with its words; empty where they were erased."""
+
+    at: int
+    model: str
+    charge: Credits
+    question: str
+    answer: str
+
+
+class Journal:
+    """Reads what a person asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def since(self, person: str, at_ms: int) -> list[Served]:
+        """What was charged since then, the oldest first."""
+        return await self._served(
+            schema.usage.c.person == person, schema.usage.c.at >= at_ms, newest=False, limit=None
+        )
+
+    async def latest(self, person: str, count: int) -> list[Served]:
+        """The newest charges, the newest first."""
+        return await self._served(schema.usage.c.person == person, newest=True, limit=count)
+
+    async def turns(self, person: str, data_key: DataKey) -> list[Turn]:
+        """Everything asked and answered, the oldest first."""
+        ask, usage = schema.ask, schema.usage
+        rows = await self._store.fetch(
+            sa.select(
+                ask.c.id,
+                ask.c.created_at,
+                ask.c.model,
+                ask.c.question,
+                ask.c.answer,
+                usage.c.charge,
+            )
+            .select_from(ask.outerjoin(usage, usage.c.ask == ask.c.id))
+            .where(ask.c.person == person)
+            .order_by(ask.c.id.desc())
+            .limit(_EXPORTED_MAX)
+        )
+        return [
+            Turn(
+                at=row.created_at,
+                model=row.model,
+                charge=Credits(row.charge or 0),
+                question=opened(data_key, row.id, "question", row.question),
+                answer=opened(data_key, row.id, "answer", row.answer),
+            )
+            for row in reversed(rows)
+        ]
+
+    async def _served(
+        self, *where: sa.ColumnElement[bool], newest: bool, limit: int | None
+    ) -> list[Served]:
+        table = schema.usage
+        order = table.c.at.desc() if newest else table.c.at
+        rows: Sequence[sa.Row[Any]] = await self._store.fetch(
+            sa.select(table.c.ask, table.c.at, table.c.model, table.c.charge)
+            .where(*where, table.c.charge > 0)
+            .order_by(order, table.c.ask)
+            .limit(limit)
+        )
+        return [Served(row.ask, row.at, row.model, Credits(row.charge)) for row in rows]
+
+
+def opened(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
+    """An ask's `question` or `answer`; empty when there is none or it was erased."""
+    if sealed is None:
+        return ""
+    try:
+        return data_key.unseal(f"ask/{ask}/{part}", sealed).decode()
+    except Unsealable:
+        return ""

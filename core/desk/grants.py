@@ -1,0 +1,38 @@
+"""Grants: Credits that an admin gives, with a reason, always as gift."""
+
+from __future__ import annotations
+
+from core import chart
+from core.clock import Clock
+from core.desk.log import logged
+from core.ledger import Ledger, Receipt, Submission
+from core.people import Person
+from core.units import Credits
+
+
+async def grant(
+    ledger: Ledger,
+    clock: Clock,
+    *,
+    cause: str,
+    person: Person,
+    amount: Credits,
+    actor: str,
+    reason: str,
+) -> Receipt:
+    """Gives `amount` to `person`; the same `cause` (a button, a command's id) gives it once."""
+    row = logged(
+        clock,
+        actor=actor,
+        act="grant",
+        before={},
+        after={"person": person.id, "credits": amount.units, "reason": reason},
+    )
+    return await ledger.submit(
+        Submission(
+            f"grant/{cause}",
+            (chart.gift(person.id, "grant", amount),),
+            (row,),
+            watch=chart.pockets(person.id),
+        )
+    )
