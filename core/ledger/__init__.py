@@ -1,1 +1,65 @@
-"""."""
+"""The ledger: accounts, immutable transfers, submissions; its writer, audit and exports.
+
+Nothing else writes to the database. It knows no account by name: `core.chart` does.
+"""
+
+from __future__ import annotations
+
+from core.ledger.audit import Audit, audit
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
+    Account,
+    AccountMismatch,
+    AnyAccount,
+    AtMost,
+    Balance,
+    Cascade,
+    CompanionRefused,
+    Entry,
+    HoldNotFound,
+    HoldResolved,
+    IdempotencyConflict,
+    InsufficientFunds,
+    Kind,
+    LedgerBusy,
+    LedgerRefusal,
+    LedgerUnavailable,
+    Limit,
+    Move,
+    Receipt,
+    Settle,
+    SettleTooMuch,
+    Submission,
+    SweepOwed,
+    Transfer,
+)
+
+__all__ = [
+    "Account",
+    "AccountMismatch",
+    "AnyAccount",
+    "AtMost",
+    "Audit",
+    "Balance",
+    "Cascade",
+    "CompanionRefused",
+    "Entry",
+    "HoldNotFound",
+    "HoldResolved",
+    "IdempotencyConflict",
+    "InsufficientFunds",
+    "Kind",
+    "Ledger",
+    "LedgerBusy",
+    "LedgerRefusal",
+    "LedgerUnavailable",
+    "Limit",
+    "Move",
+    "Receipt",
+    "Settle",
+    "SettleTooMuch",
+    "Submission",
+    "SweepOwed",
+    "Transfer",
+    "audit",
+]

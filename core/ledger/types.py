@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic
+from typing import ClassVar, Generic, NamedTuple
 
 from core.errors import Refusal
 from core.store.companions import Companion
@@ -162,8 +162,7 @@ class Kind(enum.IntEnum):
     VOID = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A transfer as written. Its id is `<submission>/<entry>/<n>`; `amount` is in the unit."""
 
     seq: int

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import pool
 
 from core.store.address import Address
-from core.store.errors import DatabaseUnavailable, ForeignDatabase
+from core.store.errors import DatabaseUnavailable, ForeignDatabase, StoreRefusal
 
 BUSY_TIMEOUT_MS = 10_000
 #: 64 MB of WAL between checkpoints that a commit must wait for; idle ones come far sooner.
@@ -48,6 +48,8 @@ _POSTGRES_OPTIONS = (
 
 #: What a driver raises when the database, not the statement, is at fault or at odds.
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error)
+#: The same, and what opening a connection raises.
+UNAVAILABLE: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error, StoreRefusal)
 
 
 def open_sqlite(address: Address, *, write: bool) -> Any:

@@ -1,0 +1,170 @@
+"""The ledger as the rest of the program sees it: submit, record, ask for balances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.ledger import job as jobs
+from core.ledger.batch import Phase
+from core.ledger.job import Job
+from core.ledger.rows import Statements
+from core.ledger.session import Session
+from core.ledger.sqlite import SqliteSession
+from core.ledger.types import (
+    AnyAccount,
+    Balance,
+    Kind,
+    LedgerBusy,
+    LedgerUnavailable,
+    Receipt,
+    Submission,
+    Transfer,
+)
+from core.ledger.writer import Read, Work, Writer
+from core.store import schema
+from core.store.companions import Companion
+from core.store.store import Store
+
+QUEUE_MAX = 8_192
+BATCH_MAX = 512
+
+
+def _unnoticed(_phase: str) -> None:
+    pass
+
+
+class Ledger:
+    """The one way to write. Start it, submit from any task of that event loop, stop it."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        queue_max: int = QUEUE_MAX,
+        batch_max: int = BATCH_MAX,
+        phase: Phase = _unnoticed,
+    ) -> None:
+        """`queue_max` submissions may wait; `batch_max` share a commit; `phase` is for tests."""
+        self._store, self._clock = store, clock
+        self._queue_max, self._batch_max, self._phase = queue_max, batch_max, phase
+        self._statements = Statements(store.dialect)
+        self._waiting = 0
+        self._writer: Writer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Starts the writer."""
+        assert self._writer is None
+        self._loop = asyncio.get_running_loop()
+        session = self._session()
+        self._writer = Writer(session, self._clock, self._batch_max, self._answered, self._phase)
+        self._writer.start()
+
+    async def stop(self) -> None:
+        """Does what was accepted, refuses from now on; returns when all of it is durable."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.stop()
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """Does `submission`, all or none; what the receipt tells is durable.
+
+        The same id and entries again answer with the first receipt. Raises a LedgerRefusal, and
+        then nothing of it was done; after LedgerUnavailable alone that isn't known: submit it
+        again. ValueError and TypeError are the caller's bugs.
+        """
+        statements = self._statements.prepare(submission.companions)
+        receipt: Receipt = await self._put(jobs.ready(submission, statements, self._new_future()))
+        return receipt
+
+    async def record(self, *companions: Companion) -> None:
+        """Writes companions by themselves, all or none, in the same order as submissions.
+
+        Raises CompanionRefused, LedgerBusy or LedgerUnavailable.
+        """
+        statements = self._statements.prepare(companions)
+        await self._put(Job(self._new_future(), statements=statements))
+
+    async def close_accounts(self, accounts: Iterable[AnyAccount], day: int) -> None:
+        """Keeps what the accounts were at the end of their last day before `day` (since 1970)."""
+        job = Job(self._new_future(), close_day=day)
+        job.accounts = {account.code: account for account in accounts}
+        await self._put(job)
+
+    async def balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
+        """The balances now, by code; an account that was never used stands at zero."""
+        codes = [account.code for account in accounts]
+        if self._store.dialect == "sqlite":
+            found: dict[str, Balance] = await self._put(Read(self._new_future(), codes))
+        else:
+            found = await self._read_balances(codes)
+        return {code: found.get(code, Balance()) for code in codes}
+
+    async def find(self, submission_id: str) -> Receipt | None:
+        """What a submission did, or None when it was never done."""
+        return await self._store.read(lambda connection: _find(connection, submission_id))
+
+    async def _read_balances(self, codes: list[str]) -> dict[str, Balance]:
+        account = schema.account.c
+        rows = await self._store.fetch(
+            sa.select(
+                account.code,
+                account.debits_pending,
+                account.debits_posted,
+                account.credits_pending,
+                account.credits_posted,
+            ).where(account.code.in_(codes))
+        )
+        return {row.code: Balance(*row[1:]) for row in rows}
+
+    def _session(self) -> Session:
+        if self._store.dialect == "sqlite":
+            return SqliteSession(self._store.address)
+        raise NotImplementedError
+
+    def _new_future(self) -> asyncio.Future[Any]:
+        if self._writer is None or self._loop is None:
+            raise LedgerUnavailable
+        return self._loop.create_future()
+
+    async def _put(self, work: Work) -> Any:
+        if self._writer is None:
+            raise LedgerUnavailable
+        if self._waiting >= self._queue_max:
+            raise LedgerBusy
+        self._waiting += 1
+        self._writer.put(work)
+        return await work.future
+
+    def _answered(self, count: int) -> None:
+        self._waiting -= count
+
+
+def _find(connection: sa.Connection, submission_id: str) -> Receipt | None:
+    submission, transfer = schema.submission.c, schema.transfer.c
+    found = connection.execute(
+        sa.select(submission.first, submission.transfers).where(submission.id == submission_id)
+    ).first()
+    if found is None:
+        return None
+    debit, credit = schema.account.alias("debit"), schema.account.alias("credit")
+    rows = connection.execute(
+        sa.select(
+            *(transfer.seq, transfer.entry, transfer.n, transfer.kind),
+            *(debit.c.code, credit.c.code.label("credit_code"), transfer.amount),
+        )
+        .join(debit, debit.c.id == transfer.debit)
+        .join(credit, credit.c.id == transfer.credit)
+        .where(transfer.seq >= found.first, transfer.seq < found.first + found.transfers)
+        .order_by(transfer.seq)
+    )
+    transfers = [
+        Transfer(row[0], submission_id, row[1], row[2], Kind(row[3]), *row[4:]) for row in rows
+    ]
+    return Receipt(submission_id, tuple(transfers), existed=True)

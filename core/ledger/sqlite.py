@@ -1,0 +1,295 @@
+"""The writer's session on SQLite: balances stay in memory between batches.
+
+That is safe because the file has one writer at a time, and `PRAGMA data_version`, read inside the
+transaction, tells when another process (an operator's command) was that writer meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pysqlite3.dbapi2 as sqlite
+import sqlalchemy as sa
+
+from core.ledger.book import AccountState, Book, Draft, HoldState, account_seal
+from core.ledger.job import Job
+from core.ledger.rows import Prepared
+from core.ledger.session import Known, Verdict
+from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
+from core.store import connections, schema
+from core.store.address import Address
+
+#: Past this the book starts over, so that memory stays bounded: about 40 MB.
+_ACCOUNTS_MAX = 100_000
+#: WAL written since the last checkpoint that makes one worth while: about 1 MB.
+_CHECKPOINT_BATCHES = 32
+
+_ACCOUNT = (
+    "SELECT id, code, unit, limit_kind, debits_pending, debits_posted, credits_pending,"
+    " credits_posted, head, day FROM account WHERE "
+)
+_ACCOUNT_BY_CODE = _ACCOUNT + "code = ?"
+_ACCOUNT_BY_ID = _ACCOUNT + "id = ?"
+_NUMBERS = (
+    "SELECT (SELECT coalesce(max(id), 0) FROM account),"
+    " (SELECT coalesce(max(seq), 0) FROM submission),"
+    " (SELECT coalesce(max(seq), 0) FROM transfer)"
+)
+_KNOWN = "SELECT id, digest, seq, first, transfers FROM submission WHERE id = ?"
+_HOLDS = "SELECT seq, debit, credit, amount FROM hold WHERE name = ? ORDER BY seq"
+_WAS_HOLD = (
+    "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
+    " AND t.seq < s.first + s.transfers WHERE s.id = ? AND t.entry = ? AND t.kind = 1"
+)
+_TRANSFERS = (
+    "SELECT t.seq, s.id, t.entry, t.n, t.kind, d.code, c.code, t.amount FROM transfer t"
+    " JOIN submission s ON s.seq = t.submission JOIN account d ON d.id = t.debit"
+    " JOIN account c ON c.id = t.credit WHERE t.seq >= ? AND t.seq < ? ORDER BY t.seq"
+)
+
+
+def _insert(table: sa.Table) -> str:
+    columns = table.columns.keys()
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608
+        f" VALUES ({', '.join('?' * len(columns))})"
+    )
+
+
+_NEW_ACCOUNT = _insert(schema.account)
+_NEW_SUBMISSION = _insert(schema.submission)
+_NEW_TRANSFER = _insert(schema.transfer)
+_NEW_HOLD = _insert(schema.hold)
+_NEW_CLOSING = _insert(schema.closing)
+_END_HOLD = "DELETE FROM hold WHERE seq = ?"
+_CHANGE_ACCOUNT = (
+    "UPDATE account SET debits_pending = ?, debits_posted = ?, credits_pending = ?,"
+    " credits_posted = ?, head = ?, day = ? WHERE id = ?"
+)
+
+
+class SqliteSession:
+    """See `core.ledger.session.Session`."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._db: Any = None
+        self._version = -1
+        self._book: Book | None = None
+        self._next_account = 1
+        self._draft: Draft | None = None
+        self._batches = 0
+
+    @property
+    def book(self) -> Book:
+        """See `Session`."""
+        assert self._book is not None
+        return self._book
+
+    def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
+        """See `Session`."""
+        db = self._connected()
+        db.execute("BEGIN IMMEDIATE")
+        book = self._freshened(db)
+        accounts, holds = book.accounts, book.holds
+        known = {}
+        for job in jobs:
+            for code, account in job.accounts.items():
+                state = accounts.get(code)
+                if state is None:
+                    state = self._account(db, _ACCOUNT_BY_CODE, code)
+                if state is None:
+                    state = AccountState(self._next_account, code, account.unit, account.limit)
+                    self._next_account += 1
+                    accounts[code] = book.by_id[state.id] = state
+                elif not state.head and not state.stored:
+                    # Named before, but never used: whoever uses it first says what it is.
+                    state.unit, state.limit = account.unit, account.limit
+            for code in job.watch:
+                if code not in accounts:
+                    self._account(db, _ACCOUNT_BY_CODE, code)
+            for name in job.holds:
+                if name not in holds:
+                    self._load_holds(db, name)
+            if job.submission is not None:
+                row = db.execute(_KNOWN, (job.submission.id,)).fetchone()
+                if row is not None:
+                    known[row[0]] = Known(*row)
+        return known
+
+    def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
+        """See `Session`."""
+        rows = self._db.execute(_TRANSFERS, (known.first, known.first + known.transfers))
+        return tuple([Transfer._make((*row[:4], Kind(row[4]), *row[5:])) for row in rows])
+
+    def was_hold(self, name: str) -> bool:
+        """See `Session`."""
+        submission, _, entry = name.rpartition("/")
+        return self._db.execute(_WAS_HOLD, (submission, entry)).fetchone() is not None
+
+    def apply(self, statements: Sequence[Prepared]) -> None:
+        """See `Session`."""
+        execute = self._db.execute
+        for table, _key, sql, values, must_change in statements:
+            try:
+                changed = execute(sql, values).rowcount
+            except sqlite.IntegrityError:
+                raise CompanionRefused(table) from None
+            if must_change and changed != 1:
+                raise CompanionRefused(table)
+
+    def apply_one(self, statements: Sequence[Prepared]) -> None:
+        """See `Session`."""
+        self._db.execute("SAVEPOINT one")
+        try:
+            self.apply(statements)
+        except CompanionRefused:
+            self._db.execute("ROLLBACK TO one")
+            raise
+        finally:
+            self._db.execute("RELEASE one")
+
+    def write(self, draft: Draft) -> None:
+        """See `Session`."""
+        self._draft = draft
+        many = self._db.executemany
+        new = [account for account in draft.changed if not account.stored]
+        if new:
+            many(_NEW_ACCOUNT, [_account_row(account) for account in new])
+        many(_NEW_SUBMISSION, draft.submissions)
+        many(_NEW_TRANSFER, draft.transfers)
+        if draft.opened:
+            many(_NEW_HOLD, [_hold_row(hold) for hold in draft.opened.values()])
+        if draft.closed:
+            many(_END_HOLD, [(seq,) for seq in draft.closed])
+        if draft.closings:
+            many(_NEW_CLOSING, draft.closings)
+        many(_CHANGE_ACCOUNT, [_changes(a) for a in draft.changed if a.stored])
+
+    def commit(self) -> None:
+        """See `Session`."""
+        self._db.execute("COMMIT")
+        if self._draft is not None:
+            for account in self._draft.changed:
+                account.stored, account.dirty = True, False
+            for hold in self._draft.opened.values():
+                hold.stored = True
+        self._draft = None
+        self._batches += 1
+
+    def rollback(self) -> None:
+        """See `Session`."""
+        self._book, self._draft = None, None
+        if self._db is None:
+            return
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite.Error:
+            self.close()
+
+    def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
+        """See `Session`."""
+        self.rollback()
+        self.close()
+        db = self._connected()
+        rows = [db.execute(_KNOWN, (row_id,)).fetchone() for row_id in ids]
+        return {row[0]: Known(*row) for row in rows if row is not None}
+
+    def balances(self, codes: Iterable[str]) -> dict[str, Balance]:
+        """See `Session`."""
+        db = self._connected()
+        db.execute("BEGIN")
+        try:
+            book = self._freshened(db)
+            found = {}
+            for code in codes:
+                state = book.accounts.get(code) or self._account(db, _ACCOUNT_BY_CODE, code)
+                if state is not None:
+                    found[code] = state.balance()
+            return found
+        finally:
+            db.execute("COMMIT")
+
+    def idle(self) -> None:
+        """See `Session`."""
+        if self._db is not None and self._batches >= _CHECKPOINT_BATCHES:
+            self._batches = 0
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def close(self) -> None:
+        """See `Session`."""
+        self._book = None
+        if self._db is not None:
+            with contextlib.suppress(sqlite.Error):
+                self._db.close()
+            self._db = None
+
+    def judge(self, error: Exception) -> Verdict:
+        """See `Session`."""
+        return "conflict" if isinstance(error, sqlite.IntegrityError) else "unavailable"
+
+    def _connected(self) -> Any:
+        if self._db is None:
+            self._db = connections.open_sqlite(self._address, write=True)
+            self._version, self._book = -1, None
+        return self._db
+
+    def _freshened(self, db: Any) -> Book:
+        """The book, started over when another process has written since."""
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        book = self._book
+        if book is None or version != self._version or len(book.accounts) > _ACCOUNTS_MAX:
+            account, submission, transfer = db.execute(_NUMBERS).fetchone()
+            book = Book(next_submission=submission + 1, next_transfer=transfer + 1)
+            self._book, self._version, self._next_account = book, version, account + 1
+        return book
+
+    def _account(self, db: Any, query: str, by: str | int) -> AccountState | None:
+        row = db.execute(query, (by,)).fetchone()
+        if row is None:
+            return None
+        state = AccountState(row[0], row[1], UNITS[row[2]], Limit(row[3]))
+        state.debits_pending, state.debits_posted = row[4], row[5]
+        state.credits_pending, state.credits_posted = row[6], row[7]
+        state.head, state.day, state.stored = row[8], row[9], True
+        self.book.accounts[state.code] = self.book.by_id[state.id] = state
+        return state
+
+    def _load_holds(self, db: Any, name: str) -> None:
+        holds = []
+        for seq, debit, credit, amount in db.execute(_HOLDS, (name,)).fetchall():
+            hold = HoldState(seq, name, self._by_id(db, debit), self._by_id(db, credit), amount)
+            hold.stored = True
+            holds.append(hold)
+        if holds:
+            self.book.holds[name] = tuple(holds)
+
+    def _by_id(self, db: Any, number: int) -> AccountState:
+        state = self.book.by_id.get(number) or self._account(db, _ACCOUNT_BY_ID, number)
+        assert state is not None, f"account {number} of a hold is missing"
+        return state
+
+
+def _account_row(account: AccountState) -> tuple[Any, ...]:
+    unit, limit = account.unit.NAME, account.limit.value
+    return (
+        *(account.id, account.code, unit, limit),
+        *(account.debits_pending, account.debits_posted),
+        *(account.credits_pending, account.credits_posted),
+        *(account.head, account.day, account_seal(account.code, unit, limit)),
+    )
+
+
+def _changes(account: AccountState) -> tuple[int, ...]:
+    return (
+        *(account.debits_pending, account.debits_posted),
+        *(account.credits_pending, account.credits_posted),
+        *(account.head, account.day, account.id),
+    )
+
+
+def _hold_row(hold: HoldState) -> tuple[Any, ...]:
+    return (hold.seq, hold.name, hold.debit.id, hold.credit.id, hold.amount)
