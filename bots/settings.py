@@ -11,13 +11,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from core.units import NanoUsd, usd
 
@@ -27,6 +25,8 @@ MASTER_KEY_BYTES = 32
 _SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
 _ADMIN = re.compile(r"(telegram|discord|console):\S+")
 _PLATFORM_NAMES = "telegram:123 or discord:456"
+_NO_SECRET = SecretStr("")
+_NO_BUDGET = NanoUsd(0)
 
 
 class SettingsWrong(Exception):
@@ -42,8 +42,8 @@ class SupplierSetting:
     """What is set for one supplier: another address, an own key with its budget."""
 
     url: str = ""
-    key: SecretStr = SecretStr("")
-    quota: NanoUsd = NanoUsd(0)
+    key: SecretStr = _NO_SECRET
+    quota: NanoUsd = _NO_BUDGET
     account: str = ""
 
 
@@ -82,16 +82,10 @@ Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting but the suppliers', which are named by the operator."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_file_encoding="utf-8",
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     #: Where everything is kept.
     database_url: Annotated[SecretStr, AfterValidator(_database)] = SecretStr(
@@ -221,11 +215,10 @@ def _suppliers(
     suppliers = {}
     for supplier, given in parts.items():
         prefix = f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}"
-        quota = NanoUsd(0)
+        quota = _NO_BUDGET
         try:
-            quota = usd(given["QUOTA"]) if "QUOTA" in given else quota
-            Decimal(given.get("QUOTA", "0"))
-        except (ValueError, InvalidOperation):
+            quota = usd(given.get("QUOTA", "0"))
+        except ValueError:
             problems[f"{prefix}_QUOTA"] = "is a budget in dollars, like 50 or 12.5"
         if "KEY" in given and "QUOTA" not in given and "URL" not in given:
             problems[f"{prefix}_QUOTA"] = "is needed with a key: the dollars that it may cost"

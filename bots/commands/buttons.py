@@ -15,8 +15,8 @@ from bots.reply import Choice, Reply
 from core import ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Delete, Insert, Ledger, Update
-from core.store import Store, schema
+from core.ledger import CompanionRefused, Ledger
+from core.store import Delete, Insert, Store, Update, schema
 
 #: A card's buttons work this long.
 LIFETIME_SECONDS = 7 * 86_400

@@ -20,7 +20,6 @@ from core.clock import Clock
 from core.ledger import (
     CompanionRefused,
     IdempotencyConflict,
-    Insert,
     InsufficientFunds,
     Ledger,
     LedgerBusy,
@@ -30,7 +29,7 @@ from core.ledger import (
 from core.people import People
 from core.pool import Candidate, DataKey, Message, Pool
 from core.pricing import PriceBook, count_messages
-from core.store import schema
+from core.store import Insert, schema
 from core.units import Credits, Tokens
 
 #: Quote and hold again, when others drew on the balance or the key in between.

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from core.asking.admission import LEASE_SECONDS
 from core.asking.runs import Run
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger, LedgerRefusal, Update
+from core.ledger import CompanionRefused, Ledger, LedgerRefusal
 from core.pricing import count
-from core.store import Store, schema
+from core.store import Store, Update, schema
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from core import ids
 from core.asking.journal import opened
 from core.asking.types import History, Question
 from core.clock import Clock
-from core.ledger import Insert, Ledger, Update
+from core.ledger import Ledger
 from core.pool import DataKey, Message
-from core.store import Store, schema
+from core.store import Insert, Store, Update, schema
 from core.units import Tokens
 
 #: History sent with a question at most (issue: 4,000 tokens by default), and turns looked at.

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from core.asking.journal import opened
 from core.asking.types import Outcome, Result
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger, LedgerUnavailable, Update
+from core.ledger import CompanionRefused, Ledger, LedgerUnavailable
 from core.people import People, Person
-from core.store import Store, schema
+from core.store import Store, Update, schema
 from core.units import Credits, Tokens
 
 #: An answer that its own process hasn't landed so long after its end is anyone's to land.

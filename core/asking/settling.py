@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from core import chart
 from core.asking.billing import Bill
 from core.asking.types import Outcome
-from core.ledger import Companion, Entry, Insert, Submission, Update
-from core.store import schema
+from core.ledger import Entry, Submission
+from core.store import Companion, Insert, Update, schema
 from core.units import NanoUsd, Tokens
 
 

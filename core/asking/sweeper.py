@@ -17,10 +17,10 @@ from core.asking.billing import Bill
 from core.asking.settling import Standing, settlement
 from core.asking.types import Outcome
 from core.clock import Clock
-from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Ledger, Update
+from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Ledger
 from core.pool import Pool, Usage
 from core.pricing import PriceBook
-from core.store import Store, schema
+from core.store import Store, Update, schema
 from core.units import Credits, NanoUsd, Tokens
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 from core import ids
 from core.clock import Clock
-from core.ledger import Insert
-from core.store import schema
+from core.store import Insert, schema
 
 Facts = Mapping[str, str | int]
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
-from core.ledger import CompanionRefused, Insert, Ledger, Submission, Update
+from core.ledger import CompanionRefused, Ledger, Submission
 from core.people.cache import Recent
 from core.people.types import Person, UnknownPerson, Welcome
 from core.pool import DataKey, Vault
-from core.store import Store, schema
+from core.store import Insert, Store, Update, schema
 
 #: Another process may change a person's settings; ours are believed for this long.
 REMEMBERED_SECONDS = 10.0
