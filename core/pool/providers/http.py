@@ -1,0 +1,107 @@
+"""One call to a supplier over the pool's one HTTP session: deadlines, no redirects, bounded bodies.
+
+The key travels in a header only. Whatever is not an answer is raised as a `SupplierFault`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+
+from core.pool.providers import faults
+from core.pool.providers.types import Fault, SupplierFault
+
+CONNECT_SECONDS = 10.0
+#: Between two reads: models that think may say nothing for minutes.
+READ_SECONDS = 180.0
+#: Of a whole list of models.
+LIST_SECONDS = 20.0
+
+#: For the end of a body whose last event has come; past it the connection is given up.
+_DRAIN_SECONDS = 0.5
+
+_ERROR_BYTES_MAX = 64 << 10
+_LIST_BYTES_MAX = 8 << 20
+
+_STREAM = aiohttp.ClientTimeout(
+    total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
+)
+_LIST = aiohttp.ClientTimeout(total=LIST_SECONDS, connect=CONNECT_SECONDS)
+
+
+def session() -> aiohttp.ClientSession:
+    """The one outgoing session: no cap on calls in flight, no proxy or netrc of the environment, no
+    cookies."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        headers={"User-Agent": "creditbot", "Accept": "application/json, text/event-stream"},
+    )
+
+
+@contextlib.asynccontextmanager
+async def posted(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """An open answer to a POST of JSON; leaving early closes its connection."""
+    content = json.dumps(body, separators=(",", ":")).encode()
+    sent = {"Content-Type": "application/json", **headers}
+    with faults.translated():
+        async with client.post(
+            url, data=content, headers=sent, timeout=_STREAM, allow_redirects=False
+        ) as response:
+            await _checked(response)
+            yield response
+
+
+async def got(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], **query: str
+) -> Any:
+    """The parsed answer to a GET of a list."""
+    with faults.translated():
+        async with client.get(
+            url, headers=headers, params=query, timeout=_LIST, allow_redirects=False
+        ) as response:
+            await _checked(response)
+            return parsed(await read(response, _LIST_BYTES_MAX))
+
+
+async def read(response: aiohttp.ClientResponse, most: int = _LIST_BYTES_MAX) -> bytes:
+    """The whole body; raises `SupplierFault` when it is larger than `most` bytes."""
+    parts, size = [], 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise SupplierFault(Fault.UNWELL, code="oversize")
+    return b"".join(parts)
+
+
+async def drained(response: aiohttp.ClientResponse) -> None:
+    """Reads the few bytes after a stream's last event, so that its connection can be used again."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while not response.content.at_eof():
+                await response.content.readany()
+
+
+def parsed(content: bytes) -> Any:
+    """The JSON of a body; raises `SupplierFault` when it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise SupplierFault(Fault.UNWELL, code="not_json") from None
+
+
+async def _checked(response: aiohttp.ClientResponse) -> None:
+    if response.status != 200:
+        told = b""
+        with contextlib.suppress(SupplierFault):
+            told = await read(response, _ERROR_BYTES_MAX)
+        raise faults.of_response(response.status, response.headers, told)

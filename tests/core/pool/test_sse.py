@@ -1,0 +1,63 @@
+"""The event parser: whatever way a server cuts and spaces its events, and never without a bound."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.pool.providers import sse
+from core.pool.providers.types import SupplierFault
+
+
+class Body:
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = chunks
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            yield chunk
+
+
+async def parsed(*chunks: bytes) -> list[tuple[bytes, bytes]]:
+    return [event async for event in sse.events(Body(*chunks))]
+
+
+async def test_the_forms_that_servers_use() -> None:
+    stream = (
+        b": keep-alive\n\n"
+        b"data: one\n\n"
+        b"event: ping\r\ndata:two\r\n\r\n"
+        b"id: 7\nretry: 3\nunknown\ndata: a\ndata:  b\n\n"
+        b"event: nothing\n\n"
+        b"data: [DONE]"
+    )
+    assert await parsed(stream) == [
+        (b"", b"one"),
+        (b"ping", b"two"),
+        (b"", b"a\n b"),
+        (b"", b"[DONE]"),
+    ]
+
+
+@given(cuts=st.lists(st.integers(0, 60), max_size=8))
+async def test_bytes_may_be_cut_anywhere(cuts: list[int]) -> None:
+    stream = 'event: x\r\ndata: {"text":"天空 🏳️‍🌈"}\r\n\r\ndata: [DONE]\n\n'.encode()
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    chunks = [stream[start:end] for start, end in itertools.pairwise(edges)]
+    assert await parsed(*chunks) == [(b"x", '{"text":"天空 🏳️‍🌈"}'.encode()), (b"", b"[DONE]")]
+
+
+@pytest.mark.parametrize("line", [b"x" * (1 << 16), b"data: " + b"x" * (1 << 16) + b"\n"])
+async def test_an_endless_event_is_given_up(line: bytes) -> None:
+    with pytest.raises(SupplierFault, match="oversize"):
+        await parsed(*[line] * 20)
+
+
+async def test_an_endless_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "STREAM_BYTES_MAX", 1_000)
+    with pytest.raises(SupplierFault, match="oversize"):
+        await parsed(*[b"data: x\n\n"] * 1_000)

@@ -1,0 +1,355 @@
+"""The adapters against a server of each wire: what they send, yield and raise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from core.pool.providers import (
+    Adapter,
+    Anthropic,
+    Call,
+    Cloudflare,
+    Dialect,
+    Fault,
+    Finish,
+    ListedModel,
+    Message,
+    OpenAI,
+    Piece,
+    SupplierFault,
+    Target,
+    Text,
+    Thinking,
+    Usage,
+    http,
+)
+from core.pool.providers.openai import usage
+from core.units import Tokens
+from tests.fakes.suppliers import (
+    ACCOUNT,
+    GOOD_KEY,
+    Answer,
+    Drop,
+    FakeSupplier,
+    Refuse,
+    Script,
+    Used,
+    Wire,
+)
+
+STRICT = Dialect(limit="max_completion_tokens", is_openai=True)
+CALL = Call(
+    "gpt-6-luna",
+    (
+        Message("system", "Be kind."),
+        Message("user", "Why is the sky blue?"),
+        Message("assistant", "Scattering."),
+        Message("user", "More, please."),
+    ),
+    Tokens(500),
+    end_user="person-hash",
+)
+
+
+@pytest.fixture(params=["openai", "anthropic", "cloudflare"])
+async def fake(request: pytest.FixtureRequest) -> AsyncIterator[FakeSupplier]:
+    async with FakeSupplier(request.param, models=["gpt-6-luna", "other"]) as supplier:
+        yield supplier
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with http.session() as session:
+        yield session
+
+
+def adapter(wire: Wire, client: aiohttp.ClientSession) -> Adapter:
+    if wire == "anthropic":
+        return Anthropic(client)
+    return Cloudflare(client) if wire == "cloudflare" else OpenAI(client, STRICT)
+
+
+def target(fake: FakeSupplier, key: str = GOOD_KEY) -> Target:
+    return Target(fake.url, SecretStr(key), ACCOUNT if fake.wire == "cloudflare" else "")
+
+
+async def pieces(
+    fake: FakeSupplier, client: aiohttp.ClientSession, call: Call = CALL, key: str = GOOD_KEY
+) -> list[Piece]:
+    stream = adapter(fake.wire, client).stream(target(fake, key), call)
+    return [piece async for piece in stream]
+
+
+async def fault(
+    fake: FakeSupplier, client: aiohttp.ClientSession, *scripts: Script
+) -> tuple[SupplierFault, list[Piece]]:
+    fake.script(*scripts)
+    seen: list[Piece] = []
+
+    async def keep() -> None:
+        async for piece in adapter(fake.wire, client).stream(target(fake), CALL):
+            seen.append(piece)  # noqa: PERF401 - what came before the fault must stay
+
+    with pytest.raises(SupplierFault) as failed:
+        await keep()
+    return failed.value, seen
+
+
+async def test_an_answer_comes_in_pieces_and_ends_with_its_usage(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(
+        Answer(chunks=("天空", " 🌈", " blue"), thinking=2, usage=Used(1_000, 500, 700, 100))
+    )
+    assert await pieces(fake, client) == [
+        Thinking(),
+        Thinking(),
+        Text("天空"),
+        Text(" 🌈"),
+        Text(" blue"),
+        Finish("stop", Usage(Tokens(1_000), Tokens(500), Tokens(700), Tokens(100))),
+    ]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "filtered"])
+async def test_why_an_answer_ended(
+    fake: FakeSupplier, client: aiohttp.ClientSession, reason: Any
+) -> None:
+    fake.script(Answer(finish=reason, usage=Used(9, 9)))
+    assert (await pieces(fake, client))[-1] == Finish(reason, Usage(Tokens(9), Tokens(9)))
+
+
+async def test_no_usage_is_none_and_not_zero(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(Answer(usage=None), Answer(usage=Used(0, 0)))
+    assert (await pieces(fake, client))[-1] == Finish("stop", None)
+    assert (await pieces(fake, client))[-1] == Finish("stop", Usage(Tokens(0), Tokens(0)))
+
+
+async def test_bodies_hold_no_sampling_parameters_and_the_key_is_in_a_header_only(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    await pieces(fake, client)
+    call = fake.calls[0]
+    assert GOOD_KEY not in f"{call.path} {call.body}"
+    if fake.wire == "anthropic":
+        assert call.body == {
+            "model": "gpt-6-luna",
+            "max_tokens": 500,
+            "system": "Be kind.",
+            "messages": [
+                {"role": "user", "content": "Why is the sky blue?"},
+                {"role": "assistant", "content": "Scattering."},
+                {"role": "user", "content": "More, please."},
+            ],
+            "stream": True,
+            "metadata": {"user_id": "person-hash"},
+        }
+        return
+    plain = {
+        "model": "gpt-6-luna",
+        "messages": [{"role": one.role, "content": one.text} for one in CALL.messages],
+        "stream": True,
+    }
+    if fake.wire == "cloudflare":
+        assert ACCOUNT in call.path
+        options = {"stream_options": {"include_usage": True}, "max_tokens": 500}
+        assert call.body == {**plain, **options}
+        return
+    assert call.body == {
+        **plain,
+        "max_completion_tokens": 500,
+        "stream_options": {"include_usage": True, "include_obfuscation": False},
+        "store": False,
+        "safety_identifier": "person-hash",
+    }
+
+
+async def test_a_dialect_leaves_out_what_its_server_refuses(client: aiohttp.ClientSession) -> None:
+    async with FakeSupplier("openai") as fake:
+        mistral = OpenAI(client, Dialect(asks_usage=False))
+        call = replace(CALL, model="mistral-small")
+        seen = [piece async for piece in mistral.stream(target(fake), call)]
+        assert seen[-1] == Finish("stop", None)
+        assert set(fake.calls[0].body) == {"model", "messages", "stream", "max_tokens"}
+
+
+async def test_refusals_before_the_first_token(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    with pytest.raises(SupplierFault) as dead:
+        await pieces(fake, client, key="sk-wrong")
+    assert (dead.value.fault, dead.value.status) == (Fault.DEAD, 401)
+    with pytest.raises(SupplierFault) as missing:
+        await pieces(fake, client, replace(CALL, model="nowhere"))
+    assert missing.value.fault is Fault.MODEL_MISSING
+    throttled, seen = await fault(fake, client, Refuse(429, message="wait", retry_after="7"))
+    throttled_type = Fault.DEAD if fake.wire == "cloudflare" else Fault.THROTTLED
+    assert (throttled.fault, throttled.retry_after, seen) == (throttled_type, 7.0, [])
+    fake.context = 3
+    with pytest.raises(SupplierFault) as long:
+        await pieces(fake, client)
+    assert long.value.fault is Fault.TOO_LONG
+
+
+async def test_breaks_after_the_first_token(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    broken, seen = await fault(fake, client, Answer(chunks=("a", "b"), breaks_after=1))
+    assert (broken.fault, seen) == (Fault.NETWORK, [Text("a")])
+    failed, seen = await fault(fake, client, Answer(chunks=("a", "b"), fails_after=1))
+    assert (failed.fault, seen) == (Fault.UNWELL, [Text("a")])
+    cut, seen = await fault(fake, client, Answer(chunks=("a", "b"), cut=True))
+    assert (cut.fault, seen) == (Fault.NETWORK, [Text("a"), Text("b")])
+
+
+async def test_a_connection_that_fails_or_says_nothing(
+    fake: FakeSupplier, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped, _ = await fault(fake, client, Drop())
+    assert dropped.fault is Fault.NETWORK
+    monkeypatch.setattr(http, "_STREAM", aiohttp.ClientTimeout(total=None, sock_read=0.05))
+    silent, seen = await fault(fake, client, Answer(chunks=("a", "b"), hangs_after=1))
+    assert (silent.fault, seen) == (Fault.TIMEOUT, [Text("a")])
+    await fake.stop()
+    refused, _ = await fault(fake, client)
+    assert refused.fault is Fault.NETWORK
+
+
+async def test_a_redirect_is_not_followed_with_a_key(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    elsewhere = {"Location": f"{fake.url}/elsewhere"}
+    moved, _ = await fault(fake, client, Refuse(307, body=b"", headers=elsewhere))
+    assert moved.fault is Fault.BAD_REQUEST
+    assert len(fake.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"data: {not json}\n\n",
+        b"data: [1]\n\n",
+        b'data: {"choices":[7]}\n\n',
+        b'data: {"choices":{"0":1}}\n\n',
+        b'data: {"choices":[{"delta":"x","finish_reason":[]}]}\n\n',
+        b'data: {"type":"message_start","message":7}\n\n',
+        b'data: {"type":"content_block_delta","delta":[1]}\n\n',
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b"",
+    ],
+)
+async def test_nonsense_is_a_fault_and_never_another_error(
+    fake: FakeSupplier, client: aiohttp.ClientSession, said: bytes
+) -> None:
+    headers = {"Content-Type": "text/event-stream"}
+    failed, _ = await fault(fake, client, Refuse(200, body=said, headers=headers))
+    assert failed.fault in {Fault.UNWELL, Fault.NETWORK}
+    assert failed.__suppress_context__ or failed.__context__ is None
+
+
+async def test_leaving_early_closes_the_connection(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(Answer(chunks=("a", "b"), hangs_after=1))
+    stream: Any = adapter(fake.wire, client).stream(target(fake), CALL)
+    async with aclosing(stream):
+        async for piece in stream:
+            assert piece == Text("a")
+            break
+    connector = client.connector
+    assert isinstance(connector, aiohttp.TCPConnector)
+    assert not connector._acquired
+
+
+async def test_one_connection_serves_call_after_call(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    for _ in range(5):
+        await pieces(fake, client)
+    connector = client.connector
+    assert isinstance(connector, aiohttp.TCPConnector)
+    assert sum(len(idle) for idle in connector._conns.values()) == 1
+
+
+async def test_hundreds_of_streams_at_once(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    gate = fake.hold()
+    asks = [asyncio.create_task(pieces(fake, client)) for _ in range(200)]
+    await fake.arrived(200)
+    gate.set()
+    assert all(isinstance(seen[-1], Finish) for seen in await asyncio.gather(*asks))
+
+
+async def test_a_keys_models_are_listed(fake: FakeSupplier, client: aiohttp.ClientSession) -> None:
+    context = Tokens(1_000_000) if fake.wire == "anthropic" else None
+    listed = await adapter(fake.wire, client).models(target(fake))
+    assert listed == [ListedModel("gpt-6-luna", context), ListedModel("other", context)]
+    with pytest.raises(SupplierFault) as refused:
+        await adapter(fake.wire, client).models(target(fake, "sk-wrong"))
+    assert refused.value.fault is Fault.DEAD
+
+
+@pytest.mark.parametrize("said", [b"{}", b"[[]]", b'{"data":{}}', b"not json", b"null"])
+async def test_a_list_of_nonsense_is_a_fault_or_empty(
+    client: aiohttp.ClientSession, said: bytes
+) -> None:
+    async with FakeSupplier("openai") as fake:
+        fake.listing = Refuse(200, body=said, headers={"Content-Type": "application/json"})
+        with contextlib.suppress(SupplierFault):
+            assert await OpenAI(client).models(target(fake)) == []
+
+
+async def test_a_server_that_does_not_stream_is_understood(client: aiohttp.ClientSession) -> None:
+    said = (
+        b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":3,"completion_tokens":1}}'
+    )
+    async with FakeSupplier("openai") as fake:
+        fake.script(Refuse(200, body=said, headers={"Content-Type": "application/json"}))
+        assert await pieces(fake, client) == [
+            Text("Hi"),
+            Finish("stop", Usage(Tokens(3), Tokens(1))),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 8},
+            Usage(Tokens(10), Tokens(5), Tokens(8)),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": 4},
+         Usage(Tokens(10), Tokens(5), Tokens(4))),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 95},
+            Usage(Tokens(10), Tokens(85)),
+        ),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5,
+             "prompt_tokens_details": {"cached_tokens": 99, "cache_write_tokens": 9}},
+            Usage(Tokens(10), Tokens(5), Tokens(10)),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": None},
+         Usage(Tokens(10), Tokens(5))),
+        ({"prompt_tokens": -1, "completion_tokens": 5}, None),
+        ({"prompt_tokens": 10, "completion_tokens": True}, None),
+        ({"prompt_tokens": 10, "completion_tokens": 1 << 60}, None),
+        ({"prompt_tokens": "10", "completion_tokens": 5}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_usage_has_one_meaning_whoever_tells_it(said: dict[str, Any], found: Usage | None) -> None:
+    assert usage(said) == found

@@ -1,0 +1,224 @@
+"""The bytes of each wire that the fake supplier speaks: addresses, streams, errors, lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from tests.fakes.suppliers import Refuse, Used
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: What the adapter's base URL ends with.
+PREFIXES = {"openai": "/v1", "anthropic": "", "cloudflare": "/client/v4"}
+
+_FINISH = {
+    "openai": {"stop": "stop", "length": "length", "filtered": "content_filter"},
+    "cloudflare": {"stop": "stop", "length": "length", "filtered": "content_filter"},
+    "anthropic": {"stop": "end_turn", "length": "max_tokens", "filtered": "refusal"},
+}
+#: Models that think take `max_completion_tokens` alone.
+_THINKING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
+
+
+def routes(wire: str, call: Handler, listing: Handler) -> list[web.RouteDef]:
+    """The addresses of a wire."""
+    if wire == "anthropic":
+        return [web.post("/v1/messages", call), web.get("/v1/models", listing)]
+    if wire == "cloudflare":
+        ai = "/client/v4/accounts/{account}/ai"
+        return [
+            web.post(f"{ai}/v1/chat/completions", call),
+            web.get(f"{ai}/models/search", listing),
+        ]
+    return [web.post("/v1/chat/completions", call), web.get("/v1/models", listing)]
+
+
+def key_of(wire: str, request: web.Request) -> str:
+    """The key of a request; Anthropic reads both headers, the older one first."""
+    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return request.headers.get("x-api-key", bearer) if wire == "anthropic" else bearer
+
+
+def size(body: dict[str, Any]) -> int:
+    """A prompt's size as this fake counts it: words."""
+    texts = [str(body.get("system", "")), *(one["content"] for one in body.get("messages", []))]
+    return sum(len(text.split()) for text in texts)
+
+
+def listing(wire: str, models: Iterable[str], context: int) -> dict[str, Any]:
+    """The list of models."""
+    if wire == "cloudflare":
+        return {"success": True, "errors": [], "result": [{"name": name} for name in models]}
+    if wire == "anthropic":
+        rows = [{"type": "model", "id": name, "max_input_tokens": context} for name in models]
+        return {"data": rows, "has_more": False}
+    rows = [{"id": name, "object": "model", "owned_by": "x"} for name in models]
+    return {"object": "list", "data": rows}
+
+
+def refusal(wire: str, refuse: Refuse) -> web.Response:
+    """An error response."""
+    headers = dict(refuse.headers)
+    if refuse.retry_after is not None:
+        headers["Retry-After"] = refuse.retry_after
+    if refuse.body is not None:
+        return web.Response(status=refuse.status, body=refuse.body, headers=headers)
+    return web.json_response(error(wire, refuse), status=refuse.status, headers=headers)
+
+
+def error(wire: str, refuse: Refuse) -> dict[str, Any]:
+    """An error's body."""
+    if wire == "cloudflare":
+        code = int(refuse.code) if refuse.code.isdecimal() else 10_000
+        errors = [{"code": code, "message": refuse.message}]
+        return {"result": None, "success": False, "errors": errors, "messages": []}
+    if wire == "anthropic":
+        inner: dict[str, Any] = {"type": refuse.type, "message": refuse.message}
+        if refuse.code:
+            inner["details"] = {"error_code": refuse.code}
+        return {"type": "error", "error": inner, "request_id": "req_1"}
+    told = {"message": refuse.message, "type": refuse.type, "param": None}
+    return {"error": {**told, "code": refuse.code or None}}
+
+
+def _refuse(status: int, code: str, kind: str, message: str) -> Refuse:
+    from tests.fakes.suppliers import Refuse
+
+    return Refuse(status, code=code, type=kind, message=message)
+
+
+def bad_key(wire: str) -> Refuse:
+    """The key is wrong."""
+    if wire == "anthropic":
+        return _refuse(401, "", "authentication_error", "invalid x-api-key")
+    code = "10000" if wire == "cloudflare" else "invalid_api_key"
+    return _refuse(401, code, "invalid_request_error", "Incorrect API key provided: sk-…")
+
+
+def no_model(wire: str, model: str) -> Refuse:
+    """The model is unknown to this key."""
+    if wire == "anthropic":
+        return _refuse(404, "", "not_found_error", f"model: {model}")
+    code = "5007" if wire == "cloudflare" else "model_not_found"
+    status = 400 if wire == "cloudflare" else 404
+    return _refuse(status, code, "invalid_request_error", f"The model `{model}` does not exist")
+
+
+def too_long(wire: str) -> Refuse:
+    """The prompt is too long."""
+    if wire == "anthropic":
+        return _refuse(400, "", "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum")
+    code = "3006" if wire == "cloudflare" else "context_length_exceeded"
+    return _refuse(400, code, "invalid_request_error", "maximum context length")
+
+
+def wrong_field(wire: str, body: dict[str, Any], sampling: list[str]) -> Refuse | None:
+    """What the real one refuses in a body."""
+    if sampling:
+        message = f"{sampling[0]}: Extra inputs are not permitted"
+        return _refuse(400, "unsupported_parameter", "invalid_request_error", message)
+    if wire == "anthropic":
+        if "max_tokens" not in body:
+            return _refuse(400, "", "invalid_request_error", "max_tokens: Field required")
+        if any(one["role"] == "system" or not one["content"] for one in body["messages"]):
+            return _refuse(400, "", "invalid_request_error", "messages: not permitted")
+        return None
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        return _refuse(400, "invalid_value", "invalid_request_error", "both limits at once")
+    if wire == "openai" and "max_tokens" in body and str(body["model"]).startswith(_THINKING):
+        return _refuse(400, "unsupported_parameter", "invalid_request_error", "'max_tokens'")
+    return None
+
+
+class Stream:
+    """The events of one answer."""
+
+    def __init__(self, wire: str, body: dict[str, Any], used: Used | None) -> None:
+        self.wire, self.used = wire, used
+        self.model = str(body.get("model"))
+        self.with_usage = (body.get("stream_options") or {}).get("include_usage") is True
+
+    def opening(self) -> bytes:
+        """What comes before the first word."""
+        if self.wire == "anthropic":
+            usage = {**self._anthropic_prompt(), "output_tokens": 1} if self.used else None
+            message = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+            start = {"type": "message_start", "message": {**message, "usage": usage}}
+            block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}}
+            return _named(start) + _named(block) + _named({"type": "ping"})
+        return self._data({"role": "assistant", "content": ""})
+
+    def thinking(self) -> bytes:
+        """A piece of reasoning."""
+        if self.wire == "anthropic":
+            delta = {"type": "thinking_delta", "thinking": "hm"}
+            return _named({"type": "content_block_delta", "index": 0, "delta": delta})
+        return self._data({"reasoning_content": "hm"})
+
+    def chunk(self, text: str) -> bytes:
+        """A piece of the answer."""
+        if self.wire == "anthropic":
+            delta = {"type": "text_delta", "text": text}
+            return _named({"type": "content_block_delta", "index": 0, "delta": delta})
+        return self._data({"content": text})
+
+    def failure(self) -> bytes:
+        """An error inside the stream."""
+        if self.wire == "anthropic":
+            inner = {"type": "overloaded_error", "message": "Overloaded"}
+            return _named({"type": "error", "error": inner})
+        return _data({"error": {"message": "boom", "type": "server_error", "code": None}})
+
+    def ending(self, finish: Literal["stop", "length", "filtered"]) -> bytes:
+        """The finish, the usage, the end mark."""
+        reason = _FINISH[self.wire][finish]
+        if self.wire == "anthropic":
+            usage = {"output_tokens": self.used.output} if self.used else {}
+            delta = {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
+            stop = {"type": "content_block_stop", "index": 0}
+            return _named(stop) + _named(delta) + _named({"type": "message_stop"})
+        tail = b"data: [DONE]\n\n"
+        if self.used is not None and self.with_usage:
+            tail = _data({**self._head(), "choices": [], "usage": self._usage()}) + tail
+        return self._data({}, finish=reason) + tail
+
+    def _head(self) -> dict[str, Any]:
+        return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": self.model}
+
+    def _data(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        extra = {"usage": None, "obfuscation": "x7"} if self.with_usage else {}
+        return _data({**self._head(), "choices": [choice], **extra})
+
+    def _usage(self) -> dict[str, Any]:
+        assert self.used is not None
+        return {
+            "prompt_tokens": self.used.input,
+            "completion_tokens": self.used.output,
+            "total_tokens": self.used.input + self.used.output,
+            "prompt_tokens_details": {
+                "cached_tokens": self.used.cached,
+                "cache_write_tokens": self.used.written,
+            },
+        }
+
+    def _anthropic_prompt(self) -> dict[str, int]:
+        assert self.used is not None
+        return {
+            "input_tokens": self.used.input - self.used.cached - self.used.written,
+            "cache_read_input_tokens": self.used.cached,
+            "cache_creation_input_tokens": self.used.written,
+        }
+
+
+def _data(event: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def _named(event: dict[str, Any]) -> bytes:
+    return b"event: " + str(event["type"]).encode() + b"\n" + _data(event)

@@ -1,0 +1,272 @@
+"""A supplier on loopback that speaks its wire as the real one does, refusals included.
+
+    supplier = FakeSupplier("openai")
+    url = await supplier.start()                      # a Supplier's or Target's base_url
+    supplier.script(Answer("Hello", usage=Used(1_000, 500)))       # the next call's answer
+    supplier.script(Refuse(429, code="rate_limit_exceeded", retry_after="7"))
+    supplier.always(Answer("ok"))                     # whatever was not scripted
+    gate = supplier.hold()                            # nobody finishes until gate.set()
+    await supplier.arrived(1_000)                     # that many calls are in
+    supplier.calls, supplier.calls_of("sk-good")      # what came
+
+Keys are `sk-good` and whatever `allow` names; the wires are openai, anthropic and cloudflare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+
+from tests.fakes import supplier_wires as wires
+
+Wire = Literal["openai", "anthropic", "cloudflare"]
+
+GOOD_KEY = "sk-good"
+ACCOUNT = "0123456789abcdef0123456789abcdef"
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "top_logprobs",
+    "frequency_penalty",
+    "presence_penalty",
+)
+
+
+@dataclass(frozen=True)
+class Used:
+    """What an answer says that it used: the whole prompt, the answer, parts of the prompt."""
+
+    input: int
+    output: int
+    cached: int = 0
+    written: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, in `chunks` or a text of one chunk. Without usage it counts words."""
+
+    text: str = "Hello there."
+    chunks: tuple[str, ...] = ()
+    usage: Used | Literal["words"] | None = "words"
+    #: stop, length or filtered, in the wire's own words.
+    finish: Literal["stop", "length", "filtered"] = "stop"
+    #: Pieces of reasoning before the answer.
+    thinking: int = 0
+    #: Waits: before the headers, and before each chunk.
+    before: asyncio.Event | None = None
+    between: asyncio.Event | None = None
+    #: After so many chunks the connection breaks, an error event comes, or nothing more comes.
+    breaks_after: int | None = None
+    fails_after: int | None = None
+    hangs_after: int | None = None
+    #: The finish and what follows never come.
+    cut: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The chunks."""
+        return self.chunks or (self.text,)
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """An HTTP error in the wire's own shape, or with a body of its own."""
+
+    status: int
+    code: str = ""
+    type: str = "invalid_request_error"
+    message: str = "refused"
+    retry_after: str | None = None
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hang:
+    """The connection is taken, and nothing comes."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The connection is closed before any answer."""
+
+
+Script = Answer | Refuse | Hang | Drop
+
+
+@dataclass(frozen=True)
+class Received:
+    """A call that came."""
+
+    path: str
+    key: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class FakeSupplier:
+    """One supplier; see the module."""
+
+    def __init__(
+        self,
+        wire: Wire = "openai",
+        *,
+        models: Iterable[str] | None = None,
+        strict: bool = True,
+        context: int = 1_000_000,
+    ) -> None:
+        """`models` None serves any model and lists none; `strict` refuses as the real one."""
+        self.wire, self.strict, self.context = wire, strict, context
+        self.models = None if models is None else list(models)
+        self.keys = {GOOD_KEY}
+        self.calls: list[Received] = []
+        self.lists = 0
+        self.finished = 0
+        self.listing: Script | None = None
+        self._scripts: deque[Script] = deque()
+        self._default: Script = Answer()
+        self._gate: asyncio.Event | None = None
+        self._came = asyncio.Condition()
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> str:
+        """Listens on loopback and gives the base URL for the wire's adapter."""
+        app = web.Application(client_max_size=64 << 20)
+        app.add_routes(wires.routes(self.wire, self._call, self._list))
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2_048)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}" + wires.PREFIXES[self.wire]
+        return self.url
+
+    async def stop(self) -> None:
+        """Breaks what is open and stops listening."""
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> FakeSupplier:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def allow(self, *keys: str) -> None:
+        """Takes these keys too."""
+        self.keys.update(keys)
+
+    def forbid(self, *keys: str) -> None:
+        """Takes these keys no longer."""
+        self.keys.difference_update(keys)
+
+    def script(self, *answers: Script) -> None:
+        """What the next calls get, one each, in order."""
+        self._scripts.extend(answers)
+
+    def always(self, answer: Script) -> None:
+        """What a call gets for which nothing is scripted."""
+        self._default = answer
+
+    def hold(self) -> asyncio.Event:
+        """From now on nobody finishes until the returned event is set."""
+        self._gate = asyncio.Event()
+        return self._gate
+
+    async def arrived(self, count: int) -> None:
+        """Returns when so many calls have come."""
+        async with self._came:
+            await self._came.wait_for(lambda: len(self.calls) >= count)
+
+    def calls_of(self, key: str) -> int:
+        """How many calls came with a key."""
+        return sum(call.key == key for call in self.calls)
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        self.lists += 1
+        if isinstance(self.listing, Refuse):
+            return wires.refusal(self.wire, self.listing)
+        if isinstance(self.listing, Hang):
+            await self._closing.wait()
+        if wires.key_of(self.wire, request) not in self.keys:
+            return wires.refusal(self.wire, wires.bad_key(self.wire))
+        return web.json_response(wires.listing(self.wire, self.models or [], self.context))
+
+    async def _call(self, request: web.Request) -> web.StreamResponse:
+        key = wires.key_of(self.wire, request)
+        body = json.loads(await request.read())
+        async with self._came:
+            self.calls.append(Received(request.path, key, dict(request.headers), body))
+            self._came.notify_all()
+        if refused := self._refused(key, body):
+            return wires.refusal(self.wire, refused)
+        script = self._scripts.popleft() if self._scripts else self._default
+        if isinstance(script, Refuse):
+            return wires.refusal(self.wire, script)
+        if isinstance(script, Drop):
+            return self._drop(request)
+        if isinstance(script, Hang):
+            await self._closing.wait()
+            return self._drop(request)
+        return await self._answer(request, body, script)
+
+    def _refused(self, key: str, body: dict[str, Any]) -> Refuse | None:
+        if key not in self.keys:
+            return wires.bad_key(self.wire)
+        if self.models is not None and body.get("model") not in self.models:
+            return wires.no_model(self.wire, str(body.get("model")))
+        if not self.strict:
+            return None
+        if wires.size(body) > self.context:
+            return wires.too_long(self.wire)
+        sampling = [name for name in SAMPLING if name in body]
+        return wires.wrong_field(self.wire, body, sampling)
+
+    async def _answer(
+        self, request: web.Request, body: dict[str, Any], answer: Answer
+    ) -> web.StreamResponse:
+        if answer.before is not None:
+            await answer.before.wait()
+        used = answer.usage
+        if used == "words":
+            words = sum(len(part.split()) for part in answer.parts)
+            used = Used(wires.size(body), max(1, words) + answer.thinking)
+        stream = wires.Stream(self.wire, body, used)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(stream.opening() + stream.thinking() * answer.thinking)
+        for number, part in enumerate(answer.parts):
+            if answer.breaks_after == number:
+                return self._drop(request)
+            if answer.fails_after == number:
+                await response.write(stream.failure())
+                return response
+            if answer.hangs_after == number:
+                await self._closing.wait()
+            if answer.between is not None:
+                await answer.between.wait()
+            await response.write(stream.chunk(part))
+        if self._gate is not None:
+            await self._gate.wait()
+        if not answer.cut:
+            await response.write(stream.ending(answer.finish))
+        self.finished += 1
+        return response
+
+    @staticmethod
+    def _drop(request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
