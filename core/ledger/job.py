@@ -17,7 +17,8 @@ from core.units import Money
 
 #: Room for the sums of billions of such amounts in 63 bits is not needed; of thousands it is.
 AMOUNT_MAX = 1 << 50
-ENTRIES_MAX = 1_000
+ENTRIES_MAX = 200
+POCKETS_MAX = 10
 ID_CHARS_MAX = 200
 
 AccountT: TypeAlias = Account[Any]
@@ -106,8 +107,8 @@ def _move(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
 
 def _cascade(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
     _same_unit(entry.name, (*entry.debits, entry.credit), entry.amount)
-    if not 0 < entry.amount.units <= AMOUNT_MAX or not entry.debits:
-        raise ValueError(f"{entry.name}: draws a positive amount from one account or more")
+    if not 0 < entry.amount.units <= AMOUNT_MAX or not 0 < len(entry.debits) <= POCKETS_MAX:
+        raise ValueError(f"{entry.name}: draws a positive amount from 1–{POCKETS_MAX} accounts")
     _apart(entry.name, entry.debits, entry.credit)
     for account in entry.debits:
         _name(accounts, account)
@@ -145,6 +146,8 @@ def _settle(entry: Any, _accounts: dict[str, AccountT], holds: list[str]) -> str
 def _sweep(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
     _same_unit(entry.name, (*entry.pockets, entry.owed), entry.owed.unit(0))
     _apart(entry.name, entry.pockets, entry.owed)
+    if not 0 < len(entry.pockets) <= POCKETS_MAX:
+        raise ValueError(f"{entry.name}: sweeps 1–{POCKETS_MAX} accounts")
     if entry.owed.limit is not Limit.CREDITS_WITHIN_DEBITS:
         raise ValueError(f"{entry.name}: {entry.owed.code} can't be owed on")
     for account in entry.pockets:

@@ -12,6 +12,7 @@ from core.clock import Clock
 from core.ledger import job as jobs
 from core.ledger.batch import Phase
 from core.ledger.job import Job
+from core.ledger.postgres import PostgresSession
 from core.ledger.rows import Statements
 from core.ledger.session import Session
 from core.ledger.sqlite import SqliteSession
@@ -126,7 +127,7 @@ class Ledger:
     def _session(self) -> Session:
         if self._store.dialect == "sqlite":
             return SqliteSession(self._store.address)
-        raise NotImplementedError
+        return PostgresSession(self._store.address)
 
     def _new_future(self) -> asyncio.Future[Any]:
         if self._writer is None or self._loop is None:

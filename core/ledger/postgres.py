@@ -1,0 +1,352 @@
+"""The writer's session on PostgreSQL: nothing is validated against memory, for others write too.
+
+Each batch locks the accounts that it may touch, in the order of their numbers, and only then reads
+what it decides on. No flow locks a companion's row before an account. A whole batch is three round
+trips, and a hot account gets one new version a batch, however many transfers meet in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, cast
+
+import psycopg
+from psycopg import errors
+
+from core.ledger.book import AccountState, Book, Draft, HoldState, account_seal
+from core.ledger.job import AccountT, Job
+from core.ledger.rows import Prepared
+from core.ledger.session import Known, Verdict
+from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
+from core.store import connections
+from core.store.address import Address
+from core.store.schema import BLOCK
+
+#: What is remembered of accounts never changes; past this many it starts over: about 40 MB.
+_REMEMBERED_MAX = 100_000
+_LOCK_TRIES = 5
+
+_MEET = (
+    "INSERT INTO account (code, unit, limit_kind, debits_pending, debits_posted,"
+    " credits_pending, credits_posted, head, day, seal)"
+    " SELECT code, unit, limit_kind, 0, 0, 0, 0, 0, 0, seal FROM"
+    " unnest(%s::text[], %s::text[], %s::text[], %s::bytea[]) AS v(code, unit, limit_kind, seal)"
+    " ORDER BY code ON CONFLICT DO NOTHING"
+)
+_NAMES = "SELECT id, code, unit, limit_kind FROM account WHERE code = ANY(%s::text[])"
+_NAMES_BY_ID = "SELECT id, code, unit, limit_kind FROM account WHERE id = ANY(%s::bigint[])"
+_LOCK = (
+    "SELECT id, debits_pending, debits_posted, credits_pending, credits_posted, head, day"
+    " FROM account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
+)
+_KNOWN = "SELECT id, digest, seq, first, transfers FROM submission WHERE id = ANY(%s::text[])"
+_HOLDS = (
+    "SELECT seq, name, debit, credit, amount FROM hold WHERE name = ANY(%s::text[]) ORDER BY seq"
+)
+_BLOCK = "SELECT nextval('block')"
+_WAS_HOLD = (
+    "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
+    " AND t.seq < s.first + s.transfers WHERE s.id = %s AND t.entry = %s AND t.kind = 1 LIMIT 1"
+)
+_TRANSFERS = (
+    "SELECT t.seq, s.id, t.entry, t.n, t.kind, d.code, c.code, t.amount FROM transfer t"
+    " JOIN submission s ON s.seq = t.submission JOIN account d ON d.id = t.debit"
+    " JOIN account c ON c.id = t.credit WHERE t.seq >= %s AND t.seq < %s ORDER BY t.seq"
+)
+_BALANCES = (
+    "SELECT code, debits_pending, debits_posted, credits_pending, credits_posted"
+    " FROM account WHERE code = ANY(%s::text[])"
+)
+_NEW_SUBMISSIONS = (
+    "INSERT INTO submission (seq, id, digest, at, first, transfers, seal) SELECT * FROM"
+    " unnest(%s::bigint[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::int[],"
+    " %s::bytea[])"
+)
+_NEW_TRANSFERS = (
+    "INSERT INTO transfer (seq, submission, entry, n, kind, debit, credit, amount, pending,"
+    " debit_previous, credit_previous) SELECT * FROM unnest(%s::bigint[], %s::bigint[],"
+    " %s::text[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],"
+    " %s::bigint[], %s::bigint[])"
+)
+_NEW_HOLDS = (
+    "INSERT INTO hold (seq, name, debit, credit, amount) SELECT * FROM"
+    " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+)
+_NEW_CLOSINGS = (
+    "INSERT INTO closing (account, day, debits_posted, credits_posted, head) SELECT * FROM"
+    " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+)
+_END_HOLDS = "DELETE FROM hold WHERE seq = ANY(%s::bigint[])"
+_CHANGE_ACCOUNTS = (
+    "UPDATE account a SET debits_pending = v.dp, debits_posted = v.d, credits_pending = v.cp,"
+    " credits_posted = v.c, head = v.head, day = v.day FROM unnest(%s::bigint[], %s::bigint[],"
+    " %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+    " AS v(id, dp, d, cp, c, head, day) WHERE a.id = v.id"
+)
+
+_Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _Name:
+    """What never changes about an account."""
+
+    __slots__ = ("code", "id", "limit", "unit")
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self.id: int = row[0]
+        self.code: str = row[1]
+        self.unit, self.limit = UNITS[row[2]], Limit(row[3])
+
+
+class PostgresSession:
+    """See `core.ledger.session.Session`."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._db: _Connection | None = None
+        self._book: Book | None = None
+        self._names: dict[str, _Name] = {}
+        self._names_by_id: dict[int, _Name] = {}
+        #: Accounts of holds that this process made: they can be locked without asking first.
+        self._hold_accounts: dict[str, tuple[int, ...]] = {}
+        self._settling: list[str] = []
+        self._companions: list[Prepared] = []
+        self._draft: Draft | None = None
+
+    @property
+    def book(self) -> Book:
+        """See `Session`."""
+        assert self._book is not None
+        return self._book
+
+    # --- before: locks, then reads ---------------------------------------------------------------
+
+    def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
+        """See `Session`."""
+        db = self._connected()
+        self._meet(db, jobs)
+        codes = {code for job in jobs for code in (*job.accounts, *job.watch)}
+        names = list(dict.fromkeys(name for job in jobs for name in job.holds))
+        self._settling = names
+        ids = [job.submission.id for job in jobs if job.submission is not None]
+        numbers = {self._names[code].id for code in codes if code in self._names}
+        for _ in range(_LOCK_TRIES):
+            numbers |= self._accounts_of(db, names)
+            known = self._lock(db, sorted(numbers), ids, names)
+            if known is not None:
+                return known
+            db.execute("ROLLBACK")
+            self._hold_accounts.clear()
+        raise errors.SerializationFailure("holds kept appearing")
+
+    def _meet(self, db: _Connection, jobs: Sequence[Job]) -> None:
+        """Learns the accounts' numbers; missing ones are made, in a transaction apart."""
+        if len(self._names) > _REMEMBERED_MAX:
+            self._names.clear()
+            self._names_by_id.clear()
+        names = self._names
+        new: dict[str, AccountT] = {
+            code: account
+            for job in jobs
+            for code, account in job.accounts.items()
+            if code not in names
+        }
+        unknown = {code for job in jobs for code in job.watch if code not in names}
+        if not new and not unknown:
+            return
+        if new:
+            rows = [
+                (code, a.unit.NAME, a.limit.value, account_seal(code, a.unit.NAME, a.limit.value))
+                for code, a in sorted(new.items())
+            ]
+            db.execute(_MEET, _columns(rows))
+        self._learn(db, _NAMES, [*new, *unknown])
+
+    def _learn(self, db: _Connection, query: str, by: list[Any]) -> None:
+        for row in db.execute(cast("Any", query), (by,)).fetchall():
+            name = _Name(row)
+            self._names[name.code] = self._names_by_id[name.id] = name
+
+    def _accounts_of(self, db: _Connection, names: list[str]) -> set[int]:
+        """The numbers of the holds' accounts, which must be locked with the others."""
+        missing = [name for name in names if name not in self._hold_accounts]
+        found: dict[str, tuple[int, ...]] = {}
+        if missing:
+            for _seq, name, debit, credit, _amount in db.execute(_HOLDS, (missing,)).fetchall():
+                found[name] = (*found.get(name, ()), debit, credit)
+        numbers = {
+            number
+            for name in names
+            for number in self._hold_accounts.get(name, found.get(name, ()))
+        }
+        unmet = [number for number in numbers if number not in self._names_by_id]
+        if unmet:
+            self._learn(db, _NAMES_BY_ID, unmet)
+        return numbers
+
+    def _lock(
+        self, db: _Connection, numbers: list[int], ids: list[str], names: list[str]
+    ) -> Mapping[str, Known] | None:
+        """Locks, then reads, in one round trip; None when a hold needs an account not locked."""
+        with db.pipeline():
+            db.execute("BEGIN")
+            locked = db.execute(_LOCK, (numbers,))
+            submissions = db.execute(_KNOWN, (ids,))
+            holds = db.execute(_HOLDS, (names,)) if names else None
+            block = db.execute(_BLOCK)
+        first = cast("tuple[int]", block.fetchone())[0]
+        book = Book(next_submission=first, next_transfer=first)
+        for row in locked.fetchall():
+            name = self._names_by_id[row[0]]
+            state = AccountState(name.id, name.code, name.unit, name.limit)
+            state.debits_pending, state.debits_posted = row[1], row[2]
+            state.credits_pending, state.credits_posted = row[3], row[4]
+            state.head, state.day, state.stored = row[5], row[6], True
+            book.accounts[name.code] = book.by_id[name.id] = state
+        for seq, hold_name, debit, credit, amount in holds.fetchall() if holds else ():
+            if debit not in book.by_id or credit not in book.by_id:
+                return None
+            hold = HoldState(seq, hold_name, book.by_id[debit], book.by_id[credit], amount)
+            hold.stored = True
+            book.holds[hold_name] = (*book.holds.get(hold_name, ()), hold)
+        self._book, self._companions, self._draft = book, [], None
+        return {row[0]: Known(*row) for row in submissions.fetchall()}
+
+    def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
+        """See `Session`."""
+        db = self._connected()
+        rows = db.execute(_TRANSFERS, (known.first, known.first + known.transfers)).fetchall()
+        return tuple([Transfer._make((*row[:4], Kind(row[4]), *row[5:])) for row in rows])
+
+    def was_hold(self, name: str) -> bool:
+        """See `Session`."""
+        submission, _, entry = name.rpartition("/")
+        return self._connected().execute(_WAS_HOLD, (submission, entry)).fetchone() is not None
+
+    # --- after: companions, rows, commit ---------------------------------------------------------
+
+    def apply(self, statements: Sequence[Prepared]) -> None:
+        """See `Session`. They go with `write`, by table and key, for fewer deadlocks."""
+        self._companions = sorted(statements, key=lambda one: (one.table, one.key))
+
+    def apply_one(self, statements: Sequence[Prepared]) -> None:
+        """See `Session`."""
+        db = self._connected()
+        db.execute("SAVEPOINT one")
+        for table, _key, sql, values, must_change in statements:
+            try:
+                fits = db.execute(cast("Any", sql), values).rowcount == 1 or not must_change
+            except psycopg.IntegrityError:
+                fits = False
+            if not fits:
+                db.execute("ROLLBACK TO one")
+                raise CompanionRefused(table)
+        db.execute("RELEASE one")
+
+    def write(self, draft: Draft) -> None:
+        """See `Session`."""
+        assert len(draft.transfers) < BLOCK
+        self._draft = draft
+        db = self._connected()
+        counted = []
+        with db.pipeline():
+            for rows, statement in (
+                (draft.submissions, _NEW_SUBMISSIONS),
+                (draft.transfers, _NEW_TRANSFERS),
+                ([_hold_row(hold) for hold in draft.opened.values()], _NEW_HOLDS),
+                (draft.closings, _NEW_CLOSINGS),
+                ([_changes(account) for account in draft.changed], _CHANGE_ACCOUNTS),
+            ):
+                if rows:
+                    db.execute(statement, _columns(rows))
+            if draft.closed:
+                db.execute(_END_HOLDS, (draft.closed,))
+            for (sql, table), group in groupby(self._companions, lambda one: (one.sql, one.table)):
+                same = list(group)
+                cursor = db.cursor()
+                cursor.executemany(cast("Any", sql), [one.values for one in same])
+                if same[0].must_change:
+                    counted.append((cursor, len(same), table))
+        for cursor, wanted, table in counted:
+            if cursor.rowcount != wanted:
+                raise CompanionRefused(table)
+
+    def commit(self) -> None:
+        """See `Session`."""
+        self._connected().execute("COMMIT")
+        draft = self._draft
+        assert draft is not None
+        if len(self._hold_accounts) > _REMEMBERED_MAX:
+            self._hold_accounts.clear()
+        for hold in draft.opened.values():
+            before = self._hold_accounts.get(hold.name, ())
+            self._hold_accounts[hold.name] = (*before, hold.debit.id, hold.credit.id)
+        for name in self._settling:
+            if not self.book.holds.get(name):
+                self._hold_accounts.pop(name, None)
+        self._book = None
+
+    def rollback(self) -> None:
+        """See `Session`."""
+        self._book, self._draft = None, None
+        if self._db is None:
+            return
+        try:
+            self._db.execute("ROLLBACK")
+        except psycopg.Error:
+            self.close()
+
+    def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
+        """See `Session`."""
+        self.close()
+        rows = self._connected().execute(_KNOWN, (list(ids),)).fetchall()
+        return {row[0]: Known(*row) for row in rows}
+
+    def balances(self, codes: Iterable[str]) -> dict[str, Balance]:
+        """See `Session`."""
+        rows = self._connected().execute(_BALANCES, (list(codes),)).fetchall()
+        return {row[0]: Balance(*row[1:]) for row in rows}
+
+    def idle(self) -> None:
+        """See `Session`. The server tidies up by itself."""
+
+    def close(self) -> None:
+        """See `Session`."""
+        self._book = None
+        self._hold_accounts.clear()
+        if self._db is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._db.close()
+            self._db = None
+
+    def judge(self, error: Exception) -> Verdict:
+        """See `Session`."""
+        in_the_way = (
+            psycopg.IntegrityError,
+            errors.SerializationFailure,
+            errors.DeadlockDetected,
+            errors.LockNotAvailable,
+        )
+        return "conflict" if isinstance(error, in_the_way) else "unavailable"
+
+    def _connected(self) -> _Connection:
+        if self._db is None:
+            self._db = connections.open_postgres(self._address)
+        return self._db
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _hold_row(hold: HoldState) -> tuple[Any, ...]:
+    return (hold.seq, hold.name, hold.debit.id, hold.credit.id, hold.amount)
+
+
+def _changes(account: AccountState) -> tuple[int, ...]:
+    return (
+        *(account.id, account.debits_pending, account.debits_posted),
+        *(account.credits_pending, account.credits_posted, account.head, account.day),
+    )
