@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from bots.commands.phrases import average_answer, per_1k, price_line
+from bots.commands.phrases import average_answer, price_line
 from bots.commands.types import Action, Command, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core import chart
@@ -215,7 +215,7 @@ class Choosing:
 
 
 def _short_price(price: Price) -> Said:
-    inward, outward = per_1k(price.input_rate), per_1k(price.output_rate)
+    inward, outward = price.per_1k()
     return plain(inward if inward == outward else f"{inward} · {outward}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bots.reply import Said, say
 from core.asking import Outcome, Result, Run, Trouble
 from core.pricing import Price
-from core.units import Credits, MicroCredits, decimal_text
+from core.units import Credits, Tokens
 
 
 def in_credits(amount: Credits) -> Said:
@@ -15,22 +15,21 @@ def in_credits(amount: Credits) -> Said:
     return say("{amount} Credits", amount=amount)
 
 
-def per_1k(rate: MicroCredits) -> str:
-    """Micro-Credits per token as Credits per 1K tokens, exactly: 5,000 → `5`; 50 → `0.05`."""
-    return decimal_text(rate.times(1_000))
-
-
 def price_line(price: Price) -> Said:
     """`5 Credits / 1K tokens`, or both sides where they differ (brief § 5)."""
-    inward, outward = per_1k(price.input_rate), per_1k(price.output_rate)
+    inward, outward = price.per_1k()
     if inward == outward:
         return say("{price} Credits / 1K tokens", price=inward)
     return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
 
 
+#: An average answer is 1K tokens (brief § 2), a third of them out.
+_AVERAGE = (Tokens(667), Tokens(333))
+
+
 def average_answer(price: Price) -> Credits:
-    """What an average answer costs: 1K tokens (brief § 2), a third of them out."""
-    return MicroCredits(price.input_rate.units * 667 + price.output_rate.units * 333).rounded_up()
+    """What an average answer costs."""
+    return price.charge(*_AVERAGE)
 
 
 def footer(result: Result, model: str) -> Said:

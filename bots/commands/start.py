@@ -47,8 +47,8 @@ class StartCommands:
         #: All commands, for `/help`; known once every room is built.
         self._commands = commands
 
-    def room(self) -> Room:
-        """Commands and actions."""
+    def first(self) -> Room:
+        """What menus begin with."""
         return Room(
             commands=(
                 Command(
@@ -64,6 +64,14 @@ class StartCommands:
                     handler=self.help,
                     in_groups=True,
                 ),
+            ),
+            actions=(Action("help", self.help),),
+        )
+
+    def room(self) -> Room:
+        """What menus end with."""
+        return Room(
+            commands=(
                 Command(
                     "language",
                     title=say("Language"),
@@ -85,7 +93,6 @@ class StartCommands:
                 ),
             ),
             actions=(
-                Action("help", self.help),
                 Action("language", self.language),
                 Action("set-language", self.set_language),
                 Action("settings", self.settings),

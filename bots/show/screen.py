@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self, cast
 
 Platform = Literal["telegram", "discord", "console"]
 
@@ -27,6 +27,12 @@ class Place:
     def code(self) -> str:
         """`<platform>:<chat>:<thread>`, as stored."""
         return f"{self.platform}:{self.chat}:{self.thread}"
+
+    @classmethod
+    def of(cls, code: str) -> Self:
+        """The place of a stored code."""
+        platform, chat, thread = code.split(":", 2)
+        return cls(cast("Platform", platform), chat, thread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from core.ledger import (
 )
 from core.people import People
 from core.pool import Candidate, DataKey, Message, Pool
-from core.pricing import PriceBook, count_messages
+from core.pricing import CALL_OVERHEAD, PriceBook, count_messages
 from core.store import Insert, schema
 from core.units import Credits, Tokens
 
@@ -126,8 +126,11 @@ class Admission:
             companions = (begun,)
         sent = messages(question, history)
         earlier = sent[:-1]
-        asked = await count_messages(question.model, sent[-1:])
-        carried = await count_messages(question.model, earlier) if earlier else Tokens(0)
+        asked = await count_messages(question.model, [question.text])
+        carried = Tokens(0)
+        if earlier:
+            texts = [message.text for message in earlier]
+            carried = await count_messages(question.model, texts) - CALL_OVERHEAD
         return _Draft(
             question=question,
             data_key=data_key,

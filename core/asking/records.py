@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from core.asking.journal import opened
+from core.asking.settling import LANDING_LEASE_SECONDS
 from core.asking.types import Outcome, Result
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger, LedgerUnavailable
@@ -14,10 +16,6 @@ from core.people import People, Person
 from core.store import Store, Update, schema
 from core.units import Credits, Tokens
 
-#: An answer that its own process hasn't landed so long after its end is anyone's to land.
-LANDING_PATIENCE_SECONDS = 30
-#: Whoever claimed a landing has this long for it.
-LANDING_LEASE_SECONDS = 120
 #: Older answers are not shown any more: the chat has moved on.
 LANDING_HORIZON_SECONDS = 86_400
 _CLAIMS_AT_ONCE = 20
@@ -107,13 +105,17 @@ class Records:
         rows = await self._fetch(schema.ask.c.id == ask, *self._unlanded(), self._abandoned())
         return await self._take(rows[0]) if rows else None
 
-    async def claim_some(self) -> list[Saved]:
-        """Answers that nobody is showing, for the landing chore; each goes to one claimer."""
+    async def claim_some(self, platforms: Collection[str]) -> list[Saved]:
+        """Answers in chats of these platforms that nobody is showing, for the landing chore; each
+        goes to one claimer."""
+        if not platforms:
+            return []
         now = self._clock.now_ms()
         rows = await self._fetch(
             *self._unlanded(),
             self._abandoned(),
             schema.ask.c.ended_at > now - LANDING_HORIZON_SECONDS * 1000,
+            sa.or_(*(schema.ask.c.place.startswith(f"{name}:") for name in platforms)),
         )
         taken = [await self._take(row) for row in rows[:_CLAIMS_AT_ONCE]]
         return [saved for saved in taken if saved is not None]
@@ -122,12 +124,8 @@ class Records:
         return (schema.ask.c.state == "settled", schema.ask.c.landed_at.is_(None))
 
     def _abandoned(self) -> sa.ColumnElement[bool]:
-        """Its process is another (it may be gone: the lease has to lapse) or had its time."""
-        now = self._clock.now_ms()
-        late = schema.ask.c.ended_at < now - LANDING_PATIENCE_SECONDS * 1000
-        return sa.and_(
-            schema.ask.c.lease_until < now, sa.or_(late, schema.ask.c.owner != self._owner)
-        )
+        """Whoever was to show it had its time."""
+        return schema.ask.c.lease_until < self._clock.now_ms()
 
     async def _take(self, row: sa.Row[tuple[object, ...]]) -> Saved | None:
         until = self._clock.now_ms() + LANDING_LEASE_SECONDS * 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 
 from core import chart
 from core.asking.admission import Admission
@@ -64,14 +65,15 @@ class Asking:
         pool: Pool,
         costs: Costs,
         clock: Clock,
-        owner: str,
     ) -> None:
         self._admission, self._serving, self._records = admission, serving, records
         self._beating, self._ledger, self._pool = beating, ledger, pool
-        self._costs, self._clock, self._owner = costs, clock, owner
+        self._costs, self._clock = costs, clock
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        #: How many asks ended how in this process.
+        self.ended: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Begins to keep the leases of running asks."""
@@ -183,6 +185,7 @@ class Asking:
         key = chart.key_quota(run.candidate.key).code
         self._pool.settled(run.candidate.key, receipt.balances[key])
         pockets = chart.pockets(question.person.id)
+        self.ended[ending.outcome.value] += 1
         return Result(
             ask=run.id,
             outcome=ending.outcome,

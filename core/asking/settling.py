@@ -11,6 +11,9 @@ from core.ledger import Entry, Submission
 from core.store import Companion, Insert, Update, schema
 from core.units import NanoUsd, Tokens
 
+#: Whoever settles an ask, or claims its landing, has this long to show it before others may.
+LANDING_LEASE_SECONDS = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -47,8 +50,12 @@ def settlement(
     shown: Tokens,
     answer: bytes | None,
     at_ms: int,
+    showing: bool = True,
 ) -> Submission:
-    """`ask/<id>/settle`: done once, by the ask's owner only, never above what was held."""
+    """`ask/<id>/settle`: done once, by the ask's owner only, never above what was held.
+
+    `showing`: the settler is about to show it; else anyone may land it at once.
+    """
     entries: list[Entry] = [
         chart.settle_credits(standing.credits_hold, bill.charge),
         chart.settle_quota(standing.quota_hold, min(bill.cost, standing.key_held)),
@@ -61,6 +68,7 @@ def settlement(
         "outcome": outcome.value,
         "shown_tokens": shown.units,
         "ended_at": at_ms,
+        "lease_until": at_ms + LANDING_LEASE_SECONDS * 1000 if showing else at_ms,
     }
     if answer is not None:
         change["answer"] = answer

@@ -100,6 +100,7 @@ class Sweeper:
                 shown=Tokens(row.shown_tokens),
                 answer=None,
                 at_ms=self._clock.now_ms(),
+                showing=False,
             )
         )
         key = chart.key_quota(row.key).code

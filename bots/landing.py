@@ -1,0 +1,47 @@
+"""Landing: an answer that was saved but never seen in its chat is shown there, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from bots.commands.answers import Answers
+from bots.show import Deliverer, Place, Unlanded
+from core.asking import Records, Saved
+
+log = logging.getLogger(__name__)
+
+LANDING_SECONDS_MAX = 60.0
+
+
+class Landing:
+    """The chore; front ends that can deliver are named to it."""
+
+    def __init__(self, *, records: Records, answers: Answers) -> None:
+        self._records, self._answers = records, answers
+        self._deliverers: dict[str, Deliverer] = {}
+
+    def by(self, platform: str, deliverer: Deliverer) -> None:
+        """This front end shows what belongs into its platform's chats."""
+        self._deliverers[platform] = deliverer
+
+    async def land(self) -> None:
+        """Shows every answer that nobody shows; a chat that refuses is given up."""
+        for saved in await self._records.claim_some(list(self._deliverers)):
+            try:
+                await self._land(saved)
+            except Exception:
+                log.exception("an answer could not be landed: %s", saved.result.ask)
+
+    async def _land(self, saved: Saved) -> None:
+        place = Place.of(saved.place)
+        unlanded = Unlanded(
+            ask=saved.result.ask,
+            place=place,
+            asked_in=saved.asked_in,
+            shown_in=saved.shown_in,
+            answer=self._answers.saved(saved),
+        )
+        async with asyncio.timeout(LANDING_SECONDS_MAX):
+            message = await self._deliverers[place.platform].deliver(unlanded)
+        await self._answers.landed(saved.result.ask, message)
