@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.ledger.types import Account, Cascade, Limit, Move, Settle
+from core.ledger.types import Account, AtMost, Cascade, Limit, Move, Settle
 from core.units import Credits, NanoUsd
 
 Pocket = Literal["gift", "bought", "earned"]
@@ -64,6 +64,16 @@ def gift(person: str, kind: IssuedKind, amount: Credits) -> Move[Credits]:
 def fund_own_key(key: str, budget: NanoUsd) -> Move[NanoUsd]:
     """Flow: an own key's budget."""
     return Move("budget", OWN_SUPPLY, key_quota(key), budget)
+
+
+def own_returned(key: str) -> Account[NanoUsd]:
+    """What was taken back of an own key's budget."""
+    return Account(f"supply/own-returned/{key}", NanoUsd)
+
+
+def take_back_own_key(key: str, amount: NanoUsd) -> AtMost[NanoUsd]:
+    """Flow: a smaller budget for an own key takes back what is neither used nor held."""
+    return AtMost("returned", key_quota(key), own_returned(key), amount)
 
 
 def hold_credits(person: str, model: str, amount: Credits) -> Cascade[Credits]:
