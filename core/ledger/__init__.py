@@ -6,6 +6,8 @@ Nothing else writes to the database. It knows no account by name: `core.chart` d
 from __future__ import annotations
 
 from core.ledger.audit import Audit, audit
+from core.ledger.closing import close_days, posted_on
+from core.ledger.export import beancount, csv
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     Account,
@@ -62,4 +64,8 @@ __all__ = [
     "SweepOwed",
     "Transfer",
     "audit",
+    "beancount",
+    "close_days",
+    "csv",
+    "posted_on",
 ]

@@ -38,7 +38,12 @@ class Audit:
 
 async def audit(store: Store) -> Audit:
     """Checks the ledger in `store`. Raises DatabaseUnavailable when it can't be read."""
-    return await store.read(lambda connection: _Auditor(connection).run())
+    return await store.read(audit_snapshot)
+
+
+def audit_snapshot(connection: sa.Connection) -> Audit:
+    """The same, in the transaction of a connection that the caller holds."""
+    return _Auditor(connection).run()
 
 
 @dataclass(slots=True)
@@ -123,7 +128,8 @@ class _Auditor:
             self._unsaid += 1
 
     def _stream(self, statement: sa.Select[Any]) -> Iterator[Any]:
-        result = self._connection.execution_options(yield_per=_ROWS_A_TIME).execute(statement)
+        statement = statement.execution_options(yield_per=_ROWS_A_TIME)
+        result = self._connection.execute(statement)
         for rows in result.partitions():
             yield from rows
 

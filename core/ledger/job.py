@@ -55,9 +55,9 @@ class Job:
         self.accounts: dict[str, AccountT] = {}
         #: Every hold that the entries settle, by name.
         self.holds: tuple[str, ...] = ()
-        #: Close the accounts named in `accounts` before this day; 0 for every other job.
+        #: Close the accounts in `watch` before this day; 0 for every other job.
         self.close_day = close_day
-        #: Codes of the accounts whose balances the receipt shall tell.
+        #: Codes of accounts that are only looked at: whose balances the receipt shall tell.
         self.watch: tuple[str, ...] = ()
 
 

@@ -92,10 +92,10 @@ class Ledger:
         statements = self._statements.prepare(companions)
         await self._put(Job(self._new_future(), statements=statements))
 
-    async def close_accounts(self, accounts: Iterable[AnyAccount], day: int) -> None:
+    async def close_accounts(self, codes: Iterable[str], day: int) -> None:
         """Keeps what the accounts were at the end of their last day before `day` (since 1970)."""
         job = Job(self._new_future(), close_day=day)
-        job.accounts = {account.code: account for account in accounts}
+        job.watch = tuple(codes)
         await self._put(job)
 
     async def balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:

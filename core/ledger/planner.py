@@ -96,7 +96,7 @@ class Planner:
         """Closes the named accounts before the job's day, staged like a submission."""
         self._clear()
         self._first, self._seq = self._book.next_transfer, self._book.next_submission
-        for code in job.accounts:
+        for code in job.watch if job.close_day else ():
             account = self._book.accounts.get(code)
             if account is not None and account.head and account.day < job.close_day:
                 self._remember(account)

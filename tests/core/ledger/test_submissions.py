@@ -25,25 +25,7 @@ from core.ledger import (
     SweepOwed,
 )
 from core.units import Credits, NanoUsd
-
-ISSUED = Account("issued/grant", Credits)
-GIFT = Account("user/1/gift", Credits, Limit.DEBITS_WITHIN_CREDITS)
-BOUGHT = Account("user/1/bought", Credits, Limit.DEBITS_WITHIN_CREDITS)
-OWED = Account("owed/1", Credits, Limit.CREDITS_WITHIN_DEBITS)
-SPENT = Account("spent/gpt-4", Credits)
-
-
-def give(cause: str, amount: int, pocket: Account[Credits] = GIFT) -> Submission:
-    return Submission(cause, (Move("gift", ISSUED, pocket, Credits(amount)),))
-
-
-def hold(cause: str, amount: int) -> Submission:
-    plan = Cascade("credits", (GIFT, BOUGHT), SPENT, Credits(amount), pending=True)
-    return Submission(cause, (plan,))
-
-
-def settle(cause: str, amount: int) -> Submission:
-    return Submission(f"{cause}/settle", (Settle("credits", f"{cause}/credits", Credits(amount)),))
+from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT, give, hold, settle
 
 
 async def test_settling_less_than_the_hold_returns_the_rest(ledger: Ledger) -> None:

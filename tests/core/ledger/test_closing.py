@@ -1,0 +1,71 @@
+"""Days end: every account's closing is kept, whether it moves again or not."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from core.ledger import Balance, Ledger, audit, close_days, posted_on
+from core.store import Store, schema
+from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
+from tests.databases import TestClock
+
+
+async def test_a_past_day_can_be_told(ledger: Ledger, store: Store, clock: TestClock) -> None:
+    await ledger.submit(give("g1", 100))
+    await ledger.submit(hold("ask/1", 60))
+    clock.advance(days=1)
+    await ledger.submit(settle("ask/1", 50))
+    clock.advance(days=3)
+    await ledger.submit(give("g2", 7))
+    codes = [GIFT.code, BOUGHT.code]
+    told = {
+        day: (await posted_on(store, codes, f"2026-03-{day:02}"))[GIFT.code]
+        for day in range(7)
+        if day
+    }
+    assert told == {
+        1: Balance(0, 0, 0, 100),
+        2: Balance(0, 50, 0, 100),
+        3: Balance(0, 50, 0, 100),
+        4: Balance(0, 50, 0, 100),
+        5: Balance(0, 50, 0, 107),
+        6: Balance(0, 50, 0, 107),
+    }
+    assert (await posted_on(store, codes, "2026-02-28")) == {
+        GIFT.code: Balance(),
+        BOUGHT.code: Balance(),
+    }
+
+
+async def test_closing_days_is_safe_to_do_twice(
+    ledger: Ledger, store: Store, clock: TestClock
+) -> None:
+    await ledger.submit(give("g1", 100))
+    await ledger.submit(give("b1", 100, BOUGHT))
+    assert await close_days(store, ledger, clock, "2026-03-01") == 0
+    clock.advance(days=1)
+    await ledger.submit(give("g2", 100))
+    assert await close_days(store, ledger, clock, "2026-03-02") == 1
+    assert await close_days(store, ledger, clock, "2026-03-02") == 0
+    rows = await store.fetch(sa.select(schema.closing.c.day, schema.closing.c.credits_posted))
+    assert sorted(map(tuple, rows)) == [
+        ("2026-03-01", 0),
+        ("2026-03-01", 100),
+        ("2026-03-01", 100),
+    ]
+    with pytest.raises(ValueError, match="still to come"):
+        await close_days(store, ledger, clock, "2026-03-03")
+
+
+async def test_a_clock_that_goes_back_changes_no_closed_day(
+    ledger: Ledger, store: Store, clock: TestClock
+) -> None:
+    await ledger.submit(give("g1", 100))
+    clock.advance(days=1)
+    await close_days(store, ledger, clock, "2026-03-02")
+    clock.advance(days=-1)
+    await ledger.submit(give("g2", 5))
+    assert (await posted_on(store, [GIFT.code], "2026-03-01"))[GIFT.code].posted == 100
+    assert (await posted_on(store, [GIFT.code], "2026-03-02"))[GIFT.code].posted == 105
+    assert (await audit(store)).findings == ()

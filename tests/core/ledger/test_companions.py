@@ -1,0 +1,140 @@
+"""Companions: written with their submission or not at all, and never at a neighbour's cost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core.ledger import Balance, CompanionRefused, Ledger, Submission
+from core.store import Companion, Delete, Insert, Store, Update, schema
+from tests.core.ledger.accounts import GIFT, give
+
+
+def chore(name: str, owner: str = "nobody", *, ignore: bool = False) -> Insert:
+    row = {"name": name, "owner": owner, "lease_until": 0, "done_at": 0}
+    return Insert(schema.chore, row, ignore=ignore)
+
+
+def take(name: str, owner: str, /, **expect: Any) -> Update:
+    return Update(schema.chore, {"name": name}, {"owner": owner}, expect)
+
+
+def with_rows(submission: Submission, *companions: Companion) -> Submission:
+    return Submission(submission.id, submission.entries, companions, submission.watch)
+
+
+async def owners(store: Store) -> dict[str, str]:
+    rows = await store.fetch(sa.select(schema.chore.c.name, schema.chore.c.owner))
+    return {row.name: row.owner for row in rows}
+
+
+async def test_rows_are_written_with_the_transfers(ledger: Ledger, store: Store) -> None:
+    await ledger.submit(with_rows(give("g", 5), chore("sweep"), take("sweep", "me")))
+    assert await owners(store) == {"sweep": "me"}
+
+
+async def test_a_refused_row_refuses_its_submission(ledger: Ledger, store: Store) -> None:
+    await ledger.record(chore("sweep", "first"))
+    with pytest.raises(CompanionRefused) as refused:
+        await ledger.submit(with_rows(give("g", 5), chore("audit"), chore("sweep", "second")))
+    assert refused.value.table == "chore"
+    assert await owners(store) == {"sweep": "first"}
+    assert await ledger.find("g") is None
+    assert await ledger.balances([GIFT]) == {"user/1/gift": Balance()}
+
+
+async def test_an_update_counts_only_while_the_row_is_as_expected(
+    ledger: Ledger, store: Store
+) -> None:
+    await ledger.record(chore("sweep", "a"))
+    await ledger.record(take("sweep", "b", owner="a"))
+    with pytest.raises(CompanionRefused):
+        await ledger.record(take("sweep", "c", owner="a"))
+    await ledger.record(take("sweep", "d", owner=("a", "b"), lease_until=0))
+    with pytest.raises(CompanionRefused):
+        await ledger.record(take("absent", "e"))
+    assert await owners(store) == {"sweep": "d"}
+
+
+async def test_null_is_something_to_expect(ledger: Ledger, store: Store) -> None:
+    row = {"name": "fingerprint", "sealed": b"\0sealed"}
+    await ledger.record(Insert(schema.vault_secret, row))
+    identity = {"id": "p_1", "created_at": 1, "language": "en", "zone": "UTC", "model": ""}
+    person = {**identity, "footer": True, "own_keys_only": False}
+    await ledger.record(Insert(schema.person, person))
+    erase = Update(schema.person, {"id": "p_1"}, {"erased_at": 5}, {"erased_at": None})
+    await ledger.record(erase)
+    with pytest.raises(CompanionRefused):
+        await ledger.record(erase)
+    found = (await store.fetch(sa.select(schema.person)))[0]
+    assert (found.footer, found.own_keys_only, found.erased_at) == (True, False, 5)
+
+
+async def test_ignored_inserts_leave_what_is_there(ledger: Ledger, store: Store) -> None:
+    await ledger.record(chore("sweep", "first"))
+    await ledger.record(chore("sweep", "second", ignore=True), chore("audit", ignore=True))
+    assert await owners(store) == {"sweep": "first", "audit": "nobody"}
+
+
+async def test_deletions_remove_what_matches(ledger: Ledger, store: Store) -> None:
+    await ledger.record(chore("a", "x"), chore("b", "x"), chore("c", "y"))
+    await ledger.record(Delete(schema.chore, {"owner": "x"}), Delete(schema.chore, {"name": "?"}))
+    assert await owners(store) == {"c": "y"}
+
+
+async def test_a_row_may_change_hands_within_one_record(ledger: Ledger, store: Store) -> None:
+    await ledger.record(chore("a"), Delete(schema.chore, {"name": "a"}), chore("a", "again"))
+    assert await owners(store) == {"a": "again"}
+
+
+async def test_in_a_batch_of_64_one_stale_companion_stops_only_itself(
+    ledger: Ledger, store: Store
+) -> None:
+    await ledger.record(*[chore(f"c{n:02}", "before") for n in range(64)])
+    await ledger.record(take("c17", "somebody else"))
+    submissions = [
+        with_rows(give(f"g{n:02}", 1), take(f"c{n:02}", "after", owner="before")) for n in range(64)
+    ]
+    answers = await asyncio.gather(
+        *[ledger.submit(submission) for submission in submissions], return_exceptions=True
+    )
+    assert [n for n, answer in enumerate(answers) if isinstance(answer, Exception)] == [17]
+    assert isinstance(answers[17], CompanionRefused)
+    assert await ledger.balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, 63)}
+    assert set((await owners(store)).values()) == {"after", "somebody else"}
+    # What was refused may come again once it fits, under the same id.
+    await ledger.submit(with_rows(give("g17", 1), take("c17", "after")))
+    assert await ledger.balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, 64)}
+
+
+async def test_a_retry_does_not_carry_out_companions_again(ledger: Ledger, store: Store) -> None:
+    await ledger.submit(with_rows(give("g", 5), chore("sweep")))
+    again = await ledger.submit(with_rows(give("g", 5), chore("sweep")))
+    assert again.existed
+    assert await owners(store) == {"sweep": "nobody"}
+
+
+@pytest.mark.parametrize(
+    "companion",
+    [
+        Insert(schema.chore, {"name": "a"}),
+        Insert(schema.chore, {"nome": "a"}),
+        Insert(schema.account, {"id": 1}),
+        Insert(schema.chore, {"name": 1, "owner": "", "lease_until": 0, "done_at": 0}),
+        Insert(schema.chore, {"name": "a\0", "owner": "", "lease_until": 0, "done_at": 0}),
+        Insert(schema.chore, {"name": "\ud800", "owner": "", "lease_until": 0, "done_at": 0}),
+        Insert(schema.chore, {"name": "a", "owner": "", "lease_until": 1 << 63, "done_at": 0}),
+        Insert(schema.chore, {"name": "a", "owner": "", "lease_until": True, "done_at": 0}),
+        Update(schema.chore, {"owner": "a"}, {"owner": "b"}),
+        Update(schema.chore, {"name": "a"}, {}),
+        Update(schema.chore, {"name": "a"}, {"owner": "b"}, {"owner": ()}),
+        Delete(schema.chore, {}),
+        Delete(schema.transfer, {"seq": 1}),
+    ],
+)
+async def test_bugs_are_told_before_anything_queues(ledger: Ledger, companion: Companion) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        await ledger.record(companion)
