@@ -6,13 +6,11 @@ service with their own clock and suppliers.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pydantic import SecretStr
 
@@ -38,13 +36,13 @@ from core.asking import (
     Serving,
     Sweeper,
 )
-from core.clock import Clock
+from core.clock import Clock, day_of
 from core.ledger import Ledger, close_days
-from core.people import People, Welcome
+from core.people import Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
-from core.units import Credits, NanoUsd, Tokens
+from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores
 
 log = logging.getLogger(__name__)
@@ -91,6 +89,7 @@ class App:
     prices: PriceBook
     pool: Pool
     people: People
+    owners: Owners
     conversations: Conversations
     records: Records
     sweeper: Sweeper
@@ -101,6 +100,7 @@ class App:
 
     async def start(self) -> None:
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
+        await self.owners.load()
         await self.prices.start()
         await self.pool.start()
         for own in self.plan.own_keys:
@@ -185,8 +185,13 @@ async def build(
         ledger=ledger,
         default_model=plan.default_model,
     )
+    owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     start = StartCommands(
-        people=people, ledger=ledger, choosing=choosing, commands=lambda: registry.commands
+        people=people,
+        ledger=ledger,
+        choosing=choosing,
+        owners=owners,
+        commands=lambda: registry.commands,
     )
     registry = Registry(
         [
@@ -233,6 +238,7 @@ async def build(
         prices=prices,
         pool=pool,
         people=people,
+        owners=owners,
         conversations=conversations,
         records=records,
         sweeper=sweeper,
@@ -243,7 +249,7 @@ async def build(
             buttons=buttons,
             answers=answers,
             clock=clock,
-            admins=plan.admins,
+            owners=owners,
         ),
         landing=landing,
         chores=Chores(
@@ -255,25 +261,14 @@ async def build(
                 Chore("sweep asks", 5.0, sweeper.sweep, everywhere=True),
                 Chore("land answers", 15.0, landing.land, everywhere=True),
                 Chore("read keys again", 5.0, pool.reload, everywhere=True),
+                Chore("read owners again", 60.0, owners.load, everywhere=True),
                 Chore("compare models", 1_800.0, pool.check_models, everywhere=True),
                 Chore("forget buttons", 3_600.0, buttons.forget_expired),
-                Chore("close days", 3_600.0, lambda: close_days(ledger, store, clock)),
+                Chore(
+                    "close days",
+                    3_600.0,
+                    lambda: close_days(store, ledger, clock, day_of(clock.now_ms())),
+                ),
             ),
         ),
     )
-
-
-Kind = Literal["live", "demo"]
-
-
-def welcome(credits_: int | None, *, default: int, people_per_day: int) -> Welcome:
-    """The gift for new people, by settings or else the command's default."""
-    amount = default if credits_ is None else credits_
-    return Welcome(Credits(amount), people_per_day)
-
-
-async def settle_down(*stoppings: asyncio.Task[None]) -> None:
-    """Waits for several stops at once; one that fails doesn't keep the others from ending."""
-    for outcome in await asyncio.gather(*stoppings, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            log.error("stopping failed", exc_info=outcome)

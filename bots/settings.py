@@ -204,9 +204,7 @@ def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
             problems[PREFIX + name.upper()] = "is no setting; see the README for all of them"
 
 
-def _suppliers(
-    found: Mapping[str, str], problems: dict[str, str]
-) -> Mapping[str, SupplierSetting]:
+def _suppliers(found: Mapping[str, str], problems: dict[str, str]) -> Mapping[str, SupplierSetting]:
     parts: dict[str, dict[str, str]] = {}
     for name, value in found.items():
         matched = _SUPPLIER.fullmatch(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal
@@ -26,7 +26,6 @@ from bots.show import (
     Incoming,
     MenuItem,
     Output,
-    Place,
     Platform,
     Press,
     Screen,
@@ -35,7 +34,7 @@ from bots.show import (
 from core.asking import AlreadyAsked, Run
 from core.clock import Clock
 from core.errors import Refusal
-from core.people import People, Recent
+from core.people import Owners, People, Recent
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +67,11 @@ class Dispatcher:
         buttons: Buttons,
         answers: Answers,
         clock: Clock,
-        admins: Collection[tuple[str, str]],
+        owners: Owners,
     ) -> None:
         self._people, self._registry, self._buttons = people, registry, buttons
         self._answers, self._clock = answers, clock
-        self._admins = frozenset(admins)
+        self._owners = owners
         self._seen: Recent[tuple[str, str], bool] = Recent(
             clock, seconds=_REPEATS_SECONDS, most=_REPEATS_MAX
         )
@@ -100,7 +99,7 @@ class Dispatcher:
                 person=person,
                 place=incoming.place,
                 sender=incoming.sender.id,
-                admin=self._is_admin(incoming.place, incoming.sender.id),
+                admin=self._owners.among(incoming.place.platform, incoming.sender.id),
                 message=incoming.message,
                 at_ms=incoming.at_ms,
                 text=incoming.text.strip(),
@@ -156,7 +155,7 @@ class Dispatcher:
                 person=person,
                 place=press.place,
                 sender=press.sender.id,
-                admin=self._is_admin(press.place, press.sender.id),
+                admin=self._owners.among(press.place.platform, press.sender.id),
                 message=press.message,
                 at_ms=self._clock.now_ms(),
                 button=press.button,
@@ -213,7 +212,7 @@ class Dispatcher:
 
     def admins(self, platform: Platform) -> Sequence[str]:
         """See `Front`."""
-        return [id_ for known, id_ in sorted(self._admins) if known == platform]
+        return self._owners.on(platform)
 
     # --- rendering ----------------------------------------------------------------------------
 
@@ -248,9 +247,6 @@ class Dispatcher:
                 "There is no command /{word}. Did you mean /{near}?", word=word[:32], near=near[0]
             )
         return say("There is no command /{word}. /help lists what there is.", word=word[:32])
-
-    def _is_admin(self, place: Place, sender: str) -> bool:
-        return (place.platform, sender) in self._admins
 
     @staticmethod
     def _say(said: Said, language: str) -> Screen:

@@ -11,7 +11,7 @@ from bots.locale import LANGUAGES
 from bots.reply import Choice, Reply, Said, plain, say
 from core import chart
 from core.ledger import Ledger
-from core.people import People, Person
+from core.people import CODE_PREFIX, Owners, People, Person
 from core.units import Credits
 
 #: Zones offered as buttons, west to east; one for each bigger group of people.
@@ -41,9 +41,11 @@ class StartCommands:
         people: People,
         ledger: Ledger,
         choosing: Choosing,
+        owners: Owners,
         commands: Callable[[], Sequence[Command]],
     ) -> None:
         self._people, self._ledger, self._choosing = people, ledger, choosing
+        self._owners = owners
         #: All commands, for `/help`; known once every room is built.
         self._commands = commands
 
@@ -105,7 +107,9 @@ class StartCommands:
         )
 
     async def start(self, request: Request) -> Reply:
-        """Six lines: what it is, your Credits, what to do next."""
+        """Six lines: what it is, your Credits, what to do next; or an owner's one-time link."""
+        if request.text.startswith(CODE_PREFIX) and request.place.private:
+            return await self._claim(request)
         balances = await self._ledger.balances(chart.pockets(request.person.id))
         have = Credits(sum(balance.available for balance in balances.values()))
         return Reply(
@@ -131,6 +135,12 @@ class StartCommands:
                 ),
             ),
         )
+
+    async def _claim(self, request: Request) -> Reply:
+        claimed = await self._owners.claim(request.text, request.place.platform, request.sender)
+        if not claimed:
+            return Reply((say("That link was used already, or is too old. Make a new one."),))
+        return Reply((say("You are the owner of this service now. /help shows what you can do."),))
 
     async def help(self, request: Request) -> Reply:
         """Every command that this person can use here."""

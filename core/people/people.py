@@ -57,14 +57,7 @@ class People:
 
     async def find(self, text: str) -> Person:
         """By `telegram:123` or `usr_…`; raises `UnknownPerson`."""
-        platform, _, external_id = text.strip().partition(":")
-        if external_id:
-            person = await self._read(platform.lower(), external_id)
-        else:
-            person = await self._one(sa.select(*_COLUMNS).where(schema.person.c.id == text.strip()))
-        if person is None:
-            raise UnknownPerson(text)
-        return person
+        return await find(self._store, text)
 
     async def identities(self, person: str) -> list[tuple[str, str]]:
         """From which platforms, by which ids, a person writes."""
@@ -155,13 +148,32 @@ class People:
         return int(rows[0][0])
 
     async def _read(self, platform: str, external_id: str) -> Person | None:
-        table = schema.identity
-        return await self._one(
-            sa.select(*_COLUMNS)
-            .join(table, table.c.person == schema.person.c.id)
-            .where(table.c.platform == platform, table.c.external_id == external_id)
-        )
+        return await _one(self._store, _written_from(platform, external_id))
 
-    async def _one(self, statement: sa.Select[Any]) -> Person | None:
-        rows = await self._store.fetch(statement)
-        return Person(*rows[0]) if rows else None
+
+async def find(store: Store, text: str) -> Person:
+    """A person by `telegram:123` or `usr_…`; raises `UnknownPerson`."""
+    platform, _, external_id = text.strip().partition(":")
+    statement = (
+        _written_from(platform.lower(), external_id)
+        if external_id
+        else sa.select(*_COLUMNS).where(schema.person.c.id == text.strip())
+    )
+    person = await _one(store, statement)
+    if person is None:
+        raise UnknownPerson(text)
+    return person
+
+
+def _written_from(platform: str, external_id: str) -> sa.Select[Any]:
+    table = schema.identity
+    return (
+        sa.select(*_COLUMNS)
+        .join(table, table.c.person == schema.person.c.id)
+        .where(table.c.platform == platform, table.c.external_id == external_id)
+    )
+
+
+async def _one(store: Store, statement: sa.Select[Any]) -> Person | None:
+    rows = await store.fetch(statement)
+    return Person(*rows[0]) if rows else None

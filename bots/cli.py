@@ -1,0 +1,125 @@
+"""`creditbot`: the operator's command line. Each command's work is in its own module."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from bots import operating, setup
+from bots.output import tell
+from bots.refusals import in_words
+from bots.service import demo, run
+from bots.settings import SettingsWrong, load
+from core.errors import Refusal
+
+Work = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code is 0, or 1 with a sentence that says what to do."""
+    arguments = parser().parse_args(argv)
+    work: Work = arguments.work
+    try:
+        return _loop(work(arguments))
+    except SettingsWrong as wrong:
+        tell("These settings can't be used:", error=True)
+        for name, what in wrong.problems.items():
+            tell(f"  {name} {what}", error=True)
+        return 1
+    except Refusal as refusal:
+        tell(in_words(refusal), error=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _loop(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its flags."""
+    top = argparse.ArgumentParser(
+        prog="creditbot",
+        description="Over forty language models on Telegram and Discord, paid in Credits.",
+    )
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, what: str, work: Work) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=what, description=what)
+        made.set_defaults(work=work)
+        return made
+
+    init = command(
+        "init", "ask for tokens and keys, write .env, print the owner's link", setup.init
+    )
+    init.add_argument("--env-file", type=Path, default=Path(".env"))
+    init.add_argument("--database-url", default="")
+    init.add_argument("--telegram-token-file", type=Path, help="instead of asking")
+    init.add_argument("--supplier", default="", help="instead of asking, e.g. openai")
+    init.add_argument("--supplier-key-file", type=Path, help="instead of asking")
+    init.add_argument("--budget", default="", help="dollars that the supplier's key may cost")
+    command("run", "the service: every front end that settings name, and the HTTP app", _run)
+    command("demo", "a chat in this terminal, with a sandbox supplier", _demo)
+    command("migrate", "bring the database to this version", operating.migrate_database)
+    command("check", "look at settings, database, keys and prices", operating.check)
+
+    audit = command("audit", "recompute the ledger from its transfers", operating.audit_ledger)
+    audit.add_argument("--json", action="store_true")
+    export = command("export", "the whole ledger as text", operating.export)
+    export.add_argument("--format", choices=("beancount", "csv"), required=True)
+    export.add_argument("--out", type=Path, help="a file; standard output unless given")
+    report = command("report", "both layers of the economy", operating.show_report)
+    report.add_argument("--json", action="store_true")
+
+    grant = command("grant", "give a person Credits", operating.grant_credits)
+    grant.add_argument("user", help="telegram:123, or an id as /report shows it")
+    grant.add_argument("credits", type=int)
+    grant.add_argument("--reason", required=True)
+    grant.add_argument("--id", default="", help="of the cause: given twice, it is done once")
+    _kind(grant)
+
+    keys = commands.add_parser("keys", help="the operator's own supplier keys")
+    acts = keys.add_subparsers(required=True, metavar="act")
+    add = acts.add_parser("add", help="add a key; the key itself is read from standard input")
+    add.add_argument("supplier")
+    add.add_argument("--budget", required=True, help="dollars that it may cost, e.g. 50")
+    add.add_argument("--account", default="", help="Cloudflare's account id")
+    add.set_defaults(work=operating.add_key)
+    shown = acts.add_parser("list", help="every key with its state and money")
+    shown.set_defaults(work=operating.list_keys)
+    rotate = acts.add_parser("rotate", help="seal everything by the first master key")
+    rotate.set_defaults(work=operating.rotate_keys)
+    for act in (add, shown, rotate):
+        _kind(act)
+
+    backup = command("backup", "an exact copy, taken while running (SQLite)", operating.backup_to)
+    backup.add_argument("file", type=Path)
+    restore = command("restore", "a copy becomes the database (SQLite)", operating.restore_from)
+    restore.add_argument("file", type=Path)
+    return top
+
+
+def _kind(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--demo", action="store_true", help="on the demo's database")
+
+
+async def _run(_: argparse.Namespace) -> int:
+    return await run(load())
+
+
+async def _demo(_: argparse.Namespace) -> int:
+    return await demo(load())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,357 @@
+"""The operator's commands on the ledger: audit, export, report, grant, keys, check, backups.
+
+They work beside a running service: reads take a snapshot, writes go through a ledger writer of
+their own, which the database keeps in turn with the service's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from bots.commands.desk import money
+from bots.output import tell
+from bots.refusals import Unusable, in_words
+from bots.service import demo_database, demo_master_key, suppliers_of
+from bots.settings import Configuration, SettingsWrong, load
+from bots.telegram import TelegramConfig, who_am_i
+from core import asking, ids, people
+from core.clock import SystemClock
+from core.desk import grant, report
+from core.errors import Refusal
+from core.ledger import Ledger, audit, beancount, csv
+from core.pool import KeyCard, Pool, Vault
+from core.pricing import Catalogue, Costs, PriceBook
+from core.store import Kind, Store, backup, migrate, restore
+from core.units import Credits, decimal_text, usd
+
+
+def _url(configuration: Configuration, *, demo: bool) -> str:
+    settings = configuration.settings
+    return demo_database(settings) if demo else settings.database_url.get_secret_value()
+
+
+@contextlib.asynccontextmanager
+async def _read() -> AsyncIterator[Store]:
+    """The database as it is, of either kind."""
+    store = await Store.open(_url(load(), demo=False), kind=None, clock=SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What a writing command works with."""
+
+    configuration: Configuration
+    store: Store
+    ledger: Ledger
+
+
+@contextlib.asynccontextmanager
+async def _write(arguments: argparse.Namespace) -> AsyncIterator[_Desk]:
+    configuration = load()
+    kind: Kind = "demo" if arguments.demo else "live"
+    clock = SystemClock()
+    url = _url(configuration, demo=arguments.demo)
+    store = await Store.open(url, kind=kind, clock=clock, migrate=None)
+    ledger = Ledger(store, clock)
+    try:
+        await ledger.start()
+        yield _Desk(configuration, store, ledger)
+    finally:
+        await ledger.stop()
+        await store.close()
+
+
+async def _vault(desk: _Desk, arguments: argparse.Namespace) -> Vault:
+    keys = desk.configuration.settings.master_key_bytes
+    if not keys and arguments.demo:
+        keys = [demo_master_key()]
+    if not keys:
+        raise Unusable("CREDITBOT_MASTER_KEYS is not set. `creditbot init` makes one.")
+    return await Vault.open(keys, desk.store, desk.ledger)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+async def audit_ledger(arguments: argparse.Namespace) -> int:
+    """0 when the ledger is what its transfers say, 1 on a finding."""
+    async with _read() as store:
+        found, asks = await audit(store), await asking.check(store)
+    findings = [*found.findings, *asks.findings]
+    if arguments.json:
+        told = {
+            "accounts": found.accounts,
+            "transfers": found.transfers,
+            "holds": found.holds,
+            "asks": {"open": asks.open, "settled": asks.settled},
+            "findings": findings,
+        }
+        tell(json.dumps(told, indent=1))
+    else:
+        tell(
+            f"{found.accounts} accounts, {found.transfers} transfers, {found.holds} holds,"
+            f" {asks.settled} asks settled, {asks.open} open"
+        )
+        for finding in findings:
+            tell(f"FINDING {finding}")
+        tell("The ledger is exact." if not findings else f"{len(findings)} findings.")
+    return 1 if findings else 0
+
+
+async def export(arguments: argparse.Namespace) -> int:
+    """The whole ledger to a file or standard output."""
+    write = beancount if arguments.format == "beancount" else csv
+    async with _read() as store:
+        if arguments.out is None:
+            await write(store, sys.stdout)
+        else:
+            with arguments.out.open("w", encoding="utf-8", newline="") as out:
+                await write(store, out)
+    return 0
+
+
+async def show_report(arguments: argparse.Namespace) -> int:
+    """Both layers, as text or JSON; dollars as exact decimals."""
+    async with _read() as store:
+        told = await report(store)
+    facts: Mapping[str, object] = {
+        "people": told.people,
+        "circulation": {name: amount.units for name, amount in told.circulation.items()},
+        "owed": told.owed.units,
+        "issued": {name: amount.units for name, amount in told.issued.items()},
+        "spent": {name: amount.units for name, amount in told.spent.items()},
+        "revenue": told.revenue.units,
+        "costs": {name: decimal_text(cost) for name, cost in told.costs.items()},
+        "cost": decimal_text(told.cost),
+        "profit_at_par": decimal_text(told.profit),
+        "keys_headroom": decimal_text(told.headroom),
+        "overrun": decimal_text(told.overrun),
+    }
+    if arguments.json:
+        tell(json.dumps(facts, indent=1))
+        return 0
+    tell(f"User layer     {told.people} people, balance {told.balance.units:,} Credits")
+    for name, amount in told.circulation.items():
+        tell(f"               {name} {amount.units:,}")
+    tell(f"               revenue {told.revenue.units:,} Credits")
+    for name, amount in told.spent.items():
+        tell(f"               {name} {amount.units:,}")
+    for name, cost in told.costs.items():
+        tell(f"System layer   {name} {money(cost)}")
+    tell(
+        f"               cost {money(told.cost)}, revenue at par {money(told.revenue_at_par)},"
+        f" profit {money(told.profit)}"
+    )
+    tell(f"               keys can still pay {money(told.headroom)}")
+    return 0
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+async def migrate_database(_: argparse.Namespace) -> int:
+    """A new database is born live."""
+    url = _url(load(), demo=False)
+    await migrate(url, "live", SystemClock())
+    tell("The database is at this version.")
+    return 0
+
+
+async def grant_credits(arguments: argparse.Namespace) -> int:
+    """Gives Credits, with a reason, once."""
+    if not 0 < arguments.credits <= 100_000_000:
+        raise Unusable("A grant is a whole number of Credits above zero.")
+    if not arguments.reason.strip():
+        raise Unusable("A grant needs a reason.")
+    clock = SystemClock()
+    async with _write(arguments) as desk:
+        person = await people.find(desk.store, arguments.user)
+        receipt = await grant(
+            desk.ledger,
+            clock,
+            cause=arguments.id or ids.new("cli", clock.now_ms()),
+            person=person,
+            amount=Credits(arguments.credits),
+            actor="operator",
+            reason=arguments.reason.strip(),
+        )
+    have = sum(balance.available for balance in receipt.balances.values())
+    done = "Given before" if receipt.existed else "Given"
+    tell(f"{done}: {arguments.credits:,} Credits to {person.id}, who has {have:,} now.")
+    return 0
+
+
+async def add_key(arguments: argparse.Namespace) -> int:
+    """A key from standard input, never from the command line."""
+    try:
+        budget = usd(arguments.budget)
+    except ValueError:
+        raise Unusable("--budget is dollars, like 50 or 12.5") from None
+    secret = SecretStr(await asyncio.to_thread(_read_secret))
+    async with _write(arguments) as desk, _pool(desk, arguments) as pool:
+        card = await pool.add_own_key(arguments.supplier, secret, budget, account=arguments.account)
+    tell(f"Added {card.supplier} …{card.tail} with {money(card.budget)}. It serves within seconds.")
+    return 0
+
+
+def _read_secret() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("Key (hidden): ").strip()
+    return sys.stdin.readline().strip()
+
+
+@contextlib.asynccontextmanager
+async def _pool(desk: _Desk, arguments: argparse.Namespace) -> AsyncIterator[Pool]:
+    settings = desk.configuration.settings
+    pool = Pool(
+        store=desk.store,
+        ledger=desk.ledger,
+        vault=await _vault(desk, arguments),
+        catalogue=Catalogue.load(settings.overlay),
+        costs=Costs.load(settings.overlay),
+        clock=SystemClock(),
+        suppliers=suppliers_of(desk.configuration.suppliers),
+    )
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+async def list_keys(arguments: argparse.Namespace) -> int:
+    """Every key, never the key itself."""
+    async with _write(arguments) as desk, _pool(desk, arguments) as pool:
+        cards = await pool.cards()
+    if not cards:
+        tell("There are no keys. Add one: creditbot keys add openai --budget 50")
+    for card in cards:
+        tell(_card(card))
+    return 0
+
+
+def _card(card: KeyCard) -> str:
+    reason = f" ({card.reason})" if card.reason else ""
+    return (
+        f"{card.id}  {card.supplier} …{card.tail}  {card.state}{reason}  used {money(card.used)} of"
+        f" {money(card.budget)}"
+    )
+
+
+async def rotate_keys(arguments: argparse.Namespace) -> int:
+    """Seals everything by the first master key; older ones can then leave the list."""
+    async with _write(arguments) as desk:
+        vault = await _vault(desk, arguments)
+        sealed = await vault.rotate()
+    tell(f"{sealed} secrets are sealed by the first master key now.")
+    return 0
+
+
+# --- copies -------------------------------------------------------------------------------------
+
+
+async def backup_to(arguments: argparse.Namespace) -> int:
+    """A copy, while the service runs."""
+    await backup(_url(load(), demo=False), arguments.file)
+    tell(f"Copied to {arguments.file}. It holds sealed keys: keep the master key elsewhere.")
+    return 0
+
+
+async def restore_from(arguments: argparse.Namespace) -> int:
+    """A copy back in place, where nothing is."""
+    await restore(_url(load(), demo=False), arguments.file)
+    tell("Restored. Run `creditbot audit` before you serve from it.")
+    return 0
+
+
+# --- looking at everything ----------------------------------------------------------------------
+
+
+async def check(_: argparse.Namespace) -> int:
+    """Every line green, or red with the command that mends it; 1 if any is red."""
+    try:
+        configuration = load()
+    except SettingsWrong as wrong:
+        for name, what in wrong.problems.items():
+            tell(f"✗ {name} {what}")
+        return 1
+    tell("✓ settings")
+    lines = [await _check_database(configuration), await _check_telegram(configuration)]
+    for fine, line in [pair for pairs in lines for pair in pairs]:
+        tell(f"{'✓' if fine else '✗'} {line}")
+    return 0 if all(fine for pairs in lines for fine, _ in pairs) else 1
+
+
+Line = tuple[bool, str]
+
+
+async def _check_database(configuration: Configuration) -> list[Line]:
+    settings = configuration.settings
+    if not settings.master_keys.get_secret_value():
+        return [(False, "master key: not set. Run `creditbot init`")]
+    clock = SystemClock()
+    url = settings.database_url.get_secret_value()
+    try:
+        store = await Store.open(url, kind=None, clock=clock, migrate=False)
+    except Refusal as refusal:
+        return [(False, f"database: {in_words(refusal)}")]
+    ledger = Ledger(store, clock)
+    lines = [(True, f"database: {store.kind}")]
+    try:
+        await ledger.start()
+        desk = _Desk(configuration, store, ledger)
+        arguments = argparse.Namespace(demo=store.kind == "demo")
+        async with _pool(desk, arguments) as pool:
+            lines.append((True, "master key opens the vault"))
+            await pool.check_models()
+            lines += _check_keys(await pool.cards(), pool)
+            lines += await _check_prices(desk)
+    except Refusal as refusal:
+        lines.append((False, in_words(refusal)))
+    finally:
+        await ledger.stop()
+        await store.close()
+    return lines
+
+
+def _check_keys(cards: list[KeyCard], pool: Pool) -> list[Line]:
+    if not cards:
+        return [(False, "keys: none. Add one: creditbot keys add openai --budget 50")]
+    lines = [(card.state == "active", f"key {_card(card)}") for card in cards]
+    servable = len(pool.servable())
+    return [*lines, (servable > 0, f"models that can be served now: {servable}")]
+
+
+async def _check_prices(desk: _Desk) -> list[Line]:
+    settings = desk.configuration.settings
+    catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
+    prices = PriceBook(desk.store, desk.ledger.record, catalogue, costs, SystemClock())
+    await prices.start()
+    bare = [model.id for model in catalogue.models.values() if prices.current(model.id) is None]
+    if bare:
+        return [(False, f"no price for {', '.join(bare)}: /setprice in chat")]
+    return [(True, f"prices of {len(catalogue.models)} models")]
+
+
+async def _check_telegram(configuration: Configuration) -> list[Line]:
+    settings = configuration.settings
+    if not settings.telegram_token.get_secret_value():
+        return [(False, "Telegram: CREDITBOT_TELEGRAM_TOKEN is not set. Run `creditbot init`")]
+    config = TelegramConfig(token=settings.telegram_token, api_url=settings.telegram_api_url)
+    name = await who_am_i(config)
+    if name is None:
+        return [(False, "Telegram: the token is refused, or the API can't be reached")]
+    return [(True, f"Telegram: @{name}")]

@@ -1,0 +1,244 @@
+"""The two services: `run`, on real platforms, and `demo`, a chat in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bots import metrics
+from bots.app import App, OwnKey, Plan, build
+from bots.console import Console
+from bots.logs import set_up_logs
+from bots.output import tell
+from bots.refusals import Unusable
+from bots.sandbox import SandboxSupplier
+from bots.settings import MASTER_KEY_BYTES, Configuration, Settings, SupplierSetting
+from bots.telegram import Telegram, TelegramConfig
+from bots.web import Server, metrics_app, service_app
+from core.clock import Clock, SystemClock
+from core.people import Welcome
+from core.pool import SUPPLIERS, Supplier
+from core.pricing import Catalogue, Costs
+from core.store import Store
+from core.units import Credits, NanoUsd, Tokens, usd
+
+log = logging.getLogger(__name__)
+
+DEMO = Path(".demo")
+_WELCOME_RUN, _WELCOME_DEMO = 20, 1_000
+#: Each sandbox key of the demo may "cost" this much.
+_DEMO_BUDGET = usd("50")
+#: What an own key of a custom address may cost, when nothing is said: nobody charges for it, but
+#: every key has a quota.
+_LOCAL_BUDGET = usd("1000")
+
+
+async def run(configuration: Configuration) -> int:
+    """Serves until SIGTERM or SIGINT, then ends cleanly."""
+    settings = configuration.settings
+    set_up_logs(settings.log_level)
+    if not settings.master_keys.get_secret_value():
+        raise Unusable("CREDITBOT_MASTER_KEYS is not set. `creditbot init` makes one.")
+    if not settings.telegram_token.get_secret_value():
+        raise Unusable("No chat platform is set: CREDITBOT_TELEGRAM_TOKEN. Try `creditbot init`.")
+    clock = SystemClock()
+    store = await Store.open(settings.database_url.get_secret_value(), kind="live", clock=clock)
+    plan = Plan(
+        master_keys=settings.master_key_bytes,
+        admins=settings.admin_ids,
+        welcome=_welcome(settings, _WELCOME_RUN),
+        suppliers=suppliers_of(configuration.suppliers),
+        own_keys=_own_keys(configuration.suppliers),
+        default_model=settings.default_model,
+        history_tokens=Tokens(settings.history_tokens),
+    )
+    app = await open_app(plan, settings, store, clock)
+    try:
+        await _serve(app, settings)
+    finally:
+        await app.stop()
+    return 0
+
+
+async def open_app(plan: Plan, settings: Settings, store: Store, clock: Clock) -> App:
+    """Wires and starts; the store is closed when that fails."""
+    try:
+        catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
+        app = await build(plan, store=store, clock=clock, catalogue=catalogue, costs=costs)
+    except BaseException:
+        await store.close()
+        raise
+    try:
+        await app.start()
+    except BaseException:
+        await app.stop()
+        raise
+    return app
+
+
+async def _serve(app: App, settings: Settings) -> None:
+    telegram = Telegram(
+        TelegramConfig(
+            token=settings.telegram_token,
+            api_url=settings.telegram_api_url,
+            webhook_url=settings.telegram_webhook_url,
+            webhook_secret=settings.telegram_webhook_secret,
+        ),
+        app.front,
+        app.clock,
+    )
+    servers = []
+    if settings.http_port:
+        served = service_app(app.store, telegram.routes())
+        servers.append(Server(served, settings.http_host, settings.http_port))
+    if settings.metrics_port:
+        measured = metrics_app(metrics.registry(app.asking, app.pool))
+        servers.append(Server(measured, settings.http_host, settings.metrics_port))
+    stopped = _stop_signal()
+    begun: list[Callable[[], Awaitable[None]]] = []
+    try:
+        for server in servers:
+            await server.start()
+            begun.append(server.stop)
+        await telegram.start()
+        begun.append(telegram.stop)
+        app.landing.by("telegram", telegram)
+        tell("creditbot runs. Stop it with Ctrl-C.")
+        await stopped.wait()
+        log.info("stopping: running answers may finish")
+    finally:
+        # The front ends wait for their answers, the asks for their grace: both at once.
+        endings = [app.asking.stop(), *(stop() for stop in reversed(begun))]
+        for outcome in await asyncio.gather(*endings, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.error("stopping failed", exc_info=outcome)
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopped.set)
+    return stopped
+
+
+async def demo(configuration: Configuration) -> int:
+    """A chat in the terminal: sandbox supplier, SQLite, nothing to sign up for."""
+    settings = configuration.settings
+    set_up_logs("error")
+    url = demo_database(settings)
+    clock = SystemClock()
+    store = await Store.open(url, kind="demo", clock=clock)
+    custom = {name: given for name, given in configuration.suppliers.items() if given.url}
+    catalogue = Catalogue.load(settings.overlay)
+    sandbox = None if custom else SandboxSupplier(catalogue, pace_seconds=_pace())
+    try:
+        base = "" if sandbox is None else await sandbox.start()
+        plan = Plan(
+            master_keys=settings.master_key_bytes or [demo_master_key()],
+            admins=[("console", Console.OWNER), *settings.admin_ids],
+            welcome=_welcome(settings, _WELCOME_DEMO),
+            suppliers=suppliers_of(custom) if custom else _sandboxed(base),
+            own_keys=_own_keys(custom) if custom else _sandbox_keys(),
+            default_model=settings.default_model,
+            history_tokens=Tokens(settings.history_tokens),
+        )
+        app = await open_app(plan, settings, store, clock)
+        try:
+            await app.pool.check_models()
+            await _chat(app, url)
+        finally:
+            await app.stop()
+    finally:
+        if sandbox is not None:
+            await sandbox.stop()
+    return 0
+
+
+async def _chat(app: App, url: str) -> None:
+    terminal = sys.stdin.isatty()
+    if terminal:
+        tell("A chat with creditbot: write a question, or /help. /admin is the owner's desk.")
+        tell("Ctrl-D ends. To audit the ledger in another terminal:")
+        tell(f"  CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit")
+        tell("")
+    console = Console(app.front, input=sys.stdin, output=sys.stdout, is_terminal=terminal)
+    app.landing.by("console", console)
+    await console.run()
+    if not terminal:
+        tell(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)
+
+
+def demo_database(settings: Settings) -> str:
+    """The demo's database: its own, unless the settings name one."""
+    DEMO.mkdir(mode=0o700, exist_ok=True)
+    if "database_url" in settings.model_fields_set:
+        return settings.database_url.get_secret_value()
+    return f"sqlite:///{DEMO / 'creditbot.db'}"
+
+
+def demo_master_key() -> bytes:
+    """The demo's own master key, made at its first start; only its owner may read it."""
+    file = DEMO / "master.key"
+    if not file.exists():
+        text = base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(text + "\n")
+    return base64.b64decode(file.read_text().strip())
+
+
+def _pace() -> float:
+    """Seconds between the sandbox's pieces: a human pace to look at, none for a script."""
+    return 0.03 if sys.stdin.isatty() else 0.0
+
+
+def _welcome(settings: Settings, default: int) -> Welcome:
+    amount = default if settings.welcome_credits is None else settings.welcome_credits
+    return Welcome(Credits(amount), settings.welcome_people_per_day)
+
+
+def _sandboxed(base: str) -> Mapping[str, Supplier]:
+    return {name: Supplier(name, "openai", f"{base}/{name}/v1", custom=False) for name in SUPPLIERS}
+
+
+def _sandbox_keys() -> list[OwnKey]:
+    return [OwnKey(name, SecretStr(SandboxSupplier.KEY), _DEMO_BUDGET) for name in SUPPLIERS]
+
+
+def suppliers_of(given: Mapping[str, SupplierSetting]) -> Mapping[str, Supplier]:
+    """Every supplier at its own address, but for those that the settings send elsewhere."""
+    unknown = [name for name in given if name not in SUPPLIERS]
+    if unknown:
+        known = ", ".join(sorted(SUPPLIERS))
+        raise Unusable(f"CREDITBOT_SUPPLIER_{unknown[0].upper()} is unknown. Known: {known}.")
+    return {
+        name: Supplier(name, built_in.wire, given[name].url, custom=True)
+        if name in given and given[name].url
+        else built_in
+        for name, built_in in SUPPLIERS.items()
+    }
+
+
+def _own_keys(given: Mapping[str, SupplierSetting]) -> list[OwnKey]:
+    """Keys of the settings; a custom address without a key gets a placeholder, as local model
+    servers take any."""
+    keys = []
+    for name, setting in given.items():
+        has_key = bool(setting.key.get_secret_value())
+        if not has_key and not setting.url:
+            continue
+        key = setting.key if has_key else SecretStr("none")
+        budget = setting.quota
+        if setting.url and budget == NanoUsd(0):
+            budget = _LOCAL_BUDGET
+        keys.append(OwnKey(name, key, budget, setting.account))
+    return keys
