@@ -1,0 +1,76 @@
+# Everything a developer or an operator does here. Python ≥ 3.11 and make are all it takes.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEVELOP := $(VENV)/.develop
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-new init run test soak check format lint types arrows bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(RUNTIME) ## a chat in this terminal: sandbox supplier, nothing to sign up for
+	@$(BIN)/creditbot demo
+
+demo-new: $(RUNTIME) ## the same, from the beginning
+	@rm -rf .demo
+	@$(BIN)/creditbot demo
+
+init: $(RUNTIME) ## asks for tokens and keys, writes .env
+	@$(BIN)/creditbot init
+
+run: $(RUNTIME) ## the real service, by the settings in .env
+	@$(BIN)/creditbot run
+
+test: $(DEVELOP) ## every test, small sizes
+	@$(BIN)/python -m pytest -q
+
+soak: $(DEVELOP) ## the same tests at full size
+	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q
+
+check: format lint types arrows test ## format, lint, types, arrows, tests
+
+format: $(DEVELOP) ## is everything formatted?
+	@$(BIN)/ruff format --check .
+
+lint: $(DEVELOP) ## ruff's rules
+	@$(BIN)/ruff check .
+
+types: $(DEVELOP) ## mypy, strict
+	@$(BIN)/mypy
+
+arrows: $(DEVELOP) ## who may import whom
+	@$(BIN)/lint-imports
+
+bench: $(DEVELOP) ## speed, each against a yardstick in the same run
+	@$(BIN)/python -m benchmarks.ledger
+	@$(BIN)/python -m benchmarks.ask
+
+lock: $(DEVELOP) ## renews both lock files (needs uv)
+	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra dev pyproject.toml -o requirements-dev.lock
+
+clean: ## removes the environment; databases stay
+	@rm -rf $(VENV) build *.egg-info
+
+# A stamp each: set-up runs when its lock is newer, and prints nothing when all is well.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "Setting up (once, under a minute)…" >&2
+	@$(PIP) install --no-compile --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEVELOP): $(RUNTIME) requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
+	@touch $@
