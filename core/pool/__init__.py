@@ -1,1 +1,57 @@
-"""."""
+"""The pool of keys: the vault that seals them, the suppliers, the router, health, the stream."""
+
+from __future__ import annotations
+
+from core.pool.pool import Pool
+from core.pool.providers import (
+    Fault,
+    Finish,
+    ListedModel,
+    Message,
+    Piece,
+    SupplierFault,
+    Text,
+    Thinking,
+    Usage,
+)
+from core.pool.records import (
+    BadBudget,
+    Candidate,
+    DuplicateKey,
+    KeyCard,
+    KeyRefused,
+    PoolRefusal,
+    UnknownKey,
+    UnknownSupplier,
+)
+from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
+
+__all__ = [
+    "SUPPLIERS",
+    "BadBudget",
+    "BadMasterKey",
+    "Candidate",
+    "DataKey",
+    "DuplicateKey",
+    "Fault",
+    "Finish",
+    "KeyCard",
+    "KeyRefused",
+    "ListedModel",
+    "Message",
+    "Piece",
+    "Pool",
+    "PoolRefusal",
+    "SealedColumn",
+    "Supplier",
+    "SupplierFault",
+    "Text",
+    "Thinking",
+    "UnknownKey",
+    "UnknownSupplier",
+    "Unsealable",
+    "Usage",
+    "Vault",
+    "VaultLocked",
+]

@@ -6,7 +6,7 @@ counts in `message_delta` are running totals, the last ones hold.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ class Anthropic:
 
     client: aiohttp.ClientSession
 
-    async def stream(self, target: Target, call: Call) -> AsyncIterator[Piece]:
+    async def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
         """See `Adapter`."""
         url = f"{target.base_url}/v1/messages"
         counts: dict[str, int] = {}

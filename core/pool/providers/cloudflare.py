@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -22,7 +22,7 @@ class Cloudflare:
     client: aiohttp.ClientSession
     dialect: Dialect = PLAIN
 
-    def stream(self, target: Target, call: Call) -> AsyncIterator[Piece]:
+    def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
         """See `Adapter`."""
         address = f"{_address(target)}/v1"
         return OpenAI(self.client, self.dialect).stream(replace(target, base_url=address), call)

@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ class OpenAI:
     client: aiohttp.ClientSession
     dialect: Dialect = PLAIN
 
-    async def stream(self, target: Target, call: Call) -> AsyncIterator[Piece]:
+    async def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
         """See `Adapter`."""
         url = f"{target.base_url}/chat/completions"
         body = self._body(call)

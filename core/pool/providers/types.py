@@ -7,7 +7,7 @@ never keep state, and never put a key, a prompt or a supplier's raw text into an
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -128,8 +128,11 @@ class ListedModel:
 class Adapter(Protocol):
     """A wire format."""
 
-    def stream(self, target: Target, call: Call) -> AsyncIterator[Piece]:
-        """Yields pieces, the last of them a `Finish`; raises `SupplierFault`, also mid-stream."""
+    def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
+        """Yields pieces, the last of them a `Finish`; raises `SupplierFault`, also mid-stream.
+
+        Closing it early closes the connection.
+        """
         ...
 
     async def models(self, target: Target) -> list[ListedModel]:

@@ -1,0 +1,121 @@
+"""How a key and its supplier fare: pauses that grow, a circuit per supplier, when a key is dead.
+
+Plain rules over values; the pool carries them out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from core.pool.providers import Fault, SupplierFault
+from core.pool.records import KeyRecord, Refused
+
+#: First pause after a fault, in seconds; it doubles with each further one, up to the longest.
+FIRST_PAUSE_SECONDS: Mapping[Fault, float] = {
+    Fault.THROTTLED: 4.0,
+    Fault.UNWELL: 1.0,
+    Fault.NETWORK: 1.0,
+    Fault.TIMEOUT: 2.0,
+}
+PAUSE_MAX_SECONDS = 300.0
+#: A refused key rests this long and is looked at again by another path.
+SECOND_LOOK_SECONDS = 30.0
+#: Two refusals by the same path are believed when so far apart.
+SAME_PATH_SECONDS = 600.0
+#: A key without money is tried again after this long: somebody may have paid.
+PARKED_SECONDS = 6 * 3_600.0
+#: That a key lacks a model is believed this long.
+MISSING_SECONDS = 3_600.0
+
+#: Faults in a row, of any of its keys, that open a supplier's circuit, and for how long at first.
+CIRCUIT_FAULTS = 5
+CIRCUIT_SECONDS = 15.0
+
+#: By which call a fault was learned of.
+Path = Literal["answer", "list"]
+
+_SUPPLIERS_OWN = frozenset({Fault.UNWELL, Fault.NETWORK, Fault.TIMEOUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a key after a fault: its state, why, and until when it rests."""
+
+    state: Literal["active", "cooling", "parked", "dead"]
+    reason: str
+    until_ms: int
+    #: Whether other processes must know: then it goes into the key's row.
+    lasting: bool
+
+
+def judged(record: KeyRecord, fault: SupplierFault, path: Path, now_ms: int) -> Verdict | None:
+    """The verdict on a key after a fault; None when the key is not to blame. Learns from it."""
+    if fault.fault is Fault.DEAD:
+        return _refused(record, path, now_ms)
+    if fault.fault is Fault.BROKE:
+        wait = max(fault.retry_after or 0.0, PARKED_SECONDS)
+        return Verdict("parked", "no money", now_ms + _ms(wait), lasting=True)
+    if fault.fault not in FIRST_PAUSE_SECONDS:
+        return None
+    record.failures += 1
+    pause = _pause(fault, record.failures)
+    reason = fault.fault.value
+    return Verdict("cooling", reason, now_ms + _ms(pause), lasting=pause >= SECOND_LOOK_SECONDS)
+
+
+def _refused(record: KeyRecord, path: Path, now_ms: int) -> Verdict:
+    before = record.refused
+    if before is not None:
+        seconds = (now_ms - before.at_ms) / 1_000
+        needed = SECOND_LOOK_SECONDS if before.path != path else SAME_PATH_SECONDS
+        if seconds >= needed:
+            return Verdict("dead", "refused twice", 0, lasting=True)
+    else:
+        record.refused = Refused(now_ms, path)
+    until = now_ms + _ms(SECOND_LOOK_SECONDS * (1 if before is None else 10))
+    return Verdict("cooling", "refused", until, lasting=True)
+
+
+def _pause(fault: SupplierFault, failures: int) -> float:
+    grown = FIRST_PAUSE_SECONDS[fault.fault] * 2.0 ** min(failures - 1, 10)
+    # Jitter only lengthens what a supplier asked for; everybody's own pauses are spread.
+    spread = 1.0 + random.random() / 4  # noqa: S311 - no secret
+    if fault.retry_after is not None:
+        return max(fault.retry_after, 0.5) * spread
+    return min(grown, PAUSE_MAX_SECONDS) * spread * 0.8
+
+
+@dataclass(slots=True)
+class Circuit:
+    """A supplier's: closed, or open until a time; then one call tries it."""
+
+    faults: int = 0
+    open_until: int = 0
+    in_flight: int = 0
+
+    def allows(self, now_ms: int) -> bool:
+        """Whether a call may be sent to this supplier."""
+        if self.faults < CIRCUIT_FAULTS:
+            return True
+        return now_ms >= self.open_until and self.in_flight == 0
+
+    def failed(self, fault: Fault, now_ms: int) -> None:
+        """Learns of a fault; only those count that are the supplier's own."""
+        if fault not in _SUPPLIERS_OWN:
+            self.worked()
+            return
+        self.faults += 1
+        if self.faults >= CIRCUIT_FAULTS:
+            times = min(self.faults - CIRCUIT_FAULTS, 4)
+            self.open_until = now_ms + _ms(CIRCUIT_SECONDS * 2.0**times)
+
+    def worked(self) -> None:
+        """Learns of a call that the supplier answered."""
+        self.faults, self.open_until = 0, 0
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1_000)

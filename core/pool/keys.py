@@ -1,0 +1,236 @@
+"""Keys in the database: sealed rows, their budgets as dollar accounts, their changes of state.
+
+Every change is a companion with the state that it expects, so that several processes never undo
+each other's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from core import chart, ids
+from core.clock import Clock
+from core.ledger import Balance, CompanionRefused, Entry, Ledger, Submission
+from core.pool.providers import Target
+from core.pool.records import (
+    BadBudget,
+    DuplicateKey,
+    KeyRecord,
+    KeyRefused,
+    State,
+    UnknownKey,
+    record_of,
+)
+from core.pool.suppliers import Supplier
+from core.pool.vault import Vault, key_context
+from core.store import Insert, Store, Update, schema
+from core.units import NanoUsd
+
+_TAIL = 4
+_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+
+
+class Keys:
+    """The keys' rows and accounts."""
+
+    def __init__(self, store: Store, ledger: Ledger, vault: Vault, clock: Clock) -> None:
+        self._store, self._ledger = store, ledger
+        self._vault, self._clock = vault, clock
+
+    async def load(self) -> list[KeyRecord]:
+        """Every key, with its money."""
+        rows = await self._store.fetch(sa.select(schema.key).order_by(schema.key.c.id))
+        records = [record_of(row) for row in rows]
+        await self.hear(records)
+        return records
+
+    async def hear(self, records: Iterable[KeyRecord]) -> None:
+        """Reads the balances of keys."""
+        records = list(records)
+        accounts = [
+            account(record.id)
+            for record in records
+            for account in (chart.key_quota, chart.own_returned)
+        ]
+        balances = await self._ledger.balances(accounts)
+        for record in records:
+            record.heard(balances.get(chart.key_quota(record.id).code, Balance()))
+            returned = balances.get(chart.own_returned(record.id).code, Balance())
+            record.returned = returned.credits_posted
+
+    async def add(
+        self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
+    ) -> str:
+        """A new key of the operator's own, its budget with it; its id. Raises `KeyRefused`,
+        `BadBudget`, `DuplicateKey`."""
+        check_shape(supplier, secret, account)
+        if budget.units <= 0:
+            raise BadBudget(budget)
+        now, key = self._clock.now_ms(), secret.get_secret_value()
+        id_ = ids.new("key", now)
+        row = {
+            "id": id_,
+            "provider": supplier.name,
+            "base_url": supplier.address,
+            "tail": key[-_TAIL:],
+            "fingerprint": self._vault.fingerprint(supplier.name, key),
+            "sealed": self._seal(id_, supplier, secret, account),
+            "owner": None,
+            "state": "active",
+            "reason": "",
+            "created_at": now,
+            "state_at": now,
+            "cooling_until": None,
+            "models": None,
+            "models_at": None,
+        }
+        submission = Submission(
+            id=f"key/{id_}/opened",
+            entries=(chart.fund_own_key(id_, budget),),
+            companions=(Insert(schema.key, row),),
+        )
+        try:
+            await self._ledger.submit(submission)
+        except CompanionRefused:
+            raise DuplicateKey(supplier.name, key[-_TAIL:]) from None
+        return id_
+
+    async def adopt(
+        self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
+    ) -> str:
+        """The operator's own key from the settings, as it stands there: the same key is the same
+        row, at the address and with the budget given now; its id. Raises as `add`."""
+        found = await self._by_secret(supplier, secret)
+        if found is None:
+            try:
+                return await self.add(supplier, secret, budget, account)
+            except DuplicateKey:  # another process was first
+                found = await self._by_secret(supplier, secret)
+                if found is None:
+                    raise
+        check_shape(supplier, secret, account)
+        if budget.units <= 0:
+            raise BadBudget(budget)
+        if found.owner is not None:
+            raise DuplicateKey(supplier.name, found.tail)
+        await self._renew(found, supplier, secret, account)
+        await self.set_budget(found, budget)
+        return found.id
+
+    async def set_budget(self, record: KeyRecord, budget: NanoUsd) -> None:
+        """Tops an own key up to a budget, or takes back what is above it and not used or held."""
+        await self.hear([record])
+        difference = budget.units - record.budget
+        if difference == 0:
+            return
+        entry: Entry
+        if difference > 0:
+            entry = chart.fund_own_key(record.id, NanoUsd(difference))
+        else:
+            entry = chart.take_back_own_key(record.id, NanoUsd(-difference))
+        # The id says from where to where: processes that start together with the same settings
+        # change it once.
+        cause = f"key/{record.id}/budget/{record.credited}/{record.returned}/{budget.units}"
+        await self._ledger.submit(Submission(id=cause, entries=(entry,)))
+        await self.hear([record])
+
+    async def change(
+        self, record: KeyRecord, state: State, reason: str = "", *, until_ms: int = 0
+    ) -> bool:
+        """Changes a key's state in its row; False when its row is no longer as remembered."""
+        change = {
+            "state": state,
+            "reason": reason,
+            "state_at": self._clock.now_ms(),
+            "cooling_until": until_ms or None,
+        }
+        done = await self._update(record.id, change, {"state": record.state})
+        if done:
+            record.state, record.reason, record.cooling_until = state, reason, until_ms
+        return done
+
+    async def learn_models(self, record: KeyRecord, models: frozenset[str]) -> None:
+        """Keeps what a key can use."""
+        record.models = models
+        listed = json.dumps(sorted(models))
+        change = {"models": listed, "models_at": self._clock.now_ms()}
+        await self._update(record.id, change, {})
+
+    async def erase(self, record: KeyRecord, reason: str) -> None:
+        """Withdraws a key: its secret is destroyed, what is left of an own budget taken back.
+        Raises `UnknownKey` when it is no longer there to be withdrawn."""
+        change = {
+            "state": "withdrawn",
+            "reason": reason,
+            "state_at": self._clock.now_ms(),
+            "cooling_until": None,
+            "sealed": None,
+        }
+        if not await self._update(record.id, change, {"state": record.state}):
+            raise UnknownKey(record.id)
+        record.state, record.reason, record.sealed = "withdrawn", reason, None
+        if record.owner is None:
+            await self.hear([record])
+            if record.headroom > 0:
+                await self.set_budget(record, NanoUsd(record.budget - record.headroom))
+
+    def target(self, record: KeyRecord, supplier: Supplier) -> Target:
+        """Where a key's calls go, with the key: only ever to the address that it is sealed for.
+        Raises `UnknownKey` when it is erased, `Unsealable`, `VaultLocked`."""
+        if record.sealed is None or record.base_url != supplier.address:
+            raise UnknownKey(record.id)
+        context = key_context(record.id, record.provider, record.base_url)
+        secret, _, account = self._vault.unseal(context, record.sealed).decode().partition("\n")
+        return Target(supplier.base_url, SecretStr(secret), account)
+
+    async def _renew(
+        self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account: str
+    ) -> None:
+        over = record.state in {"dead", "withdrawn"}
+        if record.base_url == supplier.address and record.sealed is not None and not over:
+            return
+        # Whoever gives the key again may also give it a new address; nobody else can.
+        change: dict[str, Any] = {
+            "base_url": supplier.address,
+            "sealed": self._seal(record.id, supplier, secret, account),
+        }
+        if over:
+            change |= {"state": "active", "reason": "", "state_at": self._clock.now_ms()}
+        if record.base_url != supplier.address:
+            change |= {"models": None, "models_at": None}
+        await self._update(record.id, change, {"base_url": record.base_url, "state": record.state})
+
+    async def _by_secret(self, supplier: Supplier, secret: SecretStr) -> KeyRecord | None:
+        print_ = self._vault.fingerprint(supplier.name, secret.get_secret_value())
+        table = schema.key
+        rows = await self._store.fetch(sa.select(table).where(table.c.fingerprint == print_))
+        return record_of(rows[0]) if rows else None
+
+    async def _update(self, id_: str, change: Mapping[str, Any], expect: Mapping[str, Any]) -> bool:
+        try:
+            await self._ledger.record(Update(schema.key, {"id": id_}, change, expect=expect))
+        except CompanionRefused:
+            return False
+        return True
+
+    def _seal(self, id_: str, supplier: Supplier, secret: SecretStr, account: str) -> bytes:
+        context = key_context(id_, supplier.name, supplier.address)
+        plain = f"{secret.get_secret_value()}\n{account}"
+        return self._vault.seal(context, plain.encode())
+
+
+def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:
+    """Raises `KeyRefused` when a key, or Cloudflare's account id with it, can't be right."""
+    reason: Literal["shape", "account"] | None = None
+    if not supplier.accepts(secret.get_secret_value()):
+        reason = "shape"
+    elif supplier.wire == "cloudflare" and not _ACCOUNT.fullmatch(account):
+        reason = "account"
+    if reason is not None:
+        raise KeyRefused(supplier.name, reason)

@@ -1,0 +1,371 @@
+"""The pool: keys that serve asks. The one place that other rooms speak to.
+
+Money is the ledger's: the pool only reads how much a key's account may still hold. What it learns
+of a key's health lives here; what other processes must know goes into the key's row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
+
+import aiohttp
+from pydantic import SecretStr
+
+from core.clock import Clock
+from core.errors import Refusal
+from core.ledger import Balance, Ledger, LedgerRefusal
+from core.pool import health, router
+from core.pool.checks import Checks
+from core.pool.health import Circuit
+from core.pool.keys import Keys, check_shape
+from core.pool.providers import (
+    Call,
+    Fault,
+    Finish,
+    ListedModel,
+    Message,
+    Piece,
+    SupplierFault,
+    Target,
+    Text,
+    Thinking,
+    http,
+)
+from core.pool.records import (
+    OVER,
+    Candidate,
+    KeyCard,
+    KeyRecord,
+    KeyRefused,
+    State,
+    UnknownKey,
+    UnknownSupplier,
+)
+from core.pool.suppliers import Supplier
+from core.pool.vault import Vault
+from core.pricing import Catalogue, Costs, Model
+from core.store import Store
+from core.units import NanoUsd, Tokens
+
+_log = logging.getLogger(__name__)
+
+#: How much of a new time until the first text goes into what is remembered.
+_NEWS = 0.2
+
+#: The smallest ask for which a key is offered: what menus reckon with.
+_SMALL_ASK = (Tokens(200), Tokens(200))
+
+
+class Pool:
+    """The keys, the suppliers, and the one outgoing session."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        vault: Vault,
+        catalogue: Catalogue,
+        costs: Costs,
+        clock: Clock,
+        suppliers: Mapping[str, Supplier],
+    ) -> None:
+        self._catalogue, self._costs, self._clock = catalogue, costs, clock
+        self._suppliers = suppliers
+        self._keys = Keys(store, ledger, vault, clock)
+        self._records: dict[str, KeyRecord] = {}
+        #: Those that serve at the address that their supplier has now.
+        self._by_supplier: dict[str, list[KeyRecord]] = {}
+        self._circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
+        self._session: aiohttp.ClientSession | None = None
+        self._checks = Checks(catalogue, costs, clock, self._keys, self.blame)
+        self._first_check: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Loads the keys; what each one lists is asked in the background (see `checked`)."""
+        self._session = http.session()
+        await self.reload()
+        self._first_check = asyncio.create_task(self.check_models(), name="pool first check")
+
+    async def stop(self) -> None:
+        """Ends the background check and closes every connection; streams that run are broken."""
+        if self._first_check is not None:
+            self._first_check.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._first_check
+            self._first_check = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def checked(self, seconds: float) -> None:
+        """Waits for the first check of all keys, but not longer than so many seconds."""
+        if self._first_check is not None:
+            await asyncio.wait({self._first_check}, timeout=seconds)
+
+    # --- keys --------------------------------------------------------------------------------
+
+    async def add_own_key(
+        self, supplier: str, secret: SecretStr, budget: NanoUsd, *, account: str = ""
+    ) -> KeyCard:
+        """Takes a key of the operator's own with a budget. `account` is Cloudflare's account id.
+        Raises `UnknownSupplier`, `KeyRefused`, `DuplicateKey`, `BadBudget`."""
+        id_ = await self._keys.add(self._supplier(supplier), secret, budget, account)
+        return await self._card_of(id_)
+
+    async def adopt(
+        self, supplier: str, secret: SecretStr, budget: NanoUsd, *, account: str = ""
+    ) -> KeyCard:
+        """Takes an own key as the settings give it: the same key again is the same row, its budget
+        and address as given now, and a key that was dead gets another chance. Raises as
+        `add_own_key`."""
+        id_ = await self._keys.adopt(self._supplier(supplier), secret, budget, account)
+        return await self._card_of(id_)
+
+    async def probe(
+        self, supplier: str, secret: SecretStr, *, account: str = ""
+    ) -> list[ListedModel]:
+        """What a key lists, asked of its supplier now; nothing is kept. Raises `UnknownSupplier`,
+        `KeyRefused`."""
+        at = self._supplier(supplier)
+        check_shape(at, secret, account)
+        try:
+            adapter = at.adapter(self._client())
+            return await adapter.models(Target(at.base_url, secret, account))
+        except SupplierFault as fault:
+            if fault.fault is Fault.MODEL_MISSING and not at.lists:
+                return []  # no such list there
+            refused = fault.fault is Fault.DEAD
+            raise KeyRefused(at.name, "refused" if refused else "unreachable") from None
+
+    async def cards(self) -> list[KeyCard]:
+        """Every key as it stands now, the oldest first; not those withdrawn."""
+        await self.reload()
+        kept = (record for record in self._records.values() if record.state != "withdrawn")
+        return [self._card(record) for record in kept]
+
+    async def pause(self, key: str) -> None:
+        """Lets a key rest until it is resumed; raises `UnknownKey`."""
+        await self.set_state(key, "paused")
+
+    async def resume(self, key: str) -> None:
+        """Lets a key serve again, whatever kept it; raises `UnknownKey`."""
+        await self.set_state(key, "active")
+        record = self._record(key)
+        record.refused, record.failures, record.missing = None, 0, {}
+
+    async def set_state(self, key: str, state: State, reason: str = "") -> None:
+        """Sets a key's state; raises `UnknownKey` when it is unknown, withdrawn, or changed at the
+        same time elsewhere."""
+        record = self._record(key)
+        if record.state == "withdrawn" or not await self._keys.change(record, state, reason):
+            await self.reload()
+            raise UnknownKey(key)
+        self._sort()
+
+    async def set_budget(self, key: str, budget: NanoUsd) -> KeyCard:
+        """Sets an own key's budget; raises `UnknownKey`."""
+        record = self._record(key)
+        if record.owner is not None or record.state == "withdrawn":
+            raise UnknownKey(key)
+        await self._keys.set_budget(record, budget)
+        return self._card(record)
+
+    async def retire(self, key: str, reason: str = "") -> None:
+        """Withdraws a key for good and destroys its secret; raises `UnknownKey`."""
+        record = self._record(key)
+        if record.state == "withdrawn":
+            raise UnknownKey(key)
+        await self._keys.erase(record, reason)
+        self._sort()
+
+    async def reload(self) -> None:
+        """Reads what other processes changed; what was learned here stays."""
+        read = await self._keys.load()
+        for fresh in read:
+            # Streams that run hold on to a record, so one that is known is renewed, not replaced.
+            known = self._records.setdefault(fresh.id, fresh)
+            if known is not fresh:
+                known.renew(fresh)
+        self._records = {fresh.id: self._records[fresh.id] for fresh in read}
+        self._sort()
+
+    async def check_models(self) -> None:
+        """Asks every key for its list of models, and looks again at keys that were refused."""
+        due = [
+            (record, self._suppliers[record.provider])
+            for records in self._by_supplier.values()
+            for record in records
+            if record.state not in OVER and record.state != "paused"
+        ]
+        await self._checks.run(self._client(), due)
+
+    # --- asks --------------------------------------------------------------------------------
+
+    def servable(self) -> frozenset[str]:
+        """The ids of the models that some healthy key with money can serve now."""
+        return frozenset(
+            model.id
+            for model in self._catalogue.models.values()
+            if self.candidate(model, *_SMALL_ASK) is not None
+        )
+
+    def candidate(
+        self,
+        model: Model,
+        input: Tokens,  # noqa: A002
+        answer_limit: Tokens,
+        *,
+        skip: Collection[str] = (),
+        own_keys_only: bool = False,
+        asker: str = "",
+    ) -> Candidate | None:
+        """The best key for an ask, or None. Nothing is reserved: its hold is the ledger's to take
+        or refuse, and then the next candidate is asked for with this one in `skip`."""
+        wish = router.Wish(model, input, answer_limit, skip, own_keys_only, asker)
+        return router.choose(
+            wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
+        )
+
+    def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
+        """Tells a key's balance, or what of it is available, right after a submission."""
+        if (record := self._records.get(key)) is not None:
+            record.heard(headroom)
+
+    async def stream(
+        self,
+        candidate: Candidate,
+        messages: Sequence[Message],
+        answer_limit: Tokens,
+        *,
+        end_user: str = "",
+    ) -> AsyncGenerator[Piece, None]:
+        """Asks the supplier. Yields pieces, a `Finish` last; raises `SupplierFault` after the pool
+        has drawn its conclusions. Leaving early closes the connection."""
+        record, target, supplier = self._opened(candidate)
+        circuit = self._circuits[supplier.name]
+        call = Call(candidate.route.model, messages, answer_limit, end_user)
+        plain = supplier.custom and self._is_local(candidate)
+        record.in_flight += 1
+        circuit.in_flight += 1
+        began, first = self._clock.monotonic(), True
+        try:
+            pieces = supplier.adapter(self._client(), plain=plain).stream(target, call)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if first and isinstance(piece, (Text, Thinking)):
+                        first = False
+                        self._began_well(record, circuit, self._clock.monotonic() - began)
+                    if isinstance(piece, Finish):
+                        await self._ended_well(record, circuit)
+                    yield piece
+        except SupplierFault as fault:
+            circuit.failed(fault.fault, self._clock.now_ms())
+            await self.blame(record, fault, "answer", candidate.route.model)
+            raise
+        finally:
+            record.in_flight -= 1
+            circuit.in_flight -= 1
+
+    # --- conclusions -------------------------------------------------------------------------
+
+    async def blame(
+        self, record: KeyRecord, fault: SupplierFault, path: health.Path, model: str = ""
+    ) -> None:
+        """Draws the conclusions of a fault for a key."""
+        now = self._clock.now_ms()
+        record.last_error = str(fault)
+        if fault.fault is Fault.MODEL_MISSING and model:
+            record.missing[model] = now + round(health.MISSING_SECONDS * 1_000)
+        verdict = health.judged(record, fault, path, now)
+        if verdict is None or record.state == "paused":
+            return
+        _log.warning("key %s …%s: %s: %s", record.id, record.tail, verdict.state, fault)
+        record.cooling_until = max(record.cooling_until, verdict.until_ms)
+        if verdict.lasting:
+            with contextlib.suppress(LedgerRefusal):
+                until = record.cooling_until if verdict.state != "dead" else 0
+                await self._keys.change(record, verdict.state, verdict.reason, until_ms=until)
+            self._sort()
+        else:
+            record.reason = verdict.reason
+
+    def _began_well(self, record: KeyRecord, circuit: Circuit, seconds: float) -> None:
+        circuit.worked()
+        before = record.first_text_ms or seconds * 1_000
+        record.first_text_ms = before + (seconds * 1_000 - before) * _NEWS
+
+    async def _ended_well(self, record: KeyRecord, circuit: Circuit) -> None:
+        circuit.worked()
+        record.failures, record.refused = 0, None
+        if record.state in {"cooling", "parked"}:
+            with contextlib.suppress(LedgerRefusal):
+                await self._keys.change(record, "active")
+
+    # --- helpers -----------------------------------------------------------------------------
+
+    def _opened(self, candidate: Candidate) -> tuple[KeyRecord, Target, Supplier]:
+        """The key for a call; a fault of the key when it can't be used any more."""
+        record = self._records.get(candidate.key)
+        supplier = self._suppliers.get(candidate.supplier)
+        if record is None or supplier is None:
+            raise SupplierFault(Fault.BAD_REQUEST, code="gone")
+        try:
+            return record, self._keys.target(record, supplier), supplier
+        except Refusal as refusal:  # erased since, altered, or its master key is gone
+            record.last_error = refusal.code
+            record.cooling_until = self._clock.now_ms() + round(health.MISSING_SECONDS * 1_000)
+            raise SupplierFault(Fault.BAD_REQUEST, code=refusal.code) from None
+
+    def _is_local(self, candidate: Candidate) -> bool:
+        found = self._catalogue.models.get(candidate.route.model)
+        return found is not None and found.local
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = http.session()
+        return self._session
+
+    def _supplier(self, name: str) -> Supplier:
+        if name not in self._suppliers:
+            raise UnknownSupplier(name, tuple(self._suppliers))
+        return self._suppliers[name]
+
+    def _record(self, key: str) -> KeyRecord:
+        if key not in self._records:
+            raise UnknownKey(key)
+        return self._records[key]
+
+    async def _card_of(self, key: str) -> KeyCard:
+        await self.reload()
+        return self._card(self._record(key))
+
+    def _card(self, record: KeyRecord) -> KeyCard:
+        now = self._clock.now_ms()
+        routes = {
+            route.model
+            for model in self._catalogue.models.values()
+            for route in model.routes
+            if route.provider == record.provider
+        }
+        here = record.id in {one.id for one in self._by_supplier.get(record.provider, ())}
+        models = sum(record.serves(model, now) for model in routes) if here else 0
+        return record.card(now, models)
+
+    def _sort(self) -> None:
+        sorted_: dict[str, list[KeyRecord]] = defaultdict(list)
+        for record in self._records.values():
+            supplier = self._suppliers.get(record.provider)
+            if (
+                supplier is not None
+                and record.base_url == supplier.address
+                and record.sealed is not None
+                and record.state not in OVER
+            ):
+                sorted_[record.provider].append(record)
+        self._by_supplier = dict(sorted_)

@@ -1,0 +1,86 @@
+"""Which key serves an ask: able, healthy, with money for the worst case; the cheapest supplier
+first, then the key that is least used and least busy."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from core.pool.health import Circuit
+from core.pool.records import Candidate, KeyRecord
+from core.pricing import Costs, Model, NoCost, Route
+from core.units import NanoUsd, Tokens
+
+#: What one more call in flight, one fault in a row, and a second until the first text weigh, beside
+#: a thousandth of the budget used.
+_BUSY, _FAILED, _SECOND = 10, 100, 20
+#: Equals are spread, so that many processes don't all take the same key.
+_SPREAD = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an ask needs of a key."""
+
+    model: Model
+    input: Tokens
+    answer_limit: Tokens
+    skip: Collection[str] = ()
+    own_keys_only: bool = False
+    #: The person who asks: their own contributed keys don't serve them.
+    asker: str = ""
+
+
+def choose(
+    wish: Wish,
+    keys: Mapping[str, Iterable[KeyRecord]],
+    circuits: Mapping[str, Circuit],
+    costs: Costs,
+    now_ms: int,
+) -> Candidate | None:
+    """The best key by supplier and cost; None when none can serve. `keys` are by supplier."""
+    best: tuple[int, float, Candidate] | None = None
+    for route in wish.model.routes:
+        records = keys.get(route.provider)
+        if records is None or not circuits[route.provider].allows(now_ms):
+            continue
+        hold = _hold(route, wish, costs, now_ms)
+        if hold is None or (best is not None and hold.units > best[0]):
+            continue
+        for record in records:
+            if not _fits(record, route, wish, hold, now_ms):
+                continue
+            burden = _burden(record)
+            if best is None or (hold.units, burden) < best[:2]:
+                found = Candidate(record.id, record.provider, route, hold, record.owner)
+                best = (hold.units, burden, found)
+    return None if best is None else best[2]
+
+
+def _hold(route: Route, wish: Wish, costs: Costs, now_ms: int) -> NanoUsd | None:
+    needed = wish.input.units + wish.answer_limit.units
+    if route.context is not None and route.context.units < needed:
+        return None
+    try:
+        return costs.most(route, wish.input, wish.answer_limit, now_ms)
+    except NoCost:
+        return None
+
+
+def _fits(record: KeyRecord, route: Route, wish: Wish, hold: NanoUsd, now_ms: int) -> bool:
+    if record.id in wish.skip or record.headroom < hold.units:
+        return False
+    if record.owner is not None and (wish.own_keys_only or record.owner == wish.asker):
+        return False
+    return record.healthy(now_ms) and record.serves(route.model, now_ms)
+
+
+def _burden(record: KeyRecord) -> float:
+    return (
+        record.used_permille
+        + record.in_flight * _BUSY
+        + record.failures * _FAILED
+        + min(record.first_text_ms / 1_000, 30) * _SECOND
+        + random.random() * _SPREAD  # noqa: S311 - no secret
+    )

@@ -1,0 +1,119 @@
+"""The suppliers: each one's address, wire and dialect. A contributed key goes nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal, Self
+
+import aiohttp
+
+from core.pool.providers import Adapter, Anthropic, Cloudflare, Dialect, OpenAI
+from core.pool.providers.openai import PLAIN
+
+Wire = Literal["openai", "anthropic", "cloudflare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """Where and how to speak to a supplier."""
+
+    name: str
+    #: As people know it.
+    title: str
+    wire: Wire
+    base_url: str
+    dialect: Dialect = PLAIN
+    #: An address of the operator's own: it serves own keys only, and its own models too.
+    custom: bool = False
+    #: Whether its list of models names all that a key can use.
+    lists: bool = True
+    #: What its keys look like; a key that doesn't is refused before it is sent anywhere.
+    key_shape: str = r"[!-~]{8,400}"
+
+    def at(self, base_url: str) -> Self:
+        """This supplier at an address of the operator's own."""
+        return replace(self, base_url=base_url.rstrip("/"), custom=True, key_shape=_ANY_KEY)
+
+    @property
+    def address(self) -> str:
+        """As a key's row names it: empty for the built-in address."""
+        return self.base_url if self.custom else ""
+
+    def accepts(self, secret: str) -> bool:
+        """Whether a key has this supplier's shape."""
+        return re.fullmatch(self.key_shape, secret) is not None
+
+    def adapter(self, client: aiohttp.ClientSession, *, plain: bool = False) -> Adapter:
+        """Its wire over an HTTP session; `plain` for a model that only a custom address has."""
+        if self.wire == "anthropic":
+            return Anthropic(client)
+        if self.wire == "cloudflare":
+            return Cloudflare(client, self.dialect)
+        return OpenAI(client, PLAIN if plain else self.dialect)
+
+
+_ANY_KEY = r"[!-~]{1,400}"
+_COMPLETION: Literal["max_completion_tokens"] = "max_completion_tokens"
+
+#: Admin keys can't run models; subscription tokens may not be used by other products.
+_OPENAI_KEY = r"sk-(?!admin-|ant-|or-)[!-~]{8,400}"
+_ANTHROPIC_KEY = r"sk-ant-(?!admin|oat)[!-~]{8,400}"
+
+_ALL = (
+    Supplier(
+        "openai",
+        "OpenAI",
+        "openai",
+        "https://api.openai.com/v1",
+        Dialect(_COMPLETION, is_openai=True),
+        key_shape=_OPENAI_KEY,
+    ),
+    Supplier(
+        "anthropic",
+        "Anthropic",
+        "anthropic",
+        "https://api.anthropic.com",
+        key_shape=_ANTHROPIC_KEY,
+    ),
+    Supplier(
+        "google",
+        "Google",
+        "openai",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        key_shape=r"(AIza|AQ\.)[!-~]{8,400}",
+    ),
+    Supplier("deepseek", "DeepSeek", "openai", "https://api.deepseek.com/v1"),
+    Supplier("xai", "xAI", "openai", "https://api.x.ai/v1", Dialect(_COMPLETION)),
+    # Mistral refuses fields that it doesn't know; it tells usage unasked.
+    Supplier(
+        "mistral", "Mistral", "openai", "https://api.mistral.ai/v1", Dialect(asks_usage=False)
+    ),
+    Supplier("moonshot", "Moonshot AI", "openai", "https://api.moonshot.ai/v1"),
+    Supplier("zai", "Z.ai", "openai", "https://api.z.ai/api/paas/v4", lists=False),
+    Supplier("minimax", "MiniMax", "openai", "https://api.minimax.io/v1", lists=False),
+    Supplier("groq", "Groq", "openai", "https://api.groq.com/openai/v1", Dialect(_COMPLETION)),
+    Supplier("cerebras", "Cerebras", "openai", "https://api.cerebras.ai/v1", Dialect(_COMPLETION)),
+    Supplier("together", "Together AI", "openai", "https://api.together.xyz/v1"),
+    # Lists an account's own deployments only.
+    Supplier(
+        "fireworks",
+        "Fireworks AI",
+        "openai",
+        "https://api.fireworks.ai/inference/v1",
+        lists=False,
+    ),
+    Supplier("cohere", "Cohere", "openai", "https://api.cohere.ai/compatibility/v1", lists=False),
+    Supplier(
+        "cloudflare",
+        "Cloudflare",
+        "cloudflare",
+        "https://api.cloudflare.com/client/v4",
+        key_shape=r"[A-Za-z0-9_-]{20,200}",
+    ),
+)
+
+#: Every supplier of the catalogue, at its own address.
+SUPPLIERS: Mapping[str, Supplier] = MappingProxyType({one.name: one for one in _ALL})

@@ -1,0 +1,232 @@
+"""The vault: seals keys and people's texts, so that a database or a backup alone tells nothing.
+
+AES-256-GCM. Every secret is sealed by a data key of its own, and that is wrapped by a master key
+from the environment; both are bound to a context (whose, which supplier, which address), so that
+nothing can be swapped in the database. A sealed value names its format and its master key:
+
+    secret     1 | master key id 4 | nonce 12 | wrapped data key 48 | nonce 12 | ciphertext
+    data key   2 | master key id 4 | nonce 12 | wrapped data key 48
+    text       3 | nonce 12 | ciphertext                        (under a person's data key)
+
+Only this file knows cryptography.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from core.errors import Refusal
+from core.ledger import CompanionRefused, Ledger
+from core.store import Insert, Store, Update, schema
+
+KEY_BYTES = 32
+
+_NONCE = 12
+_ID = 4
+_WRAPPED = KEY_BYTES + 16
+_SECRET, _DATA_KEY, _TEXT = b"\x01", b"\x02", b"\x03"
+#: Where the wrapped data key ends, in a secret and in a data key.
+_HEAD = 1 + _ID + _NONCE + _WRAPPED
+_FINGERPRINT = "fingerprint"
+
+
+class VaultLocked(Refusal):
+    """No master key that was given opens what is sealed; `needs` is the short id of the one that
+    does."""
+
+    code: ClassVar[str] = "vault_locked"
+
+    def __init__(self, needs: str) -> None:
+        self.needs = needs
+
+
+class BadMasterKey(Refusal):
+    """There is no master key, or one is not 32 bytes long."""
+
+    code: ClassVar[str] = "bad_master_key"
+
+
+class Unsealable(Refusal):
+    """A sealed value was altered, or belongs to another context."""
+
+    code: ClassVar[str] = "unsealable"
+
+
+class DataKey:
+    """A person's key, for their questions and answers. Never shown, never stored unwrapped."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def seal(self, context: str, text: bytes) -> bytes:
+        """Seals a text, bound to its context."""
+        nonce = secrets.token_bytes(_NONCE)
+        return _TEXT + nonce + self._cipher.encrypt(nonce, text, _bound(_TEXT, context))
+
+    def unseal(self, context: str, sealed: bytes) -> bytes:
+        """The text again; raises `Unsealable`."""
+        if sealed[:1] != _TEXT:
+            raise Unsealable
+        nonce, hidden = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
+        return _opened(self._cipher, nonce, hidden, _bound(_TEXT, context))
+
+
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A column of secrets or data keys: where, and in which context each row's was sealed."""
+
+    table: sa.Table
+    id: str
+    column: str
+    context: Callable[[sa.Row[Any]], str]
+
+
+def key_context(id_: str, provider: str, base_url: str) -> str:
+    """The context of a supplier's key: its row, its supplier and its address, never its owner."""
+    return f"key\0{id_}\0{provider}\0{base_url}"
+
+
+SEALED: tuple[SealedColumn, ...] = (
+    SealedColumn(schema.vault_secret, "name", "sealed", lambda row: f"vault/{row.name}"),
+    SealedColumn(
+        schema.key, "id", "sealed", lambda row: key_context(row.id, row.provider, row.base_url)
+    ),
+    SealedColumn(schema.person, "id", "data_key", lambda row: f"person/{row.id}"),
+)
+
+
+class Vault:
+    """Seals and unseals; holds the master keys."""
+
+    def __init__(self, master_keys: Sequence[bytes]) -> None:
+        """The first key seals, all of them open; raises `BadMasterKey`. See `open`."""
+        if not master_keys or any(len(key) != KEY_BYTES for key in master_keys):
+            raise BadMasterKey
+        self._masters: Mapping[bytes, AESGCM] = {_id(key): AESGCM(key) for key in master_keys}
+        self._first = _id(master_keys[0])
+        self._fingerprint_key = b""
+
+    @classmethod
+    async def open(cls, master_keys: Sequence[bytes], store: Store, ledger: Ledger) -> Self:
+        """A vault over a database, whose fingerprint key is made at the first time; raises
+        `VaultLocked` when no key given opens it, `BadMasterKey`."""
+        vault = cls(master_keys)
+        sealed = await _fingerprint_key(store)
+        if sealed is None:
+            fresh = vault.seal(f"vault/{_FINGERPRINT}", secrets.token_bytes(KEY_BYTES))
+            row = {"name": _FINGERPRINT, "sealed": fresh}
+            await ledger.record(Insert(schema.vault_secret, row, ignore=True))
+            sealed = await _fingerprint_key(store)
+            assert sealed is not None
+        vault._fingerprint_key = vault.unseal(f"vault/{_FINGERPRINT}", sealed)
+        return vault
+
+    def seal(self, context: str, secret: bytes) -> bytes:
+        """Seals a secret under a data key of its own, bound to its context."""
+        head, cipher = self._wrapped(_SECRET, context)
+        nonce = secrets.token_bytes(_NONCE)
+        return head + nonce + cipher.encrypt(nonce, secret, _bound(_SECRET, context))
+
+    def unseal(self, context: str, sealed: bytes) -> bytes:
+        """The secret again; raises `Unsealable`, `VaultLocked`."""
+        cipher = AESGCM(self._unwrapped(_SECRET, context, sealed))
+        nonce, hidden = sealed[_HEAD : _HEAD + _NONCE], sealed[_HEAD + _NONCE :]
+        return _opened(cipher, nonce, hidden, _bound(_SECRET, context))
+
+    def new_data_key(self, context: str) -> tuple[bytes, DataKey]:
+        """A new data key, wrapped for storing and ready for use."""
+        key = secrets.token_bytes(KEY_BYTES)
+        return self._wrap(_DATA_KEY, context, key), DataKey(key)
+
+    def data_key(self, context: str, wrapped: bytes) -> DataKey:
+        """A stored data key, ready for use; raises `Unsealable`, `VaultLocked`."""
+        return DataKey(self._unwrapped(_DATA_KEY, context, wrapped))
+
+    def fingerprint(self, provider: str, secret: str) -> bytes:
+        """What tells the same key again, and nothing else; it outlives changes of master keys."""
+        assert self._fingerprint_key, "the vault is not open"
+        told = f"{provider}\0{secret}".encode()
+        return hmac.digest(self._fingerprint_key, told, hashlib.sha256)
+
+    def rewrapped(self, context: str, sealed: bytes) -> bytes | None:
+        """A secret or data key wrapped by the first master key; None if it is that already."""
+        if sealed[1 : 1 + _ID] == self._first:
+            return None
+        kind = sealed[:1]
+        return self._wrap(kind, context, self._unwrapped(kind, context, sealed)) + sealed[_HEAD:]
+
+    async def rotate(
+        self, store: Store, ledger: Ledger, columns: Sequence[SealedColumn] = SEALED
+    ) -> int:
+        """Wraps everything by the first master key, while the service runs, and tells how many
+        values changed. Afterwards the other master keys can go."""
+        done = 0
+        for place in columns:
+            column = place.table.c[place.column]
+            for row in await store.fetch(sa.select(place.table).where(column.is_not(None))):
+                before = bytes(getattr(row, place.column))
+                after = self.rewrapped(place.context(row), before)
+                if after is None:
+                    continue
+                try:
+                    await ledger.record(
+                        Update(
+                            place.table,
+                            {place.id: getattr(row, place.id)},
+                            {place.column: after},
+                            expect={place.column: before},
+                        )
+                    )
+                except CompanionRefused:  # erased or rotated by another process meanwhile
+                    continue
+                done += 1
+        return done
+
+    def _wrapped(self, kind: bytes, context: str) -> tuple[bytes, AESGCM]:
+        key = secrets.token_bytes(KEY_BYTES)
+        return self._wrap(kind, context, key), AESGCM(key)
+
+    def _wrap(self, kind: bytes, context: str, key: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE)
+        hidden = self._masters[self._first].encrypt(nonce, key, _bound(kind + b"key", context))
+        return kind + self._first + nonce + hidden
+
+    def _unwrapped(self, kind: bytes, context: str, sealed: bytes) -> bytes:
+        if sealed[:1] != kind or len(sealed) < _HEAD:
+            raise Unsealable
+        master = sealed[1 : 1 + _ID]
+        if master not in self._masters:
+            raise VaultLocked(master.hex())
+        nonce, hidden = sealed[1 + _ID : 1 + _ID + _NONCE], sealed[1 + _ID + _NONCE : _HEAD]
+        return _opened(self._masters[master], nonce, hidden, _bound(kind + b"key", context))
+
+
+async def _fingerprint_key(store: Store) -> bytes | None:
+    table = schema.vault_secret
+    rows = await store.fetch(sa.select(table.c.sealed).where(table.c.name == _FINGERPRINT))
+    return bytes(rows[0][0]) if rows else None
+
+
+def _id(master: bytes) -> bytes:
+    """The short public name of a master key."""
+    return hashlib.sha256(b"creditbot master key\0" + master).digest()[:_ID]
+
+
+def _bound(kind: bytes, context: str) -> bytes:
+    return b"creditbot\0" + kind + b"\0" + context.encode()
+
+
+def _opened(cipher: AESGCM, nonce: bytes, hidden: bytes, bound: bytes) -> bytes:
+    try:
+        return cipher.decrypt(nonce, hidden, bound)
+    except (InvalidTag, ValueError):
+        raise Unsealable from None
