@@ -25,7 +25,7 @@ _PRICE_MAX = Decimal(100_000)
 
 _SETPRICE = say("/setprice model price [price out]")
 _SETPRICE_HOW = say(
-    "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens; at most six decimals), or with"
+    "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens; at most three decimals), or with"
     " a second price for answers: /setprice gpt-4 5 15. Nothing was changed."
 )
 _GRANT = say("/grant user Credits reason")
