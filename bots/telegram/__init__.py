@@ -1,1 +1,9 @@
-"""."""
+"""Telegram: updates in, messages out, through the python-telegram-bot library."""
+
+from __future__ import annotations
+
+from bots.telegram.adapter import Telegram, TelegramUnavailable
+from bots.telegram.config import WEBHOOK_PATH, TelegramConfig
+from bots.telegram.outbox import Refused
+
+__all__ = ["WEBHOOK_PATH", "Refused", "Telegram", "TelegramConfig", "TelegramUnavailable"]

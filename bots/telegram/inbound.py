@@ -1,0 +1,141 @@
+"""Telegram's updates → `Incoming` and `Press`, and which updates are for the bot at all.
+
+In groups that is a command for this bot, a mention of it, or a reply to it. Whoever speaks as a
+channel or as an anonymous admin is nobody whom a Credit could belong to.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from telegram import CallbackQuery, Message, MessageEntity, Update
+from telegram.constants import ChatType
+
+from bots.show.screen import Incoming, Place, Press, Sender
+from core.clock import as_ms
+
+#: A command as typed: also with the full-width slash, and in any script.
+_COMMAND = re.compile(r"[/／](?P<name>\w+)(?:@(?P<bot>\w+))?(?=\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """The bot itself, as Telegram names it."""
+
+    id: int
+    username: str
+
+
+def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming | None:
+    """The message if it is for the bot; `awaited` when it may be the rest of a split paste."""
+    message = update.message
+    if message is None or not _from_a_person(message):
+        return None
+    text = message.text or message.caption or ""
+    private = message.chat.type == ChatType.PRIVATE
+    if not text and not (private and message.effective_attachment):
+        return None  # someone joined, a title changed, …
+    addressed = _addressed(message, text, me, private=private)
+    if addressed is None:
+        if not awaited:
+            return None
+        addressed = text
+    return Incoming(
+        place=place_of(message),
+        sender=sender_of(message),
+        message=str(message.message_id),
+        at_ms=as_ms(message.date),
+        text=addressed,
+    )
+
+
+def place_of(message: Message) -> Place:
+    """Where a message stands: a forum topic is a place of its own."""
+    thread = message.message_thread_id if message.is_topic_message else None
+    return Place(
+        "telegram",
+        str(message.chat.id),
+        str(thread) if thread is not None else "",
+        private=message.chat.type == ChatType.PRIVATE,
+    )
+
+
+def sender_of(message: Message) -> Sender:
+    """Whose message it is; only for messages of a person."""
+    user = message.from_user
+    assert user is not None
+    return Sender(str(user.id), user.language_code or "")
+
+
+def read_press(query: CallbackQuery) -> Press | None:
+    """A press of one of the bot's buttons; None for presses that name no button or no message."""
+    message = query.message
+    if message is None or not query.data or query.from_user.is_bot:
+        return None
+    if isinstance(message, Message):
+        place = place_of(message)
+    else:  # too old to be told more of than where it stands
+        private = message.chat.type == ChatType.PRIVATE
+        place = Place("telegram", str(message.chat.id), private=private)
+    user = query.from_user
+    return Press(
+        place,
+        Sender(str(user.id), user.language_code or ""),
+        query.data,
+        str(message.message_id),
+    )
+
+
+def _from_a_person(message: Message) -> bool:
+    user = message.from_user
+    return (
+        user is not None
+        and not user.is_bot
+        and message.sender_chat is None
+        and message.chat.type in (ChatType.PRIVATE, ChatType.GROUP, ChatType.SUPERGROUP)
+    )
+
+
+def _addressed(message: Message, text: str, me: Me, *, private: bool) -> str | None:
+    """The text without the bot's name if it is addressed to the bot, else None."""
+    command = _COMMAND.match(text)
+    if command is not None:
+        bot = command["bot"]
+        if bot is None:
+            return text
+        if bot.lower() != me.username.lower():
+            return None
+        return text[: command.end("name")] + text[command.end() :]
+    if private:
+        return text
+    stripped = _without_mention(message, text, me)
+    if stripped is not None:
+        return stripped
+    replied = message.reply_to_message
+    # The first message of a topic counts as replied to by every message in it.
+    to_us = (
+        replied is not None
+        and replied.forum_topic_created is None
+        and replied.from_user is not None
+        and replied.from_user.id == me.id
+    )
+    return text if to_us else None
+
+
+def _without_mention(message: Message, text: str, me: Me) -> str | None:
+    kinds: list[str | None] = [MessageEntity.MENTION, MessageEntity.TEXT_MENTION]
+    named = message.parse_entities(kinds) if message.text else message.parse_caption_entities(kinds)
+    units = text.encode("utf-16-le")
+    ours = [
+        entity
+        for entity, name in named.items()
+        if name.lower() == f"@{me.username.lower()}"
+        or (entity.user is not None and entity.user.id == me.id)
+    ]
+    if not ours:
+        return None
+    for entity in sorted(ours, key=lambda each: -each.offset):
+        units = units[: 2 * entity.offset] + units[2 * (entity.offset + entity.length) :]
+    stripped = units.decode("utf-16-le")
+    return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)

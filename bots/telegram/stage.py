@@ -1,0 +1,181 @@
+"""Shows, in one chat, what the front yields for one message or one press."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from bots.show.entities import Shown
+from bots.show.pacing import NotShown, Wait
+from bots.show.rendering import screen_pieces
+from bots.show.screen import Answer, Buttons, Front, Output, Progress, Screen, Unlanded
+from bots.telegram.answers import STYLE, AnswerView, Drafts
+from bots.telegram.outbox import Outbox, Refused, Where
+from core.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+#: How long a card is tried; an answer's end is tried for much longer.
+_CARD_PATIENCE_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is being answered: where, whose, and which message."""
+
+    where: Where
+    sender: str
+    #: The person's message; None when a button was pressed.
+    incoming: int | None = None
+    #: Our message whose button was pressed.
+    pressed: int | None = None
+
+
+@final
+class Stage:
+    """The one place where outputs become messages."""
+
+    def __init__(
+        self, outbox: Outbox, drafts: Drafts, front: Front, clock: Clock, *, username: str
+    ) -> None:
+        self._outbox = outbox
+        self._drafts = drafts
+        self._front = front
+        self._clock = clock
+        self._username = username
+
+    async def play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
+        """Shows everything that is yielded, as it comes."""
+        views: dict[str, AnswerView] = {}
+        try:
+            async for output in outputs:
+                match output:
+                    case Screen():
+                        await self.card(scene, output)
+                    case Progress():
+                        view = views.get(output.ask) or self._view(scene, output.ask)
+                        views[output.ask] = view
+                        view.offer(output)
+                    case Answer():
+                        view = views.get(output.ask) or self._view(scene, output.ask)
+                        views[output.ask] = view
+                        message = await view.end(output)
+                        del views[output.ask]
+                        await self._front.landed(output.ask, message)
+                        await view.tidy()
+        finally:
+            for view in views.values():
+                await view.abandon()
+
+    async def card(self, scene: Scene, screen: Screen) -> None:
+        """Shows a card; raises Refused or NotShown when it can't be shown."""
+        if screen.erase_incoming and scene.incoming is not None:
+            with contextlib.suppress(Wait, Refused):
+                await self._outbox.delete(scene.where, scene.incoming)
+            scene = replace(scene, incoming=None)
+        if not screen.private or scene.where.private:
+            await self._card(scene, screen)
+            return
+        try:
+            await self._card(Scene(Where.person(scene.sender), scene.sender), screen)
+        except Refused:
+            await self._unreachable(scene, screen)
+            return
+        if screen.public_note:
+            note = Screen(lines=(screen.public_note,))
+            await self._card(replace(scene, pressed=None), note)
+
+    async def land(self, unlanded: Unlanded) -> str:
+        """Shows a saved answer where it was asked for, and gives its message's id."""
+
+        async def started(message: str) -> None:
+            await self._front.started(unlanded.ask, message)
+
+        where = Where.of(unlanded.place)
+        view = AnswerView(
+            self._outbox,
+            self._drafts,
+            self._clock,
+            where,
+            unlanded.ask,
+            started=started,
+            reply_to=_number(unlanded.asked_in) if not where.private else None,
+            holder=_number(unlanded.shown_in),
+        )
+        return await view.end(unlanded.answer)
+
+    def _view(self, scene: Scene, ask: str) -> AnswerView:
+        async def started(message: str) -> None:
+            await self._front.started(ask, message)
+
+        return AnswerView(
+            self._outbox,
+            self._drafts,
+            self._clock,
+            scene.where,
+            ask,
+            started=started,
+            reply_to=_reply_to(scene),
+        )
+
+    async def _card(self, scene: Scene, screen: Screen) -> None:
+        shown = [STYLE.render(piece) for piece in screen_pieces(screen, STYLE)]
+        file = screen.attachment
+        for number, each in enumerate(shown):
+            last = number == len(shown) - 1 and file is None
+            buttons = screen.buttons if last else ()
+            if number == 0 and screen.replace and scene.pressed is not None:
+                await self._in_place(scene, scene.pressed, each, buttons)
+            else:
+                reply_to = _reply_to(scene) if number == 0 else None
+                await self._sent(scene.where, each, buttons, reply_to)
+        if file is not None:
+            await self._outbox.budget(scene.where).patiently(
+                lambda: self._outbox.document(scene.where, file, screen.buttons),
+                patience_seconds=_CARD_PATIENCE_SECONDS,
+            )
+
+    async def _in_place(self, scene: Scene, message: int, shown: Shown, buttons: Buttons) -> None:
+        try:
+            await self._outbox.budget(scene.where).patiently(
+                lambda: self._outbox.edit(scene.where, message, shown, buttons),
+                patience_seconds=_CARD_PATIENCE_SECONDS,
+            )
+        except Refused as refused:
+            _log.info("a card could not be replaced: %s", refused.reason)
+            await self._sent(scene.where, shown, buttons, None)
+
+    async def _sent(
+        self, where: Where, shown: Shown, buttons: Buttons, reply_to: int | None
+    ) -> None:
+        await self._outbox.budget(where).patiently(
+            lambda: self._outbox.send(where, shown, buttons, reply_to=reply_to),
+            patience_seconds=_CARD_PATIENCE_SECONDS,
+        )
+
+    async def _unreachable(self, scene: Scene, screen: Screen) -> None:
+        """Tells in the group that the person must write to the bot first."""
+        if not screen.unreachable_note:
+            return
+        with contextlib.suppress(NotShown):
+            await self._outbox.budget(scene.where).patiently(
+                lambda: self._outbox.link(
+                    scene.where,
+                    screen.unreachable_note,
+                    f"https://t.me/{self._username}",
+                    f"@{self._username}",
+                ),
+                patience_seconds=_CARD_PATIENCE_SECONDS,
+            )
+
+
+def _reply_to(scene: Scene) -> int | None:
+    """In a group an answer says whose message it answers."""
+    return None if scene.where.private else scene.incoming
+
+
+def _number(message: str) -> int | None:
+    return int(message) if message.isdecimal() else None

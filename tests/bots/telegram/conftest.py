@@ -1,0 +1,58 @@
+"""A fake Telegram and the real adapter on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from bots.telegram import Telegram, TelegramConfig
+from core.clock import SystemClock
+from tests.bots.telegram.scripted import ScriptedFront
+from tests.fakes.telegram import TOKEN, FakeTelegram
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeTelegram]:
+    fake = FakeTelegram()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+def front(fake: FakeTelegram) -> ScriptedFront:
+    front = ScriptedFront()
+    front.changed = fake.changed
+    return front
+
+
+CONFIG = TelegramConfig(
+    SecretStr(TOKEN),
+    private_interval_seconds=0.02,
+    group_interval_seconds=0.03,
+    join_seconds=0.05,
+    stop_seconds=5,
+)
+
+
+@asynccontextmanager
+async def running(
+    fake: FakeTelegram, front: ScriptedFront, config: TelegramConfig = CONFIG
+) -> AsyncIterator[Telegram]:
+    """The adapter, polling the fake."""
+    url = await fake.start()
+    telegram = Telegram(replace(config, api_url=url), front, SystemClock())
+    await telegram.start()
+    try:
+        yield telegram
+    finally:
+        await telegram.stop()
+
+
+@pytest.fixture
+async def telegram(fake: FakeTelegram, front: ScriptedFront) -> AsyncIterator[Telegram]:
+    async with running(fake, front) as telegram:
+        yield telegram

@@ -1,0 +1,88 @@
+"""A front that says what a test wrote down, and remembers what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
+
+from bots.show.screen import (
+    Button,
+    Incoming,
+    MenuItem,
+    Output,
+    Platform,
+    Press,
+    Screen,
+)
+
+Script = Callable[[Incoming], AsyncIterator[Output]]
+STOP = ((Button("btn_stop", "Stop"),),)
+AGAIN = ((Button("btn_again", "Again"),),)
+
+
+async def _echo(incoming: Incoming) -> AsyncIterator[Output]:
+    yield Screen(lines=(f"echo: {incoming.text}",))
+
+
+async def _pressed(press: Press) -> AsyncIterator[Output]:
+    yield Screen(lines=(f"pressed {press.button}",), replace=True)
+
+
+class ScriptedFront:
+    """Implements `Front`."""
+
+    def __init__(self) -> None:
+        self.script: Script = _echo
+        self.on_press: Callable[[Press], AsyncIterator[Output]] = _pressed
+        self.handled: list[Incoming] = []
+        self.pressed: list[Press] = []
+        self.started_in: list[tuple[str, str]] = []
+        self.landed_in: list[tuple[str, str]] = []
+        self.stopped = asyncio.Event()
+        #: Called when something was told: those who wait look again.
+        self.changed: Callable[[], None] = lambda: None
+
+    async def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+        # As the real one: the same message again shows nothing twice.
+        again = any(
+            (each.place, each.message) == (incoming.place, incoming.message)
+            for each in self.handled
+        )
+        self.handled.append(incoming)
+        self.changed()
+        if not again:
+            async for output in self.script(incoming):
+                yield output
+
+    async def press(self, press: Press) -> AsyncIterator[Output]:
+        self.pressed.append(press)
+        self.changed()
+        if press.button == "btn_stop":
+            self.stopped.set()
+            return
+        async for output in self.on_press(press):
+            yield output
+
+    async def landed(self, ask: str, message: str) -> None:
+        self.landed_in.append((ask, message))
+        self.changed()
+
+    async def started(self, ask: str, message: str) -> None:
+        self.started_in.append((ask, message))
+        self.changed()
+
+    def languages(self) -> Sequence[str]:
+        return ("en", "zh-CN")
+
+    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+        word = {"en": "Ask", "zh-CN": "提问"}[language]
+        items = [MenuItem("ask", f"{word} ({scope})")]
+        return items if scope != "admin" else [*items, MenuItem("report", "Report")]
+
+    def about(self, language: str) -> tuple[str, str]:
+        return (f"about in {language}", f"short in {language}")
+
+    def admins(self, platform: Platform) -> Sequence[str]:
+        assert platform == "telegram"
+        return ("7", "404")

@@ -1,0 +1,414 @@
+"""Which updates reach the front, and how cards, presses, menus and the webhook work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from bots.show.screen import Attachment, Button, Incoming, Output, Press, Screen
+from bots.telegram import WEBHOOK_PATH, Telegram, TelegramConfig, TelegramUnavailable, menus
+from core.clock import SystemClock
+from tests.bots.telegram.conftest import CONFIG, running
+from tests.bots.telegram.scripted import ScriptedFront
+from tests.fakes.telegram import BOT_ID, TOKEN, FakeTelegram
+
+
+async def texts_after(fake: FakeTelegram, front: ScriptedFront, *, chat: int) -> list[str]:
+    """What reached the front, once a last command of the same chat has."""
+    fake.says(fake.users[7], "/last", chat=chat)
+    await fake.wait_for(lambda: front.handled and front.handled[-1].text == "/last")
+    return [each.text for each in front.handled[:-1]]
+
+
+async def test_in_private_everything_people_say_counts(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    ann = fake.user(7, "zh-hans")
+    message = fake.says(ann, "hi @credit_test_bot")
+    fake.says(ann, "", photo=[{"file_id": "f", "file_unique_id": "u", "width": 1, "height": 1}])
+    fake.says(ann, "/ask@credit_test_bot why")
+    fake.says(ann, "/ask@other_bot why")
+    fake.update("edited_message", fake.updates[-1]["message"] | {"edit_date": 1, "text": "edited"})
+    assert await texts_after(fake, front, chat=7) == ["hi @credit_test_bot", "", "/ask why"]
+    first = front.handled[0]
+    assert (first.message, first.sender.id, first.sender.language) == (str(message), "7", "zh-hans")
+    assert first.place.code == "telegram:7:"
+    assert first.place.private
+    assert first.at_ms % 1000 == 0
+    assert abs(first.at_ms - SystemClock().now_ms()) < 60_000
+
+
+async def test_in_groups_only_commands_mentions_and_replies(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    ann = fake.user(7)
+    group = fake.group(-5)
+    fake.says(ann, "/first", chat=-5)
+    ours = await fake.seen(-5, "echo: /first")
+    front.handled.clear()
+    fake.says(ann, "just talking", chat=-5)
+    fake.says(ann, "💎 @credit_test_bot, why is the sky blue?", chat=-5)
+    fake.says(ann, "@credit_test_bot  why?", chat=-5)
+    fake.says(ann, "@credit_test_bot2 not us", chat=-5)
+    fake.says(ann, "／余额", chat=-5)
+    fake.says(ann, "/ask@CREDIT_test_bot why", chat=-5)
+    fake.says(ann, "/ask@other_bot why", chat=-5)
+    fake.says(ann, "go on", chat=-5, reply_to=ours)
+    fake.says(ann, "to ann", chat=-5, reply_to=group.messages[0])
+    fake.says(ann, "/anonymous", chat=-5, sender_chat=group.as_json())
+    channel = {"id": -9, "type": "channel", "title": "C"}
+    fake.says(ann, "/channel", chat=-5, sender_chat=channel)
+    robot: dict[str, Any] = {"from": ann.as_json() | {"is_bot": True}}
+    fake.says(ann, "/robot", chat=-5, **robot)
+    fake.update("channel_post", {"message_id": 5, "date": 1, "chat": channel, "text": "/post"})
+    assert await texts_after(fake, front, chat=-5) == [
+        "💎 , why is the sky blue?",
+        "why?",
+        "／余额",
+        "/ask why",
+        "go on",
+    ]
+    assert {each.place.code for each in front.handled} == {"telegram:-5:"}
+    assert not front.handled[0].place.private
+
+
+async def test_a_topic_created_by_the_bot_is_not_a_reply_to_it(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    ann = fake.user(7)
+    fake.group(-5, forum=True)
+    bot = {"id": BOT_ID, "is_bot": True, "first_name": "Credit"}
+    created = {
+        "message_id": 3,
+        "date": 1,
+        "chat": fake.chat(-5).as_json(),
+        "from": bot,
+        "forum_topic_created": {"name": "T", "icon_color": 1},
+    }
+    fake.says(ann, "just talking", chat=-5, thread=3, reply_to_message=created)
+    assert await texts_after(fake, front, chat=-5) == []
+
+
+async def test_an_update_delivered_twice_is_answered_once(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    fake.says(fake.user(7), "hi")
+    fake.again(fake.updates[-1])
+    fake.says(fake.users[7], "bye")
+    await fake.seen(7, "echo: bye")
+    assert [each.text for each in front.handled] == ["hi", "hi", "bye"]
+    assert front.handled[0] == front.handled[1]
+    assert [each.text for each in fake.chat(7).bot_messages] == ["echo: hi", "echo: bye"]
+
+
+async def test_a_paste_that_the_app_split_is_one_message(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    ann = fake.user(7)
+    fake.group(-5)
+    first = fake.says(ann, "/ask " + "a" * 4000, chat=-5)
+    fake.says(ann, "b" * 4000, chat=-5)
+    fake.says(ann, "the end", chat=-5)
+    await fake.wait_for(lambda: front.handled)
+    (whole,) = front.handled
+    assert whole.text == f"/ask {'a' * 4000}\n{'b' * 4000}\nthe end"
+    assert whole.message == str(first)
+
+
+async def test_a_slow_answer_holds_nobody_else(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    gate = asyncio.Event()
+
+    async def script(incoming: Incoming) -> AsyncIterator[Output]:
+        if incoming.text == "slow":
+            await gate.wait()
+        yield Screen(lines=(f"done: {incoming.text}",))
+
+    front.script = script
+    for person in range(40, 60):
+        fake.says(fake.user(person), "slow")
+    fake.says(fake.user(7), "quick")
+    await fake.seen(7, "done: quick")
+    gate.set()
+    await fake.seen(59, "done: slow")
+
+
+async def test_a_failing_command_says_nothing_of_the_prompt_in_the_log(
+    fake: FakeTelegram,
+    front: ScriptedFront,
+    telegram: Telegram,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def script(incoming: Incoming) -> AsyncIterator[Output]:
+        if incoming.text == "my secret prompt":
+            raise ValueError(f"cannot handle {incoming.text}")
+        yield Screen(lines=("fine",))
+
+    front.script = script
+    fake.says(fake.user(7), "my secret prompt")
+    fake.says(fake.users[7], "other")
+    await fake.seen(7, "fine")
+    await fake.wait_for(lambda: fake.called("sendMessage"))
+    assert "an update failed: ValueError at" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_card_shows_title_table_buttons_and_file(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield Screen(
+            title="Recent usage",
+            lines=("Spent today: 150 Credits", "@someone <b>*x*</b>"),
+            table=(("10:23", "GPT-4", "8 Cr"), ("10:30", "Llama", "12 Cr")),
+            buttons=((Button("btn_1", "More"), Button("btn_2", "Top up")),),
+        )
+        yield Screen(lines=("Your data",), attachment=Attachment("export.json", b"{}"), buttons=())
+
+    front.script = script
+    fake.says(fake.user(7), "/usage")
+    await fake.wait_for(lambda: len(fake.chat(7).bot_messages) == 3)
+    card, line, file = fake.chat(7).bot_messages
+    assert card.text == (
+        "Recent usage\n\nSpent today: 150 Credits\n@someone <b>*x*</b>\n\n"
+        "10:23  GPT-4  8 Cr\n10:30  Llama  12 Cr"
+    )
+    assert [(each["type"], card.part(each)[:12]) for each in card.entities] == [
+        ("bold", "Recent usage"),
+        ("code", "@someone"),
+        ("pre", "10:23  GPT-4"),
+    ]
+    assert card.buttons == [[("More", "btn_1"), ("Top up", "btn_2")]]
+    assert line.text == "Your data"
+    assert file.file == ("export.json", b"{}")
+
+
+async def test_a_press_replaces_the_card_and_the_spinner_stops(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield Screen(lines=("first",), buttons=((Button("btn_1", "Next"),),))
+
+    async def pressed(press: Press) -> AsyncIterator[Output]:
+        yield Screen(lines=("second",), buttons=((Button("btn_1", "Next"),),), replace=True)
+
+    front.script, front.on_press = script, pressed
+    ann = fake.user(7, "zh-hans")
+    fake.says(ann, "/models")
+    card = await fake.seen(7, "first")
+    fake.presses(ann, card, "Next")
+    await fake.seen(7, "second")
+    assert fake.chat(7).bot_messages == [card]
+    fake.presses(ann, card, "Next")  # the same again: "not modified" is no failure
+    await fake.wait_for(lambda: len(fake.called("editMessageText")) == 2)
+    await fake.wait_for(lambda: len(fake.called("answerCallbackQuery")) == 2)
+    (press, _) = front.pressed
+    assert (press.place.code, press.sender.id, press.sender.language) == (
+        "telegram:7:",
+        "7",
+        "zh-hans",
+    )
+    fake.chat(7).messages.clear()
+    fake.presses(ann, card, "Next")
+    await fake.seen(7, "second")
+
+
+async def test_a_private_card_of_a_group_goes_to_the_person(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield Screen(
+            lines=("12,450 Credits",),
+            private=True,
+            public_note="Sent to you in private.",
+            unreachable_note="Write to me first.",
+        )
+
+    front.script = script
+    group = fake.group(-5)
+    fake.says(fake.user(7), "/balance", chat=-5)
+    await fake.seen(7, "12,450 Credits")
+    note = await fake.seen(-5, "Sent to you in private.")
+    fake.says(fake.user(8, unreachable=True), "/balance", chat=-5)
+    hint = await fake.seen(-5, "Write to me first.")
+    assert hint.buttons == [[("@credit_test_bot", "https://t.me/credit_test_bot")]]
+    assert group.bot_messages == [note, hint]
+
+
+async def test_a_message_with_a_pasted_key_is_deleted_where_that_is_allowed(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield Screen(lines=("Revoke that key.",), erase_incoming=True)
+
+    front.script = script
+    fake.says(fake.user(7), "sk-proj-…")
+    await fake.seen(7, "Revoke that key.")
+    assert [each.sender for each in fake.chat(7).messages] == [0]
+    fake.group(-5)
+    fake.says(fake.users[7], "/ask sk-proj-…", chat=-5)
+    await fake.seen(-5, "Revoke that key.")
+    assert [each.sender for each in fake.chat(-5).messages] == [7, 0]
+
+
+async def test_a_notice_goes_to_the_persons_private_chat(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    fake.user(7)
+    await telegram.notify("7", Screen(title="Paid", lines=("1,000 Credits",), private=True))
+    assert fake.chat(7).last.text == "Paid\n\n1,000 Credits"
+
+
+async def test_a_group_that_moved_is_followed(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    fake.group(-5)
+    fake.group(-1005)
+    fake.fail_next("sendMessage", 400, description="Bad Request: group chat was upgraded")
+    fake._failures["sendMessage"][0].parameters = {"migrate_to_chat_id": -1005}
+    fake.says(fake.user(7), "/hi", chat=-5)
+    await fake.seen(-1005, "echo: /hi")
+    fake.says(fake.users[7], "/more", chat=-5)
+    await fake.seen(-1005, "echo: /more")
+
+
+async def test_menus_and_descriptions_are_told_per_language_and_scope_once(
+    fake: FakeTelegram, front: ScriptedFront
+) -> None:
+    fake.user(7)
+    async with running(fake, front) as telegram:
+        assert telegram._menus is not None
+        await telegram._menus
+        private, group, admin, missing = (
+            '{"type": "all_private_chats"}',
+            '{"type": "all_group_chats"}',
+            '{"chat_id": 7, "type": "chat"}',
+            '{"chat_id": 404, "type": "chat"}',
+        )
+        assert fake.commands[private, "zh"] == [{"command": "ask", "description": "提问 (private)"}]
+        assert fake.commands[private, ""] == fake.commands[private, "en"]
+        assert fake.commands[group, "en"][0]["description"] == "Ask (group)"
+        assert [each["command"] for each in fake.commands[admin, "zh"]] == ["ask", "report"]
+        assert (missing, "en") not in fake.commands, "an admin without a chat is passed over"
+        assert fake.texts["description", "zh"] == "about in zh-CN"
+        assert fake.texts["short_description", ""] == "short in en"
+        fake.calls.clear()
+        await menus.tell(telegram._app.bot, front)
+        sets = [each for each in fake.calls if each.method.startswith("setMy")]
+        assert {each.status for each in sets} <= {400}, "nothing that is so already is set again"
+
+
+class Served:
+    """An HTTP app with the adapter's routes on a real port."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+
+    async def __call__(self, telegram: Telegram) -> uvicorn.Server:
+        config = uvicorn.Config(
+            Starlette(routes=telegram.routes()), log_config=None, lifespan="off", ws="none"
+        )
+        server = uvicorn.Server(config)
+        self.task = asyncio.create_task(server.serve(sockets=[self.socket]))
+        return server
+
+
+async def test_updates_by_webhook(fake: FakeTelegram, front: ScriptedFront) -> None:
+    served = Served()
+    secret = "s3cret_for_tests"
+    config = replace(
+        CONFIG, webhook_url=served.url + WEBHOOK_PATH, webhook_secret=SecretStr(secret)
+    )
+    async with running(fake, front, config) as telegram:
+        server = await served(telegram)
+        assert fake.webhook["allowed_updates"] == ["message", "callback_query"]
+        fake.says(fake.user(7), "by push")
+        await fake.seen(7, "echo: by push")
+        fake.presses(fake.users[7], await _with_button(fake, front), "Next")
+        await fake.seen(7, "pressed btn_1")
+        assert fake.called("getUpdates") == []
+        await _strangers(served.url + WEBHOOK_PATH, secret)
+        assert len(front.handled) == 2
+    async with aiohttp.ClientSession() as session:
+        late = {"update_id": 9, "message": {}}
+        headers = {"X-Telegram-Bot-Api-Secret-Token": secret}
+        async with session.post(served.url + WEBHOOK_PATH, json=late, headers=headers) as answer:
+            assert answer.status == 503, "not taken while stopped: Telegram sends it again"
+    server.should_exit = True
+    await served.task
+
+
+async def _with_button(fake: FakeTelegram, front: ScriptedFront) -> Any:
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield Screen(lines=("card",), buttons=((Button("btn_1", "Next"),),))
+
+    front.script = script
+    fake.says(fake.users[7], "/card")
+    return await fake.seen(7, "card")
+
+
+async def _strangers(url: str, secret: str) -> None:
+    """What must not pass: no secret, a wrong one, too much, not an update."""
+    right = {"X-Telegram-Bot-Api-Secret-Token": secret}
+    update = {"update_id": 1, "message": {"text": "forged"}}
+    cases: list[tuple[dict[str, str], dict[str, Any], int]] = [
+        ({}, {"json": update}, 403),
+        ({"X-Telegram-Bot-Api-Secret-Token": secret + "x"}, {"json": update}, 403),
+        (right, {"data": b"x" * 1_000_001}, 413),
+        (right, {"data": b"not json"}, 400),
+        (right, {"data": b"[" * 100_000}, 400),
+        (right, {"json": {"message": {}}}, 400),
+        (right, {"json": {"update_id": 1, "message": {"text": "no chat"}}}, 200),
+    ]
+    async with aiohttp.ClientSession() as session:
+        for headers, body, status in cases:
+            async with session.post(url, headers=headers, **body) as answer:
+                assert answer.status == status, (headers, status)
+
+
+def test_a_webhook_needs_its_secret(front: ScriptedFront) -> None:
+    with pytest.raises(ValueError, match="needs a webhook secret"):
+        TelegramConfig(SecretStr(TOKEN), webhook_url="https://bot.example/webhooks/telegram")
+    assert Telegram(CONFIG, front, SystemClock()).routes() == []
+
+
+async def test_a_wrong_token_is_refused_without_being_said(
+    fake: FakeTelegram, front: ScriptedFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = await fake.start()
+    wrong = "123456:AAwrong_wrong_wrong_wrong_wrong_wrong_1"
+    config = replace(CONFIG, token=SecretStr(wrong), api_url=url)
+    telegram = Telegram(config, front, SystemClock())
+    with pytest.raises(TelegramUnavailable) as refused:
+        await telegram.start()
+    assert refused.value.token_refused
+    assert refused.value.__cause__ is None
+    assert wrong not in caplog.text + repr(config) + str(refused.value)
+    await telegram.stop()
+
+
+async def test_the_token_is_in_no_log(
+    fake: FakeTelegram, front: ScriptedFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with running(fake, front):
+        fake.fail_next("getUpdates", 500)
+        fake.fail_next("sendMessage", 429, retry_after=1)
+        fake.fail_next("sendMessage", 500)
+        fake.says(fake.user(7), "hi")
+        await fake.seen(7, "echo: hi")
+    assert caplog.text
+    assert TOKEN not in caplog.text

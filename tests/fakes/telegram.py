@@ -1,0 +1,335 @@
+"""A Telegram on loopback: the Bot API as the unmodified client calls it, and people who chat.
+
+    fake = FakeTelegram()
+    url = await fake.start()                       # the address before /bot<token>
+    ann = fake.user(7, "zh-hans")
+    fake.says(ann, "/start")                       # in private; chat=… for a group
+    answer = await fake.seen(ann.id, "Credits")    # the bot's message once it shows that text
+    fake.presses(ann, answer, "Top up")
+    fake.fail_next("sendMessage", 429, retry_after=2)
+    await fake.wait_for(lambda: …)
+    await fake.stop()
+
+It refuses what the real one refuses. What is seen in a chat now is `fake.chat(id).messages`, and
+`.draft`; every call that came is in `fake.calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from tests.fakes.telegram_chats import Chat, Message, Refusal, User
+from tests.fakes.telegram_methods import Methods
+
+TOKEN = "123456:AAFakeTokenForTestsOnly_0123456789abcd"
+BOT_ID = 123456
+#: Parameters that come as JSON inside a form.
+_NESTED = {
+    "allowed_updates",
+    "commands",
+    "entities",
+    "link_preview_options",
+    "reply_markup",
+    "reply_parameters",
+    "scope",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the bot's, with what it was answered."""
+
+    method: str
+    params: dict[str, Any]
+    status: int
+    at: float
+
+
+class FakeTelegram:
+    """See the module."""
+
+    def __init__(self, token: str = TOKEN, username: str = "credit_test_bot") -> None:
+        self.token = token
+        self.username = username
+        self.calls: list[Call] = []
+        self.chats: dict[int, Chat] = {}
+        self.users: dict[int, User] = {}
+        self.webhook: dict[str, Any] = {}
+        #: (scope, language) → commands, as set; and the same for descriptions by method.
+        self.commands: dict[tuple[str, str], list[dict[str, str]]] = {}
+        self.texts: dict[tuple[str, str], str] = {}
+        self.updates: list[dict[str, Any]] = []
+        self._next_update = 1
+        self._next_message = 100
+        self._failures: dict[str, deque[Refusal]] = {}
+        self._changed = asyncio.Event()
+        self._methods = Methods(self)
+        self._runner: web.AppRunner | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self.closing = False
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Listens on loopback and gives the address before `/bot<token>`."""
+        app = web.Application(client_max_size=60_000_000)
+        app.router.add_route("*", "/bot{token}/{method}", self._serve)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self._pump = asyncio.create_task(self._push())
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        self.closing = True
+        self.changed()
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # -- people --------------------------------------------------------------------------------
+
+    def user(self, user: int, language: str = "en", *, unreachable: bool = False) -> User:
+        """A person; their private chat with the bot has the same id."""
+        self.users[user] = User(user, language, unreachable=unreachable)
+        self.chats.setdefault(user, Chat(user, "private"))
+        return self.users[user]
+
+    def group(self, chat: int, title: str = "Group", *, forum: bool = False) -> Chat:
+        """A group (negative id) that the bot is in."""
+        self.chats[chat] = Chat(chat, "supergroup", title, forum=forum)
+        return self.chats[chat]
+
+    def chat(self, chat: int) -> Chat:
+        return self.chats[chat]
+
+    def says(
+        self,
+        user: User,
+        text: str,
+        *,
+        chat: int | None = None,
+        thread: int | None = None,
+        reply_to: Message | None = None,
+        **fields: Any,
+    ) -> int:
+        """A person writes; gives the message's id. `fields` go into the message as they are."""
+        where = self.chats[chat if chat is not None else user.id]
+        message = Message(self.next_message(), where.id, user.id, text, thread=thread)
+        where.messages.append(message)
+        content: dict[str, Any] = {
+            **self.message_json(message),
+            "entities": _mentions(text),
+            **fields,
+        }
+        if thread is not None:
+            content |= {"message_thread_id": thread, "is_topic_message": True}
+        if reply_to is not None:
+            content["reply_to_message"] = self.message_json(reply_to)
+        self.update("message", content)
+        return message.id
+
+    def presses(self, user: User, message: Message, label: str) -> str:
+        """A person presses a button, found by what is written on it; gives its data."""
+        found = [data for row in message.buttons for shown, data in row if label in shown]
+        assert found, f"no button {label!r} among {message.labels}"
+        query = {
+            "id": f"query{self._next_update}",
+            "from": user.as_json(),
+            "message": self.message_json(message),
+            "chat_instance": str(message.chat),
+            "data": found[0],
+        }
+        self.update("callback_query", query)
+        return found[0]
+
+    def update(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Any update; gives it, for delivering it again with `again`."""
+        update = {"update_id": self._next_update, kind: content}
+        self._next_update += 1
+        self.updates.append(update)
+        self.changed()
+        return update
+
+    def again(self, update: dict[str, Any]) -> None:
+        """Delivers an update a second time, under a new number as after a lost confirmation."""
+        kind = next(key for key in update if key != "update_id")
+        self.update(kind, update[kind])
+
+    # -- trouble -------------------------------------------------------------------------------
+
+    def fail_next(
+        self,
+        method: str,
+        status: int,
+        *,
+        retry_after: int = 0,
+        description: str = "",
+        times: int = 1,
+    ) -> None:
+        """The next calls of a method are refused; "*" means any method that writes to a chat."""
+        text = description or {
+            400: "Bad Request: refused",
+            403: "Forbidden: bot was blocked by the user",
+            429: f"Too Many Requests: retry after {retry_after}",
+        }.get(status, "Internal Server Error")
+        parameters = {"retry_after": retry_after} if retry_after else {}
+        queue = self._failures.setdefault(method, deque())
+        queue.extend(Refusal(status, text, **parameters) for _ in range(times))
+
+    # -- looking -------------------------------------------------------------------------------
+
+    async def wait_for(self, predicate: Callable[[], Any], seconds: float = 20.0) -> None:
+        """Returns once the predicate holds; looks whenever something changed."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not predicate():
+                    changed = self._changed
+                    await changed.wait()
+        except TimeoutError:
+            seen = {
+                chat.id: [(each.sender, each.text[:200], each.labels) for each in chat.messages]
+                for chat in self.chats.values()
+            }
+            raise AssertionError(
+                f"never came to be; seen: {seen}, calls: {self.called()}"
+            ) from None
+
+    async def seen(self, chat: int, text: str, *, seconds: float = 20.0) -> Message:
+        """The bot's newest message that shows `text`, once there is one."""
+
+        def found() -> list[Message]:
+            return [each for each in self.chats[chat].bot_messages if text in each.text]
+
+        await self.wait_for(found, seconds)
+        return found()[-1]
+
+    def called(self, *methods: str) -> list[str]:
+        """The names of the calls so far; only of these methods if named."""
+        return [each.method for each in self.calls if not methods or each.method in methods]
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until_changed(self, seconds: float) -> None:
+        changed = self._changed
+        try:
+            async with asyncio.timeout(seconds):
+                await changed.wait()
+        except TimeoutError:
+            pass
+
+    def next_message(self) -> int:
+        self._next_message += 1
+        return self._next_message
+
+    def message_json(self, message: Message) -> dict[str, Any]:
+        chat = self.chats[message.chat]
+        bot = {"id": BOT_ID, "is_bot": True, "first_name": "Credit", "username": self.username}
+        sender = bot if message.sender == 0 else self.users[message.sender].as_json()
+        content = {
+            "message_id": message.id,
+            "date": int(time.time()),
+            "chat": chat.as_json(),
+            "from": sender,
+            "text": message.text,
+        }
+        if message.entities:
+            content["entities"] = message.entities
+        if message.file:
+            del content["text"]
+            content["document"] = {"file_id": "f", "file_unique_id": "u"}
+        if message.thread is not None:
+            content |= {"message_thread_id": message.thread, "is_topic_message": True}
+        return content
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        params = await _params(request)
+        try:
+            self._admit(request.match_info["token"], method)
+            result = await self._methods.call(method, params)
+        except Refusal as refused:
+            answer = {
+                "ok": False,
+                "error_code": refused.status,
+                "description": refused.description,
+            }
+            if refused.parameters:
+                answer["parameters"] = refused.parameters
+            return self._answered(method, params, refused.status, answer)
+        return self._answered(method, params, 200, {"ok": True, "result": result})
+
+    def _answered(
+        self, method: str, params: dict[str, Any], status: int, answer: dict[str, Any]
+    ) -> web.Response:
+        self.calls.append(Call(method, params, status, time.monotonic()))
+        self.changed()
+        return web.json_response(answer, status=status)
+
+    def _admit(self, token: str, method: str) -> None:
+        if token != self.token:
+            raise Refusal(401, "Unauthorized")
+        for name in (method, "*" if method.startswith(("send", "edit")) else method):
+            queue = self._failures.get(name)
+            if queue:
+                raise queue.popleft()
+
+    async def _push(self) -> None:
+        """Sends updates to the webhook, again until they are taken."""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                while self.webhook.get("url") and self.updates:
+                    headers = {
+                        "X-Telegram-Bot-Api-Secret-Token": self.webhook.get("secret_token", "")
+                    }
+                    url = self.webhook["url"]
+                    async with session.post(url, json=self.updates[0], headers=headers) as taken:
+                        if taken.ok:
+                            self.updates.pop(0)
+                        else:
+                            await asyncio.sleep(0.05)
+                await self.until_changed(60)
+
+
+def _mentions(text: str) -> list[dict[str, Any]]:
+    entities = []
+    for word in text.split():
+        at = text.index(word)
+        offset = len(text[:at].encode("utf-16-le")) // 2
+        if word.startswith("@"):
+            name = word.rstrip(",.:;!?")
+            entities.append({"type": "mention", "offset": offset, "length": len(name)})
+        elif word.startswith("/") and at == 0:
+            entities.append({"type": "bot_command", "offset": offset, "length": len(word)})
+    return entities
+
+
+async def _params(request: web.Request) -> dict[str, Any]:
+    """The parameters, whether they came as a form, as parts or as JSON; nested ones decoded."""
+    if request.content_type == "application/json":
+        return dict(await request.json())
+    params: dict[str, Any] = {}
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            params[name] = (value.filename, value.file.read())
+            value.file.close()
+        else:
+            params[name] = json.loads(value) if name in _NESTED else value
+    return params
