@@ -24,7 +24,8 @@ from bots.commands.choosing import Choosing
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.landing import Landing
-from bots.show import Deliverer, Lanes
+from bots.show import Lanes
+from bots.show.screen import Deliverer
 from core import ids
 from core.asking import (
     Admission,
@@ -102,9 +103,9 @@ class App:
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
         await self.owners.load()
         await self.prices.start()
-        await self.pool.start()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
+        await self.pool.start()
         await self.asking.start()
         await self.chores.start()
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from bots.commands.answers import Answers
-from bots.show import Deliverer, Place, Unlanded
+from bots.show.screen import Deliverer, Place, Unlanded
 from core.asking import Records, Saved
 
 log = logging.getLogger(__name__)

@@ -255,7 +255,7 @@ async def rotate_keys(arguments: argparse.Namespace) -> int:
     """Seals everything by the first master key; older ones can then leave the list."""
     async with _write(arguments) as desk:
         vault = await _vault(desk, arguments)
-        sealed = await vault.rotate()
+        sealed = await vault.rotate(desk.store, desk.ledger)
     tell(f"{sealed} secrets are sealed by the first master key now.")
     return 0
 

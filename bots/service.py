@@ -10,6 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -34,6 +35,8 @@ from core.units import Credits, NanoUsd, Tokens, usd
 log = logging.getLogger(__name__)
 
 DEMO = Path(".demo")
+#: The demo waits so long for its sandbox's list of models.
+_CHECK_SECONDS_MAX = 10.0
 _WELCOME_RUN, _WELCOME_DEMO = 20, 1_000
 #: Each sandbox key of the demo may "cost" this much.
 _DEMO_BUDGET = usd("50")
@@ -154,7 +157,7 @@ async def demo(configuration: Configuration) -> int:
         )
         app = await open_app(plan, settings, store, clock)
         try:
-            await app.pool.check_models()
+            await app.pool.checked(_CHECK_SECONDS_MAX)
             await _chat(app, url)
         finally:
             await app.stop()
@@ -207,7 +210,10 @@ def _welcome(settings: Settings, default: int) -> Welcome:
 
 
 def _sandboxed(base: str) -> Mapping[str, Supplier]:
-    return {name: Supplier(name, "openai", f"{base}/{name}/v1", custom=False) for name in SUPPLIERS}
+    return {
+        name: replace(built_in, wire="openai", base_url=f"{base}/{name}/v1")
+        for name, built_in in SUPPLIERS.items()
+    }
 
 
 def _sandbox_keys() -> list[OwnKey]:
@@ -221,9 +227,7 @@ def suppliers_of(given: Mapping[str, SupplierSetting]) -> Mapping[str, Supplier]
         known = ", ".join(sorted(SUPPLIERS))
         raise Unusable(f"CREDITBOT_SUPPLIER_{unknown[0].upper()} is unknown. Known: {known}.")
     return {
-        name: Supplier(name, built_in.wire, given[name].url, custom=True)
-        if name in given and given[name].url
-        else built_in
+        name: built_in.at(given[name].url) if name in given and given[name].url else built_in
         for name, built_in in SUPPLIERS.items()
     }
 

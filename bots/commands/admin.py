@@ -112,7 +112,11 @@ class AdminCommands:
         old = self._prices.current(model.id)
         if old is None or not _moves_by_half(old, inward, outward):
             return await self._change(request, model, inward, outward)
-        data = {"model": model.id, "inward": inward.units, "outward": outward.units}
+        data: dict[str, str | int] = {
+            "model": model.id,
+            "inward": inward.units,
+            "outward": outward.units,
+        }
         return Reply(
             lines=(
                 say(
@@ -161,7 +165,7 @@ class AdminCommands:
 
     def _wanted(self, text: str) -> tuple[Model, MicroCredits, MicroCredits]:
         words = text.split()
-        prices = []
+        prices: list[MicroCredits] = []
         while len(words) > 1 and len(prices) < 2 and (rate := _rate(words[-1])) is not None:
             prices.insert(0, rate)
             words.pop()
@@ -183,7 +187,11 @@ class AdminCommands:
         person = await self._people.find(who)
         known = await self._people.identities(person.id)
         gift = Credits(int(amount))
-        data = {"person": person.id, "credits": gift.units, "reason": reason.strip()[:200]}
+        data: dict[str, str | int] = {
+            "person": person.id,
+            "credits": gift.units,
+            "reason": reason.strip()[:200],
+        }
         return Reply(
             lines=(
                 say(

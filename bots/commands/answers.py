@@ -10,7 +10,8 @@ from bots.commands.buttons import answer_button
 from bots.commands.types import Request
 from bots.locale import render
 from bots.reply import Said, say
-from bots.show import Answer, Button, Lanes, Output, Progress
+from bots.show import Lanes
+from bots.show.screen import Answer, Button, Output, Progress
 from core.asking import Asking, Outcome, Records, Result, Run, Saved
 from core.people import Person
 from core.pricing import Catalogue

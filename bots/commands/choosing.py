@@ -75,17 +75,13 @@ class Choosing:
     def current(self, person: Person) -> Model:
         """The model that answers a bare question: theirs, else the operator's default, else the
         first that can be served."""
-        servable = self._pool.servable()
         if person.model and self._catalogue.has(person.model):
             return self._catalogue.find(person.model)
         if self._default:
             return self._catalogue.find(self._default)
-        if self._catalogue.default.id in servable or not servable:
-            return self._catalogue.default
-        return next(
-            (model for id_, model in self._catalogue.models.items() if id_ in servable),
-            self._catalogue.default,
-        )
+        default = self._catalogue.default
+        first = (default, *self._catalogue.models.values())
+        return next(filter(self._pool.serves, first), default)
 
     def _served(self) -> list[tuple[Model, Price]]:
         servable = self._pool.servable()
@@ -170,7 +166,7 @@ class Choosing:
         price = self._prices.current(model.id)
         if price is not None:
             lines.append(price_line(price))
-        if model.id not in self._pool.servable():
+        if not self._pool.serves(model):
             lines.append(say("It can't be served right now; it will be when a key is free."))
         return Reply(tuple(lines), replace=replace)
 

@@ -20,17 +20,8 @@ from bots.commands.registry import Registry, split
 from bots.commands.types import Action, Command, Request
 from bots.locale import LANGUAGES, language_for, render
 from bots.reply import Reply, Said, say
-from bots.show import (
-    Attachment,
-    Button,
-    Incoming,
-    MenuItem,
-    Output,
-    Platform,
-    Press,
-    Screen,
-    find_secrets,
-)
+from bots.show import find_secrets
+from bots.show.screen import Attachment, Button, Incoming, MenuItem, Output, Platform, Press, Screen
 from core.asking import AlreadyAsked, Run
 from core.clock import Clock
 from core.errors import Refusal

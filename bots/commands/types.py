@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from bots.reply import Reply, Said
-from bots.show import Place
+from bots.show.screen import Place
 from core.asking import Run
 from core.people import Person
 

@@ -176,4 +176,4 @@ def _written_from(platform: str, external_id: str) -> sa.Select[Any]:
 
 async def _one(store: Store, statement: sa.Select[Any]) -> Person | None:
     rows = await store.fetch(statement)
-    return Person(*rows[0]) if rows else None
+    return Person(**rows[0]._mapping) if rows else None  # noqa: SLF001

@@ -210,10 +210,12 @@ class Pool:
     def servable(self) -> frozenset[str]:
         """The ids of the models that some healthy key with money can serve now."""
         return frozenset(
-            model.id
-            for model in self._catalogue.models.values()
-            if self.candidate(model, *_SMALL_ASK) is not None
+            model.id for model in self._catalogue.models.values() if self.serves(model)
         )
+
+    def serves(self, model: Model) -> bool:
+        """Whether some healthy key with money can serve this model now."""
+        return self.candidate(model, *_SMALL_ASK) is not None
 
     def candidate(
         self,
