@@ -60,7 +60,8 @@ def choose(
 
 def _hold(route: Route, wish: Wish, costs: Costs, now_ms: int) -> NanoUsd | None:
     needed = wish.input.units + wish.answer_limit.units
-    if route.context is not None and route.context.units < needed:
+    context = wish.model.context if route.context is None else route.context
+    if context.units < needed:
         return None
     try:
         return costs.most(route, wish.input, wish.answer_limit, now_ms)

@@ -1,0 +1,261 @@
+"""Keys in the pool: added, adopted, budgeted, paused, withdrawn, and seen by other processes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from core.ledger import audit
+from core.pool import (
+    SUPPLIERS,
+    BadBudget,
+    DuplicateKey,
+    KeyCard,
+    KeyRefused,
+    Pool,
+    SupplierFault,
+    UnknownKey,
+    UnknownSupplier,
+)
+from core.store import Update, schema
+from core.units import NanoUsd, Tokens, usd
+from tests.core.pool.world import World
+
+SECRET = "sk-canary-0123456789abcdef"
+
+
+async def test_an_own_key_is_sealed_funded_and_serves(world: World) -> None:
+    card = await world.key(SECRET, "500")
+    assert card == KeyCard(
+        id=card.id,
+        supplier="openai",
+        tail="cdef",
+        state="active",
+        reason="",
+        owner=None,
+        budget=usd("500"),
+        used=NanoUsd(0),
+        held=NanoUsd(0),
+        headroom=usd("500"),
+        models=2,
+        last_error="",
+    )
+    assert world.pool.servable() == {"luna", "astra"}
+    assert await world.ask() == "Hello there."
+    assert world.openai.calls_of(SECRET) == 1
+    assert world.openai.calls[0].body["safety_identifier"] == "hash"
+
+
+async def test_a_key_is_nowhere_but_sealed(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    card = await world.key(SECRET)
+    world.openai.forbid(SECRET)
+    with pytest.raises(SupplierFault) as refused:
+        await world.ask()
+    await world.pool.check_models()
+    rows = await world.store.fetch(sa.select(schema.key))
+    shown = f"{rows} {await world.pool.cards()} {world.pool._records} {vars(world.pool)}"
+    assert SECRET not in shown + str(rows[0].sealed) + caplog.text
+    assert SECRET not in f"{refused.value!r} {card!r}"
+    with pytest.raises(DuplicateKey) as again:
+        await world.key(SECRET)
+    assert SECRET not in f"{again.value} {again.value!r}"
+
+
+@pytest.mark.parametrize(
+    ("supplier", "secret", "account", "reason"),
+    [
+        ("openai", "sk-admin-0123456789", "", "shape"),
+        ("openai", "sk-ant-api03-0123456789", "", "shape"),
+        ("openai", "gsk_0123456789", "", "shape"),
+        ("openai", "sk-with a space", "", "shape"),
+        ("openai", "sk-line\nbreak-0123456789", "", "shape"),
+        ("openai", "", "", "shape"),
+        ("anthropic", "sk-ant-oat01-0123456789", "", "shape"),
+        ("anthropic", "sk-ant-admin01-0123456789", "", "shape"),
+        ("google", "sk-0123456789", "", "shape"),
+        ("cloudflare", "a" * 40, "", "account"),
+        ("cloudflare", "a" * 40, "../../accounts/" + "0" * 17, "account"),
+    ],
+)
+async def test_keys_that_can_not_be_right_are_refused_unsent(
+    world: World, supplier: str, secret: str, account: str, reason: str
+) -> None:
+    pool = world.another_process()
+    pool._suppliers = SUPPLIERS
+    with pytest.raises(KeyRefused) as refused:
+        await pool.add_own_key(supplier, SecretStr(secret), usd("1"), account=account)
+    assert (refused.value.supplier, refused.value.reason) == (supplier, reason)
+
+
+async def test_wrong_suppliers_and_budgets_are_refused(world: World) -> None:
+    with pytest.raises(UnknownSupplier) as unknown:
+        await world.key(supplier="nobody")
+    assert unknown.value.known == ("openai", "groq")
+    for budget in ("0", "-1"):
+        with pytest.raises(BadBudget):
+            await world.key(budget=budget)
+    assert await world.pool.cards() == []
+
+
+async def test_the_same_key_added_at_once_is_one_row(world: World) -> None:
+    asked = [world.key(SECRET) for _ in range(5)]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(result, DuplicateKey) for result in results) == 4
+    assert len(await world.pool.cards()) == 1
+
+
+async def test_adopting_at_every_start_changes_nothing_twice(world: World) -> None:
+    secret = SecretStr(SECRET)
+    first = await world.pool.adopt("openai", secret, usd("10"))
+    others = await asyncio.gather(
+        *(world.another_process().adopt("openai", secret, usd("25")) for _ in range(4))
+    )
+    assert {card.id for card in others} == {first.id}
+    card = await world.card(first.id)
+    assert (card.budget, card.headroom) == (usd("25"), usd("25"))
+
+
+async def test_a_smaller_budget_takes_back_what_is_neither_used_nor_held(world: World) -> None:
+    world.openai.allow(SECRET)
+    key = (await world.pool.adopt("openai", SecretStr(SECRET), usd("10"))).id
+    candidate = world.candidate()
+    assert candidate is not None
+    await world.hold("ask/1", candidate, usd("4"))
+    card = await world.pool.adopt("openai", SecretStr(SECRET), usd("6"))
+    assert (card.budget, card.held, card.headroom) == (usd("6"), usd("4"), usd("2"))
+    card = await world.pool.adopt("openai", SecretStr(SECRET), usd("1"))
+    assert (card.id, card.budget, card.headroom) == (key, usd("4"), NanoUsd(0))
+    assert world.candidate() is None
+    card = await world.pool.adopt("openai", SecretStr(SECRET), usd("10"))
+    assert (card.budget, card.held, card.headroom) == (usd("10"), usd("4"), usd("6"))
+    assert (await audit(world.store)).findings == ()
+
+
+async def test_adopting_gives_a_dead_key_another_chance(world: World) -> None:
+    world.openai.allow(SECRET)
+    key = (await world.pool.adopt("openai", SecretStr(SECRET), usd("1"))).id
+    await world.pool.set_state(key, "dead", "refused twice")
+    assert world.candidate() is None
+    card = await world.pool.adopt("openai", SecretStr(SECRET), usd("1"))
+    assert (card.id, card.state) == (key, "active")
+    assert await world.ask() == "Hello there."
+
+
+async def test_a_paused_key_rests_until_it_is_resumed(world: World) -> None:
+    key = (await world.key()).id
+    await world.pool.pause(key)
+    assert world.candidate() is None
+    assert world.pool.servable() == frozenset()
+    await world.pool.resume(key)
+    assert world.candidate() is not None
+    with pytest.raises(UnknownKey):
+        await world.pool.pause("key_nowhere")
+
+
+async def test_a_retired_key_is_destroyed_and_its_budget_returned(world: World) -> None:
+    key = (await world.key(SECRET, "10")).id
+    candidate = world.candidate()
+    assert candidate is not None
+    await world.hold("ask/1", candidate, usd("1"))
+    await world.pool.retire(key, "no longer needed")
+    rows = await world.store.fetch(sa.select(schema.key))
+    assert (rows[0].state, rows[0].sealed) == ("withdrawn", None)
+    assert world.candidate() is None
+    assert await world.pool.cards() == []
+    for again in (world.pool.retire(key), world.pool.resume(key)):
+        with pytest.raises(UnknownKey):
+            await again
+    with pytest.raises(SupplierFault):
+        await anext(world.pool.stream(candidate, (), Tokens(10)))
+    assert (await audit(world.store)).findings == ()
+
+
+async def test_other_processes_hear_of_keys_and_their_states(world: World) -> None:
+    other = world.another_process()
+    await other.start()
+    try:
+        key = (await world.key(budget="5")).id
+        assert other.servable() == frozenset()
+        await other.reload()
+        assert other.servable() == {"luna", "astra"}
+        await other.pause(key)
+        assert world.candidate() is not None
+        await world.pool.reload()
+        assert world.candidate() is None
+        with pytest.raises(UnknownKey):
+            await world.pool.pause("nowhere")
+    finally:
+        await other.stop()
+
+
+async def test_a_change_that_crosses_anothers_is_refused(world: World) -> None:
+    key = (await world.key()).id
+    other = world.another_process()
+    await other.reload()
+    await world.pool.pause(key)
+    with pytest.raises(UnknownKey):
+        await other.set_state(key, "dead")
+    assert (await world.card(key)).state == "paused"
+
+
+async def test_a_key_goes_to_the_address_that_it_was_sealed_for_only(world: World) -> None:
+    key = (await world.key(SECRET)).id
+    moved = {**world.suppliers, "openai": world.suppliers["openai"].at(world.groq.url)}
+    pool = Pool(
+        store=world.store,
+        ledger=world.ledger,
+        vault=world.vault,
+        catalogue=world.catalogue,
+        costs=world.costs,
+        clock=world.clock,
+        suppliers=moved,
+    )
+    await pool.start()
+    await pool.checked(5)
+    assert pool.servable() == frozenset()
+    # Nor does an address changed in the database lead it elsewhere.
+    change = {"base_url": moved["openai"].address}
+    await world.ledger.record(Update(schema.key, {"id": key}, change))
+    await pool.reload()
+    await pool.check_models()
+    candidate = world.candidate()
+    assert candidate is not None
+    with pytest.raises(SupplierFault, match="unsealable"):
+        await anext(pool.stream(replace(candidate, key=key), (), Tokens(10)))
+    assert [call.key for call in world.groq.calls] == []
+    assert world.groq.lists == 0
+    await pool.stop()
+
+
+async def test_whoever_gives_the_key_again_may_move_it(world: World) -> None:
+    world.openai.allow(SECRET)
+    local = world.suppliers["openai"].at(world.openai.url + "/")
+    elsewhere = world.suppliers["openai"].at("http://127.0.0.1:9/v1")
+    pool = world.another_process()
+    pool._suppliers = {"openai": elsewhere}
+    first = await pool.adopt("openai", SecretStr(SECRET), usd("5"))
+    pool._suppliers = {"openai": local}
+    again = await pool.adopt("openai", SecretStr(SECRET), usd("5"))
+    assert (again.id, again.budget) == (first.id, usd("5"))
+    await pool.check_models()
+    assert pool.servable() == {"luna", "astra"}
+    await pool.stop()
+
+
+async def test_a_probe_tells_what_a_key_lists_and_keeps_nothing(world: World) -> None:
+    world.openai.allow(SECRET)
+    listed = await world.pool.probe("openai", SecretStr(SECRET))
+    assert [one.id for one in listed] == ["gpt-6-luna", "gpt-6-astra"]
+    with pytest.raises(KeyRefused) as refused:
+        await world.pool.probe("openai", SecretStr("sk-unknown-0001"))
+    assert refused.value.reason == "refused"
+    await world.openai.stop()
+    with pytest.raises(KeyRefused) as unreachable:
+        await world.pool.probe("openai", SecretStr(SECRET))
+    assert unreachable.value.reason == "unreachable"
+    assert await world.pool.cards() == []

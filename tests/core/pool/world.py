@@ -1,0 +1,134 @@
+"""A pool over a real ledger, with suppliers on loopback: what its tests start from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
+
+from core import chart
+from core.ledger import Ledger, Submission
+from core.pool import SUPPLIERS, Candidate, Finish, KeyCard, Message, Pool, Supplier, Text, Vault
+from core.pricing import Catalogue, Costs, Model, Rate, Rates, Route
+from core.store import Store
+from core.units import NanoUsd, Tokens, usd
+from tests.databases import TestClock
+from tests.fakes.suppliers import FakeSupplier
+
+MASTER = bytes([7]) * 32
+ASK = (Message("user", "Why is the sky blue?"),)
+INPUT, LIMIT = Tokens(1_000), Tokens(1_000)
+
+CHEAP, DEAR = Route("openai", "gpt-6-luna"), Route("groq", "openai/gpt-6-luna")
+ONLY_CHEAP = Route("openai", "gpt-6-astra")
+
+
+def model(id_: str, *routes: Route) -> Model:
+    return Model(
+        id=id_,
+        name=id_,
+        maker="OpenAI",
+        context=Tokens(100_000),
+        answer_limit=Tokens(2_000),
+        thinking=False,
+        features=(),
+        routes=routes,
+    )
+
+
+def flat(pico: int) -> Rates:
+    return Rates(Rate(pico), Rate(pico), Rate(pico), Rate(pico))
+
+
+LUNA = model("luna", CHEAP, DEAR)
+ASTRA = model("astra", ONLY_CHEAP)
+#: An ask of INPUT and LIMIT holds $0.002 at the cheap supplier, $0.004 at the dear one.
+HOLD = usd("0.002")
+
+
+@dataclass
+class World:
+    pool: Pool
+    store: Store
+    ledger: Ledger
+    vault: Vault
+    catalogue: Catalogue
+    costs: Costs
+    clock: TestClock
+    suppliers: Mapping[str, Supplier]
+    openai: FakeSupplier
+    groq: FakeSupplier
+
+    async def key(
+        self, secret: str = "sk-good-0001", budget: str = "1", supplier: str = "openai"
+    ) -> KeyCard:
+        """An own key that its supplier takes."""
+        (self.openai if supplier == "openai" else self.groq).allow(secret)
+        return await self.pool.add_own_key(supplier, SecretStr(secret), usd(budget))
+
+    def candidate(self, wanted: Model = LUNA, *, skip: tuple[str, ...] = ()) -> Candidate | None:
+        return self.pool.candidate(wanted, INPUT, LIMIT, skip=skip)
+
+    async def ask(self, wanted: Model = LUNA, *, skip: tuple[str, ...] = ()) -> str:
+        """An ask served by the first candidate; raises what the pool raises."""
+        candidate = self.candidate(wanted, skip=skip)
+        assert candidate is not None
+        text = ""
+        async for piece in self.pool.stream(candidate, ASK, LIMIT, end_user="hash"):
+            if isinstance(piece, Text):
+                text += piece.text
+            else:
+                assert isinstance(piece, Finish)
+        return text
+
+    async def hold(self, cause: str, candidate: Candidate, amount: NanoUsd) -> None:
+        """A hold on a candidate's key, as asking makes it."""
+        account = chart.key_quota(candidate.key)
+        entry = chart.hold_quota(candidate.key, candidate.supplier, amount)
+        receipt = await self.ledger.submit(Submission(cause, (entry,), watch=(account,)))
+        self.pool.settled(candidate.key, receipt.balances[account.code])
+
+    async def card(self, key: str) -> KeyCard:
+        return next(card for card in await self.pool.cards() if card.id == key)
+
+    def another_process(self) -> Pool:
+        """A second pool on the same database."""
+        return Pool(
+            store=self.store,
+            ledger=self.ledger,
+            vault=self.vault,
+            catalogue=self.catalogue,
+            costs=self.costs,
+            clock=self.clock,
+            suppliers=self.suppliers,
+        )
+
+
+@contextlib.asynccontextmanager
+async def made(store: Store, ledger: Ledger, clock: TestClock) -> AsyncIterator[World]:
+    async with (
+        FakeSupplier("openai", models=[CHEAP.model, ONLY_CHEAP.model]) as openai,
+        FakeSupplier("openai", models=[DEAR.model]) as groq,
+    ):
+        suppliers = {
+            "openai": replace(SUPPLIERS["openai"], base_url=openai.url),
+            "groq": replace(SUPPLIERS["groq"], base_url=groq.url),
+        }
+        catalogue = Catalogue((LUNA, ASTRA))
+        costs = Costs({CHEAP: flat(1_000_000), DEAR: flat(2_000_000), ONLY_CHEAP: flat(1_000_000)})
+        vault = await Vault.open([MASTER], store, ledger)
+        pool = Pool(
+            store=store,
+            ledger=ledger,
+            vault=vault,
+            catalogue=catalogue,
+            costs=costs,
+            clock=clock,
+            suppliers=suppliers,
+        )
+        await pool.start()
+        await pool.checked(5)
+        yield World(pool, store, ledger, vault, catalogue, costs, clock, suppliers, openai, groq)
+        await pool.stop()
