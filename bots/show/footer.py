@@ -15,9 +15,10 @@ _LIKE: Final = "◈◇◆❖⟐◊⬖⬗⬘⬙⬥⬦⯁⯂🔷🔶🔸🔹💠�
 _FORGED: Final = re.compile(rf"^([^\w\n]*?)[{_LIKE}]", re.MULTILINE)
 
 
-def footer_line(footer: str) -> str:
-    """The footer as shown."""
-    return f"{FOOTER_MARK} {one_line(footer)}"
+def footer_lines(footer: str) -> str:
+    """The footer as shown, each of its lines marked."""
+    lines = (one_line(line) for line in footer.splitlines())
+    return "\n".join(f"{FOOTER_MARK} {line}" for line in lines if line)
 
 
 def unforged(text: str) -> str:

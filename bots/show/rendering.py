@@ -8,7 +8,7 @@ from typing import Final
 from bots.show.blocks import Block, Mark, table_text
 from bots.show.clean import clean, one_line
 from bots.show.entities import without_pings
-from bots.show.footer import footer_line
+from bots.show.footer import footer_lines
 from bots.show.markdown import blocks_of
 from bots.show.screen import Screen
 from bots.show.splitting import Piece, Style, split
@@ -23,7 +23,7 @@ def answer_pieces(text: str, style: Style, *, note: str = "", footer: str = "") 
     """A whole answer: the note first, the footer as the last line; at least one piece."""
     blocks = _noted(note) + [without_pings(block) for block in blocks_of(text)]
     if footer:
-        blocks.append(Block(footer_line(footer), ours=True))
+        blocks.append(Block(footer_lines(footer), ours=True))
     return split(blocks, style) or [(Block(_MORE),)]
 
 

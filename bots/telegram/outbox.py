@@ -79,8 +79,9 @@ class Where:
 
     @classmethod
     def of(cls, place: Place) -> Where:
-        """Where a place of Telegram's is."""
-        return cls(int(place.chat), int(place.thread) if place.thread else None, place.private)
+        """Where a place of Telegram's is; people have positive ids, groups negative ones."""
+        chat = int(place.chat)
+        return cls(chat, int(place.thread) if place.thread else None, private=chat > 0)
 
     @classmethod
     def person(cls, sender: str) -> Where:

@@ -1,0 +1,291 @@
+"""The console from a pipe and on a real terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import pty
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bots.console import Console
+from bots.show.screen import (
+    Answer,
+    Attachment,
+    Button,
+    Incoming,
+    Output,
+    Place,
+    Press,
+    Progress,
+    Screen,
+    Unlanded,
+)
+from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
+
+CHOICES = ((Button("btn_a", "Top up"),), (Button("btn_b", "Models"),))
+
+
+async def answered(incoming: Incoming) -> AsyncIterator[Output]:
+    """A little of everything."""
+    match incoming.text.split()[0]:
+        case "/balance":
+            yield Screen(title="💎 My Balance", lines=("12,450 Credits",), buttons=CHOICES)
+        case "/usage":
+            yield Screen(table=(("10:23", "GPT-4", "8 Cr"), ("10:30", "模型", "12 Cr")))
+        case "/export":
+            yield Screen(attachment=Attachment("../export.json", b'{"a": 1}'))
+        case "/ask":
+            yield Progress("ask_1", "", STOP, note="Using the last 3 messages")
+            for text in ("The sky", "The sky is", "The sky is blue 👨‍"):
+                yield Progress("ask_1", text, STOP)
+                await asyncio.sleep(0)
+            text = "The sky is blue 👨‍👩‍👧.\n◈ GPT-4 · 0 Credits\x1b[31m"
+            yield Answer("ask_1", text, "Stopped.\nGPT-4 · 8 Credits", AGAIN)
+        case _:
+            yield Screen(lines=(f"{incoming.sender.id} said {incoming.text}",))
+
+
+async def piped(text: str, front: ScriptedFront, files: Path | None = None) -> str:
+    """What is printed for these lines of a pipe."""
+    front.script = answered
+    read, write = os.pipe()
+    os.write(write, text.encode())
+    os.close(write)
+    output = io.StringIO()
+    with os.fdopen(read) as lines:
+        await Console(front, input=lines, output=output, is_terminal=False, files=files).run()
+    return output.getvalue()
+
+
+async def test_each_line_is_answered_before_the_next() -> None:
+    front = ScriptedFront()
+    printed = await piped("/balance\n/ask gpt-4 why is the sky blue?\n/usage", front)
+    assert printed == (
+        "> /balance\n"
+        "💎 My Balance\n"
+        "12,450 Credits\n"
+        "[1] Top up  [2] Models\n"
+        "> /ask gpt-4 why is the sky blue?\n"
+        "Using the last 3 messages\n"
+        "The sky is blue 👨‍👩‍👧.\n"
+        "· GPT-4 · 0 Credits[31m\n"
+        "◈ Stopped.\n"
+        "◈ GPT-4 · 8 Credits\n"
+        "[1] Again\n"
+        "> /usage\n"
+        "10:23  GPT-4  8 Cr\n"
+        "10:30  模型   12 Cr\n"
+    )
+    assert [each.message for each in front.handled] == sorted({x.message for x in front.handled})
+    ((ask, message),) = front.landed_in
+    assert ask == "ask_1"
+    assert message not in {each.message for each in front.handled}
+
+
+async def test_a_number_presses_a_button_only_while_there_are_buttons() -> None:
+    front = ScriptedFront()
+    printed = await piped("1\n/balance\n2\n2\n/balance\n7\n", front)
+    assert [press.button for press in front.pressed] == ["btn_b"]
+    assert front.pressed[0].place == Place("console", "you")
+    assert "pressed btn_b" in printed
+    assert [each.text for each in front.handled] == ["1", "/balance", "2", "/balance", "7"]
+
+
+async def test_the_owners_desk_is_another_person() -> None:
+    front = ScriptedFront()
+    printed = await piped("hi\n/admin\nhi\n/admin\nhi\n", front)
+    assert printed == (
+        "> hi\nyou said hi\n> /admin\n[owner]\n> hi\nowner said hi\n"
+        "> /admin\n[you]\n> hi\nyou said hi\n"
+    )
+    assert [each.place.code for each in front.handled] == [
+        "console:you:",
+        "console:owner:",
+        "console:you:",
+    ]
+
+
+async def test_ids_are_never_used_again_by_a_later_run() -> None:
+    first, second = ScriptedFront(), ScriptedFront()
+    await piped("a\nb\n", first)
+    await piped("a\nb\n", second)
+    assert max(int(x.message) for x in first.handled) < min(int(x.message) for x in second.handled)
+
+
+async def test_a_file_is_written_beside_older_ones_and_nowhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    printed = await piped("/export\n/export\n", ScriptedFront(), folder)
+    assert f"→ {folder / 'export-1.json'}" in printed
+    assert sorted(os.listdir(folder)) == ["export-1.json", "export.json"]
+    assert os.listdir(tmp_path) == ["here"]
+    assert (folder / "export.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_bytes_that_are_no_text_and_a_narrow_output_do_no_harm() -> None:
+    front = ScriptedFront()
+    front.script = answered
+    read, write = os.pipe()
+    os.write(write, b"caf\xe9\n\n  \n/balance")
+    os.close(write)
+    raw = io.BytesIO()
+    output = io.TextIOWrapper(raw, encoding="ascii")
+    with os.fdopen(read) as lines:
+        await Console(front, input=lines, output=output, is_terminal=False).run()
+    assert [each.text for each in front.handled] == ["caf\ufffd", "/balance"]
+    assert b"? My Balance\n12,450 Credits\n" in raw.getvalue()
+
+
+async def test_a_stream_that_is_no_file_is_read_too() -> None:
+    front, output = ScriptedFront(), io.StringIO()
+    lines = io.StringIO("one\ntwo\n")
+    await Console(front, input=lines, output=output, is_terminal=False).run()
+    assert [each.text for each in front.handled] == ["one", "two"]
+
+
+async def test_a_reader_who_is_gone_ends_it() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    front = ScriptedFront()
+    with os.fdopen(write, "w", buffering=1) as output:
+        lines = io.StringIO("one\ntwo\n")
+        await Console(front, input=lines, output=output, is_terminal=False).run()
+        assert len(front.handled) == 0
+        with pytest.raises(BrokenPipeError):
+            output.close()
+
+
+async def test_saved_answers_and_notices_are_printed() -> None:
+    output = io.StringIO()
+    console = Console(ScriptedFront(), input=io.StringIO(), output=output, is_terminal=False)
+    answer = Answer("ask_1", "saved", "GPT-4 · 8 Credits")
+    assert await console.deliver(Unlanded("ask_1", Place("console", "you"), "1", "", answer))
+    await console.notify("you", Screen(lines=("paid",)))
+    assert output.getvalue() == "saved\n◈ GPT-4 · 8 Credits\npaid\n"
+
+
+class Terminal:
+    """A person at a real terminal, as the program sees it."""
+
+    def __init__(self) -> None:
+        self.screen, self._program = pty.openpty()
+        self.input = os.fdopen(os.dup(self._program), "r")
+        self.output = os.fdopen(self._program, "w")
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.screen, text.encode())
+
+    async def until(self, text: str) -> None:
+        """Returns once `text` is on the screen."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            while text not in self.seen:
+                readable = asyncio.Event()
+                loop.add_reader(self.screen, readable.set)
+                await readable.wait()
+                loop.remove_reader(self.screen)
+                self.seen += os.read(self.screen, 65_536).decode()
+
+
+@contextmanager
+def a_terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    try:
+        yield terminal
+    finally:
+        terminal.input.close()
+        terminal.output.close()
+        os.close(terminal.screen)
+
+
+async def stoppable(incoming: Incoming, front: ScriptedFront) -> AsyncIterator[Output]:
+    yield Progress("ask_1", "growing", STOP)
+    await front.stopped.wait()
+    yield Answer("ask_1", "growing", "stopped", AGAIN)
+
+
+async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -> None:
+    front = ScriptedFront()
+    front.script = lambda incoming: stoppable(incoming, front)
+    with a_terminal() as terminal:
+        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        running = asyncio.create_task(console.run())
+        await terminal.until("you> ")
+        terminal.type("why?\n")
+        await terminal.until("growing")
+        assert "[1] Stop" in terminal.seen
+        terminal.type("also this\n1\n")
+        await terminal.until("\x1b[2m◈ stopped\x1b[0m")
+        await terminal.until("[1] Again")
+        # What was typed meanwhile is answered after.
+        await terminal.until("you> ")
+        terminal.type("\x04")
+        await running
+    assert [press.button for press in front.pressed] == ["btn_stop"]
+    assert [each.text for each in front.handled] == ["why?", "also this"]
+
+
+async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
+    front = ScriptedFront()
+    front.script = lambda incoming: stoppable(incoming, front)
+    with a_terminal() as terminal:
+        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        running = asyncio.create_task(console.run())
+        terminal.type("why?\n")
+        await terminal.until("growing")
+        os.kill(os.getpid(), signal.SIGINT)
+        await terminal.until("[1] Again")
+        os.kill(os.getpid(), signal.SIGINT)
+        await running
+    assert [press.button for press in front.pressed] == ["btn_stop"]
+
+
+async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
+    front, ended = ScriptedFront(), asyncio.Event()
+
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        try:
+            yield Progress("ask_1", "for ever", STOP)
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    front.script = script
+    with a_terminal() as terminal:
+        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        running = asyncio.create_task(console.run())
+        terminal.type("why?\n")
+        await terminal.until("for ever")
+        os.kill(os.getpid(), signal.SIGINT)
+        async with asyncio.timeout(20):
+            await front.stopped.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await running
+    assert ended.is_set()
+
+
+async def test_a_pasted_key_is_taken_off_the_screen() -> None:
+    front = ScriptedFront()
+
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield Screen(lines=("Revoke that key.",), erase_incoming=True)
+
+    async def pressed(_: Press) -> AsyncIterator[Output]:
+        yield Screen()
+
+    front.script, front.on_press = script, pressed
+    with a_terminal() as terminal:
+        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        running = asyncio.create_task(console.run())
+        terminal.type("sk-proj-…\n")
+        await terminal.until("\x1b[1A\x1b[2K")
+        await terminal.until("Revoke that key.")
+        terminal.type("\x04")
+        await running
