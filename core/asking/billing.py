@@ -44,8 +44,6 @@ class Bill:
     cost: NanoUsd
     #: The figures are our own counts.
     estimated: bool
-    #: The supplier told a usage that can't be; ours was taken.
-    implausible: bool = False
 
 
 def plausible(usage: Usage, *, model: Model, quote: Quote, text: str) -> bool:
@@ -60,7 +58,6 @@ def plausible(usage: Usage, *, model: Model, quote: Quote, text: str) -> bool:
 def bill(
     ending: Ending,
     *,
-    model: Model,
     quote: Quote,
     route: Route,
     costs: Costs,
@@ -70,18 +67,15 @@ def bill(
     key_held: NanoUsd,
 ) -> Bill:
     """The bill of an ending; `shown` is our count of `text`. Never more Credits than were held."""
-    told = ending.usage
-    implausible = told is not None and not plausible(told, model=model, quote=quote, text=text)
-    usage = told if told is not None and not implausible else Usage(quote.prompt, shown)
-    estimated = told is None or implausible
+    usage = ending.usage or Usage(quote.prompt, shown)
+    estimated = ending.usage is None
     charge = Credits(0)
     if text:
         charge = min(quote.price.charge(usage.input, usage.output), quote.most)
-    if estimated and not text and not ending.maybe_billed and told is None:
-        cost = key_held if ending.thinking else NanoUsd(0)
-        usage = Usage(Tokens(0), Tokens(0))
-    elif estimated and ending.thinking:
+    if estimated and ending.thinking:
         cost = key_held
+    elif estimated and not text and not ending.maybe_billed:
+        usage, cost = Usage(Tokens(0), Tokens(0)), NanoUsd(0)
     else:
         cost = costs.cost(route, usage, at_ms)
-    return Bill(usage, charge, cost, estimated, implausible)
+    return Bill(usage, charge, cost, estimated)

@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
+from dataclasses import replace
 
 from core import chart
 from core.asking.admission import Admission
 from core.asking.beating import Beating
-from core.asking.billing import Ending, bill
+from core.asking.billing import Ending, bill, plausible
 from core.asking.records import Records, Saved
 from core.asking.runs import Run
 from core.asking.serving import Serving
@@ -157,10 +158,10 @@ class Asking:
             return await self._records.result(run.id)
         question, text = run.question, run.text
         now = self._clock.now_ms()
+        ending = self._believed(run, ending, text)
         shown = await self._shown(run, ending, text)
         booked = bill(
             ending,
-            model=question.model,
             quote=run.quote,
             route=run.candidate.route,
             costs=self._costs,
@@ -169,8 +170,6 @@ class Asking:
             shown=shown,
             key_held=run.candidate.hold,
         )
-        if booked.implausible:
-            log.warning("supplier %s told an impossible usage", run.candidate.supplier)
         submission = settlement(
             run.standing,
             booked,
@@ -200,6 +199,16 @@ class Asking:
             shortened=run.quote.shortened,
             trouble=ending.trouble,
         )
+
+    @staticmethod
+    def _believed(run: Run, ending: Ending, text: str) -> Ending:
+        """The ending without a usage that can't be true (security.md: a supplier that lies)."""
+        told = ending.usage
+        model = run.question.model
+        if told is None or plausible(told, model=model, quote=run.quote, text=text):
+            return ending
+        log.warning("supplier %s told an impossible usage", run.candidate.supplier)
+        return replace(ending, usage=None)
 
     async def _shown(self, run: Run, ending: Ending, text: str) -> Tokens:
         """Tokens that the person saw: the supplier's count where it tells one that is only theirs,

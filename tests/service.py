@@ -1,0 +1,155 @@
+"""The whole service in the brief's world, on a real database, with its supplier on loopback.
+
+Tests talk to it as adapters do: messages and presses in, screens and answers out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from pydantic import SecretStr
+
+from bots.app import App, OwnKey, Plan, build
+from bots.show.screen import Answer, Incoming, Output, Place, Press, Progress, Screen, Sender
+from core import chart
+from core.asking import check
+from core.clock import Clock
+from core.ledger import audit
+from core.people import Person, Welcome
+from core.pool import SUPPLIERS
+from core.store import Store
+from core.units import Credits, NanoUsd, usd
+from tests import brief
+from tests.fakes.suppliers import FakeSupplier
+
+MASTER_KEY = bytes(range(32))
+KEYS = ("sk-good-first-000000001", "sk-good-second-00000002")
+ADMIN = ("telegram", "1")
+
+
+@dataclass
+class Service:
+    """A running service and the chat of one person, `telegram:7`."""
+
+    app: App
+    openai: FakeSupplier
+    clock: Clock
+    place: Place = field(default_factory=lambda: Place("telegram", "7"))
+    sender: str = "7"
+    language: str = "en"
+    _messages: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def someone(self, sender: str, language: str = "en") -> Service:
+        """Another person's private chat."""
+        return replace(self, place=Place("telegram", sender), sender=sender, language=language)
+
+    def incoming(self, text: str, *, message: str = "", place: Place | None = None) -> Incoming:
+        return Incoming(
+            place=place or self.place,
+            sender=Sender(self.sender, self.language),
+            message=message or str(next(self._messages)),
+            at_ms=self.clock.now_ms(),
+            text=text,
+        )
+
+    async def says(self, text: str, *, message: str = "") -> list[Output]:
+        """Everything that is shown for a message; answers are told to have landed."""
+        return await self._shown(self.app.front.handle(self.incoming(text, message=message)))
+
+    async def presses(self, button: str, *, message: str = "900") -> list[Output]:
+        press = Press(self.place, Sender(self.sender, self.language), button, message)
+        return await self._shown(self.app.front.press(press))
+
+    async def _shown(self, outputs: AsyncIterator[Output]) -> list[Output]:
+        shown = []
+        async for output in outputs:
+            shown.append(output)
+            if isinstance(output, Answer):
+                await self.app.front.landed(output.ask, f"shown-{output.ask}")
+        return shown
+
+    async def screen(self, text: str) -> Screen:
+        """The one card that answers a command."""
+        shown = await self.says(text)
+        assert len(shown) == 1, shown
+        assert isinstance(shown[0], Screen), shown
+        return shown[0]
+
+    async def answer(self, text: str) -> Answer:
+        """The final answer to a question."""
+        shown = await self.says(text)
+        assert isinstance(shown[-1], Answer), shown
+        assert all(isinstance(output, Progress) for output in shown[:-1])
+        return shown[-1]
+
+    async def person(self) -> Person:
+        return await self.app.people.of("telegram", self.sender, language=self.language)
+
+    async def credits(self) -> Credits:
+        """What they can spend now."""
+        person = await self.person()
+        balances = await self.app.ledger.balances(chart.pockets(person.id))
+        return Credits(sum(balance.available for balance in balances.values()))
+
+    async def held(self) -> Credits:
+        person = await self.person()
+        balances = await self.app.ledger.balances(chart.pockets(person.id))
+        return Credits(sum(balance.held for balance in balances.values()))
+
+    async def spent(self, model: str = "gpt-4") -> Credits:
+        account = chart.spent(model)
+        return Credits((await self.app.ledger.balances([account]))[account.code].credits_posted)
+
+    async def key_left(self, number: int = 0) -> NanoUsd:
+        """What an own key can still pay; the first is number 0."""
+        cards = await self.app.pool.cards()
+        return cards[number].headroom
+
+    async def findings(self) -> list[str]:
+        """What the audits of ledger and asks find."""
+        found, asks = await audit(self.app.store), await check(self.app.store)
+        return [*found.findings, *asks.findings]
+
+
+@contextlib.asynccontextmanager
+async def running(
+    url: str,
+    clock: Clock,
+    *,
+    welcome: int = 1_000,
+    budget: str = "500",
+    keys: int = 1,
+    supplier: FakeSupplier | None = None,
+) -> AsyncIterator[Service]:
+    """The service in the brief's world; leaves only with both audits clean."""
+    async with contextlib.AsyncExitStack() as stack:
+        openai = supplier or await stack.enter_async_context(
+            FakeSupplier("openai", models=["gpt-4"], strict=False)
+        )
+        openai.allow(*KEYS)
+        catalogue, costs = brief.catalogue(), brief.costs()
+        app = await build(
+            Plan(
+                master_keys=[MASTER_KEY],
+                admins=[ADMIN],
+                welcome=Welcome(Credits(welcome), 1_000_000),
+                suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
+                own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],
+            ),
+            store=await Store.open(url, kind="live", clock=clock),
+            clock=clock,
+            catalogue=catalogue,
+            costs=costs,
+        )
+        await app.start()
+        try:
+            await brief.set_prices(app.prices)
+            await app.pool.checked(5)
+            service = Service(app, openai, clock)
+            yield service
+            assert await service.findings() == []
+        finally:
+            await app.stop(grace_seconds=2.0)
