@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -25,6 +26,7 @@ LIST_SECONDS = 20.0
 #: For the end of a body whose last event has come; past it the connection is given up.
 _DRAIN_SECONDS = 0.5
 
+_AT_ONCE_BYTES_MAX = 256 << 10
 _ERROR_BYTES_MAX = 64 << 10
 _LIST_BYTES_MAX = 8 << 20
 
@@ -51,10 +53,12 @@ async def posted(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """An open answer to a POST of JSON; leaving early closes its connection."""
     content = json.dumps(body, separators=(",", ":")).encode()
+    # A large body is written in parts, so that the loop can do other things in between.
+    data = io.BytesIO(content) if len(content) > _AT_ONCE_BYTES_MAX else content
     sent = {"Content-Type": "application/json", **headers}
     with faults.translated():
         async with client.post(
-            url, data=content, headers=sent, timeout=_STREAM, allow_redirects=False
+            url, data=data, headers=sent, timeout=_STREAM, allow_redirects=False
         ) as response:
             await _checked(response)
             yield response

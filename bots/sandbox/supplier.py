@@ -1,0 +1,243 @@
+"""The demo's supplier: every model of the catalogue on loopback, on the OpenAI wire.
+
+It takes one key, refuses what the real one refuses, streams at a human pace, and tells usage in
+counted tokens, so that the bot in front of it can't tell the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiohttp import web
+
+from bots.sandbox import answers
+from core.pricing import Catalogue, Model, count, count_messages
+from core.units import Tokens
+
+_SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
+_BODY_BYTES_MAX = 8 << 20
+_STOP_SECONDS = 0.2
+#: A piece of a stream: a few words with the space after them.
+_PIECE = re.compile(r"(?:\S+\s*){1,3}|\s+")
+#: A limit for callers that set none.
+_USUAL_LIMIT = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was found good."""
+
+    model: Model
+    name: str
+    texts: tuple[str, ...]
+    questions: tuple[str, ...]
+    limit: int
+    stream: bool
+    with_usage: bool
+
+
+class _Refused(Exception):
+    """What the real one would refuse."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class SandboxSupplier:
+    """A server on loopback; `<its address>/<supplier>/v1` is a base URL for each supplier."""
+
+    #: The one key that it takes, for every supplier.
+    KEY = "sk-sandbox-demo-0000"
+
+    def __init__(self, catalogue: Catalogue, *, pace_seconds: float) -> None:
+        """`pace_seconds` lies between two pieces of an answer; 0 sends them at once."""
+        self._pace = pace_seconds
+        self._models: dict[str, dict[str, Model]] = {}
+        for model in catalogue.models.values():
+            for route in model.routes:
+                self._models.setdefault(route.provider, {})[route.model] = model
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Listens on a free port of loopback; its address."""
+        app = web.Application(client_max_size=_BODY_BYTES_MAX)
+        app.router.add_get("/{supplier}/v1/models", self._list)
+        app.router.add_post("/{supplier}/v1/chat/completions", self._complete)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1_024).start()
+        return "http://{}:{}".format(*self._runner.addresses[0][:2])
+
+    async def stop(self) -> None:
+        """Closes every connection and stops listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        try:
+            models = self._checked(request)
+        except _Refused as refused:
+            return _refusal(refused)
+        rows = [{"id": name, "object": "model", "owned_by": "sandbox"} for name in models]
+        return web.json_response({"object": "list", "data": rows})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        try:
+            asked = _asked(await _body(request), self._checked(request))
+            prompt = await _counted(asked)
+        except _Refused as refused:
+            return _refusal(refused)
+        text, reason = await _limited(asked, answers.answer(asked.questions))
+        output = min(asked.limit, (await count(asked.model, text)).units)
+        usage = {
+            "prompt_tokens": prompt.units,
+            "completion_tokens": output,
+            "total_tokens": prompt.units + output,
+        }
+        if asked.stream:
+            return await self._stream(request, asked, text, reason, usage)
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}}
+        head = _head(asked.name, "chat.completion")
+        whole = {**choice, "finish_reason": reason}
+        return web.json_response({**head, "choices": [whole], "usage": usage})
+
+    async def _stream(
+        self,
+        request: web.Request,
+        asked: _Asked,
+        text: str,
+        reason: str,
+        usage: Mapping[str, int],
+    ) -> web.StreamResponse:
+        head = _head(asked.name, "chat.completion.chunk")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+
+        async def send(choices: list[dict[str, Any]], used: Mapping[str, int] | None) -> None:
+            chunk = {**head, "choices": choices, "usage": used}
+            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+
+        await send([_choice({"role": "assistant", "content": ""})], None)
+        for piece in _PIECE.findall(text):
+            if self._pace > 0:
+                await asyncio.sleep(self._pace)
+            await send([_choice({"content": piece})], None)
+        await send([_choice({}, reason)], None)
+        if asked.with_usage:
+            await send([], usage)
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    def _checked(self, request: web.Request) -> Mapping[str, Model]:
+        """The models of the supplier that is asked, by their names there."""
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(key.encode(), self.KEY.encode()):
+            raise _Refused(401, "invalid_api_key", "This key is not the sandbox's.")
+        models = self._models.get(request.match_info["supplier"])
+        if models is None:
+            raise _Refused(404, "not_found_error", "There is no such supplier.")
+        return models
+
+
+async def _body(request: web.Request) -> Mapping[str, Any]:
+    try:
+        body = json.loads(await request.read())
+    except web.HTTPRequestEntityTooLarge:
+        raise _Refused(413, "request_too_large", "The request is too large.") from None
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise _Refused(400, "invalid_value", "The body is no JSON object.")
+    return body
+
+
+def _asked(body: Mapping[str, Any], models: Mapping[str, Model]) -> _Asked:
+    name = body.get("model")
+    if not isinstance(name, str) or name not in models:
+        raise _Refused(404, "model_not_found", "There is no such model.")
+    for field in _SAMPLING:
+        if field in body:
+            raise _Refused(400, "unsupported_parameter", f"'{field}' is not supported.")
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        raise _Refused(400, "invalid_value", "Give one limit, not two.")
+    limit = body.get("max_completion_tokens", body.get("max_tokens", _USUAL_LIMIT))
+    if type(limit) is not int or limit < 1:
+        raise _Refused(400, "invalid_value", "The limit is not a positive whole number.")
+    messages = _messages(body.get("messages"))
+    options = body.get("stream_options")
+    return _Asked(
+        model=models[name],
+        name=name,
+        texts=tuple(text for _, text in messages),
+        questions=tuple(text for role, text in messages if role == "user"),
+        limit=limit,
+        stream=body.get("stream") is True,
+        # Suppliers whose dialect can't ask for usage tell it unasked.
+        with_usage=not isinstance(options, dict) or options.get("include_usage") is True,
+    )
+
+
+def _messages(said: Any) -> Sequence[tuple[str, str]]:
+    if not isinstance(said, list) or not said:
+        raise _Refused(400, "invalid_value", "'messages' is empty.")
+    found = []
+    for one in said:
+        role, text = (one.get("role"), one.get("content")) if isinstance(one, dict) else ("", None)
+        if role not in {"system", "user", "assistant"} or not isinstance(text, str):
+            raise _Refused(400, "invalid_value", "A message needs a role and a text.")
+        found.append((role, text))
+    return found
+
+
+async def _counted(asked: _Asked) -> Tokens:
+    prompt = await count_messages(asked.model, asked.texts)
+    if prompt.units > asked.model.context.units:
+        raise _Refused(400, "context_length_exceeded", "This is longer than the context.")
+    return prompt
+
+
+async def _limited(asked: _Asked, text: str) -> tuple[str, Literal["stop", "length"]]:
+    """The answer, cut after a word where it is longer than asked for."""
+    tokens = await count(asked.model, text)
+    if tokens.units <= asked.limit:
+        return text, "stop"
+    while tokens > Tokens(asked.limit):
+        shorter = text[: max(1, len(text) * asked.limit // tokens.units)]
+        text = shorter.rpartition(" ")[0] or shorter[: len(shorter) // 2]
+        if not text:
+            break
+        tokens = await count(asked.model, text)
+    return text, "length"
+
+
+def _head(model: str, kind: str) -> dict[str, Any]:
+    now = time.time()
+    return {
+        "id": f"chatcmpl-sandbox-{int(now * 1_000):x}",
+        "object": kind,
+        "created": int(now),
+        "model": model,
+    }
+
+
+def _choice(delta: Mapping[str, str], reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": reason}
+
+
+def _refusal(refused: _Refused) -> web.Response:
+    error = {
+        "message": str(refused),
+        "type": "invalid_request_error",
+        "param": None,
+        "code": refused.code,
+    }
+    return web.json_response({"error": error}, status=refused.status)

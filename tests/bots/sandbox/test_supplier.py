@@ -1,0 +1,208 @@
+"""The sandbox through the product's own adapter: it answers, refuses and bills as the real one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from bots.sandbox import SandboxSupplier, answers
+from core.pool import SUPPLIERS, Fault, Finish, Message, SupplierFault, Text
+from core.pool.providers import Call, OpenAI, Target, http
+from core.pricing import Catalogue, count, count_messages
+from core.units import Tokens
+
+CATALOGUE = Catalogue.load()
+
+
+@pytest_asyncio.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with http.session() as session:
+        yield session
+
+
+@pytest_asyncio.fixture
+async def base() -> AsyncIterator[str]:
+    sandbox = SandboxSupplier(CATALOGUE, pace_seconds=0)
+    yield await sandbox.start()
+    await sandbox.stop()
+
+
+async def ask(
+    client: aiohttp.ClientSession,
+    base: str,
+    *questions: str,
+    supplier: str = "openai",
+    model: str = "gpt-6.1-sol",
+    limit: int = 8_000,
+    key: str = SandboxSupplier.KEY,
+) -> tuple[str, Finish]:
+    adapter = OpenAI(client, SUPPLIERS[supplier].dialect)
+    target = Target(f"{base}/{supplier}/v1", SecretStr(key))
+    messages = [Message("system", "Be kind.")]
+    for question in questions:
+        messages += [Message("assistant", "…"), Message("user", question)]
+    text = ""
+    async for piece in adapter.stream(target, Call(model, messages, Tokens(limit))):
+        if isinstance(piece, Text):
+            text += piece.text
+        elif isinstance(piece, Finish):
+            return text, piece
+    raise AssertionError("a stream without an end")
+
+
+async def test_it_answers_says_what_it_is_and_tells_counted_usage(
+    client: aiohttp.ClientSession, base: str
+) -> None:
+    text, finish = await ask(client, base, "why is the sky blue?")
+    assert "scatter" in text
+    assert text.endswith(answers.NOTES["en"])
+    model = CATALOGUE.find("gpt-6.1-sol")
+    prompt = await count_messages(model, ["Be kind.", "…", "why is the sky blue?"])
+    assert finish.reason == "stop"
+    assert finish.usage is not None
+    assert (finish.usage.input, finish.usage.output) == (prompt, await count(model, text))
+
+
+async def test_every_supplier_serves_its_models(client: aiohttp.ClientSession, base: str) -> None:
+    for supplier in SUPPLIERS:
+        target = Target(f"{base}/{supplier}/v1", SecretStr(SandboxSupplier.KEY))
+        listed = {one.id for one in await OpenAI(client).models(target)}
+        routes = [
+            route.model
+            for model in CATALOGUE.models.values()
+            for route in model.routes
+            if route.provider == supplier
+        ]
+        assert listed == set(routes)
+        _, finish = await ask(client, base, "hello", supplier=supplier, model=routes[0])
+        assert finish.usage is not None
+
+
+async def test_a_long_answer_stops_at_its_limit(client: aiohttp.ClientSession, base: str) -> None:
+    whole, finish = await ask(client, base, "write a long answer")
+    assert finish.reason == "stop"
+    assert len(whole) > 6_000
+    for limit in (1, 50, 900):
+        text, finish = await ask(client, base, "write a long answer", limit=limit)
+        assert finish.reason == "length"
+        assert whole.startswith(text.rstrip())
+        assert finish.usage is not None
+        assert finish.usage.output.units <= limit
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What is a Credit?", "only currency"),
+        ("how do I contribute a key", "creditbot keys add"),
+        ("How much does it cost?", "its own price"),
+        ("which models are there", "/models"),
+        ("Is this private?", "encrypted"),
+        ("write code", "```python"),
+        ("who are you", "stand-in"),
+        ("how do I top up?", "/grant"),
+        ("How do I run it on Telegram", "@BotFather"),
+        ("what can you do?", "/help"),
+        ("hi", "Good first questions"),
+        ("what is the capital of Peru", "fine question for a real model"),
+        ("this is not about it", "fine question for a real model"),
+        ("", "fine question for a real model"),
+        ("天空为什么是蓝色的？", "散射"),
+        ("什么是 Credit？", "计价单位"),
+        ("秘鲁的首都是哪里", "替身"),
+    ],
+)
+def test_questions_about_the_product_get_its_own_answers(question: str, expected: str) -> None:
+    assert expected in answers.answer([question])
+
+
+def test_it_remembers_what_was_asked_before() -> None:
+    assert "> why is the sky blue?" in answers.answer(["why is the sky blue?", "What did I ask?"])
+    assert "first question" in answers.answer(["what did I just ask?"])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"key": "sk-wrong"}, Fault.DEAD),
+        ({"model": "gpt-4"}, Fault.MODEL_MISSING),
+        ({"supplier": "groq", "model": "gpt-6.1-sol"}, Fault.MODEL_MISSING),
+    ],
+)
+async def test_it_refuses_what_the_real_one_refuses(
+    client: aiohttp.ClientSession, base: str, change: dict[str, str], fault: Fault
+) -> None:
+    with pytest.raises(SupplierFault) as refused:
+        await ask(client, base, "hello", **change)  # type: ignore[arg-type]
+    assert refused.value.fault is fault
+
+
+async def test_a_prompt_past_the_context_is_refused(
+    client: aiohttp.ClientSession, base: str
+) -> None:
+    with pytest.raises(SupplierFault) as refused:
+        await ask(client, base, "word " * 210_000, model="o3")
+    assert refused.value.fault is Fault.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 0.7},
+        {"max_tokens": 5},
+        {"max_completion_tokens": 0},
+        {"max_completion_tokens": "many"},
+        {"messages": []},
+        {"messages": [{"role": "robot", "content": "x"}]},
+        {"messages": [{"role": "user", "content": None}]},
+        {"messages": ["x"]},
+    ],
+)
+async def test_bad_requests_are_told_so(
+    client: aiohttp.ClientSession, base: str, change: dict[str, object]
+) -> None:
+    body = {
+        "model": "gpt-6.1-sol",
+        "messages": [{"role": "user", "content": "hi"}],
+        "max_completion_tokens": 100,
+        **change,
+    }
+    headers = {"Authorization": f"Bearer {SandboxSupplier.KEY}"}
+    url = f"{base}/openai/v1/chat/completions"
+    async with client.post(url, json=body, headers=headers) as response:
+        assert response.status == 400
+        assert set((await response.json())["error"]) == {"message", "type", "param", "code"}
+    for said in (b"{", b"[]", b""):
+        async with client.post(url, data=said, headers=headers) as response:
+            assert response.status == 400
+
+
+async def test_an_answer_may_come_at_once(client: aiohttp.ClientSession, base: str) -> None:
+    body = {"model": "gpt-6.1-sol", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"Authorization": f"Bearer {SandboxSupplier.KEY}"}
+    url = f"{base}/openai/v1/chat/completions"
+    async with client.post(url, json=body, headers=headers) as response:
+        said = await response.json()
+    assert said["object"] == "chat.completion"
+    assert said["choices"][0]["finish_reason"] == "stop"
+    assert said["usage"]["total_tokens"] > said["usage"]["prompt_tokens"] > 0
+
+
+async def test_stopping_breaks_what_streams(client: aiohttp.ClientSession) -> None:
+    sandbox = SandboxSupplier(CATALOGUE, pace_seconds=60)
+    url = f"{await sandbox.start()}/openai/v1/chat/completions"
+    body = {
+        "model": "gpt-6.1-sol",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+    }
+    headers = {"Authorization": f"Bearer {SandboxSupplier.KEY}"}
+    async with client.post(url, json=body, headers=headers) as response:
+        assert b"assistant" in await response.content.readline()
+        await sandbox.stop()
+        with pytest.raises(aiohttp.ClientError):
+            await response.content.read()
