@@ -211,7 +211,7 @@ def _welcome(settings: Settings, default: int) -> Welcome:
 
 def _sandboxed(base: str) -> Mapping[str, Supplier]:
     return {
-        name: replace(built_in, wire="openai", base_url=f"{base}/{name}/v1")
+        name: replace(built_in.at(f"{base}/{name}/v1"), wire="openai")
         for name, built_in in SUPPLIERS.items()
     }
 
