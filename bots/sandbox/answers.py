@@ -16,6 +16,8 @@ NOTES = {
 
 _LONG = re.compile(r"\blong (answer|text|story|essay)\b|长(文|篇|回答)")
 _RECALL = re.compile(r"\bwhat did i (just )?(ask|say)\b|我刚才(问|说)了什么")
+#: List items and quotations begin lines of their own.
+_OWN_LINE = re.compile(r"[-*>] |\d+\. ")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -62,7 +64,24 @@ def book(language: str) -> tuple[Entry, ...]:
 def _entry(part: str) -> Entry:
     title, words, text = part.split("\n", 2)
     listed = words.removeprefix("words:").split(",")
-    return Entry(title, tuple(word.strip() for word in listed if word.strip()), text.strip())
+    return Entry(
+        title, tuple(word.strip() for word in listed if word.strip()), _unwrapped(text.strip())
+    )
+
+
+def _unwrapped(text: str) -> str:
+    """A text as a model writes it: one line a paragraph. The book is wrapped for its readers."""
+    lines: list[str] = []
+    fenced = False
+    for line in text.splitlines():
+        before = lines[-1] if lines else ""
+        fence = line.startswith("```")
+        if fenced or fence or not before or not line or _OWN_LINE.match(line) or before == "```":
+            lines.append(line)
+        else:
+            lines[-1] = before + ("" if _CHINESE.search(before[-1]) else " ") + line.strip()
+        fenced ^= fence
+    return "\n".join(lines)
 
 
 def _score(question: str, words: Sequence[str]) -> int:

@@ -120,6 +120,15 @@ def test_questions_about_the_product_get_its_own_answers(question: str, expected
     assert expected in answers.answer([question])
 
 
+def test_paragraphs_are_one_line_and_code_keeps_its_own() -> None:
+    code = answers.answer(["write code"])
+    assert "    is_prime = [False, False] + [True] * (limit - 2)\n    for number in" in code
+    assert "own square: smaller ones were crossed out by smaller primes" in code
+    hello = answers.answer(["hello"])
+    assert "- what is a Credit?\n- write code\n" in hello
+    assert "大约是红光的五倍" in answers.answer(["天空为什么是蓝色的"])
+
+
 def test_it_remembers_what_was_asked_before() -> None:
     assert "> why is the sky blue?" in answers.answer(["why is the sky blue?", "What did I ask?"])
     assert "first question" in answers.answer(["what did I just ask?"])

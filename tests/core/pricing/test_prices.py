@@ -1,0 +1,146 @@
+"""The price book: seeded once, changed by admins, one for all processes, billed as quoted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core.ledger import Ledger
+from core.pool import ListedModel
+from core.pricing import FORMULA, BadPrice, Catalogue, Costs, PriceBook
+from core.store import Store, schema
+from core.units import Credits, MicroCredits, Tokens
+from tests import brief
+from tests.databases import TestClock
+
+
+def book(store: Store, ledger: Ledger, clock: TestClock, **more: Any) -> PriceBook:
+    return PriceBook(store, ledger.record, brief.catalogue(), brief.costs(), clock, **more)
+
+
+async def test_every_model_is_priced_by_the_formula_at_first(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    prices = book(store, ledger, clock)
+    await prices.start()
+    found = {model: prices.current(model) for model in brief.PRICES}
+    assert {model: price and price.per_1k() for model, price in found.items()} == {
+        "gpt-4": ("4.2", "4.2"),
+        "claude-3": ("3.5", "3.5"),
+        "llama-3": ("0.7", "0.7"),
+    }
+    assert all(price and price.set_by == FORMULA for price in found.values())
+
+
+async def test_the_products_catalogue_is_priced_whole(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    catalogue = Catalogue.load()
+    prices = PriceBook(store, ledger.record, catalogue, Costs.load(), clock)
+    await prices.start()
+    for model in catalogue.models.values():
+        price = prices.current(model.id)
+        assert price is not None
+        assert len(price.per_1k()[0].replace(".", "").strip("0")) <= 2, "reads well on a card"
+
+
+async def test_several_processes_seed_once(store: Store, ledger: Ledger, clock: TestClock) -> None:
+    books = [book(store, ledger, clock) for _ in range(5)]
+    await asyncio.gather(*(one.start() for one in books))
+    rows = await store.fetch(sa.select(schema.price))
+    assert len(rows) == 3
+    assert {one.current("gpt-4") for one in books} == {books[0].current("gpt-4")}
+
+
+async def test_an_admins_price_stays_and_the_quoted_one_is_billed(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    prices = book(store, ledger, clock)
+    await prices.start()
+    await brief.set_prices(prices)
+    quoted = prices.current("gpt-4")
+    assert quoted is not None
+    assert quoted.charge(Tokens(1_000), Tokens(500)) == Credits(8)
+    clock.advance(seconds=60)
+    raised = await prices.change(
+        "gpt-4", MicroCredits(8_000), MicroCredits(8_000), set_by="per_a", note="pass on"
+    )
+    assert prices.current("gpt-4") == raised
+    assert prices.by_id(quoted.id) == quoted
+    again = book(store, ledger, clock)
+    await again.start()
+    assert again.current("gpt-4") == raised
+    assert again.by_id(quoted.id) == quoted
+    assert [price.set_by for price in again.history("gpt-4")] == [FORMULA, "admin", "per_a"]
+
+
+async def test_a_price_takes_effect_at_its_time(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    prices = book(store, ledger, clock)
+    await prices.start()
+    before = prices.current("gpt-4")
+    coming = await prices.change(
+        "gpt-4",
+        MicroCredits(6_000),
+        MicroCredits(9_000),
+        set_by="per_a",
+        effective_at=clock.now_ms() + 60_000,
+    )
+    assert not coming.blended
+    assert prices.current("gpt-4") == before
+    clock.advance(seconds=60)
+    assert prices.current("gpt-4") == coming
+    assert coming.charge(Tokens(1_000), Tokens(1_000)) == Credits(15)
+
+
+async def test_other_processes_hear_within_two_seconds(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    here, there = book(store, ledger, clock), book(store, ledger, clock)
+    await here.start()
+    await there.start()
+    changed = await there.change("gpt-4", MicroCredits(9), MicroCredits(9), set_by="per_a")
+    await here.refresh()
+    assert here.current("gpt-4") != changed, "a quote a moment later costs no read"
+    clock.advance(seconds=2)
+    await here.refresh()
+    assert here.current("gpt-4") == changed
+
+
+async def test_a_model_that_comes_later_is_priced_too(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    catalogue, costs = Catalogue((brief.GPT_4,)), Costs.load()
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    await prices.start()
+    costs.add_local("openai")
+    catalogue.add_local("openai", [ListedModel("llama3.2")])
+    clock.advance(seconds=3)
+    await prices.refresh()
+    price = prices.current("llama3.2")
+    assert price is not None
+    assert price.per_1k() == ("0.028", "0.028")
+
+
+async def test_the_operators_markup_moves_the_formula(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    prices = book(store, ledger, clock, markup_percent=20)
+    await prices.start()
+    price = prices.current("gpt-4")
+    assert price is not None
+    assert price.per_1k() == ("3.8", "3.8")
+
+
+@pytest.mark.parametrize("rate", [0, -5, 1_000_000_001])
+async def test_what_is_no_price_is_refused(
+    store: Store, ledger: Ledger, clock: TestClock, rate: int
+) -> None:
+    prices = book(store, ledger, clock)
+    with pytest.raises(BadPrice):
+        await prices.change("gpt-4", MicroCredits(5_000), MicroCredits(rate), set_by="per_a")
+    assert await store.fetch(sa.select(schema.price)) == []
