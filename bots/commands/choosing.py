@@ -123,12 +123,12 @@ class Choosing:
         """One maker's models with their prices."""
         maker = str(request.data["maker"])
         theirs = [(model, price) for model, price in self._served() if model.maker == maker]
+        heading = (say("Model"), say("Credits / 1K tokens"))
         table = [(plain(model.name), _short_price(price)) for model, price in theirs]
         choices = [Choice(plain(model.name), "card", {"model": model.id}) for model, _ in theirs]
         return Reply(
             title=plain(maker),
-            lines=(say("Credits / 1K tokens"),),
-            table=tuple(table),
+            table=(heading, *table),
             choices=(
                 *_rows(choices, _MODELS_A_ROW),
                 (Choice(say("‹ All makers"), "models"),),

@@ -139,6 +139,7 @@ def _(refusal: LaneFull) -> Said:
 @sentence.register
 def _(refusal: UnknownPerson) -> Said:
     return say(
-        "Nobody is known as “{asked}”. Write an id as /report shows it, or telegram:123.",
+        "Nobody is known as “{asked}”. Write it like telegram:123; they must have written here"
+        " once.",
         asked=refusal.asked[:40],
     )

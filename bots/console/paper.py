@@ -43,12 +43,12 @@ class Paper:
         """A card; its buttons are printed by `buttons`."""
         if screen.title:
             self.line(one_line(screen.title), style=_BOLD)
-        for text in screen.lines:
-            self.line(clean(text))
         if screen.table:
             rows = tuple(tuple(one_line(cell) for cell in row) for row in screen.table)
             for text in table_text(rows, header=False).split("\n"):
                 self.line(text)
+        for text in screen.lines:
+            self.line(clean(text))
 
     def buttons(self, buttons: Buttons) -> list[Button]:
         """Prints buttons with their numbers, and gives them in that order."""

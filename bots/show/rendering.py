@@ -37,17 +37,17 @@ def progress_piece(text: str, style: Style, *, note: str = "") -> Piece:
 
 
 def screen_pieces(screen: Screen, style: Style) -> list[Piece]:
-    """A card: its title, its lines, its table; no piece when it has none of them."""
+    """A card: its title, its table, its lines; no piece when it has none of them."""
     blocks: list[Block] = []
     title = one_line(screen.title)
     if title:
         blocks.append(Block(title, (Mark(0, len(title), "bold"),), ours=True))
-    for number, line in enumerate(screen.lines):
-        gap = 1 if number else 2
-        blocks.append(without_pings(Block(clean(line), ours=True, gap=gap)))
     if screen.table:
         rows = tuple(tuple(one_line(cell) for cell in row) for row in screen.table)
         blocks.append(Block(table_text(rows, header=False), code=True, ours=True))
+    for number, line in enumerate(screen.lines):
+        gap = 1 if number else 2
+        blocks.append(without_pings(Block(clean(line), ours=True, gap=gap)))
     return split(_spaced(blocks), style)
 
 
