@@ -51,15 +51,13 @@ class Checks:
         try:
             target = self._keys.target(record, supplier)
             listed = await supplier.adapter(client).models(target)
+            await self._learn(record, supplier, listed)
         except SupplierFault as fault:
             record.last_error = str(fault)
             if fault.fault is Fault.DEAD and supplier.lists:
                 await self._blame(record, fault, "list", "")
-            return
-        except Refusal as refusal:  # sealed by a master key that is gone, or altered
+        except Refusal as refusal:  # its master key is gone, or the database is
             record.last_error = refusal.code
-            return
-        await self._learn(record, supplier, listed)
 
     async def _learn(
         self, record: KeyRecord, supplier: Supplier, listed: list[ListedModel]

@@ -325,8 +325,10 @@ class Pool:
             raise SupplierFault(Fault.BAD_REQUEST, code=refusal.code) from None
 
     def _is_local(self, candidate: Candidate) -> bool:
-        found = self._catalogue.models.get(candidate.route.model)
-        return found is not None and found.local
+        return any(
+            model.local and candidate.route in model.routes
+            for model in self._catalogue.models.values()
+        )
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

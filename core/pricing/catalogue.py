@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -166,14 +166,19 @@ class Catalogue:
             for route in model.routes
             if route.provider == provider
         }
-        mine = {model.id: model for model in listed_models(provider, listed, known)}
+        taken = {
+            normalised(model.id)
+            for model in self._models.values()
+            if not (model.local and model.routes[0].provider == provider)
+        }
+        mine = {model.id: model for model in listed_models(provider, listed, known, taken)}
         for model in list(self._models.values()):
             if model.local and model.routes[0].provider == provider and model.id not in mine:
                 self._forget(model)
         for model in mine.values():
             if model.id not in self._models:
                 self._models[model.id] = model
-                self._name(model, over_aliases=True)
+                self._name(model)
 
     def _find(self, text: str) -> str | None:
         for short in (normalised(text), normalised(text.rpartition("/")[2])):
@@ -187,26 +192,31 @@ class Catalogue:
         close = difflib.get_close_matches(normalised(text)[:60], every, n=12, cutoff=_NEAR_ENOUGH)
         return tuple(dict.fromkeys(every[name] for name in close))[:_NEAR_MAX]
 
-    def _name(self, model: Model, *, over_aliases: bool = False) -> None:
+    def _name(self, model: Model) -> None:
+        if model.local:
+            # Whoever runs an own server means its model by that name, whatever else it was before.
+            self._names[normalised(model.id)] = model.id
+            self._words.add(normalised(model.id))
+            return
         words = (model.id, model.name, *model.aliases)
         for name in (*words, *(route.model for route in model.routes), *model.nicknames):
-            short = normalised(name)
-            holder = self._names.get(short, model.id)
-            is_alias = holder in self._models and short != normalised(holder)
-            if holder != model.id and not (over_aliases and is_alias):
+            holder = self._names.setdefault(normalised(name), model.id)
+            if holder != model.id:
                 raise ValueError(f"{name} names both {holder} and {model.id}")
-            self._names[short] = model.id
         self._words.update(normalised(word) for word in words)
 
     def _forget(self, model: Model) -> None:
         del self._models[model.id]
         self._names, self._words = {}, set()
         for kept in self._models.values():
-            self._name(kept, over_aliases=kept.local)
+            self._name(kept)
 
 
-def listed_models(provider: str, listed: Iterable[Listed], known: Iterable[str]) -> list[Model]:
-    """The models of a server that no route of the catalogue leads to, as models of its own."""
+def listed_models(
+    provider: str, listed: Iterable[Listed], known: Iterable[str], taken: Collection[str] = ()
+) -> list[Model]:
+    """The models of a server that no route of the catalogue leads to, as models of its own; with
+    the supplier's name in front where another model has the id already."""
     served = {normalised(model) for model in known}
     found: dict[str, Model] = {}
     for one in listed:
@@ -216,7 +226,7 @@ def listed_models(provider: str, listed: Iterable[Listed], known: Iterable[str])
         found.setdefault(
             short,
             Model(
-                id=one.id,
+                id=f"{provider}/{one.id}" if short in taken else one.id,
                 name=one.id,
                 maker=provider,
                 context=LOCAL_CONTEXT if one.context is None else one.context,

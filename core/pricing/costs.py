@@ -80,6 +80,12 @@ class Costs:
             costs._given[row.provider, row.model] = (Era(row.rates()),)
         return costs
 
+    def prepare(self) -> None:
+        """Reads the price package, half a second that the event loop shall not wait: call it from
+        a thread before the first question."""
+        if not self._alone:
+            package.read()
+
     def add_local(self, provider: str) -> None:
         """Lets the models of a custom address be sold: at `LOCAL_RATES` unless given otherwise."""
         self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))

@@ -24,7 +24,7 @@ _PER_SECOND = Fraction(10**12, 3600)
 
 def eras_of(provider: str, model: str) -> tuple[Era, ...]:
     """The package's rates for a supplier's model, oldest first; empty where it knows none."""
-    found = _providers().get(_NAMES.get(provider, provider))
+    found = read().get(_NAMES.get(provider, provider))
     info = found.find_model(model) if found is not None else None
     if info is None:
         return ()
@@ -33,7 +33,8 @@ def eras_of(provider: str, model: str) -> tuple[Era, ...]:
 
 
 @functools.cache
-def _providers() -> dict[str, Any]:
+def read() -> dict[str, Any]:
+    """The package's data by its own names of the suppliers; read once."""
     from genai_prices import data
 
     return {provider.id: provider for provider in data.providers}

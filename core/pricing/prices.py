@@ -119,6 +119,7 @@ class PriceBook:
 
     async def start(self) -> None:
         """Loads the book and gives models without a price the formula's."""
+        await asyncio.to_thread(self._costs.prepare)
         await self.refresh(at_most_seconds=0)
 
     def current(self, model: str) -> Price | None:

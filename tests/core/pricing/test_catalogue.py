@@ -169,6 +169,13 @@ def test_a_custom_address_offers_its_models_under_their_own_names() -> None:
     assert catalogue.find("qwen:4b").context == Tokens(4_096)
     assert catalogue.has("qwen:4b")
     assert not catalogue.find("gpt-4o").local
+    catalogue.add_local("groq", [Listing("gpt-4o"), Listing("qwen:4b"), Listing("LLaMA3")])
+    assert {model.id for model in catalogue.models.values() if model.local} == {
+        "llama3", "qwen:4b", "groq/gpt-4o", "groq/qwen:4b", "groq/LLaMA3",
+    }  # fmt: skip
+    assert catalogue.find("groq/gpt-4o").routes[0].provider == "groq"
+    assert catalogue.find("gpt-4o").routes[0].provider == "openai"
+    catalogue.add_local("groq", [])
     catalogue.add_local("openai", [Listing("qwen:4b")])
     assert catalogue.find("llama3").id == "llama-3.3-70b"
     assert catalogue.find("qwen:4b").local
