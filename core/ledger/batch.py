@@ -158,9 +158,9 @@ class _Attempt:
 
     def _failed(self, error: Exception) -> list[Answer]:
         verdict = self._session.judge(error)
+        if verdict != "unavailable":
+            raise _InTheWay from None
         if not self._committing:
-            if verdict != "unavailable":
-                raise _InTheWay from None
             self._session.rollback()
             self._session.close()
             return [LedgerUnavailable() for _ in self._jobs]

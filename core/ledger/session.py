@@ -14,9 +14,9 @@ from core.ledger.job import Job
 from core.ledger.rows import Prepared
 from core.ledger.types import Balance, Transfer
 
-#: conflict: another writer was in the way, try again. refused: a row is not as it must be.
-#: unavailable: the database can't write now.
-Verdict = Literal["conflict", "refused", "unavailable"]
+#: conflict: a row is not as it must be, or another writer was in the way; nothing was written.
+#: unavailable: the database can't write now, or it isn't known whether it did.
+Verdict = Literal["conflict", "unavailable"]
 
 
 class Known(NamedTuple):
@@ -53,7 +53,7 @@ class Session(Protocol):
         ...
 
     def apply(self, statements: Sequence[Prepared]) -> None:
-        """Carries out companions; raises CompanionRefused, and then the transaction must end."""
+        """Carries out companions, now or at the commit: CompanionRefused or a conflict ends it."""
         ...
 
     def apply_one(self, statements: Sequence[Prepared]) -> None:
@@ -61,7 +61,7 @@ class Session(Protocol):
         ...
 
     def write(self, draft: Draft) -> None:
-        """Writes the ledger's own rows."""
+        """Writes the ledger's own rows, now or at the commit."""
         ...
 
     def commit(self) -> None:

@@ -85,6 +85,11 @@ async def test_deletions_remove_what_matches(ledger: Ledger, store: Store) -> No
     assert await owners(store) == {"c": "y"}
 
 
+async def test_rows_come_and_go_in_the_order_given(ledger: Ledger, store: Store) -> None:
+    await ledger.record(chore("c"), Delete(schema.chore, {"name": "c"}), chore("d"))
+    assert await owners(store) == {"d": "nobody"}
+
+
 async def test_a_row_may_change_hands_within_one_record(ledger: Ledger, store: Store) -> None:
     await ledger.record(chore("a"), Delete(schema.chore, {"name": "a"}), chore("a", "again"))
     assert await owners(store) == {"a": "again"}
