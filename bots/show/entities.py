@@ -79,7 +79,8 @@ class EntityStyle:
             tuple(
                 Entity(kind, units(start), units(end) - units(start), language)
                 for start, end, kind, language in _joined(ranges)
-                if end > start
+                # A platform drops an entity of spaces alone, or refuses it.
+                if whole[start:end].strip()
             ),
         )
 

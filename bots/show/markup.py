@@ -52,7 +52,8 @@ def _markup(block: Block) -> str:
     if block.code:
         inside = _FENCES.sub(lambda match: "\u200b".join(match.group()), text)
         return f"{_FENCE}{block.language}\n{inside}\n{_FENCE}"
-    marked = _marked(text, block.marks)
+    marks = tuple(mark for mark in block.marks if text[mark.start : mark.end].strip())
+    marked = _marked(text, marks)
     return "\n".join(f"> {line}" for line in marked.split("\n")) if block.quote else marked
 
 

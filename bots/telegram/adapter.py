@@ -38,12 +38,14 @@ _START_PAUSE_SECONDS: Final = 0.5
 
 
 class TelegramUnavailable(Refusal):
-    """Telegram could not be started: the token is not taken, or nobody answers."""
+    """Telegram could not be started: the token or the webhook is not taken, or nobody answers."""
 
     code = "telegram_unavailable"
 
-    def __init__(self, *, token_refused: bool) -> None:
+    def __init__(self, *, token_refused: bool, reason: str = "") -> None:
         self.token_refused = token_refused
+        #: What Telegram said of the webhook; empty when it said nothing.
+        self.reason = reason
         super().__init__()
 
 
@@ -71,14 +73,14 @@ class Telegram:
         """Connects and begins to take updates; raises TelegramUnavailable."""
         # The library's own switch: without it every 429 warns of a coming change.
         os.environ.setdefault("PTB_TIMEDELTA", "true")
-        await self._connect()
-        bot = self._app.bot
-        self._me = Me(bot.id, bot.username or "")
-        self._stage = self._new_stage()
-        self._open = True
-        await self._app.start()
-        await self._take_updates()
-        self._menus = asyncio.create_task(menus.tell(bot, self._front))
+        try:
+            await self._connect()
+            await self._app.start()
+            await self._take_updates()
+        except BaseException:
+            await self.stop()
+            raise
+        self._menus = asyncio.create_task(menus.tell(self._app.bot, self._front))
 
     async def stop(self) -> None:
         """Takes no more updates; running answers may end within the limit, then are cancelled."""
@@ -164,25 +166,34 @@ class Telegram:
                 _log.warning("Telegram does not answer: %s", cause(failure))
                 await asyncio.sleep(_START_PAUSE_SECONDS * 2**attempt)
             else:
+                self._connected()
                 return
         await self._app.bot.request.shutdown()
         raise TelegramUnavailable(token_refused=False)
 
+    def _connected(self) -> None:
+        self._me = Me(self._app.bot.id, self._app.bot.username or "")
+        self._stage = self._new_stage()
+        self._open = True
+
     async def _take_updates(self) -> None:
         updater = self._app.updater
-        if updater is not None:
-            await updater.start_polling(
-                timeout=self._config.poll_seconds,
-                bootstrap_retries=_START_TRIES,
-                allowed_updates=_UPDATES,
-                error_callback=_polling_failed,
-            )
-        else:
-            await self._app.bot.set_webhook(
-                self._config.webhook_url,
-                secret_token=self._config.webhook_secret.get_secret_value(),
-                allowed_updates=_UPDATES,
-            )
+        try:
+            if updater is not None:
+                await updater.start_polling(
+                    timeout=self._config.poll_seconds,
+                    bootstrap_retries=_START_TRIES,
+                    allowed_updates=_UPDATES,
+                    error_callback=_polling_failed,
+                )
+            else:
+                await self._app.bot.set_webhook(
+                    self._config.webhook_url,
+                    secret_token=self._config.webhook_secret.get_secret_value(),
+                    allowed_updates=_UPDATES,
+                )
+        except TelegramError as refused:
+            raise TelegramUnavailable(token_refused=False, reason=refused.message) from None
 
     def _take_pushed(self, data: dict[str, Any]) -> bool:
         if not self._open or len(self._tasks) >= _TASKS_MAX:

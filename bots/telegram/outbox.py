@@ -50,6 +50,8 @@ _ENTITY_KINDS: Final = {
 }
 _CALLBACK_BYTES_MAX: Final = 64
 _MOVED_MAX: Final = 1_000
+#: What Telegram says when an edit would change nothing.
+_SAME: Final = "not modified"
 #: What Telegram says of a message that can no longer be changed.
 _GONE: Final = ("not found", "can't be edited", "message_id_invalid")
 
@@ -146,7 +148,7 @@ class Outbox:
         try:
             await _simpler(call, shown, buttons)
         except Refused as refused:
-            if "not modified" not in refused.reason.lower():
+            if _SAME not in refused.reason.lower():
                 raise
 
     async def draft(self, where: Where, draft: int, shown: Shown) -> None:
@@ -250,6 +252,8 @@ async def _simpler(
 
 def _about_content(reason: str) -> bool:
     lowered = reason.lower()
+    if _SAME in lowered:
+        return False
     return any(word in lowered for word in ("entit", "parse", "button", "keyboard", "markup"))
 
 

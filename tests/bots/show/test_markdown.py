@@ -145,7 +145,7 @@ def test_a_card_is_plain_text_in_a_fixed_shape() -> None:
     (piece,) = screen_pieces(screen, STYLE)
     result = STYLE.render(piece)
     assert result.text == (
-        "*Usage*\n\none_two\n\n◈ ours\n\n10:23  GPT-4  8 Cr\n10:30  模型   12 Cr"
+        "*Usage*\n\n10:23  GPT-4  8 Cr\n10:30  模型   12 Cr\n\none_two\n\n◈ ours"
     )
     assert [entity.kind for entity in result.entities] == ["bold", "pre"]
     assert screen_pieces(Screen(), STYLE) == []

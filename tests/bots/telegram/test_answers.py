@@ -130,6 +130,40 @@ async def test_a_refused_draft_falls_back_to_edits_of_the_same_message(
     assert len(fake.called("sendMessageDraft")) == 1, "what was refused once is not asked again"
 
 
+async def test_a_draft_is_shown_again_before_it_fades(
+    fake: FakeTelegram,
+    front: ScriptedFront,
+    telegram: Telegram,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bots.telegram.answers._TYPING_SECONDS", 0.01)
+    monkeypatch.setattr("bots.telegram.answers._DRAFT_SECONDS", 0.05)
+    stream = front.script = Stream(2)
+    fake.says(fake.user(7), "go")
+    await fake.wait_for(lambda: fake.chat(7).drafts[:3] == ["word0"] * 3)
+    stream.go_on()
+    await fake.seen(7, FOOTER)
+
+
+async def test_typing_is_shown_until_the_first_text(
+    fake: FakeTelegram,
+    front: ScriptedFront,
+    telegram: Telegram,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bots.telegram.answers._TYPING_SECONDS", 0.01)
+    stream = front.script = Stream(1, 30)
+    fake.group(-5)
+    fake.says(fake.user(7), "/ask", chat=-5)
+    await fake.wait_for(lambda: len(fake.called("sendChatAction")) >= 3)
+    stream.go_on()
+    await fake.seen(-5, "word28")
+    before = len(fake.called("sendChatAction"))
+    stream.go_on()
+    await fake.seen(-5, FOOTER)
+    assert len(fake.called("sendChatAction")) <= before + 1
+
+
 LONG = "\n\n".join(
     f"## Part {n}\n\nSome words about part {n}, **bold {n}** and `code {n}`.\n\n"
     f"```python\n" + "\n".join(f"line_{n}_{k} = '💎'" for k in range(30)) + "\n```"

@@ -16,7 +16,14 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from bots.show.screen import Attachment, Button, Incoming, Output, Press, Screen
-from bots.telegram import WEBHOOK_PATH, Telegram, TelegramConfig, TelegramUnavailable, menus
+from bots.telegram import (
+    WEBHOOK_PATH,
+    Telegram,
+    TelegramConfig,
+    TelegramUnavailable,
+    menus,
+    who_am_i,
+)
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
@@ -125,6 +132,18 @@ async def test_a_paste_that_the_app_split_is_one_message(
     assert whole.message == str(first)
 
 
+async def test_a_part_that_is_held_is_answered_when_the_service_stops(
+    fake: FakeTelegram, front: ScriptedFront
+) -> None:
+    ann = fake.user(7)
+    async with running(fake, front, replace(CONFIG, join_seconds=3600)):
+        fake.says(ann, "a" * 4000)
+        fake.says(fake.user(8), "hi")
+        await fake.seen(8, "echo: hi")
+        assert [each.text for each in front.handled] == ["hi"]
+    assert fake.chat(7).last.text.startswith("echo: aaa")
+
+
 async def test_a_slow_answer_holds_nobody_else(
     fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
 ) -> None:
@@ -181,13 +200,13 @@ async def test_a_card_shows_title_table_buttons_and_file(
     await fake.wait_for(lambda: len(fake.chat(7).bot_messages) == 3)
     card, line, file = fake.chat(7).bot_messages
     assert card.text == (
-        "Recent usage\n\nSpent today: 150 Credits\n@someone <b>*x*</b>\n\n"
-        "10:23  GPT-4  8 Cr\n10:30  Llama  12 Cr"
+        "Recent usage\n\n10:23  GPT-4  8 Cr\n10:30  Llama  12 Cr\n\n"
+        "Spent today: 150 Credits\n@someone <b>*x*</b>"
     )
     assert [(each["type"], card.part(each)[:12]) for each in card.entities] == [
         ("bold", "Recent usage"),
-        ("code", "@someone"),
         ("pre", "10:23  GPT-4"),
+        ("code", "@someone"),
     ]
     assert card.buttons == [[("More", "btn_1"), ("Top up", "btn_2")]]
     assert line.text == "Your data"
@@ -202,16 +221,19 @@ async def test_a_press_replaces_the_card_and_the_spinner_stops(
 
     async def pressed(press: Press) -> AsyncIterator[Output]:
         yield Screen(lines=("second",), buttons=((Button("btn_1", "Next"),),), replace=True)
+        yield Screen(lines=("after",))
 
     front.script, front.on_press = script, pressed
     ann = fake.user(7, "zh-hans")
     fake.says(ann, "/models")
     card = await fake.seen(7, "first")
     fake.presses(ann, card, "Next")
-    await fake.seen(7, "second")
-    assert fake.chat(7).bot_messages == [card]
+    await fake.seen(7, "after")
+    assert [each.text for each in fake.chat(7).bot_messages] == ["second", "after"]
+    assert fake.chat(7).bot_messages[0] is card
     fake.presses(ann, card, "Next")  # the same again: "not modified" is no failure
-    await fake.wait_for(lambda: len(fake.called("editMessageText")) == 2)
+    await fake.wait_for(lambda: len(fake.chat(7).bot_messages) == 3)
+    assert [each.text for each in fake.chat(7).bot_messages] == ["second", "after", "after"]
     await fake.wait_for(lambda: len(fake.called("answerCallbackQuery")) == 2)
     (press, _) = front.pressed
     assert (press.place.code, press.sender.id, press.sender.language) == (
@@ -378,6 +400,24 @@ async def _strangers(url: str, secret: str) -> None:
                 assert answer.status == status, (headers, status)
 
 
+async def test_a_webhook_that_is_refused_is_said_and_leaves_nothing_open(
+    fake: FakeTelegram, front: ScriptedFront
+) -> None:
+    url = await fake.start()
+    fake.fail_next("setWebhook", 400, description="Bad Request: bad webhook: https needed")
+    config = replace(
+        CONFIG, api_url=url, webhook_url="http://bot.example/x", webhook_secret=SecretStr("s")
+    )
+    telegram = Telegram(config, front, SystemClock())
+    with pytest.raises(TelegramUnavailable) as refused:
+        await telegram.start()
+    assert (refused.value.token_refused, refused.value.reason) == (
+        False,
+        "Bad webhook: https needed",
+    )
+    assert not telegram._app.running
+
+
 def test_a_webhook_needs_its_secret(front: ScriptedFront) -> None:
     with pytest.raises(ValueError, match="needs a webhook secret"):
         TelegramConfig(SecretStr(TOKEN), webhook_url="https://bot.example/webhooks/telegram")
@@ -398,6 +438,14 @@ async def test_a_wrong_token_is_refused_without_being_said(
     assert refused.value.__cause__ is None
     assert wrong not in caplog.text + repr(config) + str(refused.value)
     await telegram.stop()
+
+
+async def test_who_a_token_is(fake: FakeTelegram) -> None:
+    config = replace(CONFIG, api_url=await fake.start() + "/")
+    assert await who_am_i(config) == "credit_test_bot"
+    wrong = replace(config, token=SecretStr("1:AAwrong"))
+    assert await who_am_i(wrong) is None
+    assert await who_am_i(replace(config, api_url="http://127.0.0.1:1")) is None
 
 
 async def test_the_token_is_in_no_log(
