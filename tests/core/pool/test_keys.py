@@ -112,12 +112,13 @@ async def test_the_same_key_added_at_once_is_one_row(world: World) -> None:
 async def test_adopting_at_every_start_changes_nothing_twice(world: World) -> None:
     secret = SecretStr(SECRET)
     first = await world.pool.adopt("openai", secret, usd("10"))
-    others = await asyncio.gather(
-        *(world.another_process().adopt("openai", secret, usd("25")) for _ in range(4))
-    )
-    assert {card.id for card in others} == {first.id}
-    card = await world.card(first.id)
-    assert (card.budget, card.headroom) == (usd("25"), usd("25"))
+    for budget in ("25", "3", "40", "10", "25"):
+        others = await asyncio.gather(
+            *(world.another_process().adopt("openai", secret, usd(budget)) for _ in range(6))
+        )
+        assert {card.id for card in others} == {first.id}
+        card = await world.card(first.id)
+        assert (card.budget, card.headroom) == (usd(budget), usd(budget))
 
 
 async def test_a_smaller_budget_takes_back_what_is_neither_used_nor_held(world: World) -> None:

@@ -311,6 +311,20 @@ async def test_a_list_of_nonsense_is_a_fault_or_empty(
             assert await OpenAI(client).models(target(fake)) == []
 
 
+async def test_usage_told_early_is_kept(client: aiohttp.ClientSession) -> None:
+    said = (
+        b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
+        b'data: {"choices":[],"usage":null}\n\n'
+    )
+    async with FakeSupplier("openai") as fake:
+        fake.script(Refuse(200, body=said, headers={"Content-Type": "text/event-stream"}))
+        assert await pieces(fake, client) == [
+            Text("Hi"),
+            Finish("stop", Usage(Tokens(3), Tokens(1))),
+        ]
+
+
 async def test_a_server_that_does_not_stream_is_understood(client: aiohttp.ClientSession) -> None:
     said = (
         b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],'

@@ -64,6 +64,8 @@ def test_after_the_suppliers_rise_each_choice_leaves_its_margin(rate: int, perce
 
 def test_an_answer_is_never_free() -> None:
     assert priced(1).charge(Tokens(0), Tokens(1)) == Credits(1)
+    assert priced(5_000).charge(Tokens(0), Tokens(0)) == Credits(1)
+    assert brief.WHISPER_PRICE.charge_seconds(Seconds(0)) == Credits(1)
 
 
 def test_prices_read_as_exact_decimals() -> None:
