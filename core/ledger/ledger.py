@@ -109,7 +109,9 @@ class Ledger:
 
     async def find(self, submission_id: str) -> Receipt | None:
         """What a submission did, or None when it was never done."""
-        return await self._store.read(lambda connection: _find(connection, submission_id))
+        return await self._store.read(
+            lambda connection: _find(connection, submission_id), again=True
+        )
 
     async def _read_balances(self, codes: list[str]) -> dict[str, Balance]:
         account = schema.account.c

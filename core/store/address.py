@@ -41,6 +41,8 @@ def parse(url: str) -> Address:
         return Address("sqlite", f"sqlite:///{file}", file=file)
     if kind == "postgresql":
         bare = parsed.set(drivername="postgresql")
-        shown = bare.set(password=None, query={}).render_as_string(hide_password=True)
+        shown = sa.URL.create(
+            "postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database
+        ).render_as_string()
         return Address("postgresql", shown, conninfo=bare.render_as_string(hide_password=False))
     raise DatabaseUnavailable(f"{kind}: not a database that is supported")

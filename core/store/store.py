@@ -7,7 +7,7 @@ here: whatever must be true is written by `core.ledger`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -64,18 +64,26 @@ class Store:
             raise
         return cls(address, found, engine)
 
-    async def fetch(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        """All rows of `statement`, as of now. Raises DatabaseUnavailable when it can't be read."""
-        return await self.read(lambda connection: connection.execute(statement).all())
+    async def fetch(
+        self, statement: sa.Select[Any], values: Mapping[str, object] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """All rows of `statement`, as of now; `values` are those of its bound parameters, for a
+        statement that is made once. Raises DatabaseUnavailable when it can't be read."""
+        return await self.read(
+            lambda connection: connection.execute(statement, values).all(), again=True
+        )
 
-    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+    async def read(self, work: Callable[[sa.Connection], T], *, again: bool = False) -> T:
         """What `work` makes of one consistent snapshot; it runs on a reader's thread.
 
-        A snapshot left open keeps the database from tidying up behind it: be quick, or be rare.
+        With `again` it may run a second time, when the connection turns out to have died since it
+        was used last. A snapshot left open keeps the database from tidying up behind it: be quick,
+        or be rare. Raises DatabaseUnavailable.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._read, work, again)
 
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+    def _read(self, work: Callable[[sa.Connection], T], again: bool) -> T:
         try:
             with self._engine.connect() as connection:
                 if self.dialect == "postgresql":
@@ -85,6 +93,8 @@ class Store:
                 with connection.begin():
                     return work(connection)
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+            if again and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+                return self._read(work, False)
             raise DatabaseUnavailable(self.address.shown) from error
 
     async def close(self) -> None:
