@@ -8,6 +8,7 @@ import logging
 from bots.commands.answers import Answers
 from bots.show.screen import Deliverer, Place, Unlanded
 from core.asking import Records, Saved
+from core.trace import cause
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class Landing:
         for saved in await self._records.claim_some(list(self._deliverers)):
             try:
                 await self._land(saved)
-            except Exception:
-                log.exception("an answer could not be landed: %s", saved.result.ask)
+            except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+                log.error("%s could not be landed: %s", saved.result.ask, cause(failure))
 
     async def _land(self, saved: Saved) -> None:
         place = Place.of(saved.place)

@@ -30,6 +30,7 @@ from core.people import Welcome
 from core.pool import SUPPLIERS, Supplier
 from core.pricing import Catalogue, Costs
 from core.store import Store
+from core.trace import cause
 from core.units import Credits, NanoUsd, Tokens, usd
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ async def _serve(app: App, settings: Settings) -> None:
         endings = [app.asking.stop(), *(stop() for stop in reversed(begun))]
         for outcome in await asyncio.gather(*endings, return_exceptions=True):
             if isinstance(outcome, BaseException):
-                log.error("stopping failed", exc_info=outcome)
+                log.error("stopping failed: %s", cause(outcome))
 
 
 def _stop_signal() -> asyncio.Event:

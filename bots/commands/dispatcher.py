@@ -26,6 +26,7 @@ from core.asking import AlreadyAsked, Run
 from core.clock import Clock
 from core.errors import Refusal
 from core.people import Owners, People, Recent
+from core.trace import cause
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ ABOUT = say(
     " under it. An answer that doesn't arrive costs nothing."
 )
 ABOUT_SHORT = say("Over forty language models in one chat, paid in Credits.")
+_IN_PRIVATE = say("I have written to you in private.")
+_WRITE_FIRST = say("That is for you alone. Write to me in private first, then ask again here.")
 _OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please try again.")
 
 
@@ -103,8 +106,8 @@ class Dispatcher:
                 yield saved
         except Refusal as refusal:
             yield self._say(sentence(refusal), language)
-        except Exception:
-            log.exception("a message could not be handled")
+        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
+            log.error("a message could not be handled: %s", cause(failure))
             yield self._say(_OUR_FAULT, language)
 
     async def _run(self, request: Request) -> AsyncIterator[Output]:
@@ -159,8 +162,8 @@ class Dispatcher:
             yield self._say(say("That button belongs to somebody else."), language)
         except Refusal as refusal:
             yield self._say(sentence(refusal), language)
-        except Exception:
-            log.exception("a button could not be handled")
+        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
+            log.error("a button could not be handled: %s", cause(failure))
             yield self._say(_OUR_FAULT, language)
 
     async def _act(self, request: Request) -> AsyncIterator[Output]:
@@ -209,7 +212,9 @@ class Dispatcher:
 
     async def _screen(self, reply: Reply, request: Request) -> Screen:
         language, zone = reply.language or request.person.language, request.person.zone
-        rows = await self._buttons.make(reply, person=request.person.id, place=request.place.code)
+        hidden = reply.private and not request.place.private
+        place = replace(request.place, chat=request.sender, thread="") if hidden else request.place
+        rows = await self._buttons.make(reply, person=request.person.id, place=place.code)
 
         def words(said: Said) -> str:
             return render(said, language, zone)
@@ -223,6 +228,8 @@ class Dispatcher:
             ),
             attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
             private=reply.private,
+            public_note=words(_IN_PRIVATE) if hidden else "",
+            unreachable_note=words(_WRITE_FIRST) if hidden else "",
             replace=reply.replace and bool(request.button),
         )
 

@@ -21,12 +21,13 @@ from bots.telegram import menus
 from bots.telegram.answers import Drafts
 from bots.telegram.config import TelegramConfig
 from bots.telegram.inbound import Me, place_of, read_message, read_press, sender_of
-from bots.telegram.logs import TokenFilter, cause
+from bots.telegram.logs import TokenFilter
 from bots.telegram.outbox import Outbox, Refused, Where
 from bots.telegram.stage import Scene, Stage
 from bots.telegram.webhook import webhook_route
 from core.clock import Clock
 from core.errors import Refusal
+from core.trace import cause
 
 _log = logging.getLogger(__name__)
 

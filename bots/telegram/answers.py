@@ -19,9 +19,9 @@ from bots.show.entities import EntityStyle, Shown
 from bots.show.pacing import Showing, Wait
 from bots.show.rendering import answer_pieces, progress_piece
 from bots.show.screen import Answer, Buttons, Progress
-from bots.telegram.logs import cause
 from bots.telegram.outbox import Outbox, Refused, Where
 from core.clock import Clock
+from core.trace import cause
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from pathlib import PurePath
 
 _MASK = "<token>"
 #: Whoever logs addresses, bots or their errors.
@@ -54,12 +53,3 @@ class TokenFilter(logging.Filter):
         """Undoes the filtering; the levels stay."""
         for name in _LOGGERS:
             logging.getLogger(name).removeFilter(self)
-
-
-def cause(failure: BaseException) -> str:
-    """What failed and where, for logs: no message of it, which may quote a prompt or an address."""
-    frames = traceback.extract_tb(failure.__traceback__)[-4:]
-    places = " < ".join(
-        f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames)
-    )
-    return f"{type(failure).__name__} at {places or 'no frame'}"

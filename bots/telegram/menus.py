@@ -18,7 +18,7 @@ from telegram.error import TelegramError
 
 from bots.show.clean import one_line
 from bots.show.screen import Front
-from bots.telegram.logs import cause
+from core.trace import cause
 
 _log = logging.getLogger(__name__)
 

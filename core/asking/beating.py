@@ -15,6 +15,7 @@ from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger, LedgerRefusal
 from core.pricing import count
 from core.store import Store, Update, schema
+from core.trace import cause
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Beating:
             if isinstance(outcome, LedgerRefusal):
                 log.warning("a heartbeat could not be recorded: %s", outcome.code)
             elif isinstance(outcome, BaseException):
-                log.error("a heartbeat failed", exc_info=outcome)
+                log.error("a heartbeat failed: %s", cause(outcome))
         await self._heed_stops({run.id: run for run in runs})
 
     async def _record(self, run: Run) -> None:

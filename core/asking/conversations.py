@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,6 +21,50 @@ HISTORY_TOKENS = Tokens(4_000)
 HISTORY_TURNS = 40
 
 _Row = sa.Row[tuple[str, str, int, int, int, bytes | None, bytes | None]]
+
+
+#: Sorts after every id, in any collation.
+_LAST = "z"
+
+
+def _earlier() -> sa.Select[Any]:
+    """The running conversation of a place and person, with its newest turns; made once."""
+    talk, ask = schema.conversation, schema.ask
+    running = (
+        sa.select(talk.c.id)
+        .where(
+            talk.c.place == sa.bindparam("place"),
+            talk.c.person == sa.bindparam("person"),
+            talk.c.ended_at.is_(None),
+        )
+        .order_by(talk.c.id.desc())
+        .limit(1)
+        .subquery()
+    )
+    turn = sa.and_(
+        ask.c.conversation == running.c.id,
+        ask.c.state == "settled",
+        ask.c.shown_tokens > 0,
+        ask.c.id < sa.bindparam("before"),
+        ask.c.id <= sa.bindparam("until"),
+    )
+    return (
+        sa.select(
+            running.c.id.label("conversation"),
+            ask.c.id,
+            ask.c.prompt_tokens,
+            ask.c.history_tokens,
+            ask.c.shown_tokens,
+            ask.c.question,
+            ask.c.answer,
+        )
+        .select_from(running.outerjoin(ask, turn))
+        .order_by(ask.c.id.desc())
+        .limit(HISTORY_TURNS)
+    )
+
+
+_EARLIER = _earlier()
 
 
 class Conversations:
@@ -68,40 +113,16 @@ class Conversations:
     async def earlier(self, question: Question, data_key: DataKey) -> tuple[str | None, History]:
         """The running conversation's id (None: none runs) and its newest turns that fit the cap,
         oldest first. Turns of an erased history are gone. One read, since every ask makes it."""
-        talk, ask = schema.conversation, schema.ask
-        running = (
-            sa.select(talk.c.id)
-            .where(
-                talk.c.place == question.place,
-                talk.c.person == question.person.id,
-                talk.c.ended_at.is_(None),
-            )
-            .order_by(talk.c.id.desc())
-            .limit(1)
-            .subquery()
-        )
-        same = [
-            ask.c.conversation == running.c.id,
-            ask.c.state == "settled",
-            ask.c.shown_tokens > 0,
-        ]
-        if question.again:
-            same.append(ask.c.id < question.follows)
-        elif question.follows:
-            same.append(ask.c.id <= question.follows)
         rows = await self._store.fetch(
-            sa.select(
-                running.c.id.label("conversation"),
-                ask.c.id,
-                ask.c.prompt_tokens,
-                ask.c.history_tokens,
-                ask.c.shown_tokens,
-                ask.c.question,
-                ask.c.answer,
-            )
-            .select_from(running.outerjoin(ask, sa.and_(*same)))
-            .order_by(ask.c.id.desc())
-            .limit(HISTORY_TURNS)
+            _EARLIER,
+            {
+                "place": question.place,
+                "person": question.person.id,
+                # Ids sort by time. An ask that is asked again leaves itself out, one that is
+                # continued is the newest turn, a new one comes after them all.
+                "before": question.follows if question.again else _LAST,
+                "until": question.follows or _LAST,
+            },
         )
         if not rows:
             return None, History()

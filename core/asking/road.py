@@ -41,6 +41,7 @@ from core.ledger import (
 )
 from core.pool import Pool
 from core.pricing import Costs, count
+from core.trace import cause
 from core.units import Credits, Tokens
 
 log = logging.getLogger(__name__)
@@ -141,8 +142,8 @@ class Asking:
         """Serves and settles; whatever happens, readers of the run are told its end."""
         try:
             ending = await self._serving.serve(run, end_user=_end_user(run.question.person.id))
-        except Exception:  # a bug or a database that is down: nothing is charged beyond the shown
-            log.exception("serving an ask failed")
+        except Exception as failure:  # noqa: BLE001 - a bug, a database that is down: settle anyway
+            log.error("serving %s failed: %s", run.id, cause(failure))
             ending = Ending(
                 Outcome.BROKEN if run.begun else Outcome.REFUSED, trouble=Trouble.SUPPLIER
             )

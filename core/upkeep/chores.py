@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
 from core.store import Insert, Store, Update, schema
+from core.trace import cause
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,8 @@ class Chores:
             await asyncio.sleep(chore.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311
             try:
                 await self.run_once(chore)
-            except Exception:
-                log.exception("chore %s failed", chore.name)
+            except Exception as failure:  # noqa: BLE001 - the next turn tries again
+                log.error("chore %s failed: %s", chore.name, cause(failure))
 
     async def _lease(self, chore: Chore) -> bool:
         """Takes the chore's turn by compare-and-set."""

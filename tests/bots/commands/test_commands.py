@@ -268,12 +268,15 @@ async def test_setprice_asks_before_it_moves_a_price_by_more_than_half(
         assert "6 Credits / 1K tokens (before: 5" in text_of(
             await owner.screen("/setprice gpt-4 6")
         )
+        clock.advance(seconds=1)
         sure = await owner.screen("/setprice gpt-4 12")
         assert "more than half" in text_of(sure)
         assert "6 Credits" in text_of(await tom.screen("/model gpt-4"))
+        clock.advance(seconds=1)
         done = await owner.presses(button(sure, "Yes"))
         assert "12 Credits / 1K tokens" in text_of(*done)
         assert "done its work" in text_of(*await owner.presses(button(sure, "Yes")))
+        clock.advance(seconds=1)
         both = await owner.screen("/setprice gpt-4 10 14")
         assert "10 in · 14 out" in text_of(both)
         for wrong in ("", "gpt-4", "gpt-4 x", "gpt-4 0", "gpt-4 -3", "gpt-4 0.0001", "gpt-4 NaN"):

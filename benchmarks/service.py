@@ -1,0 +1,110 @@
+"""The service process of `benchmarks.ask`: everything but a chat platform, driven as one drives it.
+
+python -m benchmarks.service SUPPLIER_URL DATABASE_URL ASKS CONCURRENT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+from pydantic import SecretStr
+
+from benchmarks.supplier import MODEL
+from bots import service as _everything_that_run_imports  # noqa: F401 - for the memory it takes
+from bots.app import App, OwnKey, Plan, build
+from bots.show.screen import Answer, Incoming, Place, Sender
+from core.clock import SystemClock
+from core.people import Welcome
+from core.pool import SUPPLIERS
+from core.pricing import Catalogue, Costs
+from core.store import Store
+from core.units import Credits, usd
+
+PEOPLE = 200
+WARM_UP = 200
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+async def _app(url: str, database: str) -> App:
+    clock = SystemClock()
+    plan = Plan(
+        master_keys=[bytes(32)],
+        admins=(),
+        welcome=Welcome(Credits(10_000_000), 1_000_000),
+        suppliers={"openai": SUPPLIERS["openai"].at(url)},
+        own_keys=[OwnKey("openai", SecretStr("sk-bench-000000000001"), usd("1000000"))],
+    )
+    store = await Store.open(database, kind="live", clock=clock)
+    app = await build(
+        plan, store=store, clock=clock, catalogue=Catalogue.load(), costs=Costs.load()
+    )
+    await app.start()
+    await app.pool.checked(10)
+    return app
+
+
+async def _ask(app: App, number: int) -> float:
+    """One ask as an adapter hands it over, in seconds until its answer had landed."""
+    person = str(number % PEOPLE)
+    incoming = Incoming(
+        place=Place("telegram", person, str(number)),
+        sender=Sender(person, "en"),
+        message=str(number),
+        at_ms=app.clock.now_ms(),
+        text=f"/ask {MODEL} why is the sky blue? " + "tell me more about it " * 8,
+    )
+    began = time.perf_counter()
+    async for output in app.front.handle(incoming):
+        if isinstance(output, Answer):
+            assert "Credit" in output.footer, output
+            await app.front.landed(output.ask, "1")
+            return time.perf_counter() - began
+    raise AssertionError("no answer")
+
+
+async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[str, float]:
+    app = await _app(url, database)
+    idle = _resident_mb()
+    numbers = itertools.count()
+
+    async def load(count: int) -> list[float]:
+        waiting = iter(range(count))
+
+        async def caller() -> list[float]:
+            return [await _ask(app, next(numbers)) for _ in waiting]
+
+        took = await asyncio.gather(*(caller() for _ in range(concurrent)))
+        return [one for ones in took for one in ones]
+
+    await load(WARM_UP)
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    took = await load(asks)
+    after, ended = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    await app.stop()
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    took.sort()
+    return {
+        "cpu_ms": cpu * 1000 / asks,
+        "per_second": asks / (ended - began),
+        "idle_mb": idle,
+        "p50_ms": statistics.median(took) * 1000,
+        "p99_ms": took[int(len(took) * 0.99)] * 1000,
+    }
+
+
+if __name__ == "__main__":
+    measured = uvloop.run(_measure(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5])))
+    print(json.dumps(measured))
