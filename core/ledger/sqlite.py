@@ -7,6 +7,7 @@ transaction, tells when another process (an operator's command) was that writer 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,11 @@ _NUMBERS = (
     " (SELECT coalesce(max(seq), 0) FROM submission),"
     " (SELECT coalesce(max(seq), 0) FROM transfer)"
 )
-_KNOWN = "SELECT id, digest, seq, first, transfers FROM submission WHERE id = ?"
+#: One for a whole batch: each statement gives the interpreter away and must get it back.
+_KNOWN = (
+    "SELECT id, digest, seq, first, transfers FROM submission"
+    " WHERE id IN (SELECT value FROM json_each(?))"
+)
 _HOLDS = "SELECT seq, debit, credit, amount FROM hold WHERE name = ? ORDER BY seq"
 _WAS_HOLD = (
     "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
@@ -94,7 +99,6 @@ class SqliteSession:
         db.execute("BEGIN IMMEDIATE")
         book = self._freshened(db)
         accounts, holds = book.accounts, book.holds
-        known = {}
         for job in jobs:
             for code, account in job.accounts.items():
                 state = accounts.get(code)
@@ -113,11 +117,11 @@ class SqliteSession:
             for name in job.holds:
                 if name not in holds:
                     self._load_holds(db, name)
-            if job.submission is not None:
-                row = db.execute(_KNOWN, (job.submission.id,)).fetchone()
-                if row is not None:
-                    known[row[0]] = Known(*row)
-        return known
+        return self._known(db, [job.submission.id for job in jobs if job.submission is not None])
+
+    def _known(self, db: Any, ids: Sequence[str]) -> Mapping[str, Known]:
+        rows = db.execute(_KNOWN, (json.dumps(ids),)).fetchall()
+        return {row[0]: Known(*row) for row in rows}
 
     def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
         """See `Session`."""
@@ -195,8 +199,7 @@ class SqliteSession:
         self.rollback()
         self.close()
         db = self._connected()
-        rows = [db.execute(_KNOWN, (row_id,)).fetchone() for row_id in ids]
-        return {row[0]: Known(*row) for row in rows if row is not None}
+        return self._known(db, ids)
 
     def balances(self, codes: Iterable[str]) -> dict[str, Balance]:
         """See `Session`."""
