@@ -10,7 +10,7 @@ from asyncio.subprocess import PIPE, Process
 import pytest
 import sqlalchemy as sa
 
-from core.ledger import Ledger, audit
+from core.ledger import Ledger, Submission, audit
 from core.store import Store, schema
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give
 from tests.databases import TestClock
@@ -99,4 +99,22 @@ async def test_what_was_acknowledged_survives_a_kill(
         if row_id.startswith("give"):
             assert (await ledger.submit(give(row_id, 2))).existed
     await ledger.stop()
+    assert (await audit(store)).findings == ()
+
+
+async def test_what_another_writer_did_is_seen_at_once(
+    database_url: str, store: Store, clock: TestClock
+) -> None:
+    """Balances kept in memory are dropped when somebody else has written."""
+    service, command = Ledger(store, clock), Ledger(store, clock)
+    await service.start()
+    await command.start()
+    for n in range(3):
+        await service.submit(give(f"service/{n}", 1))
+        await command.submit(give(f"command/{n}", 10))
+        assert (await service.balances([GIFT]))[GIFT.code].posted == 11 * (n + 1)
+        watched = Submission(f"watch/{n}", (), watch=(GIFT,))
+        assert (await service.submit(watched)).balances[GIFT.code].posted == 11 * (n + 1)
+    await service.stop()
+    await command.stop()
     assert (await audit(store)).findings == ()
