@@ -30,7 +30,6 @@ from core.store import Store
 from core.units import Credits, usd
 
 PEOPLE = 200
-WARM_UP = 200
 
 
 def _resident_mb() -> float:
@@ -89,7 +88,8 @@ async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[
         took = await asyncio.gather(*(caller() for _ in range(concurrent)))
         return [one for ones in took for one in ones]
 
-    await load(WARM_UP)
+    # Callers begin at the same instant; after four rounds they have spread.
+    await load(4 * concurrent)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     took = await load(asks)
     after, ended = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()

@@ -44,7 +44,7 @@ from core.pool import Pool, Supplier, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.units import NanoUsd, Tokens
-from core.upkeep import Chore, Chores
+from core.upkeep import Chore, Chores, give_back
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,7 @@ class App:
         await self.pool.start()
         await self.asking.start()
         await self.chores.start()
+        give_back()
 
     async def stop(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """Ends cleanly: running asks finish or settle, what was accepted is written (rule 10)."""
@@ -175,6 +176,12 @@ async def build(
     sweeper = Sweeper(
         store=store, ledger=ledger, prices=prices, pool=pool, clock=clock, owner=owner
     )
+
+    async def compare() -> None:
+        """A custom address may list models that have no price yet."""
+        await pool.check_models()
+        await prices.refresh(at_most_seconds=0)
+
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
     answers = Answers(asking=asking, records=records, catalogue=catalogue, lanes=Lanes())
     landing = Landing(records=records, answers=answers)
@@ -263,7 +270,7 @@ async def build(
                 Chore("land answers", 15.0, landing.land, everywhere=True),
                 Chore("read keys again", 5.0, pool.reload, everywhere=True),
                 Chore("read owners again", 60.0, owners.load, everywhere=True),
-                Chore("compare models", 1_800.0, pool.check_models, everywhere=True),
+                Chore("compare models", 300.0, compare, everywhere=True),
                 Chore("forget buttons", 3_600.0, buttons.forget_expired),
                 Chore(
                     "close days",

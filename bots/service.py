@@ -159,6 +159,7 @@ async def demo(configuration: Configuration) -> int:
         app = await open_app(plan, settings, store, clock)
         try:
             await app.pool.checked(_CHECK_SECONDS_MAX)
+            await app.prices.refresh(at_most_seconds=0)
             await _chat(app, url)
         finally:
             await app.stop()

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from core.upkeep.chores import Chore, Chores
+from core.upkeep.memory import give_back
 
-__all__ = ["Chore", "Chores"]
+__all__ = ["Chore", "Chores", "give_back"]

@@ -191,3 +191,10 @@ async def test_durability_is_what_was_promised(sqlite_url: str, postgres_url: st
     shown = [server.execute(f"SHOW {name}").fetchone()[0] for name in settings]  # type: ignore[call-overload,index]
     server.close()
     assert shown == ["on", "read committed", "30s"]
+
+
+def test_the_revisions_that_are_named_are_the_scripts_that_there_are() -> None:
+    from core.store import migrating, upgrading
+
+    scripts = [script.revision for script in upgrading.SCRIPTS.walk_revisions()]
+    assert list(migrating.REVISIONS) == scripts[::-1]
