@@ -4,9 +4,9 @@
 
 The service (commands, admission, pool, ledger on SQLite with every commit durable) runs in a
 process of its own, is driven there as an adapter drives it, and speaks to a supplier in another
-process that answers at once, after four rounds of all callers as a warm-up. CPU is that process's own, all threads, user and system. The
-yardstick is a router of 40 lines over aiohttp (`benchmarks/router.py`): no quote, no ledger, no
-history, only bytes from one side to the other.
+process that answers at once. Callers begin at the same instant, so four rounds of all of them
+warm up. CPU is that process's own, all threads, user and system. The yardstick is a router of 40
+lines over aiohttp (`benchmarks/router.py`): no quote, no ledger, no history, only bytes.
 
 Goals (issue): ≤ 2 ms of CPU a plain ask, ≤ 3 ms a stream of 20 chunks; 256 asks in flight against
 a supplier that takes 1 s: p50 ≤ 1.1 s; idle memory ≤ 150 MB.
