@@ -7,6 +7,7 @@ counted tokens, so that the bot in front of it can't tell the difference.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import re
@@ -126,15 +127,16 @@ class SandboxSupplier:
             chunk = {**head, "choices": choices, "usage": used}
             await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
-        await send([_choice({"role": "assistant", "content": ""})], None)
-        for piece in _PIECE.findall(text):
-            if self._pace > 0:
-                await asyncio.sleep(self._pace)
-            await send([_choice({"content": piece})], None)
-        await send([_choice({}, reason)], None)
-        if asked.with_usage:
-            await send([], usage)
-        await response.write(b"data: [DONE]\n\n")
+        with contextlib.suppress(ConnectionResetError):  # whoever asked had enough: Stop
+            await send([_choice({"role": "assistant", "content": ""})], None)
+            for piece in _PIECE.findall(text):
+                if self._pace > 0:
+                    await asyncio.sleep(self._pace)
+                await send([_choice({"content": piece})], None)
+            await send([_choice({}, reason)], None)
+            if asked.with_usage:
+                await send([], usage)
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     def _checked(self, request: web.Request) -> Mapping[str, Model]:
