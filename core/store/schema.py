@@ -139,7 +139,6 @@ person = sa.Table(
     _required("own_keys_only", sa.Boolean),
     #: The person's data key, wrapped by a master key: seals their questions and answers.
     sa.Column("data_key", sa.LargeBinary),
-    sa.Column("erased_at", sa.BigInteger),
 )
 
 identity = sa.Table(
@@ -313,26 +312,6 @@ button = sa.Table(
     _required("expires_at", sa.BigInteger, index=True),
     _required("once", sa.Boolean),
     sa.Column("used_at", sa.BigInteger),
-)
-
-notice = sa.Table(
-    "notice",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("person", sa.Text),
-    _required("kind", sa.Text),
-    #: JSON of the notice's values.
-    _required("data", sa.Text),
-    #: A message that this one replaces; empty for a new one.
-    _required("edits", sa.Text),
-    _required("created_at", sa.BigInteger),
-    sa.Column("delivered_at", sa.BigInteger),
-    sa.Index(
-        "ix_notice_waiting",
-        "created_at",
-        sqlite_where=sa.text("delivered_at IS NULL"),
-        postgresql_where=sa.text("delivered_at IS NULL"),
-    ),
 )
 
 chore = sa.Table(

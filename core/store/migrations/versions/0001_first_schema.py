@@ -125,7 +125,6 @@ def _people() -> None:
         _required("footer", BOOL),
         _required("own_keys_only", BOOL),
         sa.Column("data_key", BYTES),
-        sa.Column("erased_at", BIG),
         sa.PrimaryKeyConstraint("id", name="pk_person"),
     )
     op.create_table(
@@ -273,24 +272,6 @@ def _upkeep() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_button"),
     )
     op.create_index("ix_button_expires_at", "button", ["expires_at"])
-    op.create_table(
-        "notice",
-        _required("id", TEXT),
-        _required("person", TEXT),
-        _required("kind", TEXT),
-        _required("data", TEXT),
-        _required("edits", TEXT),
-        _required("created_at", BIG),
-        sa.Column("delivered_at", BIG),
-        sa.PrimaryKeyConstraint("id", name="pk_notice"),
-    )
-    op.create_index(
-        "ix_notice_waiting",
-        "notice",
-        ["created_at"],
-        sqlite_where=sa.text("delivered_at IS NULL"),
-        postgresql_where=sa.text("delivered_at IS NULL"),
-    )
     op.create_table(
         "chore",
         _required("name", TEXT),
