@@ -13,15 +13,38 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_CHARS = 10
 _TAIL_CHARS = 16
 _TAIL_BITS = 5 * _TAIL_CHARS
+#: A step between ids of one millisecond, so large that nobody guesses the next from the last.
+_STEP_BITS = 62
 
 
 def _base32(number: int, length: int) -> str:
     return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(length)))
 
 
+class _Mint:
+    """Ids of one process in the order in which they were made, also within a millisecond."""
+
+    def __init__(self) -> None:
+        self._at_ms = -1
+        self._tail = 0
+
+    def tail(self, at_ms: int) -> int:
+        """80 bits: chance, or a step of chance above the last one of the same millisecond."""
+        if at_ms != self._at_ms:
+            self._at_ms, self._tail = at_ms, secrets.randbits(_TAIL_BITS - 1)
+        else:
+            self._tail = (self._tail + 1 + secrets.randbits(_STEP_BITS)) % (1 << _TAIL_BITS)
+        return self._tail
+
+
+_MINT = _Mint()
+
+
 def new(prefix: str, at_ms: int) -> str:
-    """A fresh id, `<prefix>_` and 26 characters: 10 of time, 16 (80 bits) of chance."""
-    return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}{_base32(secrets.randbits(_TAIL_BITS), 16)}"
+    """A fresh id, `<prefix>_` and 26 characters: 10 of time, 16 (80 bits) of chance; later ones
+    of the same process sort after it, also within the same millisecond."""
+    tail = _base32(_MINT.tail(at_ms), _TAIL_CHARS)
+    return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}{tail}"
 
 
 def derived(prefix: str, at_ms: int, *cause: str) -> str:
