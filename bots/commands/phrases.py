@@ -5,7 +5,7 @@ from __future__ import annotations
 from bots.reply import Said, say
 from core.asking import Outcome, Result, Run, Trouble
 from core.pricing import Price
-from core.units import Credits, Tokens
+from core.units import Credits, MicroCredits, Tokens, decimal_text
 
 
 def in_credits(amount: Credits) -> Said:
@@ -37,9 +37,7 @@ def footer(result: Result, model: str) -> Said:
     tokens = result.prompt + result.output
     counted = say("{tokens} tokens", tokens=tokens)
     if result.history.units:
-        counted = say(
-            "{tokens} tokens ({history} of them history)", tokens=tokens, history=result.history
-        )
+        counted = _with_history(result, tokens)
     charged = in_credits(result.charge)
     if result.left is None:
         return say("{model} · {tokens} · {charge}", model=model, tokens=counted, charge=charged)
@@ -49,6 +47,22 @@ def footer(result: Result, model: str) -> Said:
         tokens=counted,
         charge=charged,
         left=result.left,
+    )
+
+
+def _with_history(result: Result, tokens: Tokens) -> Said:
+    """How much of it was history, and what that cost, to the hundredth of a Credit."""
+    price = result.history_price
+    hundredths = 0 if price is None else (price.units + 5_000) // 10_000
+    if not hundredths or not result.charge.units:
+        return say(
+            "{tokens} tokens ({history} of them history)", tokens=tokens, history=result.history
+        )
+    return say(
+        "{tokens} tokens ({history} of them history, ≈ {cost} Credits)",
+        tokens=tokens,
+        history=result.history,
+        cost=decimal_text(MicroCredits(hundredths * 10_000)),
     )
 
 

@@ -192,13 +192,15 @@ class Asking:
             model=question.model.id,
             text=text,
             prompt=booked.usage.input,
-            history=run.quote.history,
+            # Our count is never told as more than the whole that the supplier counted.
+            history=min(run.quote.history, booked.usage.input),
             output=booked.usage.output,
             charge=booked.charge,
             left=Credits(sum(receipt.balances[pocket.code].available for pocket in pockets)),
             left_out=run.quote.left_out,
             shortened=run.quote.shortened,
             trouble=ending.trouble,
+            history_price=run.quote.price.exact(run.quote.history, Tokens(0)),
         )
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import ClassVar
 from core.errors import Refusal
 from core.people import Person
 from core.pricing import Model, Price
-from core.units import Credits, Tokens
+from core.units import Credits, MicroCredits, Tokens
 
 
 class Outcome(enum.Enum):
@@ -105,6 +105,8 @@ class Result:
     left_out: int = 0
     shortened: bool = False
     trouble: Trouble = Trouble.NONE
+    #: What of the charge the history caused, before rounding; None when told from the record alone.
+    history_price: MicroCredits | None = None
 
 
 # --- refusals: before anything is held ----------------------------------------------------------

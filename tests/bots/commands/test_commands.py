@@ -145,8 +145,9 @@ async def test_history_goes_with_a_question_until_new(sqlite_url: str, clock: Te
     async with service.running(sqlite_url, clock) as tom:
         await tom.answer("My name is Tom.")
         clock.advance(seconds=1)
+        tom.openai.script(Says("Tom.", usage=Used(60, 3)))
         second = await tom.answer("What is my name?")
-        assert "of them history" in second.footer
+        assert "63 tokens (24 of them history, ≈ 0.12 Credits)" in second.footer
         sent = tom.openai.calls[-1].body["messages"]
         assert [one["content"] for one in sent] == [
             "My name is Tom.",
