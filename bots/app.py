@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 from pydantic import SecretStr
 
@@ -25,9 +25,9 @@ from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.landing import Landing
 from bots.show import Lanes
-from bots.show.screen import Deliverer
 from core import ids
 from core.asking import (
+    HISTORY_TOKENS,
     Admission,
     Asking,
     Beating,
@@ -72,14 +72,15 @@ class Plan:
     suppliers: Mapping[str, Supplier]
     own_keys: Sequence[OwnKey] = ()
     default_model: str = ""
-    history_tokens: Tokens = field(default_factory=lambda: Tokens(4_000))
+    history_tokens: Tokens = HISTORY_TOKENS
 
 
-@dataclass
-class App:
-    """A service, wired; `start` and `stop` are its life."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What everything else is made of."""
 
     clock: Clock
+    #: This process, by a name that no other has: whose asks and chores are whose.
     owner: str
     plan: Plan
     store: Store
@@ -93,6 +94,12 @@ class App:
     owners: Owners
     conversations: Conversations
     records: Records
+
+
+@dataclass(frozen=True, slots=True)
+class App(Parts):
+    """A service, wired; `start` and `stop` are its life."""
+
     sweeper: Sweeper
     asking: Asking
     front: Dispatcher
@@ -118,10 +125,6 @@ class App:
         await self.ledger.stop()
         await self.store.close()
 
-    def deliver_by(self, platform: str, deliverer: Deliverer) -> None:
-        """Saved answers of that platform's chats are landed by this front end."""
-        self.landing.by(platform, deliverer)
-
 
 async def build(
     plan: Plan,
@@ -132,7 +135,6 @@ async def build(
     costs: Costs,
 ) -> App:
     """Wires a service on an open store; starts the ledger's writer, since the vault needs it."""
-    owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     ledger = Ledger(store, clock)
     await ledger.start()
     try:
@@ -140,101 +142,48 @@ async def build(
     except BaseException:
         await ledger.stop()
         raise
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
-    pool = Pool(
+    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault)
+    asking = _asking(parts)
+    answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
+    buttons = Buttons(store=store, ledger=ledger, clock=clock)
+    landing = Landing(records=parts.records, answers=answers)
+    sweeper = Sweeper(
         store=store,
         ledger=ledger,
-        vault=vault,
-        catalogue=catalogue,
-        costs=costs,
+        prices=parts.prices,
+        pool=parts.pool,
         clock=clock,
-        suppliers=plan.suppliers,
-    )
-    people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
-    conversations = Conversations(
-        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
-    )
-    records = Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner)
-    asking = Asking(
-        admission=Admission(
-            ledger=ledger,
-            people=people,
-            pool=pool,
-            prices=prices,
-            conversations=conversations,
-            clock=clock,
-            owner=owner,
-        ),
-        serving=Serving(pool=pool, ledger=ledger, costs=costs, clock=clock),
-        records=records,
-        beating=Beating(store=store, ledger=ledger, clock=clock, owner=owner),
-        ledger=ledger,
-        pool=pool,
-        costs=costs,
-        clock=clock,
-    )
-    sweeper = Sweeper(
-        store=store, ledger=ledger, prices=prices, pool=pool, clock=clock, owner=owner
-    )
-
-    async def compare() -> None:
-        """A custom address may list models that have no price yet."""
-        await pool.check_models()
-        await prices.refresh(at_most_seconds=0)
-
-    buttons = Buttons(store=store, ledger=ledger, clock=clock)
-    answers = Answers(asking=asking, records=records, catalogue=catalogue, lanes=Lanes())
-    landing = Landing(records=records, answers=answers)
-    choosing = Choosing(
-        catalogue=catalogue,
-        prices=prices,
-        pool=pool,
-        people=people,
-        ledger=ledger,
-        default_model=plan.default_model,
-    )
-    owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
-    start = StartCommands(
-        people=people,
-        ledger=ledger,
-        choosing=choosing,
-        owners=owners,
-        commands=lambda: registry.commands,
-    )
-    registry = Registry(
-        [
-            start.first(),
-            AskCommands(
-                asking=asking,
-                records=records,
-                conversations=conversations,
-                catalogue=catalogue,
-                choosing=choosing,
-            ).room(),
-            choosing.room(),
-            AccountCommands(
-                ledger=ledger,
-                journal=Journal(store),
-                people=people,
-                catalogue=catalogue,
-                prices=prices,
-                choosing=choosing,
-                clock=clock,
-            ).room(),
-            start.room(),
-            AdminCommands(
-                store=store,
-                ledger=ledger,
-                people=people,
-                pool=pool,
-                catalogue=catalogue,
-                costs=costs,
-                prices=prices,
-                clock=clock,
-            ).room(),
-        ]
+        owner=parts.owner,
     )
     return App(
+        **{field.name: getattr(parts, field.name) for field in fields(parts)},
+        sweeper=sweeper,
+        asking=asking,
+        front=Dispatcher(
+            people=parts.people,
+            registry=_registry(parts, asking),
+            buttons=buttons,
+            answers=answers,
+            clock=clock,
+            owners=parts.owners,
+        ),
+        landing=landing,
+        chores=_chores(parts, sweeper, landing, buttons),
+    )
+
+
+def _parts(
+    plan: Plan,
+    store: Store,
+    clock: Clock,
+    catalogue: Catalogue,
+    costs: Costs,
+    ledger: Ledger,
+    vault: Vault,
+) -> Parts:
+    owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
+    people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    return Parts(
         clock=clock,
         owner=owner,
         plan=plan,
@@ -243,40 +192,126 @@ async def build(
         vault=vault,
         catalogue=catalogue,
         costs=costs,
-        prices=prices,
-        pool=pool,
-        people=people,
-        owners=owners,
-        conversations=conversations,
-        records=records,
-        sweeper=sweeper,
-        asking=asking,
-        front=Dispatcher(
-            people=people,
-            registry=registry,
-            buttons=buttons,
-            answers=answers,
-            clock=clock,
-            owners=owners,
-        ),
-        landing=landing,
-        chores=Chores(
+        prices=PriceBook(store, ledger.record, catalogue, costs, clock),
+        pool=Pool(
             store=store,
             ledger=ledger,
+            vault=vault,
+            catalogue=catalogue,
+            costs=costs,
             clock=clock,
-            owner=owner,
-            chores=(
-                Chore("sweep asks", 5.0, sweeper.sweep, everywhere=True),
-                Chore("land answers", 15.0, landing.land, everywhere=True),
-                Chore("read keys again", 5.0, pool.reload, everywhere=True),
-                Chore("read owners again", 60.0, owners.load, everywhere=True),
-                Chore("compare models", 300.0, compare, everywhere=True),
-                Chore("forget buttons", 3_600.0, buttons.forget_expired),
-                Chore(
-                    "close days",
-                    3_600.0,
-                    lambda: close_days(store, ledger, clock, day_of(clock.now_ms())),
-                ),
-            ),
+            suppliers=plan.suppliers,
+        ),
+        people=people,
+        owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
+        conversations=Conversations(
+            store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
+        ),
+        records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
+    )
+
+
+def _asking(parts: Parts) -> Asking:
+    return Asking(
+        admission=Admission(
+            ledger=parts.ledger,
+            people=parts.people,
+            pool=parts.pool,
+            prices=parts.prices,
+            conversations=parts.conversations,
+            clock=parts.clock,
+            owner=parts.owner,
+        ),
+        serving=Serving(pool=parts.pool, ledger=parts.ledger, costs=parts.costs, clock=parts.clock),
+        records=parts.records,
+        beating=Beating(
+            store=parts.store, ledger=parts.ledger, clock=parts.clock, owner=parts.owner
+        ),
+        ledger=parts.ledger,
+        pool=parts.pool,
+        costs=parts.costs,
+        clock=parts.clock,
+    )
+
+
+def _registry(parts: Parts, asking: Asking) -> Registry:
+    """Every room of commands, in the order of the menus."""
+    choosing = Choosing(
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        pool=parts.pool,
+        people=parts.people,
+        ledger=parts.ledger,
+        default_model=parts.plan.default_model,
+    )
+    start = StartCommands(
+        people=parts.people,
+        ledger=parts.ledger,
+        choosing=choosing,
+        owners=parts.owners,
+        commands=lambda: registry.commands,
+    )
+    ask = AskCommands(
+        asking=asking,
+        records=parts.records,
+        conversations=parts.conversations,
+        catalogue=parts.catalogue,
+        choosing=choosing,
+    )
+    account = AccountCommands(
+        ledger=parts.ledger,
+        journal=Journal(parts.store),
+        people=parts.people,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        choosing=choosing,
+        clock=parts.clock,
+    )
+    admin = AdminCommands(
+        store=parts.store,
+        ledger=parts.ledger,
+        people=parts.people,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        costs=parts.costs,
+        prices=parts.prices,
+        clock=parts.clock,
+    )
+    registry = Registry(
+        [
+            start.first(),
+            ask.room(),
+            choosing.room(),
+            account.room(),
+            start.room(),
+            admin.room(),
+        ]
+    )
+    return registry
+
+
+def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) -> Chores:
+    async def compare_models() -> None:
+        """A custom address may list models that have no price yet."""
+        await parts.pool.check_models()
+        await parts.prices.refresh(at_most_seconds=0)
+
+    async def close_yesterday() -> None:
+        today = day_of(parts.clock.now_ms())
+        await close_days(parts.store, parts.ledger, parts.clock, today)
+
+    return Chores(
+        store=parts.store,
+        ledger=parts.ledger,
+        clock=parts.clock,
+        owner=parts.owner,
+        chores=(
+            Chore("sweep asks", 5.0, sweeper.sweep, everywhere=True),
+            Chore("land answers", 15.0, landing.land, everywhere=True),
+            Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
+            Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
+            Chore("compare models", 300.0, compare_models, everywhere=True),
+            Chore("forget buttons", 3_600.0, buttons.forget_expired),
+            Chore("close days", 3_600.0, close_yesterday),
         ),
     )

@@ -79,12 +79,12 @@ class Dispatcher:
             return
         self._seen.put(update, thing=True)
         language = language_for(incoming.sender.language)
+        secrets = find_secrets(incoming.text)
         try:
             person = await self._people.of(
                 incoming.place.platform, incoming.sender.id, language=language
             )
             language = person.language
-            secrets = find_secrets(incoming.text)
             if secrets:
                 told = say(_PASTED_KEY, kind=secrets[0].kind)
                 yield replace(self._say(told, language), erase_incoming=True)
@@ -105,7 +105,7 @@ class Dispatcher:
             if saved is not None:
                 yield saved
         except Refusal as refusal:
-            yield self._say(sentence(refusal), language)
+            yield replace(self._say(sentence(refusal), language), erase_incoming=bool(secrets))
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             log.error("a message could not be handled: %s", cause(failure))
             yield self._say(_OUR_FAULT, language)
