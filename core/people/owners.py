@@ -20,7 +20,6 @@ from core.store import Insert, Store, Update, schema
 _CODE_BYTES = 16
 CODE_PREFIX = "own_"
 CODE_SECONDS = 86_400
-_OPEN, _USED = "open", "used"
 
 
 class Owners:
@@ -35,11 +34,9 @@ class Owners:
 
     async def load(self) -> None:
         """Reads who opened a link, here or on another process."""
-        rows = await self._store.fetch(
-            sa.select(schema.meta.c.name).where(schema.meta.c.name.startswith("owner/"))
-        )
-        parts = (row.name.split("/", 2) for row in rows)
-        self._claimed = frozenset((platform, id_) for _, platform, id_ in parts)
+        table = schema.owner
+        rows = await self._store.fetch(sa.select(table.c.platform, table.c.external_id))
+        self._claimed = frozenset((row.platform, row.external_id) for row in rows)
 
     def among(self, platform: str, external_id: str) -> bool:
         """Whether this is an owner."""
@@ -53,27 +50,24 @@ class Owners:
         """A new one-time code, for a link; good for a day."""
         code = CODE_PREFIX + secrets.token_urlsafe(_CODE_BYTES)
         until = self._clock.now_ms() + CODE_SECONDS * 1000
-        await self._ledger.record(
-            Insert(schema.meta, {"name": _row(code), "value": f"{_OPEN}:{until}"})
-        )
+        row = {"digest": _digest(code), "expires_at": until, "used_at": None}
+        await self._ledger.record(Insert(schema.owner_code, row))
         return code
 
     async def claim(self, code: str, platform: str, external_id: str) -> bool:
         """Makes the code's first opener an owner; False when it is unknown, used or too old."""
-        name = _row(code)
+        now, table = self._clock.now_ms(), schema.owner_code
+        digest = _digest(code)
         rows = await self._store.fetch(
-            sa.select(schema.meta.c.value).where(schema.meta.c.name == name)
+            sa.select(table.c.digest).where(table.c.digest == digest, table.c.expires_at >= now)
         )
         if not rows:
             return False
-        state, _, until = rows[0].value.partition(":")
-        if state != _OPEN or int(until) < self._clock.now_ms():
-            return False
-        owner = {"name": f"owner/{platform}/{external_id}", "value": str(self._clock.now_ms())}
+        owner = {"platform": platform, "external_id": external_id, "since": now}
         try:
             await self._ledger.record(
-                Update(schema.meta, {"name": name}, {"value": _USED}, {"value": rows[0].value}),
-                Insert(schema.meta, owner, ignore=True),
+                Update(table, {"digest": digest}, {"used_at": now}, {"used_at": None}),
+                Insert(schema.owner, owner, ignore=True),
             )
         except CompanionRefused:
             return False
@@ -81,5 +75,5 @@ class Owners:
         return True
 
 
-def _row(code: str) -> str:
-    return "owner-code/" + hashlib.sha256(code.encode()).hexdigest()
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

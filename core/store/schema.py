@@ -150,6 +150,24 @@ identity = sa.Table(
     _required("created_at", sa.BigInteger),
 )
 
+#: Who opened an owner's one-time link, beside the admins of the settings.
+owner = sa.Table(
+    "owner",
+    metadata,
+    sa.Column("platform", sa.Text, primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    _required("since", sa.BigInteger),
+)
+
+#: One-time links, by the digest of their code.
+owner_code = sa.Table(
+    "owner_code",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    _required("expires_at", sa.BigInteger),
+    sa.Column("used_at", sa.BigInteger),
+)
+
 # --- core.asking -------------------------------------------------------------------------------
 
 conversation = sa.Table(

@@ -128,6 +128,20 @@ def _people() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_person"),
     )
     op.create_table(
+        "owner",
+        _required("platform", TEXT),
+        _required("external_id", TEXT),
+        _required("since", BIG),
+        sa.PrimaryKeyConstraint("platform", "external_id", name="pk_owner"),
+    )
+    op.create_table(
+        "owner_code",
+        _required("digest", TEXT),
+        _required("expires_at", BIG),
+        sa.Column("used_at", BIG),
+        sa.PrimaryKeyConstraint("digest", name="pk_owner_code"),
+    )
+    op.create_table(
         "identity",
         _required("platform", TEXT),
         _required("external_id", TEXT),

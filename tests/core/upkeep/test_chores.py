@@ -1,0 +1,70 @@
+"""Chores: one process at a time under a lease, everywhere without; a failing one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+from core.ledger import Ledger
+from core.store import Store
+from core.upkeep import Chore, Chores
+from tests.databases import TestClock
+
+
+def _chores(store: Store, ledger: Ledger, clock: TestClock, owner: str, *chores: Chore) -> Chores:
+    return Chores(store=store, ledger=ledger, clock=clock, owner=owner, chores=chores)
+
+
+async def test_a_leased_chore_runs_on_one_process_a_turn(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    ran: list[str] = []
+
+    def chore(owner: str) -> Chore:
+        async def run() -> None:
+            ran.append(owner)
+
+        return Chore("count", 60.0, run)
+
+    first, second = chore("a"), chore("b")
+    a = _chores(store, ledger, clock, "a", first)
+    b = _chores(store, ledger, clock, "b", second)
+    for _ in range(3):
+        await asyncio.gather(a.run_once(first), b.run_once(second))
+        clock.advance(seconds=61)
+    assert len(ran) == 3
+
+
+async def test_a_chore_for_every_process_runs_on_each(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    ran = 0
+
+    async def run() -> None:
+        nonlocal ran
+        ran += 1
+
+    chore = Chore("reload", 60.0, run, everywhere=True)
+    for owner in "abc":
+        assert await _chores(store, ledger, clock, owner, chore).run_once(chore)
+    assert ran == 3
+
+
+async def test_a_chore_that_fails_is_tried_again_and_ends_with_its_runner(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    third = asyncio.Event()
+    runs = 0
+
+    async def run() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            third.set()
+        raise ValueError("as chores do")
+
+    chores = _chores(store, ledger, clock, "a", Chore("fails", 0.001, run, everywhere=True))
+    await chores.start()
+    async with asyncio.timeout(10):
+        await third.wait()
+    await chores.stop()
+    assert runs >= 3
