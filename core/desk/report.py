@@ -101,7 +101,7 @@ async def report(store: Store) -> Report:
     people = await store.fetch(sa.select(sa.func.count()).select_from(schema.person))
     return Report(
         people=people[0][0],
-        circulation={name: circulation[name] for name in _POCKETS if name in circulation},
+        circulation={name: circulation[name] for name in _POCKETS if not circulation[name].is_zero},
         owed=owed,
         issued={name: Credits(-posted) for name, posted in sorted(kinds["issued"].items())},
         spent=_most_first({name: Credits(posted) for name, posted in kinds["spent"].items()}),
