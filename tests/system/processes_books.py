@@ -1,0 +1,71 @@
+"""What the database says, read by the test itself, whatever the services say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import chart
+from core.asking import check
+from core.ledger import AnyAccount, Balance, audit
+from core.store import Store, schema
+from core.units import NanoUsd
+
+
+class Books:
+    """Reads balances, asks and usage; and audits."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def balances(self, *accounts: AnyAccount) -> list[Balance]:
+        table = schema.account.c
+        rows = await self._store.fetch(
+            sa.select(
+                *(table.code, table.debits_pending, table.debits_posted),
+                *(table.credits_pending, table.credits_posted),
+            ).where(table.code.in_([account.code for account in accounts]))
+        )
+        found = {row[0]: Balance(*row[1:]) for row in rows}
+        return [found.get(account.code, Balance()) for account in accounts]
+
+    async def credits(self, who: str) -> int:
+        """What somebody on Telegram has, holds not taken off."""
+        table = schema.identity.c
+        rows = await self._store.fetch(
+            sa.select(table.person).where(table.platform == "telegram", table.external_id == who)
+        )
+        pockets = await self.balances(*chart.pockets(rows[0].person))
+        return sum(pocket.posted for pocket in pockets)
+
+    async def spent(self) -> int:
+        """Credits that answers of gpt-4 brought."""
+        return (await self.balances(chart.spent("gpt-4")))[0].posted
+
+    async def keys(self) -> list[Balance]:
+        """The dollars of each key, in order of its id."""
+        rows = await self._store.fetch(sa.select(schema.key.c.id).order_by(schema.key.c.id))
+        return await self.balances(*(chart.key_quota(row.id) for row in rows))
+
+    async def ask(self, ask: str) -> sa.Row[Any] | None:
+        rows = await self._store.fetch(sa.select(schema.ask).where(schema.ask.c.id == ask))
+        return rows[0] if rows else None
+
+    async def usage(self) -> dict[str, sa.Row[Any]]:
+        """What was booked, by ask."""
+        rows = await self._store.fetch(sa.select(schema.usage))
+        return {row.ask: row for row in rows}
+
+    async def cost(self) -> NanoUsd:
+        """What all answers cost, by the usage rows."""
+        return NanoUsd(sum(row.cost for row in (await self.usage()).values()))
+
+    async def are_clean(self) -> None:
+        """Both audits find nothing, no ask is open, nothing is held, no key is overdrawn."""
+        found, asks = await audit(self._store), await check(self._store)
+        assert (found.findings, asks.findings) == ((), ())
+        assert (found.holds, asks.open) == (0, 0)
+        for key in await self.keys():
+            assert key.debits_pending == 0
+            assert 0 <= key.debits_posted <= key.credits_posted

@@ -1,0 +1,222 @@
+"""A whole service in a process of its own, in the brief's world, driven over a socket.
+
+A line of JSON each way: commands in, what was acknowledged out. Whoever keeps what comes out knows
+what must be there, whatever becomes of this process. It can be told to stop for good at a point
+of one ask's road (`crash_points`), and says so first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import threading
+from dataclasses import replace
+from typing import Any
+
+from pydantic import SecretStr
+
+from bots.app import App, OwnKey, Plan, build
+from bots.show.screen import Answer, Incoming, Output, Place, Progress, Sender, Unlanded
+from core import ids
+from core.asking import NotEnoughCredits, NothingServes, Question, Run, beating
+from core.people import Welcome
+from core.pool import SUPPLIERS
+from core.store import Store
+from core.units import Credits, usd
+from tests import brief
+from tests.databases import TestClock
+from tests.service import ADMIN, KEYS, MASTER_KEY
+from tests.system.crash_points import Points
+
+Command = dict[str, Any]
+
+#: Hearts beat faster than in life, so that nobody waits for them.
+BEAT_SECONDS = 0.2
+
+
+class Line:
+    """The socket: one line an event, from any thread, sent by the time `tell` returns."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._lock = threading.Lock()
+
+    def tell(self, event: str, **facts: object) -> None:
+        text = json.dumps({"event": event, **facts}) + "\n"
+        with self._lock:
+            self._socket.sendall(text.encode())
+
+    def commands(self, loop: asyncio.AbstractEventLoop) -> asyncio.Queue[Command]:
+        """What is to be done, as it comes; the test's end is this process's end."""
+        queue: asyncio.Queue[Command] = asyncio.Queue()
+
+        def listen() -> None:
+            for line in self._socket.makefile(encoding="utf-8"):
+                loop.call_soon_threadsafe(queue.put_nowait, json.loads(line))
+            os._exit(1)
+
+        threading.Thread(target=listen, daemon=True).start()
+        return queue
+
+
+class Child:
+    """The service and its driver, who shows answers as a front end does."""
+
+    def __init__(self, line: Line, app: App, clock: TestClock, points: Points) -> None:
+        self._line, self._app, self._clock, self._points = line, app, clock, points
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def live(self, commands: asyncio.Queue[Command]) -> None:
+        """Does what it is told until it is told to stop."""
+        while (command := await commands.get())["do"] != "stop":
+            task = asyncio.create_task(self._do(command))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        await self._app.stop(grace_seconds=2.0)
+
+    async def _do(self, command: Command) -> None:
+        try:
+            await getattr(self, f"do_{command['do']}")(command)
+        except Exception as failure:
+            self._line.tell("failed", command=command, why=repr(failure))
+
+    async def do_clock(self, command: Command) -> None:
+        self._clock.at_ms = command["at_ms"]
+        self._line.tell("clock", at_ms=command["at_ms"])
+
+    async def do_freeze(self, command: Command) -> None:
+        self._points.arm(command["at"], command["ask"])
+        self._line.tell("armed", ask=command["ask"])
+
+    async def do_says(self, command: Command) -> None:
+        """A message; each has a thread of its own, so that no history goes with it."""
+        who, message = command["who"], command["message"]
+        incoming = Incoming(
+            place=Place("telegram", who, message),
+            sender=Sender(who, "en"),
+            message=message,
+            at_ms=command["at_ms"],
+            text=command["text"],
+        )
+        async for output in self._app.front.handle(incoming):
+            await self._show(message, output)
+        self._line.tell("handled", message=message)
+
+    async def _show(self, message: str, output: Output) -> None:
+        if isinstance(output, Progress):
+            self._line.tell("progress", ask=output.ask, chars=len(output.text))
+        elif isinstance(output, Answer):
+            self._points.reached("settled", output.ask)
+            self._line.tell("answer", ask=output.ask, text=output.text, footer=output.footer)
+            self._points.reached("shown", output.ask)
+            await self._app.front.landed(output.ask, f"shown-{output.ask}")
+            self._line.tell("landed", ask=output.ask)
+        else:
+            self._line.tell("screen", message=message, text=" ".join(output.lines))
+
+    async def do_sweep(self, _: Command) -> None:
+        self._line.tell("swept", count=await self._app.sweeper.sweep())
+
+    async def do_land(self, _: Command) -> None:
+        await self._app.landing.land()
+        self._line.tell("landing done")
+
+    async def deliver(self, unlanded: Unlanded) -> str:
+        """See `Deliverer`."""
+        answer = unlanded.answer
+        self._line.tell("answer", ask=unlanded.ask, text=answer.text, footer=answer.footer)
+        return f"landed-{unlanded.ask}"
+
+    async def notify(self, *_: object) -> None:
+        raise AssertionError("nobody is notified here")
+
+    async def do_crowd(self, command: Command) -> None:
+        """Many asks of one person at once; tells who was admitted, then what each was charged."""
+        person = await self._app.people.of("telegram", command["who"], language="en")
+
+        def question(number: int) -> Question:
+            name = f"{command['name']}-{number}"
+            return Question(
+                id=ids.derived("ask", self._clock.now_ms(), "crowd", name),
+                person=person,
+                place=f"telegram:{command['who']}:{name}",
+                asked_in=name,
+                text="why?",
+                model=brief.GPT_4,
+            )
+
+        asked = await asyncio.gather(
+            *(self._app.asking.ask(question(number)) for number in range(command["asks"])),
+            return_exceptions=True,
+        )
+        runs = [one for one in asked if isinstance(one, Run)]
+        refused = [one for one in asked if isinstance(one, NotEnoughCredits)]
+        unserved = [one for one in asked if isinstance(one, NothingServes)]
+        others = [one for one in asked if one not in [*runs, *refused, *unserved]]
+        self._line.tell(
+            "crowd",
+            admitted=[run.quote.most.units for run in runs],
+            refused=[[one.need.units, one.have.units, one.held.units] for one in refused],
+            unserved=len(unserved),
+            others=[repr(one) for one in others],
+        )
+        results = await asyncio.gather(*(run.result for run in runs))
+        self._line.tell("charged", charges=[result.charge.units for result in results])
+
+
+async def _service(opening: Command, clock: TestClock) -> App:
+    """The same world as `tests.service`, but for the supplier, which is another process's."""
+    app = await build(
+        Plan(
+            master_keys=[MASTER_KEY],
+            admins=[ADMIN],
+            welcome=Welcome(Credits(opening["welcome"]), 1_000_000),
+            suppliers={"openai": replace(SUPPLIERS["openai"], base_url=opening["supplier"])},
+            own_keys=[
+                OwnKey("openai", SecretStr(key), usd(opening["budget"]))
+                for key in KEYS[: opening["keys"]]
+            ],
+        ),
+        store=await Store.open(opening["url"], kind="live", clock=clock),
+        clock=clock,
+        catalogue=brief.catalogue(),
+        costs=brief.costs(),
+    )
+    await app.start()
+    if opening["first"]:
+        await brief.set_prices(app.prices)
+    await app.pool.checked(10)
+    return app
+
+
+async def _live(line: Line) -> None:
+    commands = line.commands(asyncio.get_running_loop())
+    line.tell("born", pid=os.getpid())
+    opening = await commands.get()
+    clock = TestClock(opening["at_ms"])
+    points = Points(line.tell)
+    beating.BEAT_SECONDS = BEAT_SECONDS
+    points.watch_writer()
+    app = await _service(opening, clock)
+    points.watch_asks(app)
+    child = Child(line, app, clock, points)
+    app.landing.by("telegram", child)
+    line.tell("ready")
+    await child.live(commands)
+    line.tell("stopped")
+
+
+def main(socket_path: str) -> None:
+    """Lives on the event loop that the product lives on."""
+    import uvloop
+
+    line = Line(socket_path)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_live(line))
+    except Exception as failure:
+        line.tell("failed", why=repr(failure))
+        raise
