@@ -52,6 +52,18 @@ class Books:
         rows = await self._store.fetch(sa.select(schema.ask).where(schema.ask.c.id == ask))
         return rows[0] if rows else None
 
+    async def open(self) -> int:
+        """How many asks nobody has settled."""
+        return len(await self._asks(schema.ask.c.state == "open"))
+
+    async def unlanded(self) -> int:
+        """How many asks' answers are not known to be in their chats."""
+        return len(await self._asks(schema.ask.c.landed_at.is_(None)))
+
+    async def _asks(self, *where: sa.ColumnElement[bool]) -> list[str]:
+        rows = await self._store.fetch(sa.select(schema.ask.c.id).where(*where))
+        return [row.id for row in rows]
+
     async def usage(self) -> dict[str, sa.Row[Any]]:
         """What was booked, by ask."""
         rows = await self._store.fetch(sa.select(schema.usage))

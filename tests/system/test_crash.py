@@ -1,0 +1,56 @@
+"""SIGKILL at each point of an ask's road and of the writer: what was acknowledged is there, holds
+end, what was recorded as shown is billed once, the same update is answered and charged once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from core.store import Store
+from tests.databases import TestClock
+from tests.fakes.suppliers import FakeSupplier
+from tests.service import KEYS
+from tests.size import size
+from tests.system.crash_world import World
+from tests.system.processes_books import Books
+from tests.system.processes_driver import Cradle, cradle, nursery
+
+__all__ = ["cradle"]
+
+POINTS = (
+    *("hold begun", "hold written", "hold committed", "call"),
+    *("streaming", "beat begun", "beat written", "beat committed"),
+    *("settle begun", "settle written", "settle committed"),
+    *("settled", "shown", "landing begun", "landing written", "landing committed"),
+)
+#: Enough of them to see that the other database keeps its word too.
+FEW = ("hold committed", "streaming", "settle written", "settle committed", "settled")
+
+
+@pytest_asyncio.fixture
+async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIterator[World]:
+    store = await Store.open(database_url, kind=None, clock=clock)
+    async with FakeSupplier("openai", models=["gpt-4"], strict=False) as supplier:
+        supplier.allow(*KEYS)
+        async with nursery(cradle, database_url, supplier.url) as born:
+            yield World(born, supplier, Books(store))
+    await store.close()
+
+
+@pytest.mark.timeout(1_800)
+async def test_whatever_was_acknowledged_survives_a_kill_at_any_point(
+    world: World, database_url: str
+) -> None:
+    points = POINTS if "sqlite" in database_url else FEW
+    kills = size(small=len(points), full=50)
+    if kills == 50:
+        points = POINTS
+    child = await world.begin()
+    for turn in range(kills):
+        victim = await world.kill_at(child, points[turn % len(points)])
+        # Each time round another order of what comes after.
+        child = await world.recover(victim, turn + turn // len(points))
+    await child.stopped()
+    assert world.kills.total() == kills
