@@ -74,8 +74,11 @@ class Console:
 
     async def run(self) -> None:
         """Answers line after line until the input ends, or Ctrl-C is pressed while idle."""
-        lines = Lines(self._input)
-        with self._interrupts(), contextlib.suppress(BrokenPipeError):
+        with (
+            contextlib.closing(Lines(self._input)) as lines,
+            self._interrupts(),
+            contextlib.suppress(BrokenPipeError),
+        ):
             while (line := await self._next(lines)) is not None:
                 await self._take(line.strip(), lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import select
 import threading
 from typing import Final, TextIO, final
 
@@ -13,39 +14,61 @@ _CHUNK_BYTES: Final = 65_536
 
 @final
 class Lines:
-    """The lines of a text stream, in order.
+    """The lines of a text stream, in order, until `close`.
 
     The thread that reads is a daemon, and it reads the file itself: one that waits for a person to
-    type must neither keep the program from ending nor hold the stream's lock while it ends.
+    type must neither keep the program from ending nor hold the stream's lock while it ends. It
+    reads by a descriptor of its own: a number that somebody else closes may be another file's next.
     """
 
     def __init__(self, source: TextIO) -> None:
         self._source = source
+        self._file = _own(source)
         self._rest = b""
         self._loop = asyncio.get_running_loop()
         self._wanted = threading.Semaphore(0)
         self._came: asyncio.Queue[str | None] = asyncio.Queue()
-        self._asked = False
-        threading.Thread(target=self._read, name="console-lines", daemon=True).start()
+        self._asked = self._ended = self._closed = False
+        # Its second end is closed to say that nobody wants lines any more.
+        self._over, self._until = os.pipe()
+        threading.Thread(target=self._run, name="console-lines", daemon=True).start()
 
     async def next(self) -> str | None:
-        """The next line without its end, or None at the end; a cancelled wait loses nothing."""
+        """The next line without its end, or None from the end on; a cancelled wait loses nothing.
+
+        Only before `close`.
+        """
+        if self._ended:
+            return None
         if not self._asked:
             self._asked = True
             self._wanted.release()
         line = await self._came.get()
-        self._asked = False
+        self._asked, self._ended = False, line is None
         return line
 
-    def _read(self) -> None:
+    def close(self) -> None:
+        """Ends the thread, whatever it waits for; the source stays open."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._until)
+            self._wanted.release()
+
+    def _run(self) -> None:
         try:
-            file: int | None = self._source.fileno()
-        except io.UnsupportedOperation:
-            file = None
+            self._read()
+        finally:
+            os.close(self._over)
+            if self._file is not None:
+                os.close(self._file)
+
+    def _read(self) -> None:
         while True:
             self._wanted.acquire()
+            if self._closed:
+                return
             try:
-                line = self._source.readline() if file is None else self._line_of(file)
+                line = self._source.readline() if self._file is None else self._line_of(self._file)
             except (OSError, ValueError):  # closed under us
                 line = ""
             text = line.rstrip("\r\n") if line else None
@@ -59,10 +82,26 @@ class Lines:
     def _line_of(self, file: int) -> str:
         """The next line with its end; the last one may lack it; empty at the end."""
         while b"\n" not in self._rest:
-            chunk = os.read(file, _CHUNK_BYTES)
+            self._wait_for(file)
+            chunk = b"" if self._closed else os.read(file, _CHUNK_BYTES)
             if not chunk:
                 line, self._rest = self._rest, b""
                 return line.decode("utf-8", "replace")
             self._rest += chunk
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode("utf-8", "replace") + "\n"
+
+    def _wait_for(self, file: int) -> None:
+        """Returns when there is something to read, or nobody wants it any more."""
+        waiting = select.poll()
+        waiting.register(file, select.POLLIN)
+        waiting.register(self._over, select.POLLIN)
+        waiting.poll()
+
+
+def _own(source: TextIO) -> int | None:
+    """A descriptor of our own for the stream's file; None when it is no file."""
+    try:
+        return os.dup(source.fileno())
+    except (io.UnsupportedOperation, ValueError, OSError):
+        return None

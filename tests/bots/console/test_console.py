@@ -7,7 +7,7 @@ import io
 import os
 import pty
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from bots.show.screen import (
     Screen,
     Unlanded,
 )
+from core.clock import Clock
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
+from tests.databases import TestClock
 
 CHOICES = ((Button("btn_a", "Top up"),), (Button("btn_b", "Models"),))
 
@@ -51,7 +53,9 @@ async def answered(incoming: Incoming) -> AsyncIterator[Output]:
             yield Screen(lines=(f"{incoming.sender.id} said {incoming.text}",))
 
 
-async def piped(text: str, front: ScriptedFront, files: Path | None = None) -> str:
+async def piped(
+    text: str, front: ScriptedFront, files: Path | None = None, clock: Clock | None = None
+) -> str:
     """What is printed for these lines of a pipe."""
     front.script = answered
     read, write = os.pipe()
@@ -59,8 +63,17 @@ async def piped(text: str, front: ScriptedFront, files: Path | None = None) -> s
     os.close(write)
     output = io.StringIO()
     with os.fdopen(read) as lines:
-        await Console(front, input=lines, output=output, is_terminal=False, files=files).run()
+        console = Console(
+            front, input=lines, output=output, is_terminal=False, files=files, clock=clock
+        )
+        await to_its_end(console.run())
     return output.getvalue()
+
+
+async def to_its_end(running: Awaitable[None]) -> None:
+    """Returns once a console has come to its end; it must, soon."""
+    async with asyncio.timeout(20):
+        await running
 
 
 async def test_each_line_is_answered_before_the_next() -> None:
@@ -113,8 +126,10 @@ async def test_the_owners_desk_is_another_person() -> None:
 
 async def test_ids_are_never_used_again_by_a_later_run() -> None:
     first, second = ScriptedFront(), ScriptedFront()
-    await piped("a\nb\n", first)
-    await piped("a\nb\n", second)
+    clock = TestClock()
+    await piped("a\nb\n", first, clock=clock)
+    clock.advance(seconds=0.001)
+    await piped("a\nb\n", second, clock=clock)
     assert max(int(x.message) for x in first.handled) < min(int(x.message) for x in second.handled)
 
 
@@ -137,7 +152,7 @@ async def test_bytes_that_are_no_text_and_a_narrow_output_do_no_harm() -> None:
     raw = io.BytesIO()
     output = io.TextIOWrapper(raw, encoding="ascii")
     with os.fdopen(read) as lines:
-        await Console(front, input=lines, output=output, is_terminal=False).run()
+        await to_its_end(Console(front, input=lines, output=output, is_terminal=False).run())
     assert [each.text for each in front.handled] == ["caf\ufffd", "/balance"]
     assert b"? My Balance\n12,450 Credits\n" in raw.getvalue()
 
@@ -145,7 +160,7 @@ async def test_bytes_that_are_no_text_and_a_narrow_output_do_no_harm() -> None:
 async def test_a_stream_that_is_no_file_is_read_too() -> None:
     front, output = ScriptedFront(), io.StringIO()
     lines = io.StringIO("one\ntwo\n")
-    await Console(front, input=lines, output=output, is_terminal=False).run()
+    await to_its_end(Console(front, input=lines, output=output, is_terminal=False).run())
     assert [each.text for each in front.handled] == ["one", "two"]
 
 
@@ -155,7 +170,7 @@ async def test_a_reader_who_is_gone_ends_it() -> None:
     front = ScriptedFront()
     with os.fdopen(write, "w", buffering=1) as output:
         lines = io.StringIO("one\ntwo\n")
-        await Console(front, input=lines, output=output, is_terminal=False).run()
+        await to_its_end(Console(front, input=lines, output=output, is_terminal=False).run())
         assert len(front.handled) == 0
         with pytest.raises(BrokenPipeError):
             output.close()
@@ -227,7 +242,7 @@ async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -
         # What was typed meanwhile is answered after.
         await terminal.until("you> ")
         terminal.type("\x04")
-        await running
+        await to_its_end(running)
     assert [press.button for press in front.pressed] == ["btn_stop"]
     assert [each.text for each in front.handled] == ["why?", "also this"]
 
@@ -243,7 +258,7 @@ async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await terminal.until("[1] Again")
         os.kill(os.getpid(), signal.SIGINT)
-        await running
+        await to_its_end(running)
     assert [press.button for press in front.pressed] == ["btn_stop"]
 
 
@@ -267,7 +282,7 @@ async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
         async with asyncio.timeout(20):
             await front.stopped.wait()
         os.kill(os.getpid(), signal.SIGINT)
-        await running
+        await to_its_end(running)
     assert ended.is_set()
 
 
@@ -288,4 +303,4 @@ async def test_a_pasted_key_is_taken_off_the_screen() -> None:
         await terminal.until("\x1b[1A\x1b[2K")
         await terminal.until("Revoke that key.")
         terminal.type("\x04")
-        await running
+        await to_its_end(running)
