@@ -21,6 +21,7 @@ from bots.commands.answers import Answers
 from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
+from bots.commands.linking import LinkCommands
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.landing import Landing
@@ -39,7 +40,7 @@ from core.asking import (
 )
 from core.clock import Clock, day_of
 from core.ledger import Ledger, close_days
-from core.people import Owners, People, Welcome
+from core.people import Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
@@ -92,6 +93,7 @@ class Parts:
     pool: Pool
     people: People
     owners: Owners
+    links: Links
     conversations: Conversations
     records: Records
 
@@ -204,6 +206,7 @@ def _parts(
         ),
         people=people,
         owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
+        links=Links(store=store, ledger=ledger, people=people, clock=clock),
         conversations=Conversations(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
@@ -284,6 +287,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
             choosing.room(),
             account.room(),
             start.room(),
+            LinkCommands(links=parts.links, people=parts.people).room(),
             admin.room(),
         ]
     )
@@ -309,6 +313,7 @@ def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) 
             Chore("sweep asks", 5.0, sweeper.sweep, everywhere=True),
             Chore("land answers", 15.0, landing.land, everywhere=True),
             Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
+            Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.ledger.types import Account, AtMost, Cascade, Limit, Move, Settle
+from core.ledger.types import Account, AtMost, Cascade, Limit, Move, Settle, SweepOwed
 from core.units import Credits, NanoUsd
 
 Pocket = Literal["gift", "bought", "earned"]
@@ -99,3 +99,13 @@ def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
 def over_quota(key: str, supplier_name: str, excess: NanoUsd) -> Cascade[NanoUsd]:
     """Flow: a cost above the hold: what the key has left, and the rest is an overrun."""
     return Cascade("overrun", (key_quota(key), OVERRUN), supplier(supplier_name), excess)
+
+
+def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits], ...]:
+    """Flow: a person became a part of another: what each pocket can give moves to the same one."""
+    return tuple(AtMost(name, pocket(part, name), pocket(survivor, name), most) for name in POCKETS)
+
+
+def repay_owed(person: str) -> SweepOwed[Credits]:
+    """Flow: what is owed is repaid before anything else."""
+    return SweepOwed("repay", pockets(person), owed(person))

@@ -11,10 +11,10 @@ from bots.commands.types import Action, Command, Request, Room
 from bots.locale import zone_of
 from bots.reply import Choice, File, Reply, plain, say
 from core import chart
-from core.asking import Journal, Served
+from core.asking import Journal, Served, Turn
 from core.clock import Clock, as_datetime, as_ms
 from core.ledger import Ledger
-from core.people import People
+from core.people import People, Person
 from core.pricing import Catalogue, PriceBook
 from core.units import Credits, total
 
@@ -104,7 +104,8 @@ class AccountCommands:
         now = as_datetime(self._clock.now_ms()).astimezone(tz)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         since = midnight - timedelta(days=_DAYS - 1)
-        served = await self._journal.since(request.person.id, as_ms(since))
+        people = await self._people.lineage(request.person.id)
+        served = await self._journal.since(people, as_ms(since))
         if not served:
             return Reply(
                 title=say("Recent Usage"),
@@ -112,7 +113,7 @@ class AccountCommands:
                 private=True,
             )
         days = _by_day(served, since, tz=now)
-        recent = await self._journal.latest(request.person.id, _RECENT)
+        recent = await self._journal.latest(people, _RECENT)
         return Reply(
             title=say("Recent Usage"),
             table=tuple(
@@ -144,7 +145,6 @@ class AccountCommands:
         """A JSON file for the person alone."""
         person = request.person
         balances = await self._ledger.balances(chart.pockets(person.id))
-        data_key = await self._people.data_key(person)
         told = {
             "person": person.id,
             "since": as_datetime(person.created_at).isoformat(),
@@ -169,7 +169,7 @@ class AccountCommands:
                     "question": turn.question,
                     "answer": turn.answer,
                 }
-                for turn in await self._journal.turns(person.id, data_key)
+                for turn in await self._turns(person)
             ],
         }
         content = json.dumps(told, ensure_ascii=False, indent=1).encode()
@@ -178,6 +178,14 @@ class AccountCommands:
             file=File(f"creditbot-{person.id}.json", content),
             private=True,
         )
+
+    async def _turns(self, person: Person) -> list[Turn]:
+        """Theirs, and those of everyone who became a part of them, each under its own key."""
+        turns = []
+        for id_ in await self._people.lineage(person.id):
+            data_key = await self._people.data_key(await self._people.find(id_))
+            turns += await self._journal.turns(id_, data_key)
+        return sorted(turns, key=lambda turn: turn.at)
 
 
 def _by_day(served: list[Served], since: datetime, *, tz: datetime) -> list[Credits]:

@@ -17,7 +17,7 @@ from core.asking import (
 )
 from core.errors import Refusal
 from core.ledger import InsufficientFunds, LedgerBusy, LedgerUnavailable
-from core.people import UnknownPerson
+from core.people import AlreadyOne, LinkRefused, TooManyTries, UnknownPerson
 from core.pricing import UnknownModel
 from core.store import DatabaseUnavailable
 
@@ -143,3 +143,24 @@ def _(refusal: UnknownPerson) -> Said:
         " once.",
         asked=refusal.asked[:40],
     )
+
+
+@sentence.register
+def _(refusal: LinkRefused) -> Said:
+    del refusal
+    return say(
+        "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
+        " for a new one."
+    )
+
+
+@sentence.register
+def _(refusal: TooManyTries) -> Said:
+    del refusal
+    return say("Too many wrong codes. Wait ten minutes, then ask for a new one with /link.")
+
+
+@sentence.register
+def _(refusal: AlreadyOne) -> Said:
+    del refusal
+    return say("That is your own code: type it on your other platform.")

@@ -42,15 +42,15 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def since(self, person: str, at_ms: int) -> list[Served]:
-        """What was charged since then, the oldest first."""
-        return await self._served(
-            schema.usage.c.person == person, schema.usage.c.at >= at_ms, newest=False, limit=None
-        )
+    async def since(self, people: Sequence[str], at_ms: int) -> list[Served]:
+        """What a person and those who became a part of them were charged since then, the oldest
+        first."""
+        theirs = schema.usage.c.person.in_(people)
+        return await self._served(theirs, schema.usage.c.at >= at_ms, newest=False, limit=None)
 
-    async def latest(self, person: str, count: int) -> list[Served]:
-        """The newest charges, the newest first."""
-        return await self._served(schema.usage.c.person == person, newest=True, limit=count)
+    async def latest(self, people: Sequence[str], count: int) -> list[Served]:
+        """Their newest charges, the newest first."""
+        return await self._served(schema.usage.c.person.in_(people), newest=True, limit=count)
 
     async def turns(self, person: str, data_key: DataKey) -> list[Turn]:
         """Everything asked and answered, the oldest first."""

@@ -69,6 +69,33 @@ class People:
         )
         return [(row.platform, row.external_id) for row in rows]
 
+    def forget(self) -> None:
+        """What was read lately is read again."""
+        self._recent.clear()
+
+    async def lineage(self, person: str) -> list[str]:
+        """The person and everyone who became a part of them, for history."""
+        rows = await self._store.fetch(
+            sa.select(schema.person.c.id).where(schema.person.c.merged_into == person)
+        )
+        return [person, *(row.id for row in rows)]
+
+    async def part(self, platform: str, external_id: str) -> bool:
+        """`/unlink`: from now on this name is somebody new, who gets no welcome; everything stays
+        with the person that it leaves. False when it is their only name."""
+        person = await self._read(platform, external_id)
+        if person is None or len(await self.identities(person.id)) < 2:
+            return False
+        now = self._clock.now_ms()
+        fresh, row = self._fresh(now, person.language)
+        name = {"platform": platform, "external_id": external_id}
+        await self._ledger.record(
+            Insert(schema.person, row),
+            Update(schema.identity, name, {"person": fresh}, {"person": person.id}),
+        )
+        self.forget()
+        return True
+
     async def change(self, person: Person, **changes: object) -> None:
         """Change settings: language, zone, model, footer, own_keys_only."""
         await self._ledger.record(Update(schema.person, {"id": person.id}, changes))
@@ -106,18 +133,7 @@ class People:
 
     async def _make(self, platform: str, external_id: str, language: str) -> None:
         now = self._clock.now_ms()
-        id_ = ids.new("usr", now)
-        wrapped, _ = self._vault.new_data_key(f"person/{id_}")
-        row: dict[str, Any] = {
-            "id": id_,
-            "created_at": now,
-            "language": language,
-            "zone": "Asia/Shanghai" if language == "zh-CN" else "UTC",
-            "model": "",
-            "footer": True,
-            "own_keys_only": False,
-            "data_key": wrapped,
-        }
+        id_, row = self._fresh(now, language)
         rows = (
             Insert(schema.person, row),
             Insert(
@@ -137,6 +153,20 @@ class People:
         await self._ledger.submit(
             Submission(f"person/{id_}/welcome", (chart.gift(id_, "welcome", gift),), rows)
         )
+
+    def _fresh(self, now: int, language: str) -> tuple[str, dict[str, Any]]:
+        id_ = ids.new("usr", now)
+        wrapped, _ = self._vault.new_data_key(f"person/{id_}")
+        return id_, {
+            "id": id_,
+            "created_at": now,
+            "language": language,
+            "zone": "Asia/Shanghai" if language == "zh-CN" else "UTC",
+            "model": "",
+            "footer": True,
+            "own_keys_only": False,
+            "data_key": wrapped,
+        }
 
     async def _welcomed_today(self, now: int) -> int:
         midnight = now - now % _DAY_MS

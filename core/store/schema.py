@@ -139,6 +139,9 @@ person = sa.Table(
     _required("own_keys_only", sa.Boolean),
     #: The person's data key, wrapped by a master key: seals their questions and answers.
     sa.Column("data_key", sa.LargeBinary),
+    #: The person that this one became a part of by `/link`, and when.
+    sa.Column("merged_into", sa.Text, index=True),
+    sa.Column("merged_at", sa.BigInteger),
 )
 
 identity = sa.Table(
@@ -148,6 +151,22 @@ identity = sa.Table(
     sa.Column("external_id", sa.Text, primary_key=True),
     _required("person", sa.Text, index=True),
     _required("created_at", sa.BigInteger),
+)
+
+#: Two people who may be one: a code, shown to one side and typed on the other; both agree.
+link = sa.Table(
+    "link",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("code_digest", sa.Text, unique=True),
+    _required("issuer", sa.Text, index=True),
+    #: Who typed the code; the first one keeps it.
+    sa.Column("joiner", sa.Text, index=True),
+    _required("expires_at", sa.BigInteger),
+    sa.Column("issuer_agreed_at", sa.BigInteger),
+    sa.Column("joiner_agreed_at", sa.BigInteger),
+    #: When the two became one, or the link was cancelled.
+    sa.Column("done_at", sa.BigInteger),
 )
 
 #: Who opened an owner's one-time link, beside the admins of the settings.

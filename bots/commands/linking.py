@@ -1,0 +1,143 @@
+"""One person on several platforms: `/link` and `/unlink`, in private only.
+
+One side shows a code, the other types it, each sees whom it joins, both agree (security.md).
+"""
+
+from __future__ import annotations
+
+from bots.commands.types import Action, Command, Request, Room
+from bots.reply import Choice, Reply, Said, plain, say
+from core.people import Links, People, Proposal
+
+_STATED = (
+    say("The two balances become one, and so do what was asked and what is owed."),
+    say("Being an admin never moves. /unlink later parts the names, not the Credits."),
+)
+
+
+class LinkCommands:
+    """What joins and parts."""
+
+    def __init__(self, *, links: Links, people: People) -> None:
+        self._links, self._people = links, people
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "link",
+                    title=say("Link"),
+                    does=say("One balance on several platforms"),
+                    usage=say("/link [code]"),
+                    handler=self.link,
+                ),
+                Command(
+                    "unlink",
+                    title=say("Unlink"),
+                    does=say("Part this platform from your account"),
+                    handler=self.unlink,
+                ),
+            ),
+            actions=(
+                Action("link-code", self.code),
+                Action("link-agree", self.agree),
+                Action("link-cancel", self.cancel),
+                Action("unlink-now", self.unlink_now),
+            ),
+        )
+
+    async def link(self, request: Request) -> Reply:
+        """With a code: whom it joins. Without: the proposal that waits, or a code to type."""
+        if not request.place.private:
+            return Reply((say("Write that to me in private: it is about your account."),))
+        if request.text:
+            return self._proposed(await self._links.join(request.person, request.text))
+        waiting = await self._links.waiting(request.person)
+        if waiting is not None and not waiting.agreed:
+            return self._proposed(waiting)
+        return await self.code(request)
+
+    async def code(self, request: Request) -> Reply:
+        """A fresh code; it is typed on the other side, never sent as a link."""
+        code = await self._links.offer(request.person)
+        return Reply(
+            title=say("Link"),
+            lines=(
+                say("On your other platform, write to me in private within ten minutes:"),
+                plain(f"/link {code}"),
+                say("Then write /link here again: you will see whom you join, and both agree."),
+                say("Give this code to nobody: it leads to your Credits."),
+            ),
+            private=True,
+        )
+
+    @staticmethod
+    def _proposed(proposal: Proposal) -> Reply:
+        if proposal.agreed:
+            return Reply((_other_side(),), private=True)
+        survivor = proposal.survivor.id == proposal.other.id
+        stays = (
+            say("The older account stays: theirs, with its language, settings and limits.")
+            if survivor
+            else say("The older account stays: this one, with its language, settings and limits.")
+        )
+        return Reply(
+            title=say("Become one with {names}?", names=", ".join(proposal.names)),
+            lines=(*_STATED, stays),
+            choices=(
+                (
+                    Choice(say("Yes, that is me"), "link-agree", {"link": proposal.id}),
+                    Choice(say("No"), "link-cancel", {"link": proposal.id}),
+                ),
+            ),
+            private=True,
+        )
+
+    async def agree(self, request: Request) -> Reply:
+        """One side's yes; the second one makes them one."""
+        done = await self._links.agree(str(request.data["link"]), request.person)
+        told = say("You are one now: /balance is the same on both sides.")
+        return Reply((told if done else _other_side(),), private=True, replace=True)
+
+    async def cancel(self, request: Request) -> Reply:
+        """Either side's no."""
+        await self._links.cancel(str(request.data["link"]), request.person)
+        return Reply((say("Cancelled. Nothing was changed."),), private=True, replace=True)
+
+    async def unlink(self, request: Request) -> Reply:
+        """Asks once more, with what it means."""
+        names = await self._people.identities(request.person.id)
+        if len(names) < 2:
+            return Reply((say("Nothing is linked to this account."),), private=True)
+        return Reply(
+            lines=(
+                say(
+                    "Part this platform from your account? Your Credits, keys and history stay"
+                    " with {names}; here you begin anew with nothing.",
+                    names=", ".join(
+                        f"{platform}:{id_}"
+                        for platform, id_ in names
+                        if (platform, id_) != (request.place.platform, request.sender)
+                    ),
+                ),
+            ),
+            choices=(
+                (
+                    Choice(say("Yes, part"), "unlink-now", once=True),
+                    Choice(say("Cancel"), "cancel"),
+                ),
+            ),
+            private=True,
+        )
+
+    async def unlink_now(self, request: Request) -> Reply:
+        """Parts the name."""
+        parted = await self._people.part(request.place.platform, request.sender)
+        if not parted:
+            return Reply((say("Nothing is linked to this account."),), private=True, replace=True)
+        return Reply((say("Parted. This is a new account."),), private=True, replace=True)
+
+
+def _other_side() -> Said:
+    return say("Agreed here. Now write /link on the other side and agree there too.")

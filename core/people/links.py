@@ -1,0 +1,273 @@
+"""Links: a person of two platforms becomes one (security.md § take over an account by `/link`).
+
+One side is shown a code, the other types it; both are told whom they join, and both agree. Then
+the younger person becomes a part of the older one: what they have and what they owe moves in one
+submission, the names by which they write lead to the survivor, and nothing is made or lost. The
+survivor's language and settings stay; being an admin belongs to a platform id and never moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+
+from core import chart, ids
+from core.clock import Clock
+from core.errors import Refusal
+from core.ledger import AtMost, CompanionRefused, Ledger, Submission
+from core.people.people import People, find
+from core.people.types import Person
+from core.store import Companion, Insert, Store, Update, schema
+from core.units import Credits
+
+#: 12 characters of 32: 60 bits. No letters that read alike.
+_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_CODE_CHARS = 12
+CODE_SECONDS = 600
+#: Wrong codes that a person may type while codes live.
+TRIES_MAX = 5
+#: "All of it", for plans that move what there is.
+_ALL = Credits(10**15)
+#: Holds that were open when two became one return within this time; a chore passes them on.
+REST_SECONDS = 86_400
+
+
+class LinkRefused(Refusal):
+    """A code that leads nowhere: unknown, too old, used, or one's own."""
+
+    code: ClassVar[str] = "link_refused"
+
+
+class TooManyTries(Refusal):
+    """Too many wrong codes; wait."""
+
+    code: ClassVar[str] = "too_many_tries"
+
+
+class AlreadyOne(Refusal):
+    """Both sides are the same person already."""
+
+    code: ClassVar[str] = "already_one"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Two people who may become one, as one of them sees it."""
+
+    id: str
+    other: Person
+    #: `telegram:7`, by which the other writes.
+    names: tuple[str, ...]
+    #: Whose language and settings stay: the older person.
+    survivor: Person
+    agreed: bool
+    other_agreed: bool
+
+
+class Links:
+    """Proposes and makes links."""
+
+    def __init__(self, *, store: Store, ledger: Ledger, people: People, clock: Clock) -> None:
+        self._store, self._ledger, self._people, self._clock = store, ledger, people, clock
+        #: Person → the times of their wrong codes.
+        self._wrong: dict[str, list[int]] = {}
+
+    async def offer(self, person: Person) -> str:
+        """A code for the other side to type, good for ten minutes: `ABCD-EFGH-JKLM`."""
+        now = self._clock.now_ms()
+        code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARS))
+        row = {
+            "id": ids.new("lnk", now),
+            "code_digest": _digest(code),
+            "issuer": person.id,
+            "joiner": None,
+            "expires_at": now + CODE_SECONDS * 1000,
+            "issuer_agreed_at": None,
+            "joiner_agreed_at": None,
+            "done_at": None,
+        }
+        await self._ledger.record(Insert(schema.link, row))
+        return "-".join(code[at : at + 4] for at in range(0, _CODE_CHARS, 4))
+
+    async def join(self, person: Person, code: str) -> Proposal:
+        """Types a code; raises `LinkRefused`, `TooManyTries` or `AlreadyOne`."""
+        now, table = self._clock.now_ms(), schema.link
+        tries = [at for at in self._wrong.get(person.id, ()) if at > now - CODE_SECONDS * 1000]
+        if len(tries) >= TRIES_MAX:
+            raise TooManyTries
+        digest = _digest(code.upper().replace("-", "").replace(" ", ""))
+        rows = await self._store.fetch(
+            sa.select(table).where(
+                table.c.code_digest == digest,
+                table.c.expires_at >= now,
+                table.c.done_at.is_(None),
+                sa.or_(table.c.joiner.is_(None), table.c.joiner == person.id),
+            )
+        )
+        if not rows:
+            self._wrong[person.id] = [*tries, now]
+            raise LinkRefused
+        row = rows[0]
+        if row.issuer == person.id:
+            raise AlreadyOne
+        if row.joiner is None:
+            taken = Update(table, {"id": row.id}, {"joiner": person.id}, {"joiner": None})
+            try:
+                await self._ledger.record(taken)
+            except CompanionRefused:
+                raise LinkRefused from None
+        proposal = await self.proposal(row.id, person)
+        assert proposal is not None
+        return proposal
+
+    async def waiting(self, person: Person) -> Proposal | None:
+        """The newest proposal that concerns a person and that somebody has typed the code of."""
+        table = schema.link
+        rows = await self._store.fetch(
+            sa.select(table.c.id)
+            .where(
+                sa.or_(table.c.issuer == person.id, table.c.joiner == person.id),
+                table.c.joiner.is_not(None),
+                table.c.done_at.is_(None),
+                table.c.expires_at >= self._clock.now_ms(),
+            )
+            .order_by(table.c.id.desc())
+            .limit(1)
+        )
+        return await self.proposal(rows[0].id, person) if rows else None
+
+    async def proposal(self, link: str, person: Person) -> Proposal | None:
+        """A proposal as this person sees it; None when it isn't theirs, is done or too old."""
+        row = await self._live(link, person)
+        if row is None:
+            return None
+        issuing = row.issuer == person.id
+        other = await find(self._store, row.joiner if issuing else row.issuer)
+        known = await self._people.identities(other.id)
+        return Proposal(
+            id=link,
+            other=other,
+            names=tuple(f"{platform}:{id_}" for platform, id_ in known),
+            survivor=min(person, other, key=_age),
+            agreed=(row.issuer_agreed_at if issuing else row.joiner_agreed_at) is not None,
+            other_agreed=(row.joiner_agreed_at if issuing else row.issuer_agreed_at) is not None,
+        )
+
+    async def cancel(self, link: str, person: Person) -> None:
+        """Either side says no."""
+        if await self._live(link, person) is not None:
+            await self._ledger.record(
+                Update(schema.link, {"id": link}, {"done_at": self._clock.now_ms()})
+            )
+
+    async def agree(self, link: str, person: Person) -> bool:
+        """One side says yes; True when both have and the two are one. Raises `LinkRefused`."""
+        row = await self._live(link, person)
+        if row is None:
+            raise LinkRefused
+        side = "issuer_agreed_at" if row.issuer == person.id else "joiner_agreed_at"
+        agreed = {side: self._clock.now_ms()}
+        try:
+            await self._ledger.record(Update(schema.link, {"id": link}, agreed, {"done_at": None}))
+        except CompanionRefused:
+            raise LinkRefused from None
+        row = await self._live(link, person)
+        if row is None or row.issuer_agreed_at is None or row.joiner_agreed_at is None:
+            return False
+        await self._merge(link, row.issuer, row.joiner)
+        return True
+
+    async def pass_on_rests(self) -> None:
+        """A chore: what holds gave back to people who became a part of others."""
+        table = schema.person
+        since = self._clock.now_ms() - REST_SECONDS * 1000
+        for row in await self._store.fetch(
+            sa.select(table.c.id, table.c.merged_into).where(table.c.merged_at >= since)
+        ):
+            balances = await self._ledger.balances(chart.pockets(row.id))
+            if any(balance.available for balance in balances.values()):
+                cause = ids.new("rest", self._clock.now_ms())
+                moves = chart.all_pockets(row.id, row.merged_into, _ALL)
+                await self._ledger.submit(Submission(f"link/{cause}", moves))
+
+    async def _live(self, link: str, person: Person) -> sa.Row[Any] | None:
+        table = schema.link
+        rows = await self._store.fetch(
+            sa.select(table).where(
+                table.c.id == link,
+                table.c.done_at.is_(None),
+                table.c.joiner.is_not(None),
+                table.c.expires_at >= self._clock.now_ms(),
+                sa.or_(table.c.issuer == person.id, table.c.joiner == person.id),
+            )
+        )
+        return rows[0] if rows else None
+
+    async def _merge(self, link: str, issuer: str, joiner: str) -> None:
+        """`link/<id>/merge`: everything in one submission, or nothing."""
+        both = [await find(self._store, issuer), await find(self._store, joiner)]
+        survivor, part = sorted(both, key=_age)
+        now = self._clock.now_ms()
+        companions: list[Companion] = [
+            # Neither may have become a part of somebody meanwhile.
+            Update(
+                schema.person,
+                {"id": part.id},
+                {"merged_into": survivor.id, "merged_at": now},
+                {"merged_into": None},
+            ),
+            Update(
+                schema.person,
+                {"id": survivor.id},
+                {"merged_into": None},
+                {"merged_into": None},
+            ),
+            Update(schema.link, {"id": link}, {"done_at": now}, {"done_at": None}),
+            *await self._names_move(part.id, survivor.id),
+        ]
+        entries = chart.all_pockets(part.id, survivor.id, _ALL)
+        owed = AtMost("owed", chart.owed(survivor.id), chart.owed(part.id), _ALL)
+        repaid = chart.repay_owed(survivor.id)
+        try:
+            await self._ledger.submit(
+                Submission(f"link/{link}/merge", (*entries, owed, repaid), tuple(companions))
+            )
+        except CompanionRefused:  # the other side's tap, or another link, was faster
+            if await self._live(link, survivor) is not None:
+                raise LinkRefused from None
+        self._people.forget()
+
+    async def _names_move(self, part: str, survivor: str) -> list[Companion]:
+        identities = await self._people.identities(part)
+        parts = await self._store.fetch(
+            sa.select(schema.person.c.id).where(schema.person.c.merged_into == part)
+        )
+        keys = await self._store.fetch(sa.select(schema.key.c.id).where(schema.key.c.owner == part))
+        return [
+            *(
+                Update(
+                    schema.identity,
+                    {"platform": platform, "external_id": id_},
+                    {"person": survivor},
+                    {"person": part},
+                )
+                for platform, id_ in identities
+            ),
+            *(Update(schema.person, {"id": row.id}, {"merged_into": survivor}) for row in parts),
+            *(
+                Update(schema.key, {"id": row.id}, {"owner": survivor}, {"owner": part})
+                for row in keys
+            ),
+        ]
+
+
+def _age(person: Person) -> tuple[int, str]:
+    return person.created_at, person.id
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
