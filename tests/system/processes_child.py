@@ -33,7 +33,7 @@ from tests.system.crash_points import Points
 Command = dict[str, Any]
 
 #: Hearts beat faster than in life, so that nobody waits for them.
-BEAT_SECONDS = 0.2
+BEAT_SECONDS = 0.05
 
 
 class Line:
