@@ -289,7 +289,8 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
             start.room(),
             LinkCommands(links=parts.links, people=parts.people).room(),
             admin.room(),
-        ]
+        ],
+        suggesters={"model": choosing.suggestions},
     )
     return registry
 

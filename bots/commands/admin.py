@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from bots.commands.desk import margin_line, money, report_reply
 from bots.commands.phrases import in_credits, price_line
 from bots.commands.refusals import NotUnderstood
-from bots.commands.types import Action, Command, Request, Room
+from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.asking import check
 from core.clock import Clock
@@ -63,6 +63,11 @@ class AdminCommands:
                     title=say("Set price"),
                     does=say("Set a model's price in Credits per 1K tokens"),
                     usage=_SETPRICE,
+                    options=(
+                        Option("model", say("The model's name"), required=True, completes="model"),
+                        Option("price", say("Credits per 1K tokens"), required=True),
+                        Option("price-out", say("Credits per 1K tokens of the answer")),
+                    ),
                     handler=self.setprice,
                     admin=True,
                 ),
@@ -78,6 +83,11 @@ class AdminCommands:
                     title=say("Grant"),
                     does=say("Give a person Credits"),
                     usage=_GRANT,
+                    options=(
+                        Option("user", say("telegram:123 or discord:456"), required=True),
+                        Option("credits", say("How many Credits"), required=True),
+                        Option("reason", say("Why"), required=True),
+                    ),
                     handler=self.grant,
                     admin=True,
                 ),

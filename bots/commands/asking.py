@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bots.commands.buttons import ButtonGone, NotYourButton
 from bots.commands.choosing import Choosing
-from bots.commands.types import Action, Command, Request, Room
+from bots.commands.types import Action, Command, Option, Request, Room
 from bots.locale import render
 from bots.reply import Reply, say
 from core import ids
@@ -45,6 +45,10 @@ class AskCommands:
                     title=say("Ask"),
                     does=say("Ask a model; the model's name may come first"),
                     usage=say("/ask [model] question"),
+                    options=(
+                        Option("question", say("What you want to know"), required=True),
+                        Option("model", say("The model's name"), completes="model", leads=True),
+                    ),
                     handler=self.ask,
                     in_groups=True,
                     asks=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from bots.commands.phrases import average_answer, price_line
-from bots.commands.types import Action, Command, Request, Room
+from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core import chart
 from core.ledger import Ledger
@@ -26,6 +26,8 @@ _FEATURES = {
     "local": say("🏠 Runs on the operator's own server"),
 }
 _MAKERS_A_ROW, _MODELS_A_ROW = 3, 2
+#: As many as Discord shows.
+_SUGGESTIONS_MAX = 25
 
 
 class Choosing:
@@ -60,6 +62,7 @@ class Choosing:
                     title=say("Model"),
                     does=say("Your current model, or choose another"),
                     usage=say("/model [name]"),
+                    options=(Option("name", say("The model's name"), completes="model"),),
                     handler=self.model,
                     in_groups=True,
                 ),
@@ -82,6 +85,17 @@ class Choosing:
         default = self._catalogue.default
         first = (default, *self._catalogue.models.values())
         return next(filter(self._pool.serves, first), default)
+
+    def suggestions(self, typed: str) -> list[tuple[str, Said]]:
+        """Models that can be asked now and whose name holds what was typed, with their prices."""
+        wanted = typed.casefold().split()
+        found = []
+        for model, price in self._served():
+            words = " ".join((model.id, model.name, model.maker, *model.aliases)).casefold()
+            if all(word in words for word in wanted):
+                label = say("{model} — {price}", model=model.name, price=price_line(price))
+                found.append((model.id, label))
+        return found[:_SUGGESTIONS_MAX]
 
     def _served(self) -> list[tuple[Model, Price]]:
         servable = self._pool.servable()

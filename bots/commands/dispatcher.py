@@ -21,7 +21,18 @@ from bots.commands.types import Action, Command, Request
 from bots.locale import LANGUAGES, language_for, render
 from bots.reply import Reply, Said, say
 from bots.show import find_secrets
-from bots.show.screen import Attachment, Button, Incoming, MenuItem, Output, Platform, Press, Screen
+from bots.show.screen import (
+    Attachment,
+    Button,
+    Incoming,
+    MenuItem,
+    MenuOption,
+    Output,
+    Platform,
+    Press,
+    Screen,
+    Suggestion,
+)
 from core.asking import AlreadyAsked, Run
 from core.clock import Clock
 from core.errors import Refusal
@@ -195,10 +206,33 @@ class Dispatcher:
     def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
         """See `Front`."""
         return [
-            MenuItem(command.name, render(command.does, language))
+            MenuItem(
+                command.name,
+                render(command.does, language),
+                title=render(command.title, language),
+                options=tuple(
+                    MenuOption(
+                        option.name,
+                        render(option.about, language),
+                        required=option.required,
+                        completes=option.completes,
+                        leads=option.leads,
+                    )
+                    for option in command.options
+                ),
+                admin=command.admin,
+                in_groups=command.in_groups,
+            )
             for command in self._registry.commands
             if (scope == "admin" or not command.admin) and (scope != "group" or command.in_groups)
         ]
+
+    def suggest(self, completes: str, typed: str, language: str) -> list[Suggestion]:
+        """See `Front`."""
+        suggester = self._registry.suggesters.get(completes)
+        if suggester is None:
+            return []
+        return [Suggestion(value, render(label, language)) for value, label in suggester(typed)]
 
     def about(self, language: str) -> tuple[str, str]:
         """See `Front`."""

@@ -5,7 +5,7 @@ One side shows a code, the other types it, each sees whom it joins, both agree (
 
 from __future__ import annotations
 
-from bots.commands.types import Action, Command, Request, Room
+from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.people import Links, People, Proposal
 
@@ -30,6 +30,7 @@ class LinkCommands:
                     title=say("Link"),
                     does=say("One balance on several platforms"),
                     usage=say("/link [code]"),
+                    options=(Option("code", say("The code that the other side shows")),),
                     handler=self.link,
                 ),
                 Command(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bots.commands.types import Action, Command, Room
 from bots.locale import LANGUAGES, render
+from bots.reply import Said
+
+#: What was typed of a value → (value, label) of each completion, the best first.
+Suggester = Callable[[str], Sequence[tuple[str, Said]]]
 
 #: Phones with a Chinese keyboard write the full-width slash.
 _COMMAND = re.compile(r"[/／]([^\s@]*)\S*\s*(.*)", re.DOTALL)
@@ -23,8 +27,12 @@ def split(text: str) -> tuple[str, str]:
 class Registry:
     """Every command once, in the order of the menus."""
 
-    def __init__(self, rooms: Iterable[Room]) -> None:
+    def __init__(
+        self, rooms: Iterable[Room], suggesters: Mapping[str, Suggester] | None = None
+    ) -> None:
+        """`suggesters` complete options, by what those complete to."""
         rooms = tuple(rooms)
+        self.suggesters = dict(suggesters or {})
         self.commands = tuple(command for room in rooms for command in room.commands)
         self._words = {command.name: command for command in self.commands}
         self._actions = {action.name: action for room in rooms for action in room.actions}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bots.commands.choosing import Choosing
 from bots.commands.phrases import in_credits
-from bots.commands.types import Action, Command, Request, Room
+from bots.commands.types import Action, Command, Option, Request, Room
 from bots.locale import LANGUAGES
 from bots.reply import Choice, Reply, Said, plain, say
 from core import chart
@@ -79,6 +79,7 @@ class StartCommands:
                     title=say("Language"),
                     does=say("The language of replies"),
                     usage=say("/language [en | zh-CN]"),
+                    options=(Option("language", say("en or zh-CN")),),
                     handler=self.language,
                 ),
                 Command(

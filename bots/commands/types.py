@@ -36,6 +36,19 @@ Handler = Callable[[Request], Awaitable[Reply | Run | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """An argument, where a platform asks for it by name (Discord's slash commands)."""
+
+    name: str
+    about: Said
+    required: bool = False
+    #: `model`: completed to what can be asked now, with its price.
+    completes: str = ""
+    #: In a message it comes before the others, though platforms list it after required ones.
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A slash command."""
 
@@ -47,6 +60,8 @@ class Command:
     handler: Handler
     #: How its arguments are written, for `/help`; None if it takes none.
     usage: Said | None = None
+    #: The same arguments by name.
+    options: tuple[Option, ...] = ()
     #: Only for the operator's admins.
     admin: bool = False
     #: Offered in groups too; there, `private` replies go to the person alone.

@@ -134,11 +134,38 @@ Output = Screen | Progress | Answer
 
 
 @dataclass(frozen=True, slots=True)
+class MenuOption:
+    """An argument of a command, where a platform asks for it by name. The values, one that `leads`
+    first, else in their order, with spaces between, are what follows the command in a message."""
+
+    name: str
+    description: str
+    required: bool = False
+    #: What its value can be completed to, for `Front.suggest`; empty for free text.
+    completes: str = ""
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MenuItem:
     """A command for a platform's menu: name without slash, description in one language."""
 
     name: str
     description: str
+    #: Its name in words of that language.
+    title: str = ""
+    options: tuple[MenuOption, ...] = ()
+    admin: bool = False
+    #: Works in groups too.
+    in_groups: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A completion: the value, and what is shown for it."""
+
+    value: str
+    label: str
 
 
 class Front(Protocol):
@@ -166,6 +193,10 @@ class Front(Protocol):
 
     def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
         """The commands to offer, in order."""
+        ...
+
+    def suggest(self, completes: str, typed: str, language: str) -> list[Suggestion]:
+        """Completions for an option, the best first, 25 at most; never waits for anything."""
         ...
 
     def about(self, language: str) -> tuple[str, str]:
