@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -32,6 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Refusal as refusal:
         tell(in_words(refusal), error=True)
+        return 1
+    except BrokenPipeError:  # whoever read us has enough: `creditbot export … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as failure:
+        if failure.filename is None:
+            raise
+        tell(f"{failure.filename}: {failure.strerror}. Nothing was done.", error=True)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -11,7 +11,7 @@ import sys
 
 import structlog
 
-_LOUD = ("httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler")
+_LOUD = ("alembic", "httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler")
 
 
 def set_up_logs(level: str) -> None:

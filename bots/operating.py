@@ -64,7 +64,7 @@ async def _write(arguments: argparse.Namespace) -> AsyncIterator[_Desk]:
     kind: Kind = "demo" if arguments.demo else "live"
     clock = SystemClock()
     url = _url(configuration, demo=arguments.demo)
-    store = await Store.open(url, kind=kind, clock=clock, migrate=None)
+    store = await Store.open(url, kind=kind, clock=clock, migrate=False)
     ledger = Ledger(store, clock)
     try:
         await ledger.start()
@@ -201,6 +201,8 @@ async def add_key(arguments: argparse.Namespace) -> int:
     except ValueError:
         raise Unusable("--budget is dollars, like 50 or 12.5") from None
     secret = SecretStr(await asyncio.to_thread(_read_secret))
+    if not secret.get_secret_value():
+        raise Unusable("The key is read from standard input, and there was none.")
     async with _write(arguments) as desk, _pool(desk, arguments) as pool:
         card = await pool.add_own_key(arguments.supplier, secret, budget, account=arguments.account)
     tell(f"Added {card.supplier} …{card.tail} with {money(card.budget)}. It serves within seconds.")
@@ -272,6 +274,8 @@ async def backup_to(arguments: argparse.Namespace) -> int:
 
 async def restore_from(arguments: argparse.Namespace) -> int:
     """A copy back in place, where nothing is."""
+    if not arguments.file.is_file():
+        raise Unusable(f"{arguments.file} is not there. Nothing was changed.")
     await restore(_url(load(), demo=False), arguments.file)
     tell("Restored. Run `creditbot audit` before you serve from it.")
     return 0

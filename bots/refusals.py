@@ -6,9 +6,10 @@ from functools import singledispatch
 
 from bots.commands.refusals import sentence
 from bots.locale import render
+from bots.telegram import TelegramUnavailable
 from bots.web import PortTaken
 from core.errors import Refusal
-from core.pool import VaultLocked
+from core.pool import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier, VaultLocked
 from core.pricing import BadOverlay
 from core.store import (
     DatabaseExists,
@@ -105,3 +106,41 @@ def _(refusal: PortTaken) -> str:
         f"{refusal.host}:{refusal.port} can't be listened on: something else does, or the address"
         " isn't this machine's. Set CREDITBOT_HTTP_PORT (0: off) or CREDITBOT_HTTP_HOST."
     )
+
+
+@in_words.register
+def _(refusal: TelegramUnavailable) -> str:
+    if refusal.token_refused:
+        return "Telegram refuses CREDITBOT_TELEGRAM_TOKEN. @BotFather has the right one."
+    if refusal.reason:
+        return f"Telegram could not be started: {refusal.reason}"
+    return (
+        "Telegram doesn't answer. Check the network, and CREDITBOT_TELEGRAM_API_URL if it is set."
+    )
+
+
+@in_words.register
+def _(refusal: UnknownSupplier) -> str:
+    return f"{refusal.asked[:40]} is unknown. Known: {', '.join(refusal.known)}."
+
+
+@in_words.register
+def _(refusal: KeyRefused) -> str:
+    return {
+        "shape": f"That doesn't look like a key of {refusal.supplier}. Nothing was kept or sent.",
+        "account": f"A key of {refusal.supplier} needs its account's id: --account. Nothing was"
+        " kept.",
+        "refused": f"{refusal.supplier} refuses that key. Nothing was kept.",
+        "unreachable": f"{refusal.supplier} can't be reached to try that key. Nothing was kept.",
+    }[refusal.reason]
+
+
+@in_words.register
+def _(refusal: DuplicateKey) -> str:
+    return f"{refusal.supplier} …{refusal.tail} is in the pool already. Nothing was changed."
+
+
+@in_words.register
+def _(refusal: BadBudget) -> str:
+    del refusal
+    return "--budget must be above zero: dollars, like 50 or 12.5. Nothing was kept."

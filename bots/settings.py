@@ -167,30 +167,29 @@ def load(
     }
     known = {name: values[name] for name in Settings.model_fields if name in values}
     settings = None
+    _together(values, problems)
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
         for wrong in error.errors(include_url=False, include_input=False):
             name = PREFIX + str(wrong["loc"][0]).upper()
             problems[name] = wrong["msg"].removeprefix("Value error, ")
-    if settings is not None:
-        _together(settings, problems)
     _unknown(values, problems)
     if problems or settings is None:
         raise SettingsWrong(problems)
     return Configuration(settings, suppliers)
 
 
-def _together(settings: Settings, problems: dict[str, str]) -> None:
-    """What only two settings together can get wrong."""
-    if settings.telegram_webhook_url:
-        if not settings.telegram_webhook_secret.get_secret_value():
+def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
+    """What only two settings together can get wrong, or a setting and the disk."""
+    if "telegram_webhook_url" in values:
+        if "telegram_webhook_secret" not in values:
             problems[f"{PREFIX}TELEGRAM_WEBHOOK_SECRET"] = (
                 "is needed with a webhook: without it anyone could forge messages"
             )
-        if settings.http_port == 0:
+        if values.get("http_port", "").strip() == "0":
             problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with a webhook"
-    if settings.overlay is not None and not settings.overlay.is_file():
+    if "overlay" in values and not Path(values["overlay"]).is_file():
         problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
 
 

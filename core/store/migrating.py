@@ -52,6 +52,9 @@ async def migrate(url: str, kind: Kind, clock: Clock) -> None:
 
 def bring_up(address: Address, kind: Kind, clock: Clock) -> None:
     """`migrate`, from a thread of the caller's: all steps in one transaction, processes in turn."""
+    if address.dialect == "sqlite" and address.file.exists():
+        # A connection that may write changes the file's mode and its format: look without it first.
+        _check(_looked(address), kind, address)
     engine = connections.engine(address, write=True, size=1)
     try:
         with engine.begin() as connection:
@@ -82,6 +85,17 @@ def inspect(engine: sa.Engine, address: Address, kind: Kind | None) -> str:
     if found.kind is None or found.revision != REVISIONS[-1]:
         raise NeedsMigration(address.shown)
     return found.kind
+
+
+def _looked(address: Address) -> _Found:
+    engine = connections.engine(address, write=False, size=1)
+    try:
+        with engine.begin() as connection:
+            return _look(connection, address)
+    except _DRIVER_ERRORS as error:
+        raise _blame(error, address) from None
+    finally:
+        engine.dispose()
 
 
 def _look(connection: sa.Connection, address: Address) -> _Found:
