@@ -65,12 +65,12 @@ async def test_sigterm_ends_or_settles_every_stream_lands_it_and_exits_0(
         assert code == 0, log
         assert not [line for line in log.splitlines() if "error" in line or "warning" in line], log
         for person in people:
+            # The answer alone: the message that held Stop is gone.
+            assert len(telegram.chat(person.id).bot_messages) == 1
             shown = telegram.chat(person.id).last
             assert WORDS.strip() in shown.text
             assert "Credit" in shown.text
             assert shown.labels[-1] == "🔁 Again"
-            # The answer alone: the message that held Stop is gone.
-            assert len(telegram.chat(person.id).bot_messages) == 1
     told = await audited(tmp_path, env)
     assert (told["holds"], told["asks"]) == (0, {"open": 0, "settled": STREAMS})
     await _books_are_right(sqlite_url, clock)
