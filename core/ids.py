@@ -17,8 +17,14 @@ _TAIL_BITS = 5 * _TAIL_CHARS
 _STEP_BITS = 62
 
 
+#: Two digits at a time.
+_PAIRS = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
+
+
 def _base32(number: int, length: int) -> str:
-    return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(length)))
+    """`number` as so many digits, an even count."""
+    places = range(5 * length - 10, -1, -10)
+    return "".join([_PAIRS[number >> place & 1023] for place in places])
 
 
 class _Mint:

@@ -8,7 +8,6 @@ that one refusal never costs a neighbour anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from core.clock import Clock
 from core.ledger.book import Draft
@@ -114,8 +113,7 @@ class _Attempt:
         if not job.watch:
             return receipt
         accounts = self._session.book.accounts
-        return replace(
-            receipt,
+        return receipt._replace(
             balances={
                 code: accounts[code].balance() if code in accounts else Balance()
                 for code in job.watch
@@ -146,7 +144,7 @@ class _Attempt:
         row_id = job.submission.id
         if row_id in self._done:
             digest, receipt = self._done[row_id]
-            receipt = replace(receipt, existed=True, balances={})
+            receipt = receipt._replace(existed=True, balances={})
         elif row_id in known:
             digest = bytes(known[row_id].digest)
             receipt = Receipt(row_id, self._session.transfers_of(known[row_id]), existed=True)

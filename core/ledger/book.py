@@ -6,8 +6,9 @@ A `Draft` is what a batch will write. No SQL here.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
 
 from core.ledger.types import Balance, Limit
 from core.units import Money
@@ -94,18 +95,19 @@ class Book:
     next_transfer: int = 1
 
 
-SubmissionRow = tuple[int, str, bytes, int, int, int, bytes]
-TransferRow = tuple[int, int, str, int, int, int, int, int, int | None, int, int]
-ClosingRow = tuple[int, str, int, int, int]
+#: How many columns a row has; drafts keep rows end to end, as statements of many rows want them.
+SUBMISSION_WIDTH = 7
+TRANSFER_WIDTH = 11
+CLOSING_WIDTH = 5
 
 
 @dataclass(slots=True)
 class Draft:
-    """The rows that a batch will write, and the accounts that it changed."""
+    """The rows that a batch will write, end to end, and the accounts that it changed."""
 
-    submissions: list[SubmissionRow] = field(default_factory=list)
-    transfers: list[TransferRow] = field(default_factory=list)
-    closings: list[ClosingRow] = field(default_factory=list)
+    submissions: list[Any] = field(default_factory=list)
+    transfers: list[Any] = field(default_factory=list)
+    closings: list[Any] = field(default_factory=list)
     opened: dict[int, HoldState] = field(default_factory=dict)
     closed: list[int] = field(default_factory=list)
     changed: list[AccountState] = field(default_factory=list)
@@ -113,13 +115,13 @@ class Draft:
 
 def account_seal(code: str, unit: str, limit: str) -> bytes:
     """What the audit compares an account's unchanging columns with."""
-    return hashlib.blake2b(f"{code}\0{unit}\0{limit}".encode(), digest_size=8).digest()
+    return blake2b(f"{code}\0{unit}\0{limit}".encode(), digest_size=8).digest()
 
 
 def submission_seal(row_id: str, digest: bytes, at: int, names: str) -> bytes:
     """What the audit compares a submission's row and its transfers' names with.
 
-    `names` is `<entry>,<n>;` for each transfer, in order.
+    `names` is `<entry>\\0<n>\\0` for each transfer, in order.
     """
     text = f"{row_id}\0{at}\0{names}".encode()
-    return hashlib.blake2b(text, digest_size=8, key=digest).digest()
+    return blake2b(text, digest_size=8, key=digest).digest()

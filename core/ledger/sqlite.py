@@ -7,7 +7,6 @@ transaction, tells when another process (an operator's command) was that writer 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,11 +37,6 @@ _NUMBERS = (
     " (SELECT coalesce(max(seq), 0) FROM submission),"
     " (SELECT coalesce(max(seq), 0) FROM transfer)"
 )
-#: One for a whole batch: each statement gives the interpreter away and must get it back.
-_KNOWN = (
-    "SELECT id, digest, seq, first, transfers FROM submission"
-    " WHERE id IN (SELECT value FROM json_each(?))"
-)
 _HOLDS = "SELECT seq, debit, credit, amount FROM hold WHERE name = ? ORDER BY seq"
 _WAS_HOLD = (
     "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
@@ -55,23 +49,50 @@ _TRANSFERS = (
 )
 
 
-def _insert(table: sa.Table) -> str:
+#: Rows that one statement writes: the interpreter is given away once a statement, not once a row.
+_ROWS = (128, 64, 32, 16, 8, 4, 2, 1)
+
+
+class _Many:
+    """A statement over rows that lie end to end in one list."""
+
+    def __init__(self, width: int, before: str, row: str = "", after: str = "") -> None:
+        self._width = width
+        row = row or f"({', '.join('?' * width)})"
+        self._texts = [(rows, before + ", ".join([row] * rows) + after) for rows in _ROWS]
+
+    def __call__(self, db: Any, values: Sequence[Any]) -> list[Any]:
+        """Runs it over all rows, in as few statements as it takes; answers with what they found."""
+        found: list[Any] = []
+        width, at, left = self._width, 0, len(values) // self._width
+        for rows, text in self._texts:
+            while left >= rows:
+                end = at + rows * width
+                found += db.execute(text, values[at:end])
+                at, left = end, left - rows
+        return found
+
+
+def _insert(table: sa.Table) -> _Many:
     columns = table.columns.keys()
-    return (
-        f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608
-        f" VALUES ({', '.join('?' * len(columns))})"
-    )
+    return _Many(len(columns), f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ")  # noqa: S608
 
 
-_NEW_ACCOUNT = _insert(schema.account)
-_NEW_SUBMISSION = _insert(schema.submission)
-_NEW_TRANSFER = _insert(schema.transfer)
-_NEW_HOLD = _insert(schema.hold)
-_NEW_CLOSING = _insert(schema.closing)
-_END_HOLD = "DELETE FROM hold WHERE seq = ?"
-_CHANGE_ACCOUNT = (
-    "UPDATE account SET debits_pending = ?, debits_posted = ?, credits_pending = ?,"
-    " credits_posted = ?, head = ?, day = ? WHERE id = ?"
+_KNOWN = _Many(
+    1, "SELECT id, digest, seq, first, transfers FROM submission WHERE id IN (", "?", ")"
+)
+_NEW_ACCOUNTS = _insert(schema.account)
+_NEW_SUBMISSIONS = _insert(schema.submission)
+_NEW_TRANSFERS = _insert(schema.transfer)
+_NEW_HOLDS = _insert(schema.hold)
+_NEW_CLOSINGS = _insert(schema.closing)
+_END_HOLDS = _Many(1, "DELETE FROM hold WHERE seq IN (", "?", ")")
+_CHANGE_ACCOUNTS = _Many(
+    7,
+    "UPDATE account SET debits_pending = v.column1, debits_posted = v.column2,"
+    " credits_pending = v.column3, credits_posted = v.column4, head = v.column5, day = v.column6"
+    " FROM (VALUES ",
+    after=") AS v WHERE account.id = v.column7",
 )
 
 
@@ -120,8 +141,7 @@ class SqliteSession:
         return self._known(db, [job.submission.id for job in jobs if job.submission is not None])
 
     def _known(self, db: Any, ids: Sequence[str]) -> Mapping[str, Known]:
-        rows = db.execute(_KNOWN, (json.dumps(ids),)).fetchall()
-        return {row[0]: Known(*row) for row in rows}
+        return {row[0]: Known._make(row) for row in _KNOWN(db, ids)}
 
     def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
         """See `Session`."""
@@ -158,19 +178,27 @@ class SqliteSession:
     def write(self, draft: Draft) -> None:
         """See `Session`."""
         self._draft = draft
-        many = self._db.executemany
-        new = [account for account in draft.changed if not account.stored]
-        if new:
-            many(_NEW_ACCOUNT, [_account_row(account) for account in new])
-        many(_NEW_SUBMISSION, draft.submissions)
-        many(_NEW_TRANSFER, draft.transfers)
-        if draft.opened:
-            many(_NEW_HOLD, [_hold_row(hold) for hold in draft.opened.values()])
-        if draft.closed:
-            many(_END_HOLD, [(seq,) for seq in draft.closed])
-        if draft.closings:
-            many(_NEW_CLOSING, draft.closings)
-        many(_CHANGE_ACCOUNT, [_changes(a) for a in draft.changed if a.stored])
+        db = self._db
+        new: list[Any] = []
+        changes: list[Any] = []
+        for a in draft.changed:
+            if a.stored:
+                changes += (
+                    *(a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted),
+                    *(a.head, a.day, a.id),
+                )
+            else:
+                new += _account_row(a)
+        opened: list[Any] = []
+        for hold in draft.opened.values():
+            opened += (hold.seq, hold.name, hold.debit.id, hold.credit.id, hold.amount)
+        _NEW_ACCOUNTS(db, new)
+        _NEW_SUBMISSIONS(db, draft.submissions)
+        _NEW_TRANSFERS(db, draft.transfers)
+        _NEW_HOLDS(db, opened)
+        _END_HOLDS(db, draft.closed)
+        _NEW_CLOSINGS(db, draft.closings)
+        _CHANGE_ACCOUNTS(db, changes)
 
     def commit(self) -> None:
         """See `Session`."""
@@ -284,15 +312,3 @@ def _account_row(account: AccountState) -> tuple[Any, ...]:
         *(account.credits_pending, account.credits_posted),
         *(account.head, account.day, account_seal(account.code, unit, limit)),
     )
-
-
-def _changes(account: AccountState) -> tuple[int, ...]:
-    return (
-        *(account.debits_pending, account.debits_posted),
-        *(account.credits_pending, account.credits_posted),
-        *(account.head, account.day, account.id),
-    )
-
-
-def _hold_row(hold: HoldState) -> tuple[Any, ...]:
-    return (hold.seq, hold.name, hold.debit.id, hold.credit.id, hold.amount)

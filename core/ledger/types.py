@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Generic, NamedTuple
 
 from core.errors import Refusal
@@ -180,8 +181,7 @@ class Transfer(NamedTuple):
         return f"{self.submission}/{self.entry}/{self.n}"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a submission did. Durable by the time anyone sees it."""
 
     id: str
@@ -189,7 +189,7 @@ class Receipt:
     #: True when this id had been submitted before: nothing was done again.
     existed: bool = False
     #: Balances right after, by account code, of the accounts that the submission watches.
-    balances: Mapping[str, Balance] = field(default_factory=dict)
+    balances: Mapping[str, Balance] = MappingProxyType({})
 
     def moved(self, entry: str) -> int:
         """The sum of the amounts that the entry of this name posted or reserved."""

@@ -19,8 +19,9 @@ from core.store.address import Address
 from core.store.errors import DatabaseUnavailable, ForeignDatabase, StoreRefusal
 
 BUSY_TIMEOUT_MS = 10_000
-#: 64 MB of WAL between checkpoints that a commit must wait for; idle ones come far sooner.
-AUTOCHECKPOINT_PAGES = 16_000
+#: 4 MB of WAL between checkpoints. Written over and over it stays in place on the disk; a commit
+#: to one that still grows takes half as long again, for the file system writes its own journal too.
+AUTOCHECKPOINT_PAGES = 1_000
 WAL_FILE_MAX_BYTES = 128 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_MS = 30_000

@@ -65,12 +65,12 @@ async def test_null_is_something_to_expect(ledger: Ledger, store: Store) -> None
     identity = {"id": "p_1", "created_at": 1, "language": "en", "zone": "UTC", "model": ""}
     person = {**identity, "footer": True, "own_keys_only": False}
     await ledger.record(Insert(schema.person, person))
-    erase = Update(schema.person, {"id": "p_1"}, {"erased_at": 5}, {"erased_at": None})
-    await ledger.record(erase)
+    take_key = Update(schema.person, {"id": "p_1"}, {"data_key": b"\0"}, {"data_key": None})
+    await ledger.record(take_key)
     with pytest.raises(CompanionRefused):
-        await ledger.record(erase)
+        await ledger.record(take_key)
     found = (await store.fetch(sa.select(schema.person)))[0]
-    assert (found.footer, found.own_keys_only, found.erased_at) == (True, False, 5)
+    assert (found.footer, found.own_keys_only, found.data_key) == (True, False, b"\0")
 
 
 async def test_ignored_inserts_leave_what_is_there(ledger: Ledger, store: Store) -> None:
