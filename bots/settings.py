@@ -203,6 +203,14 @@ def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
             problems[PREFIX + name.upper()] = "is no setting; see the README for all of them"
 
 
+def is_budget(text: str) -> bool:
+    """Whether this is a number of dollars that a key may cost."""
+    try:
+        return usd(text) > _NO_BUDGET
+    except ValueError:
+        return False
+
+
 def _suppliers(found: Mapping[str, str], problems: dict[str, str]) -> Mapping[str, SupplierSetting]:
     parts: dict[str, dict[str, str]] = {}
     for name, value in found.items():
@@ -213,10 +221,10 @@ def _suppliers(found: Mapping[str, str], problems: dict[str, str]) -> Mapping[st
     for supplier, given in parts.items():
         prefix = f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}"
         quota = _NO_BUDGET
-        try:
+        if is_budget(given.get("QUOTA", "1")):
             quota = usd(given.get("QUOTA", "0"))
-        except ValueError:
-            problems[f"{prefix}_QUOTA"] = "is a budget in dollars, like 50 or 12.5"
+        else:
+            problems[f"{prefix}_QUOTA"] = "is a budget in dollars above zero, like 50 or 12.5"
         if "KEY" in given and "QUOTA" not in given and "URL" not in given:
             problems[f"{prefix}_QUOTA"] = "is needed with a key: the dollars that it may cost"
         try:

@@ -20,14 +20,13 @@ from pydantic import SecretStr
 
 from bots.output import tell
 from bots.refusals import Unusable
-from bots.settings import MASTER_KEY_BYTES, PREFIX, load
+from bots.settings import MASTER_KEY_BYTES, PREFIX, is_budget, load
 from bots.telegram import TelegramConfig, who_am_i
 from core.clock import SystemClock
 from core.ledger import Ledger
 from core.people import Owners
 from core.pool import SUPPLIERS
 from core.store import Store
-from core.units import usd
 
 
 async def init(arguments: argparse.Namespace) -> int:
@@ -45,6 +44,8 @@ async def init(arguments: argparse.Namespace) -> int:
     token, bot = await _telegram(arguments, found)
     made[f"{PREFIX}TELEGRAM_TOKEN"] = token
     made |= await _supplier(arguments, found)
+    # What is wrong is told before anything is written.
+    load({**known, **made, **os.environ}, env_file=file)
     _write(file, {**known, **made})
     tell(f"Written: {file} (only you can read it).")
     link = await _owner_link(file, bot)
@@ -96,10 +97,10 @@ async def _supplier(arguments: argparse.Namespace, found: dict[str, str]) -> dic
     if not budget and interactive:
         asked = "Budget in dollars that this key may cost: "
         budget = (await asyncio.to_thread(input, asked)).strip()
-    try:
-        usd(budget)
-    except ValueError:
-        raise Unusable("The budget is dollars, like 50 or 12.5. Nothing was written.") from None
+    if not is_budget(budget):
+        raise Unusable(
+            "The budget is dollars above zero, like 50 or 12.5: --budget. Nothing was written."
+        )
     prefix = f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}"
     return {f"{prefix}_KEY": key, f"{prefix}_QUOTA": budget}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -161,11 +161,11 @@ class PriceBook:
 
     async def refresh(self, *, at_most_seconds: float = STALE_SECONDS) -> None:
         """Reads what other processes set, unless read within `at_most_seconds`; prices new models
-        by the formula."""
-        if self._clock.monotonic() - self._read_at < at_most_seconds:
+        by the formula, at once."""
+        if self._is_fresh(at_most_seconds):
             return
         async with self._reading:
-            if self._clock.monotonic() - self._read_at < at_most_seconds:
+            if self._is_fresh(at_most_seconds):
                 return
             await self._read()
             if seeds := self._seeds():
@@ -181,6 +181,11 @@ class PriceBook:
             self._costs.base(model.routes[0], now)
         rate = suggestion(bases, markup_percent=self._markup_percent)
         return rate, rate
+
+    def _is_fresh(self, seconds: float) -> bool:
+        # A custom address may have told a model since, which is offered before anyone reads again.
+        recent = self._clock.monotonic() - self._read_at < seconds
+        return recent and not any(self._unpriced())
 
     async def _read(self) -> None:
         table = schema.price
@@ -200,13 +205,17 @@ class PriceBook:
                 key=lambda one: (one.effective_at, one.set_by != FORMULA, one.id),
             )
 
-    def _seeds(self) -> list[Price]:
-        return [
-            self._seed(model)
+    def _unpriced(self) -> Iterator[Model]:
+        """Models that could be sold and have no price yet."""
+        return (
+            model
             for model in self._catalogue.models.values()
             if model.id not in self._history
             and any(self._costs.known(route) for route in model.routes)
-        ]
+        )
+
+    def _seeds(self) -> list[Price]:
+        return [self._seed(model) for model in self._unpriced()]
 
     def _seed(self, model: Model) -> Price:
         # In effect since ever and with an id of its own: several processes that start at once on a

@@ -1,0 +1,263 @@
+"""The operator's whole way: `init`, `run`, an owner, keys, gifts and copies beside the service."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import socket
+import stat
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest_asyncio
+
+from tests.fakes.suppliers import Answer, FakeSupplier, Used
+from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.system.commandline import PATIENCE_S, Place, Process, place, press
+
+__all__ = ["place", "press"]
+
+SUPPLIER_KEY = "sk-canary-first-0000000001"
+SECOND_KEY = "sk-canary-second-000000002"
+MASTER_KEY, NEXT_KEY = (base64.b64encode(bytes([byte]) * 32).decode() for byte in (1, 2))
+MODELS = ["gpt-6.1-sol", "gpt-6.1-terra", "mine"]
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[FakeTelegram]:
+    fake = FakeTelegram()
+    yield fake
+    await fake.stop()
+
+
+@pytest_asyncio.fixture
+async def openai() -> AsyncIterator[FakeSupplier]:
+    async with FakeSupplier("openai", models=MODELS) as supplier:
+        supplier.allow(SUPPLIER_KEY, SECOND_KEY)
+        supplier.always(Answer("Because.", usage=Used(1_000, 500)))
+        yield supplier
+
+
+@pytest_asyncio.fixture
+async def town(place: Place, telegram: FakeTelegram, openai: FakeSupplier) -> Place:
+    """A place where Telegram and OpenAI are to be found, and nothing is set up yet."""
+    place.settings = {
+        "telegram_api_url": await telegram.start(),
+        "supplier_openai_url": openai.url,
+        "http_port": str(free_port()),
+        "metrics_port": str(free_port()),
+    }
+    place.secrets = {TOKEN, SUPPLIER_KEY, SECOND_KEY, MASTER_KEY, NEXT_KEY}
+    (place.folder / "token").write_text(TOKEN + "\n")
+    (place.folder / "key").write_text(SUPPLIER_KEY + "\n")
+    return place
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def dotenv(place: Place) -> dict[str, str]:
+    text = (place.folder / ".env").read_text()
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+async def initialised(place: Place) -> str:
+    """After `init` with its flags; the owner's one-time code."""
+    done = await place.creditbot(
+        *("init", "--telegram-token-file", "token", "--supplier", "openai"),
+        *("--supplier-key-file", "key", "--budget", "50"),
+    )
+    place.secrets.add(dotenv(place)["CREDITBOT_MASTER_KEYS"])
+    found = re.search(
+        r"https://t\.me/credit_test_bot\?start=(own_[\w-]{20,})$", done.out, re.MULTILINE
+    )
+    assert found, done.out
+    return found[1]
+
+
+async def serving(place: Place) -> Process:
+    """A service that runs, and has been told by its supplier what it can serve."""
+    service = await place.start("run")
+    await service.said("creditbot runs")
+    async with asyncio.timeout(PATIENCE_S):
+        while f"creditbot_models_servable {len(MODELS)}.0" not in await metrics(place):
+            pass
+    return service
+
+
+async def metrics(place: Place) -> str:
+    status, page = await fetched(place, "metrics_port", "/metrics/")
+    assert status == 200
+    return page
+
+
+async def fetched(place: Place, setting: str, path: str) -> tuple[int, str]:
+    url = f"http://127.0.0.1:{place.settings[setting]}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def answered(telegram: FakeTelegram, sender: int, text: str, shown: str) -> str:
+    """What the bot says to a message, once it is there."""
+    before = len(telegram.chat(sender).bot_messages)
+
+    def new() -> list[str]:
+        messages = telegram.chat(sender).bot_messages[before:]
+        return [each.text for each in messages if shown in each.text and each.text != "…"]
+
+    telegram.says(telegram.users[sender], text)
+    await telegram.wait_for(new, PATIENCE_S)
+    return new()[-1]
+
+
+async def test_from_nothing_to_a_service_with_an_owner(
+    town: Place, telegram: FakeTelegram, openai: FakeSupplier
+) -> None:
+    code = await initialised(town)
+    file = town.folder / ".env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(town.database.stat().st_mode) == 0o600
+    told = dotenv(town)
+    assert told["CREDITBOT_TELEGRAM_TOKEN"] == TOKEN
+    assert told["CREDITBOT_SUPPLIER_OPENAI_KEY"] == SUPPLIER_KEY
+    assert told["CREDITBOT_SUPPLIER_OPENAI_QUOTA"] == "50"
+    assert len(base64.b64decode(told["CREDITBOT_MASTER_KEYS"])) == 32
+
+    checked = await town.creditbot("check", code=1)  # the key is adopted by `run`
+    assert "✗ keys: none." in checked.out
+    service = await serving(town)
+    assert await fetched(town, "http_port", "/healthz") == (200, "ok")
+    assert await fetched(town, "http_port", "/readyz") == (200, '{"ready":true}')
+    assert "creditbot_asks_running 0.0" in await metrics(town)
+    assert (await fetched(town, "http_port", "/metrics"))[0] == 404
+    checked = await town.creditbot("check")
+    assert "✗" not in checked.out
+    for line in ("settings", "database: live", "master key opens the vault", "Telegram: @credit_"):
+        assert f"✓ {line}" in checked.out
+
+    ann, bob = telegram.user(7), telegram.user(8)
+    await answered(telegram, 8, "/report", "for the operator only")
+    await answered(telegram, 7, f"/start {code}", "You are the owner")
+    await answered(telegram, 8, f"/start {code}", "was used already")
+    await answered(telegram, 7, "/report", "System layer")
+    await answered(telegram, 8, "/report", "for the operator only")
+    answer = await answered(telegram, 8, "/ask mine why?", "left")
+    assert "Because." in answer
+    done = await service.stopped()
+    assert done.code == 0, done.err
+    assert (ann.id, bob.id) == (7, 8)
+
+    audited = (await town.creditbot("audit", "--json")).json
+    assert audited["findings"] == []
+    assert audited["asks"] == {"open": 0, "settled": 1}
+    reported = (await town.creditbot("report", "--json")).json
+    assert reported["people"] == 2
+    charged = int(re.search(r"· (\d+) Credits? ·", answer)[1])  # type: ignore[index]
+    assert reported["spent"] == {"mine": charged}
+    assert reported["circulation"] == {"gift": 40 - charged}
+    # A second `init` keeps what is there, and makes one more link.
+    again = await initialised(town)
+    assert again != code
+    assert dotenv(town) == told
+
+
+async def test_an_operator_works_beside_the_service(
+    town: Place, telegram: FakeTelegram, openai: FakeSupplier
+) -> None:
+    await initialised(town)
+    service = await serving(town)
+    telegram.user(7)
+    await answered(telegram, 7, "/balance", "20 Credits")
+
+    grant = ("grant", "telegram:7", "500", "--reason", "thanks", "--id", "once")
+    assert "Given: 500 Credits" in (await town.creditbot(*grant)).out
+    assert "Given before: 500 Credits" in (await town.creditbot(*grant)).out
+    await answered(telegram, 7, "/balance", "520 Credits")
+
+    openai.forbid(SUPPLIER_KEY)
+    added = await town.creditbot("keys", "add", "openai", "--budget", "7.5", stdin=SECOND_KEY)
+    assert "Added openai …0002 with $7.50." in added.out
+    listed = await town.creditbot("keys", "list")
+    assert "…0001" in listed.out
+    assert "…0002" in listed.out
+    # The service learns of the new key by itself, and serves from it.
+    async with asyncio.timeout(PATIENCE_S):
+        while not openai.calls_of(SECOND_KEY):
+            told = await answered(telegram, 7, "/ask mine why?", "")
+    assert "Because." in told
+
+    await town.creditbot("backup", "copy.db")
+    assert stat.S_IMODE((town.folder / "copy.db").stat().st_mode) == 0o600
+    await town.creditbot("restore", "copy.db", database_url="sqlite:///second.db")
+    copy = (await town.creditbot("report", "--json", database_url="sqlite:///second.db")).json
+    assert copy == (await town.creditbot("report", "--json")).json
+    await town.creditbot("audit", database_url="sqlite:///second.db")
+    assert (await service.stopped()).code == 0
+
+
+async def test_a_master_key_is_replaced(
+    town: Place, telegram: FakeTelegram, openai: FakeSupplier
+) -> None:
+    town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TOKEN}
+    await town.creditbot("migrate")
+    await town.creditbot("keys", "add", "openai", "--budget", "50", stdin=SUPPLIER_KEY)
+    service = await serving(town)
+    telegram.user(7)
+    await answered(telegram, 7, "/ask mine why?", "left")
+    assert (await service.stopped()).code == 0
+
+    both = f"{NEXT_KEY},{MASTER_KEY}"
+    rotated = await town.creditbot("keys", "rotate", master_keys=both)
+    assert int(rotated.out.split()[0]) >= 3
+    assert "doesn't open" in await town.refused("keys", "list")
+    town.settings["master_keys"] = NEXT_KEY
+    service = await serving(town)
+    # The key, and what was said before, are opened by the new one.
+    await answered(telegram, 7, "/ask mine and then?", "of them history")
+    assert (await service.stopped()).code == 0
+    assert openai.calls[-1].body["messages"][-2]["content"] == "Because."
+
+
+async def test_exports_go_to_a_file_or_to_standard_output(town: Place) -> None:
+    town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TOKEN}
+    await town.creditbot("migrate")
+    for format_ in ("csv", "beancount"):
+        done = await town.creditbot("export", "--format", format_)
+        to_file = await town.creditbot("export", "--format", format_, "--out", "all.txt")
+        assert to_file.out == ""
+        assert (town.folder / "all.txt").read_bytes().decode() == done.out
+        assert done.out
+
+
+async def test_init_changes_nothing_when_something_is_wrong(
+    town: Place, telegram: FakeTelegram
+) -> None:
+    (town.folder / "wrong").write_text("123456:wrong-canary")
+    town.secrets.add("wrong-canary")
+    right = ("init", "--telegram-token-file", "token")
+    key = ("--supplier-key-file", "key")
+    for command, words in (
+        (("init", "--telegram-token-file", "wrong"), "Telegram refuses that token"),
+        (("init", "--telegram-token-file", "missing"), "missing: No such file"),
+        ((*right, "--supplier", "opnai", *key, "--budget", "5"), "opnai is unknown. Known:"),
+        ((*right, "--supplier", "openai", *key, "--budget", "lots"), "The budget is dollars"),
+        ((*right, "--supplier", "openai", *key), "The budget is dollars"),
+        ((*right, "--supplier", "openai", *key, "--budget", "0"), "The budget is dollars"),
+        ((*right, "--database-url", "mysql://x"), "CREDITBOT_DATABASE_URL"),
+        ((*right, "--env-file", "no/folder/.env"), "no/folder/.env"),
+    ):
+        done = await town.creditbot(*command, code=1)
+        assert words in done.err, done
+        assert not (town.folder / ".env").exists()
+        assert not town.database.exists()
+
+
+async def test_init_takes_what_it_asks_for_from_a_pipe(town: Place) -> None:
+    done = await town.creditbot("init", stdin=f"{TOKEN}\n", supplier_openai_url="")
+    assert "Telegram: @credit_test_bot" in done.out
+    assert "No supplier key yet" in done.out
+    assert dotenv(town)["CREDITBOT_TELEGRAM_TOKEN"] == TOKEN
