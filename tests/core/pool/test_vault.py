@@ -87,7 +87,7 @@ async def test_rotating_wraps_everything_anew_and_keeps_every_secret(
     fingerprint = old.fingerprint("openai", "sk-x")
     person = {
         "id": "per_1", "created_at": 0, "language": "en", "zone": "", "model": "", "footer": True,
-        "own_keys_only": False, "data_key": wrapped, "erased_at": None,
+        "own_keys_only": False, "data_key": wrapped,
     }  # fmt: skip
     await ledger.record(Insert(schema.person, person))
     both = await Vault.open([NEW, OLD], store, ledger)
