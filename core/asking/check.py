@@ -12,6 +12,8 @@ from core.ledger import Kind
 from core.store import Store, schema
 
 _FINDINGS_MAX = 100
+#: Where an ask's id stands in `ask/<id>/…`.
+_BEGIN, _LENGTH = len("ask/") + 1, len(ids.new("ask", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ async def check(store: Store) -> Asks:
 
 
 async def _charges(store: Store) -> list[str]:
-    """Usage rows whose charge is not what the settlement posted from the person's pockets."""
+    """Usage rows whose charge is not what the settlement posted from the person's pockets, and
+    charges that no usage row tells of."""
     transfer, submission, usage = schema.transfer, schema.submission, schema.usage
     posted = (
         sa.select(
@@ -62,9 +65,22 @@ async def _charges(store: Store) -> list[str]:
         .where(usage.c.charge != sa.func.coalesce(posted.c.charge, 0))
         .limit(_FINDINGS_MAX)
     )
+    untold = await store.fetch(
+        sa.select(posted.c.submission, posted.c.charge)
+        .select_from(
+            posted.outerjoin(
+                usage, usage.c.ask == sa.func.substr(posted.c.submission, _BEGIN, _LENGTH)
+            )
+        )
+        .where(posted.c.submission.like("ask/%/settle"), usage.c.ask.is_(None))
+        .limit(_FINDINGS_MAX)
+    )
     return [
-        f"ask {row.ask}: usage says {row.charge} Credits, the ledger {row.posted or 0}"
-        for row in rows
+        *(
+            f"ask {row.ask}: usage says {row.charge} Credits, the ledger {row.posted or 0}"
+            for row in rows
+        ),
+        *(f"{row.submission}: {row.charge} Credits charged, and no usage row" for row in untold),
     ]
 
 
@@ -72,13 +88,12 @@ async def _stray_holds(store: Store) -> list[str]:
     """Holds named after an ask that is not open, and open asks without a hold. Each in one
     statement: one snapshot, also beside a running service."""
     ask, hold = schema.ask, schema.hold
-    begin, length = len("ask/") + 1, len(ids.new("ask", 0))
     stray = await store.fetch(
         sa.select(hold.c.name)
         .where(
             hold.c.name.like("ask/%"),
             ~sa.exists().where(
-                ask.c.id == sa.func.substr(hold.c.name, begin, length), ask.c.state == "open"
+                ask.c.id == sa.func.substr(hold.c.name, _BEGIN, _LENGTH), ask.c.state == "open"
             ),
         )
         .limit(_FINDINGS_MAX)

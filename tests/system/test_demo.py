@@ -1,0 +1,214 @@
+"""`creditbot demo` as a stranger starts it: a process, a pipe, a new file; and its books after."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.fakes.suppliers import Answer, FakeSupplier, Used
+from tests.system.commandline import PATIENCE_S, Done, Place, place, press
+
+__all__ = ["place", "press"]
+
+BIN = Path(sys.executable).parent
+LINES = "/balance\n/ask gpt-4 why is the sky blue?\n/usage\n/balance\n"
+OWN_URL = {"database_url": "sqlite:///books/demo.db"}
+
+
+async def the_real(place: Place, *argv: str | Path, stdin: str = "", **settings: str) -> Done:
+    """A program of the environment's, as a shell starts it."""
+    named = {f"CREDITBOT_{name.upper()}": value for name, value in settings.items()}
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=place.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(place.folder), **named},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    assert b"Traceback" not in out + err
+    return Done(process.returncode, out.decode(), err.decode())
+
+
+def number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    assert found, (pattern, text)
+    return int(found[1].replace(",", ""))
+
+
+def answers(done: Done, lines: str = LINES) -> list[str]:
+    """What was printed for each line of input."""
+    printed, rest = [], "\n" + done.out
+    for line in lines.splitlines():
+        before, echo, rest = rest.partition(f"\n> {line}\n")
+        assert echo, (line, done.out)
+        printed.append(before)
+        rest = "\n" + rest
+    return [*printed[1:], rest]
+
+
+async def books(place: Place) -> dict[str, int]:
+    """Credits by model, as the ledger has them."""
+    report = (await place.creditbot("report", "--json")).json
+    spent: dict[str, int] = report["spent"]
+    return spent
+
+
+@pytest_asyncio.fixture
+async def chatted(place: Place) -> AsyncIterator[Done]:
+    """What the real program said, on a database of its own."""
+    (place.folder / "books").mkdir()
+    place.settings = OWN_URL
+    yield await the_real(place, BIN / "creditbot", "demo", stdin=LINES, **OWN_URL)
+
+
+async def test_the_charge_is_the_same_wherever_it_is_told(place: Place, chatted: Done) -> None:
+    assert chatted.code == 0, chatted.err
+    before, asked, usage, after = answers(chatted)
+    charge = number(r"· ([\d,]+) Credits? · [\d,]+ left", asked)
+    assert charge >= 1
+    assert number(r"  ([\d,]+) Cr\n", usage) == charge
+    assert number(r"Spent: ([\d,]+) Credit", usage) == charge
+    have = number(r"([\d,]+) Credits\n", before)
+    assert have - number(r"([\d,]+) Credits\n", after) == charge
+    assert number(r"· ([\d,]+) left", asked) == have - charge
+    assert "sandbox" in asked
+    assert list((await books(place)).values()) == [charge]
+    assert "sqlite:///books/demo.db" in chatted.err
+
+    audited = (await place.creditbot("audit", "--json")).json
+    assert audited["asks"] == {"open": 0, "settled": 1}
+    assert audited["holds"] == 0
+    assert audited["findings"] == []
+    secret = place.folder / ".demo"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in secret.iterdir()} == {0o600}
+    assert stat.S_IMODE((place.folder / "books" / "demo.db").stat().st_mode) == 0o600
+
+
+async def test_bean_check_accepts_the_export(place: Place, chatted: Done) -> None:
+    await place.creditbot("export", "--format", "beancount", "--out", "all.beancount")
+    checked = await the_real(place, BIN / "bean-check", "all.beancount")
+    assert (checked.code, checked.out, checked.err) == (0, "", "")
+    text = (place.folder / "all.beancount").read_text()
+    (place.folder / "all.beancount").write_text(text.replace(" CREDIT\n", "7 CREDIT\n", 1))
+    checked = await the_real(place, BIN / "bean-check", "all.beancount")
+    assert checked.code != 0, "it would accept anything"
+
+
+#: One row each, changed by hand.
+ALTERATIONS = {
+    "an amount": "UPDATE transfer SET amount = amount + 1 WHERE seq = (SELECT max(seq) FROM t)",
+    "a payee": "UPDATE transfer SET credit = debit WHERE seq = (SELECT max(seq) FROM t)",
+    "a lost transfer": "DELETE FROM transfer WHERE seq = (SELECT max(seq) FROM t)",
+    "a balance": "UPDATE account SET credits_posted = credits_posted + 5 WHERE code LIKE '%/gift'",
+    "a held sum": "UPDATE account SET debits_pending = debits_pending + 5 WHERE code LIKE '%/gift'",
+    "a floor": "UPDATE account SET limit_kind = '' WHERE code LIKE '%/gift'",
+    "a charge": "UPDATE usage SET charge = charge + 1",
+    "a lost submission": "DELETE FROM submission WHERE seq = (SELECT max(seq) FROM submission)",
+    "a lost usage": "DELETE FROM usage",
+    "an ask open again": "UPDATE ask SET state = 'open'",
+}
+
+
+async def test_one_row_changed_by_hand_and_the_audit_says_so(place: Place, chatted: Done) -> None:
+    kept = place.folder / "books" / "demo.db"
+    missed = []
+    for what, statement in ALTERATIONS.items():
+        copy = place.folder / "copy.db"
+        shutil.copyfile(kept, copy)
+        altered(copy, statement.replace("FROM t)", "FROM transfer)"))
+        done = await the_audit(place, copy)
+        if done.code != 1 or "FINDING" not in done.out:
+            missed.append(what)
+        copy.unlink()
+    assert missed == []
+    assert (await the_audit(place, kept)).code == 0
+
+
+async def the_audit(place: Place, file: Path) -> Done:
+    process = await place.start("audit", database_url=f"sqlite:///{file}")
+    return await process.ended()
+
+
+def altered(file: Path, statement: str) -> None:
+    """Changes one row behind the product's back, its guards taken off."""
+    with sqlite3.connect(file) as database:
+        guards = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        for (name,) in guards.fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        assert database.execute(statement).rowcount == 1, statement
+    database.close()
+
+
+async def test_a_second_run_goes_on_where_the_first_one_left(place: Place) -> None:
+    first = await place.creditbot("demo", stdin=LINES)
+    key = (place.folder / ".demo" / "master.key").read_bytes()
+    lines = "/balance\nwhat did I just ask?\n/balance\n"
+    second = await place.creditbot("demo", stdin=lines)
+    assert (place.folder / ".demo" / "master.key").read_bytes() == key
+    left = number(r"([\d,]+) Credits\n", answers(first)[-1])
+    before, recalled, after = answers(second, lines)
+    assert number(r"([\d,]+) Credits\n", before) == left
+    assert "why is the sky blue?" in recalled
+    assert number(r"([\d,]+) Credits\n", after) < left
+    place.settings = {"database_url": "sqlite:///.demo/creditbot.db"}
+    assert (await place.creditbot("audit", "--json")).json["asks"] == {"open": 0, "settled": 2}
+    for file in (place.folder / ".demo").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    lines = "/admin\n/report\n/admin\n/report\n"
+    desk = answers(await place.creditbot("demo", stdin=lines), lines)
+    assert "System layer" in desk[1]
+    assert "for the operator only" in desk[3]
+
+
+async def test_nothing_to_read_and_a_reader_who_leaves(place: Place) -> None:
+    assert (await place.creditbot("demo")).out == ""
+    gone = f"{BIN / 'creditbot'} demo | head -n 1"
+    done = await the_real(place, "/bin/sh", "-c", gone, stdin=LINES)
+    assert (done.code, done.out) == (0, "> /balance\n")
+    place.settings = {"database_url": "sqlite:///.demo/creditbot.db"}
+    audited = (await place.creditbot("audit", "--json")).json
+    assert audited["findings"] == []
+    assert audited["holds"] == 0
+    piped = f"{BIN / 'creditbot'} export --format beancount | head -n 1"
+    done = await the_real(place, "/bin/sh", "-c", piped, **place.settings)
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("key", ["", "sk-canary-local-00001"])
+async def test_a_model_server_of_ones_own_takes_the_sandboxs_place(place: Place, key: str) -> None:
+    async with FakeSupplier("openai", models=["mine:7b", "other"], strict=False) as server:
+        server.allow("none", "sk-canary-local-00001")
+        server.script(Answer("I am local.", usage=Used(20, 3)))
+        place.secrets.add("sk-canary-local-00001")
+        lines = "/models\n1\n/ask mine:7b who are you?\n/ask gpt-4 and you?\n/usage\n"
+        done = await place.creditbot(
+            "demo",
+            stdin=lines,
+            supplier_openai_url=server.url,
+            supplier_openai_key=key,
+        )
+    models, maker, asked, unserved, usage = answers(done, lines)
+    assert "2 models can be asked now." in models
+    assert "mine:7b" in maker
+    assert "I am local." in asked
+    assert "mine:7b · 23 tokens" in asked
+    assert "can't be served right now" in unserved
+    assert "mine:7b" in usage
+    assert [call.body["model"] for call in server.calls] == ["mine:7b"]
+    assert {call.key for call in server.calls} == {key or "none"}
