@@ -42,7 +42,7 @@ def set_up_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # A refused submission ends its pipeline early; the library warns of it with the database's name.
+    # A refused submission ends its pipeline early; the library warns of it, with a name in it.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
