@@ -1,0 +1,182 @@
+"""Canaries: secrets and words are planted everywhere they pass, and looked for everywhere else.
+
+Planted: a supplier key (in the vault), the master key, a question, an answer, a supplier's own
+error text. Looked for in: logs, refusals, exports, a backup, metrics, the report, every column.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bots import metrics
+from bots.commands.refusals import sentence
+from bots.locale import render
+from bots.show.screen import Answer
+from bots.web import Server, metrics_app
+from core.desk import report
+from core.errors import Refusal
+from core.ledger import beancount, csv
+from core.pool import Fault, SupplierFault
+from core.store import Store, backup, schema
+from tests import service
+from tests.databases import TestClock
+from tests.fakes.suppliers import Answer as Says
+from tests.fakes.suppliers import Drop, Refuse, Script
+from tests.service import Service
+
+QUESTION = "canary-question-8f3a"
+ANSWER = "canary-answer-77c1"
+FAULT = "canary-supplier-text-19d2"
+KEY = service.KEYS[0]
+MASTER = base64.b64encode(service.MASTER_KEY).decode()
+CANARIES = (QUESTION, ANSWER, FAULT, KEY, KEY[3:], MASTER)
+
+#: One of every class of failure, each with the canary in its text.
+FAILURES: tuple[Script, ...] = (
+    Refuse(401, code="invalid_api_key", message=f"{FAULT} {KEY}"),
+    Refuse(402, code="insufficient_quota", message=FAULT),
+    Refuse(429, code="rate_limit_exceeded", message=FAULT),
+    Refuse(400, code="context_length_exceeded", message=f"{FAULT} {QUESTION}"),
+    Refuse(400, code="invalid_value", message=FAULT),
+    Refuse(500, type="server_error", message=FAULT),
+    Refuse(503, body=f"<html>{FAULT}</html>".encode()),
+    Refuse(200, body=f"not an event stream {FAULT}".encode()),
+    Drop(),
+    Says(chunks=(ANSWER, ANSWER), breaks_after=1),
+    Says(chunks=(ANSWER, ANSWER), fails_after=1),
+)
+
+
+class Everything(logging.Handler):
+    """Every record of every logger, formatted as it would be written, traceback included."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def logs() -> Iterator[Everything]:
+    root, handler = logging.getLogger(), Everything()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def clean(place: str, text: str | bytes) -> None:
+    """No canary there, plain or in base64."""
+    content = text.encode() if isinstance(text, str) else text
+    for canary in CANARIES:
+        for form in (canary.encode(), base64.b64encode(canary.encode()).rstrip(b"=")):
+            assert form not in content, f"{canary} is in {place}"
+
+
+async def _talk(tom: Service, clock: TestClock) -> list[str]:
+    """A conversation in which everything happens once; what the person was told."""
+    told = []
+    tom.openai.always(Says(ANSWER))
+    for script in (Says(ANSWER), *FAILURES):
+        tom.openai.script(script)
+        answer = await tom.says(f"/ask gpt-4 {QUESTION}")
+        told.append(str(answer[-1]))
+        for card in await tom.app.pool.cards():
+            await tom.app.pool.resume(card.id)
+        clock.advance(seconds=120)
+    return told
+
+
+async def _crash(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug deep inside, whose exception quotes everything."""
+
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError(f"{QUESTION} {ANSWER} {KEY}")
+
+    monkeypatch.setattr(tom.app.pool, "stream", broken)
+    shown = await tom.says(f"/ask gpt-4 {QUESTION}")
+    assert isinstance(shown[-1], Answer)
+    monkeypatch.setattr(tom.app.conversations, "earlier", broken)
+    shown = await tom.says(f"/ask gpt-4 {QUESTION}")
+    assert "wrong on our side" in str(shown[-1])
+
+
+async def _columns(store: Store) -> Iterator[tuple[str, bytes]]:
+    """Every value of every table, as the database has it."""
+    found = []
+    for table in schema.metadata.sorted_tables:
+        for row in await store.fetch(table.select()):
+            for column in table.columns:
+                value = getattr(row, column.name)
+                content = bytes(value) if isinstance(value, bytes | memoryview) else str(value)
+                found.append((f"{table.name}.{column.name}", content))
+    return iter((name, one if isinstance(one, bytes) else one.encode()) for name, one in found)
+
+
+async def test_no_canary_is_anywhere_but_where_it_belongs(
+    database_url: str,
+    clock: TestClock,
+    logs: Everything,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        told = await _talk(tom, clock)
+        await _crash(tom, monkeypatch)
+        monkeypatch.undo()
+        for line in told:
+            assert FAULT not in line
+            assert KEY not in line
+        for name, content in await _columns(tom.app.store):
+            clean(name, content)
+        for write in (beancount, csv):
+            out = io.StringIO()
+            await write(tom.app.store, out)
+            clean(write.__name__, out.getvalue())
+        clean("the report", repr(await report(tom.app.store)))
+        clean("the keys' cards", repr(await tom.app.pool.cards()))
+        clean("the plan", repr(tom.app.plan.own_keys))
+        await _metrics_are_clean(tom)
+        if tom.app.store.dialect == "sqlite":
+            await backup(database_url, tmp_path / "copy.db")
+            clean("the backup", (tmp_path / "copy.db").read_bytes())
+            for part in Path(database_url.removeprefix("sqlite:///")).parent.iterdir():
+                clean(part.name, part.read_bytes())
+        for call in tom.openai.calls:
+            assert call.headers["Authorization"].endswith(call.key)
+            clean("a call's other headers", str({**call.headers, "Authorization": ""}))
+            assert KEY not in json.dumps(call.body)
+    clean("the logs", "\n".join(logs.lines))
+    assert logs.lines, "something was logged"
+
+
+async def _metrics_are_clean(tom: Service) -> None:
+    server = Server(metrics_app(metrics.registry(tom.app.asking, tom.app.pool)), "127.0.0.1", 0)
+    port = await server.start()
+    try:
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"http://127.0.0.1:{port}/metrics/") as answer,
+        ):
+            clean("the metrics", await answer.text())
+    finally:
+        await server.stop()
+
+
+def test_faults_and_refusals_say_nothing_of_what_caused_them() -> None:
+    fault = SupplierFault(Fault.DEAD, status=401, code="invalid_api_key")
+    clean("a fault", f"{fault} {fault!r}")
+    assert render(sentence(Refusal()), "en")
