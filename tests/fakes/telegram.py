@@ -76,6 +76,8 @@ class FakeTelegram:
         self._runner: web.AppRunner | None = None
         self._pump: asyncio.Task[None] | None = None
         self.closing = False
+        #: The address before `/bot<token>`, once started.
+        self.url = ""
 
     # -- running -------------------------------------------------------------------------------
 
@@ -89,7 +91,8 @@ class FakeTelegram:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self._pump = asyncio.create_task(self._push())
-        return f"http://{host}:{port}"
+        self.url = f"http://{host}:{port}"
+        return self.url
 
     async def stop(self) -> None:
         self.closing = True
