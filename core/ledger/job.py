@@ -6,8 +6,8 @@ What is wrong here is the caller's bug, so it raises ValueError or TypeError bef
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
 from core.ledger import types
@@ -66,32 +66,32 @@ def ready(
 ) -> Job:
     """The job for `submission`; raises ValueError or TypeError for what only a bug can submit."""
     job = Job(future, submission=submission, statements=statements)
-    entries = submission.entries
-    if not 0 < len(submission.id) <= ID_CHARS_MAX or "\0" in submission.id:
-        raise ValueError(f"not a submission id: {submission.id!r}")
-    submission.id.encode()
+    entries, row_id = submission.entries, submission.id
+    if not 0 < len(row_id) <= ID_CHARS_MAX or "\0" in row_id:
+        raise ValueError(f"not a submission id: {row_id!r}")
+    if not row_id.isascii():
+        row_id.encode()  # half a surrogate pair can't be written
     if len(entries) > ENTRIES_MAX:
-        raise ValueError(f"{submission.id}: more than {ENTRIES_MAX} entries")
-    texts = []
-    holds: list[str] = []
-    names = set()
+        raise ValueError(f"{row_id}: more than {ENTRIES_MAX} entries")
+    text, names = "", ""
     for entry in entries:
         name = entry.name
-        if not name or "/" in name or "\0" in name or name in names:
-            raise ValueError(f"{submission.id}: bad or repeated entry name {name!r}")
-        names.add(name)
-        texts.append(_EXAMINE[type(entry)](entry, job.accounts, holds))
-    job.holds = tuple(holds)
+        if not name or "/" in name or "\0" in name or f"/{name}/" in names:
+            raise ValueError(f"{row_id}: bad or repeated entry name {name!r}")
+        names = f"{names}/{name}/"
+        one = _EXAMINE[type(entry)](entry, job)
+        text = f"{text}\1{one}" if text else one
     if submission.watch:
         job.watch = tuple([account.code for account in submission.watch])
-    job.digest = hashlib.blake2b("\1".join(texts).encode(), digest_size=16).digest()
+    job.digest = blake2b(text.encode(), digest_size=16).digest()
     return job
 
 
 # --- one function a kind of entry: check it, name what it touches, give its canonical text -------
 
 
-def _move(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
+def _move(entry: Any, job: Job) -> str:
+    accounts = job.accounts
     debit, credit, amount = entry.debit, entry.credit, entry.amount
     if not debit.unit is credit.unit is type(amount):
         raise TypeError(f"{entry.name}: units differ")
@@ -105,7 +105,8 @@ def _move(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
     )
 
 
-def _cascade(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
+def _cascade(entry: Any, job: Job) -> str:
+    accounts = job.accounts
     _same_unit(entry.name, (*entry.debits, entry.credit), entry.amount)
     if not 0 < entry.amount.units <= AMOUNT_MAX or not 0 < len(entry.debits) <= POCKETS_MAX:
         raise ValueError(f"{entry.name}: draws a positive amount from 1–{POCKETS_MAX} accounts")
@@ -121,7 +122,8 @@ def _cascade(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> st
     )
 
 
-def _at_most(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
+def _at_most(entry: Any, job: Job) -> str:
+    accounts = job.accounts
     _same_unit(entry.name, (entry.debit, entry.credit), entry.amount)
     if not 0 <= entry.amount.units <= AMOUNT_MAX or entry.debit.code == entry.credit.code:
         raise ValueError(f"{entry.name}: moves no negative amount between two accounts")
@@ -133,17 +135,18 @@ def _at_most(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> st
     )
 
 
-def _settle(entry: Any, _accounts: dict[str, AccountT], holds: list[str]) -> str:
+def _settle(entry: Any, job: Job) -> str:
     amount = entry.amount
     if amount.units < 0 or amount.NAME not in types.UNITS:
         raise ValueError(f"{entry.name}: settles no negative amount")
     if "/" not in entry.hold or "\0" in entry.hold:
         raise ValueError(f"{entry.name}: a hold is named <submission>/<entry>, not {entry.hold!r}")
-    holds.append(entry.hold)
+    job.holds += (entry.hold,)
     return f"settle\0{entry.name}\0{entry.hold}\0{amount.NAME}\0{amount.units}"
 
 
-def _sweep(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
+def _sweep(entry: Any, job: Job) -> str:
+    accounts = job.accounts
     _same_unit(entry.name, (*entry.pockets, entry.owed), entry.owed.unit(0))
     _apart(entry.name, entry.pockets, entry.owed)
     if not 0 < len(entry.pockets) <= POCKETS_MAX:
@@ -157,7 +160,7 @@ def _sweep(entry: Any, accounts: dict[str, AccountT], _holds: list[str]) -> str:
     return f"sweep\0{entry.name}\0{codes}\0\0{entry.owed.code}\0{entry.owed.unit.NAME}"
 
 
-_EXAMINE: dict[type[Entry], Callable[[Any, dict[str, AccountT], list[str]], str]] = {
+_EXAMINE: dict[type[Entry], Callable[[Any, Job], str]] = {
     types.Move: _move,
     types.Cascade: _cascade,
     types.AtMost: _at_most,
@@ -167,12 +170,13 @@ _EXAMINE: dict[type[Entry], Callable[[Any, dict[str, AccountT], list[str]], str]
 
 
 def _name(accounts: dict[str, AccountT], account: AccountT) -> None:
-    known = accounts.setdefault(account.code, account)
-    if known is account or known == account:
-        if account.code and "\0" not in account.code and account.unit.NAME in types.UNITS:
-            return
-        raise ValueError(f"not an account: {account.code!r}")
-    raise ValueError(f"{account.code}: named twice, with different units or limits")
+    code = account.code
+    if code not in accounts:
+        if not code or "\0" in code or account.unit.NAME not in types.UNITS:
+            raise ValueError(f"not an account: {code!r}")
+        accounts[code] = account
+    elif accounts[code] != account:
+        raise ValueError(f"{code}: named twice, with different units or limits")
 
 
 def _same_unit(name: str, accounts: tuple[AccountT, ...], amount: Money) -> None:

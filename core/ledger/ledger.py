@@ -80,8 +80,11 @@ class Ledger:
         then nothing of it was done; after LedgerUnavailable alone that isn't known: submit it
         again. ValueError and TypeError are the caller's bugs.
         """
-        statements = self._statements.prepare(submission.companions)
-        receipt: Receipt = await self._put(jobs.ready(submission, statements, self._new_future()))
+        rows = submission.companions
+        statements = self._statements.prepare(rows) if rows else ()
+        job = jobs.ready(submission, statements, self._new_future())
+        self._put(job)
+        receipt: Receipt = await job.future
         return receipt
 
     async def record(self, *companions: Companion) -> None:
@@ -136,14 +139,15 @@ class Ledger:
             raise LedgerUnavailable
         return self._loop.create_future()
 
-    async def _put(self, work: Work) -> Any:
+    def _put(self, work: Work) -> asyncio.Future[Any]:
+        """Queues a piece of work; answers with its future."""
         if self._writer is None:
             raise LedgerUnavailable
         if self._waiting >= self._queue_max:
             raise LedgerBusy
         self._waiting += 1
         self._writer.put(work)
-        return await work.future
+        return work.future
 
     def _answered(self, count: int) -> None:
         self._waiting -= count

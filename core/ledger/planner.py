@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from core.ledger import types
 from core.ledger.book import (
     DAY_MS,
+    SUBMISSION_WIDTH,
     TRANSFER_WIDTH,
     UNBOUNDED,
     AccountState,
@@ -28,12 +29,14 @@ from core.ledger.types import (
     HoldResolved,
     InsufficientFunds,
     Kind,
+    Limit,
     Receipt,
     SettleTooMuch,
     Transfer,
 )
 
 POSTED, PENDING, POST, VOID = Kind.POSTED, Kind.PENDING, Kind.POST, Kind.VOID
+UNLIMITED = Limit.NONE
 _EPOCH = date(1970, 1, 1)
 #: What a named tuple's own constructor does, in half the time.
 _tuple = tuple.__new__
@@ -70,13 +73,11 @@ class Planner:
         self._begin()
 
     def _begin(self) -> None:
-        """Remembers where the draft stands: its rows are what `undo` goes back by."""
+        """Remembers where book and draft stand: the draft's rows are what `undo` goes back by."""
         book, draft = self._book, self._draft
         self._first, self._seq = book.next_transfer, book.next_submission
-        self._marks = (
-            *(len(draft.submissions), len(draft.transfers)),
-            *(len(draft.closings), len(draft.changed)),
-        )
+        self._changed, self._closings = len(draft.changed), len(draft.closings)
+        self._planned = False
         self._transfers: list[Transfer] = []
         self._names = ""
         if self._opened or self._closed or self._turned or self._holds_before:
@@ -99,6 +100,7 @@ class Planner:
             self.undo()
             raise
         self._book.next_submission = self._seq + 1
+        self._planned = True
         at = self._now if day == self._today else day * DAY_MS
         seal = submission_seal(row_id, job.digest, at, self._names)
         transfers = self._transfers
@@ -131,20 +133,21 @@ class Planner:
     def undo(self) -> None:
         """Forgets what was planned last: every figure is as it was before."""
         book, draft = self._book, self._draft
-        submissions, transfers, closings, changed = self._marks
         resolved = {hold.seq: hold.amount for hold in self._closed}
         rows = draft.transfers
-        for at in range(len(rows) - TRANSFER_WIDTH, transfers - 1, -TRANSFER_WIDTH):
+        kept = len(rows) - len(self._transfers) * TRANSFER_WIDTH
+        for at in range(len(rows) - TRANSFER_WIDTH, kept - 1, -TRANSFER_WIDTH):
             kind, debit_id, credit_id, amount, pending = rows[at + 4 : at + 9]
             debit, credit = book.by_id[debit_id], book.by_id[credit_id]
             self._add(Kind(kind), debit, credit, -amount, -resolved.get(pending, 0))
             debit.head, credit.head = rows[at + 9 : at + 11]
         for account, day in reversed(self._turned):
             account.day = day
-        for account in draft.changed[changed:]:
+        for account in draft.changed[self._changed :]:
             account.dirty = False
-        del draft.submissions[submissions:], draft.closings[closings:]
-        del draft.transfers[transfers:], draft.changed[changed:]
+        del rows[kept:], draft.closings[self._closings :], draft.changed[self._changed :]
+        if self._planned:
+            del draft.submissions[-SUBMISSION_WIDTH:]
         for name, holds in self._holds_before.items():
             if holds:
                 book.holds[name] = holds
@@ -254,7 +257,9 @@ class Planner:
         accounts = self._book.accounts
         debit, credit = accounts[entry.debit.code], accounts[entry.credit.code]
         amount = entry.amount.units
-        if amount > debit.debit_room or amount > credit.credit_room:
+        if (debit.limit is not UNLIMITED and amount > debit.debit_room) or (
+            credit.limit is not UNLIMITED and amount > credit.credit_room
+        ):
             raise self._short(entry, (debit,), credit)
         self._transfer(entry.name, 0, PENDING if entry.pending else POSTED, debit, credit, amount)
 

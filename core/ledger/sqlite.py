@@ -13,7 +13,15 @@ from typing import Any
 import pysqlite3.dbapi2 as sqlite
 import sqlalchemy as sa
 
-from core.ledger.book import AccountState, Book, Draft, HoldState, account_seal
+from core.ledger.book import (
+    SUBMISSION_WIDTH,
+    TRANSFER_WIDTH,
+    AccountState,
+    Book,
+    Draft,
+    HoldState,
+    account_seal,
+)
 from core.ledger.job import Job
 from core.ledger.rows import Prepared
 from core.ledger.session import Known, Verdict
@@ -74,8 +82,11 @@ class _Many:
 
 
 def _insert(table: sa.Table) -> _Many:
-    columns = table.columns.keys()
-    return _Many(len(columns), f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ")  # noqa: S608
+    # The driver takes a microsecond over each None and each bytes: see `_spare_the_driver`.
+    marks = ["nullif(?, 0)" if column.nullable else "?" for column in table.columns]
+    names = ", ".join(table.columns.keys())
+    before = f"INSERT INTO {table.name} ({names}) VALUES "  # noqa: S608
+    return _Many(len(marks), before, f"({', '.join(marks)})")
 
 
 _KNOWN = _Many(
@@ -193,6 +204,7 @@ class SqliteSession:
         for hold in draft.opened.values():
             opened += (hold.seq, hold.name, hold.debit.id, hold.credit.id, hold.amount)
         _NEW_ACCOUNTS(db, new)
+        _spare_the_driver(draft)
         _NEW_SUBMISSIONS(db, draft.submissions)
         _NEW_TRANSFERS(db, draft.transfers)
         _NEW_HOLDS(db, opened)
@@ -302,6 +314,15 @@ class SqliteSession:
         state = self.book.by_id.get(number) or self._account(db, _ACCOUNT_BY_ID, number)
         assert state is not None, f"account {number} of a hold is missing"
         return state
+
+
+def _spare_the_driver(draft: Draft) -> None:
+    """Values that it binds as they are: a bytearray for each bytes, a zero for each None."""
+    rows = draft.submissions
+    for column in (2, 6):
+        rows[column::SUBMISSION_WIDTH] = list(map(bytearray, rows[column::SUBMISSION_WIDTH]))
+    rows = draft.transfers
+    rows[8::TRANSFER_WIDTH] = [pending or 0 for pending in rows[8::TRANSFER_WIDTH]]
 
 
 def _account_row(account: AccountState) -> tuple[Any, ...]:
