@@ -111,6 +111,11 @@ def parser() -> argparse.ArgumentParser:
     for act in (add, shown, rotate):
         _kind(act)
 
+    discord = commands.add_parser("discord", help="what Discord is told once")
+    acts = discord.add_subparsers(required=True, metavar="act")
+    sync = acts.add_parser("sync", help="publish the slash commands")
+    sync.set_defaults(work=operating.publish_commands)
+
     backup = command("backup", "an exact copy, taken while running (SQLite)", operating.backup_to)
     backup.add_argument("file", type=Path)
     restore = command("restore", "a copy becomes the database (SQLite)", operating.restore_from)

@@ -20,7 +20,13 @@ from pydantic import SecretStr
 from bots.commands.desk import money
 from bots.output import tell
 from bots.refusals import Unusable, in_words
-from bots.service import demo_database, demo_master_key, suppliers_of
+from bots.service import (
+    demo_database,
+    demo_master_key,
+    discord_config,
+    suppliers_of,
+    sync_discord,
+)
 from bots.settings import Configuration, SettingsWrong, load
 from bots.telegram import TelegramConfig, who_am_i
 from core import asking, ids, people
@@ -262,6 +268,13 @@ async def rotate_keys(arguments: argparse.Namespace) -> int:
     return 0
 
 
+async def publish_commands(_: argparse.Namespace) -> int:
+    """Tells Discord the slash commands, in place of those it knows."""
+    count = await sync_discord(load())
+    tell(f"{count} commands are published. Discord may take a minute to show them.")
+    return 0
+
+
 # --- copies -------------------------------------------------------------------------------------
 
 
@@ -293,7 +306,11 @@ async def check(_: argparse.Namespace) -> int:
             tell(f"✗ {name} {what}")
         return 1
     tell("✓ settings")
-    lines = [await _check_database(configuration), await _check_telegram(configuration)]
+    lines = [
+        await _check_database(configuration),
+        await _check_telegram(configuration),
+        await _check_discord(configuration),
+    ]
     for fine, line in [pair for pairs in lines for pair in pairs]:
         tell(f"{'✓' if fine else '✗'} {line}")
     return 0 if all(fine for pairs in lines for fine, _ in pairs) else 1
@@ -353,9 +370,23 @@ async def _check_prices(desk: _Desk) -> list[Line]:
 async def _check_telegram(configuration: Configuration) -> list[Line]:
     settings = configuration.settings
     if not settings.telegram_token.get_secret_value():
+        if settings.discord_token.get_secret_value():
+            return []
         return [(False, "Telegram: CREDITBOT_TELEGRAM_TOKEN is not set. Run `creditbot init`")]
     config = TelegramConfig(token=settings.telegram_token, api_url=settings.telegram_api_url)
     name = await who_am_i(config)
     if name is None:
         return [(False, "Telegram: the token is refused, or the API can't be reached")]
     return [(True, f"Telegram: @{name}")]
+
+
+async def _check_discord(configuration: Configuration) -> list[Line]:
+    settings = configuration.settings
+    if not settings.discord_token.get_secret_value():
+        return []
+    from bots.discord import who_am_i as who_on_discord
+
+    name = await who_on_discord(discord_config(settings))
+    if name is None:
+        return [(False, "Discord: the token is refused, or the API can't be reached")]
+    return [(True, f"Discord: {name}")]

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -33,6 +34,9 @@ from core.store import Store
 from core.trace import cause
 from core.units import Credits, NanoUsd, Tokens, usd
 
+if TYPE_CHECKING:
+    from bots.discord import Discord, DiscordConfig, DiscordUnavailable
+
 log = logging.getLogger(__name__)
 
 DEMO = Path(".demo")
@@ -52,11 +56,26 @@ async def run(configuration: Configuration) -> int:
     set_up_logs(settings.log_level)
     if not settings.master_keys.get_secret_value():
         raise Unusable("CREDITBOT_MASTER_KEYS is not set. `creditbot init` makes one.")
-    if not settings.telegram_token.get_secret_value():
-        raise Unusable("No chat platform is set: CREDITBOT_TELEGRAM_TOKEN. Try `creditbot init`.")
+    platforms = (settings.telegram_token, settings.discord_token)
+    if not any(token.get_secret_value() for token in platforms):
+        raise Unusable(
+            "No chat platform is set: CREDITBOT_TELEGRAM_TOKEN or CREDITBOT_DISCORD_TOKEN. Try"
+            " `creditbot init`."
+        )
     clock = SystemClock()
     store = await Store.open(settings.database_url.get_secret_value(), kind="live", clock=clock)
-    plan = Plan(
+    app = await open_app(live_plan(configuration), settings, store, clock)
+    try:
+        await _serve(app, settings)
+    finally:
+        await app.stop()
+    return 0
+
+
+def live_plan(configuration: Configuration) -> Plan:
+    """What the real service is built of."""
+    settings = configuration.settings
+    return Plan(
         master_keys=settings.master_key_bytes,
         admins=settings.admin_ids,
         welcome=_welcome(settings, _WELCOME_RUN),
@@ -65,22 +84,11 @@ async def run(configuration: Configuration) -> int:
         default_model=settings.default_model,
         history_tokens=Tokens(settings.history_tokens),
     )
-    app = await open_app(plan, settings, store, clock)
-    try:
-        await _serve(app, settings)
-    finally:
-        await app.stop()
-    return 0
 
 
 async def open_app(plan: Plan, settings: Settings, store: Store, clock: Clock) -> App:
     """Wires and starts; the store is closed when that fails."""
-    try:
-        catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
-        app = await build(plan, store=store, clock=clock, catalogue=catalogue, costs=costs)
-    except BaseException:
-        await store.close()
-        raise
+    app = await _built(plan, settings, store, clock)
     try:
         await app.start()
     except BaseException:
@@ -89,20 +97,20 @@ async def open_app(plan: Plan, settings: Settings, store: Store, clock: Clock) -
     return app
 
 
+async def _built(plan: Plan, settings: Settings, store: Store, clock: Clock) -> App:
+    try:
+        catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
+        return await build(plan, store=store, clock=clock, catalogue=catalogue, costs=costs)
+    except BaseException:
+        await store.close()
+        raise
+
+
 async def _serve(app: App, settings: Settings) -> None:
-    telegram = Telegram(
-        TelegramConfig(
-            token=settings.telegram_token,
-            api_url=settings.telegram_api_url,
-            webhook_url=settings.telegram_webhook_url,
-            webhook_secret=settings.telegram_webhook_secret,
-        ),
-        app.front,
-        app.clock,
-    )
+    telegram, discord = _telegram(app, settings), _discord(app, settings)
     servers = []
     if settings.http_port:
-        served = service_app(app.store, telegram.routes())
+        served = service_app(app.store, [] if telegram is None else telegram.routes())
         servers.append(Server(served, settings.http_host, settings.http_port))
     if settings.metrics_port:
         measured = metrics_app(metrics.registry(app.asking, app.pool))
@@ -113,9 +121,14 @@ async def _serve(app: App, settings: Settings) -> None:
         for server in servers:
             await server.start()
             begun.append(server.stop)
-        await telegram.start()
-        begun.append(telegram.stop)
-        app.landing.by("telegram", telegram)
+        if telegram is not None:
+            await telegram.start()
+            begun.append(telegram.stop)
+            app.landing.by("telegram", telegram)
+        if discord is not None:
+            await _started(discord)
+            begun.append(discord.stop)
+            app.landing.by("discord", discord)
         tell("creditbot runs. Stop it with Ctrl-C.")
         await stopped.wait()
         log.info("stopping: running answers may finish")
@@ -125,6 +138,80 @@ async def _serve(app: App, settings: Settings) -> None:
         for outcome in await asyncio.gather(*endings, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 log.error("stopping failed: %s", cause(outcome))
+
+
+def _telegram(app: App, settings: Settings) -> Telegram | None:
+    if not settings.telegram_token.get_secret_value():
+        return None
+    config = TelegramConfig(
+        token=settings.telegram_token,
+        api_url=settings.telegram_api_url,
+        webhook_url=settings.telegram_webhook_url,
+        webhook_secret=settings.telegram_webhook_secret,
+    )
+    return Telegram(config, app.front, app.clock)
+
+
+def discord_config(settings: Settings) -> DiscordConfig:
+    """Discord's own settings."""
+    from bots.discord import DiscordConfig
+
+    shard_ids, shard_count = settings.discord_shard_range
+    return DiscordConfig(
+        token=settings.discord_token,
+        api_url=settings.discord_api_url,
+        gateway_url=settings.discord_gateway_url,
+        shard_ids=shard_ids,
+        shard_count=shard_count,
+    )
+
+
+def _discord(app: App, settings: Settings) -> Discord | None:
+    if not settings.discord_token.get_secret_value():
+        return None
+    # Its library is large: whoever doesn't serve Discord doesn't load it.
+    from bots.discord import Discord
+
+    return Discord(discord_config(settings), app.front, app.clock)
+
+
+async def _started(discord: Discord) -> None:
+    from bots.discord import DiscordUnavailable
+
+    try:
+        await discord.start()
+    except DiscordUnavailable as unavailable:
+        raise Unusable(discord_in_words(unavailable)) from None
+
+
+def discord_in_words(unavailable: DiscordUnavailable) -> str:
+    """What an operator does about it."""
+    if unavailable.token_refused:
+        return (
+            "Discord refuses CREDITBOT_DISCORD_TOKEN. The right one is in the developer portal,"
+            " under Bot."
+        )
+    return "Discord doesn't answer. Check the network, and CREDITBOT_DISCORD_API_URL if it is set."
+
+
+async def sync_discord(configuration: Configuration) -> int:
+    """Publishes the slash commands; how many."""
+    settings = configuration.settings
+    if not settings.discord_token.get_secret_value():
+        raise Unusable("CREDITBOT_DISCORD_TOKEN is not set. Nothing was published.")
+    from bots.discord import DiscordUnavailable, sync
+
+    clock = SystemClock()
+    url = settings.database_url.get_secret_value()
+    store = await Store.open(url, kind="live", clock=clock, migrate=False)
+    app = await _built(live_plan(configuration), settings, store, clock)
+    try:
+        return await sync(discord_config(settings), app.front)
+    except DiscordUnavailable as unavailable:
+        raise Unusable(discord_in_words(unavailable)) from None
+    finally:
+        await app.ledger.stop()
+        await store.close()
 
 
 def _stop_signal() -> asyncio.Event:

@@ -24,6 +24,7 @@ ENV_FILE = Path(".env")
 MASTER_KEY_BYTES = 32
 _SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
 _ADMIN = re.compile(r"(telegram|discord|console):\S+")
+_SHARDS = re.compile(r"(\d{1,4})-(\d{1,4})/(\d{1,4})")
 _PLATFORM_NAMES = "telegram:123 or discord:456"
 _NO_SECRET = SecretStr("")
 _NO_BUDGET = NanoUsd(0)
@@ -78,6 +79,19 @@ def _http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _gateway(url: str) -> str:
+    if url and not re.fullmatch(r"wss?://[^\s/]+(/\S*)?", url):
+        raise ValueError("is an address like wss://gateway.example.org")
+    return url.rstrip("/")
+
+
+def _shards(text: str) -> str:
+    matched = _SHARDS.fullmatch(text)
+    if text and (matched is None or not int(matched[1]) <= int(matched[2]) < int(matched[3])):
+        raise ValueError("is this process's shards of all, like 0-3/8")
+    return text
+
+
 Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -115,6 +129,13 @@ class Settings(BaseModel):
     telegram_webhook_url: Url = ""
     telegram_webhook_secret: SecretStr = SecretStr("")
 
+    discord_token: SecretStr = SecretStr("")
+    #: These two for tests and proxies.
+    discord_api_url: Url = "https://discord.com/api/v10"
+    discord_gateway_url: Annotated[str, AfterValidator(_gateway)] = ""
+    #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
+    discord_shards: Annotated[str, AfterValidator(_shards)] = ""
+
     http_host: str = "127.0.0.1"
     #: The HTTP app; 0 switches it off.
     http_port: Port = 8080
@@ -129,6 +150,15 @@ class Settings(BaseModel):
         """(platform, id) of each admin."""
         parts = [part.strip() for part in self.admins.split(",") if part.strip()]
         return [(platform, id_) for platform, _, id_ in (part.partition(":") for part in parts)]
+
+    @property
+    def discord_shard_range(self) -> tuple[tuple[int, ...], int]:
+        """This process's shards, and how many there are; nothing when Discord is to say."""
+        matched = _SHARDS.fullmatch(self.discord_shards)
+        if matched is None:
+            return (), 0
+        first, last, count = (int(number) for number in matched.groups())
+        return tuple(range(first, last + 1)), count
 
     @property
     def master_key_bytes(self) -> list[bytes]:
@@ -195,7 +225,7 @@ def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
 
 def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
     """A misspelt name is told, not ignored."""
-    later = ("discord_", "stripe_", "paypal_", "btcpay_", "contributions", "test_", "demo_")
+    later = ("stripe_", "paypal_", "btcpay_", "contributions", "test_", "demo_")
     for name in values:
         if name in Settings.model_fields or name.startswith((*later, "telegram_external_")):
             continue

@@ -51,6 +51,7 @@ class AccountCommands:
                     does=say("Your Credits"),
                     handler=self.balance,
                     in_groups=True,
+                    private=True,
                 ),
                 Command(
                     "usage",
@@ -58,6 +59,7 @@ class AccountCommands:
                     does=say("What your latest answers cost"),
                     handler=self.usage,
                     in_groups=True,
+                    private=True,
                 ),
                 Command(
                     "export",

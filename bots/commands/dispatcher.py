@@ -222,6 +222,7 @@ class Dispatcher:
                 ),
                 admin=command.admin,
                 in_groups=command.in_groups,
+                private=command.private or command.admin or not command.in_groups,
             )
             for command in self._registry.commands
             if (scope == "admin" or not command.admin) and (scope != "group" or command.in_groups)
@@ -282,4 +283,4 @@ class Dispatcher:
 
     @staticmethod
     def _say(said: Said, language: str) -> Screen:
-        return Screen(lines=(render(said, language),))
+        return Screen(lines=(render(said, language),), aside=True)

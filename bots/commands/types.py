@@ -66,6 +66,8 @@ class Command:
     admin: bool = False
     #: Offered in groups too; there, `private` replies go to the person alone.
     in_groups: bool = False
+    #: Its reply is `private` (so is whatever is for admins, or not for groups).
+    private: bool = False
     #: Its answer is an ask: it waits its turn in the conversation's lane.
     asks: bool = False
 

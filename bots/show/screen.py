@@ -106,6 +106,8 @@ class Screen:
     replace: bool = False
     #: Delete the incoming message (it holds a secret), where the platform allows.
     erase_incoming: bool = False
+    #: A refusal: where the platform can tell the asker alone in the same place, it does.
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,9 @@ class MenuItem:
     admin: bool = False
     #: Works in groups too.
     in_groups: bool = False
+    #: What it shows is the asker's own: a platform that must say so beforehand shows it to them
+    #: alone.
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

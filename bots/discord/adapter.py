@@ -1,0 +1,221 @@
+"""The Discord front end: takes interactions and messages, shows what the front yields."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any, Final, final
+
+import discord
+from discord import app_commands
+
+from bots.discord.client import Client, DiscordUnavailable, logged_in
+from bots.discord.commands import completing
+from bots.discord.config import DiscordConfig
+from bots.discord.inbound import read_command, read_message, read_press
+from bots.discord.interacting import InteractionOutlet
+from bots.discord.logs import TokenFilter
+from bots.discord.outbox import ChannelOutlet, Refused, call
+from bots.discord.stage import Scene, Stage
+from bots.locale import language_for
+from bots.show.pacing import Budgets, NotShown, Wait
+from bots.show.screen import Front, MenuItem, Output, Screen, Unlanded
+from core.clock import Clock
+from core.trace import cause
+
+_log = logging.getLogger(__name__)
+
+#: Interactions and messages being answered at once; beyond it they are dropped.
+_TASKS_MAX: Final = 5_000
+_SUGGESTIONS_MAX: Final = 25
+_SUGGESTION_CHARS_MAX: Final = 100
+
+
+@final
+class Discord:
+    """One bot. `start`, then it lives in the background until `stop`."""
+
+    def __init__(self, config: DiscordConfig, front: Front, clock: Clock) -> None:
+        self._config = config
+        self._front = front
+        self._clock = clock
+        self._filter = TokenFilter(config.token.get_secret_value())
+        self._filter.attach()
+        self._connected = asyncio.Event()
+        self._client = Client(
+            config,
+            interacted=self._interacted,
+            written=self._written,
+            connected=self._connected.set,
+        )
+        self._stage = Stage(self._client, front, Budgets(clock), config)
+        self._connection: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._menu: list[MenuItem] = []
+        self._open = False
+
+    async def start(self) -> None:
+        """Connects and begins to take what comes; raises DiscordUnavailable."""
+        try:
+            await logged_in(self._client, self._config)
+            self._menu = self._front.menu(self._front.languages()[0], "admin")
+            self._open = True
+            self._connection = asyncio.create_task(self._client.connect())
+            await self._first_connection(self._connection)
+        except BaseException:
+            await self.stop()
+            raise
+        self._connection.add_done_callback(_told)
+
+    async def stop(self) -> None:
+        """Takes nothing more; running answers may end within the limit, then are cancelled."""
+        self._open = False
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._config.stop_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.close()
+        if self._connection is not None:
+            self._connection.cancel()
+            await asyncio.gather(self._connection, return_exceptions=True)
+        self._filter.detach()
+
+    async def deliver(self, unlanded: Unlanded) -> str:
+        """See `Deliverer`; raises NotShown or Refused."""
+        return await self._stage.land(unlanded)
+
+    async def notify(self, sender: str, screen: Screen) -> None:
+        """See `Deliverer`; raises NotShown or Refused."""
+        outlet = ChannelOutlet(self._client, int(sender), person=True)
+        await self._stage.card(Scene(outlet, sender, private=True), screen)
+
+    async def _first_connection(self, connection: asyncio.Task[None]) -> None:
+        connected = asyncio.create_task(self._connected.wait())
+        try:
+            await asyncio.wait(
+                (connected, connection),
+                timeout=self._config.connect_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            connected.cancel()
+        if not self._connected.is_set():
+            failure = connection.exception() if connection.done() else None
+            if failure is not None:
+                _log.warning("the gateway refused: %s", cause(failure))
+            raise DiscordUnavailable(token_refused=False)
+
+    # -- what comes ------------------------------------------------------------------------------
+
+    def _interacted(self, interaction: discord.Interaction) -> None:
+        if not self._open:
+            return
+        match interaction.type:
+            case discord.InteractionType.application_command:
+                self._spawn(self._command(interaction))
+            case discord.InteractionType.component:
+                self._spawn(self._press(interaction))
+            case discord.InteractionType.autocomplete:
+                self._spawn(self._suggest(interaction))
+            case _:
+                pass
+
+    def _written(self, message: discord.Message) -> None:
+        me = self._client.user
+        if not self._open or me is None:
+            return
+        incoming = read_message(message, me)
+        if incoming is None:
+            return
+        private = incoming.place.private
+        outlet = ChannelOutlet.of(self._client, incoming.place, None if private else message.id)
+        scene = Scene(outlet, incoming.sender.id, private=private, incoming=message.id)
+        self._spawn(self._play(scene, self._front.handle(incoming)))
+
+    async def _command(self, interaction: discord.Interaction) -> None:
+        incoming = read_command(interaction, self._menu)
+        if incoming is None:
+            _log.info("a command that is not known here")
+            return
+        item = next(each for each in self._menu if incoming.text.split()[0] == f"/{each.name}")
+        outlet = InteractionOutlet(self._client, interaction, self._config, self._clock)
+        if await self._begun(outlet.begin_command(alone=item.private)):
+            await self._play(
+                self._scene(outlet, interaction, private=incoming.place.private),
+                self._front.handle(incoming),
+            )
+
+    async def _press(self, interaction: discord.Interaction) -> None:
+        press = read_press(interaction)
+        if press is None:
+            return
+        outlet = InteractionOutlet(self._client, interaction, self._config, self._clock)
+        if await self._begun(outlet.begin_press()):
+            await self._play(
+                self._scene(outlet, interaction, private=press.place.private),
+                self._front.press(press),
+            )
+
+    async def _suggest(self, interaction: discord.Interaction) -> None:
+        completes, typed = completing(interaction, self._front)
+        language = language_for(interaction.locale.value)
+        found = self._front.suggest(completes, typed, language) if completes else []
+        choices = [
+            app_commands.Choice(
+                name=each.label[:_SUGGESTION_CHARS_MAX], value=each.value[:_SUGGESTION_CHARS_MAX]
+            )
+            for each in found[:_SUGGESTIONS_MAX]
+        ]
+        with contextlib.suppress(Wait, Refused):
+            await call(lambda: interaction.response.autocomplete(choices))
+
+    @staticmethod
+    async def _begun(beginning: Coroutine[Any, Any, bool]) -> bool:
+        """Whether it was acknowledged in time. What was not can't be shown: nothing is done."""
+        try:
+            begun = await beginning
+        except Wait:
+            begun = False
+        if not begun:
+            _log.info("an interaction was not acknowledged in time, or came twice")
+        return begun
+
+    @staticmethod
+    def _scene(
+        outlet: InteractionOutlet, interaction: discord.Interaction, *, private: bool
+    ) -> Scene:
+        return Scene(
+            outlet,
+            str(interaction.user.id),
+            private=private,
+            language=interaction.locale.value,
+        )
+
+    async def _play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
+        try:
+            await self._stage.play(scene, outputs)
+        except (Refused, NotShown) as refused:
+            _log.info("something could not be shown: %s", refused.code)
+        except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
+            _log.error("an update failed: %s", cause(failure))
+        finally:
+            if isinstance(outputs, AsyncGenerator):
+                await outputs.aclose()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self._tasks) >= _TASKS_MAX:
+            work.close()
+            _log.error("too many updates at once: one was dropped")
+            return
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """The connection is not meant to end by itself."""
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        _log.error("the gateway is gone: %s", cause(failure))

@@ -1,0 +1,130 @@
+"""The library's client, told our addresses and as little as it needs; and how to log it in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import aiohttp
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bots.discord.config import API_URL, DiscordConfig
+from core.errors import Refusal
+from core.trace import cause
+
+_log = logging.getLogger(__name__)
+
+_START_TRIES: Final = 4
+_START_PAUSE_SECONDS: Final = 0.5
+
+
+class DiscordUnavailable(Refusal):
+    """Discord could not be started: the token is not taken, or nobody answers."""
+
+    code = "discord_unavailable"
+
+    def __init__(self, *, token_refused: bool) -> None:
+        self.token_refused = token_refused
+        super().__init__()
+
+
+def _intents() -> discord.Intents:
+    """No privileged one: mentions of the bot and direct messages show their words without it."""
+    intents = discord.Intents.none()
+    intents.guilds = True  # which channels are threads
+    intents.guild_messages = intents.dm_messages = True
+    return intents
+
+
+@final
+class Client(discord.AutoShardedClient):
+    """Passes interactions and messages on; keeps no messages and no members."""
+
+    def __init__(
+        self,
+        config: DiscordConfig,
+        *,
+        interacted: Callable[[discord.Interaction], None] = lambda _: None,
+        written: Callable[[discord.Message], None] = lambda _: None,
+        connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        # The library's own switches, for tests and proxies.
+        Route.BASE = config.api_url.rstrip("/") if config.api_url else API_URL
+        if config.gateway_url:
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(config.gateway_url)
+        self._interacted, self._written, self._connected = interacted, written, connected
+        super().__init__(
+            intents=_intents(),
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            guild_ready_timeout=0.0,
+            **_shards(config),
+        )
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """The library's event."""
+        self._interacted(interaction)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """The library's event."""
+        self._written(message)
+
+    async def on_shard_connect(self, _: int) -> None:
+        """The library's event."""
+        self._connected()
+
+    async def on_shard_resumed(self, _: int) -> None:
+        """The library's event."""
+        _log.info("the gateway goes on where it broke off")
+
+    async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
+        """What failed and where, never with what was said."""
+        failure = sys.exc_info()[1]
+        if failure is not None:
+            _log.error("%s failed: %s", event_method, cause(failure))
+
+
+def _shards(config: DiscordConfig) -> dict[str, Any]:
+    if not config.shard_count:
+        return {}
+    ids = config.shard_ids or tuple(range(config.shard_count))
+    return {"shard_ids": list(ids), "shard_count": config.shard_count}
+
+
+async def logged_in(client: Client, config: DiscordConfig) -> None:
+    """Proves the token; raises DiscordUnavailable."""
+    for attempt in range(_START_TRIES):
+        try:
+            await client.login(config.token.get_secret_value())
+            if config.gateway_url and not config.shard_count:
+                # How many shards is Discord's to say, where they are is not.
+                client.shard_count, _, _ = await client.http.get_bot_gateway()
+        except discord.LoginFailure:
+            raise DiscordUnavailable(token_refused=True) from None
+        except (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as failure:
+            _log.warning("Discord does not answer: %s", cause(failure))
+            await asyncio.sleep(_START_PAUSE_SECONDS * 2**attempt)
+        else:
+            return
+    raise DiscordUnavailable(token_refused=False)
+
+
+async def who_am_i(config: DiscordConfig) -> str | None:
+    """The bot's name; None when the token is refused or Discord can't be reached."""
+    client = Client(config)
+    try:
+        await logged_in(client, config)
+    except DiscordUnavailable:
+        return None
+    else:
+        return client.user.name if client.user is not None else None
+    finally:
+        await client.close()

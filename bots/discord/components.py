@@ -1,0 +1,75 @@
+"""Buttons → Discord's components: rows of buttons, or menus to select from when they are many.
+
+Nothing waits in memory for a press: what was pressed is its id, so buttons outlive a restart.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from discord import ButtonStyle, SelectOption
+from discord.ui import Button as UiButton
+from discord.ui import Select, View
+
+from bots.show.clean import one_line
+from bots.show.screen import Button, Buttons
+
+ROWS_MAX: Final = 5
+ROW_MAX: Final = 5
+OPTIONS_MAX: Final = 25
+ID_MAX: Final = 100
+_BUTTON_LABEL_MAX: Final = 80
+_OPTION_LABEL_MAX: Final = 100
+
+
+def view_of(buttons: Buttons) -> View | None:
+    """The components of a message; None for none."""
+    rows = tuple(row for row in buttons if row)
+    if not rows:
+        return None
+    view = View(timeout=None)
+    # Stopped: the library keeps nothing of it.
+    view.stop()
+    every = [button for row in rows for button in row]
+    assert all(0 < len(button.id) <= ID_MAX for button in every), "an id, not data"
+    if len(rows) > ROWS_MAX or any(len(row) > ROW_MAX for row in rows):
+        if len(every) > ROWS_MAX * ROW_MAX:
+            _add_menus(view, rows)
+            return view
+        rows = tuple(
+            tuple(every[start : start + ROW_MAX]) for start in range(0, len(every), ROW_MAX)
+        )
+    for number, row in enumerate(rows):
+        for button in row:
+            view.add_item(_button(button, number))
+    return view
+
+
+def _add_menus(view: View, rows: Buttons) -> None:
+    """As many menus as it takes; a button alone in the last row (the way back) stays one."""
+    alone = rows[-1][0] if len(rows[-1]) == 1 else None
+    choices = [button for row in (rows[:-1] if alone else rows) for button in row]
+    room = ROWS_MAX - 1 if alone else ROWS_MAX
+    starts = range(0, min(len(choices), room * OPTIONS_MAX), OPTIONS_MAX)
+    for number, start in enumerate(starts):
+        page = choices[start : start + OPTIONS_MAX]
+        options = [SelectOption(label=_label(b, _OPTION_LABEL_MAX), value=b.id) for b in page]
+        place = f"{start + 1}–{start + len(page)} / {len(choices)}"
+        view.add_item(
+            Select(custom_id=f"menu:{number}", placeholder=place, options=options, row=number)
+        )
+    if alone:
+        view.add_item(_button(alone, len(starts)))
+
+
+def _button(button: Button, row: int) -> UiButton[View]:
+    return UiButton(
+        style=ButtonStyle.secondary,
+        label=_label(button, _BUTTON_LABEL_MAX),
+        custom_id=button.id,
+        row=row,
+    )
+
+
+def _label(button: Button, most: int) -> str:
+    return one_line(button.label)[:most] or "…"

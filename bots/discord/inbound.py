@@ -1,0 +1,122 @@
+"""Discord's interactions and messages → `Incoming` and `Press`, and which are for the bot at all.
+
+A direct chat, and what one person alone sees in a server, is one place: the person's own. So a
+button that was shown to them alone is theirs wherever it is pressed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import discord
+
+from bots.show.screen import Incoming, MenuItem, Place, Press, Sender
+
+_EPOCH_MS: Final = 1_420_070_400_000
+_KINDS: Final = (discord.MessageType.default, discord.MessageType.reply)
+
+
+def at_ms(snowflake: int) -> int:
+    """When this id was made, in milliseconds UTC."""
+    return (snowflake >> 22) + _EPOCH_MS
+
+
+def in_private(interaction: discord.Interaction) -> bool:
+    """Whether it came from the direct chat of a person with the bot (not of two people)."""
+    return interaction.context.dm_channel
+
+
+def for_one_alone(interaction: discord.Interaction) -> bool:
+    """Whether the pressed message is seen by its reader alone."""
+    message = interaction.message
+    return message is not None and message.flags.ephemeral
+
+
+def place_of(interaction: discord.Interaction) -> Place | None:
+    """Where an interaction was; None where Discord tells no channel."""
+    if in_private(interaction) or for_one_alone(interaction):
+        return Place("discord", str(interaction.user.id))
+    channel = interaction.channel
+    return None if channel is None else _channel_place(channel)
+
+
+def _channel_place(channel: Any) -> Place:
+    if isinstance(channel, discord.Thread):
+        return Place("discord", str(channel.parent_id), str(channel.id), private=False)
+    return Place("discord", str(channel.id), private=False)
+
+
+def sender_of(interaction: discord.Interaction) -> Sender:
+    """Who it is, with the language of their app."""
+    return Sender(str(interaction.user.id), interaction.locale.value)
+
+
+def read_command(interaction: discord.Interaction, menu: Sequence[MenuItem]) -> Incoming | None:
+    """A slash command as the message that says the same."""
+    place = place_of(interaction)
+    data: Any = interaction.data or {}
+    item = next((each for each in menu if each.name == data.get("name")), None)
+    if place is None or item is None:
+        return None
+    return Incoming(
+        place=place,
+        sender=sender_of(interaction),
+        message=str(interaction.id),
+        at_ms=at_ms(interaction.id),
+        text=written(item, {each["name"]: each.get("value") for each in data.get("options", ())}),
+    )
+
+
+def written(item: MenuItem, given: dict[str, Any]) -> str:
+    """The command with its options as it would be typed: the leading option first."""
+    ordered = sorted(item.options, key=lambda option: not option.leads)
+    values = [str(given[each.name]).strip() for each in ordered if given.get(each.name)]
+    return " ".join((f"/{item.name}", *values))
+
+
+def read_press(interaction: discord.Interaction) -> Press | None:
+    """A button pressed or an option selected."""
+    place, message = place_of(interaction), interaction.message
+    data: Any = interaction.data or {}
+    chosen = data.get("values") or [data.get("custom_id", "")]
+    if place is None or message is None or not chosen[0]:
+        return None
+    return Press(place, sender_of(interaction), str(chosen[0]), str(message.id))
+
+
+def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming | None:
+    """The message if it is for the bot: said in private, a mention of it, or a reply to it."""
+    if message.author.bot or message.webhook_id is not None or message.type not in _KINDS:
+        return None
+    private = message.guild is None
+    text = message.content
+    if not private:
+        mentioned = re.search(rf"<@!?{me.id}>", text) is not None
+        # Of a reply without a mention Discord shows the words only with a right that is not asked.
+        if not mentioned and not (text and _replies_to(message, me)):
+            return None
+        text = _without_mention(text, me)
+    elif not text and not message.attachments:
+        return None
+    return Incoming(
+        place=Place("discord", str(message.author.id))
+        if private
+        else _channel_place(message.channel),
+        sender=Sender(str(message.author.id)),
+        message=str(message.id),
+        at_ms=at_ms(message.id),
+        text=text,
+    )
+
+
+def _replies_to(message: discord.Message, me: discord.ClientUser) -> bool:
+    reference = message.reference
+    replied = reference.resolved if reference is not None else None
+    return isinstance(replied, discord.Message) and replied.author.id == me.id
+
+
+def _without_mention(text: str, me: discord.ClientUser) -> str:
+    stripped = re.sub(rf"<@!?{me.id}>", "", text)
+    return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)

@@ -1,0 +1,172 @@
+"""Answers to one interaction: by its token for 15 minutes, then by the bot's own right."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final, final
+
+import discord
+
+from bots.discord.config import DiscordConfig
+from bots.discord.inbound import for_one_alone, in_private
+from bots.discord.outbox import (
+    ALREADY_ACKNOWLEDGED,
+    TOKEN_EXPIRED,
+    ChannelOutlet,
+    Outlet,
+    Post,
+    Refused,
+    call,
+)
+from bots.show.pacing import Wait
+from core.clock import Clock
+
+#: So long before the end it is said that there will be one.
+_SOON_SECONDS: Final = 60.0
+
+
+@final
+class InteractionOutlet:
+    """See `Outlet`. `begin` first: Discord gives an interaction three seconds."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        interaction: discord.Interaction,
+        config: DiscordConfig,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._interaction = interaction
+        self._clock = clock
+        self._ends_at = clock.monotonic() + config.token_seconds
+        #: "Thinking…" stands there, to be filled.
+        self._thinking = False
+        #: We put it there.
+        self._ours = False
+        #: Everything here is for one reader.
+        self._alone = for_one_alone(interaction)
+        self._private = in_private(interaction)
+        self._over = False
+        self._after = self._fallbacks()
+        channel = interaction.channel
+        self.chat = str(channel.id if channel is not None else interaction.id)
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether the answer can go on here when the token is over."""
+        return (self._private or self._interaction.is_guild_integration()) and not self._alone
+
+    @property
+    def ending(self) -> bool:
+        """Whether the token's time is over."""
+        return self._over or self._clock.monotonic() >= self._ends_at
+
+    @property
+    def ending_soon(self) -> bool:
+        """Whether it is time to say so."""
+        return self._over or self._clock.monotonic() >= self._ends_at - _SOON_SECONDS
+
+    async def begin_command(self, *, alone: bool) -> bool:
+        """Acknowledges a command; whether anything can be shown. Whether for one reader alone is
+        said now, for all of it."""
+        self._alone = alone and not self._private
+        try:
+            await call(
+                lambda: self._interaction.response.defer(ephemeral=self._alone, thinking=True)
+            )
+        except Refused as refused:
+            # Acknowledged before: the same interaction came again. If there is something left to
+            # show, whoever began it is gone.
+            self._thinking = refused.reason == ALREADY_ACKNOWLEDGED
+            return self._thinking
+        self._thinking = self._ours = True
+        return True
+
+    async def begin_press(self) -> bool:
+        """Acknowledges a press; a press that came again was dealt with."""
+        try:
+            await call(self._interaction.response.defer)
+        except Refused:
+            return False
+        return True
+
+    async def send(self, post: Post, *, alone: bool = False) -> int:
+        """See `Outlet`."""
+        alone = (alone or self._alone) and not self._private
+        if not self.ending:
+            try:
+                return await self._send(post, alone=alone)
+            except Refused as refused:
+                if not refused.expired:
+                    raise
+                self._over = True
+        return await self._send_after(post, alone=alone)
+
+    async def edit(self, message: int, post: Post) -> None:
+        """See `Outlet`."""
+        if not self.ending:
+            try:
+                await call(
+                    lambda: self._interaction.followup.edit_message(message, **post.editing())
+                )
+            except Refused as refused:
+                if not refused.expired:
+                    raise
+                self._over = True
+            else:
+                return
+        if not self.leads_on:
+            raise Refused(TOKEN_EXPIRED)
+        await self._after[0].edit(message, post)
+
+    async def delete(self, message: int) -> None:
+        """See `Outlet`."""
+        if self.ending and self.leads_on:
+            await self._after[0].delete(message)
+        else:
+            await call(lambda: self._interaction.followup.delete_message(message))
+
+    async def close(self, *, silent: bool) -> None:
+        """See `Outlet`."""
+        if silent and self._thinking and self._ours:
+            self._thinking = False
+            with contextlib.suppress(Wait, Refused):
+                await call(self._interaction.delete_original_response)
+
+    async def replace(self, post: Post) -> None:
+        """Shows it in the message whose button was pressed."""
+        await call(lambda: self._interaction.edit_original_response(**post.editing()))
+
+    async def _send(self, post: Post, *, alone: bool) -> int:
+        if self._thinking and alone != self._alone:
+            # What was begun for all can't become one reader's: it goes, and another one comes.
+            self._thinking = False
+            await call(self._interaction.delete_original_response)
+        if self._thinking:
+            message: Any = await call(
+                lambda: self._interaction.edit_original_response(**post.editing())
+            )
+            self._thinking = False
+        else:
+            message = await call(
+                lambda: self._interaction.followup.send(
+                    **post.sending(), ephemeral=alone, wait=True
+                )
+            )
+        return int(message.id)
+
+    async def _send_after(self, post: Post, *, alone: bool) -> int:
+        """Where everybody sees it if the bot is there and they may; else to the person."""
+        if self.leads_on and not alone:
+            with contextlib.suppress(Refused):
+                return await self._after[0].send(post)
+        return await self._after[1].send(post)
+
+    def _fallbacks(self) -> tuple[Outlet, Outlet]:
+        """The channel, and the person's direct chat."""
+        person = ChannelOutlet(self._client, self._interaction.user.id, person=True)
+        channel = self._interaction.channel
+        if self._private or channel is None:
+            return person, person
+        return ChannelOutlet(self._client, channel.id, person=False), person

@@ -1,0 +1,361 @@
+"""A Discord on loopback: REST and gateway as the unmodified client calls them, and people.
+
+    fake = FakeDiscord()
+    await fake.start()                               # fake.api_url, fake.gateway_url
+    ann = fake.user(7, "zh-CN")
+    fake.slash(ann, "/ask", {"question": "why?"}, channel=fake.text)     # no channel: in private
+    answer = await fake.seen(fake.text, "Credits")   # the bot's message once it shows that text
+    fake.presses(ann, answer, "Again")
+    fake.says(ann, "why?", channel=fake.text, mention=True)
+    fake.fail_next("PATCH /webhooks/…", 429, retry_after=0.1)
+    fake.shift(900)                                  # its clock, by which tokens expire
+    await fake.drop_gateway()
+    await fake.stop()
+
+It refuses what the real one refuses. What is seen in a channel now is `fake.messages(channel)`,
+with a viewer also what is for them alone; every call that came is in `fake.calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from tests.fakes.discord_gateway import Gateway
+from tests.fakes.discord_payloads import Payloads, member_json
+from tests.fakes.discord_rest import Rest
+from tests.fakes.discord_world import (
+    AUTOCOMPLETE,
+    COMPONENT,
+    DM,
+    SLASH,
+    TEXT,
+    THREAD,
+    Channel,
+    Interaction,
+    Message,
+    Refusal,
+    User,
+)
+
+TOKEN = "MTIzNDU2.FakeTk.ForTestsOnly_0123456789abcdefgh"
+BOT_ID = 4_242_000_000_000_000_042
+_EPOCH_MS = 1_420_070_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the bot's, with what it was answered."""
+
+    route: str
+    body: Any
+    status: int
+    at: float
+
+
+class FakeDiscord(Payloads):
+    """See the module."""
+
+    def __init__(self, *, shards: int = 1) -> None:
+        self.token = TOKEN
+        self.shards = shards
+        self.bot = User(BOT_ID, name="credit", bot=True)
+        self.users = {BOT_ID: self.bot}
+        self.channels = {}
+        self.guilds: list[int] = []
+        self.interactions: dict[int, Interaction] = {}
+        self.of_token: dict[str, list[int]] = {}
+        self.commands: list[dict[str, Any]] = []
+        self.calls: list[Call] = []
+        self.pinged = False
+        self.api_url = self.gateway_url = ""
+        self.gateway = Gateway(self)
+        self._sequence = itertools.count(1)
+        self._failures: dict[str, deque[Refusal]] = {}
+        self._shifted = 0.0
+        self._changed = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
+        self._last_told: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+        #: A server with the bot in it, and its first channel.
+        self.guild = self.add_guild()
+        self.text = self.add_channel(self.guild)
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=60_000_000)
+        app.router.add_routes(Rest(self).routes())
+        app.router.add_get("/gw/", self.gateway.serve)
+        app.router.add_get("/gw", self.gateway.serve)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self.api_url = f"http://{host}:{port}/api/v10"
+        self.gateway_url = f"ws://{host}:{port}/gw"
+
+    async def stop(self) -> None:
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+        await self.gateway.drop(1001)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def now(self) -> float:
+        """Its own clock, in seconds."""
+        return time.monotonic() + self._shifted
+
+    def shift(self, seconds: float) -> None:
+        """Its clock goes on at once."""
+        self._shifted += seconds
+
+    async def drop_gateway(self) -> None:
+        await self.gateway.drop()
+
+    # -- the world -----------------------------------------------------------------------------
+
+    def snowflake(self) -> int:
+        milliseconds = time.time_ns() // 1_000_000 - _EPOCH_MS
+        return (milliseconds << 22) | (next(self._sequence) & 0x3FFFFF)
+
+    def user(self, user: int, locale: str = "en-US", *, unreachable: bool = False) -> User:
+        self.users[user] = User(user, locale, name=f"user{user}", unreachable=unreachable)
+        return self.users[user]
+
+    def add_guild(self, *, bot: bool = True) -> int:
+        """A server; without the bot only its people's own app reaches it."""
+        guild = self.snowflake()
+        if bot:
+            self.guilds.append(guild)
+        return guild
+
+    def add_channel(self, guild: int, *, parent: int | None = None, moderates: bool = False) -> int:
+        """A text channel, or a thread of one."""
+        channel = Channel(
+            self.snowflake(),
+            THREAD if parent else TEXT,
+            guild,
+            parent,
+            bot_inside=guild in self.guilds,
+            bot_moderates=moderates,
+        )
+        self.channels[channel.id] = channel
+        return channel.id
+
+    def dm(self, user: User) -> Channel:
+        """The direct chat with a person."""
+        for channel in self.channels.values():
+            if channel.person == user.id:
+                return channel
+        channel = Channel(self.snowflake(), DM, person=user.id)
+        self.channels[channel.id] = channel
+        return channel
+
+    def messages(self, channel: int | Channel, viewer: User | None = None) -> list[Message]:
+        """The bot's messages that are seen there now."""
+        place = channel if isinstance(channel, Channel) else self.channels[channel]
+        seen = place.seen(viewer.id if viewer else None)
+        return [each for each in seen if each.author is self.bot]
+
+    # -- what people do ------------------------------------------------------------------------
+
+    def slash(
+        self,
+        user: User,
+        command: str,
+        options: dict[str, str] | None = None,
+        channel: int | None = None,
+    ) -> Interaction:
+        given = [{"name": k, "type": 3, "value": v} for k, v in (options or {}).items()]
+        data = {"id": "1", "name": command.lstrip("/"), "type": 1, "options": given}
+        return self._interact(SLASH, user, channel, data)
+
+    def autocomplete(
+        self, user: User, command: str, option: str, typed: str, channel: int | None = None
+    ) -> Interaction:
+        focused = {"name": option, "type": 3, "value": typed, "focused": True}
+        data = {"id": "1", "name": command.lstrip("/"), "type": 1, "options": [focused]}
+        return self._interact(AUTOCOMPLETE, user, channel, data)
+
+    def presses(self, user: User, message: Message, label: str) -> Interaction:
+        return self._chooses(user, message, label, menu=False)
+
+    def selects(self, user: User, message: Message, label: str) -> Interaction:
+        return self._chooses(user, message, label, menu=True)
+
+    def _chooses(self, user: User, message: Message, label: str, *, menu: bool) -> Interaction:
+        found = [
+            (custom, value)
+            for shown, custom, value in message.choices
+            if label in shown and (value is not None) == menu
+        ]
+        assert found, f"no {label!r} among {message.labels}"
+        custom, value = found[0]
+        data: dict[str, Any] = {"custom_id": custom, "component_type": 3 if menu else 2}
+        if value is not None:
+            data["values"] = [value]
+        return self._interact(COMPONENT, user, message.channel, data, pressed=message)
+
+    def says(
+        self,
+        user: User,
+        text: str,
+        *,
+        channel: int | None = None,
+        mention: bool = False,
+        reply_to: Message | None = None,
+        **fields: Any,
+    ) -> Message:
+        """A person writes; `fields` go into the event as they are."""
+        where = self.dm(user) if channel is None else self.channels[channel]
+        words = f"<@{BOT_ID}> {text}" if mention else text
+        message = Message(self.snowflake(), where.id, user, words)
+        where.messages.append(message)
+        content = self.message_json(message)
+        if reply_to is not None:
+            content["type"] = 19
+            content["message_reference"] = {
+                "message_id": str(reply_to.id),
+                "channel_id": str(where.id),
+                "guild_id": str(where.guild),
+            }
+            content["referenced_message"] = self.message_json(reply_to)
+        if f"<@{BOT_ID}>" in words:
+            content["mentions"] = [self.bot.as_json()]
+        elif where.guild is not None and reply_to is None:
+            content["content"] = ""  # no right to read what is said to others
+        self._tell("MESSAGE_CREATE", content | fields, where.guild)
+        return message
+
+    def again(self, interaction: Interaction) -> None:
+        """The same interaction is delivered once more."""
+        self._tell("INTERACTION_CREATE", interaction.payload, interaction.channel.guild)
+
+    # -- trouble -------------------------------------------------------------------------------
+
+    def fail_next(
+        self, route: str, status: int, code: int = 0, *, retry_after: float = 0.0, times: int = 1
+    ) -> None:
+        """The next calls whose route begins so are refused."""
+        more = {"retry_after": retry_after, "global": False} if status == 429 else {}
+        queue = self._failures.setdefault(route, deque())
+        queue.extend(Refusal(status, code, **more) for _ in range(times))
+
+    def admit(self, name: str) -> None:
+        for route, queue in self._failures.items():
+            if name.startswith(route) and queue:
+                raise queue.popleft()
+
+    # -- looking -------------------------------------------------------------------------------
+
+    async def wait_for(self, predicate: Callable[[], Any], seconds: float = 20.0) -> None:
+        """Returns once the predicate holds; looks whenever something changed."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not predicate():
+                    await self._changed.wait()
+        except TimeoutError:
+            seen = {
+                channel.id: [(m.author.name, m.content[:200], m.labels) for m in channel.messages]
+                for channel in self.channels.values()
+            }
+            raise AssertionError(f"never came to be; {seen}, {self.called()}") from None
+
+    async def seen(
+        self, channel: int | Channel, text: str, viewer: User | None = None, seconds: float = 20.0
+    ) -> Message:
+        """The bot's newest message that shows `text`, once there is one."""
+
+        def found() -> list[Message]:
+            return [each for each in self.messages(channel, viewer) if text in each.content]
+
+        await self.wait_for(found, seconds)
+        return found()[-1]
+
+    def called(self, prefix: str = "") -> list[str]:
+        """The routes called so far."""
+        return [each.route for each in self.calls if each.route.startswith(prefix)]
+
+    def note(self, route: str, body: Any, status: int) -> None:
+        self.calls.append(Call(route, body, status, time.monotonic()))
+        self.changed()
+
+    def changed(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _tell(self, kind: str, data: dict[str, Any], guild: int | None) -> None:
+        before = self._last_told
+
+        async def tell() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            await self.gateway.tell(kind, data, guild=guild)
+
+        task = self._last_told = asyncio.create_task(tell())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    def _interact(
+        self,
+        kind: int,
+        user: User,
+        channel: int | None,
+        data: dict[str, Any],
+        pressed: Message | None = None,
+    ) -> Interaction:
+        where = self.dm(user) if channel is None else self.channels[channel]
+        made = Interaction(
+            self.snowflake(), f"tok{next(self._sequence)}", kind, user, where, self.now()
+        )
+        made.pressed = pressed
+        installed = {"1": str(user.id)}
+        if where.guild is not None and where.bot_inside:
+            installed = {"0": str(where.guild)}
+        elif where.type == DM:
+            installed["0"] = "0"
+        payload: dict[str, Any] = {
+            "id": str(made.id),
+            "application_id": str(BOT_ID),
+            "type": kind,
+            "data": data,
+            "token": made.token,
+            "version": 1,
+            "channel_id": str(where.id),
+            "channel": self.channel_json(where),
+            "locale": user.locale,
+            "app_permissions": "0",
+            "entitlements": [],
+            "authorizing_integration_owners": installed,
+            "context": 1 if where.type == DM else 0,
+            "attachment_size_limit": 10_485_760,
+        }
+        if where.guild is not None:
+            payload["guild_id"] = str(where.guild)
+            payload["guild"] = {"id": str(where.guild), "features": [], "locale": "en-US"}
+            payload["member"] = {**member_json(), "user": user.as_json(), "permissions": "0"}
+        else:
+            payload["user"] = user.as_json()
+        if pressed is not None:
+            payload["message"] = self.message_json(pressed)
+        made.payload = payload
+        self.interactions[made.id] = made
+        self._tell("INTERACTION_CREATE", payload, where.guild)
+        return made
+
+
+def plain(content: str) -> str:
+    """What is read: Markdown's escapes taken out."""
+    return re.sub(r"\\(.)", r"\1", content)
