@@ -1,0 +1,328 @@
+"""A person's way through the bot on Discord, in each language: the whole service, the unmodified
+client, REST and gateway on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from bots.discord import Discord, DiscordConfig, definitions, sync
+from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX
+from bots.locale import LANGUAGES
+from core import chart
+from core.clock import SystemClock
+from core.units import Credits, usd
+from tests.fakes.discord import TOKEN, FakeDiscord, plain
+from tests.fakes.discord_world import Message, User
+from tests.fakes.suppliers import Answer, Used
+from tests.fakes.telegram import FakeTelegram
+from tests.service import Service, running
+from tests.system.world import PATIENCE_S, products_world, words
+
+SPOKEN = {"en-US": "en", "zh-CN": "zh-CN"}
+SKY = Answer(chunks=("Because ", "blue light ", "scatters most."), usage=Used(250, 60))
+#: The brief's 1,000 tokens in and 500 out: a supplier is believed when they can be true.
+QUESTION = {"model": "gpt-4", "question": "why " * 990}
+LONG = Answer("word " * 500, usage=Used(1_000, 500))
+
+
+@dataclass
+class World:
+    """A service and its Discord."""
+
+    service: Service
+    discord: FakeDiscord
+
+    async def next(self, where: int, shown: str, viewer: User | None = None) -> Message:
+        """The newest message that shows it."""
+
+        def found() -> list[Message]:
+            seen = self.discord.messages(where, viewer)
+            return [each for each in seen if shown in plain(each.content)]
+
+        await self.discord.wait_for(found, PATIENCE_S)
+        return found()[-1]
+
+    async def credits(self, person: User) -> Credits:
+        """What the ledger says that they can spend."""
+        app = self.service.app
+        known = await app.people.of("discord", str(person.id), language="en")
+        balances = await app.ledger.balances(chart.pockets(known.id))
+        assert sum(balance.held for balance in balances.values()) == 0
+        return Credits(sum(balance.available for balance in balances.values()))
+
+
+@contextlib.asynccontextmanager
+async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World]:
+    config = DiscordConfig(
+        SecretStr(TOKEN), fake.api_url, fake.gateway_url, interval_seconds=0.02, stop_seconds=5
+    )
+    front = Discord(config, service.app.front, service.clock)
+    await front.start()
+    service.app.landing.by("discord", front)
+    try:
+        yield World(service, fake)
+    finally:
+        await front.stop()
+
+
+@contextlib.asynccontextmanager
+async def briefs_world(url: str, fake: FakeDiscord) -> AsyncIterator[World]:
+    async with running(url, SystemClock()) as service, on_discord(service, fake) as world:
+        yield world
+
+
+@pytest_asyncio.fixture
+async def fake() -> AsyncIterator[FakeDiscord]:
+    fake = FakeDiscord()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest_asyncio.fixture
+async def brief(sqlite_url: str, fake: FakeDiscord) -> AsyncIterator[World]:
+    async with briefs_world(sqlite_url, fake) as world:
+        yield world
+
+
+@pytest_asyncio.fixture
+async def product(sqlite_url: str, fake: FakeDiscord) -> AsyncIterator[World]:
+    """The shipped catalogue, on Telegram and Discord at once."""
+    telegram = FakeTelegram()
+    await telegram.start()
+    try:
+        async with (
+            products_world(sqlite_url, telegram) as both,
+            on_discord(both.service, fake) as world,
+        ):
+            yield world
+    finally:
+        await telegram.stop()
+
+
+def charged(message: Message) -> int:
+    """What the footer says."""
+    return int(re.findall(r"· (\d+) ", plain(message.content).rpartition("◈ ")[2])[1])
+
+
+@pytest.mark.parametrize("locale", SPOKEN)
+async def test_from_start_to_the_balance(product: World, locale: str) -> None:
+    fake, openai, language = product.discord, product.service.openai, SPOKEN[locale]
+    ann = fake.user(7, locale)
+    talk = fake.dm(ann).id
+
+    def say(text: str, **values: str | int | Credits) -> str:
+        return words(text, language, **values)
+
+    fake.slash(ann, "/start")
+    card = await product.next(talk, say("Welcome!"))
+    assert card.labels == [say(each) for each in ("Models", "Balance", "🌐 Language", "Help")]
+    # It grows under Stop, in the reply to its command.
+    openai.script(SKY)
+    gate = openai.hold()
+    asked = fake.slash(ann, "/ask", {"question": "why is the sky blue?"})
+    growing = await product.next(talk, "scatters")
+    assert growing is asked.original
+    assert growing.labels == [say("⏹ Stop")]
+    fake.presses(ann, growing, say("⏹ Stop"))
+    await product.next(talk, say("Stopped. Only what you see was charged."))
+    gate.set()
+    go_on, again = say("▶️ Continue"), say("🔁 Again")
+    assert growing.labels == [go_on, again]
+    openai.script(Answer("Stars."))
+    fake.presses(ann, growing, go_on)
+    more = await product.next(talk, "Stars.")
+    await fake.wait_for(lambda: "◈" in more.content)
+    openai.script(Answer("Stars, again."))
+    fake.presses(ann, growing, again)
+    once_more = await product.next(talk, "again.")
+    await fake.wait_for(lambda: "◈" in once_more.content)
+    sent = openai.calls[-1].body["messages"][-1]["content"]
+    assert sent == "why is the sky blue?"
+    # What the footers say is what the balance fell by, here and in a server, for them alone.
+    spent = sum(charged(each) for each in (growing, more, once_more))
+    left = say("{amount} Credits", amount=Credits(1_000 - spent))
+    assert await product.credits(ann) == Credits(1_000 - spent)
+    fake.slash(ann, "/balance", {}, fake.text)
+    card = await product.next(fake.text, left, ann)
+    assert fake.messages(fake.text) == []
+    fake.presses(ann, card, say("Usage"))
+    await product.next(fake.text, say("Recent Usage"), ann)
+    assert fake.messages(fake.text) == []
+    fake.says(ann, say("Balance"))
+    await product.next(talk, left)
+
+
+async def test_a_model_is_chosen_by_completion_and_by_buttons(product: World) -> None:
+    fake, openai = product.discord, product.service.openai
+    ann = fake.user(7)
+    typed = fake.autocomplete(ann, "/ask", "model", "luna", fake.text)
+    await fake.wait_for(lambda: typed.choices)
+    assert [each["value"] for each in typed.choices] == ["gpt-6-luna"]
+    assert re.fullmatch(r"GPT-6 Luna — .* Credits? / 1K tokens", typed.choices[0]["name"])
+    fake.slash(ann, "/models", {}, fake.text)
+    card = await product.next(fake.text, "GPT-6.1 Terra")
+    for label, shown in (
+        ("OpenAI · 3", "GPT-6 Luna"),
+        ("GPT-6 Luna", "Reads up to"),
+        ("Use this model", "answers you from now on"),
+    ):
+        fake.presses(ann, card, label)
+        await fake.wait_for(lambda shown=shown: shown in plain(card.content), PATIENCE_S)
+    assert fake.messages(fake.text) == [card]
+    openai.script(Answer("Luna."))
+    fake.says(ann, "who are you?", channel=fake.text, mention=True)
+    answer = await product.next(fake.text, "◈ GPT-6 Luna · ")
+    assert openai.calls[-1].body["model"] == "gpt-6-luna"
+    openai.script(Answer("As I said."))
+    fake.says(ann, "and now?", channel=fake.text, reply_to=answer)
+    await product.next(fake.text, "As I said.")
+    assert len(openai.calls[-1].body["messages"]) == 3, "one conversation"
+    # In private begins another one.
+    openai.script(Answer("Hello, you."))
+    fake.says(ann, "hello?")
+    await product.next(fake.dm(ann).id, "Hello, you.")
+    assert len(openai.calls[-1].body["messages"]) == 1
+    # Somebody else's button is not theirs to press, and only they are told.
+    bob = fake.user(8)
+    fake.presses(bob, answer, "Again")
+    await product.next(fake.text, "belongs to somebody else", bob)
+    assert not any("somebody" in each.content for each in fake.messages(fake.text))
+
+
+async def test_the_briefs_usage_example(brief: World) -> None:
+    """Brief § 4: 1,000 + 500 tokens at 5 Credits per 1,000 are 8 Credits; the key pays $0.045."""
+    fake = brief.discord
+    tom = fake.user(7)
+    brief.service.openai.script(LONG)
+    fake.slash(tom, "/ask", QUESTION)
+    await brief.next(fake.dm(tom).id, "◈ GPT-4 Turbo · 1,500 tokens · 8 Credits · 992 left")
+    assert await brief.credits(tom) == Credits(992)
+    assert await brief.service.spent("gpt-4") == Credits(8)
+    assert await brief.service.key_left() == usd("499.955")
+
+
+async def test_the_same_interaction_again_is_answered_and_charged_once(
+    sqlite_url: str, fake: FakeDiscord
+) -> None:
+    tom = fake.user(7)
+    talk = fake.dm(tom).id
+    async with briefs_world(sqlite_url, fake) as world:
+        world.service.openai.script(LONG)
+        gate = world.service.openai.hold()
+        asked = fake.slash(tom, "/ask", QUESTION)
+        await world.service.openai.arrived(1)
+        fake.again(asked)  # while it is being answered
+        fake.slash(tom, "/help")
+        await world.next(talk, "/balance")
+        gate.set()
+        answer = await world.next(talk, "8 Credits · 992 left")
+        fake.again(asked)  # after it was
+        fake.slash(tom, "/balance")
+        await world.next(talk, "992 Credits")
+        assert len(world.service.openai.calls) == 1
+        await world.service.app.asking.stop()  # what runs behind has landed too
+    async with briefs_world(sqlite_url, fake) as world:  # and by a process that never saw it
+        fake.again(asked)
+        world.service.openai.script(LONG)
+        pressed = fake.presses(tom, answer, "Again")
+        await world.next(talk, "984 left")
+        fake.again(pressed)
+        fake.slash(tom, "/usage")
+        await world.next(talk, "Recent Usage")
+        assert len(world.service.openai.calls) == 1
+        assert await world.service.spent("gpt-4") == Credits(16)
+        assert await world.credits(tom) == Credits(984)
+    shown = [each.content for each in fake.messages(talk)]
+    assert sum("◈" in text for text in shown) == 2
+    assert len(shown) == 7, "two answers of two messages, help, balance, usage"
+
+
+async def test_every_command_is_answered_in_a_server_and_shows_no_money(brief: World) -> None:
+    fake, front = brief.discord, brief.service.app.front
+    ann = fake.user(7)
+    for item in front.menu("en", "admin"):
+        options = {each.name: "gpt-4" for each in item.options if each.required}
+        asked = fake.slash(ann, f"/{item.name}", options, fake.text)
+        await fake.wait_for(
+            lambda asked=asked: asked.acknowledged and not asked.thinking, PATIENCE_S
+        )
+        assert asked.ephemeral == item.private, item.name
+    every = "\n".join(each.content for each in fake.messages(fake.text, ann))
+    assert "$" not in every
+    assert every.count("for the operator only") == sum(
+        item.admin for item in front.menu("en", "admin")
+    )
+    open_to_all = {plain(each.content).split("\n")[0] for each in fake.messages(fake.text)}
+    assert not any("Balance" in line or "operator" in line for line in open_to_all)
+
+
+async def test_a_refusal_is_told_to_its_asker_alone(brief: World) -> None:
+    fake = brief.discord
+    ann = fake.user(7)
+    for options, told in (
+        ({"question": "why?", "model": "gpt-44"}, "There is no model"),
+        ({"question": "word " * 1_200, "model": "gpt-4"}, "◈"),
+    ):
+        fake.slash(ann, "/ask", options, fake.text)
+        await brief.next(fake.text, told, ann)
+    assert [("no model" in each.content) for each in fake.messages(fake.text)] == [False]
+
+
+async def test_a_pasted_key_is_deleted_where_allowed_and_goes_nowhere(brief: World) -> None:
+    fake, key = brief.discord, "sk-proj-canary0123456789canary0123456789"
+    watched = fake.add_channel(fake.guild, moderates=True)
+    ann, told = fake.user(7), "looks like a secret key"
+    said = fake.says(ann, f"use {key}", channel=watched, mention=True)
+    await brief.next(watched, told)
+    assert said.gone
+    fake.says(ann, key)
+    await brief.next(fake.dm(ann).id, told)
+    fake.slash(ann, "/ask", {"question": key}, fake.text)
+    await brief.next(fake.text, told, ann)
+    assert brief.service.openai.calls == []
+    assert not any(
+        key in each.content for where in fake.channels for each in fake.messages(where, ann)
+    )
+
+
+async def test_help_menus_and_slash_definitions_agree_in_every_language(brief: World) -> None:
+    """And they keep what the platforms allow, without being cut."""
+    front, fake = brief.service.app.front, brief.discord
+    config = DiscordConfig(SecretStr(TOKEN), fake.api_url, fake.gateway_url)
+    published = await sync(config, front)
+    # The fake has refused what Discord refuses; every command is there, once, in order.
+    menu = front.menu("en", "admin")
+    assert [each["name"] for each in fake.commands] == [item.name for item in menu]
+    assert published == len(menu) <= COMMANDS_MAX
+    for language in LANGUAGES:
+        for item, told in zip(front.menu(language, "admin"), fake.commands, strict=True):
+            names, descriptions = told["name_localizations"], told["description_localizations"]
+            assert item.description == descriptions.get(language, told["description"])
+            assert len(item.description) <= DESCRIPTION_MAX
+            if language != "en":
+                assert names[language] == item.title, "every title can be a name"
+            for option, given in zip(item.options, told["options"], strict=True):
+                localised = given["description_localizations"].get(language, given["description"])
+                assert option.description == localised
+                assert given["autocomplete"] == bool(option.completes)
+            assert (told.get("default_member_permissions") == "0") == item.admin
+            assert (told["contexts"], told["integration_types"]) == ([0, 1, 2], [0, 1])
+        names = [item.title for item in front.menu(language, "admin")]
+        assert len(set(names)) == len(names), "no two commands have one name"
+    assert definitions(front) == fake.commands
+    # Help lists the same commands, in the same words.
+    for number, (locale, language) in enumerate(SPOKEN.items()):
+        ann = fake.user(7 + number, locale)
+        fake.slash(ann, "/help")
+        card = await brief.next(fake.dm(ann).id, "/balance")
+        for item in front.menu(language, "private"):
+            assert f"/{item.name}" in plain(card.content)
+            assert item.description in plain(card.content)
