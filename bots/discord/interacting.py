@@ -49,8 +49,10 @@ class InteractionOutlet:
         self._private = in_private(interaction)
         self._over = False
         self._after = self._fallbacks()
-        channel = interaction.channel
-        self.chat = str(channel.id if channel is not None else interaction.id)
+        #: The message that fills what was deferred.
+        self._original = 0
+        # A token has a bucket of its own: answers in one channel don't slow each other.
+        self.chat = str(interaction.id)
 
     @property
     def leads_on(self) -> bool:
@@ -107,9 +109,7 @@ class InteractionOutlet:
         """See `Outlet`."""
         if not self.ending:
             try:
-                await call(
-                    lambda: self._interaction.followup.edit_message(message, **post.editing())
-                )
+                await self._edit(message, post)
             except Refused as refused:
                 if not refused.expired:
                     raise
@@ -125,7 +125,8 @@ class InteractionOutlet:
         if self.ending and self.leads_on:
             await self._after[0].delete(message)
         else:
-            await call(lambda: self._interaction.followup.delete_message(message))
+            hook = self._interaction.followup
+            await call(lambda: hook.delete_message(message))
 
     async def close(self, *, silent: bool) -> None:
         """See `Outlet`."""
@@ -135,19 +136,28 @@ class InteractionOutlet:
                 await call(self._interaction.delete_original_response)
 
     async def replace(self, post: Post) -> None:
-        """Shows it in the message whose button was pressed."""
+        """Shows it in what was deferred, or in the message whose button was pressed."""
         await call(lambda: self._interaction.edit_original_response(**post.editing()))
+
+    async def _edit(self, message: int, post: Post) -> None:
+        if message == self._original:
+            await self.replace(post)
+        else:
+            hook = self._interaction.followup
+            await call(lambda: hook.edit_message(message, **post.editing()))
 
     async def _send(self, post: Post, *, alone: bool) -> int:
         if self._thinking and alone != self._alone:
             # What was begun for all can't become one reader's: it goes, and another one comes.
-            self._thinking = False
+            # Until it is gone, what is sent would fill it, for all.
             await call(self._interaction.delete_original_response)
+            self._thinking = False
         if self._thinking:
             message: Any = await call(
                 lambda: self._interaction.edit_original_response(**post.editing())
             )
             self._thinking = False
+            self._original = int(message.id)
         else:
             message = await call(
                 lambda: self._interaction.followup.send(
