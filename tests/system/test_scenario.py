@@ -1,0 +1,158 @@
+"""One scenario on every platform: the same words said and read, the same rows in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from bots.console import Console
+from core.clock import SystemClock
+from core.ledger import csv
+from tests.fakes.discord import FakeDiscord, plain
+from tests.fakes.suppliers import Answer, Used
+from tests.fakes.telegram import FakeTelegram
+from tests.service import Service, running
+from tests.system import world
+from tests.system.test_discord import on_discord
+from tests.system.world import PATIENCE_S
+
+#: What is said, what the supplier says to it, and what is read then.
+SCENARIO: tuple[tuple[str, Answer | None, tuple[str, ...]], ...] = (
+    ("/balance", None, ("💎 My Balance", "1,000 Credits")),
+    ("/model gpt4", None, ("GPT-4 Turbo answers you from now on.", "5 Credits / 1K tokens")),
+    (
+        "/ask gpt-4 " + "why " * 300,
+        Answer("word " * 500, usage=Used(700, 500)),
+        ("word word", "1,200 tokens · 6 Credits · 994 left"),
+    ),
+    (
+        "／ask gpt-4 " + "and " * 300,
+        Answer("more " * 400, usage=Used(1_600, 400)),
+        ("more more", "of them history", "10 Credits · 984 left"),
+    ),
+    ("/usage", None, ("Recent Usage", "6 Cr", "10 Cr", "Spent: 16 Credits today")),
+    ("/new", None, ("A new conversation.",)),
+    ("/ask gpt-5 why?", None, ("Did you mean gpt-4",)),
+    ("余额", None, ("💎 My Balance", "984 Credits")),
+    ("/language zh", None, ("今后我用这种语言书写。",)),
+    ("balance", None, ("💎 我的余额", "984 积分")),
+    ("/frobnicate", None, ("没有 /frobnicate 这个命令",)),
+)
+
+
+@dataclass
+class Chat:
+    """A person's private chat on one platform."""
+
+    service: Service
+    #: Says a line; gives what is read once everything expected of it is there.
+    say: Callable[[str, tuple[str, ...]], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def on_telegram(url: str) -> AsyncIterator[Chat]:
+    fake = FakeTelegram()
+    await fake.start()
+    try:
+        async with world.briefs_world(url, fake) as there:
+            person = fake.user(7)
+
+            async def say(line: str, shown: tuple[str, ...]) -> None:
+                before = {each.id for each in fake.chat(7).bot_messages}
+                fake.says(person, line)
+
+                def read() -> bool:
+                    fresh = (each for each in fake.chat(7).bot_messages if each.id not in before)
+                    return _all_in("\n".join(each.text for each in fresh), shown)
+
+                await fake.wait_for(read, PATIENCE_S)
+
+            yield Chat(there.service, say)
+    finally:
+        await fake.stop()
+
+
+@contextlib.asynccontextmanager
+async def on_discord_(url: str) -> AsyncIterator[Chat]:
+    fake = FakeDiscord()
+    await fake.start()
+    try:
+        async with running(url, SystemClock()) as service, on_discord(service, fake):
+            person = fake.user(7)
+            talk = fake.dm(person).id
+
+            async def say(line: str, shown: tuple[str, ...]) -> None:
+                before = {each.id for each in fake.messages(talk)}
+                fake.says(person, line)
+
+                def read() -> bool:
+                    fresh = (each for each in fake.messages(talk) if each.id not in before)
+                    return _all_in("\n".join(plain(each.content) for each in fresh), shown)
+
+                await fake.wait_for(read, PATIENCE_S)
+
+            yield Chat(service, say)
+    finally:
+        await fake.stop()
+
+
+@contextlib.asynccontextmanager
+async def on_console(url: str) -> AsyncIterator[Chat]:
+    async with running(url, SystemClock()) as service:
+
+        async def say(line: str, shown: tuple[str, ...]) -> None:
+            read, write = os.pipe()
+            os.write(write, line.encode())
+            os.close(write)
+            output = io.StringIO()
+            with os.fdopen(read) as lines:
+                console = Console(service.app.front, input=lines, output=output, is_terminal=False)
+                async with asyncio.timeout(PATIENCE_S):
+                    await console.run()
+            assert _all_in(output.getvalue(), shown), output.getvalue()
+
+        yield Chat(service, say)
+
+
+PLATFORMS = {"telegram": on_telegram, "discord": on_discord_, "console": on_console}
+
+
+def _all_in(text: str, shown: tuple[str, ...]) -> bool:
+    return all(each in text for each in shown)
+
+
+async def _ledger(chat: Chat) -> list[tuple[str, ...]]:
+    """Every transfer without what differs by nature: ids, times, the accounts' own names."""
+    out = io.StringIO()
+    await csv(chat.service.app.store, out)
+    lines = [line.split(",") for line in out.getvalue().splitlines()]
+    names = lines[0]
+    kept = [names.index(name) for name in ("entry", "kind", "amount", "unit")]
+    return [tuple(line[at] for at in kept) for line in lines[1:]]
+
+
+async def _played(platform: str, url: str) -> list[tuple[str, ...]]:
+    async with PLATFORMS[platform](url) as chat:
+        for line, answer, shown in SCENARIO:
+            if answer is not None:
+                chat.service.openai.script(answer)
+            await chat.say(line, shown)
+        return await _ledger(chat)
+
+
+#: What the first platform's run left, for the others to compare with.
+_LEDGERS: dict[str, list[tuple[str, ...]]] = {}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_the_same_words_make_the_same_ledger(platform: str, sqlite_url: str) -> None:
+    _LEDGERS[platform] = await _played(platform, sqlite_url)
+    assert len(_LEDGERS[platform]) > 5
+    for ledger in _LEDGERS.values():
+        assert ledger == _LEDGERS[platform]
