@@ -36,12 +36,12 @@ class _Past:
             if not funding:
                 self.paid[person] += 10
             at = _BEGAN_MS
-            digest = seq.to_bytes(16)
+            digest = bytearray(seq.to_bytes(16))
             row_id = f"past_{seq:026}"
-            seal = submission_seal(row_id, digest, at, "x\0" + "0\0")
+            seal = bytearray(submission_seal(row_id, bytes(digest), at, "x\0" + "0\0"))
             submission = (seq, row_id, digest, at, seq, 1, seal)
             heads = (self.heads[debit], self.heads[credit])
-            transfer = (seq, seq, "x", 0, 0, debit, credit, amount, None, *heads)
+            transfer = (seq, seq, "x", 0, 0, debit, credit, amount, 0, *heads)
             self.heads[debit] = self.heads[credit] = seq
             yield submission, transfer
 
@@ -64,6 +64,8 @@ class _Past:
 def fill(file: Path, transfers: int) -> None:
     """Writes `transfers` past transfers into the empty, migrated database in `file`."""
     db: Any = sqlite.connect(str(file), isolation_level=None)
+    # Without a journal: every page is written once. The file goes back to WAL when it is opened.
+    db.execute("PRAGMA journal_mode=OFF").fetchone()
     db.execute("PRAGMA synchronous=OFF")
     db.execute("PRAGMA cache_size=-200000")
     past = _Past(max(transfers, PEOPLE))
@@ -74,12 +76,12 @@ def fill(file: Path, transfers: int) -> None:
             "INSERT INTO submission VALUES (?, ?, ?, ?, ?, ?, ?)", [one for one, _ in chunk]
         )
         db.executemany(
-            "INSERT INTO transfer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO transfer VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)",
             [other for _, other in chunk],
         )
     db.executemany(
         "INSERT INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", list(past.accounts())
     )
     db.execute("COMMIT")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    db.execute("PRAGMA journal_mode=WAL").fetchone()
     db.close()

@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, cast
 
 import psycopg
@@ -53,7 +54,14 @@ _KNOWN = "SELECT id, digest, seq, first, transfers FROM submission WHERE id = AN
 _HOLDS = (
     "SELECT seq, name, debit, credit, amount FROM hold WHERE name = ANY(%s::text[]) ORDER BY seq"
 )
-_BLOCK = "SELECT nextval('block')"
+#: What is read under the locks: a block of numbers, submissions that came before, holds.
+_READ = (
+    "SELECT NULL::text, NULL::bytea, nextval('block'), 0::bigint, 0::bigint, 0::bigint"
+    " UNION ALL SELECT id, digest, seq, first, transfers, 0 FROM submission"
+    " WHERE id = ANY(%s::text[])"
+    " UNION ALL SELECT name, NULL, seq, debit, credit, amount FROM hold"
+    " WHERE name = ANY(%s::text[])"
+)
 _WAS_HOLD = (
     "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
     " AND t.seq < s.first + s.transfers WHERE s.id = %s AND t.entry = %s AND t.kind = 1 LIMIT 1"
@@ -67,31 +75,28 @@ _BALANCES = (
     "SELECT code, debits_pending, debits_posted, credits_pending, credits_posted"
     " FROM account WHERE code = ANY(%s::text[])"
 )
-_NEW_SUBMISSIONS = (
-    "INSERT INTO submission (seq, id, digest, at, first, transfers, seal) SELECT * FROM"
+#: Everything that a batch writes to the ledger's own tables, in one statement: each costs the
+#: client and the server as much as a dozen rows.
+_WRITE = (
+    "WITH submissions AS ("
+    " INSERT INTO submission (seq, id, digest, at, first, transfers, seal) SELECT * FROM"
     " unnest(%s::bigint[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::int[],"
-    " %s::bytea[])"
-)
-_NEW_TRANSFERS = (
-    "INSERT INTO transfer (seq, submission, entry, n, kind, debit, credit, amount, pending,"
+    " %s::bytea[])), transfers AS ("
+    " INSERT INTO transfer (seq, submission, entry, n, kind, debit, credit, amount, pending,"
     " debit_previous, credit_previous) SELECT * FROM unnest(%s::bigint[], %s::bigint[],"
     " %s::text[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],"
-    " %s::bigint[], %s::bigint[])"
-)
-_NEW_HOLDS = (
-    "INSERT INTO hold (seq, name, debit, credit, amount) SELECT * FROM"
-    " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+    " %s::bigint[], %s::bigint[])), holds AS ("
+    " INSERT INTO hold (seq, name, debit, credit, amount) SELECT * FROM"
+    " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])), ended AS ("
+    " DELETE FROM hold WHERE seq = ANY(%s::bigint[]))"
+    " UPDATE account a SET debits_pending = v.dp, debits_posted = v.d, credits_pending = v.cp,"
+    " credits_posted = v.c, head = v.head, day = v.day FROM unnest(%s::bigint[], %s::bigint[],"
+    " %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+    " AS v(id, dp, d, cp, c, head, day) WHERE a.id = v.id"
 )
 _NEW_CLOSINGS = (
     "INSERT INTO closing (account, day, debits_posted, credits_posted, head) SELECT * FROM"
     " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
-)
-_END_HOLDS = "DELETE FROM hold WHERE seq = ANY(%s::bigint[])"
-_CHANGE_ACCOUNTS = (
-    "UPDATE account a SET debits_pending = v.dp, debits_posted = v.d, credits_pending = v.cp,"
-    " credits_posted = v.c, head = v.head, day = v.day FROM unnest(%s::bigint[], %s::bigint[],"
-    " %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
-    " AS v(id, dp, d, cp, c, head, day) WHERE a.id = v.id"
 )
 
 #: Fails unless the row was there and as expected, and so ends the transaction where it stands.
@@ -203,11 +208,9 @@ class PostgresSession:
         """Locks, then reads, in one round trip; None when a hold needs an account not locked."""
         with db.pipeline():
             db.execute("BEGIN")
-            locked = db.execute(_LOCK, (numbers,), prepare=True)
-            submissions = db.execute(_KNOWN, (ids,), prepare=True)
-            holds = db.execute(_HOLDS, (names,), prepare=True) if names else None
-            block = db.execute(_BLOCK)
-        first = cast("tuple[int]", block.fetchone())[0]
+            locked = db.execute(_LOCK, (_numbers(numbers),), prepare=True)
+            found = db.execute(_READ, (_texts(ids), _texts(names)), prepare=True)
+        (_, _, first, *_), *rest = found.fetchall()
         book = Book(next_submission=first, next_transfer=first)
         for row in locked.fetchall():
             name = self._names_by_id[row[0]]
@@ -216,14 +219,16 @@ class PostgresSession:
             state.credits_pending, state.credits_posted = row[3], row[4]
             state.head, state.day, state.stored = row[5], row[6], True
             book.accounts[name.code] = book.by_id[name.id] = state
-        for seq, hold_name, debit, credit, amount in holds.fetchall() if holds else ():
+        known = [Known(*row[:5]) for row in rest if row[1] is not None]
+        holds = sorted((row for row in rest if row[1] is None), key=itemgetter(2))
+        for hold_name, _, seq, debit, credit, amount in holds:
             if debit not in book.by_id or credit not in book.by_id:
                 return None
             hold = HoldState(seq, hold_name, book.by_id[debit], book.by_id[credit], amount)
             hold.stored = True
             book.holds[hold_name] = (*book.holds.get(hold_name, ()), hold)
         self._book, self._companions, self._draft = book, [], None
-        return {row[0]: Known(*row) for row in submissions.fetchall()}
+        return {one.id: one for one in known}
 
     def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
         """See `Session`."""
@@ -271,17 +276,17 @@ class PostgresSession:
         db, draft = self._connected(), self._draft
         assert draft is not None
         with db.pipeline():
-            for rows, statement, kinds in (
-                (draft.submissions, _NEW_SUBMISSIONS, "itbiiib"),
-                (draft.transfers, _NEW_TRANSFERS, "iitiiiiiiii"),
-                (_hold_rows(draft.opened.values()), _NEW_HOLDS, "itiii"),
-                (draft.closings, _NEW_CLOSINGS, "itiii"),
-                (_changes(draft.changed), _CHANGE_ACCOUNTS, "iiiiiii"),
-            ):
-                if rows:
-                    db.execute(statement, _columns(kinds, rows), prepare=True)
-            if draft.closed:
-                db.execute(_END_HOLDS, (draft.closed,), prepare=True)
+            if draft.submissions or draft.changed:
+                columns = (
+                    *_columns("itbiiib", draft.submissions),
+                    *_columns("iitiiiiiiii", draft.transfers),
+                    *_columns("itiii", _hold_rows(draft.opened.values())),
+                    _numbers(draft.closed),
+                    *_columns("iiiiiii", _changes(draft.changed)),
+                )
+                db.execute(_WRITE, columns, prepare=True)
+            if draft.closings:
+                db.execute(_NEW_CLOSINGS, _columns("itiii", draft.closings), prepare=True)
             for (sql, must_change), group in groupby(
                 self._companions, lambda one: (one.sql, one.must_change)
             ):
@@ -356,12 +361,15 @@ def _columns(kinds: str, rows: list[Any]) -> list[str]:
     return [_WRITTEN[kind](rows[at::width]) for at, kind in enumerate(kinds)]
 
 
-def _numbers(column: list[int | None]) -> str:
-    return "{" + ",".join(["NULL" if one is None else str(one) for one in column]) + "}"
+def _numbers(column: list[Any]) -> str:
+    return "{" + str(column)[1:-1].replace("None", "NULL") + "}"
 
 
 def _texts(column: list[str]) -> str:
-    return "{" + ",".join(['"' + _ESCAPED.sub(r"\\\g<0>", one) + '"' for one in column]) + "}"
+    whole = '","'.join(column)
+    if "\\" in whole or whole.count('"') != 2 * len(column) - 2:
+        whole = '","'.join([_ESCAPED.sub(r"\\\g<0>", one) for one in column])
+    return '{"' + whole + '"}' if column else "{}"
 
 
 def _bytes(column: list[bytes]) -> str:

@@ -190,6 +190,18 @@ async def test_bugs_are_told_before_anything_queues(ledger: Ledger, entries: tup
         await ledger.submit(Submission("bug", entries))
 
 
+async def test_any_character_is_kept_as_it_is(ledger: Ledger) -> None:
+    names = ["{}", 'a"b', '","', "\\", "\\x41", "NULL", "é漢", "a,b", " "]
+    for text in names:
+        await ledger.submit(Submission(text, (Move(text, ISSUED, GIFT, Credits(1), pending=True),)))
+        found = await ledger.find(text)
+        assert found is not None
+        assert [transfer.entry for transfer in found.transfers] == [text]
+    post = tuple([Settle(text, f"{text}/{text}", Credits(1)) for text in names])
+    await ledger.submit(Submission("all", post))
+    assert (await ledger.balances([GIFT]))[GIFT.code] == Balance(0, 0, 0, len(names))
+
+
 async def test_units_do_not_mix(ledger: Ledger) -> None:
     with pytest.raises(TypeError):
         await ledger.submit(Submission("bug", (Move("a", ISSUED, GIFT, NanoUsd(1)),)))  # type: ignore[arg-type]
