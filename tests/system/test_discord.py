@@ -23,6 +23,7 @@ from tests.fakes.discord_world import Message, User
 from tests.fakes.suppliers import Answer, Used
 from tests.fakes.telegram import FakeTelegram
 from tests.service import Service, running
+from tests.size import size
 from tests.system.world import PATIENCE_S, products_world, words
 
 SPOKEN = {"en-US": "en", "zh-CN": "zh-CN"}
@@ -243,6 +244,33 @@ async def test_the_same_interaction_again_is_answered_and_charged_once(
     shown = [each.content for each in fake.messages(talk)]
     assert sum("◈" in text for text in shown) == 2
     assert len(shown) == 7, "two answers of two messages, help, balance, usage"
+
+
+async def test_a_crowd_in_many_channels_each_once(brief: World) -> None:
+    """All at once: every command deferred in time, every answer landed and charged once."""
+    fake, crowd = brief.discord, size(small=40, full=600)
+    brief.service.openai.always(LONG)
+    channels = [fake.add_channel(fake.guild) for _ in range(8)]
+    asked = []
+    for number in range(crowd):
+        person = fake.user(1_000 + number)
+        where = channels[number % 10] if number % 10 < 8 else None
+        asked.append(fake.slash(person, "/ask", QUESTION, where))
+        if number % 3 == 0:
+            fake.again(asked[-1])
+
+    def landed() -> int:
+        where = {each.channel.id for each in asked}
+        return sum("992 left" in plain(each.content) for at in where for each in fake.messages(at))
+
+    await fake.wait_for(lambda: landed() == crowd, 4 * PATIENCE_S)
+    assert all(each.callbacks == [5] for each in asked)
+    assert len(brief.service.openai.calls) == crowd
+    assert await brief.service.spent("gpt-4") == Credits(8 * crowd)
+    assert {call.status for call in fake.calls} <= {200, 400}
+    refused = [call.route for call in fake.calls if call.status == 400]
+    assert set(refused) <= {"POST /interactions/{interaction}/{token}/callback"}
+    assert len(refused) == len(range(0, crowd, 3)), "what came twice was acknowledged once"
 
 
 async def test_every_command_is_answered_in_a_server_and_shows_no_money(brief: World) -> None:

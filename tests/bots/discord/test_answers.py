@@ -98,6 +98,21 @@ async def test_stop_reaches_the_front_while_the_answer_grows_and_again_comes_bel
     assert "stopped" in growing.content
 
 
+async def test_what_would_look_the_same_is_not_sent(
+    fake: FakeDiscord, front: DiscordFront, discord: Discord
+) -> None:
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        for text in ("same", "same ", "same\n", "same\n\n", "same \n"):
+            yield Progress("ask_1", text, STOP)
+            await asyncio.sleep(0.05)  # longer than the pace: each frame has its turn
+        yield Answer("ask_1", "the end", FOOTER, AGAIN)
+
+    front.script = script
+    fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
+    end = await fake.seen(fake.text, "the end")
+    assert [text.split("\n")[0] for text in end.history] == ["same", "the end"]
+
+
 async def test_what_the_bucket_refuses_is_shown_later(
     fake: FakeDiscord, front: DiscordFront, discord: Discord
 ) -> None:

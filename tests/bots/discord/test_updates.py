@@ -301,6 +301,20 @@ async def test_one_interactions_bug_is_no_others_and_logs_say_no_secret(
         assert secret not in caplog.text
 
 
+async def test_what_the_library_logs_is_masked(
+    fake: FakeDiscord, front: DiscordFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(fake, front):
+        for name in ("discord.http", "discord.webhook.async_", "discord.client"):
+            address = "https://discord.example/api/v10/webhooks/42/aW50ZXJhY3Rpb24/messages"
+            failure = RuntimeError(f"quotes {fake.token}")
+            logger = logging.getLogger(name)
+            logger.error("%s failed with %s", address, fake.token, exc_info=failure)
+    assert caplog.text.count("/webhooks/42/<token>/messages failed with <token> (RuntimeErr") == 3
+    assert fake.token not in caplog.text
+    assert "aW50ZXJhY3Rpb24" not in caplog.text
+
+
 async def test_a_token_that_is_refused_is_told_and_not_quoted(
     fake: FakeDiscord, front: DiscordFront, caplog: pytest.LogCaptureFixture
 ) -> None:
