@@ -1,0 +1,109 @@
+"""A refused submission leaves no trace: neither in the database nor for its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from core.ledger import (
+    AtMost,
+    Balance,
+    HoldNotFound,
+    InsufficientFunds,
+    Ledger,
+    Move,
+    Receipt,
+    Settle,
+    Submission,
+    audit,
+)
+from core.ledger.types import LedgerRefusal
+from core.store import Store
+from core.units import Credits
+from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give, hold, settle
+from tests.databases import TestClock
+
+WATCHED = (GIFT, BOUGHT, ISSUED, SPENT)
+TOO_MUCH = Move("too much", BOUGHT, SPENT, Credits(10**6))
+LOOK = Submission("look", (), watch=WATCHED)
+GHOST = Submission("ghost", (Settle("s", "bad/m", Credits(1)),))
+
+
+class Gate:
+    """Stops the writer in its first batch, so that what comes meanwhile makes one batch."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, phase: str) -> None:
+        if phase == "begun":
+            self.reached.set()
+            assert self.open.wait(60)
+
+
+async def in_one_batch(
+    store: Store, clock: TestClock, *submissions: Submission
+) -> list[Receipt | BaseException]:
+    """What each is answered, in a ledger of their own that takes them all at once."""
+    gate = Gate()
+    ledger = Ledger(store, clock, phase=gate)
+    await ledger.start()
+    first = asyncio.create_task(ledger.submit(Submission("first", ())))
+    assert await asyncio.to_thread(gate.reached.wait, 60)
+    rest = [asyncio.create_task(ledger.submit(one)) for one in submissions]
+    await asyncio.sleep(0)
+    gate.open.set()
+    await first
+    answers = await asyncio.gather(*rest, return_exceptions=True)
+    await ledger.stop()
+    return answers
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (Settle("s", "ask/1/credits", Credits(30)), TOO_MUCH),
+        (Settle("s", "ask/1/credits", Credits(0)), TOO_MUCH),
+        (Move("m", ISSUED, GIFT, Credits(5)), AtMost("a", GIFT, SPENT, Credits(9)), TOO_MUCH),
+        (Move("m", GIFT, SPENT, Credits(5), pending=True), TOO_MUCH),
+        (
+            Move("m", GIFT, SPENT, Credits(5), pending=True),
+            Settle("s", "bad/m", Credits(3)),
+            Settle("t", "ask/1/credits", Credits(80)),
+            TOO_MUCH,
+        ),
+    ],
+)
+@pytest.mark.parametrize("days", [0, 1])
+async def test_a_refused_submission_leaves_no_trace(
+    store: Store,
+    clock: TestClock,
+    entries: tuple,  # type: ignore[type-arg]
+    days: int,
+) -> None:
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    for submission in (give("g", 100), hold("ask/1", 80)):
+        await ledger.submit(submission)
+    before = await ledger.balances(WATCHED)
+    await ledger.stop()
+    clock.advance(days=days)
+    bad = Submission("bad", entries)
+    answers = await in_one_batch(store, clock, bad, LOOK, GHOST, settle("ask/1", 30), bad)
+    refused, looked, ghost, settled, again = answers
+    assert isinstance(refused, InsufficientFunds)
+    assert isinstance(looked, Receipt)
+    assert looked.balances == before
+    assert isinstance(ghost, HoldNotFound)
+    assert isinstance(settled, Receipt)
+    assert settled.moved("credits") == 30
+    assert isinstance(again, LedgerRefusal)
+    assert (await audit(store)).findings == ()
+    assert (await audit(store)).holds == 0
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    assert await ledger.find("bad") is None
+    assert (await ledger.balances([GIFT]))[GIFT.code] == Balance(0, 30, 0, 100)
+    await ledger.stop()
