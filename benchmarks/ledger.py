@@ -7,7 +7,8 @@ line tells the medians over the rounds. CPU is this process's, all threads.
 - SQLite: hold + post through the public API. `raw` writes the same rows to the same tables by hand,
   one commit a transfer; `bare` is the least that could be called a ledger, likewise committed.
 - Growth: CPU per transfer with many past transfers, against few.
-- PostgreSQL: against one statement per transfer on the same hot account, as many callers each.
+- PostgreSQL: likewise, each yardstick one statement a transfer on the same hot account, as many
+  callers each.
 """
 
 from __future__ import annotations
@@ -26,7 +27,18 @@ from typing import Any
 import psycopg
 
 from benchmarks.history import fill
-from benchmarks.yardsticks import CLOCK, ISSUED, PEOPLE, POCKETS, SPENT, Bare, Plain, Raw, fresh_id
+from benchmarks.yardsticks import (
+    CLOCK,
+    ISSUED,
+    PEOPLE,
+    POCKETS,
+    SPENT,
+    Bare,
+    BarePostgres,
+    Raw,
+    RawPostgres,
+    fresh_id,
+)
 from core.ledger import Ledger, Move, Settle, Submission, audit
 from core.store import Store
 from core.units import Credits
@@ -69,27 +81,42 @@ async def open_ledger(url: str) -> tuple[Store, Ledger]:
     return store, ledger
 
 
-async def against_raw(folder: Path, *, full: bool) -> list[str]:
+Yardstick = Bare | Raw | BarePostgres | RawPostgres
+_NAMES = ("bare/s", "raw/s", "ledger/s", "/bare", "/raw", "goal", "cpu us")
+HEADING = f"{'callers':>8}" + "".join([f"{name:>9}" for name in _NAMES])
+
+
+async def against(
+    bare: Yardstick, raw: Yardstick, ledger: Ledger, callers: int, goal: float, rounds: int
+) -> str:
+    """A line of medians: before and after each round of the ledger the yardsticks have a turn."""
+    transfers = 1_000 if callers == 1 else 10_000
+    by_hand_each = 2_000 if isinstance(raw, RawPostgres) else 600
+    turns = []
+    for _ in range(rounds):
+        before = [await asyncio.to_thread(one.run, by_hand_each) for one in (bare, raw)]
+        speed, cpu = await load(ledger, callers, transfers, _PEOPLE)
+        after = [await asyncio.to_thread(one.run, by_hand_each) for one in (bare, raw)]
+        least, by_hand = ((one + other) / 2 for one, other in zip(before, after, strict=True))
+        turns.append((least, by_hand, speed, speed / least, speed / by_hand, cpu))
+    columns = zip(*turns, strict=True)
+    least, by_hand, speed, to_least, to_raw, cpu = (statistics.median(one) for one in columns)
+    return (
+        f"{callers:>8} {least:>8.0f} {by_hand:>8.0f} {speed:>8.0f} {to_least:>8.2f}"
+        f" {to_raw:>8.2f} {goal:>8} {cpu:>8.1f}"
+    )
+
+
+async def on_sqlite(folder: Path, *, full: bool) -> list[str]:
     empty = await Store.open(f"sqlite:///{folder}/raw.db", kind="demo", clock=CLOCK)
     await empty.close()
     raw, bare = Raw(folder / "raw.db"), Bare(folder / "bare.db")
     store, ledger = await open_ledger(f"sqlite:///{folder}/ours.db")
     await fund(ledger, _PEOPLE)
-    names = ("bare/s", "raw/s", "ledger/s", "/bare", "/raw", "goal", "cpu us")
-    lines = [f"{'callers':>8}" + "".join([f"{name:>9}" for name in names])]
+    lines = [HEADING]
     for callers, goal in ((1, 0.5), (64, 6.0), (256, 8.0)):
-        transfers = 1_000 if callers == 1 else 10_000
-        rounds = []
-        for _ in range(ROUNDS * (3 if full else 1)):
-            before = bare.run(400), raw.run(400)
-            speed, cpu = await load(ledger, callers, transfers, _PEOPLE)
-            after = raw.run(400), bare.run(400)
-            by_hand, least = (before[1] + after[0]) / 2, (before[0] + after[1]) / 2
-            rounds.append((least, by_hand, speed, speed / least, speed / by_hand, cpu))
-        least, by_hand, speed, to_least, to_raw, cpu = map(statistics.median, zip(*rounds))  # noqa: B905
         lines.append(
-            f"{callers:>8} {least:>8.0f} {by_hand:>8.0f} {speed:>8.0f} {to_least:>8.2f}"
-            f" {to_raw:>8.2f} {goal:>8} {cpu:>8.1f}"
+            await against(bare, raw, ledger, callers, goal, 3 * ROUNDS if full else ROUNDS)
         )
     await ledger.stop()
     assert (await audit(store)).findings == ()
@@ -136,32 +163,21 @@ async def on_postgres(folder: Path, *, full: bool) -> list[str]:
     uri = server.get_uri()
     try:
         with psycopg.connect(uri, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE yardstick")
-            connection.execute("CREATE DATABASE ours")
-        plain, ours = (uri.replace("/postgres?", f"/{name}?") for name in ("yardstick", "ours"))
-        return await _postgres_rounds(Plain(plain, 64), ours, full=full)
+            for name in ("bare", "raw", "ours"):
+                connection.execute(f"CREATE DATABASE {name}")
+        bare, raw, ours = (uri.replace("/postgres?", f"/{n}?") for n in ("bare", "raw", "ours"))
+        empty = await Store.open(raw, kind="demo", clock=CLOCK, migrate=True)
+        await empty.close()
+        store, ledger = await open_ledger(ours)
+        await fund(ledger, _PEOPLE)
+        sides = BarePostgres(bare, 64), RawPostgres(raw, 64)
+        lines = [HEADING, await against(*sides, ledger, 64, 10.0, 2 * ROUNDS if full else ROUNDS)]
+        await ledger.stop()
+        assert (await audit(store)).findings == ()
+        await store.close()
+        return lines
     finally:
         server.cleanup()
-
-
-async def _postgres_rounds(plain: Plain, url: str, *, full: bool) -> list[str]:
-    store, ledger = await open_ledger(url)
-    await fund(ledger, _PEOPLE)
-    rounds = []
-    for _ in range(ROUNDS * (2 if full else 1)):
-        before = await asyncio.to_thread(plain.run, 1_000)
-        speed, cpu = await load(ledger, 64, 10_000, _PEOPLE)
-        by_one = (before + await asyncio.to_thread(plain.run, 1_000)) / 2
-        rounds.append((by_one, speed, speed / by_one, cpu))
-    await ledger.stop()
-    assert (await audit(store)).findings == ()
-    await store.close()
-    plain.close()
-    by_one, speed, ratio, cpu = map(statistics.median, zip(*rounds))  # noqa: B905
-    return [
-        f"{'callers':>8} {'plain/s':>8} {'ledger/s':>9} {'/plain':>6} {'goal':>5} {'cpu us':>7}",
-        f"{64:>8} {by_one:>8.0f} {speed:>9.0f} {ratio:>6.2f} {10.0:>5} {cpu:>7.1f}",
-    ]
 
 
 def main() -> None:
@@ -170,7 +186,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["sqlite", "growth", "postgres"])
     chosen = parser.parse_args()
     parts: dict[str, Callable[..., Any]] = {
-        "sqlite": against_raw,
+        "sqlite": on_sqlite,
         "growth": growth,
         "postgres": on_postgres,
     }

@@ -135,11 +135,39 @@ class Bare:
         return transfers / (time.perf_counter() - began)
 
 
-class Plain:
-    """PostgreSQL: one statement a transfer, every one crediting the same account; no ids, no holds.
+class _Callers:
+    """PostgreSQL: as many connections as callers, opened before the clock starts."""
 
-    Each caller has a connection of its own, opened before the clock starts.
-    """
+    def __init__(self, uri: str, callers: int) -> None:
+        self._uri, self._callers = uri, callers
+
+    def work(self, connection: psycopg.Connection[Any], number: int) -> None:
+        """A hold and its post: two statements, each committed by itself."""
+        raise NotImplementedError
+
+    def run(self, transfers: int) -> float:
+        """Transfers a second."""
+        numbers = itertools.count()
+
+        def caller(connection: psycopg.Connection[Any]) -> None:
+            while (number := next(numbers)) < transfers // 2:
+                self.work(connection, number)
+
+        opened = [psycopg.connect(self._uri, autocommit=True) for _ in range(self._callers)]
+        threads = [threading.Thread(target=caller, args=(one,)) for one in opened]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds = time.perf_counter() - began
+        for connection in opened:
+            connection.close()
+        return transfers / seconds
+
+
+class BarePostgres(_Callers):
+    """The least: one row and two balances a transfer, all crediting one account; no ids."""
 
     _ONE = (
         "WITH d AS (UPDATE plain SET balance = balance - 10 WHERE id = %s AND balance >= 10"
@@ -155,25 +183,46 @@ class Plain:
                 "CREATE TABLE plain_transfer (seq BIGSERIAL PRIMARY KEY, debit INT, credit INT,"
                 " amount BIGINT)"
             )
-        self._connections = [psycopg.connect(uri, autocommit=True) for _ in range(callers)]
+        super().__init__(uri, callers)
 
-    def run(self, transfers: int) -> float:
-        """Transfers a second."""
-        numbers = itertools.count()
+    def work(self, connection: psycopg.Connection[Any], number: int) -> None:
+        """See `_Callers`."""
+        for _ in range(2):
+            connection.execute(self._ONE, (1 + number % 999,), prepare=True)
 
-        def caller(connection: psycopg.Connection[Any]) -> None:
-            while (number := next(numbers)) < transfers:
-                connection.execute(self._ONE, (1 + number % 999,))
 
-        threads = [threading.Thread(target=caller, args=(one,)) for one in self._connections]
-        began = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return transfers / (time.perf_counter() - began)
+class RawPostgres(_Callers):
+    """The rows that the ledger writes, in its own tables, by one statement a transfer."""
 
-    def close(self) -> None:
-        """Ends the connections."""
-        for connection in self._connections:
-            connection.close()
+    _ROWS = (
+        "WITH d AS (UPDATE account SET debits_pending = debits_pending + %(held)s,"
+        " debits_posted = debits_posted + %(posted)s, head = %(seq)s WHERE id = %(debit)s),"
+        " c AS (UPDATE account SET credits_pending = credits_pending + %(held)s,"
+        " credits_posted = credits_posted + %(posted)s, head = %(seq)s WHERE id = 1000),"
+        " s AS (INSERT INTO submission VALUES (%(seq)s, %(id)s, 'digest', 0, %(seq)s, 1, 'seal')),"
+        " t AS (INSERT INTO transfer VALUES (%(seq)s, %(seq)s, 'credits', 0, %(kind)s, %(debit)s,"
+        " 1000, 10, %(pending)s, 0, 0)) "
+    )
+    _HOLD = _ROWS + "INSERT INTO hold VALUES (%(seq)s, %(id)s || '/credits', %(debit)s, 1000, 10)"
+    _POST = _ROWS + "DELETE FROM hold WHERE seq = %(pending)s"
+
+    def __init__(self, uri: str, callers: int) -> None:
+        """`uri` is an empty, migrated database."""
+        with psycopg.connect(uri) as db:
+            db.execute(
+                "INSERT INTO account SELECT n, n::text, 'CREDIT',"
+                " CASE n WHEN 1000 THEN 'none' ELSE 'debits' END, 0, 0, 0, 1000000000, 0, 0, 'seal'"
+                " FROM generate_series(1, 1000) n"
+            )
+        self._seqs = itertools.count(1)
+        super().__init__(uri, callers)
+
+    def work(self, connection: psycopg.Connection[Any], number: int) -> None:
+        """See `_Callers`."""
+        hold, post, ask = next(self._seqs), next(self._seqs), fresh_id()
+        row: dict[str, Any] = {"debit": 1 + number % 999, "seq": hold, "id": ask, "pending": None}
+        row |= {"kind": 1, "held": 10, "posted": 0}
+        connection.execute(self._HOLD, row, prepare=True)
+        row |= {"seq": post, "id": f"{ask}/settle", "pending": hold}
+        row |= {"kind": 2, "held": -10, "posted": 10}
+        connection.execute(self._POST, row, prepare=True)
