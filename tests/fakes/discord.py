@@ -98,7 +98,8 @@ class FakeDiscord(Payloads):
         app.router.add_get("/gw", self.gateway.serve)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        # A crowd connects at once: whom the backlog drops comes a second later.
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=4096).start()
         host, port = self._runner.addresses[0][:2]
         self.api_url = f"http://{host}:{port}/api/v10"
         self.gateway_url = f"ws://{host}:{port}/gw"
