@@ -20,6 +20,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -110,6 +111,9 @@ class Process:
     async def _read(self, descriptor: int, name: str = "") -> bytes:
         reader = asyncio.StreamReader()
         pipe = os.fdopen(descriptor, "rb")
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):  # nobody reads
+            pipe.close()
+            return b""
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), pipe
@@ -132,9 +136,12 @@ class Press:
 
     line: socket.socket
 
-    def fork(self, request: dict[str, Any], stdin: int) -> tuple[int, int, int, int]:
+    def fork(self, request: dict[str, Any], stdin: int, *, deaf: bool) -> tuple[int, int, int, int]:
         """Starts a command; its pid, and where its exit code and both outputs are read."""
         pipes = [os.pipe() for _ in range(3)]
+        if deaf:
+            os.close(pipes[1][0])
+            pipes[1] = (os.open(os.devnull, os.O_RDONLY), pipes[1][1])
         ends = [stdin, *(write for _, write in pipes)]
         socket.send_fds(self.line, [json.dumps(request).encode()], ends)
         answer = self.line.recv(_REQUEST_BYTES)
@@ -187,8 +194,11 @@ class Place:
         """The file of the usual database."""
         return self.folder / "creditbot.db"
 
-    async def start(self, *argv: str, stdin: str = "", **settings: str) -> Process:
-        """A command begins; `settings` are named without their prefix, and come over the rest."""
+    async def start(
+        self, *argv: str, stdin: str = "", deaf: bool = False, **settings: str
+    ) -> Process:
+        """A command begins; `settings` are named without their prefix, and come over the rest.
+        With `deaf` nobody reads what it writes: its standard output is a pipe without an end."""
         read, write = os.pipe()
         # What is written at once must fit into a pipe: nobody reads it yet.
         os.write(write, stdin.encode()[:_REQUEST_BYTES])
@@ -207,7 +217,8 @@ class Place:
                 **prefixed,
             },
         }
-        process = Process(*await asyncio.to_thread(self.press.fork, request, read), self.secrets)
+        forked = await asyncio.to_thread(self.press.fork, request, read, deaf=deaf)
+        process = Process(*forked, self.secrets)
         self.processes.append(process)
         return process
 
