@@ -47,7 +47,9 @@ class Raw:
 
     def __init__(self, file: Path) -> None:
         """`file` is an empty, migrated database."""
-        self.db: Any = sqlite.connect(str(file), isolation_level=None, cached_statements=512)
+        self.db: Any = sqlite.connect(
+            str(file), isolation_level=None, cached_statements=512, check_same_thread=False
+        )
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=FULL")
         self.heads = [0] * (_PEOPLE_RAW + 1)
@@ -97,7 +99,7 @@ class Bare:
     """The least that could be called a ledger: one row and two sums a transfer, an id, a commit."""
 
     def __init__(self, file: Path) -> None:
-        self.db: Any = sqlite.connect(str(file), isolation_level=None)
+        self.db: Any = sqlite.connect(str(file), isolation_level=None, check_same_thread=False)
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=FULL")
         self.db.execute(
