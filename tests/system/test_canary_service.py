@@ -15,6 +15,7 @@ from core.store import Store, schema
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse, Script
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Chat
+from tests.size import size
 from tests.system.commandline import PATIENCE_S, Place, place, press
 
 __all__ = ["place", "press"]
@@ -64,7 +65,7 @@ def _ended(chat: Chat) -> bool:
     return any("◈" in each.text or "charged" in each.text for each in chat.bot_messages)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["postgresql", "sqlite"][: size(small=1, full=2)])
 def database(request: pytest.FixtureRequest) -> str:
     """A PostgreSQL's address with a password in it, or nothing for the usual file."""
     if request.param == "sqlite":

@@ -90,7 +90,7 @@ async def serving(place: Place) -> Process:
 
 
 async def metrics(place: Place) -> str:
-    status, page = await fetched(place, "metrics_port", "/metrics/")
+    status, page = await fetched(place, "metrics_port", "/metrics")
     assert status == 200
     return page
 

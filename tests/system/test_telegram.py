@@ -14,6 +14,7 @@ from core.units import Credits, usd
 from tests.fakes.suppliers import Answer, Used
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Chat, Message, User, utf16
+from tests.size import size
 from tests.system.world import PATIENCE_S, World, briefs_world, products_world, words
 
 SPOKEN = {"en": "en", "zh-hans": "zh-CN"}
@@ -22,6 +23,13 @@ ROOM = -5
 #: The brief's 1,000 tokens in and 500 out: a supplier is believed when they can be true.
 QUESTION = "/ask gpt-4 " + "why " * 990
 LONG = Answer("word " * 500, usage=Used(1_000, 500))
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"][: size(small=1, full=2)])
+def url(request: pytest.FixtureRequest) -> str:
+    """A fresh database; at full size the chats are led on each kind."""
+    found: str = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest_asyncio.fixture
@@ -33,14 +41,14 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
 
 
 @pytest_asyncio.fixture
-async def brief(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
-    async with briefs_world(sqlite_url, telegram) as world:
+async def brief(url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
+    async with briefs_world(url, telegram) as world:
         yield world
 
 
 @pytest_asyncio.fixture
-async def product(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
-    async with products_world(sqlite_url, telegram) as world:
+async def product(url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
+    async with products_world(url, telegram) as world:
         yield world
 
 
@@ -303,10 +311,10 @@ async def test_the_briefs_usage_example(brief: World) -> None:
 
 
 async def test_the_same_update_again_is_answered_and_charged_once(
-    sqlite_url: str, telegram: FakeTelegram
+    url: str, telegram: FakeTelegram
 ) -> None:
     tom = telegram.user(7)
-    async with briefs_world(sqlite_url, telegram) as world:
+    async with briefs_world(url, telegram) as world:
         world.openai.script(LONG)
         gate = world.openai.hold()
         telegram.says(tom, QUESTION)
@@ -319,7 +327,7 @@ async def test_the_same_update_again_is_answered_and_charged_once(
         telegram.again(update)  # after it was
         await world.says(tom, "/balance", "992 Credits")
         await settled(world, asks=1)
-    async with briefs_world(sqlite_url, telegram) as world:  # and by a process that never saw it
+    async with briefs_world(url, telegram) as world:  # and by a process that never saw it
         telegram.again(update)
         await world.says(tom, "/balance", "992 Credits")
         await settled(world, asks=0)
