@@ -5,6 +5,7 @@ Circulation = Σ pockets (held included) − Σ owed = issued − spent − rede
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from core.ledger.types import Account, AtMost, Cascade, Limit, Move, Settle, SweepOwed
@@ -17,6 +18,9 @@ POCKETS: tuple[Pocket, ...] = ("gift", "bought", "earned")
 
 IssuedKind = Literal["welcome", "grant", "topup", "bonus", "referral", "code", "contribution"]
 
+#: Accounts are values that every ask names anew: the busiest are kept, not made again.
+_kept = lru_cache(maxsize=8_192)
+
 OWN_SUPPLY = Account("supply/own", NanoUsd)
 OVERRUN = Account("overrun", NanoUsd)
 
@@ -26,6 +30,7 @@ def pocket(person: str, name: Pocket) -> Account[Credits]:
     return Account(f"user/{person}/{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
 
 
+@_kept
 def pockets(person: str) -> tuple[Account[Credits], ...]:
     """A person's pockets in the order that an ask draws them."""
     return tuple(pocket(person, name) for name in POCKETS)
@@ -41,16 +46,19 @@ def issued(kind: IssuedKind) -> Account[Credits]:
     return Account(f"issued/{kind}", Credits)
 
 
+@_kept
 def spent(model: str) -> Account[Credits]:
     """What was charged for answers of a model."""
     return Account(f"spent/{model}", Credits)
 
 
+@_kept
 def key_quota(key: str) -> Account[NanoUsd]:
     """The dollars that a key may still cost; a key *is* this account."""
     return Account(f"key/{key}", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
 
 
+@_kept
 def supplier(name: str) -> Account[NanoUsd]:
     """What a supplier was paid, out of keys."""
     return Account(f"supplier/{name}", NanoUsd)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -67,6 +67,7 @@ def _value(value: object, language: str, zone: str) -> str:
             return str(value)
 
 
+@lru_cache(maxsize=4_096)
 def _number(number: int, language: str) -> str:
     return format_decimal(number, locale=language.replace("-", "_"))
 

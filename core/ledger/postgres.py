@@ -321,10 +321,12 @@ class PostgresSession:
         rows = self._connected().execute(_KNOWN, (list(ids),)).fetchall()
         return {row[0]: Known(*row) for row in rows}
 
-    def balances(self, codes: Iterable[str]) -> dict[str, Balance]:
+    def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
         """See `Session`."""
-        rows = self._connected().execute(_BALANCES, (list(codes),)).fetchall()
-        return {row[0]: Balance(*row[1:]) for row in rows}
+        every = [code for codes in wanted for code in codes]
+        rows = self._connected().execute(_BALANCES, (every,)).fetchall()
+        found = {row[0]: Balance(*row[1:]) for row in rows}
+        return [{code: found[code] for code in codes if code in found} for codes in wanted]
 
     def idle(self) -> None:
         """See `Session`. The server tidies up by itself."""

@@ -7,6 +7,7 @@ ValueError before it queues; no message holds a value, for values may be private
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -30,12 +31,22 @@ class Prepared(NamedTuple):
     must_change: bool
 
 
+class _Shape(NamedTuple):
+    """A statement's text, and what its values may be."""
+
+    sql: str
+    #: One set of types a value, in the values' order.
+    takes: tuple[frozenset[type[Any]], ...]
+    #: The columns of the primary key.
+    key: tuple[str, ...]
+
+
 class Statements:
-    """Prepares companions for one dialect; the texts are kept per table and shape."""
+    """Prepares companions for one dialect; their shapes are worked out once."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._mark = "?" if dialect == "sqlite" else "%s"
-        self._texts: dict[tuple[Any, ...], str] = {}
+        self._shapes: dict[tuple[Any, ...], _Shape] = {}
 
     def prepare(self, companions: Iterable[Companion]) -> tuple[Prepared, ...]:
         """The statements of `companions`, in order."""
@@ -44,53 +55,56 @@ class Statements:
     def insert(self, one: Insert) -> Prepared:
         """`one` as an INSERT."""
         row, table = one.row, one.table
-        shape = (Insert, table.name, one.ignore, *row)
-        text = self._texts.get(shape)
-        if text is None:
-            _check_columns(table, row)
+        known = (Insert, table.name, one.ignore, *row)
+        shape = self._shapes.get(known)
+        if shape is None:
+            takes = _takes(table, row)
             missing = {c.name for c in table.columns if not c.nullable} - row.keys()
             if missing:
                 raise ValueError(f"{table.name}: {sorted(missing)} must be given")
             marks = ", ".join([self._mark] * len(row))
             tail = " ON CONFLICT DO NOTHING" if one.ignore else ""
             text = f"INSERT INTO {_quoted(table.name)} ({_list(row)}) VALUES ({marks}){tail}"  # noqa: S608
-            self._texts[shape] = text
-        key = "\0".join([str(row[column.name]) for column in table.primary_key])
-        return Prepared(table.name, key, text, _values(table, row), False)
+            shape = self._shapes[known] = _Shape(text, takes, _key_of(table))
+        values = tuple(row.values())
+        _check(table, row, values, shape.takes)
+        key = "\0".join([str(row[name]) for name in shape.key])
+        return Prepared(table.name, key, shape.sql, values, False)
 
     def update(self, one: Update) -> Prepared:
         """`one` as an UPDATE of one row."""
         table = one.table
-        expected, shapes = _expectations(table, one.expect)
-        shape = (Update, table.name, *one.key, None, *one.change, None, *shapes)
-        text = self._texts.get(shape)
-        if text is None:
-            _check_columns(table, {**one.key, **one.change, **one.expect})
-            if one.key.keys() != {column.name for column in table.primary_key} or not one.change:
+        expected, counts = _expectations(table, one.expect)
+        known = (Update, table.name, *one.key, None, *one.change, None, *counts)
+        shape = self._shapes.get(known)
+        if shape is None:
+            takes = _takes(table, (*one.change, *one.key, *one.expect))
+            if one.key.keys() != set(_key_of(table)) or not one.change:
                 raise ValueError(f"{table.name}: a change of one row by its primary key")
             sets = ", ".join([f"{_quoted(name)} = {self._mark}" for name in one.change])
             tests = [f"{_quoted(name)} = {self._mark}" for name in one.key]
-            tests += [self._test(name, count) for name, count in shapes]
+            tests += [self._test(name, count) for name, count in counts]
             text = f"UPDATE {_quoted(table.name)} SET {sets} WHERE {' AND '.join(tests)}"  # noqa: S608
-            self._texts[shape] = text
-        values = _values(table, one.change) + _values(table, one.key) + expected
-        key = "\0".join([str(one.key[column.name]) for column in table.primary_key])
-        return Prepared(table.name, key, text, values, True)
+            shape = self._shapes[known] = _Shape(text, takes, _key_of(table))
+        values = (*one.change.values(), *one.key.values())
+        _check(table, (*one.change, *one.key), values, shape.takes)
+        key = "\0".join([str(one.key[name]) for name in shape.key])
+        return Prepared(table.name, key, shape.sql, values + expected, True)
 
     def delete(self, one: Delete) -> Prepared:
         """`one` as a DELETE."""
         table = one.table
-        expected, shapes = _expectations(table, one.where)
-        shape = (Delete, table.name, *shapes)
-        text = self._texts.get(shape)
-        if text is None:
-            _check_columns(table, one.where)
+        expected, counts = _expectations(table, one.where)
+        known = (Delete, table.name, *counts)
+        shape = self._shapes.get(known)
+        if shape is None:
+            takes = _takes(table, one.where)
             if not one.where:
                 raise ValueError(f"{table.name}: a deletion names its rows")
-            tests = " AND ".join([self._test(name, count) for name, count in shapes])
+            tests = " AND ".join([self._test(name, count) for name, count in counts])
             text = f"DELETE FROM {_quoted(table.name)} WHERE {tests}"  # noqa: S608
-            self._texts[shape] = text
-        return Prepared(table.name, "", text, expected, False)
+            shape = self._shapes[known] = _Shape(text, takes, ())
+        return Prepared(table.name, "", shape.sql, expected, False)
 
     def _test(self, name: str, count: int) -> str:
         if count == 0:
@@ -112,26 +126,16 @@ def _expectations(
 ) -> tuple[tuple[Any, ...], list[tuple[str, int]]]:
     """The values to compare with, and per column how many: none for NULL, several for any of."""
     values: list[Any] = []
-    shapes = []
+    counts = []
     for name, value in expect.items():
         options = value if type(value) is tuple else () if value is None else (value,)
         if type(value) is tuple and (not value or None in value):
             raise ValueError(f"{table.name}.{name}: any of no values, or of NULL")
-        values.extend(_value(table, name, option) for option in options)
-        shapes.append((name, len(options)))
-    return tuple(values), shapes
-
-
-def _check_columns(table: sa.Table, row: Mapping[str, Any]) -> None:
-    if table.name in LEDGER_TABLES:
-        raise ValueError(f"{table.name} is written by the ledger alone")
-    unknown = row.keys() - table.columns.keys()
-    if unknown:
-        raise ValueError(f"{table.name}: no columns {sorted(unknown)}")
-
-
-def _values(table: sa.Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple([_value(table, name, value) for name, value in row.items()])
+        for option in options:
+            _check(table, (name,), (option,), (_taken(table, name),))
+        values.extend(options)
+        counts.append((name, len(options)))
+    return tuple(values), counts
 
 
 _ACCEPTED: dict[type[Any], frozenset[type[Any]]] = {
@@ -143,19 +147,43 @@ _ACCEPTED: dict[type[Any], frozenset[type[Any]]] = {
 }
 
 
-def _value(table: sa.Table, name: str, value: Any) -> Any:
-    kind = type(value)
-    column = table.columns.get(name)
-    if column is None or kind not in _ACCEPTED[type(column.type)]:
-        raise ValueError(f"{table.name}.{name}: no {kind.__name__} goes there")
-    if kind is str and "\0" in value:
-        # PostgreSQL can't keep it, SQLite's own functions stop at it.
-        raise ValueError(f"{table.name}.{name}: a text with a NUL character")
-    if kind is str and not value.isascii():
-        value.encode()  # half a surrogate pair can't be written either
-    if kind is int and not -_INT_MAX <= value <= _INT_MAX:
-        raise ValueError(f"{table.name}.{name}: past 64 bits")
-    return value
+@cache
+def _taken(table: sa.Table, name: str) -> frozenset[type[Any]]:
+    """What a column may hold; raises for a table of the ledger's, or when there is no such one."""
+    if table.name in LEDGER_TABLES:
+        raise ValueError(f"{table.name} is written by the ledger alone")
+    if name not in table.columns:
+        raise ValueError(f"{table.name}: no column {name}")
+    return _ACCEPTED[type(table.columns[name].type)]
+
+
+def _takes(table: sa.Table, names: Iterable[str]) -> tuple[frozenset[type[Any]], ...]:
+    return tuple([_taken(table, name) for name in names])
+
+
+def _check(
+    table: sa.Table,
+    names: Iterable[str],
+    values: tuple[Any, ...],
+    takes: tuple[frozenset[type[Any]], ...],
+) -> None:
+    # `takes` may go on: an update's expectations have been looked at.
+    for name, value, taken in zip(names, values, takes, strict=False):
+        kind = type(value)
+        if kind not in taken:
+            raise ValueError(f"{table.name}.{name}: no {kind.__name__} goes there")
+        if kind is str:
+            if "\0" in value:
+                # PostgreSQL can't keep it, SQLite's own functions stop at it.
+                raise ValueError(f"{table.name}.{name}: a text with a NUL character")
+            if not value.isascii():
+                value.encode()  # half a surrogate pair can't be written either
+        elif kind is int and not -_INT_MAX <= value <= _INT_MAX:
+            raise ValueError(f"{table.name}.{name}: past 64 bits")
+
+
+def _key_of(table: sa.Table) -> tuple[str, ...]:
+    return tuple([column.name for column in table.primary_key])
 
 
 def _quoted(name: str) -> str:

@@ -6,7 +6,7 @@ they mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from core.ledger.book import Book, Draft
@@ -76,8 +76,9 @@ class Session(Protocol):
         """After a commit of unknown outcome: which submissions a new connection finds written."""
         ...
 
-    def balances(self, codes: Iterable[str]) -> dict[str, Balance]:
-        """Balances by code, as of now; accounts that don't exist are left out."""
+    def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
+        """For each of the lists of codes its balances as of now, all of one moment; accounts that
+        don't exist are left out."""
         ...
 
     def idle(self) -> None:

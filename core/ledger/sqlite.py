@@ -7,7 +7,7 @@ transaction, tells when another process (an operator's command) was that writer 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pysqlite3.dbapi2 as sqlite
@@ -241,18 +241,21 @@ class SqliteSession:
         db = self._connected()
         return self._known(db, ids)
 
-    def balances(self, codes: Iterable[str]) -> dict[str, Balance]:
+    def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
         """See `Session`."""
         db = self._connected()
         db.execute("BEGIN")
         try:
             book = self._freshened(db)
-            found = {}
-            for code in codes:
-                state = book.accounts.get(code) or self._account(db, _ACCOUNT_BY_CODE, code)
-                if state is not None:
-                    found[code] = state.balance()
-            return found
+            answers = []
+            for codes in wanted:
+                found = {}
+                for code in codes:
+                    state = book.accounts.get(code) or self._account(db, _ACCOUNT_BY_CODE, code)
+                    if state is not None:
+                        found[code] = state.balance()
+                answers.append(found)
+            return answers
         finally:
             db.execute("COMMIT")
 

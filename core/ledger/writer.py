@@ -105,7 +105,8 @@ class Writer:
         answers: list[_Answered] = []
         if jobs:
             answers += zip([job.future for job in jobs], self._write(jobs), strict=True)
-        answers += [(read.future, self._read(read)) for read in reads]
+        if reads:
+            answers += zip([read.future for read in reads], self._read(reads), strict=True)
         self._tell(self._answer, answers)
 
     def _write(self, jobs: list[Job]) -> Sequence[Any]:
@@ -116,12 +117,12 @@ class Writer:
             self._session.close()
             return [bug] * len(jobs)
 
-    def _read(self, read: Read) -> Any:
+    def _read(self, reads: list[Read]) -> Sequence[Any]:
         try:
-            return self._session.balances(read.codes)
+            return self._session.balances([read.codes for read in reads])
         except connections.UNAVAILABLE:
             self._session.close()
-            return LedgerUnavailable()
+            return [LedgerUnavailable() for _ in reads]
 
     def _tidy(self) -> None:
         try:

@@ -36,6 +36,9 @@ _STREAM = aiohttp.ClientTimeout(
 _LIST = aiohttp.ClientTimeout(total=LIST_SECONDS, connect=CONNECT_SECONDS)
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def session() -> aiohttp.ClientSession:
     """The one outgoing session: no cap on calls in flight, no proxy or netrc of the environment, no
     cookies."""
@@ -52,7 +55,7 @@ async def posted(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """An open answer to a POST of JSON; leaving early closes its connection."""
-    content = json.dumps(body, separators=(",", ":")).encode()
+    content = _encode(body).encode()
     # A large body is written in parts, so that the loop can do other things in between.
     data = io.BytesIO(content) if len(content) > _AT_ONCE_BYTES_MAX else content
     sent = {"Content-Type": "application/json", **headers}
