@@ -43,8 +43,8 @@ from benchmarks.yardsticks import (
 )
 from core.ledger import Ledger, Move, Settle, Submission, audit
 from core.store import Store
-from core.upkeep.memory import give_back
 from core.units import Credits
+from core.upkeep.memory import give_back
 
 ROUNDS = 5
 _PEOPLE = 1_000

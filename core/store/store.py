@@ -1,14 +1,13 @@
 """The store: one database, its readers, and the way in for the ledger's writer.
 
-Reads run on a few threads, each read in a transaction of its own that ends with it. Writes are not
-here: whatever must be true is written by `core.ledger`.
+Reads run on a few threads, in transactions that end with them. Writes are not here: what must be
+true is written by `core.ledger`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -17,10 +16,9 @@ from core.clock import Clock
 from core.store import address as addresses
 from core.store import connections, migrating
 from core.store.address import Address, Dialect
-from core.store.errors import DatabaseUnavailable, NeedsMigration
+from core.store.errors import NeedsMigration
 from core.store.migrating import Kind
-
-_READERS = 4
+from core.store.readers import READERS, Readers
 
 T = TypeVar("T")
 
@@ -33,8 +31,7 @@ class Store:
         self.address = address
         self.dialect: Dialect = address.dialect
         self.kind = kind
-        self._engine = engine
-        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._readers = Readers(engine, address.shown)
 
     @classmethod
     async def open(
@@ -56,7 +53,7 @@ class Store:
             raise NeedsMigration(address.shown)
         if wanted and kind is not None:
             migrating.bring_up(address, kind, clock)
-        engine = connections.engine(address, write=False, size=_READERS)
+        engine = connections.engine(address, write=False, size=READERS)
         try:
             found = migrating.inspect(engine, address, kind)
         except BaseException:
@@ -69,8 +66,8 @@ class Store:
     ) -> Sequence[sa.Row[Any]]:
         """All rows of `statement`, as of now; `values` are those of its bound parameters, for a
         statement that is made once. Raises DatabaseUnavailable when it can't be read."""
-        return await self.read(
-            lambda connection: connection.execute(statement, values).all(), again=True
+        return await self._readers.read(
+            lambda connection: connection.execute(statement, values).all(), shares=True, again=True
         )
 
     async def read(self, work: Callable[[sa.Connection], T], *, again: bool = False) -> T:
@@ -80,27 +77,8 @@ class Store:
         was used last. A snapshot left open keeps the database from tidying up behind it: be quick,
         or be rare. Raises DatabaseUnavailable.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read, work, again)
-
-    def _read(self, work: Callable[[sa.Connection], T], again: bool) -> T:
-        try:
-            with self._engine.connect() as connection:
-                if self.dialect == "postgresql":
-                    connection.execution_options(
-                        isolation_level="REPEATABLE READ", postgresql_readonly=True
-                    )
-                with connection.begin():
-                    return work(connection)
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            if again and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
-                return self._read(work, False)
-            raise DatabaseUnavailable(self.address.shown) from error
+        return await self._readers.read(work, again=again)
 
     async def close(self) -> None:
         """Ends the reads that run, and closes every connection."""
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._engine.dispose()
+        await asyncio.to_thread(self._readers.close)
