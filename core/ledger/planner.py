@@ -6,8 +6,9 @@ draft, whose rows tell how to go back: a refused one is undone to the last figur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from core.ledger import types
@@ -25,6 +26,7 @@ from core.ledger.book import (
 from core.ledger.job import Job
 from core.ledger.types import (
     AccountMismatch,
+    Balance,
     HoldNotFound,
     HoldResolved,
     InsufficientFunds,
@@ -40,6 +42,7 @@ UNLIMITED = Limit.NONE
 _EPOCH = date(1970, 1, 1)
 #: What a named tuple's own constructor does, in half the time.
 _tuple = tuple.__new__
+_NOTHING_WATCHED: Mapping[str, Balance] = MappingProxyType({})
 
 
 def day_text(day: int) -> str:
@@ -104,10 +107,9 @@ class Planner:
         at = self._now if day == self._today else day * DAY_MS
         seal = submission_seal(row_id, job.digest, at, self._names)
         transfers = self._transfers
-        self._draft.submissions += (
-            *(self._seq, row_id, job.digest, at, self._first, len(transfers), seal),
-        )
-        return Receipt(row_id, tuple(transfers))
+        row = (self._seq, row_id, job.digest, at, self._first, len(transfers), seal)
+        self._draft.submissions.extend(row)
+        return _tuple(Receipt, (row_id, tuple(transfers), False, _NOTHING_WATCHED))
 
     def close(self, job: Job) -> None:
         """Closes the named accounts before the job's day, in the draft like a submission."""
@@ -201,10 +203,9 @@ class Planner:
         else:
             self._add(kind, debit, credit, amount, hold.amount)
             pending = hold.seq
-        self._draft.transfers += (
-            *(seq, self._seq, entry, n, kind._value_, debit.id, credit.id, amount),
-            *(pending, debit.head, credit.head),
-        )
+        add = self._draft.transfers.extend
+        add((seq, self._seq, entry, n, kind._value_, debit.id, credit.id, amount))
+        add((pending, debit.head, credit.head))
         debit.head = credit.head = seq
         self._names += f"{entry}\0{n}\0"
         self._transfers.append(

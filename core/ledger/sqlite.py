@@ -58,7 +58,7 @@ _TRANSFERS = (
 
 
 #: Rows that one statement writes: the interpreter is given away once a statement, not once a row.
-_ROWS = (128, 64, 32, 16, 8, 4, 2, 1)
+_ROWS = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
 class _Many:

@@ -2,13 +2,13 @@
 
 Double entry after TigerBeetle: a transfer moves a positive whole amount from a debit account to a
 credit account of the same unit. These types hold no balances and no SQL, and know no account names.
+They are named tuples, for an ask makes a dozen of them.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Generic, NamedTuple
 
@@ -30,8 +30,7 @@ class Limit(enum.Enum):
     CREDITS_WITHIN_DEBITS = "credits"
 
 
-@dataclass(frozen=True, slots=True)
-class Account(Generic[AnyMoney]):
+class Account(NamedTuple, Generic[AnyMoney]):
     """Where money of one unit is kept. Opened by its first transfer; the code is its identity."""
 
     code: str
@@ -42,8 +41,7 @@ class Account(Generic[AnyMoney]):
 AnyAccount = Account[Credits] | Account[NanoUsd] | Account[Stars]
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """The four running sums of an account, in its unit; never negative."""
 
     debits_pending: int = 0
@@ -70,8 +68,7 @@ class Balance:
 # --- entries: what a submission is made of ---------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Move(Generic[AnyMoney]):
+class Move(NamedTuple, Generic[AnyMoney]):
     """One transfer of a known amount; `pending` reserves it until it is settled or voided."""
 
     name: str
@@ -81,8 +78,7 @@ class Move(Generic[AnyMoney]):
     pending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cascade(Generic[AnyMoney]):
+class Cascade(NamedTuple, Generic[AnyMoney]):
     """Plan: draw `amount` from `debits` in their order, each to its floor; all of it or refused."""
 
     name: str
@@ -92,8 +88,7 @@ class Cascade(Generic[AnyMoney]):
     pending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AtMost(Generic[AnyMoney]):
+class AtMost(NamedTuple, Generic[AnyMoney]):
     """Plan: move as much of `amount` as the debit account's floor allows; nothing is fine too."""
 
     name: str
@@ -102,8 +97,7 @@ class AtMost(Generic[AnyMoney]):
     amount: AnyMoney
 
 
-@dataclass(frozen=True, slots=True)
-class Settle(Generic[AnyMoney]):
+class Settle(NamedTuple, Generic[AnyMoney]):
     """Plan: post `amount` of a hold, in the order it was drawn, and give the rest back.
 
     `hold` names the pending entry as `<submission id>/<entry name>`. Zero voids all of it. More
@@ -115,8 +109,7 @@ class Settle(Generic[AnyMoney]):
     amount: AnyMoney
 
 
-@dataclass(frozen=True, slots=True)
-class SweepOwed(Generic[AnyMoney]):
+class SweepOwed(NamedTuple, Generic[AnyMoney]):
     """Plan: repay what is owed from `pockets`, in order, as far as both reach."""
 
     name: str
@@ -138,8 +131,7 @@ Entry = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """One linked batch, all or none. `id` is the caller's, derived from the cause.
 
     Submitting the same id with the same entries again answers with the first receipt (`existed`);
