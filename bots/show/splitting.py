@@ -79,7 +79,8 @@ class _Packer:
             self._close()
         if not rest.text:
             return
-        if not self._fits(rest, self._used):
+        # A heading that moved along may leave too little room: then it stands alone after all.
+        while not self._fits(rest, self._used):
             self._close()
         self._put(rest)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bots.show.clean import clean
@@ -78,7 +78,13 @@ def covered(shown: Shown, entity: Entity) -> str:
     return units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode("utf-16-le")
 
 
+MARKED = [f"w{number}w" for number in range(13)]
+#: A heading that moves to the next piece, where it leaves no room for what it heads.
+HEADED = "# w0w\n" + "\n".join(f"**{word}**" for word in MARKED[1:])
+
+
 @settings(max_examples=size(small=300, full=5000), deadline=None)
+@example((HEADED, MARKED))
 @given(documents())
 def test_pieces_fit_and_lose_nothing(document: tuple[str, list[str]]) -> None:
     text, words = document
