@@ -14,6 +14,7 @@ from discord import app_commands
 from bots.discord.client import Client, DiscordUnavailable, logged_in
 from bots.discord.commands import completing
 from bots.discord.config import DiscordConfig
+from bots.discord.doorway import Doorway
 from bots.discord.inbound import read_command, read_message, read_press
 from bots.discord.interacting import InteractionOutlet
 from bots.discord.logs import TokenFilter
@@ -53,6 +54,7 @@ class Discord:
         self._stage = Stage(self._client, front, Budgets(clock), config)
         self._connection: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doorway = Doorway()
         self._menu: list[MenuItem] = []
         self._open = False
 
@@ -169,17 +171,20 @@ class Discord:
             )
             for each in found[:_SUGGESTIONS_MAX]
         ]
-        with contextlib.suppress(Wait, Refused):
+        with contextlib.suppress(Wait, Refused), self._doorway.acknowledging():
             await call(lambda: interaction.response.autocomplete(choices))
 
-    @staticmethod
-    async def _begun(beginning: Coroutine[Any, Any, bool]) -> bool:
-        """Whether it was acknowledged in time. What was not can't be shown: nothing is done."""
+    async def _begun(self, beginning: Coroutine[Any, Any, bool]) -> bool:
+        """Whether it was acknowledged in time, once it is its turn. What was not can't be shown:
+        nothing is done."""
         try:
-            begun = await beginning
+            with self._doorway.acknowledging():
+                begun = await beginning
         except Wait:
             begun = False
-        if not begun:
+        if begun:
+            await self._doorway.enter()
+        else:
             _log.info("an interaction was not acknowledged in time, or came twice")
         return begun
 

@@ -82,8 +82,8 @@ class FakeDiscord(Payloads):
         self._failures: dict[str, deque[Refusal]] = {}
         self._shifted = 0.0
         self._changed = asyncio.Event()
-        self._telling: set[asyncio.Task[None]] = set()
-        self._last_told: asyncio.Task[None] | None = None
+        self._events: asyncio.Queue[tuple[str, dict[str, Any], int | None]] = asyncio.Queue()
+        self._telling: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         #: A server with the bot in it, and its first channel.
         self.guild = self.add_guild()
@@ -103,11 +103,12 @@ class FakeDiscord(Payloads):
         host, port = self._runner.addresses[0][:2]
         self.api_url = f"http://{host}:{port}/api/v10"
         self.gateway_url = f"ws://{host}:{port}/gw"
+        self._telling = asyncio.create_task(self._tell_all())
 
     async def stop(self) -> None:
-        for task in self._telling:
-            task.cancel()
-        await asyncio.gather(*self._telling, return_exceptions=True)
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
         await self.gateway.drop(1001)
         if self._runner is not None:
             await self._runner.cleanup()
@@ -298,16 +299,13 @@ class FakeDiscord(Payloads):
     # -- inside --------------------------------------------------------------------------------
 
     def _tell(self, kind: str, data: dict[str, Any], guild: int | None) -> None:
-        before = self._last_told
+        self._events.put_nowait((kind, data, guild))
 
-        async def tell() -> None:
-            if before is not None:
-                await asyncio.wait([before])
+    async def _tell_all(self) -> None:
+        """In order, and at one instant what happened at one instant."""
+        while True:
+            kind, data, guild = await self._events.get()
             await self.gateway.tell(kind, data, guild=guild)
-
-        task = self._last_told = asyncio.create_task(tell())
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
 
     def _interact(
         self,

@@ -248,7 +248,7 @@ async def test_the_same_interaction_again_is_answered_and_charged_once(
 
 async def test_a_crowd_in_many_channels_each_once(brief: World) -> None:
     """All at once: every command deferred in time, every answer landed and charged once."""
-    fake, crowd = brief.discord, size(small=40, full=120)
+    fake, crowd = brief.discord, size(small=40, full=600)
     brief.service.openai.always(LONG)
     channels = [fake.add_channel(fake.guild) for _ in range(8)]
     asked = []
