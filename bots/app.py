@@ -24,6 +24,7 @@ from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
+from bots.commands.voice import VoiceCommands
 from bots.landing import Landing
 from bots.show import Lanes
 from core import ids
@@ -284,6 +285,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         [
             start.first(),
             ask.room(),
+            VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             account.room(),
             start.room(),

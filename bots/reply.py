@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from core.units import Credits, Tokens
+from core.units import Credits, Seconds, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Said:
     """A sentence by its English text, which is its key in the catalogues, and its values."""
 
     text: str
-    values: Mapping[str, str | int | Credits | Tokens | datetime | Said] = field(
+    values: Mapping[str, str | int | Credits | Tokens | Seconds | datetime | Said] = field(
         default_factory=dict
     )
 
 
-def say(text: str, **values: str | int | Credits | Tokens | datetime | Said) -> Said:
+def say(text: str, **values: str | int | Credits | Tokens | Seconds | datetime | Said) -> Said:
     """A sentence to be said in the reader's language; `text` is collected for translation."""
     return Said(text, values)
 

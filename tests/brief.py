@@ -47,6 +47,18 @@ LLAMA_3 = Model(
     aliases=("llama",),
 )
 
+WHISPER_1 = Model(
+    id="whisper-1",
+    name="Whisper",
+    maker="OpenAI",
+    context=Tokens(0),
+    answer_limit=Tokens(2_000),
+    thinking=False,
+    features=(),
+    routes=(WHISPER,),
+    per="second",
+)
+
 #: Credits per 1,000 tokens, as the brief's admin set them: 5, 4 and 1.
 PRICES = {"gpt-4": 5_000, "claude-3": 4_000, "llama-3": 1_000}
 
@@ -69,8 +81,8 @@ def flat(dollars_per_1k: str) -> Rates:
 
 
 def catalogue() -> Catalogue:
-    """The brief's three chat models."""
-    return Catalogue((GPT_4, CLAUDE_3, LLAMA_3))
+    """The brief's three chat models, and the one that hears."""
+    return Catalogue((GPT_4, CLAUDE_3, LLAMA_3, WHISPER_1))
 
 
 def costs() -> Costs:
@@ -90,3 +102,5 @@ async def set_prices(book: PriceBook) -> None:
     """Sets the brief's sample price list, as its admin did."""
     for model, rate in PRICES.items():
         await book.change(model, MicroCredits(rate), MicroCredits(rate), set_by="admin")
+    rate_per_second = WHISPER_PRICE.input_rate
+    await book.change("whisper-1", rate_per_second, rate_per_second, set_by="admin", per="second")

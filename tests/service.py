@@ -13,7 +13,17 @@ from dataclasses import dataclass, field, replace
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
-from bots.show.screen import Answer, Incoming, Output, Place, Press, Progress, Screen, Sender
+from bots.show.screen import (
+    Answer,
+    Audio,
+    Incoming,
+    Output,
+    Place,
+    Press,
+    Progress,
+    Screen,
+    Sender,
+)
 from core import chart
 from core.asking import check
 from core.clock import Clock
@@ -46,18 +56,29 @@ class Service:
         """Another person's private chat."""
         return replace(self, place=Place("telegram", sender), sender=sender, language=language)
 
-    def incoming(self, text: str, *, message: str = "", place: Place | None = None) -> Incoming:
+    def incoming(
+        self,
+        text: str,
+        *,
+        message: str = "",
+        place: Place | None = None,
+        audio: Audio | None = None,
+    ) -> Incoming:
         return Incoming(
             place=place or self.place,
             sender=Sender(self.sender, self.language),
             message=message or str(next(self._messages)),
             at_ms=self.clock.now_ms(),
             text=text,
+            audio=audio,
         )
 
-    async def says(self, text: str, *, message: str = "") -> list[Output]:
+    async def says(
+        self, text: str, *, message: str = "", audio: Audio | None = None
+    ) -> list[Output]:
         """Everything that is shown for a message; answers are told to have landed."""
-        return await self._shown(self.app.front.handle(self.incoming(text, message=message)))
+        incoming = self.incoming(text, message=message, audio=audio)
+        return await self._shown(self.app.front.handle(incoming))
 
     async def presses(self, button: str, *, message: str = "900") -> list[Output]:
         press = Press(self.place, Sender(self.sender, self.language), button, message)
@@ -127,7 +148,7 @@ async def running(
     """The service in the brief's world; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
         openai = supplier or await stack.enter_async_context(
-            FakeSupplier("openai", models=["gpt-4"], strict=False)
+            FakeSupplier("openai", models=["gpt-4", "whisper-1"], strict=False)
         )
         openai.allow(*KEYS)
         catalogue, costs = brief.catalogue(), brief.costs()

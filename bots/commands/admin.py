@@ -25,8 +25,9 @@ _PRICE_MAX = Decimal(100_000)
 
 _SETPRICE = say("/setprice model price [price out]")
 _SETPRICE_HOW = say(
-    "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens; at most three decimals), or with"
-    " a second price for answers: /setprice gpt-4 5 15. Nothing was changed."
+    "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens, or per minute of"
+    " audio; at most three decimals), or with a second price for answers: /setprice gpt-4 5 15."
+    " Nothing was changed."
 )
 _GRANT = say("/grant user Credits reason")
 _GRANT_HOW = say(
@@ -165,7 +166,9 @@ class AdminCommands:
         pressed: bool = False,
     ) -> Reply:
         old = self._prices.current(model.id)
-        new = await self._prices.change(model.id, inward, outward, set_by=request.person.id)
+        new = await self._prices.change(
+            model.id, inward, outward, set_by=request.person.id, per=model.per
+        )
         lines = [
             _changed(model, old, new),
             margin_line(self._costs, model, new, self._clock.now_ms()),
@@ -182,6 +185,9 @@ class AdminCommands:
         if not words or not prices:
             raise NotUnderstood(_SETPRICE_HOW)
         model = self._catalogue.find(" ".join(words))
+        if model.per == "second":
+            rate = _a_second(prices[0])
+            return model, rate, rate
         return model, prices[0], prices[-1]
 
     # --- Credits ------------------------------------------------------------------------------
@@ -329,6 +335,11 @@ def _rate(text: str) -> MicroCredits | None:
     if not per_token.is_finite() or per_token != int(per_token):
         return None
     return MicroCredits(int(per_token)) if 0 < per_token <= _PRICE_MAX * 1_000 else None
+
+
+def _a_second(rate: MicroCredits) -> MicroCredits:
+    """What was meant as Credits a minute, rounded down so that no minute costs a Credit more."""
+    return MicroCredits(max(1, rate.units * 1_000 // 60))
 
 
 def _moves_by_half(old: Price, inward: MicroCredits, outward: MicroCredits) -> bool:

@@ -11,7 +11,7 @@ from bots.commands.types import Request
 from bots.locale import render
 from bots.reply import Said, say
 from bots.show import Lanes
-from bots.show.screen import Answer, Button, Output, Progress
+from bots.show.screen import Answer, Button, Buttons, Output, Progress
 from core.asking import Asking, Outcome, Records, Result, Run, Saved
 from core.people import Person
 from core.pricing import Catalogue
@@ -27,6 +27,7 @@ _CONTINUABLE = {
 STOP = say("⏹ Stop")
 AGAIN = say("🔁 Again")
 CONTINUE = say("▶️ Continue")
+ASK_THIS = say("💬 Ask this")
 
 
 class Answers:
@@ -76,7 +77,7 @@ class Answers:
             ask=result.ask,
             text=result.text or (_words(ended, person) if ended else ""),
             footer="\n".join(footer),
-            buttons=(self._next(result, person),),
+            buttons=self._next(result, person),
             note=note,
         )
 
@@ -89,14 +90,16 @@ class Answers:
         await self._records.landed(ask, message)
 
     @staticmethod
-    def _next(result: Result, person: Person) -> tuple[Button, ...]:
+    def _next(result: Result, person: Person) -> Buttons:
+        if result.audio is not None:
+            if not result.text:
+                return ()
+            return ((Button(answer_button("ask-this", result.ask), _words(ASK_THIS, person)),),)
         again = Button(answer_button("again", result.ask), _words(AGAIN, person))
         if not result.text or result.outcome not in _CONTINUABLE:
-            return (again,)
-        return (
-            Button(answer_button("continue", result.ask), _words(CONTINUE, person)),
-            again,
-        )
+            return ((again,),)
+        on = Button(answer_button("continue", result.ask), _words(CONTINUE, person))
+        return ((on, again),)
 
 
 def _words(said: Said, person: Person) -> str:

@@ -72,6 +72,7 @@ class AskCommands:
                 Action("stop", self.stop_button),
                 Action("again", self.again, asks=True),
                 Action("continue", self.go_on, asks=True),
+                Action("ask-this", self.ask_this, asks=True),
             ),
         )
 
@@ -125,7 +126,7 @@ class AskCommands:
 
     async def again(self, request: Request) -> Run:
         """The same question to the same model, once for each answer."""
-        saved = await self._theirs(request)
+        saved = await self._theirs_asked(request)
         model = self._still_sold(saved, request)
         return await self._asking.ask(
             replace(self._next(request, saved, model, "again"), again=True)
@@ -133,13 +134,36 @@ class AskCommands:
 
     async def go_on(self, request: Request) -> Run:
         """The rest of an answer that ended early."""
-        saved = await self._theirs(request)
+        saved = await self._theirs_asked(request)
         model = self._still_sold(saved, request)
         return await self._asking.ask(self._next(request, saved, model, "continue"))
 
+    async def ask_this(self, request: Request) -> Run:
+        """What was said in audio, after what was written beside it, as a question; once."""
+        saved = await self._theirs(request)
+        if saved.result.audio is None or not saved.result.text:
+            raise ButtonGone
+        ask = saved.result.ask
+        return await self._asking.ask(
+            Question(
+                id=ids.derived("ask", ids.time_of(ask) + 1, "ask-this", ask),
+                person=request.person,
+                place=request.place.code,
+                asked_in=request.message,
+                text="\n\n".join(filter(None, (saved.question, saved.result.text))),
+                model=self._choosing.current(request.person),
+            )
+        )
+
+    async def _theirs_asked(self, request: Request) -> Saved:
+        saved = await self._theirs(request)
+        if saved.result.audio is not None or not saved.question:
+            raise ButtonGone
+        return saved
+
     async def _theirs(self, request: Request) -> Saved:
         saved = await self._records.get(str(request.data["ask"]))
-        if saved is None or not saved.question:
+        if saved is None:
             raise ButtonGone
         if saved.person.id != request.person.id or saved.place != request.place.code:
             raise NotYourButton

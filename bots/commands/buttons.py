@@ -1,7 +1,8 @@
 """Buttons: an opaque id for the person, a row with what it does for us.
 
-An answer's own buttons (Stop, Again, Continue) need no row of their own: the ask is their row, and
-their id is a letter and the ask's id. Pressing is authorised against the row, never by the id.
+An answer's own buttons (Stop, Again, Continue, Ask this) need no row of their own: the ask is their
+row, and their id is a letter and the ask's id. Pressing is authorised against the row, never by the
+id.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from core.store import Delete, Insert, Store, Update, schema
 LIFETIME_SECONDS = 7 * 86_400
 
 #: An answer's own buttons: the letter of their id → their action.
-OF_ANSWER = {"s": "stop", "a": "again", "c": "continue"}
+OF_ANSWER = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
 
 
 class ButtonGone(Refusal):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from bots.commands.phrases import average_answer, price_line
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core import chart
+from core.asking import RECORDING_SECONDS_MAX
 from core.ledger import Ledger
 from core.people import People, Person
 from core.pool import Pool
 from core.pricing import Catalogue, Model, Price, PriceBook
-from core.units import Credits
+from core.units import Credits, Seconds
 
 _FEATURES = {
     "high_performance": say("🌟 High performance"),
@@ -83,7 +85,7 @@ class Choosing:
         if self._default:
             return self._catalogue.find(self._default)
         default = self._catalogue.default
-        first = (default, *self._catalogue.models.values())
+        first = (default, *self._catalogue.asked)
         return next(filter(self._pool.serves, first), default)
 
     def suggestions(self, typed: str) -> list[tuple[str, Said]]:
@@ -98,13 +100,16 @@ class Choosing:
         return found[:_SUGGESTIONS_MAX]
 
     def _served(self) -> list[tuple[Model, Price]]:
-        servable = self._pool.servable()
-        served = []
-        for model in self._catalogue.models.values():
-            price = self._prices.current(model.id)
-            if model.id in servable and price is not None:
-                served.append((model, price))
-        return served
+        return self._priced(self._catalogue.asked)
+
+    def _priced(self, models: Iterable[Model]) -> list[tuple[Model, Price]]:
+        """Those that can be served now, with their prices."""
+        priced = ((model, self._prices.current(model.id)) for model in models)
+        return [
+            (model, price)
+            for model, price in priced
+            if price is not None and self._pool.serves(model)
+        ]
 
     async def models(self, request: Request) -> Reply:
         """Who makes them; a press shows theirs."""
@@ -128,6 +133,10 @@ class Choosing:
                     model=current.name,
                 ),
                 say("Choose a maker, or name a model: /model gpt-4"),
+                *(
+                    say("🎤 {model} — {price}", model=model.name, price=price_line(price))
+                    for model, price in self._priced(self._catalogue.hearing)
+                ),
             ),
             choices=_rows(choices, _MAKERS_A_ROW),
             replace=True,
@@ -167,6 +176,8 @@ class Choosing:
 
     async def _choose(self, request: Request, name: str, *, replace: bool = False) -> Reply:
         model = self._catalogue.find(name)
+        if model.per == "second":  # it hears, but answers nobody
+            return await self._card(request.person, model, replace=replace)
         await self._people.change(request.person, model=model.id)
         lines: list[Said] = [say("{model} answers you from now on.", model=model.name)]
         if self._catalogue.is_retired(name):
@@ -191,37 +202,48 @@ class Choosing:
         if price is not None:
             lines.append(price_line(price))
         lines += [_FEATURES[feature] for feature in model.features if feature in _FEATURES]
-        lines.append(
-            say(
-                "Reads up to {context} tokens; answers usually stop at {limit}.",
-                context=model.context,
-                limit=model.answer_limit,
-            )
-        )
+        lines.append(_abilities(model))
         if price is not None:
             lines.append(await self._worth(person, price))
         mine = self.current(person).id == model.id
         choice = (
             Choice(say("Choose another"), "models")
-            if mine
+            if mine or model.per == "second"
             else Choice(say("Use this model"), "use", {"model": model.id})
         )
         back = Choice(say("‹ Back"), "maker", {"maker": model.maker})
         return Reply(
             title=plain(model.name),
             lines=tuple(lines),
-            choices=((choice,),) if mine else ((choice, back),),
+            choices=((choice, back),) if choice.action == "use" else ((choice,),),
             replace=replace,
         )
 
     async def _worth(self, person: Person, price: Price) -> Said:
         balances = await self._ledger.balances(chart.pockets(person.id))
         have = Credits(sum(balance.available for balance in balances.values()))
+        if price.per == "second":
+            hour = price.charge_seconds(Seconds(3_600))
+            minutes = max(0, have.units) * 60 // hour.units
+            return say("≈ {count} minutes with your {have} Credits", count=minutes, have=have)
         return say(
             "≈ {count} average answers with your {have} Credits",
             count=max(0, have.units) // average_answer(price).units,
             have=have,
         )
+
+
+def _abilities(model: Model) -> Said:
+    if model.per == "second":
+        return say(
+            "🎤 Writes down voice messages and audio files of up to {count} minutes: send one.",
+            count=RECORDING_SECONDS_MAX.units // 60,
+        )
+    return say(
+        "Reads up to {context} tokens; answers usually stop at {limit}.",
+        context=model.context,
+        limit=model.answer_limit,
+    )
 
 
 def _short_price(price: Price) -> Said:

@@ -108,6 +108,7 @@ class Dispatcher:
                 message=incoming.message,
                 at_ms=incoming.at_ms,
                 text=incoming.text.strip(),
+                audio=incoming.audio,
             )
             async for output in self._run(request):
                 yield output
@@ -123,6 +124,10 @@ class Dispatcher:
 
     async def _run(self, request: Request) -> AsyncIterator[Output]:
         word, rest = split(request.text)
+        if request.audio is not None and word in {"", self._registry.ask.name}:
+            async for output in self._perform(self._registry.heard, replace(request, text=rest)):
+                yield output
+            return
         if word:
             command = self._registry.by_word(word)
             if command is None or (command.admin and not request.admin):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bots.reply import Said, say
+from bots.reply import Said, plain, say
 from core.asking import Outcome, Result, Run, Trouble
 from core.pricing import Price
-from core.units import Credits, MicroCredits, Tokens, decimal_text
+from core.units import Credits, MicroCredits, Seconds, Tokens, decimal_text
 
 
 def in_credits(amount: Credits) -> Said:
@@ -16,7 +16,10 @@ def in_credits(amount: Credits) -> Said:
 
 
 def price_line(price: Price) -> Said:
-    """`5 Credits / 1K tokens`, or both sides where they differ (brief § 5)."""
+    """`5 Credits / 1K tokens`, or both sides where they differ (brief § 5); `2 Credits / minute`
+    of audio."""
+    if price.per == "second":
+        return say("{price} Credits / minute", price=price.per_minute())
     inward, outward = price.per_1k()
     if inward == outward:
         return say("{price} Credits / 1K tokens", price=inward)
@@ -33,10 +36,12 @@ def average_answer(price: Price) -> Credits:
 
 
 def footer(result: Result, model: str) -> Said:
-    """Under an answer: model · tokens (of them history) · Credits · left."""
+    """Under an answer: model · tokens (of them history), or seconds · Credits · left."""
     tokens = result.prompt + result.output
     counted = say("{tokens} tokens", tokens=tokens)
-    if result.history.units:
+    if result.audio is not None:
+        counted = say("{seconds} s of audio", seconds=result.audio)
+    elif result.history.units:
         counted = _with_history(result, tokens)
     charged = in_credits(result.charge)
     if result.left is None:
@@ -115,13 +120,41 @@ _REFUSED = {
 }
 
 
+UNREADABLE = say(
+    "That could not be fetched or read as audio. Nothing was charged. Send a voice message, or an"
+    " mp3, m4a, ogg, flac, wav or webm file."
+)
+_UNHEARD = {
+    Trouble.UNREADABLE: UNREADABLE,
+    Trouble.TOO_LONG: say(
+        "The supplier doesn't take audio that long. Nothing was charged. Send it in parts."
+    ),
+}
+
+
+def length(seconds: Seconds) -> Said:
+    """`61:05`: minutes and seconds."""
+    return plain(f"{seconds.units // 60}:{seconds.units % 60:02}")
+
+
 def ending(result: Result) -> Said | None:
     """How an answer ended, where it needs words."""
     if result.text:
         return _ENDS.get(result.outcome)
     if result.outcome in _NOTHING:
         return _NOTHING[result.outcome]
+    if result.audio is not None:
+        return _unheard(result)
     return _REFUSED.get(
         result.trouble,
         say("No answer came. Nothing was charged. Try again, or choose another model: /models"),
+    )
+
+
+def _unheard(result: Result) -> Said:
+    if result.outcome is Outcome.DONE:
+        return say("There were no words to hear in that. Nothing was charged.")
+    return _UNHEARD.get(
+        result.trouble,
+        say("That could not be written down just now. Nothing was charged. Send it again."),
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from bots.commands.phrases import in_credits, price_line
+from bots.commands.phrases import UNREADABLE, in_credits, length, price_line
 from bots.reply import Said, say
-from bots.show import LaneFull
+from bots.show import LaneFull, NotFetched
 from core.asking import (
     EmptyQuestion,
     NotEnoughCredits,
+    NothingHears,
     NothingServes,
     QuestionTooLong,
+    RecordingTooLong,
     ServiceStopping,
     TooManyAsks,
 )
@@ -21,12 +23,25 @@ from core.people import AlreadyOne, LinkRefused, TooManyTries, UnknownPerson
 from core.pricing import UnknownModel
 from core.store import DatabaseUnavailable
 
+_MEGABYTE = 1 << 20
+
 
 class NotUnderstood(Refusal):
     """Arguments of a command that can't be read; carries the sentence that says how."""
 
     def __init__(self, said: Said) -> None:
         self.said = said
+
+
+class RecordingTooLarge(Refusal):
+    """A file is larger than can be written down, in bytes."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self.size, self.most = size, most
+
+
+class RecordingUnreadable(Refusal):
+    """A file is in no format that suppliers take, or doesn't say how long it is."""
 
 
 @singledispatch
@@ -72,6 +87,16 @@ def _(refusal: QuestionTooLong) -> Said:
 @sentence.register
 def _(refusal: NotEnoughCredits) -> Said:
     price = price_line(refusal.price)
+    if refusal.model.per == "second":
+        return say(
+            "This needs {need}; you have {have}, {held} more are reserved. {model}: {price}. Send a"
+            " shorter one, or ask the operator for Credits.",
+            need=in_credits(refusal.need),
+            have=in_credits(refusal.have),
+            held=refusal.held,
+            model=refusal.model.name,
+            price=price,
+        )
     if refusal.held.units:
         return say(
             "This needs {need}; you have {have}, and {held} more are reserved by answers that"
@@ -100,6 +125,42 @@ def _(refusal: NothingServes) -> Said:
         " another model: /models",
         model=refusal.model.name,
     )
+
+
+@sentence.register
+def _(refusal: NothingHears) -> Said:
+    del refusal
+    return say(
+        "Audio can't be written down right now. Nothing was charged. Try again in a minute, or"
+        " write your question."
+    )
+
+
+@sentence.register
+def _(refusal: RecordingTooLong) -> Said:
+    return say(
+        "That is {length} long; audio is written down up to {most}. Nothing was charged. Send it in"
+        " parts.",
+        length=length(refusal.length),
+        most=length(refusal.most),
+    )
+
+
+@sentence.register
+def _(refusal: RecordingTooLarge) -> Said:
+    return say(
+        "That file has {size} MB; audio is written down up to {most} MB. Nothing was charged. Send"
+        " it in parts, or as a voice message.",
+        size=-(-refusal.size // _MEGABYTE),
+        most=refusal.most // _MEGABYTE,
+    )
+
+
+@sentence.register(RecordingUnreadable)
+@sentence.register(NotFetched)
+def _(refusal: Refusal) -> Said:
+    del refusal
+    return UNREADABLE
 
 
 @sentence.register(TooManyAsks)

@@ -47,6 +47,11 @@ class Registry:
         """What a message without a command is."""
         return self._words["ask"]
 
+    @property
+    def heard(self) -> Action:
+        """What a message with audio is."""
+        return self._actions["write-down"]
+
     def by_word(self, word: str) -> Command | None:
         """The command of that name."""
         return self._words.get(word)

@@ -155,6 +155,9 @@ class StartCommands:
             lines=(
                 *(_help_line(command) for command in offered),
                 say("A message without a command is a question to your current model."),
+                say(
+                    "A voice message or an audio file is written down; a button asks what it says."
+                ),
             ),
         )
 

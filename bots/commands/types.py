@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from bots.reply import Reply, Said
-from bots.show.screen import Place
+from bots.show.screen import Audio, Place
 from core.asking import Run
 from core.people import Person
 
@@ -26,6 +26,8 @@ class Request:
     at_ms: int
     #: What follows the command's name, or the whole text of a bare question.
     text: str = ""
+    #: What came with it to be heard.
+    audio: Audio | None = None
     #: A pressed button's id and what it was made with.
     button: str = ""
     data: Mapping[str, str | int] = field(default_factory=dict)

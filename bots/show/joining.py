@@ -54,7 +54,8 @@ class Joining:
         whole, parts = incoming, 1
         if held is not None:
             held.timer.cancel()
-            if held.parts >= _PARTS_MAX or incoming.text.startswith(_SLASHES):
+            apart = incoming.audio is not None or incoming.text.startswith(_SLASHES)
+            if held.parts >= _PARTS_MAX or apart:
                 self._pass_on(held.whole)
             else:
                 # Apps cut at a space or a line's end and drop it.

@@ -6,9 +6,11 @@ and `Answer` as well as its platform can. It knows no business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, cast
+
+from core.errors import Refusal
 
 Platform = Literal["telegram", "discord", "console"]
 
@@ -43,6 +45,27 @@ class Sender:
     language: str = ""
 
 
+class NotFetched(Refusal):
+    """A platform doesn't hand out a file, or not now."""
+
+    code = "not_fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A voice message or an audio file, as the platform tells of it."""
+
+    #: Whole seconds, rounded up; None where the platform tells no length.
+    seconds: int | None
+    #: Bytes; 0 where the platform tells no size.
+    size: int
+    mime: str
+    #: As its sender called it; may be empty.
+    name: str
+    #: Gives the bytes; raises `NotFetched`.
+    fetch: Callable[[], Awaitable[bytes]] = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """A message for the bot. In groups adapters pass on commands, mentions and replies only."""
@@ -55,6 +78,8 @@ class Incoming:
     at_ms: int
     #: Without the bot's mention.
     text: str
+    #: What came with it to be heard.
+    audio: Audio | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from telegram import CallbackQuery, Message, MessageEntity, Update
 from telegram.constants import ChatType
 
 from bots.show.screen import Incoming, Place, Press, Sender
+from bots.telegram.audio import audio_of
 from core.clock import as_ms
 
 #: A command as typed: also with the full-width slash, and in any script.
@@ -33,8 +34,9 @@ def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming |
     if message is None or not _from_a_person(message):
         return None
     text = message.text or message.caption or ""
+    audio = audio_of(message)
     private = message.chat.type == ChatType.PRIVATE
-    if not text and not (private and message.effective_attachment):
+    if not text and audio is None and not (private and message.effective_attachment):
         return None  # someone joined, a title changed, …
     addressed = _addressed(message, text, me, private=private)
     if addressed is None:
@@ -47,6 +49,7 @@ def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming |
         message=str(message.message_id),
         at_ms=as_ms(message.date),
         text=addressed,
+        audio=audio,
     )
 
 
@@ -124,6 +127,8 @@ def _addressed(message: Message, text: str, me: Me, *, private: bool) -> str | N
 
 
 def _without_mention(message: Message, text: str, me: Me) -> str | None:
+    if not text:
+        return None
     kinds: list[str | None] = [MessageEntity.MENTION, MessageEntity.TEXT_MENTION]
     named = message.parse_entities(kinds) if message.text else message.parse_caption_entities(kinds)
     units = text.encode("utf-16-le")

@@ -7,6 +7,7 @@ from core.asking.beating import Beating
 from core.asking.check import Asks, check
 from core.asking.conversations import HISTORY_TOKENS, Conversations
 from core.asking.journal import Journal, Served, Turn
+from core.asking.quoting import RECORDING_SECONDS_MAX
 from core.asking.records import Records, Saved
 from core.asking.road import Asking
 from core.asking.runs import Run
@@ -18,11 +19,14 @@ from core.asking.types import (
     EmptyQuestion,
     History,
     NotEnoughCredits,
+    NothingHears,
     NothingServes,
     Outcome,
     Question,
     QuestionTooLong,
     Quote,
+    Recording,
+    RecordingTooLong,
     Result,
     ServiceStopping,
     TooManyAsks,
@@ -31,6 +35,7 @@ from core.asking.types import (
 
 __all__ = [
     "HISTORY_TOKENS",
+    "RECORDING_SECONDS_MAX",
     "Admission",
     "AlreadyAsked",
     "AskRefusal",
@@ -42,11 +47,14 @@ __all__ = [
     "History",
     "Journal",
     "NotEnoughCredits",
+    "NothingHears",
     "NothingServes",
     "Outcome",
     "Question",
     "QuestionTooLong",
     "Quote",
+    "Recording",
+    "RecordingTooLong",
     "Records",
     "Result",
     "Run",

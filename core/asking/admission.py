@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from core import chart
 from core.asking.conversations import Conversations, messages
-from core.asking.quoting import quote
+from core.asking.quoting import quote, quote_recording
 from core.asking.runs import Run
 from core.asking.types import (
     AlreadyAsked,
+    AskRefusal,
     NotEnoughCredits,
+    NothingHears,
     NothingServes,
     Question,
     Quote,
@@ -85,9 +87,10 @@ class Admission:
                 skip=full,
                 own_keys_only=question.person.own_keys_only,
                 asker=question.person.id,
+                audio=quoted.audio,
             )
             if candidate is None:
-                raise NothingServes(question.model)
+                raise _nobody(question)
             try:
                 receipt = await self._ledger.submit(self._hold(draft, quoted, candidate))
             except InsufficientFunds as shortage:
@@ -101,7 +104,7 @@ class Admission:
             except LedgerBusy:
                 raise TooManyAsks from None
             return self._begun(draft, quoted, candidate, receipt)
-        raise refused or NothingServes(question.model)
+        raise refused or _nobody(question)
 
     def _begun(self, draft: _Draft, quoted: Quote, candidate: Candidate, receipt: Receipt) -> Run:
         if receipt.existed:
@@ -119,6 +122,9 @@ class Admission:
 
     async def _draft(self, question: Question) -> _Draft:
         data_key = await self._people.data_key(question.person)
+        if question.recording is not None:  # what is written down belongs to no conversation yet
+            none = Tokens(0)
+            return _Draft(question, data_key, "", (), [], none, none, 0)
         conversation, history = await self._conversations.earlier(question, data_key)
         companions: tuple[Insert, ...] = ()
         if conversation is None:
@@ -146,16 +152,23 @@ class Admission:
         model = draft.question.model
         price = self._prices.current(model.id)
         if price is None:
-            raise NothingServes(model)
+            raise _nobody(draft.question)
         balances = await self._ledger.balances(chart.pockets(draft.question.person.id))
+        have = Credits(sum(balance.available for balance in balances.values()))
+        held = Credits(sum(balance.held for balance in balances.values()))
+        recording = draft.question.recording
+        if recording is not None:
+            return quote_recording(
+                model=model, price=price, length=recording.length, have=have, held=held
+            )
         return quote(
             model=model,
             price=price,
             prompt=draft.prompt,
             history=draft.history,
             left_out=draft.left_out,
-            have=Credits(sum(balance.available for balance in balances.values())),
-            held=Credits(sum(balance.held for balance in balances.values())),
+            have=have,
+            held=held,
         )
 
     @staticmethod
@@ -203,6 +216,7 @@ class Admission:
             "question": draft.data_key.seal(f"ask/{question.id}/question", question.text.encode()),
             "answer": None,
             "follows": question.follows or None,
+            "seconds": None if question.recording is None else quoted.audio.units,
         }
         return Submission(
             f"ask/{question.id}/hold",
@@ -213,3 +227,7 @@ class Admission:
             (*draft.companions, Insert(schema.ask, row)),
             watch=(chart.key_quota(candidate.key),),
         )
+
+
+def _nobody(question: Question) -> AskRefusal:
+    return NothingServes(question.model) if question.recording is None else NothingHears()

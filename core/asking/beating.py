@@ -58,7 +58,8 @@ class Beating:
         await self._heed_stops({run.id: run for run in runs})
 
     async def _record(self, run: Run) -> None:
-        text = run.text
+        # What is written down is charged whole or not at all: nothing of it counts before its end.
+        text = run.text if run.question.recording is None else ""
         shown = (await count(run.question.model, text)).units if text else 0
         change: dict[str, object] = {
             "lease_until": self._clock.now_ms() + LEASE_SECONDS * 1000,

@@ -7,6 +7,9 @@ stopped, broken, timed out, lost    what was shown              what was shown; 
                                                                 when the model was thinking
 nothing shown, whatever the ending  nothing                     usage if told; the prompt, if the
                                                                 call may have been billed; else 0
+
+Audio is billed by the length that its supplier tells, else by the platform's, and is believed up to
+the length that was held; where nothing was said, nothing is paid.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from core.asking.types import Outcome, Quote, Trouble
 from core.pool import Fault, Usage
 from core.pricing import Costs, Model, Route
-from core.units import Credits, NanoUsd, Tokens
+from core.units import Credits, NanoUsd, Seconds, Tokens
 
 #: After these the supplier may have worked, though nothing came: its prompt price is booked.
 MAYBE_BILLED = frozenset({Fault.TIMEOUT, Fault.NETWORK})
@@ -79,3 +82,27 @@ def bill(
     else:
         cost = costs.cost(route, usage, at_ms)
     return Bill(usage, charge, cost, estimated)
+
+
+def bill_recording(
+    ending: Ending,
+    *,
+    quote: Quote,
+    length: Seconds,
+    route: Route,
+    costs: Costs,
+    at_ms: int,
+    text: str,
+) -> Bill:
+    """The bill for audio of a `length` as the platform told it; never more than was held."""
+    none = Tokens(0)
+    heard = length if ending.usage is None else min(ending.usage.audio, quote.audio)
+    charge = min(quote.price.charge_seconds(heard), quote.most) if text else Credits(0)
+    if ending.usage is None and not text and not ending.maybe_billed:
+        heard = Seconds(0)
+    return Bill(
+        Usage(none, none, audio=heard),
+        charge,
+        costs.seconds(route, heard, at_ms),
+        estimated=ending.usage is None,
+    )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from core.asking.types import NotEnoughCredits, QuestionTooLong, Quote
+from core.asking.types import NotEnoughCredits, QuestionTooLong, Quote, RecordingTooLong
 from core.pricing import Model, Price
-from core.units import Credits, Tokens
+from core.units import Credits, Seconds, Tokens
 
 #: A shorter answer than this is not worth beginning; a smaller balance is told what it would need.
 USEFUL_ANSWER = Tokens(200)
+
+#: Audio longer than this is not taken.
+RECORDING_SECONDS_MAX = Seconds(3_600)
+#: A supplier may hear more than the platform told: a twentieth and this are held beside it.
+_MARGIN = Seconds(2)
 
 
 def quote(
@@ -39,6 +44,22 @@ def quote(
     return Quote(
         price, prompt, history, limit, price.charge(prompt, limit), left_out, shortened=True
     )
+
+
+def quote_recording(
+    *, model: Model, price: Price, length: Seconds, have: Credits, held: Credits
+) -> Quote:
+    """What writing this down may cost at most: its length and a margin, or as much of the margin
+    as the balance can pay. Raises `RecordingTooLong`, `NotEnoughCredits`."""
+    if length > RECORDING_SECONDS_MAX:
+        raise RecordingTooLong(length, RECORDING_SECONDS_MAX)
+    least = price.charge_seconds(length)
+    if least > have:
+        raise NotEnoughCredits(model, price, least, have, held)
+    longest = length + length.share_up(1, 20) + _MARGIN
+    most = min(price.charge_seconds(longest), have)
+    none = Tokens(0)
+    return Quote(price, none, none, none, most, audio=longest)
 
 
 def _affordable(price: Price, prompt: Tokens, have: Credits) -> Tokens:

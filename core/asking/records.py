@@ -14,7 +14,7 @@ from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger, LedgerUnavailable
 from core.people import People, Person
 from core.store import Store, Update, schema
-from core.units import Credits, Tokens
+from core.units import Credits, Seconds, Tokens
 
 #: Older answers are not shown any more: the chat has moved on.
 LANDING_HORIZON_SECONDS = 86_400
@@ -151,6 +151,7 @@ class Records:
                     usage.c.charge,
                     usage.c.input_tokens,
                     usage.c.output_tokens,
+                    usage.c.seconds.label("heard"),
                 )
                 .select_from(ask.outerjoin(usage, usage.c.ask == ask.c.id))
                 .where(*where)
@@ -171,6 +172,7 @@ class Records:
             history=Tokens(row.history_tokens),
             output=Tokens(row.output_tokens or 0),
             charge=Credits(row.charge or 0),
+            audio=None if row.seconds is None else Seconds(row.heard or 0),
         )
         return Saved(
             person=person,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from core import chart
 from core.asking.admission import Admission
 from core.asking.beating import Beating
-from core.asking.billing import Ending, bill, plausible
+from core.asking.billing import Bill, Ending, bill, bill_recording, plausible
 from core.asking.records import Records, Saved
 from core.asking.runs import Run
 from core.asking.serving import Serving
@@ -20,6 +20,7 @@ from core.asking.types import (
     AlreadyAsked,
     AskRefusal,
     EmptyQuestion,
+    NothingServes,
     Outcome,
     Question,
     Result,
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 #: Asks that one process serves at once, at most.
 RUNS_MAX = 4_096
+#: Of them those that hold audio in memory.
+RECORDINGS_MAX = 24
 #: Pauses before settling is tried again while the database can't write, in seconds; afterwards
 #: the lease lapses and the sweeper settles.
 SETTLE_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
@@ -106,8 +109,13 @@ class Asking:
             raise ServiceStopping
         if len(self._runs) >= RUNS_MAX:
             raise TooManyAsks
-        if not question.text.strip():
-            raise EmptyQuestion
+        if question.recording is None:
+            if not question.text.strip():
+                raise EmptyQuestion
+            if question.model.per != "token":
+                raise NothingServes(question.model)
+        elif self._recordings >= RECORDINGS_MAX:
+            raise TooManyAsks
         try:
             run = await self._admission.admit(question)
         except AskRefusal:
@@ -161,16 +169,7 @@ class Asking:
         now = self._clock.now_ms()
         ending = self._believed(run, ending, text)
         shown = await self._shown(run, ending, text)
-        booked = bill(
-            ending,
-            quote=run.quote,
-            route=run.candidate.route,
-            costs=self._costs,
-            at_ms=now,
-            text=text,
-            shown=shown,
-            key_held=run.candidate.hold,
-        )
+        booked = self._bill(run, ending, text, shown)
         submission = settlement(
             run.standing,
             booked,
@@ -201,22 +200,57 @@ class Asking:
             shortened=run.quote.shortened,
             trouble=ending.trouble,
             history_price=run.quote.price.exact(run.quote.history, Tokens(0)),
+            audio=None if question.recording is None else booked.usage.audio,
         )
+
+    def _bill(self, run: Run, ending: Ending, text: str, shown: Tokens) -> Bill:
+        quote, route, now = run.quote, run.candidate.route, self._clock.now_ms()
+        if run.question.recording is not None:
+            length = run.question.recording.length
+            return bill_recording(
+                ending,
+                quote=quote,
+                length=length,
+                route=route,
+                costs=self._costs,
+                at_ms=now,
+                text=text,
+            )
+        return bill(
+            ending,
+            quote=quote,
+            route=route,
+            costs=self._costs,
+            at_ms=now,
+            text=text,
+            shown=shown,
+            key_held=run.candidate.hold,
+        )
+
+    @property
+    def _recordings(self) -> int:
+        return sum(run.question.recording is not None for run in self._runs.values())
 
     @staticmethod
     def _believed(run: Run, ending: Ending, text: str) -> Ending:
         """The ending without a usage that can't be true (security.md: a supplier that lies)."""
         told = ending.usage
         model = run.question.model
-        if told is None or plausible(told, model=model, quote=run.quote, text=text):
+        if told is None:
+            return ending
+        recording = run.question.recording is not None
+        if recording and told.audio <= run.quote.audio:
+            return ending
+        if not recording and plausible(told, model=model, quote=run.quote, text=text):
             return ending
         log.warning("supplier %s told an impossible usage", run.candidate.supplier)
-        return replace(ending, usage=None)
+        # Of audio it is believed as much as was held.
+        return ending if recording else replace(ending, usage=None)
 
     async def _shown(self, run: Run, ending: Ending, text: str) -> Tokens:
         """Tokens that the person saw: the supplier's count where it tells one that is only theirs,
         else ours."""
-        if not text:
+        if not text or run.question.recording is not None:
             return Tokens(0)
         if ending.usage is not None and not run.question.model.thinking:
             return min(ending.usage.output, Tokens(len(text.encode())))

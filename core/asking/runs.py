@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from core.asking.settling import Standing
 from core.asking.types import Question, Quote, Result
-from core.pool import Candidate, DataKey, Message
+from core.pool import Candidate, Clip, DataKey, Message
 
 
 class Run:
@@ -33,6 +33,8 @@ class Run:
         self.stopping = False
         #: Tokens were spent that nobody saw.
         self.thinking = False
+        #: What is to be written down, once it has been read.
+        self.clip: Clip | None = None
         #: Another process settled it; nothing of it may be written here any more.
         self.lost = False
         self._parts: list[str] = []

@@ -11,8 +11,9 @@ from core.asking.runs import Run
 from core.asking.settling import next_try
 from core.asking.types import Outcome, Trouble
 from core.clock import Clock
+from core.errors import Refusal
 from core.ledger import InsufficientFunds, Ledger
-from core.pool import Candidate, Fault, Finish, Pool, SupplierFault, Text, Thinking
+from core.pool import Candidate, Clip, Fault, Finish, Pool, SupplierFault, Text, Thinking
 from core.pricing import Costs
 from core.units import NanoUsd, Tokens
 
@@ -20,11 +21,16 @@ from core.units import NanoUsd, Tokens
 TRIES_MAX = 4
 #: Nothing of the answer after this long, all tries together: given up.
 FIRST_TEXT_SECONDS = 120.0
+#: The same for audio, which is fetched, sent and heard to its end first.
+HEARING_SECONDS = 300.0
 #: A hard stop ends every stream (design § The road of an ask).
 HARD_STOP_SECONDS = 900.0
 
 #: Faults that the question, not the key, caused: another key would answer the same.
 _PERSONAL = {Fault.TOO_LONG: Trouble.TOO_LONG, Fault.REFUSED_CONTENT: Trouble.CONTENT}
+
+#: What suppliers answer to a file that they can't read.
+_UNREADABLE = {400, 415, 422}
 
 _ENDS = {
     "stop": Outcome.DONE,
@@ -47,14 +53,14 @@ class Serving:
                 return await self._stream(run, end_user)
             except SupplierFault as fault:
                 maybe_billed = fault.fault in MAYBE_BILLED
-                trouble = _PERSONAL.get(fault.fault, Trouble.SUPPLIER)
+                personal = _personal(run, fault)
                 ending = Ending(
                     Outcome.BROKEN if run.begun else Outcome.REFUSED,
                     maybe_billed=maybe_billed,
                     thinking=run.thinking,
-                    trouble=trouble,
+                    trouble=personal or Trouble.SUPPLIER,
                 )
-                if run.begun or fault.fault in _PERSONAL:
+                if run.begun or personal is not None:
                     return ending
                 if run.stopping:
                     return replace(ending, outcome=Outcome.STOPPED, trouble=Trouble.NONE)
@@ -62,11 +68,22 @@ class Serving:
                     return ending
 
     async def _stream(self, run: Run, end_user: str) -> Ending:
+        patience = FIRST_TEXT_SECONDS if run.question.recording is None else HEARING_SECONDS
+        sent = False
         try:
-            async with asyncio.timeout_at(run.began + FIRST_TEXT_SECONDS) as scope:
+            async with asyncio.timeout_at(run.began + patience) as scope:
                 run.scope(scope)
+                try:
+                    clip = await _clip(run)
+                except Refusal:
+                    return Ending(Outcome.REFUSED, trouble=Trouble.UNREADABLE)
+                sent = True
                 pieces = self._pool.stream(
-                    run.candidate, run.messages, run.quote.answer_limit, end_user=end_user
+                    run.candidate,
+                    run.messages,
+                    run.quote.answer_limit,
+                    end_user=end_user,
+                    clip=clip,
                 )
                 async with aclosing(pieces):
                     async for piece in pieces:
@@ -80,7 +97,7 @@ class Serving:
                             return _ended(run, piece)
         except TimeoutError:
             outcome = Outcome.STOPPED if run.stopping else Outcome.TIMED_OUT
-            return Ending(outcome, thinking=run.thinking, maybe_billed=True)
+            return Ending(outcome, thinking=run.thinking, maybe_billed=sent)
         raise SupplierFault(Fault.NETWORK)
 
     async def _move_on(self, run: Run, tried: set[str], *, maybe_billed: bool) -> bool:
@@ -109,8 +126,12 @@ class Serving:
         return False
 
     def _failed_cost(self, run: Run, *, maybe_billed: bool) -> NanoUsd:
+        recording = run.question.recording
         if run.thinking:
             return run.candidate.hold
+        if maybe_billed and recording is not None:
+            now = self._clock.now_ms()
+            return self._costs.seconds(run.candidate.route, recording.length, now)
         if maybe_billed:
             return self._costs.most(
                 run.candidate.route, run.quote.prompt, Tokens(0), self._clock.now_ms()
@@ -126,6 +147,7 @@ class Serving:
             skip=tried,
             own_keys_only=person.own_keys_only,
             asker=person.id,
+            audio=run.quote.audio,
         )
 
 
@@ -134,3 +156,19 @@ def _ended(run: Run, finish: Finish) -> Ending:
     if outcome is Outcome.FILTERED and not run.begun:
         return Ending(Outcome.REFUSED, usage=finish.usage, trouble=Trouble.CONTENT)
     return Ending(outcome, usage=finish.usage, thinking=run.thinking)
+
+
+def _personal(run: Run, fault: SupplierFault) -> Trouble | None:
+    """What of a fault is the asker's to mend; None when another key may do better."""
+    refused = fault.fault is Fault.BAD_REQUEST and fault.status in _UNREADABLE
+    if refused and run.clip is not None:
+        return Trouble.UNREADABLE
+    return _PERSONAL.get(fault.fault)
+
+
+async def _clip(run: Run) -> Clip | None:
+    """The audio to write down, read once; None for a question. Raises what its reader refuses."""
+    recording = run.question.recording
+    if recording is not None and run.clip is None:
+        run.clip = Clip(recording.name, await recording.read())
+    return run.clip

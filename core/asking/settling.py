@@ -116,6 +116,7 @@ def _usage_row(standing: Standing, bill: Bill, at_ms: int) -> dict[str, object]:
         "input_tokens": bill.usage.input.units,
         "cached_tokens": bill.usage.cached.units,
         "output_tokens": bill.usage.output.units,
+        "seconds": bill.usage.audio.units or None,
         "estimated": bill.estimated,
         "charge": bill.charge.units,
         "cost": bill.cost.units,

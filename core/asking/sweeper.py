@@ -21,7 +21,7 @@ from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Led
 from core.pool import Pool, Usage
 from core.pricing import PriceBook
 from core.store import Store, Update, schema
-from core.units import Credits, NanoUsd, Tokens
+from core.units import Credits, NanoUsd, Seconds, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,5 @@ class Sweeper:
         charge = Credits(0)
         if shown.units and price is not None:
             charge = min(price.charge(Tokens(row.prompt_tokens), shown), Credits(row.held))
-        return Bill(
-            Usage(Tokens(row.prompt_tokens), shown), charge, NanoUsd(row.key_held), estimated=True
-        )
+        usage = Usage(Tokens(row.prompt_tokens), shown, audio=Seconds(row.seconds or 0))
+        return Bill(usage, charge, NanoUsd(row.key_held), estimated=True)

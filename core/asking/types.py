@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from core.errors import Refusal
 from core.people import Person
+from core.pool import NO_AUDIO
 from core.pricing import Model, Price
-from core.units import Credits, MicroCredits, Tokens
+from core.units import Credits, MicroCredits, Seconds, Tokens
 
 
 class Outcome(enum.Enum):
@@ -43,6 +45,20 @@ class Trouble(enum.Enum):
     TOO_LONG = "too_long"
     #: The supplier's rules refuse the question.
     CONTENT = "content"
+    #: The audio can't be had, or is in no form that the supplier reads.
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Audio that somebody wants written down."""
+
+    #: A file name that tells suppliers its format.
+    name: str
+    #: As the platform told or the file says, rounded up.
+    length: Seconds
+    #: Gives the bytes, of bounded size; raises a `Refusal` when they can't be had.
+    read: Callable[[], Awaitable[bytes]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class Question:
     follows: str = ""
     #: Where the followed ask stands in the history: `again` leaves it out, `continue` keeps it.
     again: bool = False
+    #: What is to be written down by a model that is paid by the second; `text` only goes with it.
+    recording: Recording | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,8 @@ class Quote:
     left_out: int = 0
     #: The balance, not the model, set the answer limit.
     shortened: bool = False
+    #: The longest that audio is billed as; nothing for a question.
+    audio: Seconds = NO_AUDIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +127,8 @@ class Result:
     trouble: Trouble = Trouble.NONE
     #: What of the charge the history caused, before rounding; None when told from the record alone.
     history_price: MicroCredits | None = None
+    #: The billed length of audio that was written down; None for a question.
+    audio: Seconds | None = None
 
 
 # --- refusals: before anything is held ----------------------------------------------------------
@@ -149,6 +171,21 @@ class NothingServes(AskRefusal):
 
     def __init__(self, model: Model) -> None:
         self.model = model
+
+
+class NothingHears(AskRefusal):
+    """No key can serve a model that writes down audio now."""
+
+    code: ClassVar[str] = "nothing_hears"
+
+
+class RecordingTooLong(AskRefusal):
+    """Audio is written down up to a length."""
+
+    code: ClassVar[str] = "recording_too_long"
+
+    def __init__(self, length: Seconds, most: Seconds) -> None:
+        self.length, self.most = length, most
 
 
 class AlreadyAsked(AskRefusal):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.pool.pool import Pool
 from core.pool.providers import (
+    Clip,
     Fault,
     Finish,
     ListedModel,
@@ -14,6 +15,7 @@ from core.pool.providers import (
     Thinking,
     Usage,
 )
+from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
     BadBudget,
     Candidate,
@@ -28,10 +30,12 @@ from core.pool.suppliers import SUPPLIERS, Supplier
 from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
 
 __all__ = [
+    "NO_AUDIO",
     "SUPPLIERS",
     "BadBudget",
     "BadMasterKey",
     "Candidate",
+    "Clip",
     "DataKey",
     "DuplicateKey",
     "Fault",

@@ -25,6 +25,7 @@ from core.pool.health import Circuit
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
     Call,
+    Clip,
     Fault,
     Finish,
     ListedModel,
@@ -36,6 +37,7 @@ from core.pool.providers import (
     Thinking,
     http,
 )
+from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
     OVER,
     Candidate,
@@ -50,7 +52,7 @@ from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
 from core.pricing import Catalogue, Costs, Model
 from core.store import Store
-from core.units import NanoUsd, Tokens
+from core.units import NanoUsd, Seconds, Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ _NEWS = 0.2
 
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
+_SHORT_CLIP = Seconds(60)
 
 
 class Pool:
@@ -215,7 +218,7 @@ class Pool:
 
     def serves(self, model: Model) -> bool:
         """Whether some healthy key with money can serve this model now."""
-        return self.candidate(model, *_SMALL_ASK) is not None
+        return self.candidate(model, *_SMALL_ASK, audio=_SHORT_CLIP) is not None
 
     def candidate(
         self,
@@ -226,10 +229,12 @@ class Pool:
         skip: Collection[str] = (),
         own_keys_only: bool = False,
         asker: str = "",
+        audio: Seconds = NO_AUDIO,
     ) -> Candidate | None:
         """The best key for an ask, or None. Nothing is reserved: its hold is the ledger's to take
-        or refuse, and then the next candidate is asked for with this one in `skip`."""
-        wish = router.Wish(model, input, answer_limit, skip, own_keys_only, asker)
+        or refuse, and then the next candidate is asked for with this one in `skip`. A model that
+        is paid by the second costs what `audio` does, whatever the tokens."""
+        wish = router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
         return router.choose(
             wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
         )
@@ -246,12 +251,14 @@ class Pool:
         answer_limit: Tokens,
         *,
         end_user: str = "",
+        clip: Clip | None = None,
     ) -> AsyncGenerator[Piece, None]:
-        """Asks the supplier. Yields pieces, a `Finish` last; raises `SupplierFault` after the pool
-        has drawn its conclusions. Leaving early closes the connection."""
+        """Asks the supplier, or lets it write down a `clip`. Yields pieces, a `Finish` last; raises
+        `SupplierFault` after the pool has drawn its conclusions. Leaving early closes the
+        connection."""
         record, target, supplier = self._opened(candidate)
         circuit = self._circuits[supplier.name]
-        call = Call(candidate.route.model, messages, answer_limit, end_user)
+        call = Call(candidate.route.model, messages, answer_limit, end_user, clip)
         plain = supplier.custom and self._is_local(candidate)
         record.in_flight += 1
         circuit.in_flight += 1
@@ -262,7 +269,8 @@ class Pool:
                 async for piece in pieces:
                     if first and isinstance(piece, (Text, Thinking)):
                         first = False
-                        self._began_well(record, circuit, self._clock.monotonic() - began)
+                        if clip is None:  # a clip's time tells of its length, not of the key
+                            self._began_well(record, circuit, self._clock.monotonic() - began)
                     if isinstance(piece, Finish):
                         await self._ended_well(record, circuit)
                     yield piece

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from core.pool.health import Circuit
+from core.pool.providers.types import NO_AUDIO
 from core.pool.records import Candidate, KeyRecord
 from core.pricing import Costs, Model, NoCost, Route
-from core.units import NanoUsd, Tokens
+from core.units import NanoUsd, Seconds, Tokens
 
 #: What one more call in flight, one fault in a row, and a second until the first text weigh, beside
 #: a thousandth of the budget used.
@@ -30,6 +31,8 @@ class Wish:
     own_keys_only: bool = False
     #: The person who asks: their own contributed keys don't serve them.
     asker: str = ""
+    #: The length of audio, for a model that is paid by it.
+    audio: Seconds = NO_AUDIO
 
 
 def choose(
@@ -59,6 +62,8 @@ def choose(
 
 
 def _hold(route: Route, wish: Wish, costs: Costs, now_ms: int) -> NanoUsd | None:
+    if wish.model.per == "second":
+        return costs.seconds(route, wish.audio, now_ms) if costs.known(route, "second") else None
     needed = wish.input.units + wish.answer_limit.units
     context = wish.model.context if route.context is None else route.context
     if context.units < needed:

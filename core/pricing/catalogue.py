@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol, Self
 from core.errors import Refusal
 from core.pricing import files
 from core.pricing.files import BadOverlay, ModelRow, Sheet, Tokenizer
+from core.pricing.rates import Per
 from core.units import Tokens
 
 ANSWER_LIMIT = Tokens(2_000)
@@ -58,6 +59,8 @@ class Model:
     routes: tuple[Route, ...]
     tokenizer: Tokenizer = "estimate"
     aliases: tuple[str, ...] = ()
+    #: What is paid: tokens of a chat, or seconds of audio that it writes down.
+    per: Per = "token"
     #: Ordinary words: they name the model in a choice, but never as the first word of a question.
     nicknames: tuple[str, ...] = ()
     #: One of a custom address's own models.
@@ -115,7 +118,7 @@ class Catalogue:
             if (short := normalised(name)) in self._names:
                 raise ValueError(f"{name} is retired, and also a name of {self._names[short]}")
             self._retired[short] = successor
-        if default is not None and default not in self._models:
+        if default is not None and default not in {model.id for model in self.asked}:
             raise ValueError(f"the default model {default} is not in the catalogue")
         self._default = default
 
@@ -134,9 +137,19 @@ class Catalogue:
         return MappingProxyType(self._models)
 
     @property
+    def asked(self) -> list[Model]:
+        """The models that questions go to."""
+        return [model for model in self._models.values() if model.per == "token"]
+
+    @property
+    def hearing(self) -> list[Model]:
+        """The models that write down audio."""
+        return [model for model in self._models.values() if model.per == "second"]
+
+    @property
     def default(self) -> Model:
         """The model for people who have not chosen one."""
-        return self._models[self._default] if self._default else next(iter(self._models.values()))
+        return self._models[self._default] if self._default else self.asked[0]
 
     def find(self, text: str) -> Model:
         """The model of an id, a name or an alias, the successor for a retired name; raises
@@ -147,7 +160,8 @@ class Catalogue:
         return self._models[found]
 
     def has(self, word: str) -> bool:
-        """Whether a word names a model and nothing else, as in `/ask gpt-4 why …`."""
+        """Whether a word names a model that can be asked and nothing else, as in `/ask gpt-4
+        why …`."""
         short = normalised(word)
         return short in self._words or short in self._retired
 
@@ -203,7 +217,8 @@ class Catalogue:
             holder = self._names.setdefault(normalised(name), model.id)
             if holder != model.id:
                 raise ValueError(f"{name} names both {holder} and {model.id}")
-        self._words.update(normalised(word) for word in words)
+        if model.per == "token":
+            self._words.update(normalised(word) for word in words)
 
     def _forget(self, model: Model) -> None:
         del self._models[model.id]
@@ -263,14 +278,15 @@ def _merged(shipped: Sheet, own: Sheet) -> tuple[list[Model], dict[str, str], st
 
 
 def _model(row: ModelRow) -> Model:
-    if not (row.context and row.routes):
+    per = row.per or "token"
+    if not row.routes or (per == "token" and not row.context):
         raise ValueError(f"{row.id}: a new model needs context and routes")
-    context, thinking = Tokens(row.context), bool(row.thinking)
+    context, thinking = Tokens(row.context or 0), bool(row.thinking)
     limit = THINKING_ANSWER_LIMIT if thinking else ANSWER_LIMIT
     features = list(row.features or ())
     if thinking:
         features.append("thinking")
-    if row.context >= _LONG_CONTEXT:
+    if context.units >= _LONG_CONTEXT:
         features.append("long_context")
     return Model(
         id=row.id,
@@ -283,6 +299,7 @@ def _model(row: ModelRow) -> Model:
         routes=tuple(_route(text, context) for text in row.routes),
         tokenizer=row.tokenizer or "estimate",
         aliases=row.aliases or (),
+        per=per,
         nicknames=row.nicknames or (),
     )
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol, Self
 from core.errors import Refusal
 from core.pricing import files, package
 from core.pricing.catalogue import Route
-from core.pricing.rates import Era, Rate, Rates, rates_at, rates_within
+from core.pricing.rates import PICO, Era, Per, Rate, Rates, rates_at, rates_within
 from core.units import NanoUsd, Seconds, Tokens
 
 #: A call held for now may run at the dearer rate of a peak hour that begins meanwhile.
@@ -91,10 +91,10 @@ class Costs:
         self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))
         self._eras.cache_clear()
 
-    def known(self, route: Route) -> bool:
-        """Whether the route has a cost above zero, at every hour."""
+    def known(self, route: Route, per: Per = "token") -> bool:
+        """Whether the route has a cost above zero per token, or second, at every hour."""
         eras = self._eras(route)
-        return bool(eras) and all(era.rates.sellable for era in eras)
+        return bool(eras) and all(era.rates.sellable(per) for era in eras)
 
     def rates(self, route: Route, at_ms: int) -> Rates:
         """The rates at a time; raises `NoCost`."""
@@ -114,21 +114,18 @@ class Costs:
 
     def seconds(self, route: Route, length: Seconds, at_ms: int) -> NanoUsd:
         """The cost of audio of a length, rounded up; raises `NoCost`."""
-        eras = self._eras(route)
-        rate = rates_at(eras, at_ms).second.base if eras else 0
-        if rate == 0:
-            raise NoCost(route.provider, route.model)
-        return NanoUsd(-(-rate * length.units // 1_000))
+        rate = rates_at(self._known(route, "second"), at_ms).second.base
+        return NanoUsd(-(-rate * length.units // PICO))
 
-    def base(self, route: Route, at_ms: int) -> tuple[int, int]:
-        """Pico-dollars per token in and out, short prompt, at the dearest hour of the next day;
-        raises `NoCost`. What prices are made from."""
-        every = rates_within(self._known(route), at_ms, timedelta(days=1))
-        dearest = max(every, key=lambda rates: 2 * rates.input.base + rates.output.base)
-        return dearest.input.base, dearest.output.base
+    def base(self, route: Route, at_ms: int, per: Per = "token") -> tuple[int, int]:
+        """Pico-dollars per token in and out, short prompt, or those of a second of
+        audio, at the dearest hour of the next day; raises `NoCost`. What prices are made from."""
+        every = rates_within(self._known(route, per), at_ms, timedelta(days=1))
+        bases = (rates.base(per) for rates in every)
+        return max(bases, key=lambda base: 2 * base[0] + base[1])
 
-    def _known(self, route: Route) -> tuple[Era, ...]:
-        if not self.known(route):
+    def _known(self, route: Route, per: Per = "token") -> tuple[Era, ...]:
+        if not self.known(route, per):
             raise NoCost(route.provider, route.model)
         return self._eras(route)
 

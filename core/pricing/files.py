@@ -11,12 +11,19 @@ from fractions import Fraction
 from importlib import resources
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from core.errors import Refusal
-from core.pricing.rates import Rate, Rates
+from core.pricing.rates import NO_RATE, Per, Rate, Rates
 
 Tokenizer = Literal["o200k", "cl100k", "estimate"]
 
@@ -24,6 +31,7 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whi
 _Route = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+:\S+$", max_length=200)]
 _Dollars = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 _PICO_PER_TOKEN = 1_000_000
+_PICO_PER_SECOND = Fraction(10**12, 60)
 
 
 class BadOverlay(Refusal):
@@ -48,6 +56,7 @@ class ModelRow(_Strict):
     context: Annotated[int, Field(ge=1_000, le=100_000_000)] | None = None
     answer_limit: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
     thinking: bool | None = None
+    per: Per | None = None
     tokenizer: Tokenizer | None = None
     features: tuple[_Name, ...] | None = None
     routes: Annotated[tuple[_Route, ...], Field(min_length=1)] | None = None
@@ -56,14 +65,23 @@ class ModelRow(_Strict):
 
 
 class CostRow(_Strict):
-    """A [[cost]]: dollars per million tokens, as text; model "*" is every model of a supplier."""
+    """A [[cost]]: dollars per million tokens, or per minute of audio, as text; model "*" is every
+    model of a supplier."""
 
     provider: _Name
     model: _Name
-    input: _Dollars
-    output: _Dollars
+    input: _Dollars = "0"
+    output: _Dollars = "0"
     cached: _Dollars | None = None
     cache_written: _Dollars | None = None
+    minute: _Dollars | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        """Leaving out a side of a price is a slip, not a price of nothing."""
+        if self.minute is None and not {"input", "output"} <= self.model_fields_set:
+            raise ValueError("a cost needs input and output, or minute")
+        return self
 
     def rates(self) -> Rates:
         """The rates it states; what it leaves out costs as the input."""
@@ -73,6 +91,7 @@ class CostRow(_Strict):
             output=_rate(self.output),
             cached=plain if self.cached is None else _rate(self.cached),
             cache_written=plain if self.cache_written is None else _rate(self.cache_written),
+            second=NO_RATE if self.minute is None else _rate(self.minute, _PICO_PER_SECOND),
         )
 
 
@@ -122,5 +141,5 @@ def _in_words(error: ValidationError) -> str:
     return "; ".join(faults)
 
 
-def _rate(dollars: str) -> Rate:
-    return Rate(ceil(Fraction(dollars) * _PICO_PER_TOKEN))
+def _rate(dollars: str, factor: Fraction | int = _PICO_PER_TOKEN) -> Rate:
+    return Rate(ceil(Fraction(dollars) * factor))

@@ -10,7 +10,7 @@ import asyncio
 from bisect import insort
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 
@@ -20,6 +20,7 @@ from core.errors import Refusal
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
 from core.pricing.formula import MARKUP_PERCENT, suggestion
+from core.pricing.rates import Per
 from core.store import schema
 from core.store.companions import Companion, Insert
 from core.units import Credits, MicroCredits, Seconds, Tokens, decimal_text
@@ -59,7 +60,7 @@ class Price:
 
     id: str
     model: str
-    per: Literal["token", "second"]
+    per: Per
     input_rate: MicroCredits
     output_rate: MicroCredits
     effective_at: int
@@ -147,7 +148,7 @@ class PriceBook:
         set_by: str,
         note: str = "",
         effective_at: int | None = None,
-        per: Literal["token", "second"] = "token",
+        per: Per = "token",
     ) -> Price:
         """Sets a price from a time on, now by default; raises `BadPrice`."""
         for rate in (input_rate, output_rate):
@@ -175,10 +176,9 @@ class PriceBook:
 
     def suggested(self, model: Model) -> tuple[MicroCredits, MicroCredits]:
         """The formula's price in and out, one blended price; raises `NoCost`."""
-        now = self._clock.now_ms()
-        bases = [self._costs.base(route, now) for route in model.routes if self._costs.known(route)]
-        if not bases:
-            self._costs.base(model.routes[0], now)
+        now, per = self._clock.now_ms(), model.per
+        known = [route for route in model.routes if self._costs.known(route, per)]
+        bases = [self._costs.base(route, now, per) for route in known or model.routes[:1]]
         rate = suggestion(bases, markup_percent=self._markup_percent)
         return rate, rate
 
@@ -211,7 +211,7 @@ class PriceBook:
             model
             for model in self._catalogue.models.values()
             if model.id not in self._history
-            and any(self._costs.known(route) for route in model.routes)
+            and any(self._costs.known(route, model.per) for route in model.routes)
         )
 
     def _seeds(self) -> list[Price]:
@@ -221,7 +221,7 @@ class PriceBook:
         # In effect since ever and with an id of its own: several processes that start at once on a
         # new database seed the same row, whichever comes first.
         rates = self.suggested(model)
-        return Price(ids.derived("prc", 0, model.id), model.id, "token", *rates, 0, FORMULA)
+        return Price(ids.derived("prc", 0, model.id), model.id, model.per, *rates, 0, FORMULA)
 
 
 def _insert(price: Price, note: str, *, ignore: bool = False) -> Companion:

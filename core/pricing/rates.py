@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 
 from core.units import NanoUsd
+
+#: What a model is paid by: tokens of chat, or seconds of audio.
+Per = Literal["token", "second"]
 
 #: Pico-dollars in a nano-dollar.
 PICO = 1_000
@@ -51,10 +55,18 @@ class Rates:
     #: Per second of audio.
     second: Rate = NO_RATE
 
-    @property
-    def sellable(self) -> bool:
-        """Whether every token has a cost: a free token is most likely a gap in the data."""
+    def sellable(self, per: Per) -> bool:
+        """Whether every token, or second, has a cost: a free one is most likely a gap in the
+        data."""
+        if per == "second":
+            return self.second.base > 0
         return self.input.base > 0 and self.output.base > 0
+
+    def base(self, per: Per) -> tuple[int, int]:
+        """Pico-dollars per token in and out, short prompt; per second, both are its rate."""
+        if per == "second":
+            return self.second.base, self.second.base
+        return self.input.base, self.output.base
 
     def cost(self, plain: int, cached: int, written: int, output: int) -> NanoUsd:
         """The cost of a call whose prompt is the three parts together, rounded up."""

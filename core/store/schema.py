@@ -241,6 +241,8 @@ ask = sa.Table(
     sa.Column("answer", sa.LargeBinary),
     #: Another ask that this one repeats (Again) or goes on from (Continue).
     sa.Column("follows", sa.Text),
+    #: The longest that audio is billed as; null for a question.
+    sa.Column("seconds", sa.BigInteger),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
     sa.Index(
@@ -271,6 +273,8 @@ usage = sa.Table(
     _required("input_tokens", sa.BigInteger),
     _required("cached_tokens", sa.BigInteger),
     _required("output_tokens", sa.BigInteger),
+    #: Of audio that was written down; null for a question.
+    sa.Column("seconds", sa.BigInteger),
     #: The supplier told no usage: these are our own counts.
     _required("estimated", sa.Boolean),
     #: Credits charged, and the supplier's cost in nano-dollars.

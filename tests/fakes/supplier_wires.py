@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from tests.fakes.suppliers import Refuse, Used
+    from tests.fakes.suppliers import Heard, Refuse, Used
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -133,6 +133,55 @@ def wrong_field(wire: str, body: dict[str, Any], sampling: list[str]) -> Refuse 
     if wire == "openai" and "max_tokens" in body and str(body["model"]).startswith(_THINKING):
         return _refuse(400, "unsupported_parameter", "invalid_request_error", "'max_tokens'")
     return None
+
+
+#: Names and first bytes of the files that are taken.
+_FORMATS = {"flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"}
+_BEGINNINGS = (b"OggS", b"RIFF", b"ID3", b"\xff\xfb", b"fLaC", b"\x1aE\xdf\xa3")
+_FILE_BYTES_MAX = 25 << 20
+
+
+async def form(request: web.Request) -> dict[str, Any]:
+    """The fields of a multipart form, a file as (name, bytes)."""
+    fields: dict[str, Any] = {}
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            fields[name] = (value.filename, value.file.read())
+            value.file.close()
+        else:
+            fields[name] = value
+    return fields
+
+
+def wrong_file(body: dict[str, Any]) -> Refuse | None:
+    """What the real one refuses of a transcription."""
+    told = body.get("response_format", "json")
+    if told == "verbose_json" and "whisper" not in str(body["model"]):
+        message = f"response_format '{told}' is not compatible with model '{body['model']}'"
+        return _refuse(400, "unsupported_value", "invalid_request_error", message)
+    if not isinstance(body.get("file"), tuple):
+        return _refuse(400, "", "invalid_request_error", "file: Field required")
+    name, content = body["file"]
+    if len(content) > _FILE_BYTES_MAX:
+        return _refuse(413, "", "server_error", "Maximum content size limit (26214400) exceeded")
+    if name.rpartition(".")[2] not in _FORMATS:
+        return _refuse(400, "", "invalid_request_error", "Invalid file format.")
+    if not content.startswith(_BEGINNINGS) and content[4:8] != b"ftyp":
+        message = "The audio file could not be decoded or its format is not supported."
+        return _refuse(400, "", "invalid_request_error", message)
+    return None
+
+
+def heard(body: dict[str, Any], said: Heard) -> dict[str, Any]:
+    """A transcription in the form that was asked for."""
+    told: dict[str, Any] = {"text": said.text}
+    if body.get("response_format") == "verbose_json":
+        told |= {"task": "transcribe", "language": "english", "segments": []}
+        if said.duration is not None:
+            told["duration"] = said.duration
+    if said.seconds is not None:
+        told["usage"] = {"type": "duration", "seconds": said.seconds}
+    return told
 
 
 class Stream:

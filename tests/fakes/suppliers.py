@@ -77,6 +77,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What was heard in a file: the seconds billed and the file's own, left out where None."""
+
+    text: str = "hello there"
+    seconds: float | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True)
 class Refuse:
     """An HTTP error in the wire's own shape, or with a body of its own."""
 
@@ -99,7 +108,7 @@ class Drop:
     """The connection is closed before any answer."""
 
 
-Script = Answer | Refuse | Hang | Drop
+Script = Answer | Heard | Refuse | Hang | Drop
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,8 @@ class FakeSupplier:
         """Listens on loopback and gives the base URL for the wire's adapter."""
         app = web.Application(client_max_size=64 << 20)
         app.add_routes(wires.routes(self.wire, self._call, self._list))
+        if self.wire == "openai":
+            app.add_routes([web.post("/v1/audio/transcriptions", self._hear)])
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2_048)
@@ -207,20 +218,42 @@ class FakeSupplier:
     async def _call(self, request: web.Request) -> web.StreamResponse:
         key = wires.key_of(self.wire, request)
         body = json.loads(await request.read())
-        async with self._came:
-            self.calls.append(Received(request.path, key, dict(request.headers), body))
-            self._came.notify_all()
+        await self._received(request, key, body)
         if refused := self._refused(key, body):
             return wires.refusal(self.wire, refused)
         script = self._scripts.popleft() if self._scripts else self._default
+        if isinstance(script, Answer):
+            return await self._answer(request, body, script)
+        return await self._failed(request, script)
+
+    async def _hear(self, request: web.Request) -> web.StreamResponse:
+        """A transcription. `body` in `calls` has the form's fields, the file as (name, bytes)."""
+        key, body = wires.key_of(self.wire, request), await wires.form(request)
+        await self._received(request, key, body)
+        if key not in self.keys:
+            return wires.refusal(self.wire, wires.bad_key(self.wire))
+        if self.models is not None and body.get("model") not in self.models:
+            return wires.refusal(self.wire, wires.no_model(self.wire, str(body.get("model"))))
+        if refused := wires.wrong_file(body):
+            return wires.refusal(self.wire, refused)
+        script = self._scripts.popleft() if self._scripts else Heard()
+        if self._gate is not None:
+            await self._gate.wait()
+        if isinstance(script, Heard):
+            return web.json_response(wires.heard(body, script))
+        return await self._failed(request, script)
+
+    async def _received(self, request: web.Request, key: str, body: dict[str, Any]) -> None:
+        async with self._came:
+            self.calls.append(Received(request.path, key, dict(request.headers), body))
+            self._came.notify_all()
+
+    async def _failed(self, request: web.Request, script: Script) -> web.StreamResponse:
         if isinstance(script, Refuse):
             return wires.refusal(self.wire, script)
-        if isinstance(script, Drop):
-            return self._drop(request)
         if isinstance(script, Hang):
             await self._closing.wait()
-            return self._drop(request)
-        return await self._answer(request, body, script)
+        return self._drop(request)
 
     def _refused(self, key: str, body: dict[str, Any]) -> Refuse | None:
         if key not in self.keys:

@@ -70,6 +70,8 @@ class FakeTelegram:
         self.updates: list[dict[str, Any]] = []
         self._next_update = 1
         self._next_message = 100
+        #: By file id.
+        self.files: dict[str, bytes] = {}
         self._failures: dict[str, deque[Refusal]] = {}
         self._changed = asyncio.Event()
         self._methods = Methods(self)
@@ -85,6 +87,7 @@ class FakeTelegram:
         """Listens on loopback and gives the address before `/bot<token>`."""
         app = web.Application(client_max_size=60_000_000)
         app.router.add_route("*", "/bot{token}/{method}", self._serve)
+        app.router.add_get("/file/bot{token}/files/{file}", self._download)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -138,12 +141,35 @@ class FakeTelegram:
             "entities": _mentions(text),
             **fields,
         }
+        if not text:
+            del content["text"]
         if thread is not None:
             content |= {"message_thread_id": thread, "is_topic_message": True}
         if reply_to is not None:
             content["reply_to_message"] = self.message_json(reply_to)
         self.update("message", content)
         return message.id
+
+    def sends(
+        self,
+        user: User,
+        kind: str,
+        content: bytes,
+        *,
+        caption: str = "",
+        chat: int | None = None,
+        reply_to: Message | None = None,
+        **about: Any,
+    ) -> int:
+        """A person sends a file: `voice`, `audio`, `video_note` or `document`, and what is told
+        about it (`duration`, `mime_type`, `file_name`); gives the message's id."""
+        file = f"file{len(self.files)}"
+        self.files[file] = content
+        told = {"file_id": file, "file_unique_id": file, "file_size": len(content), **about}
+        more: dict[str, Any] = {kind: told}
+        if caption:
+            more |= {"caption": caption, "caption_entities": _mentions(caption)}
+        return self.says(user, "", chat=chat, reply_to=reply_to, **more)
 
     def presses(self, user: User, message: Message, label: str) -> str:
         """A person presses a button, found by what is written on it; gives its data."""
@@ -278,6 +304,12 @@ class FakeTelegram:
                 answer["parameters"] = refused.parameters
             return self._answered(method, params, refused.status, answer)
         return self._answered(method, params, 200, {"ok": True, "result": result})
+
+    async def _download(self, request: web.Request) -> web.Response:
+        content = self.files.get(request.match_info["file"])
+        if request.match_info["token"] != self.token or content is None:
+            raise web.HTTPNotFound
+        return web.Response(body=content)
 
     def _answered(
         self, method: str, params: dict[str, Any], status: int, answer: dict[str, Any]

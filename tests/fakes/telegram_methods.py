@@ -136,7 +136,14 @@ class Methods:
         return True
 
     def _get_file(self, params: Params) -> Any:
-        raise Refusal(400, "Bad Request: wrong file_id or the file is temporarily unavailable")
+        file = str(params["file_id"])
+        content = self._world.files.get(file)
+        if content is None:
+            raise Refusal(400, "Bad Request: wrong file_id or the file is temporarily unavailable")
+        if len(content) > 20 << 20:
+            raise Refusal(400, "Bad Request: file is too big")
+        told = {"file_id": file, "file_unique_id": file, "file_size": len(content)}
+        return told | {"file_path": f"files/{file}"}
 
     # -- menus ---------------------------------------------------------------------------------
 

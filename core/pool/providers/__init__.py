@@ -8,6 +8,7 @@ from core.pool.providers.openai import Dialect, OpenAI
 from core.pool.providers.types import (
     Adapter,
     Call,
+    Clip,
     Fault,
     Finish,
     ListedModel,
@@ -24,6 +25,7 @@ __all__ = [
     "Adapter",
     "Anthropic",
     "Call",
+    "Clip",
     "Cloudflare",
     "Dialect",
     "Fault",

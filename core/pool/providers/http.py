@@ -20,6 +20,8 @@ from core.pool.providers.types import Fault, SupplierFault
 CONNECT_SECONDS = 10.0
 #: Between two reads: models that think may say nothing for minutes.
 READ_SECONDS = 180.0
+#: Of a file up and the answer to it.
+UPLOAD_SECONDS = 300.0
 #: Of a whole list of models.
 LIST_SECONDS = 20.0
 
@@ -33,6 +35,7 @@ _LIST_BYTES_MAX = 8 << 20
 _STREAM = aiohttp.ClientTimeout(
     total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
 )
+_UPLOAD = aiohttp.ClientTimeout(total=UPLOAD_SECONDS, connect=CONNECT_SECONDS)
 _LIST = aiohttp.ClientTimeout(total=LIST_SECONDS, connect=CONNECT_SECONDS)
 
 
@@ -62,6 +65,19 @@ async def posted(
     with faults.translated():
         async with client.post(
             url, data=data, headers=sent, timeout=_STREAM, allow_redirects=False
+        ) as response:
+            await _checked(response)
+            yield response
+
+
+@contextlib.asynccontextmanager
+async def uploaded(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], form: aiohttp.FormData
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """An open answer to a POST of a form with a file."""
+    with faults.translated():
+        async with client.post(
+            url, data=form, headers=headers, timeout=_UPLOAD, allow_redirects=False
         ) as response:
             await _checked(response)
             yield response

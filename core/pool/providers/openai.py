@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import aiohttp
 
-from core.pool.providers import faults, http, sse
+from core.pool.providers import faults, http, sse, transcription
 from core.pool.providers.types import (
     Call,
     Fault,
@@ -64,8 +64,14 @@ class OpenAI:
     client: aiohttp.ClientSession
     dialect: Dialect = PLAIN
 
-    async def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
+    def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
         """See `Adapter`."""
+        if call.clip is not None:
+            url, headers = f"{target.base_url}/audio/transcriptions", _headers(target)
+            return transcription.pieces(self.client, url, headers, call.model, call.clip)
+        return self._answer(target, call)
+
+    async def _answer(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
         url = f"{target.base_url}/chat/completions"
         body = self._body(call)
         async with http.posted(self.client, url, _headers(target), body) as response:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pydantic import SecretStr
 
-from core.units import Tokens
+from core.units import Seconds, Tokens
 
-NO_TOKENS = Tokens(0)
+NO_TOKENS, NO_AUDIO = Tokens(0), Seconds(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,21 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a call used, in one meaning for every supplier: `input` is the whole prompt, the cached
-    and cache-written parts included; `output` includes reasoning."""
+    and cache-written parts included; `output` includes reasoning; `audio` was written down."""
 
     input: Tokens
     output: Tokens
     cached: Tokens = NO_TOKENS
     cache_written: Tokens = NO_TOKENS
+    audio: Seconds = NO_AUDIO
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Audio to be written down: a name whose ending tells suppliers its format, and its bytes."""
+
+    name: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Call:
     answer_limit: Tokens
     #: A stable hash of the person, where the supplier asks for one.
     end_user: str = ""
+    #: In place of messages: the answer is what is said in it.
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ import asyncio
 
 from bots.show.screen import Answer, Unlanded
 from core import ids
-from core.asking import Outcome, Question, Run
-from core.units import Credits, usd
+from core.asking import Outcome, Question, Recording, Run
+from core.units import Credits, Seconds, usd
 from tests import brief, service
+from tests.audio import VOICE
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
 from tests.service import Service
@@ -79,6 +80,51 @@ async def test_a_stop_on_another_process_reaches_the_one_that_serves(
             assert await other.app.asking.stop_ask(run.id, run.question.person.id)
         await tom.app.asking._beating.beat([run])
         assert (await run.result).outcome is Outcome.STOPPED
+
+
+async def test_audio_of_a_process_that_died_costs_nothing(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.hold()
+
+        async def read() -> bytes:
+            return VOICE
+
+        run = await tom.app.asking.ask(
+            Question(
+                id=ids.derived("ask", tom.clock.now_ms(), "lost"),
+                person=await tom.person(),
+                place="telegram:7:",
+                asked_in="1",
+                text="",
+                model=brief.WHISPER_1,
+                recording=Recording("voice.ogg", Seconds(61), read),
+            )
+        )
+        await tom.openai.arrived(1)
+        # Words that came, but whose bill did not, are not kept: nothing of them counts.
+        run.add("Why is the sky blue?")
+        await tom.app.asking._beating.beat([run])
+        assert await tom.held() == Credits(3)
+        clock.advance(seconds=13)
+        async with service.running(database_url, clock) as other:
+            assert await other.app.sweeper.sweep() == 1
+            assert await other.app.sweeper.sweep() == 0
+            assert await other.spent("whisper-1") == Credits(0)
+            assert (await other.held()).is_zero
+            assert await other.credits() == Credits(1_000)
+            clock.advance(seconds=1)
+            chat = Chat()
+            other.app.landing.by("telegram", chat)  # type: ignore[arg-type]
+            await other.app.landing.land()
+            (landed,) = chat.shown
+            assert "Nothing was charged" in landed.answer.text
+            assert (landed.answer.footer, landed.answer.buttons) == ("", ())
+        run.stop()
+        assert (await run.result).outcome is Outcome.LOST
+        # As of every ask that was lost: nobody knows what the supplier took.
+        assert await tom.key_left() == usd("500") - run.candidate.hold
 
 
 class Chat:

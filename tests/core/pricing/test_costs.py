@@ -19,7 +19,7 @@ from core.units import MicroCredits, NanoUsd, Seconds, Tokens, usd
 
 CATALOGUE = Catalogue.load()
 COSTS = Costs.load()
-ROUTES = [route for model in CATALOGUE.models.values() for route in model.routes]
+ROUTES = [route for model in CATALOGUE.asked for route in model.routes]
 NOON = as_ms(datetime(2026, 11, 24, 12, tzinfo=UTC))
 FLASH = Route("deepseek", "deepseek-v4-flash")
 
@@ -132,7 +132,7 @@ def test_a_custom_addresss_own_models_have_a_nominal_cost() -> None:
 
 def test_the_formula_keeps_its_markup_within_the_briefs_bounds() -> None:
     for model in CATALOGUE.models.values():
-        bases = [COSTS.base(route, NOON) for route in model.routes]
+        bases = [COSTS.base(route, NOON, model.per) for route in model.routes]
         numerator, denominator = max(base_rate(*base) for base in bases)
         if numerator < 200_000 * denominator:
             continue  # below 20 micro-Credits a token a whole step is already some percent

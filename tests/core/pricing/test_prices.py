@@ -51,7 +51,7 @@ async def test_several_processes_seed_once(store: Store, ledger: Ledger, clock: 
     books = [book(store, ledger, clock) for _ in range(5)]
     await asyncio.gather(*(one.start() for one in books))
     rows = await store.fetch(sa.select(schema.price))
-    assert len(rows) == 3
+    assert len(rows) == len(brief.catalogue().models)
     assert {one.current("gpt-4") for one in books} == {books[0].current("gpt-4")}
 
 

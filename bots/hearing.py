@@ -1,0 +1,51 @@
+"""Audio files as people send them: what suppliers call their format, and how long one is."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import PurePath
+
+from tinytag import TinyTag
+
+#: As large as Telegram hands a file to bots; suppliers take a little more.
+BYTES_MAX = 20 << 20
+
+#: The ending by which suppliers know a format, by what platforms or people call it.
+_ENDINGS = {
+    "ogg": "ogg",
+    "oga": "ogg",
+    "opus": "ogg",
+    "mpeg": "mp3",
+    "mp3": "mp3",
+    "mpga": "mp3",
+    "mp4": "mp4",
+    "m4a": "m4a",
+    "x-m4a": "m4a",
+    "wav": "wav",
+    "x-wav": "wav",
+    "wave": "wav",
+    "vnd.wave": "wav",
+    "flac": "flac",
+    "x-flac": "flac",
+    "webm": "webm",
+}
+
+
+def name_for_suppliers(name: str, mime: str) -> str | None:
+    """A file name with the ending that suppliers know, and nothing of the sender's own; None for a
+    format that they don't take."""
+    of_mime = mime.partition(";")[0].strip().lower().rpartition("/")[2]
+    for called in (of_mime, PurePath(name).suffix.removeprefix(".").lower()):
+        if called in _ENDINGS:
+            return f"voice.{_ENDINGS[called]}"
+    return None
+
+
+def seconds_of(content: bytes) -> int | None:
+    """How long a file says that it is, in whole seconds, rounded up; None when it doesn't say."""
+    try:
+        found = TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
+    except Exception:  # noqa: BLE001 - whatever a strange file does to the reader, it is unreadable
+        return None
+    return math.ceil(found) if found is not None and 0 < found < 1_000_000 else None

@@ -1,0 +1,58 @@
+"""Audio on the OpenAI wire: a file as multipart in, its words and how long it is out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+
+from core.pool.providers import http
+from core.pool.providers.types import (
+    NO_TOKENS,
+    Clip,
+    Fault,
+    Finish,
+    Piece,
+    SupplierFault,
+    Text,
+    Usage,
+)
+from core.units import Seconds
+
+#: A longer one is no length of a file that anyone sends.
+_SECONDS_MAX = 1_000_000
+_ANSWER_BYTES_MAX = 4 << 20
+
+
+async def pieces(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], model: str, clip: Clip
+) -> AsyncGenerator[Piece, None]:
+    """What is said in a clip, and its end with the length that the supplier bills; raises
+    `SupplierFault`."""
+    form = aiohttp.FormData()
+    form.add_field("model", model)
+    # Only the Whisper family knows the verbose form, which alone tells its length everywhere.
+    form.add_field("response_format", "verbose_json" if "whisper" in model else "json")
+    form.add_field("file", clip.content, filename=clip.name)
+    async with http.uploaded(client, url, headers, form) as response:
+        said = http.parsed(await http.read(response, _ANSWER_BYTES_MAX))
+    text = said.get("text") if isinstance(said, dict) else None
+    if not isinstance(text, str):
+        raise SupplierFault(Fault.UNWELL, code="malformed")
+    length = _length(said)
+    used = None if length is None else Usage(NO_TOKENS, NO_TOKENS, audio=length)
+    if words := text.strip():
+        yield Text(words)
+    yield Finish("stop", used)
+
+
+def _length(said: Mapping[str, Any]) -> Seconds | None:
+    """The billed length, else the file's, in whole seconds, rounded up; None where none is told."""
+    usage = said.get("usage")
+    billed = usage.get("seconds") if isinstance(usage, dict) else None
+    for seconds in (billed, said.get("duration")):
+        if isinstance(seconds, (int, float)) and 0 <= seconds <= _SECONDS_MAX:
+            return Seconds(math.ceil(seconds))
+    return None

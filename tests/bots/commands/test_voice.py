@@ -1,0 +1,326 @@
+"""Voice messages in the brief's world: Whisper at 2 Credits and $0.006 a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from bots.hearing import BYTES_MAX
+from bots.show.screen import Answer, Audio, NotFetched, Output, Progress, Screen
+from core.units import Credits, NanoUsd, usd
+from tests import service
+from tests.audio import VOICE, ogg, wav
+from tests.databases import TestClock
+from tests.fakes.suppliers import Answer as Says
+from tests.fakes.suppliers import Drop, Heard, Refuse, Script
+from tests.service import Service
+
+WHISPER = "whisper-1"
+#: Three Credits, by the supplier's own count of 61 seconds.
+MINUTE = Heard("Why is the sky blue?", seconds=60.4, duration=60.4)
+COST = usd("0.0061")
+FULL, NOTHING = usd("500"), NanoUsd(0)
+
+
+def voice(
+    seconds: int | None = 61,
+    content: bytes = VOICE,
+    *,
+    mime: str = "audio/ogg",
+    name: str = "",
+    size: int | None = None,
+) -> Audio:
+    async def fetch() -> bytes:
+        return content
+
+    return Audio(seconds, len(content) if size is None else size, mime, name, fetch)
+
+
+@pytest.fixture
+async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
+    async with service.running(database_url, clock) as tom:
+        yield tom
+
+
+async def written(tom: Service, audio: Audio, caption: str = "") -> Answer:
+    """What a voice message comes to."""
+    shown = await tom.says(caption, audio=audio)
+    assert isinstance(shown[-1], Answer), shown
+    assert all(isinstance(each, Progress) for each in shown[:-1])
+    return shown[-1]
+
+
+async def refused(tom: Service, audio: Audio) -> str:
+    """The sentence of one that is refused before anything is held or sent."""
+    shown = await tom.says("", audio=audio)
+    assert [type(each) for each in shown] == [Screen]
+    assert isinstance(shown[0], Screen)
+    assert tom.openai.calls == []
+    await nothing_happened(tom)
+    return shown[0].lines[0]
+
+
+async def nothing_happened(tom: Service, cost: NanoUsd = NOTHING) -> None:
+    assert await tom.held() == Credits(0)
+    assert await tom.spent(WHISPER) == Credits(0)
+    assert await tom.key_left() == FULL - cost
+
+
+async def test_61_seconds_at_2_credits_a_minute_cost_3(tom: Service) -> None:
+    tom.openai.script(MINUTE)
+    answer = await written(tom, voice(61))
+    assert answer.text == "Why is the sky blue?"
+    assert answer.footer == "Whisper · 61 s of audio · 3 Credits · 997 left"
+    assert [button.label for row in answer.buttons for button in row] == ["💬 Ask this"]
+    assert (await tom.credits(), await tom.spent(WHISPER)) == (Credits(997), Credits(3))
+    assert await tom.key_left() == FULL - COST
+    call = tom.openai.calls[0]
+    assert call.path == "/v1/audio/transcriptions"
+    assert call.body == {
+        "model": WHISPER,
+        "response_format": "verbose_json",
+        "file": ("voice.ogg", VOICE),
+    }
+    usage = await tom.screen("/usage")
+    assert [[*row][1:] for row in usage.table] == [["Whisper", "3 Cr"]]
+
+
+async def test_its_length_with_a_margin_is_held_before_anything_is_sent(tom: Service) -> None:
+    gate = tom.openai.hold()
+    tom.openai.script(Heard("Hello.", seconds=90))
+    # 90 s are exactly 3 Credits; 90 + 5 + 2 s are 4.
+    waiting = asyncio.ensure_future(written(tom, voice(90)))
+    await tom.openai.arrived(1)
+    assert await tom.held() == Credits(4)
+    assert await tom.key_left() == FULL - usd("0.0097")
+    gate.set()
+    assert "3 Credits · 997 left" in (await waiting).footer
+    assert await tom.key_left() == FULL - usd("0.009")
+
+
+async def test_a_balance_of_the_length_alone_is_enough(database_url: str, clock: TestClock) -> None:
+    async with service.running(database_url, clock, welcome=3) as tom:
+        tom.openai.script(Heard("Hello.", seconds=97))
+        assert "3 Credits · 0 left" in (await written(tom, voice(90))).footer
+
+
+@dataclass(frozen=True)
+class Billed:
+    name: str
+    audio: Audio
+    said: Heard
+    seconds: int
+    charge: int
+
+
+BILLED = (
+    Billed("billed seconds, rounded up", voice(61), Heard("a", 29.2, 61.0), 30, 1),
+    Billed("else the file's length", voice(61), Heard("a", None, 59.9), 60, 2),
+    Billed("else what the platform told", voice(61), Heard("a"), 61, 3),
+    Billed("at most what was held: a lie", voice(61), Heard("a", 36_000.0, 36_000.0), 67, 3),
+    Billed("never less than a Credit", voice(0), Heard("a", 0, 0.2), 0, 1),
+    Billed("nobody tells: the file does", voice(None, wav(61)), Heard("a"), 61, 3),
+    Billed("the same of an Opus file", voice(None, ogg(60.3)), Heard("a", 60.3), 61, 3),
+)
+
+
+@pytest.mark.parametrize("billed", BILLED, ids=lambda billed: billed.name)
+async def test_what_is_billed(billed: Billed, tom: Service) -> None:
+    tom.openai.script(billed.said)
+    answer = await written(tom, billed.audio)
+    credit = "Credit" if billed.charge == 1 else "Credits"
+    left = 1_000 - billed.charge
+    assert answer.footer == (
+        f"Whisper · {billed.seconds} s of audio · {billed.charge} {credit} · {left} left"
+    )
+    assert await tom.credits() == Credits(left)
+    assert await tom.key_left() == FULL - usd("0.0001").times(billed.seconds)
+
+
+@dataclass(frozen=True)
+class Unheard:
+    name: str
+    script: tuple[Script, ...]
+    told: str
+    content: bytes = VOICE
+    #: What the supplier takes for it all the same.
+    cost: NanoUsd = NOTHING
+
+
+UNHEARD = (
+    Unheard("silence", (Heard("  ", seconds=60.4),), "no words to hear", cost=COST),
+    Unheard("no audio at all", (), "could not be fetched or read", content=b"garbage"),
+    Unheard("too large", (Refuse(413),), "doesn't take audio that long"),
+    Unheard("failing", (Refuse(500),), "could not be written down just now"),
+    Unheard("the key refused", (Refuse(401),), "could not be written down just now"),
+    Unheard("cut off", (Drop(),), "could not be written down just now", cost=COST),
+)
+
+
+@pytest.mark.parametrize("unheard", UNHEARD, ids=lambda unheard: unheard.name)
+async def test_what_is_not_heard_costs_nothing(unheard: Unheard, tom: Service) -> None:
+    tom.openai.script(*unheard.script)
+    answer = await written(tom, voice(61, unheard.content))
+    assert unheard.told in answer.text
+    assert "Nothing was charged" in answer.text
+    assert (answer.footer, answer.buttons) == ("", ())
+    assert await tom.credits() == Credits(1_000)
+    await nothing_happened(tom, unheard.cost)
+
+
+async def test_what_cannot_be_had_costs_nothing_and_is_not_asked_for(tom: Service) -> None:
+    async def fetch() -> bytes:
+        raise NotFetched
+
+    answer = await written(tom, Audio(61, 64, "audio/ogg", "", fetch))
+    assert "could not be fetched" in answer.text
+    assert "could not be fetched" in await refused(tom, Audio(None, 64, "audio/ogg", "", fetch))
+
+
+async def test_too_long_too_large_and_in_no_known_format(tom: Service) -> None:
+    assert "That is 60:01 long" in await refused(tom, voice(3_601))
+    assert "up to 60:00" in await refused(tom, voice(None, wav(3_601)))
+    assert "has 21 MB" in await refused(tom, voice(61, size=BYTES_MAX + 1))
+    assert "up to 20 MB" in await refused(tom, voice(None, bytes(BYTES_MAX + 1), size=0))
+    assert "mp3, m4a, ogg" in await refused(tom, voice(61, mime="audio/amr"))
+    assert "mp3, m4a, ogg" in await refused(tom, voice(None, b"garbage"))
+
+
+async def test_larger_than_told_is_not_passed_on(tom: Service) -> None:
+    answer = await written(tom, voice(61, VOICE + bytes(BYTES_MAX), size=64))
+    assert "could not be fetched or read" in answer.text
+    assert tom.openai.calls == []
+
+
+async def test_not_enough_credits_says_need_and_have(database_url: str, clock: TestClock) -> None:
+    async with service.running(database_url, clock, welcome=2) as tom:
+        told = await refused(tom, voice(61))
+        assert told.startswith("This needs 3 Credits; you have 2 Credits, 0 more are reserved.")
+        assert "Whisper: 2 Credits / minute." in told
+
+
+async def test_without_a_key_that_hears(database_url: str, clock: TestClock) -> None:
+    async with service.running(database_url, clock, budget="0.001") as tom:
+        shown = await tom.says("", audio=voice(61))
+        assert isinstance(shown[0], Screen)
+        assert shown[0].lines[0].startswith("Audio can't be written down right now.")
+
+
+async def test_a_failing_key_is_left_for_the_next(database_url: str, clock: TestClock) -> None:
+    async with service.running(database_url, clock, keys=2) as tom:
+        tom.openai.script(Refuse(429, code="rate_limit_exceeded", retry_after="20"), MINUTE)
+        answer = await written(tom, voice(61))
+        assert "61 s of audio · 3 Credits" in answer.footer
+        assert {call.key for call in tom.openai.calls} == set(service.KEYS)
+        assert [call.body["file"] for call in tom.openai.calls] == [("voice.ogg", VOICE)] * 2
+        left = [card.headroom for card in await tom.app.pool.cards()]
+        assert sorted(left, reverse=True) == [FULL, FULL - COST]
+
+
+async def test_the_same_message_twice_is_done_and_charged_once(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(MINUTE)
+        incoming = tom.incoming("", message="42", audio=voice(61))
+        first = await _all(tom, incoming)
+        assert isinstance(first[-1], Answer)
+        assert await _all(tom, incoming) == []
+        assert len(tom.openai.calls) == 1
+    clock.advance(seconds=121)
+    async with service.running(database_url, clock) as again:
+        # It never landed in the chat: the saved words do now, once.
+        second = await _all(again, incoming)
+        assert [each.text for each in second if isinstance(each, Answer)] == [first[-1].text]
+        assert isinstance(second[-1], Answer)
+        assert "Whisper · 61 s of audio · 3 Credits" in second[-1].footer
+        assert second[-1].buttons == first[-1].buttons
+        assert await _all(again, incoming) == []
+        assert again.openai.calls == []
+        assert await again.credits() == Credits(997)
+
+
+async def _all(tom: Service, incoming: object) -> list[Output]:
+    return [output async for output in tom.app.front.handle(incoming)]  # type: ignore[arg-type]
+
+
+async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(MINUTE)
+        button = (await written(tom, voice(61), "Answer in one word:")).buttons[0][0].id
+    async with service.running(database_url, clock) as tom:
+        stranger = await tom.someone("66").presses(button)
+        assert isinstance(stranger[-1], Screen)
+        assert "somebody else" in stranger[-1].lines[0]
+        tom.openai.script(Says("Scattering."))
+        shown = await tom.presses(button)
+        assert isinstance(shown[-1], Answer)
+        assert shown[-1].text == "Scattering."
+        sent = tom.openai.calls[-1].body
+        assert sent["model"] == "gpt-4"
+        assert [each["content"] for each in sent["messages"]] == [
+            "Answer in one word:\n\nWhy is the sky blue?"
+        ]
+        assert isinstance((await tom.presses(button))[-1], Screen)
+        assert len(tom.openai.calls) == 1
+        # A button of an answer's doesn't fit what was written down, nor the other way round.
+        for letter in "ac":
+            assert isinstance((await tom.presses(f"{letter}{button[1:]}"))[-1], Screen)
+        assert isinstance((await tom.presses(f"q:{shown[-1].ask}"))[-1], Screen)
+        assert len(tom.openai.calls) == 1
+
+
+async def test_stopped_before_the_words_come_costs_nothing(tom: Service) -> None:
+    tom.openai.hold()
+    answer = None
+    async for output in tom.app.front.handle(tom.incoming("", audio=voice(61))):
+        if isinstance(output, Progress):
+            await tom.openai.arrived(1)
+            await tom.presses(output.buttons[0][0].id)
+        if isinstance(output, Answer):
+            answer = output
+    assert answer is not None
+    assert "Nothing was charged" in answer.text
+    # The supplier may have heard all of it.
+    await nothing_happened(tom, COST)
+
+
+async def test_a_model_that_hears_is_shown_but_neither_asked_nor_chosen(tom: Service) -> None:
+    models = await tom.screen("/models")
+    assert "1 models can be asked now. Yours: GPT-4 Turbo." in models.lines
+    assert models.lines[-1] == "🎤 Whisper — 2 Credits / minute"
+    card = await tom.screen("/model whisper")
+    assert card.title == "Whisper"
+    assert card.lines[:2] == (
+        "2 Credits / minute",
+        "🎤 Writes down voice messages and audio files of up to 60 minutes: send one.",
+    )
+    assert card.lines[2] == "≈ 500 minutes with your 1,000 Credits"
+    assert (await tom.person()).model == ""
+    assert not any("Use this" in button.label for row in card.buttons for button in row)
+    # As a first word it is an ordinary word.
+    await tom.answer("/ask whisper why")
+    assert tom.openai.calls[-1].body["messages"][-1]["content"] == "whisper why"
+
+
+async def test_an_admin_sets_its_price_per_minute(tom: Service) -> None:
+    admin = tom.someone("1")
+    shown = await admin.screen("/setprice whisper 2.5")
+    assert shown.lines[:2] == (
+        "Whisper: 2.5 Credits / minute (before: 2 Credits / minute)",
+        "Profit on cost at the usual mix: +316 %",
+    )
+    tom.openai.script(MINUTE)
+    assert "3 Credits" in (await written(tom, voice(61))).footer
+
+
+async def test_a_command_beside_audio_is_a_command(tom: Service) -> None:
+    shown = await tom.says("/balance", audio=voice(61))
+    assert isinstance(shown[0], Screen)
+    assert shown[0].title == "💎 My Balance"
+    assert tom.openai.calls == []

@@ -1,0 +1,131 @@
+"""Audio on the OpenAI wire: what is sent, what is understood, what each refusal means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from core.pool import Clip
+from core.pool.providers import (
+    Call,
+    Fault,
+    Finish,
+    OpenAI,
+    Piece,
+    SupplierFault,
+    Target,
+    Text,
+    Usage,
+    http,
+)
+from core.units import Seconds, Tokens
+from tests.audio import VOICE
+from tests.fakes.suppliers import GOOD_KEY, Drop, FakeSupplier, Heard, Refuse, Script
+
+CLIP = Clip("voice.ogg", VOICE)
+NONE = Tokens(0)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeSupplier]:
+    async with FakeSupplier("openai", models=["whisper-1", "gpt-transcribe"]) as supplier:
+        yield supplier
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with http.session() as session:
+        yield session
+
+
+async def heard(
+    fake: FakeSupplier,
+    client: aiohttp.ClientSession,
+    *,
+    model: str = "whisper-1",
+    clip: Clip = CLIP,
+    key: str = GOOD_KEY,
+) -> list[Piece]:
+    call = Call(model, (), NONE, clip=clip)
+    stream = OpenAI(client).stream(Target(fake.url, SecretStr(key)), call)
+    return [piece async for piece in stream]
+
+
+def told(text: str, seconds: int | None) -> list[Piece]:
+    used = None if seconds is None else Usage(NONE, NONE, audio=Seconds(seconds))
+    return [*([Text(text)] if text else []), Finish("stop", used)]
+
+
+@pytest.mark.parametrize(
+    ("model", "form"), [("whisper-1", "verbose_json"), ("gpt-transcribe", "json")]
+)
+async def test_a_file_is_sent_as_a_form_in_the_way_that_the_model_takes(
+    model: str, form: str, fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(Heard(" 天空为什么是蓝的？ ", seconds=60.4))
+    assert await heard(fake, client, model=model) == told("天空为什么是蓝的？", 61)
+    assert fake.calls[0].body == {
+        "model": model,
+        "response_format": form,
+        "file": ("voice.ogg", VOICE),
+    }
+    assert fake.calls[0].key == GOOD_KEY
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (Heard("a", seconds=9, duration=8.47), 9),
+        (Heard("a", duration=8.47), 9),
+        (Heard("a", seconds=-1.0, duration=8.0), 8),
+        (Heard("a", seconds=1e12, duration=8.0), 8),
+        (Heard("a", seconds=float("nan")), None),
+        (Heard("a"), None),
+        (Heard("  ", seconds=3), 3),
+    ],
+)
+async def test_the_billed_length_else_the_files_else_none(
+    said: Heard, seconds: int | None, fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(said)
+    assert await heard(fake, client) == told(said.text.strip(), seconds)
+
+
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [
+        (Refuse(429, code="rate_limit_exceeded"), Fault.THROTTLED),
+        (Refuse(429, code="insufficient_quota"), Fault.BROKE),
+        (Refuse(413), Fault.TOO_LONG),
+        (Refuse(500), Fault.UNWELL),
+        (Refuse(200, body=b"<html>"), Fault.UNWELL),
+        (Refuse(200, body=b'{"task": "transcribe"}'), Fault.UNWELL),
+        (Refuse(200, body=b'"words"'), Fault.UNWELL),
+        (Refuse(200, body=b"x" * (5 << 20)), Fault.UNWELL),
+        (Drop(), Fault.NETWORK),
+    ],
+)
+async def test_what_is_no_transcription_is_a_fault(
+    script: Script, fault: Fault, fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(script)
+    with pytest.raises(SupplierFault) as failed:
+        await heard(fake, client)
+    assert failed.value.fault is fault
+
+
+async def test_a_wrong_key_model_or_file_is_the_fault_that_it_is(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    for fault, wrong in (
+        (Fault.DEAD, heard(fake, client, key="sk-bad")),
+        (Fault.MODEL_MISSING, heard(fake, client, model="whisper-2")),
+        (Fault.BAD_REQUEST, heard(fake, client, clip=Clip("voice.ogg", b"garbage"))),
+        (Fault.BAD_REQUEST, heard(fake, client, clip=Clip("voice.amr", VOICE))),
+    ):
+        with pytest.raises(SupplierFault) as failed:
+            await wrong
+        assert failed.value.fault is fault

@@ -1,0 +1,134 @@
+"""Voice on Telegram, through the unmodified client: bytes fetched from the platform, sent to a
+supplier on loopback, shown, charged; in both languages and on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from core.units import Credits, usd
+from tests.audio import VOICE, wav
+from tests.fakes.suppliers import Answer, Heard
+from tests.fakes.telegram import FakeTelegram
+from tests.system.world import World, briefs_world, words
+
+SAID = Heard("Why is the sky blue?", seconds=61, duration=60.4)
+ROOM = -5
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[FakeTelegram]:
+    fake = FakeTelegram()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest_asyncio.fixture
+async def brief(database_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
+    async with briefs_world(database_url, telegram) as world:
+        yield world
+
+
+@pytest.mark.parametrize(("code", "language"), [("en", "en"), ("zh-hans", "zh-CN")])
+async def test_a_61_second_voice_message_costs_3_credits(
+    code: str, language: str, brief: World
+) -> None:
+    telegram, ann = brief.telegram, brief.telegram.user(7, code)
+    brief.openai.script(SAID)
+    telegram.sends(ann, "voice", VOICE, duration=61, mime_type="audio/ogg")
+    shown = await telegram.seen(7, "Why is the sky blue?")
+    audio = words("{seconds} s of audio", language, seconds=61)
+    cost = words("{amount} Credits", language, amount=Credits(3))
+    assert f"◈ Whisper · {audio} · {cost} · " in shown.text
+    assert shown.labels == [words("💬 Ask this", language)]
+    assert brief.openai.calls[0].body == {
+        "model": "whisper-1",
+        "response_format": "verbose_json",
+        "file": ("voice.ogg", VOICE),
+    }
+    assert await brief.of(ann).credits() == Credits(997)
+    assert await brief.service.spent("whisper-1") == Credits(3)
+    assert await brief.service.key_left() == usd("500") - usd("0.0061")
+    # The button asks it, and what was shown stays.
+    brief.openai.script(Answer("Scattering."))
+    answer = await brief.presses(ann, shown, shown.labels[0], "Scattering.")
+    assert answer.id != shown.id
+    assert brief.openai.calls[1].body["messages"][-1]["content"] == "Why is the sky blue?"
+    assert shown in telegram.chat(7).messages
+
+
+async def test_the_same_update_again_is_heard_and_charged_once(
+    database_url: str, telegram: FakeTelegram
+) -> None:
+    ann = telegram.user(7)
+    async with briefs_world(database_url, telegram) as world:
+        world.openai.script(SAID)
+        telegram.sends(ann, "voice", VOICE, duration=61)
+        update = telegram.updates[-1]
+        shown = await telegram.seen(7, "3 Credits · 997 left")
+        telegram.again(update)
+        await world.says(ann, "/balance", "997 Credits")
+    async with briefs_world(database_url, telegram) as world:  # and by another process
+        telegram.again(update)
+        await world.says(ann, "/balance", "997 Credits")
+        world.openai.script(Answer("Scattering."))
+        await world.presses(ann, shown, "Ask this", "Scattering.")
+        assert len(world.openai.calls) == 1
+
+
+async def test_every_kind_of_audio_and_none_that_telegram_keeps(brief: World) -> None:
+    telegram, ann = brief.telegram, brief.telegram.user(7)
+    sounds = (
+        ("audio", b"ID3" + bytes(60), {"duration": 61, "mime_type": "audio/mpeg"}, "voice.mp3"),
+        ("video_note", b"\0\0\0\x18ftyp" + bytes(60), {"duration": 61, "length": 240}, "voice.mp4"),
+        ("document", wav(61), {"mime_type": "audio/x-wav", "file_name": "a.wav"}, "voice.wav"),
+    )
+    for number, (kind, content, about, name) in enumerate(sounds):
+        brief.openai.script(SAID)
+        telegram.sends(ann, kind, content, **about)
+        await telegram.seen(7, f"3 Credits · {997 - 3 * number} left")
+        assert brief.openai.calls[-1].body["file"] == (name, content)
+    telegram.fail_next("getFile", 400, description="Bad Request: file is temporarily unavailable")
+    telegram.sends(ann, "voice", VOICE, duration=61)
+    await telegram.seen(7, "could not be fetched")
+    # Larger than it says: the platform itself doesn't hand it out.
+    telegram.sends(ann, "voice", VOICE, duration=61, file_size=(20 << 20) + 1)
+    await telegram.seen(7, "has 21 MB")
+    assert len(brief.openai.calls) == 3
+    assert await brief.of(ann).credits() == Credits(991)
+
+
+async def test_in_a_group_only_audio_for_the_bot_is_heard(brief: World) -> None:
+    telegram = brief.telegram
+    ann, bob, group = telegram.user(7), telegram.user(8), telegram.group(ROOM)
+    brief.openai.script(Answer("Hello."), SAID, SAID)
+    telegram.sends(bob, "voice", VOICE, chat=ROOM, duration=61)
+    telegram.sends(bob, "audio", VOICE, chat=ROOM, duration=61, caption="listen, all")
+    ours = await brief.says(ann, "@credit_test_bot hello", "Hello.", chat=ROOM)
+    telegram.sends(ann, "voice", VOICE, chat=ROOM, duration=61, reply_to=ours)
+    shown = await telegram.seen(ROOM, "Whisper · 61 s of audio · 3 Credits")
+    telegram.sends(
+        bob, "audio", VOICE, chat=ROOM, duration=61, mime_type="audio/ogg",
+        caption="@credit_test_bot what is said?",
+    )  # fmt: skip
+    await telegram.seen(ROOM, "3 Credits · 997 left")
+    assert len(brief.openai.calls) == 3
+    assert len(group.bot_messages) == 3
+    telegram.presses(bob, shown, "Ask this")
+    await telegram.seen(ROOM, "belongs to somebody else")
+
+
+async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: World) -> None:
+    telegram, ann = brief.telegram, brief.telegram.user(7)
+    brief.openai.always(Answer("A long question."))
+    telegram.says(ann, "/ask gpt-4 " + "why " * 900)
+    telegram.sends(ann, "voice", VOICE, duration=61)
+    await telegram.seen(7, "hello there")
+    await telegram.seen(7, "A long question.")
+    assert {call.path for call in brief.openai.calls} == {
+        "/v1/chat/completions",
+        "/v1/audio/transcriptions",
+    }
