@@ -49,8 +49,9 @@ class Answers:
         stop = ((Button(answer_button("stop", run.id), _words(STOP, person)),),)
         note = "\n".join(_words(said, person) for said in phrases.before(run))
         yield Progress(ask=run.id, text="", buttons=stop, note=note)
-        async for text in run.frames():
-            yield Progress(ask=run.id, text=text, buttons=stop, note=note)
+        if run.question.recording is None:  # what is written down comes whole, when it is charged
+            async for text in run.frames():
+                yield Progress(ask=run.id, text=text, buttons=stop, note=note)
         yield self.answer(await run.result, person, note)
 
     async def resumed(self, ask: str) -> Answer | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import discord
 
+from bots.discord.audio import audio_of
 from bots.show.screen import Incoming, MenuItem, Place, Press, Sender
 
 _EPOCH_MS: Final = 1_420_070_400_000
@@ -91,11 +92,12 @@ def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming |
     if message.author.bot or message.webhook_id is not None or message.type not in _KINDS:
         return None
     private = message.guild is None
-    text = message.content
+    text, audio = message.content, audio_of(message)
     if not private:
         mentioned = re.search(rf"<@!?{me.id}>", text) is not None
-        # Of a reply without a mention Discord shows the words only with a right that is not asked.
-        if not mentioned and not (text and _replies_to(message, me)):
+        # Of a reply without a mention Discord shows what it holds only with a right that is not
+        # asked.
+        if not mentioned and not ((text or audio) and _replies_to(message, me)):
             return None
         text = _without_mention(text, me)
     elif not text and not message.attachments:
@@ -108,6 +110,7 @@ def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming |
         message=str(message.id),
         at_ms=at_ms(message.id),
         text=text,
+        audio=audio,
     )
 
 

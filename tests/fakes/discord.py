@@ -75,6 +75,8 @@ class FakeDiscord(Payloads):
         self.of_token: dict[str, list[int]] = {}
         self.commands: list[dict[str, Any]] = []
         self.calls: list[Call] = []
+        #: What was attached, by its name in an address.
+        self.files: dict[str, bytes] = {}
         self.pinged = False
         self.api_url = self.gateway_url = ""
         self.gateway = Gateway(self)
@@ -94,6 +96,7 @@ class FakeDiscord(Payloads):
     async def start(self) -> None:
         app = web.Application(client_max_size=60_000_000)
         app.router.add_routes(Rest(self).routes())
+        app.router.add_get("/cdn/{file}", self._download)
         app.router.add_get("/gw/", self.gateway.serve)
         app.router.add_get("/gw", self.gateway.serve)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
@@ -238,6 +241,38 @@ class FakeDiscord(Payloads):
             content["content"] = ""  # no right to read what is said to others
         self._tell("MESSAGE_CREATE", content | fields, where.guild)
         return message
+
+    def sends(
+        self,
+        user: User,
+        content: bytes,
+        *,
+        name: str = "voice-message.ogg",
+        mime: str = "audio/ogg",
+        seconds: float | None = None,
+        text: str = "",
+        channel: int | None = None,
+        mention: bool = False,
+        reply_to: Message | None = None,
+    ) -> Message:
+        """A person sends a file; with `seconds` it is a voice message."""
+        id_ = str(self.snowflake())
+        self.files[id_] = content
+        url = f"{self.api_url.removesuffix('/api/v10')}/cdn/{id_}"
+        told = {"id": id_, "filename": name, "size": len(content), "content_type": mime}
+        told |= {"url": url, "proxy_url": url}
+        if seconds is not None:
+            told |= {"duration_secs": seconds, "waveform": "AAAA"}
+        where = self.dm(user) if channel is None else self.channels[channel]
+        seen = where.guild is None or mention or reply_to is not None
+        fields = {"attachments": [told] if seen else []}
+        fields |= {"flags": 1 << 13} if seconds is not None else {}
+        return self.says(user, text, channel=channel, mention=mention, reply_to=reply_to, **fields)
+
+    async def _download(self, request: web.Request) -> web.Response:
+        if (content := self.files.get(request.match_info["file"])) is None:
+            raise web.HTTPNotFound
+        return web.Response(body=content)
 
     def again(self, interaction: Interaction) -> None:
         """The same interaction is delivered once more."""

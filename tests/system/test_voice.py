@@ -1,5 +1,5 @@
-"""Voice on Telegram, through the unmodified client: bytes fetched from the platform, sent to a
-supplier on loopback, shown, charged; in both languages and on both databases."""
+"""Voice on Telegram and Discord, through the unmodified clients: bytes fetched from the platform,
+sent to a supplier on loopback, shown, charged; in both languages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ import pytest_asyncio
 
 from core.units import Credits, usd
 from tests.audio import VOICE, wav
+from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.suppliers import Answer, Heard
 from tests.fakes.telegram import FakeTelegram
+from tests.size import size
+from tests.system import test_discord as on_discord
 from tests.system.world import World, briefs_world, words
 
 SAID = Heard("Why is the sky blue?", seconds=61, duration=60.4)
 ROOM = -5
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"][: size(small=1, full=2)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database; at full size each kind. What is booked is tested on both, always."""
+    found: str = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest_asyncio.fixture
@@ -132,3 +142,68 @@ async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: 
         "/v1/chat/completions",
         "/v1/audio/transcriptions",
     }
+
+
+# --- Discord ----------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def discord() -> AsyncIterator[FakeDiscord]:
+    fake = FakeDiscord()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+async def test_a_61_second_voice_message_on_discord_costs_3_credits(
+    language: str, database_url: str, discord: FakeDiscord
+) -> None:
+    async with on_discord.briefs_world(database_url, discord) as world:
+        openai, ann = world.service.openai, discord.user(7)
+        talk = discord.dm(ann).id
+        discord.says(ann, f"/language {language}")
+        await world.next(talk, words("From now on I write in this language.", language))
+        openai.script(SAID)
+        discord.sends(ann, VOICE, seconds=60.4)
+        shown = await world.next(talk, "Why is the sky blue?")
+        audio = words("{seconds} s of audio", language, seconds=61)
+        cost = words("{amount} Credits", language, amount=Credits(3))
+        assert f"◈ Whisper · {audio} · {cost} · " in plain(shown.content)
+        assert shown.labels == [words("💬 Ask this", language)]
+        assert openai.calls[0].body["file"] == ("voice.ogg", VOICE)
+        assert await world.credits(ann) == Credits(997)
+        assert await world.service.spent("whisper-1") == Credits(3)
+        assert await world.service.key_left() == usd("500") - usd("0.0061")
+        openai.script(Answer("Scattering."))
+        discord.presses(ann, shown, shown.labels[0])
+        answer = await world.next(talk, "Scattering.")
+        assert answer.id != shown.id
+        assert openai.calls[1].body["messages"][-1]["content"] == "Why is the sky blue?"
+        assert "Why is the sky blue?" in plain(shown.content)
+
+
+async def test_files_and_servers_on_discord(database_url: str, discord: FakeDiscord) -> None:
+    async with on_discord.briefs_world(database_url, discord) as world:
+        openai, ann = world.service.openai, discord.user(7)
+        talk, room = discord.dm(ann).id, discord.text
+        # Nobody tells how long an attached file is: it says so itself.
+        openai.script(SAID)
+        discord.sends(ann, wav(61), name="a.wav", mime="audio/x-wav; charset=binary")
+        await world.next(talk, "3 Credits · 997 left")
+        assert openai.calls[0].body["file"] == ("voice.wav", wav(61))
+        discord.sends(ann, b"garbage", name="a.mp3", mime="audio/mpeg")
+        await world.next(talk, "could not be fetched or read")
+        discord.sends(ann, VOICE, seconds=61)
+        discord.files.clear()
+        await world.next(talk, "That could not be fetched")
+        # In a server only what mentions the bot, or replies to it.
+        discord.sends(ann, VOICE, seconds=61, channel=room)
+        openai.script(SAID, SAID)
+        discord.sends(ann, VOICE, seconds=61, channel=room, mention=True)
+        ours = await world.next(room, "3 Credits · 994 left")
+        discord.sends(ann, VOICE, seconds=61, channel=room, reply_to=ours)
+        await world.next(room, "3 Credits · 991 left")
+        assert len(openai.calls) == 3
+        discord.presses(discord.user(8), ours, "Ask this")
+        await world.next(room, "belongs to somebody else", discord.user(8))
