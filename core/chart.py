@@ -8,8 +8,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from core.ledger.types import Account, AtMost, Cascade, Limit, Move, Settle, SweepOwed
-from core.units import Credits, NanoUsd
+from core.ledger.types import (
+    Account,
+    AtMost,
+    Cascade,
+    Entry,
+    Limit,
+    Move,
+    Settle,
+    SweepOwed,
+)
+from core.units import AnyMoney, Credits, Money, NanoUsd, Stars
 
 Pocket = Literal["gift", "bought", "earned"]
 
@@ -23,6 +32,9 @@ _kept = lru_cache(maxsize=8_192)
 
 OWN_SUPPLY = Account("supply/own", NanoUsd)
 OVERRUN = Account("overrun", NanoUsd)
+#: Cash that a payer's bank took back while a dispute is open; and what was lost by disputes.
+DISPUTED = Account("disputed", NanoUsd)
+BAD_DEBT = Account("bad-debt", NanoUsd)
 
 
 def pocket(person: str, name: Pocket) -> Account[Credits]:
@@ -117,3 +129,120 @@ def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits
 def repay_owed(person: str) -> SweepOwed[Credits]:
     """Flow: what is owed is repaid before anything else."""
     return SweepOwed("repay", pockets(person), owed(person))
+
+
+# --- payments -----------------------------------------------------------------------------------
+
+
+def cash(gateway: str, unit: type[AnyMoney]) -> Account[AnyMoney]:
+    """What lies at a gateway, in dollars or Stars."""
+    return Account(f"cash/{gateway}", unit)
+
+
+def sales(unit: type[AnyMoney]) -> Account[AnyMoney]:
+    """What was sold, in dollars or Stars."""
+    return Account(_named("sales", unit), unit)
+
+
+def gateway_fees(unit: type[AnyMoney]) -> Account[AnyMoney]:
+    """What gateways kept of what was paid, in dollars or Stars."""
+    return Account(_named("gateway-fees", unit), unit)
+
+
+def disputed(order: str, name: Literal["bought", "gift"]) -> Account[Credits]:
+    """What is left of an order while it is disputed: still its person's, but not to be spent."""
+    return Account(f"order/{order}/disputed-{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def sold(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
+    """Flow: a top-up; what is owed is repaid first."""
+    moves: list[Entry] = []
+    if not bought.is_zero:
+        moves.append(Move("bought", issued("topup"), pocket(person, "bought"), bought))
+    if not bonus.is_zero:
+        moves.append(Move("bonus", issued("bonus"), pocket(person, "gift"), bonus))
+    return (*moves, repay_owed(person))
+
+
+def took_cash(
+    gateway: str, gross: NanoUsd | Stars, fee: NanoUsd | Stars
+) -> tuple[Move[NanoUsd] | Move[Stars], ...]:
+    """Flow: a payment's cash side: what reached us, and what the gateway kept. One unit."""
+    if isinstance(gross, NanoUsd):
+        assert isinstance(fee, NanoUsd)
+        return _took(gateway, gross, fee)
+    assert isinstance(fee, Stars)
+    return _took(gateway, gross, fee)
+
+
+def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney], ...]:
+    unit = type(gross)
+    net = gross - fee
+    moves = [] if net.is_zero else [Move("cash", cash(gateway, unit), sales(unit), net)]
+    if not fee.is_zero:
+        moves.append(Move("fee", gateway_fees(unit), sales(unit), fee))
+    return tuple(moves)
+
+
+def took_back(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
+    """Flow: a refund takes back what was given; what isn't there any more is owed, and whatever
+    else the person has pays that at once."""
+    moves: list[Entry] = []
+    if not bought.is_zero:
+        drawn = (pocket(person, "bought"), owed(person))
+        moves.append(Cascade("bought", drawn, issued("topup"), bought))
+    if not bonus.is_zero:
+        drawn = (pocket(person, "gift"), owed(person))
+        moves.append(Cascade("bonus", drawn, issued("bonus"), bonus))
+    return (*moves, repay_owed(person))
+
+
+def gave_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
+    """Flow: a refund's cash side."""
+    if isinstance(amount, NanoUsd):
+        return Move("cash", sales(NanoUsd), cash(gateway, NanoUsd), amount)
+    return Move("cash", sales(Stars), cash(gateway, Stars), amount)
+
+
+def dispute_opened(
+    person: str, order: str, gateway: str, amount: NanoUsd, *, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a dispute holds what is left of an order; its cash is gone until it is decided."""
+    return (
+        AtMost("bought", pocket(person, "bought"), disputed(order, "bought"), bought),
+        AtMost("bonus", pocket(person, "gift"), disputed(order, "gift"), bonus),
+        Move("cash", DISPUTED, cash(gateway, NanoUsd), amount),
+    )
+
+
+def dispute_won(
+    person: str, order: str, gateway: str, amount: NanoUsd, *, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a dispute that was won: everything is as it was."""
+    return (
+        AtMost("bought", disputed(order, "bought"), pocket(person, "bought"), bought),
+        AtMost("bonus", disputed(order, "gift"), pocket(person, "gift"), bonus),
+        repay_owed(person),
+        Move("cash", cash(gateway, NanoUsd), DISPUTED, amount),
+    )
+
+
+def dispute_lost(
+    order: str, amount: NanoUsd, returned: NanoUsd, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a dispute that was lost: what was held goes back, its worth comes off the sales, the
+    rest was spent and is bad debt."""
+    moves: list[Entry] = [
+        AtMost("bought", disputed(order, "bought"), issued("topup"), bought),
+        AtMost("bonus", disputed(order, "gift"), issued("bonus"), bonus),
+    ]
+    if not returned.is_zero:
+        moves.append(Move("returned", sales(NanoUsd), DISPUTED, returned))
+    if returned != amount:
+        moves.append(Move("lost", BAD_DEBT, DISPUTED, amount - returned))
+    return tuple(moves)
+
+
+def _named(name: str, unit: type[Money]) -> str:
+    """Dollars are what accounts of cash are in, unless their name says otherwise."""
+    return name if unit.NAME == NanoUsd.NAME else f"{name}/{unit.NAME.lower()}"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from bots.commands.phrases import in_credits
 from bots.reply import Reply, Said, plain, say
-from core.desk import PAR, Report
+from core.desk import Report
 from core.pool import KeyCard
-from core.pricing import Catalogue, Costs, Model, Price
+from core.pricing import PAR, Catalogue, Costs, Model, Price
 from core.units import NanoUsd, Seconds, Tokens
 
 _CENT = 10_000_000

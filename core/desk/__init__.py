@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from core.desk.grants import grant
 from core.desk.log import logged
-from core.desk.report import PAR, Report, report
+from core.desk.report import Report, report
 
-__all__ = ["PAR", "Report", "grant", "logged", "report"]
+__all__ = ["Report", "grant", "logged", "report"]

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core.ledger import Balance
+from core.pricing import PAR
 from core.store import Store, schema
 from core.units import Credits, NanoUsd, total
 
-#: One Credit at par: $0.01 (brief § 2).
-PAR = NanoUsd(10_000_000)
-
-_POCKETS = ("gift", "bought", "earned", "unvested")
+_POCKETS = ("gift", "bought", "earned", "unvested", "disputed-gift", "disputed-bought")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ async def report(store: Store) -> Report:
         )
         kind, _, name = row.code.partition("/")
         pocket = name.rpartition("/")[2]
-        if pocket in _POCKETS and kind in {"user", "key"}:
+        if pocket in _POCKETS and kind in {"user", "key", "order"}:
             circulation[pocket] += Credits(balance.posted)
         elif kind == "owed":
             owed += Credits(-balance.posted)

@@ -123,10 +123,12 @@ Entry = (
     | Move[Stars]
     | Cascade[Credits]
     | Cascade[NanoUsd]
+    | Cascade[Stars]
     | AtMost[Credits]
     | AtMost[NanoUsd]
     | Settle[Credits]
     | Settle[NanoUsd]
+    | Settle[Stars]
     | SweepOwed[Credits]
 )
 

@@ -9,7 +9,7 @@ from core.pricing.catalogue import Catalogue, Model, Route, UnknownModel
 from core.pricing.costs import Costs, NoCost, UsageLike
 from core.pricing.counting import CALL_OVERHEAD, MESSAGE_OVERHEAD, count, count_messages
 from core.pricing.files import BadOverlay
-from core.pricing.formula import MARKUP_PERCENT, suggestion, tidy
+from core.pricing.formula import MARKUP_PERCENT, PAR, suggestion, tidy
 from core.pricing.prices import FORMULA, BadPrice, Price, PriceBook
 from core.pricing.rates import Era, Rate, Rates
 
@@ -18,6 +18,7 @@ __all__ = [
     "FORMULA",
     "MARKUP_PERCENT",
     "MESSAGE_OVERHEAD",
+    "PAR",
     "BadOverlay",
     "BadPrice",
     "Catalogue",

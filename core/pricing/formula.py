@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from core.units import MicroCredits
+from core.units import MicroCredits, NanoUsd
 
+#: What a bought Credit brings (brief § 2): one cent.
+PAR = NanoUsd(10_000_000)
 MARKUP_PERCENT = 35
 #: Tokens in for each token out, until a model's real mix is known.
 INPUT_WEIGHT = 2

@@ -1,0 +1,103 @@
+"""The offer: what a sum of cash buys (brief § 2). Every bonus is a gift, so that a bought Credit
+always brought one cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from core.errors import Refusal
+from core.pricing import PAR
+from core.units import Credits, NanoUsd, usd
+
+
+class BadAmount(Refusal):
+    """Nothing is sold for this amount."""
+
+    code: ClassVar[str] = "bad_amount"
+
+    def __init__(self, least: NanoUsd, most: NanoUsd) -> None:
+        self.least, self.most = least, most
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is given for a sum: bought Credits at par, and a bonus."""
+
+    bought: Credits
+    bonus: Credits
+
+    @property
+    def total(self) -> Credits:
+        """Both together."""
+        return self.bought + self.bonus
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Credits for a fixed price."""
+
+    name: str
+    cash: NanoUsd
+    credits: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Packs, free amounts and their bonus."""
+
+    packs: Sequence[Pack] = (
+        Pack("Starter", usd("10"), Credits(1_000)),
+        Pack("Pro", usd("90"), Credits(10_000)),
+        Pack("Enterprise", usd("800"), Credits(100_000)),
+    )
+    #: From this free amount on there is a bonus of so many per cent.
+    bonus_from: NanoUsd = usd("100")  # noqa: RUF009 - a constant
+    bonus_percent: int = 10
+    least: NanoUsd = usd("1")  # noqa: RUF009
+    most: NanoUsd = usd("10000")  # noqa: RUF009
+
+    def check(self, cash: NanoUsd) -> None:
+        """Raises `BadAmount` for an amount that isn't sold: whole cents, from least to most."""
+        if not self.least <= cash <= self.most or cash.units % CENT.units:
+            raise BadAmount(self.least, self.most)
+
+    def given(self, cash: NanoUsd) -> Given:
+        """What this sum gives: the pack of that price if there is one, else by the free rate. Also
+        for sums that aren't sold, down to nothing: a refund leaves any."""
+        bought = Credits(cash.units // PAR.units)
+        pack = self.pack(cash)
+        if pack is not None:
+            return Given(bought, pack.credits - bought)
+        return self.free(cash)
+
+    def free(self, cash: NanoUsd) -> Given:
+        """What this sum gives at the free rate."""
+        bought = Credits(cash.units // PAR.units)
+        bonus = self.bonus_percent if cash >= self.bonus_from else 0
+        return Given(bought, bought.share_down(bonus, 100))
+
+    def pack(self, cash: NanoUsd) -> Pack | None:
+        """The pack of this price."""
+        return next((pack for pack in self.packs if pack.cash == cash), None)
+
+    def better(self, cash: NanoUsd) -> Pack | None:
+        """The dearest pack that costs no more than this free amount and gives no less."""
+        given = self.given(cash).total
+        better = [pack for pack in self.packs if pack.cash < cash and pack.credits >= given]
+        return max(better, key=lambda pack: pack.credits, default=None)
+
+
+CENT = usd("0.01")
+
+
+def cents(cash: NanoUsd) -> int:
+    """Whole cents, rounded down."""
+    return cash.units // CENT.units
+
+
+def of_cents(number: int) -> NanoUsd:
+    """So many cents."""
+    return CENT.times(number)

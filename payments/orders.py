@@ -1,0 +1,221 @@
+"""Orders: created before a gateway hears of them; their life, their history. Money: `crediting`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import ids
+from core.clock import Clock
+from core.ledger import CompanionRefused, Ledger
+from core.store import Insert, Store, Update, schema
+from core.units import Credits, NanoUsd
+from payments.offer import Offer
+from payments.types import (
+    UNITS,
+    CardsStopped,
+    Cash,
+    Order,
+    TooManyOrders,
+    UnknownOrder,
+)
+
+#: Orders of one person that may wait to be paid.
+OPEN_MAX = 10
+#: Gateways through which a payer's bank can take money back.
+DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
+
+
+class Orders:
+    """What people wish to buy."""
+
+    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, offer: Offer) -> None:
+        self._store, self._ledger, self._clock, self.offer = store, ledger, clock, offer
+
+    # --- an order's beginning -------------------------------------------------------------------
+
+    async def create(
+        self,
+        *,
+        cause: str,
+        at_ms: int,
+        person: str,
+        place: str,
+        gateway: str,
+        value: NanoUsd,
+        amount: Cash,
+        seconds: int,
+    ) -> Order:
+        """A new order, to be paid within so many seconds; the same cause (a button) gives the same
+        one. `value` is what the offer counts, `amount` what is to be paid. Raises `BadAmount`,
+        `TooManyOrders`, `CardsStopped`."""
+        self.offer.check(value)
+        id_ = ids.derived("ord", at_ms, cause)
+        known = await self._rows(schema.order.c.id == id_)
+        if known:
+            return known[0]
+        await self._may_begin(person, gateway)
+        now = self._clock.now_ms()
+        row = {
+            "id": id_,
+            "person": person,
+            "place": place,
+            "shown_in": "",
+            "gateway": gateway,
+            "external": None,
+            "url": "",
+            "unit": amount.NAME,
+            "amount": amount.units,
+            "value": value.units,
+            "state": "created",
+            "paid": 0,
+            "refunded": 0,
+            "bought": 0,
+            "bonus": 0,
+            "dispute": None,
+            "dispute_state": "",
+            "created_at": now,
+            "expires_at": now + seconds * 1_000,
+        }
+        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
+        with suppress(CompanionRefused):  # the same press, delivered to two processes
+            await self._ledger.record(Insert(schema.order, row), created)
+        return await self.get(id_)
+
+    async def begun(self, order: Order, *, external: str, url: str) -> Order:
+        """The gateway knows it: waits to be paid."""
+        change = {"external": external, "url": url, "state": "pending"}
+        with suppress(CompanionRefused):  # paid already, or begun at the same time elsewhere
+            await self._ledger.record(
+                Update(schema.order, {"id": order.id}, change, {"state": "created"}),
+                event(self._clock, order.id, "pending"),
+            )
+        return await self.get(order.id)
+
+    async def shown(self, order: str, message: str) -> None:
+        """This message of the order's place shows it, and is changed when it is paid."""
+        await self._ledger.record(Update(schema.order, {"id": order}, {"shown_in": message}))
+
+    async def ended(self, order: Order, state: str) -> bool:
+        """Nobody pays it any more (`expired` or `failed`); a payment that comes later counts all
+        the same. False when it isn't open."""
+        change, expected = {"state": state}, {"state": ("created", "pending")}
+        try:
+            await self._ledger.record(
+                Update(schema.order, {"id": order.id}, change, expected),
+                event(self._clock, order.id, state),
+            )
+        except CompanionRefused:
+            return False
+        return True
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def get(self, order: str) -> Order:
+        """By our id; raises `UnknownOrder`."""
+        found = await self._rows(schema.order.c.id == order)
+        if not found:
+            raise UnknownOrder(order)
+        return found[0]
+
+    async def by_external(self, gateway: str, external: str) -> Order:
+        """By the gateway's id of its checkout; raises `UnknownOrder`."""
+        table = schema.order.c
+        found = await self._rows(table.gateway == gateway, table.external == external)
+        if not found:
+            raise UnknownOrder(external)
+        return found[0]
+
+    async def by_payment(self, gateway: str, external: str) -> Order:
+        """By the gateway's id of a payment; raises `UnknownOrder`."""
+        table = schema.payment
+        rows = await self._store.fetch(
+            sa.select(table.c.order).where(table.c.gateway == gateway, table.c.external == external)
+        )
+        if not rows:
+            raise UnknownOrder(external)
+        return await self.get(rows[0].order)
+
+    async def of(self, people: Sequence[str], most: int) -> list[Order]:
+        """The newest orders of these people."""
+        return await self._rows(schema.order.c.person.in_(people), most=most)
+
+    async def open(self, gateway: str, most: int) -> list[Order]:
+        """Orders of a gateway that wait to be paid."""
+        table = schema.order.c
+        return await self._rows(
+            table.gateway == gateway, table.state.in_(("created", "pending")), most=most
+        )
+
+    async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:
+        """What happened to it: when (ms UTC), what, with which figures."""
+        table = schema.order_event
+        rows = await self._store.fetch(
+            sa.select(table).where(table.c.order == order).order_by(table.c.id)
+        )
+        return [(row.at, row.what, json.loads(row.facts)) for row in rows]
+
+    # --- helpers --------------------------------------------------------------------------------
+
+    async def _may_begin(self, person: str, gateway: str) -> None:
+        table = schema.order.c
+        rows = await self._rows(
+            table.person == person,
+            table.state.in_(("created", "pending")),
+            table.expires_at > self._clock.now_ms(),
+            most=OPEN_MAX,
+        )
+        if len(rows) >= OPEN_MAX:
+            raise TooManyOrders(len(rows))
+        if gateway in DISPUTABLE and await self._rows(
+            table.person == person, table.dispute_state == "open", most=1
+        ):
+            raise CardsStopped
+
+    async def _rows(self, *where: sa.ColumnElement[bool], most: int = 1) -> list[Order]:
+        table = schema.order
+        rows = await self._store.fetch(
+            sa.select(table).where(*where).order_by(table.c.id.desc()).limit(most)
+        )
+        return [_order(row) for row in rows]
+
+
+def _order(row: sa.Row[Any]) -> Order:
+    unit = UNITS[row.unit]
+    return Order(
+        id=row.id,
+        person=row.person,
+        place=row.place,
+        shown_in=row.shown_in,
+        gateway=row.gateway,
+        external=row.external or "",
+        url=row.url,
+        amount=unit(row.amount),
+        value=NanoUsd(row.value),
+        state=row.state,
+        paid=unit(row.paid),
+        refunded=unit(row.refunded),
+        bought=Credits(row.bought),
+        bonus=Credits(row.bonus),
+        dispute=row.dispute or "",
+        dispute_state=row.dispute_state,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
+
+
+def event(clock: Clock, order: str, what: str, **facts: int | str) -> Insert:
+    """A line of an order's history, for the submission that makes it true."""
+    now = clock.now_ms()
+    row = {
+        "id": ids.new("oev", now),
+        "order": order,
+        "at": now,
+        "what": what,
+        "facts": json.dumps(facts, sort_keys=True),
+    }
+    return Insert(schema.order_event, row)

@@ -1,0 +1,132 @@
+"""Payments' nouns: orders, what a gateway tells of them, and each refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from core.errors import Refusal
+from core.units import Credits, NanoUsd, Stars
+
+#: What people pay with.
+Cash = NanoUsd | Stars
+
+State = Literal["created", "pending", "credited", "expired", "failed"]
+DisputeState = Literal["", "open", "won", "lost"]
+
+UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (NanoUsd, Stars)}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A person's wish to buy, and what came of it. Amounts are in the order's unit."""
+
+    id: str
+    person: str
+    #: Where it was asked for, and the message there that shows it.
+    place: str
+    shown_in: str
+    gateway: str
+    #: The gateway's id of the checkout, once known, and where to pay.
+    external: str
+    url: str
+    amount: Cash
+    #: What the offer counts.
+    value: NanoUsd
+    state: State
+    paid: Cash
+    refunded: Cash
+    #: Given for it, as it stands now.
+    bought: Credits
+    bonus: Credits
+    dispute: str
+    dispute_state: DisputeState
+    created_at: int
+    expires_at: int
+
+    @property
+    def open(self) -> bool:
+        """Whether it waits to be paid."""
+        return self.state in {"created", "pending"}
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Money that arrived, as the gateway tells it when asked."""
+
+    gateway: str
+    #: The gateway's id: the same however often it is told.
+    id: str
+    order: str
+    amount: Cash
+    #: What the gateway kept of it.
+    fee: Cash
+    #: Whether another amount than the order's is taken (a transfer on a chain can be any).
+    any_amount: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """Money that went back to the payer, or failed to."""
+
+    gateway: str
+    id: str
+    order: str
+    amount: Cash
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A payer's bank takes money back until it is decided."""
+
+    gateway: str
+    id: str
+    order: str
+    amount: Cash
+    state: Literal["open", "won", "lost"]
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+class UnknownOrder(Refusal):
+    """There is no such order."""
+
+    code: ClassVar[str] = "unknown_order"
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+
+
+class TooManyOrders(Refusal):
+    """So many of this person's orders wait to be paid that no more are taken."""
+
+    code: ClassVar[str] = "too_many_orders"
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+
+
+class CardsStopped(Refusal):
+    """While a payment is disputed, this person pays by other ways than by card."""
+
+    code: ClassVar[str] = "cards_stopped"
+
+
+class PaymentRefused(Refusal):
+    """What a gateway tells doesn't fit the order: nothing was credited, an admin has to look."""
+
+    code: ClassVar[str] = "payment_refused"
+
+    def __init__(self, order: str, why: Literal["gateway", "unit", "amount", "busy"]) -> None:
+        self.order, self.why = order, why
+
+
+class GatewayUnavailable(Refusal):
+    """The gateway doesn't answer, or refuses; nothing was begun."""
+
+    code: ClassVar[str] = "gateway_unavailable"
+
+    def __init__(self, gateway: str) -> None:
+        self.gateway = gateway

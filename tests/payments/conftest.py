@@ -1,0 +1,120 @@
+"""Somebody who buys, and what becomes of it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+
+from core import chart, ids
+from core.ledger import Ledger, Move, Submission, audit
+from core.store import Insert, Store, schema
+from core.units import Credits, NanoUsd
+from payments import Cash, Crediting, Offer, Order, Orders, Payment
+from tests.databases import TestClock
+
+
+@dataclass
+class Shop:
+    """Orders over a real ledger, with the questions that tests ask of it."""
+
+    store: Store
+    ledger: Ledger
+    clock: TestClock
+    offer: Offer = field(default_factory=Offer)
+
+    def __post_init__(self) -> None:
+        self.orders = Orders(
+            store=self.store, ledger=self.ledger, clock=self.clock, offer=self.offer
+        )
+        self.crediting = Crediting(
+            orders=self.orders,
+            store=self.store,
+            ledger=self.ledger,
+            clock=self.clock,
+            offer=self.offer,
+        )
+        self._causes = itertools.count()
+
+    async def person(self) -> str:
+        id_ = ids.new("usr", self.clock.now_ms())
+        row = {
+            "id": id_,
+            "created_at": self.clock.now_ms(),
+            "language": "en",
+            "zone": "UTC",
+            "model": "",
+            "footer": True,
+            "own_keys_only": False,
+            "data_key": None,
+        }
+        await self.ledger.record(Insert(schema.person, row))
+        return id_
+
+    async def order(
+        self,
+        person: str,
+        value: NanoUsd,
+        *,
+        gateway: str = "stripe",
+        amount: Cash | None = None,
+    ) -> Order:
+        return await self.orders.create(
+            cause=f"press/{next(self._causes)}",
+            at_ms=self.clock.now_ms(),
+            person=person,
+            place="telegram:1:",
+            gateway=gateway,
+            value=value,
+            amount=value if amount is None else amount,
+            seconds=1_800,
+        )
+
+    async def pay(self, order: Order, *, fee: Cash | None = None, id_: str = "") -> Order:
+        payment = Payment(
+            order.gateway,
+            id_ or f"pi_{order.id}",
+            order.id,
+            order.amount,
+            type(order.amount)(0) if fee is None else fee,
+        )
+        return await self.crediting.pay(payment)
+
+    async def spend(self, person: str, amount: Credits, pocket: chart.Pocket = "bought") -> None:
+        move = Move("spent", chart.pocket(person, pocket), chart.spent("gpt-4"), amount)
+        await self.ledger.submit(Submission(f"spend/{next(self._causes)}", (move,)))
+
+    async def has(self, person: str) -> dict[str, int]:
+        accounts = [*chart.pockets(person), chart.owed(person)]
+        found = await self.ledger.balances(accounts)
+        names = ("gift", "bought", "earned", "owed")
+        figures = zip(names, (balance.posted for balance in found.values()), strict=True)
+        return {name: abs(posted) for name, posted in figures if posted}
+
+    async def stands(self, *codes: str) -> list[int]:
+        """The posted sums of accounts, as cash lies there: debits less credits."""
+        table = schema.account
+        rows = {row.code: row for row in await self.store.fetch(table.select())}
+        return [
+            rows[code].debits_posted - rows[code].credits_posted if code in rows else 0
+            for code in codes
+        ]
+
+    async def audited(self) -> None:
+        """The ledger is right, and circulation is what was issued less what was spent."""
+        told = await audit(self.store)
+        assert not told.findings, told.findings
+        sums = {"pockets": 0, "owed": 0, "issued": 0, "spent": 0}
+        for row in await self.store.fetch(schema.account.select()):
+            kind = row.code.partition("/")[0]
+            posted = row.credits_posted - row.debits_posted
+            group = {"user": "pockets", "order": "pockets"}.get(kind, kind)
+            if group in sums:
+                sums[group] += posted
+        assert sums["pockets"] + sums["owed"] == -sums["issued"] - sums["spent"]
+
+
+@pytest.fixture
+def shop(store: Store, ledger: Ledger, clock: TestClock) -> Shop:
+    return Shop(store, ledger, clock)
