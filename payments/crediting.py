@@ -19,7 +19,7 @@ from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
 from payments.offer import Given, Offer
 from payments.orders import Orders, event
-from payments.types import Dispute, Order, Payment, PaymentRefused, Refunded
+from payments.types import Dispute, News, Order, Payment, PaymentRefused, Refunded
 
 #: An order that others change at the same time is worked out again so often.
 _TRIES = 8
@@ -39,20 +39,35 @@ class Crediting:
         `PaymentRefused`; nothing was credited then."""
         return await self._tried(lambda: self._pay(payment), payment.order)
 
+    async def tell(self, news: News) -> None:
+        """Whatever it is. Raises as the three below."""
+        if isinstance(news, Payment):
+            await self.pay(news)
+        elif isinstance(news, Refunded):
+            await self.refund(news)
+        elif isinstance(news, Dispute):
+            await self.dispute(news)
+        else:
+            await self._orders.ended(await self._orders.get(news.order), news.state)
+
     async def refund(self, refunded: Refunded) -> Order:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
         what was spent is owed. A refund that failed gives it back. Each once."""
-        return await self._tried(lambda: self._refund(refunded), refunded.order)
+        order = await self._orders.by_payment(refunded.gateway, refunded.payment)
+        return await self._tried(lambda: self._refund(order.id, refunded), order.id)
 
     async def dispute(self, dispute: Dispute) -> Order:
         """Open: holds what is left of the order. Won: gives it back. Lost: it is gone, and what
         was spent is bad debt. Each once."""
-        return await self._tried(lambda: self._dispute(dispute), dispute.order)
+        order = await self._orders.by_payment(dispute.gateway, dispute.payment)
+        return await self._tried(lambda: self._dispute(order.id, dispute), order.id)
 
     async def _pay(self, payment: Payment) -> Submission | None:
         order = await self._orders.get(payment.order)
         if order.gateway != payment.gateway:
             raise PaymentRefused(order.id, "gateway")
+        if payment.checkout and order.external and payment.checkout != order.external:
+            raise PaymentRefused(order.id, "checkout")
         if type(payment.amount) is not type(order.amount):
             raise PaymentRefused(order.id, "unit")
         if payment.amount != order.amount and not payment.any_amount:
@@ -96,9 +111,9 @@ class Crediting:
             ),
         )
 
-    async def _refund(self, refunded: Refunded) -> Submission | None:
-        order = await self._orders.get(refunded.order)
-        if order.gateway != refunded.gateway or type(refunded.amount) is not type(order.amount):
+    async def _refund(self, id_: str, refunded: Refunded) -> Submission | None:
+        order = await self._orders.get(id_)
+        if type(refunded.amount) is not type(order.amount):
             raise PaymentRefused(order.id, "unit")
         known = await self._store.fetch(
             sa.select(schema.refund).where(
@@ -167,9 +182,9 @@ class Crediting:
             ),
         )
 
-    async def _dispute(self, dispute: Dispute) -> Submission | None:
-        order = await self._orders.get(dispute.order)
-        if order.gateway != dispute.gateway or type(dispute.amount) is not NanoUsd:
+    async def _dispute(self, id_: str, dispute: Dispute) -> Submission | None:
+        order = await self._orders.get(id_)
+        if type(dispute.amount) is not NanoUsd:
             raise PaymentRefused(order.id, "unit")
         if order.dispute == dispute.id and order.dispute_state in {dispute.state, "won", "lost"}:
             return None

@@ -61,6 +61,8 @@ class Payment:
     amount: Cash
     #: What the gateway kept of it.
     fee: Cash
+    #: The checkout that it was paid through; empty where the order alone says it.
+    checkout: str = ""
     #: Whether another amount than the order's is taken (a transfer on a chain can be any).
     any_amount: bool = False
 
@@ -71,7 +73,8 @@ class Refunded:
 
     gateway: str
     id: str
-    order: str
+    #: The gateway's id of the payment that it goes back of.
+    payment: str
     amount: Cash
     failed: bool = False
 
@@ -82,9 +85,32 @@ class Dispute:
 
     gateway: str
     id: str
-    order: str
+    #: The gateway's id of the disputed payment.
+    payment: str
     amount: Cash
     state: Literal["open", "won", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nobody will pay this order any more."""
+
+    order: str
+    state: Literal["expired", "failed"]
+
+
+#: What a gateway may tell.
+News = Payment | Refunded | Dispute | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Where an order is paid."""
+
+    #: The gateway's own id of it.
+    external: str
+    #: A link to open; empty where the platform itself shows the payment.
+    url: str = ""
 
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -119,7 +145,9 @@ class PaymentRefused(Refusal):
 
     code: ClassVar[str] = "payment_refused"
 
-    def __init__(self, order: str, why: Literal["gateway", "unit", "amount", "busy"]) -> None:
+    def __init__(
+        self, order: str, why: Literal["gateway", "checkout", "unit", "amount", "busy"]
+    ) -> None:
         self.order, self.why = order, why
 
 
@@ -130,3 +158,12 @@ class GatewayUnavailable(Refusal):
 
     def __init__(self, gateway: str) -> None:
         self.gateway = gateway
+
+
+class Forged(Refusal):
+    """A message that no gateway of ours sent; nothing was looked at."""
+
+    code: ClassVar[str] = "forged"
+
+    def __init__(self, gateway: str, why: str) -> None:
+        self.gateway, self.why = gateway, why

@@ -24,12 +24,12 @@ USD = 1_000_000_000
 
 
 def refunded(order: Order, amount: str, id_: str = "re_1", *, failed: bool = False) -> Refunded:
-    return Refunded(order.gateway, id_, order.id, usd(amount), failed)
+    return Refunded(order.gateway, id_, f"pi_{order.id}", usd(amount), failed)
 
 
 def dispute(order: Order, state: str, id_: str = "dp_1") -> Dispute:
     assert isinstance(order.amount, NanoUsd)
-    return Dispute(order.gateway, id_, order.id, order.amount, state)  # type: ignore[arg-type]
+    return Dispute(order.gateway, id_, f"pi_{order.id}", order.amount, state)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_stars_have_an_account_of_their_own(shop: Shop) -> None:
     await shop.pay(order, id_="charge_1")
     assert await shop.has(person) == {"bought": 1_000}
     assert await shop.stands("cash/stars", "sales/star", "sales") == [770, -770, 0]
-    whole = Refunded("stars", "charge_1", order.id, Stars(770))
+    whole = Refunded("stars", "charge_1", "charge_1", Stars(770))
     await shop.crediting.refund(whole)
     await shop.crediting.refund(whole)
     assert await shop.has(person) == {}

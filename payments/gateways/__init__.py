@@ -1,0 +1,7 @@
+"""Gateways: each speaks to one payment service, and tells what it heard as values."""
+
+from __future__ import annotations
+
+from payments.gateways.base import Gateway, Message
+
+__all__ = ["Gateway", "Message"]

@@ -1,0 +1,59 @@
+"""What every gateway does. A gateway moves no Credits: it tells, `payments.crediting` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from payments.types import Cash, Checkout, News, Order
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A webhook that was proven to be the gateway's own."""
+
+    #: The gateway's id of it: the same when it is delivered again.
+    id: str
+    body: bytes
+
+
+class Gateway(Protocol):
+    """One payment service, as the operator's account there."""
+
+    @property
+    def name(self) -> str:
+        """`stripe`, `paypal`, …: also in accounts' names and the webhook's path."""
+        ...
+
+    @property
+    def open_seconds(self) -> int:
+        """How long a checkout can be paid."""
+        ...
+
+    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+        """Makes the checkout of an order, the same one however often it is asked for; `what` is
+        the line that the payer reads. Raises `GatewayUnavailable`."""
+        ...
+
+    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+        """Proves a webhook's raw body; raises `Forged`. Header names are in small letters."""
+        ...
+
+    async def news(self, body: bytes) -> Sequence[News]:
+        """What a proven message says about money, read again from the gateway itself where money
+        came in. Nothing for what doesn't concern us. Raises `GatewayUnavailable`."""
+        ...
+
+    async def look(self, order: Order) -> Sequence[News]:
+        """What the gateway says of an order now, for what no webhook told. Raises
+        `GatewayUnavailable`."""
+        ...
+
+    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+        """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        ...
