@@ -17,10 +17,13 @@ from core.ledger import CompanionRefused, IdempotencyConflict, Ledger, Submissio
 from core.pricing import PAR
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
+from core.upkeep import notice
 from payments.offer import Given, Offer
 from payments.orders import Orders, event
 from payments.types import Dispute, News, Order, Payment, PaymentRefused, Refunded
 
+#: Kinds of notices that come of money.
+PAID, REFUNDED = "paid", "refunded"
 #: An order that others change at the same time is worked out again so often.
 _TRIES = 8
 
@@ -97,6 +100,13 @@ class Crediting:
         if not given.total.is_zero:
             change |= {"state": "credited"}
         figures = {"paid": payment.amount.units, "credits": more.total.units}
+        told = notice(
+            self._clock,
+            cause_id=f"paid/{payment.gateway}/{payment.id}",
+            person=person,
+            kind=PAID,
+            facts={"order": order.id, "credits": more.total.units},
+        )
         return Submission(
             f"payment/{payment.gateway}/{payment.id}",
             (
@@ -107,6 +117,7 @@ class Crediting:
                 Insert(schema.payment, receipt),
                 self._change(order, change),
                 event(self._clock, order.id, "paid", **figures),
+                told,
                 still,
             ),
         )
@@ -145,6 +156,13 @@ class Crediting:
         back = Given(order.bought - kept.bought, order.bonus - kept.bonus)
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
         figures = {"refunded": refunded.amount.units, "credits": back.total.units}
+        told = notice(
+            self._clock,
+            cause_id=f"refunded/{refunded.gateway}/{refunded.id}",
+            person=person,
+            kind=REFUNDED,
+            facts={"order": order.id, "credits": back.total.units},
+        )
         return Submission(
             f"refund/{refunded.gateway}/{refunded.id}",
             (
@@ -155,6 +173,7 @@ class Crediting:
                 Insert(schema.refund, row),
                 self._change(order, change),
                 event(self._clock, order.id, "refunded", **figures),
+                told,
                 still,
             ),
         )

@@ -1,7 +1,8 @@
-"""What stands in for the world in the demo: a supplier of models on loopback. It ships."""
+"""What stands in for the world in the demo, on loopback: a supplier of models, a payment service."""
 
 from __future__ import annotations
 
+from bots.sandbox.checkout import SandboxCheckout
 from bots.sandbox.supplier import SandboxSupplier
 
-__all__ = ["SandboxSupplier"]
+__all__ = ["SandboxCheckout", "SandboxSupplier"]

@@ -101,6 +101,7 @@ SEALED: tuple[SealedColumn, ...] = (
         schema.key, "id", "sealed", lambda row: key_context(row.id, row.provider, row.base_url)
     ),
     SealedColumn(schema.person, "id", "data_key", lambda row: f"person/{row.id}"),
+    SealedColumn(schema.webhook, "id", "sealed", lambda row: f"webhook/{row.id}"),
 )
 
 

@@ -427,15 +427,16 @@ refund = sa.Table(
 webhook = sa.Table(
     "webhook",
     metadata,
-    sa.Column("gateway", sa.Text, primary_key=True),
-    sa.Column("external", sa.Text, primary_key=True),
-    _required("received_at", sa.BigInteger),
-    #: The body, sealed; null once it has expired.
+    #: `<gateway>/<the gateway's id>`
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("gateway", sa.Text),
+    _required("received_at", sa.BigInteger, index=True),
+    #: The body, sealed by a master key.
     sa.Column("sealed", sa.LargeBinary),
     _required("tries", sa.Integer),
     #: When it is to be looked at (again); null once it is done with.
     sa.Column("due_at", sa.BigInteger),
-    #: Why it was not taken; empty while it waits or when all was well.
+    #: Why nothing came of it; empty while it waits or when all was well.
     _required("verdict", sa.Text),
     sa.Index(
         "ix_webhook_due",
@@ -459,6 +460,27 @@ button = sa.Table(
     _required("expires_at", sa.BigInteger, index=True),
     _required("once", sa.Boolean),
     sa.Column("used_at", sa.BigInteger),
+)
+
+#: What a person is to be told without having asked; told at least once, shown once.
+notice = sa.Table(
+    "notice",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("person", sa.Text),
+    _required("kind", sa.Text),
+    #: JSON of what its words are made of.
+    _required("data", sa.Text),
+    _required("created_at", sa.BigInteger),
+    _required("tries", sa.Integer),
+    #: When it is to be told (again); null once it was, or was given up.
+    sa.Column("due_at", sa.BigInteger),
+    sa.Index(
+        "ix_notice_due",
+        "due_at",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
 )
 
 chore = sa.Table(

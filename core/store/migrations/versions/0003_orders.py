@@ -1,4 +1,4 @@
-"""Orders, payments, refunds and what gateways tell of them."""
+"""Orders, payments, refunds, what gateways tell of them, and what people are told of it."""
 
 from __future__ import annotations
 
@@ -87,16 +87,29 @@ def upgrade() -> None:
     op.create_index("ix_refund_order", "refund", ["order"])
     op.create_table(
         "webhook",
+        _required("id", TEXT),
         _required("gateway", TEXT),
-        _required("external", TEXT),
         _required("received_at", BIG),
         sa.Column("sealed", sa.LargeBinary()),
         _required("tries", sa.Integer()),
         sa.Column("due_at", BIG),
         _required("verdict", TEXT),
-        sa.PrimaryKeyConstraint("gateway", "external", name="pk_webhook"),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook"),
+    )
+    op.create_index("ix_webhook_received_at", "webhook", ["received_at"])
+    op.create_table(
+        "notice",
+        _required("id", TEXT),
+        _required("person", TEXT),
+        _required("kind", TEXT),
+        _required("data", TEXT),
+        _required("created_at", BIG),
+        _required("tries", sa.Integer()),
+        sa.Column("due_at", BIG),
+        sa.PrimaryKeyConstraint("id", name="pk_notice"),
     )
     is_due = sa.text("due_at IS NOT NULL")
-    op.create_index(
-        "ix_webhook_due", "webhook", ["due_at"], sqlite_where=is_due, postgresql_where=is_due
-    )
+    for table in ("webhook", "notice"):
+        op.create_index(
+            f"ix_{table}_due", table, ["due_at"], sqlite_where=is_due, postgresql_where=is_due
+        )

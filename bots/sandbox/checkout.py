@@ -1,0 +1,310 @@
+"""The demo's payment service on loopback: a checkout page with pay, decline, pay twice, refund and
+dispute, an API as gateways have one, and signed webhooks. No money moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from payments.gateways.sandbox import SIGNATURE, signed
+
+_STOP_SECONDS = 0.2
+_NOTIFY_TRIES = 5
+_NOTIFY_TIMEOUT = aiohttp.ClientTimeout(total=5)
+#: What it keeps of a payment, as a card's processor would: 2.9 % and 30 cents.
+_FEE_PER_MILLE, _FEE_CENTS = 29, 30
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sandbox checkout</title>
+<style>
+body{{font:1.05rem/1.5 system-ui,sans-serif;background:#f3f4f6;margin:0}}
+main{{max-width:26rem;margin:8vh auto;background:#fff;border-radius:1rem;padding:2rem;
+box-shadow:0 1px 12px #0002}}
+h1{{font-size:1.1rem;margin:0 0 .3rem}} .sum{{font-size:2.2rem;font-weight:600;margin:.2rem 0 1rem}}
+.note{{background:#fff7d6;border-radius:.5rem;padding:.6rem .8rem;font-size:.9rem}}
+button{{font:inherit;width:100%;padding:.7rem;margin:.4rem 0 0;border:1px solid #ccc;
+border-radius:.6rem;background:#fff;cursor:pointer}}
+button.first{{background:#1f6feb;border-color:#1f6feb;color:#fff}}
+table{{width:100%;font-size:.9rem;border-collapse:collapse;margin-top:1rem}}
+td{{padding:.25rem 0;border-top:1px solid #eee}} td:last-child{{text-align:right}}
+</style><main><h1>{what}</h1><p class="sum">${dollars}</p>
+<p class="note">This is a sandbox: no money moves, and no card is asked for.</p>
+<p id="state">State: <b>{state}</b></p>{buttons}<table>{rows}</table></main>"""
+_BUTTON = (
+    '<form method="post" action="/pay/{id}/{act}"><button class="{look}" id="{act}">{label}'
+    "</button></form>"
+)
+
+
+@dataclass
+class _Checkout:
+    """An order as the service knows it."""
+
+    id: str
+    order: str
+    cents: int
+    what: str
+    return_url: str
+    notify_url: str
+    state: str = "open"
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+    dispute: dict[str, Any] | None = None
+
+    def told(self) -> dict[str, Any]:
+        """As the API tells it."""
+        names = ("id", "order", "cents", "state", "payments", "refunds", "dispute")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def rest(self) -> int:
+        """Cents paid and not given back."""
+        paid = sum(one["cents"] for one in self.payments)
+        return int(paid - sum(one["cents"] for one in self.refunds))
+
+
+class SandboxCheckout:
+    """A server on loopback."""
+
+    def __init__(self, secret: str) -> None:
+        """`secret` is what callers show and what webhooks are signed with."""
+        self._secret = secret
+        self._checkouts: dict[str, _Checkout] = {}
+        self._by_order: dict[str, str] = {}
+        self._refund_keys: dict[str, dict[str, Any]] = {}
+        self._runner: web.AppRunner | None = None
+        self._url = ""
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> str:
+        """Listens on a free port of loopback; its address."""
+        app = web.Application()
+        app.router.add_post("/checkouts", self._make)
+        app.router.add_get("/checkouts/{id}", self._tell)
+        app.router.add_post("/checkouts/{id}/refunds", self._refund)
+        app.router.add_get("/pay/{id}", self._page)
+        app.router.add_post("/pay/{id}/{act}", self._press)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._session = aiohttp.ClientSession(timeout=_NOTIFY_TIMEOUT, trust_env=False)
+        self._url = "http://{}:{}".format(*self._runner.addresses[0][:2])
+        return self._url
+
+    async def stop(self) -> None:
+        """Closes everything; webhooks under way are given up."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # --- the API ---------------------------------------------------------------------------------
+
+    async def _make(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        said = await request.json()
+        known = self._by_order.get(str(said["order"]))
+        if known is None:
+            if not 0 < int(said["cents"]) <= 100_000_000:
+                raise web.HTTPBadRequest
+            made = _Checkout(
+                f"sbx_{secrets.token_hex(12)}",
+                str(said["order"]),
+                int(said["cents"]),
+                str(said["what"]),
+                str(said["return_url"]),
+                str(said["notify_url"]),
+            )
+            self._checkouts[made.id] = made
+            self._by_order[made.order] = known = made.id
+        return web.json_response({"id": known, "url": f"{self._url}/pay/{known}"})
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        return web.json_response(self._found(request).told())
+
+    async def _refund(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        said = await request.json()
+        key = str(said["key"])
+        if key not in self._refund_keys:
+            checkout = self._found(request)
+            if not 0 < int(said["cents"]) <= checkout.rest:
+                raise web.HTTPBadRequest
+            made = _given_back(checkout, str(said["payment"]), int(said["cents"]))
+            self._refund_keys[key] = made
+            self._notify(checkout)
+        return web.json_response(self._refund_keys[key])
+
+    def _authorised(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self._secret}".encode()):
+            raise web.HTTPUnauthorized
+
+    def _found(self, request: web.Request) -> _Checkout:
+        found = self._checkouts.get(request.match_info["id"])
+        if found is None:
+            raise web.HTTPNotFound
+        return found
+
+    # --- the page --------------------------------------------------------------------------------
+
+    async def _page(self, request: web.Request) -> web.Response:
+        checkout = self._found(request)
+        acts = _acts(checkout)
+        buttons = "".join(
+            _BUTTON.format(id=checkout.id, act=act, label=label, look="" if number else "first")
+            for number, (act, label) in enumerate(acts)
+        )
+        rows = [("paid", one) for one in checkout.payments]
+        rows += [("given back", one) for one in checkout.refunds]
+        rows += [("disputed", checkout.dispute)] if checkout.dispute is not None else []
+        shown = "".join(
+            f"<tr><td>{what} {escape(one['id'][-8:])}</td><td>${_dollars(one['cents'])}</td></tr>"
+            for what, one in rows
+        )
+        state = checkout.state
+        if checkout.dispute is not None:
+            state = f"{state}, dispute {checkout.dispute['state']}"
+        text = _PAGE.format(
+            what=escape(checkout.what),
+            dollars=_dollars(checkout.cents),
+            state=state,
+            buttons=buttons,
+            rows=shown,
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def _press(self, request: web.Request) -> web.Response:
+        checkout, act = self._found(request), request.match_info["act"]
+        if act not in {name for name, _ in _acts(checkout)}:
+            raise web.HTTPConflict
+        _PRESSED[act](checkout)
+        self._notify(checkout)
+        raise web.HTTPSeeOther(f"/pay/{checkout.id}")
+
+    # --- webhooks --------------------------------------------------------------------------------
+
+    def _notify(self, checkout: _Checkout) -> None:
+        body = json.dumps({"id": f"evt_{secrets.token_hex(12)}", "checkout": checkout.id}).encode()
+        task = asyncio.create_task(self._send(checkout.notify_url, body))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, url: str, body: bytes) -> None:
+        assert self._session is not None
+        for attempt in range(_NOTIFY_TRIES):
+            headers = {SIGNATURE: signed(self._secret, body, int(time.time()))}
+            try:
+                async with self._session.post(url, data=body, headers=headers) as response:
+                    if response.status < 300:
+                        return
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.2 * 2**attempt)
+
+
+def _pay(checkout: _Checkout) -> None:
+    fee = checkout.cents * _FEE_PER_MILLE // 1_000 + _FEE_CENTS
+    checkout.state = "paid"
+    checkout.payments.append(
+        {
+            "id": f"sbp_{secrets.token_hex(12)}",
+            "cents": checkout.cents,
+            "fee": min(fee, checkout.cents),
+        }
+    )
+
+
+def _twice(checkout: _Checkout) -> None:
+    _pay(checkout)
+    _pay(checkout)
+
+
+def _decline(checkout: _Checkout) -> None:
+    checkout.state = "failed"
+
+
+def _give_back_half(checkout: _Checkout) -> None:
+    _given_back(checkout, checkout.payments[0]["id"], max(1, checkout.rest // 2))
+
+
+def _give_back(checkout: _Checkout) -> None:
+    for payment in checkout.payments:
+        if checkout.rest:
+            _given_back(checkout, payment["id"], min(checkout.rest, payment["cents"]))
+
+
+def _given_back(checkout: _Checkout, payment: str, cents: int) -> dict[str, Any]:
+    made = {"id": f"sbr_{secrets.token_hex(12)}", "payment": payment, "cents": cents}
+    checkout.refunds.append(made)
+    if not checkout.rest:
+        checkout.state = "refunded"
+    return made
+
+
+def _dispute(checkout: _Checkout) -> None:
+    payment = checkout.payments[0]
+    checkout.dispute = {
+        "id": f"sbd_{secrets.token_hex(12)}",
+        "payment": payment["id"],
+        "cents": min(payment["cents"], checkout.rest),
+        "state": "open",
+    }
+
+
+def _win(checkout: _Checkout) -> None:
+    assert checkout.dispute is not None
+    checkout.dispute["state"] = "won"
+
+
+def _lose(checkout: _Checkout) -> None:
+    assert checkout.dispute is not None
+    checkout.dispute["state"] = "lost"
+
+
+_PRESSED = {
+    "pay": _pay,
+    "twice": _twice,
+    "decline": _decline,
+    "half": _give_back_half,
+    "refund": _give_back,
+    "dispute": _dispute,
+    "win": _win,
+    "lose": _lose,
+}
+_ACTS = {
+    "open": (("pay", "Pay"), ("twice", "Pay twice"), ("decline", "Decline")),
+    "failed": (("pay", "Pay after all"),),
+    "paid": (
+        ("half", "Give half back"),
+        ("refund", "Give all back"),
+        ("dispute", "Dispute at the bank"),
+    ),
+}
+_DECISIONS = (("win", "The shop wins"), ("lose", "The payer wins"))
+
+
+def _acts(checkout: _Checkout) -> tuple[tuple[str, str], ...]:
+    """What can be pressed now."""
+    if checkout.dispute is None:
+        return _ACTS.get(checkout.state, ())
+    return _DECISIONS if checkout.dispute["state"] == "open" else ()
+
+
+def _dollars(cents: int) -> str:
+    return f"{cents // 100:,}.{cents % 100:02}"

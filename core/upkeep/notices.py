@@ -1,0 +1,97 @@
+"""Notices: what a person is told without having asked. Whoever learns of something writes the
+notice in the same submission; a chore has front ends tell it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import ids
+from core.clock import Clock
+from core.ledger import CompanionRefused, Ledger
+from core.store import Insert, Store, Update, schema
+from core.trace import cause
+
+_log = logging.getLogger(__name__)
+
+#: Somebody who tells a notice has this long before another may.
+_LEASE_MS = 120_000
+#: Times that a notice is tried; the pause doubles from the first on.
+TRIES_MAX = 8
+_PAUSE_MS = 30_000
+_AT_ONCE = 50
+
+Facts = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell."""
+
+    id: str
+    person: str
+    kind: str
+    facts: Facts
+
+
+def notice(clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts) -> Insert:
+    """The row that goes with what it tells; one a cause."""
+    now = clock.now_ms()
+    row = {
+        "id": ids.derived("ntc", now, cause_id),
+        "person": person,
+        "kind": kind,
+        "data": json.dumps(dict(facts), sort_keys=True),
+        "created_at": now,
+        "tries": 0,
+        "due_at": now,
+    }
+    return Insert(schema.notice, row)
+
+
+class Notices:
+    """The chore. `tell` shows one and raises when it couldn't."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        tell: Callable[[Notice], Awaitable[None]],
+    ) -> None:
+        self._store, self._ledger, self._clock, self._tell = store, ledger, clock, tell
+
+    async def work(self) -> None:
+        """Tells what is due."""
+        table, now = schema.notice, self._clock.now_ms()
+        due = await self._store.fetch(
+            sa.select(table).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_ONCE)
+        )
+        for row in due:
+            claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
+            try:
+                await self._ledger.record(
+                    Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
+                )
+            except CompanionRefused:  # another process tells it
+                continue
+            told = Notice(row.id, row.person, row.kind, json.loads(row.data))
+            await self._ledger.record(
+                Update(table, {"id": row.id}, {"due_at": await self._told(told, row.tries)})
+            )
+
+    async def _told(self, one: Notice, tries: int) -> int | None:
+        """When to try again; None when it was told, or never will be."""
+        try:
+            await self._tell(one)
+        except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+            _log.warning("notice %s could not be told: %s", one.id, cause(failure))
+            if tries + 1 < TRIES_MAX:
+                return self._clock.now_ms() + _PAUSE_MS * (1 << tries)
+        return None

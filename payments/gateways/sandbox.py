@@ -1,0 +1,154 @@
+"""The sandbox: the demo's gateway. It speaks to a small payment service on loopback
+(`bots.sandbox`), signs and is asked like a real one, and moves no money.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, final
+
+import aiohttp
+from pydantic import SecretStr
+
+from core.units import NanoUsd
+from payments.gateways.base import Message
+from payments.offer import cents, of_cents
+from payments.types import (
+    Cash,
+    Checkout,
+    Dispute,
+    Ended,
+    Forged,
+    GatewayUnavailable,
+    News,
+    Order,
+    Payment,
+    Refunded,
+)
+
+OPEN_SECONDS = 3_600
+TOLERANCE_SECONDS = 300
+SIGNATURE = "sandbox-signature"
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+def signed(secret: str, body: bytes, at_seconds: int) -> str:
+    """The header of a message of the sandbox: its time, and a proof over time and raw body."""
+    proof = hmac.digest(secret.encode(), f"{at_seconds}.".encode() + body, hashlib.sha256)
+    return f"t={at_seconds},v1={proof.hex()}"
+
+
+@final
+class Sandbox:
+    """See `Gateway`."""
+
+    name = "sandbox"
+    open_seconds = OPEN_SECONDS
+
+    def __init__(self, *, url: str, secret: SecretStr, return_url: str, notify_url: str) -> None:
+        """`url`: the service; `notify_url`: where it sends its webhooks."""
+        self._url, self._secret = url, secret
+        self._return_url, self._notify_url = return_url, notify_url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+        """See `Gateway`."""
+        assert isinstance(order.amount, NanoUsd)
+        made = await self._asked(
+            "POST",
+            "/checkouts",
+            {
+                "order": order.id,
+                "cents": cents(order.amount),
+                "what": what,
+                "language": language,
+                "return_url": self._return_url,
+                "notify_url": self._notify_url,
+            },
+        )
+        return Checkout(made["id"], made["url"])
+
+    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+        """See `Gateway`."""
+        given = headers.get(SIGNATURE, "")
+        at = given.partition(",")[0].removeprefix("t=")
+        if not at.isdecimal() or abs(time.time() - int(at)) > TOLERANCE_SECONDS:
+            raise Forged(self.name, "time")
+        wanted = signed(self._secret.get_secret_value(), body, int(at))
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            raise Forged(self.name, "signature")
+        return Message(str(json.loads(body)["id"]), body)
+
+    async def news(self, body: bytes) -> Sequence[News]:
+        """See `Gateway`."""
+        return await self._checkout(str(json.loads(body)["checkout"]))
+
+    async def look(self, order: Order) -> Sequence[News]:
+        """See `Gateway`."""
+        return await self._checkout(order.external) if order.external else ()
+
+    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+        """See `Gateway`."""
+        assert isinstance(amount, NanoUsd)
+        body = {"payment": payment, "cents": cents(amount), "key": cause}
+        made = await self._asked("POST", f"/checkouts/{order.external}/refunds", body)
+        return (_refunded(made),)
+
+    async def close(self) -> None:
+        """See `Gateway`."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _checkout(self, id_: str) -> Sequence[News]:
+        said = await self._asked("GET", f"/checkouts/{id_}")
+        order = str(said["order"])
+        news: list[News] = [
+            Payment(
+                self.name,
+                one["id"],
+                order,
+                of_cents(one["cents"]),
+                of_cents(one["fee"]),
+                checkout=said["id"],
+                # Who pays twice has paid twice: the surplus counts at the free rate.
+                any_amount=True,
+            )
+            for one in said["payments"]
+        ]
+        news += [_refunded(one) for one in said["refunds"]]
+        dispute = said["dispute"]
+        if dispute is not None:
+            states: list[Literal["open", "won", "lost"]] = ["open"]
+            if dispute["state"] != "open":
+                states.append(dispute["state"])
+            disputed = of_cents(dispute["cents"])
+            news += [
+                Dispute(self.name, dispute["id"], dispute["payment"], disputed, state)
+                for state in states
+            ]
+        if said["state"] in {"failed", "expired"}:
+            news.append(Ended(order, said["state"]))
+        return news
+
+    async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
+        headers = {"Authorization": f"Bearer {self._secret.get_secret_value()}"}
+        try:
+            async with self._session.request(
+                method, self._url + path, json=body, headers=headers, allow_redirects=False
+            ) as response:
+                if response.status >= 300:
+                    raise GatewayUnavailable(self.name)
+                return await response.json()
+        except (aiohttp.ClientError, TimeoutError):
+            raise GatewayUnavailable(self.name) from None
+
+
+def _refunded(said: Mapping[str, Any]) -> Refunded:
+    return Refunded(Sandbox.name, said["id"], said["payment"], of_cents(said["cents"]))

@@ -1,0 +1,159 @@
+"""The inbox: a gateway's message is proven, kept, acknowledged, and only then looked at, once.
+
+In any order, as often as it comes: what it says about money is read again from the gateway, and
+crediting is unique. A message that can't be worked out yet is tried again with growing pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.ledger import CompanionRefused, Ledger, LedgerBusy, LedgerUnavailable
+from core.pool import Vault
+from core.store import DatabaseUnavailable, Delete, Insert, Store, Update, schema
+from core.trace import cause
+from payments.crediting import Crediting
+from payments.gateways import Gateway
+from payments.types import Forged, GatewayUnavailable, PaymentRefused, UnknownOrder
+
+_log = logging.getLogger(__name__)
+
+#: Kept so long, then deleted (security.md).
+KEPT_DAYS = 30
+#: Tries before a message about an order that nobody knows is put aside: about ten hours.
+_TRIES_MAX = 12
+_PAUSE_MS, _PAUSE_MAX_MS = 5_000, 6 * 3_600_000
+_LEASE_MS = 60_000
+_LOOK_SECONDS = 5.0
+_AT_ONCE = 100
+_DAY_MS = 86_400_000
+
+
+class Inbox:
+    """Takes messages, and works through them in the background between `start` and `stop`."""
+
+    def __init__(
+        self,
+        *,
+        gateways: Mapping[str, Gateway],
+        crediting: Crediting,
+        store: Store,
+        ledger: Ledger,
+        vault: Vault,
+        clock: Clock,
+    ) -> None:
+        self._gateways, self._crediting = gateways, crediting
+        self._store, self._ledger, self._vault, self._clock = store, ledger, vault, clock
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        #: How many messages came to what, in this process: `taken`, `forged`, a refusal's code.
+        self.counts: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Begins to work through what is due."""
+        self._task = asyncio.get_running_loop().create_task(self._keep(), name="payments inbox")
+
+    async def stop(self) -> None:
+        """What is being looked at is tried again by whoever comes next."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def receive(self, gateway: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Proves a message and keeps it: when this returns it is safe to acknowledge. Raises
+        `Forged`; LedgerUnavailable and LedgerBusy mean that it must be sent again."""
+        try:
+            message = self._gateways[gateway].verify(headers, body)
+        except Forged as forged:
+            self.counts["forged"] += 1
+            _log.warning("a forged message for %s was refused: %s", gateway, forged.why)
+            raise
+        id_, now = f"{gateway}/{message.id}", self._clock.now_ms()
+        row = {
+            "id": id_,
+            "gateway": gateway,
+            "received_at": now,
+            "sealed": self._vault.seal(f"webhook/{id_}", message.body),
+            "tries": 0,
+            "due_at": now,
+            "verdict": "",
+        }
+        await self._ledger.record(Insert(schema.webhook, row, ignore=True))
+        self._arrived.set()
+
+    async def work(self) -> int:
+        """Looks at what is due; gives how many messages that were."""
+        table, now = schema.webhook, self._clock.now_ms()
+        due = await self._store.fetch(
+            sa.select(table).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_ONCE)
+        )
+        for row in due:
+            claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
+            try:
+                await self._ledger.record(
+                    Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
+                )
+            except CompanionRefused:  # another process looks at it
+                continue
+            again, verdict = await self._looked(row.gateway, row.id, bytes(row.sealed), row.tries)
+            await self._ledger.record(
+                Update(table, {"id": row.id}, {"due_at": again, "verdict": verdict})
+            )
+        return len(due)
+
+    async def forget_old(self) -> None:
+        """A chore: what is done with and old."""
+        table = schema.webhook
+        rows = await self._store.fetch(
+            sa.select(table.c.id)
+            .where(table.c.received_at < self._clock.now_ms() - KEPT_DAYS * _DAY_MS)
+            .limit(1_000)
+        )
+        if rows:
+            await self._ledger.record(*(Delete(table, {"id": row.id}) for row in rows))
+
+    async def _keep(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._arrived.wait()
+            self._arrived.clear()
+            try:
+                while await self.work() == _AT_ONCE:
+                    pass
+            except Exception as failure:  # noqa: BLE001 - the next turn tries again
+                _log.error("the inbox could not be worked through: %s", cause(failure))
+
+    async def _looked(
+        self, gateway: str, id_: str, sealed: bytes, tries: int
+    ) -> tuple[int | None, str]:
+        """When to look again (None: never) and the verdict."""
+        pause = min(_PAUSE_MAX_MS, _PAUSE_MS << min(tries, 20))
+        again = self._clock.now_ms() + pause
+        try:
+            body = self._vault.unseal(f"webhook/{id_}", sealed)
+            for news in await self._gateways[gateway].news(body):
+                await self._crediting.tell(news)
+        except (GatewayUnavailable, LedgerUnavailable, LedgerBusy, DatabaseUnavailable):
+            return again, ""
+        except UnknownOrder:
+            # A refund may be told before its payment, and an account may sell other things too.
+            return (again, "") if tries + 1 < _TRIES_MAX else (None, "unknown_order")
+        except PaymentRefused as refused:
+            self.counts[refused.code] += 1
+            _log.warning("%s does not fit its order: %s", id_, refused.why)
+            return None, f"{refused.code}/{refused.why}"
+        except Exception as failure:  # noqa: BLE001 - one message's bug is no other's
+            _log.error("%s could not be worked out: %s", id_, cause(failure))
+            return (again, "") if tries + 1 < _TRIES_MAX else (None, "failed")
+        self.counts["taken"] += 1
+        return None, ""
