@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from payments.crediting import Crediting
+from payments.cashier import Cashier, NothingToRefund
+from payments.crediting import PAID, REFUNDED, Crediting
+from payments.gateways import Gateway
+from payments.inbox import Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
+from payments.routes import routes
 from payments.types import (
     CardsStopped,
     Cash,
@@ -19,13 +23,19 @@ from payments.types import (
 )
 
 __all__ = [
+    "PAID",
+    "REFUNDED",
     "BadAmount",
     "CardsStopped",
     "Cash",
+    "Cashier",
     "Crediting",
     "Dispute",
+    "Gateway",
     "GatewayUnavailable",
     "Given",
+    "Inbox",
+    "NothingToRefund",
     "Offer",
     "Order",
     "Orders",
@@ -35,4 +45,5 @@ __all__ = [
     "Refunded",
     "TooManyOrders",
     "UnknownOrder",
+    "routes",
 ]

@@ -45,13 +45,15 @@ class Orders:
         at_ms: int,
         person: str,
         place: str,
+        message: str,
         gateway: str,
         value: NanoUsd,
         amount: Cash,
         seconds: int,
     ) -> Order:
         """A new order, to be paid within so many seconds; the same cause (a button) gives the same
-        one. `value` is what the offer counts, `amount` what is to be paid. Raises `BadAmount`,
+        one. `message` shows it in its place; `value` is what the offer counts, `amount` what is to
+        be paid. Raises `BadAmount`,
         `TooManyOrders`, `CardsStopped`."""
         self.offer.check(value)
         id_ = ids.derived("ord", at_ms, cause)
@@ -64,7 +66,7 @@ class Orders:
             "id": id_,
             "person": person,
             "place": place,
-            "shown_in": "",
+            "shown_in": message,
             "gateway": gateway,
             "external": None,
             "url": "",
@@ -95,10 +97,6 @@ class Orders:
                 event(self._clock, order.id, "pending"),
             )
         return await self.get(order.id)
-
-    async def shown(self, order: str, message: str) -> None:
-        """This message of the order's place shows it, and is changed when it is paid."""
-        await self._ledger.record(Update(schema.order, {"id": order}, {"shown_in": message}))
 
     async def ended(self, order: Order, state: str) -> bool:
         """Nobody pays it any more (`expired` or `failed`); a payment that comes later counts all

@@ -23,7 +23,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 _RETURNED = _PAGE.format(
     title="Thank you · 谢谢",
     text="Go back to the chat: your Credits are there as soon as the payment has arrived."
-    "<br>请回到聊天：付款到账后，点数会立即到您的账户。",
+    "<br>请回到聊天：付款到账后，积分会立即到您的账户。",
 )
 _LEFT = _PAGE.format(
     title="Nothing was paid · 未付款",

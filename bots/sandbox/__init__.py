@@ -1,4 +1,4 @@
-"""What stands in for the world in the demo, on loopback: a supplier of models, a payment service."""
+"""What stands in for the world in the demo, on loopback: suppliers of models, a payment service."""
 
 from __future__ import annotations
 

@@ -65,6 +65,7 @@ class Shop:
             at_ms=self.clock.now_ms(),
             person=person,
             place="telegram:1:",
+            message="5",
             gateway=gateway,
             value=value,
             amount=value if amount is None else amount,

@@ -67,6 +67,7 @@ async def test_a_press_that_came_twice_is_one_order(shop: Shop) -> None:
         "at_ms": shop.clock.now_ms(),
         "person": person,
         "place": "telegram:1:",
+        "message": "5",
         "gateway": "stripe",
         "value": usd("10"),
         "amount": usd("10"),
