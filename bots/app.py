@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from pydantic import SecretStr
 
@@ -22,10 +22,12 @@ from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
+from bots.commands.paying import PayingCommands, Terms
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
 from bots.landing import Landing
+from bots.shop import Shop, open_shop
 from bots.show import Lanes
 from core import ids
 from core.asking import (
@@ -47,6 +49,7 @@ from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores, give_back
+from payments import Gateway, Offer
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,10 @@ class Plan:
     own_keys: Sequence[OwnKey] = ()
     default_model: str = ""
     history_tokens: Tokens = HISTORY_TOKENS
+    #: Where Credits can be bought; none: they can't.
+    gateways: Mapping[str, Gateway] = field(default_factory=dict)
+    offer: Offer = field(default_factory=Offer)
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class Parts:
     links: Links
     conversations: Conversations
     records: Records
+    shop: Shop
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ class App(Parts):
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
         await self.pool.start()
         await self.asking.start()
+        await self.shop.start()
         await self.chores.start()
         give_back()
 
@@ -124,6 +133,7 @@ class App(Parts):
         """Ends cleanly: running asks finish or settle, what was accepted is written (rule 10)."""
         await self.asking.stop(grace_seconds=grace_seconds)
         await self.chores.stop()
+        await self.shop.stop()
         await self.pool.stop()
         await self.ledger.stop()
         await self.store.close()
@@ -212,6 +222,15 @@ def _parts(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
+        shop=open_shop(
+            gateways=plan.gateways,
+            offer=plan.offer,
+            store=store,
+            ledger=ledger,
+            vault=vault,
+            people=people,
+            clock=clock,
+        ),
     )
 
 
@@ -281,6 +300,14 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         prices=parts.prices,
         clock=parts.clock,
     )
+    paying = PayingCommands(
+        cashier=parts.shop.cashier,
+        people=parts.people,
+        prices=parts.prices,
+        choosing=choosing,
+        clock=parts.clock,
+        terms=parts.plan.terms,
+    )
     registry = Registry(
         [
             start.first(),
@@ -288,6 +315,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             account.room(),
+            *([paying.room()] if parts.plan.gateways else []),
             start.room(),
             LinkCommands(links=parts.links, people=parts.people).room(),
             admin.room(),
@@ -321,5 +349,6 @@ def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) 
             Chore("compare models", 300.0, compare_models, everywhere=True),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
+            *(parts.shop.chores() if parts.plan.gateways else ()),
         ),
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from bots.commands.desk import money
+from bots.commands.phrases import money
 from bots.output import tell
 from bots.refusals import Unusable, in_words
 from bots.service import (

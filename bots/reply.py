@@ -42,6 +42,8 @@ class Choice:
     data: Mapping[str, str | int] = field(default_factory=dict)
     #: Whether a second press says "already done".
     once: bool = False
+    #: Leads there instead: nothing is pressed that we hear of.
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

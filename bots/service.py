@@ -18,11 +18,12 @@ from pydantic import SecretStr
 
 from bots import metrics
 from bots.app import App, OwnKey, Plan, build
+from bots.commands.paying import Terms
 from bots.console import Console
 from bots.logs import set_up_logs
 from bots.output import tell
 from bots.refusals import Unusable
-from bots.sandbox import SandboxSupplier
+from bots.sandbox import SandboxCheckout, SandboxSupplier
 from bots.settings import MASTER_KEY_BYTES, Configuration, Settings, SupplierSetting
 from bots.telegram import Telegram, TelegramConfig
 from bots.web import Server, metrics_app, service_app
@@ -33,6 +34,8 @@ from core.pricing import Catalogue, Costs
 from core.store import Store
 from core.trace import cause
 from core.units import Credits, NanoUsd, Tokens, usd
+from payments import Gateway, payment_routes
+from payments.gateways.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from bots.discord import Discord, DiscordConfig, DiscordUnavailable
@@ -83,6 +86,31 @@ def live_plan(configuration: Configuration) -> Plan:
         own_keys=_own_keys(configuration.suppliers),
         default_model=settings.default_model,
         history_tokens=Tokens(settings.history_tokens),
+        gateways=_gateways(settings),
+        terms=_terms(settings),
+    )
+
+
+def _gateways(settings: Settings) -> Mapping[str, Gateway]:
+    gateways: dict[str, Gateway] = {}
+    if settings.stripe_secret_key.get_secret_value():
+        # Its library is large: whoever doesn't sell by it doesn't load it.
+        from payments.gateways.stripe import Stripe
+
+        gateways["stripe"] = Stripe(
+            key=settings.stripe_secret_key,
+            webhook_secret=settings.stripe_webhook_secret,
+            return_url=f"{settings.public_url}/paid",
+            api_url=settings.stripe_api_url,
+        )
+    return gateways
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        settings.terms,
+        settings.support_contact,
+        telegram_outside=settings.telegram_external_checkout,
     )
 
 
@@ -110,7 +138,9 @@ async def _serve(app: App, settings: Settings) -> None:
     telegram, discord = _telegram(app, settings), _discord(app, settings)
     servers = []
     if settings.http_port:
-        served = service_app(app.store, [] if telegram is None else telegram.routes())
+        routes = [] if telegram is None else telegram.routes()
+        routes += payment_routes(app.shop.inbox, app.shop.gateways)
+        served = service_app(app.store, routes)
         servers.append(Server(served, settings.http_host, settings.http_port))
     if settings.metrics_port:
         measured = metrics_app(metrics.registry(app.asking, app.pool))
@@ -125,10 +155,12 @@ async def _serve(app: App, settings: Settings) -> None:
             await telegram.start()
             begun.append(telegram.stop)
             app.landing.by("telegram", telegram)
+            app.shop.telling.by("telegram", telegram)
         if discord is not None:
             await _started(discord)
             begun.append(discord.stop)
             app.landing.by("discord", discord)
+            app.shop.telling.by("discord", discord)
         tell("creditbot runs. Stop it with Ctrl-C.")
         await stopped.wait()
         log.info("stopping: running answers may finish")
@@ -232,8 +264,11 @@ async def demo(configuration: Configuration) -> int:
     custom = {name: given for name, given in configuration.suppliers.items() if given.url}
     catalogue = Catalogue.load(settings.overlay)
     sandbox = None if custom else SandboxSupplier(catalogue, pace_seconds=_pace())
+    secret = secrets.token_urlsafe()
+    checkout = SandboxCheckout(secret)
     try:
         base = "" if sandbox is None else await sandbox.start()
+        gateway = Sandbox(url=await checkout.start(), secret=SecretStr(secret))
         plan = Plan(
             master_keys=settings.master_key_bytes or [demo_master_key()],
             admins=[("console", Console.OWNER), *settings.admin_ids],
@@ -242,15 +277,22 @@ async def demo(configuration: Configuration) -> int:
             own_keys=_own_keys(custom) if custom else _sandbox_keys(),
             default_model=settings.default_model,
             history_tokens=Tokens(settings.history_tokens),
+            gateways={gateway.name: gateway},
+            terms=_terms(settings),
         )
         app = await open_app(plan, settings, store, clock)
+        served = service_app(app.store, payment_routes(app.shop.inbox, app.shop.gateways))
+        server = Server(served, "127.0.0.1", 0)
         try:
+            gateway.reached_at(f"http://127.0.0.1:{await server.start()}")
             await app.pool.checked(_CHECK_SECONDS_MAX)
             await app.prices.refresh(at_most_seconds=0)
             await _chat(app, url)
         finally:
+            await server.stop()
             await app.stop()
     finally:
+        await checkout.stop()
         if sandbox is not None:
             await sandbox.stop()
     return 0
@@ -265,6 +307,7 @@ async def _chat(app: App, url: str) -> None:
         tell("")
     console = Console(app.front, input=sys.stdin, output=sys.stdout, is_terminal=terminal)
     app.landing.by("console", console)
+    app.shop.telling.by("console", console)
     await console.run()
     if not terminal:
         tell(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)

@@ -136,6 +136,17 @@ class Settings(BaseModel):
     #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
     discord_shards: Annotated[str, AfterValidator(_shards)] = ""
 
+    #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
+    telegram_external_checkout: bool = False
+
+    #: Card payments by Stripe, with the secret of its webhook.
+    stripe_secret_key: SecretStr = SecretStr("")
+    stripe_webhook_secret: SecretStr = SecretStr("")
+    stripe_api_url: Url = "https://api.stripe.com"
+    #: What buyers read under `/terms`, and whom `/paysupport` names.
+    terms: str = ""
+    support_contact: str = ""
+
     http_host: str = "127.0.0.1"
     #: The HTTP app; 0 switches it off.
     http_port: Port = 8080
@@ -219,15 +230,27 @@ def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
             )
         if values.get("http_port", "").strip() == "0":
             problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with a webhook"
+    if "stripe_secret_key" in values:
+        if "stripe_webhook_secret" not in values:
+            problems[f"{PREFIX}STRIPE_WEBHOOK_SECRET"] = (
+                "is needed with Stripe: without it anyone could forge payments"
+            )
+        if "public_url" not in values:
+            problems[f"{PREFIX}PUBLIC_URL"] = (
+                "is needed with Stripe: the address at which the world reaches this service, for"
+                " webhooks and for the way back from checkout"
+            )
+        if values.get("http_port", "").strip() == "0":
+            problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with Stripe"
     if "overlay" in values and not Path(values["overlay"]).is_file():
         problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
 
 
 def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
     """A misspelt name is told, not ignored."""
-    later = ("stripe_", "paypal_", "btcpay_", "contributions", "test_", "demo_")
+    later = ("paypal_", "btcpay_", "contributions", "test_", "demo_")
     for name in values:
-        if name in Settings.model_fields or name.startswith((*later, "telegram_external_")):
+        if name in Settings.model_fields or name.startswith(later):
             continue
         if not _SUPPLIER.fullmatch(PREFIX + name.upper()):
             problems[PREFIX + name.upper()] = "is no setting; see the README for all of them"

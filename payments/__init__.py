@@ -8,7 +8,7 @@ from payments.gateways import Gateway
 from payments.inbox import Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
-from payments.routes import routes
+from payments.routes import payment_routes
 from payments.types import (
     CardsStopped,
     Cash,
@@ -45,5 +45,5 @@ __all__ = [
     "Refunded",
     "TooManyOrders",
     "UnknownOrder",
-    "routes",
+    "payment_routes",
 ]

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 #: An order is given up so long after its checkout closed: what was paid at the last moment is told
 #: by then.
 _GRACE_MS = 15 * 60_000
+#: And so long when the gateway doesn't answer.
+_PATIENCE_MS = 86_400_000
 #: Younger orders are left to the webhooks.
 _YOUNG_MS = 60_000
 _AT_ONCE = 200
@@ -114,21 +116,25 @@ class Cashier:
         changed = 0
         for name, gateway in self.gateways.items():
             for order in await self.orders.open(name, _AT_ONCE):
-                now = self._clock.now_ms()
-                if now - order.created_at < _YOUNG_MS:
-                    continue
-                try:
-                    for news in await gateway.look(order):
-                        await self._crediting.tell(news)
-                except (GatewayUnavailable, PaymentRefused, UnknownOrder) as refused:
-                    _log.warning("%s could not be reconciled: %s", order.id, cause_of(refused))
-                    continue
-                after = await self.orders.get(order.id)
-                if after.open and now > order.expires_at + _GRACE_MS:
-                    await self.orders.ended(after, "expired")
-                    after = await self.orders.get(order.id)
-                changed += after != order
+                changed += await self._reconciled(gateway, order)
         return changed
+
+    async def _reconciled(self, gateway: Gateway, order: Order) -> bool:
+        now = self._clock.now_ms()
+        if now - order.created_at < _YOUNG_MS:
+            return False
+        grace = _GRACE_MS
+        try:
+            for news in await gateway.look(order):
+                await self._crediting.tell(news)
+        except (GatewayUnavailable, PaymentRefused, UnknownOrder) as refused:
+            _log.warning("%s could not be reconciled: %s", order.id, cause_of(refused))
+            grace = _PATIENCE_MS
+        after = await self.orders.get(order.id)
+        if after.open and now > order.expires_at + grace:
+            await self.orders.ended(after, "expired")
+            return True
+        return after != order
 
     async def receipts(self, order: str) -> Sequence[tuple[str, Cash, int]]:
         """Of each payment: our receipt id, the amount, when (ms UTC)."""

@@ -32,7 +32,7 @@ _LEFT = _PAGE.format(
 )
 
 
-def routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]:
+def payment_routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]:
     """`/webhooks/<gateway>` for each gateway that there is, and `/paid`."""
     found = [
         Route(f"/webhooks/{name}", _webhook(inbox, name), methods=["POST"]) for name in gateways

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
-from bots.commands.desk import margin_line, money, report_reply
-from bots.commands.phrases import in_credits, price_line
+from bots.commands.desk import margin_line, report_reply
+from bots.commands.phrases import in_credits, money, price_line
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bots.commands.phrases import in_credits
+from bots.commands.phrases import in_credits, money
 from bots.reply import Reply, Said, plain, say
 from core.desk import Report
 from core.pool import KeyCard
 from core.pricing import PAR, Catalogue, Costs, Model, Price
-from core.units import NanoUsd, Seconds, Tokens
+from core.units import Seconds, Tokens
 
-_CENT = 10_000_000
 _MODELS_SHOWN = 10
 #: What a margin is worked out on until a model's real mix is known: 2 : 1 (design § Prices).
 _MIX = (Tokens(200_000), Tokens(100_000))
 _HOUR = Seconds(3_600)
-
-
-def money(amount: NanoUsd) -> str:
-    """Dollars to the cent, rounded half away from zero: `$1,234.50`, `−$390.00`."""
-    cents = (abs(amount.units) + _CENT // 2) // _CENT
-    sign = "−" if amount.units < 0 and cents else ""
-    return f"{sign}${cents // 100:,}.{cents % 100:02}"
 
 
 def margin_line(costs: Costs, model: Model, price: Price, at_ms: int) -> Said:

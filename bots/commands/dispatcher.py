@@ -264,7 +264,8 @@ class Dispatcher:
             lines=tuple(map(words, reply.lines)),
             table=tuple(tuple(map(words, row)) for row in reply.table),
             buttons=tuple(
-                tuple(Button(id_, words(choice.label)) for id_, choice in row) for row in rows
+                tuple(Button(id_, words(choice.label), choice.url) for id_, choice in row)
+                for row in rows
             ),
             attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
             private=reply.private,

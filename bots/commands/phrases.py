@@ -5,7 +5,9 @@ from __future__ import annotations
 from bots.reply import Said, plain, say
 from core.asking import Outcome, Result, Run, Trouble
 from core.pricing import Price
-from core.units import Credits, MicroCredits, Seconds, Tokens, decimal_text
+from core.units import Credits, MicroCredits, NanoUsd, Seconds, Tokens, decimal_text
+
+_CENT = 10_000_000
 
 
 def in_credits(amount: Credits) -> Said:
@@ -13,6 +15,13 @@ def in_credits(amount: Credits) -> Said:
     if amount.units == 1:
         return say("1 Credit")
     return say("{amount} Credits", amount=amount)
+
+
+def money(amount: NanoUsd) -> str:
+    """Dollars to the cent, rounded half away from zero: `$1,234.50`, `−$390.00`."""
+    cents = (abs(amount.units) + _CENT // 2) // _CENT
+    sign = "−" if amount.units < 0 and cents else ""
+    return f"{sign}${cents // 100:,}.{cents % 100:02}"
 
 
 def price_line(price: Price) -> Said:

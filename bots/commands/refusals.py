@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from bots.commands.phrases import UNREADABLE, in_credits, length, price_line
+from bots.commands.phrases import UNREADABLE, in_credits, length, money, price_line
 from bots.reply import Said, say
 from bots.show import LaneFull, NotFetched
 from core.asking import (
@@ -12,6 +12,7 @@ from core.asking import (
     NotEnoughCredits,
     NothingHears,
     NothingServes,
+    Owes,
     QuestionTooLong,
     RecordingTooLong,
     ServiceStopping,
@@ -22,6 +23,15 @@ from core.ledger import InsufficientFunds, LedgerBusy, LedgerUnavailable
 from core.people import AlreadyOne, LinkRefused, TooManyTries, UnknownPerson
 from core.pricing import UnknownModel
 from core.store import DatabaseUnavailable
+from payments import (
+    BadAmount,
+    CardsStopped,
+    GatewayUnavailable,
+    NothingToRefund,
+    PaymentRefused,
+    TooManyOrders,
+    UnknownOrder,
+)
 
 _MEGABYTE = 1 << 20
 
@@ -116,6 +126,71 @@ def _(refusal: NotEnoughCredits) -> Said:
         model=refusal.model.name,
         price=price,
     )
+
+
+@sentence.register
+def _(refusal: Owes) -> Said:
+    return say(
+        "{owed} are owed: they were spent before their payment was given back. Nothing was charged."
+        " What comes in repays them first, then you can ask again.",
+        owed=in_credits(refusal.owed),
+    )
+
+
+@sentence.register
+def _(refusal: BadAmount) -> Said:
+    return say(
+        "Amounts are from {least} to {most}, in whole cents. Nothing was ordered.",
+        least=money(refusal.least),
+        most=money(refusal.most),
+    )
+
+
+@sentence.register
+def _(refusal: TooManyOrders) -> Said:
+    return say(
+        "{count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
+        " nothing new was ordered.",
+        count=refusal.waiting,
+    )
+
+
+@sentence.register
+def _(refusal: CardsStopped) -> Said:
+    del refusal
+    return say(
+        "One of your payments is being disputed at your bank. Until that is decided nothing can be"
+        " bought this way. /paysupport helps."
+    )
+
+
+@sentence.register
+def _(refusal: GatewayUnavailable) -> Said:
+    del refusal
+    return say(
+        "The payment service doesn't answer. Nothing was ordered or moved. Press the button again"
+        " in a minute, or choose another way to pay."
+    )
+
+
+@sentence.register
+def _(refusal: UnknownOrder) -> Said:
+    return say("There is no order {order}. /paysupport lists yours.", order=refusal.order[:40])
+
+
+@sentence.register
+def _(refusal: PaymentRefused) -> Said:
+    return say(
+        "What the payment service says doesn't fit order {order} ({why}). Nothing was moved.",
+        order=refusal.order,
+        why=refusal.why,
+    )
+
+
+@sentence.register
+def _(refusal: NothingToRefund) -> Said:
+    del refusal
+    return say("That much of the order isn't left. Nothing was given back.")
 
 
 @sentence.register

@@ -88,9 +88,9 @@ class Console:
         self._end(unlanded.answer)
         return self._new_id()
 
-    async def notify(self, sender: str, screen: Screen) -> None:
-        """See `Deliverer`; whoever it is for, there is one reader."""
-        assert sender
+    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+        """See `Deliverer`; whoever it is for, there is one reader, and paper is not changed."""
+        del sender, instead
         await self._card(screen)
 
     # -- lines ---------------------------------------------------------------------------------

@@ -52,7 +52,10 @@ class Paper:
 
     def buttons(self, buttons: Buttons) -> list[Button]:
         """Prints buttons with their numbers, and gives them in that order."""
-        flat = [button for row in buttons for button in row]
+        every = [button for row in buttons for button in row]
+        for leading in (button for button in every if button.url):
+            self.line(f"{one_line(leading.label)}: {leading.url}")
+        flat = [button for button in every if not button.url]
         shown = [f"[{number}] {one_line(each.label)}" for number, each in enumerate(flat, 1)]
         if shown:
             self.line("  ".join(shown), style=_DIM)

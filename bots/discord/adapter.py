@@ -89,9 +89,11 @@ class Discord:
         """See `Deliverer`; raises NotShown or Refused."""
         return await self._stage.land(unlanded)
 
-    async def notify(self, sender: str, screen: Screen) -> None:
+    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         """See `Deliverer`; raises NotShown or Refused."""
         outlet = ChannelOutlet(self._client, int(sender), person=True)
+        if instead.isdecimal() and await self._stage.revised(outlet, int(instead), screen):
+            return
         await self._stage.card(Scene(outlet, sender, private=True), screen)
 
     async def _first_connection(self, connection: asyncio.Task[None]) -> None:

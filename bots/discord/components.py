@@ -63,6 +63,13 @@ def _add_menus(view: View, rows: Buttons) -> None:
 
 
 def _button(button: Button, row: int) -> UiButton[View]:
+    if button.url:
+        return UiButton(
+            style=ButtonStyle.link,
+            label=_label(button, _BUTTON_LABEL_MAX),
+            url=button.url,
+            row=row,
+        )
     return UiButton(
         style=ButtonStyle.secondary,
         label=_label(button, _BUTTON_LABEL_MAX),

@@ -96,6 +96,20 @@ class Stage:
             return
         await self._say(scene.outlet, screen.public_note)
 
+    async def revised(self, outlet: Outlet, message: int, screen: Screen) -> bool:
+        """Shows a card in an older message of ours; False when that can't be changed (what one
+        person alone saw in a server can't)."""
+        posts = _posts(screen)
+        if len(posts) != 1:
+            return False
+        try:
+            await self._budget(outlet).patiently(
+                lambda: outlet.edit(message, posts[0]), patience_seconds=_CARD_PATIENCE_SECONDS
+            )
+        except Refused:
+            return False
+        return True
+
     async def land(self, unlanded: Unlanded) -> str:
         """Shows a saved answer where it was asked for, and gives its message's id."""
 

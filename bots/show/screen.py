@@ -95,10 +95,11 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An opaque id and what is written on it."""
+    """An opaque id and what is written on it; with `url` it leads there and tells us nothing."""
 
     id: str
     label: str
+    url: str = ""
 
 
 Buttons = tuple[tuple[Button, ...], ...]
@@ -257,6 +258,7 @@ class Deliverer(Protocol):
         """Shows a saved answer and gives its message's id; raises when the platform refuses."""
         ...
 
-    async def notify(self, sender: str, screen: Screen) -> None:
-        """Sends a card to a person in private, by the platform's own id."""
+    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+        """Sends a card to a person in private, by the platform's own id; in the place of the
+        message `instead` of that chat, where that can still be changed."""
         ...

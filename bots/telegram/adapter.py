@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from dataclasses import replace
 from typing import Any, Final, final
 
 from starlette.routing import Route
@@ -108,9 +109,11 @@ class Telegram:
         """See `Deliverer`; raises NotShown or Refused."""
         return await self._stage.land(unlanded)
 
-    async def notify(self, sender: str, screen: Screen) -> None:
+    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         """See `Deliverer`; raises NotShown or Refused."""
-        await self._stage.card(Scene(Where.person(sender), sender), screen)
+        pressed = int(instead) if instead.isdecimal() else None
+        scene = Scene(Where.person(sender), sender, pressed=pressed)
+        await self._stage.card(scene, replace(screen, replace=pressed is not None))
 
     def routes(self) -> list[Route]:
         """What the HTTP app serves for this front end: the webhook, if there is one."""

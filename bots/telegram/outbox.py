@@ -279,7 +279,12 @@ def keyboard(buttons: Buttons) -> InlineKeyboardMarkup | None:
             assert 0 < len(button.id.encode()) <= _CALLBACK_BYTES_MAX, "an id, not data"
     return InlineKeyboardMarkup(
         [
-            [InlineKeyboardButton(each.label, callback_data=each.id) for each in row]
+            [
+                InlineKeyboardButton(each.label, url=each.url)
+                if each.url
+                else InlineKeyboardButton(each.label, callback_data=each.id)
+                for each in row
+            ]
             for row in buttons
         ]
     )

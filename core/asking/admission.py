@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core import chart
@@ -14,12 +15,14 @@ from core.asking.types import (
     NotEnoughCredits,
     NothingHears,
     NothingServes,
+    Owes,
     Question,
     Quote,
     TooManyAsks,
 )
 from core.clock import Clock
 from core.ledger import (
+    Balance,
     CompanionRefused,
     IdempotencyConflict,
     InsufficientFunds,
@@ -153,7 +156,7 @@ class Admission:
         price = self._prices.current(model.id)
         if price is None:
             raise _nobody(draft.question)
-        balances = await self._ledger.balances(chart.pockets(draft.question.person.id))
+        balances = await self._balances(draft.question)
         have = Credits(sum(balance.available for balance in balances.values()))
         held = Credits(sum(balance.held for balance in balances.values()))
         recording = draft.question.recording
@@ -170,6 +173,21 @@ class Admission:
             have=have,
             held=held,
         )
+
+    async def _balances(self, question: Question) -> Mapping[str, Balance]:
+        """The person's pockets. What they owe is repaid first, out of what came back meanwhile;
+        while something is owed nothing is asked (design § Claw-back)."""
+        person = question.person.id
+        pockets, owed = chart.pockets(person), chart.owed(person)
+        balances = await self._ledger.balances((*pockets, owed))
+        if balances[owed.code].posted:
+            repay = Submission(f"ask/{question.id}/repay", (chart.repay_owed(person),))
+            await self._ledger.submit(repay)
+            balances = await self._ledger.balances((*pockets, owed))
+        left = balances.pop(owed.code).posted
+        if left:
+            raise Owes(Credits(-left))
+        return balances
 
     @staticmethod
     def _shortage(

@@ -164,6 +164,15 @@ class NotEnoughCredits(AskRefusal):
         self.need, self.have, self.held = need, have, held
 
 
+class Owes(AskRefusal):
+    """Credits that were spent and then taken back by a refund are owed: first they are repaid."""
+
+    code: ClassVar[str] = "owes"
+
+    def __init__(self, owed: Credits) -> None:
+        self.owed = owed
+
+
 class NothingServes(AskRefusal):
     """No key can serve this model now."""
 

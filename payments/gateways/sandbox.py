@@ -50,11 +50,15 @@ class Sandbox:
     name = "sandbox"
     open_seconds = OPEN_SECONDS
 
-    def __init__(self, *, url: str, secret: SecretStr, return_url: str, notify_url: str) -> None:
-        """`url`: the service; `notify_url`: where it sends its webhooks."""
+    def __init__(self, *, url: str, secret: SecretStr) -> None:
+        """`url`: the service."""
         self._url, self._secret = url, secret
-        self._return_url, self._notify_url = return_url, notify_url
+        self._our_url = ""
         self._session: aiohttp.ClientSession | None = None
+
+    def reached_at(self, url: str) -> None:
+        """Where our own HTTP app is, for webhooks and the way back."""
+        self._our_url = url
 
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
         """See `Gateway`."""
@@ -67,8 +71,8 @@ class Sandbox:
                 "cents": cents(order.amount),
                 "what": what,
                 "language": language,
-                "return_url": self._return_url,
-                "notify_url": self._notify_url,
+                "return_url": f"{self._our_url}/paid",
+                "notify_url": f"{self._our_url}/webhooks/{self.name}",
             },
         )
         return Checkout(made["id"], made["url"])

@@ -1,0 +1,432 @@
+"""Buying Credits: `/topup`, `/terms`, `/paysupport`; the owner's `/payment` and `/refund`.
+
+Here and at checkout cash may show (brief, Readings 4).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bots.commands.choosing import Choosing
+from bots.commands.phrases import average_answer, in_credits, money
+from bots.commands.refusals import NotUnderstood
+from bots.commands.types import Action, Command, Option, Request, Room
+from bots.locale import render
+from bots.reply import Choice, Reply, Said, plain, say
+from core import ids
+from core.clock import Clock, as_datetime
+from core.people import People
+from core.pricing import PriceBook
+from core.units import Credits, NanoUsd, Stars, usd
+from payments import Cash, Cashier, Offer, Order, Pack
+from payments.offer import cents, of_cents
+
+_AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
+_HOW = say("Write the amount like this: /topup 25 or /topup 25.50. Nothing was ordered.")
+_REFUND_HOW = say(
+    "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
+    " was given back."
+)
+_ORDERS_SHOWN = 10
+
+#: How people read each way to pay.
+_WAYS = {
+    "stripe": say("Card and more"),
+    "paypal": say("PayPal"),
+    "btcpay": say("Cryptocurrency"),
+    "sandbox": say("Sandbox checkout"),
+}
+#: Ways to pay that lead out of the chat; on Telegram only where the operator allows it.
+_OUTSIDE = frozenset({"stripe", "paypal", "btcpay", "sandbox"})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator has to say; empty: what we can say for them."""
+
+    text: str = ""
+    support: str = ""
+    #: Whether Telegram's users may be led to a checkout outside (Telegram's terms want Stars).
+    telegram_outside: bool = False
+
+
+class PayingCommands:
+    """What people and the owner do about money."""
+
+    def __init__(
+        self,
+        *,
+        cashier: Cashier,
+        people: People,
+        prices: PriceBook,
+        choosing: Choosing,
+        clock: Clock,
+        terms: Terms,
+    ) -> None:
+        self._cashier, self._people, self._prices = cashier, people, prices
+        self._choosing, self._clock, self._terms = choosing, clock, terms
+
+    @property
+    def _offer(self) -> Offer:
+        return self._cashier.orders.offer
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "topup",
+                    title=say("Top up"),
+                    does=say("Buy Credits"),
+                    usage=say("/topup [amount]"),
+                    options=(Option("amount", say("Another amount, in dollars")),),
+                    handler=self.topup,
+                ),
+                Command(
+                    "paysupport",
+                    title=say("Payment support"),
+                    does=say("Your payments, and help with them"),
+                    handler=self.paysupport,
+                ),
+                Command(
+                    "terms",
+                    title=say("Terms"),
+                    does=say("What you buy, and when it is given back"),
+                    handler=self.terms,
+                ),
+                Command(
+                    "payment",
+                    title=say("Payment"),
+                    does=say("An order with its history"),
+                    usage=say("/payment order"),
+                    options=(Option("order", say("Its id: ord_…"), required=True),),
+                    handler=self.payment,
+                    admin=True,
+                ),
+                Command(
+                    "refund",
+                    title=say("Refund"),
+                    does=say("Give an order's money back, all or a part"),
+                    usage=say("/refund order [amount]"),
+                    options=(
+                        Option("order", say("Its id: ord_…"), required=True),
+                        Option("amount", say("A part of it, in dollars")),
+                    ),
+                    handler=self.refund,
+                    admin=True,
+                ),
+            ),
+            actions=(
+                Action("topup", self.topup),
+                Action("buy", self.buy),
+                Action("refund-now", self.refund_now, admin=True),
+            ),
+        )
+
+    # --- buying ---------------------------------------------------------------------------------
+
+    async def topup(self, request: Request) -> Reply:
+        """Packs as buttons; with an amount that amount, and the pack that is better, if any."""
+        if not self._ways(request):
+            return Reply(
+                (
+                    say(
+                        "Credits can't be bought in this app yet. On another platform they can:"
+                        " /link makes both one account."
+                    ),
+                ),
+                private=True,
+            )
+        if request.text.strip():
+            return self._free(_amount(request.text, _HOW), request)
+        packs = self._offer.packs
+        model = self._choosing.current(request.person)
+        price = self._prices.current(model.id)
+        rows = []
+        for pack in packs:
+            row = [plain(pack.name), in_credits(pack.credits), plain(money(pack.cash))]
+            if price is not None:
+                count = pack.credits.units // average_answer(price).units
+                row.append(say("≈ {count} answers", count=count))
+            rows.append(tuple(row))
+        lines = [
+            say(
+                "Another amount: /topup 25. {unit} is {credits}; from {least} on {percent} % more.",
+                unit=money(usd("1")),
+                credits=in_credits(self._offer.given(usd("1")).total),
+                least=money(self._offer.bonus_from),
+                percent=self._offer.bonus_percent,
+            )
+        ]
+        if price is not None:
+            lines.append(say("Average answers of {model}.", model=model.name))
+        return Reply(
+            title=say("Top up"),
+            table=tuple(rows),
+            lines=tuple(lines),
+            choices=tuple((self._pack_choice(pack),) for pack in packs),
+            private=True,
+        )
+
+    def _free(self, cash: NanoUsd, request: Request) -> Reply:
+        del request
+        self._offer.check(cash)
+        given = self._offer.given(cash).total
+        choices = [(_buy(say("{credits} for {cash}", **_deal(given, cash)), cash),)]
+        lines = [say("{cash} buys {credits}.", **_deal(given, cash))]
+        better = self._offer.better(cash)
+        if better is not None:
+            lines.append(
+                say(
+                    "The pack {pack} gives more for less: {credits} for {cash}.",
+                    pack=better.name,
+                    **_deal(better.credits, better.cash),
+                )
+            )
+            choices.insert(0, (self._pack_choice(better),))
+        return Reply(title=say("Top up"), lines=tuple(lines), choices=tuple(choices), private=True)
+
+    async def buy(self, request: Request) -> Reply:
+        """A pack or an amount was chosen; then the way to pay, if there are several."""
+        cash = of_cents(int(request.data["cents"]))
+        given = self._offer.given(cash).total
+        ways = self._ways(request)
+        chosen = str(request.data.get("way", "")) or (ways[0] if len(ways) == 1 else "")
+        if chosen not in ways:
+            return Reply(
+                title=say("{credits} for {cash}", **_deal(given, cash)),
+                lines=(say("How would you like to pay?"),),
+                choices=tuple((_buy(_WAYS[way], cash, way),) for way in ways),
+                private=True,
+                replace=True,
+            )
+        what = render(say("{credits}", credits=in_credits(given)), request.person.language)
+        order = await self._cashier.buy(
+            cause=request.button,
+            at_ms=ids.time_of(request.button),
+            person=request.person.id,
+            place=request.place.code,
+            message=request.message,
+            gateway=chosen,
+            value=cash,
+            what=what,
+            language=request.person.language,
+        )
+        return self._order_reply(order)
+
+    def _order_reply(self, order: Order) -> Reply:
+        given = self._offer.given(order.value).total
+        title = say("{credits} for {cash}", **_deal(given, order.value))
+        if not order.open:
+            return Reply(title=title, lines=(_state(order),), private=True, replace=True)
+        lines = (
+            say(
+                "The link works until {time}. Your Credits arrive here by themselves when the"
+                " payment has.",
+                time=as_datetime(order.expires_at),
+            ),
+            say("Order {order}", order=order.id),
+        )
+        pay = Choice(say("Pay {cash}", cash=cash_text(order.amount)), "", url=order.url)
+        return Reply(title=title, lines=lines, choices=((pay,),), private=True, replace=True)
+
+    def _ways(self, request: Request) -> list[str]:
+        ways = [name for name in self._cashier.gateways if name in _WAYS]
+        if request.place.platform == "telegram" and not self._terms.telegram_outside:
+            ways = [name for name in ways if name not in _OUTSIDE]
+        return ways
+
+    def _pack_choice(self, pack: Pack) -> Choice:
+        label = say(
+            "{pack}: {credits} for {cash}", pack=pack.name, **_deal(pack.credits, pack.cash)
+        )
+        return _buy(label, pack.cash)
+
+    # --- help -----------------------------------------------------------------------------------
+
+    async def paysupport(self, request: Request) -> Reply:
+        """Their orders, and whom to ask."""
+        people = await self._people.lineage(request.person.id)
+        orders = await self._cashier.orders.of(people, _ORDERS_SHOWN)
+        support = self._terms.support
+        how = (
+            say("Write to {support} with the order's id.", support=support)
+            if support
+            else say("Write to the operator of this bot with the order's id.")
+        )
+        lines = [
+            say(
+                "A payment that doesn't arrive within an hour, or one that you want back: tell us."
+            ),
+            how,
+        ]
+        if not orders:
+            lines.append(say("You have ordered nothing yet."))
+        table = tuple(
+            (
+                say("{at}", at=as_datetime(order.created_at)),
+                plain(cash_text(order.amount)),
+                _state(order),
+                plain(order.id),
+            )
+            for order in orders
+        )
+        return Reply(title=say("Payment support"), lines=tuple(lines), table=table, private=True)
+
+    async def terms(self, request: Request) -> Reply:
+        """The operator's own terms, or what holds for everyone."""
+        del request
+        if self._terms.text:
+            return Reply(title=say("Terms"), lines=(plain(self._terms.text),))
+        return Reply(
+            title=say("Terms"),
+            lines=(
+                say(
+                    "Credits are for using this service. They are not money, can't be passed on,"
+                    " and don't expire."
+                ),
+                say("Each answer's charge stands under it; what fails costs nothing."),
+                say(
+                    "Credits that you bought and haven't used are given back on request:"
+                    " /paysupport."
+                ),
+            ),
+        )
+
+    # --- the owner's ----------------------------------------------------------------------------
+
+    async def payment(self, request: Request) -> Reply:
+        """An order: what was paid, given and given back, and its history."""
+        order = await self._cashier.orders.get(request.text.strip())
+        history = await self._cashier.orders.history(order.id)
+        receipts = await self._cashier.receipts(order.id)
+        lines = [
+            say("{gateway}: {external}", gateway=order.gateway, external=order.external or "–"),
+            say("Person {person}", person=order.person),
+            say(
+                "Paid {paid}, given back {refunded}; {credits} given for it as it stands.",
+                paid=cash_text(order.paid),
+                refunded=cash_text(order.refunded),
+                credits=in_credits(order.bought + order.bonus),
+            ),
+            *(
+                say("Receipt {receipt}: {cash}", receipt=receipt, cash=cash_text(amount))
+                for receipt, amount, _ in receipts
+            ),
+        ]
+        if order.dispute_state:
+            lines.append(say("Dispute: {state}", state=order.dispute_state))
+        table = tuple(
+            (
+                say("{at}", at=as_datetime(at)),
+                plain(what),
+                plain(", ".join(f"{name} {value}" for name, value in facts.items())),
+            )
+            for at, what, facts in history
+        )
+        return Reply(title=plain(order.id), lines=tuple(lines), table=table, private=True)
+
+    async def refund(self, request: Request) -> Reply:
+        """Shows how much goes back to whom, in words; a second tap does it."""
+        id_, _, rest = request.text.strip().partition(" ")
+        if not id_:
+            raise NotUnderstood(_REFUND_HOW)
+        order = await self._cashier.orders.get(id_)
+        left = type(order.paid)(order.paid.units - order.refunded.units)
+        amount: Cash = left
+        if rest.strip():
+            if not isinstance(left, NanoUsd):
+                raise NotUnderstood(_REFUND_HOW)
+            amount = _amount(rest, _REFUND_HOW)
+        if amount.units <= 0 or amount.units > left.units:
+            raise NotUnderstood(
+                say(
+                    "Of that order {left} can be given back. Nothing was.",
+                    left=cash_text(left),
+                )
+            )
+        data: dict[str, str | int] = {"order": order.id, "units": str(amount.units)}
+        return Reply(
+            lines=(
+                say(
+                    "Give back {cash} of order {order} to its payer? What it no longer pays for is"
+                    " taken back; what was spent is owed.",
+                    cash=cash_text(amount),
+                    order=order.id,
+                ),
+            ),
+            choices=(
+                (
+                    Choice(
+                        say("Yes, give back {cash}", cash=cash_text(amount)),
+                        "refund-now",
+                        data,
+                        once=True,
+                    ),
+                    Choice(say("Cancel"), "cancel"),
+                ),
+            ),
+            private=True,
+        )
+
+    async def refund_now(self, request: Request) -> Reply:
+        """Confirmed; the button's id makes it happen once."""
+        order = await self._cashier.orders.get(str(request.data["order"]))
+        amount = type(order.paid)(int(request.data["units"]))
+        after = await self._cashier.refund(order, amount, cause=request.button)
+        return Reply(
+            lines=(
+                say(
+                    "Given back: {cash}. {credits} are left of that order.",
+                    cash=cash_text(amount),
+                    credits=in_credits(after.bought + after.bonus),
+                ),
+            ),
+            private=True,
+            replace=True,
+        )
+
+
+def cash_text(amount: Cash) -> str:
+    """`$10.00` or `770 ⭐`."""
+    if isinstance(amount, Stars):
+        return f"{amount.units} ⭐"
+    return money(amount)
+
+
+def _deal(credits: Credits, cash: NanoUsd) -> dict[str, Said | str]:  # noqa: A002
+    return {"credits": in_credits(credits), "cash": money(cash)}
+
+
+def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:
+    data: dict[str, str | int] = {"cents": cents(cash)}
+    if way:
+        data["way"] = way
+    return Choice(label, "buy", data)
+
+
+def _amount(text: str, how: Said) -> NanoUsd:
+    matched = _AMOUNT.fullmatch(text.strip())
+    if matched is None:
+        raise NotUnderstood(how)
+    return of_cents(int(matched[1]) * 100 + int((matched[2] or "0").ljust(2, "0")))
+
+
+_STATES = {
+    "created": say("not paid yet"),
+    "pending": say("not paid yet"),
+    "credited": say("paid"),
+    "expired": say("expired"),
+    "failed": say("declined"),
+}
+
+
+def _state(order: Order) -> Said:
+    if order.dispute_state == "open":
+        return say("disputed")
+    if order.refunded.units and order.refunded == order.paid:
+        return say("given back")
+    if order.refunded.units:
+        return say("partly given back")
+    return _STATES[order.state]

@@ -1,0 +1,79 @@
+"""Telling: notices in their reader's words, on every platform that they write from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from bots.commands.phrases import in_credits
+from bots.locale import render
+from bots.reply import Said, say
+from bots.show.screen import Deliverer, Place, Screen
+from core import chart
+from core.ledger import Ledger
+from core.people import People
+from core.trace import cause
+from core.units import Credits
+from core.upkeep import Notice
+from payments import PAID, REFUNDED, Orders
+
+log = logging.getLogger(__name__)
+
+
+class NobodyReached(Exception):
+    """No front end could show it now."""
+
+
+class Telling:
+    """Shows notices; front ends that can deliver are named to it."""
+
+    def __init__(self, *, people: People, ledger: Ledger, orders: Orders) -> None:
+        self._people, self._ledger, self._orders = people, ledger, orders
+        self._deliverers: dict[str, Deliverer] = {}
+
+    def by(self, platform: str, deliverer: Deliverer) -> None:
+        """This front end reaches its platform's people."""
+        self._deliverers[platform] = deliverer
+
+    async def tell(self, notice: Notice) -> None:
+        """Shows a notice once on each platform of its person, in the message that it is about
+        where there is one; raises `NobodyReached`."""
+        person = await self._people.find(notice.person)
+        title, lines = await self._words(notice)
+        screen = Screen(
+            title=render(title, person.language, person.zone),
+            lines=tuple(render(line, person.language, person.zone) for line in lines),
+            private=True,
+        )
+        order = await self._orders.get(str(notice.facts["order"]))
+        place = Place.of(order.place)
+        reached = False
+        for platform, id_ in await self._people.identities(person.id):
+            deliverer = self._deliverers.get(platform)
+            if deliverer is None:
+                continue
+            here = platform == place.platform and id_ == place.chat and notice.kind == PAID
+            try:
+                await deliverer.notify(id_, screen, instead=order.shown_in if here else "")
+            except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+                log.info("%s could not be told on %s: %s", notice.id, platform, cause(failure))
+            else:
+                reached = True
+        if not reached:
+            raise NobodyReached
+
+    async def _words(self, notice: Notice) -> tuple[Said, tuple[Said, ...]]:
+        balances = await self._ledger.balances(chart.pockets(notice.person))
+        have = Credits(sum(balance.available for balance in balances.values()))
+        return _TITLES[notice.kind], (
+            _LINES[notice.kind](in_credits(Credits(int(notice.facts["credits"])))),
+            say("You have {have} now.", have=in_credits(have)),
+            say("Order {order}", order=str(notice.facts["order"])),
+        )
+
+
+_TITLES = {PAID: say("✅ Paid"), REFUNDED: say("Payment given back")}
+_LINES: Mapping[str, Callable[[Said], Said]] = {
+    PAID: lambda credits_: say("{credits} have arrived.", credits=credits_),
+    REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
+}
