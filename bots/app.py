@@ -289,6 +289,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         prices=parts.prices,
         choosing=choosing,
         clock=parts.clock,
+        sells=bool(parts.plan.gateways),
     )
     admin = AdminCommands(
         store=parts.store,

@@ -36,10 +36,13 @@ class AccountCommands:
         prices: PriceBook,
         choosing: Choosing,
         clock: Clock,
+        sells: bool,
     ) -> None:
+        """`sells`: Credits can be bought here."""
         self._ledger, self._journal, self._people = ledger, journal, people
         self._catalogue, self._prices = catalogue, prices
         self._choosing, self._clock = choosing, clock
+        self._sells = sells
 
     def room(self) -> Room:
         """Commands and actions."""
@@ -96,7 +99,10 @@ class AccountCommands:
         return Reply(
             title=say("💎 My Balance"),
             lines=tuple(lines),
-            choices=((Choice(say("Usage"), "usage"), Choice(say("Models"), "models")),),
+            choices=(
+                *(((Choice(say("➕ Top up"), "topup"),),) if self._sells else ()),
+                (Choice(say("Usage"), "usage"), Choice(say("Models"), "models")),
+            ),
             private=True,
         )
 

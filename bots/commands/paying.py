@@ -201,7 +201,7 @@ class PayingCommands:
                 private=True,
                 replace=True,
             )
-        what = render(say("{credits}", credits=in_credits(given)), request.person.language)
+        what = render(in_credits(given), request.person.language)
         order = await self._cashier.buy(
             cause=request.button,
             at_ms=ids.time_of(request.button),
@@ -302,7 +302,7 @@ class PayingCommands:
         history = await self._cashier.orders.history(order.id)
         receipts = await self._cashier.receipts(order.id)
         lines = [
-            say("{gateway}: {external}", gateway=order.gateway, external=order.external or "–"),
+            plain(f"{order.gateway}: {order.external or '–'}"),
             say("Person {person}", person=order.person),
             say(
                 "Paid {paid}, given back {refunded}; {credits} given for it as it stands.",
