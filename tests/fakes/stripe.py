@@ -1,0 +1,262 @@
+"""Stripe on loopback: form-encoded, idempotent, and as strict as the real one where it matters.
+
+Field names and refusals as in Stripe's OpenAPI of 2026-10-28; what a payer does is a method.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import stripe
+from aiohttp import web
+
+KEY = "sk_test_canary_51Nq"
+WEBHOOK_SECRET = "whsec_canary_9Zr"
+_FIELD = re.compile(r"\[([^\]]*)\]")
+
+
+class FakeStripe:
+    """A server; its state is the account's."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.intents: dict[str, dict[str, Any]] = {}
+        self.refunds: dict[str, dict[str, Any]] = {}
+        self.disputes: dict[str, dict[str, Any]] = {}
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        #: Nothing but "unavailable" while it is set.
+        self.broken = False
+        self._replies: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._numbers = itertools.count(1)
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/v1/checkout/sessions", self._create_session)
+        app.router.add_get("/v1/checkout/sessions/{id}", self._get_session)
+        app.router.add_post("/v1/refunds", self._create_refund)
+        app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
+        app.router.add_get("/v1/disputes/{id}", self._get(self.disputes))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = "http://{}:{}".format(*self._runner.addresses[0][:2])
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    # --- what a payer, a bank and the dashboard do ------------------------------------------------
+
+    def pay(self, session: str, *, fee: int = 59) -> str:
+        """Paid by card; the payment's id."""
+        found = self.sessions[session]
+        id_ = f"pi_{next(self._numbers):06}"
+        self.intents[id_] = {
+            "id": id_,
+            "object": "payment_intent",
+            "status": "succeeded",
+            "amount": found["amount_total"],
+            "latest_charge": {
+                "id": f"ch_{id_}",
+                "object": "charge",
+                "balance_transaction": {
+                    "id": f"txn_{id_}",
+                    "object": "balance_transaction",
+                    "currency": "usd",
+                    "fee": fee,
+                },
+            },
+        }
+        found |= {"status": "complete", "payment_status": "paid", "payment_intent": id_}
+        return id_
+
+    def expire(self, session: str) -> None:
+        self.sessions[session] |= {"status": "expired", "url": None}
+
+    def refund(self, intent: str, amount: int, *, status: str = "succeeded") -> str:
+        id_ = f"re_{next(self._numbers):06}"
+        self.refunds[id_] = {
+            "id": id_,
+            "object": "refund",
+            "amount": amount,
+            "currency": "usd",
+            "payment_intent": intent,
+            "charge": f"ch_{intent}",
+            "status": status,
+        }
+        return id_
+
+    def dispute(self, intent: str, *, status: str = "needs_response") -> str:
+        id_ = f"dp_{next(self._numbers):06}"
+        self.disputes[id_] = {
+            "id": id_,
+            "object": "dispute",
+            "amount": self.intents[intent]["amount"],
+            "currency": "usd",
+            "payment_intent": intent,
+            "charge": f"ch_{intent}",
+            "reason": "fraudulent",
+            "status": status,
+        }
+        return id_
+
+    def event(self, kind: str, about: dict[str, Any], **changes: Any) -> bytes:
+        """A webhook's raw body."""
+        body = {
+            "id": f"evt_{next(self._numbers):06}",
+            "object": "event",
+            "api_version": "2026-10-28.endive",
+            "created": int(time.time()),
+            "livemode": False,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
+            "type": kind,
+            "data": {"object": about},
+            **changes,
+        }
+        return json.dumps(body).encode()
+
+    # --- the wire ---------------------------------------------------------------------------------
+
+    async def _create_session(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        if (known := self._replayed(request, form)) is not None:
+            return known
+        if "payment_method_types" in form:
+            return _refused("payment_method_types_no_longer_supported", "payment_method_types")
+        if form.get("mode") != "payment" or "success_url" not in form:
+            return _refused("parameter_missing", "mode")
+        line = form["line_items"]["0"]
+        price = line["price_data"]
+        if not price.get("product_data", {}).get("name") or price["currency"] != "usd":
+            return _refused("parameter_missing", "line_items")
+        cents = int(price["unit_amount"]) * int(line["quantity"])
+        if cents < 50:
+            return _refused("amount_too_small", "line_items")
+        ends = int(form["expires_at"]) - time.time()
+        if not 1_795 <= ends <= 86_400:
+            return _refused("parameter_invalid", "expires_at")
+        id_ = f"cs_test_{next(self._numbers):06}"
+        self.sessions[id_] = {
+            "id": id_,
+            "object": "checkout.session",
+            "url": f"https://checkout.stripe.example/c/pay/{id_}",
+            "status": "open",
+            "payment_status": "unpaid",
+            "mode": "payment",
+            "amount_subtotal": cents,
+            "amount_total": cents,
+            "currency": "usd",
+            "client_reference_id": form.get("client_reference_id"),
+            "metadata": form.get("metadata", {}),
+            "payment_intent": None,
+            "expires_at": int(form["expires_at"]),
+            "livemode": False,
+        }
+        return self._kept(request, form, self.sessions[id_])
+
+    async def _get_session(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        found = self.sessions.get(request.match_info["id"])
+        if found is None:
+            return _missing()
+        shown = dict(found)
+        if shown["payment_intent"] and "expand[0]" in request.query:
+            shown["payment_intent"] = self.intents[shown["payment_intent"]]
+        return _told(shown)
+
+    async def _create_refund(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        if (known := self._replayed(request, form)) is not None:
+            return known
+        intent = self.intents.get(form["payment_intent"])
+        if intent is None:
+            return _missing()
+        gone = sum(
+            one["amount"]
+            for one in self.refunds.values()
+            if one["payment_intent"] == intent["id"] and one["status"] != "failed"
+        )
+        if int(form["amount"]) > intent["amount"] - gone:
+            return _refused("charge_already_refunded", "amount")
+        return self._kept(
+            request, form, self.refunds[self.refund(intent["id"], int(form["amount"]))]
+        )
+
+    def _get(self, things: dict[str, dict[str, Any]]) -> Any:
+        async def get(request: web.Request) -> web.Response:
+            await self._form(request)
+            found = things.get(request.match_info["id"])
+            return _missing() if found is None else _told(found)
+
+        return get
+
+    async def _form(self, request: web.Request) -> dict[str, Any]:
+        if self.broken:
+            raise web.HTTPServiceUnavailable(text="{}", content_type="application/json")
+        if request.headers.get("Authorization") != f"Bearer {KEY}":
+            raise web.HTTPUnauthorized(
+                text='{"error":{"type":"invalid_request_error","message":"No such API key"}}',
+                content_type="application/json",
+            )
+        form: dict[str, Any] = {}
+        for name, value in (await request.post()).items():
+            head, *rest = [name.partition("[")[0], *_FIELD.findall(name)]
+            place = form
+            for part in rest:
+                place, head = place.setdefault(head, {}), part
+            place[head] = value
+        self.calls.append((request.method, request.path, form))
+        return form
+
+    def _replayed(self, request: web.Request, form: dict[str, Any]) -> web.Response | None:
+        known = self._replies.get(request.headers.get("Idempotency-Key", ""))
+        if known is None:
+            return None
+        asked, answer = known
+        if asked != (request.path, form):
+            return _error("idempotency_error", "idempotency_key_in_use", "Other parameters", 400)
+        return _told(answer)
+
+    def _kept(
+        self, request: web.Request, form: dict[str, Any], answer: dict[str, Any]
+    ) -> web.Response:
+        self._replies[request.headers["Idempotency-Key"]] = ((request.path, form), dict(answer))
+        return _told(answer)
+
+
+def signature(body: bytes, secret: str = WEBHOOK_SECRET, *, at: float | None = None) -> str:
+    """The header, made by Stripe's own library."""
+    seconds = int(time.time() if at is None else at)
+    made: str = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, seconds)
+    return made
+
+
+def _told(answer: dict[str, Any]) -> web.Response:
+    return web.json_response(answer, headers={"Request-Id": "req_1"})
+
+
+def _error(kind: str, code: str, message: str, status: int) -> web.Response:
+    error = {"type": kind, "code": code, "message": message}
+    return web.json_response({"error": error}, status=status, headers={"Request-Id": "req_1"})
+
+
+def _refused(code: str, param: str) -> web.Response:
+    return _error("invalid_request_error", code, f"Invalid {param}", 400)
+
+
+def _missing() -> web.Response:
+    return _error("invalid_request_error", "resource_missing", "No such thing", 404)

@@ -1,0 +1,351 @@
+"""Stripe through its own unmodified library, against a peer that refuses what the real one does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from core.ledger import LedgerUnavailable
+from core.pool import Vault
+from core.store import schema
+from core.units import usd
+from payments import Cashier, Forged, GatewayUnavailable, Inbox, NothingToRefund, Order
+from payments.gateways.stripe import Stripe
+from tests.fakes import stripe as fake
+from tests.fakes.stripe import FakeStripe, signature
+from tests.payments.conftest import Shop
+from tests.size import size
+
+
+class Counter:
+    """A shop with a Stripe account."""
+
+    def __init__(self, shop: Shop, stripe: FakeStripe, gateway: Stripe, vault: Vault) -> None:
+        self.shop, self.stripe, self.gateway = shop, stripe, gateway
+        gateways = {"stripe": gateway}
+        self.inbox = Inbox(
+            gateways=gateways,
+            crediting=shop.crediting,
+            store=shop.store,
+            ledger=shop.ledger,
+            vault=vault,
+            clock=shop.clock,
+        )
+        self.cashier = Cashier(
+            gateways=gateways,
+            orders=shop.orders,
+            crediting=shop.crediting,
+            store=shop.store,
+            clock=shop.clock,
+        )
+        self._causes = 0
+
+    async def buys(self, person: str, cash: str) -> Order:
+        self._causes += 1
+        return await self.cashier.buy(
+            cause=f"btn_{self._causes}",
+            at_ms=self.shop.clock.now_ms(),
+            person=person,
+            place="telegram:1:",
+            message="5",
+            gateway="stripe",
+            value=usd(cash),
+            what="1,000 Credits",
+            language="zh-CN",
+        )
+
+    async def hears(self, body: bytes, header: str = "") -> None:
+        await self.inbox.receive("stripe", {"stripe-signature": header or signature(body)}, body)
+
+    async def works(self) -> None:
+        while await self.inbox.work():
+            pass
+
+    def completed(self, order: Order, kind: str = "completed") -> bytes:
+        about = self.stripe.sessions[order.external]
+        return self.stripe.event(f"checkout.session.{kind}", about)
+
+    async def webhooks(self) -> dict[str, str]:
+        rows = await self.shop.store.fetch(sa.select(schema.webhook))
+        return {row.id: row.verdict for row in rows}
+
+
+@pytest_asyncio.fixture
+async def counter(shop: Shop) -> AsyncIterator[Counter]:
+    # Stripe looks at the wall's clock, so this shop does too.
+    shop.clock.at_ms = int(time.time() * 1000)
+    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
+    async with FakeStripe() as stripe:
+        gateway = Stripe(
+            key=SecretStr(fake.KEY),
+            webhook_secret=SecretStr(fake.WEBHOOK_SECRET),
+            return_url="https://bot.example/paid",
+            api_url=stripe.url,
+        )
+        yield Counter(shop, stripe, gateway, vault)
+        await gateway.close()
+
+
+async def test_from_checkout_to_credits(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "90")
+    assert order.state == "pending"
+    assert order.url.startswith("https://checkout.stripe.example/")
+    _, _, asked = counter.stripe.calls[0]
+    assert asked["client_reference_id"] == order.id
+    assert asked["payment_intent_data"]["metadata"]["order"] == order.id
+    assert asked["line_items"]["0"]["price_data"]["unit_amount"] == "9000"
+    assert asked["locale"] == "zh"
+    counter.stripe.pay(order.external, fee=291)
+    body = counter.completed(order)
+    for _ in range(3):
+        await counter.hears(body)
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    stands = await counter.shop.stands("cash/stripe", "gateway-fees", "sales")
+    assert stands == [usd("87.09").units, usd("2.91").units, -usd("90").units]
+    assert len(await counter.webhooks()) == 1
+    await counter.shop.audited()
+
+
+async def test_the_same_button_makes_one_session(counter: Counter) -> None:
+    person = await counter.shop.person()
+    counter.stripe.broken = True
+    with pytest.raises(GatewayUnavailable):
+        await counter.buys(person, "10")
+    counter.stripe.broken = False
+    counter._causes = 0
+    first = await counter.buys(person, "10")
+    counter._causes = 0
+    assert await counter.buys(person, "10") == first
+    assert len(counter.stripe.sessions) == 1
+
+
+async def test_unpaid_at_first_then_paid_or_failed(counter: Counter) -> None:
+    person = await counter.shop.person()
+    later, never = await counter.buys(person, "10"), await counter.buys(person, "10")
+    for order in (later, never):
+        counter.stripe.sessions[order.external] |= {"status": "complete"}
+        await counter.hears(counter.completed(order))
+    await counter.works()
+    assert await counter.shop.has(person) == {}
+    counter.stripe.pay(later.external)
+    await counter.hears(counter.completed(later, "async_payment_succeeded"))
+    counter.stripe.intents["pi_x"] = {"id": "pi_x", "status": "requires_payment_method"}
+    counter.stripe.sessions[never.external]["payment_intent"] = "pi_x"
+    await counter.hears(counter.completed(never, "async_payment_failed"))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    assert (await counter.shop.orders.get(never.id)).state == "failed"
+    await counter.shop.audited()
+
+
+async def test_refunds_and_disputes_of_the_dashboard(counter: Counter) -> None:
+    person = await counter.shop.person()
+    stripe = counter.stripe
+    order = await counter.buys(person, "100")
+    intent = stripe.pay(order.external)
+    refund = stripe.refund(intent, 100)
+    # A refund that is heard of before its payment waits for it.
+    await counter.hears(stripe.event("refund.created", stripe.refunds[refund]))
+    await counter.works()
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    counter.shop.clock.advance(seconds=60)
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 9_900}
+    stripe.refunds[refund]["status"] = "failed"
+    await counter.hears(stripe.event("refund.failed", stripe.refunds[refund]))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 10_000, "gift": 1_000}
+    dispute = stripe.dispute(intent, status="warning_needs_response")
+    await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 10_000, "gift": 1_000}
+    stripe.disputes[dispute]["status"] = "needs_response"
+    await counter.hears(stripe.event("charge.dispute.updated", stripe.disputes[dispute]))
+    await counter.works()
+    assert await counter.shop.has(person) == {}
+    stripe.disputes[dispute]["status"] = "won"
+    await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[dispute]))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 10_000, "gift": 1_000}
+    await counter.shop.audited()
+
+
+async def test_an_admin_gives_back_once_and_never_too_much(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "90")
+    counter.stripe.pay(order.external)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    order = await counter.shop.orders.get(order.id)
+    after = await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    assert await counter.shop.has(person) == {"bought": 5_000}
+    # The same press again, as when the answer to it was lost.
+    await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    assert await counter.shop.has(person) == {"bought": 5_000}
+    with pytest.raises(NothingToRefund):
+        await counter.cashier.refund(after, usd("50.01"), cause="btn_r2")
+    refunds = [one["amount"] for one in counter.stripe.refunds.values()]
+    assert refunds == [4_000]
+    await counter.shop.audited()
+
+
+async def test_what_no_webhook_told_is_found(counter: Counter) -> None:
+    person = await counter.shop.person()
+    paid, left = await counter.buys(person, "10"), await counter.buys(person, "10")
+    counter.stripe.pay(paid.external)
+    assert await counter.cashier.reconcile() == 0, "young orders are left to the webhooks"
+    counter.shop.clock.advance(seconds=120)
+    assert await counter.cashier.reconcile() == 1
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    counter.stripe.expire(left.external)
+    assert await counter.cashier.reconcile() == 1
+    assert (await counter.shop.orders.get(left.id)).state == "expired"
+    # Late: it counts when the gateway says so.
+    counter.stripe.pay(left.external)
+    await counter.hears(counter.completed(left))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 2_000}
+    await counter.shop.audited()
+
+
+async def test_a_gateway_that_is_down_is_asked_again(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external)
+    await counter.hears(counter.completed(order))
+    counter.stripe.broken = True
+    await counter.inbox.work()
+    assert await counter.shop.has(person) == {}
+    counter.stripe.broken = False
+    counter.shop.clock.advance(seconds=60)
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    await counter.shop.audited()
+
+
+async def test_a_message_that_can_not_be_kept_is_not_acknowledged(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external)
+    await counter.shop.ledger.stop()
+    with pytest.raises(LedgerUnavailable):
+        await counter.hears(counter.completed(order))
+    await counter.shop.ledger.start()
+    assert await counter.webhooks() == {}
+
+
+def forgeries(counter: Counter, body: bytes) -> list[tuple[bytes, str]]:
+    """Each way to forge it: the body, and its header."""
+    said: dict[str, Any] = json.loads(body)
+    live = json.dumps({**said, "livemode": True}).encode()
+    other = json.dumps({**said, "account": "acct_other"}).encode()
+    return [
+        (body, ""),
+        (body, "t=1,v1=00"),
+        (body, signature(body, "whsec_of_another_endpoint")),
+        (body, f"t={int(time.time())},v0=abc"),
+        (json.dumps(said, indent=1).encode(), signature(body)),
+        (body, signature(body, at=time.time() - 3_600)),
+        (body, signature(body, at=time.time() + 3_600)),
+        (live, signature(live)),
+        (other, signature(other)),
+        (b"\xff\xfe", "t=1,v1=00"),
+        (b"[]", signature(b"[]")),
+    ]
+
+
+async def test_a_thousand_events_shuffled_doubled_and_forged(counter: Counter) -> None:
+    """Credits granted are payments made, exactly; every forged one is refused and counted."""
+    chance = random.Random(5)
+    shop, stripe = counter.shop, counter.stripe
+    people = [await shop.person() for _ in range(5)]
+    amounts = ["1", "10", "99.99", "100", "90", "800"]
+    expected = dict.fromkeys(people, 0)
+    messages: list[tuple[bytes, str]] = []
+    forged = 0
+    orders = size(small=10, full=100)
+    for number in range(orders):
+        person = people[number % len(people)]
+        cash = amounts[number % len(amounts)]
+        order = await counter.buys(person, cash)
+        paid = chance.random() < 0.7
+        if paid:
+            stripe.pay(order.external)
+            expected[person] += shop.offer.given(usd(cash)).total.units
+        else:
+            stripe.expire(order.external)
+        # Else so many open ones would be refused; a payment that is told later counts all the same.
+        await counter.cashier.orders.ended(order, "expired")
+        body = counter.completed(order, "completed" if paid else "expired")
+        messages += [(body, signature(body))] * chance.randint(1, 6)
+        for wrong in chance.sample(forgeries(counter, body), 4):
+            messages.append(wrong)
+            forged += 1
+    # One that lies about order, amount and currency in its body: Stripe itself is asked.
+    lie = stripe.event(
+        "checkout.session.completed",
+        {**next(iter(stripe.sessions.values())), "amount_total": 10**9, "currency": "eur"},
+    )
+    messages.append((lie, signature(lie)))
+    # Somebody else's sale on the same account.
+    stripe.sessions["cs_other"] = {
+        "id": "cs_other",
+        "object": "checkout.session",
+        "mode": "payment",
+        "client_reference_id": None,
+        "payment_status": "paid",
+    }
+    foreign = stripe.event("checkout.session.completed", stripe.sessions["cs_other"])
+    messages.append((foreign, signature(foreign)))
+    chance.shuffle(messages)
+
+    async def deliver(part: list[tuple[bytes, str]]) -> int:
+        refused = 0
+        for body, header in part:
+            try:
+                await counter.inbox.receive("stripe", {"stripe-signature": header}, body)
+            except Forged:
+                refused += 1
+        return refused
+
+    refusals = await asyncio.gather(*(deliver(messages[at::8]) for at in range(8)))
+    assert sum(refusals) == forged == counter.inbox.counts["forged"]
+    await asyncio.gather(*(counter.works() for _ in range(3)))
+    shop.clock.advance(seconds=120)
+    await counter.works()
+    for person in people:
+        has = await shop.has(person)
+        assert sum(has.values()) == expected[person]
+    assert set((await counter.webhooks()).values()) == {""}
+    await shop.audited()
+
+
+async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixture) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external)
+    body = counter.completed(order)
+    with pytest.raises(Forged) as refused:
+        await counter.hears(body, "t=1,v1=00")
+    await counter.hears(body)
+    counter.stripe.broken = True
+    await counter.works()
+    told = caplog.text + str(refused.value) + repr(counter.gateway)
+    for table in schema.metadata.tables.values():
+        told += str(await counter.shop.store.fetch(table.select()))
+    for secret in (fake.KEY, fake.WEBHOOK_SECRET):
+        assert secret not in told
+    rows = await counter.shop.store.fetch(sa.select(schema.webhook.c.sealed))
+    assert order.external.encode() not in bytes(rows[0].sealed)
