@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
+from bots.commands.paying import Terms
 from bots.show.screen import (
     Answer,
     Audio,
@@ -32,6 +33,7 @@ from core.people import Person, Welcome
 from core.pool import SUPPLIERS
 from core.store import Store
 from core.units import Credits, NanoUsd, usd
+from payments import Gateway
 from tests import brief
 from tests.fakes.suppliers import FakeSupplier
 
@@ -144,6 +146,8 @@ async def running(
     budget: str = "500",
     keys: int = 1,
     supplier: FakeSupplier | None = None,
+    gateways: Mapping[str, Gateway] | None = None,
+    terms: Terms | None = None,
 ) -> AsyncIterator[Service]:
     """The service in the brief's world; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
@@ -159,6 +163,8 @@ async def running(
                 welcome=Welcome(Credits(welcome), 1_000_000),
                 suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
                 own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],
+                gateways=gateways or {},
+                terms=terms or Terms(),
             ),
             store=await Store.open(url, kind="live", clock=clock),
             clock=clock,

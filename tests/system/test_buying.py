@@ -1,0 +1,274 @@
+"""Buying, from the card in the chat to the page of the checkout and back: the sandbox's gateway,
+over HTTP, as the demo wires it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from bots.commands.paying import Terms
+from bots.sandbox import SandboxCheckout
+from bots.show.screen import Place, Screen, Unlanded
+from bots.web import Server, service_app
+from core.clock import SystemClock
+from core.units import Credits
+from payments import payment_routes
+from payments.gateways.sandbox import Sandbox
+from tests import service
+from tests.fakes.suppliers import Answer as Says
+from tests.service import Service
+
+SECRET = "sandbox-secret-canary"
+
+
+@dataclass
+class Told:
+    """A front end that notes what it is to tell."""
+
+    cards: list[tuple[str, Screen, str]] = field(default_factory=list)
+
+    async def deliver(self, unlanded: Unlanded) -> str:
+        raise AssertionError(unlanded)
+
+    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+        self.cards.append((sender, screen, instead))
+
+
+@dataclass
+class Market:
+    """A service that sells, a buyer's browser, and what is told."""
+
+    tom: Service
+    told: Told
+    browser: aiohttp.ClientSession
+    url: str
+
+    async def page(self, url: str) -> str:
+        async with self.browser.get(url) as response:
+            return await response.text()
+
+    async def press(self, url: str, act: str) -> int:
+        async with self.browser.post(f"{url}/{act}", allow_redirects=False) as response:
+            return response.status
+
+    async def order(self, choice: str = "Pro") -> tuple[str, str]:
+        """Chooses a pack; the order's id and where it is paid."""
+        card = await self.tom.screen("/topup")
+        bought = (await self.tom.presses(button(card, choice)))[0]
+        assert isinstance(bought, Screen)
+        assert bought.replace
+        assert bought.private
+        pay = bought.buttons[0][0]
+        order = re.search(r"ord_\w+", "\n".join(bought.lines))
+        assert order is not None
+        return order[0], pay.url
+
+    async def hears(self) -> Screen:
+        """The next notice, told in the chat."""
+        return (await self.noticed())[1]
+
+    async def noticed(self) -> tuple[str, Screen, str]:
+        """To whom, what, and in which message's place."""
+
+        async def told() -> bool:
+            await self.tom.app.shop.notices.work()
+            return bool(self.told.cards)
+
+        await until(told)
+        return self.told.cards.pop(0)
+
+
+def button(screen: Screen, label: str) -> str:
+    for row in screen.buttons:
+        for each in row:
+            if label in each.label:
+                return each.id
+    raise AssertionError(screen.buttons)
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what another task brings about; at most a minute."""
+    for _ in range(3_000):
+        if await true():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came about")
+
+
+@contextlib.asynccontextmanager
+async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIterator[Market]:
+    checkout = SandboxCheckout(SECRET)
+    gateway = Sandbox(url=await checkout.start(), secret=SecretStr(SECRET))
+    terms = Terms(support="help@bot.example", telegram_outside=outside)
+    try:
+        async with (
+            service.running(
+                url, SystemClock(), welcome=welcome, gateways={"sandbox": gateway}, terms=terms
+            ) as tom,
+            aiohttp.ClientSession() as browser,
+        ):
+            shop = tom.app.shop
+            routes = payment_routes(shop.inbox, shop.gateways)
+            server = Server(service_app(tom.app.store, routes), "127.0.0.1", 0)
+            ours = f"http://127.0.0.1:{await server.start()}"
+            gateway.reached_at(ours)
+            told = Told()
+            shop.telling.by("telegram", told)
+            try:
+                yield Market(tom, told, browser, ours)
+            finally:
+                await server.stop()
+    finally:
+        await checkout.stop()
+
+
+async def test_a_pack_is_paid_and_the_chat_says_so(database_url: str) -> None:
+    async with market(database_url) as shop:
+        assert "Top up" in str((await shop.tom.screen("/balance")).buttons)
+        order, url = await shop.order("Pro")
+        page = await shop.page(url)
+        assert "$90.00" in page
+        assert "sandbox" in page
+        assert await shop.press(url, "pay") == 303
+        card = await shop.hears()
+        assert card.title == "✅ Paid"
+        assert card.lines == (
+            "10,000 Credits have arrived.",
+            "You have 10,000 Credits now.",
+            f"Order {order}",
+        )
+        assert await shop.tom.credits() == Credits(10_000)
+        assert await shop.press(url, "pay") == 409, "what is paid can't be paid by that button"
+        support = await shop.tom.screen("/paysupport")
+        assert [row[1:3] for row in support.table] == [("$90.00", "paid")]
+        assert "help@bot.example" in "\n".join(support.lines)
+        shop.tom.openai.script(Says("It is."))
+        await shop.tom.answer("/ask gpt-4 why?")
+
+
+async def test_the_card_itself_becomes_paid(database_url: str) -> None:
+    async with market(database_url) as shop:
+        card = await shop.tom.screen("/topup 25")
+        bought = (await shop.tom.presses(button(card, "$25"), message="4711"))[0]
+        assert isinstance(bought, Screen)
+        await shop.press(bought.buttons[0][0].url, "pay")
+        sender, _, instead = await shop.noticed()
+        assert (sender, instead) == ("7", "4711")
+
+
+async def test_declined_then_paid_after_all_then_twice(database_url: str) -> None:
+    async with market(database_url) as shop:
+        order, url = await shop.order("Starter")
+        await shop.press(url, "decline")
+
+        async def declined() -> bool:
+            return (await shop.tom.app.shop.cashier.orders.get(order)).state == "failed"
+
+        await until(declined)
+        assert await shop.tom.credits() == Credits(0)
+        await shop.press(url, "pay")
+        assert "1,000 Credits have arrived." in (await shop.hears()).lines
+        _, url = await shop.order("Starter")
+        await shop.press(url, "twice")
+        await shop.hears()
+        await shop.hears()
+        assert await shop.tom.credits() == Credits(3_000), "whoever pays twice has paid twice"
+
+
+async def test_given_back_when_it_was_spent_is_owed_and_stops_asks(database_url: str) -> None:
+    async with market(database_url) as shop:
+        _, url = await shop.order("Starter")
+        await shop.press(url, "pay")
+        await shop.hears()
+        shop.tom.openai.script(Says("It is."))
+        await shop.tom.answer("/ask gpt-4 why?")
+        await shop.press(url, "refund")
+        assert (await shop.hears()).title == "Payment given back"
+        refused = await shop.tom.screen("/ask gpt-4 why?")
+        assert "are owed" in "\n".join(refused.lines)
+        assert len(shop.tom.openai.calls) == 1
+        _, url = await shop.order("Starter")
+        await shop.press(url, "pay")
+        await shop.hears()
+        shop.tom.openai.script(Says("It is."))
+        await shop.tom.answer("/ask gpt-4 why?")
+
+
+async def test_disputed_and_lost(database_url: str) -> None:
+    async with market(database_url) as shop:
+        _, url = await shop.order("Pro")
+        await shop.press(url, "pay")
+        await shop.hears()
+        await shop.press(url, "dispute")
+
+        async def taken() -> bool:
+            return await shop.tom.credits() == Credits(0)
+
+        await until(taken)
+        card = await shop.tom.screen("/topup")
+        stopped = (await shop.tom.presses(button(card, "Starter")))[0]
+        assert isinstance(stopped, Screen)
+        assert "disputed" in "\n".join(stopped.lines)
+        await shop.press(url, "lose")
+        assert "The payer wins" not in await shop.page(url)
+
+
+async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) -> None:
+    async with market(database_url) as shop:
+        order, url = await shop.order("Pro")
+        await shop.press(url, "pay")
+        await shop.hears()
+        owner = shop.tom.someone("1")
+        shown = await owner.screen(f"/payment {order}")
+        assert [row[1] for row in shown.table] == ["created", "pending", "paid"]
+        asked = await owner.screen(f"/refund {order} 40")
+        assert "$40.00" in "\n".join(asked.lines)
+        assert await shop.tom.credits() == Credits(10_000), "nothing before the second tap"
+        for _ in range(2):
+            await owner.presses(button(asked, "Yes"))
+        assert await shop.tom.credits() == Credits(5_000)
+        assert "can be given back" in "\n".join((await owner.screen(f"/refund {order} 60")).lines)
+        assert "no order" in "\n".join((await owner.screen("/refund ord_none")).lines)
+        refused = await shop.tom.screen(f"/refund {order}")
+        assert "operator only" in "\n".join(refused.lines)
+
+
+async def test_forged_or_oversized_messages_are_refused(database_url: str) -> None:
+    async with market(database_url) as shop:
+        target = f"{shop.url}/webhooks/sandbox"
+        for body, headers, status in (
+            (b"{}", {}, 400),
+            (b'{"id":"evt_1","checkout":"x"}', {"sandbox-signature": "t=1,v1=00"}, 400),
+            (b"x" * (1 << 20) + b"x", {}, 413),
+        ):
+            async with shop.browser.post(
+                target, data=io.BytesIO(body), headers=headers
+            ) as response:
+                assert response.status == status
+        async with shop.browser.post(f"{shop.url}/webhooks/stripe", data=b"{}") as response:
+            assert response.status == 404, "no route without its secret"
+
+
+async def test_telegram_leads_nowhere_outside_unless_allowed(sqlite_url: str) -> None:
+    async with market(sqlite_url, outside=False) as shop:
+        assert "/link" in "\n".join((await shop.tom.screen("/topup")).lines)
+        elsewhere = shop.tom.someone("7")
+        elsewhere.place = Place("console", "7")
+        assert "$10.00" in str((await elsewhere.screen("/topup")).table)
+
+
+@pytest.mark.parametrize(
+    "text", ["/topup abc", "/topup -5", "/topup 0.5", "/topup 20000", "/topup 1.234"]
+)
+async def test_odd_amounts_get_a_sentence(sqlite_url: str, text: str) -> None:
+    async with market(sqlite_url) as shop:
+        assert "Nothing was ordered" in "\n".join((await shop.tom.screen(text)).lines)
