@@ -20,7 +20,8 @@ async def grant(
     actor: str,
     reason: str,
 ) -> Receipt:
-    """Gives `amount` to `person`; the same `cause` (a button, a command's id) gives it once."""
+    """Gives `amount` to `person`, what they owe first; the same `cause` (a button, a command's id)
+    gives it once."""
     row = logged(
         clock,
         actor=actor,
@@ -31,7 +32,7 @@ async def grant(
     return await ledger.submit(
         Submission(
             f"grant/{cause}",
-            (chart.gift(person.id, "grant", amount),),
+            (chart.gift(person.id, "grant", amount), chart.repay_owed(person.id)),
             (row,),
             watch=chart.pockets(person.id),
         )

@@ -116,6 +116,19 @@ async def test_under_over_and_late_on_a_chain(shop: Shop) -> None:
     await shop.audited()
 
 
+async def test_two_transfers_at_once_both_count(shop: Shop) -> None:
+    person = await shop.person()
+    order = await shop.order(person, usd("10"), gateway="btcpay")
+    arriving = [
+        Payment("btcpay", f"tx{number}", order.id, usd("3"), usd("0"), any_amount=True)
+        for number in range(6)
+    ]
+    await asyncio.gather(*(shop.crediting.pay(payment) for payment in arriving))
+    assert await shop.has(person) == {"bought": 1_800}
+    assert (await shop.orders.get(order.id)).paid == usd("18")
+    await shop.audited()
+
+
 async def test_stars_have_an_account_of_their_own(shop: Shop) -> None:
     person = await shop.person()
     order = await shop.order(person, usd("10"), gateway="stars", amount=Stars(770))

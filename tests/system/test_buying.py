@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import io
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -19,10 +20,12 @@ from bots.commands.paying import Terms
 from bots.sandbox import SandboxCheckout
 from bots.show.screen import Place, Screen, Unlanded
 from bots.web import Server, service_app
+from core import chart
 from core.clock import SystemClock
+from core.ledger import Submission
 from core.units import Credits
 from payments import payment_routes
-from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox import Sandbox, signed
 from tests import service
 from tests.fakes.suppliers import Answer as Says
 from tests.service import Service
@@ -196,6 +199,13 @@ async def test_given_back_when_it_was_spent_is_owed_and_stops_asks(database_url:
         refused = await shop.tom.screen("/ask gpt-4 why?")
         assert "are owed" in "\n".join(refused.lines)
         assert len(shop.tom.openai.calls) == 1
+        # What comes back meanwhile (a hold that is released) repays, and then asks go on.
+        person = await shop.tom.person()
+        back = chart.gift(person.id, "code", Credits(5))
+        await shop.tom.app.ledger.submit(Submission("back", (back,)))
+        assert await shop.tom.credits() == Credits(5)
+        assert "are owed" in "\n".join((await shop.tom.screen("/ask gpt-4 why?")).lines)
+        assert await shop.tom.credits() == Credits(0)
         _, url = await shop.order("Starter")
         await shop.press(url, "pay")
         await shop.hears()
@@ -248,6 +258,11 @@ async def test_forged_or_oversized_messages_are_refused(database_url: str) -> No
         for body, headers, status in (
             (b"{}", {}, 400),
             (b'{"id":"evt_1","checkout":"x"}', {"sandbox-signature": "t=1,v1=00"}, 400),
+            (
+                b'{"id":"evt_1","checkout":"x"}',
+                {"sandbox-signature": signed("of another", b"{}", int(time.time()))},
+                400,
+            ),
             (b"x" * (1 << 20) + b"x", {}, 413),
         ):
             async with shop.browser.post(
