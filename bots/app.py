@@ -23,6 +23,7 @@ from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
 from bots.commands.paying import PayingCommands, Terms
+from bots.commands.refunding import RefundCommands
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
@@ -309,6 +310,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         clock=parts.clock,
         terms=parts.plan.terms,
     )
+    sold = (paying.room(), RefundCommands(cashier=parts.shop.cashier).room())
     registry = Registry(
         [
             start.first(),
@@ -316,7 +318,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             account.room(),
-            *([paying.room()] if parts.plan.gateways else []),
+            *(sold if parts.plan.gateways else ()),
             start.room(),
             LinkCommands(links=parts.links, people=parts.people).room(),
             admin.room(),

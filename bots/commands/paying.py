@@ -1,4 +1,4 @@
-"""Buying Credits: `/topup`, `/terms`, `/paysupport`; the owner's `/payment` and `/refund`.
+"""Buying Credits: `/topup`, `/terms`, `/paysupport`.
 
 Here and at checkout cash may show (brief, Readings 4).
 """
@@ -24,10 +24,6 @@ from payments.offer import cents, of_cents
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
 _HOW = say("Write the amount like this: /topup 25 or /topup 25.50. Nothing was ordered.")
-_REFUND_HOW = say(
-    "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
-    " was given back."
-)
 _ORDERS_SHOWN = 10
 
 #: How people read each way to pay.
@@ -95,32 +91,10 @@ class PayingCommands:
                     does=say("What you buy, and when it is given back"),
                     handler=self.terms,
                 ),
-                Command(
-                    "payment",
-                    title=say("Payment"),
-                    does=say("An order with its history"),
-                    usage=say("/payment order"),
-                    options=(Option("order", say("Its id: ord_…"), required=True),),
-                    handler=self.payment,
-                    admin=True,
-                ),
-                Command(
-                    "refund",
-                    title=say("Refund"),
-                    does=say("Give an order's money back, all or a part"),
-                    usage=say("/refund order [amount]"),
-                    options=(
-                        Option("order", say("Its id: ord_…"), required=True),
-                        Option("amount", say("A part of it, in dollars")),
-                    ),
-                    handler=self.refund,
-                    admin=True,
-                ),
             ),
             actions=(
                 Action("topup", self.topup),
                 Action("buy", self.buy),
-                Action("refund-now", self.refund_now, admin=True),
             ),
         )
 
@@ -139,7 +113,7 @@ class PayingCommands:
                 private=True,
             )
         if request.text.strip():
-            return self._free(_amount(request.text, _HOW), request)
+            return self._free(amount_of(request.text, _HOW), request)
         packs = self._offer.packs
         model = self._choosing.current(request.person)
         price = self._prices.current(model.id)
@@ -294,99 +268,6 @@ class PayingCommands:
             ),
         )
 
-    # --- the owner's ----------------------------------------------------------------------------
-
-    async def payment(self, request: Request) -> Reply:
-        """An order: what was paid, given and given back, and its history."""
-        order = await self._cashier.orders.get(request.text.strip())
-        history = await self._cashier.orders.history(order.id)
-        receipts = await self._cashier.receipts(order.id)
-        lines = [
-            plain(f"{order.gateway}: {order.external or '–'}"),
-            say("Person {person}", person=order.person),
-            say(
-                "Paid {paid}, given back {refunded}; {credits} given for it as it stands.",
-                paid=cash_text(order.paid),
-                refunded=cash_text(order.refunded),
-                credits=in_credits(order.bought + order.bonus),
-            ),
-            *(
-                say("Receipt {receipt}: {cash}", receipt=receipt, cash=cash_text(amount))
-                for receipt, amount, _ in receipts
-            ),
-        ]
-        if order.dispute_state:
-            lines.append(say("Dispute: {state}", state=order.dispute_state))
-        table = tuple(
-            (
-                say("{at}", at=as_datetime(at)),
-                plain(what),
-                plain(", ".join(f"{name} {value}" for name, value in facts.items())),
-            )
-            for at, what, facts in history
-        )
-        return Reply(title=plain(order.id), lines=tuple(lines), table=table, private=True)
-
-    async def refund(self, request: Request) -> Reply:
-        """Shows how much goes back to whom, in words; a second tap does it."""
-        id_, _, rest = request.text.strip().partition(" ")
-        if not id_:
-            raise NotUnderstood(_REFUND_HOW)
-        order = await self._cashier.orders.get(id_)
-        left = type(order.paid)(order.paid.units - order.refunded.units)
-        amount: Cash = left
-        if rest.strip():
-            if not isinstance(left, NanoUsd):
-                raise NotUnderstood(_REFUND_HOW)
-            amount = _amount(rest, _REFUND_HOW)
-        if amount.units <= 0 or amount.units > left.units:
-            raise NotUnderstood(
-                say(
-                    "Of that order {left} can be given back. Nothing was.",
-                    left=cash_text(left),
-                )
-            )
-        data: dict[str, str | int] = {"order": order.id, "units": str(amount.units)}
-        return Reply(
-            lines=(
-                say(
-                    "Give back {cash} of order {order} to its payer? What it no longer pays for is"
-                    " taken back; what was spent is owed.",
-                    cash=cash_text(amount),
-                    order=order.id,
-                ),
-            ),
-            choices=(
-                (
-                    Choice(
-                        say("Yes, give back {cash}", cash=cash_text(amount)),
-                        "refund-now",
-                        data,
-                        once=True,
-                    ),
-                    Choice(say("Cancel"), "cancel"),
-                ),
-            ),
-            private=True,
-        )
-
-    async def refund_now(self, request: Request) -> Reply:
-        """Confirmed; the button's id makes it happen once."""
-        order = await self._cashier.orders.get(str(request.data["order"]))
-        amount = type(order.paid)(int(request.data["units"]))
-        after = await self._cashier.refund(order, amount, cause=request.button)
-        return Reply(
-            lines=(
-                say(
-                    "Given back: {cash}. {credits} are left of that order.",
-                    cash=cash_text(amount),
-                    credits=in_credits(after.bought + after.bonus),
-                ),
-            ),
-            private=True,
-            replace=True,
-        )
-
 
 def cash_text(amount: Cash) -> str:
     """`$10.00` or `770 ⭐`."""
@@ -406,7 +287,7 @@ def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:
     return Choice(label, "buy", data)
 
 
-def _amount(text: str, how: Said) -> NanoUsd:
+def amount_of(text: str, how: Said) -> NanoUsd:
     matched = _AMOUNT.fullmatch(text.strip())
     if matched is None:
         raise NotUnderstood(how)

@@ -1,4 +1,4 @@
-"""Every table, on one page. Times are milliseconds UTC; amounts whole units; secrets sealed.
+"""Every table, on one page (those of payments on the next, `selling`). Times are milliseconds UTC; amounts whole units; secrets sealed.
 
 The ledger's own tables come first; nothing but `core.ledger` writes them. The other tables are
 written as companions of submissions or through `Ledger.record`, by the room named above each.
@@ -8,20 +8,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from core.store import columns, selling
 
-Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
-
-def _required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, **more: object):  # type: ignore[no-untyped-def, type-arg]
-    return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
-
+order, order_event, payment = selling.order, selling.order_event, selling.payment
+refund, webhook = selling.refund, selling.webhook
 
 #: What this database is: its kind (`live` or `demo`), and what identifies it.
 meta = sa.Table(
@@ -337,113 +329,6 @@ price = sa.Table(
     _required("set_by", sa.Text),
     _required("note", sa.Text),
     sa.Index("ix_price_model_effective", "model", "effective_at"),
-)
-
-# --- payments ----------------------------------------------------------------------------------
-
-#: A person's wish to buy; created before the gateway hears of it.
-order = sa.Table(
-    "order",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("person", sa.Text),
-    #: Where it was asked for, and the message there that shows it (empty until known).
-    _required("place", sa.Text),
-    _required("shown_in", sa.Text),
-    _required("gateway", sa.Text),
-    #: The gateway's own id of the checkout; null until it has told it.
-    sa.Column("external", sa.Text),
-    #: Where to pay; empty where the platform itself shows the payment.
-    _required("url", sa.Text),
-    #: USD (nano-dollars) or STAR; what is to be paid, and what the offer counts, in nano-dollars.
-    _required("unit", sa.Text),
-    _required("amount", sa.BigInteger),
-    _required("value", sa.BigInteger),
-    #: created, pending, credited, expired, failed
-    _required("state", sa.Text),
-    #: All that was paid so far and all that was given back of it, in the unit.
-    _required("paid", sa.BigInteger),
-    _required("refunded", sa.BigInteger),
-    #: Credits given for it so far, refunds and disputes left out.
-    _required("bought", sa.BigInteger),
-    _required("bonus", sa.BigInteger),
-    #: The gateway's id of an open or ended dispute, and how it stands: open, won, lost.
-    sa.Column("dispute", sa.Text),
-    _required("dispute_state", sa.Text),
-    _required("created_at", sa.BigInteger),
-    _required("expires_at", sa.BigInteger),
-    sa.UniqueConstraint("gateway", "external", name="uq_order_gateway_external"),
-    sa.Index("ix_order_person_id", "person", "id"),
-    sa.Index(
-        "ix_order_open",
-        "expires_at",
-        sqlite_where=sa.text("state IN ('created', 'pending')"),
-        postgresql_where=sa.text("state IN ('created', 'pending')"),
-    ),
-)
-
-#: What happened to an order, append-only.
-order_event = sa.Table(
-    "order_event",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("order", sa.Text, index=True),
-    _required("at", sa.BigInteger),
-    _required("what", sa.Text),
-    #: JSON of figures and ids; nothing of the payer's.
-    _required("facts", sa.Text),
-)
-
-#: Money that a gateway says arrived: each of its payments once.
-payment = sa.Table(
-    "payment",
-    metadata,
-    sa.Column("gateway", sa.Text, primary_key=True),
-    sa.Column("external", sa.Text, primary_key=True),
-    #: Our receipt id, as people read it.
-    _required("id", sa.Text, unique=True),
-    _required("order", sa.Text, index=True),
-    _required("unit", sa.Text),
-    _required("amount", sa.BigInteger),
-    #: What the gateway kept of it.
-    _required("fee", sa.BigInteger),
-    _required("at", sa.BigInteger),
-)
-
-#: Money that went back to a payer: each of a gateway's refunds once.
-refund = sa.Table(
-    "refund",
-    metadata,
-    sa.Column("gateway", sa.Text, primary_key=True),
-    sa.Column("external", sa.Text, primary_key=True),
-    _required("order", sa.Text, index=True),
-    _required("amount", sa.BigInteger),
-    _required("at", sa.BigInteger),
-    #: When the gateway said that it didn't reach the payer after all.
-    sa.Column("failed_at", sa.BigInteger),
-)
-
-#: A gateway's messages, each once, kept before it is told that we have them.
-webhook = sa.Table(
-    "webhook",
-    metadata,
-    #: `<gateway>/<the gateway's id>`
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("gateway", sa.Text),
-    _required("received_at", sa.BigInteger, index=True),
-    #: The body, sealed by a master key.
-    sa.Column("sealed", sa.LargeBinary),
-    _required("tries", sa.Integer),
-    #: When it is to be looked at (again); null once it is done with.
-    sa.Column("due_at", sa.BigInteger),
-    #: Why nothing came of it; empty while it waits or when all was well.
-    _required("verdict", sa.Text),
-    sa.Index(
-        "ix_webhook_due",
-        "due_at",
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    ),
 )
 
 # --- core.upkeep and bots ----------------------------------------------------------------------

@@ -28,6 +28,7 @@ from payments import payment_routes
 from payments.gateways.sandbox import Sandbox, signed
 from tests import service
 from tests.fakes.suppliers import Answer as Says
+from tests.fakes.suppliers import Used
 from tests.service import Service
 
 SECRET = "sandbox-secret-canary"
@@ -192,8 +193,8 @@ async def test_given_back_when_it_was_spent_is_owed_and_stops_asks(database_url:
         _, url = await shop.order("Starter")
         await shop.press(url, "pay")
         await shop.hears()
-        shop.tom.openai.script(Says("It is."))
-        await shop.tom.answer("/ask gpt-4 why?")
+        shop.tom.openai.script(Says("word " * 500, usage=Used(1_000, 500)))
+        await shop.tom.answer("/ask gpt-4 " + "why " * 600)
         await shop.press(url, "refund")
         assert (await shop.hears()).title == "Payment given back"
         refused = await shop.tom.screen("/ask gpt-4 why?")

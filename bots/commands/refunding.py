@@ -1,0 +1,144 @@
+"""The owner's side of payments: `/payment` and `/refund`. Cash may show here."""
+
+from __future__ import annotations
+
+from bots.commands.paying import amount_of, cash_text
+from bots.commands.phrases import in_credits
+from bots.commands.refusals import NotUnderstood
+from bots.commands.types import Action, Command, Option, Request, Room
+from bots.reply import Choice, Reply, plain, say
+from core.clock import as_datetime
+from core.units import NanoUsd
+from payments import Cash, Cashier
+
+_REFUND_HOW = say(
+    "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
+    " was given back."
+)
+
+
+class RefundCommands:
+    """What the owner sees and does of orders."""
+
+    def __init__(self, *, cashier: Cashier) -> None:
+        self._cashier = cashier
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "payment",
+                    title=say("Payment"),
+                    does=say("An order with its history"),
+                    usage=say("/payment order"),
+                    options=(Option("order", say("Its id: ord_…"), required=True),),
+                    handler=self.payment,
+                    admin=True,
+                ),
+                Command(
+                    "refund",
+                    title=say("Refund"),
+                    does=say("Give an order's money back, all or a part"),
+                    usage=say("/refund order [amount]"),
+                    options=(
+                        Option("order", say("Its id: ord_…"), required=True),
+                        Option("amount", say("A part of it, in dollars")),
+                    ),
+                    handler=self.refund,
+                    admin=True,
+                ),
+            ),
+            actions=(Action("refund-now", self.refund_now, admin=True),),
+        )
+
+    async def payment(self, request: Request) -> Reply:
+        """An order: what was paid, given and given back, and its history."""
+        order = await self._cashier.orders.get(request.text.strip())
+        history = await self._cashier.orders.history(order.id)
+        receipts = await self._cashier.receipts(order.id)
+        lines = [
+            plain(f"{order.gateway}: {order.external or '–'}"),
+            say("Person {person}", person=order.person),
+            say(
+                "Paid {paid}, given back {refunded}; {credits} given for it as it stands.",
+                paid=cash_text(order.paid),
+                refunded=cash_text(order.refunded),
+                credits=in_credits(order.bought + order.bonus),
+            ),
+            *(
+                say("Receipt {receipt}: {cash}", receipt=receipt, cash=cash_text(amount))
+                for receipt, amount, _ in receipts
+            ),
+        ]
+        if order.dispute_state:
+            lines.append(say("Dispute: {state}", state=order.dispute_state))
+        table = tuple(
+            (
+                say("{at}", at=as_datetime(at)),
+                plain(what),
+                plain(", ".join(f"{name} {value}" for name, value in facts.items())),
+            )
+            for at, what, facts in history
+        )
+        return Reply(title=plain(order.id), lines=tuple(lines), table=table, private=True)
+
+    async def refund(self, request: Request) -> Reply:
+        """Shows how much goes back to whom, in words; a second tap does it."""
+        id_, _, rest = request.text.strip().partition(" ")
+        if not id_:
+            raise NotUnderstood(_REFUND_HOW)
+        order = await self._cashier.orders.get(id_)
+        left = type(order.paid)(order.paid.units - order.refunded.units)
+        amount: Cash = left
+        if rest.strip():
+            if not isinstance(left, NanoUsd):
+                raise NotUnderstood(_REFUND_HOW)
+            amount = amount_of(rest, _REFUND_HOW)
+        if amount.units <= 0 or amount.units > left.units:
+            raise NotUnderstood(
+                say(
+                    "Of that order {left} can be given back. Nothing was.",
+                    left=cash_text(left),
+                )
+            )
+        data: dict[str, str | int] = {"order": order.id, "units": str(amount.units)}
+        return Reply(
+            lines=(
+                say(
+                    "Give back {cash} of order {order} to its payer? What it no longer pays for is"
+                    " taken back; what was spent is owed.",
+                    cash=cash_text(amount),
+                    order=order.id,
+                ),
+            ),
+            choices=(
+                (
+                    Choice(
+                        say("Yes, give back {cash}", cash=cash_text(amount)),
+                        "refund-now",
+                        data,
+                        once=True,
+                    ),
+                    Choice(say("Cancel"), "cancel"),
+                ),
+            ),
+            private=True,
+        )
+
+    async def refund_now(self, request: Request) -> Reply:
+        """Confirmed; the button's id makes it happen once."""
+        order = await self._cashier.orders.get(str(request.data["order"]))
+        amount = type(order.paid)(int(request.data["units"]))
+        after = await self._cashier.refund(order, amount, cause=request.button)
+        return Reply(
+            lines=(
+                say(
+                    "Given back: {cash}. {credits} are left of that order.",
+                    cash=cash_text(amount),
+                    credits=in_credits(after.bought + after.bonus),
+                ),
+            ),
+            private=True,
+            replace=True,
+        )

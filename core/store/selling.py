@@ -1,0 +1,112 @@
+"""The tables of `payments`: orders, what was paid and given back, what gateways told."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.store.columns import metadata, required
+
+#: A person's wish to buy; created before the gateway hears of it.
+order = sa.Table(
+    "order",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    #: Where it was asked for, and the message there that shows it (empty until known).
+    required("place", sa.Text),
+    required("shown_in", sa.Text),
+    required("gateway", sa.Text),
+    #: The gateway's own id of the checkout; null until it has told it.
+    sa.Column("external", sa.Text),
+    #: Where to pay; empty where the platform itself shows the payment.
+    required("url", sa.Text),
+    #: USD (nano-dollars) or STAR; what is to be paid, and what the offer counts, in nano-dollars.
+    required("unit", sa.Text),
+    required("amount", sa.BigInteger),
+    required("value", sa.BigInteger),
+    #: created, pending, credited, expired, failed
+    required("state", sa.Text),
+    #: All that was paid so far and all that was given back of it, in the unit.
+    required("paid", sa.BigInteger),
+    required("refunded", sa.BigInteger),
+    #: Credits given for it so far, refunds and disputes left out.
+    required("bought", sa.BigInteger),
+    required("bonus", sa.BigInteger),
+    #: The gateway's id of an open or ended dispute, and how it stands: open, won, lost.
+    sa.Column("dispute", sa.Text),
+    required("dispute_state", sa.Text),
+    required("created_at", sa.BigInteger),
+    required("expires_at", sa.BigInteger),
+    sa.UniqueConstraint("gateway", "external", name="uq_order_gateway_external"),
+    sa.Index("ix_order_person_id", "person", "id"),
+    sa.Index(
+        "ix_order_open",
+        "expires_at",
+        sqlite_where=sa.text("state IN ('created', 'pending')"),
+        postgresql_where=sa.text("state IN ('created', 'pending')"),
+    ),
+)
+
+#: What happened to an order, append-only.
+order_event = sa.Table(
+    "order_event",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("order", sa.Text, index=True),
+    required("at", sa.BigInteger),
+    required("what", sa.Text),
+    #: JSON of figures and ids; nothing of the payer's.
+    required("facts", sa.Text),
+)
+
+#: Money that a gateway says arrived: each of its payments once.
+payment = sa.Table(
+    "payment",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("external", sa.Text, primary_key=True),
+    #: Our receipt id, as people read it.
+    required("id", sa.Text, unique=True),
+    required("order", sa.Text, index=True),
+    required("unit", sa.Text),
+    required("amount", sa.BigInteger),
+    #: What the gateway kept of it.
+    required("fee", sa.BigInteger),
+    required("at", sa.BigInteger),
+)
+
+#: Money that went back to a payer: each of a gateway's refunds once.
+refund = sa.Table(
+    "refund",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("external", sa.Text, primary_key=True),
+    required("order", sa.Text, index=True),
+    required("amount", sa.BigInteger),
+    required("at", sa.BigInteger),
+    #: When the gateway said that it didn't reach the payer after all.
+    sa.Column("failed_at", sa.BigInteger),
+)
+
+#: A gateway's messages, each once, kept before it is told that we have them.
+webhook = sa.Table(
+    "webhook",
+    metadata,
+    #: `<gateway>/<the gateway's id>`
+    sa.Column("id", sa.Text, primary_key=True),
+    required("gateway", sa.Text),
+    required("received_at", sa.BigInteger, index=True),
+    #: The body, sealed by a master key.
+    sa.Column("sealed", sa.LargeBinary),
+    required("tries", sa.Integer),
+    #: When it is to be looked at (again); null once it is done with.
+    sa.Column("due_at", sa.BigInteger),
+    #: Why nothing came of it; empty while it waits or when all was well.
+    required("verdict", sa.Text),
+    sa.Index(
+        "ix_webhook_due",
+        "due_at",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+)
