@@ -288,6 +288,7 @@ def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:
 
 
 def amount_of(text: str, how: Said) -> NanoUsd:
+    """Dollars as people write them; raises `NotUnderstood` with `how` they are written."""
     matched = _AMOUNT.fullmatch(text.strip())
     if matched is None:
         raise NotUnderstood(how)

@@ -1,4 +1,6 @@
-"""Every table, on one page (those of payments on the next, `selling`). Times are milliseconds UTC; amounts whole units; secrets sealed.
+"""Every table, on one page; those of payments are on the next, `selling`.
+
+Times are milliseconds UTC; amounts whole units; secrets sealed.
 
 The ledger's own tables come first; nothing but `core.ledger` writes them. The other tables are
 written as companions of submissions or through `Ledger.record`, by the room named above each.
