@@ -74,10 +74,16 @@ class Service:
         )
 
     async def says(
-        self, text: str, *, message: str = "", audio: Audio | None = None
+        self,
+        text: str,
+        *,
+        message: str = "",
+        audio: Audio | None = None,
+        replies_to: str = "",
     ) -> list[Output]:
         """Everything that is shown for a message; answers are told to have landed."""
         incoming = self.incoming(text, message=message, audio=audio)
+        incoming = replace(incoming, replies_to=replies_to)
         return await self._shown(self.app.front.handle(incoming))
 
     async def presses(self, button: str, *, message: str = "900") -> list[Output]:
@@ -89,8 +95,13 @@ class Service:
         async for output in outputs:
             shown.append(output)
             if isinstance(output, Answer):
-                await self.app.front.landed(output.ask, f"shown-{output.ask}")
+                await self.app.front.landed(output.ask, self.place, self.shown_in(output))
         return shown
+
+    @staticmethod
+    def shown_in(answer: Answer) -> list[str]:
+        """The two messages that an answer is."""
+        return [f"begun-{answer.ask}", f"shown-{answer.ask}"]
 
     async def screen(self, text: str) -> Screen:
         """The one card that answers a command."""
@@ -99,9 +110,9 @@ class Service:
         assert isinstance(shown[0], Screen), shown
         return shown[0]
 
-    async def answer(self, text: str) -> Answer:
+    async def answer(self, text: str, *, replies_to: str = "") -> Answer:
         """The final answer to a question."""
-        shown = await self.says(text)
+        shown = await self.says(text, replies_to=replies_to)
         assert isinstance(shown[-1], Answer), shown
         assert all(isinstance(output, Progress) for output in shown[:-1])
         return shown[-1]

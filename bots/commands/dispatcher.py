@@ -28,6 +28,7 @@ from bots.show.screen import (
     MenuItem,
     MenuOption,
     Output,
+    Place,
     Platform,
     Press,
     Screen,
@@ -109,6 +110,7 @@ class Dispatcher:
                 at_ms=incoming.at_ms,
                 text=incoming.text.strip(),
                 audio=incoming.audio,
+                replies_to=incoming.replies_to,
             )
             async for output in self._run(request):
                 yield output
@@ -196,9 +198,9 @@ class Dispatcher:
 
     # --- what adapters tell and ask -----------------------------------------------------------
 
-    async def landed(self, ask: str, message: str) -> None:
+    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         """See `Front`."""
-        await self._answers.landed(ask, message)
+        await self._answers.landed(ask, place.code, messages)
 
     async def started(self, ask: str, message: str) -> None:
         """See `Front`."""

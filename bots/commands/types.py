@@ -24,6 +24,8 @@ class Request:
     message: str
     #: When it was sent, in milliseconds UTC.
     at_ms: int
+    #: The message that it is a reply to; empty if none.
+    replies_to: str = ""
     #: What follows the command's name, or the whole text of a bare question.
     text: str = ""
     #: What came with it to be heard.

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TextIO, final
 
@@ -82,11 +82,11 @@ class Console:
             while (line := await self._next(lines)) is not None:
                 await self._take(line.strip(), lines)
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """See `Deliverer`."""
         self._paper.begin(unlanded.answer.note)
         self._end(unlanded.answer)
-        return self._new_id()
+        return [self._new_id()]
 
     async def notify(self, sender: str, screen: Screen) -> None:
         """See `Deliverer`; whoever it is for, there is one reader."""
@@ -183,7 +183,7 @@ class Console:
                         self._progress(output)
                     case Answer():
                         self._end(output)
-                        await self._front.landed(output.ask, self._new_id())
+                        await self._front.landed(output.ask, self._place(), [self._new_id()])
         finally:
             if isinstance(outputs, AsyncGenerator):
                 await outputs.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import Any, Final, final
 
 import discord
@@ -22,7 +22,7 @@ from bots.discord.outbox import ChannelOutlet, Refused, call
 from bots.discord.stage import Scene, Stage
 from bots.locale import language_for
 from bots.show.pacing import Budgets, NotShown, Wait
-from bots.show.screen import Front, MenuItem, Output, Screen, Unlanded
+from bots.show.screen import Front, MenuItem, Output, Place, Screen, Unlanded
 from core.clock import Clock
 from core.trace import cause
 
@@ -85,7 +85,7 @@ class Discord:
             await asyncio.gather(self._connection, return_exceptions=True)
         self._filter.detach()
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """See `Deliverer`; raises NotShown or Refused."""
         return await self._stage.land(unlanded)
 
@@ -135,7 +135,7 @@ class Discord:
         private = incoming.place.private
         outlet = ChannelOutlet.of(self._client, incoming.place, None if private else message.id)
         scene = Scene(outlet, incoming.sender.id, private=private, incoming=message.id)
-        self._spawn(self._play(scene, self._front.handle(incoming)))
+        self._spawn(self._play(scene, incoming.place, self._front.handle(incoming)))
 
     async def _command(self, interaction: discord.Interaction) -> None:
         incoming = read_command(interaction, self._menu)
@@ -147,6 +147,7 @@ class Discord:
         if await self._begun(outlet.begin_command(alone=item.private)):
             await self._play(
                 self._scene(outlet, interaction, private=incoming.place.private),
+                incoming.place,
                 self._front.handle(incoming),
             )
 
@@ -158,6 +159,7 @@ class Discord:
         if await self._begun(outlet.begin_press()):
             await self._play(
                 self._scene(outlet, interaction, private=press.place.private),
+                press.place,
                 self._front.press(press),
             )
 
@@ -199,9 +201,9 @@ class Discord:
             language=interaction.locale.value,
         )
 
-    async def _play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
+    async def _play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
         try:
-            await self._stage.play(scene, outputs)
+            await self._stage.play(scene, place, outputs)
         except (Refused, NotShown) as refused:
             _log.info("something could not be shown: %s", refused.code)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's

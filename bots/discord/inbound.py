@@ -111,7 +111,14 @@ def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming |
         at_ms=at_ms(message.id),
         text=text,
         audio=audio,
+        replies_to=_replied(message),
     )
+
+
+def _replied(message: discord.Message) -> str:
+    """Forwarded messages refer to another one too: those are no replies."""
+    reference = message.reference if message.type is discord.MessageType.reply else None
+    return str(reference.message_id or "") if reference is not None else ""
 
 
 def _replies_to(message: discord.Message, me: discord.ClientUser) -> bool:

@@ -80,6 +80,8 @@ class Incoming:
     text: str
     #: What came with it to be heard.
     audio: Audio | None = None
+    #: The message that it is a reply to, whoever's that is; empty if none.
+    replies_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +211,9 @@ class Front(Protocol):
         """What to show for a button."""
         ...
 
-    async def landed(self, ask: str, message: str) -> None:
-        """Tells that an answer's final text is in the chat, in this message."""
+    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+        """Tells that an answer's final text is in the chat, in these messages; `place` is where it
+        was asked."""
         ...
 
     async def started(self, ask: str, message: str) -> None:
@@ -253,8 +256,8 @@ class Unlanded:
 class Deliverer(Protocol):
     """What an adapter offers to chores."""
 
-    async def deliver(self, unlanded: Unlanded) -> str:
-        """Shows a saved answer and gives its message's id; raises when the platform refuses."""
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
+        """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
         ...
 
     async def notify(self, sender: str, screen: Screen) -> None:

@@ -11,7 +11,7 @@ from typing import Final, final
 from bots.show.entities import Shown
 from bots.show.pacing import NotShown, Wait
 from bots.show.rendering import screen_pieces
-from bots.show.screen import Answer, Buttons, Front, Output, Progress, Screen, Unlanded
+from bots.show.screen import Answer, Buttons, Front, Output, Place, Progress, Screen, Unlanded
 from bots.telegram.answers import STYLE, AnswerView, Drafts
 from bots.telegram.outbox import Outbox, Refused, Where
 from core.clock import Clock
@@ -47,8 +47,8 @@ class Stage:
         self._clock = clock
         self._username = username
 
-    async def play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
-        """Shows everything that is yielded, as it comes."""
+    async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
+        """Shows everything that is yielded for what came from a place, as it comes."""
         views: dict[str, AnswerView] = {}
         try:
             async for output in outputs:
@@ -62,9 +62,9 @@ class Stage:
                     case Answer():
                         view = views.get(output.ask) or self._view(scene, output.ask)
                         views[output.ask] = view
-                        message = await view.end(output)
+                        messages = await view.end(output)
                         del views[output.ask]
-                        await self._front.landed(output.ask, message)
+                        await self._front.landed(output.ask, place, messages)
                         await view.tidy()
         finally:
             for view in views.values():
@@ -88,8 +88,8 @@ class Stage:
             note = Screen(lines=(screen.public_note,))
             await self._card(replace(scene, pressed=None), note)
 
-    async def land(self, unlanded: Unlanded) -> str:
-        """Shows a saved answer where it was asked for, and gives its message's id."""
+    async def land(self, unlanded: Unlanded) -> list[str]:
+        """Shows a saved answer where it was asked for, and gives its messages' ids."""
 
         async def started(message: str) -> None:
             await self._front.started(unlanded.ask, message)

@@ -198,6 +198,8 @@ conversation = sa.Table(
     _required("place", sa.Text),
     _required("created_at", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
+    #: The ask with whose answer its history begins: somebody replied to that older answer.
+    sa.Column("branched_from", sa.Text),
     sa.Index("ix_conversation_place_person", "place", "person", "id"),
 )
 
@@ -257,6 +259,15 @@ ask = sa.Table(
         sqlite_where=sa.text("state = 'settled' AND landed_at IS NULL"),
         postgresql_where=sa.text("state = 'settled' AND landed_at IS NULL"),
     ),
+)
+
+#: Which messages of a place show an answer: a long one is several.
+shown = sa.Table(
+    "shown",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("message", sa.Text, primary_key=True),
+    _required("ask", sa.Text),
 )
 
 #: One row a served ask: what it used, was charged and cost. Outlives erasure.
