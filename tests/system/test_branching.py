@@ -4,6 +4,7 @@ answer, to any of its messages, goes on from there; every other reply is the nex
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,13 +53,14 @@ async def on_telegram(url: str) -> AsyncIterator[Room]:
     await fake.start()
     try:
         async with world.briefs_world(url, fake) as there:
-            group = fake.group(ROOM)
+            group, seconds = fake.group(ROOM), itertools.count(1_790_000_000)
             people = {who: fake.user(who) for who in (7, 8)}
 
             async def say(who: int, question: str, reply_to: Any) -> list[Any]:
                 before = len(group.bot_messages)
                 text = question if reply_to is not None else f"@credit_test_bot {question}"
-                fake.says(people[who], text, chat=ROOM, reply_to=reply_to)
+                # Telegram's times are whole seconds, and nobody writes twice in one.
+                fake.says(people[who], text, chat=ROOM, reply_to=reply_to, date=next(seconds))
                 await fake.wait_for(
                     lambda: any("◈" in each.text for each in group.bot_messages[before:]),
                     PATIENCE_S,
