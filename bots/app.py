@@ -22,6 +22,8 @@ from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
+from bots.commands.pool import PoolCommands
+from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
@@ -149,6 +151,7 @@ async def build(
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
+    prompts = Prompts(store=store, ledger=ledger, clock=clock, buttons=buttons)
     landing = Landing(records=parts.records, answers=answers)
     sweeper = Sweeper(
         store=store,
@@ -164,14 +167,15 @@ async def build(
         asking=asking,
         front=Dispatcher(
             people=parts.people,
-            registry=_registry(parts, asking),
+            registry=_registry(parts, asking, prompts),
             buttons=buttons,
+            prompts=prompts,
             answers=answers,
             clock=clock,
             owners=parts.owners,
         ),
         landing=landing,
-        chores=_chores(parts, sweeper, landing, buttons),
+        chores=_chores(parts, sweeper, landing, buttons, prompts),
     )
 
 
@@ -238,7 +242,7 @@ def _asking(parts: Parts) -> Asking:
     )
 
 
-def _registry(parts: Parts, asking: Asking) -> Registry:
+def _registry(parts: Parts, asking: Asking, prompts: Prompts) -> Registry:
     """Every room of commands, in the order of the menus."""
     choosing = Choosing(
         catalogue=parts.catalogue,
@@ -281,6 +285,7 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         prices=parts.prices,
         clock=parts.clock,
     )
+    pool = PoolCommands(pool=parts.pool, clock=parts.clock)
     registry = Registry(
         [
             start.first(),
@@ -291,13 +296,17 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
             start.room(),
             LinkCommands(links=parts.links, people=parts.people).room(),
             admin.room(),
+            pool.room(),
+            prompts.room(),
         ],
-        suggesters={"model": choosing.suggestions},
+        suggesters={"model": choosing.suggestions, "supplier": pool.suggestions},
     )
     return registry
 
 
-def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) -> Chores:
+def _chores(
+    parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons, prompts: Prompts
+) -> Chores:
     async def compare_models() -> None:
         """A custom address may list models that have no price yet."""
         await parts.pool.check_models()
@@ -320,6 +329,7 @@ def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) 
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
+            Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
         ),
     )

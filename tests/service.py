@@ -37,7 +37,7 @@ from tests.fakes.suppliers import FakeSupplier
 
 MASTER_KEY = bytes(range(32))
 KEYS = ("sk-good-first-000000001", "sk-good-second-00000002")
-ADMIN = ("telegram", "1")
+ADMINS = [("telegram", "1"), ("discord", "1")]
 
 
 @dataclass
@@ -71,6 +71,7 @@ class Service:
             at_ms=self.clock.now_ms(),
             text=text,
             audio=audio,
+            fills=(place or self.place).private,
         )
 
     async def says(
@@ -166,7 +167,7 @@ async def running(
         app = await build(
             Plan(
                 master_keys=[MASTER_KEY],
-                admins=[ADMIN],
+                admins=ADMINS,
                 welcome=Welcome(Credits(welcome), 1_000_000),
                 suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
                 own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],

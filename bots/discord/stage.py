@@ -11,6 +11,7 @@ from typing import Final, final
 import discord
 
 from bots.discord.answers import STYLE, AnswerView
+from bots.discord.components import FORM
 from bots.discord.config import DiscordConfig
 from bots.discord.interacting import InteractionOutlet
 from bots.discord.outbox import ChannelOutlet, Outlet, Post, Refused, StoredOutlet
@@ -18,7 +19,16 @@ from bots.locale import language_for, render
 from bots.reply import say
 from bots.show.pacing import Budget, Budgets, Wait
 from bots.show.rendering import screen_pieces
-from bots.show.screen import Answer, Front, Output, Place, Progress, Screen, Unlanded
+from bots.show.screen import (
+    Answer,
+    FormCard,
+    Front,
+    Output,
+    Place,
+    Progress,
+    Screen,
+    Unlanded,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +74,8 @@ class Stage:
                 match output:
                     case Screen():
                         await self.card(scene, output)
+                    case FormCard():
+                        await self.card(scene, output.screen(opens=f"{FORM}{output.form.id}"))
                     case Progress():
                         view = views.get(output.ask) or self._view(scene, output.ask)
                         views[output.ask] = view

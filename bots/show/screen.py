@@ -6,9 +6,11 @@ and `Answer` as well as its platform can. It knows no business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, cast
+
+from pydantic import SecretStr
 
 from core.errors import Refusal
 
@@ -82,6 +84,10 @@ class Incoming:
     audio: Audio | None = None
     #: The message that it is a reply to, whoever's that is; empty if none.
     replies_to: str = ""
+    #: The messages of which it was joined, after the first.
+    more: tuple[str, ...] = ()
+    #: Where forms have no dialog: a form that waits here is filled in by the next message.
+    fills: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,8 @@ class Screen:
     replace: bool = False
     #: Delete the incoming message (it holds a secret), where the platform allows.
     erase_incoming: bool = False
+    #: Takes the place of the lines when it could not be deleted.
+    kept_note: str = ""
     #: A refusal: where the platform can tell the asker alone in the same place, it does.
     aside: bool = False
 
@@ -159,7 +167,68 @@ class Answer:
     note: str = ""
 
 
-Output = Screen | Progress | Answer
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A line of a form."""
+
+    name: str
+    label: str
+    hint: str = ""
+    least: int = 1
+    most: int = 400
+    #: Not to be seen while it is typed.
+    hidden: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is to be filled in; its id is opaque."""
+
+    id: str
+    title: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormCard:
+    """Asks somebody in private to fill in a form, as the platform can: see `bots.reply.Prompt`."""
+
+    form: Form
+    lines: tuple[str, ...]
+    #: What is written on the button that opens it, where there are dialogs.
+    open: str
+    #: How to answer where the next message is the answer.
+    by_message: str
+    cancel: Button
+    public_note: str = ""
+    unreachable_note: str = ""
+
+    def screen(self, opens: str = "") -> Screen:
+        """As a card: with a button `opens` for the dialog, or for an answer by message."""
+        opening = (Button(opens, self.open),) if opens else ()
+        return Screen(
+            title=self.form.title,
+            lines=self.lines if opens else (*self.lines, self.by_message),
+            buttons=((*opening, self.cancel),),
+            private=True,
+            public_note=self.public_note,
+            unreachable_note=self.unreachable_note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A form filled in. `message` is the same when it is delivered again."""
+
+    place: Place
+    sender: Sender
+    form: str
+    message: str
+    #: By the fields' names; may hold anything that can be typed.
+    values: Mapping[str, SecretStr]
+
+
+Output = Screen | Progress | Answer | FormCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +278,14 @@ class Front(Protocol):
 
     def press(self, press: Press) -> AsyncIterator[Output]:
         """What to show for a button."""
+        ...
+
+    async def form(self, press: Press) -> Form | Screen:
+        """The form that a press opens as a dialog, or why it doesn't; quick, nothing is shown."""
+        ...
+
+    def fill(self, filled: Filled) -> AsyncIterator[Output]:
+        """What to show for a form filled in; the same again does and shows nothing twice."""
         ...
 
     async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:

@@ -229,7 +229,8 @@ class Telegram:
 
     def _answer(self, incoming: Incoming) -> None:
         where = Where.of(incoming.place)
-        scene = Scene(where, incoming.sender.id, incoming=int(incoming.message))
+        more = tuple(map(int, incoming.more))
+        scene = Scene(where, incoming.sender.id, incoming=int(incoming.message), more=more)
         self._spawn(self._play(scene, incoming.place, self._front.handle(incoming)))
 
     async def _press(self, press: Press) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.desk.grants import grant
-from core.desk.log import logged
+from core.desk.log import Facts, logged
 from core.desk.report import PAR, Report, report
 
-__all__ = ["PAR", "Report", "grant", "logged", "report"]
+__all__ = ["PAR", "Facts", "Report", "grant", "logged", "report"]

@@ -23,6 +23,11 @@ def _required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, 
     return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
 
 
+def _some(name: str, column: str, where: str) -> sa.Index:
+    """An index of some rows alone."""
+    return sa.Index(name, column, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
 #: What this database is: its kind (`live` or `demo`), and what identifies it.
 meta = sa.Table(
     "meta",
@@ -247,18 +252,8 @@ ask = sa.Table(
     sa.Column("seconds", sa.BigInteger),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
-    sa.Index(
-        "ix_ask_open",
-        "lease_until",
-        sqlite_where=sa.text("state = 'open'"),
-        postgresql_where=sa.text("state = 'open'"),
-    ),
-    sa.Index(
-        "ix_ask_unlanded",
-        "ended_at",
-        sqlite_where=sa.text("state = 'settled' AND landed_at IS NULL"),
-        postgresql_where=sa.text("state = 'settled' AND landed_at IS NULL"),
-    ),
+    _some("ix_ask_open", "lease_until", "state = 'open'"),
+    _some("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
 )
 
 #: Which messages of a place show an answer: a long one is several.
@@ -364,6 +359,21 @@ button = sa.Table(
     _required("expires_at", sa.BigInteger, index=True),
     _required("once", sa.Boolean),
     sa.Column("used_at", sa.BigInteger),
+)
+
+#: What somebody is asked for in private, one of it a place, the newest; never what they answer.
+prompt = sa.Table(
+    "prompt",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    _required("id", sa.Text),
+    _required("action", sa.Text),
+    #: JSON of the action's arguments, and of the form in its reader's words.
+    _required("data", sa.Text),
+    _required("form", sa.Text),
+    _required("expires_at", sa.BigInteger, index=True),
+    #: The message that filled it in, or what else ended it; empty while it waits.
+    _required("closed_by", sa.Text),
 )
 
 chore = sa.Table(

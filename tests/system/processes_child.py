@@ -27,7 +27,7 @@ from core.store import Store
 from core.units import Credits, usd
 from tests import brief
 from tests.databases import TestClock
-from tests.service import ADMIN, KEYS, MASTER_KEY
+from tests.service import ADMINS, KEYS, MASTER_KEY
 from tests.system.crash_points import Points
 
 Command = dict[str, Any]
@@ -172,7 +172,7 @@ async def _service(opening: Command, clock: TestClock) -> App:
     app = await build(
         Plan(
             master_keys=[MASTER_KEY],
-            admins=[ADMIN],
+            admins=ADMINS,
             welcome=Welcome(Credits(opening["welcome"]), 1_000_000),
             suppliers={"openai": replace(SUPPLIERS["openai"], base_url=opening["supplier"])},
             own_keys=[
