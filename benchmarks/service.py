@@ -69,7 +69,7 @@ async def _ask(app: App, number: int) -> float:
     async for output in app.front.handle(incoming):
         if isinstance(output, Answer):
             assert "Credit" in output.footer, output
-            await app.front.landed(output.ask, "1")
+            await app.front.landed(output.ask, incoming.place, ["1"])
             return time.perf_counter() - began
     raise AssertionError("no answer")
 

@@ -23,9 +23,12 @@ from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
 from bots.commands.paying import PayingCommands, Terms
+from bots.commands.pool import PoolCommands
+from bots.commands.prompts import Prompts
 from bots.commands.refunding import RefundCommands
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
+from bots.commands.types import Room
 from bots.commands.voice import VoiceCommands
 from bots.landing import Landing
 from bots.shop import Shop, open_shop
@@ -160,6 +163,7 @@ async def build(
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
+    prompts = Prompts(store=store, ledger=ledger, clock=clock, buttons=buttons)
     landing = Landing(records=parts.records, answers=answers)
     sweeper = Sweeper(
         store=store,
@@ -175,14 +179,15 @@ async def build(
         asking=asking,
         front=Dispatcher(
             people=parts.people,
-            registry=_registry(parts, asking),
+            registry=_registry(parts, asking, prompts),
             buttons=buttons,
+            prompts=prompts,
             answers=answers,
             clock=clock,
             owners=parts.owners,
         ),
         landing=landing,
-        chores=_chores(parts, sweeper, landing, buttons),
+        chores=_chores(parts, sweeper, landing, buttons, prompts),
     )
 
 
@@ -258,7 +263,7 @@ def _asking(parts: Parts) -> Asking:
     )
 
 
-def _registry(parts: Parts, asking: Asking) -> Registry:
+def _registry(parts: Parts, asking: Asking, prompts: Prompts) -> Registry:
     """Every room of commands, in the order of the menus."""
     choosing = Choosing(
         catalogue=parts.catalogue,
@@ -302,6 +307,30 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         prices=parts.prices,
         clock=parts.clock,
     )
+    pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    registry = Registry(
+        [
+            start.first(),
+            ask.room(),
+            VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
+            choosing.room(),
+            account.room(),
+            *_sold(parts, choosing),
+            start.room(),
+            LinkCommands(links=parts.links, people=parts.people).room(),
+            admin.room(),
+            pool.room(),
+            prompts.room(),
+        ],
+        suggesters={"model": choosing.suggestions, "supplier": pool.suggestions},
+    )
+    return registry
+
+
+def _sold(parts: Parts, choosing: Choosing) -> tuple[Room, ...]:
+    """The rooms of payments, where there is a gateway."""
+    if not parts.plan.gateways:
+        return ()
     paying = PayingCommands(
         cashier=parts.shop.cashier,
         people=parts.people,
@@ -310,25 +339,12 @@ def _registry(parts: Parts, asking: Asking) -> Registry:
         clock=parts.clock,
         terms=parts.plan.terms,
     )
-    sold = (paying.room(), RefundCommands(cashier=parts.shop.cashier).room())
-    registry = Registry(
-        [
-            start.first(),
-            ask.room(),
-            VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
-            choosing.room(),
-            account.room(),
-            *(sold if parts.plan.gateways else ()),
-            start.room(),
-            LinkCommands(links=parts.links, people=parts.people).room(),
-            admin.room(),
-        ],
-        suggesters={"model": choosing.suggestions},
-    )
-    return registry
+    return paying.room(), RefundCommands(cashier=parts.shop.cashier).room()
 
 
-def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) -> Chores:
+def _chores(
+    parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons, prompts: Prompts
+) -> Chores:
     async def compare_models() -> None:
         """A custom address may list models that have no price yet."""
         await parts.pool.check_models()
@@ -351,6 +367,7 @@ def _chores(parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons) 
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
+            Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
             *(parts.shop.chores() if parts.plan.gateways else ()),
         ),

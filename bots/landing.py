@@ -44,5 +44,5 @@ class Landing:
             answer=self._answers.saved(saved),
         )
         async with asyncio.timeout(LANDING_SECONDS_MAX):
-            message = await self._deliverers[place.platform].deliver(unlanded)
-        await self._answers.landed(saved.result.ask, message)
+            messages = await self._deliverers[place.platform].deliver(unlanded)
+        await self._answers.landed(saved.result.ask, saved.place, messages)

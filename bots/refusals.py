@@ -9,7 +9,7 @@ from bots.locale import render
 from bots.telegram import TelegramUnavailable
 from bots.web import PortTaken
 from core.errors import Refusal
-from core.pool import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier, VaultLocked
+from core.pool import BadBudget, KeyRefused, VaultLocked
 from core.pricing import BadOverlay
 from core.store import (
     DatabaseExists,
@@ -120,24 +120,10 @@ def _(refusal: TelegramUnavailable) -> str:
 
 
 @in_words.register
-def _(refusal: UnknownSupplier) -> str:
-    return f"{refusal.asked[:40]} is unknown. Known: {', '.join(refusal.known)}."
-
-
-@in_words.register
 def _(refusal: KeyRefused) -> str:
-    return {
-        "shape": f"That doesn't look like a key of {refusal.supplier}. Nothing was kept or sent.",
-        "account": f"A key of {refusal.supplier} needs its account's id: --account. Nothing was"
-        " kept.",
-        "refused": f"{refusal.supplier} refuses that key. Nothing was kept.",
-        "unreachable": f"{refusal.supplier} can't be reached to try that key. Nothing was kept.",
-    }[refusal.reason]
-
-
-@in_words.register
-def _(refusal: DuplicateKey) -> str:
-    return f"{refusal.supplier} …{refusal.tail} is in the pool already. Nothing was changed."
+    if refusal.reason == "account":
+        return f"A key of {refusal.supplier} needs its account's id: --account. Nothing was kept."
+    return render(sentence(refusal), "en")
 
 
 @in_words.register

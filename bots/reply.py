@@ -55,6 +55,38 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Blank:
+    """A line of a prompt to be filled in: the name by which its action finds it, and its label."""
+
+    name: str
+    label: Said
+    #: An example, or where to find it.
+    hint: Said | None = None
+    #: How many characters it takes.
+    least: int = 1
+    most: int = 400
+    #: Not to be seen while it is typed, where a platform can hide it.
+    hidden: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Asks in private for what nobody else may see: a key, bank details. Never an argument.
+
+    A dialog where the platform has one, hidden input in a terminal, else the person's next message,
+    deleted at once. What is typed goes to `action`, once, as `Request.entered`.
+    """
+
+    title: Said
+    lines: tuple[Said, ...]
+    #: One to five.
+    blanks: tuple[Blank, ...]
+    action: str
+    #: What goes with it to the action; the server keeps it.
+    data: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A card: a title, lines, a table, rows of buttons, a file."""
 

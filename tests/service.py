@@ -39,7 +39,7 @@ from tests.fakes.suppliers import FakeSupplier
 
 MASTER_KEY = bytes(range(32))
 KEYS = ("sk-good-first-000000001", "sk-good-second-00000002")
-ADMIN = ("telegram", "1")
+ADMINS = [("telegram", "1"), ("discord", "1")]
 
 
 @dataclass
@@ -73,13 +73,20 @@ class Service:
             at_ms=self.clock.now_ms(),
             text=text,
             audio=audio,
+            fills=(place or self.place).private,
         )
 
     async def says(
-        self, text: str, *, message: str = "", audio: Audio | None = None
+        self,
+        text: str,
+        *,
+        message: str = "",
+        audio: Audio | None = None,
+        replies_to: str = "",
     ) -> list[Output]:
         """Everything that is shown for a message; answers are told to have landed."""
         incoming = self.incoming(text, message=message, audio=audio)
+        incoming = replace(incoming, replies_to=replies_to)
         return await self._shown(self.app.front.handle(incoming))
 
     async def presses(self, button: str, *, message: str = "900") -> list[Output]:
@@ -91,8 +98,13 @@ class Service:
         async for output in outputs:
             shown.append(output)
             if isinstance(output, Answer):
-                await self.app.front.landed(output.ask, f"shown-{output.ask}")
+                await self.app.front.landed(output.ask, self.place, self.shown_in(output))
         return shown
+
+    @staticmethod
+    def shown_in(answer: Answer) -> list[str]:
+        """The two messages that an answer is."""
+        return [f"begun-{answer.ask}", f"shown-{answer.ask}"]
 
     async def screen(self, text: str) -> Screen:
         """The one card that answers a command."""
@@ -101,9 +113,9 @@ class Service:
         assert isinstance(shown[0], Screen), shown
         return shown[0]
 
-    async def answer(self, text: str) -> Answer:
+    async def answer(self, text: str, *, replies_to: str = "") -> Answer:
         """The final answer to a question."""
-        shown = await self.says(text)
+        shown = await self.says(text, replies_to=replies_to)
         assert isinstance(shown[-1], Answer), shown
         assert all(isinstance(output, Progress) for output in shown[:-1])
         return shown[-1]
@@ -159,7 +171,7 @@ async def running(
         app = await build(
             Plan(
                 master_keys=[MASTER_KEY],
-                admins=[ADMIN],
+                admins=ADMINS,
                 welcome=Welcome(Credits(welcome), 1_000_000),
                 suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
                 own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],

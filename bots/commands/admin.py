@@ -1,4 +1,4 @@
-"""The owner's commands: `/setprice /report /grant /audit /pool`. Dollars may show here."""
+"""The owner's commands: `/setprice /report /grant /audit`. Dollars may show here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from bots.commands.desk import margin_line, report_reply
-from bots.commands.phrases import in_credits, money, price_line
+from bots.commands.phrases import in_credits, price_line
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
@@ -97,13 +97,6 @@ class AdminCommands:
                     title=say("Audit"),
                     does=say("Recompute the whole ledger"),
                     handler=self.audit,
-                    admin=True,
-                ),
-                Command(
-                    "pool",
-                    title=say("Pool"),
-                    does=say("Keys, their state and what is left"),
-                    handler=self.pool,
                     admin=True,
                 ),
             ),
@@ -287,41 +280,6 @@ class AdminCommands:
         return Reply(
             title=say("Audit: {count} findings", count=len(findings)),
             lines=(counted, *shown),
-            private=True,
-        )
-
-    async def pool(self, request: Request) -> Reply:
-        """Every key: state and money."""
-        del request
-        cards = await self._pool.cards()
-        if not cards:
-            return Reply(
-                lines=(say("There are no keys. Add one on the server: creditbot keys add"),),
-                private=True,
-            )
-        table = tuple(
-            (
-                plain(f"{card.supplier} …{card.tail}"),
-                plain(card.state),
-                plain(money(card.headroom)),
-                plain(money(card.used)),
-            )
-            for card in cards
-        )
-        heading = (say("Key"), say("State"), say("Left"), say("Used"))
-        reasons = tuple(
-            plain(f"{card.supplier} …{card.tail}: {card.reason}") for card in cards if card.reason
-        )
-        return Reply(
-            title=say("Pool"),
-            table=(heading, *table),
-            lines=(
-                say(
-                    "{count} models can be served now.",
-                    count=len(self._pool.servable()),
-                ),
-                *reasons,
-            ),
             private=True,
         )
 

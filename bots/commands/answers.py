@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from bots.commands import phrases
@@ -86,9 +86,9 @@ class Answers:
         """This message will show the answer."""
         await self._records.started(ask, message)
 
-    async def landed(self, ask: str, message: str) -> None:
-        """The final text is in the chat."""
-        await self._records.landed(ask, message)
+    async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
+        """The final text is in the chat, in these messages."""
+        await self._records.landed(ask, place, messages)
 
     @staticmethod
     def _next(result: Result, person: Person) -> Buttons:

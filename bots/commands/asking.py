@@ -79,7 +79,12 @@ class AskCommands:
     async def ask(self, request: Request) -> Run:
         """A question, with or without a model in front."""
         model, text = self._model_and_question(request)
-        place = request.place
+        place, replies_to = request.place, ""
+        if request.replies_to:
+            # Only an answer of theirs: what others were told is not theirs to go on from.
+            replies_to = await self._records.shown_as(
+                request.person.id, place.code, request.replies_to
+            )
         return await self._asking.ask(
             Question(
                 id=ids.derived("ask", request.at_ms, place.platform, place.chat, request.message),
@@ -88,6 +93,7 @@ class AskCommands:
                 asked_in=request.message,
                 text=text,
                 model=model,
+                replies_to=replies_to,
             )
         )
 

@@ -15,28 +15,33 @@ from typing import Literal
 
 from bots.commands.answers import Answers
 from bots.commands.buttons import ButtonGone, Buttons, NotYourButton, of_answer
+from bots.commands.prompts import PromptOver, Prompts, Waiting
 from bots.commands.refusals import sentence
 from bots.commands.registry import Registry, split
 from bots.commands.types import Action, Command, Request
 from bots.locale import LANGUAGES, language_for, render
-from bots.reply import Reply, Said, say
+from bots.reply import Prompt, Reply, Said, say
 from bots.show import find_secrets
 from bots.show.screen import (
     Attachment,
     Button,
+    Filled,
+    Form,
     Incoming,
     MenuItem,
     MenuOption,
     Output,
+    Place,
     Platform,
     Press,
     Screen,
+    Sender,
     Suggestion,
 )
 from core.asking import AlreadyAsked, Run
 from core.clock import Clock
 from core.errors import Refusal
-from core.people import Owners, People, Recent
+from core.people import Owners, People, Person, Recent
 from core.trace import cause
 
 log = logging.getLogger(__name__)
@@ -56,6 +61,11 @@ ABOUT = say(
     " under it. An answer that doesn't arrive costs nothing."
 )
 ABOUT_SHORT = say("Over forty language models in one chat, paid in Credits.")
+_ERASED = say("I deleted your message. One moment…")
+_KEPT = say(
+    "I could not delete your message. Delete it here yourself, and replace what it holds soon: it"
+    " has been in a chat."
+)
 _IN_PRIVATE = say("I have written to you in private.")
 _WRITE_FIRST = say("That is for you alone. Write to me in private first, then ask again here.")
 _OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please try again.")
@@ -70,11 +80,13 @@ class Dispatcher:
         people: People,
         registry: Registry,
         buttons: Buttons,
+        prompts: Prompts,
         answers: Answers,
         clock: Clock,
         owners: Owners,
     ) -> None:
         self._people, self._registry, self._buttons = people, registry, buttons
+        self._prompts = prompts
         self._answers, self._clock = answers, clock
         self._owners = owners
         self._seen: Recent[tuple[str, str], bool] = Recent(
@@ -89,6 +101,14 @@ class Dispatcher:
         if self._seen.get(update):
             return
         self._seen.put(update, thing=True)
+        word, _ = split(incoming.text.strip())
+        command = self._registry.by_word(word) if word else None
+        prompts = command is not None and command.prompts
+        async with self._prompts.turn(incoming.place.code, prompts=prompts):
+            async for output in self._handled(incoming, command):
+                yield output
+
+    async def _handled(self, incoming: Incoming, command: Command | None) -> AsyncIterator[Output]:
         language = language_for(incoming.sender.language)
         secrets = find_secrets(incoming.text)
         try:
@@ -96,21 +116,23 @@ class Dispatcher:
                 incoming.place.platform, incoming.sender.id, language=language
             )
             language = person.language
+            if incoming.fills and (asked := await self._awaited(incoming, command)) is not None:
+                async for output in self._typed(asked, incoming, person):
+                    yield output
+                return
             if secrets:
                 told = say(_PASTED_KEY, kind=secrets[0].kind)
                 yield replace(self._say(told, language), erase_incoming=True)
                 return
-            request = Request(
-                person=person,
-                place=incoming.place,
-                sender=incoming.sender.id,
-                admin=self._owners.among(incoming.place.platform, incoming.sender.id),
-                message=incoming.message,
+            request = self._request(person, incoming.place, incoming.sender, incoming.message)
+            asked_for = replace(
+                request,
                 at_ms=incoming.at_ms,
                 text=incoming.text.strip(),
                 audio=incoming.audio,
+                replies_to=incoming.replies_to,
             )
-            async for output in self._run(request):
+            async for output in self._run(asked_for):
                 yield output
         except AlreadyAsked as again:
             saved = await self._answers.resumed(again.ask)
@@ -150,8 +172,22 @@ class Dispatcher:
             if isinstance(reply, Run):
                 async for output in self._answers.follow(reply):
                     yield output
+            elif isinstance(reply, Prompt):
+                yield await self._prompts.card(
+                    reply, request, public_note=_IN_PRIVATE, unreachable_note=_WRITE_FIRST
+                )
             elif reply is not None:
                 yield await self._screen(reply, request)
+
+    def _request(self, person: Person, place: Place, sender: Sender, message: str) -> Request:
+        return Request(
+            person=person,
+            place=place,
+            sender=sender.id,
+            admin=self._owners.among(place.platform, sender.id),
+            message=message,
+            at_ms=self._clock.now_ms(),
+        )
 
     # --- buttons ----------------------------------------------------------------------------
 
@@ -161,21 +197,11 @@ class Dispatcher:
         try:
             person = await self._people.of(press.place.platform, press.sender.id, language=language)
             language = person.language
-            request = Request(
-                person=person,
-                place=press.place,
-                sender=press.sender.id,
-                admin=self._owners.among(press.place.platform, press.sender.id),
-                message=press.message,
-                at_ms=self._clock.now_ms(),
-                button=press.button,
-            )
-            async for output in self._act(request):
+            request = self._request(person, press.place, press.sender, press.message)
+            async for output in self._act(replace(request, button=press.button)):
                 yield output
-        except (AlreadyAsked, ButtonGone):
-            yield self._say(say("That button has done its work. Send the command again."), language)
-        except NotYourButton:
-            yield self._say(say("That button belongs to somebody else."), language)
+        except AlreadyAsked:
+            yield self._say(sentence(ButtonGone()), language)
         except Refusal as refusal:
             yield self._say(sentence(refusal), language)
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
@@ -194,11 +220,93 @@ class Dispatcher:
         async for output in self._perform(action, replace(request, data=pressed.data)):
             yield output
 
+    # --- forms ------------------------------------------------------------------------------
+
+    async def form(self, press: Press) -> Form | Screen:
+        """See `Front`."""
+        language = language_for(press.sender.language)
+        try:
+            person = await self._people.of(press.place.platform, press.sender.id, language=language)
+            language = person.language
+            asked = await self._prompts.at(press.place.code)
+        except Refusal as refusal:
+            return self._say(sentence(refusal), language)
+        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
+            log.error("a form could not be opened: %s", cause(failure))
+            return self._say(_OUR_FAULT, language)
+        if asked is None or asked.form.id != press.button or asked.over:
+            return self._say(sentence(PromptOver()), language)
+        return asked.form
+
+    async def fill(self, filled: Filled) -> AsyncIterator[Output]:
+        """See `Front`."""
+        update = (filled.place.code, filled.message)
+        if self._seen.get(update):
+            return
+        self._seen.put(update, thing=True)
+        language = language_for(filled.sender.language)
+        try:
+            person = await self._people.of(
+                filled.place.platform, filled.sender.id, language=language
+            )
+            language = person.language
+            asked = await self._prompts.at(filled.place.code)
+            if asked is not None and asked.closed_by == filled.message:
+                return  # another process took it
+            async for output in self._filled(asked, filled, person):
+                yield output
+        except Refusal as refusal:
+            yield self._say(sentence(refusal), language)
+        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
+            log.error("a form could not be handled: %s", cause(failure))
+            yield self._say(_OUR_FAULT, language)
+
+    async def _awaited(self, incoming: Incoming, command: Command | None) -> Waiting | None:
+        """The prompt that this message answers; a command ends the wait instead."""
+        asked = await self._prompts.at(incoming.place.code)
+        if asked is not None and command is not None:
+            await self._prompts.close(asked.place, asked.form.id)
+            return None
+        return await self._prompts.answered(asked, incoming.text, incoming.message)
+
+    async def _typed(
+        self, asked: Waiting, incoming: Incoming, person: Person
+    ) -> AsyncIterator[Output]:
+        """What was asked for came as a message: that goes before anything else is done."""
+        yield replace(
+            self._say(_ERASED, person.language),
+            erase_incoming=True,
+            kept_note=render(_KEPT, person.language),
+        )
+        filled = Filled(
+            place=incoming.place,
+            sender=incoming.sender,
+            form=asked.form.id,
+            message=incoming.message,
+            values=asked.typed(incoming.text.strip()),
+        )
+        async for output in self._filled(asked, filled, person):
+            yield output
+
+    async def _filled(
+        self, asked: Waiting | None, filled: Filled, person: Person
+    ) -> AsyncIterator[Output]:
+        action = self._registry.action(asked.action) if asked is not None else None
+        if asked is None or action is None:
+            raise PromptOver
+        request = self._request(person, filled.place, filled.sender, filled.message)
+        if action.admin and not request.admin:
+            raise NotYourButton
+        entered = await self._prompts.take(asked, filled)
+        request = replace(request, button=asked.form.id, data=asked.data, entered=entered)
+        async for output in self._perform(action, request):
+            yield output
+
     # --- what adapters tell and ask -----------------------------------------------------------
 
-    async def landed(self, ask: str, message: str) -> None:
+    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         """See `Front`."""
-        await self._answers.landed(ask, message)
+        await self._answers.landed(ask, place.code, messages)
 
     async def started(self, ask: str, message: str) -> None:
         """See `Front`."""
@@ -253,7 +361,7 @@ class Dispatcher:
     async def _screen(self, reply: Reply, request: Request) -> Screen:
         language, zone = reply.language or request.person.language, request.person.zone
         hidden = reply.private and not request.place.private
-        place = replace(request.place, chat=request.sender, thread="") if hidden else request.place
+        place = request.own_place if reply.private else request.place
         rows = await self._buttons.make(reply, person=request.person.id, place=place.code)
 
         def words(said: Said) -> str:

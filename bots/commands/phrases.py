@@ -83,6 +83,10 @@ def _with_history(result: Result, tokens: Tokens) -> Said:
 def before(run: Run) -> list[Said]:
     """What is told in front of an answer."""
     notes = []
+    if run.branched:
+        notes.append(
+            say("This goes on from the answer that you replied to, without what came after it.")
+        )
     if run.quote.left_out:
         notes.append(
             say(

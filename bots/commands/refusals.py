@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from bots.commands.buttons import ButtonGone, NotYourButton
 from bots.commands.phrases import UNREADABLE, in_credits, length, money, price_line
+from bots.commands.prompts import NotFilledIn, PromptOver
 from bots.reply import Said, say
 from bots.show import LaneFull, NotFetched
 from core.asking import (
@@ -21,6 +23,7 @@ from core.asking import (
 from core.errors import Refusal
 from core.ledger import InsufficientFunds, LedgerBusy, LedgerUnavailable
 from core.people import AlreadyOne, LinkRefused, TooManyTries, UnknownPerson
+from core.pool import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier
 from core.pricing import UnknownModel
 from core.store import DatabaseUnavailable
 from payments import (
@@ -300,3 +303,66 @@ def _(refusal: TooManyTries) -> Said:
 def _(refusal: AlreadyOne) -> Said:
     del refusal
     return say("That is your own code: type it on your other platform.")
+
+
+@sentence.register
+def _(refusal: ButtonGone) -> Said:
+    del refusal
+    return say("That button has done its work. Send the command again.")
+
+
+@sentence.register
+def _(refusal: NotYourButton) -> Said:
+    del refusal
+    return say("That button belongs to somebody else.")
+
+
+@sentence.register
+def _(refusal: PromptOver) -> Said:
+    del refusal
+    return say("That is over: answered, cancelled or too late. Send the command again.")
+
+
+@sentence.register
+def _(refusal: NotFilledIn) -> Said:
+    return say(
+        "That isn't what was asked for: {fields}. Nothing was kept. Try again.",
+        fields=", ".join(refusal.fields),
+    )
+
+
+@sentence.register
+def _(refusal: UnknownSupplier) -> Said:
+    return say(
+        "{asked} is unknown. Known: {known}.",
+        asked=refusal.asked[:40],
+        known=", ".join(refusal.known),
+    )
+
+
+_KEY_REFUSED = {
+    "shape": say("That doesn't look like a key of {supplier}. Nothing was kept or sent."),
+    "account": say("That doesn't look like an account ID of {supplier}. Nothing was kept or sent."),
+    "refused": say("{supplier} refuses that key. Nothing was kept."),
+    "unreachable": say("{supplier} can't be reached to try that key. Nothing was kept."),
+}
+
+
+@sentence.register
+def _(refusal: KeyRefused) -> Said:
+    return Said(_KEY_REFUSED[refusal.reason].text, {"supplier": refusal.supplier})
+
+
+@sentence.register
+def _(refusal: DuplicateKey) -> Said:
+    return say(
+        "{supplier} …{tail} is in the pool already. Nothing was changed.",
+        supplier=refusal.supplier,
+        tail=refusal.tail,
+    )
+
+
+@sentence.register
+def _(refusal: BadBudget) -> Said:
+    del refusal
+    return say("A budget is dollars above zero, like 50 or 12.5. Nothing was kept.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from bots.reply import Reply, Said
+from pydantic import SecretStr
+
+from bots.reply import Prompt, Reply, Said
 from bots.show.screen import Audio, Place
 from core.asking import Run
 from core.people import Person
@@ -24,6 +26,8 @@ class Request:
     message: str
     #: When it was sent, in milliseconds UTC.
     at_ms: int
+    #: The message that it is a reply to; empty if none.
+    replies_to: str = ""
     #: What follows the command's name, or the whole text of a bare question.
     text: str = ""
     #: What came with it to be heard.
@@ -31,10 +35,17 @@ class Request:
     #: A pressed button's id and what it was made with.
     button: str = ""
     data: Mapping[str, str | int] = field(default_factory=dict)
+    #: What was typed into a prompt, by its blanks' names.
+    entered: Mapping[str, SecretStr] = field(default_factory=dict)
+
+    @property
+    def own_place(self) -> Place:
+        """The private chat of whoever asks, where nobody else reads."""
+        return self.place if self.place.private else Place(self.place.platform, self.sender)
 
 
-#: A command answers with a card, with an ask that runs, or with nothing when the effect shows.
-Handler = Callable[[Request], Awaitable[Reply | Run | None]]
+#: A command answers with a card, a prompt, an ask that runs, or nothing when the effect shows.
+Handler = Callable[[Request], Awaitable[Reply | Prompt | Run | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class Command:
     private: bool = False
     #: Its answer is an ask: it waits its turn in the conversation's lane.
     asks: bool = False
+    #: It may answer with a prompt: what is written right behind it waits until it has.
+    prompts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,22 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TextIO, final
 
+from pydantic import SecretStr
+
+from bots.console.hidden import hidden
 from bots.console.lines import Lines
 from bots.console.paper import Paper
 from bots.show.screen import (
     Answer,
     Attachment,
     Button,
+    Field,
+    Filled,
+    FormCard,
     Front,
     Incoming,
     Output,
@@ -67,6 +73,8 @@ class Console:
         self._files = files or Path()
         self._buttons: list[Button] = []
         self._ahead: deque[str | None] = deque()
+        #: What is to be filled in before the next line.
+        self._asked: FormCard | None = None
         self._number = 0
         self._running: asyncio.Task[None] | None = None
         self._stopping = False
@@ -81,12 +89,15 @@ class Console:
         ):
             while (line := await self._next(lines)) is not None:
                 await self._take(line.strip(), lines)
+                while (asked := self._asked) is not None:
+                    self._asked = None
+                    await self._fill(asked, lines)
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """See `Deliverer`."""
         self._paper.begin(unlanded.answer.note)
         self._end(unlanded.answer)
-        return self._new_id()
+        return [self._new_id()]
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         """See `Deliverer`; whoever it is for, there is one reader, and paper is not changed."""
@@ -124,7 +135,9 @@ class Console:
                 self._paper.line(f"[{self._speaker}]")
             return
         button = self._chosen(line)
-        outputs = self._pressed(button) if button else self._said(line)
+        await self._show(self._pressed(button) if button else self._said(line), lines)
+
+    async def _show(self, outputs: AsyncIterator[Output], lines: Lines) -> None:
         self._running = asyncio.create_task(self._play(outputs))
         self._stopping = False
         try:
@@ -155,6 +168,30 @@ class Console:
             if line is None:
                 return
 
+    async def _fill(self, asked: FormCard, lines: Lines) -> None:
+        """A line for each field; an empty one is the way out."""
+        values = {}
+        for field in asked.form.fields:
+            value = await self._typed(field, lines)
+            if value is None:
+                return
+            if not value.strip():
+                await self._show(self._pressed(asked.cancel), lines)
+                return
+            values[field.name] = SecretStr(value)
+        filled = Filled(self._place(), self._sender(), asked.form.id, self._new_id(), values)
+        await self._show(self._front.fill(filled), lines)
+
+    async def _typed(self, field: Field, lines: Lines) -> str | None:
+        """What is typed for a field, shown to nobody; None at the end of the input."""
+        label = f"{field.label} ({field.hint}): " if field.hint else f"{field.label}: "
+        with hidden(self._input) if field.hidden else contextlib.nullcontext():
+            if self._is_terminal:
+                self._paper.prompt(label)
+            else:
+                self._paper.line(label.rstrip())
+            return await self._line_or_quit(lines)
+
     def _chosen(self, line: str) -> Button | None:
         """The button that a bare number means."""
         if not (line.isascii() and line.isdecimal() and len(line) <= 3):
@@ -179,11 +216,14 @@ class Console:
                 match output:
                     case Screen():
                         await self._card(output)
+                    case FormCard():
+                        await self._card(Screen(title=output.form.title, lines=output.lines))
+                        self._asked = output
                     case Progress():
                         self._progress(output)
                     case Answer():
                         self._end(output)
-                        await self._front.landed(output.ask, self._new_id())
+                        await self._front.landed(output.ask, self._place(), [self._new_id()])
         finally:
             if isinstance(outputs, AsyncGenerator):
                 await outputs.aclose()

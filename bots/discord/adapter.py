@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Final, final
 
 import discord
@@ -13,16 +14,17 @@ from discord import app_commands
 
 from bots.discord.client import Client, DiscordUnavailable, logged_in
 from bots.discord.commands import completing
+from bots.discord.components import FORM
 from bots.discord.config import DiscordConfig
 from bots.discord.doorway import Doorway
-from bots.discord.inbound import read_command, read_message, read_press
+from bots.discord.inbound import read_command, read_filled, read_message, read_press
 from bots.discord.interacting import InteractionOutlet
 from bots.discord.logs import TokenFilter
 from bots.discord.outbox import ChannelOutlet, Refused, call
 from bots.discord.stage import Scene, Stage
 from bots.locale import language_for
 from bots.show.pacing import Budgets, NotShown, Wait
-from bots.show.screen import Front, MenuItem, Output, Screen, Unlanded
+from bots.show.screen import Form, Front, MenuItem, Output, Place, Screen, Unlanded
 from core.clock import Clock
 from core.trace import cause
 
@@ -85,7 +87,7 @@ class Discord:
             await asyncio.gather(self._connection, return_exceptions=True)
         self._filter.detach()
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """See `Deliverer`; raises NotShown or Refused."""
         return await self._stage.land(unlanded)
 
@@ -122,6 +124,8 @@ class Discord:
                 self._spawn(self._command(interaction))
             case discord.InteractionType.component:
                 self._spawn(self._press(interaction))
+            case discord.InteractionType.modal_submit:
+                self._spawn(self._submit(interaction))
             case discord.InteractionType.autocomplete:
                 self._spawn(self._suggest(interaction))
             case _:
@@ -137,7 +141,7 @@ class Discord:
         private = incoming.place.private
         outlet = ChannelOutlet.of(self._client, incoming.place, None if private else message.id)
         scene = Scene(outlet, incoming.sender.id, private=private, incoming=message.id)
-        self._spawn(self._play(scene, self._front.handle(incoming)))
+        self._spawn(self._play(scene, incoming.place, self._front.handle(incoming)))
 
     async def _command(self, interaction: discord.Interaction) -> None:
         incoming = read_command(interaction, self._menu)
@@ -149,6 +153,7 @@ class Discord:
         if await self._begun(outlet.begin_command(alone=item.private)):
             await self._play(
                 self._scene(outlet, interaction, private=incoming.place.private),
+                incoming.place,
                 self._front.handle(incoming),
             )
 
@@ -157,11 +162,28 @@ class Discord:
         if press is None:
             return
         outlet = InteractionOutlet(self._client, interaction, self._config, self._clock)
+        if press.button.startswith(FORM):
+            # A dialog is the first answer to a press, or none: not even "thinking" may come before.
+            opened = replace(press, button=press.button.removeprefix(FORM))
+            form = await self._front.form(opened)
+            if isinstance(form, Form):
+                await self._begun(outlet.begin_form(form))
+                return
+            outputs = _only(form)
+        else:
+            outputs = self._front.press(press)
         if await self._begun(outlet.begin_press()):
-            await self._play(
-                self._scene(outlet, interaction, private=press.place.private),
-                self._front.press(press),
-            )
+            scene = self._scene(outlet, interaction, private=press.place.private)
+            await self._play(scene, press.place, outputs)
+
+    async def _submit(self, interaction: discord.Interaction) -> None:
+        filled = read_filled(interaction)
+        if filled is None:
+            return
+        outlet = InteractionOutlet(self._client, interaction, self._config, self._clock)
+        if await self._begun(outlet.begin_command(alone=True)):
+            scene = self._scene(outlet, interaction, private=filled.place.private)
+            await self._play(scene, filled.place, self._front.fill(filled))
 
     async def _suggest(self, interaction: discord.Interaction) -> None:
         completes, typed = completing(interaction, self._front)
@@ -201,9 +223,9 @@ class Discord:
             language=interaction.locale.value,
         )
 
-    async def _play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
+    async def _play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
         try:
-            await self._stage.play(scene, outputs)
+            await self._stage.play(scene, place, outputs)
         except (Refused, NotShown) as refused:
             _log.info("something could not be shown: %s", refused.code)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
@@ -220,6 +242,10 @@ class Discord:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _only(screen: Screen) -> AsyncIterator[Output]:
+    yield screen
 
 
 def _told(task: asyncio.Task[None]) -> None:

@@ -58,7 +58,8 @@ class AnswerView:
         self._holder = holder
         self._held: Post | None = None
         self._has_text = False
-        self._message = 0
+        #: The answer's messages.
+        self._messages: list[int] = []
         self._showing = self._new_showing()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,8 +71,8 @@ class AnswerView:
             self._task.add_done_callback(_told)
         self._showing.offer(progress)
 
-    async def end(self, answer: Answer) -> str:
-        """Shows the whole answer and gives the id of its last message.
+    async def end(self, answer: Answer) -> list[str]:
+        """Shows the whole answer and gives the ids of its messages.
 
         Raises NotShown or Refused when it can't be shown at all.
         """
@@ -83,7 +84,7 @@ class AnswerView:
             self._showing = self._new_showing()
             self._showing.finish(*frames)
             await self._showing.run()
-        return str(self._message)
+        return [str(message) for message in self._messages]
 
     async def abandon(self) -> None:
         """There will be no end: takes away what only waited for it."""
@@ -134,9 +135,9 @@ class AnswerView:
             except Refused as refused:
                 _log.info("the answer's message could not be edited: %s", refused.reason)
             else:
-                self._message = self._holder
+                self._messages.append(self._holder)
                 return
-        self._message = await self._outlet.send(last.post)
+        self._messages.append(await self._outlet.send(last.post))
 
 
 async def _laid_out(answer: Answer) -> list[Progress | _Last]:

@@ -1,4 +1,4 @@
-"""Buttons → Discord's components: rows of buttons, or menus to select from when they are many.
+"""Buttons → Discord's components: rows of buttons, or menus when they are many; forms → dialogs.
 
 Nothing waits in memory for a press: what was pressed is its id, so buttons outlive a restart.
 """
@@ -9,10 +9,10 @@ from typing import Final
 
 from discord import ButtonStyle, SelectOption
 from discord.ui import Button as UiButton
-from discord.ui import Select, View
+from discord.ui import Label, Modal, Select, TextInput, View
 
 from bots.show.clean import one_line
-from bots.show.screen import Button, Buttons
+from bots.show.screen import Button, Buttons, Form
 
 ROWS_MAX: Final = 5
 ROW_MAX: Final = 5
@@ -20,6 +20,12 @@ OPTIONS_MAX: Final = 25
 ID_MAX: Final = 100
 _BUTTON_LABEL_MAX: Final = 80
 _OPTION_LABEL_MAX: Final = 100
+#: What a button or a dialog of a form is named by, before the form's own id.
+FORM: Final = "form:"
+FIELDS_MAX: Final = 5
+_TITLE_MAX: Final = 45
+_FIELD_LABEL_MAX: Final = 45
+_HINT_MAX: Final = 100
 
 
 def view_of(buttons: Buttons) -> View | None:
@@ -80,3 +86,26 @@ def _button(button: Button, row: int) -> UiButton[View]:
 
 def _label(button: Button, most: int) -> str:
     return one_line(button.label)[:most] or "…"
+
+
+def modal_of(form: Form) -> Modal:
+    """A form as a dialog. Nothing waits in memory for its answer either."""
+    assert 1 <= len(form.fields) <= FIELDS_MAX, "what a dialog holds"
+    modal = Modal(title=one_line(form.title)[:_TITLE_MAX], custom_id=f"{FORM}{form.id}")
+    # Stopped: the library keeps nothing of it.
+    modal.stop()
+    for field in form.fields:
+        typed: TextInput[Modal] = TextInput(
+            custom_id=field.name,
+            required=field.least > 0,
+            min_length=field.least,
+            max_length=field.most,
+        )
+        modal.add_item(
+            Label(
+                text=one_line(field.label)[:_FIELD_LABEL_MAX],
+                description=one_line(field.hint)[:_HINT_MAX] or None,
+                component=typed,
+            )
+        )
+    return modal

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import discord
+from pydantic import SecretStr
 
 from bots.discord.audio import audio_of
-from bots.show.screen import Incoming, MenuItem, Place, Press, Sender
+from bots.discord.components import FORM
+from bots.show.screen import Filled, Incoming, MenuItem, Place, Press, Sender
 
 _EPOCH_MS: Final = 1_420_070_400_000
 _KINDS: Final = (discord.MessageType.default, discord.MessageType.reply)
@@ -87,6 +89,22 @@ def read_press(interaction: discord.Interaction) -> Press | None:
     return Press(place, sender_of(interaction), str(chosen[0]), str(message.id))
 
 
+def read_filled(interaction: discord.Interaction) -> Filled | None:
+    """A dialog sent off; None when it is no form of ours."""
+    place, data = place_of(interaction), cast("Any", interaction.data or {})
+    named = str(data.get("custom_id", ""))
+    if place is None or not named.startswith(FORM):
+        return None
+    typed = [each.get("component") or {} for each in data.get("components", ())]
+    return Filled(
+        place=place,
+        sender=sender_of(interaction),
+        form=named.removeprefix(FORM),
+        message=str(interaction.id),
+        values={str(each.get("custom_id")): SecretStr(str(each.get("value"))) for each in typed},
+    )
+
+
 def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming | None:
     """The message if it is for the bot: said in private, a mention of it, or a reply to it."""
     if message.author.bot or message.webhook_id is not None or message.type not in _KINDS:
@@ -111,7 +129,14 @@ def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming |
         at_ms=at_ms(message.id),
         text=text,
         audio=audio,
+        replies_to=_replied(message),
     )
+
+
+def _replied(message: discord.Message) -> str:
+    """Forwarded messages refer to another one too: those are no replies."""
+    reference = message.reference if message.type is discord.MessageType.reply else None
+    return str(reference.message_id or "") if reference is not None else ""
 
 
 def _replies_to(message: discord.Message, me: discord.ClientUser) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final, final
 
 import discord
 
+from bots.discord.components import modal_of
 from bots.discord.config import DiscordConfig
 from bots.discord.inbound import for_one_alone, in_private
 from bots.discord.outbox import (
@@ -19,6 +20,7 @@ from bots.discord.outbox import (
     call,
 )
 from bots.show.pacing import Wait
+from bots.show.screen import Form
 from core.clock import Clock
 
 #: So long before the end it is said that there will be one.
@@ -89,6 +91,15 @@ class InteractionOutlet:
         """Acknowledges a press; a press that came again was dealt with."""
         try:
             await call(self._interaction.response.defer)
+        except Refused:
+            return False
+        return True
+
+    async def begin_form(self, form: Form) -> bool:
+        """Opens a dialog, which is all that this interaction shows; whether it is open."""
+        modal = modal_of(form)
+        try:
+            await call(lambda: self._interaction.response.send_modal(modal))
         except Refused:
             return False
         return True

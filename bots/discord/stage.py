@@ -11,6 +11,7 @@ from typing import Final, final
 import discord
 
 from bots.discord.answers import STYLE, AnswerView
+from bots.discord.components import FORM
 from bots.discord.config import DiscordConfig
 from bots.discord.interacting import InteractionOutlet
 from bots.discord.outbox import ChannelOutlet, Outlet, Post, Refused, StoredOutlet
@@ -18,7 +19,16 @@ from bots.locale import language_for, render
 from bots.reply import say
 from bots.show.pacing import Budget, Budgets, Wait
 from bots.show.rendering import screen_pieces
-from bots.show.screen import Answer, Front, Output, Progress, Screen, Unlanded
+from bots.show.screen import (
+    Answer,
+    FormCard,
+    Front,
+    Output,
+    Place,
+    Progress,
+    Screen,
+    Unlanded,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +64,8 @@ class Stage:
         self._budgets = budgets
         self._config = config
 
-    async def play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
-        """Shows everything that is yielded, as it comes."""
+    async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
+        """Shows everything that is yielded for what came from a place, as it comes."""
         views: dict[str, AnswerView] = {}
         silent = True
         try:
@@ -64,6 +74,8 @@ class Stage:
                 match output:
                     case Screen():
                         await self.card(scene, output)
+                    case FormCard():
+                        await self.card(scene, output.screen(opens=f"{FORM}{output.form.id}"))
                     case Progress():
                         view = views.get(output.ask) or self._view(scene, output.ask)
                         views[output.ask] = view
@@ -71,9 +83,9 @@ class Stage:
                     case Answer():
                         view = views.get(output.ask) or self._view(scene, output.ask)
                         views[output.ask] = view
-                        message = await view.end(output)
+                        messages = await view.end(output)
                         del views[output.ask]
-                        await self._front.landed(output.ask, message)
+                        await self._front.landed(output.ask, place, messages)
         finally:
             for view in views.values():
                 await view.abandon()
@@ -110,8 +122,8 @@ class Stage:
             return False
         return True
 
-    async def land(self, unlanded: Unlanded) -> str:
-        """Shows a saved answer where it was asked for, and gives its message's id."""
+    async def land(self, unlanded: Unlanded) -> list[str]:
+        """Shows a saved answer where it was asked for, and gives its messages' ids."""
 
         async def started(message: str) -> None:
             await self._front.started(unlanded.ask, message)

@@ -59,7 +59,11 @@ class Joining:
                 self._pass_on(held.whole)
             else:
                 # Apps cut at a space or a line's end and drop it.
-                whole = replace(held.whole, text=f"{held.whole.text}\n{incoming.text}")
+                whole = replace(
+                    held.whole,
+                    text=f"{held.whole.text}\n{incoming.text}",
+                    more=(*held.whole.more, incoming.message),
+                )
                 parts = held.parts + 1
         if utf16_len(incoming.text) < self._near_units:
             self._pass_on(whole)

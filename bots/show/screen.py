@@ -6,9 +6,11 @@ and `Answer` as well as its platform can. It knows no business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, cast
+
+from pydantic import SecretStr
 
 from core.errors import Refusal
 
@@ -80,6 +82,12 @@ class Incoming:
     text: str
     #: What came with it to be heard.
     audio: Audio | None = None
+    #: The message that it is a reply to, whoever's that is; empty if none.
+    replies_to: str = ""
+    #: The messages of which it was joined, after the first.
+    more: tuple[str, ...] = ()
+    #: Where forms have no dialog: a form that waits here is filled in by the next message.
+    fills: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,8 @@ class Screen:
     replace: bool = False
     #: Delete the incoming message (it holds a secret), where the platform allows.
     erase_incoming: bool = False
+    #: Takes the place of the lines when it could not be deleted.
+    kept_note: str = ""
     #: A refusal: where the platform can tell the asker alone in the same place, it does.
     aside: bool = False
 
@@ -158,7 +168,68 @@ class Answer:
     note: str = ""
 
 
-Output = Screen | Progress | Answer
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A line of a form."""
+
+    name: str
+    label: str
+    hint: str = ""
+    least: int = 1
+    most: int = 400
+    #: Not to be seen while it is typed.
+    hidden: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is to be filled in; its id is opaque."""
+
+    id: str
+    title: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormCard:
+    """Asks somebody in private to fill in a form, as the platform can: see `bots.reply.Prompt`."""
+
+    form: Form
+    lines: tuple[str, ...]
+    #: What is written on the button that opens it, where there are dialogs.
+    open: str
+    #: How to answer where the next message is the answer.
+    by_message: str
+    cancel: Button
+    public_note: str = ""
+    unreachable_note: str = ""
+
+    def screen(self, opens: str = "") -> Screen:
+        """As a card: with a button `opens` for the dialog, or for an answer by message."""
+        opening = (Button(opens, self.open),) if opens else ()
+        return Screen(
+            title=self.form.title,
+            lines=self.lines if opens else (*self.lines, self.by_message),
+            buttons=((*opening, self.cancel),),
+            private=True,
+            public_note=self.public_note,
+            unreachable_note=self.unreachable_note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A form filled in. `message` is the same when it is delivered again."""
+
+    place: Place
+    sender: Sender
+    form: str
+    message: str
+    #: By the fields' names; may hold anything that can be typed.
+    values: Mapping[str, SecretStr]
+
+
+Output = Screen | Progress | Answer | FormCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +281,17 @@ class Front(Protocol):
         """What to show for a button."""
         ...
 
-    async def landed(self, ask: str, message: str) -> None:
-        """Tells that an answer's final text is in the chat, in this message."""
+    async def form(self, press: Press) -> Form | Screen:
+        """The form that a press opens as a dialog, or why it doesn't; quick, nothing is shown."""
+        ...
+
+    def fill(self, filled: Filled) -> AsyncIterator[Output]:
+        """What to show for a form filled in; the same again does and shows nothing twice."""
+        ...
+
+    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+        """Tells that an answer's final text is in the chat, in these messages; `place` is where it
+        was asked."""
         ...
 
     async def started(self, ask: str, message: str) -> None:
@@ -254,8 +334,8 @@ class Unlanded:
 class Deliverer(Protocol):
     """What an adapter offers to chores."""
 
-    async def deliver(self, unlanded: Unlanded) -> str:
-        """Shows a saved answer and gives its message's id; raises when the platform refuses."""
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
+        """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
         ...
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:

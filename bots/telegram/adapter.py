@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, final
 
@@ -17,7 +17,7 @@ from telegram.ext import AIORateLimiter, Application, Defaults, TypeHandler
 
 from bots.show.joining import Joining
 from bots.show.pacing import Budgets, NotShown
-from bots.show.screen import Front, Incoming, Output, Press, Screen, Unlanded
+from bots.show.screen import Front, Incoming, Output, Place, Press, Screen, Unlanded
 from bots.telegram import menus
 from bots.telegram.answers import Drafts
 from bots.telegram.config import TelegramConfig
@@ -105,7 +105,7 @@ class Telegram:
         await self._app.shutdown()
         self._filter.detach()
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """See `Deliverer`; raises NotShown or Refused."""
         return await self._stage.land(unlanded)
 
@@ -232,16 +232,17 @@ class Telegram:
 
     def _answer(self, incoming: Incoming) -> None:
         where = Where.of(incoming.place)
-        scene = Scene(where, incoming.sender.id, incoming=int(incoming.message))
-        self._spawn(self._play(scene, self._front.handle(incoming)))
+        more = tuple(map(int, incoming.more))
+        scene = Scene(where, incoming.sender.id, incoming=int(incoming.message), more=more)
+        self._spawn(self._play(scene, incoming.place, self._front.handle(incoming)))
 
     async def _press(self, press: Press) -> None:
         scene = Scene(Where.of(press.place), press.sender.id, pressed=int(press.message))
-        await self._play(scene, self._front.press(press))
+        await self._play(scene, press.place, self._front.press(press))
 
-    async def _play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
+    async def _play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
         try:
-            await self._stage.play(scene, outputs)
+            await self._stage.play(scene, place, outputs)
         except (Refused, NotShown) as refused:
             _log.info("something could not be shown: %s", refused.code)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's

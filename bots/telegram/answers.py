@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 from bots.show.entities import EntityStyle, Shown
@@ -76,8 +76,8 @@ class _Seen:
     draft: Shown | None = None
     drafted_at: float = 0.0
     text: bool = False
-    #: The answer's last message.
-    message: int = 0
+    #: The answer's messages.
+    messages: list[int] = field(default_factory=list)
 
 
 @final
@@ -120,8 +120,8 @@ class AnswerView:
             self._tasks[0].add_done_callback(_told)
         self._showing.offer(progress)
 
-    async def end(self, answer: Answer) -> str:
-        """Shows the whole answer and gives the id of its last message.
+    async def end(self, answer: Answer) -> list[str]:
+        """Shows the whole answer and gives the ids of its messages.
 
         Raises NotShown or Refused when it can't be shown at all.
         """
@@ -134,12 +134,12 @@ class AnswerView:
             self._showing.finish(*frames)
             await self._showing.run()
         await self.close()
-        return str(self._seen.message)
+        return [str(message) for message in self._seen.messages]
 
     async def tidy(self) -> None:
         """Takes away the message that held Stop, once the answer is in another."""
         holder = self._seen.holder
-        if holder is not None and holder != self._seen.message and self._drafting:
+        if holder is not None and holder not in self._seen.messages and self._drafting:
             await self._quietly(self._outbox.delete(self._where, holder))
 
     async def abandon(self) -> None:
@@ -236,14 +236,15 @@ class AnswerView:
             except Refused as refused:
                 _log.info("the answer's message could not be edited: %s", refused.reason)
             else:
-                self._seen.message = holder
+                self._seen.messages.append(holder)
                 return
-        self._seen.message = await self._outbox.send(
+        message = await self._outbox.send(
             self._where,
             last.shown,
             last.buttons,
             reply_to=self._reply_to if last.number == 0 else None,
         )
+        self._seen.messages.append(message)
 
     async def _keep_alive(self) -> None:
         """Typing until the first text; then a draft again before it fades."""

@@ -50,7 +50,14 @@ def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming |
         at_ms=as_ms(message.date),
         text=addressed,
         audio=audio,
+        replies_to=_replied(message),
+        fills=private,
     )
+
+
+def _replied(message: Message) -> str:
+    replied = message.reply_to_message
+    return str(replied.message_id) if replied is not None else ""
 
 
 def place_of(message: Message) -> Place:

@@ -197,13 +197,19 @@ class Outbox:
         )
         return message.message_id
 
-    async def link(self, where: Where, text: str, url: str, label: str) -> int:
+    async def link(
+        self, where: Where, text: str, url: str, label: str, *, reply_to: int | None = None
+    ) -> int:
         """Sends a line with one button that opens an address."""
         markup = InlineKeyboardMarkup([[InlineKeyboardButton(label, url=url)]])
         message = await self._call(
             where,
             lambda chat: self._bot.send_message(
-                chat, text, message_thread_id=where.thread, reply_markup=markup
+                chat,
+                text,
+                message_thread_id=where.thread,
+                reply_markup=markup,
+                reply_parameters=_reply(reply_to),
             ),
         )
         return message.message_id

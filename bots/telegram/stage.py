@@ -6,12 +6,23 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, final
 
 from bots.show.entities import Shown
-from bots.show.pacing import NotShown, Wait
+from bots.show.pacing import NotShown
 from bots.show.rendering import screen_pieces
-from bots.show.screen import Answer, Buttons, Front, Output, Progress, Screen, Unlanded
+from bots.show.screen import (
+    Answer,
+    Buttons,
+    FormCard,
+    Front,
+    Output,
+    Place,
+    Progress,
+    Screen,
+    Unlanded,
+)
 from bots.telegram.answers import STYLE, AnswerView, Drafts
 from bots.telegram.outbox import Outbox, Refused, Where
 from core.clock import Clock
@@ -20,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 #: How long a card is tried; an answer's end is tried for much longer.
 _CARD_PATIENCE_SECONDS: Final = 120.0
+#: How long the deletion of a secret is tried before its person is told to do it.
+_ERASE_PATIENCE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +41,9 @@ class Scene:
 
     where: Where
     sender: str
-    #: The person's message; None when a button was pressed.
+    #: The person's message; None when a button was pressed. `more` came with it.
     incoming: int | None = None
+    more: tuple[int, ...] = ()
     #: Our message whose button was pressed.
     pressed: int | None = None
 
@@ -47,14 +61,16 @@ class Stage:
         self._clock = clock
         self._username = username
 
-    async def play(self, scene: Scene, outputs: AsyncIterator[Output]) -> None:
-        """Shows everything that is yielded, as it comes."""
+    async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
+        """Shows everything that is yielded for what came from a place, as it comes."""
         views: dict[str, AnswerView] = {}
         try:
             async for output in outputs:
                 match output:
                     case Screen():
                         await self.card(scene, output)
+                    case FormCard():
+                        await self.card(scene, output.screen())
                     case Progress():
                         view = views.get(output.ask) or self._view(scene, output.ask)
                         views[output.ask] = view
@@ -62,9 +78,9 @@ class Stage:
                     case Answer():
                         view = views.get(output.ask) or self._view(scene, output.ask)
                         views[output.ask] = view
-                        message = await view.end(output)
+                        messages = await view.end(output)
                         del views[output.ask]
-                        await self._front.landed(output.ask, message)
+                        await self._front.landed(output.ask, place, messages)
                         await view.tidy()
         finally:
             for view in views.values():
@@ -73,8 +89,10 @@ class Stage:
     async def card(self, scene: Scene, screen: Screen) -> None:
         """Shows a card; raises Refused or NotShown when it can't be shown."""
         if screen.erase_incoming and scene.incoming is not None:
-            with contextlib.suppress(Wait, Refused):
-                await self._outbox.delete(scene.where, scene.incoming)
+            if not await self._erased(scene.where, scene.incoming, *scene.more):
+                screen = replace(
+                    screen, lines=(screen.kept_note,) if screen.kept_note else screen.lines
+                )
             scene = replace(scene, incoming=None)
         if not screen.private or scene.where.private:
             await self._card(scene, screen)
@@ -82,14 +100,12 @@ class Stage:
         try:
             await self._card(Scene(Where.person(scene.sender), scene.sender), screen)
         except Refused:
-            await self._unreachable(scene, screen)
-            return
-        if screen.public_note:
-            note = Screen(lines=(screen.public_note,))
-            await self._card(replace(scene, pressed=None), note)
+            await self._led(scene, screen.unreachable_note)
+        else:
+            await self._led(scene, screen.public_note)
 
-    async def land(self, unlanded: Unlanded) -> str:
-        """Shows a saved answer where it was asked for, and gives its message's id."""
+    async def land(self, unlanded: Unlanded) -> list[str]:
+        """Shows a saved answer where it was asked for, and gives its messages' ids."""
 
         async def started(message: str) -> None:
             await self._front.started(unlanded.ask, message)
@@ -156,17 +172,33 @@ class Stage:
             patience_seconds=_CARD_PATIENCE_SECONDS,
         )
 
-    async def _unreachable(self, scene: Scene, screen: Screen) -> None:
-        """Tells in the group that the person must write to the bot first."""
-        if not screen.unreachable_note:
+    async def _erased(self, where: Where, *messages: int) -> bool:
+        """Deletes messages at once; whether none of them is there any more."""
+        erased = True
+        for message in messages:
+            try:
+                await self._outbox.budget(where).patiently(
+                    partial(self._outbox.delete, where, message),
+                    patience_seconds=_ERASE_PATIENCE_SECONDS,
+                )
+            except Refused as refused:
+                erased &= refused.gone
+            except NotShown:
+                erased = False
+        return erased
+
+    async def _led(self, scene: Scene, note: str) -> None:
+        """Tells in the group where the rest is, with a link to the private chat."""
+        if not note:
             return
         with contextlib.suppress(NotShown):
             await self._outbox.budget(scene.where).patiently(
                 lambda: self._outbox.link(
                     scene.where,
-                    screen.unreachable_note,
+                    note,
                     f"https://t.me/{self._username}",
                     f"@{self._username}",
+                    reply_to=_reply_to(scene),
                 ),
                 patience_seconds=_CARD_PATIENCE_SECONDS,
             )

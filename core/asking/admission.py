@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core import chart
-from core.asking.conversations import Conversations, messages
+from core.asking.conversations import Conversations, Thread, messages
 from core.asking.quoting import quote, quote_recording
 from core.asking.runs import Run
 from core.asking.types import (
     AlreadyAsked,
     AskRefusal,
+    History,
     NotEnoughCredits,
     NothingHears,
     NothingServes,
@@ -49,12 +50,10 @@ class _Draft:
 
     question: Question
     data_key: DataKey
-    conversation: str
-    companions: tuple[Insert, ...]
+    thread: Thread
     messages: list[Message]
     prompt: Tokens
     history: Tokens
-    left_out: int
 
 
 class Admission:
@@ -121,19 +120,16 @@ class Admission:
             candidate=candidate,
             data_key=draft.data_key,
             owner=self._owner,
+            branched=draft.thread.history.branched,
         )
 
     async def _draft(self, question: Question) -> _Draft:
         data_key = await self._people.data_key(question.person)
         if question.recording is not None:  # what is written down belongs to no conversation yet
             none = Tokens(0)
-            return _Draft(question, data_key, "", (), [], none, none, 0)
-        conversation, history = await self._conversations.earlier(question, data_key)
-        companions: tuple[Insert, ...] = ()
-        if conversation is None:
-            conversation, begun = self._conversations.begin(question.person.id, question.place)
-            companions = (begun,)
-        sent = messages(question, history)
+            return _Draft(question, data_key, Thread("", History()), [], none, none)
+        thread = await self._conversations.thread(question, data_key)
+        sent = messages(question, thread.history)
         earlier = sent[:-1]
         asked = await count_messages(question.model, [question.text])
         carried = Tokens(0)
@@ -143,12 +139,10 @@ class Admission:
         return _Draft(
             question=question,
             data_key=data_key,
-            conversation=conversation,
-            companions=companions,
+            thread=thread,
             messages=sent,
             prompt=asked + carried,
             history=carried,
-            left_out=history.left_out,
         )
 
     async def _quote(self, draft: _Draft) -> Quote:
@@ -169,7 +163,7 @@ class Admission:
             price=price,
             prompt=draft.prompt,
             history=draft.history,
-            left_out=draft.left_out,
+            left_out=draft.thread.history.left_out,
             have=have,
             held=held,
         )
@@ -209,7 +203,7 @@ class Admission:
         row = {
             "id": question.id,
             "person": person,
-            "conversation": draft.conversation,
+            "conversation": draft.thread.conversation,
             "place": question.place,
             "asked_in": question.asked_in,
             "shown_in": "",
@@ -242,7 +236,7 @@ class Admission:
                 chart.hold_credits(person, question.model.id, quoted.most),
                 chart.hold_quota(candidate.key, candidate.supplier, candidate.hold),
             ),
-            (*draft.companions, Insert(schema.ask, row)),
+            (*draft.thread.companions, Insert(schema.ask, row)),
             watch=(chart.key_quota(candidate.key),),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from core.asking.types import Outcome, Result
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger, LedgerUnavailable
 from core.people import People, Person
-from core.store import Store, Update, schema
+from core.store import Insert, Store, Update, schema
 from core.units import Credits, Seconds, Tokens
 
 #: Older answers are not shown any more: the chat has moved on.
@@ -78,15 +78,32 @@ class Records:
         """This message will show the answer."""
         await self._ledger.record(Update(schema.ask, {"id": ask}, {"shown_in": message}))
 
-    async def landed(self, ask: str, message: str) -> None:
-        """The final text is in the chat."""
+    async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
+        """The final text is in the chat, in these messages."""
+        change = {"shown_in": messages[-1], "landed_at": self._clock.now_ms()}
         await self._ledger.record(
-            Update(
-                schema.ask,
-                {"id": ask},
-                {"shown_in": message, "landed_at": self._clock.now_ms()},
+            Update(schema.ask, {"id": ask}, change),
+            *(
+                Insert(schema.shown, {"place": place, "message": message, "ask": ask}, ignore=True)
+                for message in messages
+            ),
+        )
+
+    async def shown_as(self, person: str, place: str, message: str) -> str:
+        """The ask of this person whose answer that message shows; empty for any other message."""
+        ask, shown = schema.ask, schema.shown
+        rows = await self._store.fetch(
+            sa.select(ask.c.id)
+            .select_from(shown.join(ask, ask.c.id == shown.c.ask))
+            .where(
+                shown.c.place == place,
+                shown.c.message == message,
+                ask.c.person == person,
+                ask.c.state == "settled",
+                ask.c.answer.is_not(None),
             )
         )
+        return rows[0].id if rows else ""
 
     async def result(self, ask: str) -> Result:
         """How an ask ended, by its rows; raises `LedgerUnavailable` while it is still open."""

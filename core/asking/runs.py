@@ -22,9 +22,12 @@ class Run:
         candidate: Candidate,
         data_key: DataKey,
         owner: str,
+        branched: bool = False,
     ) -> None:
         self.question, self.quote, self.messages = question, quote, messages
         self.data_key, self.owner = data_key, owner
+        #: It goes on from an older answer.
+        self.branched = branched
         #: The key that serves now, and which try it is.
         self.candidate, self.tries = candidate, 1
         #: Loop time at which it began.

@@ -78,6 +78,8 @@ class Question:
     again: bool = False
     #: What is to be written down by a model that is paid by the second; `text` only goes with it.
     recording: Recording | None = None
+    #: An ask of theirs in this place to whose answer it is a reply; else empty.
+    replies_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class History:
     #: (question, answer)
     turns: tuple[tuple[str, str], ...] = ()
     left_out: int = 0
+    #: It ends with an older answer: what was said after that is on another branch.
+    branched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.desk.grants import grant
-from core.desk.log import logged
+from core.desk.log import Facts, logged
 from core.desk.report import Report, report
 
-__all__ = ["Report", "grant", "logged", "report"]
+__all__ = ["Facts", "Report", "grant", "logged", "report"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ from core.pool.records import (
 )
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault, key_context
-from core.store import Insert, Store, Update, schema
+from core.store import Companion, Insert, Store, Update, schema
 from core.units import NanoUsd
 
 _TAIL = 4
@@ -65,10 +65,15 @@ class Keys:
             record.returned = returned.credits_posted
 
     async def add(
-        self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
+        self,
+        supplier: Supplier,
+        secret: SecretStr,
+        budget: NanoUsd,
+        account: str,
+        also: Sequence[Companion] = (),
     ) -> str:
-        """A new key of the operator's own, its budget with it; its id. Raises `KeyRefused`,
-        `BadBudget`, `DuplicateKey`."""
+        """A new key of the operator's own, its budget and `also` with it; its id. Raises
+        `KeyRefused`, `BadBudget`, `DuplicateKey`."""
         check_shape(supplier, secret, account)
         if budget.units <= 0:
             raise BadBudget(budget)
@@ -93,7 +98,7 @@ class Keys:
         submission = Submission(
             id=f"key/{id_}/opened",
             entries=(chart.fund_own_key(id_, budget),),
-            companions=(Insert(schema.key, row),),
+            companions=(Insert(schema.key, row), *also),
         )
         try:
             await self._ledger.submit(submission)

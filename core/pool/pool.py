@@ -51,7 +51,7 @@ from core.pool.records import (
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
 from core.pricing import Catalogue, Costs, Model
-from core.store import Store
+from core.store import Companion, Store
 from core.units import NanoUsd, Seconds, Tokens
 
 _log = logging.getLogger(__name__)
@@ -113,12 +113,30 @@ class Pool:
 
     # --- keys --------------------------------------------------------------------------------
 
+    @property
+    def suppliers(self) -> Mapping[str, Supplier]:
+        """Every supplier by its name."""
+        return self._suppliers
+
+    def supplier(self, name: str) -> Supplier:
+        """The supplier of that name; raises `UnknownSupplier`."""
+        if name not in self._suppliers:
+            raise UnknownSupplier(name, tuple(self._suppliers))
+        return self._suppliers[name]
+
     async def add_own_key(
-        self, supplier: str, secret: SecretStr, budget: NanoUsd, *, account: str = ""
+        self,
+        supplier: str,
+        secret: SecretStr,
+        budget: NanoUsd,
+        *,
+        account: str = "",
+        also: Sequence[Companion] = (),
     ) -> KeyCard:
-        """Takes a key of the operator's own with a budget. `account` is Cloudflare's account id.
-        Raises `UnknownSupplier`, `KeyRefused`, `DuplicateKey`, `BadBudget`."""
-        id_ = await self._keys.add(self._supplier(supplier), secret, budget, account)
+        """Takes a key of the operator's own with a budget. `account` is Cloudflare's account id;
+        `also` is written with it. Raises `UnknownSupplier`, `KeyRefused`, `DuplicateKey`,
+        `BadBudget`."""
+        id_ = await self._keys.add(self.supplier(supplier), secret, budget, account, also)
         return await self._card_of(id_)
 
     async def adopt(
@@ -127,7 +145,7 @@ class Pool:
         """Takes an own key as the settings give it: the same key again is the same row, its budget
         and address as given now, and a key that was dead gets another chance. Raises as
         `add_own_key`."""
-        id_ = await self._keys.adopt(self._supplier(supplier), secret, budget, account)
+        id_ = await self._keys.adopt(self.supplier(supplier), secret, budget, account)
         return await self._card_of(id_)
 
     async def probe(
@@ -135,7 +153,7 @@ class Pool:
     ) -> list[ListedModel]:
         """What a key lists, asked of its supplier now; nothing is kept. Raises `UnknownSupplier`,
         `KeyRefused`."""
-        at = self._supplier(supplier)
+        at = self.supplier(supplier)
         check_shape(at, secret, account)
         try:
             adapter = at.adapter(self._client())
@@ -342,11 +360,6 @@ class Pool:
         if self._session is None:
             self._session = http.session()
         return self._session
-
-    def _supplier(self, name: str) -> Supplier:
-        if name not in self._suppliers:
-            raise UnknownSupplier(name, tuple(self._suppliers))
-        return self._suppliers[name]
 
     def _record(self, key: str) -> KeyRecord:
         if key not in self._records:

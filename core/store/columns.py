@@ -18,3 +18,8 @@ Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, **more: object):  # type: ignore[no-untyped-def, type-arg]
     """A column that is always there."""
     return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
+
+
+def some(name: str, column: str, where: str) -> sa.Index:
+    """An index of some rows alone."""
+    return sa.Index(name, column, sqlite_where=sa.text(where), postgresql_where=sa.text(where))

@@ -1,4 +1,4 @@
-"""Every table, on one page; those of payments are on the next, `selling`.
+"""Every table, on one page; those of payments are in `selling`, of upkeep in `keeping`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, selling
+from core.store import columns, keeping, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
 order, order_event, payment = selling.order, selling.order_event, selling.payment
 refund, webhook = selling.refund, selling.webhook
+
+button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
+chore, admin_log = keeping.chore, keeping.admin_log
+
 
 #: What this database is: its kind (`live` or `demo`), and what identifies it.
 meta = sa.Table(
@@ -192,6 +196,8 @@ conversation = sa.Table(
     _required("place", sa.Text),
     _required("created_at", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
+    #: The ask with whose answer its history begins: somebody replied to that older answer.
+    sa.Column("branched_from", sa.Text),
     sa.Index("ix_conversation_place_person", "place", "person", "id"),
 )
 
@@ -239,18 +245,17 @@ ask = sa.Table(
     sa.Column("seconds", sa.BigInteger),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
-    sa.Index(
-        "ix_ask_open",
-        "lease_until",
-        sqlite_where=sa.text("state = 'open'"),
-        postgresql_where=sa.text("state = 'open'"),
-    ),
-    sa.Index(
-        "ix_ask_unlanded",
-        "ended_at",
-        sqlite_where=sa.text("state = 'settled' AND landed_at IS NULL"),
-        postgresql_where=sa.text("state = 'settled' AND landed_at IS NULL"),
-    ),
+    columns.some("ix_ask_open", "lease_until", "state = 'open'"),
+    columns.some("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
+)
+
+#: Which messages of a place show an answer: a long one is several.
+shown = sa.Table(
+    "shown",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("message", sa.Text, primary_key=True),
+    _required("ask", sa.Text),
 )
 
 #: One row a served ask: what it used, was charged and cost. Outlives erasure.
@@ -331,62 +336,4 @@ price = sa.Table(
     _required("set_by", sa.Text),
     _required("note", sa.Text),
     sa.Index("ix_price_model_effective", "model", "effective_at"),
-)
-
-# --- core.upkeep and bots ----------------------------------------------------------------------
-
-button = sa.Table(
-    "button",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("person", sa.Text),
-    _required("place", sa.Text),
-    _required("action", sa.Text),
-    #: JSON of the action's arguments.
-    _required("data", sa.Text),
-    _required("expires_at", sa.BigInteger, index=True),
-    _required("once", sa.Boolean),
-    sa.Column("used_at", sa.BigInteger),
-)
-
-#: What a person is to be told without having asked; told at least once, shown once.
-notice = sa.Table(
-    "notice",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("person", sa.Text),
-    _required("kind", sa.Text),
-    #: JSON of what its words are made of.
-    _required("data", sa.Text),
-    _required("created_at", sa.BigInteger),
-    _required("tries", sa.Integer),
-    #: When it is to be told (again); null once it was, or was given up.
-    sa.Column("due_at", sa.BigInteger),
-    sa.Index(
-        "ix_notice_due",
-        "due_at",
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    ),
-)
-
-chore = sa.Table(
-    "chore",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    _required("owner", sa.Text),
-    _required("lease_until", sa.BigInteger),
-    _required("done_at", sa.BigInteger),
-)
-
-#: Append-only: who did what, with what was before and after.
-admin_log = sa.Table(
-    "admin_log",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("at", sa.BigInteger),
-    _required("actor", sa.Text),
-    _required("act", sa.Text),
-    _required("before", sa.Text),
-    _required("after", sa.Text),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store.columns import metadata, required
+from core.store.columns import metadata, required, some
 
 #: A person's wish to buy; created before the gateway hears of it.
 order = sa.Table(
@@ -39,12 +39,7 @@ order = sa.Table(
     required("expires_at", sa.BigInteger),
     sa.UniqueConstraint("gateway", "external", name="uq_order_gateway_external"),
     sa.Index("ix_order_person_id", "person", "id"),
-    sa.Index(
-        "ix_order_open",
-        "expires_at",
-        sqlite_where=sa.text("state IN ('created', 'pending')"),
-        postgresql_where=sa.text("state IN ('created', 'pending')"),
-    ),
+    some("ix_order_open", "expires_at", "state IN ('created', 'pending')"),
 )
 
 #: What happened to an order, append-only.
@@ -103,10 +98,5 @@ webhook = sa.Table(
     sa.Column("due_at", sa.BigInteger),
     #: Why nothing came of it; empty while it waits or when all was well.
     required("verdict", sa.Text),
-    sa.Index(
-        "ix_webhook_due",
-        "due_at",
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    ),
+    some("ix_webhook_due", "due_at", "due_at IS NOT NULL"),
 )

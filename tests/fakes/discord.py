@@ -6,6 +6,7 @@
     fake.slash(ann, "/ask", {"question": "why?"}, channel=fake.text)     # no channel: in private
     answer = await fake.seen(fake.text, "Credits")   # the bot's message once it shows that text
     fake.presses(ann, answer, "Again")
+    fake.submits(ann, opened, key="…")               # into the dialog that a press opened
     fake.says(ann, "why?", channel=fake.text, mention=True)
     fake.fail_next("PATCH /webhooks/…", 429, retry_after=0.1)
     fake.shift(900)                                  # its clock, by which tokens expire
@@ -30,13 +31,14 @@ from typing import Any
 from aiohttp import web
 
 from tests.fakes.discord_gateway import Gateway
-from tests.fakes.discord_payloads import Payloads, member_json
+from tests.fakes.discord_payloads import Payloads
 from tests.fakes.discord_rest import Rest
 from tests.fakes.discord_world import (
     AUTOCOMPLETE,
     COMPONENT,
     DM,
     SLASH,
+    SUBMIT,
     TEXT,
     THREAD,
     Channel,
@@ -198,6 +200,19 @@ class FakeDiscord(Payloads):
     def selects(self, user: User, message: Message, label: str) -> Interaction:
         return self._chooses(user, message, label, menu=True)
 
+    def submits(self, user: User, opened: Interaction, **typed: str) -> Interaction:
+        """A person fills in the dialog that an interaction opened, as far as their app lets them,
+        and sends it off."""
+        parts = []
+        for number, part in enumerate(opened.inputs):
+            value = typed[part["custom_id"]]
+            assert (part.get("min_length") or 0) <= len(value) <= (part.get("max_length") or 4000)
+            filled = {"type": 4, "id": number, "custom_id": part["custom_id"], "value": value}
+            parts.append({"type": 18, "id": number, "component": filled})
+        data = {"custom_id": opened.modal["custom_id"], "components": parts}
+        where = opened.channel.id
+        return self._interact(SUBMIT, user, where, data, pressed=opened.pressed)
+
     def _chooses(self, user: User, message: Message, label: str, *, menu: bool) -> Interaction:
         found = [
             (custom, value)
@@ -355,38 +370,9 @@ class FakeDiscord(Payloads):
             self.snowflake(), f"tok{next(self._sequence)}", kind, user, where, self.now()
         )
         made.pressed = pressed
-        installed = {"1": str(user.id)}
-        if where.guild is not None and where.bot_inside:
-            installed = {"0": str(where.guild)}
-        elif where.type == DM:
-            installed["0"] = "0"
-        payload: dict[str, Any] = {
-            "id": str(made.id),
-            "application_id": str(BOT_ID),
-            "type": kind,
-            "data": data,
-            "token": made.token,
-            "version": 1,
-            "channel_id": str(where.id),
-            "channel": self.channel_json(where),
-            "locale": user.locale,
-            "app_permissions": "0",
-            "entitlements": [],
-            "authorizing_integration_owners": installed,
-            "context": 1 if where.type == DM else 0,
-            "attachment_size_limit": 10_485_760,
-        }
-        if where.guild is not None:
-            payload["guild_id"] = str(where.guild)
-            payload["guild"] = {"id": str(where.guild), "features": [], "locale": "en-US"}
-            payload["member"] = {**member_json(), "user": user.as_json(), "permissions": "0"}
-        else:
-            payload["user"] = user.as_json()
-        if pressed is not None:
-            payload["message"] = self.message_json(pressed)
-        made.payload = payload
+        made.payload = self.interaction_json(made, data)
         self.interactions[made.id] = made
-        self._tell("INTERACTION_CREATE", payload, where.guild)
+        self._tell("INTERACTION_CREATE", made.payload, where.guild)
         return made
 
 

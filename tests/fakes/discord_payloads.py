@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.fakes.discord_world import EPHEMERAL, TEXT, THREAD, Channel, Message, User
+from tests.fakes.discord_world import (
+    DM,
+    EPHEMERAL,
+    TEXT,
+    THREAD,
+    Channel,
+    Interaction,
+    Message,
+    User,
+)
 
 
 class Payloads:
@@ -72,6 +81,39 @@ class Payloads:
             "members": [{**member_json(), "user": self.bot.as_json()}],
             "emojis": [], "stickers": [], "features": [], "voice_states": [], "presences": [],
         }  # fmt: skip
+
+    def interaction_json(self, made: Interaction, data: dict[str, Any]) -> dict[str, Any]:
+        where = made.channel
+        installed = {"1": str(made.user.id)}
+        if where.guild is not None and where.bot_inside:
+            installed = {"0": str(where.guild)}
+        elif where.type == DM:
+            installed["0"] = "0"
+        payload: dict[str, Any] = {
+            "id": str(made.id),
+            "application_id": str(self.bot.id),
+            "type": made.kind,
+            "data": data,
+            "token": made.token,
+            "version": 1,
+            "channel_id": str(where.id),
+            "channel": self.channel_json(where),
+            "locale": made.user.locale,
+            "app_permissions": "0",
+            "entitlements": [],
+            "authorizing_integration_owners": installed,
+            "context": 1 if where.type == DM else 0,
+            "attachment_size_limit": 10_485_760,
+        }
+        if where.guild is not None:
+            payload["guild_id"] = str(where.guild)
+            payload["guild"] = {"id": str(where.guild), "features": [], "locale": "en-US"}
+            payload["member"] = {**member_json(), "user": made.user.as_json(), "permissions": "0"}
+        else:
+            payload["user"] = made.user.as_json()
+        if made.pressed is not None:
+            payload["message"] = self.message_json(made.pressed)
+        return payload
 
 
 def member_json() -> dict[str, Any]:

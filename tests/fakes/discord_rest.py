@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tests.fakes.discord_world import (
+    COMPONENT,
     DM,
     EPHEMERAL,
+    SLASH,
     Channel,
     Interaction,
     Message,
@@ -17,6 +19,7 @@ from tests.fakes.discord_world import (
     checked_commands,
     checked_components,
     checked_content,
+    checked_modal,
     pings,
 )
 
@@ -122,6 +125,8 @@ class Rest:
             raise Refusal(404, 10062, "Unknown interaction")
         data = body.get("data") or {}
         kind = body["type"]
+        if kind == 9 and found.kind not in (SLASH, COMPONENT):
+            raise Refusal(400, 50035, "Invalid Form Body: a dialog answers no dialog")
         found.acknowledged = True
         found.callbacks.append(kind)
         if kind == 8:
@@ -133,6 +138,8 @@ class Rest:
             found.thinking, found.ephemeral = True, bool(data.get("flags", 0) & EPHEMERAL)
         elif kind == 6:
             found.original = found.pressed
+        elif kind == 9:
+            found.modal = checked_modal(data)
         else:
             raise Refusal(400, 50035, f"this fake takes no callback {kind}")
         told = {"id": str(found.id), "type": found.kind}

@@ -7,7 +7,7 @@ from typing import Any
 
 EPHEMERAL = 1 << 6
 TEXT, DM, THREAD = 0, 1, 11
-SLASH, COMPONENT, AUTOCOMPLETE = 2, 3, 4
+SLASH, COMPONENT, AUTOCOMPLETE, SUBMIT = 2, 3, 4, 5
 
 
 class Refusal(Exception):
@@ -128,6 +128,13 @@ class Interaction:
     original: Message | None = None
     followups: int = 0
     choices: list[dict[str, Any]] = field(default_factory=list)
+    #: The dialog that it opened.
+    modal: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """What can be typed into the dialog."""
+        return [each["component"] for each in self.modal["components"]]
 
 
 def units(text: str) -> int:
@@ -178,6 +185,30 @@ def _check_part(part: dict[str, Any]) -> None:
     for option in options:
         if not (1 <= len(option["label"]) <= 100 and 1 <= len(option["value"]) <= 100):
             raise _invalid("option: 1 to 100")
+
+
+def checked_modal(modal: dict[str, Any]) -> dict[str, Any]:
+    """Refuses what the real one refuses of a dialog."""
+    parts = modal["components"]
+    if not (1 <= len(modal["title"]) <= 45 and 1 <= len(modal["custom_id"]) <= 100):
+        raise _invalid("modal: title 1 to 45, custom_id 1 to 100")
+    if not 1 <= len(parts) <= 5:
+        raise _invalid("components: 1 to 5")
+    ids = [part["component"]["custom_id"] for part in parts]
+    if len(set(ids)) != len(ids) or not all(1 <= len(each) <= 100 for each in ids):
+        raise _invalid("custom_id: unique, 1 to 100")
+    for part in parts:
+        typed = part["component"]
+        if part["type"] != 18 or not 1 <= len(part["label"]) <= 45:
+            raise _invalid("label: 1 to 45")
+        if len(part.get("description") or "") > 100 or len(typed.get("placeholder") or "") > 100:
+            raise _invalid("description, placeholder: at most 100")
+        if typed["type"] != 4 or typed.get("label") is not None:
+            raise _invalid("a text input inside a label has no label")
+        least, most = typed.get("min_length") or 0, typed.get("max_length") or 4000
+        if not 0 <= least <= most <= 4000:
+            raise _invalid("min_length, max_length: 0 to 4000")
+    return modal
 
 
 def checked_commands(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:

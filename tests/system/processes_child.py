@@ -27,7 +27,7 @@ from core.store import Store
 from core.units import Credits, usd
 from tests import brief
 from tests.databases import TestClock
-from tests.service import ADMIN, KEYS, MASTER_KEY
+from tests.service import ADMINS, KEYS, MASTER_KEY
 from tests.system.crash_points import Points
 
 Command = dict[str, Any]
@@ -102,17 +102,17 @@ class Child:
             text=command["text"],
         )
         async for output in self._app.front.handle(incoming):
-            await self._show(message, output)
+            await self._show(incoming.place, message, output)
         self._line.tell("handled", message=message)
 
-    async def _show(self, message: str, output: Output) -> None:
+    async def _show(self, place: Place, message: str, output: Output) -> None:
         if isinstance(output, Progress):
             self._line.tell("progress", ask=output.ask, chars=len(output.text))
         elif isinstance(output, Answer):
             self._points.reached("settled", output.ask)
             self._line.tell("answer", ask=output.ask, text=output.text, footer=output.footer)
             self._points.reached("shown", output.ask)
-            await self._app.front.landed(output.ask, f"shown-{output.ask}")
+            await self._app.front.landed(output.ask, place, [f"shown-{output.ask}"])
             self._line.tell("landed", ask=output.ask)
         else:
             self._line.tell("screen", message=message, text=" ".join(output.lines))
@@ -124,11 +124,11 @@ class Child:
         await self._app.landing.land()
         self._line.tell("landing done")
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> list[str]:
         """See `Deliverer`."""
         answer = unlanded.answer
         self._line.tell("answer", ask=unlanded.ask, text=answer.text, footer=answer.footer)
-        return f"landed-{unlanded.ask}"
+        return [f"landed-{unlanded.ask}"]
 
     async def notify(self, *_: object) -> None:
         raise AssertionError("nobody is notified here")
@@ -172,7 +172,7 @@ async def _service(opening: Command, clock: TestClock) -> App:
     app = await build(
         Plan(
             master_keys=[MASTER_KEY],
-            admins=[ADMIN],
+            admins=ADMINS,
             welcome=Welcome(Credits(opening["welcome"]), 1_000_000),
             suppliers={"openai": replace(SUPPLIERS["openai"], base_url=opening["supplier"])},
             own_keys=[

@@ -24,10 +24,21 @@ TOKEN = "123456:AAcanary-telegram-token-0123456789abc"
 MASTER_KEY = base64.b64encode(b"canary-master-key-of-32-bytes...").decode()
 SET_KEY = "sk-canary-of-the-settings-0001"
 ADDED_KEY = "sk-canary-from-standard-input-2"
+CHAT_KEY = "sk-canary-typed-into-a-prompt-3"
 PASTED_KEY = "sk-proj-canarypasted0123456789canarypasted"
 PASSWORD = "canary-database-password"
 QUESTION, ANSWER, FAULT = "canary-question", "canary-answer", "canary-supplier-words"
-SECRETS = {TOKEN, TOKEN.partition(":")[2], MASTER_KEY, SET_KEY, ADDED_KEY, PASTED_KEY, PASSWORD}
+SECRETS = {
+    TOKEN,
+    TOKEN.partition(":")[2],
+    MASTER_KEY,
+    SET_KEY,
+    ADDED_KEY,
+    CHAT_KEY,
+    PASTED_KEY,
+    PASSWORD,
+}
+OWNER = 60
 WORDS = {QUESTION, ANSWER, FAULT}
 
 #: How a supplier may fail, before the first token and after it; each quotes what it was sent.
@@ -56,6 +67,11 @@ async def _talk(telegram: FakeTelegram, openai: FakeSupplier) -> None:
     await telegram.wait_for(lambda: all(map(_ended, talks)), PATIENCE_S)
     telegram.says(telegram.users[70], f"here: {PASTED_KEY}")
     await telegram.seen(70, "looks like a secret key")
+    owner = telegram.user(OWNER)
+    for key, told in ((CHAT_KEY, "Added openai"), (CHAT_KEY, "in the pool already")):
+        telegram.says(owner, "/pool add openai 5")
+        telegram.says(owner, key)
+        await telegram.seen(OWNER, told, seconds=PATIENCE_S)
     telegram.says(telegram.users[70], "/export")
     await telegram.wait_for(lambda: any(each.file for each in telegram.chat(70).messages))
 
@@ -83,7 +99,7 @@ async def test_a_talkative_service_and_its_operator_say_no_secret(
     telegram = FakeTelegram(token=TOKEN)
     place.secrets = {*SECRETS, *WORDS}
     async with FakeSupplier("openai", models=["mine"]) as openai:
-        openai.allow(SET_KEY, ADDED_KEY)
+        openai.allow(SET_KEY, ADDED_KEY, CHAT_KEY)
         try:
             place.settings = {
                 "telegram_api_url": await telegram.start(),
@@ -92,6 +108,7 @@ async def test_a_talkative_service_and_its_operator_say_no_secret(
                 "supplier_openai_key": SET_KEY,
                 "supplier_openai_quota": "50",
                 "master_keys": MASTER_KEY,
+                "admins": f"telegram:{OWNER}",
                 "log_level": "debug",
                 "http_port": "0",
             }

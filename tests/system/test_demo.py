@@ -229,3 +229,28 @@ async def test_a_model_server_of_ones_own_takes_the_sandboxs_place(place: Place,
     assert "mine:7b" in usage
     assert [call.body["model"] for call in server.calls] == ["mine:7b"]
     assert {call.key for call in server.calls} == {key or "none"}
+
+
+async def test_the_owner_adds_a_key_that_nobody_sees(place: Place) -> None:
+    """A pipe's line after the prompt is the key; wrong ones are told in a sentence each."""
+    place.secrets |= {"sk-sandbox-canary-9876", "sk-nobody-knows-4321"}
+    typed = ("sk-sandbox-canary-9876", "sk-nobody-knows-4321", "sk-sandbox-canary-9876", "")
+    add = "/pool add openai 12.5"
+    lines = "/admin\n" + "".join(f"{add}\n{key}\n" for key in typed) + "/pool\n"
+    done = await place.creditbot("demo", stdin=lines)
+    told = done.out.split(f"> {add}\n")[1:]
+    for each, said in zip(
+        told,
+        (
+            "Added openai …9876 with $12.50.",
+            "openai refuses that key.",
+            "openai …9876 is in the pool already.",
+            "Cancelled. Nothing was changed.",
+        ),
+        strict=True,
+    ):
+        assert each.startswith("A key of OpenAI\nIt may cost $12.50.\n")
+        assert f"API key:\n{said}" in each
+    assert told[-1].count("9876") == 1
+    place.settings = {"database_url": "sqlite:///.demo/creditbot.db"}
+    assert (await place.creditbot("audit", "--json")).json["findings"] == []

@@ -346,12 +346,12 @@ async def test_an_answer_that_never_landed_is_delivered(
     answer = Answer("ask_1", "saved words", FOOTER, AGAIN)
     place = Place.of(f"discord:{fake.text}:")
     shown = await discord.deliver(Unlanded("ask_1", place, str(asked.id), str(growing.id), answer))
-    assert shown == str(growing.id)
+    assert shown == [str(growing.id)]
     assert "saved words" in growing.content
     # A person's own place is stored by the person's id.
     place = Place.of("discord:7:")
     shown = await discord.deliver(Unlanded("ask_2", place, "1", "", answer))
-    assert [str(each.id) for each in fake.messages(fake.dm(ann))] == [shown]
+    assert [str(each.id) for each in fake.messages(fake.dm(ann))] == shown
     fake.user(8, unreachable=True)
     with pytest.raises(Refused):
         await discord.deliver(Unlanded("ask_3", Place.of("discord:8:"), "1", "", answer))

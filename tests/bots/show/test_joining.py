@@ -11,8 +11,8 @@ from tests.bots.show.virtual import run
 HERE = Place("telegram", "7")
 
 
-def part(message: int, text: str, *, sender: str = "7", place: Place = HERE) -> Incoming:
-    return Incoming(place, Sender(sender), str(message), 1000 * message, text)
+def part(message: int, text: str, *more: str, sender: str = "7", place: Place = HERE) -> Incoming:
+    return Incoming(place, Sender(sender), str(message), 1000 * message, text, more=more)
 
 
 def joined(*steps: Incoming | float) -> list[tuple[float, Incoming]]:
@@ -40,7 +40,7 @@ def test_a_short_message_goes_at_once() -> None:
 
 def test_parts_become_one_with_the_first_ones_id_and_time() -> None:
     steps: list[Incoming | float] = [part(1, "a" * 10), 0.2, part(2, "b" * 12), 0.2, part(3, "c")]
-    assert joined(*steps) == [(0.4, part(1, "a" * 10 + "\n" + "b" * 12 + "\nc"))]
+    assert joined(*steps) == [(0.4, part(1, "a" * 10 + "\n" + "b" * 12 + "\nc", "2", "3"))]
 
 
 def test_a_long_message_alone_goes_after_the_pause() -> None:
@@ -59,11 +59,11 @@ def test_the_pause_counts_from_the_last_part() -> None:
         part(3, "c" * 10),
     ]
     (only,) = joined(*steps)
-    assert only == (2.8, part(1, "\n".join(letter * 10 for letter in "abc")))
+    assert only == (2.8, part(1, "\n".join(letter * 10 for letter in "abc"), "2", "3"))
 
 
 def test_length_counts_utf16_units_as_the_platform_does() -> None:
-    assert joined(part(1, "💎" * 5), part(2, "b")) == [(0, part(1, "💎💎💎💎💎\nb"))]
+    assert joined(part(1, "💎" * 5), part(2, "b")) == [(0, part(1, "💎💎💎💎💎\nb", "2"))]
 
 
 def test_other_people_places_and_commands_are_never_joined() -> None:

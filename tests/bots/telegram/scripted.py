@@ -11,6 +11,7 @@ from bots.show.screen import (
     Incoming,
     MenuItem,
     Output,
+    Place,
     Platform,
     Press,
     Screen,
@@ -39,6 +40,8 @@ class ScriptedFront:
         self.pressed: list[Press] = []
         self.started_in: list[tuple[str, str]] = []
         self.landed_in: list[tuple[str, str]] = []
+        #: All that an answer was shown in, and where it was asked.
+        self.shown_as: list[tuple[str, Place, tuple[str, ...]]] = []
         self.stopped = asyncio.Event()
         #: Called when something was told: those who wait look again.
         self.changed: Callable[[], None] = lambda: None
@@ -64,8 +67,9 @@ class ScriptedFront:
         async for output in self.on_press(press):
             yield output
 
-    async def landed(self, ask: str, message: str) -> None:
-        self.landed_in.append((ask, message))
+    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+        self.landed_in.append((ask, messages[-1]))
+        self.shown_as.append((ask, place, tuple(messages)))
         self.changed()
 
     async def started(self, ask: str, message: str) -> None:

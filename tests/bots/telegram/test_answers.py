@@ -297,10 +297,10 @@ async def test_a_saved_answer_is_landed_in_the_message_that_began_to_show_it(
     answer = Answer("ask_9", "the saved answer", FOOTER)
     place = Place("telegram", "-5", private=False)
     message = await telegram.deliver(Unlanded("ask_9", place, "1", str(begun.id), answer))
-    assert message == str(begun.id)
+    assert message == [str(begun.id)]
     assert begun.text.startswith("the saved answer")
     message = await telegram.deliver(Unlanded("ask_9", place, "1", "", answer))
-    assert message != str(begun.id)
+    assert message != [str(begun.id)]
     stream.go_on()
     fake.user(8, unreachable=True)
     with pytest.raises(Refused) as refused:

@@ -133,9 +133,9 @@ class Chat:
     def __init__(self) -> None:
         self.shown: list[Unlanded] = []
 
-    async def deliver(self, unlanded: Unlanded) -> str:
+    async def deliver(self, unlanded: Unlanded) -> list[str]:
         self.shown.append(unlanded)
-        return "new-message"
+        return ["new-message"]
 
 
 async def test_an_answer_that_never_landed_is_landed_once(
