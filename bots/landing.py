@@ -6,6 +6,8 @@ import asyncio
 import logging
 
 from bots.commands.answers import Answers
+from bots.locale import render
+from bots.reply import say
 from bots.show.screen import Deliverer, Place, Unlanded
 from core.asking import Records, Saved
 from core.trace import cause
@@ -13,6 +15,7 @@ from core.trace import cause
 log = logging.getLogger(__name__)
 
 LANDING_SECONDS_MAX = 60.0
+_ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
 
 
 class Landing:
@@ -42,6 +45,8 @@ class Landing:
             asked_in=saved.asked_in,
             shown_in=saved.shown_in,
             answer=self._answers.saved(saved),
+            way_back=saved.way_back,
+            elsewhere=render(_ELSEWHERE, saved.person.language),
         )
         async with asyncio.timeout(LANDING_SECONDS_MAX):
             messages = await self._deliverers[place.platform].deliver(unlanded)

@@ -94,6 +94,7 @@ class AskCommands:
                 text=text,
                 model=model,
                 replies_to=replies_to,
+                way_back=request.way_back,
             )
         )
 
@@ -158,6 +159,7 @@ class AskCommands:
                 asked_in=request.message,
                 text="\n\n".join(filter(None, (saved.question, saved.result.text))),
                 model=self._choosing.current(request.person),
+                way_back=request.way_back,
             )
         )
 
@@ -196,4 +198,5 @@ class AskCommands:
             text=text,
             model=model,
             follows=ask,
+            way_back=request.way_back,
         )

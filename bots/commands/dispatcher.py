@@ -131,6 +131,7 @@ class Dispatcher:
                 text=incoming.text.strip(),
                 audio=incoming.audio,
                 replies_to=incoming.replies_to,
+                way_back=incoming.way_back,
             )
             async for output in self._run(asked_for):
                 yield output
@@ -197,8 +198,12 @@ class Dispatcher:
         try:
             person = await self._people.of(press.place.platform, press.sender.id, language=language)
             language = person.language
-            request = self._request(person, press.place, press.sender, press.message)
-            async for output in self._act(replace(request, button=press.button)):
+            request = replace(
+                self._request(person, press.place, press.sender, press.message),
+                button=press.button,
+                way_back=press.way_back,
+            )
+            async for output in self._act(request):
                 yield output
         except AlreadyAsked:
             yield self._say(sentence(ButtonGone()), language)

@@ -28,6 +28,8 @@ class Request:
     at_ms: int
     #: The message that it is a reply to; empty if none.
     replies_to: str = ""
+    #: See `bots.show.screen.Incoming`.
+    way_back: str = field(default="", repr=False)
     #: What follows the command's name, or the whole text of a bare question.
     text: str = ""
     #: What came with it to be heard.

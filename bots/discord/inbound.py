@@ -56,6 +56,12 @@ def sender_of(interaction: discord.Interaction) -> Sender:
     return Sender(str(interaction.user.id), interaction.locale.value)
 
 
+def way_back(interaction: discord.Interaction) -> str:
+    """`<person>:<token>`: by the token an answer lands where it was asked, also after a restart.
+    What is for one reader alone goes to their direct chat then, which is its place anyway."""
+    return "" if for_one_alone(interaction) else f"{interaction.user.id}:{interaction.token}"
+
+
 def read_command(interaction: discord.Interaction, menu: Sequence[MenuItem]) -> Incoming | None:
     """A slash command as the message that says the same."""
     place = place_of(interaction)
@@ -69,6 +75,7 @@ def read_command(interaction: discord.Interaction, menu: Sequence[MenuItem]) -> 
         message=str(interaction.id),
         at_ms=at_ms(interaction.id),
         text=written(item, {each["name"]: each.get("value") for each in data.get("options", ())}),
+        way_back=way_back(interaction),
     )
 
 
@@ -86,7 +93,13 @@ def read_press(interaction: discord.Interaction) -> Press | None:
     chosen = data.get("values") or [data.get("custom_id", "")]
     if place is None or message is None or not chosen[0]:
         return None
-    return Press(place, sender_of(interaction), str(chosen[0]), str(message.id))
+    return Press(
+        place,
+        sender_of(interaction),
+        str(chosen[0]),
+        str(message.id),
+        way_back=way_back(interaction),
+    )
 
 
 def read_filled(interaction: discord.Interaction) -> Filled | None:

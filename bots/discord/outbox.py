@@ -27,6 +27,8 @@ _UNKNOWN_WEBHOOK: Final = 10015
 UNKNOWN_INTERACTION: Final = 10062
 ALREADY_ACKNOWLEDGED: Final = 40060
 TOKEN_EXPIRED: Final = 50027
+_NO_ACCESS: Final = 50001
+_NO_PERMISSION: Final = 50013
 _CAN_NOT_REPLY: Final = 160002
 _INVALID_FORM: Final = 50035
 
@@ -44,6 +46,11 @@ class Refused(Refusal):
     def expired(self) -> bool:
         """Whether the interaction can be answered no more."""
         return self.reason in (_UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, TOKEN_EXPIRED)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be shown this way any more."""
+        return self.expired or self.reason in (_UNKNOWN_CHANNEL, _NO_ACCESS, _NO_PERMISSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,40 +185,3 @@ class ChannelOutlet:
             return self._client.get_partial_messageable(self._where)
         person = discord.Object(self._where)
         return await call(lambda: self._client.create_dm(person))
-
-
-@final
-class StoredOutlet:
-    """Where a stored place is: it doesn't tell a person from a channel, so both are tried."""
-
-    def __init__(self, client: discord.Client, place: Place) -> None:
-        self.chat = place.thread or place.chat
-        self._outlet = ChannelOutlet(client, int(self.chat), person=False)
-        self._person = ChannelOutlet(client, int(place.chat), person=True)
-
-    async def send(self, post: Post, *, alone: bool = False) -> int:
-        """See `Outlet`."""
-        try:
-            return await self._outlet.send(post, alone=alone)
-        except Refused as refused:
-            if refused.reason != _UNKNOWN_CHANNEL or self._outlet is self._person:
-                raise
-        self._outlet = self._person
-        return await self._outlet.send(post, alone=alone)
-
-    async def edit(self, message: int, post: Post) -> None:
-        """See `Outlet`."""
-        try:
-            await self._outlet.edit(message, post)
-        except Refused as refused:
-            if refused.reason != _UNKNOWN_CHANNEL or self._outlet is self._person:
-                raise
-            self._outlet = self._person
-            await self._outlet.edit(message, post)
-
-    async def delete(self, message: int) -> None:
-        """See `Outlet`."""
-        await self._outlet.delete(message)
-
-    async def close(self, *, silent: bool) -> None:
-        """See `Outlet`."""

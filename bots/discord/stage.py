@@ -14,7 +14,8 @@ from bots.discord.answers import STYLE, AnswerView
 from bots.discord.components import FORM
 from bots.discord.config import DiscordConfig
 from bots.discord.interacting import InteractionOutlet
-from bots.discord.outbox import ChannelOutlet, Outlet, Post, Refused, StoredOutlet
+from bots.discord.outbox import ChannelOutlet, Outlet, Post, Refused
+from bots.discord.stored import StoredOutlet
 from bots.locale import language_for, render
 from bots.reply import say
 from bots.show.pacing import Budget, Budgets, Wait
@@ -128,7 +129,7 @@ class Stage:
         async def started(message: str) -> None:
             await self._front.started(unlanded.ask, message)
 
-        outlet = StoredOutlet(self._client, unlanded.place)
+        outlet = StoredOutlet(self._client, unlanded)
         shown_in = unlanded.shown_in
         holder = int(shown_in) if shown_in.isdecimal() else None
         view = AnswerView(outlet, self._budget(outlet), started=started, holder=holder)

@@ -88,6 +88,8 @@ class Incoming:
     more: tuple[str, ...] = ()
     #: Where forms have no dialog: a form that waits here is filled in by the next message.
     fills: bool = False
+    #: For the adapter itself, to deliver an answer by when this process is gone; a secret.
+    way_back: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class Press:
     button: str
     #: The message that carries the button.
     message: str
+    #: See `Incoming`.
+    way_back: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +333,10 @@ class Unlanded:
     asked_in: str
     shown_in: str
     answer: Answer
+    #: As it came with the question.
+    way_back: str = field(default="", repr=False)
+    #: What is said in front of it when it can only be delivered elsewhere.
+    elsewhere: str = ""
 
 
 class Deliverer(Protocol):

@@ -200,7 +200,7 @@ class Admission:
         question = draft.question
         now = self._clock.now_ms()
         person = question.person.id
-        row = {
+        row: dict[str, object] = {
             "id": question.id,
             "person": person,
             "conversation": draft.thread.conversation,
@@ -227,9 +227,14 @@ class Admission:
             "landed_at": None,
             "question": draft.data_key.seal(f"ask/{question.id}/question", question.text.encode()),
             "answer": None,
+            "way_back": None,
             "follows": question.follows or None,
             "seconds": None if question.recording is None else quoted.audio.units,
         }
+        if question.way_back:
+            row["way_back"] = draft.data_key.seal(
+                f"ask/{question.id}/way_back", question.way_back.encode()
+            )
         return Submission(
             f"ask/{question.id}/hold",
             (

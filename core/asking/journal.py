@@ -95,7 +95,7 @@ class Journal:
 
 
 def opened(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
-    """An ask's `question` or `answer`; empty when there is none or it was erased."""
+    """An ask's `question`, `answer` or `way_back`; empty when there is none or it was erased."""
     if sealed is None:
         return ""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -31,6 +31,8 @@ class Saved:
     shown_in: str
     question: str
     result: Result
+    #: See `Question`.
+    way_back: str = field(default="", repr=False)
 
 
 class Records:
@@ -80,7 +82,8 @@ class Records:
 
     async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
         """The final text is in the chat, in these messages."""
-        change = {"shown_in": messages[-1], "landed_at": self._clock.now_ms()}
+        now = self._clock.now_ms()
+        change = {"shown_in": messages[-1], "landed_at": now, "way_back": None}
         await self._ledger.record(
             Update(schema.ask, {"id": ask}, change),
             *(
@@ -198,4 +201,5 @@ class Records:
             shown_in=row.shown_in,
             question=opened(data_key, row.id, "question", row.question),
             result=result,
+            way_back=opened(data_key, row.id, "way_back", row.way_back),
         )

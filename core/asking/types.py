@@ -80,6 +80,8 @@ class Question:
     recording: Recording | None = None
     #: An ask of theirs in this place to whose answer it is a reply; else empty.
     replies_to: str = ""
+    #: How its platform can be answered later, in its own words; a secret, may be empty.
+    way_back: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,8 @@ ask = sa.Table(
     #: Sealed by the person's data key.
     sa.Column("question", sa.LargeBinary),
     sa.Column("answer", sa.LargeBinary),
+    #: How its platform can be answered besides by place and message, as it says; sealed likewise.
+    sa.Column("way_back", sa.LargeBinary),
     #: Another ask that this one repeats (Again) or goes on from (Continue).
     sa.Column("follows", sa.Text),
     #: The longest that audio is billed as; null for a question.

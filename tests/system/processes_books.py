@@ -30,11 +30,11 @@ class Books:
         found = {row[0]: Balance(*row[1:]) for row in rows}
         return [found.get(account.code, Balance()) for account in accounts]
 
-    async def credits(self, who: str) -> int:
-        """What somebody on Telegram has, holds not taken off."""
+    async def credits(self, who: str, platform: str = "telegram") -> int:
+        """What somebody has, holds not taken off."""
         table = schema.identity.c
         rows = await self._store.fetch(
-            sa.select(table.person).where(table.platform == "telegram", table.external_id == who)
+            sa.select(table.person).where(table.platform == platform, table.external_id == who)
         )
         pockets = await self.balances(*chart.pockets(rows[0].person))
         return sum(pocket.posted for pocket in pockets)

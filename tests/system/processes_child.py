@@ -18,9 +18,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
+from bots.discord import Discord, DiscordConfig
 from bots.show.screen import Answer, Incoming, Output, Place, Progress, Sender, Unlanded
 from core import ids
 from core.asking import NotEnoughCredits, NothingServes, Question, Run, beating
+from core.clock import SystemClock
 from core.people import Welcome
 from core.pool import SUPPLIERS
 from core.store import Store
@@ -68,6 +70,7 @@ class Child:
     def __init__(self, line: Line, app: App, clock: TestClock, points: Points) -> None:
         self._line, self._app, self._clock, self._points = line, app, clock, points
         self._tasks: set[asyncio.Task[None]] = set()
+        self._discord: Discord | None = None
 
     async def live(self, commands: asyncio.Queue[Command]) -> None:
         """Does what it is told until it is told to stop."""
@@ -75,6 +78,8 @@ class Child:
             task = asyncio.create_task(self._do(command))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        if self._discord is not None:
+            await self._discord.stop()
         await self._app.stop(grace_seconds=2.0)
 
     async def _do(self, command: Command) -> None:
@@ -82,6 +87,27 @@ class Child:
             await getattr(self, f"do_{command['do']}")(command)
         except Exception as failure:
             self._line.tell("failed", command=command, why=repr(failure))
+
+    async def do_discord(self, command: Command) -> None:
+        """From now on it is on this Discord too; there the time is the real one."""
+        config = DiscordConfig(
+            SecretStr(command["token"]),
+            command["api_url"],
+            command["gateway_url"],
+            interval_seconds=0.02,
+            stop_seconds=5,
+        )
+        self._discord = Discord(config, self._app.front, SystemClock())
+        await self._discord.start()
+        self._app.landing.by("discord", self._discord)
+        self._line.tell("connected")
+
+    async def do_quiet(self, _: Command) -> None:
+        """Says so once nothing that came from Discord is being answered."""
+        assert self._discord is not None
+        while self._discord._tasks:
+            await asyncio.wait(self._discord._tasks)
+        self._line.tell("quiet")
 
     async def do_clock(self, command: Command) -> None:
         self._clock.at_ms = command["at_ms"]

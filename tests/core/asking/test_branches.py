@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from bots.show.screen import Answer, Place
-from core.store import migrate
-from core.store.address import parse
-from core.store.connections import engine
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
@@ -179,24 +176,3 @@ async def test_an_erased_answer_is_nothing_to_go_on_from(
         await tom.someone.app.people.erase_history(person)
         asked = await tom.ask("c", reply_to=a)
         assert (tom.sent, asked.note) == ("c", "")
-
-
-async def test_answers_from_before_branching_can_be_replied_to(
-    database_url: str, clock: TestClock
-) -> None:
-    async with talking(database_url, clock) as tom:
-        a = await tom.ask("a")
-        await tom.ask("b")
-    opened = engine(parse(database_url), write=True, size=1)
-    with opened.begin() as connection:  # as the version before it left the database
-        for statement in (
-            "DROP TABLE shown",
-            "ALTER TABLE conversation DROP COLUMN branched_from",
-            "UPDATE alembic_version SET version_num = '0003'",
-        ):
-            connection.exec_driver_sql(statement)
-    opened.dispose()
-    await migrate(database_url, "live", clock)
-    async with talking(database_url, clock) as tom:
-        await tom.ask("c", reply_to=a)
-        assert tom.sent == "aAc"

@@ -1,0 +1,60 @@
+"""What a step of the schema makes of the rows that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+
+from core.store.address import parse
+from core.store.connections import engine
+from core.store.upgrading import SCRIPTS, upgrade
+from tests.databases import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Connection]:
+    """On a database with nothing in it."""
+    if request.param == "sqlite":
+        opened = engine(parse(f"sqlite:///{tmp_path}/empty.db"), write=True, size=1)
+        with opened.begin() as begun:
+            yield begun
+        opened.dispose()
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    opened = engine(parse(postgres.url(name)), write=True, size=1)
+    with opened.begin() as begun:
+        yield begun
+    opened.dispose()
+    postgres.drop(name)
+
+
+def _upgraded(connection: sa.Connection, to: str) -> None:
+    def steps(revision: object, _: object) -> object:
+        return SCRIPTS._upgrade_revs(to, revision)  # type: ignore[arg-type]
+
+    with EnvironmentContext(Config(), SCRIPTS, fn=steps) as environment:
+        environment.configure(connection=connection, transactional_ddl=True)
+        environment.run_migrations()
+
+
+def test_answers_that_landed_before_branching_can_be_replied_to(connection: sa.Connection) -> None:
+    _upgraded(connection, "0003")
+    table = sa.Table("ask", sa.MetaData(), autoload_with=connection)
+    needed = {
+        each.name: "" if isinstance(each.type, sa.Text) else 0
+        for each in table.columns
+        if not each.nullable
+    }
+    needed["stop_requested"] = False
+    for ask, shown_in, landed_at in (("a", "1", 5), ("b", "2", None), ("c", "", 5)):
+        row = {"id": ask, "place": "telegram:7:", "shown_in": shown_in, "landed_at": landed_at}
+        connection.execute(table.insert().values(needed | row))
+    upgrade(connection)
+    rows = connection.execute(sa.text("SELECT place, message, ask FROM shown")).all()
+    assert [tuple(row) for row in rows] == [("telegram:7:", "1", "a")]
