@@ -109,7 +109,7 @@ async def _crash(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tom.app.pool, "stream", broken)
     shown = await tom.says(f"/ask gpt-4 {QUESTION}")
     assert isinstance(shown[-1], Answer)
-    monkeypatch.setattr(tom.app.conversations, "earlier", broken)
+    monkeypatch.setattr(tom.app.conversations, "thread", broken)
     shown = await tom.says(f"/ask gpt-4 {QUESTION}")
     assert "wrong on our side" in str(shown[-1])
 
