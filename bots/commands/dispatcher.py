@@ -6,7 +6,6 @@ dumb, commands stay free of platforms.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
@@ -154,7 +153,9 @@ class Dispatcher:
         if word:
             command = self._registry.by_word(word)
             if command is None or (command.admin and not request.admin):
-                yield self._say(self._no_such(word, command, request), request.person.language)
+                yield self._say(
+                    self._registry.missing(word, request.admin), request.person.language
+                )
                 return
             request = replace(request, text=rest)
         else:
@@ -386,19 +387,6 @@ class Dispatcher:
             unreachable_note=words(_WRITE_FIRST) if hidden else "",
             replace=reply.replace and bool(request.button),
         )
-
-    def _no_such(self, word: str, command: Command | None, request: Request) -> Said:
-        if command is not None:
-            return say("That is for the operator only. Nothing was changed.")
-        names = [
-            known.name for known in self._registry.commands if request.admin or not known.admin
-        ]
-        near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-        if near:
-            return say(
-                "There is no command /{word}. Did you mean /{near}?", word=word[:32], near=near[0]
-            )
-        return say("There is no command /{word}. /help lists what there is.", word=word[:32])
 
     @staticmethod
     def _say(said: Said, language: str) -> Screen:

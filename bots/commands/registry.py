@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bots.commands.types import Action, Command, Room
 from bots.locale import LANGUAGES, render
-from bots.reply import Said
+from bots.reply import Said, say
 
 #: What was typed of a value → (value, label) of each completion, the best first.
 Suggester = Callable[[str], Sequence[tuple[str, Said]]]
@@ -55,6 +56,18 @@ class Registry:
     def by_word(self, word: str) -> Command | None:
         """The command of that name."""
         return self._words.get(word)
+
+    def missing(self, word: str, admin: bool) -> Said:
+        """What is said of a command that there isn't, or not for this person."""
+        if word in self._words:
+            return say("That is for the operator only. Nothing was changed.")
+        names = [known.name for known in self.commands if admin or not known.admin]
+        near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+        if near:
+            return say(
+                "There is no command /{word}. Did you mean /{near}?", word=word[:32], near=near[0]
+            )
+        return say("There is no command /{word}. /help lists what there is.", word=word[:32])
 
     def by_title(self, text: str) -> Command | None:
         """A bare word that is a command's title, or its name, in any language (余额)."""
