@@ -37,7 +37,7 @@ def view_of(buttons: Buttons) -> View | None:
     # Stopped: the library keeps nothing of it.
     view.stop()
     every = [button for row in rows for button in row]
-    assert all(0 < len(button.id) <= ID_MAX for button in every), "an id, not data"
+    assert all(b.url or 0 < len(b.id) <= ID_MAX for b in every), "an id, not data"
     if len(rows) > ROWS_MAX or any(len(row) > ROW_MAX for row in rows):
         if len(every) > ROWS_MAX * ROW_MAX:
             _add_menus(view, rows)

@@ -282,7 +282,8 @@ def keyboard(buttons: Buttons) -> InlineKeyboardMarkup | None:
         return None
     for row in buttons:
         for button in row:
-            assert 0 < len(button.id.encode()) <= _CALLBACK_BYTES_MAX, "an id, not data"
+            ours = 0 < len(button.id.encode()) <= _CALLBACK_BYTES_MAX
+            assert button.url or ours, "an id, not data"
     return InlineKeyboardMarkup(
         [
             [

@@ -75,7 +75,7 @@ class Message:
         found: list[tuple[str, str, str | None]] = []
         for part in self.parts:
             if part["type"] == 2:
-                found.append((part["label"], part["custom_id"], None))
+                found.append((part["label"], part.get("custom_id") or part["url"], None))
             else:
                 found += [
                     (option["label"], part["custom_id"], option["value"])
@@ -164,7 +164,8 @@ def checked_components(rows: list[dict[str, Any]] | None) -> list[dict[str, Any]
         if len(parts) > 1 and any(part["type"] == 3 for part in parts):
             raise _invalid("components: a menu fills its row")
         for part in parts:
-            ids.append(part["custom_id"])
+            if "custom_id" in part:
+                ids.append(part["custom_id"])
             _check_part(part)
     if len(set(ids)) != len(ids) or not all(1 <= len(each) <= 100 for each in ids):
         raise _invalid("custom_id: unique, 1 to 100")
@@ -175,6 +176,11 @@ def _check_part(part: dict[str, Any]) -> None:
     if part["type"] == 2:
         if not 1 <= len(part["label"]) <= 80:
             raise _invalid("label: 1 to 80")
+        leads = part.get("url") is not None
+        if leads != (part["style"] == 5) or leads == (part.get("custom_id") is not None):
+            raise _invalid("a link has a url and no custom_id, any other button the reverse")
+        if leads and not part["url"].startswith(("http://", "https://", "discord://")):
+            raise _invalid("url: scheme")
         return
     options = part["options"]
     values = [option["value"] for option in options]

@@ -281,6 +281,29 @@ async def test_a_notice_goes_to_the_persons_private_chat(
     assert fake.chat(7).last.text == "Paid\n\n1,000 Credits"
 
 
+async def test_a_card_that_leads_to_a_page_becomes_what_came_of_it(
+    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+) -> None:
+    """An order's card: its button is a link; once it is paid the same message says so."""
+    pay = Screen(lines=("an order",), buttons=((Button("", "Pay", "https://pay.example/1"),),))
+
+    async def script(_: Incoming) -> AsyncIterator[Output]:
+        yield pay
+
+    front.script = script
+    fake.says(fake.user(7), "/topup")
+    card = await fake.seen(7, "an order")
+    assert card.buttons == [[("Pay", "https://pay.example/1")]]
+    paid = Screen(title="Paid", private=True)
+    await telegram.notify("7", paid, instead=str(card.id))
+    assert (card.text, card.buttons) == ("Paid", [])
+    assert len(fake.chat(7).bot_messages) == 1
+    # One that can't be changed any more: it is said anew.
+    fake.fail_next("editMessageText", 400, description="Bad Request: message can't be edited")
+    await telegram.notify("7", replace(paid, title="Paid too"), instead=str(card.id))
+    assert [each.text for each in fake.chat(7).bot_messages] == ["Paid", "Paid too"]
+
+
 async def test_a_group_that_moved_is_followed(
     fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
 ) -> None:
