@@ -275,7 +275,7 @@ async def test_a_thousand_events_shuffled_doubled_and_forged(counter: Counter) -
     expected = dict.fromkeys(people, 0)
     messages: list[tuple[bytes, str]] = []
     forged = 0
-    orders = size(small=10, full=100)
+    orders = size(small=10, full=140)
     for number in range(orders):
         person = people[number % len(people)]
         cash = amounts[number % len(amounts)]

@@ -1,0 +1,57 @@
+"""A process that works through the inbox and is killed at a point of the ledger's writer.
+
+python -m tests.payments.killed_child DATABASE CHECKOUT SECRET AT_MS DIES_AT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from pydantic import SecretStr
+
+from core.ledger import Ledger
+from core.pool import Vault
+from core.store import Store
+from payments import Crediting, Inbox, Offer, Orders
+from payments.gateways.sandbox import Sandbox
+from tests.databases import TestClock
+
+
+async def main(database: str, checkout: str, secret: str, at_ms: int, dies_at: int) -> None:
+    clock = TestClock(at_ms)
+    store = await Store.open(database, kind=None, clock=clock)
+    met = 0
+
+    def phase(_: str) -> None:
+        nonlocal met
+        met += 1
+        if met == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger = Ledger(store, clock, phase=phase)
+    await ledger.start()
+    vault = await Vault.open([bytes(32)], store, ledger)
+    gateway = Sandbox(url=checkout, secret=SecretStr(secret))
+    offer = Offer()
+    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
+    crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
+    inbox = Inbox(
+        gateways={"sandbox": gateway},
+        crediting=crediting,
+        store=store,
+        ledger=ledger,
+        vault=vault,
+        clock=clock,
+    )
+    while await inbox.work():
+        pass
+    await gateway.close()
+    await ledger.stop()
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:4], *map(int, sys.argv[4:6])))
