@@ -43,7 +43,7 @@ def letters(text: str) -> str:
 
 
 #: Where a fence opens, in lists and quotes too.
-FENCE = re.compile(r"^([ >]*|[-+*] +|\d+\. +)*(`{3,}|~{3,}).*$", re.MULTILINE)
+FENCE = re.compile(r"^[-+*>\d. ]*(`{3,}|~{3,}).*$", re.MULTILINE)
 
 
 def spoken(text: str) -> str:
@@ -65,8 +65,9 @@ def assert_fits(style: MarkdownStyle | EntityStyle, limit: int, rendered: list[o
 
 
 @settings(max_examples=size(small=150, full=5_000), deadline=None)
-@given(TEXT)
-def test_an_answer_loses_no_letter(text: str) -> None:
+@given(TEXT, st.integers(1, 20))
+def test_an_answer_loses_no_letter(text: str, times: int) -> None:
+    text *= times
     for style in (MarkdownStyle(LIMIT), EntityStyle(LIMIT, entities_max=5)):
         pieces = answer_pieces(text, style, footer="◈")
         read = letters(assert_fits(style, LIMIT, [style.render(piece) for piece in pieces]))
