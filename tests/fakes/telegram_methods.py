@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.telegram_chats import (
@@ -152,7 +153,11 @@ class Methods:
         scope = params.get("scope", {"type": "default"})
         if "chat_id" in scope and int(scope["chat_id"]) not in self._world.chats:
             raise Refusal(400, "Bad Request: chat not found")
+        if len(commands) > 100:
+            raise Refusal(400, "Bad Request: BOT_COMMANDS_TOO_MUCH")
         for command in commands:
+            if not re.fullmatch(r"[a-z0-9_]{1,32}", command["command"]):
+                raise Refusal(400, "Bad Request: BOT_COMMAND_INVALID")
             if not 1 <= len(command["description"]) <= 256:
                 raise Refusal(400, "Bad Request: BOT_COMMAND_DESCRIPTION_INVALID")
         self._world.commands[_scope(scope), params.get("language_code", "")] = commands

@@ -246,6 +246,31 @@ async def test_the_same_interaction_again_is_answered_and_charged_once(
     assert len(shown) == 7, "two answers of two messages, help, balance, usage"
 
 
+async def test_a_gateway_that_breaks_and_a_429_lose_and_charge_nothing_twice(brief: World) -> None:
+    fake, openai = brief.discord, brief.service.openai
+    tom, ann = fake.user(7), fake.user(8)
+    openai.always(LONG)
+    gate = openai.hold()
+    asked = fake.slash(tom, "/ask", QUESTION, fake.text)
+    await openai.arrived(1)
+    await fake.drop_gateway()
+    # Said while nobody listened, and what had been heard once more: told after the resume.
+    fake.again(asked)
+    fake.slash(ann, "/ask", QUESTION, fake.text)
+    await fake.wait_for(lambda: fake.gateway.resumed == 1, PATIENCE_S)
+    await openai.arrived(2)
+    fake.fail_next("PATCH /webhooks", 429, retry_after=0.05, times=3)
+    gate.set()
+
+    def landed() -> int:
+        return sum("992 left" in plain(each.content) for each in fake.messages(fake.text))
+
+    await fake.wait_for(lambda: landed() == 2, PATIENCE_S)
+    assert [call.status for call in fake.calls].count(429) == 3
+    assert (len(openai.calls), await brief.service.spent("gpt-4")) == (2, Credits(16))
+    assert [await brief.credits(each) for each in (tom, ann)] == [Credits(992)] * 2
+
+
 async def test_a_crowd_in_many_channels_each_once(brief: World) -> None:
     """All at once: every command deferred in time, every answer landed and charged once."""
     fake, crowd = brief.discord, size(small=40, full=600)
