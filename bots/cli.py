@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from bots import operating, setup
+from bots import operating, selling, setup
 from bots.output import tell
 from bots.refusals import in_words
 from bots.service import demo, run
@@ -97,6 +97,17 @@ def parser() -> argparse.ArgumentParser:
     grant.add_argument("--id", default="", help="of the cause: given twice, it is done once")
     _kind(grant)
 
+    _acts(commands)
+
+    backup = command("backup", "an exact copy, taken while running (SQLite)", operating.backup_to)
+    backup.add_argument("file", type=Path)
+    restore = command("restore", "a copy becomes the database (SQLite)", operating.restore_from)
+    restore.add_argument("file", type=Path)
+    return top
+
+
+def _acts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Commands of two words."""
     keys = commands.add_parser("keys", help="the operator's own supplier keys")
     acts = keys.add_subparsers(required=True, metavar="act")
     add = acts.add_parser("add", help="add a key; the key itself is read from standard input")
@@ -116,11 +127,10 @@ def parser() -> argparse.ArgumentParser:
     sync = acts.add_parser("sync", help="publish the slash commands")
     sync.set_defaults(work=operating.publish_commands)
 
-    backup = command("backup", "an exact copy, taken while running (SQLite)", operating.backup_to)
-    backup.add_argument("file", type=Path)
-    restore = command("restore", "a copy becomes the database (SQLite)", operating.restore_from)
-    restore.add_argument("file", type=Path)
-    return top
+    payments = commands.add_parser("payments", help="orders and what gateways say of them")
+    acts = payments.add_subparsers(required=True, metavar="act")
+    again = acts.add_parser("reconcile", help="ask the gateways about every order that waits")
+    again.set_defaults(work=selling.reconcile)
 
 
 def _kind(command: argparse.ArgumentParser) -> None:

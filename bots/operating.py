@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from bots.commands.phrases import money
 from bots.output import tell
 from bots.refusals import Unusable, in_words
+from bots.selling import check_gateways
 from bots.service import (
     demo_database,
     demo_master_key,
@@ -310,6 +311,7 @@ async def check(_: argparse.Namespace) -> int:
         await _check_database(configuration),
         await _check_telegram(configuration),
         await _check_discord(configuration),
+        await check_gateways(configuration),
     ]
     for fine, line in [pair for pairs in lines for pair in pairs]:
         tell(f"{'✓' if fine else '✗'} {line}")

@@ -86,12 +86,13 @@ def live_plan(configuration: Configuration) -> Plan:
         own_keys=_own_keys(configuration.suppliers),
         default_model=settings.default_model,
         history_tokens=Tokens(settings.history_tokens),
-        gateways=_gateways(settings),
+        gateways=gateways_of(settings),
         terms=_terms(settings),
     )
 
 
-def _gateways(settings: Settings) -> Mapping[str, Gateway]:
+def gateways_of(settings: Settings) -> Mapping[str, Gateway]:
+    """The gateways that settings name."""
     gateways: dict[str, Gateway] = {}
     if settings.stripe_secret_key.get_secret_value():
         # Its library is large: whoever doesn't sell by it doesn't load it.

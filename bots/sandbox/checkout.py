@@ -91,6 +91,7 @@ class SandboxCheckout:
         """Listens on a free port of loopback; its address."""
         app = web.Application()
         app.router.add_post("/checkouts", self._make)
+        app.router.add_get("/checkouts", self._list)
         app.router.add_get("/checkouts/{id}", self._tell)
         app.router.add_post("/checkouts/{id}/refunds", self._refund)
         app.router.add_get("/pay/{id}", self._page)
@@ -132,6 +133,10 @@ class SandboxCheckout:
             self._checkouts[made.id] = made
             self._by_order[made.order] = known = made.id
         return web.json_response({"id": known, "url": f"{self._url}/pay/{known}"})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        return web.json_response(sorted(self._checkouts))
 
     async def _tell(self, request: web.Request) -> web.Response:
         self._authorised(request)

@@ -31,6 +31,10 @@ class Gateway(Protocol):
         """How long a checkout can be paid."""
         ...
 
+    async def probe(self) -> None:
+        """Whether the account lets us in; raises `GatewayUnavailable`."""
+        ...
+
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
         """Makes the checkout of an order, the same one however often it is asked for; `what` is
         the line that the payer reads. Raises `GatewayUnavailable`."""

@@ -60,6 +60,10 @@ class Sandbox:
         """Where our own HTTP app is, for webhooks and the way back."""
         self._our_url = url
 
+    async def probe(self) -> None:
+        """See `Gateway`."""
+        await self._asked("GET", "/checkouts")
+
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
         """See `Gateway`."""
         assert isinstance(order.amount, NanoUsd)

@@ -65,6 +65,12 @@ class Stripe:
         self._secret, self._return_url = webhook_secret, return_url
         self._live = "_live_" in key.get_secret_value()
 
+    async def probe(self) -> None:
+        """See `Gateway`."""
+        params: Any = {"limit": 1}
+        sessions = self._client.v1.checkout.sessions
+        await self._asked(lambda: sessions.list_async(params))
+
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
         """See `Gateway`."""
         assert isinstance(order.amount, NanoUsd)

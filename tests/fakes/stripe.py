@@ -39,6 +39,7 @@ class FakeStripe:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/v1/checkout/sessions", self._create_session)
+        app.router.add_get("/v1/checkout/sessions", self._list_sessions)
         app.router.add_get("/v1/checkout/sessions/{id}", self._get_session)
         app.router.add_post("/v1/refunds", self._create_refund)
         app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
@@ -167,6 +168,11 @@ class FakeStripe:
             "livemode": False,
         }
         return self._kept(request, form, self.sessions[id_])
+
+    async def _list_sessions(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        newest = list(self.sessions.values())[: int(request.query.get("limit", "10"))]
+        return _told({"object": "list", "data": newest, "has_more": False, "url": "/v1"})
 
     async def _get_session(self, request: web.Request) -> web.Response:
         await self._form(request)

@@ -1,0 +1,79 @@
+"""Payments on the command line: what `check` says of them, and `creditbot payments reconcile`."""
+
+from __future__ import annotations
+
+import argparse
+
+from bots.output import tell
+from bots.refusals import Unusable
+from bots.service import gateways_of
+from bots.settings import Configuration, load
+from bots.shop import open_shop
+from core.clock import SystemClock
+from core.ledger import Ledger
+from core.people import People, Welcome
+from core.pool import Vault
+from core.store import Store
+from core.units import Credits
+from payments import GatewayUnavailable, Offer
+
+_NO_GATEWAY = "No payment gateway is set (CREDITBOT_STRIPE_SECRET_KEY). Nothing to do."
+
+
+async def check_gateways(configuration: Configuration) -> list[tuple[bool, str]]:
+    """A line for each gateway; none where nothing is sold."""
+    lines = []
+    for name, gateway in gateways_of(configuration.settings).items():
+        try:
+            await gateway.probe()
+        except GatewayUnavailable:
+            lines.append((False, f"{name}: doesn't let us in. Look at its key and the network"))
+        else:
+            lines.append((True, f"{name}: lets us in"))
+        finally:
+            await gateway.close()
+    settings = configuration.settings
+    if lines and settings.telegram_token.get_secret_value():
+        said = "on" if settings.telegram_external_checkout else "off"
+        lines.append((True, f"checkout outside Telegram is {said} (Telegram's terms want Stars)"))
+    return lines
+
+
+async def reconcile(arguments: argparse.Namespace) -> int:
+    """Asks the gateways about every order that waits; also while the service runs."""
+    del arguments
+    configuration = load()
+    settings = configuration.settings
+    gateways = gateways_of(settings)
+    if not gateways:
+        raise Unusable(_NO_GATEWAY)
+    clock = SystemClock()
+    url = settings.database_url.get_secret_value()
+    store = await Store.open(url, kind="live", clock=clock, migrate=False)
+    ledger = Ledger(store, clock)
+    try:
+        await ledger.start()
+        vault = await Vault.open(settings.master_key_bytes, store, ledger)
+        nobody = Welcome(Credits(0), 0)
+        people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=nobody)
+        shop = open_shop(
+            gateways=gateways,
+            offer=Offer(),
+            store=store,
+            ledger=ledger,
+            vault=vault,
+            people=people,
+            clock=clock,
+        )
+        # What came in while nobody looked, then what no message told.
+        worked = 0
+        while seen := await shop.inbox.work():
+            worked += seen
+        changed = await shop.cashier.reconcile()
+    finally:
+        for gateway in gateways.values():
+            await gateway.close()
+        await ledger.stop()
+        await store.close()
+    tell(f"{worked} messages worked through, {changed} orders changed.")
+    return 0
