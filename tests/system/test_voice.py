@@ -131,6 +131,18 @@ async def test_in_a_group_only_audio_for_the_bot_is_heard(brief: World) -> None:
     await telegram.seen(ROOM, "belongs to somebody else")
 
 
+async def test_beside_a_paste_in_a_group_unaddressed_audio_is_nobodys(brief: World) -> None:
+    telegram, ann, group = brief.telegram, brief.telegram.user(7), brief.telegram.group(ROOM)
+    brief.openai.always(Answer("A long question."))
+    telegram.says(ann, "/ask gpt-4 " + "why " * 900, chat=ROOM)
+    telegram.sends(ann, "voice", VOICE, chat=ROOM, duration=61)
+    telegram.says(ann, "and the rest of it", chat=ROOM)
+    await telegram.seen(ROOM, "A long question.")
+    assert [call.path for call in brief.openai.calls] == ["/v1/chat/completions"]
+    assert brief.openai.calls[0].body["messages"][-1]["content"].endswith("and the rest of it")
+    assert len(group.bot_messages) == 1
+
+
 async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: World) -> None:
     telegram, ann = brief.telegram, brief.telegram.user(7)
     brief.openai.always(Answer("A long question."))

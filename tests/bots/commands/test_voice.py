@@ -209,6 +209,20 @@ async def test_without_a_key_that_hears(database_url: str, clock: TestClock) -> 
         assert shown[0].lines[0].startswith("Audio can't be written down right now.")
 
 
+async def test_so_many_at_once_and_no_more(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.asking.road.RECORDINGS_MAX", 1)
+    gate = tom.openai.hold()
+    waiting = asyncio.ensure_future(written(tom, voice(61)))
+    await tom.openai.arrived(1)
+    ann = tom.someone("8")
+    shown = await ann.says("", audio=voice(61))
+    assert isinstance(shown[0], Screen)
+    assert "Too many questions at once" in shown[0].lines[0]
+    gate.set()
+    await waiting
+    assert await ann.credits() == Credits(1_000)
+
+
 async def test_a_failing_key_is_left_for_the_next(database_url: str, clock: TestClock) -> None:
     async with service.running(database_url, clock, keys=2) as tom:
         tom.openai.script(Refuse(429, code="rate_limit_exceeded", retry_after="20"), MINUTE)
