@@ -176,7 +176,8 @@ async def test_a_61_second_voice_message_on_discord_costs_3_credits(
         talk = discord.dm(ann).id
         discord.says(ann, f"/language {language}")
         await world.next(talk, words("From now on I write in this language.", language))
-        openai.script(SAID)
+        # This supplier tells no length: Discord's counts, rounded up.
+        openai.script(Heard(SAID.text))
         discord.sends(ann, VOICE, seconds=60.4)
         shown = await world.next(talk, "Why is the sky blue?")
         audio = words("{seconds} s of audio", language, seconds=61)
@@ -206,9 +207,10 @@ async def test_files_and_servers_on_discord(database_url: str, discord: FakeDisc
         assert openai.calls[0].body["file"] == ("voice.wav", wav(61))
         discord.sends(ann, b"garbage", name="a.mp3", mime="audio/mpeg")
         await world.next(talk, "could not be fetched or read")
-        discord.sends(ann, VOICE, seconds=61)
+        bob = discord.user(9)
+        discord.sends(bob, VOICE, seconds=61)
         discord.files.clear()
-        await world.next(talk, "That could not be fetched")
+        await world.next(discord.dm(bob).id, "That could not be fetched")
         # In a server only what mentions the bot, or replies to it.
         discord.sends(ann, VOICE, seconds=61, channel=room)
         openai.script(SAID, SAID)

@@ -87,6 +87,7 @@ async def test_a_file_as_large_as_platforms_hand_out(
     ("said", "seconds"),
     [
         (Heard("a", seconds=9, duration=8.47), 9),
+        (Heard("a", seconds=30, duration=8.47), 30),
         (Heard("a", duration=8.47), 9),
         (Heard("a", seconds=-1.0, duration=8.0), 8),
         (Heard("a", seconds=1e12, duration=8.0), 8),
