@@ -51,7 +51,7 @@ def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming |
         text=addressed,
         audio=audio,
         replies_to=_replied(message),
-        fills=private,
+        fills=private and audio is None,
     )
 
 

@@ -125,7 +125,8 @@ async def on_console(url: str) -> AsyncIterator[Chat]:
 
 @contextlib.asynccontextmanager
 async def _console(url: str, sound: Path) -> AsyncIterator[Chat]:
-    async with running(url, SystemClock()) as service:
+    clock = Ticking()
+    async with running(url, clock) as service:
 
         async def say(line: str | bytes, shown: tuple[str, ...]) -> None:
             if isinstance(line, bytes):
@@ -135,12 +136,25 @@ async def _console(url: str, sound: Path) -> AsyncIterator[Chat]:
             os.close(write)
             output = io.StringIO()
             with os.fdopen(read) as lines:
-                console = Console(service.app.front, input=lines, output=output, is_terminal=False)
+                console = Console(
+                    service.app.front, input=lines, output=output, is_terminal=False, clock=clock
+                )
                 async with asyncio.timeout(PATIENCE_S):
                     await console.run()
             assert _all_in(output.getvalue(), shown), output.getvalue()
 
         yield Chat(service, say)
+
+
+class Ticking(SystemClock):
+    """No two looks at it in the same millisecond: each console names its lines by the time."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now_ms(self) -> int:
+        self._last = max(self._last + 1, super().now_ms())
+        return self._last
 
 
 def _written(file: Path, content: bytes) -> str:

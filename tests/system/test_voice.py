@@ -143,6 +143,17 @@ async def test_beside_a_paste_in_a_group_unaddressed_audio_is_nobodys(brief: Wor
     assert len(group.bot_messages) == 1
 
 
+async def test_while_a_secret_is_awaited_a_voice_message_is_not_it(brief: World) -> None:
+    telegram, owner, key = brief.telegram, brief.telegram.user(1), "sk-good-of-the-owner-in-chat"
+    brief.openai.allow(key)
+    await brief.says(owner, "/pool add openai 50", "A key of OpenAI")
+    brief.openai.script(SAID)
+    sent = telegram.sends(owner, "voice", VOICE, duration=61)
+    await telegram.seen(1, "3 Credits · 997 left")
+    assert telegram.chat(1).find(sent) is not None
+    await brief.says(owner, key, "Added openai")
+
+
 async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: World) -> None:
     telegram, ann = brief.telegram, brief.telegram.user(7)
     brief.openai.always(Answer("A long question."))
