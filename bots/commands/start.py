@@ -261,6 +261,10 @@ class StartCommands:
                     " you ask. Owners of contributed keys may see requests in their own supplier"
                     " account; /settings has “operator's keys only”."
                 ),
+                say(
+                    "Audio goes to a supplier to be written down and is not kept; its words are"
+                    " kept like an answer."
+                ),
                 say("Never: in logs, metrics or to anyone else."),
                 say("/export gives you everything. Erasing can't be undone."),
             ),

@@ -72,19 +72,22 @@ class VoiceCommands:
         )
 
     def _model(self, person: Person, length: Seconds) -> Model:
-        """The first of those that hear which this person can be served with now."""
-        for model in self._catalogue.hearing:
-            candidate = self._pool.candidate(
-                model,
-                Tokens(0),
-                Tokens(0),
-                own_keys_only=person.own_keys_only,
-                asker=person.id,
-                audio=length,
-            )
-            if candidate is not None:
-                return model
-        raise NothingHears
+        """The first of those that hear which this person can be served with now; else the first."""
+        hearing = self._catalogue.hearing
+        if not hearing:
+            raise NothingHears
+        return next((model for model in hearing if self._serves(model, person, length)), hearing[0])
+
+    def _serves(self, model: Model, person: Person, length: Seconds) -> bool:
+        candidate = self._pool.candidate(
+            model,
+            Tokens(0),
+            Tokens(0),
+            own_keys_only=person.own_keys_only,
+            asker=person.id,
+            audio=length,
+        )
+        return candidate is not None
 
 
 async def _fetched(audio: Audio) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
+from bots.console.audio import audio_at
 from bots.console.hidden import hidden
 from bots.console.lines import Lines
 from bots.console.paper import Paper
@@ -202,9 +203,10 @@ class Console:
     # -- what is shown -------------------------------------------------------------------------
 
     def _said(self, line: str) -> AsyncIterator[Output]:
-        at_ms = self._clock.now_ms()
+        audio = audio_at(line)
+        at_ms, text = self._clock.now_ms(), line if audio is None else ""
         return self._front.handle(
-            Incoming(self._place(), self._sender(), self._new_id(), at_ms, line)
+            Incoming(self._place(), self._sender(), self._new_id(), at_ms, text, audio)
         )
 
     def _pressed(self, button: Button) -> AsyncIterator[Output]:

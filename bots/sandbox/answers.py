@@ -14,6 +14,12 @@ NOTES = {
     "zh-CN": "*这里是沙盒，只是模型的替身：以上内容并非来自真正的模型。*",
 }
 
+#: What it makes of a voice message: a question, so that there is something to ask.
+_HEARD = (
+    "Why is the sky blue?\n\n*I am the sandbox, a stand-in for a model: I did not listen to these"
+    " {seconds} seconds.*"
+)
+
 _LONG = re.compile(r"\blong (answer|text|story|essay)\b|长(文|篇|回答)")
 _RECALL = re.compile(r"\bwhat did i (just )?(ask|say)\b|我刚才(问|说)了什么")
 #: List items and quotations begin lines of their own.
@@ -35,6 +41,11 @@ def answer(questions: Sequence[str]) -> str:
     question = questions[-1] if questions else ""
     language = "zh-CN" if _CHINESE.search(question) else "en"
     return f"{_answer(questions, question.casefold(), language)}\n\n{NOTES[language]}"
+
+
+def heard(seconds: int) -> str:
+    """What was said in audio of so many seconds; nobody listened."""
+    return _HEARD.format(seconds=seconds)
 
 
 def _answer(questions: Sequence[str], question: str, language: str) -> str:

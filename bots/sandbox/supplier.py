@@ -1,7 +1,8 @@
 """The demo's supplier: every model of the catalogue on loopback, on the OpenAI wire.
 
 It takes keys of its own, refuses what the real one refuses, streams at a human pace, and tells
-usage in counted tokens, so that the bot in front of it can't tell the difference.
+usage in counted tokens, or in the seconds that a file says it has, so that the bot in front of it
+can't tell the difference.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from bots.hearing import BYTES_MAX, name_for_suppliers, seconds_of
 from bots.sandbox import answers
 from core.pricing import Catalogue, Model, count, count_messages
 from core.units import Tokens
 
 _SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
 _BODY_BYTES_MAX = 8 << 20
+#: Of a form with a file: the fields beside it are small.
+_FORM_BYTES_MAX = BYTES_MAX + (1 << 20)
 _STOP_SECONDS = 0.2
 #: A piece of a stream: a few words with the space after them.
 _PIECE = re.compile(r"(?:\S+\s*){1,3}|\s+")
@@ -51,6 +55,9 @@ class _Refused(Exception):
         self.status, self.code = status, code
 
 
+_TOO_LARGE = _Refused(413, "request_too_large", "The request is too large.")
+
+
 class SandboxSupplier:
     """A server on loopback; `<its address>/<supplier>/v1` is a base URL for each supplier."""
 
@@ -69,9 +76,10 @@ class SandboxSupplier:
 
     async def start(self) -> str:
         """Listens on a free port of loopback; its address."""
-        app = web.Application(client_max_size=_BODY_BYTES_MAX)
+        app = web.Application(client_max_size=_FORM_BYTES_MAX)
         app.router.add_get("/{supplier}/v1/models", self._list)
         app.router.add_post("/{supplier}/v1/chat/completions", self._complete)
+        app.router.add_post("/{supplier}/v1/audio/transcriptions", self._hear)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1_024).start()
@@ -110,6 +118,19 @@ class SandboxSupplier:
         head = _head(asked.name, "chat.completion")
         whole = {**choice, "finish_reason": reason}
         return web.json_response({**head, "choices": [whole], "usage": usage})
+
+    async def _hear(self, request: web.Request) -> web.StreamResponse:
+        try:
+            seconds = await _listened(request, self._checked(request))
+        except _Refused as refused:
+            return _refusal(refused)
+        return web.json_response(
+            {
+                "text": answers.heard(seconds),
+                "duration": seconds,
+                "usage": {"type": "duration", "seconds": seconds},
+            }
+        )
 
     async def _stream(
         self,
@@ -152,9 +173,12 @@ class SandboxSupplier:
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
     try:
-        body = json.loads(await request.read())
+        content = await request.read()
+        if len(content) > _BODY_BYTES_MAX:
+            raise _TOO_LARGE
+        body = json.loads(content)
     except web.HTTPRequestEntityTooLarge:
-        raise _Refused(413, "request_too_large", "The request is too large.") from None
+        raise _TOO_LARGE from None
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
@@ -162,9 +186,28 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     return body
 
 
+async def _listened(request: web.Request, models: Mapping[str, Model]) -> int:
+    """How many seconds a file to be heard has."""
+    try:
+        form = await request.post()
+    except web.HTTPRequestEntityTooLarge:
+        raise _TOO_LARGE from None
+    model = models.get(str(form.get("model")))
+    if model is None or model.per != "second":
+        raise _Refused(404, "model_not_found", "There is no such model.")
+    file = form.get("file")
+    if not isinstance(file, web.FileField) or not name_for_suppliers(file.filename, ""):
+        raise _Refused(400, "invalid_value", "'file' is no file of a known format.")
+    with file.file as opened:
+        seconds = await asyncio.to_thread(lambda: seconds_of(opened.read()))
+    if seconds is None:
+        raise _Refused(400, "invalid_value", "The audio file could not be decoded.")
+    return seconds
+
+
 def _asked(body: Mapping[str, Any], models: Mapping[str, Model]) -> _Asked:
     name = body.get("model")
-    if not isinstance(name, str) or name not in models:
+    if not isinstance(name, str) or name not in models or models[name].per != "token":
         raise _Refused(404, "model_not_found", "There is no such model.")
     for field in _SAMPLING:
         if field in body:

@@ -40,7 +40,7 @@ def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming |
         return None  # someone joined, a title changed, …
     addressed = _addressed(message, text, me, private=private)
     if addressed is None:
-        if not awaited:
+        if not awaited or audio is not None:
             return None
         addressed = text
     return Incoming(
@@ -51,7 +51,7 @@ def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming |
         text=addressed,
         audio=audio,
         replies_to=_replied(message),
-        fills=private,
+        fills=private and audio is None,
     )
 
 

@@ -119,7 +119,7 @@ class Catalogue:
                 raise ValueError(f"{name} is retired, and also a name of {self._names[short]}")
             self._retired[short] = successor
         if default is not None and default not in {model.id for model in self.asked}:
-            raise ValueError(f"the default model {default} is not in the catalogue")
+            raise ValueError(f"the default model {default} is not in the catalogue, or only hears")
         self._default = default
 
     @classmethod

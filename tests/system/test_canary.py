@@ -1,14 +1,13 @@
 """Canaries: secrets and words are planted everywhere they pass, and looked for everywhere else.
 
-Planted: a supplier key (in the vault), the master key, a question, an answer, a supplier's own
-error text. Looked for in: logs, refusals, exports, a backup, metrics, the report, every column.
+Planted: a supplier key (in the vault), the master key, a question, an answer, a sound, a supplier's
+own error text. Looked for in: logs, refusals, exports, a backup, metrics, the report, every column.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from bots import metrics
 from bots.commands.refusals import sentence
 from bots.locale import render
-from bots.show.screen import Answer
+from bots.show.screen import Answer, Audio
 from bots.web import Server, metrics_app
 from core.desk import report
 from core.errors import Refusal
@@ -29,15 +28,17 @@ from core.store import Store, backup, schema
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Drop, Refuse, Script
+from tests.fakes.suppliers import Drop, Heard, Refuse, Script
 from tests.service import Service
 
 QUESTION = "canary-question-8f3a"
 ANSWER = "canary-answer-77c1"
 FAULT = "canary-supplier-text-19d2"
+#: What is heard, and the name that its sender gave to it.
+SOUND = "canary-sound-5b0e"
 KEY = service.KEYS[0]
 MASTER = base64.b64encode(service.MASTER_KEY).decode()
-CANARIES = (QUESTION, ANSWER, FAULT, KEY, KEY[3:], MASTER)
+CANARIES = (QUESTION, ANSWER, FAULT, SOUND, KEY, KEY[3:], MASTER)
 
 #: One of every class of failure, each with the canary in its text.
 FAILURES: tuple[Script, ...] = (
@@ -52,6 +53,13 @@ FAILURES: tuple[Script, ...] = (
     Drop(),
     Says(chunks=(ANSWER, ANSWER), breaks_after=1),
     Says(chunks=(ANSWER, ANSWER), fails_after=1),
+)
+
+
+HEARINGS: tuple[Script, ...] = (
+    Heard(ANSWER, seconds=61),
+    Refuse(400, code="invalid_value", message=f"{FAULT} {SOUND}"),
+    Refuse(200, body=FAULT.encode()),
 )
 
 
@@ -97,7 +105,16 @@ async def _talk(tom: Service, clock: TestClock) -> list[str]:
         for card in await tom.app.pool.cards():
             await tom.app.pool.resume(card.id)
         clock.advance(seconds=120)
+    for hearing in HEARINGS:
+        tom.openai.script(hearing)
+        shown = await tom.says(QUESTION, audio=Audio(61, 64, "audio/ogg", f"{SOUND}.ogg", _sound))
+        told.append(str(shown[-1]))
+        clock.advance(seconds=120)
     return told
+
+
+async def _sound() -> bytes:
+    return b"OggS" + SOUND.encode()
 
 
 async def _crash(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +175,8 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
         for call in tom.openai.calls:
             assert call.headers["Authorization"].endswith(call.key)
             clean("a call's other headers", str({**call.headers, "Authorization": ""}))
-            assert KEY not in json.dumps(call.body)
+            assert KEY not in str(call.body)
+            assert SOUND not in str(call.body.get("file", ("",))[0])
     clean("the logs", "\n".join(logs.lines))
     assert logs.lines, "something was logged"
 

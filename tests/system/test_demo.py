@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.audio import wav
 from tests.fakes.suppliers import Answer, FakeSupplier, Used
 from tests.system.commandline import PATIENCE_S, Done, Place, place, press
 
@@ -254,3 +255,21 @@ async def test_the_owner_adds_a_key_that_nobody_sees(place: Place) -> None:
     assert told[-1].count("9876") == 1
     place.settings = {"database_url": "sqlite:///.demo/creditbot.db"}
     assert (await place.creditbot("audit", "--json")).json["findings"] == []
+
+
+async def test_audio_is_written_down_at_its_price_a_minute_and_asked(place: Place) -> None:
+    (place.folder / "my voice.wav").write_bytes(wav(61))
+    lines = "/admin\n/setprice whisper 2\n1\n/admin\n/models\n'my voice.wav'\n1\n/usage\n"
+    shown = answers(await place.creditbot("demo", stdin=lines), lines)
+    assert "Whisper: 2 Credits / minute" in shown[2]
+    assert "🎤 Whisper — 2 Credits / minute" in shown[4]
+    assert "I did not listen to these 61 seconds" in shown[5]
+    assert "◈ Whisper · 61 s of audio · 3 Credits · 997 left" in shown[5]
+    assert "[1] 💬 Ask this" in shown[5]
+    assert "Sunlight is a mix" in shown[6]
+    assert "Whisper" in shown[7]
+    place.settings = {"database_url": "sqlite:///.demo/creditbot.db"}
+    assert (await books(place))["whisper-1"] == 3
+    audited = (await place.creditbot("audit", "--json")).json
+    assert audited["asks"] == {"open": 0, "settled": 2}
+    assert audited["findings"] == []

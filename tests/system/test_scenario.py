@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import io
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from bots.console import Console
 from core.clock import SystemClock
 from core.ledger import csv
+from tests.audio import wav
 from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.suppliers import Answer, Used
+from tests.fakes.suppliers import Answer, Heard, Used
 from tests.fakes.telegram import FakeTelegram
 from tests.service import Service, running
 from tests.system import world
@@ -23,7 +26,7 @@ from tests.system.test_discord import on_discord
 from tests.system.world import PATIENCE_S
 
 #: What is said, what the supplier says to it, and what is read then.
-SCENARIO: tuple[tuple[str, Answer | None, tuple[str, ...]], ...] = (
+SCENARIO: tuple[tuple[str | bytes, Answer | Heard | None, tuple[str, ...]], ...] = (
     ("/balance", None, ("💎 My Balance", "1,000 Credits")),
     ("/model gpt4", None, ("GPT-4 Turbo answers you from now on.", "5 Credits / 1K tokens")),
     (
@@ -36,12 +39,17 @@ SCENARIO: tuple[tuple[str, Answer | None, tuple[str, ...]], ...] = (
         Answer("more " * 400, usage=Used(1_600, 400)),
         ("more more", "of them history", "10 Credits · 984 left"),
     ),
-    ("/usage", None, ("Recent Usage", "6 Cr", "10 Cr", "Spent: 16 Credits today")),
+    (
+        wav(61),
+        Heard("Why?", seconds=61),
+        ("Why?", "Whisper · 61 s of audio · 3 Credits · 981 left"),
+    ),
+    ("/usage", None, ("Recent Usage", "6 Cr", "10 Cr", "3 Cr", "Spent: 19 Credits today")),
     ("/new", None, ("A new conversation.",)),
     ("/ask gpt-5 why?", None, ("Did you mean gpt-4",)),
-    ("余额", None, ("💎 My Balance", "984 Credits")),
+    ("余额", None, ("💎 My Balance", "981 Credits")),
     ("/language zh", None, ("今后我用这种语言书写。",)),
-    ("balance", None, ("💎 我的余额", "984 积分")),
+    ("balance", None, ("💎 我的余额", "981 积分")),
     ("/frobnicate", None, ("没有 /frobnicate 这个命令",)),
 )
 
@@ -51,8 +59,8 @@ class Chat:
     """A person's private chat on one platform."""
 
     service: Service
-    #: Says a line; gives what is read once everything expected of it is there.
-    say: Callable[[str, tuple[str, ...]], Awaitable[None]]
+    #: Says a line, or sends an audio file; returns once everything expected of it is read.
+    say: Callable[[str | bytes, tuple[str, ...]], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -63,9 +71,12 @@ async def on_telegram(url: str) -> AsyncIterator[Chat]:
         async with world.briefs_world(url, fake) as there:
             person = fake.user(7)
 
-            async def say(line: str, shown: tuple[str, ...]) -> None:
+            async def say(line: str | bytes, shown: tuple[str, ...]) -> None:
                 before = {each.id for each in fake.chat(7).bot_messages}
-                fake.says(person, line)
+                if isinstance(line, bytes):
+                    fake.sends(person, "document", line, mime_type="audio/x-wav")
+                else:
+                    fake.says(person, line)
 
                 def read() -> bool:
                     fresh = (each for each in fake.chat(7).bot_messages if each.id not in before)
@@ -87,9 +98,12 @@ async def on_discord_(url: str) -> AsyncIterator[Chat]:
             person = fake.user(7)
             talk = fake.dm(person).id
 
-            async def say(line: str, shown: tuple[str, ...]) -> None:
+            async def say(line: str | bytes, shown: tuple[str, ...]) -> None:
                 before = {each.id for each in fake.messages(talk)}
-                fake.says(person, line)
+                if isinstance(line, bytes):
+                    fake.sends(person, line, name="a.wav", mime="audio/x-wav")
+                else:
+                    fake.says(person, line)
 
                 def read() -> bool:
                     fresh = (each for each in fake.messages(talk) if each.id not in before)
@@ -104,20 +118,48 @@ async def on_discord_(url: str) -> AsyncIterator[Chat]:
 
 @contextlib.asynccontextmanager
 async def on_console(url: str) -> AsyncIterator[Chat]:
-    async with running(url, SystemClock()) as service:
+    with tempfile.TemporaryDirectory() as folder:
+        async with _console(url, Path(folder) / "a.wav") as chat:
+            yield chat
 
-        async def say(line: str, shown: tuple[str, ...]) -> None:
+
+@contextlib.asynccontextmanager
+async def _console(url: str, sound: Path) -> AsyncIterator[Chat]:
+    clock = Ticking()
+    async with running(url, clock) as service:
+
+        async def say(line: str | bytes, shown: tuple[str, ...]) -> None:
+            if isinstance(line, bytes):
+                line = _written(sound, line)
             read, write = os.pipe()
             os.write(write, line.encode())
             os.close(write)
             output = io.StringIO()
             with os.fdopen(read) as lines:
-                console = Console(service.app.front, input=lines, output=output, is_terminal=False)
+                console = Console(
+                    service.app.front, input=lines, output=output, is_terminal=False, clock=clock
+                )
                 async with asyncio.timeout(PATIENCE_S):
                     await console.run()
             assert _all_in(output.getvalue(), shown), output.getvalue()
 
         yield Chat(service, say)
+
+
+class Ticking(SystemClock):
+    """No two looks at it in the same millisecond: each console names its lines by the time."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now_ms(self) -> int:
+        self._last = max(self._last + 1, super().now_ms())
+        return self._last
+
+
+def _written(file: Path, content: bytes) -> str:
+    file.write_bytes(content)
+    return str(file)
 
 
 PLATFORMS = {"telegram": on_telegram, "discord": on_discord_, "console": on_console}

@@ -131,6 +131,29 @@ async def test_in_a_group_only_audio_for_the_bot_is_heard(brief: World) -> None:
     await telegram.seen(ROOM, "belongs to somebody else")
 
 
+async def test_beside_a_paste_in_a_group_unaddressed_audio_is_nobodys(brief: World) -> None:
+    telegram, ann, group = brief.telegram, brief.telegram.user(7), brief.telegram.group(ROOM)
+    brief.openai.always(Answer("A long question."))
+    telegram.says(ann, "/ask gpt-4 " + "why " * 900, chat=ROOM)
+    telegram.sends(ann, "voice", VOICE, chat=ROOM, duration=61)
+    telegram.says(ann, "and the rest of it", chat=ROOM)
+    await telegram.seen(ROOM, "A long question.")
+    assert [call.path for call in brief.openai.calls] == ["/v1/chat/completions"]
+    assert brief.openai.calls[0].body["messages"][-1]["content"].endswith("and the rest of it")
+    assert len(group.bot_messages) == 1
+
+
+async def test_while_a_secret_is_awaited_a_voice_message_is_not_it(brief: World) -> None:
+    telegram, owner, key = brief.telegram, brief.telegram.user(1), "sk-good-of-the-owner-in-chat"
+    brief.openai.allow(key)
+    await brief.says(owner, "/pool add openai 50", "A key of OpenAI")
+    brief.openai.script(SAID)
+    sent = telegram.sends(owner, "voice", VOICE, duration=61)
+    await telegram.seen(1, "3 Credits · 997 left")
+    assert telegram.chat(1).find(sent) is not None
+    await brief.says(owner, key, "Added openai")
+
+
 async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: World) -> None:
     telegram, ann = brief.telegram, brief.telegram.user(7)
     brief.openai.always(Answer("A long question."))
@@ -164,7 +187,8 @@ async def test_a_61_second_voice_message_on_discord_costs_3_credits(
         talk = discord.dm(ann).id
         discord.says(ann, f"/language {language}")
         await world.next(talk, words("From now on I write in this language.", language))
-        openai.script(SAID)
+        # This supplier tells no length: Discord's counts, rounded up.
+        openai.script(Heard(SAID.text))
         discord.sends(ann, VOICE, seconds=60.4)
         shown = await world.next(talk, "Why is the sky blue?")
         audio = words("{seconds} s of audio", language, seconds=61)
@@ -194,9 +218,10 @@ async def test_files_and_servers_on_discord(database_url: str, discord: FakeDisc
         assert openai.calls[0].body["file"] == ("voice.wav", wav(61))
         discord.sends(ann, b"garbage", name="a.mp3", mime="audio/mpeg")
         await world.next(talk, "could not be fetched or read")
-        discord.sends(ann, VOICE, seconds=61)
+        bob = discord.user(9)
+        discord.sends(bob, VOICE, seconds=61)
         discord.files.clear()
-        await world.next(talk, "That could not be fetched")
+        await world.next(discord.dm(bob).id, "That could not be fetched")
         # In a server only what mentions the bot, or replies to it.
         discord.sends(ann, VOICE, seconds=61, channel=room)
         openai.script(SAID, SAID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -35,7 +36,8 @@ async def pieces(
     form.add_field("model", model)
     # Only the Whisper family knows the verbose form, which alone tells its length everywhere.
     form.add_field("response_format", "verbose_json" if "whisper" in model else "json")
-    form.add_field("file", clip.content, filename=clip.name)
+    # Written in parts, so that the loop can do other things in between.
+    form.add_field("file", io.BytesIO(clip.content), filename=clip.name)
     async with http.uploaded(client, url, headers, form) as response:
         said = http.parsed(await http.read(response, _ANSWER_BYTES_MAX))
     text = said.get("text") if isinstance(said, dict) else None

@@ -88,7 +88,9 @@ async def test_61_seconds_at_2_credits_a_minute_cost_3(tom: Service) -> None:
     assert [[*row][1:] for row in usage.table] == [["Whisper", "3 Cr"]]
 
 
-async def test_its_length_with_a_margin_is_held_before_anything_is_sent(tom: Service) -> None:
+async def test_its_length_with_a_margin_is_held_before_anything_is_sent(
+    tom: Service, clock: TestClock
+) -> None:
     gate = tom.openai.hold()
     tom.openai.script(Heard("Hello.", seconds=90))
     # 90 s are exactly 3 Credits; 90 + 5 + 2 s are 4.
@@ -96,9 +98,12 @@ async def test_its_length_with_a_margin_is_held_before_anything_is_sent(tom: Ser
     await tom.openai.arrived(1)
     assert await tom.held() == Credits(4)
     assert await tom.key_left() == FULL - usd("0.0097")
+    clock.advance(seconds=5)
     gate.set()
     assert "3 Credits · 997 left" in (await waiting).footer
     assert await tom.key_left() == FULL - usd("0.009")
+    # How long a clip took tells nothing of how fast the key answers.
+    assert [key.first_text_ms for key in tom.app.pool._records.values()] == [0.0]
 
 
 async def test_a_balance_of_the_length_alone_is_enough(database_url: str, clock: TestClock) -> None:
@@ -209,6 +214,20 @@ async def test_without_a_key_that_hears(database_url: str, clock: TestClock) -> 
         assert shown[0].lines[0].startswith("Audio can't be written down right now.")
 
 
+async def test_so_many_at_once_and_no_more(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.asking.road.RECORDINGS_MAX", 1)
+    gate = tom.openai.hold()
+    waiting = asyncio.ensure_future(written(tom, voice(61)))
+    await tom.openai.arrived(1)
+    ann = tom.someone("8")
+    shown = await ann.says("", audio=voice(61))
+    assert isinstance(shown[0], Screen)
+    assert "Too many questions at once" in shown[0].lines[0]
+    gate.set()
+    await waiting
+    assert await ann.credits() == Credits(1_000)
+
+
 async def test_a_failing_key_is_left_for_the_next(database_url: str, clock: TestClock) -> None:
     async with service.running(database_url, clock, keys=2) as tom:
         tom.openai.script(Refuse(429, code="rate_limit_exceeded", retry_after="20"), MINUTE)
@@ -269,9 +288,10 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
         assert isinstance((await tom.presses(button))[-1], Screen)
         assert len(tom.openai.calls) == 1
         # A button of an answer's doesn't fit what was written down, nor the other way round.
-        for letter in "ac":
-            assert isinstance((await tom.presses(f"{letter}{button[1:]}"))[-1], Screen)
-        assert isinstance((await tom.presses(f"q:{shown[-1].ask}"))[-1], Screen)
+        for wrong in (f"a{button[1:]}", f"c{button[1:]}", f"q:{shown[-1].ask}"):
+            done = (await tom.presses(wrong))[-1]
+            assert isinstance(done, Screen)
+            assert "has done its work" in done.lines[0]
         assert len(tom.openai.calls) == 1
 
 

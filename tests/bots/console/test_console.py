@@ -19,6 +19,7 @@ from bots.show.screen import (
     Attachment,
     Button,
     Incoming,
+    NotFetched,
     Output,
     Place,
     Press,
@@ -27,6 +28,7 @@ from bots.show.screen import (
     Unlanded,
 )
 from core.clock import Clock
+from tests.audio import VOICE
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
 from tests.databases import TestClock
 
@@ -35,7 +37,7 @@ CHOICES = ((Button("btn_a", "Top up"),), (Button("btn_b", "Models"),))
 
 async def answered(incoming: Incoming) -> AsyncIterator[Output]:
     """A little of everything."""
-    match incoming.text.split()[0]:
+    match incoming.text.partition(" ")[0]:
         case "/balance":
             yield Screen(title="💎 My Balance", lines=("12,450 Credits",), buttons=CHOICES)
         case "/usage":
@@ -304,3 +306,22 @@ async def test_a_pasted_key_is_taken_off_the_screen() -> None:
         await terminal.until("Revoke that key.")
         terminal.type("\x04")
         await to_its_end(running)
+
+
+async def test_a_line_that_is_an_audio_files_path_is_that_file(tmp_path: Path) -> None:
+    front = ScriptedFront()
+    sound, words = tmp_path / "my voice.ogg", tmp_path / "words.txt"
+    sound.write_bytes(VOICE)
+    words.write_bytes(b"no sound")
+    missing = tmp_path / "none.ogg"
+    lines = (f"'{sound}'", f"say {sound}", str(words), str(missing), "it's.ogg", "a" * 300 + ".ogg")
+    await piped("\n".join(lines), front)
+    first, *others = front.handled
+    assert first.text == ""
+    assert first.audio is not None
+    assert (first.audio.seconds, first.audio.size) == (None, len(VOICE))
+    assert (first.audio.name, await first.audio.fetch()) == ("my voice.ogg", VOICE)
+    assert [(each.text, each.audio) for each in others] == [(line, None) for line in lines[1:]]
+    sound.unlink()
+    with pytest.raises(NotFetched):
+        await first.audio.fetch()

@@ -10,10 +10,11 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from bots.sandbox import SandboxSupplier, answers
-from core.pool import SUPPLIERS, Fault, Finish, Message, SupplierFault, Text
+from core.pool import SUPPLIERS, Clip, Fault, Finish, Message, SupplierFault, Text
 from core.pool.providers import Call, OpenAI, Target, http
 from core.pricing import Catalogue, count, count_messages
-from core.units import Tokens
+from core.units import Seconds, Tokens
+from tests.audio import VOICE, ogg, wav
 
 CATALOGUE = Catalogue.load()
 
@@ -215,3 +216,39 @@ async def test_stopping_breaks_what_streams(client: aiohttp.ClientSession) -> No
         await sandbox.stop()
         with pytest.raises(aiohttp.ClientError):
             await response.content.read()
+
+
+async def heard(
+    client: aiohttp.ClientSession, base: str, content: bytes, *, model: str = "whisper-1"
+) -> tuple[str, Seconds]:
+    call = Call(model, (), Tokens(0), clip=Clip("voice.ogg", content))
+    target = Target(f"{base}/openai/v1", SecretStr(SandboxSupplier.KEY))
+    text, finish = [piece async for piece in OpenAI(client).stream(target, call)]
+    assert isinstance(text, Text)
+    assert isinstance(finish, Finish)
+    assert finish.usage is not None
+    return text.text, finish.usage.audio
+
+
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-transcribe"])
+async def test_it_says_that_it_does_not_listen_and_bills_the_files_length(
+    model: str, client: aiohttp.ClientSession, base: str
+) -> None:
+    for content in (wav(61), ogg(60.5)):
+        text, seconds = await heard(client, base, content, model=model)
+        assert "I did not listen to these 61 seconds" in text
+        assert seconds == Seconds(61)
+
+
+async def test_it_hears_no_garbage_and_only_with_models_that_hear(
+    client: aiohttp.ClientSession, base: str
+) -> None:
+    for fault, wrong in (
+        (Fault.BAD_REQUEST, heard(client, base, VOICE)),
+        (Fault.MODEL_MISSING, heard(client, base, wav(1), model="gpt-6-luna")),
+        (Fault.MODEL_MISSING, ask(client, base, "hello", model="whisper-1")),
+        (Fault.TOO_LONG, heard(client, base, bytes(22 << 20))),
+    ):
+        with pytest.raises(SupplierFault) as failed:
+            await wrong
+        assert failed.value.fault is fault

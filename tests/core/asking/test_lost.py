@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 
+import sqlalchemy as sa
+
 from bots.show.screen import Answer, Unlanded
 from core import ids
 from core.asking import Outcome, Question, Recording, Run
+from core.store import schema
 from core.units import Credits, Seconds, usd
 from tests import brief, service
 from tests.audio import VOICE
@@ -114,6 +117,8 @@ async def test_audio_of_a_process_that_died_costs_nothing(
             assert await other.spent("whisper-1") == Credits(0)
             assert (await other.held()).is_zero
             assert await other.credits() == Credits(1_000)
+            booked = await other.app.store.fetch(sa.select(schema.usage))
+            assert [(row.charge, row.seconds, row.estimated) for row in booked] == [(0, 67, True)]
             clock.advance(seconds=1)
             chat = Chat()
             other.app.landing.by("telegram", chat)  # type: ignore[arg-type]

@@ -75,10 +75,19 @@ async def test_a_file_is_sent_as_a_form_in_the_way_that_the_model_takes(
     assert fake.calls[0].key == GOOD_KEY
 
 
+async def test_a_file_as_large_as_platforms_hand_out(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    large = Clip("voice.ogg", VOICE + bytes(20 << 20))
+    assert await heard(fake, client, clip=large) == told("hello there", None)
+    assert fake.calls[0].body["file"] == (large.name, large.content)
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [
         (Heard("a", seconds=9, duration=8.47), 9),
+        (Heard("a", seconds=30, duration=8.47), 30),
         (Heard("a", duration=8.47), 9),
         (Heard("a", seconds=-1.0, duration=8.0), 8),
         (Heard("a", seconds=1e12, duration=8.0), 8),

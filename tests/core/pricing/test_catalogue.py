@@ -141,6 +141,8 @@ name = "Luna"
         ("withdrawn = ['nowhere']", "no such model: nowhere"),
         ("default = 'nowhere'", "nowhere is not in the catalogue"),
         ("[[cost]]\nprovider='openai'\nmodel='*'\ninput='free'\noutput='1'", "cost.0.input"),
+        ("[[cost]]\nprovider='openai'\nmodel='*'\ninput='1'", "needs input and output, or minute"),
+        ("default = 'whisper-1'", "whisper-1 is not in the catalogue"),
     ],
 )
 def test_an_overlay_that_is_wrong_is_refused_in_words(
@@ -151,6 +153,17 @@ def test_an_overlay_that_is_wrong_is_refused_in_words(
     with pytest.raises(BadOverlay) as refused:
         Catalogue.load(overlay)
     assert reason in refused.value.reason
+
+
+def test_an_overlay_adds_a_model_that_hears(tmp_path: Path) -> None:
+    overlay = tmp_path / "models.toml"
+    overlay.write_text("[[model]]\nid = 'ears'\nper = 'second'\nroutes = ['openai:our-whisper']")
+    catalogue = Catalogue.load(overlay)
+    assert catalogue.hearing == [*CATALOGUE.hearing, catalogue.find("ears")]
+    assert catalogue.asked == CATALOGUE.asked
+    # It is found where a model is chosen, but no question begins with its name.
+    assert catalogue.find("Whisper").per == "second"
+    assert not any(catalogue.has(name) for name in ("ears", "whisper", "whisper-1"))
 
 
 def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:

@@ -111,6 +111,22 @@ def test_audio_is_billed_by_the_second() -> None:
     assert COSTS.seconds(Route("openai", "whisper-1"), Seconds(60), NOON) == usd("0.006")
 
 
+def test_every_model_that_hears_has_a_cost_above_zero() -> None:
+    routes = [route for model in CATALOGUE.hearing for route in model.routes]
+    assert routes[0].model == "whisper-1"
+    assert all(COSTS.known(route, "second") and not COSTS.known(route) for route in routes)
+    with pytest.raises(NoCost):
+        COSTS.seconds(Route("openai", "gpt-6-luna"), Seconds(1), NOON)
+
+
+def test_an_overlay_states_what_a_minute_of_audio_costs(tmp_path: Path) -> None:
+    overlay = tmp_path / "models.toml"
+    overlay.write_text('[[cost]]\nprovider = "groq"\nmodel = "ears"\nminute = "0.003"\n')
+    costs, ears = Costs.load(overlay), Route("groq", "ears")
+    assert costs.seconds(ears, Seconds(61), NOON) == usd("0.00305")
+    assert not costs.known(ears)
+
+
 def test_an_overlay_states_costs_that_the_package_lacks(tmp_path: Path) -> None:
     overlay = tmp_path / "models.toml"
     overlay.write_text(
