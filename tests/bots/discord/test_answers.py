@@ -10,17 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bots.discord import Discord, Refused
-from bots.show.screen import (
-    Answer,
-    Button,
-    Incoming,
-    Output,
-    Place,
-    Press,
-    Progress,
-    Screen,
-    Unlanded,
-)
+from bots.show.screen import Answer, Incoming, Output, Place, Press, Progress, Screen, Unlanded
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
 from tests.bots.telegram.scripted import AGAIN, STOP
@@ -368,22 +358,7 @@ async def test_an_answer_that_never_landed_is_delivered(
     await discord.notify("7", Screen(title="News", lines=("a line",)))
     news = await fake.seen(fake.dm(ann), "News")
     assert news.content == "**News**\n\na line"
-    # A notice takes the place of a card of ours in private; one that is gone is said anew.
-    await discord.notify("7", Screen(lines=("paid",)), instead=str(news.id))
-    assert news.content == "paid"
-    await discord.notify("7", Screen(lines=("paid too",)), instead="999")
-    assert (await fake.seen(fake.dm(ann), "paid too")).id != news.id
     stream.go_on()
-
-
-async def test_a_button_may_lead_to_a_page(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
-) -> None:
-    ann = fake.user(7)
-    pay = Button("", "Pay", "https://pay.example/1")
-    await discord.notify("7", Screen(lines=("an order",), buttons=((pay,),)))
-    card = await fake.seen(fake.dm(ann), "an order")
-    assert card.choices == [("Pay", "https://pay.example/1", None)]
 
 
 async def test_stopping_lets_answers_end(fake: FakeDiscord, front: DiscordFront) -> None:

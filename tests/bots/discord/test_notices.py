@@ -1,0 +1,31 @@
+"""What a person is told without having asked, and cards that lead out of the chat."""
+
+from __future__ import annotations
+
+from bots.discord import Discord
+from bots.show.screen import Button, Screen
+from tests.bots.discord.scripted import DiscordFront
+from tests.fakes.discord import FakeDiscord
+
+
+async def test_a_notice_takes_the_place_of_a_card_where_that_can_be_changed(
+    fake: FakeDiscord, front: DiscordFront, discord: Discord
+) -> None:
+    ann = fake.user(7)
+    await discord.notify("7", Screen(lines=("an order",)))
+    card = await fake.seen(fake.dm(ann), "an order")
+    await discord.notify("7", Screen(lines=("paid",)), instead=str(card.id))
+    assert card.content == "paid"
+    # What only one person saw in a server is gone: it is said anew.
+    await discord.notify("7", Screen(lines=("paid too",)), instead="999")
+    assert (await fake.seen(fake.dm(ann), "paid too")).id != card.id
+
+
+async def test_a_button_may_lead_to_a_page(
+    fake: FakeDiscord, front: DiscordFront, discord: Discord
+) -> None:
+    ann = fake.user(7)
+    pay = Button("", "Pay", "https://pay.example/1")
+    await discord.notify("7", Screen(lines=("an order",), buttons=((pay,),)))
+    card = await fake.seen(fake.dm(ann), "an order")
+    assert card.choices == [("Pay", "https://pay.example/1", None)]
