@@ -53,7 +53,6 @@ async def test_the_first_owner_claims_on_discord_and_a_link_moves_no_role(
     assert found is not None
     card = await there.says(tim, f"/link {found[1]}", "Being an admin never moves")
     await there.presses(tim, card, "Yes, that is me", "Agreed here")
-    discord.slash(tom, "/link")
     card_there = await here.next(talk, "Become one with telegram:7?")
     discord.presses(tom, card_there, "Yes, that is me")
     await here.next(talk, "You are one now")
