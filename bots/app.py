@@ -179,7 +179,7 @@ async def build(
         asking=asking,
         front=Dispatcher(
             people=parts.people,
-            registry=_registry(parts, asking, prompts),
+            registry=_registry(parts, asking, buttons, prompts, landing),
             buttons=buttons,
             prompts=prompts,
             answers=answers,
@@ -263,7 +263,9 @@ def _asking(parts: Parts) -> Asking:
     )
 
 
-def _registry(parts: Parts, asking: Asking, prompts: Prompts) -> Registry:
+def _registry(
+    parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts, landing: Landing
+) -> Registry:
     """Every room of commands, in the order of the menus."""
     choosing = Choosing(
         catalogue=parts.catalogue,
@@ -307,6 +309,9 @@ def _registry(parts: Parts, asking: Asking, prompts: Prompts) -> Registry:
         prices=parts.prices,
         clock=parts.clock,
     )
+    linking = LinkCommands(
+        links=parts.links, people=parts.people, buttons=buttons, deliverers=landing.deliverers
+    )
     pool = PoolCommands(pool=parts.pool, clock=parts.clock)
     registry = Registry(
         [
@@ -317,7 +322,7 @@ def _registry(parts: Parts, asking: Asking, prompts: Prompts) -> Registry:
             account.room(),
             *_sold(parts, choosing),
             start.room(),
-            LinkCommands(links=parts.links, people=parts.people).room(),
+            linking.room(),
             admin.room(),
             pool.room(),
             prompts.room(),

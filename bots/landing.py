@@ -23,15 +23,16 @@ class Landing:
 
     def __init__(self, *, records: Records, answers: Answers) -> None:
         self._records, self._answers = records, answers
-        self._deliverers: dict[str, Deliverer] = {}
+        #: The front ends that were named, by platform.
+        self.deliverers: dict[str, Deliverer] = {}
 
     def by(self, platform: str, deliverer: Deliverer) -> None:
         """This front end shows what belongs into its platform's chats."""
-        self._deliverers[platform] = deliverer
+        self.deliverers[platform] = deliverer
 
     async def land(self) -> None:
         """Shows every answer that nobody shows; a chat that refuses is given up."""
-        for saved in await self._records.claim_some(list(self._deliverers)):
+        for saved in await self._records.claim_some(list(self.deliverers)):
             try:
                 await self._land(saved)
             except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
@@ -49,5 +50,5 @@ class Landing:
             elsewhere=render(_ELSEWHERE, saved.person.language),
         )
         async with asyncio.timeout(LANDING_SECONDS_MAX):
-            messages = await self._deliverers[place.platform].deliver(unlanded)
+            messages = await self.deliverers[place.platform].deliver(unlanded)
         await self._answers.landed(saved.result.ask, saved.place, messages)

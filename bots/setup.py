@@ -48,10 +48,12 @@ async def init(arguments: argparse.Namespace) -> int:
     load({**known, **made, **os.environ}, env_file=file)
     _write(file, {**known, **made})
     tell(f"Written: {file} (only you can read it).")
-    link = await _owner_link(file, bot)
+    code = await _owner_code(file)
     tell("")
     tell("1. Start the service:      make run   (or: creditbot run)")
-    tell(f"2. Become its owner, once: {link}")
+    tell(f"2. Become its owner, once: https://t.me/{bot}?start={code}")
+    if f"{PREFIX}DISCORD_TOKEN" in found:
+        tell(f"   or on Discord, in a direct message to the bot: /start {code}")
     return 0
 
 
@@ -120,8 +122,8 @@ def _write(file: Path, values: dict[str, str]) -> None:
     fresh.replace(file)
 
 
-async def _owner_link(file: Path, bot: str) -> str:
-    """A link whose first opener becomes the owner."""
+async def _owner_code(file: Path) -> str:
+    """A code whose first sender becomes the owner."""
     configuration = load(env_file=file)
     clock = SystemClock()
     url = configuration.settings.database_url.get_secret_value()
@@ -130,7 +132,7 @@ async def _owner_link(file: Path, bot: str) -> str:
     try:
         await ledger.start()
         owners = Owners(store=store, ledger=ledger, clock=clock, admins=())
-        return f"https://t.me/{bot}?start={await owners.offer()}"
+        return await owners.offer()
     finally:
         await ledger.stop()
         await store.close()

@@ -14,6 +14,7 @@ from typing import Literal
 
 from bots.commands.answers import Answers
 from bots.commands.buttons import ButtonGone, Buttons, NotYourButton, of_answer
+from bots.commands.cards import screen_of
 from bots.commands.prompts import PromptOver, Prompts, Waiting
 from bots.commands.refusals import sentence
 from bots.commands.registry import Registry, split
@@ -22,8 +23,6 @@ from bots.locale import LANGUAGES, language_for, render
 from bots.reply import Prompt, Reply, Said, say
 from bots.show import find_secrets
 from bots.show.screen import (
-    Attachment,
-    Button,
     Filled,
     Form,
     Incoming,
@@ -365,28 +364,16 @@ class Dispatcher:
     # --- rendering ----------------------------------------------------------------------------
 
     async def _screen(self, reply: Reply, request: Request) -> Screen:
-        language, zone = reply.language or request.person.language, request.person.zone
-        hidden = reply.private and not request.place.private
         place = request.own_place if reply.private else request.place
-        rows = await self._buttons.make(reply, person=request.person.id, place=place.code)
-
-        def words(said: Said) -> str:
-            return render(said, language, zone)
-
-        return Screen(
-            title=words(reply.title) if reply.title else "",
-            lines=tuple(map(words, reply.lines)),
-            table=tuple(tuple(map(words, row)) for row in reply.table),
-            buttons=tuple(
-                tuple(Button(id_, words(choice.label), choice.url) for id_, choice in row)
-                for row in rows
-            ),
-            attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
-            private=reply.private,
-            public_note=words(_IN_PRIVATE) if hidden else "",
-            unreachable_note=words(_WRITE_FIRST) if hidden else "",
-            replace=reply.replace and bool(request.button),
-        )
+        screen = await screen_of(reply, self._buttons, person=request.person, place=place)
+        if place is not request.place:
+            language = reply.language or request.person.language
+            screen = replace(
+                screen,
+                public_note=render(_IN_PRIVATE, language),
+                unreachable_note=render(_WRITE_FIRST, language),
+            )
+        return replace(screen, replace=reply.replace and bool(request.button))
 
     @staticmethod
     def _say(said: Said, language: str) -> Screen:

@@ -5,9 +5,23 @@ One side shows a code, the other types it, each sees whom it joins, both agree (
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from bots.commands.buttons import Buttons
+from bots.commands.cards import screen_of
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
+from bots.show.screen import Deliverer, Place
 from core.people import Links, People, Proposal
+from core.trace import cause
+
+log = logging.getLogger(__name__)
+
+#: Whoever typed the code waits so long for the other side to be told.
+_TELL_SECONDS: Final = 5.0
 
 _STATED = (
     say("The two balances become one, and so do what was asked and what is owed."),
@@ -18,8 +32,17 @@ _STATED = (
 class LinkCommands:
     """What joins and parts."""
 
-    def __init__(self, *, links: Links, people: People) -> None:
+    def __init__(
+        self,
+        *,
+        links: Links,
+        people: People,
+        buttons: Buttons,
+        deliverers: Mapping[str, Deliverer],
+    ) -> None:
+        """`deliverers` by platform, as front ends start."""
         self._links, self._people = links, people
+        self._buttons, self._deliverers = buttons, deliverers
 
     def room(self) -> Room:
         """Commands and actions."""
@@ -53,7 +76,9 @@ class LinkCommands:
         if not request.place.private:
             return Reply((say("Write that to me in private: it is about your account."),))
         if request.text:
-            return self._proposed(await self._links.join(request.person, request.text))
+            proposal = await self._links.join(request.person, request.text)
+            await self._tell(proposal)
+            return self._proposed(proposal)
         waiting = await self._links.waiting(request.person)
         if waiting is not None and not waiting.agreed:
             return self._proposed(waiting)
@@ -67,11 +92,30 @@ class LinkCommands:
             lines=(
                 say("On your other platform, write to me in private within ten minutes:"),
                 plain(f"/link {code}"),
-                say("Then write /link here again: you will see whom you join, and both agree."),
+                say("Then I ask you here whether that is you, and both agree. (/link asks again.)"),
                 say("Give this code to nobody: it leads to your Credits."),
             ),
             private=True,
         )
+
+    async def _tell(self, proposal: Proposal) -> None:
+        """Asks the other side, wherever they write from; what can't be shown now waits in /link."""
+        other = proposal.other
+        theirs = await self._links.proposal(proposal.id, other)
+        if theirs is None or theirs.agreed:
+            return
+        for platform, id_ in await self._people.identities(other.id):
+            deliverer = self._deliverers.get(platform)
+            if deliverer is None:
+                continue
+            card = self._proposed(theirs)
+            place = Place.of(f"{platform}:{id_}:")
+            screen = await screen_of(card, self._buttons, person=other, place=place)
+            try:
+                async with asyncio.timeout(_TELL_SECONDS):
+                    await deliverer.notify(id_, screen)
+            except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+                log.info("a link could not be told on %s: %s", platform, cause(failure))
 
     @staticmethod
     def _proposed(proposal: Proposal) -> Reply:
@@ -141,4 +185,7 @@ class LinkCommands:
 
 
 def _other_side() -> Said:
-    return say("Agreed here. Now write /link on the other side and agree there too.")
+    return say(
+        "Agreed here. The other side is asked the same: agree there too. If nothing came there,"
+        " write /link there."
+    )

@@ -57,6 +57,7 @@ class StartCommands:
                     "start",
                     title=say("Start"),
                     does=say("What this is"),
+                    options=(Option("code", say("Only for the owner's first time: the code")),),
                     handler=self.start,
                 ),
                 Command(
@@ -109,7 +110,7 @@ class StartCommands:
 
     async def start(self, request: Request) -> Reply:
         """Six lines: what it is, your Credits, what to do next; or an owner's one-time link."""
-        if request.text.startswith(CODE_PREFIX) and request.place.private:
+        if request.text.startswith(CODE_PREFIX):
             return await self._claim(request)
         balances = await self._ledger.balances(chart.pockets(request.person.id))
         have = Credits(sum(balance.available for balance in balances.values()))
@@ -138,6 +139,8 @@ class StartCommands:
         )
 
     async def _claim(self, request: Request) -> Reply:
+        if not request.place.private:
+            return Reply((say("Write that to me in private: it is about your account."),))
         claimed = await self._owners.claim(request.text, request.place.platform, request.sender)
         if not claimed:
             return Reply((say("That link was used already, or is too old. Make a new one."),))

@@ -78,3 +78,41 @@ async def test_unlink_begins_anew_with_nothing(sqlite_url: str, clock: TestClock
         await tim.presses(button(sure, "Yes"))
         assert "0 Credits" in text_of(await tim.screen("/balance"))
         assert "2,000 Credits" in text_of(await tom.screen("/balance"))
+
+
+class Told:
+    """A front end that keeps what it is told to show; or refuses to."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.refuses = refuses
+        self.shown: list[tuple[str, Screen]] = []
+
+    async def notify(self, sender: str, screen: Screen) -> None:
+        if self.refuses:
+            raise ConnectionError
+        self.shown.append((sender, screen))
+
+
+async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestClock) -> None:
+    async with service.running(database_url, clock) as tom:
+        told = Told()
+        tom.app.landing.by("telegram", told)
+        clock.advance(seconds=5)
+        tim = _discord(tom)
+        seen = await tim.screen(f"/link {await _code(tom)}")
+        ((sender, card),) = told.shown
+        assert (sender, card.private) == ("7", True)
+        assert card.title == "Become one with discord:9?"
+        await tim.presses(button(seen, "Yes"))
+        # Its button is theirs alone, there.
+        assert "somebody else" in text_of(*await tim.presses(button(card, "Yes")))
+        assert "You are one now" in text_of(*await tom.presses(button(card, "Yes")))
+        assert "2,000 Credits" in text_of(await tim.screen("/balance"))
+
+
+async def test_who_can_not_be_asked_finds_it_in_link(sqlite_url: str, clock: TestClock) -> None:
+    async with service.running(sqlite_url, clock) as tom:
+        tom.app.landing.by("telegram", Told(refuses=True))
+        seen = await _discord(tom).screen(f"/link {await _code(tom)}")
+        assert "Become one with telegram:7?" in seen.title
+        assert "Become one with discord:9?" in (await tom.screen("/link")).title

@@ -1,0 +1,30 @@
+"""Replies as cards: in their reader's words, with the rows behind their buttons."""
+
+from __future__ import annotations
+
+from bots.commands.buttons import Buttons
+from bots.locale import render
+from bots.reply import Reply, Said
+from bots.show.screen import Attachment, Button, Place, Screen
+from core.people import Person
+
+
+async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Place) -> Screen:
+    """The card as `person` reads it and presses its buttons at `place`."""
+    language = reply.language or person.language
+    rows = await buttons.make(reply, person=person.id, place=place.code)
+
+    def words(said: Said) -> str:
+        return render(said, language, person.zone)
+
+    return Screen(
+        title=words(reply.title) if reply.title else "",
+        lines=tuple(map(words, reply.lines)),
+        table=tuple(tuple(map(words, row)) for row in reply.table),
+        buttons=tuple(
+            tuple(Button(id_, words(choice.label), choice.url) for id_, choice in row)
+            for row in rows
+        ),
+        attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
+        private=reply.private,
+    )
