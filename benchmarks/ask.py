@@ -69,14 +69,18 @@ async def _measure(asks: int, rounds: int) -> list[str]:
             )
         idle = statistics.median(one["idle_mb"] for one in service)
         lines.append(f"idle    {idle:.0f} MB resident (goal ≤ 150)")
-        with tempfile.TemporaryDirectory() as folder:
-            database = await _database(folder)
-            slow = await asyncio.to_thread(
-                _role, "service", f"{url}/slow/v1", database, "2560", "256"
-            )
+        slow = []
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                database = await _database(folder)
+                slow.append(
+                    await asyncio.to_thread(
+                        _role, "service", f"{url}/slow/v1", database, "2560", "256"
+                    )
+                )
+        p50, p99 = (statistics.median(one[name] for one in slow) for name in ("p50_ms", "p99_ms"))
         lines.append(
-            f"256 in flight, supplier of 1 s: p50 {slow['p50_ms']:.0f} ms (goal ≤ 1100),"
-            f" p99 {slow['p99_ms']:.0f} ms"
+            f"256 in flight, supplier of 1 s: p50 {p50:.0f} ms (goal ≤ 1100), p99 {p99:.0f} ms"
         )
     return lines
 
