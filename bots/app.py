@@ -33,6 +33,7 @@ from bots.commands.voice import VoiceCommands
 from bots.landing import Landing
 from bots.shop import Shop, open_shop
 from bots.show import Lanes
+from bots.show.screen import Deliverer
 from core import ids
 from core.asking import (
     HISTORY_TOKENS,
@@ -109,6 +110,8 @@ class Parts:
     conversations: Conversations
     records: Records
     shop: Shop
+    #: Front ends that reach people by themselves, by platform, as they start.
+    deliverers: dict[str, Deliverer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ async def build(
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
     prompts = Prompts(store=store, ledger=ledger, clock=clock, buttons=buttons)
-    landing = Landing(records=parts.records, answers=answers)
+    landing = Landing(records=parts.records, answers=answers, deliverers=parts.deliverers)
     sweeper = Sweeper(
         store=store,
         ledger=ledger,
@@ -179,7 +182,7 @@ async def build(
         asking=asking,
         front=Dispatcher(
             people=parts.people,
-            registry=_registry(parts, asking, buttons, prompts, landing),
+            registry=_registry(parts, asking, buttons, prompts),
             buttons=buttons,
             prompts=prompts,
             answers=answers,
@@ -202,6 +205,7 @@ def _parts(
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
         owner=owner,
@@ -236,7 +240,9 @@ def _parts(
             vault=vault,
             people=people,
             clock=clock,
+            deliverers=deliverers,
         ),
+        deliverers=deliverers,
     )
 
 
@@ -263,9 +269,7 @@ def _asking(parts: Parts) -> Asking:
     )
 
 
-def _registry(
-    parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts, landing: Landing
-) -> Registry:
+def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
     """Every room of commands, in the order of the menus."""
     choosing = Choosing(
         catalogue=parts.catalogue,
@@ -310,7 +314,7 @@ def _registry(
         clock=parts.clock,
     )
     linking = LinkCommands(
-        links=parts.links, people=parts.people, buttons=buttons, deliverers=landing.deliverers
+        links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
     pool = PoolCommands(pool=parts.pool, clock=parts.clock)
     registry = Registry(

@@ -21,18 +21,20 @@ _ELSEWHERE = say("You asked this where I can't write any more, so the answer com
 class Landing:
     """The chore; front ends that can deliver are named to it."""
 
-    def __init__(self, *, records: Records, answers: Answers) -> None:
+    def __init__(
+        self, *, records: Records, answers: Answers, deliverers: dict[str, Deliverer]
+    ) -> None:
         self._records, self._answers = records, answers
         #: The front ends that were named, by platform.
-        self.deliverers: dict[str, Deliverer] = {}
+        self._deliverers = deliverers
 
     def by(self, platform: str, deliverer: Deliverer) -> None:
         """This front end shows what belongs into its platform's chats."""
-        self.deliverers[platform] = deliverer
+        self._deliverers[platform] = deliverer
 
     async def land(self) -> None:
         """Shows every answer that nobody shows; a chat that refuses is given up."""
-        for saved in await self._records.claim_some(list(self.deliverers)):
+        for saved in await self._records.claim_some(list(self._deliverers)):
             try:
                 await self._land(saved)
             except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
@@ -50,5 +52,5 @@ class Landing:
             elsewhere=render(_ELSEWHERE, saved.person.language),
         )
         async with asyncio.timeout(LANDING_SECONDS_MAX):
-            messages = await self.deliverers[place.platform].deliver(unlanded)
+            messages = await self._deliverers[place.platform].deliver(unlanded)
         await self._answers.landed(saved.result.ask, saved.place, messages)

@@ -64,6 +64,7 @@ async def reconcile(arguments: argparse.Namespace) -> int:
             vault=vault,
             people=people,
             clock=clock,
+            deliverers={},
         )
         # What came in while nobody looked, then what no message told.
         worked = 0

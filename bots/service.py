@@ -156,12 +156,10 @@ async def _serve(app: App, settings: Settings) -> None:
             await telegram.start()
             begun.append(telegram.stop)
             app.landing.by("telegram", telegram)
-            app.shop.telling.by("telegram", telegram)
         if discord is not None:
             await _started(discord)
             begun.append(discord.stop)
             app.landing.by("discord", discord)
-            app.shop.telling.by("discord", discord)
         tell("creditbot runs. Stop it with Ctrl-C.")
         await stopped.wait()
         log.info("stopping: running answers may finish")
@@ -308,7 +306,6 @@ async def _chat(app: App, url: str) -> None:
         tell("")
     console = Console(app.front, input=sys.stdin, output=sys.stdout, is_terminal=terminal)
     app.landing.by("console", console)
-    app.shop.telling.by("console", console)
     await console.run()
     if not terminal:
         tell(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)

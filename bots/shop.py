@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bots.show.screen import Deliverer
 from bots.telling import Telling
 from core.clock import Clock
 from core.ledger import Ledger
@@ -23,7 +24,6 @@ class Shop:
     cashier: Cashier
     inbox: Inbox
     notices: Notices
-    telling: Telling
 
     async def start(self) -> None:
         """Begins to work through what gateways told."""
@@ -53,11 +53,12 @@ def open_shop(
     vault: Vault,
     people: People,
     clock: Clock,
+    deliverers: Mapping[str, Deliverer],
 ) -> Shop:
     """Wires it; nothing starts yet."""
     orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
     crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
-    telling = Telling(people=people, ledger=ledger, orders=orders)
+    telling = Telling(people=people, ledger=ledger, orders=orders, deliverers=deliverers)
     return Shop(
         gateways=gateways,
         cashier=Cashier(
@@ -72,5 +73,4 @@ def open_shop(
             clock=clock,
         ),
         notices=Notices(store=store, ledger=ledger, clock=clock, tell=telling.tell),
-        telling=telling,
     )

@@ -25,15 +25,19 @@ class NobodyReached(Exception):
 
 
 class Telling:
-    """Shows notices; front ends that can deliver are named to it."""
+    """Shows notices."""
 
-    def __init__(self, *, people: People, ledger: Ledger, orders: Orders) -> None:
+    def __init__(
+        self,
+        *,
+        people: People,
+        ledger: Ledger,
+        orders: Orders,
+        deliverers: Mapping[str, Deliverer],
+    ) -> None:
+        """`deliverers` by platform, as front ends start."""
         self._people, self._ledger, self._orders = people, ledger, orders
-        self._deliverers: dict[str, Deliverer] = {}
-
-    def by(self, platform: str, deliverer: Deliverer) -> None:
-        """This front end reaches its platform's people."""
-        self._deliverers[platform] = deliverer
+        self._deliverers = deliverers
 
     async def tell(self, notice: Notice) -> None:
         """Shows a notice once on each platform of its person, in the message that it is about

@@ -126,7 +126,7 @@ async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIt
             ours = f"http://127.0.0.1:{await server.start()}"
             gateway.reached_at(ours)
             told = Told()
-            shop.telling.by("telegram", told)
+            tom.app.landing.by("telegram", told)
             try:
                 yield Market(tom, told, browser, ours)
             finally:
