@@ -79,7 +79,7 @@ class Crediting:
             return None
         paid = order.paid.units + payment.amount.units
         given = self._given(order, paid - order.refunded.units)
-        more = Given(given.bought - order.bought, given.bonus - order.bonus)
+        more = given - _standing(order)
         person, still = await self._survivor(order.person)
         now = self._clock.now_ms()
         receipt = {
@@ -153,7 +153,7 @@ class Crediting:
             "at": now,
             "failed_at": None,
         }
-        back = Given(order.bought - kept.bought, order.bonus - kept.bonus)
+        back = _standing(order) - kept
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
         figures = {"refunded": refunded.amount.units, "credits": back.total.units}
         told = notice(
@@ -180,7 +180,7 @@ class Crediting:
 
     async def _refund_failed(self, order: Order, refunded: Refunded, total: int) -> Submission:
         given = self._given(order, order.paid.units - total)
-        again = Given(given.bought - order.bought, given.bonus - order.bonus)
+        again = given - _standing(order)
         person, still = await self._survivor(order.person)
         key = {"gateway": refunded.gateway, "external": refunded.id}
         amount = type(refunded.amount)(order.refunded.units - total)
@@ -305,3 +305,8 @@ class Crediting:
             "dispute_state": order.dispute_state,
         }
         return Update(schema.order, {"id": order.id}, change, expected)
+
+
+def _standing(order: Order) -> Given:
+    """What is given for an order as it stands."""
+    return Given(order.bought, order.bonus)

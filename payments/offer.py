@@ -34,6 +34,9 @@ class Given:
         """Both together."""
         return self.bought + self.bonus
 
+    def __sub__(self, other: Given) -> Given:
+        return Given(self.bought - other.bought, self.bonus - other.bonus)
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
