@@ -63,6 +63,7 @@ async def _ask(app: App, number: int) -> float:
         sender=Sender(person, "en"),
         message=str(number),
         at_ms=app.clock.now_ms(),
+        fills=True,
         text=f"/ask {MODEL} why is the sky blue? " + "tell me more about it " * 8,
     )
     began = time.perf_counter()
