@@ -11,11 +11,20 @@ from core.clock import Clock
 from core.errors import Refusal
 from core.store import Store, schema
 from core.trace import cause as cause_of
-from core.units import NanoUsd
+from core.units import NanoUsd, Stars
 from payments.crediting import Crediting
-from payments.gateways import Gateway
+from payments.gateways import Gateway, Listed
+from payments.listing import Listing
 from payments.orders import Orders
-from payments.types import UNITS, Cash, GatewayUnavailable, Order, PaymentRefused, UnknownOrder
+from payments.types import (
+    UNITS,
+    Cash,
+    GatewayUnavailable,
+    Order,
+    PaymentRefused,
+    RefundRefused,
+    UnknownOrder,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +58,11 @@ class Cashier:
         crediting: Crediting,
         store: Store,
         clock: Clock,
+        listing: Listing | None = None,
     ) -> None:
+        """`listing` reads the lists of gateways that have one."""
         self.gateways, self.orders, self._crediting = gateways, orders, crediting
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._listing = store, clock, listing
 
     async def buy(
         self,
@@ -70,7 +81,8 @@ class Cashier:
         is the card that shows it. Raises `BadAmount`, `TooManyOrders`, `CardsStopped`,
         `GatewayUnavailable`."""
         at = self.gateways.get(gateway)
-        if at is None:
+        amount = None if at is None else at.amount(value)
+        if at is None or amount is None:
             raise GatewayUnavailable(gateway)
         order = await self.orders.create(
             cause=cause,
@@ -80,7 +92,7 @@ class Cashier:
             message=message,
             gateway=gateway,
             value=value,
-            amount=value,
+            amount=amount,
             seconds=at.open_seconds,
         )
         if order.state != "created":
@@ -90,31 +102,25 @@ class Cashier:
 
     async def refund(self, order: Order, amount: Cash, *, cause: str) -> Order:
         """Gives a payer money back, once a cause, newest payment first. Raises `NothingToRefund`,
-        `GatewayUnavailable`."""
+        `RefundRefused`, `GatewayUnavailable`."""
         at = self.gateways.get(order.gateway)
         if at is None:
             raise GatewayUnavailable(order.gateway)
         left = type(order.paid)(order.paid.units - order.refunded.units)
         if amount.units > left.units or amount.units <= 0:
             raise NothingToRefund(order.id, left)
-        rest = amount.units
-        for payment, there in await self._refundable(order):
-            part = min(rest, there)
-            if part <= 0:
-                continue
-            given = type(order.paid)(part)
-            for news in await at.refund(order, payment, given, f"{cause}/{payment}"):
+        for payment, part in await self._parts(order, amount):
+            for news in await at.refund(order, payment, part, f"{cause}/{payment}"):
                 await self._crediting.tell(news)
-            rest -= part
-            if not rest:
-                break
         return await self.orders.get(order.id)
 
     async def reconcile(self) -> int:
-        """A chore: asks the gateways about orders that wait, and gives up what is too old. Gives
-        how many orders changed."""
+        """A chore: asks the gateways about orders that wait, or for their lists, and gives up what
+        is too old. Gives how many orders changed."""
         changed = 0
         for name, gateway in self.gateways.items():
+            if self._listing is not None and isinstance(gateway, Listed):
+                changed += await self._listing.read(gateway)
             for order in await self.orders.open(name, _AT_ONCE):
                 changed += await self._reconciled(gateway, order)
         return changed
@@ -143,6 +149,20 @@ class Cashier:
             sa.select(table).where(table.c.order == order).order_by(table.c.at)
         )
         return [(row.id, UNITS[row.unit](row.amount), row.at) for row in rows]
+
+    async def _parts(self, order: Order, amount: Cash) -> list[tuple[str, Cash]]:
+        """How much goes back of which payment. Raises `RefundRefused`: Stars go back payment by
+        payment, each as a whole."""
+        rest, parts = amount.units, []
+        for payment, there in await self._refundable(order):
+            part = min(rest, there)
+            if part <= 0:
+                continue
+            if isinstance(amount, Stars) and part != there:
+                raise RefundRefused(order.id, "whole")
+            parts.append((payment, type(amount)(part)))
+            rest -= part
+        return parts
 
     async def _refundable(self, order: Order) -> list[tuple[str, int]]:
         """The gateway's ids of the order's payments, the newest first, and what of each is left."""

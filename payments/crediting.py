@@ -20,22 +20,44 @@ from core.units import Credits, NanoUsd
 from core.upkeep import notice
 from payments.offer import Given, Offer
 from payments.orders import Orders, event
-from payments.types import Dispute, News, Order, Payment, PaymentRefused, Refunded
+from payments.types import (
+    UNITS,
+    Dispute,
+    News,
+    Order,
+    Payment,
+    PaymentRefused,
+    Purchase,
+    Refunded,
+    TakenBack,
+    UnknownOrder,
+)
 
 #: Kinds of notices that come of money.
 PAID, REFUNDED = "paid", "refunded"
 #: An order that others change at the same time is worked out again so often.
 _TRIES = 8
 
+#: Finds or makes the person who writes from a platform by an id there, and gives their own id.
+Who = Callable[[str, str], Awaitable[str]]
+
 
 class Crediting:
     """The one place where payments become Credits, and refunds take them back."""
 
     def __init__(
-        self, *, orders: Orders, store: Store, ledger: Ledger, clock: Clock, offer: Offer
+        self,
+        *,
+        orders: Orders,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        offer: Offer,
+        who: Who | None = None,
     ) -> None:
+        """`who` is needed where platforms' own stores sell."""
         self._orders, self._store, self._ledger = orders, store, ledger
-        self._clock, self._offer = clock, offer
+        self._clock, self._offer, self._who = clock, offer, who
 
     async def pay(self, payment: Payment) -> Order:
         """Credits what a payment brings, once, however often it is told. Raises `UnknownOrder`,
@@ -46,8 +68,12 @@ class Crediting:
         """Whatever it is. Raises as the three below."""
         if isinstance(news, Payment):
             await self.pay(news)
+        elif isinstance(news, Purchase):
+            await self.pay(await self._payment(news))
         elif isinstance(news, Refunded):
             await self.refund(news)
+        elif isinstance(news, TakenBack):
+            await self.refund(await self._whole(news))
         elif isinstance(news, Dispute):
             await self.dispute(news)
         else:
@@ -71,6 +97,8 @@ class Crediting:
             raise PaymentRefused(order.id, "gateway")
         if payment.checkout and order.external and payment.checkout != order.external:
             raise PaymentRefused(order.id, "checkout")
+        if payment.payer and not order.place.startswith(f"{payment.payer}:"):
+            raise PaymentRefused(order.id, "payer")
         if type(payment.amount) is not type(order.amount):
             raise PaymentRefused(order.id, "unit")
         if payment.amount != order.amount and not payment.any_amount:
@@ -243,6 +271,34 @@ class Crediting:
         )
 
     # --- helpers --------------------------------------------------------------------------------
+
+    async def _payment(self, bought: Purchase) -> Payment:
+        """A purchase as the payment of its order."""
+        assert self._who is not None, "a store sells"
+        who = self._who
+        order = await self._orders.claimed(
+            gateway=bought.gateway,
+            external=bought.id,
+            at_ms=bought.at_ms,
+            place=f"{bought.platform}:{bought.buyer}:",
+            value=bought.value,
+            person=lambda: who(bought.platform, bought.buyer),
+        )
+        # What it costs now may not be what its order was about.
+        amount = order.amount
+        return Payment(bought.gateway, bought.id, order.id, amount, bought.fee, checkout=bought.id)
+
+    async def _whole(self, back: TakenBack) -> Refunded:
+        table = schema.payment
+        rows = await self._store.fetch(
+            sa.select(table.c.unit, table.c.amount).where(
+                table.c.gateway == back.gateway, table.c.external == back.payment
+            )
+        )
+        if not rows:
+            raise UnknownOrder(back.payment)
+        amount = UNITS[rows[0].unit](rows[0].amount)
+        return Refunded(back.gateway, back.payment, back.payment, amount)
 
     async def _tried(self, work: Callable[[], Awaitable[Submission | None]], order: str) -> Order:
         """Works it out on the order as it stands, and again when others changed it meanwhile."""

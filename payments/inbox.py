@@ -20,7 +20,8 @@ from core.pool import Vault
 from core.store import DatabaseUnavailable, Delete, Insert, Store, Update, schema
 from core.trace import cause
 from payments.crediting import Crediting
-from payments.gateways import Gateway
+from payments.gateways import Gateway, Message
+from payments.taking import take
 from payments.types import Forged, GatewayUnavailable, PaymentRefused, UnknownOrder
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,10 @@ class Inbox:
             self.counts["forged"] += 1
             _log.warning("a forged message for %s was refused: %s", gateway, forged.why)
             raise
+        await self.keep(gateway, message)
+
+    async def keep(self, gateway: str, message: Message) -> None:
+        """Keeps a message that is known to be the gateway's own; raises as above."""
         id_, now = f"{gateway}/{message.id}", self._clock.now_ms()
         row = {
             "id": id_,
@@ -142,7 +147,7 @@ class Inbox:
         try:
             body = self._vault.unseal(f"webhook/{id_}", sealed)
             for news in await self._gateways[gateway].news(body):
-                await self._crediting.tell(news)
+                await take(self._gateways[gateway], self._crediting, news)
         except (GatewayUnavailable, LedgerUnavailable, LedgerBusy, DatabaseUnavailable):
             return again, ""
         except UnknownOrder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -61,36 +61,66 @@ class Orders:
         if known:
             return known[0]
         await self._may_begin(person, gateway)
-        now = self._clock.now_ms()
-        row = {
-            "id": id_,
-            "person": person,
-            "place": place,
-            "shown_in": message,
-            "gateway": gateway,
-            "external": None,
-            "url": "",
-            "unit": amount.NAME,
-            "amount": amount.units,
-            "value": value.units,
-            "state": "created",
-            "paid": 0,
-            "refunded": 0,
-            "bought": 0,
-            "bonus": 0,
-            "dispute": None,
-            "dispute_state": "",
-            "created_at": now,
-            "expires_at": now + seconds * 1_000,
-        }
-        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
         with suppress(CompanionRefused):  # the same press, delivered to two processes
-            await self._ledger.record(Insert(schema.order, row), created)
+            await self._insert(
+                id_,
+                person=person,
+                place=place,
+                message=message,
+                gateway=gateway,
+                value=value,
+                amount=amount,
+                seconds=seconds,
+            )
         return await self.get(id_)
 
+    async def claimed(
+        self,
+        *,
+        gateway: str,
+        external: str,
+        at_ms: int,
+        place: str,
+        value: NanoUsd,
+        person: Callable[[], Awaitable[str]],
+    ) -> Order:
+        """The order that a purchase in a platform's own store pays: the one that is its already,
+        else the newest open one of that value from that place, else one made for `person`. One
+        purchase never has two orders, nor one order two purchases."""
+        while True:
+            with suppress(UnknownOrder):
+                return await self.by_external(gateway, external)
+            table = schema.order.c
+            waiting = await self._rows(
+                table.gateway == gateway,
+                table.place == place,
+                table.value == value.units,
+                table.state.in_(("created", "pending")),
+                table.external.is_(None),
+            )
+            with suppress(CompanionRefused):  # another purchase, or process, was first
+                if waiting:
+                    change, expected = {"external": external}, {"external": None}
+                    await self._ledger.record(
+                        Update(schema.order, {"id": waiting[0].id}, change, expected),
+                        event(self._clock, waiting[0].id, "claimed"),
+                    )
+                else:
+                    await self._insert(
+                        ids.derived("ord", at_ms, gateway, external),
+                        person=await person(),
+                        place=place,
+                        message="",
+                        gateway=gateway,
+                        value=value,
+                        amount=value,
+                        seconds=0,
+                        external=external,
+                    )
+
     async def begun(self, order: Order, *, external: str, url: str) -> Order:
-        """The gateway knows it: waits to be paid."""
-        change = {"external": external, "url": url, "state": "pending"}
+        """The gateway knows it, by the id `external` if it gives one now: waits to be paid."""
+        change = {"external": external or None, "url": url, "state": "pending"}
         with suppress(CompanionRefused):  # paid already, or begun at the same time elsewhere
             await self._ledger.record(
                 Update(schema.order, {"id": order.id}, change, {"state": "created"}),
@@ -158,6 +188,44 @@ class Orders:
         return [(row.at, row.what, json.loads(row.facts)) for row in rows]
 
     # --- helpers --------------------------------------------------------------------------------
+
+    async def _insert(
+        self,
+        id_: str,
+        *,
+        person: str,
+        place: str,
+        message: str,
+        gateway: str,
+        value: NanoUsd,
+        amount: Cash,
+        seconds: int,
+        external: str | None = None,
+    ) -> None:
+        now = self._clock.now_ms()
+        row = {
+            "id": id_,
+            "person": person,
+            "place": place,
+            "shown_in": message,
+            "gateway": gateway,
+            "external": external,
+            "url": "",
+            "unit": amount.NAME,
+            "amount": amount.units,
+            "value": value.units,
+            "state": "created",
+            "paid": 0,
+            "refunded": 0,
+            "bought": 0,
+            "bonus": 0,
+            "dispute": None,
+            "dispute_state": "",
+            "created_at": now,
+            "expires_at": now + seconds * 1_000,
+        }
+        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
+        await self._ledger.record(Insert(schema.order, row), created)
 
     async def _may_begin(self, person: str, gateway: str) -> None:
         table = schema.order.c

@@ -33,9 +33,11 @@ _LEFT = _PAGE.format(
 
 
 def payment_routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]:
-    """`/webhooks/<gateway>` for each gateway that there is, and `/paid`."""
+    """`/webhooks/<gateway>` for each gateway that tells by webhooks, and `/paid`."""
     found = [
-        Route(f"/webhooks/{name}", _webhook(inbox, name), methods=["POST"]) for name in gateways
+        Route(f"/webhooks/{name}", _webhook(inbox, name), methods=["POST"])
+        for name, gateway in gateways.items()
+        if not gateway.platform
     ]
     return [*found, Route("/paid", _returned)] if found else []
 

@@ -65,6 +65,27 @@ class Payment:
     checkout: str = ""
     #: Whether another amount than the order's is taken (a transfer on a chain can be any).
     any_amount: bool = False
+    #: Who paid, as `<platform>:<id there>`, where the gateway tells; it must be who ordered.
+    payer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """Something bought in a platform's own store, where no order can be named: it pays its buyer's
+    open order of that value, or else one that is made for it."""
+
+    gateway: str
+    #: The store's id of it: the same however often it is told.
+    id: str
+    platform: str
+    #: The buyer's id on that platform.
+    buyer: str
+    #: When it was bought, in milliseconds UTC.
+    at_ms: int
+    #: What the offer counts, and is paid.
+    value: NanoUsd
+    #: What the store kept of it.
+    fee: NanoUsd
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +98,15 @@ class Refunded:
     payment: str
     amount: Cash
     failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A payment that its service gave back as a whole, as it gives nothing back in parts."""
+
+    gateway: str
+    #: The gateway's id of the payment.
+    payment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +130,7 @@ class Ended:
 
 
 #: What a gateway may tell.
-News = Payment | Refunded | Dispute | Ended
+News = Payment | Purchase | Refunded | TakenBack | Dispute | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +176,7 @@ class PaymentRefused(Refusal):
     code: ClassVar[str] = "payment_refused"
 
     def __init__(
-        self, order: str, why: Literal["gateway", "checkout", "unit", "amount", "busy"]
+        self, order: str, why: Literal["gateway", "checkout", "unit", "amount", "payer", "busy"]
     ) -> None:
         self.order, self.why = order, why
 
@@ -158,6 +188,27 @@ class GatewayUnavailable(Refusal):
 
     def __init__(self, gateway: str) -> None:
         self.gateway = gateway
+
+
+class CheckoutRefused(Refusal):
+    """A platform asks whether an order may be paid now, and it may not; nothing was charged."""
+
+    code: ClassVar[str] = "checkout_refused"
+
+    def __init__(
+        self, order: str, why: Literal["over", "paid", "payer", "amount", "unsure"]
+    ) -> None:
+        """`unsure`: it couldn't be looked up in time."""
+        self.order, self.why = order, why
+
+
+class RefundRefused(Refusal):
+    """This payment can't be given back like that: only as a whole, or only by its own service."""
+
+    code: ClassVar[str] = "refund_refused"
+
+    def __init__(self, order: str, why: Literal["whole", "elsewhere"]) -> None:
+        self.order, self.why = order, why
 
 
 class Forged(Refusal):

@@ -15,7 +15,7 @@ from core.store import columns, keeping, selling
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
 order, order_event, payment = selling.order, selling.order_event, selling.payment
-refund, webhook = selling.refund, selling.webhook
+refund, webhook, listing = selling.refund, selling.webhook, selling.listing
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log

@@ -100,3 +100,12 @@ webhook = sa.Table(
     required("verdict", sa.Text),
     some("ix_webhook_due", "due_at", "due_at IS NOT NULL"),
 )
+
+#: How far a gateway's own list was read.
+listing = sa.Table(
+    "listing",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    #: The gateway's own sign for it.
+    required("mark", sa.Text),
+)

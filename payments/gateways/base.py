@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from core.units import NanoUsd
 from payments.types import Cash, Checkout, News, Order
 
 
@@ -27,8 +28,18 @@ class Gateway(Protocol):
         ...
 
     @property
+    def platform(self) -> str:
+        """The one platform where it is offered, whose front end brings its news: `telegram`,
+        `discord`. Empty: it is offered anywhere, and tells by webhooks."""
+        ...
+
+    @property
     def open_seconds(self) -> int:
         """How long a checkout can be paid."""
+        ...
+
+    def amount(self, value: NanoUsd) -> Cash | None:
+        """What is to be paid for what the offer counts so much; None for what it doesn't sell."""
         ...
 
     async def probe(self) -> None:
@@ -60,4 +71,40 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Closes its connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a gateway's list."""
+
+    news: Sequence[News]
+    #: From where to go on, once all of it was dealt with.
+    mark: str
+    #: Whether the list goes on.
+    more: bool
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A gateway that is asked for its list, since it can't be asked about one order."""
+
+    @property
+    def name(self) -> str:
+        """See `Gateway`."""
+        ...
+
+    async def page(self, mark: str) -> Page:
+        """What comes after `mark` (empty: the list's beginning), the oldest first. Raises
+        `GatewayUnavailable`."""
+        ...
+
+
+@runtime_checkable
+class Consuming(Protocol):
+    """A store that sells the same thing to somebody again only once it hears that the last one was
+    delivered."""
+
+    async def consume(self, purchase: str) -> None:
+        """Tells that it was; again does no harm. Raises `GatewayUnavailable`."""
         ...

@@ -48,6 +48,7 @@ class Sandbox:
     """See `Gateway`."""
 
     name = "sandbox"
+    platform = ""
     open_seconds = OPEN_SECONDS
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
@@ -59,6 +60,10 @@ class Sandbox:
     def reached_at(self, url: str) -> None:
         """Where our own HTTP app is, for webhooks and the way back."""
         self._our_url = url
+
+    def amount(self, value: NanoUsd) -> Cash:
+        """See `Gateway`."""
+        return value
 
     async def probe(self) -> None:
         """See `Gateway`."""

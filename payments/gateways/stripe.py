@@ -49,6 +49,7 @@ class Stripe:
     """See `Gateway`."""
 
     name = "stripe"
+    platform = ""
     open_seconds = OPEN_SECONDS
 
     def __init__(
@@ -64,6 +65,10 @@ class Stripe:
         )
         self._secret, self._return_url = webhook_secret, return_url
         self._live = "_live_" in key.get_secret_value()
+
+    def amount(self, value: NanoUsd) -> Cash:
+        """See `Gateway`."""
+        return value
 
     async def probe(self) -> None:
         """See `Gateway`."""
