@@ -19,17 +19,12 @@ from pydantic import SecretStr
 
 from bots.commands.phrases import money
 from bots.output import tell
+from bots.platforms import discord_config, telegram_config
 from bots.refusals import Unusable, in_words
 from bots.selling import check_gateways
-from bots.service import (
-    demo_database,
-    demo_master_key,
-    discord_config,
-    suppliers_of,
-    sync_discord,
-)
+from bots.service import demo_database, demo_master_key, suppliers_of, sync_discord
 from bots.settings import Configuration, SettingsWrong, load
-from bots.telegram import TelegramConfig, who_am_i
+from bots.telegram import who_am_i
 from core import asking, ids, people
 from core.clock import SystemClock
 from core.desk import grant, report
@@ -375,8 +370,7 @@ async def _check_telegram(configuration: Configuration) -> list[Line]:
         if settings.discord_token.get_secret_value():
             return []
         return [(False, "Telegram: CREDITBOT_TELEGRAM_TOKEN is not set. Run `creditbot init`")]
-    config = TelegramConfig(token=settings.telegram_token, api_url=settings.telegram_api_url)
-    name = await who_am_i(config)
+    name = await who_am_i(telegram_config(settings))
     if name is None:
         return [(False, "Telegram: the token is refused, or the API can't be reached")]
     return [(True, f"Telegram: @{name}")]

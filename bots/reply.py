@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from core.units import Credits, Seconds, Tokens
+from core.units import Credits, Seconds, Stars, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Choice:
     once: bool = False
     #: Leads there instead: nothing is pressed that we hear of.
     url: str = ""
+    #: Buys this in the platform's own store instead; the platform itself writes what is on it.
+    sku: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ class File:
 
     name: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A payment in Stars that the chat itself shows, in a message of its own."""
+
+    #: What it carries, for us: the order's id.
+    payload: str
+    title: Said
+    about: Said
+    stars: Stars
+    #: Said where the platform doesn't take it.
+    refused: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A card: a title, lines, a table, rows of buttons, a file."""
+    """A card: a title, lines, a table, rows of buttons, a file, an invoice."""
 
     lines: tuple[Said, ...] = ()
     title: Said | None = None
@@ -96,6 +111,8 @@ class Reply:
     table: tuple[tuple[Said, ...], ...] = ()
     choices: tuple[tuple[Choice, ...], ...] = ()
     file: File | None = None
+    #: Goes below; only with `private`, where the platform has Stars.
+    invoice: Invoice | None = None
     #: Only for the asker: never shown in a group.
     private: bool = False
     #: Takes the place of the message whose button was pressed.

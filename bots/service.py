@@ -22,10 +22,11 @@ from bots.commands.paying import Terms
 from bots.console import Console
 from bots.logs import set_up_logs
 from bots.output import tell
+from bots.platforms import discord_config, platform_gateways, telegram_config
 from bots.refusals import Unusable
 from bots.sandbox import SandboxCheckout, SandboxSupplier
 from bots.settings import MASTER_KEY_BYTES, Configuration, Settings, SupplierSetting
-from bots.telegram import Telegram, TelegramConfig
+from bots.telegram import Telegram
 from bots.web import Server, metrics_app, service_app
 from core.clock import Clock, SystemClock
 from core.people import Welcome
@@ -38,7 +39,7 @@ from payments import Gateway, payment_routes
 from payments.gateways.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from bots.discord import Discord, DiscordConfig, DiscordUnavailable
+    from bots.discord import Discord, DiscordUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +93,8 @@ def live_plan(configuration: Configuration) -> Plan:
 
 
 def gateways_of(settings: Settings) -> Mapping[str, Gateway]:
-    """The gateways that settings name."""
-    gateways: dict[str, Gateway] = {}
+    """The gateways that settings name; first what platforms show themselves."""
+    gateways = platform_gateways(settings)
     if settings.stripe_secret_key.get_secret_value():
         # Its library is large: whoever doesn't sell by it doesn't load it.
         from payments.gateways.stripe import Stripe
@@ -174,27 +175,7 @@ async def _serve(app: App, settings: Settings) -> None:
 def _telegram(app: App, settings: Settings) -> Telegram | None:
     if not settings.telegram_token.get_secret_value():
         return None
-    config = TelegramConfig(
-        token=settings.telegram_token,
-        api_url=settings.telegram_api_url,
-        webhook_url=settings.telegram_webhook_url,
-        webhook_secret=settings.telegram_webhook_secret,
-    )
-    return Telegram(config, app.front, app.clock)
-
-
-def discord_config(settings: Settings) -> DiscordConfig:
-    """Discord's own settings."""
-    from bots.discord import DiscordConfig
-
-    shard_ids, shard_count = settings.discord_shard_range
-    return DiscordConfig(
-        token=settings.discord_token,
-        api_url=settings.discord_api_url,
-        gateway_url=settings.discord_gateway_url,
-        shard_ids=shard_ids,
-        shard_count=shard_count,
-    )
+    return Telegram(telegram_config(settings), app.front, app.clock, app.shop.stars)
 
 
 def _discord(app: App, settings: Settings) -> Discord | None:
@@ -203,7 +184,7 @@ def _discord(app: App, settings: Settings) -> Discord | None:
     # Its library is large: whoever doesn't serve Discord doesn't load it.
     from bots.discord import Discord
 
-    return Discord(discord_config(settings), app.front, app.clock)
+    return Discord(discord_config(settings), app.front, app.clock, app.shop.skus)
 
 
 async def _started(discord: Discord) -> None:

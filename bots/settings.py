@@ -18,12 +18,14 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from core.units import NanoUsd, usd
+from payments import Offer
 
 PREFIX = "CREDITBOT_"
 ENV_FILE = Path(".env")
 MASTER_KEY_BYTES = 32
 _SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
 _ADMIN = re.compile(r"(telegram|discord|console):\S+")
+_SNOWFLAKE = re.compile(r"\d{1,20}")
 _SHARDS = re.compile(r"(\d{1,4})-(\d{1,4})/(\d{1,4})")
 _PLATFORM_NAMES = "telegram:123 or discord:456"
 _NO_SECRET = SecretStr("")
@@ -92,6 +94,31 @@ def _shards(text: str) -> str:
     return text
 
 
+def _star(text: str) -> str:
+    try:
+        worth = usd(text)
+    except ValueError:
+        worth = _NO_BUDGET
+    if not usd("0.001") <= worth <= usd("1"):
+        raise ValueError("is what a Star brings, in dollars, like 0.013")
+    return text
+
+
+def _skus(text: str) -> str:
+    pairs = [part.strip() for part in text.split(",") if part.strip()]
+    names = [pair.partition(":")[0].strip().casefold() for pair in pairs]
+    ids = [pair.partition(":")[2].strip() for pair in pairs]
+    known = {pack.name.casefold(): pack.name for pack in Offer().packs}
+    if not all(_SNOWFLAKE.fullmatch(id_) for id_ in ids) or len({*names}) + len({*ids}) < 2 * len(
+        pairs
+    ):
+        raise ValueError("names each pack once with a SKU of its own, like starter:123,pro:456")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"there is no pack “{unknown[0]}”; there are {', '.join(known.values())}")
+    return text
+
+
 Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -136,6 +163,16 @@ class Settings(BaseModel):
     #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
     discord_shards: Annotated[str, AfterValidator(_shards)] = ""
 
+    #: Whether Credits are sold for Telegram Stars, and the dollars that a Star brings the operator.
+    telegram_stars: bool = True
+    telegram_star_usd: Annotated[str, AfterValidator(_star)] = "0.013"
+    #: Packs and the SKUs that sell them in Discord's store: `starter:123,pro:456`.
+    discord_skus: Annotated[str, AfterValidator(_skus)] = ""
+    #: What Discord keeps of a sale.
+    discord_fee_percent: Annotated[int, Field(ge=0, le=99)] = 15
+    #: Whether purchases of Discord's test mode, which cost nothing, give Credits.
+    discord_test_purchases: bool = False
+
     #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
     telegram_external_checkout: bool = False
 
@@ -170,6 +207,13 @@ class Settings(BaseModel):
             return (), 0
         first, last, count = (int(number) for number in matched.groups())
         return tuple(range(first, last + 1)), count
+
+    @property
+    def discord_packs(self) -> dict[str, NanoUsd]:
+        """The price of each SKU's pack, by SKU."""
+        prices = {pack.name.casefold(): pack.cash for pack in Offer().packs}
+        pairs = [part.partition(":") for part in self.discord_skus.split(",") if part.strip()]
+        return {sku.strip(): prices[name.strip().casefold()] for name, _, sku in pairs}
 
     @property
     def master_key_bytes(self) -> list[bytes]:
@@ -242,6 +286,8 @@ def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
             )
         if values.get("http_port", "").strip() == "0":
             problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with Stripe"
+    if "discord_skus" in values and "discord_token" not in values:
+        problems[f"{PREFIX}DISCORD_TOKEN"] = "is needed with SKUs: they are sold on Discord"
     if "overlay" in values and not Path(values["overlay"]).is_file():
         problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
 

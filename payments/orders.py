@@ -172,11 +172,14 @@ class Orders:
         """The newest orders of these people."""
         return await self._rows(schema.order.c.person.in_(people), most=most)
 
-    async def open(self, gateway: str, most: int) -> list[Order]:
-        """Orders of a gateway that wait to be paid."""
+    async def open(self, gateway: str, most: int, *, since_ms: int = 0) -> list[Order]:
+        """Orders of a gateway that wait to be paid, made since then."""
         table = schema.order.c
         return await self._rows(
-            table.gateway == gateway, table.state.in_(("created", "pending")), most=most
+            table.gateway == gateway,
+            table.state.in_(("created", "pending")),
+            table.created_at >= since_ms,
+            most=most,
         )
 
     async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:

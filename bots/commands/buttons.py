@@ -87,7 +87,7 @@ class Buttons:
             )
             for row in rows
             for id_, choice in row
-            if not choice.url
+            if not (choice.url or choice.sku)
         ]
         if inserts:
             await self._ledger.record(*inserts)

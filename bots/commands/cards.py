@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bots.commands.buttons import Buttons
 from bots.locale import render
-from bots.reply import Reply, Said
-from bots.show.screen import Attachment, Button, Place, Screen
+from bots.reply import Invoice, Reply, Said
+from bots.show.screen import Attachment, Bill, Button, Place, Screen
 from core.people import Person
 
 
@@ -22,9 +24,20 @@ async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Pl
         lines=tuple(map(words, reply.lines)),
         table=tuple(tuple(map(words, row)) for row in reply.table),
         buttons=tuple(
-            tuple(Button(id_, words(choice.label), choice.url) for id_, choice in row)
+            tuple(Button(id_, words(choice.label), choice.url, choice.sku) for id_, choice in row)
             for row in rows
         ),
         attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
+        bill=_bill(reply.invoice, words) if reply.invoice else None,
         private=reply.private,
+    )
+
+
+def _bill(invoice: Invoice, words: Callable[[Said], str]) -> Bill:
+    return Bill(
+        invoice.payload,
+        words(invoice.title),
+        words(invoice.about),
+        invoice.stars.units,
+        words(invoice.refused),
     )

@@ -13,28 +13,30 @@ from bots.commands.phrases import average_answer, in_credits, money
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.locale import render
-from bots.reply import Choice, Reply, Said, plain, say
+from bots.reply import Choice, Invoice, Reply, Said, plain, say
 from core import ids
 from core.clock import Clock, as_datetime
 from core.people import People
 from core.pricing import PriceBook
 from core.units import Credits, NanoUsd, Stars, usd
 from payments import Cash, Cashier, Offer, Order, Pack
+from payments.gateways.skus import DiscordSkus
 from payments.offer import cents, of_cents
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
+_ONLY_PACKS = say("Here packs are sold, and no other amounts: /topup. Nothing was ordered.")
 _HOW = say("Write the amount like this: /topup 25 or /topup 25.50. Nothing was ordered.")
 _ORDERS_SHOWN = 10
 
 #: How people read each way to pay.
 _WAYS = {
+    "stars": say("Telegram Stars"),
+    "skus": say("Discord"),
     "stripe": say("Card and more"),
     "paypal": say("PayPal"),
     "btcpay": say("Cryptocurrency"),
     "sandbox": say("Sandbox checkout"),
 }
-#: Ways to pay that lead out of the chat; on Telegram only where the operator allows it.
-_OUTSIDE = frozenset({"stripe", "paypal", "btcpay", "sandbox"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Terms:
 
     text: str = ""
     support: str = ""
-    #: Whether Telegram's users may be led to a checkout outside (Telegram's terms want Stars).
+    #: Whether Telegram's users may be led out of the chat to pay (its terms want Stars).
     telegram_outside: bool = False
 
 
@@ -102,7 +104,8 @@ class PayingCommands:
 
     async def topup(self, request: Request) -> Reply:
         """Packs as buttons; with an amount that amount, and the pack that is better, if any."""
-        if not self._ways(request):
+        packs = [pack for pack in self._offer.packs if self._ways(request, pack.cash)]
+        if not packs and not self._ways(request, self._offer.least):
             return Reply(
                 (
                     say(
@@ -114,62 +117,76 @@ class PayingCommands:
             )
         if request.text.strip():
             return self._free(amount_of(request.text, _HOW), request)
-        packs = self._offer.packs
         model = self._choosing.current(request.person)
         price = self._prices.current(model.id)
         rows = []
         for pack in packs:
-            row = [plain(pack.name), in_credits(pack.credits), plain(money(pack.cash))]
+            cash = plain(self._price(request, pack.cash))
+            row = [plain(pack.name), in_credits(pack.credits), cash]
             if price is not None:
                 count = pack.credits.units // average_answer(price).units
                 row.append(say("≈ {count} answers", count=count))
             rows.append(tuple(row))
-        lines = [
-            say(
-                "Another amount: /topup 25. {unit} is {credits}; from {least} on {percent} % more.",
-                unit=money(usd("1")),
-                credits=in_credits(self._offer.given(usd("1")).total),
-                least=money(self._offer.bonus_from),
-                percent=self._offer.bonus_percent,
-            )
-        ]
+        lines = self._free_lines(request)
         if price is not None:
             lines.append(say("Average answers of {model}.", model=model.name))
         return Reply(
             title=say("Top up"),
             table=tuple(rows),
             lines=tuple(lines),
-            choices=tuple((self._pack_choice(pack),) for pack in packs),
+            choices=tuple((self._pack_choice(request, pack),) for pack in packs),
             private=True,
         )
 
+    def _free_lines(self, request: Request) -> list[Said]:
+        """What else can be bought than packs, where anything else can."""
+        unit = usd("1")
+        if not self._ways(request, self._offer.least):
+            return []
+        lines = [
+            say(
+                "Another amount: /topup 25. {unit} is {credits}; from {least} on {percent} % more.",
+                unit=money(unit),
+                credits=in_credits(self._offer.given(unit).total),
+                least=money(self._offer.bonus_from),
+                percent=self._offer.bonus_percent,
+            )
+        ]
+        if (price := self._price(request, unit)) != money(unit):
+            lines.append(say("{unit} is {price} here.", unit=money(unit), price=price))
+        return lines
+
     def _free(self, cash: NanoUsd, request: Request) -> Reply:
-        del request
         self._offer.check(cash)
+        if not self._ways(request, cash):
+            raise NotUnderstood(_ONLY_PACKS)
         given = self._offer.given(cash).total
-        choices = [(_buy(say("{credits} for {cash}", **_deal(given, cash)), cash),)]
-        lines = [say("{cash} buys {credits}.", **_deal(given, cash))]
+        deal = _deal(given, self._price(request, cash))
+        choices = [(_buy(say("{credits} for {cash}", **deal), cash),)]
+        lines = [say("{cash} buys {credits}.", **deal)]
         better = self._offer.better(cash)
-        if better is not None:
+        if better is not None and self._ways(request, better.cash):
             lines.append(
                 say(
                     "The pack {pack} gives more for less: {credits} for {cash}.",
                     pack=better.name,
-                    **_deal(better.credits, better.cash),
+                    **_deal(better.credits, self._price(request, better.cash)),
                 )
             )
-            choices.insert(0, (self._pack_choice(better),))
+            choices.insert(0, (self._pack_choice(request, better),))
         return Reply(title=say("Top up"), lines=tuple(lines), choices=tuple(choices), private=True)
 
     async def buy(self, request: Request) -> Reply:
         """A pack or an amount was chosen; then the way to pay, if there are several."""
         cash = of_cents(int(request.data["cents"]))
         given = self._offer.given(cash).total
-        ways = self._ways(request)
+        ways = self._ways(request, cash)
         chosen = str(request.data.get("way", "")) or (ways[0] if len(ways) == 1 else "")
+        if not ways:
+            raise NotUnderstood(_ONLY_PACKS)
         if chosen not in ways:
             return Reply(
-                title=say("{credits} for {cash}", **_deal(given, cash)),
+                title=say("{credits} for {cash}", **_deal(given, money(cash))),
                 lines=(say("How would you like to pay?"),),
                 choices=tuple((_buy(_WAYS[way], cash, way),) for way in ways),
                 private=True,
@@ -191,29 +208,66 @@ class PayingCommands:
 
     def _order_reply(self, order: Order) -> Reply:
         given = self._offer.given(order.value).total
-        title = say("{credits} for {cash}", **_deal(given, order.value))
+        title = say("{credits} for {cash}", **_deal(given, cash_text(order.amount)))
         if not order.open:
             return Reply(title=title, lines=(_state(order),), private=True, replace=True)
-        lines = (
-            say(
-                "The link works until {time}. Your Credits arrive here by themselves when the"
-                " payment has.",
-                time=as_datetime(order.expires_at),
-            ),
-            say("Order {order}", order=order.id),
+        how, choices, invoice = self._checkout(order, given)
+        return Reply(
+            title=title,
+            lines=(how, say("Order {order}", order=order.id)),
+            choices=choices,
+            invoice=invoice,
+            private=True,
+            replace=True,
+        )
+
+    def _checkout(
+        self, order: Order, given: Credits
+    ) -> tuple[Said, tuple[tuple[Choice, ...], ...], Invoice | None]:
+        """How an order is paid, in words, and by what."""
+        gateway, until = self._cashier.gateways[order.gateway], as_datetime(order.expires_at)
+        if isinstance(order.amount, Stars):
+            how = say(
+                "Pay the invoice below, until {time}. Your Credits arrive here by themselves.",
+                time=until,
+            )
+            return how, (), _invoice(order.id, order.amount, given)
+        if isinstance(gateway, DiscordSkus):
+            how = say(
+                "Press the button: Discord shows the final price and takes the payment. Your"
+                " Credits arrive here by themselves."
+            )
+            return how, ((Choice(plain(""), "", sku=gateway.sku(order.value)),),), None
+        how = say(
+            "The link works until {time}. Your Credits arrive here by themselves when the"
+            " payment has.",
+            time=until,
         )
         pay = Choice(say("Pay {cash}", cash=cash_text(order.amount)), "", url=order.url)
-        return Reply(title=title, lines=lines, choices=((pay,),), private=True, replace=True)
+        return how, ((pay,),), None
 
-    def _ways(self, request: Request) -> list[str]:
-        ways = [name for name in self._cashier.gateways if name in _WAYS]
-        if request.place.platform == "telegram" and not self._terms.telegram_outside:
-            ways = [name for name in ways if name not in _OUTSIDE]
-        return ways
+    def _ways(self, request: Request, cash: NanoUsd) -> list[str]:
+        """The ways to pay so much here, the platform's own first."""
+        platform = request.place.platform
+        outside = platform != "telegram" or self._terms.telegram_outside
+        ways = []
+        for name, gateway in self._cashier.gateways.items():
+            here = gateway.platform == platform or (not gateway.platform and outside)
+            if name in _WAYS and here and gateway.amount(cash) is not None:
+                ways.append(name)
+        return sorted(ways, key=lambda name: not self._cashier.gateways[name].platform)
 
-    def _pack_choice(self, pack: Pack) -> Choice:
+    def _price(self, request: Request, cash: NanoUsd) -> str:
+        """What so much costs here: in dollars, unless there is one way alone that takes others."""
+        ways = self._ways(request, cash)
+        asked = self._cashier.gateways[ways[0]].amount(cash) if len(ways) == 1 else None
+        return cash_text(cash if asked is None else asked)
+
+    def _pack_choice(self, request: Request, pack: Pack) -> Choice:
         label = say(
-            "{pack}: {credits} for {cash}", pack=pack.name, **_deal(pack.credits, pack.cash)
+            "{pack}: {credits} for {cash}",
+            pack=pack.name,
+            **_deal(pack.credits, self._price(request, pack.cash)),
         )
         return _buy(label, pack.cash)
 
@@ -270,14 +324,30 @@ class PayingCommands:
 
 
 def cash_text(amount: Cash) -> str:
-    """`$10.00` or `770 ⭐`."""
+    """`$10.00` or `1,540 ⭐`."""
     if isinstance(amount, Stars):
-        return f"{amount.units} ⭐"
+        return f"{amount.units:,} ⭐"
     return money(amount)
 
 
-def _deal(credits: Credits, cash: NanoUsd) -> dict[str, Said | str]:  # noqa: A002
-    return {"credits": in_credits(credits), "cash": money(cash)}
+def _deal(credits: Credits, cash: str) -> dict[str, Said | str]:  # noqa: A002
+    return {"credits": in_credits(credits), "cash": cash}
+
+
+def _invoice(order: str, stars: Stars, given: Credits) -> Invoice:
+    return Invoice(
+        payload=order,
+        title=in_credits(given),
+        about=say(
+            "{credits} to spend here on answers. Order {order}",
+            credits=in_credits(given),
+            order=order,
+        ),
+        stars=stars,
+        refused=say(
+            "Telegram doesn't take this invoice. Nothing was charged. Try a smaller amount: /topup"
+        ),
+    )
 
 
 def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:

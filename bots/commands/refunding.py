@@ -9,7 +9,7 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, plain, say
 from core.clock import as_datetime
 from core.units import NanoUsd
-from payments import Cash, Cashier
+from payments import Cash, Cashier, RefundRefused
 
 _REFUND_HOW = say(
     "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
@@ -93,7 +93,7 @@ class RefundCommands:
         amount: Cash = left
         if rest.strip():
             if not isinstance(left, NanoUsd):
-                raise NotUnderstood(_REFUND_HOW)
+                raise RefundRefused(order.id, "whole")
             amount = amount_of(rest, _REFUND_HOW)
         if amount.units <= 0 or amount.units > left.units:
             raise NotUnderstood(

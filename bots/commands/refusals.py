@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from bots.commands.buttons import ButtonGone, NotYourButton
+from bots.commands.inchat_refusals import checkout_refused, refund_refused
 from bots.commands.phrases import UNREADABLE, in_credits, length, money, price_line
 from bots.commands.prompts import NotFilledIn, PromptOver
 from bots.reply import Said, say
@@ -29,9 +30,11 @@ from core.store import DatabaseUnavailable
 from payments import (
     BadAmount,
     CardsStopped,
+    CheckoutRefused,
     GatewayUnavailable,
     NothingToRefund,
     PaymentRefused,
+    RefundRefused,
     TooManyOrders,
     UnknownOrder,
 )
@@ -188,6 +191,10 @@ def _(refusal: PaymentRefused) -> Said:
         order=refusal.order,
         why=refusal.why,
     )
+
+
+sentence.register(CheckoutRefused, checkout_refused)
+sentence.register(RefundRefused, refund_refused)
 
 
 @sentence.register

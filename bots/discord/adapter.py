@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, final
 
@@ -22,9 +22,11 @@ from bots.discord.interacting import InteractionOutlet
 from bots.discord.logs import TokenFilter
 from bots.discord.outbox import ChannelOutlet, Refused, call
 from bots.discord.stage import Scene, Stage
+from bots.discord.store import entitled
 from bots.locale import language_for
 from bots.show.pacing import Budgets, NotShown, Wait
 from bots.show.screen import Form, Front, MenuItem, Output, Place, Screen, Unlanded
+from bots.tills import SkusTill
 from core.clock import Clock
 from core.trace import cause
 
@@ -40,7 +42,10 @@ _SUGGESTION_CHARS_MAX: Final = 100
 class Discord:
     """One bot. `start`, then it lives in the background until `stop`."""
 
-    def __init__(self, config: DiscordConfig, front: Front, clock: Clock) -> None:
+    def __init__(
+        self, config: DiscordConfig, front: Front, clock: Clock, skus: SkusTill | None = None
+    ) -> None:
+        """`skus`: where Credits are sold by them."""
         self._config = config
         self._front = front
         self._clock = clock
@@ -52,7 +57,10 @@ class Discord:
             interacted=self._interacted,
             written=self._written,
             connected=self._connected.set,
+            bought=self._bought,
+            taken_back=self._taken_back,
         )
+        self._skus = skus
         self._stage = Stage(self._client, front, Budgets(clock), config)
         self._connection: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,6 +127,8 @@ class Discord:
     def _interacted(self, interaction: discord.Interaction) -> None:
         if not self._open:
             return
+        for entitlement in interaction.entitlements:
+            self._bought(entitlement)
         match interaction.type:
             case discord.InteractionType.application_command:
                 self._spawn(self._command(interaction))
@@ -130,6 +140,14 @@ class Discord:
                 self._spawn(self._suggest(interaction))
             case _:
                 pass
+
+    def _bought(self, entitlement: discord.Entitlement) -> None:
+        if self._skus is not None and not entitlement.consumed:
+            self._begin(_kept(self._skus.created(entitled(entitlement))))
+
+    def _taken_back(self, entitlement: discord.Entitlement) -> None:
+        if self._skus is not None:
+            self._begin(_kept(self._skus.taken_back(entitled(entitlement))))
 
     def _written(self, message: discord.Message) -> None:
         me = self._client.user
@@ -239,9 +257,20 @@ class Discord:
             work.close()
             _log.error("too many updates at once: one was dropped")
             return
+        self._begin(work)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _kept(keeping: Awaitable[None]) -> None:
+    try:
+        await keeping
+    except Exception as failure:  # noqa: BLE001 - one event's trouble is no other's
+        # Discord's list tells it again.
+        _log.error("a purchase could not be kept now: %s", cause(failure))
 
 
 async def _only(screen: Screen) -> AsyncIterator[Output]:

@@ -53,12 +53,15 @@ class Client(discord.AutoShardedClient):
         interacted: Callable[[discord.Interaction], None] = lambda _: None,
         written: Callable[[discord.Message], None] = lambda _: None,
         connected: Callable[[], None] = lambda: None,
+        bought: Callable[[discord.Entitlement], None] = lambda _: None,
+        taken_back: Callable[[discord.Entitlement], None] = lambda _: None,
     ) -> None:
         # The library's own switches, for tests and proxies.
         Route.BASE = config.api_url.rstrip("/") if config.api_url else API_URL
         if config.gateway_url:
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(config.gateway_url)
         self._interacted, self._written, self._connected = interacted, written, connected
+        self._bought, self._taken_back = bought, taken_back
         super().__init__(
             intents=_intents(),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -76,6 +79,18 @@ class Client(discord.AutoShardedClient):
     async def on_message(self, message: discord.Message) -> None:
         """The library's event."""
         self._written(message)
+
+    async def on_entitlement_create(self, entitlement: discord.Entitlement) -> None:
+        """The library's event; only shard 0 hears of it."""
+        self._bought(entitlement)
+
+    async def on_entitlement_update(self, entitlement: discord.Entitlement) -> None:
+        """The library's event."""
+        (self._taken_back if entitlement.deleted else self._bought)(entitlement)
+
+    async def on_entitlement_delete(self, entitlement: discord.Entitlement) -> None:
+        """The library's event."""
+        self._taken_back(entitlement)
 
     async def on_shard_connect(self, _: int) -> None:
         """The library's event."""

@@ -37,7 +37,7 @@ def view_of(buttons: Buttons) -> View | None:
     # Stopped: the library keeps nothing of it.
     view.stop()
     every = [button for row in rows for button in row]
-    assert all(b.url or 0 < len(b.id) <= ID_MAX for b in every), "an id, not data"
+    assert all(b.url or b.sku or 0 < len(b.id) <= ID_MAX for b in every), "an id, not data"
     if len(rows) > ROWS_MAX or any(len(row) > ROW_MAX for row in rows):
         if len(every) > ROWS_MAX * ROW_MAX:
             _add_menus(view, rows)
@@ -69,6 +69,9 @@ def _add_menus(view: View, rows: Buttons) -> None:
 
 
 def _button(button: Button, row: int) -> UiButton[View]:
+    if button.sku:
+        # Discord writes name and price on it, and takes nothing else beside the SKU.
+        return UiButton(style=ButtonStyle.premium, sku_id=int(button.sku), row=row)
     if button.url:
         return UiButton(
             style=ButtonStyle.link,

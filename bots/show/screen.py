@@ -107,11 +107,13 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An opaque id and what is written on it; with `url` it leads there and tells us nothing."""
+    """An opaque id and what is written on it; with `url` it leads there and tells us nothing, with
+    `sku` it buys that in the platform's own store."""
 
     id: str
     label: str
     url: str = ""
+    sku: str = ""
 
 
 Buttons = tuple[tuple[Button, ...], ...]
@@ -126,6 +128,17 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """An invoice in Stars, in a message of its own below its card: see `bots.reply.Invoice`."""
+
+    payload: str
+    title: str
+    about: str
+    stars: int
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """A card: plain text only, never markup."""
 
@@ -134,6 +147,7 @@ class Screen:
     table: tuple[tuple[str, ...], ...] = ()
     buttons: Buttons = ()
     attachment: Attachment | None = None
+    bill: Bill | None = None
     #: Only for the asker: in a group it goes to them in private, and the group hears that it did.
     private: bool = False
     #: What the group reads when a private card went to its asker, and when it could not go: they

@@ -24,15 +24,17 @@ from bots.telegram.config import TelegramConfig
 from bots.telegram.inbound import Me, place_of, read_message, read_press, sender_of
 from bots.telegram.logs import TokenFilter
 from bots.telegram.outbox import Outbox, Refused, Where
+from bots.telegram.paying import Paying
 from bots.telegram.stage import Scene, Stage
 from bots.telegram.webhook import webhook_route
+from bots.tills import StarsTill
 from core.clock import Clock
 from core.errors import Refusal
 from core.trace import cause
 
 _log = logging.getLogger(__name__)
 
-_UPDATES: Final = [Update.MESSAGE, Update.CALLBACK_QUERY]
+_UPDATES: Final = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.PRE_CHECKOUT_QUERY]
 #: Updates being answered at once; beyond it they are left to be sent again or dropped.
 _TASKS_MAX: Final = 5_000
 _START_TRIES: Final = 5
@@ -55,7 +57,10 @@ class TelegramUnavailable(Refusal):
 class Telegram:
     """One bot. `start`, then it lives in the background until `stop`."""
 
-    def __init__(self, config: TelegramConfig, front: Front, clock: Clock) -> None:
+    def __init__(
+        self, config: TelegramConfig, front: Front, clock: Clock, stars: StarsTill | None = None
+    ) -> None:
+        """`stars`: where Credits are sold for them."""
         self._config = config
         self._front = front
         self._clock = clock
@@ -63,9 +68,10 @@ class Telegram:
         self._filter.attach()
         self._app = self._application()
         self._outbox = Outbox(self._app.bot, Budgets(clock), config)
+        self._paying = Paying(self._app.bot, stars)
         self._drafts = Drafts()
         self._joining = Joining(self._answer, pause_seconds=config.join_seconds)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._menus: asyncio.Task[None] | None = None
         self._me = Me(0, "")
         self._stage = self._new_stage()
@@ -199,8 +205,8 @@ class Telegram:
         except TelegramError as refused:
             raise TelegramUnavailable(token_refused=False, reason=refused.message) from None
 
-    def _take_pushed(self, data: dict[str, Any]) -> bool:
-        if not self._open or len(self._tasks) >= _TASKS_MAX:
+    async def _take_pushed(self, data: dict[str, Any]) -> bool:
+        if not self._open:
             return False
         try:
             update = Update.de_json(data, self._app.bot)
@@ -208,11 +214,25 @@ class Telegram:
             # Not to be sent again for ever: it will not become readable.
             _log.warning("an update could not be read: %s", cause(failure))
             return True
+        if Paying.concerns(update):
+            return await self._paid(update)
+        if len(self._tasks) >= _TASKS_MAX:
+            return False
         self._take(update)
         return True
 
     async def _on_update(self, update: Update, _: object) -> None:
-        self._take(update)
+        if Paying.concerns(update):
+            self._begin(self._paid(update))
+        else:
+            self._take(update)
+
+    async def _paid(self, update: Update) -> bool:
+        try:
+            return await self._paying.take(update)
+        except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
+            _log.error("a payment in chat failed: %s", cause(failure))
+            return False
 
     def _take(self, update: Update) -> None:
         query = update.callback_query
@@ -261,7 +281,10 @@ class Telegram:
             work.close()
             _log.error("too many updates at once: one was dropped")
             return
-        task = asyncio.create_task(work)
+        self._begin(work)
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
+        task: asyncio.Task[Any] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -18,6 +18,7 @@ from telegram import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
+    LabeledPrice,
     MessageEntity,
     ReplyParameters,
 )
@@ -32,9 +33,10 @@ from telegram.error import (
 
 from bots.show.entities import Entity, Shown
 from bots.show.pacing import Budget, Budgets, Wait
-from bots.show.screen import Attachment, Buttons, Place
+from bots.show.screen import Attachment, Bill, Buttons, Place
 from bots.telegram.config import TelegramConfig
 from core.errors import Refusal
+from payments.gateways.stars import CURRENCY
 
 Result = TypeVar("Result")
 
@@ -49,6 +51,9 @@ _ENTITY_KINDS: Final = {
     "quote": MessageEntity.BLOCKQUOTE,
 }
 _CALLBACK_BYTES_MAX: Final = 64
+#: Of an invoice.
+_TITLE_MAX: Final = 32
+_ABOUT_MAX: Final = 255
 _MOVED_MAX: Final = 1_000
 #: What Telegram says when an edit would change nothing.
 _SAME: Final = "not modified"
@@ -193,6 +198,24 @@ class Outbox:
                 InputFile(attachment.content, filename=attachment.name),
                 message_thread_id=where.thread,
                 reply_markup=keyboard(buttons),
+            ),
+        )
+        return message.message_id
+
+    async def invoice(self, where: Where, bill: Bill) -> int:
+        """Sends an invoice in Stars and gives its message's id."""
+        message = await self._call(
+            where,
+            lambda chat: self._bot.send_invoice(
+                chat,
+                title=bill.title[:_TITLE_MAX],
+                description=bill.about[:_ABOUT_MAX],
+                payload=bill.payload,
+                # Nobody but Telegram takes Stars.
+                provider_token="",
+                currency=CURRENCY,
+                prices=[LabeledPrice(bill.title[:_TITLE_MAX], bill.stars)],
+                message_thread_id=where.thread,
             ),
         )
         return message.message_id

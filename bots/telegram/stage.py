@@ -14,6 +14,7 @@ from bots.show.pacing import NotShown
 from bots.show.rendering import screen_pieces
 from bots.show.screen import (
     Answer,
+    Bill,
     Buttons,
     FormCard,
     Front,
@@ -153,6 +154,19 @@ class Stage:
                 lambda: self._outbox.document(scene.where, file, screen.buttons),
                 patience_seconds=_CARD_PATIENCE_SECONDS,
             )
+        if screen.bill is not None:
+            await self._billed(scene.where, screen.bill)
+
+    async def _billed(self, where: Where, bill: Bill) -> None:
+        """An invoice is no text that could be edited: it has a message of its own."""
+        try:
+            await self._outbox.budget(where).patiently(
+                lambda: self._outbox.invoice(where, bill),
+                patience_seconds=_CARD_PATIENCE_SECONDS,
+            )
+        except Refused as refused:
+            _log.warning("an invoice was refused: %s", refused.reason)
+            await self._sent(where, Shown(bill.refused), (), None)
 
     async def _in_place(self, scene: Scene, message: int, shown: Shown, buttons: Buttons) -> None:
         try:

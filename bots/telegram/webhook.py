@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -18,7 +18,7 @@ _BODY_BYTES_MAX: Final = 1_000_000
 _SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 
 
-def webhook_route(secret: SecretStr, take: Callable[[dict[str, Any]], bool]) -> Route:
+def webhook_route(secret: SecretStr, take: Callable[[dict[str, Any]], Awaitable[bool]]) -> Route:
     """The route; `take` hands an update over and says whether it was taken.
 
     Telegram sends an update again until it is answered 2xx, so nothing is lost while stopping.
@@ -37,7 +37,7 @@ def webhook_route(secret: SecretStr, take: Callable[[dict[str, Any]], bool]) -> 
             return Response(status_code=400)
         if not isinstance(update, dict) or not isinstance(update.get("update_id"), int):
             return Response(status_code=400)
-        return Response(status_code=200 if take(update) else 503)
+        return Response(status_code=200 if await take(update) else 503)
 
     return Route(WEBHOOK_PATH, receive, methods=["POST"])
 

@@ -35,6 +35,8 @@ class Chore:
     run: Callable[[], Awaitable[object]]
     #: On every process, without a lease.
     everywhere: bool = False
+    #: Also before its first pause.
+    at_start: bool = False
 
 
 class Chores:
@@ -48,7 +50,7 @@ class Chores:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """One task a chore; none runs before its first pause."""
+        """One task a chore."""
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._keep(chore), name=f"chore {chore.name}")
@@ -71,8 +73,11 @@ class Chores:
         return True
 
     async def _keep(self, chore: Chore) -> None:
+        pause = not chore.at_start
         while True:
-            await asyncio.sleep(chore.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            if pause:
+                await asyncio.sleep(chore.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            pause = True
             try:
                 await self.run_once(chore)
             except Exception as failure:  # noqa: BLE001 - the next turn tries again

@@ -1,0 +1,36 @@
+"""Refusals about payments that a platform shows itself, as sentences: see `refusals`."""
+
+from __future__ import annotations
+
+from bots.reply import Said, say
+from payments import CheckoutRefused, RefundRefused
+
+_CHECKOUT_REFUSED = {
+    "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),
+    "paid": say("This order is paid already. Nothing was charged. /topup makes a new one."),
+    "payer": say("This invoice is somebody else's. Nothing was charged. /topup makes your own."),
+    "amount": say("This invoice is no longer right. Nothing was charged. /topup makes a new one."),
+    "unsure": say("The books can't be read right now. Nothing was charged. Pay again in a minute."),
+}
+
+
+def checkout_refused(refusal: CheckoutRefused) -> Said:
+    """The payer reads it where they pressed Pay."""
+    return _CHECKOUT_REFUSED[refusal.why]
+
+
+_REFUND_REFUSED = {
+    "whole": say(
+        "Telegram gives Stars back by whole payments only. Nothing was given back. All of it:"
+        " /refund {order}"
+    ),
+    "elsewhere": say(
+        "Discord alone gives back what was bought in its store, when its buyer asks it to; then the"
+        " Credits of order {order} are taken back by themselves. Nothing was given back now."
+    ),
+}
+
+
+def refund_refused(refusal: RefundRefused) -> Said:
+    """For the owner."""
+    return Said(_REFUND_REFUSED[refusal.why].text, {"order": refusal.order})
