@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar, final
 
@@ -16,7 +17,11 @@ from payments.gateways.skus import PAGE, Entitled, SkuCard
 
 Result = TypeVar("Result")
 
+_log = logging.getLogger(__name__)
+
 _SECONDS: Final = 20.0
+#: Discord won't do it later either: it was taken back, or its SKU is no consumable.
+_NEVER: Final = (400, 404)
 
 
 @final
@@ -63,9 +68,7 @@ class DiscordStore:
 
     async def consume(self, id_: str) -> None:
         """See `StoreApi`."""
-        await self._asked(
-            lambda client: client.http.consume_entitlement(client.application_id or 0, int(id_))
-        )
+        await self._asked(lambda client: _consumed(client, int(id_)))
 
     async def close(self) -> None:
         """See `StoreApi`."""
@@ -122,3 +125,12 @@ async def _entitlement(client: Client, id_: int) -> discord.Entitlement | None:
         return await client.fetch_entitlement(id_)
     except discord.NotFound:
         return None
+
+
+async def _consumed(client: Client, id_: int) -> None:
+    try:
+        await client.http.consume_entitlement(client.application_id or 0, id_)
+    except discord.HTTPException as refused:
+        if refused.status not in _NEVER:
+            raise
+        _log.warning("an entitlement can't be consumed: %s", refused.code)

@@ -33,6 +33,7 @@ from aiohttp import web
 from tests.fakes.discord_gateway import Gateway
 from tests.fakes.discord_payloads import Payloads
 from tests.fakes.discord_rest import Rest
+from tests.fakes.discord_store import Store
 from tests.fakes.discord_world import (
     AUTOCOMPLETE,
     COMPONENT,
@@ -82,6 +83,7 @@ class FakeDiscord(Payloads):
         self.pinged = False
         self.api_url = self.gateway_url = ""
         self.gateway = Gateway(self)
+        self.store = Store(self)
         self._sequence = itertools.count(1)
         self._failures: dict[str, deque[Refusal]] = {}
         self._shifted = 0.0
@@ -254,7 +256,7 @@ class FakeDiscord(Payloads):
             content["mentions"] = [self.bot.as_json()]
         elif where.guild is not None and reply_to is None:
             content["content"] = ""  # no right to read what is said to others
-        self._tell("MESSAGE_CREATE", content | fields, where.guild)
+        self.tell("MESSAGE_CREATE", content | fields, where.guild)
         return message
 
     def sends(
@@ -291,7 +293,7 @@ class FakeDiscord(Payloads):
 
     def again(self, interaction: Interaction) -> None:
         """The same interaction is delivered once more."""
-        self._tell("INTERACTION_CREATE", interaction.payload, interaction.channel.guild)
+        self.tell("INTERACTION_CREATE", interaction.payload, interaction.channel.guild)
 
     # -- trouble -------------------------------------------------------------------------------
 
@@ -348,7 +350,8 @@ class FakeDiscord(Payloads):
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _tell(self, kind: str, data: dict[str, Any], guild: int | None) -> None:
+    def tell(self, kind: str, data: dict[str, Any], guild: int | None = None) -> None:
+        """An event of the gateway."""
         self._events.put_nowait((kind, data, guild))
 
     async def _tell_all(self) -> None:
@@ -372,7 +375,7 @@ class FakeDiscord(Payloads):
         made.pressed = pressed
         made.payload = self.interaction_json(made, data)
         self.interactions[made.id] = made
-        self._tell("INTERACTION_CREATE", made.payload, where.guild)
+        self.tell("INTERACTION_CREATE", made.payload, where.guild)
         return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.fakes.discord_store import Store
 from tests.fakes.discord_world import (
     DM,
     EPHEMERAL,
@@ -23,6 +24,7 @@ class Payloads:
     bot: User
     users: dict[int, User]
     channels: dict[int, Channel]
+    store: Store
 
     def message_json(self, message: Message) -> dict[str, Any]:
         channel = self.channels[message.channel]
@@ -100,7 +102,7 @@ class Payloads:
             "channel": self.channel_json(where),
             "locale": made.user.locale,
             "app_permissions": "0",
-            "entitlements": [],
+            "entitlements": self.store.of(made.user),
             "authorizing_integration_owners": installed,
             "context": 1 if where.type == DM else 0,
             "attachment_size_limit": 10_485_760,

@@ -55,6 +55,7 @@ class Rest:
             ("POST", "/channels/{channel}/messages"): self.post,
             ("PATCH", "/channels/{channel}/messages/{message}"): self.edit,
             ("DELETE", "/channels/{channel}/messages/{message}"): self.delete,
+            **self._fake.store.routes(),
         }
         return [
             web.route(method, "/api/v10" + path, self._serving(path, work))
@@ -273,7 +274,7 @@ class Rest:
         content = checked_content(body.get("content")) if "content" in body else message.content
         components = message.components
         if "components" in body:
-            components = checked_components(body["components"])
+            components = checked_components(body["components"], self._fake.store.skus)
         if not content and not files and not message.files:
             raise Refusal(400, 50006, "Cannot send an empty message")
         self._fake.pinged |= pings(content, body.get("allowed_mentions"))

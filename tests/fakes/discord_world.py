@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,9 @@ class Message:
         """(label, custom id, value of an option)."""
         found: list[tuple[str, str, str | None]] = []
         for part in self.parts:
-            if part["type"] == 2:
+            if part.get("sku_id"):
+                found.append(("", part["sku_id"], None))
+            elif part["type"] == 2:
                 found.append((part["label"], part.get("custom_id") or part["url"], None))
             else:
                 found += [
@@ -151,8 +154,10 @@ def checked_content(content: str | None) -> str:
     return content or ""
 
 
-def checked_components(rows: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """Refuses what the real one refuses of rows, buttons and menus."""
+def checked_components(
+    rows: list[dict[str, Any]] | None, skus: Collection[int] = ()
+) -> list[dict[str, Any]]:
+    """Refuses what the real one refuses of rows, buttons and menus; `skus` can be bought."""
     rows = rows or []
     ids: list[str] = []
     if len(rows) > 5:
@@ -166,13 +171,19 @@ def checked_components(rows: list[dict[str, Any]] | None) -> list[dict[str, Any]
         for part in parts:
             if "custom_id" in part:
                 ids.append(part["custom_id"])
-            _check_part(part)
+            _check_part(part, skus)
     if len(set(ids)) != len(ids) or not all(1 <= len(each) <= 100 for each in ids):
         raise _invalid("custom_id: unique, 1 to 100")
     return rows
 
 
-def _check_part(part: dict[str, Any]) -> None:
+def _check_part(part: dict[str, Any], skus: Collection[int]) -> None:
+    if part.get("style") == 6 or "sku_id" in part:
+        if set(part) - {"id"} != {"type", "style", "disabled", "sku_id"} or part["style"] != 6:
+            raise _invalid("a premium button has a sku_id and nothing else")
+        if int(part["sku_id"]) not in skus:
+            raise _invalid("sku_id: unknown")
+        return
     if part["type"] == 2:
         if not 1 <= len(part["label"]) <= 80:
             raise _invalid("label: 1 to 80")

@@ -29,6 +29,7 @@ from aiohttp import web
 
 from tests.fakes.telegram_chats import Chat, Message, Refusal, User
 from tests.fakes.telegram_methods import Methods
+from tests.fakes.telegram_stars import Stars
 
 TOKEN = "123456:AAFakeTokenForTestsOnly_0123456789abcd"
 BOT_ID = 123456
@@ -38,6 +39,7 @@ _NESTED = {
     "commands",
     "entities",
     "link_preview_options",
+    "prices",
     "reply_markup",
     "reply_parameters",
     "scope",
@@ -72,6 +74,8 @@ class FakeTelegram:
         self._next_message = 100
         #: By file id.
         self.files: dict[str, bytes] = {}
+        #: Invoices, and who pays them.
+        self.stars = Stars(self)
         self._failures: dict[str, deque[Refusal]] = {}
         self._changed = asyncio.Event()
         self._methods = Methods(self)
@@ -281,12 +285,20 @@ class FakeTelegram:
         }
         if message.entities:
             content["entities"] = message.entities
+        if message.invoice:
+            del content["text"]
+            content["invoice"] = {k: v for k, v in message.invoice.items() if k != "payload"}
         if message.file:
             del content["text"]
             content["document"] = {"file_id": "f", "file_unique_id": "u"}
         if message.thread is not None:
             content |= {"message_thread_id": message.thread, "is_topic_message": True}
         return content
+
+    def wanted(self, update: dict[str, Any], asked: dict[str, Any]) -> bool:
+        """Whether this kind of update is among those that the bot takes."""
+        allowed = asked.get("allowed_updates") or []
+        return not allowed or any(kind in update for kind in allowed)
 
     async def _serve(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
@@ -331,6 +343,9 @@ class FakeTelegram:
         async with aiohttp.ClientSession() as session:
             while True:
                 while self.webhook.get("url") and self.updates:
+                    if not self.wanted(self.updates[0], self.webhook):
+                        self.updates.pop(0)
+                        continue
                     headers = {
                         "X-Telegram-Bot-Api-Secret-Token": self.webhook.get("secret_token", "")
                     }

@@ -46,6 +46,8 @@ class Message:
     thread: int | None = None
     reply_to: int | None = None
     file: tuple[str, bytes] | None = None
+    #: What can be paid, with its payload, which the payer doesn't see.
+    invoice: dict[str, Any] = field(default_factory=dict)
     edits: int = 0
 
     @property

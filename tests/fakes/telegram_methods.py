@@ -14,6 +14,7 @@ from tests.fakes.telegram_chats import (
     checked_entities,
     checked_text,
 )
+from tests.fakes.telegram_stars import StarsMethods
 
 if TYPE_CHECKING:
     from tests.fakes.telegram import FakeTelegram
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 
 
-class Methods:
+class Methods(StarsMethods):
     """Called by the server with decoded parameters."""
 
     def __init__(self, world: FakeTelegram) -> None:
@@ -58,10 +59,7 @@ class Methods:
         world.updates[:] = [each for each in world.updates if each["update_id"] >= offset]
         if not world.updates and not world.closing:
             await world.until_changed(float(params.get("timeout", 0)))
-        allowed = params.get("allowed_updates") or []
-        taken = [
-            each for each in world.updates if not allowed or any(kind in each for kind in allowed)
-        ]
+        taken = [each for each in world.updates if world.wanted(each, params)]
         return taken[: int(params.get("limit", 100))]
 
     def _set_webhook(self, params: Params) -> Any:
@@ -201,7 +199,7 @@ class Methods:
         message = self._chat(params).find(int(params["message_id"]))
         if message is None:
             raise Refusal(400, "Bad Request: message to edit not found")
-        if message.sender != 0:
+        if message.sender != 0 or message.invoice:
             raise Refusal(400, "Bad Request: message can't be edited")
         return message
 
@@ -211,6 +209,7 @@ class Methods:
         text: str,
         entities: list[dict[str, Any]],
         file: tuple[str, bytes] | None = None,
+        invoice: dict[str, Any] | None = None,
     ) -> Any:
         chat = self._chat(params)
         reply = params.get("reply_parameters") or {}
@@ -228,6 +227,7 @@ class Methods:
             thread=int(params["message_thread_id"]) if "message_thread_id" in params else None,
             reply_to=int(reply["message_id"]) if reply else None,
             file=file,
+            invoice=invoice or {},
         )
         chat.messages.append(message)
         # A preview goes when a real message comes.

@@ -80,7 +80,8 @@ async def test_updates_by_webhook(fake: FakeTelegram, front: ScriptedFront) -> N
     )
     async with running(fake, front, config) as telegram:
         server = await served(telegram)
-        assert fake.webhook["allowed_updates"] == ["message", "callback_query"]
+        kinds = ["message", "callback_query", "pre_checkout_query"]
+        assert fake.webhook["allowed_updates"] == kinds
         fake.says(fake.user(7), "by push")
         await fake.seen(7, "echo: by push")
         fake.presses(fake.users[7], await _with_button(fake, front), "Next")

@@ -1,0 +1,46 @@
+"""What a process does that works through the inbox and the gateway's own list, and is killed at a
+point of the ledger's writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from core.ledger import Ledger
+from core.store import Store
+from core.units import NanoUsd
+from payments import Gateway
+from tests.databases import TestClock
+from tests.payments import inchat
+
+
+def work(database: str, url: str, packs: dict[str, int], at_ms: int, dies_at: int) -> None:
+    """`packs`: what each SKU costs, in nano-dollars; without SKUs the gateway is that of Stars."""
+    asyncio.run(_work(database, url, packs, at_ms, dies_at))
+
+
+async def _work(database: str, url: str, packs: dict[str, int], at_ms: int, dies_at: int) -> None:
+    clock = TestClock(at_ms)
+    store = await Store.open(database, kind=None, clock=clock)
+    met = 0
+
+    def phase(_: str) -> None:
+        nonlocal met
+        met += 1
+        if met == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger = Ledger(store, clock, phase=phase)
+    await ledger.start()
+    prices = {sku: NanoUsd(cash) for sku, cash in packs.items()}
+    gateway: Gateway = inchat.stars(url, clock)
+    if prices:
+        gateway = inchat.skus(url, clock, prices)
+    counter = await inchat.counter(gateway, store, ledger, clock)
+    await counter.works()
+    await counter.cashier.reconcile()
+    await gateway.close()
+    await ledger.stop()
+    await store.close()

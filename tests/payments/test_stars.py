@@ -1,0 +1,390 @@
+"""Stars through the unmodified client, against a Bot API that refuses what the real one does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.clock import SystemClock
+from core.store import DatabaseUnavailable, schema
+from core.units import Credits, Stars, usd
+from payments import (
+    CheckoutRefused,
+    GatewayUnavailable,
+    NothingToRefund,
+    Order,
+    RefundRefused,
+)
+from payments.gateways import stars as gateway_module
+from payments.gateways.stars import PreCheckout, StarsTold, TelegramStars
+from payments.offer import of_cents
+from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.fakes.telegram_chats import User
+from tests.payments import inchat
+from tests.payments.conftest import Shop
+from tests.payments.inchat import STAR, Counter
+from tests.size import size
+
+
+@dataclass
+class Booth:
+    """A shop that sells for Stars, and the Telegram that it is on."""
+
+    shop: Shop
+    telegram: FakeTelegram
+    gateway: TelegramStars
+    counter: Counter
+
+    async def buys(self, person: str, cash: str, user: User, **more: str) -> Order:
+        return await self.counter.buys(person, cash, f"telegram:{user.id}:", **more)
+
+    def receives(self, user: User, order: Order) -> StarsTold:
+        """The order is paid; what Telegram tells of it."""
+        assert isinstance(order.amount, Stars)
+        charge = self.telegram.stars.receives(user, order.id, order.amount.units)
+        return StarsTold(charge, str(user.id), "XTR", order.amount.units, order.id)
+
+    async def hears(self, told: StarsTold) -> None:
+        await self.counter.inbox.keep("stars", told.message())
+
+    async def asked(self, order: Order, user: User, **changes: object) -> str:
+        """Why an order may not be paid; empty when it may. Nothing but memory is looked at."""
+
+        async def find(id_: str) -> Order:
+            raise AssertionError(id_)
+
+        return await self.looked(order, user, find, **changes)
+
+    async def looked(self, order: Order, user: User, find, **changes: object) -> str:  # type: ignore[no-untyped-def]
+        asked = PreCheckout(str(user.id), "XTR", order.amount.units, order.id)
+        try:
+            await self.gateway.may_pay(replace(asked, **changes), find)  # type: ignore[arg-type]
+        except CheckoutRefused as refused:
+            return refused.why
+        return ""
+
+
+@pytest_asyncio.fixture
+async def booth(shop: Shop) -> AsyncIterator[Booth]:
+    telegram = FakeTelegram()
+    gateway = inchat.stars(await telegram.start(), shop.clock)
+    yield Booth(
+        shop,
+        telegram,
+        gateway,
+        await inchat.counter(gateway, shop.store, shop.ledger, shop.clock),
+    )
+    await gateway.close()
+    await telegram.stop()
+
+
+@given(st.integers(1, 1_000_000))
+def test_so_many_stars_that_they_bring_no_less(number: int) -> None:
+    gateway = inchat.stars("http://127.0.0.1:1", SystemClock())
+    value = of_cents(number)
+    count = gateway.amount(value).units
+    assert STAR.times(count) >= value > STAR.times(count - 1)
+
+
+async def test_from_the_order_to_credits(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "90", ann)
+    assert (order.state, order.url, order.amount) == ("pending", "", Stars(6_924))
+    told = booth.receives(ann, order)
+    for _ in range(3):
+        await booth.hears(told)
+    await booth.counter.works()
+    assert await booth.shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    stands = await booth.shop.stands("cash/stars", "sales/star", "gateway-fees/star", "sales")
+    assert stands == [6_924, -6_924, 0, 0]
+    assert await booth.counter.verdicts() == {f"stars/paid/{told.charge}": ""}
+    assert await booth.counter.cashier.reconcile() == 0
+    await booth.shop.audited()
+
+
+async def test_what_may_be_paid_is_known_without_looking(booth: Booth) -> None:
+    ann, bob = booth.telegram.user(7), booth.telegram.user(8)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "10", ann)
+    assert await booth.asked(order, ann) == ""
+    assert await booth.asked(order, bob) == "payer"
+    assert await booth.asked(order, ann, currency="USD") == "amount"
+    assert await booth.asked(order, ann, amount=769) == "amount"
+    assert await booth.asked(order, ann, amount=771) == "amount"
+    await booth.hears(booth.receives(ann, order))
+    await booth.counter.works()
+    paid = await booth.counter.orders.get(order.id)
+    assert await booth.looked(order, ann, lambda _: answered(paid)) == "paid"
+    # A copy in memory that is older than the payment is no way around it.
+    booth.gateway.remember(order)
+    assert await booth.asked(order, ann) == "paid"
+    late = await booth.buys(person, "10", ann)
+    booth.shop.clock.advance(seconds=3_601)
+    assert await booth.asked(late, ann) == "over"
+
+
+async def answered(order: Order) -> Order:
+    return order
+
+
+async def test_what_is_not_in_mind_is_looked_up_once_and_not_for_long(
+    booth: Booth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "10", ann)
+    other = inchat.stars(booth.telegram.url, booth.shop.clock)
+    elsewhere = replace(booth, gateway=other)
+    orders, looked = booth.counter.orders, 0
+
+    async def find(id_: str) -> Order:
+        nonlocal looked
+        looked += 1
+        return await orders.get(id_)
+
+    assert await elsewhere.looked(order, ann, find) == ""
+    assert await elsewhere.looked(order, ann, find, payload="ord_none") == "over"
+    assert looked == 2
+    stripes = await booth.shop.order(person, usd("10"), gateway="stripe")
+    assert await elsewhere.looked(stripes, ann, find) == "payer"
+
+    async def broken(_: str) -> Order:
+        raise DatabaseUnavailable("down")
+
+    assert await elsewhere.looked(order, ann, broken) == "unsure"
+    monkeypatch.setattr(gateway_module, "_LOOK_SECONDS", 0.01)
+
+    async def slow(_: str) -> Order:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    assert await elsewhere.looked(order, ann, slow) == "unsure"
+    # Every process brings to mind what others made.
+    other.remember(*await orders.open("stars", 10))
+    assert await elsewhere.asked(order, ann) == ""
+
+
+async def test_memory_is_bounded(booth: Booth, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "_REMEMBERED_MAX", 3)
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    made = [await booth.buys(person, "10", ann) for _ in range(5)]
+    assert len(booth.gateway._open) == 3
+    assert await booth.asked(made[-1], ann) == ""
+    booth.gateway.remember(*made)
+    for order in made:
+        await booth.hears(booth.receives(ann, order))
+    await booth.counter.works()
+    assert len(booth.gateway._paid) == 3
+
+
+async def test_what_no_update_told_is_in_the_list(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    stars, cashier = booth.telegram.stars, booth.counter.cashier
+    orders = [await booth.buys(person, "10", ann) for _ in range(3)]
+    booth.receives(ann, orders[0])
+    stars.withdraws(100)
+    assert await cashier.reconcile() == 1
+    assert await cashier.reconcile() == 0
+    assert await booth.shop.has(person) == {"bought": 1_000}
+    # It goes on where it was.
+    told = booth.receives(ann, orders[1])
+    booth.telegram.calls.clear()
+    assert await cashier.reconcile() == 1
+    asked = [call.params for call in booth.telegram.calls]
+    assert asked == [{"offset": "1", "limit": "100"}]
+    # What was heard too is there once, and what was given back in the app's store is taken back.
+    await booth.hears(told)
+    await booth.counter.works()
+    assert await booth.shop.has(person) == {"bought": 2_000}
+    stars.gives_back(told.charge)
+    assert await cashier.reconcile() == 1
+    assert await booth.shop.has(person) == {"bought": 1_000}
+    assert await booth.shop.stands("cash/stars") == [770]
+    await booth.shop.audited()
+
+
+async def test_long_lists_and_lists_that_are_not_as_they_were(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    stars, cashier = booth.telegram.stars, booth.counter.cashier
+    orders = [await booth.buys(person, "1", ann) for _ in range(4)]
+    for number in range(250):
+        stars.withdraws(1)
+        if number % 80 == 10:
+            booth.receives(ann, orders[number // 80])
+    assert await cashier.reconcile() == 3
+    assert await booth.shop.has(person) == {"bought": 300}
+    # Another bot's token, a list that begins elsewhere: nothing is lost, nothing counts twice.
+    del stars.moves[:120]
+    booth.receives(ann, orders[3])
+    assert await cashier.reconcile() == 1
+    stars.moves.clear()
+    assert await cashier.reconcile() == 0
+    assert await booth.shop.has(person) == {"bought": 400}
+    await booth.shop.audited()
+
+
+async def test_a_telegram_that_is_down_is_asked_again(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    booth.receives(ann, await booth.buys(person, "10", ann))
+    booth.telegram.fail_next("getStarTransactions", 502)
+    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.counter.cashier.reconcile() == 1
+    booth.telegram.fail_next("getMyStarBalance", 401)
+    with pytest.raises(GatewayUnavailable):
+        await booth.gateway.probe()
+    assert await booth.gateway.balance() == Stars(770)
+
+
+async def test_given_back_before_and_after_spending(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    thrifty, lavish = await booth.shop.person(), await booth.shop.person()
+    for person, spent in ((thrifty, 0), (lavish, 600)):
+        order = await booth.buys(person, "10", ann)
+        told = booth.receives(ann, order)
+        await booth.hears(told)
+        await booth.counter.works()
+        if spent:
+            await booth.shop.spend(person, Credits(spent))
+        order = await booth.counter.orders.get(order.id)
+        with pytest.raises(RefundRefused) as refused:
+            await booth.counter.cashier.refund(order, Stars(100), cause="btn_r0")
+        assert refused.value.why == "whole"
+        assert not booth.telegram.stars.was_given_back(told.charge)
+        after = await booth.counter.cashier.refund(order, Stars(770), cause=f"btn_{person}")
+        assert (after.refunded, after.bought) == (Stars(770), Credits(0))
+        # The same press again, and what Telegram tells of it in the chat and in its list.
+        for _ in range(2):
+            await booth.counter.cashier.refund(order, Stars(770), cause=f"btn_{person}")
+        await booth.hears(replace(told, refunded=True))
+        await booth.counter.works()
+        assert await booth.counter.cashier.reconcile() == 0
+        with pytest.raises(NothingToRefund):
+            await booth.counter.cashier.refund(after, Stars(1), cause="btn_r9")
+    assert await booth.shop.has(thrifty) == {}
+    assert await booth.shop.has(lavish) == {"owed": 600}
+    assert await booth.shop.stands("cash/stars", "sales/star") == [0, 0]
+    await booth.shop.audited()
+
+
+async def test_a_refund_that_telegram_refuses_moves_nothing(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "10", ann)
+    await booth.hears(booth.receives(ann, order))
+    await booth.counter.works()
+    booth.telegram.stars.withdraws(700)
+    order = await booth.counter.orders.get(order.id)
+    with pytest.raises(GatewayUnavailable):
+        await booth.counter.cashier.refund(order, Stars(770), cause="btn_r")
+    assert await booth.shop.has(person) == {"bought": 1_000}
+    await booth.shop.audited()
+
+
+async def test_who_paid_twice_is_given_back_payment_by_payment(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "90", ann)
+    for _ in range(2):
+        await booth.hears(booth.receives(ann, order))
+    await booth.counter.works()
+    # Both are there: the second at the free rate.
+    assert await booth.shop.has(person) == {"bought": 18_000, "gift": 1_000}
+    order = await booth.counter.orders.get(order.id)
+    after = await booth.counter.cashier.refund(order, Stars(6_924), cause="btn_r")
+    assert await booth.shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    await booth.counter.cashier.refund(after, Stars(6_924), cause="btn_s")
+    assert await booth.shop.has(person) == {}
+    assert booth.telegram.stars.balance == 0
+    await booth.shop.audited()
+
+
+def forgeries(told: StarsTold, chance: random.Random) -> list[StarsTold]:
+    """What no payment of that order is."""
+    one = replace(told, charge=f"forged_{chance.random()}")
+    return [
+        replace(one, payload="ord_of_nobody"),
+        replace(one, payload="another bot's invoice"),
+        replace(one, payer="99"),
+        replace(one, amount=told.amount - 1),
+        replace(one, amount=told.amount * 10),
+        replace(one, currency="USD"),
+        replace(one, currency="USD", amount=told.amount * 100),
+        replace(one, refunded=True),
+    ]
+
+
+@pytest.mark.timeout(900)
+async def test_a_thousand_events_shuffled_doubled_and_foreign(booth: Booth) -> None:
+    """Credits granted are payments made, exactly: heard of, or only in the list."""
+    chance = random.Random(11)
+    users = [booth.telegram.user(number) for number in range(1, 6)]
+    people = [await booth.shop.person() for _ in users]
+    expected = dict.fromkeys(people, 0)
+    events: list[StarsTold] = []
+    for number in range(size(small=12, full=160)):
+        at = number % len(users)
+        cash = ("1", "10", "99.99", "100", "90", "800")[number % 6]
+        order = await booth.buys(people[at], cash, users[at])
+        if number % 4:  # paid when they are over; only so many may be open
+            await booth.counter.orders.ended(order, "expired")
+        told = StarsTold("never", str(users[at].id), "XTR", order.amount.units, order.id)
+        if chance.random() < 0.8:
+            told = booth.receives(users[at], order)
+            expected[people[at]] += booth.shop.offer.given(usd(cash)).total.units
+            if chance.random() < 0.8:  # else the update was lost
+                events += [told] * chance.randint(1, 5)
+            if chance.random() < 0.2:
+                booth.telegram.stars.gives_back(told.charge)
+                expected[people[at]] -= booth.shop.offer.given(usd(cash)).total.units
+                events += [replace(told, refunded=True)] * chance.randint(0, 2)
+        events += chance.sample(forgeries(told, chance), 4)
+    # What is in the list and no order's.
+    booth.telegram.stars.receives(users[0], "another bot's invoice", 50)
+    booth.telegram.stars.withdraws(100)
+    chance.shuffle(events)
+    assert len(events) >= size(small=60, full=1_000)
+
+    async def deliver(part: list[StarsTold]) -> None:
+        for told in part:
+            await booth.hears(told)
+
+    await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
+    await asyncio.gather(*(booth.counter.works() for _ in range(3)))
+    await asyncio.gather(*(booth.counter.cashier.reconcile() for _ in range(2)))
+    for _ in range(13):  # until what fits nothing is given up
+        booth.shop.clock.advance(seconds=6 * 3_600)
+        await booth.counter.works()
+    for person in people:
+        assert sum((await booth.shop.has(person)).values()) == expected[person]
+    verdicts = set((await booth.counter.verdicts()).values())
+    assert verdicts <= {"", "unknown_order", "payment_refused/payer", "payment_refused/amount"}
+    await booth.shop.audited()
+
+
+async def test_no_secret_shows(booth: Booth, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    told = booth.receives(ann, await booth.buys(person, "10", ann))
+    await booth.hears(told)
+    booth.telegram.fail_next("getStarTransactions", 500)
+    await booth.counter.cashier.reconcile()
+    await booth.counter.cashier.reconcile()
+    shown = caplog.text + repr(booth.gateway)
+    for table in schema.metadata.tables.values():
+        shown += str(await booth.shop.store.fetch(table.select()))
+    assert TOKEN not in shown
+    sealed = (await booth.shop.store.fetch(schema.webhook.select()))[0].sealed
+    assert told.payload.encode() not in bytes(sealed)
