@@ -136,17 +136,68 @@ async def test_who_never_wrote_here_can_buy_in_the_store(booth: Booth) -> None:
 
 async def test_an_order_of_another_pack_or_person_stays_open(booth: Booth) -> None:
     ann, bob = booth.discord.user(7), booth.discord.user(8)
-    hers, pro, his = [
-        await booth.buys(ann, "Starter"),
-        await booth.buys(ann, "Pro"),
-        await booth.buys(bob, "Starter"),
-    ]
-    newer = await booth.buys(ann, "Starter")
-    await booth.hears(booth.discord.store.buys(ann, booth.skus["Starter"]))
+    older, newer = await booth.buys(ann, "Starter"), await booth.buys(ann, "Starter")
+    pro, his = await booth.buys(ann, "Pro"), await booth.buys(bob, "Enterprise")
+    for pack in ("Starter", "Enterprise"):
+        await booth.hears(booth.discord.store.buys(ann, booth.skus[pack]))
     await booth.works()
-    states = [(await booth.counter.orders.get(order.id)).state for order in (hers, pro, his, newer)]
-    assert states == ["pending", "pending", "pending", "credited"]
+    states = [
+        (await booth.counter.orders.get(order.id)).state for order in (older, newer, pro, his)
+    ]
+    assert states == ["pending", "credited", "pending", "pending"]
+    assert await booth.has(ann) == {"bought": 81_000, "gift": 20_000}
     assert await booth.has(bob) == {}
+
+
+async def test_one_purchase_has_one_order_and_one_order_one_purchase(
+    booth: Booth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = booth.discord.user(7)
+    person, order = await booth.person(ann), await booth.buys(ann, "Pro")
+
+    async def claims(purchase: str) -> str:
+        async def who() -> str:
+            return person
+
+        claimed = await booth.counter.orders.claimed(
+            gateway="skus",
+            external=purchase,
+            at_ms=booth.shop.clock.now_ms(),
+            place="discord:7:",
+            value=usd("90"),
+            person=who,
+        )
+        return claimed.id
+
+    # Nothing is paid yet: what one has, others leave alone.
+    first = await claims("1")
+    assert (first, await claims("1")) == (order.id, order.id)
+    assert await claims("2") not in {order.id, await claims("3")}
+    another = await booth.buys(ann, "Pro")
+    at_once = await asyncio.gather(*(claims(str(number % 3 + 4)) for number in range(9)))
+    assert at_once[:3] * 3 == list(at_once)
+    assert len(set(at_once)) == 3
+    assert another.id in at_once
+    # Between looking and claiming another one claims.
+    last, record = await booth.buys(ann, "Pro"), booth.shop.ledger.record
+
+    async def second(*rows: object) -> None:
+        monkeypatch.setattr(booth.shop.ledger, "record", record)
+        assert await claims("8") == last.id
+        await record(*rows)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(booth.shop.ledger, "record", second)
+    assert await claims("7") != last.id
+    assert await claims("8") == last.id
+
+
+async def test_what_was_consumed_was_delivered(booth: Booth) -> None:
+    """By whatever sold here before: it isn't credited again."""
+    ann, store = booth.discord.user(7), booth.discord.store
+    await booth.hears(store.entitle(ann, booth.skus["Pro"], consumed=True))
+    await booth.works()
+    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.has(ann) == {}
 
 
 async def test_free_amounts_are_not_sold(booth: Booth) -> None:

@@ -122,7 +122,8 @@ async def test_what_may_be_paid_is_known_without_looking(booth: Booth) -> None:
     await booth.hears(booth.receives(ann, order))
     await booth.counter.works()
     paid = await booth.counter.orders.get(order.id)
-    assert await booth.looked(order, ann, lambda _: answered(paid)) == "paid"
+    other = replace(booth, gateway=inchat.stars(booth.telegram.url, booth.shop.clock))
+    assert await other.looked(order, ann, lambda _: answered(paid)) == "paid"
     # A copy in memory that is older than the payment is no way around it.
     booth.gateway.remember(order)
     assert await booth.asked(order, ann) == "paid"
@@ -312,17 +313,49 @@ async def test_who_paid_twice_is_given_back_payment_by_payment(booth: Booth) -> 
 
 def forgeries(told: StarsTold, chance: random.Random) -> list[StarsTold]:
     """What no payment of that order is."""
-    one = replace(told, charge=f"forged_{chance.random()}")
-    return [
-        replace(one, payload="ord_of_nobody"),
-        replace(one, payload="another bot's invoice"),
-        replace(one, payer="99"),
-        replace(one, amount=told.amount - 1),
-        replace(one, amount=told.amount * 10),
-        replace(one, currency="USD"),
-        replace(one, currency="USD", amount=told.amount * 100),
-        replace(one, refunded=True),
+    wrong = [
+        replace(told, payload="ord_of_nobody"),
+        replace(told, payload="another bot's invoice"),
+        replace(told, payer="99"),
+        replace(told, amount=told.amount - 1),
+        replace(told, amount=told.amount * 10),
+        replace(told, currency="USD"),
+        replace(told, currency="USD", amount=told.amount * 100),
+        replace(told, refunded=True),
     ]
+    return [replace(each, charge=f"forged_{chance.random()}") for each in wrong]
+
+
+async def test_what_does_not_fit_an_order_gives_nothing(booth: Booth) -> None:
+    ann, chance = booth.telegram.user(7), random.Random(3)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "10", ann)
+    told = StarsTold("charge", "7", "XTR", 770, order.id)
+    for forged in forgeries(told, chance):
+        await booth.hears(forged)
+        await booth.counter.works()
+        assert await booth.shop.has(person) == {}, forged
+    assert await booth.asked(order, ann) == "", "nor does it keep anybody from paying"
+    await booth.hears(booth.receives(ann, order))
+    await booth.counter.works()
+    assert await booth.shop.has(person) == {"bought": 1_000}
+    await booth.shop.audited()
+
+
+async def test_a_refund_whose_answer_was_lost_is_done(booth: Booth) -> None:
+    ann = booth.telegram.user(7)
+    person = await booth.shop.person()
+    order = await booth.buys(person, "10", ann)
+    told = booth.receives(ann, order)
+    await booth.hears(told)
+    await booth.counter.works()
+    booth.telegram.stars.gives_back(told.charge)
+    order = await booth.counter.orders.get(order.id)
+    after = await booth.counter.cashier.refund(order, Stars(770), cause="btn_r")
+    assert after.refunded == Stars(770)
+    assert await booth.shop.has(person) == {}
+    assert booth.telegram.calls[-1].status == 400
+    await booth.shop.audited()
 
 
 @pytest.mark.timeout(900)
@@ -333,7 +366,7 @@ async def test_a_thousand_events_shuffled_doubled_and_foreign(booth: Booth) -> N
     people = [await booth.shop.person() for _ in users]
     expected = dict.fromkeys(people, 0)
     events: list[StarsTold] = []
-    for number in range(size(small=12, full=160)):
+    for number in range(size(small=12, full=180)):
         at = number % len(users)
         cash = ("1", "10", "99.99", "100", "90", "800")[number % 6]
         order = await booth.buys(people[at], cash, users[at])
