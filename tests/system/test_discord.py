@@ -64,7 +64,7 @@ async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World
     config = DiscordConfig(
         SecretStr(TOKEN), fake.api_url, fake.gateway_url, interval_seconds=0.02, stop_seconds=5
     )
-    front = Discord(config, service.app.front, service.clock)
+    front = Discord(config, service.app.front, service.clock, service.app.shop.skus)
     await front.start()
     service.app.landing.by("discord", front)
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -99,10 +100,10 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def briefs_world(url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
-    """The brief's prices and rates, on Telegram."""
+async def briefs_world(url: str, telegram: FakeTelegram, **sold: Any) -> AsyncIterator[World]:
+    """The brief's prices and rates, on Telegram; what is `sold` goes to `running`."""
     clock = SystemClock()
-    async with running(url, clock) as service, _on(telegram, service):
+    async with running(url, clock, **sold) as service, _on(telegram, service):
         yield World(service, telegram)
 
 
@@ -138,9 +139,10 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
 
 @contextlib.asynccontextmanager
 async def _on(telegram: FakeTelegram, service: Service) -> AsyncIterator[None]:
-    front = Telegram(replace(CONFIG, api_url=telegram.url), service.app.front, service.clock)
+    config, app = replace(CONFIG, api_url=telegram.url), service.app
+    front = Telegram(config, app.front, service.clock, app.shop.stars)
     await front.start()
-    service.app.landing.by("telegram", front)
+    app.landing.by("telegram", front)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -40,11 +41,11 @@ CONFIG = TelegramConfig(
 
 @asynccontextmanager
 async def running(
-    fake: FakeTelegram, front: ScriptedFront, config: TelegramConfig = CONFIG
+    fake: FakeTelegram, front: ScriptedFront, config: TelegramConfig = CONFIG, stars: Any = None
 ) -> AsyncIterator[Telegram]:
-    """The adapter, polling the fake."""
+    """The adapter, polling the fake; `stars`: a till."""
     url = await fake.start()
-    telegram = Telegram(replace(config, api_url=url), front, SystemClock())
+    telegram = Telegram(replace(config, api_url=url), front, SystemClock(), stars)
     await telegram.start()
     try:
         yield telegram
