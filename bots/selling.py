@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bots.commands.phrases import money
 from bots.output import tell
 from bots.refusals import Unusable
 from bots.service import gateways_of
@@ -14,22 +15,35 @@ from core.ledger import Ledger
 from core.people import People, Welcome
 from core.pool import Vault
 from core.store import Store
-from core.units import Credits
-from payments import GatewayUnavailable, Offer
+from core.units import Credits, decimal_text
+from payments import Gateway, GatewayUnavailable, Offer
+from payments.gateways.skus import CONSUMABLE, DiscordSkus
+from payments.gateways.stars import TelegramStars
 
-_NO_GATEWAY = "No payment gateway is set (CREDITBOT_STRIPE_SECRET_KEY). Nothing to do."
+_NO_GATEWAY = (
+    "No payment gateway is set (CREDITBOT_TELEGRAM_TOKEN for Stars, CREDITBOT_DISCORD_SKUS,"
+    " CREDITBOT_STRIPE_SECRET_KEY). Nothing to do."
+)
+_STARS = (
+    "Telegram demands: digital goods are sold for Stars alone, and /paysupport is answered. Stars"
+    " can be taken out after 21 days at most."
+)
+_SKUS = (
+    "Discord demands: what is sold elsewhere is sold there too, and not dearer. It doesn't tell"
+    " SKUs' prices: see that they are"
+)
+
+Line = tuple[bool, str]
 
 
-async def check_gateways(configuration: Configuration) -> list[tuple[bool, str]]:
-    """A line for each gateway; none where nothing is sold."""
-    lines = []
+async def check_gateways(configuration: Configuration) -> list[Line]:
+    """A line or more for each gateway; none where nothing is sold."""
+    lines: list[Line] = []
     for name, gateway in gateways_of(configuration.settings).items():
         try:
-            await gateway.probe()
+            lines += await _looked_at(name, gateway)
         except GatewayUnavailable:
             lines.append((False, f"{name}: doesn't let us in. Look at its key and the network"))
-        else:
-            lines.append((True, f"{name}: lets us in"))
         finally:
             await gateway.close()
     settings = configuration.settings
@@ -37,6 +51,37 @@ async def check_gateways(configuration: Configuration) -> list[tuple[bool, str]]
         said = "on" if settings.telegram_external_checkout else "off"
         lines.append((True, f"checkout outside Telegram is {said} (Telegram's terms want Stars)"))
     return lines
+
+
+async def _looked_at(name: str, gateway: Gateway) -> list[Line]:
+    """Raises `GatewayUnavailable`."""
+    if isinstance(gateway, TelegramStars):
+        balance, worth = await gateway.balance(), decimal_text(gateway.usd_per_star)
+        return [(True, f"{name}: {balance.units:,} ⭐, each taken as ${worth}"), (True, _STARS)]
+    if isinstance(gateway, DiscordSkus):
+        return await _skus(name, gateway)
+    await gateway.probe()
+    return [(True, f"{name}: lets us in")]
+
+
+async def _skus(name: str, gateway: DiscordSkus) -> list[Line]:
+    """Each pack beside what Discord says of its SKU."""
+    cards, lines, prices = await gateway.skus(), [], []
+    for pack in Offer().packs:
+        sku = gateway.sku(pack.cash)
+        card = cards.get(sku)
+        if not sku:
+            lines.append((True, f"{name}: {pack.name} isn't sold on Discord"))
+        elif card is None:
+            lines.append((False, f"{name}: {pack.name}: the app has no SKU {sku}"))
+        elif card.kind != CONSUMABLE:
+            lines.append((False, f"{name}: {pack.name}: “{card.name}” is no consumable item"))
+        elif not card.available:
+            lines.append((False, f"{name}: {pack.name}: “{card.name}” isn't published"))
+        else:
+            lines.append((True, f"{name}: {pack.name} is “{card.name}”"))
+            prices.append(f"{card.name} ≤ {money(pack.cash)}")
+    return [*lines, *([(True, f"{_SKUS} {', '.join(prices)}")] if prices else [])]
 
 
 async def reconcile(arguments: argparse.Namespace) -> int:

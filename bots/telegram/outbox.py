@@ -211,8 +211,8 @@ class Outbox:
                 title=bill.title[:_TITLE_MAX],
                 description=bill.about[:_ABOUT_MAX],
                 payload=bill.payload,
-                # No provider's token: nobody but Telegram takes Stars. (An empty one would be sent by
-                # this client as a list.)
+                # No provider's token: nobody but Telegram takes Stars. (This client would send an
+                # empty one as a list.)
                 currency=CURRENCY,
                 prices=[LabeledPrice(bill.title[:_TITLE_MAX], bill.stars)],
                 message_thread_id=where.thread,

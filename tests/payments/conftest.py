@@ -59,12 +59,13 @@ class Shop:
         *,
         gateway: str = "stripe",
         amount: Cash | None = None,
+        place: str = "telegram:1:",
     ) -> Order:
         return await self.orders.create(
             cause=f"press/{next(self._causes)}",
             at_ms=self.clock.now_ms(),
             person=person,
-            place="telegram:1:",
+            place=place,
             message="5",
             gateway=gateway,
             value=value,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
 from core.ledger import Ledger, audit
 from core.store import Store
-from core.units import usd
+from core.units import Stars, usd
 from tests.databases import TestClock
+from tests.fakes import discord as discord_fake
 from tests.fakes import stripe as fake
+from tests.fakes import telegram as telegram_fake
+from tests.fakes.discord import FakeDiscord
 from tests.fakes.stripe import FakeStripe
+from tests.fakes.telegram import FakeTelegram
 from tests.payments.conftest import Shop
 from tests.system.commandline import Place, place, press
 
@@ -99,3 +104,113 @@ async def test_stripe_needs_its_secret_and_an_address(place: Place, stripe: Fake
 
 async def test_where_nothing_is_sold_there_is_nothing_to_reconcile(place: Place) -> None:
     assert "No payment gateway is set" in await place.refused("payments", "reconcile")
+
+
+# --- what platforms show themselves -------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[FakeTelegram]:
+    fake = FakeTelegram()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest_asyncio.fixture
+async def discord() -> AsyncIterator[FakeDiscord]:
+    fake = FakeDiscord()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+def in_chat(place: Place, telegram: FakeTelegram, discord: FakeDiscord, skus: str) -> None:
+    place.secrets |= {MASTER_KEY, telegram_fake.TOKEN, discord_fake.TOKEN}
+    place.settings |= {
+        "database_url": f"sqlite:///{place.database}",
+        "master_keys": MASTER_KEY,
+        "telegram_token": telegram_fake.TOKEN,
+        "telegram_api_url": telegram.url,
+        "discord_token": discord_fake.TOKEN,
+        "discord_api_url": discord.api_url,
+        "discord_gateway_url": discord.gateway_url,
+        "discord_skus": skus,
+    }
+
+
+async def test_what_platforms_list_is_found_from_the_command_line(
+    place: Place, telegram: FakeTelegram, discord: FakeDiscord
+) -> None:
+    ann, starter = telegram.user(7), discord.store.sku("Starter")
+    in_chat(place, telegram, discord, f"starter:{starter}")
+    await place.creditbot("migrate")
+    url = f"sqlite:///{place.database}"
+    store = await Store.open(url, kind=None, clock=SystemClock())
+    ledger = Ledger(store, SystemClock())
+    await ledger.start()
+    shop = Shop(store, ledger, TestClock(SystemClock().now_ms()))
+    person = await shop.person()
+    order = await shop.order(
+        person, usd("10"), gateway="stars", amount=Stars(770), place="telegram:7:"
+    )
+    telegram.stars.receives(ann, order.id, 770)
+    bought = discord.store.buys(discord.user(9), starter)
+    await ledger.stop()
+    assert "2 orders changed" in (await place.creditbot("payments", "reconcile")).out
+    assert "0 orders changed" in (await place.creditbot("payments", "reconcile")).out
+    assert discord.store.entitlements[bought]["consumed"]
+    stands = await shop.stands("cash/stars", "cash/skus", "issued/topup")
+    assert stands == [770, usd("8.5").units, 2_000]
+    assert not (await audit(store)).findings
+    await store.close()
+
+
+async def test_check_says_what_platforms_demand_and_what_is_wrong_with_skus(
+    place: Place, telegram: FakeTelegram, discord: FakeDiscord
+) -> None:
+    store = discord.store
+    fine = {name: store.sku(name) for name in ("Starter", "Pro", "Enterprise")}
+    in_chat(place, telegram, discord, ",".join(f"{name}:{sku}" for name, sku in fine.items()))
+    await place.creditbot("migrate")
+    telegram.user(7)
+    telegram.stars.receives(telegram.users[7], "x", 1_234)
+    said = (await place.creditbot("check", code=1)).out
+    assert "✓ stars: 1,234 ⭐, each taken as $0.013" in said
+    assert "✓ Telegram demands: digital goods are sold for Stars alone" in said
+    assert "✓ skus: Pro is “Pro”" in said
+    assert "see that they are Starter ≤ $10.00, Pro ≤ $90.00, Enterprise ≤ $800.00" in said
+    durable, hidden = store.sku("Durable", kind=2), store.sku("Hidden", flags=0)
+    place.settings["discord_skus"] = f"starter:{durable},pro:{hidden},Enterprise:4711"
+    said = (await place.creditbot("check", code=1)).out
+    assert "✗ skus: Starter: “Durable” is no consumable item" in said
+    assert "✗ skus: Pro: “Hidden” isn't published" in said
+    assert "✗ skus: Enterprise: the app has no SKU 4711" in said
+    place.settings["discord_skus"] = f"pro:{fine['Pro']}"
+    place.settings["telegram_stars"] = "false"
+    said = (await place.creditbot("check", code=1)).out
+    assert "✓ skus: Starter isn't sold on Discord" in said
+    assert "⭐" not in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "what"),
+    [
+        ("discord_skus", "starter", "names each pack once with a SKU of its own"),
+        ("discord_skus", "starter:1,starter:2", "names each pack once"),
+        ("discord_skus", "starter:1,pro:1", "names each pack once"),
+        ("discord_skus", "gold:1", "there is no pack “gold”; there are Starter, Pro, Enterprise"),
+        ("discord_fee_percent", "100", "less than or equal to 99"),
+        ("telegram_star_usd", "0", "what a Star brings, in dollars"),
+        ("telegram_star_usd", "much", "what a Star brings, in dollars"),
+    ],
+)
+async def test_settings_that_can_not_be(place: Place, setting: str, value: str, what: str) -> None:
+    place.settings |= {"master_keys": MASTER_KEY, "discord_token": "x", setting: value}
+    assert what in await place.refused("payments", "reconcile")
+
+
+async def test_skus_need_discord(place: Place) -> None:
+    place.settings |= {"discord_skus": "starter:1"}
+    said = await place.refused("payments", "reconcile")
+    assert "CREDITBOT_DISCORD_TOKEN is needed with SKUs" in said
