@@ -3,99 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
-from bots.tills import SkusTill
 from core.store import schema
 from core.units import Credits, usd
-from payments import GatewayUnavailable, Order, RefundRefused, UnknownOrder
-from payments.gateways.skus import DiscordSkus, Entitled, heard
-from tests.fakes.discord import TOKEN, FakeDiscord
-from tests.fakes.discord_store import GIFT, PURCHASE, SUBSCRIPTION, TEST_PURCHASE
-from tests.fakes.discord_world import User
+from payments import GatewayUnavailable, RefundRefused, UnknownOrder
+from tests.fakes.discord import TOKEN
+from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments import inchat
-from tests.payments.conftest import Shop
-from tests.payments.inchat import Counter
-from tests.size import size
+from tests.payments.booths import SkusBooth as Booth
+from tests.payments.booths import opened
+from tests.payments.booths import skus_booth as booth
 
-PACKS = {"Starter": "10", "Pro": "90", "Enterprise": "800"}
+__all__ = ["booth"]
+
 CONSUME = "POST /applications/{app}/entitlements/{entitlement}/consume"
 LIST = "GET /applications/{app}/entitlements"
-
-
-@dataclass
-class Booth:
-    """A shop that sells in Discord's store."""
-
-    shop: Shop
-    discord: FakeDiscord
-    #: The SKU of each pack.
-    skus: dict[str, int]
-    gateway: DiscordSkus
-    counter: Counter
-    till: SkusTill
-    people: dict[int, str] = field(default_factory=dict)
-
-    async def person(self, user: User) -> str:
-        """Whoever writes from there; made if nobody did."""
-        return (await self.counter.people.of("discord", str(user.id), language="en")).id
-
-    async def buys(self, user: User, pack: str) -> Order:
-        person = await self.person(user)
-        return await self.counter.buys(person, PACKS[pack], f"discord:{user.id}:")
-
-    def entitled(self, id_: int) -> Entitled:
-        one = self.discord.store.entitlements[id_]
-        return Entitled(
-            id=one["id"],
-            sku=one["sku_id"],
-            application=one["application_id"],
-            user=one.get("user_id", ""),
-            guild=one.get("guild_id", ""),
-            kind=one["type"],
-            deleted=one["deleted"],
-            consumed=one["consumed"],
-        )
-
-    async def hears(self, id_: int, what: str = "created") -> None:
-        await self.counter.inbox.keep("skus", heard(str(id_), what))
-
-    async def works(self) -> None:
-        await self.counter.works()
-
-    async def has(self, user: User) -> dict[str, int]:
-        return await self.shop.has(await self.person(user))
-
-    def consumed(self, id_: int) -> bool:
-        found: bool = self.discord.store.entitlements[id_]["consumed"]
-        return found
-
-
-async def opened(shop: Shop, discord: FakeDiscord, *, test_purchases: bool = False) -> Booth:
-    skus = {name: discord.store.sku(name) for name in PACKS}
-    packs = {str(skus[name]): usd(cash) for name, cash in PACKS.items()}
-    gateway = inchat.skus(discord.api_url, shop.clock, packs, test_purchases=test_purchases)
-    counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
-    till = SkusTill(gateway=gateway, inbox=counter.inbox, clock=shop.clock)
-    return Booth(shop, discord, skus, gateway, counter, till)
-
-
-@pytest_asyncio.fixture
-async def booth(shop: Shop) -> AsyncIterator[Booth]:
-    # Ids of Discord's are times of the wall's clock, so this shop looks at it too.
-    shop.clock.at_ms = int(time.time() * 1000)
-    discord = FakeDiscord()
-    await discord.start()
-    booth = await opened(shop, discord)
-    yield booth
-    await booth.gateway.close()
-    await discord.stop()
 
 
 async def test_from_the_order_to_credits_and_again(booth: Booth) -> None:
@@ -383,83 +308,6 @@ async def test_the_till_keeps_only_what_concerns_us(booth: Booth) -> None:
     assert list(await booth.counter.verdicts()) == [f"skus/created/{bought}"]
     await booth.till.taken_back(replace(booth.entitled(bought), deleted=True))
     assert len(await booth.counter.verdicts()) == 2
-
-
-@pytest.mark.timeout(900)
-async def test_a_thousand_events_shuffled_doubled_and_foreign(booth: Booth) -> None:
-    """Credits granted are purchases made, exactly: heard of, or only in the list."""
-    chance, store = random.Random(13), booth.discord.store
-    users = [booth.discord.user(number) for number in range(1, 7)]
-    foreign = store.sku("Tier", kind=SUBSCRIPTION)
-    expected = dict.fromkeys(users_ids(users), 0)
-    events: list[tuple[int, str]] = []
-    for number in range(size(small=15, full=220)):
-        user = users[number % len(users)]
-        pack = tuple(PACKS)[number % 3]
-        sku = booth.skus[pack]
-        if chance.random() < 0.3:
-            order = await booth.buys(user, pack)
-            if chance.random() < 0.7:
-                await booth.counter.orders.ended(order, "expired")
-        bought = store.entitle(user, sku)
-        credits_ = booth.shop.offer.given(usd(PACKS[pack])).total.units
-        fate = chance.random()
-        if fate < 0.15:  # taken back before anybody looked
-            store.takes_back(bought)
-            events += [(bought, "deleted")] * chance.randint(0, 2)
-        else:
-            expected[user.id] += credits_
-        if chance.random() < 0.8:  # else the event was lost
-            events += [(bought, "created")] * chance.randint(1, 4)
-            events += [(bought, "noticed")] * chance.randint(0, 2)
-        others = [
-            store.entitle(user, sku, kind=GIFT),
-            store.entitle(user, sku, kind=TEST_PURCHASE),
-            store.entitle(user, foreign),
-            store.entitle(None, sku, guild_id=str(booth.discord.guild)),
-            store.entitle(user, sku, application_id="4711"),
-            booth.discord.snowflake(),
-        ]
-        events += [(id_, "created") for id_ in chance.sample(others, 3)]
-    chance.shuffle(events)
-    assert len(events) >= size(small=60, full=1_000)
-
-    async def deliver(part: list[tuple[int, str]]) -> None:
-        for id_, what in part:
-            await booth.hears(id_, what)
-
-    await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
-    await asyncio.gather(
-        booth.works(), booth.works(), *(booth.counter.cashier.reconcile() for _ in range(2))
-    )
-    booth.shop.clock.advance(seconds=120)
-    await booth.works()
-    await booth.counter.cashier.reconcile()
-    # Some are taken back after all, heard of or not.
-    paid = [one for one in store.entitlements.values() if one["consumed"]]
-    for one in chance.sample(paid, len(paid) // 5):
-        store.takes_back(int(one["id"]))
-        pack = next(name for name, sku in booth.skus.items() if str(sku) == one["sku_id"])
-        expected[int(one["user_id"])] -= booth.shop.offer.given(usd(PACKS[pack])).total.units
-        if chance.random() < 0.5:
-            await booth.hears(int(one["id"]), "deleted")
-    booth.shop.clock.advance(days=1, seconds=60)
-    for _ in range(3):
-        await booth.works()
-        await booth.counter.cashier.reconcile()
-    for user in users:
-        assert sum((await booth.has(user)).values()) == expected[user.id]
-    left = [one for one in store.entitlements.values() if not (one["consumed"] or one["deleted"])]
-    assert not [
-        one
-        for one in left
-        if one["type"] == PURCHASE and one.get("user_id") and one["sku_id"] != str(foreign)
-    ]
-    await booth.shop.audited()
-
-
-def users_ids(users: list[User]) -> list[int]:
-    return [user.id for user in users]
 
 
 async def test_no_secret_shows(booth: Booth, caplog: pytest.LogCaptureFixture) -> None:

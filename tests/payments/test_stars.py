@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,73 +14,22 @@ from core.clock import SystemClock
 from core.store import DatabaseUnavailable, schema
 from core.units import Credits, Stars, usd
 from payments import (
-    CheckoutRefused,
     GatewayUnavailable,
     NothingToRefund,
     Order,
     RefundRefused,
 )
 from payments.gateways import stars as gateway_module
-from payments.gateways.stars import PreCheckout, StarsTold, TelegramStars
+from payments.gateways.stars import StarsTold
 from payments.offer import of_cents
-from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.fakes.telegram_chats import User
+from tests.fakes.telegram import TOKEN
 from tests.payments import inchat
-from tests.payments.conftest import Shop
-from tests.payments.inchat import STAR, Counter
-from tests.size import size
+from tests.payments.booths import StarsBooth as Booth
+from tests.payments.booths import forgeries
+from tests.payments.booths import stars_booth as booth
+from tests.payments.inchat import STAR
 
-
-@dataclass
-class Booth:
-    """A shop that sells for Stars, and the Telegram that it is on."""
-
-    shop: Shop
-    telegram: FakeTelegram
-    gateway: TelegramStars
-    counter: Counter
-
-    async def buys(self, person: str, cash: str, user: User, **more: str) -> Order:
-        return await self.counter.buys(person, cash, f"telegram:{user.id}:", **more)
-
-    def receives(self, user: User, order: Order) -> StarsTold:
-        """The order is paid; what Telegram tells of it."""
-        assert isinstance(order.amount, Stars)
-        charge = self.telegram.stars.receives(user, order.id, order.amount.units)
-        return StarsTold(charge, str(user.id), "XTR", order.amount.units, order.id)
-
-    async def hears(self, told: StarsTold) -> None:
-        await self.counter.inbox.keep("stars", told.message())
-
-    async def asked(self, order: Order, user: User, **changes: object) -> str:
-        """Why an order may not be paid; empty when it may. Nothing but memory is looked at."""
-
-        async def find(id_: str) -> Order:
-            raise AssertionError(id_)
-
-        return await self.looked(order, user, find, **changes)
-
-    async def looked(self, order: Order, user: User, find, **changes: object) -> str:  # type: ignore[no-untyped-def]
-        asked = PreCheckout(str(user.id), "XTR", order.amount.units, order.id)
-        try:
-            await self.gateway.may_pay(replace(asked, **changes), find)  # type: ignore[arg-type]
-        except CheckoutRefused as refused:
-            return refused.why
-        return ""
-
-
-@pytest_asyncio.fixture
-async def booth(shop: Shop) -> AsyncIterator[Booth]:
-    telegram = FakeTelegram()
-    gateway = inchat.stars(await telegram.start(), shop.clock)
-    yield Booth(
-        shop,
-        telegram,
-        gateway,
-        await inchat.counter(gateway, shop.store, shop.ledger, shop.clock),
-    )
-    await gateway.close()
-    await telegram.stop()
+__all__ = ["booth"]
 
 
 @given(st.integers(1, 1_000_000))
@@ -311,21 +258,6 @@ async def test_who_paid_twice_is_given_back_payment_by_payment(booth: Booth) -> 
     await booth.shop.audited()
 
 
-def forgeries(told: StarsTold, chance: random.Random) -> list[StarsTold]:
-    """What no payment of that order is."""
-    wrong = [
-        replace(told, payload="ord_of_nobody"),
-        replace(told, payload="another bot's invoice"),
-        replace(told, payer="99"),
-        replace(told, amount=told.amount - 1),
-        replace(told, amount=told.amount * 10),
-        replace(told, currency="USD"),
-        replace(told, currency="USD", amount=told.amount * 100),
-        replace(told, refunded=True),
-    ]
-    return [replace(each, charge=f"forged_{chance.random()}") for each in wrong]
-
-
 async def test_what_does_not_fit_an_order_gives_nothing(booth: Booth) -> None:
     ann, chance = booth.telegram.user(7), random.Random(3)
     person = await booth.shop.person()
@@ -355,54 +287,6 @@ async def test_a_refund_whose_answer_was_lost_is_done(booth: Booth) -> None:
     assert after.refunded == Stars(770)
     assert await booth.shop.has(person) == {}
     assert booth.telegram.calls[-1].status == 400
-    await booth.shop.audited()
-
-
-@pytest.mark.timeout(900)
-async def test_a_thousand_events_shuffled_doubled_and_foreign(booth: Booth) -> None:
-    """Credits granted are payments made, exactly: heard of, or only in the list."""
-    chance = random.Random(11)
-    users = [booth.telegram.user(number) for number in range(1, 6)]
-    people = [await booth.shop.person() for _ in users]
-    expected = dict.fromkeys(people, 0)
-    events: list[StarsTold] = []
-    for number in range(size(small=12, full=180)):
-        at = number % len(users)
-        cash = ("1", "10", "99.99", "100", "90", "800")[number % 6]
-        order = await booth.buys(people[at], cash, users[at])
-        if number % 4:  # paid when they are over; only so many may be open
-            await booth.counter.orders.ended(order, "expired")
-        told = StarsTold("never", str(users[at].id), "XTR", order.amount.units, order.id)
-        if chance.random() < 0.8:
-            told = booth.receives(users[at], order)
-            expected[people[at]] += booth.shop.offer.given(usd(cash)).total.units
-            if chance.random() < 0.8:  # else the update was lost
-                events += [told] * chance.randint(1, 5)
-            if chance.random() < 0.2:
-                booth.telegram.stars.gives_back(told.charge)
-                expected[people[at]] -= booth.shop.offer.given(usd(cash)).total.units
-                events += [replace(told, refunded=True)] * chance.randint(0, 2)
-        events += chance.sample(forgeries(told, chance), 4)
-    # What is in the list and no order's.
-    booth.telegram.stars.receives(users[0], "another bot's invoice", 50)
-    booth.telegram.stars.withdraws(100)
-    chance.shuffle(events)
-    assert len(events) >= size(small=60, full=1_000)
-
-    async def deliver(part: list[StarsTold]) -> None:
-        for told in part:
-            await booth.hears(told)
-
-    await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
-    await asyncio.gather(*(booth.counter.works() for _ in range(3)))
-    await asyncio.gather(*(booth.counter.cashier.reconcile() for _ in range(2)))
-    for _ in range(13):  # until what fits nothing is given up
-        booth.shop.clock.advance(seconds=6 * 3_600)
-        await booth.counter.works()
-    for person in people:
-        assert sum((await booth.shop.has(person)).values()) == expected[person]
-    verdicts = set((await booth.counter.verdicts()).values())
-    assert verdicts <= {"", "unknown_order", "payment_refused/payer", "payment_refused/amount"}
     await booth.shop.audited()
 
 
