@@ -47,6 +47,7 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
+from core.earning import Purses
 from core.ledger import Ledger, close_days
 from core.people import Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
@@ -105,6 +106,7 @@ class Parts:
     prices: PriceBook
     pool: Pool
     people: People
+    purses: Purses
     owners: Owners
     links: Links
     conversations: Conversations
@@ -205,6 +207,15 @@ def _parts(
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    pool = Pool(
+        store=store,
+        ledger=ledger,
+        vault=vault,
+        catalogue=catalogue,
+        costs=costs,
+        clock=clock,
+        suppliers=plan.suppliers,
+    )
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -216,16 +227,9 @@ def _parts(
         catalogue=catalogue,
         costs=costs,
         prices=PriceBook(store, ledger.record, catalogue, costs, clock),
-        pool=Pool(
-            store=store,
-            ledger=ledger,
-            vault=vault,
-            catalogue=catalogue,
-            costs=costs,
-            clock=clock,
-            suppliers=plan.suppliers,
-        ),
+        pool=pool,
         people=people,
+        purses=Purses(ledger=ledger, pool=pool),
         owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
         links=Links(store=store, ledger=ledger, people=people, clock=clock),
         conversations=Conversations(
@@ -251,6 +255,7 @@ def _asking(parts: Parts) -> Asking:
         admission=Admission(
             ledger=parts.ledger,
             people=parts.people,
+            purses=parts.purses,
             pool=parts.pool,
             prices=parts.prices,
             conversations=parts.conversations,
@@ -276,12 +281,12 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         prices=parts.prices,
         pool=parts.pool,
         people=parts.people,
-        ledger=parts.ledger,
+        purses=parts.purses,
         default_model=parts.plan.default_model,
     )
     start = StartCommands(
         people=parts.people,
-        ledger=parts.ledger,
+        purses=parts.purses,
         choosing=choosing,
         owners=parts.owners,
         commands=lambda: registry.commands,
@@ -295,6 +300,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
     )
     account = AccountCommands(
         ledger=parts.ledger,
+        purses=parts.purses,
         journal=Journal(parts.store),
         people=parts.people,
         catalogue=parts.catalogue,

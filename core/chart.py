@@ -10,12 +10,14 @@ from typing import Literal
 
 from core.ledger.types import (
     Account,
+    Accrue,
     AtMost,
     Cascade,
     Entry,
     Limit,
     Move,
     Settle,
+    Share,
     SweepOwed,
 )
 from core.units import AnyMoney, Credits, Money, NanoUsd, Stars
@@ -96,9 +98,11 @@ def take_back_own_key(key: str, amount: NanoUsd) -> AtMost[NanoUsd]:
     return AtMost("returned", key_quota(key), own_returned(key), amount)
 
 
-def hold_credits(person: str, model: str, amount: Credits) -> Cascade[Credits]:
-    """Flow: an ask's hold on its asker, drawn gift → bought → earned."""
-    return Cascade("credits", pockets(person), spent(model), amount, pending=True)
+def hold_credits(
+    purse: tuple[Account[Credits], ...], model: str, amount: Credits
+) -> Cascade[Credits]:
+    """Flow: an ask's hold on its asker's purse, drawn gift → bought → earned → advances."""
+    return Cascade("credits", purse, spent(model), amount, pending=True)
 
 
 def hold_quota(key: str, supplier_name: str, amount: NanoUsd) -> Move[NanoUsd]:
@@ -129,6 +133,88 @@ def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits
 def repay_owed(person: str) -> SweepOwed[Credits]:
     """Flow: what is owed is repaid before anything else."""
     return SweepOwed("repay", pockets(person), owed(person))
+
+
+# --- contributions: keys of other people's (design § Pockets, Vesting, Claw-back) ----------------
+
+CONTRIBUTED_SUPPLY = Account("supply/contributed", NanoUsd)
+#: What may be spent of contributions before it vests, lent to their owners.
+ADVANCED = Account("advanced", Credits)
+#: What is counted of asks that contributed keys served.
+_COUNTED = Account("use/counted", Credits)
+#: Of each Credit that was charged for a contributed key's answer, its owner gets nine tenths, and
+#: who invited the owner a twentieth of that (brief § 2).
+NET = (9, 10)
+INVITED = (45, 1_000)
+
+#: How a Credit was come by that an asker pays with: for money or by earning it, or else.
+Use = Literal["paid", "free"]
+_PAID = ("bought", "earned")
+
+
+def unvested(key: str) -> Account[Credits]:
+    """A contribution's net Credits that its use hasn't earned yet."""
+    return Account(f"key/{key}/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def advance(key: str) -> Account[Credits]:
+    """What a contribution's owner may spend of it before it vests; use fills it up again."""
+    return Account(f"key/{key}/advance", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def invited(key: str) -> Account[Credits]:
+    """What a contribution will bring to whoever invited its owner."""
+    return Account(f"key/{key}/invited", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def used(key: str, use: Use) -> Account[Credits]:
+    """Credits charged for what a contributed key served, by how the asker had come by them."""
+    return Account(f"use/{use}/{key}", Credits)
+
+
+def contribution_fee() -> Account[Credits]:
+    """The platform's tenth of what contributions are worth."""
+    return Account("fee/contribution", Credits)
+
+
+def was_paid(code: str) -> bool:
+    """Whether the account of this code holds Credits that were paid for or earned."""
+    return code.startswith("user/") and code.endswith(_PAID)
+
+
+def purse(person: str, keys: tuple[str, ...]) -> tuple[Account[Credits], ...]:
+    """All that an ask may draw, in order: the pockets, then advances on the person's own keys."""
+    return (*pockets(person), *(advance(key) for key in keys))
+
+
+def contributed(
+    key: str, quota: NanoUsd, net: Credits, fee: Credits, line: Credits, inviting: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a contribution begins: the key's dollars, its Credits, the fee, what may be spent of
+    it in advance, and what it will bring to whoever invited its owner."""
+    moves: list[Entry] = [
+        Move("quota", CONTRIBUTED_SUPPLY, key_quota(key), quota),
+        Move("net", issued("contribution"), unvested(key), net),
+    ]
+    if not fee.is_zero:
+        moves.append(Move("fee", issued("contribution"), contribution_fee(), fee))
+    if not line.is_zero:
+        moves.append(Move("line", ADVANCED, advance(key), line))
+    if not inviting.is_zero:
+        moves.append(Move("inviting", issued("referral"), invited(key), inviting))
+    return tuple(moves)
+
+
+def vest(
+    key: str, owner: str, inviter: str, line: Credits, use: Use, charged: Credits
+) -> Accrue[Credits]:
+    """Flow: an answer of a contributed key was charged for. Use first covers what the owner spent
+    in advance; the rest is earned where it was paid for, else a gift."""
+    into = pocket(owner, "earned" if use == "paid" else "gift")
+    shares = [Share(*NET, unvested(key), ((advance(key), line),), into)]
+    if inviter:
+        shares.append(Share(*INVITED, invited(key), (), pocket(inviter, "gift")))
+    return Accrue(f"vest-{use}", _COUNTED, used(key, use), charged, tuple(shares))
 
 
 # --- payments -----------------------------------------------------------------------------------

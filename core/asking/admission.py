@@ -22,6 +22,7 @@ from core.asking.types import (
     TooManyAsks,
 )
 from core.clock import Clock
+from core.earning import Purses
 from core.ledger import (
     Balance,
     CompanionRefused,
@@ -64,6 +65,7 @@ class Admission:
         *,
         ledger: Ledger,
         people: People,
+        purses: Purses,
         pool: Pool,
         prices: PriceBook,
         conversations: Conversations,
@@ -71,6 +73,7 @@ class Admission:
         owner: str,
     ) -> None:
         self._ledger, self._people, self._pool = ledger, people, pool
+        self.purses = purses
         self._prices, self._conversations = prices, conversations
         self._clock, self._owner = clock, owner
 
@@ -120,6 +123,7 @@ class Admission:
             candidate=candidate,
             data_key=draft.data_key,
             owner=self._owner,
+            drawn=[(one.debit, one.amount) for one in receipt.transfers if one.entry == "credits"],
             branched=draft.thread.history.branched,
         )
 
@@ -169,15 +173,15 @@ class Admission:
         )
 
     async def _balances(self, question: Question) -> Mapping[str, Balance]:
-        """The person's pockets. What they owe is repaid first, out of what came back meanwhile;
+        """The person's purse. What they owe is repaid first, out of what came back meanwhile;
         while something is owed nothing is asked (design § Claw-back)."""
         person = question.person.id
-        pockets, owed = chart.pockets(person), chart.owed(person)
-        balances = await self._ledger.balances((*pockets, owed))
+        purse, owed = self.purses.accounts(person), chart.owed(person)
+        balances = dict(await self._ledger.balances((*purse, owed)))
         if balances[owed.code].posted:
             repay = Submission(f"ask/{question.id}/repay", (chart.repay_owed(person),))
             await self._ledger.submit(repay)
-            balances = await self._ledger.balances((*pockets, owed))
+            balances = await self._ledger.balances((*purse, owed))
         left = balances.pop(owed.code).posted
         if left:
             raise Owes(Credits(-left))
@@ -238,7 +242,7 @@ class Admission:
         return Submission(
             f"ask/{question.id}/hold",
             (
-                chart.hold_credits(person, question.model.id, quoted.most),
+                chart.hold_credits(self.purses.accounts(person), question.model.id, quoted.most),
                 chart.hold_quota(candidate.key, candidate.supplier, candidate.hold),
             ),
             (*draft.thread.companions, Insert(schema.ask, row)),

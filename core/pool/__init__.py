@@ -23,6 +23,7 @@ from core.pool.records import (
     KeyCard,
     KeyRefused,
     PoolRefusal,
+    Terms,
     UnknownKey,
     UnknownSupplier,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "SealedColumn",
     "Supplier",
     "SupplierFault",
+    "Terms",
     "Text",
     "Thinking",
     "UnknownKey",

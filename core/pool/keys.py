@@ -45,7 +45,7 @@ class Keys:
 
     async def load(self) -> list[KeyRecord]:
         """Every key, with its money."""
-        rows = await self._store.fetch(sa.select(schema.key).order_by(schema.key.c.id))
+        rows = await self._store.fetch(_with_terms().order_by(schema.key.c.id))
         records = [record_of(row) for row in rows]
         await self.hear(records)
         return records
@@ -213,8 +213,7 @@ class Keys:
 
     async def _by_secret(self, supplier: Supplier, secret: SecretStr) -> KeyRecord | None:
         print_ = self._vault.fingerprint(supplier.name, secret.get_secret_value())
-        table = schema.key
-        rows = await self._store.fetch(sa.select(table).where(table.c.fingerprint == print_))
+        rows = await self._store.fetch(_with_terms().where(schema.key.c.fingerprint == print_))
         return record_of(rows[0]) if rows else None
 
     async def _update(self, id_: str, change: Mapping[str, Any], expect: Mapping[str, Any]) -> bool:
@@ -228,6 +227,14 @@ class Keys:
         context = key_context(id_, supplier.name, supplier.address)
         plain = f"{secret.get_secret_value()}\n{account}"
         return self._vault.seal(context, plain.encode())
+
+
+def _with_terms() -> sa.Select[Any]:
+    """Keys with the terms of those that were contributed."""
+    key, given = schema.key, schema.contribution
+    return sa.select(key, given.c.advance, given.c.inviter).select_from(
+        key.outerjoin(given, given.c.key == key.c.id)
+    )
 
 
 def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:

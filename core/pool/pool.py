@@ -59,6 +59,9 @@ _log = logging.getLogger(__name__)
 #: How much of a new time until the first text goes into what is remembered.
 _NEWS = 0.2
 
+#: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.
+ADVANCES_MAX = 7
+
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
 _SHORT_CLIP = Seconds(60)
@@ -225,6 +228,16 @@ class Pool:
             if record.state not in OVER and record.state != "paused"
         ]
         await self._checks.run(self._client(), due)
+
+    def advances(self, person: str) -> tuple[str, ...]:
+        """The keys that a person contributed and may spend something of in advance, the oldest
+        first, as many as an ask may draw on."""
+        keys = (
+            record.id
+            for record in self._records.values()
+            if record.owner == person and record.terms is not None and record.state not in OVER
+        )
+        return tuple(sorted(keys)[:ADVANCES_MAX])
 
     # --- asks --------------------------------------------------------------------------------
 

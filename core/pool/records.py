@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from core.errors import Refusal
 from core.ledger import Balance
 from core.pricing import Route
-from core.units import NanoUsd
+from core.units import Credits, NanoUsd
 
 State = Literal[
     "submitted",
@@ -86,6 +86,16 @@ class BadBudget(PoolRefusal):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Of a contributed key: whose it is, what they may spend of it before it vests, and who
+    invited them (empty: nobody)."""
+
+    owner: str
+    advance: Credits
+    inviter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A key that can serve an ask, by this route; `hold` is the most that it can cost."""
 
@@ -93,8 +103,8 @@ class Candidate:
     supplier: str
     route: Route
     hold: NanoUsd
-    #: The contributor; None for the operator's own.
-    owner: str | None
+    #: None for the operator's own.
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,8 @@ class KeyRecord:
     cooling_until: int
     #: What it lists; None until listed: then everything is worth a try.
     models: frozenset[str] | None
+    #: On what terms it was contributed; None for the operator's own.
+    terms: Terms | None = None
     #: Models that it listed but refused, and until when that is believed.
     missing: dict[str, int] = field(default_factory=dict)
 
@@ -191,7 +203,7 @@ class KeyRecord:
         if fresh.state == "active" and self.state != "active":
             self.refused, self.failures = None, 0
         self.state, self.base_url, self.owner = fresh.state, fresh.base_url, fresh.owner
-        self.sealed, self.models = fresh.sealed, fresh.models
+        self.sealed, self.models, self.terms = fresh.sealed, fresh.models, fresh.terms
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 
@@ -231,7 +243,10 @@ class KeyRecord:
 
 
 def record_of(row: sa.Row[Any]) -> KeyRecord:
-    """A key's row as a record."""
+    """A key's row, joined with its contribution's, as a record."""
+    terms = None
+    if row.owner is not None:
+        terms = Terms(row.owner, Credits(row.advance or 0), row.inviter or "")
     return KeyRecord(
         id=row.id,
         provider=row.provider,
@@ -243,6 +258,7 @@ def record_of(row: sa.Row[Any]) -> KeyRecord:
         reason=row.reason,
         cooling_until=row.cooling_until or 0,
         models=None if row.models is None else frozenset(json.loads(row.models)),
+        terms=terms,
     )
 
 

@@ -56,7 +56,7 @@ def choose(
                 continue
             burden = _burden(record)
             if best is None or (hold.units, burden) < best[:2]:
-                found = Candidate(record.id, record.provider, route, hold, record.owner)
+                found = Candidate(record.id, record.provider, route, hold, record.terms)
                 best = (hold.units, burden, found)
     return None if best is None else best[2]
 
