@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -24,10 +24,11 @@ from core.pool.records import (
     KeyRecord,
     KeyRefused,
     State,
+    Unfit,
     UnknownKey,
     record_of,
 )
-from core.pool.suppliers import Supplier
+from core.pool.suppliers import Supplier, unfit
 from core.pool.vault import Vault, key_context
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import NanoUsd
@@ -239,10 +240,10 @@ def _with_terms() -> sa.Select[Any]:
 
 def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:
     """Raises `KeyRefused` when a key, or Cloudflare's account id with it, can't be right."""
-    reason: Literal["shape", "account"] | None = None
-    if not supplier.accepts(secret.get_secret_value()):
+    reason: Unfit | None = unfit(secret.get_secret_value())
+    if reason is None and not supplier.accepts(secret.get_secret_value()):
         reason = "shape"
-    elif supplier.wire == "cloudflare" and not _ACCOUNT.fullmatch(account):
+    elif reason is None and supplier.wire == "cloudflare" and not _ACCOUNT.fullmatch(account):
         reason = "account"
     if reason is not None:
         raise KeyRefused(supplier.name, reason)

@@ -21,6 +21,7 @@ from core.errors import Refusal
 from core.ledger import Balance, Ledger, LedgerRefusal
 from core.pool import health, router
 from core.pool.checks import Checks
+from core.pool.examining import Examiner, Findings
 from core.pool.health import Circuit
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
@@ -28,6 +29,7 @@ from core.pool.providers import (
     Clip,
     Fault,
     Finish,
+    Limits,
     ListedModel,
     Message,
     Piece,
@@ -90,6 +92,7 @@ class Pool:
         self._circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
         self._session: aiohttp.ClientSession | None = None
         self._checks = Checks(catalogue, costs, clock, self._keys, self.blame)
+        self._examiner = Examiner(catalogue=catalogue, costs=costs, clock=clock)
         self._first_check: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -166,6 +169,13 @@ class Pool:
                 return []  # no such list there
             refused = fault.fault is Fault.DEAD
             raise KeyRefused(at.name, "refused" if refused else "unreachable") from None
+
+    async def examine(self, supplier: str, secret: SecretStr, *, account: str = "") -> Findings:
+        """What a key is good for, by the cheapest real calls; nothing is kept. Raises
+        `UnknownSupplier`, `KeyRefused`."""
+        return await self._examiner.examine(
+            self._client(), self.supplier(supplier), secret, account
+        )
 
     async def cards(self) -> list[KeyCard]:
         """Every key as it stands now, the oldest first; not those withdrawn."""
@@ -298,6 +308,9 @@ class Pool:
             pieces = supplier.adapter(self._client(), plain=plain).stream(target, call)
             async with aclosing(pieces):
                 async for piece in pieces:
+                    if isinstance(piece, Limits):
+                        self._paced(record, piece)
+                        continue
                     if first and isinstance(piece, (Text, Thinking)):
                         first = False
                         if clip is None:  # a clip's time tells of its length, not of the key
@@ -335,6 +348,13 @@ class Pool:
             self._sort()
         else:
             record.reason = verdict.reason
+
+    def _paced(self, record: KeyRecord, limits: Limits) -> None:
+        """Nothing is left of a limit: the key rests until there is, without being asked in vain."""
+        if limits.wait_seconds > 0:
+            until = self._clock.now_ms() + round(limits.wait_seconds * 1_000)
+            record.cooling_until = max(record.cooling_until, until)
+            record.reason = Fault.THROTTLED.value
 
     def _began_well(self, record: KeyRecord, circuit: Circuit, seconds: float) -> None:
         circuit.worked()

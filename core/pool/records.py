@@ -33,6 +33,21 @@ SERVING: frozenset[str] = frozenset({"active", "cooling", "parked"})
 OVER: frozenset[str] = frozenset({"dead", "withdrawn"})
 
 
+#: Why a key can't be taken: not one of this supplier's by its shape; Cloudflare's account id is
+#: missing; it administers an organisation, or belongs to a subscription; the supplier doesn't know
+#: it, or can't be reached; there is no money behind it, or no model that is on sale.
+Unfit = Literal[
+    "shape",
+    "account",
+    "admin",
+    "subscription",
+    "refused",
+    "unreachable",
+    "no_money",
+    "no_model",
+]
+
+
 class PoolRefusal(Refusal):
     """The pool can't do that with a key."""
 
@@ -47,14 +62,11 @@ class UnknownSupplier(PoolRefusal):
 
 
 class KeyRefused(PoolRefusal):
-    """The key can't be taken: `reason` is shape (not one of this supplier's), account (Cloudflare
-    needs the account's id), refused (the supplier doesn't know it) or unreachable."""
+    """The key can't be taken; see `Unfit`."""
 
     code: ClassVar[str] = "key_refused"
 
-    def __init__(
-        self, supplier: str, reason: Literal["shape", "account", "refused", "unreachable"]
-    ) -> None:
+    def __init__(self, supplier: str, reason: Unfit) -> None:
         self.supplier, self.reason = supplier, reason
 
 
