@@ -1,8 +1,73 @@
-"""Earning: contributions of keys, what they are worth, what their use brings."""
+"""Earning: contributions of keys, what they are worth, what their use brings, cashing out."""
 
 from __future__ import annotations
 
+from core.earning.addresses import Addresses
+from core.earning.closing import KEY_ENDED, Closing, StillUsed
+from core.earning.contributions import (
+    Contribution,
+    Contributions,
+    NotContributable,
+    Offer,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
+    WorthNothing,
+)
+from core.earning.payouts import (
+    METHODS,
+    PAYOUT,
+    Earnings,
+    Method,
+    NoAddress,
+    NothingWithdrawable,
+    Payout,
+    PayoutMoved,
+    WithdrawalsWait,
+    cash_of,
+    expected_by,
+)
+from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
 from core.earning.purses import Purse, Purses
+from core.earning.valuation import Average, Valuer, Worth
 from core.earning.vesting import Drawn, paid_of, vesting
+from core.earning.withdrawals import Withdrawals
 
-__all__ = ["Drawn", "Purse", "Purses", "paid_of", "vesting"]
+__all__ = [
+    "BRIEF",
+    "CONSENT",
+    "KEY_ENDED",
+    "METHODS",
+    "PAYOUT",
+    "SAFE",
+    "Addresses",
+    "Average",
+    "Closing",
+    "Contribution",
+    "Contributions",
+    "Drawn",
+    "Earnings",
+    "Method",
+    "NoAddress",
+    "NotContributable",
+    "NothingWithdrawable",
+    "Offer",
+    "OfferGone",
+    "Payout",
+    "PayoutMoved",
+    "Policy",
+    "Purse",
+    "Purses",
+    "SameOrganisation",
+    "StillUsed",
+    "TooManyContributions",
+    "Valuer",
+    "WithdrawalsWait",
+    "Withdrawals",
+    "Worth",
+    "WorthNothing",
+    "cash_of",
+    "expected_by",
+    "paid_of",
+    "vesting",
+]

@@ -78,34 +78,64 @@ class Keys:
         check_shape(supplier, secret, account)
         if budget.units <= 0:
             raise BadBudget(budget)
+        id_, row = self.row(supplier, secret, account)
+        submission = Submission(
+            id=f"key/{id_}/opened",
+            entries=(chart.fund_own_key(id_, budget),),
+            companions=(row, *also),
+        )
+        try:
+            await self._ledger.submit(submission)
+        except CompanionRefused:
+            raise DuplicateKey(supplier.name, row.row["tail"]) from None
+        return id_
+
+    def row(
+        self,
+        supplier: Supplier,
+        secret: SecretStr,
+        account: str,
+        *,
+        owner: str | None = None,
+        state: State = "active",
+        models: frozenset[str] | None = None,
+        again: bool = False,
+    ) -> tuple[str, Insert]:
+        """A new key's id and its row, for whoever brings its budget; `again` where its owner
+        contributes more of a key that is in the pool."""
         now, key = self._clock.now_ms(), secret.get_secret_value()
         id_ = ids.new("key", now)
+        named = f"{key}\0{id_}" if again else key
         row = {
             "id": id_,
             "provider": supplier.name,
             "base_url": supplier.address,
             "tail": key[-_TAIL:],
-            "fingerprint": self._vault.fingerprint(supplier.name, key),
+            "fingerprint": self._vault.fingerprint(supplier.name, named),
             "sealed": self._seal(id_, supplier, secret, account),
-            "owner": None,
-            "state": "active",
+            "owner": owner,
+            "state": state,
             "reason": "",
             "created_at": now,
             "state_at": now,
             "cooling_until": None,
-            "models": None,
-            "models_at": None,
+            "models": None if models is None else json.dumps(sorted(models)),
+            "models_at": None if models is None else now,
         }
-        submission = Submission(
-            id=f"key/{id_}/opened",
-            entries=(chart.fund_own_key(id_, budget),),
-            companions=(Insert(schema.key, row), *also),
-        )
-        try:
-            await self._ledger.submit(submission)
-        except CompanionRefused:
-            raise DuplicateKey(supplier.name, key[-_TAIL:]) from None
-        return id_
+        return id_, Insert(schema.key, row)
+
+    def secret(self, record: KeyRecord) -> tuple[SecretStr, str]:
+        """A key itself, and its account; raises `UnknownKey` when it is erased, `Unsealable`,
+        `VaultLocked`."""
+        if record.sealed is None:
+            raise UnknownKey(record.id)
+        context = key_context(record.id, record.provider, record.base_url)
+        secret, _, account = self._vault.unseal(context, record.sealed).decode().partition("\n")
+        return SecretStr(secret), account
+
+    async def known(self, supplier: Supplier, secret: SecretStr) -> bool:
+        """Whether the key is or ever was in the pool."""
+        return await self._by_secret(supplier, secret) is not None
 
     async def adopt(
         self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
@@ -189,11 +219,9 @@ class Keys:
     def target(self, record: KeyRecord, supplier: Supplier) -> Target:
         """Where a key's calls go, with the key: only ever to the address that it is sealed for.
         Raises `UnknownKey` when it is erased, `Unsealable`, `VaultLocked`."""
-        if record.sealed is None or record.base_url != supplier.address:
+        if record.base_url != supplier.address:
             raise UnknownKey(record.id)
-        context = key_context(record.id, record.provider, record.base_url)
-        secret, _, account = self._vault.unseal(context, record.sealed).decode().partition("\n")
-        return Target(supplier.base_url, SecretStr(secret), account)
+        return Target(supplier.base_url, *self.secret(record))
 
     async def _renew(
         self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account: str

@@ -43,6 +43,7 @@ from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
     OVER,
     Candidate,
+    DuplicateKey,
     KeyCard,
     KeyRecord,
     KeyRefused,
@@ -53,7 +54,7 @@ from core.pool.records import (
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
 from core.pricing import Catalogue, Costs, Model
-from core.store import Companion, Store
+from core.store import Companion, Insert, Store
 from core.units import NanoUsd, Seconds, Tokens
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,10 @@ _NEWS = 0.2
 
 #: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.
 ADVANCES_MAX = 7
+
+#: The smallest answer, with its question, that is worth giving: a key that can't pay for it is used
+#: up.
+LEAST_ANSWER = (Tokens(100), Tokens(200))
 
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
@@ -85,6 +90,7 @@ class Pool:
     ) -> None:
         self._catalogue, self._costs, self._clock = catalogue, costs, clock
         self._suppliers = suppliers
+        self._vault = vault
         self._keys = Keys(store, ledger, vault, clock)
         self._records: dict[str, KeyRecord] = {}
         #: Those that serve at the address that their supplier has now.
@@ -177,11 +183,67 @@ class Pool:
             self._client(), self.supplier(supplier), secret, account
         )
 
+    async def offered(
+        self,
+        supplier: str,
+        secret: SecretStr,
+        findings: Findings,
+        *,
+        owner: str,
+        account: str = "",
+    ) -> tuple[str, Insert]:
+        """A person's key that was examined, not serving yet: its id, and its row for the submission
+        that keeps it. Raises `DuplicateKey` when it is or ever was in the pool."""
+        at = self.supplier(supplier)
+        if await self._keys.known(at, secret):
+            raise DuplicateKey(at.name, secret.get_secret_value()[-4:])
+        return self._keys.row(
+            at, secret, account, owner=owner, state="validated", models=findings.models
+        )
+
+    def raised(self, key: str) -> tuple[str, Insert]:
+        """More of a contributed key: a row of its own for the same secret, serving at once. Raises
+        `UnknownKey`."""
+        record = self._record(key)
+        secret, account = self._keys.secret(record)
+        return self._keys.row(
+            self.supplier(record.provider),
+            secret,
+            account,
+            owner=record.owner,
+            models=record.models,
+            again=True,
+        )
+
+    def organisation(self, supplier: str, id_: str) -> bytes | None:
+        """What tells the same account at a supplier again, and nothing else; None for no id."""
+        return self._vault.fingerprint(f"account at {supplier}", id_) if id_ else None
+
     async def cards(self) -> list[KeyCard]:
         """Every key as it stands now, the oldest first; not those withdrawn."""
         await self.reload()
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._card(record) for record in kept]
+
+    def least(self, key: str) -> NanoUsd:
+        """What the smallest useful answer of a key costs; nothing when it serves no model."""
+        record = self._record(key)
+        now = self._clock.now_ms()
+        costs = [
+            self._costs.most(route, *LEAST_ANSWER, now)
+            for model in self._catalogue.models.values()
+            for route in model.routes
+            if route.provider == record.provider
+            and model.per == "token"
+            and self._costs.known(route)
+            and record.serves(route.model, now)
+        ]
+        return min(costs, default=NanoUsd(0))
+
+    async def listed(self) -> list[KeyRecord]:
+        """Every key's record as it stands now, also of those that don't serve yet or any more."""
+        await self.reload()
+        return list(self._records.values())
 
     async def pause(self, key: str) -> None:
         """Lets a key rest until it is resumed; raises `UnknownKey`."""

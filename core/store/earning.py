@@ -50,3 +50,55 @@ contribution = sa.Table(
         unique=True,
     ),
 )
+
+#: Where a person is paid: one place a method, sealed, as they gave it last.
+payout_method = sa.Table(
+    "payout_method",
+    metadata,
+    #: `<person>/<method>`
+    sa.Column("id", sa.Text, primary_key=True),
+    required("sealed", sa.LargeBinary),
+    #: What of it may be shown.
+    required("hint", sa.Text),
+    #: When it took the place of another one; 0 when it is the first.
+    required("changed_at", sa.BigInteger),
+)
+
+#: Earned Credits on their way to becoming money.
+payout = sa.Table(
+    "payout",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    required("credits", sa.BigInteger),
+    #: Nano-dollars, whole cents.
+    required("cash", sa.BigInteger),
+    required("method", sa.Text),
+    #: Where it goes, as it was when it was asked for.
+    sa.Column("sealed", sa.LargeBinary),
+    required("hint", sa.Text),
+    #: requested, approved, sent, paid, rejected, returned, cancelled
+    required("state", sa.Text),
+    required("created_at", sa.BigInteger),
+    required("state_at", sa.BigInteger),
+    #: Who decided, and why where it was rejected or didn't arrive.
+    required("decided_by", sa.Text),
+    required("reason", sa.Text),
+    #: The gateway's own id of it.
+    sa.Column("external", sa.Text),
+    #: Times that its gateway was asked, and when it is to be asked (again); null when it is over.
+    required("tries", sa.Integer),
+    sa.Column("due_at", sa.BigInteger),
+    sa.Index("ix_payout_person_id", "person", "id"),
+    some("ix_payout_open", "state", "state IN ('requested', 'approved', 'sent')"),
+)
+
+#: Earned Credits that came with their age: back from a payout, or from an account that was joined.
+matured = sa.Table(
+    "matured",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text, index=True),
+    required("credits", sa.BigInteger),
+    required("at", sa.BigInteger),
+)

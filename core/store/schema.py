@@ -18,7 +18,8 @@ metadata, Big, _required = columns.metadata, columns.Big, columns.required
 order, order_event, payment = selling.order, selling.order_event, selling.payment
 refund, webhook = selling.refund, selling.webhook
 
-contribution = earning.contribution
+contribution, matured = earning.contribution, earning.matured
+payout, payout_method = earning.payout, earning.payout_method
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log

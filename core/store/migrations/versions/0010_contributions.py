@@ -1,4 +1,4 @@
-"""Contributions: their terms; and of each answer's charge the part that was paid for or earned."""
+"""Contributions and payouts; and of each answer's charge the part that was paid for or earned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _required(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
 
 
 def upgrade() -> None:
-    """Adds the table of contributions and a column of usage."""
+    """Adds the tables of contributions and payouts, and a column of usage."""
     op.create_table(
         "contribution",
         _required("key", TEXT),
@@ -62,3 +62,48 @@ def upgrade() -> None:
         )
     op.add_column("usage", sa.Column("paid", BIG, nullable=False, server_default="0"))
     op.create_index("ix_usage_key_at", "usage", ["key", "at"])
+    _payouts()
+
+
+def _payouts() -> None:
+    op.create_table(
+        "payout_method",
+        _required("id", TEXT),
+        _required("sealed", sa.LargeBinary()),
+        _required("hint", TEXT),
+        _required("changed_at", BIG),
+        sa.PrimaryKeyConstraint("id", name="pk_payout_method"),
+    )
+    op.create_table(
+        "payout",
+        _required("id", TEXT),
+        _required("person", TEXT),
+        _required("credits", BIG),
+        _required("cash", BIG),
+        _required("method", TEXT),
+        sa.Column("sealed", sa.LargeBinary()),
+        _required("hint", TEXT),
+        _required("state", TEXT),
+        _required("created_at", BIG),
+        _required("state_at", BIG),
+        _required("decided_by", TEXT),
+        _required("reason", TEXT),
+        sa.Column("external", TEXT),
+        _required("tries", sa.Integer()),
+        sa.Column("due_at", BIG),
+        sa.PrimaryKeyConstraint("id", name="pk_payout"),
+    )
+    op.create_index("ix_payout_person_id", "payout", ["person", "id"])
+    waits = sa.text("state IN ('requested', 'approved', 'sent')")
+    op.create_index(
+        "ix_payout_open", "payout", ["state"], sqlite_where=waits, postgresql_where=waits
+    )
+    op.create_table(
+        "matured",
+        _required("id", TEXT),
+        _required("person", TEXT),
+        _required("credits", BIG),
+        _required("at", BIG),
+        sa.PrimaryKeyConstraint("id", name="pk_matured"),
+    )
+    op.create_index("ix_matured_person", "matured", ["person"])
