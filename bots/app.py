@@ -30,6 +30,7 @@ from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.types import Room
 from bots.commands.voice import VoiceCommands
+from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.shop import Shop, open_shop
 from bots.show import Lanes
@@ -47,7 +48,7 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
-from core.earning import Purses
+from core.earning import SAFE, Policy, Purses
 from core.ledger import Ledger, close_days
 from core.people import Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
@@ -88,6 +89,8 @@ class Plan:
     gateways: Mapping[str, Gateway] = field(default_factory=dict)
     offer: Offer = field(default_factory=Offer)
     terms: Terms = field(default_factory=Terms)
+    #: What may be contributed and cashed out.
+    policy: Policy = SAFE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Parts:
     conversations: Conversations
     records: Records
     shop: Shop
+    earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
     deliverers: dict[str, Deliverer]
 
@@ -216,6 +220,7 @@ def _parts(
         clock=clock,
         suppliers=plan.suppliers,
     )
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -226,7 +231,7 @@ def _parts(
         vault=vault,
         catalogue=catalogue,
         costs=costs,
-        prices=PriceBook(store, ledger.record, catalogue, costs, clock),
+        prices=prices,
         pool=pool,
         people=people,
         purses=Purses(ledger=ledger, pool=pool),
@@ -246,8 +251,25 @@ def _parts(
             clock=clock,
             deliverers=deliverers,
         ),
+        earning=open_earning(
+            policy=plan.policy,
+            store=store,
+            ledger=ledger,
+            vault=vault,
+            pool=pool,
+            catalogue=catalogue,
+            costs=costs,
+            prices=prices,
+            clock=clock,
+            inviter_of=_nobody,
+        ),
         deliverers=deliverers,
     )
+
+
+async def _nobody(person: str) -> str:
+    del person
+    return ""
 
 
 def _asking(parts: Parts) -> Asking:
@@ -385,5 +407,6 @@ def _chores(
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
             *(parts.shop.chores() if parts.plan.gateways else ()),
+            *parts.earning.chores(),
         ),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import chart
 from core.asking.conversations import Conversations, Thread, messages
-from core.asking.quoting import quote, quote_recording
+from core.asking.quoting import USEFUL_ANSWER, quote, quote_recording
 from core.asking.runs import Run
 from core.asking.types import (
     AlreadyAsked,
@@ -85,15 +85,10 @@ class Admission:
         refused: NotEnoughCredits | None = None
         for _ in range(ADMISSION_TRIES):
             quoted = await self._quote(draft)
-            candidate = self._pool.candidate(
-                question.model,
-                draft.prompt,
-                quoted.answer_limit,
-                skip=full,
-                own_keys_only=question.person.own_keys_only,
-                asker=question.person.id,
-                audio=quoted.audio,
-            )
+            candidate = self._candidate(draft, quoted, full)
+            if candidate is None:
+                quoted = self._fitted(draft, quoted)
+                candidate = self._candidate(draft, quoted, full)
             if candidate is None:
                 raise _nobody(question)
             try:
@@ -110,6 +105,34 @@ class Admission:
                 raise TooManyAsks from None
             return self._begun(draft, quoted, candidate, receipt)
         raise refused or _nobody(question)
+
+    def _candidate(self, draft: _Draft, quoted: Quote, skip: set[str]) -> Candidate | None:
+        person = draft.question.person
+        return self._pool.candidate(
+            draft.question.model,
+            draft.prompt,
+            quoted.answer_limit,
+            skip=skip,
+            own_keys_only=person.own_keys_only,
+            asker=person.id,
+            audio=quoted.audio,
+        )
+
+    def _fitted(self, draft: _Draft, quoted: Quote) -> Quote:
+        """No key can pay for the longest answer: a shorter one, where some key can pay for that."""
+        question = draft.question
+        if question.recording is not None:
+            return quoted
+        limit = self._pool.room(
+            question.model,
+            draft.prompt,
+            quoted.answer_limit,
+            own_keys_only=question.person.own_keys_only,
+            asker=question.person.id,
+        )
+        if limit < USEFUL_ANSWER:
+            return quoted
+        return replace(quoted, answer_limit=limit, most=quoted.price.charge(draft.prompt, limit))
 
     def _begun(self, draft: _Draft, quoted: Quote, candidate: Candidate, receipt: Receipt) -> Run:
         if receipt.existed:

@@ -342,6 +342,22 @@ class Pool:
             wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
         )
 
+    def room(
+        self,
+        model: Model,
+        input: Tokens,  # noqa: A002
+        answer_limit: Tokens,
+        *,
+        own_keys_only: bool = False,
+        asker: str = "",
+    ) -> Tokens:
+        """The longest answer, up to the limit, that some key can still pay for: what is left of a
+        budget is used, not left lying."""
+        wish = router.Wish(model, input, answer_limit, (), own_keys_only, asker)
+        return router.room(
+            wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
+        )
+
     def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
         """Tells a key's balance, or what of it is available, right after a submission."""
         if (record := self._records.get(key)) is not None:

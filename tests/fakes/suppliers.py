@@ -227,7 +227,7 @@ class FakeSupplier:
         if key not in self.keys:
             return wires.refusal(self.wire, wires.bad_key(self.wire))
         if key not in self.balances:
-            return wires.refusal(self.wire, Refuse(404))
+            return web.json_response({"is_available": True, "balance_infos": []})
         row = {
             "currency": "USD",
             "total_balance": self.balances[key],
