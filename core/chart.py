@@ -229,9 +229,9 @@ def lent(key: str, of: Account[Credits], line: Credits) -> Move[Credits]:
     return Move("line", of, advance(key), line)
 
 
-def recalled(key: str, to: Account[Credits], line: Credits) -> AtMost[Credits]:
-    """Flow: a contribution is about to end: nothing more of it is spent in advance."""
-    return AtMost("line", advance(key), to, line)
+def recalled(key: str, to: Account[Credits], line: Credits) -> Move[Credits]:
+    """Flow: less of a contribution may be spent in advance."""
+    return Move("line", advance(key), to, line)
 
 
 def lowered(key: str, quota: NanoUsd, returned: Credits, fee: Credits) -> tuple[Entry, ...]:
@@ -255,19 +255,23 @@ def ended(
     covered: Credits,
     kept: Credits,
     line: Credits,
+    over: Credits,
     due: Credits,
     inviting: Credits,
 ) -> tuple[Entry, ...]:
     """Flow: a contribution's end. Of what didn't vest though the key was used, `covered` pays for
     what was spent in advance and `kept` stays as a gift; `line` is what was not spent of the
-    advance; what is still `due` of it comes from earned, gift, bought, and the rest is owed."""
+    advance, `over` what use filled it above what was lent; what is still `due` of it comes from
+    earned, gift, bought, and the rest is owed."""
     moves: list[Entry] = [AtMost("inviting", invited(key), issued("referral"), inviting)]
     if not covered.is_zero:
         moves.append(Move("covered", unvested(key), to, covered))
     if not kept.is_zero:
         moves.append(Move("kept", unvested(key), pocket(owner, "gift"), kept))
     if not line.is_zero:
-        moves.append(Move("line", advance(key), to, line))
+        moves.append(recalled(key, to, line))
+    if not over.is_zero:
+        moves.append(Move("over", advance(key), pocket(owner, "gift"), over))
     if not due.is_zero:
         drawn = tuple(pocket(owner, name) for name in ("earned", "gift", "bought"))
         moves.append(Cascade("due", (*drawn, owed(owner)), to, due))

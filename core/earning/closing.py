@@ -1,6 +1,6 @@
 """How a contribution ends: withdrawn by its owner, dead, or used up (design § Claw-back).
 
-First it serves no more and nothing more of it is spent in advance; once its running answers are
+First it serves no more, nor is it spent in advance; once its running answers are
 settled, what is left is worked out, and moves in one submission. Nothing that runs meanwhile can
 change those figures, so they are exact.
 
@@ -65,8 +65,10 @@ class _Rest:
     #: Credits of its use that didn't vest: some pay for what was spent in advance.
     covered: Credits
     kept: Credits
-    #: Of the advance: what wasn't spent, and what was and nothing covers.
+    #: Of the advance: what wasn't spent, what is there above what was lent (an answer's use filled
+    #: it up as it was before it became smaller), and what was spent and nothing covers.
     line: Credits
+    over: Credits
     due: Credits
 
 
@@ -139,21 +141,18 @@ class Closing:
         now = self._clock.now_ms()
         state = {"withdrawn": "withdrawn", "exhausted": "exhausted", "dead": "dead"}[reason]
         gone = {"state": state, "reason": reason, "state_at": now, "sealed": None}
-        entries: tuple[Entry, ...] = ()
-        if not one.advance.is_zero:
-            entries = (chart.recalled(one.key, one.lender, one.advance),)
         companions = (
             Update(schema.key, {"id": one.key}, gone, {"state": one.health, "owner": one.owner}),
             Update(
                 schema.contribution,
                 {"key": one.key},
                 {"state": "closing", "reason": reason},
-                {"state": "open", "advance": one.advance.units},
+                {"state": "open"},
             ),
         )
         try:
-            await self._ledger.submit(Submission(f"key/{one.key}/closing", entries, companions))
-        except (CompanionRefused, IdempotencyConflict):
+            await self._ledger.record(*companions)
+        except CompanionRefused:
             _log.info("%s was ended or changed elsewhere", one.key)
         await self._pool.reload()
 
@@ -178,6 +177,7 @@ class Closing:
             covered=rest.covered,
             kept=rest.kept,
             line=rest.line,
+            over=rest.over,
             due=rest.due,
             inviting=one.credited,
         )
@@ -199,23 +199,22 @@ class Closing:
         balances = await self._ledger.balances([quota, waits, line])
         if balances[quota.code].held or balances[line.code].held:
             return None
-        begun = await self._ledger.find(f"key/{one.key}/closing")
-        assert begun is not None, "it is closing"
         unused = NanoUsd(balances[quota.code].posted)
         unvested = balances[waits.code].posted
         returned = min(_returned(one, unused).units, unvested)
         left = unvested - returned
         back = balances[line.code].posted
-        spent = one.advance.units - begun.moved("line") - back
-        covered = max(0, min(left, spent))
+        spent = max(0, one.advance.units - back)
+        covered = min(left, spent)
         return _Rest(
             quota=unused,
             returned=Credits(returned),
             fee=_fee(one, Credits(returned)),
             covered=Credits(covered),
             kept=Credits(left - covered),
-            line=Credits(back),
-            due=Credits(max(0, spent - covered)),
+            line=Credits(min(back, one.advance.units)),
+            over=Credits(max(0, back - one.advance.units)),
+            due=Credits(spent - covered),
         )
 
     def _rows(self, one: Contribution, rest: _Rest) -> tuple[Companion, ...]:

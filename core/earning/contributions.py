@@ -166,7 +166,8 @@ class Contributions:
         id_, row = await self._pool.offered(
             supplier, secret, findings, owner=person.id, account=account
         )
-        offered = self._row(id_, person.id, findings.left or NanoUsd(0), worth is not None)
+        quota = NanoUsd(0) if worth is None else worth.quota
+        offered = self._row(id_, person.id, quota, worth is not None)
         offered["organisation"] = self._pool.organisation(supplier, findings.organisation)
         try:
             await self._ledger.record(row, Insert(schema.contribution, offered))

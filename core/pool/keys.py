@@ -261,9 +261,8 @@ class Keys:
 def _with_terms() -> sa.Select[Any]:
     """Keys with the terms of those that were contributed."""
     key, given = schema.key, schema.contribution
-    return sa.select(key, given.c.advance, given.c.inviter).select_from(
-        key.outerjoin(given, given.c.key == key.c.id)
-    )
+    told = (given.c.advance, given.c.inviter, given.c.state.label("contribution"))
+    return sa.select(key, *told).select_from(key.outerjoin(given, given.c.key == key.c.id))
 
 
 def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:

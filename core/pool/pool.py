@@ -307,7 +307,7 @@ class Pool:
         keys = (
             record.id
             for record in self._records.values()
-            if record.owner == person and record.terms is not None and record.state not in OVER
+            if record.owner == person and record.lends
         )
         return tuple(sorted(keys)[:ADVANCES_MAX])
 

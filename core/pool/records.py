@@ -163,8 +163,10 @@ class KeyRecord:
     cooling_until: int
     #: What it lists; None until listed: then everything is worth a try.
     models: frozenset[str] | None
-    #: On what terms it was contributed; None for the operator's own.
+    #: On what terms it was contributed; None for the operator's own. While it `lends`, its owner's
+    #: asks may draw on what is not vested yet.
     terms: Terms | None = None
+    lends: bool = False
     #: Models that it listed but refused, and until when that is believed.
     missing: dict[str, int] = field(default_factory=dict)
 
@@ -215,7 +217,8 @@ class KeyRecord:
         if fresh.state == "active" and self.state != "active":
             self.refused, self.failures = None, 0
         self.state, self.base_url, self.owner = fresh.state, fresh.base_url, fresh.owner
-        self.sealed, self.models, self.terms = fresh.sealed, fresh.models, fresh.terms
+        self.sealed, self.models = fresh.sealed, fresh.models
+        self.terms, self.lends = fresh.terms, fresh.lends
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 
@@ -271,6 +274,7 @@ def record_of(row: sa.Row[Any]) -> KeyRecord:
         cooling_until=row.cooling_until or 0,
         models=None if row.models is None else frozenset(json.loads(row.models)),
         terms=terms,
+        lends=row.contribution == "open",
     )
 
 
