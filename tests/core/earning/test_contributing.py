@@ -84,9 +84,9 @@ async def test_the_briefs_contribution(database_url: str, clock: TestClock) -> N
         assert (one.state, one.reason) == ("closed", "exhausted")
         assert await bobs.has("bob") == {"earned": net}
         assert await bobs.posted(chart.unvested(key), chart.advance(key)) == [0, 0]
-        supplied, served = await bobs.stands(["supply/contributed", "supplier/openai"], NanoUsd)
-        assert served == -usd("0.03").times(times).units
-        assert supplied == -served
+        codes = ["supply/contributed", "supplier/openai"]
+        cost = usd("0.03").times(times).units
+        assert await bobs.stands(codes, NanoUsd) == [cost, -cost]
 
 
 async def test_half_of_it_paid_by_gifts(database_url: str, clock: TestClock) -> None:
@@ -101,11 +101,12 @@ async def test_half_of_it_paid_by_gifts(database_url: str, clock: TestClock) -> 
         await bobs.asks("ann", times - paid)
         expected = {"earned": paid * 5 * 9 // 10, "gift": (times - paid) * 5 * 9 // 10}
         assert await bobs.has("bob") == expected
-        # Of each half a tenth of a Credit is rounded: what is left is the used share's, a gift.
         await bobs.closes()
         await bobs.closes()
-        credited = (await bobs.contribution(key, "bob")).credited.units
-        expected["gift"] = credited - expected["earned"]
+        if (await bobs.contribution(key, "bob")).state == "open":
+            # Each half was rounded down, and two cents are left: what they are worth goes back.
+            bob = await bobs.person("bob")
+            await bobs.service.app.earning.closing.withdraw(key, bob.id)
         assert await bobs.has("bob") == expected
 
 
@@ -327,10 +328,11 @@ async def test_more_of_a_key_is_a_contribution_of_its_own(
         more = await contributions.raised(key, bob, usd("1.5"))
         assert (more.credited, more.quota) == (Credits(225), usd("1.5"))
         await bobs.gets("tom", 1_000)
-        served = {run.candidate.key for run in await bobs.asks("tom", 120)}
-        assert served == {key, more.key}
+        served = [run.candidate.key for run in await bobs.asks("tom", 120)]
         assert {call.key for call in bobs.service.openai.calls} == {"sk-bob-0000000001"}
-        assert sum((await bobs.has("bob")).values()) == 120 * 5 * 9 // 10
+        vested = [served.count(one) * 5 * 9 // 10 for one in (key, more.key)]
+        assert all(vested)
+        assert sum((await bobs.has("bob")).values()) == sum(vested)
 
 
 # --- refusals ---------------------------------------------------------------------------------
