@@ -31,11 +31,14 @@ from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
 from core.earning.purses import Purse, Purses
 from core.earning.valuation import Average, Valuer, Worth
 from core.earning.vesting import Drawn, paid_of, vesting
+from core.earning.watching import CHART_DAYS, FEED_DAYS, Day, Progress, Watching
 from core.earning.withdrawals import Withdrawals
 
 __all__ = [
     "BRIEF",
+    "CHART_DAYS",
     "CONSENT",
+    "FEED_DAYS",
     "KEY_ENDED",
     "METHODS",
     "PAYOUT",
@@ -45,6 +48,7 @@ __all__ = [
     "Closing",
     "Contribution",
     "Contributions",
+    "Day",
     "Drawn",
     "Earnings",
     "Method",
@@ -56,12 +60,14 @@ __all__ = [
     "Payout",
     "PayoutMoved",
     "Policy",
+    "Progress",
     "Purse",
     "Purses",
     "SameOrganisation",
     "StillUsed",
     "TooManyContributions",
     "Valuer",
+    "Watching",
     "Withdrawals",
     "WithdrawalsWait",
     "Worth",

@@ -14,6 +14,7 @@ from core.earning import (
     NotContributable,
     OfferGone,
     Policy,
+    Progress,
     SameOrganisation,
     StillUsed,
     TooManyContributions,
@@ -387,3 +388,35 @@ async def test_the_same_key_from_two_people_at_once_is_one_persons(
         )
         assert sum(isinstance(one, str) for one in outcomes) == 1
         assert sum(isinstance(one, DuplicateKey | SameOrganisation) for one in outcomes) == 1
+
+
+# --- watching ---------------------------------------------------------------------------------
+
+
+async def test_an_owner_watches_it_earn(database_url: str, clock: TestClock) -> None:
+    async with market(database_url, clock, policy=SAFES) as bobs:
+        key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
+        watching = bobs.service.app.earning.watching
+        one = await bobs.contribution(key, "bob")
+        assert await watching.progress(one) == Progress(
+            Credits(450), Credits(112), Credits(0), 0, 0, 0
+        )
+        await bobs.gets("tom", 105)
+        await bobs.gets("ann", 1_000, "gift")
+        await bobs.asks("tom", 21)
+        clock.advance(days=1)
+        await bobs.asks("ann", 2)
+        now = await watching.progress(one)
+        assert (now.brought, now.answers, now.used_permille) == (Credits(103), 23, 230)
+        assert (now.on_the_way, now.last_at) == (Credits(347), clock.at_ms)
+        days = await watching.days([key], 3)
+        assert [(day.answers, day.brought.units) for day in days] == [(0, 0), (21, 94), (2, 9)]
+        assert sum((await bobs.has("bob")).values()) == 103
+        bob = await bobs.person("bob")
+        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        ended = await watching.progress(await bobs.contribution(key, "bob"))
+        assert (ended.brought, ended.on_the_way, ended.usable) == (
+            Credits(103),
+            Credits(0),
+            Credits(0),
+        )
