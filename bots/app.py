@@ -21,8 +21,11 @@ from bots.commands.answers import Answers
 from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
+from bots.commands.contributing import ContributeCommands
+from bots.commands.keys import KeysCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.paying import PayingCommands, Terms
+from bots.commands.payouts import PayoutCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.refunding import RefundCommands
@@ -30,6 +33,7 @@ from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.types import Room
 from bots.commands.voice import VoiceCommands
+from bots.commands.withdrawing import WithdrawCommands
 from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.shop import Shop, open_shop
@@ -48,7 +52,7 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
-from core.earning import SAFE, Policy, Purses
+from core.earning import SAFE, Method, Policy, Purses
 from core.ledger import Ledger, close_days
 from core.people import Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
@@ -56,7 +60,7 @@ from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores, give_back
-from payments import Gateway, Offer
+from payments import Disburser, Gateway, Offer
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +95,8 @@ class Plan:
     terms: Terms = field(default_factory=Terms)
     #: What may be contributed and cashed out.
     policy: Policy = SAFE
+    #: By which gateways people are paid; by hand where there is none.
+    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +268,7 @@ def _parts(
             prices=prices,
             clock=clock,
             inviter_of=_nobody,
+            disbursers=plan.disbursers,
         ),
         deliverers=deliverers,
     )
@@ -345,6 +352,12 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
     pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    contribute = ContributeCommands(
+        contributions=parts.earning.contributions,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        clock=parts.clock,
+    )
     registry = Registry(
         [
             start.first(),
@@ -353,13 +366,18 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
             choosing.room(),
             account.room(),
             *_sold(parts, choosing),
+            *_earned(parts, contribute),
             start.room(),
             linking.room(),
             admin.room(),
             pool.room(),
             prompts.room(),
         ],
-        suggesters={"model": choosing.suggestions, "supplier": pool.suggestions},
+        suggesters={
+            "model": choosing.suggestions,
+            "supplier": pool.suggestions,
+            "contributable": contribute.suggestions,
+        },
     )
     return registry
 
@@ -377,6 +395,35 @@ def _sold(parts: Parts, choosing: Choosing) -> tuple[Room, ...]:
         terms=parts.plan.terms,
     )
     return paying.room(), RefundCommands(cashier=parts.shop.cashier).room()
+
+
+def _earned(parts: Parts, contribute: ContributeCommands) -> tuple[Room, ...]:
+    """The rooms of contributing and cashing out, where keys are taken."""
+    if not parts.plan.policy.suppliers:
+        return ()
+    earning = parts.earning
+    keys = KeysCommands(
+        contributions=earning.contributions,
+        closing=earning.closing,
+        watching=earning.watching,
+        withdrawals=earning.withdrawals,
+        pool=parts.pool,
+    )
+    withdraw = WithdrawCommands(
+        withdrawals=earning.withdrawals,
+        addresses=earning.addresses,
+        people=parts.people,
+        methods=earning.methods,
+    )
+    payouts = PayoutCommands(
+        withdrawals=earning.withdrawals,
+        addresses=earning.addresses,
+        payouts=earning.payouts,
+        people=parts.people,
+        store=parts.store,
+        clock=parts.clock,
+    )
+    return contribute.room(), keys.room(), withdraw.room(), payouts.room()
 
 
 def _chores(

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.clock import Clock
-from core.earning import Addresses, Closing, Contributions, Policy, Valuer, Watching, Withdrawals
+from core.earning import (
+    Addresses,
+    Closing,
+    Contributions,
+    Method,
+    Policy,
+    Valuer,
+    Watching,
+    Withdrawals,
+)
 from core.earning.contributions import InviterOf
 from core.ledger import Ledger
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.upkeep import Chore
+from payments import Disburser, Payouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +35,16 @@ class Earning:
     addresses: Addresses
     withdrawals: Withdrawals
     watching: Watching
+    payouts: Payouts
+    #: By which people are paid.
+    methods: tuple[Method, ...]
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
         return (
             Chore("end contributions", 15.0, self.closing.work),
             Chore("forget offers of keys", 600.0, self.contributions.forget_offers),
+            Chore("send payouts", 10.0, self.payouts.work),
         )
 
 
@@ -45,6 +60,7 @@ def open_earning(
     prices: PriceBook,
     clock: Clock,
     inviter_of: InviterOf,
+    disbursers: Mapping[Method, Disburser],
 ) -> Earning:
     """Wires it; nothing starts yet."""
     valuer = Valuer(store=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
@@ -69,4 +85,16 @@ def open_earning(
         cancelling=withdrawals.cancelling,
     )
     watching = Watching(store=store, ledger=ledger, clock=clock)
-    return Earning(policy, contributions, closing, addresses, withdrawals, watching)
+    payouts = Payouts(
+        withdrawals=withdrawals, addresses=addresses, disbursers=disbursers, clock=clock
+    )
+    return Earning(
+        policy=policy,
+        contributions=contributions,
+        closing=closing,
+        addresses=addresses,
+        withdrawals=withdrawals,
+        watching=watching,
+        payouts=payouts,
+        methods=tuple(disbursers) or ("manual",),
+    )

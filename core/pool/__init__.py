@@ -24,12 +24,13 @@ from core.pool.records import (
     DuplicateKey,
     KeyCard,
     KeyRefused,
+    NotItsKey,
     PoolRefusal,
     Terms,
     UnknownKey,
     UnknownSupplier,
 )
-from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pool.suppliers import SUPPLIERS, Supplier, guessed
 from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "KeyRefused",
     "ListedModel",
     "Message",
+    "NotItsKey",
     "Piece",
     "Pool",
     "PoolRefusal",
@@ -64,4 +66,5 @@ __all__ = [
     "Usage",
     "Vault",
     "VaultLocked",
+    "guessed",
 ]
