@@ -342,7 +342,6 @@ def _asked(supplier: Supplier) -> Prompt:
         title=say("Contribute your API key"),
         lines=(
             say("It serves others' questions, and you earn Credits as it does."),
-            terms_of(supplier.name, supplier.title),
             say("First it is only checked; you see what it is worth, and decide."),
         ),
         blanks=(KEY, ACCOUNT) if supplier.wire == "cloudflare" else (KEY,),

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from core.earning.addresses import Addresses
 from core.earning.closing import KEY_ENDED, Closing, StillUsed
-from core.earning.contributions import (
-    Contribution,
-    Contributions,
-    NotContributable,
-    Offer,
-    OfferGone,
-    SameOrganisation,
-    TooManyContributions,
-    WorthNothing,
-)
+from core.earning.contributions import Contributions
 from core.earning.payouts import (
     METHODS,
     PAYOUT,
@@ -29,6 +20,15 @@ from core.earning.payouts import (
 )
 from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
 from core.earning.purses import Purse, Purses
+from core.earning.types import (
+    Contribution,
+    NotContributable,
+    Offer,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
+    WorthNothing,
+)
 from core.earning.valuation import Average, Valuer, Worth
 from core.earning.vesting import Drawn, paid_of, vesting
 from core.earning.watching import CHART_DAYS, FEED_DAYS, Day, Progress, Watching

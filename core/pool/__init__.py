@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.pool.conclusions import KEY_RESTS
 from core.pool.examining import Findings
 from core.pool.pool import Pool
 from core.pool.providers import (
@@ -34,6 +35,7 @@ from core.pool.suppliers import SUPPLIERS, Supplier, guessed
 from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
 
 __all__ = [
+    "KEY_RESTS",
     "NO_AUDIO",
     "OVER",
     "SUPPLIERS",
