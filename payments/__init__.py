@@ -8,6 +8,7 @@ from payments.gateways import Gateway
 from payments.inbox import Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
+from payments.payouts import Disbursed, Disburser, Payouts
 from payments.routes import payment_routes
 from payments.types import (
     CardsStopped,
@@ -36,6 +37,8 @@ __all__ = [
     "Cashier",
     "CheckoutRefused",
     "Crediting",
+    "Disbursed",
+    "Disburser",
     "Dispute",
     "Forged",
     "Gateway",
@@ -49,6 +52,7 @@ __all__ = [
     "Pack",
     "Payment",
     "PaymentRefused",
+    "Payouts",
     "Purchase",
     "RefundRefused",
     "Refunded",

@@ -30,6 +30,7 @@ async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Pl
         attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
         bill=_bill(reply.invoice, words) if reply.invoice else None,
         private=reply.private,
+        passing=reply.passing,
     )
 
 
