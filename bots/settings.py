@@ -113,18 +113,21 @@ def _star(text: str) -> str:
     return text
 
 
+def _sku_pairs(text: str) -> list[tuple[str, str]]:
+    """(a pack's name, its SKU) of each part; names in small letters."""
+    parts = [part.partition(":") for part in text.split(",") if part.strip()]
+    return [(name.strip().casefold(), sku.strip()) for name, _, sku in parts]
+
+
 def _skus(text: str) -> str:
-    pairs = [part.strip() for part in text.split(",") if part.strip()]
-    names = [pair.partition(":")[0].strip().casefold() for pair in pairs]
-    ids = [pair.partition(":")[2].strip() for pair in pairs]
-    known = {pack.name.casefold(): pack.name for pack in Offer().packs}
-    if not all(_SNOWFLAKE.fullmatch(id_) for id_ in ids) or len({*names}) + len({*ids}) < 2 * len(
-        pairs
-    ):
+    pairs = _sku_pairs(text)
+    names, ids = {name for name, _ in pairs}, {sku for _, sku in pairs}
+    twice = len(names) < len(pairs) or len(ids) < len(pairs)
+    if twice or not all(map(_SNOWFLAKE.fullmatch, ids)):
         raise ValueError("names each pack once with a SKU of its own, like starter:123,pro:456")
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"there is no pack “{unknown[0]}”; there are {', '.join(known.values())}")
+    known = {pack.name.casefold(): pack.name for pack in Offer().packs}
+    for name in sorted(names - known.keys()):
+        raise ValueError(f"there is no pack “{name}”; there are {', '.join(known.values())}")
     return text
 
 
@@ -251,8 +254,7 @@ class Settings(BaseModel):
     def discord_packs(self) -> dict[str, NanoUsd]:
         """The price of each SKU's pack, by SKU."""
         prices = {pack.name.casefold(): pack.cash for pack in Offer().packs}
-        pairs = [part.partition(":") for part in self.discord_skus.split(",") if part.strip()]
-        return {sku.strip(): prices[name.strip().casefold()] for name, _, sku in pairs}
+        return {sku: prices[name] for name, sku in _sku_pairs(self.discord_skus)}
 
     @property
     def master_key_bytes(self) -> list[bytes]:

@@ -14,10 +14,12 @@ from core.clock import SystemClock
 from core.store import DatabaseUnavailable, schema
 from core.units import Credits, Stars, usd
 from payments import (
+    Forged,
     GatewayUnavailable,
     NothingToRefund,
     Order,
     RefundRefused,
+    payment_routes,
 )
 from payments.gateways import stars as gateway_module
 from payments.gateways.stars import StarsTold
@@ -118,6 +120,17 @@ async def test_what_is_not_in_mind_is_looked_up_once_and_not_for_long(
     # Every process brings to mind what others made.
     other.remember(*await orders.open("stars", 10))
     assert await elsewhere.asked(order, ann) == ""
+
+
+async def test_there_is_no_other_door(booth: Booth) -> None:
+    inbox, gateways = booth.counter.inbox, {"stars": booth.gateway}
+    assert payment_routes(inbox, gateways) == []
+    with pytest.raises(Forged):
+        await inbox.receive("stars", {}, b"{}")
+    person = await booth.shop.person()
+    for place in ("telegram:-5:", "discord:7:"):
+        with pytest.raises(GatewayUnavailable):
+            await booth.counter.buys(person, "10", place)
 
 
 async def test_memory_is_bounded(booth: Booth, monkeypatch: pytest.MonkeyPatch) -> None:

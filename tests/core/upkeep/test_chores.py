@@ -49,6 +49,26 @@ async def test_a_chore_for_every_process_runs_on_each(
     assert ran == 3
 
 
+async def test_a_chore_may_run_before_its_first_pause(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    ran: list[str] = []
+    begun = asyncio.Event()
+
+    async def run(name: str) -> None:
+        ran.append(name)
+        begun.set()
+
+    later = Chore("later", 3_600.0, lambda: run("later"))
+    now = Chore("now", 3_600.0, lambda: run("now"), at_start=True)
+    chores = _chores(store, ledger, clock, "a", later, now)
+    await chores.start()
+    async with asyncio.timeout(10):
+        await begun.wait()
+    await chores.stop()
+    assert ran == ["now"]
+
+
 async def test_a_chore_that_fails_is_tried_again_and_ends_with_its_runner(
     store: Store, ledger: Ledger, clock: TestClock
 ) -> None:
