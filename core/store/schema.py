@@ -1,4 +1,5 @@
-"""Every table, on one page; those of payments are in `selling`, of upkeep in `keeping`.
+"""Every table, on one page; payments' are in `selling`, upkeep's in `keeping`, of invitations in
+`inviting`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, keeping, selling
+from core.store import columns, inviting, keeping, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
 order, order_event, payment = selling.order, selling.order_event, selling.payment
 refund, webhook = selling.refund, selling.webhook
+dispute, code = selling.dispute, selling.code
+
+invitation, referral = inviting.invitation, inviting.referral
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log
