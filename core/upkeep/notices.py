@@ -1,13 +1,17 @@
 """Notices: what a person is told without having asked. Whoever learns of something writes the
 notice in the same submission; a chore has front ends tell it.
+
+One for the owners becomes one for each of them when it is due: who they are is known then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,6 +30,9 @@ TRIES_MAX = 8
 _PAUSE_MS = 30_000
 _AT_ONCE = 50
 
+#: In a person's place: whoever owns the service.
+OWNERS = "owners"
+
 Facts = Mapping[str, str | int]
 
 
@@ -34,6 +41,7 @@ class Notice:
     """Something to tell."""
 
     id: str
+    #: A person's id; of an owner the name by which they write: `telegram:123`.
     person: str
     kind: str
     facts: Facts
@@ -64,8 +72,11 @@ class Notices:
         ledger: Ledger,
         clock: Clock,
         tell: Callable[[Notice], Awaitable[None]],
+        owners: Callable[[], Sequence[str]],
     ) -> None:
+        """`owners` by the names by which they write."""
         self._store, self._ledger, self._clock, self._tell = store, ledger, clock, tell
+        self._owners = owners
 
     async def work(self) -> None:
         """Tells what is due."""
@@ -81,9 +92,32 @@ class Notices:
                 )
             except CompanionRefused:  # another process tells it
                 continue
+            if row.person == OWNERS and (owners := self._owners()):
+                await self._to_each(row, claim["due_at"], owners)
+                continue
             told = Notice(row.id, row.person, row.kind, json.loads(row.data))
             await self._ledger.record(
                 Update(table, {"id": row.id}, {"due_at": await self._told(told, row.tries)})
+            )
+
+    async def _to_each(self, row: sa.Row[Any], claimed: int, owners: Sequence[str]) -> None:
+        """A notice of its own for each owner, in place of this one."""
+        each = [
+            {
+                "id": ids.derived("ntc", row.created_at, row.id, owner),
+                "person": owner,
+                "kind": row.kind,
+                "data": row.data,
+                "created_at": row.created_at,
+                "tries": 0,
+                "due_at": self._clock.now_ms(),
+            }
+            for owner in owners
+        ]
+        with contextlib.suppress(CompanionRefused):  # it took so long that another process did it
+            await self._ledger.record(
+                Update(schema.notice, {"id": row.id}, {"due_at": None}, {"due_at": claimed}),
+                *(Insert(schema.notice, one) for one in each),
             )
 
     async def _told(self, one: Notice, tries: int) -> int | None:
