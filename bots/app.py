@@ -22,13 +22,11 @@ from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
-from bots.commands.paying import PayingCommands, Terms
+from bots.commands.paying import Terms
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
-from bots.commands.refunding import RefundCommands
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
-from bots.commands.types import Room
 from bots.commands.voice import VoiceCommands
 from bots.landing import Landing
 from bots.shop import Shop, open_shop
@@ -48,13 +46,13 @@ from core.asking import (
 )
 from core.clock import Clock, day_of
 from core.ledger import Ledger, close_days
-from core.people import Links, Owners, People, Welcome
+from core.people import Invitations, Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores, give_back
-from payments import Gateway, Offer
+from payments import Gateway, Offer, any_codes
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +105,7 @@ class Parts:
     people: People
     owners: Owners
     links: Links
+    invitations: Invitations
     conversations: Conversations
     records: Records
     shop: Shop
@@ -162,7 +161,8 @@ async def build(
     except BaseException:
         await ledger.stop()
         raise
-    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault)
+    trades = bool(plan.gateways) or await any_codes(store)
+    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades=trades)
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
@@ -202,9 +202,12 @@ def _parts(
     costs: Costs,
     ledger: Ledger,
     vault: Vault,
+    *,
+    trades: bool,
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -226,8 +229,9 @@ def _parts(
             suppliers=plan.suppliers,
         ),
         people=people,
-        owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
+        owners=owners,
         links=Links(store=store, ledger=ledger, people=people, clock=clock),
+        invitations=Invitations(store=store, ledger=ledger, clock=clock),
         conversations=Conversations(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
@@ -239,8 +243,10 @@ def _parts(
             ledger=ledger,
             vault=vault,
             people=people,
+            owners=owners,
             clock=clock,
             deliverers=deliverers,
+            trades=trades,
         ),
         deliverers=deliverers,
     )
@@ -284,6 +290,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         ledger=parts.ledger,
         choosing=choosing,
         owners=parts.owners,
+        invitations=parts.invitations if parts.shop.rewards else None,
         commands=lambda: registry.commands,
     )
     ask = AskCommands(
@@ -324,7 +331,12 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             account.room(),
-            *_sold(parts, choosing),
+            *parts.shop.rooms(
+                prices=parts.prices,
+                choosing=choosing,
+                invitations=parts.invitations,
+                terms=parts.plan.terms,
+            ),
             start.room(),
             linking.room(),
             admin.room(),
@@ -334,21 +346,6 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         suggesters={"model": choosing.suggestions, "supplier": pool.suggestions},
     )
     return registry
-
-
-def _sold(parts: Parts, choosing: Choosing) -> tuple[Room, ...]:
-    """The rooms of payments, where there is a gateway."""
-    if not parts.plan.gateways:
-        return ()
-    paying = PayingCommands(
-        cashier=parts.shop.cashier,
-        people=parts.people,
-        prices=parts.prices,
-        choosing=choosing,
-        clock=parts.clock,
-        terms=parts.plan.terms,
-    )
-    return paying.room(), RefundCommands(cashier=parts.shop.cashier).room()
 
 
 def _chores(
@@ -378,6 +375,6 @@ def _chores(
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
-            *(parts.shop.chores() if parts.plan.gateways else ()),
+            *parts.shop.chores(),
         ),
     )

@@ -11,11 +11,11 @@ from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
 from core.ledger import Ledger
-from core.people import People, Welcome
+from core.people import Owners, People, Welcome
 from core.pool import Vault
 from core.store import Store
 from core.units import Credits
-from payments import GatewayUnavailable, Offer
+from payments import GatewayUnavailable
 
 _NO_GATEWAY = "No payment gateway is set (CREDITBOT_STRIPE_SECRET_KEY). Nothing to do."
 
@@ -56,13 +56,15 @@ async def reconcile(arguments: argparse.Namespace) -> int:
         vault = await Vault.open(settings.master_key_bytes, store, ledger)
         nobody = Welcome(Credits(0), 0)
         people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=nobody)
+        owners = Owners(store=store, ledger=ledger, clock=clock, admins=settings.admin_ids)
         shop = open_shop(
             gateways=gateways,
-            offer=Offer(),
+            offer=settings.offer,
             store=store,
             ledger=ledger,
             vault=vault,
             people=people,
+            owners=owners,
             clock=clock,
             deliverers={},
         )

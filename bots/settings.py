@@ -17,7 +17,9 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from bots.offering import dollars, packs_of, wrong_with
 from core.units import NanoUsd, usd
+from payments import Offer
 
 PREFIX = "CREDITBOT_"
 ENV_FILE = Path(".env")
@@ -92,6 +94,18 @@ def _shards(text: str) -> str:
     return text
 
 
+def _packs(text: str) -> str:
+    packs_of(text)
+    return text
+
+
+def _dollars(text: str) -> str:
+    dollars(text)
+    return text
+
+
+Dollars = Annotated[str, AfterValidator(_dollars)]
+Percent = Annotated[int, Field(ge=0, le=50)]
 Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -136,6 +150,17 @@ class Settings(BaseModel):
     #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
     discord_shards: Annotated[str, AfterValidator(_shards)] = ""
 
+    #: What is sold: packs as name:dollars:Credits, and any amount between two, with a bonus from
+    #: one on; and what whoever invited a buyer gets on top.
+    packs: Annotated[str, AfterValidator(_packs)] = (
+        "Starter:10:1000,Pro:90:10000,Enterprise:800:100000"
+    )
+    topup_least: Dollars = "1"
+    topup_most: Dollars = "10000"
+    bonus_from: Dollars = "100"
+    bonus_percent: Percent = 10
+    referral_percent: Percent = 10
+
     #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
     telegram_external_checkout: bool = False
 
@@ -161,6 +186,18 @@ class Settings(BaseModel):
         """(platform, id) of each admin."""
         parts = [part.strip() for part in self.admins.split(",") if part.strip()]
         return [(platform, id_) for platform, _, id_ in (part.partition(":") for part in parts)]
+
+    @property
+    def offer(self) -> Offer:
+        """What is sold."""
+        return Offer(
+            packs=packs_of(self.packs),
+            bonus_from=dollars(self.bonus_from),
+            bonus_percent=self.bonus_percent,
+            least=dollars(self.topup_least),
+            most=dollars(self.topup_most),
+            inviter_percent=self.referral_percent,
+        )
 
     @property
     def discord_shard_range(self) -> tuple[tuple[int, ...], int]:
@@ -215,6 +252,9 @@ def load(
         for wrong in error.errors(include_url=False, include_input=False):
             name = PREFIX + str(wrong["loc"][0]).upper()
             problems[name] = wrong["msg"].removeprefix("Value error, ")
+    else:
+        for name, what in wrong_with(settings.offer).items():
+            problems[PREFIX + name.upper()] = what
     _unknown(values, problems)
     if problems or settings is None:
         raise SettingsWrong(problems)

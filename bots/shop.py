@@ -1,29 +1,54 @@
-"""The shop: payments wired together, for services that have a gateway."""
+"""The shop: payments wired together, and their commands."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bots.commands.buttons import Buttons
+from bots.commands.choosing import Choosing
+from bots.commands.disputing import DisputeCommands
+from bots.commands.paying import PayingCommands, Terms, terms_lines
+from bots.commands.redeeming import RedeemCommands
+from bots.commands.referring import ReferCommands
+from bots.commands.refunding import RefundCommands
+from bots.commands.types import Room
+from bots.locale import render
 from bots.show.screen import Deliverer
 from bots.telling import Telling
 from core.clock import Clock
 from core.ledger import Ledger
-from core.people import People
+from core.people import Invitations, Owners, People
 from core.pool import Vault
+from core.pricing import PriceBook
 from core.store import Store
 from core.upkeep import Chore, Notices
-from payments import Cashier, Crediting, Gateway, Inbox, Offer, Orders
+from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Offer, Orders
+from payments.gateways.code import CODE, Code
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
     """Everything about money, from a gateway's message to the words in a chat."""
 
+    store: Store
+    ledger: Ledger
+    clock: Clock
+    people: People
+    deliverers: Mapping[str, Deliverer]
+    #: Those of the settings.
     gateways: Mapping[str, Gateway]
     cashier: Cashier
+    codes: Codes
     inbox: Inbox
     notices: Notices
+    #: Whether anything is sold: here, or as codes elsewhere.
+    trades: bool
+
+    @property
+    def rewards(self) -> bool:
+        """Whether invitations earn something."""
+        return self.trades and self.cashier.orders.offer.inviter_percent > 0
 
     async def start(self) -> None:
         """Begins to work through what gateways told."""
@@ -37,10 +62,47 @@ class Shop:
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
+        if not self.trades:
+            return ()
         return (
             Chore("tell notices", 2.0, self.notices.work, everywhere=True),
             Chore("reconcile payments", 120.0, self.cashier.reconcile),
             Chore("forget webhooks", 3_600.0, self.inbox.forget_old),
+        )
+
+    def rooms(
+        self, *, prices: PriceBook, choosing: Choosing, invitations: Invitations, terms: Terms
+    ) -> tuple[Room, ...]:
+        """The rooms of payments, where anything is sold."""
+        if not self.trades:
+            return ()
+        paying = PayingCommands(
+            cashier=self.cashier,
+            people=self.people,
+            prices=prices,
+            choosing=choosing,
+            clock=self.clock,
+            terms=terms,
+            sells=bool(self.gateways),
+        )
+        refer = ReferCommands(
+            invitations=invitations,
+            percent=self.cashier.orders.offer.inviter_percent,
+            deliverers=self.deliverers,
+        )
+        told = "\n".join(render(line, "en") for line in terms_lines(terms))
+        disputes = DisputeCommands(
+            cashier=self.cashier,
+            evidence=Evidence(cashier=self.cashier, store=self.store, clock=self.clock, terms=told),
+            ledger=self.ledger,
+            clock=self.clock,
+        )
+        return (
+            paying.room(),
+            RedeemCommands(codes=self.codes, ledger=self.ledger).room(),
+            *((refer.room(),) if self.rewards else ()),
+            RefundCommands(cashier=self.cashier).room(),
+            disputes.room(),
         )
 
 
@@ -52,18 +114,37 @@ def open_shop(
     ledger: Ledger,
     vault: Vault,
     people: People,
+    owners: Owners,
     clock: Clock,
     deliverers: Mapping[str, Deliverer],
+    trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
     orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
     crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
-    telling = Telling(people=people, ledger=ledger, orders=orders, deliverers=deliverers)
+    cashier = Cashier(
+        gateways={**gateways, CODE: Code()},
+        orders=orders,
+        crediting=crediting,
+        store=store,
+        clock=clock,
+    )
+    telling = Telling(
+        people=people,
+        ledger=ledger,
+        cashier=cashier,
+        buttons=Buttons(store=store, ledger=ledger, clock=clock),
+        deliverers=deliverers,
+    )
     return Shop(
+        store=store,
+        ledger=ledger,
+        clock=clock,
+        people=people,
+        deliverers=deliverers,
         gateways=gateways,
-        cashier=Cashier(
-            gateways=gateways, orders=orders, crediting=crediting, store=store, clock=clock
-        ),
+        cashier=cashier,
+        codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),
         inbox=Inbox(
             gateways=gateways,
             crediting=crediting,
@@ -72,5 +153,8 @@ def open_shop(
             vault=vault,
             clock=clock,
         ),
-        notices=Notices(store=store, ledger=ledger, clock=clock, tell=telling.tell),
+        notices=Notices(
+            store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
+        ),
+        trades=trades,
     )

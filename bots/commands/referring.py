@@ -1,0 +1,80 @@
+"""Inviting friends: `/refer`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bots.commands.phrases import in_credits
+from bots.commands.types import Command, Request, Room
+from bots.reply import Reply, Said, plain, say
+from bots.show.screen import Deliverer
+from core.people import Invitations
+
+_PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}
+
+
+class ReferCommands:
+    """What people give to their friends, and what came of it."""
+
+    def __init__(
+        self, *, invitations: Invitations, percent: int, deliverers: Mapping[str, Deliverer]
+    ) -> None:
+        """`percent` of what friends buy; `deliverers` by platform, as front ends start."""
+        self._invitations, self._percent = invitations, percent
+        self._deliverers = deliverers
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "refer",
+                    title=say("Invite friends"),
+                    does=say("Your link for friends, and what it earned"),
+                    handler=self.refer,
+                ),
+            )
+        )
+
+    async def refer(self, request: Request) -> Reply:
+        """The ways in, and what was earned."""
+        code = await self._invitations.code(request.person)
+        tally = await self._invitations.tally(request.person)
+        return Reply(
+            title=say("Invite friends"),
+            lines=(
+                say(
+                    "When a friend who came by your invitation tops up, you get {percent} % of"
+                    " their Credits as a gift, on top of what they get. Credits that are given back"
+                    " count no more.",
+                    percent=self._percent,
+                ),
+                *self._ways(code),
+                say("It counts once for each friend, with the very first message."),
+                say(
+                    "Friends who came: {came}. Who topped up: {bought}. Earned: {earned}.",
+                    came=tally.came,
+                    bought=tally.bought,
+                    earned=in_credits(tally.earned),
+                ),
+            ),
+            private=True,
+        )
+
+    def _ways(self, code: str) -> list[Said]:
+        """A link that says it all, or where to go and what to write there."""
+        lines = []
+        for platform, deliverer in self._deliverers.items():
+            link = deliverer.invitation(code)
+            if code in link:
+                lines.append(plain(f"{_PLATFORMS.get(platform, platform)}: {link}"))
+            elif link:
+                lines.append(
+                    say(
+                        "{platform}: {link}, then there: {start}",
+                        platform=_PLATFORMS.get(platform, platform),
+                        link=link,
+                        start=f"/start code:{code}",
+                    )
+                )
+        return lines or [say("The first message is then: {start}", start=f"/start {code}")]
