@@ -46,7 +46,7 @@ from core.asking import (
 )
 from core.clock import Clock, day_of
 from core.ledger import Ledger, close_days
-from core.people import Invitations, Links, Owners, People, Welcome
+from core.people import Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
@@ -105,7 +105,6 @@ class Parts:
     people: People
     owners: Owners
     links: Links
-    invitations: Invitations
     conversations: Conversations
     records: Records
     shop: Shop
@@ -231,7 +230,6 @@ def _parts(
         people=people,
         owners=owners,
         links=Links(store=store, ledger=ledger, people=people, clock=clock),
-        invitations=Invitations(store=store, ledger=ledger, clock=clock),
         conversations=Conversations(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
@@ -246,6 +244,7 @@ def _parts(
             owners=owners,
             clock=clock,
             deliverers=deliverers,
+            terms=plan.terms,
             trades=trades,
         ),
         deliverers=deliverers,
@@ -290,7 +289,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         ledger=parts.ledger,
         choosing=choosing,
         owners=parts.owners,
-        invitations=parts.invitations if parts.shop.rewards else None,
+        invitations=parts.shop.invitations if parts.shop.rewards else None,
         commands=lambda: registry.commands,
     )
     ask = AskCommands(
@@ -331,12 +330,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             account.room(),
-            *parts.shop.rooms(
-                prices=parts.prices,
-                choosing=choosing,
-                invitations=parts.invitations,
-                terms=parts.plan.terms,
-            ),
+            *parts.shop.rooms(choosing, parts.prices),
             start.room(),
             linking.room(),
             admin.room(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bots.commands.paying import Terms
 from bots.output import tell
 from bots.refusals import Unusable
 from bots.service import gateways_of
@@ -67,6 +68,7 @@ async def reconcile(arguments: argparse.Namespace) -> int:
             owners=owners,
             clock=clock,
             deliverers={},
+            terms=Terms(),
         )
         # What came in while nobody looked, then what no message told.
         worked = 0

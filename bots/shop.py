@@ -35,7 +35,9 @@ class Shop:
     ledger: Ledger
     clock: Clock
     people: People
+    invitations: Invitations
     deliverers: Mapping[str, Deliverer]
+    terms: Terms
     #: Those of the settings.
     gateways: Mapping[str, Gateway]
     cashier: Cashier
@@ -70,9 +72,7 @@ class Shop:
             Chore("forget webhooks", 3_600.0, self.inbox.forget_old),
         )
 
-    def rooms(
-        self, *, prices: PriceBook, choosing: Choosing, invitations: Invitations, terms: Terms
-    ) -> tuple[Room, ...]:
+    def rooms(self, choosing: Choosing, prices: PriceBook) -> tuple[Room, ...]:
         """The rooms of payments, where anything is sold."""
         if not self.trades:
             return ()
@@ -82,15 +82,15 @@ class Shop:
             prices=prices,
             choosing=choosing,
             clock=self.clock,
-            terms=terms,
+            terms=self.terms,
             sells=bool(self.gateways),
         )
         refer = ReferCommands(
-            invitations=invitations,
+            invitations=self.invitations,
             percent=self.cashier.orders.offer.inviter_percent,
             deliverers=self.deliverers,
         )
-        told = "\n".join(render(line, "en") for line in terms_lines(terms))
+        told = "\n".join(render(line, "en") for line in terms_lines(self.terms))
         disputes = DisputeCommands(
             cashier=self.cashier,
             evidence=Evidence(cashier=self.cashier, store=self.store, clock=self.clock, terms=told),
@@ -117,6 +117,7 @@ def open_shop(
     owners: Owners,
     clock: Clock,
     deliverers: Mapping[str, Deliverer],
+    terms: Terms,
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
@@ -141,7 +142,9 @@ def open_shop(
         ledger=ledger,
         clock=clock,
         people=people,
+        invitations=Invitations(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,
+        terms=terms,
         gateways=gateways,
         cashier=cashier,
         codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),

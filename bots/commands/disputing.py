@@ -159,8 +159,8 @@ async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
                     reason=dispute.reason or "–",
                 ),
                 say(
-                    "What is left of its Credits is held, and its buyer pays by card no more until"
-                    " then; other questions of theirs go on."
+                    "What is left of its Credits is held, and its buyer can't pay by card until"
+                    " then. Nothing else of theirs stops."
                 ),
                 *_due(dispute),
             ),

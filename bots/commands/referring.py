@@ -45,8 +45,8 @@ class ReferCommands:
             lines=(
                 say(
                     "When a friend who came by your invitation tops up, you get {percent} % of"
-                    " their Credits as a gift, on top of what they get. Credits that are given back"
-                    " count no more.",
+                    " their Credits as a gift, on top of what they get. A refund takes its part"
+                    " back.",
                     percent=self._percent,
                 ),
                 *self._ways(code),
