@@ -69,18 +69,21 @@ class Invitations:
         return INVITATION_PREFIX + str(rows[0].code)
 
     async def bind(self, person: Person, code: str, platform: str, external_id: str) -> bool:
-        """Notes that this person came by that code. False unless the code is an older person's and
-        this one came into being just now, under this name, and has done nothing yet."""
-        inviter = await self._older(person, code)
-        if inviter is None or not await self._is_new(person, platform, external_id):
+        """Notes that this person came by that code; True also when they did before. False unless
+        the code is an older person's and this one came into being just now, under this name, and
+        has done nothing yet."""
+        owner = await self._older(person, code)
+        if owner is None:
             return False
-        id_, inviter_still = await survivor(self._store, inviter)
-        bound_to, person_still = await survivor(self._store, person.id)
-        if person.id != bound_to or id_ == bound_to:
+        inviter, inviter_still = await survivor(self._store, owner)
+        whole, person_still = await survivor(self._store, person.id)
+        if inviter == await self._inviter(person.id):
+            return True
+        if whole != person.id or not await self._is_new(person, platform, external_id):
             return False
         row = {
             "person": person.id,
-            "inviter": id_,
+            "inviter": inviter,
             "bound_at": self._clock.now_ms(),
             "earned": 0,
             "undone_at": None,
@@ -102,6 +105,14 @@ class Invitations:
         )
         earned = [int(row.earned) for row in rows]
         return Tally(len(earned), sum(map(bool, earned)), Credits(sum(earned)))
+
+    async def _inviter(self, person: str) -> str | None:
+        """By whom they came, as that person is now."""
+        table = schema.referral
+        rows = await self._store.fetch(
+            sa.select(table.c.inviter).where(table.c.person == person, table.c.undone_at.is_(None))
+        )
+        return (await survivor(self._store, rows[0].inviter))[0] if rows else None
 
     async def _older(self, person: Person, code: str) -> str | None:
         """Whose code it is, if they are older than `person`."""

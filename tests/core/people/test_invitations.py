@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
@@ -78,6 +77,7 @@ async def test_who_comes_by_a_code_is_bound_once(circle: Circle) -> None:
     other = await circle.invitations.code(cid)
     assert not await circle.invitations.bind(bob, other, "telegram", "2"), "and never anew"
     assert await circle.inviter(bob) == circle.ann.id
+    assert await circle.invitations.bind(bob, code, "telegram", "2"), "they did come by it"
     tally = await circle.invitations.tally(circle.ann)
     assert (tally.came, tally.bought, tally.earned) == (2, 0, Credits(0))
 
