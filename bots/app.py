@@ -9,10 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-
-from pydantic import SecretStr
+from dataclasses import dataclass, fields
 
 from bots.commands import Dispatcher
 from bots.commands.account import AccountCommands
@@ -22,19 +19,19 @@ from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.linking import LinkCommands
-from bots.commands.paying import Terms
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
+from bots.earning import Earning, open_earning
 from bots.landing import Landing
+from bots.plan import OwnKey, Plan
 from bots.shop import Shop, open_shop
 from bots.show import Lanes
 from bots.show.screen import Deliverer
 from core import ids
 from core.asking import (
-    HISTORY_TOKENS,
     Admission,
     Asking,
     Beating,
@@ -45,46 +42,21 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
+from core.earning import Purses
 from core.ledger import Ledger, close_days
-from core.people import Links, Owners, People, Welcome
-from core.pool import Pool, Supplier, Vault
+from core.people import Invitations, Links, Owners, People
+from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
-from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores, give_back
-from payments import Gateway, Offer, any_codes
+from payments import any_codes
+
+__all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
 
 log = logging.getLogger(__name__)
 
 #: Running answers may finish this long after a stop was asked for.
 GRACE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class OwnKey:
-    """An own key from the settings."""
-
-    supplier: str
-    key: SecretStr
-    budget: NanoUsd
-    account: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a service is built of, beside its database."""
-
-    master_keys: Sequence[bytes]
-    admins: Collection[tuple[str, str]]
-    welcome: Welcome
-    suppliers: Mapping[str, Supplier]
-    own_keys: Sequence[OwnKey] = ()
-    default_model: str = ""
-    history_tokens: Tokens = HISTORY_TOKENS
-    #: Where Credits can be bought; none: they can't.
-    gateways: Mapping[str, Gateway] = field(default_factory=dict)
-    offer: Offer = field(default_factory=Offer)
-    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +75,13 @@ class Parts:
     prices: PriceBook
     pool: Pool
     people: People
+    purses: Purses
     owners: Owners
     links: Links
     conversations: Conversations
     records: Records
     shop: Shop
+    earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
     deliverers: dict[str, Deliverer]
 
@@ -157,11 +131,11 @@ async def build(
     await ledger.start()
     try:
         vault = await Vault.open(plan.master_keys, store, ledger)
+        trades = bool(plan.gateways) or await any_codes(store)
     except BaseException:
         await ledger.stop()
         raise
-    trades = bool(plan.gateways) or await any_codes(store)
-    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades=trades)
+    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades)
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
@@ -201,12 +175,22 @@ def _parts(
     costs: Costs,
     ledger: Ledger,
     vault: Vault,
-    *,
     trades: bool,
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
+    pool = Pool(
+        store=store,
+        ledger=ledger,
+        vault=vault,
+        catalogue=catalogue,
+        costs=costs,
+        clock=clock,
+        suppliers=plan.suppliers,
+    )
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -217,35 +201,39 @@ def _parts(
         vault=vault,
         catalogue=catalogue,
         costs=costs,
-        prices=PriceBook(store, ledger.record, catalogue, costs, clock),
-        pool=Pool(
-            store=store,
-            ledger=ledger,
-            vault=vault,
-            catalogue=catalogue,
-            costs=costs,
-            clock=clock,
-            suppliers=plan.suppliers,
-        ),
+        prices=prices,
+        pool=pool,
         people=people,
         owners=owners,
+        purses=Purses(ledger=ledger, pool=pool),
         links=Links(store=store, ledger=ledger, people=people, clock=clock),
         conversations=Conversations(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
-            gateways=plan.gateways,
-            offer=plan.offer,
+            plan,
             store=store,
             ledger=ledger,
             vault=vault,
             people=people,
             owners=owners,
+            invitations=invitations,
             clock=clock,
             deliverers=deliverers,
-            terms=plan.terms,
             trades=trades,
+        ),
+        earning=open_earning(
+            policy=plan.policy,
+            store=store,
+            ledger=ledger,
+            vault=vault,
+            pool=pool,
+            catalogue=catalogue,
+            costs=costs,
+            prices=prices,
+            clock=clock,
+            inviter_of=invitations.inviter_of,
         ),
         deliverers=deliverers,
     )
@@ -256,6 +244,7 @@ def _asking(parts: Parts) -> Asking:
         admission=Admission(
             ledger=parts.ledger,
             people=parts.people,
+            purses=parts.purses,
             pool=parts.pool,
             prices=parts.prices,
             conversations=parts.conversations,
@@ -281,12 +270,12 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         prices=parts.prices,
         pool=parts.pool,
         people=parts.people,
-        ledger=parts.ledger,
+        purses=parts.purses,
         default_model=parts.plan.default_model,
     )
     start = StartCommands(
         people=parts.people,
-        ledger=parts.ledger,
+        purses=parts.purses,
         choosing=choosing,
         owners=parts.owners,
         invitations=parts.shop.invitations if parts.shop.rewards else None,
@@ -301,6 +290,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
     )
     account = AccountCommands(
         ledger=parts.ledger,
+        purses=parts.purses,
         journal=Journal(parts.store),
         people=parts.people,
         catalogue=parts.catalogue,
@@ -370,5 +360,6 @@ def _chores(
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
             *parts.shop.chores(),
+            *parts.earning.chores(),
         ),
     )

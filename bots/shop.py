@@ -14,6 +14,7 @@ from bots.commands.referring import ReferCommands
 from bots.commands.refunding import RefundCommands
 from bots.commands.types import Room
 from bots.locale import render
+from bots.plan import Plan
 from bots.show.screen import Deliverer
 from bots.telling import Telling
 from core.clock import Clock
@@ -23,7 +24,7 @@ from core.pool import Vault
 from core.pricing import PriceBook
 from core.store import Store
 from core.upkeep import Chore, Notices
-from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Offer, Orders
+from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Orders
 from payments.gateways.code import CODE, Code
 
 
@@ -46,11 +47,18 @@ class Shop:
     notices: Notices
     #: Whether anything is sold: here, or as codes elsewhere.
     trades: bool
+    #: Whether keys may be contributed.
+    contributing: bool
+
+    @property
+    def inviter_percent(self) -> int:
+        """What an inviter gets of a friend's top-up."""
+        return self.cashier.orders.offer.inviter_percent if self.trades else 0
 
     @property
     def rewards(self) -> bool:
         """Whether invitations earn something."""
-        return self.trades and self.cashier.orders.offer.inviter_percent > 0
+        return self.contributing or self.inviter_percent > 0
 
     async def start(self) -> None:
         """Begins to work through what gateways told."""
@@ -73,9 +81,18 @@ class Shop:
         )
 
     def rooms(self, choosing: Choosing, prices: PriceBook) -> tuple[Room, ...]:
-        """The rooms of payments, where anything is sold."""
+        """The rooms of payments, where anything is sold; of inviting, where it earns something."""
+        refer = ReferCommands(
+            invitations=self.invitations,
+            store=self.store,
+            ledger=self.ledger,
+            percent=self.inviter_percent,
+            contributing=self.contributing,
+            deliverers=self.deliverers,
+        )
+        inviting = (refer.room(),) if self.rewards else ()
         if not self.trades:
-            return ()
+            return inviting
         paying = PayingCommands(
             cashier=self.cashier,
             people=self.people,
@@ -84,11 +101,6 @@ class Shop:
             clock=self.clock,
             terms=self.terms,
             sells=bool(self.gateways),
-        )
-        refer = ReferCommands(
-            invitations=self.invitations,
-            percent=self.cashier.orders.offer.inviter_percent,
-            deliverers=self.deliverers,
         )
         told = "\n".join(render(line, "en") for line in terms_lines(self.terms))
         disputes = DisputeCommands(
@@ -100,27 +112,27 @@ class Shop:
         return (
             paying.room(),
             RedeemCommands(codes=self.codes, ledger=self.ledger).room(),
-            *((refer.room(),) if self.rewards else ()),
+            *inviting,
             RefundCommands(cashier=self.cashier).room(),
             disputes.room(),
         )
 
 
 def open_shop(
+    plan: Plan,
     *,
-    gateways: Mapping[str, Gateway],
-    offer: Offer,
     store: Store,
     ledger: Ledger,
     vault: Vault,
     people: People,
     owners: Owners,
+    invitations: Invitations,
     clock: Clock,
     deliverers: Mapping[str, Deliverer],
-    terms: Terms,
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
+    gateways, offer = plan.gateways, plan.offer
     orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
     crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
     cashier = Cashier(
@@ -142,9 +154,9 @@ def open_shop(
         ledger=ledger,
         clock=clock,
         people=people,
-        invitations=Invitations(store=store, ledger=ledger, clock=clock),
+        invitations=invitations,
         deliverers=deliverers,
-        terms=terms,
+        terms=plan.terms,
         gateways=gateways,
         cashier=cashier,
         codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),
@@ -160,4 +172,5 @@ def open_shop(
             store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
         ),
         trades=trades,
+        contributing=bool(plan.policy.suppliers),
     )

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, IdempotencyConflict, Ledger, Submission
+from core.notice import notice
 from core.people import survivor
 from core.store import Insert, Store, Update, schema
 from core.units import Credits
-from core.upkeep import notice
 from payments.disputes import Disputes
 from payments.offer import Offer
 from payments.orders import Orders, event

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.ledger import Entry, Ledger, Submission
+from core.notice import OWNERS, notice
 from core.people import survivor
 from core.pricing import PAR
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
-from core.upkeep import OWNERS, notice
 from payments.offer import Given, Offer
 from payments.orders import Orders, event
 from payments.sharing import shared

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger, LedgerBusy, LedgerUnavailable
+from core.notice import OWNERS, notice
 from core.pool import Vault
 from core.store import DatabaseUnavailable, Delete, Insert, Store, Update, schema
 from core.trace import cause
-from core.upkeep import OWNERS, notice
 from payments.crediting import Crediting
 from payments.gateways import Gateway
 from payments.types import Forged, GatewayUnavailable, PaymentRefused, UnknownOrder

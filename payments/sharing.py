@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.earning import referral_of_topup, share_of
 from core.ledger import Entry
+from core.notice import notice
 from core.people import survivor
 from core.store import Companion, Store, Update, schema
 from core.units import Credits
-from core.upkeep import notice
 from payments.offer import Offer
 from payments.types import Order
 

@@ -8,7 +8,10 @@ from bots.commands.phrases import in_credits
 from bots.commands.types import Command, Request, Room
 from bots.reply import Reply, Said, plain, say
 from bots.show.screen import Deliverer
-from core.people import Invitations
+from core.earning import INVITER_PERCENT, earned_by_keys
+from core.ledger import Ledger
+from core.people import Invitations, lineage
+from core.store import Store
 
 _PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}
 
@@ -17,10 +20,19 @@ class ReferCommands:
     """What people give to their friends, and what came of it."""
 
     def __init__(
-        self, *, invitations: Invitations, percent: int, deliverers: Mapping[str, Deliverer]
+        self,
+        *,
+        invitations: Invitations,
+        store: Store,
+        ledger: Ledger,
+        percent: int,
+        contributing: bool,
+        deliverers: Mapping[str, Deliverer],
     ) -> None:
-        """`percent` of what friends buy; `deliverers` by platform, as front ends start."""
-        self._invitations, self._percent = invitations, percent
+        """`percent` of what friends buy; `contributing`: keys may be contributed; `deliverers` by
+        platform, as front ends start."""
+        self._invitations, self._store, self._ledger = invitations, store, ledger
+        self._percent, self._contributing = percent, contributing
         self._deliverers = deliverers
 
     def room(self) -> Room:
@@ -40,26 +52,44 @@ class ReferCommands:
         """The ways in, and what was earned."""
         code = await self._invitations.code(request.person)
         tally = await self._invitations.tally(request.person)
+        people = await lineage(self._store, request.person.id)
+        by_keys = await earned_by_keys(self._store, self._ledger, people)
         return Reply(
             title=say("Invite friends"),
             lines=(
-                say(
-                    "When a friend who came by your invitation tops up, you get {percent} % of"
-                    " their Credits as a gift, on top of what they get. A refund takes its part"
-                    " back.",
-                    percent=self._percent,
-                ),
+                *self._rewards(),
                 *self._ways(code),
                 say("It counts once for each friend, with the very first message."),
                 say(
                     "Friends who came: {came}. Who topped up: {bought}. Earned: {earned}.",
                     came=tally.came,
                     bought=tally.bought,
-                    earned=in_credits(tally.earned),
+                    earned=in_credits(tally.earned + by_keys),
                 ),
             ),
             private=True,
         )
+
+    def _rewards(self) -> list[Said]:
+        lines = []
+        if self._percent:
+            lines.append(
+                say(
+                    "When a friend who came by your invitation tops up, you get {percent} % of"
+                    " their Credits as a gift, on top of what they get. A refund takes its part"
+                    " back.",
+                    percent=self._percent,
+                )
+            )
+        if self._contributing:
+            lines.append(
+                say(
+                    "When they contribute a key, you get {percent} % of what it brings them, as it"
+                    " is used.",
+                    percent=INVITER_PERCENT,
+                )
+            )
+        return lines
 
     def _ways(self, code: str) -> list[Said]:
         """A link that says it all, or where to go and what to write there."""

@@ -1,21 +1,83 @@
-"""Earning: what people get for what others do by their doing. Always as gift."""
+"""Earning: contributions of keys, what they are worth, what their use brings, cashing out; and what
+inviting friends brings."""
 
 from __future__ import annotations
 
+from core.earning.addresses import Addresses
 from core.earning.check import check_referrals
-from core.earning.referrals import (
-    TOPUP_PERCENT,
-    VESTING_PERCENT,
-    referral_of_topup,
-    referral_of_vesting,
-    share_of,
+from core.earning.closing import KEY_ENDED, Closing, StillUsed
+from core.earning.contributions import (
+    INVITER_PERCENT,
+    Contribution,
+    Contributions,
+    NotContributable,
+    Offer,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
+    WorthNothing,
 )
+from core.earning.payouts import (
+    METHODS,
+    PAYOUT,
+    Earnings,
+    Method,
+    NoAddress,
+    NothingWithdrawable,
+    Payout,
+    PayoutMoved,
+    WithdrawalsWait,
+    cash_of,
+    expected_by,
+)
+from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
+from core.earning.purses import Purse, Purses
+from core.earning.referrals import TOPUP_PERCENT, earned_by_keys, referral_of_topup, share_of
+from core.earning.valuation import Average, Valuer, Worth
+from core.earning.vesting import Drawn, paid_of, vesting
+from core.earning.withdrawals import Withdrawals
 
 __all__ = [
+    "BRIEF",
+    "CONSENT",
+    "INVITER_PERCENT",
+    "KEY_ENDED",
+    "METHODS",
+    "PAYOUT",
+    "SAFE",
     "TOPUP_PERCENT",
-    "VESTING_PERCENT",
+    "Addresses",
+    "Average",
+    "Closing",
+    "Contribution",
+    "Contributions",
+    "Drawn",
+    "Earnings",
+    "Method",
+    "NoAddress",
+    "NotContributable",
+    "NothingWithdrawable",
+    "Offer",
+    "OfferGone",
+    "Payout",
+    "PayoutMoved",
+    "Policy",
+    "Purse",
+    "Purses",
+    "SameOrganisation",
+    "StillUsed",
+    "TooManyContributions",
+    "Valuer",
+    "Withdrawals",
+    "WithdrawalsWait",
+    "Worth",
+    "WorthNothing",
+    "cash_of",
     "check_referrals",
+    "earned_by_keys",
+    "expected_by",
+    "paid_of",
     "referral_of_topup",
-    "referral_of_vesting",
     "share_of",
+    "vesting",
 ]

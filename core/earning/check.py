@@ -27,15 +27,19 @@ async def check_referrals(store: Store) -> list[str]:
         .where(referral.c.undone_at.is_(None), referral.c.earned != stood)
         .limit(_FINDINGS_MAX)
     )
-    issued = (
-        sa.select(account.c.debits_posted - account.c.credits_posted)
-        .where(account.c.code == chart.issued("referral").code)
-        .scalar_subquery()
+    moved = schema.transfer
+    of_topups = sa.select(
+        sa.func.sum(sa.case((moved.c.debit == account.c.id, moved.c.amount), else_=-moved.c.amount))
+    ).where(
+        account.c.code == chart.issued("referral").code,
+        moved.c.entry == chart.REFERRAL,
+        sa.or_(moved.c.debit == account.c.id, moved.c.credit == account.c.id),
     )
-    earned = sa.select(sa.func.sum(referral.c.earned)).scalar_subquery()
+    earned = sa.select(sa.func.sum(referral.c.earned))
     sums = await store.fetch(
         sa.select(
-            sa.func.coalesce(issued, 0).label("issued"), sa.func.coalesce(earned, 0).label("earned")
+            sa.func.coalesce(of_topups.scalar_subquery(), 0).label("issued"),
+            sa.func.coalesce(earned.scalar_subquery(), 0).label("earned"),
         )
     )
     findings = [

@@ -1,19 +1,22 @@
 """Referrals: an inviter's share of what friends bring, on top of what the friends get (brief § 2).
 
-Plain functions that give ledger entries, for the submission that they belong to: so an order stays
-one submission, and so does an ask with its vesting.
+Of top-ups: entries for the order's own submission. Of contributions: `chart.vest` gives it as they
+vest; here it is told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
 from core import chart
-from core.ledger import Entry
+from core.ledger import Entry, Ledger
+from core.store import Store, schema
 from core.units import Credits
 
 #: Of the Credits that a friend's top-up stands for; the setting's default.
 TOPUP_PERCENT = 10
-#: Of what vests out of a friend's contribution.
-VESTING_PERCENT = 5
 
 
 def share_of(credits_: Credits, percent: int) -> Credits:
@@ -29,11 +32,20 @@ def referral_of_topup(inviter: str, *, had: Credits, has: Credits) -> tuple[Entr
     return chart.referral_taken_back(inviter, had - has)
 
 
-def referral_of_vesting(
-    inviter: str, *, before: Credits, vests: Credits, percent: int = VESTING_PERCENT
-) -> tuple[Entry, ...]:
-    """So much vests of a friend's contribution, of which so much has vested before: the share of
-    the sum less the share of what was before, so that nothing is lost in rounding. It can't fail,
-    as a settlement must not."""
-    share = share_of(before + vests, percent) - share_of(before, percent)
-    return chart.referral_given(inviter, share)
+async def earned_by_keys(store: Store, ledger: Ledger, inviters: Sequence[str]) -> Credits:
+    """What these people have got, all together, of what friends' contributions have vested: by the
+    counts of use, as `chart.vest` gives it."""
+    table = schema.contribution
+    rows = await store.fetch(
+        sa.select(table.c.key, table.c.inviting).where(table.c.inviter.in_(inviters))
+    )
+    counts = await ledger.balances(
+        chart.used(row.key, use) for row in rows for use in ("paid", "free")
+    )
+    part, whole = chart.INVITED
+    earned = 0
+    for row in rows:
+        uses = (chart.used(row.key, "paid").code, chart.used(row.key, "free").code)
+        grown = sum(counts[code].credits_posted * part // whole for code in uses)
+        earned += min(grown, row.inviting)
+    return Credits(earned)

@@ -77,7 +77,7 @@ class Invitations:
             return False
         inviter, inviter_still = await survivor(self._store, owner)
         whole, person_still = await survivor(self._store, person.id)
-        if inviter == await self._inviter(person.id):
+        if inviter == await self.inviter_of(person.id):
             return True
         if whole != person.id or not await self._is_new(person, platform, external_id):
             return False
@@ -106,13 +106,13 @@ class Invitations:
         earned = [int(row.earned) for row in rows]
         return Tally(len(earned), sum(map(bool, earned)), Credits(sum(earned)))
 
-    async def _inviter(self, person: str) -> str | None:
-        """By whom they came, as that person is now."""
+    async def inviter_of(self, person: str) -> str:
+        """By whom they came, as that person is now; empty for nobody."""
         table = schema.referral
         rows = await self._store.fetch(
             sa.select(table.c.inviter).where(table.c.person == person, table.c.undone_at.is_(None))
         )
-        return (await survivor(self._store, rows[0].inviter))[0] if rows else None
+        return (await survivor(self._store, rows[0].inviter))[0] if rows else ""
 
     async def _older(self, person: Person, code: str) -> str | None:
         """Whose code it is, if they are older than `person`."""
@@ -153,11 +153,12 @@ class Invitations:
         )
 
 
-async def undone_between(store: Store, at_ms: int, one: str, other: str) -> Undone:
-    """What a link between two people undoes: invitations of either side, or of a part of it, by the
-    other."""
+async def undone_between(store: Store, at_ms: int, part: str, survivor: str) -> Undone:
+    """What a link undoes, where `part` becomes a part of `survivor`: invitations of either side, or
+    of a part of it, by the other, with what their top-ups earned. What contributions bring from
+    then on goes to the survivor, and to nobody for keys that are their own."""
     table = schema.referral
-    ours, theirs = await lineage(store, one), await lineage(store, other)
+    ours, theirs = await lineage(store, part), await lineage(store, survivor)
     rows = await store.fetch(
         sa.select(table.c.person, table.c.earned).where(
             table.c.undone_at.is_(None),
@@ -167,15 +168,37 @@ async def undone_between(store: Store, at_ms: int, one: str, other: str) -> Undo
             ),
         )
     )
+    undone = [
+        Update(
+            table,
+            {"person": row.person},
+            {"undone_at": at_ms, "earned": 0},
+            {"undone_at": None, "earned": row.earned},
+        )
+        for row in rows
+    ]
+    both = {*ours, *theirs}
     return Undone(
         Credits(sum(row.earned for row in rows)),
-        tuple(
-            Update(
-                table,
-                {"person": row.person},
-                {"undone_at": at_ms, "earned": 0},
-                {"undone_at": None, "earned": row.earned},
-            )
-            for row in rows
-        ),
+        (*undone, *await _contributions_move(store, part, survivor, both)),
     )
+
+
+async def _contributions_move(
+    store: Store, part: str, survivor: str, both: set[str]
+) -> list[Companion]:
+    given, key = schema.contribution, schema.key
+    rows = await store.fetch(
+        sa.select(given.c.key, given.c.inviter, key.c.owner)
+        .join(key, key.c.id == given.c.key)
+        .where(given.c.inviter.in_(both), sa.or_(given.c.inviter == part, key.c.owner.in_(both)))
+    )
+    return [
+        Update(
+            given,
+            {"key": row.key},
+            {"inviter": None if row.owner in both else survivor},
+            {"inviter": row.inviter},
+        )
+        for row in rows
+    ]

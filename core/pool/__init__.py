@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.pool.examining import Findings
 from core.pool.pool import Pool
 from core.pool.providers import (
     Clip,
@@ -17,12 +18,14 @@ from core.pool.providers import (
 )
 from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
+    OVER,
     BadBudget,
     Candidate,
     DuplicateKey,
     KeyCard,
     KeyRefused,
     PoolRefusal,
+    Terms,
     UnknownKey,
     UnknownSupplier,
 )
@@ -31,6 +34,7 @@ from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vau
 
 __all__ = [
     "NO_AUDIO",
+    "OVER",
     "SUPPLIERS",
     "BadBudget",
     "BadMasterKey",
@@ -39,6 +43,7 @@ __all__ = [
     "DataKey",
     "DuplicateKey",
     "Fault",
+    "Findings",
     "Finish",
     "KeyCard",
     "KeyRefused",
@@ -50,6 +55,7 @@ __all__ = [
     "SealedColumn",
     "Supplier",
     "SupplierFault",
+    "Terms",
     "Text",
     "Thinking",
     "UnknownKey",

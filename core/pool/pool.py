@@ -21,6 +21,7 @@ from core.errors import Refusal
 from core.ledger import Balance, Ledger, LedgerRefusal
 from core.pool import health, router
 from core.pool.checks import Checks
+from core.pool.examining import Examiner, Findings
 from core.pool.health import Circuit
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
@@ -28,6 +29,7 @@ from core.pool.providers import (
     Clip,
     Fault,
     Finish,
+    Limits,
     ListedModel,
     Message,
     Piece,
@@ -41,6 +43,7 @@ from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
     OVER,
     Candidate,
+    DuplicateKey,
     KeyCard,
     KeyRecord,
     KeyRefused,
@@ -51,13 +54,20 @@ from core.pool.records import (
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
 from core.pricing import Catalogue, Costs, Model
-from core.store import Companion, Store
+from core.store import Companion, Insert, Store
 from core.units import NanoUsd, Seconds, Tokens
 
 _log = logging.getLogger(__name__)
 
 #: How much of a new time until the first text goes into what is remembered.
 _NEWS = 0.2
+
+#: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.
+ADVANCES_MAX = 7
+
+#: The smallest answer, with its question, that is worth giving: a key that can't pay for it is used
+#: up.
+LEAST_ANSWER = (Tokens(100), Tokens(200))
 
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
@@ -80,6 +90,7 @@ class Pool:
     ) -> None:
         self._catalogue, self._costs, self._clock = catalogue, costs, clock
         self._suppliers = suppliers
+        self._vault = vault
         self._keys = Keys(store, ledger, vault, clock)
         self._records: dict[str, KeyRecord] = {}
         #: Those that serve at the address that their supplier has now.
@@ -87,6 +98,7 @@ class Pool:
         self._circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
         self._session: aiohttp.ClientSession | None = None
         self._checks = Checks(catalogue, costs, clock, self._keys, self.blame)
+        self._examiner = Examiner(catalogue=catalogue, costs=costs, clock=clock)
         self._first_check: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -164,11 +176,74 @@ class Pool:
             refused = fault.fault is Fault.DEAD
             raise KeyRefused(at.name, "refused" if refused else "unreachable") from None
 
+    async def examine(self, supplier: str, secret: SecretStr, *, account: str = "") -> Findings:
+        """What a key is good for, by the cheapest real calls; nothing is kept. Raises
+        `UnknownSupplier`, `KeyRefused`."""
+        return await self._examiner.examine(
+            self._client(), self.supplier(supplier), secret, account
+        )
+
+    async def offered(
+        self,
+        supplier: str,
+        secret: SecretStr,
+        findings: Findings,
+        *,
+        owner: str,
+        account: str = "",
+    ) -> tuple[str, Insert]:
+        """A person's key that was examined, not serving yet: its id, and its row for the submission
+        that keeps it. Raises `DuplicateKey` when it is or ever was in the pool."""
+        at = self.supplier(supplier)
+        if await self._keys.known(at, secret):
+            raise DuplicateKey(at.name, secret.get_secret_value()[-4:])
+        return self._keys.row(
+            at, secret, account, owner=owner, state="validated", models=findings.models
+        )
+
+    def raised(self, key: str) -> tuple[str, Insert]:
+        """More of a contributed key: a row of its own for the same secret, serving at once. Raises
+        `UnknownKey`."""
+        record = self._record(key)
+        secret, account = self._keys.secret(record)
+        return self._keys.row(
+            self.supplier(record.provider),
+            secret,
+            account,
+            owner=record.owner,
+            models=record.models,
+            again=True,
+        )
+
+    def organisation(self, supplier: str, id_: str) -> bytes | None:
+        """What tells the same account at a supplier again, and nothing else; None for no id."""
+        return self._vault.fingerprint(f"account at {supplier}", id_) if id_ else None
+
     async def cards(self) -> list[KeyCard]:
         """Every key as it stands now, the oldest first; not those withdrawn."""
         await self.reload()
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._card(record) for record in kept]
+
+    def least(self, key: str) -> NanoUsd:
+        """What the smallest useful answer of a key costs; nothing when it serves no model."""
+        record = self._record(key)
+        now = self._clock.now_ms()
+        costs = [
+            self._costs.most(route, *LEAST_ANSWER, now)
+            for model in self._catalogue.models.values()
+            for route in model.routes
+            if route.provider == record.provider
+            and model.per == "token"
+            and self._costs.known(route)
+            and record.serves(route.model, now)
+        ]
+        return min(costs, default=NanoUsd(0))
+
+    async def listed(self) -> list[KeyRecord]:
+        """Every key's record as it stands now, also of those that don't serve yet or any more."""
+        await self.reload()
+        return list(self._records.values())
 
     async def pause(self, key: str) -> None:
         """Lets a key rest until it is resumed; raises `UnknownKey`."""
@@ -226,6 +301,16 @@ class Pool:
         ]
         await self._checks.run(self._client(), due)
 
+    def advances(self, person: str) -> tuple[str, ...]:
+        """The keys that a person contributed and may spend something of in advance, the oldest
+        first, as many as an ask may draw on."""
+        keys = (
+            record.id
+            for record in self._records.values()
+            if record.owner == person and record.lends
+        )
+        return tuple(sorted(keys)[:ADVANCES_MAX])
+
     # --- asks --------------------------------------------------------------------------------
 
     def servable(self) -> frozenset[str]:
@@ -257,6 +342,22 @@ class Pool:
             wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
         )
 
+    def room(
+        self,
+        model: Model,
+        input: Tokens,  # noqa: A002
+        answer_limit: Tokens,
+        *,
+        own_keys_only: bool = False,
+        asker: str = "",
+    ) -> Tokens:
+        """The longest answer, up to the limit, that some key can still pay for: what is left of a
+        budget is used, not left lying."""
+        wish = router.Wish(model, input, answer_limit, (), own_keys_only, asker)
+        return router.room(
+            wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
+        )
+
     def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
         """Tells a key's balance, or what of it is available, right after a submission."""
         if (record := self._records.get(key)) is not None:
@@ -285,6 +386,9 @@ class Pool:
             pieces = supplier.adapter(self._client(), plain=plain).stream(target, call)
             async with aclosing(pieces):
                 async for piece in pieces:
+                    if isinstance(piece, Limits):
+                        self._paced(record, piece)
+                        continue
                     if first and isinstance(piece, (Text, Thinking)):
                         first = False
                         if clip is None:  # a clip's time tells of its length, not of the key
@@ -322,6 +426,13 @@ class Pool:
             self._sort()
         else:
             record.reason = verdict.reason
+
+    def _paced(self, record: KeyRecord, limits: Limits) -> None:
+        """Nothing is left of a limit: the key rests until there is, without being asked in vain."""
+        if limits.wait_seconds > 0:
+            until = self._clock.now_ms() + round(limits.wait_seconds * 1_000)
+            record.cooling_until = max(record.cooling_until, until)
+            record.reason = Fault.THROTTLED.value
 
     def _began_well(self, record: KeyRecord, circuit: Circuit, seconds: float) -> None:
         circuit.worked()

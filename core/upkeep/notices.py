@@ -1,5 +1,4 @@
-"""Notices: what a person is told without having asked. Whoever learns of something writes the
-notice in the same submission; a chore has front ends tell it.
+"""Notices (`core.notice`) are told: a chore has front ends do it.
 
 One for the owners becomes one for each of them when it is due: who they are is known then.
 """
@@ -9,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
+from core.notice import OWNERS, Facts
 from core.store import Insert, Store, Update, schema
 from core.trace import cause
 
@@ -30,11 +30,6 @@ TRIES_MAX = 8
 _PAUSE_MS = 30_000
 _AT_ONCE = 50
 
-#: In a person's place: whoever owns the service.
-OWNERS = "owners"
-
-Facts = Mapping[str, str | int]
-
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -45,21 +40,6 @@ class Notice:
     person: str
     kind: str
     facts: Facts
-
-
-def notice(clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts) -> Insert:
-    """The row that goes with what it tells; one a cause."""
-    now = clock.now_ms()
-    row = {
-        "id": ids.derived("ntc", now, cause_id),
-        "person": person,
-        "kind": kind,
-        "data": json.dumps(dict(facts), sort_keys=True),
-        "created_at": now,
-        "tries": 0,
-        "due_at": now,
-    }
-    return Insert(schema.notice, row)
 
 
 class Notices:

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from core.notice import OWNERS
 from core.store import Update, schema
 from core.units import Credits, NanoUsd, usd
-from core.upkeep import OWNERS
 from payments import (
     DISPUTE_ENDED,
     DISPUTED,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core import chart
-from core.earning import referral_of_topup, referral_of_vesting, share_of
+from core.earning import referral_of_topup, share_of
 from core.ledger import Cascade, Ledger, Move, Submission
 from core.units import Credits
 
@@ -32,21 +30,11 @@ def test_only_the_difference_moves() -> None:
     assert referral_of_topup("ann", had=Credits(5), has=Credits(5)) == ()
 
 
-@given(st.lists(st.integers(1, 5_000), max_size=30))
-def test_vesting_in_crumbs_gives_what_the_sum_gives(crumbs: list[int]) -> None:
-    given = before = 0
-    for crumb in crumbs:
-        entries = referral_of_vesting("ann", before=Credits(before), vests=Credits(crumb))
-        given += sum(entry.amount.units for entry in entries if isinstance(entry, Move))
-        before += crumb
-    assert given == sum(crumbs) * 5 // 100
-
-
 async def test_what_an_inviter_owes_is_repaid_by_their_share_first(ledger: Ledger) -> None:
     owing = Move("owing", chart.owed("ann"), chart.issued("contribution"), Credits(30))
     await ledger.submit(Submission("claw-back", (owing,)))
-    entries = referral_of_vesting("ann", before=Credits(0), vests=Credits(1_000))
-    await ledger.submit(Submission("vest", entries))
+    entries = referral_of_topup("ann", had=Credits(0), has=Credits(50))
+    await ledger.submit(Submission("payment", entries))
     accounts = [chart.pocket("ann", "gift"), chart.owed("ann")]
     gift, owed = (balance.posted for balance in (await ledger.balances(accounts)).values())
     assert (gift, owed) == (20, 0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from core.ledger import Ledger
+from core.notice import OWNERS, notice
 from core.store import Store, schema
-from core.upkeep import OWNERS, Notice, Notices, notice
+from core.upkeep import Notice, Notices
 from tests.databases import TestClock
 
 

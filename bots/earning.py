@@ -1,0 +1,70 @@
+"""The earning side wired together: contributions of keys, and cashing out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.earning import Addresses, Closing, Contributions, Policy, Valuer, Withdrawals
+from core.earning.contributions import InviterOf
+from core.ledger import Ledger
+from core.pool import Pool, Vault
+from core.pricing import Catalogue, Costs, PriceBook
+from core.store import Store
+from core.upkeep import Chore
+
+
+@dataclass(frozen=True, slots=True)
+class Earning:
+    """Everything about keys of other people's, and what they are paid for them."""
+
+    policy: Policy
+    contributions: Contributions
+    closing: Closing
+    addresses: Addresses
+    withdrawals: Withdrawals
+
+    def chores(self) -> tuple[Chore, ...]:
+        """What happens without a request."""
+        return (
+            Chore("end contributions", 15.0, self.closing.work),
+            Chore("forget offers of keys", 600.0, self.contributions.forget_offers),
+        )
+
+
+def open_earning(
+    *,
+    policy: Policy,
+    store: Store,
+    ledger: Ledger,
+    vault: Vault,
+    pool: Pool,
+    catalogue: Catalogue,
+    costs: Costs,
+    prices: PriceBook,
+    clock: Clock,
+    inviter_of: InviterOf,
+) -> Earning:
+    """Wires it; nothing starts yet."""
+    valuer = Valuer(store=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
+    contributions = Contributions(
+        store=store,
+        ledger=ledger,
+        pool=pool,
+        valuer=valuer,
+        clock=clock,
+        policy=policy,
+        inviter_of=inviter_of,
+    )
+    addresses = Addresses(store=store, ledger=ledger, vault=vault, clock=clock)
+    withdrawals = Withdrawals(
+        store=store, ledger=ledger, addresses=addresses, clock=clock, policy=policy
+    )
+    closing = Closing(
+        contributions=contributions,
+        ledger=ledger,
+        pool=pool,
+        clock=clock,
+        cancelling=withdrawals.cancelling,
+    )
+    return Earning(policy, contributions, closing, addresses, withdrawals)
