@@ -60,8 +60,6 @@ async def shared(
     if has == order.share:
         return _NOTHING
     inviter, still = await survivor(store, row.inviter)
-    if inviter == payer:
-        return _NOTHING
     more = has - order.share
     given = more.units > 0
     told = notice(

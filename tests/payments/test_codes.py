@@ -158,6 +158,19 @@ async def test_wrong_expired_and_void_ones_give_nothing(kiosk: Kiosk) -> None:
     await kiosk.shop.audited()
 
 
+async def test_redeemed_and_voided_at_once_it_is_one_of_both(kiosk: Kiosk) -> None:
+    for number in range(size(small=10, full=100)):
+        made = kiosk.codes.fresh(usd("10"), 1, None)
+        await kiosk.codes.keep(made)
+        voided, redeemed = await asyncio.gather(
+            kiosk.codes.void(made[0].id),
+            kiosk.codes.redeem(kiosk.tom, "telegram:1:", made[0].text),
+            return_exceptions=True,
+        )
+        assert (voided == 1) == isinstance(redeemed, CodeRefused), number
+    await kiosk.shop.audited()
+
+
 async def test_few_wrong_tries_and_only_of_who_makes_them(kiosk: Kiosk) -> None:
     good, other = await kiosk.sells(), await kiosk.person()
     for _ in range(5):

@@ -120,6 +120,19 @@ async def test_a_part_that_is_a_packs_price_gives_no_bonus(shop: Shop) -> None:
     await shop.audited()
 
 
+async def test_a_payment_takes_nothing_though_its_sum_misses_a_bonus(shop: Shop) -> None:
+    """$100 less $10 is worth the pack of $90; $5 more is worth less than that."""
+    person = await shop.person()
+    order = await shop.order(person, usd("100"), gateway="sandbox")
+    await shop.crediting.pay(Payment("sandbox", "p1", order.id, usd("100"), usd("0")))
+    await shop.crediting.refund(refunded("p1", "10"))
+    assert await shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    more = Payment("sandbox", "p2", order.id, usd("5"), usd("0"), any_amount=True)
+    await shop.crediting.pay(more)
+    assert await shop.has(person) == {"bought": 9_500, "gift": 1_000}
+    await shop.audited()
+
+
 async def test_who_became_part_of_another_can_not_pay_by_card_there_either(shop: Shop) -> None:
     survivor, part = await shop.person(), await shop.person()
     order = await shop.pay(await shop.order(part, usd("10")))

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from bots.show.screen import Place, Screen
 from core.clock import SystemClock
-from core.earning import check_referrals
 from core.store import Update, schema
 from core.units import Credits, usd
 from tests import service
@@ -34,7 +33,6 @@ async def pays(shop: Market, who: Service, choice: str) -> tuple[str, str]:
 
 async def audited(shop: Market) -> None:
     assert await shop.tom.findings() == []
-    assert await check_referrals(shop.tom.app.store) == []
 
 
 async def test_a_friend_comes_by_a_link_tops_up_and_gives_back(database_url: str) -> None:
