@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bots.commands.phrases import money
 from core.units import Credits, NanoUsd, usd
-from payments.offer import CENT, Offer, Pack, cents
+from payments.offer import CENT, Offer, Pack
 
 _PACK = re.compile(r"([^:,]{1,32}):([^:,]+):(\d{1,9})")
 #: A bonus doubles what was paid for at most: more is a slip.
 _BONUS_FACTOR_MAX = 2
-#: Processors take no more than that at once.
+#: More is a slip.
 DOLLARS_MAX = usd("100000")
 
 
@@ -60,7 +61,7 @@ def _wrong_packs(offer: Offer) -> Sequence[str]:
     if len({pack.cash for pack in packs}) < len(packs):
         found.append("has two packs of one price")
     for pack in packs:
-        price, least = _text(pack.cash), offer.free(pack.cash).total
+        price, least = money(pack.cash), offer.free(pack.cash).total
         if not offer.least <= pack.cash <= offer.most:
             found.append(
                 f"has {pack.name} for {price}, which is not between CREDITBOT_TOPUP_LEAST and"
@@ -74,7 +75,3 @@ def _wrong_packs(offer: Offer) -> Sequence[str]:
         elif pack.credits > offer.given(pack.cash).bought.times(_BONUS_FACTOR_MAX):
             found.append(f"has {pack.name} with more than twice the Credits that {price} is worth")
     return found
-
-
-def _text(cash: NanoUsd) -> str:
-    return f"${cents(cash) // 100}.{cents(cash) % 100:02}"

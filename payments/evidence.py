@@ -16,6 +16,7 @@ from core.people import find as find_person
 from core.store import Store
 from core.units import NanoUsd, decimal_text
 from payments.cashier import Cashier, Receipt
+from payments.offer import cents
 from payments.standing import standing
 from payments.types import Cash, Dispute, Order
 
@@ -133,8 +134,7 @@ def _event(at: int, what: str, facts: Mapping[str, Any]) -> str:
 
 def _money(amount: Cash) -> str:
     if isinstance(amount, NanoUsd):
-        cents = amount.units // 10_000_000
-        return f"${cents // 100:,}.{cents % 100:02}"
+        return f"${cents(amount) // 100:,}.{cents(amount) % 100:02}"
     return f"{amount.units:,} Stars"
 
 

@@ -116,11 +116,12 @@ class DisputeCommands:
             )
         )
         order = await self._cashier.accept(gateway, id_)
-        return Reply(
-            lines=(say("Given up. Order {order}: /payment shows it.", order=order.id),),
-            private=True,
-            replace=True,
-        )
+        dispute = await self._cashier.dispute(gateway, id_)
+        if dispute.state == "won":  # decided at the same moment
+            said = _won(cash_text(dispute.amount), order.id)
+        else:
+            said = say("Given up. Order {order}: /payment shows it.", order=order.id)
+        return Reply(lines=(said,), private=True, replace=True)
 
 
 def dispute_choices(
