@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.clock import Clock
-from core.earning import Addresses, Closing, Contributions, Policy, Valuer, Withdrawals
+from core.earning import Addresses, Closing, Contributions, Policy, Valuer, Watching, Withdrawals
 from core.earning.contributions import InviterOf
 from core.ledger import Ledger
 from core.pool import Pool, Vault
@@ -23,6 +23,7 @@ class Earning:
     closing: Closing
     addresses: Addresses
     withdrawals: Withdrawals
+    watching: Watching
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
@@ -67,4 +68,5 @@ def open_earning(
         clock=clock,
         cancelling=withdrawals.cancelling,
     )
-    return Earning(policy, contributions, closing, addresses, withdrawals)
+    watching = Watching(store=store, ledger=ledger, clock=clock)
+    return Earning(policy, contributions, closing, addresses, withdrawals, watching)

@@ -35,11 +35,14 @@ from core.earning.purses import Purse, Purses
 from core.earning.referrals import TOPUP_PERCENT, earned_by_keys, referral_of_topup, share_of
 from core.earning.valuation import Average, Valuer, Worth
 from core.earning.vesting import Drawn, paid_of, vesting
+from core.earning.watching import CHART_DAYS, FEED_DAYS, Day, Progress, Watching
 from core.earning.withdrawals import Withdrawals
 
 __all__ = [
     "BRIEF",
+    "CHART_DAYS",
     "CONSENT",
+    "FEED_DAYS",
     "INVITER_PERCENT",
     "KEY_ENDED",
     "METHODS",
@@ -51,6 +54,7 @@ __all__ = [
     "Closing",
     "Contribution",
     "Contributions",
+    "Day",
     "Drawn",
     "Earnings",
     "Method",
@@ -62,12 +66,14 @@ __all__ = [
     "Payout",
     "PayoutMoved",
     "Policy",
+    "Progress",
     "Purse",
     "Purses",
     "SameOrganisation",
     "StillUsed",
     "TooManyContributions",
     "Valuer",
+    "Watching",
     "Withdrawals",
     "WithdrawalsWait",
     "Worth",

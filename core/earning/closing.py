@@ -131,11 +131,15 @@ class Closing:
     async def _over(self, one: Contribution) -> Reason | None:
         if one.health in OVER:
             return "dead"
-        account = chart.key_quota(one.key)
-        balance = (await self._ledger.balances([account]))[account.code]
-        if balance.held == 0 and NanoUsd(balance.available) < self._pool.least(one.key):
+        quota, waits = chart.key_quota(one.key), chart.unvested(one.key)
+        balances = await self._ledger.balances([quota, waits])
+        if balances[quota.code].held:
+            return None
+        # Whoever got all that the key was worth owes nobody more use of it.
+        if not balances[waits.code].posted:
             return "exhausted"
-        return None
+        dust = NanoUsd(balances[quota.code].available) < self._pool.least(one.key)
+        return "exhausted" if dust else None
 
     async def _begin(self, one: Contribution, reason: Reason) -> None:
         now = self._clock.now_ms()

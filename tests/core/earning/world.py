@@ -26,6 +26,8 @@ BRIEFS = replace(BRIEF, suppliers=TAKES_OPENAI)
 #: 1,000 tokens, as an average request: 500 in, 500 out.
 THOUSAND = Answer("word " * 500, usage=Used(500, 500))
 QUESTION = "why " * 480
+#: Credits that such a question holds at most.
+HELD_MOST = 13
 _AT_ONCE = 64
 
 
@@ -93,7 +95,9 @@ class Market:
         done: list[Run] = []
         at_once = _AT_ONCE
         while len(done) < times:
-            many = min(at_once, times - len(done))
+            have = (await self.service.app.purses.of(person.id)).have.units
+            # Whose balance is short gets shorter answers: one at a time, then.
+            many = min(at_once, times - len(done), max(1, have // HELD_MOST))
             begun = await asyncio.gather(
                 *(self.begins(person) for _ in range(many)), return_exceptions=True
             )
