@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, final
+from typing import Any, Literal, TypeVar, cast, final
 
 import stripe
 from pydantic import SecretStr
@@ -157,7 +157,7 @@ class Stripe:
         """See `Accepts`. Stripe closes a dispute once, and refuses one that is decided."""
         del order
         known = await self._dispute(dispute.id)
-        if not any(isinstance(news, Dispute) and news.state == "open" for news in known):
+        if not known or cast("Dispute", known[-1]).state != "open":
             return known
         key = {"idempotency_key": f"accept:{dispute.id}"}
         disputes = self._client.v1.disputes

@@ -57,6 +57,10 @@ class Town:
         back = Refunded(order.gateway, id_, f"pi_{order.id}", usd("0.01").times(cents))
         await self.shop.crediting.refund(back)
 
+    async def bindings(self) -> set[tuple[str, str]]:
+        rows = await self.shop.store.fetch(sa.select(schema.referral))
+        return {(row.person, row.inviter) for row in rows}
+
     async def rings(self) -> list[str]:
         """Whoever is invited by themselves, by somebody younger, or by themselves over others."""
         table = schema.referral
@@ -137,12 +141,14 @@ async def test_at_random_no_ring_and_nothing_is_lost(town: Town) -> None:
         someone = chance.choice(town.everyone)
         if act == "comes":
             assert await town.comes(await town.invitations.code(someone))
-        elif act == "late":  # whoever is there already is bound to nobody
+        elif act == "late":  # whoever is there already is bound to nobody else
             other = chance.choice(town.everyone)
             town.shop.clock.advance(seconds=61)
             code = await town.invitations.code(other)
             sender = str(town.everyone.index(someone) + 1)
-            assert not await town.invitations.bind(someone, code, "telegram", sender)
+            before = await town.bindings()
+            await town.invitations.bind(someone, code, "telegram", sender)
+            assert await town.bindings() == before
         elif act == "buys":
             order = await town.buys(someone, chance.choice(["10", "90", "100", "800"]))
             left[order.id] = order.paid.units // 10_000_000
