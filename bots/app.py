@@ -224,7 +224,7 @@ def _parts(
             trades=trades,
         ),
         earning=open_earning(
-            policy=plan.policy,
+            plan,
             store=store,
             ledger=ledger,
             vault=vault,
@@ -288,17 +288,6 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         catalogue=parts.catalogue,
         choosing=choosing,
     )
-    account = AccountCommands(
-        ledger=parts.ledger,
-        purses=parts.purses,
-        journal=Journal(parts.store),
-        people=parts.people,
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        choosing=choosing,
-        clock=parts.clock,
-        sells=bool(parts.plan.gateways),
-    )
     admin = AdminCommands(
         store=parts.store,
         ledger=parts.ledger,
@@ -313,23 +302,43 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
     pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    contribute = parts.earning.contribute(parts.catalogue)
     registry = Registry(
         [
             start.first(),
             ask.room(),
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
-            account.room(),
+            _account(parts, choosing).room(),
             *parts.shop.rooms(choosing, parts.prices),
+            *parts.earning.rooms(contribute, parts.people),
             start.room(),
             linking.room(),
             admin.room(),
             pool.room(),
             prompts.room(),
         ],
-        suggesters={"model": choosing.suggestions, "supplier": pool.suggestions},
+        suggesters={
+            "model": choosing.suggestions,
+            "supplier": pool.suggestions,
+            "contributable": contribute.suggestions,
+        },
     )
     return registry
+
+
+def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
+    return AccountCommands(
+        ledger=parts.ledger,
+        purses=parts.purses,
+        journal=Journal(parts.store),
+        people=parts.people,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        choosing=choosing,
+        clock=parts.clock,
+        sells=bool(parts.plan.gateways),
+    )
 
 
 def _chores(

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bots.commands.contributing import ContributeCommands
+from bots.commands.keys import KeysCommands
+from bots.commands.payouts import PayoutCommands
+from bots.commands.types import Room
+from bots.commands.withdrawing import WithdrawCommands
+from bots.plan import Plan
 from core.clock import Clock
-from core.earning import Addresses, Closing, Contributions, Policy, Valuer, Watching, Withdrawals
+from core.earning import (
+    Addresses,
+    Closing,
+    Contributions,
+    Method,
+    Policy,
+    Valuer,
+    Watching,
+    Withdrawals,
+)
 from core.earning.contributions import InviterOf
 from core.ledger import Ledger
+from core.people import People
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.upkeep import Chore
+from payments import Payouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +41,61 @@ class Earning:
     addresses: Addresses
     withdrawals: Withdrawals
     watching: Watching
+    payouts: Payouts
+    #: By which people are paid.
+    methods: tuple[Method, ...]
+    pool: Pool
+    store: Store
+    clock: Clock
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
         return (
             Chore("end contributions", 15.0, self.closing.work),
             Chore("forget offers of keys", 600.0, self.contributions.forget_offers),
+            Chore("send payouts", 10.0, self.payouts.work),
         )
+
+    def contribute(self, catalogue: Catalogue) -> ContributeCommands:
+        """Its commands, which also complete suppliers' names."""
+        return ContributeCommands(
+            contributions=self.contributions,
+            pool=self.pool,
+            catalogue=catalogue,
+            clock=self.clock,
+        )
+
+    def rooms(self, contribute: ContributeCommands, people: People) -> tuple[Room, ...]:
+        """The rooms of contributing and cashing out, where keys are taken."""
+        if not self.policy.suppliers:
+            return ()
+        keys = KeysCommands(
+            contributions=self.contributions,
+            closing=self.closing,
+            watching=self.watching,
+            withdrawals=self.withdrawals,
+            pool=self.pool,
+        )
+        withdraw = WithdrawCommands(
+            withdrawals=self.withdrawals,
+            addresses=self.addresses,
+            people=people,
+            methods=self.methods,
+        )
+        payouts = PayoutCommands(
+            withdrawals=self.withdrawals,
+            addresses=self.addresses,
+            payouts=self.payouts,
+            people=people,
+            store=self.store,
+            clock=self.clock,
+        )
+        return contribute.room(), keys.room(), withdraw.room(), payouts.room()
 
 
 def open_earning(
+    plan: Plan,
     *,
-    policy: Policy,
     store: Store,
     ledger: Ledger,
     vault: Vault,
@@ -47,6 +107,7 @@ def open_earning(
     inviter_of: InviterOf,
 ) -> Earning:
     """Wires it; nothing starts yet."""
+    policy, disbursers = plan.policy, plan.disbursers
     valuer = Valuer(store=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
     contributions = Contributions(
         store=store,
@@ -69,4 +130,19 @@ def open_earning(
         cancelling=withdrawals.cancelling,
     )
     watching = Watching(store=store, ledger=ledger, clock=clock)
-    return Earning(policy, contributions, closing, addresses, withdrawals, watching)
+    payouts = Payouts(
+        withdrawals=withdrawals, addresses=addresses, disbursers=disbursers, clock=clock
+    )
+    return Earning(
+        policy=policy,
+        contributions=contributions,
+        closing=closing,
+        addresses=addresses,
+        withdrawals=withdrawals,
+        watching=watching,
+        payouts=payouts,
+        methods=tuple(disbursers) or ("manual",),
+        pool=pool,
+        store=store,
+        clock=clock,
+    )

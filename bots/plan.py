@@ -9,11 +9,11 @@ from pydantic import SecretStr
 
 from bots.commands.paying import Terms
 from core.asking import HISTORY_TOKENS
-from core.earning import SAFE, Policy
+from core.earning import SAFE, Method, Policy
 from core.people import Welcome
 from core.pool import Supplier
 from core.units import NanoUsd, Tokens
-from payments import Gateway, Offer
+from payments import Disburser, Gateway, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,5 @@ class Plan:
     terms: Terms = field(default_factory=Terms)
     #: What may be contributed and cashed out.
     policy: Policy = SAFE
+    #: By which gateways people are paid; by hand where there is none.
+    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from payments.gateways import Accepts, Gateway
 from payments.inbox import UNWORKED, Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
+from payments.payouts import Disbursed, Disburser, Payouts
 from payments.routes import payment_routes
 from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import (
@@ -45,6 +46,8 @@ __all__ = [
     "CodeRefused",
     "Codes",
     "Crediting",
+    "Disbursed",
+    "Disburser",
     "Dispute",
     "Evidence",
     "Forged",
@@ -61,6 +64,7 @@ __all__ = [
     "Pack",
     "Payment",
     "PaymentRefused",
+    "Payouts",
     "Receipt",
     "Refunded",
     "TooManyOrders",

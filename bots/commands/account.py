@@ -10,6 +10,7 @@ from bots.commands.phrases import average_answer, in_credits
 from bots.commands.types import Action, Command, Request, Room
 from bots.locale import zone_of
 from bots.reply import Choice, File, Reply, plain, say
+from bots.show.charts import bars
 from core import chart
 from core.asking import Journal, Served, Turn
 from core.clock import Clock, as_datetime, as_ms
@@ -19,7 +20,6 @@ from core.people import People, Person
 from core.pricing import Catalogue, PriceBook
 from core.units import Credits, total
 
-_BARS = "▁▂▃▄▅▆▇█"
 _DAYS = 30
 _RECENT = 10
 
@@ -140,7 +140,7 @@ class AccountCommands:
                     "{days} days: {spent}  {bars}",
                     days=_DAYS,
                     spent=in_credits(total(Credits, days)),
-                    bars=_bars(days),
+                    bars=bars([day.units for day in days]),
                 ),
             ),
             choices=((Choice(say("Balance"), "balance"),),),
@@ -206,8 +206,3 @@ def _by_day(served: list[Served], since: datetime, *, tz: datetime) -> list[Cred
         day = min((at.date() - since.date()).days, _DAYS - 1)
         days[day] += one.charge
     return days
-
-
-def _bars(days: list[Credits]) -> str:
-    most = max(day.units for day in days) or 1
-    return "".join(_BARS[day.units * (len(_BARS) - 1) // most] for day in days)

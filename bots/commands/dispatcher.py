@@ -12,6 +12,7 @@ from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
 
+from bots.commands import refusals_earning  # noqa: F401 - its sentences join the others
 from bots.commands.answers import Answers
 from bots.commands.buttons import ButtonGone, Buttons, NotYourButton, of_answer
 from bots.commands.cards import screen_of

@@ -6,17 +6,7 @@ from __future__ import annotations
 from core.earning.addresses import Addresses
 from core.earning.check import check_referrals
 from core.earning.closing import KEY_ENDED, Closing, StillUsed
-from core.earning.contributions import (
-    INVITER_PERCENT,
-    Contribution,
-    Contributions,
-    NotContributable,
-    Offer,
-    OfferGone,
-    SameOrganisation,
-    TooManyContributions,
-    WorthNothing,
-)
+from core.earning.contributions import INVITER_PERCENT, Contributions
 from core.earning.payouts import (
     METHODS,
     PAYOUT,
@@ -33,6 +23,15 @@ from core.earning.payouts import (
 from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
 from core.earning.purses import Purse, Purses
 from core.earning.referrals import TOPUP_PERCENT, earned_by_keys, referral_of_topup, share_of
+from core.earning.types import (
+    Contribution,
+    NotContributable,
+    Offer,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
+    WorthNothing,
+)
 from core.earning.valuation import Average, Valuer, Worth
 from core.earning.vesting import Drawn, paid_of, vesting
 from core.earning.watching import CHART_DAYS, FEED_DAYS, Day, Progress, Watching

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Literal
 
 from core import chart
 from core.clock import Clock
-from core.earning.contributions import Contribution, Contributions
+from core.earning.contributions import Contributions
+from core.earning.types import Contribution
 from core.errors import Refusal
 from core.ledger import (
     CompanionRefused,
@@ -138,7 +139,7 @@ class Closing:
         # Whoever got all that the key was worth owes nobody more use of it.
         if not balances[waits.code].posted:
             return "exhausted"
-        dust = NanoUsd(balances[quota.code].available) < self._pool.least(one.key)
+        dust = NanoUsd(balances[quota.code].available) < self._pool.contributed.least(one.key)
         return "exhausted" if dust else None
 
     async def _begin(self, one: Contribution, reason: Reason) -> None:

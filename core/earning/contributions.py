@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -17,8 +16,18 @@ from pydantic import SecretStr
 from core import chart
 from core.clock import Clock
 from core.earning.policy import CONSENT, Policy
+from core.earning.types import (
+    Contribution,
+    NotContributable,
+    Offer,
+    OfferGone,
+    SameOrganisation,
+    State,
+    TooManyContributions,
+    WorthNothing,
+    contribution_of,
+)
 from core.earning.valuation import Average, Valuer, Worth
-from core.errors import Refusal
 from core.ledger import (
     CompanionRefused,
     IdempotencyConflict,
@@ -31,8 +40,6 @@ from core.pool import DuplicateKey, Findings, KeyRefused, Pool, UnknownKey
 from core.store import Companion, Delete, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
 
-State = Literal["offered", "open", "closing", "closed"]
-
 #: A key that was examined waits so long for its owner's word, then it is forgotten.
 OFFER_SECONDS = 3_600
 #: Of one person that wait, or serve, at once.
@@ -40,89 +47,6 @@ OFFERS_MAX, OPEN_MAX = 3, 20
 #: The inviter's part of what a contribution is worth (brief § 2).
 INVITER_PERCENT = 5
 _TRIES = 8
-
-
-class NotContributable(Refusal):
-    """Keys of that supplier aren't taken; `known` are the names of those that are."""
-
-    code: ClassVar[str] = "not_contributable"
-
-    def __init__(self, supplier: str, known: tuple[str, ...]) -> None:
-        self.supplier, self.known = supplier, known
-
-
-class SameOrganisation(Refusal):
-    """A key of the same account at its supplier is in the pool: they share limits and money."""
-
-    code: ClassVar[str] = "same_organisation"
-
-    def __init__(self, supplier: str) -> None:
-        self.supplier = supplier
-
-
-class OfferGone(Refusal):
-    """The offer was taken, dropped, or is too old."""
-
-    code: ClassVar[str] = "offer_gone"
-
-
-class TooManyContributions(Refusal):
-    """So many keys of one person are in the pool, or wait for an answer."""
-
-    code: ClassVar[str] = "too_many_contributions"
-
-
-class WorthNothing(Refusal):
-    """What is left of the key's quota isn't worth a single Credit, or is above all bounds."""
-
-    code: ClassVar[str] = "worth_nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A key that was examined, before its owner agreed."""
-
-    key: str
-    supplier: str
-    tail: str
-    #: How many models of the catalogue it can serve.
-    models: frozenset[str]
-    average: Average
-    #: What its supplier says that it can still pay; None where that tells nothing, and its owner
-    #: says for how many Credits it may be used.
-    worth: Worth | None
-
-
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """A contribution as its row says; what it brought so far is the ledger's to say."""
-
-    key: str
-    supplier: str
-    tail: str
-    owner: str
-    state: State
-    #: How the key fares: active, cooling, paused, …
-    health: str
-    #: Who contributed it.
-    person: str
-    quota: NanoUsd
-    credited: Credits
-    fee: Credits
-    advance: Credits
-    inviter: str
-    verified: bool
-    requests: int
-    reason: str
-    returned_quota: NanoUsd
-    returned_credits: Credits
-    opened_at: int
-    ended_at: int
-
-    @property
-    def lender(self) -> Any:
-        """Whose account lent what may be spent in advance."""
-        return chart.lender(self.person, verified=self.verified)
 
 
 #: Tells who invited a person; empty for nobody.
@@ -163,12 +87,14 @@ class Contributions:
         if average is None:
             raise KeyRefused(supplier, "no_model")
         worth = self._told(findings, average)
-        id_, row = await self._pool.offered(
+        id_, row = await self._pool.contributed.offered(
             supplier, secret, findings, owner=person.id, account=account
         )
         quota = NanoUsd(0) if worth is None else worth.quota
         offered = self._row(id_, person.id, quota, worth is not None)
-        offered["organisation"] = self._pool.organisation(supplier, findings.organisation)
+        offered["organisation"] = self._pool.contributed.organisation(
+            supplier, findings.organisation
+        )
         try:
             await self._ledger.record(row, Insert(schema.contribution, offered))
         except CompanionRefused as refused:
@@ -238,7 +164,7 @@ class Contributions:
         if average is None:
             raise WorthNothing
         worth = self._checked(average.worth(quota))
-        id_, row = self._pool.raised(key)
+        id_, row = self._pool.contributed.raised(key)
         offered = self._row(id_, person.id, quota, False)
         now = self._clock.now_ms()
         offered |= {"raises": key, "state": "open", "consent": CONSENT, "opened_at": now}
@@ -407,28 +333,4 @@ class Contributions:
             .where(*where)
             .order_by(given.c.key)
         )
-        return [_contribution(row) for row in rows]
-
-
-def _contribution(row: sa.Row[Any]) -> Contribution:
-    return Contribution(
-        key=row.key,
-        supplier=row.provider,
-        tail=row.tail,
-        owner=row.owner,
-        state=row.state,
-        health=row.health,
-        person=row.person,
-        quota=NanoUsd(row.quota),
-        credited=Credits(row.credited),
-        fee=Credits(row.fee),
-        advance=Credits(row.advance),
-        inviter=row.inviter or "",
-        verified=row.verified,
-        requests=row.requests,
-        reason=row.reason,
-        returned_quota=NanoUsd(row.returned_quota),
-        returned_credits=Credits(row.returned_credits),
-        opened_at=row.opened_at or 0,
-        ended_at=row.ended_at or 0,
-    )
+        return [contribution_of(row) for row in rows]

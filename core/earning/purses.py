@@ -26,7 +26,7 @@ class Purses:
 
     def accounts(self, person: str) -> tuple[Account[Credits], ...]:
         """All that a person's asks draw on, in order."""
-        return chart.purse(person, self._pool.advances(person))
+        return chart.purse(person, self._pool.contributed.advances(person))
 
     async def of(self, person: str) -> Purse:
         """A person's, now."""

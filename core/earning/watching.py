@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core import chart
 from core.clock import Clock
-from core.earning.contributions import Contribution
+from core.earning.types import Contribution
 from core.ledger import Ledger
 from core.store import Store, schema
 from core.units import Credits

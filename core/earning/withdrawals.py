@@ -7,6 +7,7 @@ request on and gone when it is sent; whoever sends (`payments.payouts`) says wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -197,6 +198,24 @@ class Withdrawals:
         gone: tuple[Entry, ...] = chart.withdrawn(one.id, one.hold, one.credits)
         await self._moved(one, change, (*gone, chart.payout_sent(one.cash)))
         return await self.get(one.id)
+
+    async def noted(self, one: Payout, *, external: str, again_ms: int) -> None:
+        """Its gateway has it, or is to be asked again then."""
+        change = {"external": external or None, "due_at": again_ms, "tries": one.tries + 1}
+        with suppress(CompanionRefused):  # another process has noted more
+            await self._ledger.record(
+                Update(schema.payout, {"id": one.id}, change, {"state": "sent"})
+            )
+
+    async def due(self, most: int = 50) -> list[Payout]:
+        """Those that are to be sent or asked about now, the oldest first."""
+        table = schema.payout.c
+        return await self._rows(
+            table.state.in_(("approved", "sent")),
+            table.due_at <= self._clock.now_ms(),
+            most=most,
+            oldest=True,
+        )
 
     async def paid(self, one: Payout, *, fee: NanoUsd, external: str) -> None:
         """It has arrived. Raises `PayoutMoved`."""

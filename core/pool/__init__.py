@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.pool.conclusions import KEY_RESTS
 from core.pool.examining import Findings
 from core.pool.pool import Pool
 from core.pool.providers import (
@@ -24,15 +25,17 @@ from core.pool.records import (
     DuplicateKey,
     KeyCard,
     KeyRefused,
+    NotItsKey,
     PoolRefusal,
     Terms,
     UnknownKey,
     UnknownSupplier,
 )
-from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pool.suppliers import SUPPLIERS, Supplier, guessed
 from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
 
 __all__ = [
+    "KEY_RESTS",
     "NO_AUDIO",
     "OVER",
     "SUPPLIERS",
@@ -49,6 +52,7 @@ __all__ = [
     "KeyRefused",
     "ListedModel",
     "Message",
+    "NotItsKey",
     "Piece",
     "Pool",
     "PoolRefusal",
@@ -64,4 +68,5 @@ __all__ = [
     "Usage",
     "Vault",
     "VaultLocked",
+    "guessed",
 ]

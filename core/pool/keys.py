@@ -177,16 +177,23 @@ class Keys:
         await self.hear([record])
 
     async def change(
-        self, record: KeyRecord, state: State, reason: str = "", *, until_ms: int = 0
+        self,
+        record: KeyRecord,
+        state: State,
+        reason: str = "",
+        *,
+        until_ms: int = 0,
+        also: Sequence[Companion] = (),
     ) -> bool:
-        """Changes a key's state in its row; False when its row is no longer as remembered."""
+        """Changes a key's state in its row, and `also` with it; False when its row is no longer as
+        remembered."""
         change = {
             "state": state,
             "reason": reason,
             "state_at": self._clock.now_ms(),
             "cooling_until": until_ms or None,
         }
-        done = await self._update(record.id, change, {"state": record.state})
+        done = await self._update(record.id, change, {"state": record.state}, also)
         if done:
             record.state, record.reason, record.cooling_until = state, reason, until_ms
         return done
@@ -245,9 +252,15 @@ class Keys:
         rows = await self._store.fetch(_with_terms().where(schema.key.c.fingerprint == print_))
         return record_of(rows[0]) if rows else None
 
-    async def _update(self, id_: str, change: Mapping[str, Any], expect: Mapping[str, Any]) -> bool:
+    async def _update(
+        self,
+        id_: str,
+        change: Mapping[str, Any],
+        expect: Mapping[str, Any],
+        also: Sequence[Companion] = (),
+    ) -> bool:
         try:
-            await self._ledger.record(Update(schema.key, {"id": id_}, change, expect=expect))
+            await self._ledger.record(Update(schema.key, {"id": id_}, change, expect=expect), *also)
         except CompanionRefused:
             return False
         return True

@@ -18,9 +18,11 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import Balance, Ledger, LedgerRefusal
+from core.ledger import Balance, Ledger
 from core.pool import health, router
 from core.pool.checks import Checks
+from core.pool.conclusions import Conclusions, began_well
+from core.pool.contributed import Contributed
 from core.pool.examining import Examiner, Findings
 from core.pool.health import Circuit
 from core.pool.keys import Keys, check_shape
@@ -43,7 +45,6 @@ from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
     OVER,
     Candidate,
-    DuplicateKey,
     KeyCard,
     KeyRecord,
     KeyRefused,
@@ -54,20 +55,10 @@ from core.pool.records import (
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
 from core.pricing import Catalogue, Costs, Model
-from core.store import Companion, Insert, Store
+from core.store import Companion, Store
 from core.units import NanoUsd, Seconds, Tokens
 
 _log = logging.getLogger(__name__)
-
-#: How much of a new time until the first text goes into what is remembered.
-_NEWS = 0.2
-
-#: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.
-ADVANCES_MAX = 7
-
-#: The smallest answer, with its question, that is worth giving: a key that can't pay for it is used
-#: up.
-LEAST_ANSWER = (Tokens(100), Tokens(200))
 
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
@@ -90,14 +81,22 @@ class Pool:
     ) -> None:
         self._catalogue, self._costs, self._clock = catalogue, costs, clock
         self._suppliers = suppliers
-        self._vault = vault
         self._keys = Keys(store, ledger, vault, clock)
         self._records: dict[str, KeyRecord] = {}
         #: Those that serve at the address that their supplier has now.
         self._by_supplier: dict[str, list[KeyRecord]] = {}
         self._circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
         self._session: aiohttp.ClientSession | None = None
-        self._checks = Checks(catalogue, costs, clock, self._keys, self.blame)
+        self._conclusions = Conclusions(self._keys, clock)
+        self._checks = Checks(catalogue, costs, clock, self._keys, self._blamed)
+        self.contributed = Contributed(
+            keys=self._keys,
+            vault=vault,
+            suppliers=suppliers,
+            catalogue=catalogue,
+            costs=costs,
+            clock=clock,
+        )
         self._examiner = Examiner(catalogue=catalogue, costs=costs, clock=clock)
         self._first_check: asyncio.Task[None] | None = None
 
@@ -183,62 +182,11 @@ class Pool:
             self._client(), self.supplier(supplier), secret, account
         )
 
-    async def offered(
-        self,
-        supplier: str,
-        secret: SecretStr,
-        findings: Findings,
-        *,
-        owner: str,
-        account: str = "",
-    ) -> tuple[str, Insert]:
-        """A person's key that was examined, not serving yet: its id, and its row for the submission
-        that keeps it. Raises `DuplicateKey` when it is or ever was in the pool."""
-        at = self.supplier(supplier)
-        if await self._keys.known(at, secret):
-            raise DuplicateKey(at.name, secret.get_secret_value()[-4:])
-        return self._keys.row(
-            at, secret, account, owner=owner, state="validated", models=findings.models
-        )
-
-    def raised(self, key: str) -> tuple[str, Insert]:
-        """More of a contributed key: a row of its own for the same secret, serving at once. Raises
-        `UnknownKey`."""
-        record = self._record(key)
-        secret, account = self._keys.secret(record)
-        return self._keys.row(
-            self.supplier(record.provider),
-            secret,
-            account,
-            owner=record.owner,
-            models=record.models,
-            again=True,
-        )
-
-    def organisation(self, supplier: str, id_: str) -> bytes | None:
-        """What tells the same account at a supplier again, and nothing else; None for no id."""
-        return self._vault.fingerprint(f"account at {supplier}", id_) if id_ else None
-
     async def cards(self) -> list[KeyCard]:
         """Every key as it stands now, the oldest first; not those withdrawn."""
         await self.reload()
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._card(record) for record in kept]
-
-    def least(self, key: str) -> NanoUsd:
-        """What the smallest useful answer of a key costs; nothing when it serves no model."""
-        record = self._record(key)
-        now = self._clock.now_ms()
-        costs = [
-            self._costs.most(route, *LEAST_ANSWER, now)
-            for model in self._catalogue.models.values()
-            for route in model.routes
-            if route.provider == record.provider
-            and model.per == "token"
-            and self._costs.known(route)
-            and record.serves(route.model, now)
-        ]
-        return min(costs, default=NanoUsd(0))
 
     async def listed(self) -> list[KeyRecord]:
         """Every key's record as it stands now, also of those that don't serve yet or any more."""
@@ -289,6 +237,7 @@ class Pool:
             if known is not fresh:
                 known.renew(fresh)
         self._records = {fresh.id: self._records[fresh.id] for fresh in read}
+        self.contributed.records = self._records
         self._sort()
 
     async def check_models(self) -> None:
@@ -300,16 +249,6 @@ class Pool:
             if record.state not in OVER and record.state != "paused"
         ]
         await self._checks.run(self._client(), due)
-
-    def advances(self, person: str) -> tuple[str, ...]:
-        """The keys that a person contributed and may spend something of in advance, the oldest
-        first, as many as an ask may draw on."""
-        keys = (
-            record.id
-            for record in self._records.values()
-            if record.owner == person and record.lends
-        )
-        return tuple(sorted(keys)[:ADVANCES_MAX])
 
     # --- asks --------------------------------------------------------------------------------
 
@@ -387,64 +326,28 @@ class Pool:
             async with aclosing(pieces):
                 async for piece in pieces:
                     if isinstance(piece, Limits):
-                        self._paced(record, piece)
+                        self._conclusions.paced(record, piece)
                         continue
                     if first and isinstance(piece, (Text, Thinking)):
                         first = False
                         if clip is None:  # a clip's time tells of its length, not of the key
-                            self._began_well(record, circuit, self._clock.monotonic() - began)
+                            began_well(record, circuit, self._clock.monotonic() - began)
                     if isinstance(piece, Finish):
-                        await self._ended_well(record, circuit)
+                        await self._conclusions.ended_well(record, circuit)
                     yield piece
         except SupplierFault as fault:
             circuit.failed(fault.fault, self._clock.now_ms())
-            await self.blame(record, fault, "answer", candidate.route.model)
+            await self._blamed(record, fault, "answer", candidate.route.model)
             raise
         finally:
             record.in_flight -= 1
             circuit.in_flight -= 1
 
-    # --- conclusions -------------------------------------------------------------------------
-
-    async def blame(
+    async def _blamed(
         self, record: KeyRecord, fault: SupplierFault, path: health.Path, model: str = ""
     ) -> None:
-        """Draws the conclusions of a fault for a key."""
-        now = self._clock.now_ms()
-        record.last_error = str(fault)
-        if fault.fault is Fault.MODEL_MISSING and model:
-            record.missing[model] = now + round(health.MISSING_SECONDS * 1_000)
-        verdict = health.judged(record, fault, path, now)
-        if verdict is None or record.state == "paused":
-            return
-        _log.warning("key %s …%s: %s: %s", record.id, record.tail, verdict.state, fault)
-        record.cooling_until = max(record.cooling_until, verdict.until_ms)
-        if verdict.lasting:
-            with contextlib.suppress(LedgerRefusal):
-                until = record.cooling_until if verdict.state != "dead" else 0
-                await self._keys.change(record, verdict.state, verdict.reason, until_ms=until)
+        if await self._conclusions.blame(record, fault, path, model):
             self._sort()
-        else:
-            record.reason = verdict.reason
-
-    def _paced(self, record: KeyRecord, limits: Limits) -> None:
-        """Nothing is left of a limit: the key rests until there is, without being asked in vain."""
-        if limits.wait_seconds > 0:
-            until = self._clock.now_ms() + round(limits.wait_seconds * 1_000)
-            record.cooling_until = max(record.cooling_until, until)
-            record.reason = Fault.THROTTLED.value
-
-    def _began_well(self, record: KeyRecord, circuit: Circuit, seconds: float) -> None:
-        circuit.worked()
-        before = record.first_text_ms or seconds * 1_000
-        record.first_text_ms = before + (seconds * 1_000 - before) * _NEWS
-
-    async def _ended_well(self, record: KeyRecord, circuit: Circuit) -> None:
-        circuit.worked()
-        record.failures, record.refused = 0, None
-        if record.state in {"cooling", "parked"}:
-            with contextlib.suppress(LedgerRefusal):
-                await self._keys.change(record, "active")
 
     # --- helpers -----------------------------------------------------------------------------
 

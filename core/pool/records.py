@@ -70,6 +70,16 @@ class KeyRefused(PoolRefusal):
         self.supplier, self.reason = supplier, reason
 
 
+class NotItsKey(PoolRefusal):
+    """It looks like a key of none of the suppliers whose keys are taken; `known` are their
+    titles."""
+
+    code: ClassVar[str] = "not_its_key"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
+
+
 class DuplicateKey(PoolRefusal):
     """The key is in the pool already."""
 
