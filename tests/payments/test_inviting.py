@@ -48,7 +48,6 @@ class Town:
 
     async def buys(self, person: Person, cash: str) -> Order:
         whose, _ = await survivor(self.shop.store, person.id)
-        # A card alone: what is open is not counted, what is disputed neither.
         order = await self.shop.pay(await self.shop.order(whose, usd(cash)))
         self.orders.append(order)
         return order
