@@ -7,15 +7,15 @@ import argparse
 from bots.commands.phrases import money
 from bots.output import tell
 from bots.refusals import Unusable
-from bots.service import gateways_of
+from bots.service import gateways_of, live_plan
 from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
 from core.ledger import Ledger
-from core.people import People, Welcome
+from core.people import Invitations, Owners, People
 from core.pool import Vault
 from core.store import Store
-from core.units import Credits, decimal_text
+from core.units import decimal_text
 from payments import Gateway, GatewayUnavailable, Offer
 from payments.gateways.skus import CONSUMABLE, DiscordSkus
 from payments.gateways.stars import TelegramStars
@@ -41,7 +41,7 @@ async def check_gateways(configuration: Configuration) -> list[Line]:
     lines: list[Line] = []
     for name, gateway in gateways_of(configuration.settings).items():
         try:
-            lines += await _looked_at(name, gateway)
+            lines += await _looked_at(name, gateway, configuration.settings.offer)
         except GatewayUnavailable:
             lines.append((False, f"{name}: doesn't let us in. Look at its key and the network"))
         finally:
@@ -53,21 +53,21 @@ async def check_gateways(configuration: Configuration) -> list[Line]:
     return lines
 
 
-async def _looked_at(name: str, gateway: Gateway) -> list[Line]:
+async def _looked_at(name: str, gateway: Gateway, offer: Offer) -> list[Line]:
     """Raises `GatewayUnavailable`."""
     if isinstance(gateway, TelegramStars):
         balance, worth = await gateway.balance(), decimal_text(gateway.usd_per_star)
         return [(True, f"{name}: {balance.units:,} ⭐, each taken as ${worth}"), (True, _STARS)]
     if isinstance(gateway, DiscordSkus):
-        return await _skus(name, gateway)
+        return await _skus(name, gateway, offer)
     await gateway.probe()
     return [(True, f"{name}: lets us in")]
 
 
-async def _skus(name: str, gateway: DiscordSkus) -> list[Line]:
+async def _skus(name: str, gateway: DiscordSkus, offer: Offer) -> list[Line]:
     """Each pack beside what Discord says of its SKU."""
     cards, lines, prices = await gateway.skus(), [], []
-    for pack in Offer().packs:
+    for pack in offer.packs:
         sku = gateway.sku(pack.cash)
         card = cards.get(sku)
         if not sku:
@@ -88,8 +88,8 @@ async def reconcile(arguments: argparse.Namespace) -> int:
     """Asks the gateways about every order that waits; also while the service runs."""
     del arguments
     configuration = load()
-    settings = configuration.settings
-    gateways = gateways_of(settings)
+    settings, plan = configuration.settings, live_plan(configuration)
+    gateways = plan.gateways
     if not gateways:
         raise Unusable(_NO_GATEWAY)
     clock = SystemClock()
@@ -99,15 +99,15 @@ async def reconcile(arguments: argparse.Namespace) -> int:
     try:
         await ledger.start()
         vault = await Vault.open(settings.master_key_bytes, store, ledger)
-        nobody = Welcome(Credits(0), 0)
-        people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=nobody)
+        people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
         shop = open_shop(
-            gateways=gateways,
-            offer=Offer(),
+            plan,
             store=store,
             ledger=ledger,
             vault=vault,
             people=people,
+            owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
+            invitations=Invitations(store=store, ledger=ledger, clock=clock),
             clock=clock,
             deliverers={},
         )

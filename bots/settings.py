@@ -17,6 +17,8 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from bots.inchat import sku_prices, skus, star, wrong_skus
+from bots.offering import dollars, packs_of, wrong_with
 from core.earning import BRIEF, SAFE, Policy
 from core.pool import SUPPLIERS
 from core.units import Credits, NanoUsd, usd
@@ -27,7 +29,6 @@ ENV_FILE = Path(".env")
 MASTER_KEY_BYTES = 32
 _SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
 _ADMIN = re.compile(r"(telegram|discord|console):\S+")
-_SNOWFLAKE = re.compile(r"\d{1,20}")
 _SHARDS = re.compile(r"(\d{1,4})-(\d{1,4})/(\d{1,4})")
 _PLATFORM_NAMES = "telegram:123 or discord:456"
 _NO_SECRET = SecretStr("")
@@ -103,36 +104,19 @@ def _shards(text: str) -> str:
     return text
 
 
-def _star(text: str) -> str:
-    try:
-        worth = usd(text)
-    except ValueError:
-        worth = _NO_BUDGET
-    if not usd("0.001") <= worth <= usd("1"):
-        raise ValueError("is what a Star brings, in dollars, like 0.013")
+def _packs(text: str) -> str:
+    packs_of(text)
     return text
 
 
-def _sku_pairs(text: str) -> list[tuple[str, str]]:
-    """(a pack's name, its SKU) of each part; names in small letters."""
-    parts = [part.partition(":") for part in text.split(",") if part.strip()]
-    return [(name.strip().casefold(), sku.strip()) for name, _, sku in parts]
-
-
-def _skus(text: str) -> str:
-    pairs = _sku_pairs(text)
-    names, ids = {name for name, _ in pairs}, {sku for _, sku in pairs}
-    twice = len(names) < len(pairs) or len(ids) < len(pairs)
-    if twice or not all(map(_SNOWFLAKE.fullmatch, ids)):
-        raise ValueError("names each pack once with a SKU of its own, like starter:123,pro:456")
-    known = {pack.name.casefold(): pack.name for pack in Offer().packs}
-    for name in sorted(names - known.keys()):
-        raise ValueError(f"there is no pack “{name}”; there are {', '.join(known.values())}")
+def _dollars(text: str) -> str:
+    dollars(text)
     return text
 
 
 PROFILES = {"safe": SAFE, "brief": BRIEF}
-
+Dollars = Annotated[str, AfterValidator(_dollars)]
+Percent = Annotated[int, Field(ge=0, le=50)]
 Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -179,13 +163,24 @@ class Settings(BaseModel):
 
     #: Whether Credits are sold for Telegram Stars, and the dollars that a Star brings the operator.
     telegram_stars: bool = True
-    telegram_star_usd: Annotated[str, AfterValidator(_star)] = "0.013"
+    telegram_star_usd: Annotated[str, AfterValidator(star)] = "0.013"
     #: Packs and the SKUs that sell them in Discord's store: `starter:123,pro:456`.
-    discord_skus: Annotated[str, AfterValidator(_skus)] = ""
+    discord_skus: Annotated[str, AfterValidator(skus)] = ""
     #: What Discord keeps of a sale.
     discord_fee_percent: Annotated[int, Field(ge=0, le=99)] = 15
     #: Whether purchases of Discord's test mode, which cost nothing, give Credits.
     discord_test_purchases: bool = False
+
+    #: What is sold: packs as name:dollars:Credits, and any amount between two, with a bonus from
+    #: one on; and what whoever invited a buyer gets on top.
+    packs: Annotated[str, AfterValidator(_packs)] = (
+        "Starter:10:1000,Pro:90:10000,Enterprise:800:100000"
+    )
+    topup_least: Dollars = "1"
+    topup_most: Dollars = "10000"
+    bonus_from: Dollars = "100"
+    bonus_percent: Percent = 10
+    referral_percent: Percent = 10
 
     #: Suppliers whose keys people may contribute, comma-separated; none: nobody may.
     contributions: Annotated[str, AfterValidator(_suppliers_named)] = ""
@@ -242,6 +237,18 @@ class Settings(BaseModel):
         return [(platform, id_) for platform, _, id_ in (part.partition(":") for part in parts)]
 
     @property
+    def offer(self) -> Offer:
+        """What is sold."""
+        return Offer(
+            packs=packs_of(self.packs),
+            bonus_from=dollars(self.bonus_from),
+            bonus_percent=self.bonus_percent,
+            least=dollars(self.topup_least),
+            most=dollars(self.topup_most),
+            inviter_percent=self.referral_percent,
+        )
+
+    @property
     def discord_shard_range(self) -> tuple[tuple[int, ...], int]:
         """This process's shards, and how many there are; nothing when Discord is to say."""
         matched = _SHARDS.fullmatch(self.discord_shards)
@@ -253,8 +260,7 @@ class Settings(BaseModel):
     @property
     def discord_packs(self) -> dict[str, NanoUsd]:
         """The price of each SKU's pack, by SKU."""
-        prices = {pack.name.casefold(): pack.cash for pack in Offer().packs}
-        return {sku: prices[name] for name, sku in _sku_pairs(self.discord_skus)}
+        return sku_prices(self.discord_skus, self.offer)
 
     @property
     def master_key_bytes(self) -> list[bytes]:
@@ -300,6 +306,11 @@ def load(
         for wrong in error.errors(include_url=False, include_input=False):
             name = PREFIX + str(wrong["loc"][0]).upper()
             problems[name] = wrong["msg"].removeprefix("Value error, ")
+    else:
+        for what in wrong_skus(settings.discord_skus, settings.offer):
+            problems[f"{PREFIX}DISCORD_SKUS"] = what
+        for name, what in wrong_with(settings.offer).items():
+            problems[PREFIX + name.upper()] = what
     _unknown(values, problems)
     if problems or settings is None:
         raise SettingsWrong(problems)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from bots.commands.buttons import Buttons
+from bots.commands.cards import screen_of
+from bots.commands.disputing import FOR_OWNERS, owners_card
 from bots.commands.phrases import in_credits
 from bots.locale import render
 from bots.reply import Said, say
@@ -15,7 +18,7 @@ from core.people import People
 from core.trace import cause
 from core.units import Credits
 from core.upkeep import Notice
-from payments import PAID, REFUNDED, Orders
+from payments import FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, Cashier, Order
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +35,20 @@ class Telling:
         *,
         people: People,
         ledger: Ledger,
-        orders: Orders,
+        cashier: Cashier,
+        buttons: Buttons,
         deliverers: Mapping[str, Deliverer],
     ) -> None:
         """`deliverers` by platform, as front ends start."""
-        self._people, self._ledger, self._orders = people, ledger, orders
-        self._deliverers = deliverers
+        self._people, self._ledger, self._cashier = people, ledger, cashier
+        self._buttons, self._deliverers = buttons, deliverers
 
     async def tell(self, notice: Notice) -> None:
         """Shows a notice once on each platform of its person, in the message that it is about
-        where there is one; raises `NobodyReached`."""
+        where there is one, or to an owner where they are one; raises `NobodyReached`."""
+        if notice.kind in FOR_OWNERS:
+            await self._tell_owner(notice)
+            return
         person = await self._people.find(notice.person)
         title, lines = await self._words(notice)
         screen = Screen(
@@ -49,16 +56,14 @@ class Telling:
             lines=tuple(render(line, person.language, person.zone) for line in lines),
             private=True,
         )
-        order = await self._orders.get(str(notice.facts["order"]))
-        place = Place.of(order.place)
+        order = await self._about(notice)
         reached = False
         for platform, id_ in await self._people.identities(person.id):
             deliverer = self._deliverers.get(platform)
             if deliverer is None:
                 continue
-            here = platform == place.platform and id_ == place.chat and notice.kind == PAID
             try:
-                await deliverer.notify(id_, screen, instead=order.shown_in if here else "")
+                await deliverer.notify(id_, screen, instead=_shown_in(order, platform, id_))
             except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
                 log.info("%s could not be told on %s: %s", notice.id, platform, cause(failure))
             else:
@@ -66,18 +71,53 @@ class Telling:
         if not reached:
             raise NobodyReached
 
+    async def _tell_owner(self, notice: Notice) -> None:
+        platform, _, id_ = notice.person.partition(":")
+        deliverer = self._deliverers.get(platform)
+        if deliverer is None:
+            raise NobodyReached
+        # Whoever owns the service may not have written yet: the buttons are for them all the same.
+        owner = await self._people.of(platform, id_, language="en")
+        card = await owners_card(notice, self._cashier)
+        place = Place.of(f"{platform}:{id_}:")
+        await deliverer.notify(id_, await screen_of(card, self._buttons, person=owner, place=place))
+
+    async def _about(self, notice: Notice) -> Order | None:
+        """The order whose card becomes this notice."""
+        if notice.kind != PAID:
+            return None
+        return await self._cashier.orders.get(str(notice.facts["order"]))
+
     async def _words(self, notice: Notice) -> tuple[Said, tuple[Said, ...]]:
         balances = await self._ledger.balances(chart.pockets(notice.person))
         have = Credits(sum(balance.available for balance in balances.values()))
+        order = str(notice.facts.get("order", ""))
         return _TITLES[notice.kind], (
             _LINES[notice.kind](in_credits(Credits(int(notice.facts["credits"])))),
             say("You have {have} now.", have=in_credits(have)),
-            say("Order {order}", order=str(notice.facts["order"])),
+            *((say("Order {order}", order=order),) if order else ()),
         )
 
 
-_TITLES = {PAID: say("✅ Paid"), REFUNDED: say("Payment given back")}
+def _shown_in(order: Order | None, platform: str, chat: str) -> str:
+    """The message of this chat that shows the order; empty if there is none."""
+    if order is None:
+        return ""
+    place = Place.of(order.place)
+    return order.shown_in if (place.platform, place.chat) == (platform, chat) else ""
+
+
+_TITLES = {
+    PAID: say("✅ Paid"),
+    REFUNDED: say("Payment given back"),
+    FRIEND_BOUGHT: say("🎁 A friend topped up"),
+    FRIEND_REFUNDED: say("A friend's payment was given back"),
+}
 _LINES: Mapping[str, Callable[[Said], Said]] = {
     PAID: lambda credits_: say("{credits} have arrived.", credits=credits_),
     REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
+    FRIEND_BOUGHT: lambda credits_: say(
+        "{credits} are yours for your invitation.", credits=credits_
+    ),
+    FRIEND_REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from payments.cashier import Cashier, NothingToRefund
+from payments.cashier import Cashier, NothingToRefund, Receipt, refundable
+from payments.codes import Card, CodeRefused, Codes, Fresh, any_codes
 from payments.crediting import PAID, REFUNDED, Crediting
-from payments.gateways import Gateway
-from payments.inbox import Inbox
+from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.evidence import Evidence
+from payments.gateways import Accepts, Gateway
+from payments.inbox import UNWORKED, Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
 from payments.payouts import Disbursed, Disburser, Payouts
 from payments.routes import payment_routes
+from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import (
     CardsStopped,
     Cash,
@@ -17,6 +21,7 @@ from payments.types import (
     Dispute,
     Forged,
     GatewayUnavailable,
+    NoDispute,
     Order,
     Payment,
     PaymentRefused,
@@ -29,22 +34,34 @@ from payments.types import (
 )
 
 __all__ = [
+    "DISPUTED",
+    "DISPUTE_ENDED",
+    "FRIEND_BOUGHT",
+    "FRIEND_REFUNDED",
     "PAID",
     "REFUNDED",
+    "UNWORKED",
+    "Accepts",
     "BadAmount",
+    "Card",
     "CardsStopped",
     "Cash",
     "Cashier",
     "CheckoutRefused",
+    "CodeRefused",
+    "Codes",
     "Crediting",
     "Disbursed",
     "Disburser",
     "Dispute",
+    "Evidence",
     "Forged",
+    "Fresh",
     "Gateway",
     "GatewayUnavailable",
     "Given",
     "Inbox",
+    "NoDispute",
     "NothingToRefund",
     "Offer",
     "Order",
@@ -54,10 +71,13 @@ __all__ = [
     "PaymentRefused",
     "Payouts",
     "Purchase",
+    "Receipt",
     "RefundRefused",
     "Refunded",
     "TakenBack",
     "TooManyOrders",
     "UnknownOrder",
+    "any_codes",
     "payment_routes",
+    "refundable",
 ]

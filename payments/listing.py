@@ -56,13 +56,13 @@ class Listing:
         for news in page.news:
             try:
                 # Also what is known: a purchase may still have to be consumed.
-                await take(gateway, self._crediting, news)
+                concerns = await take(gateway, self._crediting, news)
             except GatewayUnavailable:
                 raise
             except (UnknownOrder, PaymentRefused) as refused:
                 _log.info("%s lists what fits no order: %s", gateway.name, refused.code)
             else:
-                found += _name(news) not in known
+                found += concerns and _name(news) not in known
         return found
 
     async def _known(self, gateway: str, page: Page) -> set[tuple[str, str]]:

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.people import lineage
+from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
-from payments.offer import Offer
+from payments.offer import Offer, offer_of
 from payments.types import (
     UNITS,
     CardsStopped,
@@ -28,6 +29,8 @@ from payments.types import (
 OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
+#: An order of a code is paid by it at once.
+_CODE_SECONDS = 3_600
 
 
 class Orders:
@@ -61,18 +64,69 @@ class Orders:
         if known:
             return known[0]
         await self._may_begin(person, gateway)
+        row = self._row(id_, person, place, message, gateway, value, amount, seconds)
+        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
         with suppress(CompanionRefused):  # the same press, delivered to two processes
-            await self._insert(
-                id_,
-                person=person,
-                place=place,
-                message=message,
-                gateway=gateway,
-                value=value,
-                amount=amount,
-                seconds=seconds,
-            )
+            await self._ledger.record(Insert(schema.order, row), created)
         return await self.get(id_)
+
+    async def of_code(
+        self,
+        *,
+        code: str,
+        person: str,
+        place: str,
+        gateway: str,
+        value: NanoUsd,
+        used: Companion,
+    ) -> Order:
+        """The order of a code, one, whoever was first. `used` sees to that, and is written with it.
+        Raises `UnknownOrder` when it may not be used."""
+        id_ = ids.new("ord", self._clock.now_ms())
+        row = self._row(id_, person, place, "", gateway, value, value, _CODE_SECONDS)
+        row |= {"external": code, "state": "pending"}
+        created = event(self._clock, id_, "created", gateway=gateway, amount=value.units)
+        with suppress(CompanionRefused):  # somebody was faster
+            await self._ledger.record(Insert(schema.order, row), created, used)
+        return await self.by_external(gateway, code)
+
+    def _row(
+        self,
+        id_: str,
+        person: str,
+        place: str,
+        message: str,
+        gateway: str,
+        value: NanoUsd,
+        amount: Cash,
+        seconds: int,
+    ) -> dict[str, Any]:
+        now = self._clock.now_ms()
+        return {
+            "id": id_,
+            "person": person,
+            "place": place,
+            "shown_in": message,
+            "gateway": gateway,
+            "external": None,
+            "url": "",
+            "unit": amount.NAME,
+            "amount": amount.units,
+            "value": value.units,
+            "state": "created",
+            "paid": 0,
+            "refunded": 0,
+            "lost": 0,
+            "bought": 0,
+            "bonus": 0,
+            "offer": self.offer.text(),
+            "referral": None,
+            "share": 0,
+            "dispute": None,
+            "dispute_state": "",
+            "created_at": now,
+            "expires_at": now + seconds * 1_000,
+        }
 
     async def claimed(
         self,
@@ -106,16 +160,11 @@ class Orders:
                         event(self._clock, waiting[0].id, "claimed"),
                     )
                 else:
-                    await self._insert(
-                        ids.derived("ord", at_ms, gateway, external),
-                        person=await person(),
-                        place=place,
-                        message="",
-                        gateway=gateway,
-                        value=value,
-                        amount=value,
-                        seconds=0,
-                        external=external,
+                    id_ = ids.derived("ord", at_ms, gateway, external)
+                    row = self._row(id_, await person(), place, "", gateway, value, value, 0)
+                    await self._ledger.record(
+                        Insert(schema.order, row | {"external": external}),
+                        event(self._clock, id_, "created", gateway=gateway, amount=value.units),
                     )
 
     async def begun(self, order: Order, *, external: str, url: str) -> Order:
@@ -182,6 +231,13 @@ class Orders:
             most=most,
         )
 
+    async def disputed(self, person: str) -> bool:
+        """Whether a payment of this person is being disputed: until it is decided they don't pay by
+        card, and withdraw nothing."""
+        table = schema.order.c
+        theirs = table.person.in_(await lineage(self._store, person))
+        return bool(await self._rows(theirs, table.dispute_state == "open"))
+
     async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:
         """What happened to it: when (ms UTC), what, with which figures."""
         table = schema.order_event
@@ -191,44 +247,6 @@ class Orders:
         return [(row.at, row.what, json.loads(row.facts)) for row in rows]
 
     # --- helpers --------------------------------------------------------------------------------
-
-    async def _insert(
-        self,
-        id_: str,
-        *,
-        person: str,
-        place: str,
-        message: str,
-        gateway: str,
-        value: NanoUsd,
-        amount: Cash,
-        seconds: int,
-        external: str | None = None,
-    ) -> None:
-        now = self._clock.now_ms()
-        row = {
-            "id": id_,
-            "person": person,
-            "place": place,
-            "shown_in": message,
-            "gateway": gateway,
-            "external": external,
-            "url": "",
-            "unit": amount.NAME,
-            "amount": amount.units,
-            "value": value.units,
-            "state": "created",
-            "paid": 0,
-            "refunded": 0,
-            "bought": 0,
-            "bonus": 0,
-            "dispute": None,
-            "dispute_state": "",
-            "created_at": now,
-            "expires_at": now + seconds * 1_000,
-        }
-        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
-        await self._ledger.record(Insert(schema.order, row), created)
 
     async def _may_begin(self, person: str, gateway: str) -> None:
         table = schema.order.c
@@ -240,9 +258,7 @@ class Orders:
         )
         if len(rows) >= OPEN_MAX:
             raise TooManyOrders(len(rows))
-        if gateway in DISPUTABLE and await self._rows(
-            table.person == person, table.dispute_state == "open", most=1
-        ):
+        if gateway in DISPUTABLE and await self.disputed(person):
             raise CardsStopped
 
     async def _rows(self, *where: sa.ColumnElement[bool], most: int = 1) -> list[Order]:
@@ -268,8 +284,12 @@ def _order(row: sa.Row[Any]) -> Order:
         state=row.state,
         paid=unit(row.paid),
         refunded=unit(row.refunded),
+        lost=unit(row.lost),
         bought=Credits(row.bought),
         bonus=Credits(row.bonus),
+        offer=offer_of(row.offer) if row.offer else None,
+        referral=row.referral or "",
+        share=Credits(row.share),
         dispute=row.dispute or "",
         dispute_state=row.dispute_state,
         created_at=row.created_at,

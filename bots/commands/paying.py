@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bots.commands.checkouts import cash_text, checkout
 from bots.commands.choosing import Choosing
 from bots.commands.phrases import average_answer, in_credits, money
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.locale import render
-from bots.reply import Choice, Invoice, Reply, Said, plain, say
+from bots.reply import Choice, Reply, Said, plain, say
 from core import ids
 from core.clock import Clock, as_datetime
 from core.people import People
 from core.pricing import PriceBook
-from core.units import Credits, NanoUsd, Stars, usd
-from payments import Cash, Cashier, Offer, Order, Pack
-from payments.gateways.skus import DiscordSkus
+from core.units import Credits, NanoUsd, usd
+from payments import Cashier, Offer, Order, Pack, Receipt
 from payments.offer import cents, of_cents
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
@@ -61,7 +61,10 @@ class PayingCommands:
         choosing: Choosing,
         clock: Clock,
         terms: Terms,
+        sells: bool,
     ) -> None:
+        """`sells`: by a gateway, not by codes alone."""
+        self._sells = sells
         self._cashier, self._people, self._prices = cashier, people, prices
         self._choosing, self._clock, self._terms = choosing, clock, terms
 
@@ -71,16 +74,17 @@ class PayingCommands:
 
     def room(self) -> Room:
         """Commands and actions."""
+        topup = Command(
+            "topup",
+            title=say("Top up"),
+            does=say("Buy Credits"),
+            usage=say("/topup [amount]"),
+            options=(Option("amount", say("Another amount, in dollars")),),
+            handler=self.topup,
+        )
         return Room(
             commands=(
-                Command(
-                    "topup",
-                    title=say("Top up"),
-                    does=say("Buy Credits"),
-                    usage=say("/topup [amount]"),
-                    options=(Option("amount", say("Another amount, in dollars")),),
-                    handler=self.topup,
-                ),
+                *((topup,) if self._sells else ()),
                 Command(
                     "paysupport",
                     title=say("Payment support"),
@@ -143,14 +147,16 @@ class PayingCommands:
         unit = usd("1")
         if not self._ways(request, self._offer.least):
             return []
+        deal = _deal(self._offer.free(unit).total, money(unit))
         lines = [
             say(
-                "Another amount: /topup 25. {unit} is {credits}; from {least} on {percent} % more.",
-                unit=money(unit),
-                credits=in_credits(self._offer.given(unit).total),
+                "Another amount: /topup 25. {cash} is {credits}; from {least} on {percent} % more.",
                 least=money(self._offer.bonus_from),
                 percent=self._offer.bonus_percent,
+                **deal,
             )
+            if self._offer.bonus_percent
+            else say("Another amount: /topup 25. {cash} is {credits}.", **deal)
         ]
         if (price := self._price(request, unit)) != money(unit):
             lines.append(say("{unit} is {price} here.", unit=money(unit), price=price))
@@ -211,7 +217,8 @@ class PayingCommands:
         title = say("{credits} for {cash}", **_deal(given, cash_text(order.amount)))
         if not order.open:
             return Reply(title=title, lines=(_state(order),), private=True, replace=True)
-        how, choices, invoice = self._checkout(order, given)
+        gateway = self._cashier.gateways[order.gateway]
+        how, choices, invoice = checkout(order, gateway, given)
         return Reply(
             title=title,
             lines=(how, say("Order {order}", order=order.id)),
@@ -220,31 +227,6 @@ class PayingCommands:
             private=True,
             replace=True,
         )
-
-    def _checkout(
-        self, order: Order, given: Credits
-    ) -> tuple[Said, tuple[tuple[Choice, ...], ...], Invoice | None]:
-        """How an order is paid, in words, and by what."""
-        gateway, until = self._cashier.gateways[order.gateway], as_datetime(order.expires_at)
-        if isinstance(order.amount, Stars):
-            how = say(
-                "Pay the invoice below, until {time}. Your Credits arrive here by themselves.",
-                time=until,
-            )
-            return how, (), _invoice(order.id, order.amount, given)
-        if isinstance(gateway, DiscordSkus):
-            how = say(
-                "Press the button: Discord shows the final price and takes the payment. Your"
-                " Credits arrive here by themselves."
-            )
-            return how, ((Choice(plain(""), "", sku=gateway.sku(order.value)),),), None
-        how = say(
-            "The link works until {time}. Your Credits arrive here by themselves when the"
-            " payment has.",
-            time=until,
-        )
-        pay = Choice(say("Pay {cash}", cash=cash_text(order.amount)), "", url=order.url)
-        return how, ((pay,),), None
 
     def _ways(self, request: Request, cash: NanoUsd) -> list[str]:
         """The ways to pay so much here, the platform's own first."""
@@ -277,6 +259,7 @@ class PayingCommands:
         """Their orders, and whom to ask."""
         people = await self._people.lineage(request.person.id)
         orders = await self._cashier.orders.of(people, _ORDERS_SHOWN)
+        receipts = await self._cashier.receipts(orders)
         support = self._terms.support
         how = (
             say("Write to {support} with the order's id.", support=support)
@@ -291,6 +274,7 @@ class PayingCommands:
         ]
         if not orders:
             lines.append(say("You have ordered nothing yet."))
+        lines += map(receipt_line, receipts)
         table = tuple(
             (
                 say("{at}", at=as_datetime(order.created_at)),
@@ -305,49 +289,35 @@ class PayingCommands:
     async def terms(self, request: Request) -> Reply:
         """The operator's own terms, or what holds for everyone."""
         del request
-        if self._terms.text:
-            return Reply(title=say("Terms"), lines=(plain(self._terms.text),))
-        return Reply(
-            title=say("Terms"),
-            lines=(
-                say(
-                    "Credits are for using this service. They are not money, can't be passed on,"
-                    " and don't expire."
-                ),
-                say("Each answer's charge stands under it; what fails costs nothing."),
-                say(
-                    "Credits that you bought and haven't used are given back on request:"
-                    " /paysupport."
-                ),
-            ),
-        )
+        return Reply(title=say("Terms"), lines=terms_lines(self._terms))
 
 
-def cash_text(amount: Cash) -> str:
-    """`$10.00` or `1,540 ⭐`."""
-    if isinstance(amount, Stars):
-        return f"{amount.units:,} ⭐"
-    return money(amount)
+def terms_lines(terms: Terms) -> tuple[Said, ...]:
+    """The operator's own terms, or what holds for everyone."""
+    if terms.text:
+        return (plain(terms.text),)
+    return (
+        say(
+            "Credits are for using this service. They are not money, can't be passed on,"
+            " and don't expire."
+        ),
+        say("Each answer's charge stands under it; what fails costs nothing."),
+        say("Credits that you bought and haven't used are given back on request: /paysupport."),
+    )
+
+
+def receipt_line(receipt: Receipt) -> Said:
+    """A movement of cash by its receipt's id."""
+    facts: dict[str, str] = {"receipt": receipt.id, "cash": cash_text(receipt.amount)}
+    if receipt.failed:
+        return say("Receipt {receipt}: {cash} given back, which did not arrive", **facts)
+    if receipt.back:
+        return say("Receipt {receipt}: {cash} given back", **facts)
+    return say("Receipt {receipt}: {cash}", **facts)
 
 
 def _deal(credits: Credits, cash: str) -> dict[str, Said | str]:  # noqa: A002
     return {"credits": in_credits(credits), "cash": cash}
-
-
-def _invoice(order: str, stars: Stars, given: Credits) -> Invoice:
-    return Invoice(
-        payload=order,
-        title=in_credits(given),
-        about=say(
-            "{credits} to spend here on answers. Order {order}",
-            credits=in_credits(given),
-            order=order,
-        ),
-        stars=stars,
-        refused=say(
-            "Telegram doesn't take this invoice. Nothing was charged. Try a smaller amount: /topup"
-        ),
-    )
 
 
 def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from payments.gateways.base import Consuming, Gateway, Listed, Message, Page
+from payments.gateways.base import Accepts, Consuming, Gateway, Listed, Message, Page
 
-__all__ = ["Consuming", "Gateway", "Listed", "Message", "Page"]
+__all__ = ["Accepts", "Consuming", "Gateway", "Listed", "Message", "Page"]

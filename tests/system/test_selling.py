@@ -199,7 +199,11 @@ async def test_check_says_what_platforms_demand_and_what_is_wrong_with_skus(
         ("discord_skus", "starter", "names each pack once with a SKU of its own"),
         ("discord_skus", "starter:1,starter:2", "names each pack once"),
         ("discord_skus", "starter:1,pro:1", "names each pack once"),
-        ("discord_skus", "gold:1", "there is no pack “gold”; there are Starter, Pro, Enterprise"),
+        (
+            "discord_skus",
+            "gold:1",
+            "names “gold”, which is no pack; there are Starter, Pro, Enterprise",
+        ),
         ("discord_fee_percent", "100", "less than or equal to 99"),
         ("telegram_star_usd", "0", "what a Star brings, in dollars"),
         ("telegram_star_usd", "much", "what a Star brings, in dollars"),
