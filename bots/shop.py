@@ -169,7 +169,6 @@ def open_shop(
         vault=vault,
         clock=clock,
     )
-    stars, skus = gateways.get("stars"), gateways.get("skus")
     telling = Telling(
         people=people,
         ledger=ledger,
@@ -192,12 +191,22 @@ def open_shop(
         notices=Notices(
             store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
         ),
-        stars=StarsTill(gateway=stars, orders=orders, inbox=inbox, people=people, clock=clock)
-        if isinstance(stars, TelegramStars)
-        else None,
-        skus=SkusTill(gateway=skus, inbox=inbox, clock=clock)
-        if isinstance(skus, DiscordSkus)
-        else None,
+        stars=_stars(gateways.get("stars"), orders, inbox, people, clock),
+        skus=_skus(gateways.get("skus"), inbox, clock),
         trades=trades,
         contributing=bool(plan.policy.suppliers),
     )
+
+
+def _stars(
+    gateway: Gateway | None, orders: Orders, inbox: Inbox, people: People, clock: Clock
+) -> StarsTill | None:
+    if not isinstance(gateway, TelegramStars):
+        return None
+    return StarsTill(gateway=gateway, orders=orders, inbox=inbox, people=people, clock=clock)
+
+
+def _skus(gateway: Gateway | None, inbox: Inbox, clock: Clock) -> SkusTill | None:
+    if not isinstance(gateway, DiscordSkus):
+        return None
+    return SkusTill(gateway=gateway, inbox=inbox, clock=clock)

@@ -81,6 +81,11 @@ class Counter:
         while await self.inbox.work():
             pass
 
+    async def waiting(self) -> int:
+        """Messages that are to be looked at again."""
+        table = schema.webhook
+        return len(await self.store.fetch(sa.select(table.c.id).where(table.c.due_at.is_not(None))))
+
     async def verdicts(self) -> dict[str, str]:
         rows = await self.store.fetch(sa.select(schema.webhook))
         return {row.id: row.verdict for row in rows}

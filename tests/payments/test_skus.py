@@ -151,7 +151,9 @@ async def test_what_is_no_sale_gives_nothing(
     ]
     for id_ in nothing:
         await booth.hears(id_)
+        await booth.hears(id_, "deleted")
     await booth.works()
+    assert await booth.counter.waiting() == 0, "nor will anything come of it"
     assert await booth.counter.cashier.reconcile() == 0
     assert await booth.has(ann) == {}
     assert booth.discord.called(CONSUME) == []
