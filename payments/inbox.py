@@ -70,9 +70,9 @@ class Inbox:
 
     async def receive(self, gateway: str, headers: Mapping[str, str], body: bytes) -> None:
         """Proves a message and keeps it: when this returns it is safe to acknowledge. Raises
-        `Forged`; LedgerUnavailable and LedgerBusy mean that it must be sent again."""
+        `Forged`; any other refusal means that it must be sent again."""
         try:
-            message = self._gateways[gateway].verify(headers, body)
+            message = await self._gateways[gateway].verify(headers, body)
         except Forged as forged:
             self.counts["forged"] += 1
             _log.warning("a forged message for %s was refused: %s", gateway, forged.why)

@@ -32,7 +32,8 @@ class Gateway(Protocol):
         ...
 
     async def probe(self) -> None:
-        """Whether the account lets us in; raises `GatewayUnavailable`."""
+        """Whether the account lets us in and is set up for what we do; raises
+        `GatewayUnavailable`, with what is wrong where that can be told."""
         ...
 
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
@@ -40,8 +41,9 @@ class Gateway(Protocol):
         the line that the payer reads. Raises `GatewayUnavailable`."""
         ...
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
-        """Proves a webhook's raw body; raises `Forged`. Header names are in small letters."""
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+        """Proves a webhook's raw body; raises `Forged`, or `GatewayUnavailable` where the proof is
+        the gateway's to give and it doesn't. Header names are in small letters."""
         ...
 
     async def news(self, body: bytes) -> Sequence[News]:

@@ -100,7 +100,7 @@ class Stripe:
         made: Any = await self._asked(lambda: sessions.create_async(params, key))  # type: ignore[arg-type]
         return Checkout(made.id, made.url or "")
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
         """See `Gateway`."""
         header = headers.get("stripe-signature", "")
         try:
