@@ -18,9 +18,9 @@ from core.pricing import PAR
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
 from core.upkeep import notice
-from payments.offer import Given, Offer
+from payments.offer import Given, Offer, cents, of_cents
 from payments.orders import Orders, event
-from payments.types import Dispute, News, Order, Payment, PaymentRefused, Refunded
+from payments.types import Cash, Dispute, News, Order, Payment, PaymentRefused, Refunded
 
 #: Kinds of notices that come of money.
 PAID, REFUNDED = "paid", "refunded"
@@ -34,7 +34,7 @@ class Crediting:
     def __init__(
         self, *, orders: Orders, store: Store, ledger: Ledger, clock: Clock, offer: Offer
     ) -> None:
-        self._orders, self._store, self._ledger = orders, store, ledger
+        self.orders, self._store, self._ledger = orders, store, ledger
         self._clock, self._offer = clock, offer
 
     async def pay(self, payment: Payment) -> Order:
@@ -51,22 +51,22 @@ class Crediting:
         elif isinstance(news, Dispute):
             await self.dispute(news)
         else:
-            await self._orders.ended(await self._orders.get(news.order), news.state)
+            await self.orders.ended(await self.orders.get(news.order), news.state)
 
     async def refund(self, refunded: Refunded) -> Order:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
         what was spent is owed. A refund that failed gives it back. Each once."""
-        order = await self._orders.by_payment(refunded.gateway, refunded.payment)
+        order = await self.orders.by_payment(refunded.gateway, refunded.payment)
         return await self._tried(lambda: self._refund(order.id, refunded), order.id)
 
     async def dispute(self, dispute: Dispute) -> Order:
         """Open: holds what is left of the order. Won: gives it back. Lost: it is gone, and what
         was spent is bad debt. Each once."""
-        order = await self._orders.by_payment(dispute.gateway, dispute.payment)
+        order = await self.orders.by_payment(dispute.gateway, dispute.payment)
         return await self._tried(lambda: self._dispute(order.id, dispute), order.id)
 
     async def _pay(self, payment: Payment) -> Submission | None:
-        order = await self._orders.get(payment.order)
+        order = await self.orders.get(payment.order)
         if order.gateway != payment.gateway:
             raise PaymentRefused(order.id, "gateway")
         if payment.checkout and order.external and payment.checkout != order.external:
@@ -77,7 +77,8 @@ class Crediting:
             raise PaymentRefused(order.id, "amount")
         if await self._exists(schema.payment, payment.gateway, payment.id):
             return None
-        paid = order.paid.units + payment.amount.units
+        amount = await self._counted(order, payment)
+        paid = order.paid.units + amount.units
         given = self._given(order, paid - order.refunded.units)
         more = given - _standing(order)
         person, still = await self._survivor(order.person)
@@ -87,8 +88,8 @@ class Crediting:
             "external": payment.id,
             "id": ids.derived("pay", now, payment.gateway, payment.id),
             "order": order.id,
-            "unit": payment.amount.NAME,
-            "amount": payment.amount.units,
+            "unit": amount.NAME,
+            "amount": amount.units,
             "fee": payment.fee.units,
             "at": now,
         }
@@ -99,31 +100,33 @@ class Crediting:
         }
         if not given.total.is_zero:
             change |= {"state": "credited"}
-        figures = {"paid": payment.amount.units, "credits": more.total.units}
+        figures = {"paid": amount.units, "credits": more.total.units}
+        # Less than a cent on top is nothing to be told of.
+        heard = not more.total.is_zero or order.state != "credited"
         told = notice(
             self._clock,
             cause_id=f"paid/{payment.gateway}/{payment.id}",
             person=person,
             kind=PAID,
-            facts={"order": order.id, "credits": more.total.units},
+            facts={"order": order.id, "credits": more.total.units, "paid": paid},
         )
         return Submission(
             f"payment/{payment.gateway}/{payment.id}",
             (
-                *chart.took_cash(payment.gateway, payment.amount, payment.fee),
+                *chart.took_cash(payment.gateway, amount, payment.fee),
                 *chart.sold(person, more.bought, more.bonus),
             ),
             (
                 Insert(schema.payment, receipt),
                 self._change(order, change),
                 event(self._clock, order.id, "paid", **figures),
-                told,
+                *((told,) if heard else ()),
                 still,
             ),
         )
 
     async def _refund(self, id_: str, refunded: Refunded) -> Submission | None:
-        order = await self._orders.get(id_)
+        order = await self.orders.get(id_)
         if type(refunded.amount) is not type(order.amount):
             raise PaymentRefused(order.id, "unit")
         known = await self._store.fetch(
@@ -156,12 +159,15 @@ class Crediting:
         back = _standing(order) - kept
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
         figures = {"refunded": refunded.amount.units, "credits": back.total.units}
+        facts: dict[str, str | int] = {"order": order.id, "credits": back.total.units}
+        if refunded.claim_url:
+            facts["claim"] = refunded.claim_url
         told = notice(
             self._clock,
             cause_id=f"refunded/{refunded.gateway}/{refunded.id}",
             person=person,
             kind=REFUNDED,
-            facts={"order": order.id, "credits": back.total.units},
+            facts=facts,
         )
         return Submission(
             f"refund/{refunded.gateway}/{refunded.id}",
@@ -202,7 +208,7 @@ class Crediting:
         )
 
     async def _dispute(self, id_: str, dispute: Dispute) -> Submission | None:
-        order = await self._orders.get(id_)
+        order = await self.orders.get(id_)
         if type(dispute.amount) is not NanoUsd:
             raise PaymentRefused(order.id, "unit")
         if order.dispute == dispute.id and order.dispute_state in {dispute.state, "won", "lost"}:
@@ -257,7 +263,7 @@ class Crediting:
             break
         else:
             raise PaymentRefused(order, "busy")
-        return await self._orders.get(order)
+        return await self.orders.get(order)
 
     def _given(self, order: Order, paid: int) -> Given:
         """What is given for an order of which so much is paid and not refunded. Nothing until it is
@@ -271,6 +277,21 @@ class Crediting:
             more = self._offer.free(NanoUsd(order.value.units * surplus // order.amount.units))
             return Given(given.bought + more.bought, given.bonus + more.bonus)
         return given
+
+    async def _counted(self, order: Order, payment: Payment) -> Cash:
+        """What of a payment counts: all of it, or where it has parts of cents, the whole cents by
+        which it raises the sum of those that were counted before."""
+        if not payment.parts:
+            return payment.amount
+        table = schema.payment
+        rows = await self._store.fetch(
+            sa.select(table.c.external).where(
+                table.c.gateway == payment.gateway, table.c.order == order.id
+            )
+        )
+        before = (payment.parts[row.external] for row in rows if row.external in payment.parts)
+        known = sum(before, start=NanoUsd(0))
+        return of_cents(cents(known + payment.parts[payment.id]) - cents(known))
 
     async def _survivor(self, person: str) -> tuple[str, Companion]:
         """Whom a person's Credits belong to now, and what keeps that true until it is written."""

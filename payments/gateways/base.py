@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from payments.types import Cash, Checkout, News, Order
+from payments.types import Cash, Changed, Checkout, News, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,24 @@ class Gateway(Protocol):
         the gateway's to give and it doesn't. Header names are in small letters."""
         ...
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def news(self, body: bytes) -> Sequence[News | Changed]:
         """What a proven message says about money, read again from the gateway itself where money
         came in. Nothing for what doesn't concern us. Raises `GatewayUnavailable`."""
         ...
 
     async def look(self, order: Order) -> Sequence[News]:
-        """What the gateway says of an order now, for what no webhook told. Raises
-        `GatewayUnavailable`."""
+        """What the gateway says of an order now, for what no webhook told; takes what its payer
+        has agreed to pay. Raises `GatewayUnavailable`, `PaymentRefused`."""
+        ...
+
+    async def late(self) -> Mapping[str, Cash]:
+        """The orders of its own list, and at least how much of each has been paid, where money can
+        come after an order was given up; elsewhere none. Raises `GatewayUnavailable`."""
         ...
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
-        """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`."""
+        """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`,
+        `NotGivenBack`."""
         ...
 
     async def close(self) -> None:

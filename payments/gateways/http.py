@@ -119,6 +119,6 @@ def understood(gateway: str) -> Iterator[None]:
     be worked with now, whatever else waits to be read."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as odd:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
         _log.warning("%s answered what nobody understands: %s", gateway, cause(odd))
         raise GatewayUnavailable(gateway) from None

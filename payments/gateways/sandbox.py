@@ -97,6 +97,10 @@ class Sandbox:
         """See `Gateway`."""
         return await self._checkout(order.external) if order.external else ()
 
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`."""
+        return {}
+
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`."""
         assert isinstance(amount, NanoUsd)

@@ -140,6 +140,10 @@ class Stripe:
         """See `Gateway`."""
         return await self._session(order.external) if order.external else ()
 
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`."""
+        return {}
+
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`."""
         assert isinstance(amount, NanoUsd)
