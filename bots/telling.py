@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from bots.commands.paying import cash_text
 from bots.commands.phrases import in_credits
 from bots.locale import render
 from bots.reply import Said, say
-from bots.show.screen import Deliverer, Place, Screen
+from bots.show.screen import Button, Deliverer, Place, Screen
 from core import chart
 from core.ledger import Ledger
 from core.people import People
 from core.trace import cause
 from core.units import Credits
 from core.upkeep import Notice
-from payments import PAID, REFUNDED, Orders
+from payments import PAID, REFUNDED, Order, Orders
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +44,17 @@ class Telling:
         """Shows a notice once on each platform of its person, in the message that it is about
         where there is one; raises `NobodyReached`."""
         person = await self._people.find(notice.person)
-        title, lines = await self._words(notice)
+        order = await self._orders.get(str(notice.facts["order"]))
+        title, lines = await self._words(notice, order)
         screen = Screen(
             title=render(title, person.language, person.zone),
             lines=tuple(render(line, person.language, person.zone) for line in lines),
+            buttons=tuple(
+                (Button("", render(label, person.language, person.zone), url),)
+                for label, url in _links(notice, order)
+            ),
             private=True,
         )
-        order = await self._orders.get(str(notice.facts["order"]))
         place = Place.of(order.place)
         reached = False
         for platform, id_ in await self._people.identities(person.id):
@@ -66,14 +71,43 @@ class Telling:
         if not reached:
             raise NobodyReached
 
-    async def _words(self, notice: Notice) -> tuple[Said, tuple[Said, ...]]:
+    async def _words(self, notice: Notice, order: Order) -> tuple[Said, tuple[Said, ...]]:
+        id_ = say("Order {order}", order=order.id)
+        if _is_part(notice):
+            paid = type(order.amount)(int(notice.facts["paid"]))
+            return say("A part is paid"), (
+                say(
+                    "{paid} of {amount} have arrived. Credits come with the rest; if you would"
+                    " rather have it back, ask for it: /paysupport.",
+                    paid=cash_text(paid),
+                    amount=cash_text(order.amount),
+                ),
+                id_,
+            )
         balances = await self._ledger.balances(chart.pockets(notice.person))
         have = Credits(sum(balance.available for balance in balances.values()))
-        return _TITLES[notice.kind], (
+        lines = [
             _LINES[notice.kind](in_credits(Credits(int(notice.facts["credits"])))),
             say("You have {have} now.", have=in_credits(have)),
-            say("Order {order}", order=str(notice.facts["order"])),
-        )
+            id_,
+        ]
+        if "claim" in notice.facts:
+            lines.insert(0, say("Open the link to say where your money shall go."))
+        return _TITLES[notice.kind], tuple(lines)
+
+
+def _is_part(notice: Notice) -> bool:
+    """Whether it tells of money that doesn't yet pay its order."""
+    return notice.kind == PAID and not notice.facts["credits"]
+
+
+def _links(notice: Notice, order: Order) -> list[tuple[Said, str]]:
+    """What can be opened, and where it leads."""
+    if "claim" in notice.facts:
+        return [(say("Take your money back"), str(notice.facts["claim"]))]
+    if _is_part(notice) and order.open and order.url:
+        return [(say("Pay the rest"), order.url)]
+    return []
 
 
 _TITLES = {PAID: say("✅ Paid"), REFUNDED: say("Payment given back")}

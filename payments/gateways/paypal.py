@@ -270,6 +270,10 @@ class PayPal:
                 raise NotGivenBack(self.name, str(said["status"]))
             return _refunded(said)
 
+    async def close(self) -> None:
+        """See `Gateway`."""
+        await self._api.close()
+
     async def _told_refund(self, about: Mapping[str, Any], *, reversed_: bool) -> Sequence[News]:
         said = await self._api.get(f"/v2/payments/refunds/{_id(about['id'])}")
         if said is None:
