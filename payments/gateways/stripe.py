@@ -190,12 +190,14 @@ class Stripe:
         told: Any = await self._asked(lambda: disputes.retrieve_async(id_))
         if not told.payment_intent or told.currency != "usd" or told.status in _WARNINGS:
             return ()
-        state: Literal["open", "won", "lost"] = "open"
+        # From its beginning, which may not have been heard.
+        states: list[Literal["open", "won", "lost"]] = ["open"]
         if told.status in _WON:
-            state = "won"
+            states.append("won")
         elif told.status == "lost":
-            state = "lost"
-        return (Dispute(self.name, told.id, told.payment_intent, of_cents(told.amount), state),)
+            states.append("lost")
+        amount = of_cents(told.amount)
+        return [Dispute(self.name, told.id, told.payment_intent, amount, state) for state in states]
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         try:

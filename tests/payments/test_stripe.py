@@ -144,6 +144,21 @@ async def test_refunds_and_disputes_of_the_dashboard(counter: Counter) -> None:
     await counter.shop.audited()
 
 
+async def test_a_dispute_is_booked_though_its_beginning_was_never_heard(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    intent = counter.stripe.pay(order.external)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    dispute = counter.stripe.disputes[counter.stripe.dispute(intent, status="lost")]
+    for kind in ("closed", "created"):
+        await counter.hears(counter.stripe.event(f"charge.dispute.{kind}", dispute))
+    await counter.works()
+    assert await counter.shop.has(person) == {}
+    assert await counter.shop.stands("disputed", "bad-debt") == [0, 0]
+    await counter.shop.audited()
+
+
 async def test_an_admin_gives_back_once_and_never_too_much(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "90")
