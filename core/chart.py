@@ -184,15 +184,19 @@ def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney],
     return tuple(moves)
 
 
-def took_back(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
-    """Flow: a refund takes back what was given; what isn't there any more is owed, and whatever
-    else the person has pays that at once."""
+def took_back(
+    person: str, bought: Credits, bonus: Credits, *, disputed_order: str = ""
+) -> tuple[Entry, ...]:
+    """Flow: a refund takes back what was given, first what a dispute of that order holds; what
+    isn't there any more is owed, and whatever else the person has pays that at once."""
     moves: list[Entry] = []
     if not bought.is_zero:
-        drawn = (pocket(person, "bought"), owed(person))
+        held = (disputed(disputed_order, "bought"),) if disputed_order else ()
+        drawn = (*held, pocket(person, "bought"), owed(person))
         moves.append(Cascade("bought", drawn, issued("topup"), bought))
     if not bonus.is_zero:
-        drawn = (pocket(person, "gift"), owed(person))
+        held = (disputed(disputed_order, "gift"),) if disputed_order else ()
+        drawn = (*held, pocket(person, "gift"), owed(person))
         moves.append(Cascade("bonus", drawn, issued("bonus"), bonus))
     return (*moves, repay_owed(person))
 

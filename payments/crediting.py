@@ -157,6 +157,7 @@ class Crediting:
             "failed_at": None,
         }
         back = _standing(order) - kept
+        disputed = order.id if order.dispute_state == "open" else ""
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
         figures = {"refunded": refunded.amount.units, "credits": back.total.units}
         facts: dict[str, str | int] = {"order": order.id, "credits": back.total.units}
@@ -173,7 +174,7 @@ class Crediting:
             f"refund/{refunded.gateway}/{refunded.id}",
             (
                 chart.gave_cash(refunded.gateway, refunded.amount),
-                *chart.took_back(person, back.bought, back.bonus),
+                *chart.took_back(person, back.bought, back.bonus, disputed_order=disputed),
             ),
             (
                 Insert(schema.refund, row),

@@ -78,7 +78,7 @@ def _check_certificate(url: str, *, live: bool) -> None:
     except ValueError:
         raise Forged(NAME, "certificate") from None
     at_paypal = parts.scheme == "https" and host.endswith(".paypal.com")
-    if not at_paypal or parts.username is not None or port not in {None, 443}:
+    if not at_paypal or port not in {None, 443}:
         raise Forged(NAME, "certificate")
     if host.endswith(".sandbox.paypal.com") is live:
         raise Forged(NAME, "mode")

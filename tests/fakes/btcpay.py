@@ -40,6 +40,7 @@ class FakeBtcPay:
         #: The payments of each invoice, in the order in which they were seen.
         self.payments: dict[str, list[dict[str, Any]]] = {}
         self.pull_payments: dict[str, dict[str, Any]] = {}
+        self.rate = RATE
         self.permissions = [f"{one}:{STORE}" for one in PERMISSIONS]
         self.calls: list[tuple[str, str, Any]] = []
         #: Nothing but "unavailable" while it is set.
@@ -81,7 +82,7 @@ class FakeBtcPay:
         up, as a wallet does, or so many coins; the payment's id."""
         found = self.invoices[invoice]
         due = Decimal(dollars) if dollars else Decimal(found["amount"]) - self._paid(invoice)
-        value = Decimal(coins) if coins else (due / RATE).quantize(_SATOSHI, ROUND_CEILING)
+        value = Decimal(coins) if coins else (due / self.rate).quantize(_SATOSHI, ROUND_CEILING)
         id_ = f"{secrets.token_hex(32)}-{next(self._numbers)}"
         self.payments[invoice].append(
             {
@@ -112,7 +113,7 @@ class FakeBtcPay:
     def _paid(self, invoice: str, *, settled: bool = False) -> Decimal:
         counted = {"Settled"} if settled else {"Settled", "Processing"}
         values = (
-            Decimal(one["value"]) * RATE
+            Decimal(one["value"]) * self.rate
             for one in self.payments[invoice]
             if one["status"] in counted
         )
@@ -134,7 +135,7 @@ class FakeBtcPay:
             elif paid >= price:
                 found["status"] = "Processing"
         if found["status"] in {"Processing", "Settled"}:
-            over = paid - price >= _SATOSHI * RATE
+            over = paid - price >= _SATOSHI * self.rate
             found["additionalStatus"] = "PaidOver" if over else "None"
         if found["status"] == "Processing" and settled >= price:
             found["status"] = "Settled"
@@ -246,7 +247,7 @@ class FakeBtcPay:
             "paymentMethodId": "BTC-CHAIN",
             "currency": "BTC",
             "destination": "bc1qexample",
-            "rate": str(RATE),
+            "rate": str(self.rate),
             "payments": seen,
             "activated": True,
         }
