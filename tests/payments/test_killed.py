@@ -73,7 +73,7 @@ async def test_killed_at_any_point_each_payment_counts_once(till: Till, database
     for person in people:
         await till.sell(person, 3)
         # Vault and inbox, claims and credits: a batch has three points, a payment three batches.
-        assert await till.child(database_url, chance.randint(1, 30)) in {-signal.SIGKILL, 0}
+        assert await till.child(database_url, chance.randint(1, 30)) == -signal.SIGKILL
         shop.clock.advance(seconds=120)
     assert await till.child(database_url, 0) == 0
     has = [sum((await shop.has(person)).values()) for person in people]
