@@ -21,8 +21,11 @@ from bots.commands.answers import Answers
 from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
+from bots.commands.contributing import ContributeCommands
+from bots.commands.keys import KeysCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.paying import PayingCommands, Terms
+from bots.commands.payouts import PayoutCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.refunding import RefundCommands
@@ -30,6 +33,8 @@ from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
 from bots.commands.types import Room
 from bots.commands.voice import VoiceCommands
+from bots.commands.withdrawing import WithdrawCommands
+from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.shop import Shop, open_shop
 from bots.show import Lanes
@@ -47,6 +52,7 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
+from core.earning import SAFE, Method, Policy, Purses
 from core.ledger import Ledger, close_days
 from core.people import Links, Owners, People, Welcome
 from core.pool import Pool, Supplier, Vault
@@ -54,7 +60,7 @@ from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores, give_back
-from payments import Gateway, Offer
+from payments import Disburser, Gateway, Offer
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +93,10 @@ class Plan:
     gateways: Mapping[str, Gateway] = field(default_factory=dict)
     offer: Offer = field(default_factory=Offer)
     terms: Terms = field(default_factory=Terms)
+    #: What may be contributed and cashed out.
+    policy: Policy = SAFE
+    #: By which gateways people are paid; by hand where there is none.
+    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +115,13 @@ class Parts:
     prices: PriceBook
     pool: Pool
     people: People
+    purses: Purses
     owners: Owners
     links: Links
     conversations: Conversations
     records: Records
     shop: Shop
+    earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
     deliverers: dict[str, Deliverer]
 
@@ -205,6 +217,16 @@ def _parts(
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    pool = Pool(
+        store=store,
+        ledger=ledger,
+        vault=vault,
+        catalogue=catalogue,
+        costs=costs,
+        clock=clock,
+        suppliers=plan.suppliers,
+    )
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -215,17 +237,10 @@ def _parts(
         vault=vault,
         catalogue=catalogue,
         costs=costs,
-        prices=PriceBook(store, ledger.record, catalogue, costs, clock),
-        pool=Pool(
-            store=store,
-            ledger=ledger,
-            vault=vault,
-            catalogue=catalogue,
-            costs=costs,
-            clock=clock,
-            suppliers=plan.suppliers,
-        ),
+        prices=prices,
+        pool=pool,
         people=people,
+        purses=Purses(ledger=ledger, pool=pool),
         owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
         links=Links(store=store, ledger=ledger, people=people, clock=clock),
         conversations=Conversations(
@@ -242,8 +257,26 @@ def _parts(
             clock=clock,
             deliverers=deliverers,
         ),
+        earning=open_earning(
+            policy=plan.policy,
+            store=store,
+            ledger=ledger,
+            vault=vault,
+            pool=pool,
+            catalogue=catalogue,
+            costs=costs,
+            prices=prices,
+            clock=clock,
+            inviter_of=_nobody,
+            disbursers=plan.disbursers,
+        ),
         deliverers=deliverers,
     )
+
+
+async def _nobody(person: str) -> str:
+    del person
+    return ""
 
 
 def _asking(parts: Parts) -> Asking:
@@ -251,6 +284,7 @@ def _asking(parts: Parts) -> Asking:
         admission=Admission(
             ledger=parts.ledger,
             people=parts.people,
+            purses=parts.purses,
             pool=parts.pool,
             prices=parts.prices,
             conversations=parts.conversations,
@@ -276,12 +310,12 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         prices=parts.prices,
         pool=parts.pool,
         people=parts.people,
-        ledger=parts.ledger,
+        purses=parts.purses,
         default_model=parts.plan.default_model,
     )
     start = StartCommands(
         people=parts.people,
-        ledger=parts.ledger,
+        purses=parts.purses,
         choosing=choosing,
         owners=parts.owners,
         commands=lambda: registry.commands,
@@ -295,6 +329,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
     )
     account = AccountCommands(
         ledger=parts.ledger,
+        purses=parts.purses,
         journal=Journal(parts.store),
         people=parts.people,
         catalogue=parts.catalogue,
@@ -317,6 +352,12 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
     pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    contribute = ContributeCommands(
+        contributions=parts.earning.contributions,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        clock=parts.clock,
+    )
     registry = Registry(
         [
             start.first(),
@@ -325,13 +366,18 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
             choosing.room(),
             account.room(),
             *_sold(parts, choosing),
+            *_earned(parts, contribute),
             start.room(),
             linking.room(),
             admin.room(),
             pool.room(),
             prompts.room(),
         ],
-        suggesters={"model": choosing.suggestions, "supplier": pool.suggestions},
+        suggesters={
+            "model": choosing.suggestions,
+            "supplier": pool.suggestions,
+            "contributable": contribute.suggestions,
+        },
     )
     return registry
 
@@ -349,6 +395,35 @@ def _sold(parts: Parts, choosing: Choosing) -> tuple[Room, ...]:
         terms=parts.plan.terms,
     )
     return paying.room(), RefundCommands(cashier=parts.shop.cashier).room()
+
+
+def _earned(parts: Parts, contribute: ContributeCommands) -> tuple[Room, ...]:
+    """The rooms of contributing and cashing out, where keys are taken."""
+    if not parts.plan.policy.suppliers:
+        return ()
+    earning = parts.earning
+    keys = KeysCommands(
+        contributions=earning.contributions,
+        closing=earning.closing,
+        watching=earning.watching,
+        withdrawals=earning.withdrawals,
+        pool=parts.pool,
+    )
+    withdraw = WithdrawCommands(
+        withdrawals=earning.withdrawals,
+        addresses=earning.addresses,
+        people=parts.people,
+        methods=earning.methods,
+    )
+    payouts = PayoutCommands(
+        withdrawals=earning.withdrawals,
+        addresses=earning.addresses,
+        payouts=earning.payouts,
+        people=parts.people,
+        store=parts.store,
+        clock=parts.clock,
+    )
+    return contribute.room(), keys.room(), withdraw.room(), payouts.room()
 
 
 def _chores(
@@ -379,5 +454,6 @@ def _chores(
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
             *(parts.shop.chores() if parts.plan.gateways else ()),
+            *parts.earning.chores(),
         ),
     )

@@ -6,7 +6,7 @@ language, and the dispatcher turns a `Reply` into a `Screen` for the adapters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -100,5 +100,14 @@ class Reply:
     private: bool = False
     #: Takes the place of the message whose button was pressed.
     replace: bool = False
+    #: A step on the way: what comes next takes its place.
+    passing: bool = False
     #: Written in this language, not in the one that the person had when they asked.
     language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A reply that takes its time: cards that say how far it is, the last one what came of it."""
+
+    cards: AsyncGenerator[Reply, None]

@@ -29,6 +29,7 @@ from bots.settings import MASTER_KEY_BYTES, Configuration, Settings, SupplierSet
 from bots.telegram import Telegram, TelegramConfig
 from bots.web import Server, metrics_app, service_app
 from core.clock import Clock, SystemClock
+from core.earning import Policy
 from core.people import Welcome
 from core.pool import SUPPLIERS, Supplier
 from core.pricing import Catalogue, Costs
@@ -89,6 +90,7 @@ def live_plan(configuration: Configuration) -> Plan:
         history_tokens=Tokens(settings.history_tokens),
         gateways=gateways_of(settings),
         terms=_terms(settings),
+        policy=settings.policy,
     )
 
 
@@ -263,6 +265,7 @@ async def demo(configuration: Configuration) -> int:
             history_tokens=Tokens(settings.history_tokens),
             gateways={gateway.name: gateway},
             terms=_terms(settings),
+            policy=_demo_policy(settings),
         )
         app = await open_app(plan, settings, store, clock)
         served = service_app(app.store, payment_routes(app.shop.inbox, app.shop.gateways))
@@ -314,6 +317,14 @@ def demo_master_key() -> bytes:
     return base64.b64decode(file.read_text().strip())
 
 
+def _demo_policy(settings: Settings) -> Policy:
+    """Every supplier's keys, and as in the brief unless the settings say otherwise."""
+    if "profile" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"profile": "brief"})
+    policy = settings.policy
+    return policy if policy.suppliers else replace(policy, suppliers=frozenset(SUPPLIERS))
+
+
 def _pace() -> float:
     """Seconds between the sandbox's pieces: a human pace to look at, none for a script."""
     return 0.03 if sys.stdin.isatty() else 0.0
@@ -326,7 +337,12 @@ def _welcome(settings: Settings, default: int) -> Welcome:
 
 def _sandboxed(base: str) -> Mapping[str, Supplier]:
     return {
-        name: replace(built_in.at(f"{base}/{name}/v1"), wire="openai")
+        name: replace(
+            built_in.at(f"{base}/{name}/v1"),
+            wire="openai",
+            tells="deepseek",
+            account_url=f"{base}/{name}/v1/user/balance",
+        )
         for name, built_in in SUPPLIERS.items()
     }
 

@@ -10,14 +10,16 @@ import binascii
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from core.units import NanoUsd, usd
+from core.earning import BRIEF, SAFE, Policy
+from core.pool import SUPPLIERS
+from core.units import Credits, NanoUsd, usd
 
 PREFIX = "CREDITBOT_"
 ENV_FILE = Path(".env")
@@ -85,12 +87,21 @@ def _gateway(url: str) -> str:
     return url.rstrip("/")
 
 
+def _suppliers_named(text: str) -> str:
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name not in SUPPLIERS:
+            raise ValueError(f"names “{name[:40]}”; known: {', '.join(sorted(SUPPLIERS))}")
+    return text
+
+
 def _shards(text: str) -> str:
     matched = _SHARDS.fullmatch(text)
     if text and (matched is None or not int(matched[1]) <= int(matched[2]) < int(matched[3])):
         raise ValueError("is this process's shards of all, like 0-3/8")
     return text
 
+
+PROFILES = {"safe": SAFE, "brief": BRIEF}
 
 Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -136,6 +147,16 @@ class Settings(BaseModel):
     #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
     discord_shards: Annotated[str, AfterValidator(_shards)] = ""
 
+    #: Suppliers whose keys people may contribute, comma-separated; none: nobody may.
+    contributions: Annotated[str, AfterValidator(_suppliers_named)] = ""
+    #: Of a contribution whose quota is verified so many per cent may be spent before it vests; of
+    #: all others so many Credits a person. The profile's own unless set.
+    advance_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    advance_unverified: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    #: Earned Credits can be withdrawn so many days after; at least so many at once.
+    payout_hold_days: Annotated[int, Field(ge=0, le=365)] | None = None
+    payout_least: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+
     #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
     telegram_external_checkout: bool = False
 
@@ -167,6 +188,24 @@ class Settings(BaseModel):
     metrics_port: Port = 0
     #: debug, info, warning or error.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def policy(self) -> Policy:
+        """What may be contributed and cashed out: the profile's numbers, but for those set."""
+        profile = PROFILES[self.profile]
+        names = filter(None, (name.strip() for name in self.contributions.split(",")))
+        unverified, least = self.advance_unverified, self.payout_least
+        percent, days = self.advance_percent, self.payout_hold_days
+        return replace(
+            profile,
+            suppliers=frozenset(names),
+            advance_percent=profile.advance_percent if percent is None else percent,
+            advance_unverified=(
+                profile.advance_unverified if unverified is None else Credits(unverified)
+            ),
+            payout_hold_days=profile.payout_hold_days if days is None else days,
+            payout_least=profile.payout_least if least is None else Credits(least),
+        )
 
     @property
     def admin_ids(self) -> list[tuple[str, str]]:
@@ -275,7 +314,7 @@ def _gateway_whole(
 
 def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
     """A misspelt name is told, not ignored."""
-    later = ("contributions", "test_", "demo_")
+    later = ("test_", "demo_")
     for name in values:
         if name in Settings.model_fields or name.startswith(later):
             continue

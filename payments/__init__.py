@@ -8,6 +8,7 @@ from payments.gateways import Gateway
 from payments.inbox import Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
+from payments.payouts import Disbursed, Disburser, Payouts
 from payments.routes import payment_routes
 from payments.types import (
     CardsStopped,
@@ -32,6 +33,8 @@ __all__ = [
     "Cash",
     "Cashier",
     "Crediting",
+    "Disbursed",
+    "Disburser",
     "Dispute",
     "Forged",
     "Gateway",
@@ -46,6 +49,7 @@ __all__ = [
     "Pack",
     "Payment",
     "PaymentRefused",
+    "Payouts",
     "Refunded",
     "TooManyOrders",
     "UnknownOrder",

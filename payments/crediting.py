@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, IdempotencyConflict, Ledger, Submission
+from core.notice import notice
 from core.pricing import PAR
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
-from core.upkeep import notice
 from payments.offer import Given, Offer, cents, of_cents
 from payments.orders import Orders, event
 from payments.types import Cash, Dispute, News, Order, Payment, PaymentRefused, Refunded

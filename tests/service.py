@@ -28,6 +28,7 @@ from bots.show.screen import (
 from core import chart
 from core.asking import check
 from core.clock import Clock
+from core.earning import SAFE, Policy
 from core.ledger import audit
 from core.people import Person, Welcome
 from core.pool import SUPPLIERS
@@ -160,6 +161,7 @@ async def running(
     supplier: FakeSupplier | None = None,
     gateways: Mapping[str, Gateway] | None = None,
     terms: Terms | None = None,
+    policy: Policy = SAFE,
 ) -> AsyncIterator[Service]:
     """The service in the brief's world; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
@@ -173,10 +175,19 @@ async def running(
                 master_keys=[MASTER_KEY],
                 admins=ADMINS,
                 welcome=Welcome(Credits(welcome), 1_000_000),
-                suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
+                suppliers={
+                    # One that tells what an account can still pay, as the brief's does.
+                    "openai": replace(
+                        SUPPLIERS["openai"],
+                        base_url=openai.url,
+                        tells="deepseek",
+                        account_url=f"{openai.url}/user/balance",
+                    )
+                },
                 own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],
                 gateways=gateways or {},
                 terms=terms or Terms(),
+                policy=policy,
             ),
             store=await Store.open(url, kind="live", clock=clock),
             clock=clock,

@@ -10,15 +10,16 @@ from bots.commands.phrases import average_answer, in_credits
 from bots.commands.types import Action, Command, Request, Room
 from bots.locale import zone_of
 from bots.reply import Choice, File, Reply, plain, say
+from bots.show.charts import bars
 from core import chart
 from core.asking import Journal, Served, Turn
 from core.clock import Clock, as_datetime, as_ms
+from core.earning import Purses
 from core.ledger import Ledger
 from core.people import People, Person
 from core.pricing import Catalogue, PriceBook
 from core.units import Credits, total
 
-_BARS = "▁▂▃▄▅▆▇█"
 _DAYS = 30
 _RECENT = 10
 
@@ -30,6 +31,7 @@ class AccountCommands:
         self,
         *,
         ledger: Ledger,
+        purses: Purses,
         journal: Journal,
         people: People,
         catalogue: Catalogue,
@@ -40,6 +42,7 @@ class AccountCommands:
     ) -> None:
         """`sells`: Credits can be bought here."""
         self._ledger, self._journal, self._people = ledger, journal, people
+        self._purses = purses
         self._catalogue, self._prices = catalogue, prices
         self._choosing, self._clock = choosing, clock
         self._sells = sells
@@ -80,12 +83,11 @@ class AccountCommands:
 
     async def balance(self, request: Request) -> Reply:
         """One balance, the sum of the pockets."""
-        balances = await self._ledger.balances(chart.pockets(request.person.id))
-        have = Credits(sum(balance.available for balance in balances.values()))
-        held = Credits(sum(balance.held for balance in balances.values()))
+        purse = await self._purses.of(request.person.id)
+        have = purse.have
         lines = [in_credits(have)]
-        if held.units:
-            lines.append(say("{held} more are reserved by answers being written.", held=held))
+        if purse.held.units:
+            lines.append(say("{held} more are reserved by answers being written.", held=purse.held))
         model = self._choosing.current(request.person)
         price = self._prices.current(model.id)
         if price is not None:
@@ -138,7 +140,7 @@ class AccountCommands:
                     "{days} days: {spent}  {bars}",
                     days=_DAYS,
                     spent=in_credits(total(Credits, days)),
-                    bars=_bars(days),
+                    bars=bars([day.units for day in days]),
                 ),
             ),
             choices=((Choice(say("Balance"), "balance"),),),
@@ -204,8 +206,3 @@ def _by_day(served: list[Served], since: datetime, *, tz: datetime) -> list[Cred
         day = min((at.date() - since.date()).days, _DAYS - 1)
         days[day] += one.charge
     return days
-
-
-def _bars(days: list[Credits]) -> str:
-    most = max(day.units for day in days) or 1
-    return "".join(_BARS[day.units * (len(_BARS) - 1) // most] for day in days)

@@ -27,4 +27,5 @@ async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Pl
         ),
         attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
         private=reply.private,
+        passing=reply.passing,
     )

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from bots.commands.phrases import average_answer, price_line
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
-from core import chart
 from core.asking import RECORDING_SECONDS_MAX
-from core.ledger import Ledger
+from core.earning import Purses
 from core.people import People, Person
 from core.pool import Pool
 from core.pricing import Catalogue, Model, Price, PriceBook
-from core.units import Credits, Seconds
+from core.units import Seconds
 
 _FEATURES = {
     "high_performance": say("🌟 High performance"),
@@ -42,11 +41,11 @@ class Choosing:
         prices: PriceBook,
         pool: Pool,
         people: People,
-        ledger: Ledger,
+        purses: Purses,
         default_model: str,
     ) -> None:
         self._catalogue, self._prices, self._pool = catalogue, prices, pool
-        self._people, self._ledger, self._default = people, ledger, default_model
+        self._people, self._purses, self._default = people, purses, default_model
 
     def room(self) -> Room:
         """Commands and actions."""
@@ -220,8 +219,7 @@ class Choosing:
         )
 
     async def _worth(self, person: Person, price: Price) -> Said:
-        balances = await self._ledger.balances(chart.pockets(person.id))
-        have = Credits(sum(balance.available for balance in balances.values()))
+        have = (await self._purses.of(person.id)).have
         if price.per == "second":
             hour = price.charge_seconds(Seconds(3_600))
             minutes = max(0, have.units) * 60 // hour.units

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
 
+from bots.commands import refusals_earning  # noqa: F401 - its sentences join the others
 from bots.commands.answers import Answers
 from bots.commands.buttons import ButtonGone, Buttons, NotYourButton, of_answer
 from bots.commands.cards import screen_of
@@ -20,7 +21,7 @@ from bots.commands.refusals import sentence
 from bots.commands.registry import Registry, split
 from bots.commands.types import Action, Command, Request
 from bots.locale import LANGUAGES, language_for, render
-from bots.reply import Prompt, Reply, Said, say
+from bots.reply import Prompt, Reply, Said, Steps, say
 from bots.show import find_secrets
 from bots.show.screen import (
     Filled,
@@ -177,6 +178,10 @@ class Dispatcher:
                 yield await self._prompts.card(
                     reply, request, public_note=_IN_PRIVATE, unreachable_note=_WRITE_FIRST
                 )
+            elif isinstance(reply, Steps):
+                async with aclosing(reply.cards) as cards:
+                    async for card in cards:
+                        yield await self._screen(card, request)
             elif reply is not None:
                 yield await self._screen(reply, request)
 
@@ -282,6 +287,7 @@ class Dispatcher:
             self._say(_ERASED, person.language),
             erase_incoming=True,
             kept_note=render(_KEPT, person.language),
+            passing=True,
         )
         filled = Filled(
             place=incoming.place,

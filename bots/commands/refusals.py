@@ -354,7 +354,22 @@ def _(refusal: UnknownSupplier) -> Said:
 _KEY_REFUSED = {
     "shape": say("That doesn't look like a key of {supplier}. Nothing was kept or sent."),
     "account": say("That doesn't look like an account ID of {supplier}. Nothing was kept or sent."),
+    "admin": say(
+        "That key administers a whole organisation. Make one that only runs models, and revoke this"
+        " one: it has been in a chat. Nothing was kept or sent."
+    ),
+    "subscription": say(
+        "That belongs to a subscription, which may not serve others. Only API keys are taken."
+        " Nothing was kept or sent."
+    ),
     "refused": say("{supplier} refuses that key. Nothing was kept."),
+    "no_money": say(
+        "{supplier} knows that key, but its account has no money or has reached its limit. Nothing"
+        " was kept."
+    ),
+    "no_model": say(
+        "That key of {supplier} may use no model that is offered here. Nothing was kept."
+    ),
     "unreachable": say("{supplier} can't be reached to try that key. Nothing was kept."),
 }
 

@@ -9,10 +9,8 @@ from bots.commands.phrases import in_credits
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.locale import LANGUAGES
 from bots.reply import Choice, Reply, Said, plain, say
-from core import chart
-from core.ledger import Ledger
+from core.earning import Purses
 from core.people import CODE_PREFIX, Owners, People, Person
-from core.units import Credits
 
 #: Zones offered as buttons, west to east; one for each bigger group of people.
 ZONES = (
@@ -39,12 +37,12 @@ class StartCommands:
         self,
         *,
         people: People,
-        ledger: Ledger,
+        purses: Purses,
         choosing: Choosing,
         owners: Owners,
         commands: Callable[[], Sequence[Command]],
     ) -> None:
-        self._people, self._ledger, self._choosing = people, ledger, choosing
+        self._people, self._purses, self._choosing = people, purses, choosing
         self._owners = owners
         #: All commands, for `/help`; known once every room is built.
         self._commands = commands
@@ -112,8 +110,7 @@ class StartCommands:
         """Six lines: what it is, your Credits, what to do next; or an owner's one-time link."""
         if request.text.startswith(CODE_PREFIX):
             return await self._claim(request)
-        balances = await self._ledger.balances(chart.pockets(request.person.id))
-        have = Credits(sum(balance.available for balance in balances.values()))
+        have = (await self._purses.of(request.person.id)).have
         return Reply(
             title=say("Welcome!"),
             lines=(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from bots.reply import Prompt, Reply, Said
+from bots.reply import Prompt, Reply, Said, Steps
 from bots.show.screen import Audio, Place
 from core.asking import Run
 from core.people import Person
@@ -46,8 +46,9 @@ class Request:
         return self.place if self.place.private else Place(self.place.platform, self.sender)
 
 
-#: A command answers with a card, a prompt, an ask that runs, or nothing when the effect shows.
-Handler = Callable[[Request], Awaitable[Reply | Prompt | Run | None]]
+#: A command answers with a card, cards in steps, a prompt, an ask that runs, or nothing when the
+#: effect shows.
+Handler = Callable[[Request], Awaitable[Reply | Steps | Prompt | Run | None]]
 
 
 @dataclass(frozen=True, slots=True)

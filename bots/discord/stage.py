@@ -68,13 +68,13 @@ class Stage:
     async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
         views: dict[str, AnswerView] = {}
-        silent = True
+        silent, step = True, None
         try:
             async for output in outputs:
                 silent = False
                 match output:
                     case Screen():
-                        await self.card(scene, output)
+                        step = await self.card(scene, output, step)
                     case FormCard():
                         await self.card(scene, output.screen(opens=f"{FORM}{output.form.id}"))
                     case Progress():
@@ -92,22 +92,24 @@ class Stage:
                 await view.abandon()
             await scene.outlet.close(silent=silent)
 
-    async def card(self, scene: Scene, screen: Screen) -> None:
-        """Shows a card; raises Refused or NotShown when it can't be shown."""
+    async def card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
+        """Shows a card, in the place of the message `step` where there is one; gives its message
+        when it is only a step itself. Raises Refused or NotShown when it can't be shown."""
         if screen.erase_incoming and scene.incoming is not None:
             with contextlib.suppress(Wait, Refused):
                 await scene.outlet.delete(scene.incoming)
         by_interaction = isinstance(scene.outlet, InteractionOutlet)
         if scene.private or not screen.private or by_interaction:
-            await self._card(scene.outlet, screen)
-            return
+            shown = await self._card(scene.outlet, screen, step)
+            return shown if screen.passing else None
         try:
             person = ChannelOutlet(self._client, int(scene.sender), person=True)
             await self._card(person, screen)
         except Refused:
             await self._say(scene.outlet, screen.unreachable_note)
-            return
-        await self._say(scene.outlet, screen.public_note)
+        else:
+            await self._say(scene.outlet, screen.public_note)
+        return None
 
     async def revised(self, outlet: Outlet, message: int, screen: Screen) -> bool:
         """Shows a card in an older message of ours; False when that can't be changed (what one
@@ -115,13 +117,7 @@ class Stage:
         posts = _posts(screen)
         if len(posts) != 1:
             return False
-        try:
-            await self._budget(outlet).patiently(
-                lambda: outlet.edit(message, posts[0]), patience_seconds=_CARD_PATIENCE_SECONDS
-            )
-        except Refused:
-            return False
-        return True
+        return await self._edited(outlet, message, posts[0])
 
     async def land(self, unlanded: Unlanded) -> list[str]:
         """Shows a saved answer where it was asked for, and gives its messages' ids."""
@@ -146,13 +142,27 @@ class Stage:
             scene.outlet, self._budget(scene.outlet), started=started, remark=_remark(scene)
         )
 
-    async def _card(self, outlet: Outlet, screen: Screen) -> None:
+    async def _card(self, outlet: Outlet, screen: Screen, step: int | None = None) -> int | None:
+        """The message that shows it, or the last of them; None for what a press replaced."""
+        message: int | None = None
         posts = _posts(screen)
         alone = screen.private or screen.aside or screen.erase_incoming
         for number, post in enumerate(posts):
             in_place = number == 0 and screen.replace and isinstance(outlet, InteractionOutlet)
-            if not (in_place and await self._replaced(outlet, post)):
-                await self._sent(outlet, post, alone=alone)
+            if number == 0 and step is not None and await self._edited(outlet, step, post):
+                message = step
+            elif not (in_place and await self._replaced(outlet, post)):
+                message = await self._sent(outlet, post, alone=alone)
+        return message
+
+    async def _edited(self, outlet: Outlet, message: int, post: Post) -> bool:
+        try:
+            await self._budget(outlet).patiently(
+                lambda: outlet.edit(message, post), patience_seconds=_CARD_PATIENCE_SECONDS
+            )
+        except Refused:
+            return False
+        return True
 
     async def _replaced(self, outlet: Outlet, post: Post) -> bool:
         assert isinstance(outlet, InteractionOutlet), "only a press has a message to replace"
@@ -165,8 +175,8 @@ class Stage:
             return False
         return True
 
-    async def _sent(self, outlet: Outlet, post: Post, *, alone: bool) -> None:
-        await self._budget(outlet).patiently(
+    async def _sent(self, outlet: Outlet, post: Post, *, alone: bool) -> int:
+        return await self._budget(outlet).patiently(
             lambda: outlet.send(post, alone=alone), patience_seconds=_CARD_PATIENCE_SECONDS
         )
 

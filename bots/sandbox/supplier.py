@@ -28,6 +28,8 @@ _BODY_BYTES_MAX = 8 << 20
 #: Of a form with a file: the fields beside it are small.
 _FORM_BYTES_MAX = BYTES_MAX + (1 << 20)
 _STOP_SECONDS = 0.2
+#: Of dollars in a key's own name.
+_DIGITS_MAX = 6
 #: A piece of a stream: a few words with the space after them.
 _PIECE = re.compile(r"(?:\S+\s*){1,3}|\s+")
 #: A limit for callers that set none.
@@ -61,7 +63,8 @@ _TOO_LARGE = _Refused(413, "request_too_large", "The request is too large.")
 class SandboxSupplier:
     """A server on loopback; `<its address>/<supplier>/v1` is a base URL for each supplier."""
 
-    #: It takes any key that begins so, for every supplier; and the one of the demo's own.
+    #: It takes any key that begins so, for every supplier; and the one of the demo's own. What
+    #: follows as a number is what its account can still pay, in dollars.
     KEYS = "sk-sandbox-"
     KEY = f"{KEYS}demo-0000"
 
@@ -79,6 +82,7 @@ class SandboxSupplier:
         app = web.Application(client_max_size=_FORM_BYTES_MAX)
         app.router.add_get("/{supplier}/v1/models", self._list)
         app.router.add_post("/{supplier}/v1/chat/completions", self._complete)
+        app.router.add_get("/{supplier}/v1/user/balance", self._balance)
         app.router.add_post("/{supplier}/v1/audio/transcriptions", self._hear)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
@@ -98,6 +102,17 @@ class SandboxSupplier:
             return _refusal(refused)
         rows = [{"id": name, "object": "model", "owned_by": "sandbox"} for name in models]
         return web.json_response({"object": "list", "data": rows})
+
+    async def _balance(self, request: web.Request) -> web.StreamResponse:
+        """What is left behind a key, where it says so itself: `sk-sandbox-500`."""
+        try:
+            self._checked(request)
+        except _Refused as refused:
+            return _refusal(refused)
+        dollars = _key(request).removeprefix(self.KEYS)
+        told = {"currency": "USD", "total_balance": f"{dollars}.00"}
+        rows = [told] if dollars.isdecimal() and len(dollars) <= _DIGITS_MAX else []
+        return web.json_response({"is_available": bool(rows), "balance_infos": rows})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -162,13 +177,16 @@ class SandboxSupplier:
 
     def _checked(self, request: web.Request) -> Mapping[str, Model]:
         """The models of the supplier that is asked, by their names there."""
-        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not key.startswith(self.KEYS):
+        if not _key(request).startswith(self.KEYS):
             raise _Refused(401, "invalid_api_key", "This key is not the sandbox's.")
         models = self._models.get(request.match_info["supplier"])
         if models is None:
             raise _Refused(404, "not_found_error", "There is no such supplier.")
         return models
+
+
+def _key(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:

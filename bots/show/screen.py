@@ -142,6 +142,8 @@ class Screen:
     unreachable_note: str = ""
     #: Takes the place of the message whose button was pressed.
     replace: bool = False
+    #: A step on the way: the next card takes its place.
+    passing: bool = False
     #: Delete the incoming message (it holds a secret), where the platform allows.
     erase_incoming: bool = False
     #: Takes the place of the lines when it could not be deleted.

@@ -48,6 +48,7 @@ _ENTITY_KINDS: Final = {
     "pre": MessageEntity.PRE,
     "quote": MessageEntity.BLOCKQUOTE,
 }
+_PICTURE: Final = ".png"
 _CALLBACK_BYTES_MAX: Final = 64
 _MOVED_MAX: Final = 1_000
 #: What Telegram says when an edit would change nothing.
@@ -185,7 +186,18 @@ class Outbox:
         )
 
     async def document(self, where: Where, attachment: Attachment, buttons: Buttons = ()) -> int:
-        """Sends a file and gives its message's id."""
+        """Sends a file, or a picture to be seen, and gives its message's id."""
+        if attachment.name.endswith(_PICTURE):
+            picture = await self._call(
+                where,
+                lambda chat: self._bot.send_photo(
+                    chat,
+                    InputFile(attachment.content, filename=attachment.name),
+                    message_thread_id=where.thread,
+                    reply_markup=keyboard(buttons),
+                ),
+            )
+            return picture.message_id
         message = await self._call(
             where,
             lambda chat: self._bot.send_document(

@@ -64,11 +64,12 @@ class Stage:
     async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
         views: dict[str, AnswerView] = {}
+        step: int | None = None
         try:
             async for output in outputs:
                 match output:
                     case Screen():
-                        await self.card(scene, output)
+                        step = await self.card(scene, output, step)
                     case FormCard():
                         await self.card(scene, output.screen())
                     case Progress():
@@ -86,8 +87,9 @@ class Stage:
             for view in views.values():
                 await view.abandon()
 
-    async def card(self, scene: Scene, screen: Screen) -> None:
-        """Shows a card; raises Refused or NotShown when it can't be shown."""
+    async def card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
+        """Shows a card, in the place of the message `step` where there is one; gives its message
+        when it is only a step itself. Raises Refused or NotShown when it can't be shown."""
         if screen.erase_incoming and scene.incoming is not None:
             if not await self._erased(scene.where, scene.incoming, *scene.more):
                 screen = replace(
@@ -95,14 +97,15 @@ class Stage:
                 )
             scene = replace(scene, incoming=None)
         if not screen.private or scene.where.private:
-            await self._card(scene, screen)
-            return
+            shown = await self._card(scene, screen, step)
+            return shown if screen.passing else None
         try:
             await self._card(Scene(Where.person(scene.sender), scene.sender), screen)
         except Refused:
             await self._led(scene, screen.unreachable_note)
         else:
             await self._led(scene, screen.public_note)
+        return None
 
     async def land(self, unlanded: Unlanded) -> list[str]:
         """Shows a saved answer where it was asked for, and gives its messages' ids."""
@@ -137,24 +140,28 @@ class Stage:
             reply_to=_reply_to(scene),
         )
 
-    async def _card(self, scene: Scene, screen: Screen) -> None:
+    async def _card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
+        """The message that shows it, or the last of them."""
+        place = scene.pressed if step is None and screen.replace else step
+        message = None
         shown = [STYLE.render(piece) for piece in screen_pieces(screen, STYLE)]
         file = screen.attachment
         for number, each in enumerate(shown):
             last = number == len(shown) - 1 and file is None
             buttons = screen.buttons if last else ()
-            if number == 0 and screen.replace and scene.pressed is not None:
-                await self._in_place(scene, scene.pressed, each, buttons)
+            if number == 0 and place is not None:
+                message = await self._in_place(scene, place, each, buttons)
             else:
                 reply_to = _reply_to(scene) if number == 0 else None
-                await self._sent(scene.where, each, buttons, reply_to)
+                message = await self._sent(scene.where, each, buttons, reply_to)
         if file is not None:
             await self._outbox.budget(scene.where).patiently(
                 lambda: self._outbox.document(scene.where, file, screen.buttons),
                 patience_seconds=_CARD_PATIENCE_SECONDS,
             )
+        return message
 
-    async def _in_place(self, scene: Scene, message: int, shown: Shown, buttons: Buttons) -> None:
+    async def _in_place(self, scene: Scene, message: int, shown: Shown, buttons: Buttons) -> int:
         try:
             await self._outbox.budget(scene.where).patiently(
                 lambda: self._outbox.edit(scene.where, message, shown, buttons),
@@ -162,12 +169,13 @@ class Stage:
             )
         except Refused as refused:
             _log.info("a card could not be replaced: %s", refused.reason)
-            await self._sent(scene.where, shown, buttons, None)
+            return await self._sent(scene.where, shown, buttons, None)
+        return message
 
     async def _sent(
         self, where: Where, shown: Shown, buttons: Buttons, reply_to: int | None
-    ) -> None:
-        await self._outbox.budget(where).patiently(
+    ) -> int:
+        return await self._outbox.budget(where).patiently(
             lambda: self._outbox.send(where, shown, buttons, reply_to=reply_to),
             patience_seconds=_CARD_PATIENCE_SECONDS,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import chart
 from core.asking.conversations import Conversations, Thread, messages
-from core.asking.quoting import quote, quote_recording
+from core.asking.quoting import USEFUL_ANSWER, quote, quote_recording
 from core.asking.runs import Run
 from core.asking.types import (
     AlreadyAsked,
@@ -22,6 +22,7 @@ from core.asking.types import (
     TooManyAsks,
 )
 from core.clock import Clock
+from core.earning import Purses
 from core.ledger import (
     Balance,
     CompanionRefused,
@@ -64,6 +65,7 @@ class Admission:
         *,
         ledger: Ledger,
         people: People,
+        purses: Purses,
         pool: Pool,
         prices: PriceBook,
         conversations: Conversations,
@@ -71,6 +73,7 @@ class Admission:
         owner: str,
     ) -> None:
         self._ledger, self._people, self._pool = ledger, people, pool
+        self.purses = purses
         self._prices, self._conversations = prices, conversations
         self._clock, self._owner = clock, owner
 
@@ -82,15 +85,10 @@ class Admission:
         refused: NotEnoughCredits | None = None
         for _ in range(ADMISSION_TRIES):
             quoted = await self._quote(draft)
-            candidate = self._pool.candidate(
-                question.model,
-                draft.prompt,
-                quoted.answer_limit,
-                skip=full,
-                own_keys_only=question.person.own_keys_only,
-                asker=question.person.id,
-                audio=quoted.audio,
-            )
+            candidate = self._candidate(draft, quoted, full)
+            if candidate is None:
+                quoted = self._fitted(draft, quoted)
+                candidate = self._candidate(draft, quoted, full)
             if candidate is None:
                 raise _nobody(question)
             try:
@@ -108,6 +106,34 @@ class Admission:
             return self._begun(draft, quoted, candidate, receipt)
         raise refused or _nobody(question)
 
+    def _candidate(self, draft: _Draft, quoted: Quote, skip: set[str]) -> Candidate | None:
+        person = draft.question.person
+        return self._pool.candidate(
+            draft.question.model,
+            draft.prompt,
+            quoted.answer_limit,
+            skip=skip,
+            own_keys_only=person.own_keys_only,
+            asker=person.id,
+            audio=quoted.audio,
+        )
+
+    def _fitted(self, draft: _Draft, quoted: Quote) -> Quote:
+        """No key can pay for the longest answer: a shorter one, where some key can pay for that."""
+        question = draft.question
+        if question.recording is not None:
+            return quoted
+        limit = self._pool.room(
+            question.model,
+            draft.prompt,
+            quoted.answer_limit,
+            own_keys_only=question.person.own_keys_only,
+            asker=question.person.id,
+        )
+        if limit < USEFUL_ANSWER:
+            return quoted
+        return replace(quoted, answer_limit=limit, most=quoted.price.charge(draft.prompt, limit))
+
     def _begun(self, draft: _Draft, quoted: Quote, candidate: Candidate, receipt: Receipt) -> Run:
         if receipt.existed:
             raise AlreadyAsked(draft.question.id)
@@ -120,6 +146,7 @@ class Admission:
             candidate=candidate,
             data_key=draft.data_key,
             owner=self._owner,
+            drawn=[(one.debit, one.amount) for one in receipt.transfers if one.entry == "credits"],
             branched=draft.thread.history.branched,
         )
 
@@ -169,15 +196,15 @@ class Admission:
         )
 
     async def _balances(self, question: Question) -> Mapping[str, Balance]:
-        """The person's pockets. What they owe is repaid first, out of what came back meanwhile;
+        """The person's purse. What they owe is repaid first, out of what came back meanwhile;
         while something is owed nothing is asked (design § Claw-back)."""
         person = question.person.id
-        pockets, owed = chart.pockets(person), chart.owed(person)
-        balances = await self._ledger.balances((*pockets, owed))
+        purse, owed = self.purses.accounts(person), chart.owed(person)
+        balances = dict(await self._ledger.balances((*purse, owed)))
         if balances[owed.code].posted:
             repay = Submission(f"ask/{question.id}/repay", (chart.repay_owed(person),))
             await self._ledger.submit(repay)
-            balances = await self._ledger.balances((*pockets, owed))
+            balances = await self._ledger.balances((*purse, owed))
         left = balances.pop(owed.code).posted
         if left:
             raise Owes(Credits(-left))
@@ -238,7 +265,7 @@ class Admission:
         return Submission(
             f"ask/{question.id}/hold",
             (
-                chart.hold_credits(person, question.model.id, quoted.most),
+                chart.hold_credits(self.purses.accounts(person), question.model.id, quoted.most),
                 chart.hold_quota(candidate.key, candidate.supplier, candidate.hold),
             ),
             (*draft.thread.companions, Insert(schema.ask, row)),

@@ -167,6 +167,7 @@ class Asking:
             return await self._records.result(run.id)
         question, text = run.question, run.text
         now = self._clock.now_ms()
+        purse = self._admission.purses.accounts(question.person.id)
         ending = self._believed(run, ending, text)
         shown = await self._shown(run, ending, text)
         booked = self._bill(run, ending, text, shown)
@@ -177,13 +178,13 @@ class Asking:
             shown=shown,
             answer=run.data_key.seal(f"ask/{run.id}/answer", text.encode()) if text else None,
             at_ms=now,
+            watch=purse,
         )
         receipt = await self._submit(submission)
         if receipt is None:
             return await self._records.result(run.id)
         key = chart.key_quota(run.candidate.key).code
         self._pool.settled(run.candidate.key, receipt.balances[key])
-        pockets = chart.pockets(question.person.id)
         self.ended[ending.outcome.value] += 1
         return Result(
             ask=run.id,
@@ -195,7 +196,7 @@ class Asking:
             history=min(run.quote.history, booked.usage.input),
             output=booked.usage.output,
             charge=booked.charge,
-            left=Credits(sum(receipt.balances[pocket.code].available for pocket in pockets)),
+            left=Credits(sum(receipt.balances[account.code].available for account in purse)),
             left_out=run.quote.left_out,
             shortened=run.quote.shortened,
             trouble=ending.trouble,

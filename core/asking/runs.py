@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from core.asking.settling import Standing
 from core.asking.types import Question, Quote, Result
+from core.earning import Drawn
 from core.pool import Candidate, Clip, DataKey, Message
 
 
@@ -22,10 +23,12 @@ class Run:
         candidate: Candidate,
         data_key: DataKey,
         owner: str,
+        drawn: Drawn,
         branched: bool = False,
     ) -> None:
+        """`drawn`: what its hold took of whoever asks."""
         self.question, self.quote, self.messages = question, quote, messages
-        self.data_key, self.owner = data_key, owner
+        self.data_key, self.owner, self.drawn = data_key, owner, drawn
         #: It goes on from an older answer.
         self.branched = branched
         #: The key that serves now, and which try it is.
@@ -62,6 +65,8 @@ class Run:
             key_held=self.candidate.hold,
             tries=self.tries,
             owner=self.owner,
+            drawn=self.drawn,
+            terms=self.candidate.terms,
         )
 
     @property

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core import chart
 from core.asking.billing import Bill
 from core.asking.types import Outcome
-from core.ledger import Entry, Submission
+from core.earning import Drawn, paid_of, vesting
+from core.ledger import Account, Entry, Submission
+from core.pool import Terms
 from core.store import Companion, Insert, Update, schema
-from core.units import NanoUsd, Tokens
+from core.units import Credits, NanoUsd, Tokens
 
 #: Whoever settles an ask, or claims its landing, has this long to show it before others may.
 LANDING_LEASE_SECONDS = 120
@@ -30,6 +33,10 @@ class Standing:
     tries: int
     #: The process that serves it.
     owner: str
+    #: What its hold drew from the asker.
+    drawn: Drawn
+    #: On which terms the key that serves now was contributed; None for the operator's own.
+    terms: Terms | None
 
     @property
     def credits_hold(self) -> str:
@@ -51,11 +58,14 @@ def settlement(
     answer: bytes | None,
     at_ms: int,
     showing: bool = True,
+    watch: Sequence[Account[Credits]] = (),
 ) -> Submission:
     """`ask/<id>/settle`: done once, by the ask's owner only, never above what was held.
 
-    `showing`: the settler is about to show it; else anyone may land it at once.
+    `showing`: the settler is about to show it; else anyone may land it at once. Beside the key's
+    balance that of the accounts in `watch` is told.
     """
+    paid = paid_of(standing.drawn, bill.charge)
     entries: list[Entry] = [
         chart.settle_credits(standing.credits_hold, bill.charge),
         chart.settle_quota(standing.quota_hold, min(bill.cost, standing.key_held)),
@@ -63,6 +73,9 @@ def settlement(
     if bill.cost > standing.key_held:
         excess = bill.cost - standing.key_held
         entries.append(chart.over_quota(standing.key, standing.supplier, excess))
+    entries += vesting(
+        standing.key, standing.terms, asker=standing.person, charge=bill.charge, paid=paid
+    )
     change: dict[str, object] = {
         "state": "settled",
         "outcome": outcome.value,
@@ -76,12 +89,12 @@ def settlement(
         Update(schema.ask, {"id": standing.ask}, change, {"state": "open", "owner": standing.owner})
     ]
     if not (bill.charge.is_zero and bill.cost.is_zero):
-        companions.append(Insert(schema.usage, _usage_row(standing, bill, at_ms)))
+        companions.append(Insert(schema.usage, _usage_row(standing, bill, paid, at_ms)))
     return Submission(
         f"ask/{standing.ask}/settle",
         tuple(entries),
         tuple(companions),
-        watch=(*chart.pockets(standing.person), chart.key_quota(standing.key)),
+        watch=(*watch, chart.key_quota(standing.key)),
     )
 
 
@@ -104,7 +117,7 @@ def next_try(
     )
 
 
-def _usage_row(standing: Standing, bill: Bill, at_ms: int) -> dict[str, object]:
+def _usage_row(standing: Standing, bill: Bill, paid: Credits, at_ms: int) -> dict[str, object]:
     return {
         "ask": standing.ask,
         "person": standing.person,
@@ -119,5 +132,6 @@ def _usage_row(standing: Standing, bill: Bill, at_ms: int) -> dict[str, object]:
         "seconds": bill.usage.audio.units or None,
         "estimated": bill.estimated,
         "charge": bill.charge.units,
+        "paid": paid.units,
         "cost": bill.cost.units,
     }

@@ -17,8 +17,9 @@ from core.asking.billing import Bill
 from core.asking.settling import Standing, settlement
 from core.asking.types import Outcome
 from core.clock import Clock
+from core.earning import Drawn
 from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Ledger
-from core.pool import Pool, Usage
+from core.pool import Pool, Terms, Usage
 from core.pricing import PriceBook
 from core.store import Store, Update, schema
 from core.units import Credits, NanoUsd, Seconds, Tokens
@@ -58,11 +59,14 @@ class Sweeper:
         return swept
 
     async def _lapsed(self) -> list[sa.Row[Any]]:
-        ask, key = schema.ask, schema.key
+        ask, key, given = schema.ask, schema.key, schema.contribution
         return list(
             await self._store.fetch(
-                sa.select(ask, key.c.provider)
-                .select_from(ask.join(key, key.c.id == ask.c.key))
+                sa.select(ask, key.c.provider, key.c.owner.label("contributor"))
+                .add_columns(given.c.advance, given.c.inviter)
+                .select_from(
+                    ask.join(key, key.c.id == ask.c.key).outerjoin(given, given.c.key == key.c.id)
+                )
                 .where(ask.c.state == "open", ask.c.lease_until < self._clock.now_ms())
                 .order_by(ask.c.id)
                 .limit(_AT_ONCE)
@@ -91,6 +95,10 @@ class Sweeper:
             key_held=NanoUsd(row.key_held),
             tries=row.tries,
             owner=self._owner,
+            drawn=await self._drawn(row.id),
+            terms=None
+            if row.contributor is None
+            else Terms(row.contributor, Credits(row.advance or 0), row.inviter or ""),
         )
         receipt = await self._ledger.submit(
             settlement(
@@ -106,6 +114,17 @@ class Sweeper:
         key = chart.key_quota(row.key).code
         self._pool.settled(row.key, receipt.balances[key])
         log.info("swept an ask of a process that is gone: %s", row.id)
+
+    async def _drawn(self, ask: str) -> Drawn:
+        """What the ask's hold drew: the ledger keeps every open one."""
+        hold, account = schema.hold, schema.account
+        rows = await self._store.fetch(
+            sa.select(account.c.code, hold.c.amount)
+            .select_from(hold.join(account, account.c.id == hold.c.debit))
+            .where(hold.c.name == f"ask/{ask}/hold/credits")
+            .order_by(hold.c.seq)
+        )
+        return [(row.code, row.amount) for row in rows]
 
     def _bill(self, row: sa.Row[Any]) -> Bill:
         """What was shown, within the hold; the key's dollars in full, since nobody knows what the

@@ -5,5 +5,6 @@ from __future__ import annotations
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
 from core.desk.report import Report, report
+from core.desk.risk import Asker, Risk, risk_of
 
-__all__ = ["Facts", "Report", "grant", "logged", "report"]
+__all__ = ["Asker", "Facts", "Report", "Risk", "grant", "logged", "report", "risk_of"]

@@ -160,12 +160,44 @@ def _sweep(entry: Any, job: Job) -> str:
     return f"sweep\0{entry.name}\0{codes}\0\0{entry.owed.code}\0{entry.owed.unit.NAME}"
 
 
+def _capped(entry: Any, job: Job) -> str:
+    moved = _move(types.Move(entry.name, entry.debit, entry.credit, entry.amount, True), job)
+    if entry.cap.NAME != entry.amount.NAME or entry.cap.units < 0:
+        raise ValueError(f"{entry.name}: a cap is an amount of the same unit")
+    return f"capped\0{entry.cap.units}\0{moved}"
+
+
+def _accrue(entry: Any, job: Job) -> str:
+    text = f"accrue\0{_move(types.Move(*entry[:4]), job)}"
+    if (entry.source.limit, entry.counter.limit) != (Limit.NONE, Limit.NONE):
+        raise ValueError(f"{entry.name}: counts between accounts without a floor")
+    if not 0 < len(entry.shares) <= POCKETS_MAX:
+        raise ValueError(f"{entry.name}: moves 1–{POCKETS_MAX} shares")
+    for share in entry.shares:
+        into = (*(account for account, _ in share.fills), share.credit)
+        _same_unit(entry.name, (share.debit, *into), entry.amount)
+        for account in into:
+            _apart(entry.name, (share.debit,), account)
+            _name(job.accounts, account)
+        _name(job.accounts, share.debit)
+        if not 0 < share.numerator <= share.denominator:
+            raise ValueError(f"{entry.name}: a share is above nothing and at most the whole")
+        levels = "\0".join(f"{account.code}\0{level.units}" for account, level in share.fills)
+        text += (
+            f"\0{share.numerator}\0{share.denominator}\0{share.debit.code}\0{levels}\0"
+            f"\0{share.credit.code}"
+        )
+    return text
+
+
 _EXAMINE: dict[type[Entry], Callable[[Any, Job], str]] = {
     types.Move: _move,
     types.Cascade: _cascade,
     types.AtMost: _at_most,
     types.Settle: _settle,
     types.SweepOwed: _sweep,
+    types.Capped: _capped,
+    types.Accrue: _accrue,
 }
 
 

@@ -327,6 +327,40 @@ class Planner:
                 self._transfer(entry.name, n, POSTED, pocket, owed, take)
                 n += 1
 
+    def _capped(self, entry: Any) -> None:
+        accounts = self._book.accounts
+        debit, credit = accounts[entry.debit.code], accounts[entry.credit.code]
+        amount = entry.amount.units
+        left = entry.cap.units - debit.debits_posted - debit.debits_pending
+        if amount > min(left, debit.debit_room):
+            unit = type(entry.amount)
+            available = unit(max(0, min(left, debit.debit_room)))
+            raise InsufficientFunds(entry.name, entry.amount, available, unit(debit.debits_pending))
+        if amount > credit.credit_room:
+            raise self._short(entry, (debit,), credit)
+        self._transfer(entry.name, 0, PENDING, debit, credit, amount)
+
+    def _accrue(self, entry: Any) -> None:
+        accounts = self._book.accounts
+        source, counter = accounts[entry.source.code], accounts[entry.counter.code]
+        before = counter.credits_posted
+        after = before + entry.amount.units
+        self._transfer(entry.name, 0, POSTED, source, counter, entry.amount.units)
+        n = 1
+        for share in entry.shares:
+            debit = accounts[share.debit.code]
+            grown = after * share.numerator // share.denominator
+            left = min(grown - before * share.numerator // share.denominator, debit.debit_room)
+            for account, level in (*share.fills, (share.credit, None)):
+                into = accounts[account.code]
+                take = min(left, into.credit_room)
+                if level is not None:
+                    take = min(take, level.units - into.credits_posted + into.debits_posted)
+                if take > 0:
+                    self._transfer(entry.name, n, POSTED, debit, into, take)
+                    left -= take
+                    n += 1
+
     def _short(
         self, entry: Any, debits: Sequence[AccountState], credit: AccountState
     ) -> InsufficientFunds:
@@ -345,4 +379,6 @@ class Planner:
         types.AtMost: _at_most,
         types.Settle: _settle,
         types.SweepOwed: _sweep,
+        types.Capped: _capped,
+        types.Accrue: _accrue,
     }

@@ -97,6 +97,41 @@ class AtMost(NamedTuple, Generic[AnyMoney]):
     amount: AnyMoney
 
 
+class Capped(NamedTuple, Generic[AnyMoney]):
+    """Plan: reserve `amount`, refused when all that ever left the debit account, what is reserved
+    and this included, would pass `cap`: only what was there at an earlier time may go."""
+
+    name: str
+    debit: Account[AnyMoney]
+    credit: Account[AnyMoney]
+    amount: AnyMoney
+    cap: AnyMoney
+
+
+class Share(NamedTuple, Generic[AnyMoney]):
+    """What follows a count: `numerator` of each `denominator` counted moves from `debit`, as far as
+    that reaches; first into each account of `fills` until it stands at its level, then to `credit`.
+    """
+
+    numerator: int
+    denominator: int
+    debit: Account[AnyMoney]
+    fills: tuple[tuple[Account[AnyMoney], AnyMoney], ...]
+    credit: Account[AnyMoney]
+
+
+class Accrue(NamedTuple, Generic[AnyMoney]):
+    """Plan: count `amount` from `source` onto `counter`, and move what the shares of the whole
+    count, each rounded down, grew by. So nothing is lost in rounding, however it is split; and it
+    never refuses anything."""
+
+    name: str
+    source: Account[AnyMoney]
+    counter: Account[AnyMoney]
+    amount: AnyMoney
+    shares: tuple[Share[AnyMoney], ...]
+
+
 class Settle(NamedTuple, Generic[AnyMoney]):
     """Plan: post `amount` of a hold, in the order it was drawn, and give the rest back.
 
@@ -130,6 +165,8 @@ Entry = (
     | Settle[NanoUsd]
     | Settle[Stars]
     | SweepOwed[Credits]
+    | Capped[Credits]
+    | Accrue[Credits]
 )
 
 

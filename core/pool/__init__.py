@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from core.pool.conclusions import KEY_RESTS
+from core.pool.examining import Findings
 from core.pool.pool import Pool
 from core.pool.providers import (
     Clip,
@@ -17,20 +19,25 @@ from core.pool.providers import (
 )
 from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
+    OVER,
     BadBudget,
     Candidate,
     DuplicateKey,
     KeyCard,
     KeyRefused,
+    NotItsKey,
     PoolRefusal,
+    Terms,
     UnknownKey,
     UnknownSupplier,
 )
-from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pool.suppliers import SUPPLIERS, Supplier, guessed
 from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
 
 __all__ = [
+    "KEY_RESTS",
     "NO_AUDIO",
+    "OVER",
     "SUPPLIERS",
     "BadBudget",
     "BadMasterKey",
@@ -39,17 +46,20 @@ __all__ = [
     "DataKey",
     "DuplicateKey",
     "Fault",
+    "Findings",
     "Finish",
     "KeyCard",
     "KeyRefused",
     "ListedModel",
     "Message",
+    "NotItsKey",
     "Piece",
     "Pool",
     "PoolRefusal",
     "SealedColumn",
     "Supplier",
     "SupplierFault",
+    "Terms",
     "Text",
     "Thinking",
     "UnknownKey",
@@ -58,4 +68,5 @@ __all__ = [
     "Usage",
     "Vault",
     "VaultLocked",
+    "guessed",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -24,10 +24,11 @@ from core.pool.records import (
     KeyRecord,
     KeyRefused,
     State,
+    Unfit,
     UnknownKey,
     record_of,
 )
-from core.pool.suppliers import Supplier
+from core.pool.suppliers import Supplier, unfit
 from core.pool.vault import Vault, key_context
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import NanoUsd
@@ -45,7 +46,7 @@ class Keys:
 
     async def load(self) -> list[KeyRecord]:
         """Every key, with its money."""
-        rows = await self._store.fetch(sa.select(schema.key).order_by(schema.key.c.id))
+        rows = await self._store.fetch(_with_terms().order_by(schema.key.c.id))
         records = [record_of(row) for row in rows]
         await self.hear(records)
         return records
@@ -77,34 +78,64 @@ class Keys:
         check_shape(supplier, secret, account)
         if budget.units <= 0:
             raise BadBudget(budget)
+        id_, row = self.row(supplier, secret, account)
+        submission = Submission(
+            id=f"key/{id_}/opened",
+            entries=(chart.fund_own_key(id_, budget),),
+            companions=(row, *also),
+        )
+        try:
+            await self._ledger.submit(submission)
+        except CompanionRefused:
+            raise DuplicateKey(supplier.name, row.row["tail"]) from None
+        return id_
+
+    def row(
+        self,
+        supplier: Supplier,
+        secret: SecretStr,
+        account: str,
+        *,
+        owner: str | None = None,
+        state: State = "active",
+        models: frozenset[str] | None = None,
+        again: bool = False,
+    ) -> tuple[str, Insert]:
+        """A new key's id and its row, for whoever brings its budget; `again` where its owner
+        contributes more of a key that is in the pool."""
         now, key = self._clock.now_ms(), secret.get_secret_value()
         id_ = ids.new("key", now)
+        named = f"{key}\0{id_}" if again else key
         row = {
             "id": id_,
             "provider": supplier.name,
             "base_url": supplier.address,
             "tail": key[-_TAIL:],
-            "fingerprint": self._vault.fingerprint(supplier.name, key),
+            "fingerprint": self._vault.fingerprint(supplier.name, named),
             "sealed": self._seal(id_, supplier, secret, account),
-            "owner": None,
-            "state": "active",
+            "owner": owner,
+            "state": state,
             "reason": "",
             "created_at": now,
             "state_at": now,
             "cooling_until": None,
-            "models": None,
-            "models_at": None,
+            "models": None if models is None else json.dumps(sorted(models)),
+            "models_at": None if models is None else now,
         }
-        submission = Submission(
-            id=f"key/{id_}/opened",
-            entries=(chart.fund_own_key(id_, budget),),
-            companions=(Insert(schema.key, row), *also),
-        )
-        try:
-            await self._ledger.submit(submission)
-        except CompanionRefused:
-            raise DuplicateKey(supplier.name, key[-_TAIL:]) from None
-        return id_
+        return id_, Insert(schema.key, row)
+
+    def secret(self, record: KeyRecord) -> tuple[SecretStr, str]:
+        """A key itself, and its account; raises `UnknownKey` when it is erased, `Unsealable`,
+        `VaultLocked`."""
+        if record.sealed is None:
+            raise UnknownKey(record.id)
+        context = key_context(record.id, record.provider, record.base_url)
+        secret, _, account = self._vault.unseal(context, record.sealed).decode().partition("\n")
+        return SecretStr(secret), account
+
+    async def known(self, supplier: Supplier, secret: SecretStr) -> bool:
+        """Whether the key is or ever was in the pool."""
+        return await self._by_secret(supplier, secret) is not None
 
     async def adopt(
         self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
@@ -146,16 +177,23 @@ class Keys:
         await self.hear([record])
 
     async def change(
-        self, record: KeyRecord, state: State, reason: str = "", *, until_ms: int = 0
+        self,
+        record: KeyRecord,
+        state: State,
+        reason: str = "",
+        *,
+        until_ms: int = 0,
+        also: Sequence[Companion] = (),
     ) -> bool:
-        """Changes a key's state in its row; False when its row is no longer as remembered."""
+        """Changes a key's state in its row, and `also` with it; False when its row is no longer as
+        remembered."""
         change = {
             "state": state,
             "reason": reason,
             "state_at": self._clock.now_ms(),
             "cooling_until": until_ms or None,
         }
-        done = await self._update(record.id, change, {"state": record.state})
+        done = await self._update(record.id, change, {"state": record.state}, also)
         if done:
             record.state, record.reason, record.cooling_until = state, reason, until_ms
         return done
@@ -188,11 +226,9 @@ class Keys:
     def target(self, record: KeyRecord, supplier: Supplier) -> Target:
         """Where a key's calls go, with the key: only ever to the address that it is sealed for.
         Raises `UnknownKey` when it is erased, `Unsealable`, `VaultLocked`."""
-        if record.sealed is None or record.base_url != supplier.address:
+        if record.base_url != supplier.address:
             raise UnknownKey(record.id)
-        context = key_context(record.id, record.provider, record.base_url)
-        secret, _, account = self._vault.unseal(context, record.sealed).decode().partition("\n")
-        return Target(supplier.base_url, SecretStr(secret), account)
+        return Target(supplier.base_url, *self.secret(record))
 
     async def _renew(
         self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account: str
@@ -213,13 +249,18 @@ class Keys:
 
     async def _by_secret(self, supplier: Supplier, secret: SecretStr) -> KeyRecord | None:
         print_ = self._vault.fingerprint(supplier.name, secret.get_secret_value())
-        table = schema.key
-        rows = await self._store.fetch(sa.select(table).where(table.c.fingerprint == print_))
+        rows = await self._store.fetch(_with_terms().where(schema.key.c.fingerprint == print_))
         return record_of(rows[0]) if rows else None
 
-    async def _update(self, id_: str, change: Mapping[str, Any], expect: Mapping[str, Any]) -> bool:
+    async def _update(
+        self,
+        id_: str,
+        change: Mapping[str, Any],
+        expect: Mapping[str, Any],
+        also: Sequence[Companion] = (),
+    ) -> bool:
         try:
-            await self._ledger.record(Update(schema.key, {"id": id_}, change, expect=expect))
+            await self._ledger.record(Update(schema.key, {"id": id_}, change, expect=expect), *also)
         except CompanionRefused:
             return False
         return True
@@ -230,12 +271,19 @@ class Keys:
         return self._vault.seal(context, plain.encode())
 
 
+def _with_terms() -> sa.Select[Any]:
+    """Keys with the terms of those that were contributed."""
+    key, given = schema.key, schema.contribution
+    told = (given.c.advance, given.c.inviter, given.c.state.label("contribution"))
+    return sa.select(key, *told).select_from(key.outerjoin(given, given.c.key == key.c.id))
+
+
 def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:
     """Raises `KeyRefused` when a key, or Cloudflare's account id with it, can't be right."""
-    reason: Literal["shape", "account"] | None = None
-    if not supplier.accepts(secret.get_secret_value()):
+    reason: Unfit | None = unfit(secret.get_secret_value())
+    if reason is None and not supplier.accepts(secret.get_secret_value()):
         reason = "shape"
-    elif supplier.wire == "cloudflare" and not _ACCOUNT.fullmatch(account):
+    elif reason is None and supplier.wire == "cloudflare" and not _ACCOUNT.fullmatch(account):
         reason = "account"
     if reason is not None:
         raise KeyRefused(supplier.name, reason)

@@ -18,9 +18,12 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import Balance, Ledger, LedgerRefusal
+from core.ledger import Balance, Ledger
 from core.pool import health, router
 from core.pool.checks import Checks
+from core.pool.conclusions import Conclusions, began_well
+from core.pool.contributed import Contributed
+from core.pool.examining import Examiner, Findings
 from core.pool.health import Circuit
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
@@ -28,6 +31,7 @@ from core.pool.providers import (
     Clip,
     Fault,
     Finish,
+    Limits,
     ListedModel,
     Message,
     Piece,
@@ -56,9 +60,6 @@ from core.units import NanoUsd, Seconds, Tokens
 
 _log = logging.getLogger(__name__)
 
-#: How much of a new time until the first text goes into what is remembered.
-_NEWS = 0.2
-
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
 _SHORT_CLIP = Seconds(60)
@@ -86,7 +87,17 @@ class Pool:
         self._by_supplier: dict[str, list[KeyRecord]] = {}
         self._circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
         self._session: aiohttp.ClientSession | None = None
-        self._checks = Checks(catalogue, costs, clock, self._keys, self.blame)
+        self._conclusions = Conclusions(self._keys, clock)
+        self._checks = Checks(catalogue, costs, clock, self._keys, self._blamed)
+        self.contributed = Contributed(
+            keys=self._keys,
+            vault=vault,
+            suppliers=suppliers,
+            catalogue=catalogue,
+            costs=costs,
+            clock=clock,
+        )
+        self._examiner = Examiner(catalogue=catalogue, costs=costs, clock=clock)
         self._first_check: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -164,11 +175,23 @@ class Pool:
             refused = fault.fault is Fault.DEAD
             raise KeyRefused(at.name, "refused" if refused else "unreachable") from None
 
+    async def examine(self, supplier: str, secret: SecretStr, *, account: str = "") -> Findings:
+        """What a key is good for, by the cheapest real calls; nothing is kept. Raises
+        `UnknownSupplier`, `KeyRefused`."""
+        return await self._examiner.examine(
+            self._client(), self.supplier(supplier), secret, account
+        )
+
     async def cards(self) -> list[KeyCard]:
         """Every key as it stands now, the oldest first; not those withdrawn."""
         await self.reload()
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._card(record) for record in kept]
+
+    async def listed(self) -> list[KeyRecord]:
+        """Every key's record as it stands now, also of those that don't serve yet or any more."""
+        await self.reload()
+        return list(self._records.values())
 
     async def pause(self, key: str) -> None:
         """Lets a key rest until it is resumed; raises `UnknownKey`."""
@@ -214,6 +237,7 @@ class Pool:
             if known is not fresh:
                 known.renew(fresh)
         self._records = {fresh.id: self._records[fresh.id] for fresh in read}
+        self.contributed.records = self._records
         self._sort()
 
     async def check_models(self) -> None:
@@ -257,6 +281,22 @@ class Pool:
             wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
         )
 
+    def room(
+        self,
+        model: Model,
+        input: Tokens,  # noqa: A002
+        answer_limit: Tokens,
+        *,
+        own_keys_only: bool = False,
+        asker: str = "",
+    ) -> Tokens:
+        """The longest answer, up to the limit, that some key can still pay for: what is left of a
+        budget is used, not left lying."""
+        wish = router.Wish(model, input, answer_limit, (), own_keys_only, asker)
+        return router.room(
+            wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
+        )
+
     def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
         """Tells a key's balance, or what of it is available, right after a submission."""
         if (record := self._records.get(key)) is not None:
@@ -285,55 +325,29 @@ class Pool:
             pieces = supplier.adapter(self._client(), plain=plain).stream(target, call)
             async with aclosing(pieces):
                 async for piece in pieces:
+                    if isinstance(piece, Limits):
+                        self._conclusions.paced(record, piece)
+                        continue
                     if first and isinstance(piece, (Text, Thinking)):
                         first = False
                         if clip is None:  # a clip's time tells of its length, not of the key
-                            self._began_well(record, circuit, self._clock.monotonic() - began)
+                            began_well(record, circuit, self._clock.monotonic() - began)
                     if isinstance(piece, Finish):
-                        await self._ended_well(record, circuit)
+                        await self._conclusions.ended_well(record, circuit)
                     yield piece
         except SupplierFault as fault:
             circuit.failed(fault.fault, self._clock.now_ms())
-            await self.blame(record, fault, "answer", candidate.route.model)
+            await self._blamed(record, fault, "answer", candidate.route.model)
             raise
         finally:
             record.in_flight -= 1
             circuit.in_flight -= 1
 
-    # --- conclusions -------------------------------------------------------------------------
-
-    async def blame(
+    async def _blamed(
         self, record: KeyRecord, fault: SupplierFault, path: health.Path, model: str = ""
     ) -> None:
-        """Draws the conclusions of a fault for a key."""
-        now = self._clock.now_ms()
-        record.last_error = str(fault)
-        if fault.fault is Fault.MODEL_MISSING and model:
-            record.missing[model] = now + round(health.MISSING_SECONDS * 1_000)
-        verdict = health.judged(record, fault, path, now)
-        if verdict is None or record.state == "paused":
-            return
-        _log.warning("key %s …%s: %s: %s", record.id, record.tail, verdict.state, fault)
-        record.cooling_until = max(record.cooling_until, verdict.until_ms)
-        if verdict.lasting:
-            with contextlib.suppress(LedgerRefusal):
-                until = record.cooling_until if verdict.state != "dead" else 0
-                await self._keys.change(record, verdict.state, verdict.reason, until_ms=until)
+        if await self._conclusions.blame(record, fault, path, model):
             self._sort()
-        else:
-            record.reason = verdict.reason
-
-    def _began_well(self, record: KeyRecord, circuit: Circuit, seconds: float) -> None:
-        circuit.worked()
-        before = record.first_text_ms or seconds * 1_000
-        record.first_text_ms = before + (seconds * 1_000 - before) * _NEWS
-
-    async def _ended_well(self, record: KeyRecord, circuit: Circuit) -> None:
-        circuit.worked()
-        record.failures, record.refused = 0, None
-        if record.state in {"cooling", "parked"}:
-            with contextlib.suppress(LedgerRefusal):
-                await self._keys.change(record, "active")
 
     # --- helpers -----------------------------------------------------------------------------
 

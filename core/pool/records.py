@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from core.errors import Refusal
 from core.ledger import Balance
 from core.pricing import Route
-from core.units import NanoUsd
+from core.units import Credits, NanoUsd
 
 State = Literal[
     "submitted",
@@ -33,6 +33,21 @@ SERVING: frozenset[str] = frozenset({"active", "cooling", "parked"})
 OVER: frozenset[str] = frozenset({"dead", "withdrawn"})
 
 
+#: Why a key can't be taken: not one of this supplier's by its shape; Cloudflare's account id is
+#: missing; it administers an organisation, or belongs to a subscription; the supplier doesn't know
+#: it, or can't be reached; there is no money behind it, or no model that is on sale.
+Unfit = Literal[
+    "shape",
+    "account",
+    "admin",
+    "subscription",
+    "refused",
+    "unreachable",
+    "no_money",
+    "no_model",
+]
+
+
 class PoolRefusal(Refusal):
     """The pool can't do that with a key."""
 
@@ -47,15 +62,22 @@ class UnknownSupplier(PoolRefusal):
 
 
 class KeyRefused(PoolRefusal):
-    """The key can't be taken: `reason` is shape (not one of this supplier's), account (Cloudflare
-    needs the account's id), refused (the supplier doesn't know it) or unreachable."""
+    """The key can't be taken; see `Unfit`."""
 
     code: ClassVar[str] = "key_refused"
 
-    def __init__(
-        self, supplier: str, reason: Literal["shape", "account", "refused", "unreachable"]
-    ) -> None:
+    def __init__(self, supplier: str, reason: Unfit) -> None:
         self.supplier, self.reason = supplier, reason
+
+
+class NotItsKey(PoolRefusal):
+    """It looks like a key of none of the suppliers whose keys are taken; `known` are their
+    titles."""
+
+    code: ClassVar[str] = "not_its_key"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
 
 
 class DuplicateKey(PoolRefusal):
@@ -86,6 +108,16 @@ class BadBudget(PoolRefusal):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Of a contributed key: whose it is, what they may spend of it before it vests, and who
+    invited them (empty: nobody)."""
+
+    owner: str
+    advance: Credits
+    inviter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A key that can serve an ask, by this route; `hold` is the most that it can cost."""
 
@@ -93,8 +125,8 @@ class Candidate:
     supplier: str
     route: Route
     hold: NanoUsd
-    #: The contributor; None for the operator's own.
-    owner: str | None
+    #: None for the operator's own.
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +173,10 @@ class KeyRecord:
     cooling_until: int
     #: What it lists; None until listed: then everything is worth a try.
     models: frozenset[str] | None
+    #: On what terms it was contributed; None for the operator's own. While it `lends`, its owner's
+    #: asks may draw on what is not vested yet.
+    terms: Terms | None = None
+    lends: bool = False
     #: Models that it listed but refused, and until when that is believed.
     missing: dict[str, int] = field(default_factory=dict)
 
@@ -192,6 +228,7 @@ class KeyRecord:
             self.refused, self.failures = None, 0
         self.state, self.base_url, self.owner = fresh.state, fresh.base_url, fresh.owner
         self.sealed, self.models = fresh.sealed, fresh.models
+        self.terms, self.lends = fresh.terms, fresh.lends
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 
@@ -231,7 +268,10 @@ class KeyRecord:
 
 
 def record_of(row: sa.Row[Any]) -> KeyRecord:
-    """A key's row as a record."""
+    """A key's row, joined with its contribution's, as a record."""
+    terms = None
+    if row.owner is not None:
+        terms = Terms(row.owner, Credits(row.advance or 0), row.inviter or "")
     return KeyRecord(
         id=row.id,
         provider=row.provider,
@@ -243,6 +283,8 @@ def record_of(row: sa.Row[Any]) -> KeyRecord:
         reason=row.reason,
         cooling_until=row.cooling_until or 0,
         models=None if row.models is None else frozenset(json.loads(row.models)),
+        terms=terms,
+        lends=row.contribution == "open",
     )
 
 

@@ -4,8 +4,9 @@ first, then the key that is least used and least busy."""
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.pool.health import Circuit
 from core.pool.providers.types import NO_AUDIO
@@ -56,9 +57,45 @@ def choose(
                 continue
             burden = _burden(record)
             if best is None or (hold.units, burden) < best[:2]:
-                found = Candidate(record.id, record.provider, route, hold, record.owner)
+                found = Candidate(record.id, record.provider, route, hold, record.terms)
                 best = (hold.units, burden, found)
     return None if best is None else best[2]
+
+
+def room(
+    wish: Wish,
+    keys: Mapping[str, Iterable[KeyRecord]],
+    circuits: Mapping[str, Circuit],
+    costs: Costs,
+    now_ms: int,
+) -> Tokens:
+    """The longest answer, up to the wish's limit, that some key can still pay for; none where a
+    shorter one than the limit would help nothing."""
+    best = 0
+    least = replace(wish, answer_limit=Tokens(1))
+    for route in wish.model.routes:
+        if not circuits[route.provider].allows(now_ms):
+            continue
+        hold = _hold(route, least, costs, now_ms)
+        fitting = [
+            record.headroom
+            for record in keys.get(route.provider, ())
+            if hold is not None and _fits(record, route, wish, hold, now_ms)
+        ]
+        if fitting:
+            best = max(best, _longest(route, wish, costs, now_ms, max(fitting)))
+    return Tokens(best)
+
+
+def _longest(route: Route, wish: Wish, costs: Costs, now_ms: int, headroom: int) -> int:
+    return (
+        bisect_right(
+            range(wish.answer_limit.units + 1),
+            headroom,
+            key=lambda tokens: costs.most(route, wish.input, Tokens(tokens), now_ms).units,
+        )
+        - 1
+    )
 
 
 def _hold(route: Route, wish: Wish, costs: Costs, now_ms: int) -> NanoUsd | None:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import aiohttp
 
-from core.pool.providers import Adapter, Anthropic, Cloudflare, Dialect, OpenAI
+from core.pool.providers import Adapter, Anthropic, Cloudflare, Dialect, OpenAI, Tells
 from core.pool.providers.openai import PLAIN
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
@@ -32,10 +32,19 @@ class Supplier:
     lists: bool = True
     #: What its keys look like; a key that doesn't is refused before it is sent anywhere.
     key_shape: str = r"[!-~]{8,400}"
+    #: How a key that is surely one of its begins, and whether all of its begin so; empty where
+    #: nothing tells.
+    key_mark: str = ""
+    marks_all: bool = True
+    #: What it tells of the account behind a key, and where.
+    tells: Tells = ""
+    account_url: str = ""
 
     def at(self, base_url: str) -> Self:
         """This supplier at an address of the operator's own."""
-        return replace(self, base_url=base_url.rstrip("/"), custom=True, key_shape=_ANY_KEY)
+        return replace(
+            self, base_url=base_url.rstrip("/"), custom=True, key_shape=_ANY_KEY, tells=""
+        )
 
     @property
     def address(self) -> str:
@@ -70,6 +79,8 @@ _ALL = (
         "https://api.openai.com/v1",
         Dialect(_COMPLETION, is_openai=True),
         key_shape=_OPENAI_KEY,
+        key_mark=r"sk-(proj|svcacct|None)-|sk-[A-Za-z0-9]{10,}T3BlbkFJ",
+        marks_all=False,
     ),
     Supplier(
         "anthropic",
@@ -77,6 +88,7 @@ _ALL = (
         "anthropic",
         "https://api.anthropic.com",
         key_shape=_ANTHROPIC_KEY,
+        key_mark=r"sk-ant-",
     ),
     Supplier(
         "google",
@@ -84,18 +96,56 @@ _ALL = (
         "openai",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         key_shape=r"(AIza|AQ\.)[!-~]{8,400}",
+        key_mark=r"AIza|AQ\.",
     ),
-    Supplier("deepseek", "DeepSeek", "openai", "https://api.deepseek.com/v1"),
-    Supplier("xai", "xAI", "openai", "https://api.x.ai/v1", Dialect(_COMPLETION)),
+    Supplier(
+        "deepseek",
+        "DeepSeek",
+        "openai",
+        "https://api.deepseek.com/v1",
+        tells="deepseek",
+        account_url="https://api.deepseek.com/user/balance",
+    ),
+    Supplier(
+        "xai",
+        "xAI",
+        "openai",
+        "https://api.x.ai/v1",
+        Dialect(_COMPLETION),
+        key_mark=r"xai-",
+        tells="xai",
+        account_url="https://api.x.ai/v1/api-key",
+    ),
     # Mistral refuses fields that it doesn't know; it tells usage unasked.
     Supplier(
         "mistral", "Mistral", "openai", "https://api.mistral.ai/v1", Dialect(asks_usage=False)
     ),
-    Supplier("moonshot", "Moonshot AI", "openai", "https://api.moonshot.ai/v1"),
+    Supplier(
+        "moonshot",
+        "Moonshot AI",
+        "openai",
+        "https://api.moonshot.ai/v1",
+        tells="moonshot",
+        account_url="https://api.moonshot.ai/v1/users/me/balance",
+    ),
     Supplier("zai", "Z.ai", "openai", "https://api.z.ai/api/paas/v4", lists=False),
     Supplier("minimax", "MiniMax", "openai", "https://api.minimax.io/v1", lists=False),
-    Supplier("groq", "Groq", "openai", "https://api.groq.com/openai/v1", Dialect(_COMPLETION)),
-    Supplier("cerebras", "Cerebras", "openai", "https://api.cerebras.ai/v1", Dialect(_COMPLETION)),
+    Supplier(
+        "groq",
+        "Groq",
+        "openai",
+        "https://api.groq.com/openai/v1",
+        Dialect(_COMPLETION),
+        key_mark=r"gsk_",
+    ),
+    Supplier(
+        "cerebras",
+        "Cerebras",
+        "openai",
+        "https://api.cerebras.ai/v1",
+        Dialect(_COMPLETION),
+        key_mark=r"csk-",
+    ),
     Supplier("together", "Together AI", "openai", "https://api.together.xyz/v1"),
     # Lists an account's own deployments only.
     Supplier(
@@ -112,8 +162,37 @@ _ALL = (
         "cloudflare",
         "https://api.cloudflare.com/client/v4",
         key_shape=r"[A-Za-z0-9_-]{20,200}",
+        key_mark=r"cf[ua]t_",
+        marks_all=False,
     ),
 )
 
+#: Keys that no supplier's users may be served with: of whole organisations, of subscriptions.
+_ADMIN_KEY, _SUBSCRIPTION_KEY = re.compile(r"sk-(ant-)?admin"), re.compile(r"sk-ant-(oat|ort)")
+
 #: Every supplier of the catalogue, at its own address.
 SUPPLIERS: Mapping[str, Supplier] = MappingProxyType({one.name: one for one in _ALL})
+
+
+def unfit(secret: str) -> Literal["admin", "subscription"] | None:
+    """Whether a key is of a kind that is never taken: it administers an organisation, or belongs to
+    a subscription (providers.md: refuse both)."""
+    if _ADMIN_KEY.match(secret):
+        return "admin"
+    return "subscription" if _SUBSCRIPTION_KEY.match(secret) else None
+
+
+def guessed(secret: str, suppliers: Mapping[str, Supplier]) -> tuple[str, ...]:
+    """Whose key it may be: the one whose mark it bears, else all of its shape that have no mark of
+    their own."""
+    marked = [
+        one.name for one in SUPPLIERS.values() if one.key_mark and re.match(one.key_mark, secret)
+    ]
+    if marked:
+        return tuple(name for name in marked if name in suppliers)
+    return tuple(
+        name
+        for name, one in suppliers.items()
+        if one.accepts(secret)
+        and (not one.key_mark or one.wire == "cloudflare" or name == "openai")
+    )

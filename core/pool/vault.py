@@ -102,6 +102,8 @@ SEALED: tuple[SealedColumn, ...] = (
     ),
     SealedColumn(schema.person, "id", "data_key", lambda row: f"person/{row.id}"),
     SealedColumn(schema.webhook, "id", "sealed", lambda row: f"webhook/{row.id}"),
+    SealedColumn(schema.payout_method, "id", "sealed", lambda row: f"payout-method/{row.id}"),
+    SealedColumn(schema.payout, "id", "sealed", lambda row: f"payout/{row.id}"),
 )
 
 

@@ -20,6 +20,7 @@ def required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, *
     return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
 
 
-def some(name: str, column: str, where: str) -> sa.Index:
+def some(name: str, column: str, where: str, *, unique: bool = False) -> sa.Index:
     """An index of some rows alone."""
-    return sa.Index(name, column, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    rows = sa.text(where)
+    return sa.Index(name, column, unique=unique, sqlite_where=rows, postgresql_where=rows)

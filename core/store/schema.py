@@ -1,4 +1,5 @@
-"""Every table, on one page; those of payments are in `selling`, of upkeep in `keeping`.
+"""Every table, on one page; those of payments are in `selling`, of contributions in `earning`, of
+upkeep in `keeping`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, keeping, selling
+from core.store import columns, earning, keeping, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
 order, order_event, payment = selling.order, selling.order_event, selling.payment
 refund, webhook = selling.refund, selling.webhook
+
+contribution, matured = earning.contribution, earning.matured
+payout, payout_method = earning.payout, earning.payout_method
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log
@@ -278,11 +282,14 @@ usage = sa.Table(
     sa.Column("seconds", sa.BigInteger),
     #: The supplier told no usage: these are our own counts.
     _required("estimated", sa.Boolean),
-    #: Credits charged, and the supplier's cost in nano-dollars.
+    #: Credits charged, those of them that the asker had bought or earned, and the supplier's cost
+    #: in nano-dollars.
     _required("charge", sa.BigInteger),
+    _required("paid", sa.BigInteger, server_default="0"),
     _required("cost", sa.BigInteger),
     sa.Index("ix_usage_person_at", "person", "at"),
     sa.Index("ix_usage_at", "at"),
+    sa.Index("ix_usage_key_at", "key", "at"),
 )
 
 # --- core.pool ---------------------------------------------------------------------------------

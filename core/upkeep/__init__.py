@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from core.upkeep.chores import Chore, Chores
 from core.upkeep.memory import give_back
-from core.upkeep.notices import Notice, Notices, notice
+from core.upkeep.notices import Notice, Notices
 
-__all__ = ["Chore", "Chores", "Notice", "Notices", "give_back", "notice"]
+__all__ = ["Chore", "Chores", "Notice", "Notices", "give_back"]

@@ -1,20 +1,18 @@
-"""Notices: what a person is told without having asked. Whoever learns of something writes the
-notice in the same submission; a chore has front ends tell it.
-"""
+"""Notices (`core.notice`) are told: a chore has front ends do it."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from core import ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.notice import Facts
+from core.store import Store, Update, schema
 from core.trace import cause
 
 _log = logging.getLogger(__name__)
@@ -26,8 +24,6 @@ TRIES_MAX = 8
 _PAUSE_MS = 30_000
 _AT_ONCE = 50
 
-Facts = Mapping[str, str | int]
-
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -37,21 +33,6 @@ class Notice:
     person: str
     kind: str
     facts: Facts
-
-
-def notice(clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts) -> Insert:
-    """The row that goes with what it tells; one a cause."""
-    now = clock.now_ms()
-    row = {
-        "id": ids.derived("ntc", now, cause_id),
-        "person": person,
-        "kind": kind,
-        "data": json.dumps(dict(facts), sort_keys=True),
-        "created_at": now,
-        "tries": 0,
-        "due_at": now,
-    }
-    return Insert(schema.notice, row)
 
 
 class Notices:

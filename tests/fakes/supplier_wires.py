@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+#: The header that names the organisation behind a key.
+ORGANISATION = {
+    "openai": "openai-organization",
+    "anthropic": "anthropic-organization-id",
+    "cloudflare": "cf-account",
+}
 #: What the adapter's base URL ends with.
 PREFIXES = {"openai": "/v1", "anthropic": "", "cloudflare": "/client/v4"}
 

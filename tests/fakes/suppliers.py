@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,6 +69,8 @@ class Answer:
     hangs_after: int | None = None
     #: The finish and what follows never come.
     cut: bool = False
+    #: What its headers say besides.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -136,6 +138,9 @@ class FakeSupplier:
         self.wire, self.strict, self.context = wire, strict, context
         self.models = None if models is None else list(models)
         self.keys = {GOOD_KEY}
+        #: By key: the organisation behind it, and what its account can still pay, as text.
+        self.organisations: dict[str, str] = {}
+        self.balances: dict[str, str] = {}
         self.calls: list[Received] = []
         self.lists = 0
         self.finished = 0
@@ -154,6 +159,7 @@ class FakeSupplier:
         app.add_routes(wires.routes(self.wire, self._call, self._list))
         if self.wire == "openai":
             app.add_routes([web.post("/v1/audio/transcriptions", self._hear)])
+            app.add_routes([web.get("/v1/user/balance", self._balance)])
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2_048)
@@ -215,6 +221,21 @@ class FakeSupplier:
             return wires.refusal(self.wire, wires.bad_key(self.wire))
         return web.json_response(wires.listing(self.wire, self.models or [], self.context))
 
+    async def _balance(self, request: web.Request) -> web.StreamResponse:
+        """DeepSeek's way to tell what an account can still pay."""
+        key = wires.key_of(self.wire, request)
+        if key not in self.keys:
+            return wires.refusal(self.wire, wires.bad_key(self.wire))
+        if key not in self.balances:
+            return web.json_response({"is_available": True, "balance_infos": []})
+        row = {
+            "currency": "USD",
+            "total_balance": self.balances[key],
+            "granted_balance": "0.00",
+            "topped_up_balance": self.balances[key],
+        }
+        return web.json_response({"is_available": True, "balance_infos": [row]})
+
     async def _call(self, request: web.Request) -> web.StreamResponse:
         key = wires.key_of(self.wire, request)
         body = json.loads(await request.read())
@@ -223,7 +244,7 @@ class FakeSupplier:
             return wires.refusal(self.wire, refused)
         script = self._scripts.popleft() if self._scripts else self._default
         if isinstance(script, Answer):
-            return await self._answer(request, body, script)
+            return await self._answer(request, key, body, script)
         return await self._failed(request, script)
 
     async def _hear(self, request: web.Request) -> web.StreamResponse:
@@ -268,7 +289,7 @@ class FakeSupplier:
         return wires.wrong_field(self.wire, body, sampling)
 
     async def _answer(
-        self, request: web.Request, body: dict[str, Any], answer: Answer
+        self, request: web.Request, key: str, body: dict[str, Any], answer: Answer
     ) -> web.StreamResponse:
         if answer.before is not None:
             await answer.before.wait()
@@ -277,7 +298,10 @@ class FakeSupplier:
             words = sum(len(part.split()) for part in answer.parts)
             used = Used(wires.size(body), max(1, words) + answer.thinking)
         stream = wires.Stream(self.wire, body, used)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        told = {"Content-Type": "text/event-stream", **answer.headers}
+        if key in self.organisations:
+            told[wires.ORGANISATION[self.wire]] = self.organisations[key]
+        response = web.StreamResponse(headers=told)
         await response.prepare(request)
         await response.write(stream.opening() + stream.thinking() * answer.thinking)
         for number, part in enumerate(answer.parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.pool.providers.accounts import AccountInfo, Tells, account
 from core.pool.providers.anthropic import Anthropic
 from core.pool.providers.cloudflare import Cloudflare
 from core.pool.providers.openai import Dialect, OpenAI
@@ -11,6 +12,7 @@ from core.pool.providers.types import (
     Clip,
     Fault,
     Finish,
+    Limits,
     ListedModel,
     Message,
     Piece,
@@ -22,6 +24,7 @@ from core.pool.providers.types import (
 )
 
 __all__ = [
+    "AccountInfo",
     "Adapter",
     "Anthropic",
     "Call",
@@ -30,13 +33,16 @@ __all__ = [
     "Dialect",
     "Fault",
     "Finish",
+    "Limits",
     "ListedModel",
     "Message",
     "OpenAI",
     "Piece",
     "SupplierFault",
     "Target",
+    "Tells",
     "Text",
     "Thinking",
     "Usage",
+    "account",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import aiohttp
 
 from core.pool.providers import faults, http, sse
+from core.pool.providers.limits import told
 from core.pool.providers.types import (
     Call,
     Fault,
@@ -54,16 +55,14 @@ class Anthropic:
         counts: dict[str, int] = {}
         reason: Literal["stop", "length", "filtered"] | None = None
         async with http.posted(self.client, url, _headers(target), _body(call)) as response:
+            if (limits := told(response.headers)) is not None:
+                yield limits
             async for _, data in sse.events(response.content):
                 event = http.parsed(data)
                 kind = event.get("type") if isinstance(event, dict) else "error"
                 if kind == "content_block_delta":
-                    delta = event.get("delta") or {}
-                    if isinstance(text := delta.get("text"), str):
-                        if text:
-                            yield Text(text)
-                    elif delta.get("type") == "thinking_delta":
-                        yield Thinking()
+                    if (piece := _piece(event.get("delta") or {})) is not None:
+                        yield piece
                 elif kind == "message_start":
                     _learn(counts, (event.get("message") or {}).get("usage"))
                 elif kind == "message_delta":
@@ -113,6 +112,12 @@ def _body(call: Call) -> dict[str, Any]:
     if call.end_user:
         body["metadata"] = {"user_id": call.end_user}
     return body
+
+
+def _piece(delta: Mapping[str, Any]) -> Piece | None:
+    if isinstance(text := delta.get("text"), str):
+        return Text(text) if text else None
+    return Thinking() if delta.get("type") == "thinking_delta" else None
 
 
 def _learn(counts: dict[str, int], said: Any) -> None:

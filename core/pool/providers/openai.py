@@ -13,6 +13,7 @@ from typing import Any, Literal
 import aiohttp
 
 from core.pool.providers import faults, http, sse, transcription
+from core.pool.providers.limits import told
 from core.pool.providers.types import (
     Call,
     Fault,
@@ -75,6 +76,8 @@ class OpenAI:
         url = f"{target.base_url}/chat/completions"
         body = self._body(call)
         async with http.posted(self.client, url, _headers(target), body) as response:
+            if (limits := told(response.headers)) is not None:
+                yield limits
             if response.content_type == "application/json":
                 for piece in _whole(http.parsed(await http.read(response))):
                     yield piece

@@ -79,7 +79,16 @@ class Finish:
     usage: Usage | None
 
 
-Piece = Text | Thinking | Finish
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an answer's headers tell: the account's own id there (may be empty), and for how many
+    seconds nothing is left of a limit."""
+
+    organisation: str
+    wait_seconds: float
+
+
+Piece = Text | Thinking | Finish | Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,8 @@ class Adapter(Protocol):
     """A wire format."""
 
     def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
-        """Yields pieces, the last of them a `Finish`; raises `SupplierFault`, also mid-stream.
+        """Yields pieces, perhaps `Limits` first and a `Finish` last; raises `SupplierFault`, also
+        mid-stream.
 
         Closing it early closes the connection.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from bots.show.screen import Answer
 from core import ids
 from core.asking import NotEnoughCredits, Question, Run
 from core.units import Credits, usd
@@ -69,7 +70,7 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted(
 async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestClock) -> None:
     """Two keys with room for three asks each: six of ten are admitted, nobody pays for the rest."""
     async with service.running(
-        database_url, clock, welcome=1_000_000, budget="0.19", keys=2
+        database_url, clock, welcome=1_000_000, budget="0.185", keys=2
     ) as tom:
         person = await tom.person()
         gate = asyncio.Event()
@@ -114,3 +115,29 @@ async def _hold(database_url: str, clock: TestClock) -> Credits:
         )
         await run.result
         return run.quote.most
+
+
+async def test_what_is_left_of_a_budget_is_used_by_a_shorter_answer(
+    database_url: str, clock: TestClock
+) -> None:
+    """A key that can't pay for the longest answer serves one as long as it can."""
+    async with service.running(database_url, clock, welcome=1_000, budget="0.02") as tom:
+        tom.openai.script(Says("word " * 100, usage=Used(26, 100)))
+        answer = await tom.answer("/ask gpt-4 why?")
+        assert "word" in answer.text
+        limit = tom.openai.calls[-1].body["max_completion_tokens"]
+        assert 200 <= limit < 2_000
+        assert (await tom.key_left()).units == usd("0.02").units - usd("0.00378").units
+        # Until not even a useful one fits: then nothing is asked, nothing is charged.
+        answers = 1
+        while answers < 10:
+            before = await tom.credits()
+            await tom.says("/new")
+            tom.openai.always(Says("word " * 100, usage=Used(26, 100)))
+            shown = await tom.says("/ask gpt-4 why?")
+            if not isinstance(shown[-1], Answer):
+                break
+            answers += 1
+        assert await tom.credits() == before
+        assert 1 < answers < 10
+        assert await tom.key_left() < usd("0.0073")

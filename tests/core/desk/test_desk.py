@@ -26,7 +26,7 @@ async def test_the_two_layers_are_sums_of_the_ledger(store: Store, ledger: Ledge
         Submission(
             "ask/1/hold",
             (
-                chart.hold_credits("usr_tom", "gpt-4", Credits(100)),
+                chart.hold_credits(chart.pockets("usr_tom"), "gpt-4", Credits(100)),
                 chart.hold_quota("key_1", "openai", usd("2")),
             ),
         )

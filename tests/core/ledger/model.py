@@ -8,8 +8,10 @@ from typing import Any
 
 from core.ledger import (
     Account,
+    Accrue,
     AtMost,
     Balance,
+    Capped,
     Cascade,
     Kind,
     LedgerRefusal,
@@ -125,12 +127,18 @@ def _do(state: State, cause: str, entry: Any) -> list[Line]:
                 (line,) = _write(state, cause, entry.name, step, pending=False)
                 lines.append((line[0], len(lines), *line[2:]))
         return lines
+    if isinstance(entry, Accrue):
+        return _accrue(state, cause, entry)
     debits = entry.debits if isinstance(entry, Cascade) else (entry.debit,)
     left, credit = entry.amount.units, _sums(state, entry.credit)
     if isinstance(entry, AtMost):
         left = min(left, _sums(state, entry.debit).may_debit(), credit.may_credit())
     if left > credit.may_credit():
         raise _refuse()
+    if isinstance(entry, Capped):
+        gone = _sums(state, entry.debit)
+        if left + gone.debits_posted + gone.debits_pending > entry.cap.units:
+            raise _refuse()
     steps = []
     for debit in debits:
         amount = min(left, _sums(state, debit).may_debit())
@@ -139,8 +147,36 @@ def _do(state: State, cause: str, entry: Any) -> list[Line]:
             steps.append((debit.code, entry.credit.code, amount))
     if left:
         raise _refuse()
-    pending = isinstance(entry, Move | Cascade) and entry.pending
+    pending = isinstance(entry, Capped) or (isinstance(entry, Move | Cascade) and entry.pending)
     return _write(state, cause, entry.name, *steps, pending=pending)
+
+
+def _accrue(state: State, cause: str, entry: Accrue[Any]) -> list[Line]:
+    counter, amount = _sums(state, entry.counter), entry.amount.units
+    _sums(state, entry.source)
+    counted = counter.credits_posted
+    lines: list[Line] = []
+
+    def step(debit: Account[Any], credit: Account[Any], moved: int) -> None:
+        (line,) = _write(state, cause, entry.name, (debit.code, credit.code, moved), pending=False)
+        lines.append((line[0], len(lines), *line[2:]))
+
+    step(entry.source, entry.counter, amount)
+    for share in entry.shares:
+        whole = (counted + amount) * share.numerator // share.denominator
+        left = whole - counted * share.numerator // share.denominator
+        left = min(left, _sums(state, share.debit).may_debit())
+        for account, level in share.fills:
+            has = _sums(state, account)
+            missing = level.units - (has.credits_posted - has.debits_posted)
+            moved = max(0, min(left, missing, has.may_credit()))
+            if moved:
+                step(share.debit, account, moved)
+            left -= moved
+        moved = min(left, _sums(state, share.credit).may_credit())
+        if moved > 0:
+            step(share.debit, share.credit, moved)
+    return lines
 
 
 def _settle(state: State, entry: Settle[Any]) -> list[Line]:

@@ -17,13 +17,16 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from core.ledger import (
     Account,
+    Accrue,
     AtMost,
+    Capped,
     Cascade,
     Ledger,
     LedgerRefusal,
     Limit,
     Move,
     Settle,
+    Share,
     Submission,
     SweepOwed,
     audit,
@@ -37,7 +40,8 @@ from tests.size import size
 
 KEY = Account("key/1", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
 SUPPLY = Account("supply/own", NanoUsd)
-ALL = (GIFT, BOUGHT, OWED, ISSUED, SPENT, KEY, SUPPLY)
+COUNTED = Account("counted", Credits)
+ALL = (GIFT, BOUGHT, OWED, ISSUED, SPENT, KEY, SUPPLY, COUNTED)
 IDS = [f"s{n}" for n in range(12)]
 NAMES = ["a", "b", "c"]
 OWNERS = ["x", "y"]
@@ -49,6 +53,14 @@ pairs = st.sampled_from(
     [(ISSUED, GIFT), (ISSUED, BOUGHT), (GIFT, SPENT), (OWED, ISSUED), (GIFT, OWED), (BOUGHT, GIFT)]
 )
 holds = st.tuples(st.sampled_from(IDS), st.sampled_from(NAMES)).map("/".join)
+
+
+shares = st.builds(
+    lambda parts, way, level: Share(min(parts), max(parts), way[0], ((way[1], level),), way[2]),
+    st.tuples(st.integers(1, 10), st.integers(1, 10)),
+    st.sampled_from([(GIFT, BOUGHT, SPENT), (BOUGHT, OWED, GIFT), (ISSUED, GIFT, OWED)]),
+    st.integers(0, 60).map(Credits),
+)
 
 
 def entry(name: str) -> st.SearchStrategy[Any]:
@@ -66,6 +78,14 @@ def entry(name: str) -> st.SearchStrategy[Any]:
         st.builds(lambda pair, amount: AtMost(name, *pair, amount), pairs, credits_),
         st.builds(lambda hold, n: Settle(name, hold, Credits(n)), holds, st.integers(0, 30)),
         st.builds(lambda debits: SweepOwed(name, debits, OWED), pockets),
+        st.builds(
+            lambda pair, amount, cap: Capped(name, *pair, amount, Credits(cap)),
+            *(pairs, credits_, st.integers(0, 120)),
+        ),
+        st.builds(
+            lambda amount, some: Accrue(name, ISSUED, COUNTED, amount, tuple(some)),
+            *(credits_, st.lists(shares, min_size=1, max_size=3)),
+        ),
     )
 
 

@@ -150,7 +150,7 @@ async def test_holds_that_were_open_on_both_return_to_the_survivor(two: Two) -> 
         await two.ledger.submit(
             Submission(
                 f"ask/{person.id}/hold",
-                (chart.hold_credits(person.id, "gpt-4", Credits(amount)),),
+                (chart.hold_credits(chart.pockets(person.id), "gpt-4", Credits(amount)),),
             )
         )
     before = await two.circulation()

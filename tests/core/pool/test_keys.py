@@ -69,14 +69,14 @@ async def test_a_key_is_nowhere_but_sealed(world: World, caplog: pytest.LogCaptu
 @pytest.mark.parametrize(
     ("supplier", "secret", "account", "reason"),
     [
-        ("openai", "sk-admin-0123456789", "", "shape"),
+        ("openai", "sk-admin-0123456789", "", "admin"),
         ("openai", "sk-ant-api03-0123456789", "", "shape"),
         ("openai", "gsk_0123456789", "", "shape"),
         ("openai", "sk-with a space", "", "shape"),
         ("openai", "sk-line\nbreak-0123456789", "", "shape"),
         ("openai", "", "", "shape"),
-        ("anthropic", "sk-ant-oat01-0123456789", "", "shape"),
-        ("anthropic", "sk-ant-admin01-0123456789", "", "shape"),
+        ("anthropic", "sk-ant-oat01-0123456789", "", "subscription"),
+        ("anthropic", "sk-ant-admin01-0123456789", "", "admin"),
         ("google", "sk-0123456789", "", "shape"),
         ("cloudflare", "a" * 40, "", "account"),
         ("cloudflare", "a" * 40, "../../accounts/" + "0" * 17, "account"),

@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from core.ledger import InsufficientFunds
-from core.pool import Candidate, Fault, Pool, SupplierFault, Text
+from core.pool import Candidate, Fault, Pool, SupplierFault, Terms, Text
 from core.pool.records import usable
 from core.store import Update, schema
-from core.units import Tokens, usd
+from core.units import Credits, Tokens, usd
 from tests.core.pool.world import ASK, ASTRA, HOLD, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse
 from tests.size import size
@@ -29,9 +29,9 @@ async def fails(world: World, fault: Fault, **more: object) -> None:
 async def test_the_cheapest_supplier_serves_while_it_can(world: World) -> None:
     cheap, dear = await world.key(), await world.key(supplier="groq")
     first = world.candidate()
-    assert first == Candidate(cheap.id, "openai", LUNA.routes[0], HOLD, None)
+    assert first == Candidate(cheap.id, "openai", LUNA.routes[0], HOLD)
     second = world.candidate(skip=(cheap.id,))
-    assert second == Candidate(dear.id, "groq", LUNA.routes[1], usd("0.004"), None)
+    assert second == Candidate(dear.id, "groq", LUNA.routes[1], usd("0.004"))
     assert world.candidate(skip=(cheap.id, dear.id)) is None
     assert world.candidate(ASTRA, skip=(cheap.id,)) is None
 
@@ -93,7 +93,7 @@ async def test_a_persons_own_key_does_not_serve_them(world: World) -> None:
     assert world.pool.candidate(*wanted, own_keys_only=True) is None
     found = world.pool.candidate(*wanted, asker="per_tom")
     assert found is not None
-    assert found.owner == "per_bob"
+    assert found.terms == Terms("per_bob", Credits(0), "")
 
 
 async def test_a_route_with_too_little_context_is_passed_over(world: World) -> None:

@@ -1,0 +1,79 @@
+"""Earning: contributions of keys, what they are worth, what their use brings, cashing out."""
+
+from __future__ import annotations
+
+from core.earning.addresses import Addresses
+from core.earning.closing import KEY_ENDED, Closing, StillUsed
+from core.earning.contributions import Contributions
+from core.earning.payouts import (
+    METHODS,
+    PAYOUT,
+    Earnings,
+    Method,
+    NoAddress,
+    NothingWithdrawable,
+    Payout,
+    PayoutMoved,
+    WithdrawalsWait,
+    cash_of,
+    expected_by,
+)
+from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
+from core.earning.purses import Purse, Purses
+from core.earning.types import (
+    Contribution,
+    NotContributable,
+    Offer,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
+    WorthNothing,
+)
+from core.earning.valuation import Average, Valuer, Worth
+from core.earning.vesting import Drawn, paid_of, vesting
+from core.earning.watching import CHART_DAYS, FEED_DAYS, Day, Progress, Watching
+from core.earning.withdrawals import Withdrawals
+
+__all__ = [
+    "BRIEF",
+    "CHART_DAYS",
+    "CONSENT",
+    "FEED_DAYS",
+    "KEY_ENDED",
+    "METHODS",
+    "PAYOUT",
+    "SAFE",
+    "Addresses",
+    "Average",
+    "Closing",
+    "Contribution",
+    "Contributions",
+    "Day",
+    "Drawn",
+    "Earnings",
+    "Method",
+    "NoAddress",
+    "NotContributable",
+    "NothingWithdrawable",
+    "Offer",
+    "OfferGone",
+    "Payout",
+    "PayoutMoved",
+    "Policy",
+    "Progress",
+    "Purse",
+    "Purses",
+    "SameOrganisation",
+    "StillUsed",
+    "TooManyContributions",
+    "Valuer",
+    "Watching",
+    "Withdrawals",
+    "WithdrawalsWait",
+    "Worth",
+    "WorthNothing",
+    "cash_of",
+    "expected_by",
+    "paid_of",
+    "vesting",
+]

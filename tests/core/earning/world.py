@@ -1,0 +1,148 @@
+"""People who contribute keys in the brief's world, and people who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic import SecretStr
+
+from core import chart, ids
+from core.asking import Question, Run
+from core.earning import BRIEF, Contribution, Policy
+from core.ledger import Account, Submission
+from core.people import Person
+from core.units import AnyMoney, Credits, NanoUsd, usd
+from tests import brief, service
+from tests.databases import TestClock
+from tests.fakes.suppliers import Answer, Used
+from tests.service import Service
+
+TAKES_OPENAI = frozenset({"openai"})
+BRIEFS = replace(BRIEF, suppliers=TAKES_OPENAI)
+#: 1,000 tokens, as an average request: 500 in, 500 out.
+THOUSAND = Answer("word " * 500, usage=Used(500, 500))
+QUESTION = "why " * 480
+#: Credits that such a question holds at most.
+HELD_MOST = 13
+_AT_ONCE = 64
+
+
+@dataclass
+class Market:
+    """A service, its people by name, and what they do."""
+
+    service: Service
+    clock: TestClock
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def person(self, name: str) -> Person:
+        return await self.service.app.people.of("telegram", name, language="en")
+
+    async def has(self, name: str) -> dict[str, int]:
+        """What a person has, by pocket, and owes."""
+        person = await self.person(name)
+        accounts = [*chart.pockets(person.id), chart.owed(person.id)]
+        balances = await self.service.app.ledger.balances(accounts)
+        names = ("gift", "bought", "earned", "owed")
+        figures = zip(names, (balance.available for balance in balances.values()), strict=True)
+        return {pocket: abs(amount) for pocket, amount in figures if amount}
+
+    async def gets(self, name: str, amount: int, pocket: chart.Pocket = "bought") -> None:
+        """Credits out of nowhere."""
+        person = await self.person(name)
+        entries = (
+            chart.sold(person.id, Credits(amount), Credits(0))
+            if pocket == "bought"
+            else (chart.gift(person.id, "grant", Credits(amount)),)
+        )
+        cause = f"gets/{next(self._numbers)}"
+        await self.service.app.ledger.submit(Submission(cause, entries))
+
+    async def offers(self, name: str, secret: str, dollars: str = "") -> str:
+        """A key that is examined; its id. With dollars its supplier tells what is left."""
+        self.service.openai.allow(secret)
+        if dollars:
+            self.service.openai.balances[secret] = dollars
+        self.service.openai.organisations.setdefault(secret, f"org-{secret}")
+        contributions = self.service.app.earning.contributions
+        offer = await contributions.examine(
+            await self.person(name), "openai", SecretStr(secret), ""
+        )
+        return offer.key
+
+    async def contributes(
+        self, name: str, secret: str, dollars: str, *, verified: bool = True
+    ) -> str:
+        """A key that serves; its id."""
+        key = await self.offers(name, secret, dollars if verified else "")
+        await self.service.app.earning.contributions.open(
+            key, await self.person(name), usd(dollars)
+        )
+        return key
+
+    async def contribution(self, key: str, name: str) -> Contribution:
+        person = await self.person(name)
+        return await self.service.app.earning.contributions.get(key, person.id)
+
+    async def asks(self, name: str, times: int = 1, *, answer: Answer = THOUSAND) -> list[Run]:
+        """Asks, as many at once as balance and keys can hold; each answered the same."""
+        self.service.openai.always(answer)
+        person = await self.person(name)
+        done: list[Run] = []
+        at_once = _AT_ONCE
+        while len(done) < times:
+            have = (await self.service.app.purses.of(person.id)).have.units
+            # Whose balance is short gets shorter answers: one at a time, then.
+            many = min(at_once, times - len(done), max(1, have // HELD_MOST))
+            begun = await asyncio.gather(
+                *(self.begins(person) for _ in range(many)), return_exceptions=True
+            )
+            runs = [one for one in begun if isinstance(one, Run)]
+            if not runs and many == 1:
+                raise next(one for one in begun if isinstance(one, BaseException))
+            await asyncio.gather(*(run.result for run in runs))
+            done += runs
+            if len(runs) < many:
+                at_once = max(1, len(runs) // 2)
+        return done
+
+    async def begins(self, person: Person) -> Run:
+        number = next(self._numbers)
+        return await self.service.app.asking.ask(
+            Question(
+                id=ids.derived("ask", self.clock.now_ms(), f"market/{number}"),
+                person=person,
+                place=f"telegram:{number}:",
+                asked_in="1",
+                text=QUESTION,
+                model=brief.GPT_4,
+            )
+        )
+
+    async def posted(self, *accounts: Account[AnyMoney]) -> list[int]:
+        balances = await self.service.app.ledger.balances(accounts)
+        return [balances[account.code].posted for account in accounts]
+
+    async def stands(self, codes: Sequence[str], unit: type[Credits] | type[NanoUsd]) -> list[int]:
+        """Debits less credits."""
+        balances = await self.service.app.ledger.balances([Account(code, unit) for code in codes])
+        return [-balances[code].posted for code in codes]
+
+    async def closes(self) -> None:
+        """The chore."""
+        await self.service.app.earning.closing.work()
+
+
+@contextlib.asynccontextmanager
+async def market(
+    url: str, clock: TestClock, *, policy: Policy = BRIEFS, own_keys: int = 0
+) -> AsyncIterator[Market]:
+    """The brief's world, in which only contributed keys serve unless said otherwise."""
+    async with service.running(
+        url, clock, welcome=0, keys=own_keys, policy=policy, budget="100000"
+    ) as running:
+        yield Market(running, clock)
