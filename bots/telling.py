@@ -86,11 +86,10 @@ class Telling:
             )
         balances = await self._ledger.balances(chart.pockets(notice.person))
         have = Credits(sum(balance.available for balance in balances.values()))
-        lines = [
-            _LINES[notice.kind](in_credits(Credits(int(notice.facts["credits"])))),
-            say("You have {have} now.", have=in_credits(have)),
-            id_,
-        ]
+        lines = [say("You have {have} now.", have=in_credits(have)), id_]
+        moved = Credits(int(notice.facts["credits"]))
+        if not moved.is_zero:
+            lines.insert(0, _LINES[notice.kind](in_credits(moved)))
         if "claim" in notice.facts:
             lines.insert(0, say("Open the link to say where your money shall go."))
         return _TITLES[notice.kind], tuple(lines)

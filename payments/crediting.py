@@ -108,7 +108,11 @@ class Crediting:
             cause_id=f"paid/{payment.gateway}/{payment.id}",
             person=person,
             kind=PAID,
-            facts={"order": order.id, "credits": more.total.units, "paid": paid},
+            facts={
+                "order": order.id,
+                "credits": more.total.units,
+                "paid": paid - order.refunded.units,
+            },
         )
         return Submission(
             f"payment/{payment.gateway}/{payment.id}",

@@ -165,6 +165,23 @@ async def test_a_part_then_the_rest_then_given_back_by_a_link(database_url: str)
         assert await shop.tom.credits() == Credits(700)
 
 
+async def test_a_part_that_is_given_back_takes_no_credits(sqlite_url: str) -> None:
+    async with bazaar(sqlite_url) as shop:
+        order = await shop.order("Cryptocurrency")
+        external = await shop.external(order)
+        for dollars, told in (("4", "$4.00 of $10.00"), ("1", "$2.00 of $10.00")):
+            shop.btcpay.pay(external, dollars)
+            body = shop.btcpay.event("InvoicePaymentSettled", external)
+            await shop.sends("btcpay", body, {SIGNATURE: signature(body)})
+            assert told in (await shop.hears()).lines[0]
+            owner = shop.tom.someone("1")
+            asked = await owner.screen(f"/refund {order} {3 if dollars == '4' else 2}")
+            await owner.presses(button(asked, "Yes"))
+            card = await shop.hears()
+            assert "Open the link" in card.lines[0]
+            assert "taken back" not in "\n".join(card.lines), "no Credits had come"
+
+
 async def test_what_paypal_refuses_is_said_to_the_owner(sqlite_url: str) -> None:
     async with bazaar(sqlite_url) as shop:
         order = await shop.order("PayPal")
