@@ -9,10 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-
-from pydantic import SecretStr
+from dataclasses import dataclass, fields
 
 from bots.commands import Dispatcher
 from bots.commands.account import AccountCommands
@@ -21,27 +18,20 @@ from bots.commands.answers import Answers
 from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
-from bots.commands.contributing import ContributeCommands
-from bots.commands.keys import KeysCommands
 from bots.commands.linking import LinkCommands
-from bots.commands.paying import PayingCommands, Terms
-from bots.commands.payouts import PayoutCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
-from bots.commands.refunding import RefundCommands
 from bots.commands.registry import Registry
 from bots.commands.start import StartCommands
-from bots.commands.types import Room
 from bots.commands.voice import VoiceCommands
-from bots.commands.withdrawing import WithdrawCommands
 from bots.earning import Earning, open_earning
 from bots.landing import Landing
+from bots.plan import OwnKey, Plan
 from bots.shop import Shop, open_shop
 from bots.show import Lanes
 from bots.show.screen import Deliverer
 from core import ids
 from core.asking import (
-    HISTORY_TOKENS,
     Admission,
     Asking,
     Beating,
@@ -52,51 +42,21 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
-from core.earning import SAFE, Method, Policy, Purses
+from core.earning import Purses
 from core.ledger import Ledger, close_days
-from core.people import Links, Owners, People, Welcome
-from core.pool import Pool, Supplier, Vault
+from core.people import Invitations, Links, Owners, People
+from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
-from core.units import NanoUsd, Tokens
 from core.upkeep import Chore, Chores, give_back
-from payments import Disburser, Gateway, Offer
+from payments import any_codes
+
+__all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
 
 log = logging.getLogger(__name__)
 
 #: Running answers may finish this long after a stop was asked for.
 GRACE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class OwnKey:
-    """An own key from the settings."""
-
-    supplier: str
-    key: SecretStr
-    budget: NanoUsd
-    account: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a service is built of, beside its database."""
-
-    master_keys: Sequence[bytes]
-    admins: Collection[tuple[str, str]]
-    welcome: Welcome
-    suppliers: Mapping[str, Supplier]
-    own_keys: Sequence[OwnKey] = ()
-    default_model: str = ""
-    history_tokens: Tokens = HISTORY_TOKENS
-    #: Where Credits can be bought; none: they can't.
-    gateways: Mapping[str, Gateway] = field(default_factory=dict)
-    offer: Offer = field(default_factory=Offer)
-    terms: Terms = field(default_factory=Terms)
-    #: What may be contributed and cashed out.
-    policy: Policy = SAFE
-    #: By which gateways people are paid; by hand where there is none.
-    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +131,11 @@ async def build(
     await ledger.start()
     try:
         vault = await Vault.open(plan.master_keys, store, ledger)
+        trades = bool(plan.gateways) or await any_codes(store)
     except BaseException:
         await ledger.stop()
         raise
-    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault)
+    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades)
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
@@ -214,9 +175,12 @@ def _parts(
     costs: Costs,
     ledger: Ledger,
     vault: Vault,
+    trades: bool,
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+    invitations = Invitations(store=store, ledger=ledger, clock=clock)
+    owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = Pool(
         store=store,
         ledger=ledger,
@@ -240,25 +204,27 @@ def _parts(
         prices=prices,
         pool=pool,
         people=people,
+        owners=owners,
         purses=Purses(ledger=ledger, pool=pool),
-        owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
         links=Links(store=store, ledger=ledger, people=people, clock=clock),
         conversations=Conversations(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
-            gateways=plan.gateways,
-            offer=plan.offer,
+            plan,
             store=store,
             ledger=ledger,
             vault=vault,
             people=people,
+            owners=owners,
+            invitations=invitations,
             clock=clock,
             deliverers=deliverers,
+            trades=trades,
         ),
         earning=open_earning(
-            policy=plan.policy,
+            plan,
             store=store,
             ledger=ledger,
             vault=vault,
@@ -267,16 +233,10 @@ def _parts(
             costs=costs,
             prices=prices,
             clock=clock,
-            inviter_of=_nobody,
-            disbursers=plan.disbursers,
+            inviter_of=invitations.inviter_of,
         ),
         deliverers=deliverers,
     )
-
-
-async def _nobody(person: str) -> str:
-    del person
-    return ""
 
 
 def _asking(parts: Parts) -> Asking:
@@ -318,6 +278,7 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         purses=parts.purses,
         choosing=choosing,
         owners=parts.owners,
+        invitations=parts.shop.invitations if parts.shop.rewards else None,
         commands=lambda: registry.commands,
     )
     ask = AskCommands(
@@ -326,17 +287,6 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         conversations=parts.conversations,
         catalogue=parts.catalogue,
         choosing=choosing,
-    )
-    account = AccountCommands(
-        ledger=parts.ledger,
-        purses=parts.purses,
-        journal=Journal(parts.store),
-        people=parts.people,
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        choosing=choosing,
-        clock=parts.clock,
-        sells=bool(parts.plan.gateways),
     )
     admin = AdminCommands(
         store=parts.store,
@@ -352,21 +302,16 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
         links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
     pool = PoolCommands(pool=parts.pool, clock=parts.clock)
-    contribute = ContributeCommands(
-        contributions=parts.earning.contributions,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        clock=parts.clock,
-    )
+    contribute = parts.earning.contribute(parts.catalogue)
     registry = Registry(
         [
             start.first(),
             ask.room(),
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
-            account.room(),
-            *_sold(parts, choosing),
-            *_earned(parts, contribute),
+            _account(parts, choosing).room(),
+            *parts.shop.rooms(choosing, parts.prices),
+            *parts.earning.rooms(contribute, parts.people),
             start.room(),
             linking.room(),
             admin.room(),
@@ -382,48 +327,18 @@ def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) 
     return registry
 
 
-def _sold(parts: Parts, choosing: Choosing) -> tuple[Room, ...]:
-    """The rooms of payments, where there is a gateway."""
-    if not parts.plan.gateways:
-        return ()
-    paying = PayingCommands(
-        cashier=parts.shop.cashier,
+def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
+    return AccountCommands(
+        ledger=parts.ledger,
+        purses=parts.purses,
+        journal=Journal(parts.store),
         people=parts.people,
+        catalogue=parts.catalogue,
         prices=parts.prices,
         choosing=choosing,
         clock=parts.clock,
-        terms=parts.plan.terms,
+        sells=bool(parts.plan.gateways),
     )
-    return paying.room(), RefundCommands(cashier=parts.shop.cashier).room()
-
-
-def _earned(parts: Parts, contribute: ContributeCommands) -> tuple[Room, ...]:
-    """The rooms of contributing and cashing out, where keys are taken."""
-    if not parts.plan.policy.suppliers:
-        return ()
-    earning = parts.earning
-    keys = KeysCommands(
-        contributions=earning.contributions,
-        closing=earning.closing,
-        watching=earning.watching,
-        withdrawals=earning.withdrawals,
-        pool=parts.pool,
-    )
-    withdraw = WithdrawCommands(
-        withdrawals=earning.withdrawals,
-        addresses=earning.addresses,
-        people=parts.people,
-        methods=earning.methods,
-    )
-    payouts = PayoutCommands(
-        withdrawals=earning.withdrawals,
-        addresses=earning.addresses,
-        payouts=earning.payouts,
-        people=parts.people,
-        store=parts.store,
-        clock=parts.clock,
-    )
-    return contribute.room(), keys.room(), withdraw.room(), payouts.room()
 
 
 def _chores(
@@ -453,7 +368,7 @@ def _chores(
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),
-            *(parts.shop.chores() if parts.plan.gateways else ()),
+            *parts.shop.chores(),
             *parts.earning.chores(),
         ),
     )

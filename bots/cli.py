@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from bots import operating, selling, setup
+from bots import operating, reading, selling, setup, vouchers
 from bots.output import tell
 from bots.refusals import in_words
 from bots.service import demo, run
@@ -82,12 +82,12 @@ def parser() -> argparse.ArgumentParser:
     command("migrate", "bring the database to this version", operating.migrate_database)
     command("check", "look at settings, database, keys and prices", operating.check)
 
-    audit = command("audit", "recompute the ledger from its transfers", operating.audit_ledger)
+    audit = command("audit", "recompute the ledger from its transfers", reading.audit_ledger)
     audit.add_argument("--json", action="store_true")
-    export = command("export", "the whole ledger as text", operating.export)
+    export = command("export", "the whole ledger as text", reading.export)
     export.add_argument("--format", choices=("beancount", "csv"), required=True)
     export.add_argument("--out", type=Path, help="a file; standard output unless given")
-    report = command("report", "both layers of the economy", operating.show_report)
+    report = command("report", "both layers of the economy", reading.show_report)
     report.add_argument("--json", action="store_true")
 
     grant = command("grant", "give a person Credits", operating.grant_credits)
@@ -126,6 +126,23 @@ def _acts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     acts = discord.add_subparsers(required=True, metavar="act")
     sync = acts.add_parser("sync", help="publish the slash commands")
     sync.set_defaults(work=operating.publish_commands)
+
+    codes = commands.add_parser("codes", help="codes to be sold elsewhere, for /redeem")
+    acts = codes.add_subparsers(required=True, metavar="act")
+    make = acts.add_parser("make", help="make codes; they are shown this once")
+    make.add_argument("--cash", required=True, help="dollars that each is sold for, e.g. 10")
+    make.add_argument("--count", type=int, default=1)
+    make.add_argument("--expires", type=int, help="days that they are good for; for ever else")
+    make.add_argument("--out", type=Path, help="a CSV file; standard output unless given")
+    make.set_defaults(work=vouchers.make)
+    listed = acts.add_parser("list", help="every code with what became of it")
+    listed.add_argument("batch", nargs="?", default="")
+    listed.set_defaults(work=vouchers.show)
+    void = acts.add_parser("void", help="a code or a batch is good no more")
+    void.add_argument("name", help="an id or a batch, as `codes list` shows it")
+    void.set_defaults(work=vouchers.void)
+    for act in (make, listed, void):
+        _kind(act)
 
     payments = commands.add_parser("payments", help="orders and what gateways say of them")
     acts = payments.add_subparsers(required=True, metavar="act")

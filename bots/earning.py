@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bots.commands.contributing import ContributeCommands
+from bots.commands.keys import KeysCommands
+from bots.commands.payouts import PayoutCommands
+from bots.commands.types import Room
+from bots.commands.withdrawing import WithdrawCommands
+from bots.plan import Plan
 from core.clock import Clock
 from core.earning import (
     Addresses,
@@ -18,11 +23,12 @@ from core.earning import (
 )
 from core.earning.contributions import InviterOf
 from core.ledger import Ledger
+from core.people import People
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
 from core.upkeep import Chore
-from payments import Disburser, Payouts
+from payments import Payouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,9 @@ class Earning:
     payouts: Payouts
     #: By which people are paid.
     methods: tuple[Method, ...]
+    pool: Pool
+    store: Store
+    clock: Clock
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
@@ -47,10 +56,46 @@ class Earning:
             Chore("send payouts", 10.0, self.payouts.work),
         )
 
+    def contribute(self, catalogue: Catalogue) -> ContributeCommands:
+        """Its commands, which also complete suppliers' names."""
+        return ContributeCommands(
+            contributions=self.contributions,
+            pool=self.pool,
+            catalogue=catalogue,
+            clock=self.clock,
+        )
+
+    def rooms(self, contribute: ContributeCommands, people: People) -> tuple[Room, ...]:
+        """The rooms of contributing and cashing out, where keys are taken."""
+        if not self.policy.suppliers:
+            return ()
+        keys = KeysCommands(
+            contributions=self.contributions,
+            closing=self.closing,
+            watching=self.watching,
+            withdrawals=self.withdrawals,
+            pool=self.pool,
+        )
+        withdraw = WithdrawCommands(
+            withdrawals=self.withdrawals,
+            addresses=self.addresses,
+            people=people,
+            methods=self.methods,
+        )
+        payouts = PayoutCommands(
+            withdrawals=self.withdrawals,
+            addresses=self.addresses,
+            payouts=self.payouts,
+            people=people,
+            store=self.store,
+            clock=self.clock,
+        )
+        return contribute.room(), keys.room(), withdraw.room(), payouts.room()
+
 
 def open_earning(
+    plan: Plan,
     *,
-    policy: Policy,
     store: Store,
     ledger: Ledger,
     vault: Vault,
@@ -60,9 +105,9 @@ def open_earning(
     prices: PriceBook,
     clock: Clock,
     inviter_of: InviterOf,
-    disbursers: Mapping[Method, Disburser],
 ) -> Earning:
     """Wires it; nothing starts yet."""
+    policy, disbursers = plan.policy, plan.disbursers
     valuer = Valuer(store=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
     contributions = Contributions(
         store=store,
@@ -97,4 +142,7 @@ def open_earning(
         watching=watching,
         payouts=payouts,
         methods=tuple(disbursers) or ("manual",),
+        pool=pool,
+        store=store,
+        clock=clock,
     )

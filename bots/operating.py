@@ -1,7 +1,7 @@
-"""The operator's commands on the ledger: audit, export, report, grant, keys, check, backups.
+"""The operator's commands that write: grant, keys, check, backups. Those that read: `reading`.
 
-They work beside a running service: reads take a snapshot, writes go through a ledger writer of
-their own, which the database keeps in turn with the service's.
+They work beside a running service: through a ledger writer of their own, which the database keeps
+in turn with the service's.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import argparse
 import asyncio
 import contextlib
 import getpass
-import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from bots.commands.phrases import money
 from bots.output import tell
+from bots.reading import database_of
 from bots.refusals import Unusable, in_words
 from bots.selling import check_gateways
 from bots.service import (
-    demo_database,
     demo_master_key,
     discord_config,
     suppliers_of,
@@ -30,34 +29,19 @@ from bots.service import (
 )
 from bots.settings import Configuration, SettingsWrong, load
 from bots.telegram import TelegramConfig, who_am_i
-from core import asking, ids, people
+from core import ids, people
 from core.clock import SystemClock
-from core.desk import grant, report
+from core.desk import grant
 from core.errors import Refusal
-from core.ledger import Ledger, audit, beancount, csv
+from core.ledger import Ledger
 from core.pool import KeyCard, Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Kind, Store, backup, migrate, restore
-from core.units import Credits, decimal_text, usd
-
-
-def _url(configuration: Configuration, *, demo: bool) -> str:
-    settings = configuration.settings
-    return demo_database(settings) if demo else settings.database_url.get_secret_value()
-
-
-@contextlib.asynccontextmanager
-async def _read() -> AsyncIterator[Store]:
-    """The database as it is, of either kind."""
-    store = await Store.open(_url(load(), demo=False), kind=None, clock=SystemClock())
-    try:
-        yield store
-    finally:
-        await store.close()
+from core.units import Credits, usd
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class Desk:
     """What a writing command works with."""
 
     configuration: Configuration
@@ -66,22 +50,23 @@ class _Desk:
 
 
 @contextlib.asynccontextmanager
-async def _write(arguments: argparse.Namespace) -> AsyncIterator[_Desk]:
+async def writing(arguments: argparse.Namespace) -> AsyncIterator[Desk]:
+    """The live database, or the demo's, to be written beside a running service."""
     configuration = load()
     kind: Kind = "demo" if arguments.demo else "live"
     clock = SystemClock()
-    url = _url(configuration, demo=arguments.demo)
+    url = database_of(configuration, demo=arguments.demo)
     store = await Store.open(url, kind=kind, clock=clock, migrate=False)
     ledger = Ledger(store, clock)
     try:
         await ledger.start()
-        yield _Desk(configuration, store, ledger)
+        yield Desk(configuration, store, ledger)
     finally:
         await ledger.stop()
         await store.close()
 
 
-async def _vault(desk: _Desk, arguments: argparse.Namespace) -> Vault:
+async def _vault(desk: Desk, arguments: argparse.Namespace) -> Vault:
     keys = desk.configuration.settings.master_key_bytes
     if not keys and arguments.demo:
         keys = [demo_master_key()]
@@ -90,88 +75,12 @@ async def _vault(desk: _Desk, arguments: argparse.Namespace) -> Vault:
     return await Vault.open(keys, desk.store, desk.ledger)
 
 
-# --- reading ------------------------------------------------------------------------------------
-
-
-async def audit_ledger(arguments: argparse.Namespace) -> int:
-    """0 when the ledger is what its transfers say, 1 on a finding."""
-    async with _read() as store:
-        found, asks = await audit(store), await asking.check(store)
-    findings = [*found.findings, *asks.findings]
-    if arguments.json:
-        told = {
-            "accounts": found.accounts,
-            "transfers": found.transfers,
-            "holds": found.holds,
-            "asks": {"open": asks.open, "settled": asks.settled},
-            "findings": findings,
-        }
-        tell(json.dumps(told, indent=1))
-    else:
-        tell(
-            f"{found.accounts} accounts, {found.transfers} transfers, {found.holds} holds,"
-            f" {asks.settled} asks settled, {asks.open} open"
-        )
-        for finding in findings:
-            tell(f"FINDING {finding}")
-        tell("The ledger is exact." if not findings else f"{len(findings)} findings.")
-    return 1 if findings else 0
-
-
-async def export(arguments: argparse.Namespace) -> int:
-    """The whole ledger to a file or standard output."""
-    write = beancount if arguments.format == "beancount" else csv
-    async with _read() as store:
-        if arguments.out is None:
-            await write(store, sys.stdout)
-        else:
-            with arguments.out.open("w", encoding="utf-8", newline="") as out:
-                await write(store, out)
-    return 0
-
-
-async def show_report(arguments: argparse.Namespace) -> int:
-    """Both layers, as text or JSON; dollars as exact decimals."""
-    async with _read() as store:
-        told = await report(store)
-    facts: Mapping[str, object] = {
-        "people": told.people,
-        "circulation": {name: amount.units for name, amount in told.circulation.items()},
-        "owed": told.owed.units,
-        "issued": {name: amount.units for name, amount in told.issued.items()},
-        "spent": {name: amount.units for name, amount in told.spent.items()},
-        "revenue": told.revenue.units,
-        "costs": {name: decimal_text(cost) for name, cost in told.costs.items()},
-        "cost": decimal_text(told.cost),
-        "profit_at_par": decimal_text(told.profit),
-        "keys_headroom": decimal_text(told.headroom),
-        "overrun": decimal_text(told.overrun),
-    }
-    if arguments.json:
-        tell(json.dumps(facts, indent=1))
-        return 0
-    tell(f"User layer     {told.people} people, balance {told.balance.units:,} Credits")
-    for name, amount in told.circulation.items():
-        tell(f"               {name} {amount.units:,}")
-    tell(f"               revenue {told.revenue.units:,} Credits")
-    for name, amount in told.spent.items():
-        tell(f"               {name} {amount.units:,}")
-    for name, cost in told.costs.items():
-        tell(f"System layer   {name} {money(cost)}")
-    tell(
-        f"               cost {money(told.cost)}, revenue at par {money(told.revenue_at_par)},"
-        f" profit {money(told.profit)}"
-    )
-    tell(f"               keys can still pay {money(told.headroom)}")
-    return 0
-
-
 # --- writing ------------------------------------------------------------------------------------
 
 
 async def migrate_database(_: argparse.Namespace) -> int:
     """A new database is born live."""
-    url = _url(load(), demo=False)
+    url = database_of(load(), demo=False)
     await migrate(url, "live", SystemClock())
     tell("The database is at this version.")
     return 0
@@ -184,7 +93,7 @@ async def grant_credits(arguments: argparse.Namespace) -> int:
     if not arguments.reason.strip():
         raise Unusable("A grant needs a reason.")
     clock = SystemClock()
-    async with _write(arguments) as desk:
+    async with writing(arguments) as desk:
         person = await people.find(desk.store, arguments.user)
         receipt = await grant(
             desk.ledger,
@@ -210,7 +119,7 @@ async def add_key(arguments: argparse.Namespace) -> int:
     secret = SecretStr(await asyncio.to_thread(_read_secret))
     if not secret.get_secret_value():
         raise Unusable("The key is read from standard input, and there was none.")
-    async with _write(arguments) as desk, _pool(desk, arguments) as pool:
+    async with writing(arguments) as desk, _pool(desk, arguments) as pool:
         card = await pool.add_own_key(arguments.supplier, secret, budget, account=arguments.account)
     tell(f"Added {card.supplier} …{card.tail} with {money(card.budget)}. It serves within seconds.")
     return 0
@@ -223,7 +132,7 @@ def _read_secret() -> str:
 
 
 @contextlib.asynccontextmanager
-async def _pool(desk: _Desk, arguments: argparse.Namespace) -> AsyncIterator[Pool]:
+async def _pool(desk: Desk, arguments: argparse.Namespace) -> AsyncIterator[Pool]:
     settings = desk.configuration.settings
     pool = Pool(
         store=desk.store,
@@ -243,7 +152,7 @@ async def _pool(desk: _Desk, arguments: argparse.Namespace) -> AsyncIterator[Poo
 
 async def list_keys(arguments: argparse.Namespace) -> int:
     """Every key, never the key itself."""
-    async with _write(arguments) as desk, _pool(desk, arguments) as pool:
+    async with writing(arguments) as desk, _pool(desk, arguments) as pool:
         cards = await pool.cards()
     if not cards:
         tell("There are no keys. Add one: creditbot keys add openai --budget 50")
@@ -262,7 +171,7 @@ def _card(card: KeyCard) -> str:
 
 async def rotate_keys(arguments: argparse.Namespace) -> int:
     """Seals everything by the first master key; older ones can then leave the list."""
-    async with _write(arguments) as desk:
+    async with writing(arguments) as desk:
         vault = await _vault(desk, arguments)
         sealed = await vault.rotate(desk.store, desk.ledger)
     tell(f"{sealed} secrets are sealed by the first master key now.")
@@ -281,7 +190,7 @@ async def publish_commands(_: argparse.Namespace) -> int:
 
 async def backup_to(arguments: argparse.Namespace) -> int:
     """A copy, while the service runs."""
-    await backup(_url(load(), demo=False), arguments.file)
+    await backup(database_of(load(), demo=False), arguments.file)
     tell(f"Copied to {arguments.file}. It holds sealed keys: keep the master key elsewhere.")
     return 0
 
@@ -290,7 +199,7 @@ async def restore_from(arguments: argparse.Namespace) -> int:
     """A copy back in place, where nothing is."""
     if not arguments.file.is_file():
         raise Unusable(f"{arguments.file} is not there. Nothing was changed.")
-    await restore(_url(load(), demo=False), arguments.file)
+    await restore(database_of(load(), demo=False), arguments.file)
     tell("Restored. Run `creditbot audit` before you serve from it.")
     return 0
 
@@ -335,7 +244,7 @@ async def _check_database(configuration: Configuration) -> list[Line]:
     lines = [(True, f"database: {store.kind}")]
     try:
         await ledger.start()
-        desk = _Desk(configuration, store, ledger)
+        desk = Desk(configuration, store, ledger)
         arguments = argparse.Namespace(demo=store.kind == "demo")
         async with _pool(desk, arguments) as pool:
             lines.append((True, "master key opens the vault"))
@@ -358,7 +267,7 @@ def _check_keys(cards: list[KeyCard], pool: Pool) -> list[Line]:
     return [*lines, (servable > 0, f"models that can be served now: {servable}")]
 
 
-async def _check_prices(desk: _Desk) -> list[Line]:
+async def _check_prices(desk: Desk) -> list[Line]:
     settings = desk.configuration.settings
     catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
     prices = PriceBook(desk.store, desk.ledger.record, catalogue, costs, SystemClock())

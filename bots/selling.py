@@ -7,15 +7,15 @@ import argparse
 from bots.gateways import gateways_of
 from bots.output import tell
 from bots.refusals import Unusable
+from bots.service import live_plan
 from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
 from core.ledger import Ledger
-from core.people import People, Welcome
+from core.people import Invitations, Owners, People
 from core.pool import Vault
 from core.store import Store
-from core.units import Credits
-from payments import GatewayUnavailable, Offer
+from payments import GatewayUnavailable
 
 _NO_GATEWAY = (
     "No payment gateway is set (CREDITBOT_STRIPE_SECRET_KEY, CREDITBOT_PAYPAL_CLIENT_ID or"
@@ -49,8 +49,8 @@ async def reconcile(arguments: argparse.Namespace) -> int:
     """Asks the gateways about every order that waits; also while the service runs."""
     del arguments
     configuration = load()
-    settings = configuration.settings
-    gateways = gateways_of(settings)
+    settings, plan = configuration.settings, live_plan(configuration)
+    gateways = plan.gateways
     if not gateways:
         raise Unusable(_NO_GATEWAY)
     clock = SystemClock()
@@ -60,15 +60,15 @@ async def reconcile(arguments: argparse.Namespace) -> int:
     try:
         await ledger.start()
         vault = await Vault.open(settings.master_key_bytes, store, ledger)
-        nobody = Welcome(Credits(0), 0)
-        people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=nobody)
+        people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
         shop = open_shop(
-            gateways=gateways,
-            offer=Offer(),
+            plan,
             store=store,
             ledger=ledger,
             vault=vault,
             people=people,
+            owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
+            invitations=Invitations(store=store, ledger=ledger, clock=clock),
             clock=clock,
             deliverers={},
         )

@@ -89,6 +89,7 @@ def live_plan(configuration: Configuration) -> Plan:
         default_model=settings.default_model,
         history_tokens=Tokens(settings.history_tokens),
         gateways=gateways_of(settings),
+        offer=settings.offer,
         terms=_terms(settings),
         policy=settings.policy,
     )
@@ -264,6 +265,7 @@ async def demo(configuration: Configuration) -> int:
             default_model=settings.default_model,
             history_tokens=Tokens(settings.history_tokens),
             gateways={gateway.name: gateway},
+            offer=settings.offer,
             terms=_terms(settings),
             policy=_demo_policy(settings),
         )

@@ -17,9 +17,11 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from bots.offering import dollars, packs_of, wrong_with
 from core.earning import BRIEF, SAFE, Policy
 from core.pool import SUPPLIERS
 from core.units import Credits, NanoUsd, usd
+from payments import Offer
 
 PREFIX = "CREDITBOT_"
 ENV_FILE = Path(".env")
@@ -101,8 +103,19 @@ def _shards(text: str) -> str:
     return text
 
 
-PROFILES = {"safe": SAFE, "brief": BRIEF}
+def _packs(text: str) -> str:
+    packs_of(text)
+    return text
 
+
+def _dollars(text: str) -> str:
+    dollars(text)
+    return text
+
+
+PROFILES = {"safe": SAFE, "brief": BRIEF}
+Dollars = Annotated[str, AfterValidator(_dollars)]
+Percent = Annotated[int, Field(ge=0, le=50)]
 Url = Annotated[str, AfterValidator(_http)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -146,6 +159,17 @@ class Settings(BaseModel):
     discord_gateway_url: Annotated[str, AfterValidator(_gateway)] = ""
     #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
     discord_shards: Annotated[str, AfterValidator(_shards)] = ""
+
+    #: What is sold: packs as name:dollars:Credits, and any amount between two, with a bonus from
+    #: one on; and what whoever invited a buyer gets on top.
+    packs: Annotated[str, AfterValidator(_packs)] = (
+        "Starter:10:1000,Pro:90:10000,Enterprise:800:100000"
+    )
+    topup_least: Dollars = "1"
+    topup_most: Dollars = "10000"
+    bonus_from: Dollars = "100"
+    bonus_percent: Percent = 10
+    referral_percent: Percent = 10
 
     #: Suppliers whose keys people may contribute, comma-separated; none: nobody may.
     contributions: Annotated[str, AfterValidator(_suppliers_named)] = ""
@@ -214,6 +238,18 @@ class Settings(BaseModel):
         return [(platform, id_) for platform, _, id_ in (part.partition(":") for part in parts)]
 
     @property
+    def offer(self) -> Offer:
+        """What is sold."""
+        return Offer(
+            packs=packs_of(self.packs),
+            bonus_from=dollars(self.bonus_from),
+            bonus_percent=self.bonus_percent,
+            least=dollars(self.topup_least),
+            most=dollars(self.topup_most),
+            inviter_percent=self.referral_percent,
+        )
+
+    @property
     def discord_shard_range(self) -> tuple[tuple[int, ...], int]:
         """This process's shards, and how many there are; nothing when Discord is to say."""
         matched = _SHARDS.fullmatch(self.discord_shards)
@@ -266,6 +302,9 @@ def load(
         for wrong in error.errors(include_url=False, include_input=False):
             name = PREFIX + str(wrong["loc"][0]).upper()
             problems[name] = wrong["msg"].removeprefix("Value error, ")
+    else:
+        for name, what in wrong_with(settings.offer).items():
+            problems[PREFIX + name.upper()] = what
     _unknown(values, problems)
     if problems or settings is None:
         raise SettingsWrong(problems)

@@ -1,29 +1,64 @@
-"""The shop: payments wired together, for services that have a gateway."""
+"""The shop: payments wired together, and their commands."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bots.commands.buttons import Buttons
+from bots.commands.choosing import Choosing
+from bots.commands.disputing import DisputeCommands
+from bots.commands.paying import PayingCommands, Terms, terms_lines
+from bots.commands.redeeming import RedeemCommands
+from bots.commands.referring import ReferCommands
+from bots.commands.refunding import RefundCommands
+from bots.commands.types import Room
+from bots.locale import render
+from bots.plan import Plan
 from bots.show.screen import Deliverer
 from bots.telling import Telling
 from core.clock import Clock
 from core.ledger import Ledger
-from core.people import People
+from core.people import Invitations, Owners, People
 from core.pool import Vault
+from core.pricing import PriceBook
 from core.store import Store
 from core.upkeep import Chore, Notices
-from payments import Cashier, Crediting, Gateway, Inbox, Offer, Orders
+from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Orders
+from payments.gateways.code import CODE, Code
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
     """Everything about money, from a gateway's message to the words in a chat."""
 
+    store: Store
+    ledger: Ledger
+    clock: Clock
+    people: People
+    invitations: Invitations
+    deliverers: Mapping[str, Deliverer]
+    terms: Terms
+    #: Those of the settings.
     gateways: Mapping[str, Gateway]
     cashier: Cashier
+    codes: Codes
     inbox: Inbox
     notices: Notices
+    #: Whether anything is sold: here, or as codes elsewhere.
+    trades: bool
+    #: Whether keys may be contributed.
+    contributing: bool
+
+    @property
+    def inviter_percent(self) -> int:
+        """What an inviter gets of a friend's top-up."""
+        return self.cashier.orders.offer.inviter_percent if self.trades else 0
+
+    @property
+    def rewards(self) -> bool:
+        """Whether invitations earn something."""
+        return self.contributing or self.inviter_percent > 0
 
     async def start(self) -> None:
         """Begins to work through what gateways told."""
@@ -37,33 +72,94 @@ class Shop:
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
+        if not self.trades:
+            return ()
         return (
             Chore("tell notices", 2.0, self.notices.work, everywhere=True),
             Chore("reconcile payments", 120.0, self.cashier.reconcile),
             Chore("forget webhooks", 3_600.0, self.inbox.forget_old),
         )
 
+    def rooms(self, choosing: Choosing, prices: PriceBook) -> tuple[Room, ...]:
+        """The rooms of payments, where anything is sold; of inviting, where it earns something."""
+        refer = ReferCommands(
+            invitations=self.invitations,
+            store=self.store,
+            ledger=self.ledger,
+            percent=self.inviter_percent,
+            contributing=self.contributing,
+            deliverers=self.deliverers,
+        )
+        inviting = (refer.room(),) if self.rewards else ()
+        if not self.trades:
+            return inviting
+        paying = PayingCommands(
+            cashier=self.cashier,
+            people=self.people,
+            prices=prices,
+            choosing=choosing,
+            clock=self.clock,
+            terms=self.terms,
+            sells=bool(self.gateways),
+        )
+        told = "\n".join(render(line, "en") for line in terms_lines(self.terms))
+        disputes = DisputeCommands(
+            cashier=self.cashier,
+            evidence=Evidence(cashier=self.cashier, store=self.store, clock=self.clock, terms=told),
+            ledger=self.ledger,
+            clock=self.clock,
+        )
+        return (
+            paying.room(),
+            RedeemCommands(codes=self.codes, ledger=self.ledger).room(),
+            *inviting,
+            RefundCommands(cashier=self.cashier).room(),
+            disputes.room(),
+        )
+
 
 def open_shop(
+    plan: Plan,
     *,
-    gateways: Mapping[str, Gateway],
-    offer: Offer,
     store: Store,
     ledger: Ledger,
     vault: Vault,
     people: People,
+    owners: Owners,
+    invitations: Invitations,
     clock: Clock,
     deliverers: Mapping[str, Deliverer],
+    trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
+    gateways, offer = plan.gateways, plan.offer
     orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
     crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
-    telling = Telling(people=people, ledger=ledger, orders=orders, deliverers=deliverers)
+    cashier = Cashier(
+        gateways={**gateways, CODE: Code()},
+        orders=orders,
+        crediting=crediting,
+        store=store,
+        clock=clock,
+    )
+    telling = Telling(
+        people=people,
+        ledger=ledger,
+        cashier=cashier,
+        buttons=Buttons(store=store, ledger=ledger, clock=clock),
+        deliverers=deliverers,
+    )
     return Shop(
+        store=store,
+        ledger=ledger,
+        clock=clock,
+        people=people,
+        invitations=invitations,
+        deliverers=deliverers,
+        terms=plan.terms,
         gateways=gateways,
-        cashier=Cashier(
-            gateways=gateways, orders=orders, crediting=crediting, store=store, clock=clock
-        ),
+        cashier=cashier,
+        codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),
         inbox=Inbox(
             gateways=gateways,
             crediting=crediting,
@@ -72,5 +168,9 @@ def open_shop(
             vault=vault,
             clock=clock,
         ),
-        notices=Notices(store=store, ledger=ledger, clock=clock, tell=telling.tell),
+        notices=Notices(
+            store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
+        ),
+        trades=trades,
+        contributing=bool(plan.policy.suppliers),
     )

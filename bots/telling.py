@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from bots.commands.buttons import Buttons
+from bots.commands.cards import screen_of
+from bots.commands.disputing import FOR_OWNERS, owners_card
 from bots.commands.paying import cash_text
 from bots.commands.phrases import in_credits
 from bots.locale import render
@@ -16,7 +19,7 @@ from core.people import People
 from core.trace import cause
 from core.units import Credits
 from core.upkeep import Notice
-from payments import PAID, REFUNDED, Order, Orders
+from payments import FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, Cashier, Order
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +36,22 @@ class Telling:
         *,
         people: People,
         ledger: Ledger,
-        orders: Orders,
+        cashier: Cashier,
+        buttons: Buttons,
         deliverers: Mapping[str, Deliverer],
     ) -> None:
         """`deliverers` by platform, as front ends start."""
-        self._people, self._ledger, self._orders = people, ledger, orders
-        self._deliverers = deliverers
+        self._people, self._ledger, self._cashier = people, ledger, cashier
+        self._buttons, self._deliverers = buttons, deliverers
 
     async def tell(self, notice: Notice) -> None:
         """Shows a notice once on each platform of its person, in the message that it is about
-        where there is one; raises `NobodyReached`."""
+        where there is one, or to an owner where they are one; raises `NobodyReached`."""
+        if notice.kind in FOR_OWNERS:
+            await self._tell_owner(notice)
+            return
         person = await self._people.find(notice.person)
-        order = await self._orders.get(str(notice.facts["order"]))
+        order = await self._about(notice)
         title, lines = await self._words(notice, order)
         screen = Screen(
             title=render(title, person.language, person.zone),
@@ -55,15 +62,13 @@ class Telling:
             ),
             private=True,
         )
-        place = Place.of(order.place)
         reached = False
         for platform, id_ in await self._people.identities(person.id):
             deliverer = self._deliverers.get(platform)
             if deliverer is None:
                 continue
-            here = platform == place.platform and id_ == place.chat and notice.kind == PAID
             try:
-                await deliverer.notify(id_, screen, instead=order.shown_in if here else "")
+                await deliverer.notify(id_, screen, instead=_shown_in(order, platform, id_))
             except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
                 log.info("%s could not be told on %s: %s", notice.id, platform, cause(failure))
             else:
@@ -71,28 +76,37 @@ class Telling:
         if not reached:
             raise NobodyReached
 
-    async def _words(self, notice: Notice, order: Order) -> tuple[Said, tuple[Said, ...]]:
-        id_ = say("Order {order}", order=order.id)
-        if _is_part(notice):
-            paid = type(order.amount)(int(notice.facts["paid"]))
-            return say("A part is paid"), (
-                say(
-                    "{paid} of {amount} have arrived. Credits come with the rest; if you would"
-                    " rather have it back, ask for it: /paysupport.",
-                    paid=cash_text(paid),
-                    amount=cash_text(order.amount),
-                ),
-                id_,
-            )
+    async def _tell_owner(self, notice: Notice) -> None:
+        platform, _, id_ = notice.person.partition(":")
+        deliverer = self._deliverers.get(platform)
+        if deliverer is None:
+            raise NobodyReached
+        # Whoever owns the service may not have written yet: the buttons are for them all the same.
+        owner = await self._people.of(platform, id_, language="en")
+        card = await owners_card(notice, self._cashier)
+        place = Place.of(f"{platform}:{id_}:")
+        await deliverer.notify(id_, await screen_of(card, self._buttons, person=owner, place=place))
+
+    async def _about(self, notice: Notice) -> Order | None:
+        """The order whose card becomes this notice."""
+        if notice.kind != PAID:
+            return None
+        return await self._cashier.orders.get(str(notice.facts["order"]))
+
+    async def _words(self, notice: Notice, paid: Order | None) -> tuple[Said, tuple[Said, ...]]:
+        if paid is not None and _is_part(notice):
+            return _part(notice, paid)
         balances = await self._ledger.balances(chart.pockets(notice.person))
         have = Credits(sum(balance.available for balance in balances.values()))
-        lines = [say("You have {have} now.", have=in_credits(have)), id_]
+        order = str(notice.facts.get("order", ""))
         moved = Credits(int(notice.facts["credits"]))
-        if not moved.is_zero:
-            lines.insert(0, _LINES[notice.kind](in_credits(moved)))
-        if "claim" in notice.facts:
-            lines.insert(0, say("Open the link to say where your money shall go."))
-        return _TITLES[notice.kind], tuple(lines)
+        claim = say("Open the link to say where your money shall go.")
+        return _TITLES[notice.kind], (
+            *((claim,) if "claim" in notice.facts else ()),
+            *(() if moved.is_zero else (_LINES[notice.kind](in_credits(moved)),)),
+            say("You have {have} now.", have=in_credits(have)),
+            *((say("Order {order}", order=order),) if order else ()),
+        )
 
 
 def _is_part(notice: Notice) -> bool:
@@ -100,17 +114,47 @@ def _is_part(notice: Notice) -> bool:
     return notice.kind == PAID and not notice.facts["credits"]
 
 
-def _links(notice: Notice, order: Order) -> list[tuple[Said, str]]:
+def _part(notice: Notice, order: Order) -> tuple[Said, tuple[Said, ...]]:
+    paid = type(order.amount)(int(notice.facts["paid"]))
+    return say("A part is paid"), (
+        say(
+            "{paid} of {amount} have arrived. Credits come with the rest; if you would rather have"
+            " it back, ask for it: /paysupport.",
+            paid=cash_text(paid),
+            amount=cash_text(order.amount),
+        ),
+        say("Order {order}", order=order.id),
+    )
+
+
+def _links(notice: Notice, paid: Order | None) -> list[tuple[Said, str]]:
     """What can be opened, and where it leads."""
     if "claim" in notice.facts:
         return [(say("Take your money back"), str(notice.facts["claim"]))]
-    if _is_part(notice) and order.open and order.url:
-        return [(say("Pay the rest"), order.url)]
+    if paid is not None and _is_part(notice) and paid.open and paid.url:
+        return [(say("Pay the rest"), paid.url)]
     return []
 
 
-_TITLES = {PAID: say("✅ Paid"), REFUNDED: say("Payment given back")}
+def _shown_in(order: Order | None, platform: str, chat: str) -> str:
+    """The message of this chat that shows the order; empty if there is none."""
+    if order is None:
+        return ""
+    place = Place.of(order.place)
+    return order.shown_in if (place.platform, place.chat) == (platform, chat) else ""
+
+
+_TITLES = {
+    PAID: say("✅ Paid"),
+    REFUNDED: say("Payment given back"),
+    FRIEND_BOUGHT: say("🎁 A friend topped up"),
+    FRIEND_REFUNDED: say("A friend's payment was given back"),
+}
 _LINES: Mapping[str, Callable[[Said], Said]] = {
     PAID: lambda credits_: say("{credits} have arrived.", credits=credits_),
     REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
+    FRIEND_BOUGHT: lambda credits_: say(
+        "{credits} are yours for your invitation.", credits=credits_
+    ),
+    FRIEND_REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
 }

@@ -414,8 +414,8 @@ def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney],
 def took_back(
     person: str, bought: Credits, bonus: Credits, *, disputed_order: str = ""
 ) -> tuple[Entry, ...]:
-    """Flow: a refund takes back what was given, first what a dispute of that order holds; what
-    isn't there any more is owed, and whatever else the person has pays that at once."""
+    """Flow: a refund takes back what was given, first out of what a dispute of the order holds;
+    what isn't there any more is owed, and whatever else the person has pays that at once."""
     moves: list[Entry] = []
     if not bought.is_zero:
         held = (disputed(disputed_order, "bought"),) if disputed_order else ()
@@ -426,6 +426,35 @@ def took_back(
         drawn = (*held, pocket(person, "gift"), owed(person))
         moves.append(Cascade("bonus", drawn, issued("bonus"), bonus))
     return (*moves, repay_owed(person))
+
+
+#: The entry that gives or takes back what top-ups of friends earn.
+REFERRAL = "referral"
+
+
+def referral_given(inviter: str, amount: Credits) -> tuple[Entry, ...]:
+    """Flow: what an invitation earns, as gift; what the inviter owes is repaid first."""
+    if amount.is_zero:
+        return ()
+    given = Move(REFERRAL, issued("referral"), pocket(inviter, "gift"), amount)
+    return given, _repaid_by_inviter(inviter)
+
+
+def referral_taken_back(inviter: str, amount: Credits) -> tuple[Entry, ...]:
+    """Flow: what it earned is taken back; what is spent is owed, and paid by whatever else the
+    inviter has."""
+    if amount.is_zero:
+        return ()
+    drawn = (pocket(inviter, "gift"), owed(inviter))
+    return (
+        Cascade(REFERRAL, drawn, issued("referral"), amount),
+        _repaid_by_inviter(inviter),
+    )
+
+
+def _repaid_by_inviter(inviter: str) -> SweepOwed[Credits]:
+    """`repay_owed` by another name, beside the buyer's in one submission."""
+    return SweepOwed("referral-repay", pockets(inviter), owed(inviter))
 
 
 def gave_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
@@ -446,16 +475,20 @@ def dispute_opened(
     )
 
 
-def dispute_won(
-    person: str, order: str, gateway: str, amount: NanoUsd, *, bought: Credits, bonus: Credits
+def dispute_released(
+    person: str, order: str, *, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
-    """Flow: a dispute that was won: everything is as it was."""
+    """Flow: what a dispute held and didn't cost is its person's again; what is owed is repaid."""
     return (
-        AtMost("bought", disputed(order, "bought"), pocket(person, "bought"), bought),
-        AtMost("bonus", disputed(order, "gift"), pocket(person, "gift"), bonus),
+        AtMost("bought-back", disputed(order, "bought"), pocket(person, "bought"), bought),
+        AtMost("bonus-back", disputed(order, "gift"), pocket(person, "gift"), bonus),
         repay_owed(person),
-        Move("cash", cash(gateway, NanoUsd), DISPUTED, amount),
     )
+
+
+def dispute_won(gateway: str, amount: NanoUsd) -> Move[NanoUsd]:
+    """Flow: a dispute that was won: its cash is there again."""
+    return Move("cash", cash(gateway, NanoUsd), DISPUTED, amount)
 
 
 def dispute_lost(

@@ -11,6 +11,9 @@ from core import ids
 from core.clock import Clock
 from core.store import Insert, schema
 
+#: In a person's place: whoever owns the service.
+OWNERS = "owners"
+
 Facts = Mapping[str, str | int]
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from payments.cashier import Cashier, NothingToRefund
+from payments.cashier import Cashier, NothingToRefund, Receipt, refundable
+from payments.codes import Card, CodeRefused, Codes, Fresh, any_codes
 from payments.crediting import PAID, REFUNDED, Crediting
-from payments.gateways import Gateway
-from payments.inbox import Inbox
+from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.evidence import Evidence
+from payments.gateways import Accepts, Gateway
+from payments.inbox import UNWORKED, Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
 from payments.payouts import Disbursed, Disburser, Payouts
 from payments.routes import payment_routes
+from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import (
     CardsStopped,
     Cash,
     Dispute,
     Forged,
     GatewayUnavailable,
+    NoDispute,
     NotGivenBack,
     Order,
     Payment,
@@ -26,21 +31,33 @@ from payments.types import (
 )
 
 __all__ = [
+    "DISPUTED",
+    "DISPUTE_ENDED",
+    "FRIEND_BOUGHT",
+    "FRIEND_REFUNDED",
     "PAID",
     "REFUNDED",
+    "UNWORKED",
+    "Accepts",
     "BadAmount",
+    "Card",
     "CardsStopped",
     "Cash",
     "Cashier",
+    "CodeRefused",
+    "Codes",
     "Crediting",
     "Disbursed",
     "Disburser",
     "Dispute",
+    "Evidence",
     "Forged",
+    "Fresh",
     "Gateway",
     "GatewayUnavailable",
     "Given",
     "Inbox",
+    "NoDispute",
     "NotGivenBack",
     "NothingToRefund",
     "Offer",
@@ -50,8 +67,11 @@ __all__ = [
     "Payment",
     "PaymentRefused",
     "Payouts",
+    "Receipt",
     "Refunded",
     "TooManyOrders",
     "UnknownOrder",
+    "any_codes",
     "payment_routes",
+    "refundable",
 ]

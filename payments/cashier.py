@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,9 +15,18 @@ from core.store import Store, schema
 from core.trace import cause as cause_of
 from core.units import NanoUsd
 from payments.crediting import Crediting
-from payments.gateways import Gateway
+from payments.gateways import Accepts, Gateway
 from payments.orders import Orders
-from payments.types import UNITS, Cash, GatewayUnavailable, Order, PaymentRefused, UnknownOrder
+from payments.standing import left
+from payments.types import (
+    Cash,
+    Dispute,
+    GatewayUnavailable,
+    NoDispute,
+    Order,
+    PaymentRefused,
+    UnknownOrder,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +47,28 @@ class NothingToRefund(Refusal):
 
     def __init__(self, order: str, left: Cash) -> None:
         self.order, self.left = order, left
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Cash that came in, or went `back`."""
+
+    #: As people read it: `pay_…`, `rfd_…`.
+    id: str
+    order: str
+    #: The gateway's id of it.
+    external: str
+    amount: Cash
+    #: When, in milliseconds UTC.
+    at: int
+    back: bool
+    #: It didn't reach the payer after all.
+    failed: bool
+
+
+def refundable(order: Order) -> Cash:
+    """What of an order's cash can be given back."""
+    return type(order.paid)(max(0, left(order)))
 
 
 class Cashier:
@@ -94,12 +127,12 @@ class Cashier:
         at = self.gateways.get(order.gateway)
         if at is None:
             raise GatewayUnavailable(order.gateway)
-        left = type(order.paid)(order.paid.units - order.refunded.units)
-        if amount.units > left.units or amount.units <= 0:
-            raise NothingToRefund(order.id, left)
+        there = refundable(order)
+        if amount.units > there.units or amount.units <= 0:
+            raise NothingToRefund(order.id, there)
         rest = amount.units
-        for payment, there in await self._refundable(order):
-            part = min(rest, there)
+        for payment, unrefunded in await self._refundable(order):
+            part = min(rest, unrefunded)
             if part <= 0:
                 continue
             given = type(order.paid)(part)
@@ -158,20 +191,84 @@ class Cashier:
             return False
         return await self.orders.get(id_) != order
 
-    async def receipts(self, order: str) -> Sequence[tuple[str, Cash, int]]:
-        """Of each payment: our receipt id, the amount, when (ms UTC)."""
-        table = schema.payment
+    async def accept(self, gateway: str, dispute: str) -> Order:
+        """Gives up an open dispute for good; raises `NoDispute`, `GatewayUnavailable`."""
+        told = await self.dispute(gateway, dispute)
+        at = self._accepting(gateway)
+        if told.state != "open" or at is None:
+            raise NoDispute(dispute)
+        order = await self.orders.by_payment(gateway, told.payment)
+        for news in await at.accept(order, told):
+            await self._crediting.tell(news)
+        return await self.orders.get(order.id)
+
+    def accepts(self, gateway: str) -> bool:
+        """Whether disputes can be given up at this gateway."""
+        return self._accepting(gateway) is not None
+
+    def _accepting(self, gateway: str) -> Accepts | None:
+        at: object = self.gateways.get(gateway)
+        return at if isinstance(at, Accepts) else None
+
+    async def dispute(self, gateway: str, external: str) -> Dispute:
+        """A dispute as it stands; raises `NoDispute`."""
+        table = schema.dispute
         rows = await self._store.fetch(
-            sa.select(table).where(table.c.order == order).order_by(table.c.at)
+            sa.select(table).where(table.c.gateway == gateway, table.c.external == external)
         )
-        return [(row.id, UNITS[row.unit](row.amount), row.at) for row in rows]
+        if not rows:
+            raise NoDispute(external)
+        return _dispute(rows[0])
+
+    async def disputes(self, order: str) -> list[Dispute]:
+        """All of an order, the oldest first."""
+        table = schema.dispute
+        rows = await self._store.fetch(
+            sa.select(table).where(table.c.order == order).order_by(table.c.opened_at, table.c.id)
+        )
+        return [_dispute(row) for row in rows]
+
+    async def find(self, id_: str) -> Order:
+        """By the order's id, a receipt of a payment or a refund, a dispute's id, or what its
+        gateway calls any of them; raises `UnknownOrder`."""
+        order = schema.order.c
+        chosen = [sa.select(order.id).where(sa.or_(order.id == id_, order.external == id_))]
+        for known in (schema.payment.c, schema.refund.c, schema.dispute.c):
+            named = sa.or_(known.id == id_, known.external == id_)
+            chosen.append(sa.select(known.order).where(named))
+        rows = await self._store.fetch(sa.select(sa.union(*chosen).subquery()).limit(1))
+        if not id_ or not rows:
+            raise UnknownOrder(id_)
+        return await self.orders.get(rows[0][0])
+
+    async def receipts(self, orders: Sequence[Order]) -> list[Receipt]:
+        """Every movement of these orders' cash, the oldest first."""
+        units = {order.id: type(order.paid) for order in orders}
+        found = []
+        for table, back in ((schema.payment, False), (schema.refund, True)):
+            rows = await self._store.fetch(sa.select(table).where(table.c.order.in_(units)))
+            found += [
+                Receipt(
+                    row.id,
+                    row.order,
+                    row.external,
+                    units[row.order](row.amount),
+                    row.at,
+                    back=back,
+                    failed=back and row.failed_at is not None,
+                )
+                for row in rows
+            ]
+        return sorted(found, key=lambda receipt: (receipt.at, receipt.id))
 
     async def _refundable(self, order: Order) -> list[tuple[str, int]]:
-        """The gateway's ids of the order's payments, the newest first, and what of each is left."""
+        """The gateway's ids of the order's payments, the newest first, and what of each is left;
+        what was lost by a dispute is gone."""
         paid, back = schema.payment, schema.refund
+        lost = [one.payment for one in await self.disputes(order.id) if one.state == "lost"]
         rows = await self._store.fetch(
             sa.select(paid.c.external, paid.c.amount)
-            .where(paid.c.order == order.id)
+            .where(paid.c.order == order.id, paid.c.external.not_in(lost))
             .order_by(paid.c.at.desc())
         )
         given = await self._store.fetch(
@@ -184,3 +281,15 @@ class Cashier:
             gone -= used
             left.append((row.external, row.amount - used))
         return left
+
+
+def _dispute(row: sa.Row[Any]) -> Dispute:
+    return Dispute(
+        row.gateway,
+        row.external,
+        row.payment,
+        NanoUsd(row.amount),
+        row.state,
+        reason=row.reason,
+        due_at=row.due_at,
+    )

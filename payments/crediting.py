@@ -7,6 +7,7 @@ is told is checked against the order here, whoever brought the news.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,11 +16,14 @@ from core import chart, ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, IdempotencyConflict, Ledger, Submission
 from core.notice import notice
-from core.pricing import PAR
-from core.store import Companion, Insert, Store, Update, schema
+from core.people import survivor
+from core.store import Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
-from payments.offer import Given, Offer, cents, of_cents
+from payments.disputes import Disputes
+from payments.offer import Offer, cents, of_cents
 from payments.orders import Orders, event
+from payments.sharing import Shared, shared
+from payments.standing import changed, given_for, left, standing
 from payments.types import Cash, Dispute, News, Order, Payment, PaymentRefused, Refunded
 
 #: Kinds of notices that come of money.
@@ -34,13 +38,18 @@ class Crediting:
     def __init__(
         self, *, orders: Orders, store: Store, ledger: Ledger, clock: Clock, offer: Offer
     ) -> None:
+        """`offer` counts for orders that kept none."""
         self.orders, self._store, self._ledger = orders, store, ledger
         self._clock, self._offer = clock, offer
+        self._disputes = Disputes(
+            orders=orders, store=store, ledger=ledger, clock=clock, offer=offer
+        )
 
-    async def pay(self, payment: Payment) -> Order:
+    async def pay(self, payment: Payment, *, telling: bool = True) -> Order:
         """Credits what a payment brings, once, however often it is told. Raises `UnknownOrder`,
-        `PaymentRefused`; nothing was credited then."""
-        return await self._tried(lambda: self._pay(payment), payment.order)
+        `PaymentRefused`; nothing was credited then. Without `telling` its person gets no notice:
+        they are shown it already."""
+        return await self._tried(lambda: self._pay(payment, telling=telling), payment.order)
 
     async def tell(self, news: News) -> None:
         """Whatever it is. Raises as the three below."""
@@ -63,9 +72,11 @@ class Crediting:
         """Open: holds what is left of the order. Won: gives it back. Lost: it is gone, and what
         was spent is bad debt. Each once."""
         order = await self.orders.by_payment(dispute.gateway, dispute.payment)
-        return await self._tried(lambda: self._dispute(order.id, dispute), order.id)
+        for one in self._disputes.steps(dispute):
+            order = await self._tried(partial(self._disputes.worked, order.id, one), order.id)
+        return order
 
-    async def _pay(self, payment: Payment) -> Submission | None:
+    async def _pay(self, payment: Payment, *, telling: bool) -> Submission | None:
         order = await self.orders.get(payment.order)
         if order.gateway != payment.gateway:
             raise PaymentRefused(order.id, "gateway")
@@ -78,10 +89,12 @@ class Crediting:
         if await self._exists(schema.payment, payment.gateway, payment.id):
             return None
         amount = await self._counted(order, payment)
-        paid = order.paid.units + amount.units
-        given = self._given(order, paid - order.refunded.units)
-        more = given - _standing(order)
-        person, still = await self._survivor(order.person)
+        paid, stands = order.paid.units + amount.units, standing(order)
+        now_left = left(order) + amount.units
+        given = given_for(order, now_left, self._offer).at_least(stands)
+        more = given - stands
+        person, still = await survivor(self._store, order.person)
+        friend = await self._shared(order, given.total, person, f"{payment.gateway}/{payment.id}")
         now = self._clock.now_ms()
         receipt = {
             "gateway": payment.gateway,
@@ -102,30 +115,28 @@ class Crediting:
             change |= {"state": "credited"}
         figures = {"paid": amount.units, "credits": more.total.units}
         # Less than a cent on top is nothing to be told of.
-        heard = not more.total.is_zero or order.state != "credited"
+        heard = telling and not (more.total.is_zero and order.state == "credited")
         told = notice(
             self._clock,
             cause_id=f"paid/{payment.gateway}/{payment.id}",
             person=person,
             kind=PAID,
-            facts={
-                "order": order.id,
-                "credits": more.total.units,
-                "paid": paid - order.refunded.units,
-            },
+            facts={"order": order.id, "credits": more.total.units, "paid": now_left},
         )
         return Submission(
             f"payment/{payment.gateway}/{payment.id}",
             (
                 *chart.took_cash(payment.gateway, amount, payment.fee),
                 *chart.sold(person, more.bought, more.bonus),
+                *friend.entries,
             ),
             (
                 Insert(schema.payment, receipt),
-                self._change(order, change),
-                event(self._clock, order.id, "paid", **figures),
+                changed(order, {**change, **friend.change}),
+                event(self._clock, order.id, "paid", **figures, **friend.figures),
                 *((told,) if heard else ()),
                 still,
+                *friend.rows,
             ),
         )
 
@@ -149,18 +160,22 @@ class Crediting:
         total = order.refunded.units + refunded.amount.units
         if total > order.paid.units:
             raise PaymentRefused(order.id, "amount")
-        kept = self._given(order, order.paid.units - total)
-        person, still = await self._survivor(order.person)
+        stands, now_left = standing(order), left(order) - refunded.amount.units
+        kept = given_for(order, now_left, self._offer).at_most(stands)
+        person, still = await survivor(self._store, order.person)
+        cause = f"{refunded.gateway}/{refunded.id}"
+        friend = await self._shared(order, kept.total, person, cause)
         now = self._clock.now_ms()
         row = {
             "gateway": refunded.gateway,
             "external": refunded.id,
+            "id": ids.derived("rfd", now, refunded.gateway, refunded.id),
             "order": order.id,
             "amount": refunded.amount.units,
             "at": now,
             "failed_at": None,
         }
-        back = _standing(order) - kept
+        back = stands - kept
         disputed = order.id if order.dispute_state == "open" else ""
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
         figures = {"refunded": refunded.amount.units, "credits": back.total.units}
@@ -179,77 +194,49 @@ class Crediting:
             (
                 chart.gave_cash(refunded.gateway, refunded.amount),
                 *chart.took_back(person, back.bought, back.bonus, disputed_order=disputed),
+                *friend.entries,
             ),
             (
                 Insert(schema.refund, row),
-                self._change(order, change),
-                event(self._clock, order.id, "refunded", **figures),
+                changed(order, {**change, **friend.change}),
+                event(self._clock, order.id, "refunded", **figures, **friend.figures),
                 told,
                 still,
+                *friend.rows,
             ),
         )
 
     async def _refund_failed(self, order: Order, refunded: Refunded, total: int) -> Submission:
-        given = self._given(order, order.paid.units - total)
-        again = given - _standing(order)
-        person, still = await self._survivor(order.person)
-        key = {"gateway": refunded.gateway, "external": refunded.id}
         amount = type(refunded.amount)(order.refunded.units - total)
+        stands, now_left = standing(order), left(order) + amount.units
+        given = given_for(order, now_left, self._offer).at_least(stands)
+        again = given - stands
+        person, still = await survivor(self._store, order.person)
+        cause = f"{refunded.gateway}/{refunded.id}/failed"
+        friend = await self._shared(order, given.total, person, cause)
+        key = {"gateway": refunded.gateway, "external": refunded.id}
         change = {"refunded": total, "bought": given.bought.units, "bonus": given.bonus.units}
         return Submission(
             f"refund/{refunded.gateway}/{refunded.id}/failed",
             (
                 *chart.took_cash(refunded.gateway, amount, type(amount)(0)),
                 *chart.sold(person, again.bought, again.bonus),
+                *friend.entries,
             ),
             (
                 Update(
                     schema.refund, key, {"failed_at": self._clock.now_ms()}, {"failed_at": None}
                 ),
-                self._change(order, change),
-                event(self._clock, order.id, "refund failed", credits=again.total.units),
+                changed(order, {**change, **friend.change}),
+                event(
+                    self._clock,
+                    order.id,
+                    "refund failed",
+                    credits=again.total.units,
+                    **friend.figures,
+                ),
                 still,
-            ),
-        )
-
-    async def _dispute(self, id_: str, dispute: Dispute) -> Submission | None:
-        order = await self.orders.get(id_)
-        if type(dispute.amount) is not NanoUsd:
-            raise PaymentRefused(order.id, "unit")
-        if order.dispute == dispute.id and order.dispute_state in {dispute.state, "won", "lost"}:
-            return None
-        if order.dispute_state != "open" and dispute.state != "open":
-            return None  # it ended before we heard that it began: nothing was moved, nothing is
-        name = f"dispute/{dispute.gateway}/{dispute.id}/{dispute.state}"
-        person, still = await self._survivor(order.person)
-        change: dict[str, Any] = {"dispute": dispute.id, "dispute_state": dispute.state}
-        gateway, amount = dispute.gateway, dispute.amount
-        if dispute.state == "open":
-            entries = chart.dispute_opened(
-                person, order.id, gateway, amount, bought=order.bought, bonus=order.bonus
-            )
-        elif dispute.state == "won":
-            entries = chart.dispute_won(
-                person, order.id, gateway, amount, bought=order.bought, bonus=order.bonus
-            )
-        else:
-            held = await self._ledger.balances(
-                [chart.disputed(order.id, "bought"), chart.disputed(order.id, "gift")]
-            )
-            bought, bonus = (Credits(balance.available) for balance in held.values())
-            returned = min(PAR.times(bought.units), amount)
-            entries = chart.dispute_lost(order.id, amount, returned, bought, bonus)
-            change |= {
-                "bought": order.bought.units - bought.units,
-                "bonus": order.bonus.units - bonus.units,
-            }
-        return Submission(
-            name,
-            entries,
-            (
-                self._change(order, change),
-                event(self._clock, order.id, f"dispute {dispute.state}", amount=amount.units),
-                still,
+                *friend.rows,
             ),
         )
 
@@ -270,18 +257,16 @@ class Crediting:
             raise PaymentRefused(order, "busy")
         return await self.orders.get(order)
 
-    def _given(self, order: Order, paid: int) -> Given:
-        """What is given for an order of which so much is paid and not refunded. Nothing until it is
-        paid in full; what is paid above is worth the free rate."""
-        if order.state != "credited" and paid < order.amount.units:
-            return Given(Credits(0), Credits(0))
-        value = NanoUsd(order.value.units * min(paid, order.amount.units) // order.amount.units)
-        given = self._offer.given(value)
-        surplus = paid - order.amount.units
-        if surplus > 0:
-            more = self._offer.free(NanoUsd(order.value.units * surplus // order.amount.units))
-            return Given(given.bought + more.bought, given.bonus + more.bonus)
-        return given
+    async def _shared(self, order: Order, gives: Credits, payer: str, cause: str) -> Shared:
+        return await shared(
+            self._store,
+            self._clock,
+            order,
+            gives=gives,
+            payer=payer,
+            offer=self._offer,
+            cause=cause,
+        )
 
     async def _counted(self, order: Order, payment: Payment) -> Cash:
         """What of a payment counts: all of it, or where it has parts of cents, the whole cents by
@@ -298,19 +283,6 @@ class Crediting:
         known = sum(before, start=NanoUsd(0))
         return of_cents(cents(known + payment.parts[payment.id]) - cents(known))
 
-    async def _survivor(self, person: str) -> tuple[str, Companion]:
-        """Whom a person's Credits belong to now, and what keeps that true until it is written."""
-        table = schema.person
-        while True:
-            rows = await self._store.fetch(
-                sa.select(table.c.merged_into).where(table.c.id == person)
-            )
-            into = rows[0].merged_into if rows else None
-            if into is None:
-                unchanged = {"merged_into": None}
-                return person, Update(table, {"id": person}, unchanged, unchanged)
-            person = into
-
     async def _exists(self, table: sa.Table, gateway: str, external: str) -> bool:
         return bool(
             await self._store.fetch(
@@ -319,20 +291,3 @@ class Crediting:
                 )
             )
         )
-
-    def _change(self, order: Order, change: dict[str, Any]) -> Update:
-        """The order's new figures, while nobody else has changed it since it was read."""
-        expected = {
-            "state": order.state,
-            "paid": order.paid.units,
-            "refunded": order.refunded.units,
-            "bought": order.bought.units,
-            "bonus": order.bonus.units,
-            "dispute_state": order.dispute_state,
-        }
-        return Update(schema.order, {"id": order.id}, change, expected)
-
-
-def _standing(order: Order) -> Given:
-    """What is given for an order as it stands."""
-    return Given(order.bought, order.bonus)

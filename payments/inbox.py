@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.errors import Refusal
 from core.ledger import CompanionRefused, Ledger, LedgerBusy, LedgerUnavailable
+from core.notice import OWNERS, notice
 from core.pool import Vault
 from core.store import DatabaseUnavailable, Delete, Insert, Store, Update, schema
 from core.trace import cause
@@ -34,6 +35,8 @@ from payments.types import (
 
 _log = logging.getLogger(__name__)
 
+#: The kind of notice to owners about a message of which nothing will come.
+UNWORKED = "unworked"
 #: Kept so long, then deleted (security.md).
 KEPT_DAYS = 30
 #: Tries before a message about an order that nobody knows is put aside: about ten hours.
@@ -143,11 +146,31 @@ class Inbox:
                 )
             except CompanionRefused:  # another process looks at it
                 continue
-            again, verdict = await self._looked(row.gateway, row.id, bytes(row.sealed), row.tries)
-            await self._ledger.record(
-                Update(table, {"id": row.id}, {"due_at": again, "verdict": verdict})
+            again, verdict, order = await self._looked(
+                row.gateway, row.id, bytes(row.sealed), row.tries
             )
+            told = (self._unworked(row.id, verdict, order),) if verdict else ()
+            with contextlib.suppress(CompanionRefused):  # it took so long that another looks now
+                await self._ledger.record(
+                    Update(
+                        table,
+                        {"id": row.id},
+                        {"due_at": again, "verdict": verdict},
+                        {"due_at": claim["due_at"]},
+                    ),
+                    *told,
+                )
         return len(due)
+
+    def _unworked(self, id_: str, verdict: str, order: str) -> Insert:
+        """Owners hear of a message of which nothing will come."""
+        return notice(
+            self._clock,
+            cause_id=f"webhook/{id_}/unworked",
+            person=OWNERS,
+            kind=UNWORKED,
+            facts={"message": id_, "verdict": verdict, "order": order},
+        )
 
     async def forget_old(self) -> None:
         """A chore: what is done with and old."""
@@ -175,8 +198,8 @@ class Inbox:
 
     async def _looked(
         self, gateway: str, id_: str, sealed: bytes, tries: int
-    ) -> tuple[int | None, str]:
-        """When to look again (None: never) and the verdict."""
+    ) -> tuple[int | None, str, str]:
+        """When to look again (None: never), the verdict, and the order that it doesn't fit."""
         pause = min(_PAUSE_MAX_MS, _PAUSE_MS << min(tries, 20))
         again = self._clock.now_ms() + pause
         try:
@@ -184,19 +207,19 @@ class Inbox:
             at = self._gateways[gateway]
             await self._tell(at, await at.news(body))
         except (GatewayUnavailable, LedgerUnavailable, LedgerBusy, DatabaseUnavailable):
-            return again, ""
+            return again, "", ""
         except UnknownOrder:
             # A refund may be told before its payment, and an account may sell other things too.
-            return (again, "") if tries + 1 < _TRIES_MAX else (None, "unknown_order")
+            return (again, "", "") if tries + 1 < _TRIES_MAX else (None, "unknown_order", "")
         except PaymentRefused as refused:
             self.counts[refused.code] += 1
             _log.warning("%s does not fit its order: %s", id_, refused.why)
-            return None, f"{refused.code}/{refused.why}"
+            return None, f"{refused.code}/{refused.why}", refused.order
         except Exception as failure:  # noqa: BLE001 - one message's bug is no other's
             _log.error("%s could not be worked out: %s", id_, cause(failure))
-            return (again, "") if tries + 1 < _TRIES_MAX else (None, "failed")
+            return (again, "", "") if tries + 1 < _TRIES_MAX else (None, "failed", "")
         self.counts["taken"] += 1
-        return None, ""
+        return None, "", ""
 
     def _may_ask(self, order: str) -> bool:
         now = self._clock.now_ms()

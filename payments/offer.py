@@ -1,13 +1,19 @@
 """The offer: what a sum of cash buys (brief § 2). Every bonus is a gift, so that a bought Credit
 always brought one cent.
+
+An order keeps the offer that it was made under, so that changing the settings changes nothing of
+what was promised before.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
+from core.earning import TOPUP_PERCENT
 from core.errors import Refusal
 from core.pricing import PAR
 from core.units import Credits, NanoUsd, usd
@@ -37,6 +43,15 @@ class Given:
     def __sub__(self, other: Given) -> Given:
         return Given(self.bought - other.bought, self.bonus - other.bonus)
 
+    def at_least(self, other: Given) -> Given:
+        """Of each part the larger: a payment never takes, though its sum may miss a bonus."""
+        return Given(max(self.bought, other.bought), max(self.bonus, other.bonus))
+
+    def at_most(self, other: Given) -> Given:
+        """Of each part the smaller: a refund never gives, though what is left may be a pack's
+        price."""
+        return Given(min(self.bought, other.bought), min(self.bonus, other.bonus))
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
@@ -61,6 +76,8 @@ class Offer:
     bonus_percent: int = 10
     least: NanoUsd = usd("1")  # noqa: RUF009
     most: NanoUsd = usd("10000")  # noqa: RUF009
+    #: Of what a top-up gives, whoever invited its buyer gets so many per cent on top.
+    inviter_percent: int = TOPUP_PERCENT
 
     def check(self, cash: NanoUsd) -> None:
         """Raises `BadAmount` for an amount that isn't sold: whole cents, from least to most."""
@@ -91,6 +108,31 @@ class Offer:
         given = self.given(cash).total
         better = [pack for pack in self.packs if pack.cash < cash and pack.credits >= given]
         return max(better, key=lambda pack: pack.credits, default=None)
+
+    def text(self) -> str:
+        """All of it that an order needs later, as JSON."""
+        return json.dumps(
+            {
+                "packs": [[pack.name, cents(pack.cash), pack.credits.units] for pack in self.packs],
+                "bonus_from": cents(self.bonus_from),
+                "bonus_percent": self.bonus_percent,
+                "inviter_percent": self.inviter_percent,
+            }
+        )
+
+
+@lru_cache(maxsize=64)
+def offer_of(text: str) -> Offer:
+    """The offer of an `Offer.text`."""
+    kept = json.loads(text)
+    return Offer(
+        packs=tuple(
+            Pack(name, of_cents(cash), Credits(credits_)) for name, cash, credits_ in kept["packs"]
+        ),
+        bonus_from=of_cents(kept["bonus_from"]),
+        bonus_percent=kept["bonus_percent"],
+        inviter_percent=kept["inviter_percent"],
+    )
 
 
 CENT = usd("0.01")

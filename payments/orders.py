@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.people import lineage
+from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
-from payments.offer import Offer
+from payments.offer import Offer, offer_of
 from payments.types import (
     UNITS,
     CardsStopped,
@@ -28,6 +29,8 @@ from payments.types import (
 OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
+#: An order of a code is paid by it at once.
+_CODE_SECONDS = 3_600
 
 
 class Orders:
@@ -61,8 +64,45 @@ class Orders:
         if known:
             return known[0]
         await self._may_begin(person, gateway)
+        row = self._row(id_, person, place, message, gateway, value, amount, seconds)
+        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
+        with suppress(CompanionRefused):  # the same press, delivered to two processes
+            await self._ledger.record(Insert(schema.order, row), created)
+        return await self.get(id_)
+
+    async def of_code(
+        self,
+        *,
+        code: str,
+        person: str,
+        place: str,
+        gateway: str,
+        value: NanoUsd,
+        used: Companion,
+    ) -> Order:
+        """The order of a code, one, whoever was first. `used` sees to that, and is written with it.
+        Raises `UnknownOrder` when it may not be used."""
+        id_ = ids.new("ord", self._clock.now_ms())
+        row = self._row(id_, person, place, "", gateway, value, value, _CODE_SECONDS)
+        row |= {"external": code, "state": "pending"}
+        created = event(self._clock, id_, "created", gateway=gateway, amount=value.units)
+        with suppress(CompanionRefused):  # somebody was faster
+            await self._ledger.record(Insert(schema.order, row), created, used)
+        return await self.by_external(gateway, code)
+
+    def _row(
+        self,
+        id_: str,
+        person: str,
+        place: str,
+        message: str,
+        gateway: str,
+        value: NanoUsd,
+        amount: Cash,
+        seconds: int,
+    ) -> dict[str, Any]:
         now = self._clock.now_ms()
-        row = {
+        return {
             "id": id_,
             "person": person,
             "place": place,
@@ -76,17 +116,17 @@ class Orders:
             "state": "created",
             "paid": 0,
             "refunded": 0,
+            "lost": 0,
             "bought": 0,
             "bonus": 0,
+            "offer": self.offer.text(),
+            "referral": None,
+            "share": 0,
             "dispute": None,
             "dispute_state": "",
             "created_at": now,
             "expires_at": now + seconds * 1_000,
         }
-        created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
-        with suppress(CompanionRefused):  # the same press, delivered to two processes
-            await self._ledger.record(Insert(schema.order, row), created)
-        return await self.get(id_)
 
     async def begun(self, order: Order, *, external: str, url: str) -> Order:
         """The gateway knows it: waits to be paid."""
@@ -149,6 +189,13 @@ class Orders:
             table.gateway == gateway, table.state.in_(("created", "pending")), most=most
         )
 
+    async def disputed(self, person: str) -> bool:
+        """Whether a payment of this person is being disputed: until it is decided they don't pay by
+        card, and withdraw nothing."""
+        table = schema.order.c
+        theirs = table.person.in_(await lineage(self._store, person))
+        return bool(await self._rows(theirs, table.dispute_state == "open"))
+
     async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:
         """What happened to it: when (ms UTC), what, with which figures."""
         table = schema.order_event
@@ -169,9 +216,7 @@ class Orders:
         )
         if len(rows) >= OPEN_MAX:
             raise TooManyOrders(len(rows))
-        if gateway in DISPUTABLE and await self._rows(
-            table.person == person, table.dispute_state == "open", most=1
-        ):
+        if gateway in DISPUTABLE and await self.disputed(person):
             raise CardsStopped
 
     async def _rows(self, *where: sa.ColumnElement[bool], most: int = 1) -> list[Order]:
@@ -197,8 +242,12 @@ def _order(row: sa.Row[Any]) -> Order:
         state=row.state,
         paid=unit(row.paid),
         refunded=unit(row.refunded),
+        lost=unit(row.lost),
         bought=Credits(row.bought),
         bonus=Credits(row.bonus),
+        offer=offer_of(row.offer) if row.offer else None,
+        referral=row.referral or "",
+        share=Credits(row.share),
         dispute=row.dispute or "",
         dispute_state=row.dispute_state,
         created_at=row.created_at,

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from core.errors import Refusal
 from core.units import Credits, NanoUsd, Stars
+from payments.offer import Offer
 
 #: What people pay with.
 Cash = NanoUsd | Stars
@@ -37,9 +38,16 @@ class Order:
     state: State
     paid: Cash
     refunded: Cash
+    #: What was lost of it by disputes.
+    lost: Cash
     #: Given for it, as it stands now.
     bought: Credits
     bonus: Credits
+    #: What it was made under; None in orders from before that was kept.
+    offer: Offer | None
+    #: Whose invitation it counts to (the invited person), and what the inviter has for it.
+    referral: str
+    share: Credits
     dispute: str
     dispute_state: DisputeState
     created_at: int
@@ -95,6 +103,9 @@ class Dispute:
     payment: str
     amount: Cash
     state: Literal["open", "won", "lost"]
+    #: The bank's word for why, and until when evidence is taken (ms UTC); where they are told.
+    reason: str = ""
+    due_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,15 @@ class UnknownOrder(Refusal):
 
     def __init__(self, order: str) -> None:
         self.order = order
+
+
+class NoDispute(Refusal):
+    """There is no such dispute, it is decided already, or its gateway takes no acceptance."""
+
+    code: ClassVar[str] = "no_dispute"
+
+    def __init__(self, dispute: str) -> None:
+        self.dispute = dispute
 
 
 class TooManyOrders(Refusal):

@@ -28,7 +28,7 @@ from bots.show.screen import (
 from core import chart
 from core.asking import check
 from core.clock import Clock
-from core.earning import SAFE, Policy
+from core.earning import SAFE, Policy, check_referrals
 from core.ledger import audit
 from core.people import Person, Welcome
 from core.pool import SUPPLIERS
@@ -145,9 +145,9 @@ class Service:
         return cards[number].headroom
 
     async def findings(self) -> list[str]:
-        """What the audits of ledger and asks find."""
+        """What the audits of ledger, asks and referrals find."""
         found, asks = await audit(self.app.store), await check(self.app.store)
-        return [*found.findings, *asks.findings]
+        return [*found.findings, *asks.findings, *await check_referrals(self.app.store)]
 
 
 @contextlib.asynccontextmanager

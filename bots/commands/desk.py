@@ -68,6 +68,16 @@ def report_reply(report: Report, keys: Sequence[KeyCard], catalogue: Catalogue) 
     ]
     if not report.overrun.is_zero:
         lines.append(say("Paid above quotas: {overrun}", overrun=money(report.overrun)))
+    if report.disputes:
+        lines.append(
+            say(
+                "Disputed now: {count}, {cash}",
+                count=report.disputes,
+                cash=money(report.disputed),
+            )
+        )
+    if not report.bad_debt.is_zero:
+        lines.append(say("Lost by disputes: {cash}", cash=money(report.bad_debt)))
     low = [card for card in keys if _is_low(card)]
     lines += [
         plain(f"⚠ {card.supplier} …{card.tail}: {money(card.headroom)} / {money(card.budget)}")

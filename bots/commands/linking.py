@@ -25,6 +25,7 @@ _TELL_SECONDS: Final = 5.0
 
 _STATED = (
     say("The two balances become one, and so do what was asked and what is owed."),
+    say("If one was invited by the other, that is undone, with what it earned."),
     say("Being an admin never moves. /unlink later parts the names, not the Credits."),
 )
 

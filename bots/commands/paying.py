@@ -19,7 +19,7 @@ from core.clock import Clock, as_datetime
 from core.people import People
 from core.pricing import PriceBook
 from core.units import Credits, NanoUsd, Stars, usd
-from payments import Cash, Cashier, Offer, Order, Pack
+from payments import Cash, Cashier, Offer, Order, Pack, Receipt
 from payments.offer import cents, of_cents
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
@@ -59,7 +59,10 @@ class PayingCommands:
         choosing: Choosing,
         clock: Clock,
         terms: Terms,
+        sells: bool,
     ) -> None:
+        """`sells`: by a gateway, not by codes alone."""
+        self._sells = sells
         self._cashier, self._people, self._prices = cashier, people, prices
         self._choosing, self._clock, self._terms = choosing, clock, terms
 
@@ -69,16 +72,17 @@ class PayingCommands:
 
     def room(self) -> Room:
         """Commands and actions."""
+        topup = Command(
+            "topup",
+            title=say("Top up"),
+            does=say("Buy Credits"),
+            usage=say("/topup [amount]"),
+            options=(Option("amount", say("Another amount, in dollars")),),
+            handler=self.topup,
+        )
         return Room(
             commands=(
-                Command(
-                    "topup",
-                    title=say("Top up"),
-                    does=say("Buy Credits"),
-                    usage=say("/topup [amount]"),
-                    options=(Option("amount", say("Another amount, in dollars")),),
-                    handler=self.topup,
-                ),
+                *((topup,) if self._sells else ()),
                 Command(
                     "paysupport",
                     title=say("Payment support"),
@@ -124,15 +128,7 @@ class PayingCommands:
                 count = pack.credits.units // average_answer(price).units
                 row.append(say("≈ {count} answers", count=count))
             rows.append(tuple(row))
-        lines = [
-            say(
-                "Another amount: /topup 25. {unit} is {credits}; from {least} on {percent} % more.",
-                unit=money(usd("1")),
-                credits=in_credits(self._offer.given(usd("1")).total),
-                least=money(self._offer.bonus_from),
-                percent=self._offer.bonus_percent,
-            )
-        ]
+        lines = [self._other_amounts()]
         if price is not None:
             lines.append(say("Average answers of {model}.", model=model.name))
         return Reply(
@@ -141,6 +137,17 @@ class PayingCommands:
             lines=tuple(lines),
             choices=tuple((self._pack_choice(pack),) for pack in packs),
             private=True,
+        )
+
+    def _other_amounts(self) -> Said:
+        unit = _deal(self._offer.free(usd("1")).total, usd("1"))
+        if not self._offer.bonus_percent:
+            return say("Another amount: /topup 25. {cash} is {credits}.", **unit)
+        return say(
+            "Another amount: /topup 25. {cash} is {credits}; from {least} on {percent} % more.",
+            least=money(self._offer.bonus_from),
+            percent=self._offer.bonus_percent,
+            **unit,
         )
 
     def _free(self, cash: NanoUsd, request: Request) -> Reply:
@@ -223,6 +230,7 @@ class PayingCommands:
         """Their orders, and whom to ask."""
         people = await self._people.lineage(request.person.id)
         orders = await self._cashier.orders.of(people, _ORDERS_SHOWN)
+        receipts = await self._cashier.receipts(orders)
         support = self._terms.support
         how = (
             say("Write to {support} with the order's id.", support=support)
@@ -237,6 +245,7 @@ class PayingCommands:
         ]
         if not orders:
             lines.append(say("You have ordered nothing yet."))
+        lines += map(receipt_line, receipts)
         table = tuple(
             (
                 say("{at}", at=as_datetime(order.created_at)),
@@ -251,22 +260,21 @@ class PayingCommands:
     async def terms(self, request: Request) -> Reply:
         """The operator's own terms, or what holds for everyone."""
         del request
-        if self._terms.text:
-            return Reply(title=say("Terms"), lines=(plain(self._terms.text),))
-        return Reply(
-            title=say("Terms"),
-            lines=(
-                say(
-                    "Credits are for using this service. They are not money, can't be passed on,"
-                    " and don't expire."
-                ),
-                say("Each answer's charge stands under it; what fails costs nothing."),
-                say(
-                    "Credits that you bought and haven't used are given back on request:"
-                    " /paysupport."
-                ),
-            ),
-        )
+        return Reply(title=say("Terms"), lines=terms_lines(self._terms))
+
+
+def terms_lines(terms: Terms) -> tuple[Said, ...]:
+    """The operator's own terms, or what holds for everyone."""
+    if terms.text:
+        return (plain(terms.text),)
+    return (
+        say(
+            "Credits are for using this service. They are not money, can't be passed on,"
+            " and don't expire."
+        ),
+        say("Each answer's charge stands under it; what fails costs nothing."),
+        say("Credits that you bought and haven't used are given back on request: /paysupport."),
+    )
 
 
 def cash_text(amount: Cash) -> str:
@@ -274,6 +282,16 @@ def cash_text(amount: Cash) -> str:
     if isinstance(amount, Stars):
         return f"{amount.units} ⭐"
     return money(amount)
+
+
+def receipt_line(receipt: Receipt) -> Said:
+    """A movement of cash by its receipt's id."""
+    facts: dict[str, str] = {"receipt": receipt.id, "cash": cash_text(receipt.amount)}
+    if receipt.failed:
+        return say("Receipt {receipt}: {cash} given back, which did not arrive", **facts)
+    if receipt.back:
+        return say("Receipt {receipt}: {cash} given back", **facts)
+    return say("Receipt {receipt}: {cash}", **facts)
 
 
 def _deal(credits: Credits, cash: NanoUsd) -> dict[str, Said | str]:  # noqa: A002

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from bots.commands.paying import amount_of, cash_text
+from bots.commands.disputing import dispute_choices
+from bots.commands.paying import amount_of, cash_text, receipt_line
 from bots.commands.phrases import in_credits
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
-from bots.reply import Choice, Reply, plain, say
+from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import as_datetime
 from core.units import NanoUsd
-from payments import Cash, Cashier
+from payments import Cash, Cashier, Order, refundable
+from payments.gateways.code import CODE
 
 _REFUND_HOW = say(
     "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
@@ -31,8 +33,14 @@ class RefundCommands:
                     "payment",
                     title=say("Payment"),
                     does=say("An order with its history"),
-                    usage=say("/payment order"),
-                    options=(Option("order", say("Its id: ord_…"), required=True),),
+                    usage=say("/payment id"),
+                    options=(
+                        Option(
+                            "id",
+                            say("An order, a receipt, or what the gateway calls it"),
+                            required=True,
+                        ),
+                    ),
                     handler=self.payment,
                     admin=True,
                 ),
@@ -53,10 +61,11 @@ class RefundCommands:
         )
 
     async def payment(self, request: Request) -> Reply:
-        """An order: what was paid, given and given back, and its history."""
-        order = await self._cashier.orders.get(request.text.strip())
+        """An order, by any id of it: what was paid, given and given back, and its history."""
+        order = await self._cashier.find(request.text.strip())
         history = await self._cashier.orders.history(order.id)
-        receipts = await self._cashier.receipts(order.id)
+        receipts = await self._cashier.receipts([order])
+        disputes = await self._cashier.disputes(order.id)
         lines = [
             plain(f"{order.gateway}: {order.external or '–'}"),
             say("Person {person}", person=order.person),
@@ -66,13 +75,17 @@ class RefundCommands:
                 refunded=cash_text(order.refunded),
                 credits=in_credits(order.bought + order.bonus),
             ),
+            *map(receipt_line, receipts),
             *(
-                say("Receipt {receipt}: {cash}", receipt=receipt, cash=cash_text(amount))
-                for receipt, amount, _ in receipts
+                say(
+                    "Dispute {dispute}: {cash}, {state}",
+                    dispute=one.id,
+                    cash=cash_text(one.amount),
+                    state=one.state,
+                )
+                for one in disputes
             ),
         ]
-        if order.dispute_state:
-            lines.append(say("Dispute: {state}", state=order.dispute_state))
         table = tuple(
             (
                 say("{at}", at=as_datetime(at)),
@@ -81,15 +94,21 @@ class RefundCommands:
             )
             for at, what, facts in history
         )
-        return Reply(title=plain(order.id), lines=tuple(lines), table=table, private=True)
+        return Reply(
+            title=plain(order.id),
+            lines=tuple(lines),
+            table=table,
+            choices=dispute_choices(self._cashier, order.id, disputes),
+            private=True,
+        )
 
     async def refund(self, request: Request) -> Reply:
         """Shows how much goes back to whom, in words; a second tap does it."""
         id_, _, rest = request.text.strip().partition(" ")
         if not id_:
             raise NotUnderstood(_REFUND_HOW)
-        order = await self._cashier.orders.get(id_)
-        left = type(order.paid)(order.paid.units - order.refunded.units)
+        order = await self._cashier.find(id_)
+        left = refundable(order)
         amount: Cash = left
         if rest.strip():
             if not isinstance(left, NanoUsd):
@@ -111,6 +130,7 @@ class RefundCommands:
                     cash=cash_text(amount),
                     order=order.id,
                 ),
+                *_beware(order),
             ),
             choices=(
                 (
@@ -142,3 +162,21 @@ class RefundCommands:
             private=True,
             replace=True,
         )
+
+
+def _beware(order: Order) -> tuple[Said, ...]:
+    if order.gateway == CODE:
+        return (
+            say(
+                "It was paid by a code that was sold elsewhere: give the money back there yourself;"
+                " here the Credits alone are taken back."
+            ),
+        )
+    if order.dispute_state == "open":
+        return (
+            say(
+                "A payment of it is disputed: giving it back beside that may cost it twice. Accept"
+                " the dispute instead."
+            ),
+        )
+    return ()

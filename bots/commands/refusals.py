@@ -307,7 +307,7 @@ def _(refusal: LinkRefused) -> Said:
 @sentence.register
 def _(refusal: TooManyTries) -> Said:
     del refusal
-    return say("Too many wrong codes. Wait ten minutes, then ask for a new one with /link.")
+    return say("Too many wrong codes. Wait ten minutes, then try again.")
 
 
 @sentence.register

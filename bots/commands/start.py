@@ -10,7 +10,7 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.locale import LANGUAGES
 from bots.reply import Choice, Reply, Said, plain, say
 from core.earning import Purses
-from core.people import CODE_PREFIX, Owners, People, Person
+from core.people import CODE_PREFIX, INVITATION_PREFIX, Invitations, Owners, People, Person
 
 #: Zones offered as buttons, west to east; one for each bigger group of people.
 ZONES = (
@@ -40,10 +40,12 @@ class StartCommands:
         purses: Purses,
         choosing: Choosing,
         owners: Owners,
+        invitations: Invitations | None,
         commands: Callable[[], Sequence[Command]],
     ) -> None:
+        """`invitations` where they earn something."""
         self._people, self._purses, self._choosing = people, purses, choosing
-        self._owners = owners
+        self._owners, self._invitations = owners, invitations
         #: All commands, for `/help`; known once every room is built.
         self._commands = commands
 
@@ -55,7 +57,7 @@ class StartCommands:
                     "start",
                     title=say("Start"),
                     does=say("What this is"),
-                    options=(Option("code", say("Only for the owner's first time: the code")),),
+                    options=(Option("code", say("A friend's invitation, or the owner's code")),),
                     handler=self.start,
                 ),
                 Command(
@@ -107,14 +109,17 @@ class StartCommands:
         )
 
     async def start(self, request: Request) -> Reply:
-        """Six lines: what it is, your Credits, what to do next; or an owner's one-time link."""
+        """Six lines: what it is, your Credits, what to do next; or an owner's one-time link. Who
+        came by a friend's invitation reads what became of it."""
         if request.text.startswith(CODE_PREFIX):
             return await self._claim(request)
+        invited = await self._invited(request)
         have = (await self._purses.of(request.person.id)).have
         return Reply(
             title=say("Welcome!"),
             lines=(
                 say("Ask over forty language models, paid in Credits."),
+                *invited,
                 say("You have {credits}.", credits=in_credits(have)),
                 say("Write a question, or name a model: /ask gpt-4 why is the sky blue?"),
                 say(
@@ -134,6 +139,22 @@ class StartCommands:
                 ),
             ),
         )
+
+    async def _invited(self, request: Request) -> tuple[Said, ...]:
+        code = request.text.strip()
+        if self._invitations is None or not code.lower().startswith(INVITATION_PREFIX):
+            return ()
+        bound = await self._invitations.bind(
+            request.person, code, request.place.platform, request.sender
+        )
+        if bound:
+            return (
+                say(
+                    "Your friend's invitation is noted: when you top up, they get Credits too, on"
+                    " top of yours."
+                ),
+            )
+        return (say("That invitation counts for nothing here: it is for whoever is new."),)
 
     async def _claim(self, request: Request) -> Reply:
         if not request.place.private:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bots.console.audio import audio_at
 from bots.console.hidden import hidden
 from bots.console.lines import Lines
-from bots.console.paper import Paper
+from bots.console.paper import DIM, Paper
 from bots.show.screen import (
     Answer,
     Attachment,
@@ -74,6 +74,8 @@ class Console:
         self._files = files or Path()
         self._buttons: list[Button] = []
         self._ahead: deque[str | None] = deque()
+        #: Cards for whoever speaks on the other side of `/admin`.
+        self._waiting: list[tuple[str, Screen]] = []
         #: What is to be filled in before the next line.
         self._asked: FormCard | None = None
         self._number = 0
@@ -101,9 +103,19 @@ class Console:
         return [self._new_id()]
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
-        """See `Deliverer`; whoever it is for, there is one reader, and paper is not changed."""
-        del sender, instead
-        await self._card(screen)
+        """See `Deliverer`; paper is not changed. There is one reader, but its buttons are for whom
+        it is: on the other side of `/admin` it waits."""
+        del instead
+        if sender == self._speaker:
+            await self._card(screen)
+            return
+        self._waiting.append((sender, screen))
+        self._paper.line(f"✉ {_ADMIN}", style=DIM)
+
+    def invitation(self, code: str) -> str:
+        """See `Deliverer`: a terminal has no address."""
+        del code
+        return ""
 
     # -- lines ---------------------------------------------------------------------------------
 
@@ -134,6 +146,10 @@ class Console:
             self._buttons = []
             if not self._is_terminal:
                 self._paper.line(f"[{self._speaker}]")
+            theirs = [card for whose, card in self._waiting if whose == self._speaker]
+            self._waiting = [one for one in self._waiting if one[0] != self._speaker]
+            for card in theirs:
+                await self._card(card)
             return
         button = self._chosen(line)
         await self._show(self._pressed(button) if button else self._said(line), lines)

@@ -10,7 +10,7 @@ from bots.show.clean import clean, one_line
 from bots.show.footer import footer_lines, unforged
 from bots.show.screen import Button, Buttons, Screen
 
-_DIM: Final = "2"
+DIM: Final = "2"
 _BOLD: Final = "1"
 #: What may still grow together with what comes next: pictures and joiners.
 _UNSETTLED: Final = re.compile("[\u200c\u200d\u2190-\u2bff\ufe0f\U0001f000-\U000e007f]+$")
@@ -36,7 +36,7 @@ class Paper:
     def prompt(self, text: str) -> None:
         """What stands before the place to type."""
         self.end_line()
-        self._write(self._in_style(text, _DIM))
+        self._write(self._in_style(text, DIM))
         self._at_line_start = True  # the person's Enter ends the line
 
     def card(self, screen: Screen) -> None:
@@ -58,14 +58,14 @@ class Paper:
         flat = [button for button in every if not button.url]
         shown = [f"[{number}] {one_line(each.label)}" for number, each in enumerate(flat, 1)]
         if shown:
-            self.line("  ".join(shown), style=_DIM)
+            self.line("  ".join(shown), style=DIM)
         return flat
 
     def begin(self, note: str) -> None:
         """An answer begins; its note comes first."""
         if note:
             for text in note.splitlines():
-                self.line(one_line(text), style=_DIM)
+                self.line(one_line(text), style=DIM)
         self._grown = ""
 
     @property
@@ -93,7 +93,7 @@ class Paper:
         self.end_line()
         if footer:
             for line in footer_lines(footer).split("\n"):
-                self.line(line, style=_DIM)
+                self.line(line, style=DIM)
 
     def drop(self) -> None:
         """The answer will not end."""

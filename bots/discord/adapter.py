@@ -98,6 +98,11 @@ class Discord:
             return
         await self._stage.card(Scene(outlet, sender, private=True), screen)
 
+    def invitation(self, code: str) -> str:
+        """See `Deliverer`: Discord's own install link; none of its links carries a word to us."""
+        del code
+        return f"https://discord.com/oauth2/authorize?client_id={self._client.application_id}"
+
     async def _first_connection(self, connection: asyncio.Task[None]) -> None:
         connected = asyncio.create_task(self._connected.wait())
         try:

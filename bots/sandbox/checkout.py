@@ -94,6 +94,7 @@ class SandboxCheckout:
         app.router.add_get("/checkouts", self._list)
         app.router.add_get("/checkouts/{id}", self._tell)
         app.router.add_post("/checkouts/{id}/refunds", self._refund)
+        app.router.add_post("/checkouts/{id}/disputes/{dispute}/accept", self._accept)
         app.router.add_get("/pay/{id}", self._page)
         app.router.add_post("/pay/{id}/{act}", self._press)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
@@ -154,6 +155,16 @@ class SandboxCheckout:
             self._refund_keys[key] = made
             self._notify(checkout)
         return web.json_response(self._refund_keys[key])
+
+    async def _accept(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        checkout = self._found(request)
+        disputed = checkout.dispute
+        if disputed is None or disputed["id"] != request.match_info["dispute"]:
+            raise web.HTTPNotFound
+        if disputed["state"] == "open":
+            _lose(checkout)
+        return web.json_response(disputed)
 
     def _authorised(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "")

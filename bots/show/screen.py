@@ -342,7 +342,7 @@ class Unlanded:
 
 
 class Deliverer(Protocol):
-    """What an adapter offers to chores."""
+    """What an adapter offers to chores and commands."""
 
     async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
@@ -351,4 +351,9 @@ class Deliverer(Protocol):
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         """Sends a card to a person in private, by the platform's own id; in the place of the
         message `instead` of that chat, where that can still be changed."""
+        ...
+
+    def invitation(self, code: str) -> str:
+        """A link by which somebody new comes to the bot: one that says `/start` with the code by
+        itself, or one without it where the platform has no such links; empty if there is none."""
         ...

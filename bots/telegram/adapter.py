@@ -115,6 +115,10 @@ class Telegram:
         scene = Scene(Where.person(sender), sender, pressed=pressed)
         await self._stage.card(scene, replace(screen, replace=pressed is not None))
 
+    def invitation(self, code: str) -> str:
+        """See `Deliverer`."""
+        return f"https://t.me/{self._me.username}?start={code}"
+
     def routes(self) -> list[Route]:
         """What the HTTP app serves for this front end: the webhook, if there is one."""
         if self._config.polls:

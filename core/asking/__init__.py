@@ -6,7 +6,7 @@ from core.asking.admission import Admission
 from core.asking.beating import Beating
 from core.asking.check import Asks, check
 from core.asking.conversations import HISTORY_TOKENS, Conversations
-from core.asking.journal import Journal, Served, Turn
+from core.asking.journal import Delivered, Journal, Served, Turn
 from core.asking.quoting import RECORDING_SECONDS_MAX
 from core.asking.records import Records, Saved
 from core.asking.road import Asking
@@ -44,6 +44,7 @@ __all__ = [
     "Asks",
     "Beating",
     "Conversations",
+    "Delivered",
     "EmptyQuestion",
     "History",
     "Journal",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core.pool import DataKey, Unsealable
 from core.store import Store, schema
-from core.units import Credits
+from core.units import Credits, Seconds, Tokens
 
 _EXPORTED_MAX = 10_000
 
@@ -36,6 +36,22 @@ class Turn:
     answer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An answer as a receipt tells of it: never a word of what was asked or said."""
+
+    ask: str
+    at: int
+    model: str
+    input: Tokens
+    output: Tokens
+    #: Of audio that was written down; None for a question.
+    seconds: Seconds | None
+    charge: Credits
+    #: When its last word was in the chat; None while that isn't known.
+    landed_at: int | None
+
+
 class Journal:
     """Reads what a person asked."""
 
@@ -51,6 +67,31 @@ class Journal:
     async def latest(self, people: Sequence[str], count: int) -> list[Served]:
         """Their newest charges, the newest first."""
         return await self._served(schema.usage.c.person.in_(people), newest=True, limit=count)
+
+    async def delivered(self, people: Sequence[str], since_ms: int) -> list[Delivered]:
+        """What a person and those who became a part of them were charged for since then, the oldest
+        first."""
+        ask, usage = schema.ask, schema.usage
+        rows = await self._store.fetch(
+            sa.select(usage, ask.c.created_at, ask.c.landed_at)
+            .select_from(usage.join(ask, ask.c.id == usage.c.ask))
+            .where(usage.c.person.in_(people), usage.c.at >= since_ms, usage.c.charge > 0)
+            .order_by(usage.c.at, usage.c.ask)
+            .limit(_EXPORTED_MAX)
+        )
+        return [
+            Delivered(
+                row.ask,
+                row.created_at,
+                row.model,
+                Tokens(row.input_tokens),
+                Tokens(row.output_tokens),
+                None if row.seconds is None else Seconds(row.seconds),
+                Credits(row.charge),
+                row.landed_at,
+            )
+            for row in rows
+        ]
 
     async def turns(self, person: str, data_key: DataKey) -> list[Turn]:
         """Everything asked and answered, the oldest first."""

@@ -34,6 +34,11 @@ class Report:
     costs: Mapping[str, NanoUsd]
     headroom: NanoUsd
     overrun: NanoUsd
+    #: Payments that are disputed now: how many, and the cash that banks took back for them.
+    disputes: int
+    disputed: NanoUsd
+    #: What disputes that were lost have cost.
+    bad_debt: NanoUsd
 
     @property
     def balance(self) -> Credits:
@@ -76,7 +81,7 @@ async def report(store: Store) -> Report:
     circulation: defaultdict[str, Credits] = defaultdict(lambda: Credits(0))
     kinds: dict[str, dict[str, int]] = defaultdict(dict)
     owed = Credits(0)
-    headroom = overrun = NanoUsd(0)
+    headroom = overrun = disputed = bad_debt = NanoUsd(0)
     for row in rows:
         balance = Balance(
             debits_pending=row.debits_pending,
@@ -94,9 +99,18 @@ async def report(store: Store) -> Report:
             headroom += NanoUsd(balance.available)
         elif kind == "overrun":
             overrun = NanoUsd(-balance.posted)
+        elif kind == "disputed":
+            disputed = NanoUsd(-balance.posted)
+        elif kind == "bad-debt":
+            bad_debt = NanoUsd(-balance.posted)
         else:
             kinds[kind][name] = balance.posted
     people = await store.fetch(sa.select(sa.func.count()).select_from(schema.person))
+    disputes = await store.fetch(
+        sa.select(sa.func.count())
+        .select_from(schema.dispute)
+        .where(schema.dispute.c.state == "open")
+    )
     return Report(
         people=people[0][0],
         circulation={name: circulation[name] for name in _POCKETS if not circulation[name].is_zero},
@@ -106,6 +120,9 @@ async def report(store: Store) -> Report:
         costs={name: NanoUsd(posted) for name, posted in sorted(kinds["supplier"].items())},
         headroom=headroom,
         overrun=overrun,
+        disputes=disputes[0][0],
+        disputed=disputed,
+        bad_debt=bad_debt,
     )
 
 

@@ -1,10 +1,12 @@
-"""Earning: contributions of keys, what they are worth, what their use brings, cashing out."""
+"""Earning: contributions of keys, what they are worth, what their use brings, cashing out; and what
+inviting friends brings."""
 
 from __future__ import annotations
 
 from core.earning.addresses import Addresses
+from core.earning.check import check_referrals
 from core.earning.closing import KEY_ENDED, Closing, StillUsed
-from core.earning.contributions import Contributions
+from core.earning.contributions import INVITER_PERCENT, Contributions
 from core.earning.payouts import (
     METHODS,
     PAYOUT,
@@ -20,6 +22,7 @@ from core.earning.payouts import (
 )
 from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
 from core.earning.purses import Purse, Purses
+from core.earning.referrals import TOPUP_PERCENT, earned_by_keys, referral_of_topup, share_of
 from core.earning.types import (
     Contribution,
     NotContributable,
@@ -39,10 +42,12 @@ __all__ = [
     "CHART_DAYS",
     "CONSENT",
     "FEED_DAYS",
+    "INVITER_PERCENT",
     "KEY_ENDED",
     "METHODS",
     "PAYOUT",
     "SAFE",
+    "TOPUP_PERCENT",
     "Addresses",
     "Average",
     "Closing",
@@ -73,7 +78,11 @@ __all__ = [
     "Worth",
     "WorthNothing",
     "cash_of",
+    "check_referrals",
+    "earned_by_keys",
     "expected_by",
     "paid_of",
+    "referral_of_topup",
+    "share_of",
     "vesting",
 ]

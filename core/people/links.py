@@ -2,50 +2,44 @@
 
 One side is shown a code, the other types it; both are told whom they join, and both agree. Then
 the younger person becomes a part of the older one: what they have and what they owe moves in one
-submission, the names by which they write lead to the survivor, and nothing is made or lost. The
-survivor's language and settings stay; being an admin belongs to a platform id and never moves.
+submission, the names by which they write lead to the survivor, and nothing is made or lost, but for
+what one earned by inviting the other: nobody invites themselves. The survivor's language and
+settings stay; being an admin belongs to a platform id and never moves.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from core import chart, ids
+from core import chart, codes, ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import AtMost, CompanionRefused, Ledger, Submission
+from core.ledger import AtMost, CompanionRefused, IdempotencyConflict, Ledger, Submission
+from core.people.invitations import undone_between
 from core.people.people import People, find
+from core.people.tries import Tries
 from core.people.types import Person
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits
 
-#: 12 characters of 32: 60 bits. No letters that read alike.
-_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+#: 60 bits.
 _CODE_CHARS = 12
 CODE_SECONDS = 600
-#: Wrong codes that a person may type while codes live.
-TRIES_MAX = 5
 #: "All of it", for plans that move what there is.
 _ALL = Credits(10**15)
 #: Holds that were open when two became one return within this time; a chore passes them on.
 REST_SECONDS = 86_400
+#: A link that payments change at the same time is worked out again so often.
+_TRIES = 8
 
 
 class LinkRefused(Refusal):
     """A code that leads nowhere: unknown, too old, used, or one's own."""
 
     code: ClassVar[str] = "link_refused"
-
-
-class TooManyTries(Refusal):
-    """Too many wrong codes; wait."""
-
-    code: ClassVar[str] = "too_many_tries"
 
 
 class AlreadyOne(Refusal):
@@ -73,16 +67,15 @@ class Links:
 
     def __init__(self, *, store: Store, ledger: Ledger, people: People, clock: Clock) -> None:
         self._store, self._ledger, self._people, self._clock = store, ledger, people, clock
-        #: Person → the times of their wrong codes.
-        self._wrong: dict[str, list[int]] = {}
+        self._tries = Tries(clock)
 
     async def offer(self, person: Person) -> str:
         """A code for the other side to type, good for ten minutes: `ABCD-EFGH-JKLM`."""
         now = self._clock.now_ms()
-        code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARS))
+        code = codes.fresh(_CODE_CHARS)
         row = {
             "id": ids.new("lnk", now),
-            "code_digest": _digest(code),
+            "code_digest": codes.digest(code),
             "issuer": person.id,
             "joiner": None,
             "expires_at": now + CODE_SECONDS * 1000,
@@ -91,25 +84,22 @@ class Links:
             "done_at": None,
         }
         await self._ledger.record(Insert(schema.link, row))
-        return "-".join(code[at : at + 4] for at in range(0, _CODE_CHARS, 4))
+        return codes.grouped(code)
 
     async def join(self, person: Person, code: str) -> Proposal:
         """Types a code; raises `LinkRefused`, `TooManyTries` or `AlreadyOne`."""
         now, table = self._clock.now_ms(), schema.link
-        tries = [at for at in self._wrong.get(person.id, ()) if at > now - CODE_SECONDS * 1000]
-        if len(tries) >= TRIES_MAX:
-            raise TooManyTries
-        digest = _digest(code.upper().replace("-", "").replace(" ", ""))
+        self._tries.check(person.id)
         rows = await self._store.fetch(
             sa.select(table).where(
-                table.c.code_digest == digest,
+                table.c.code_digest == codes.digest(codes.bare(code)),
                 table.c.expires_at >= now,
                 table.c.done_at.is_(None),
                 sa.or_(table.c.joiner.is_(None), table.c.joiner == person.id),
             )
         )
         if not rows:
-            self._wrong[person.id] = [*tries, now]
+            self._tries.wrong(person.id)
             raise LinkRefused
         row = rows[0]
         if row.issuer == person.id:
@@ -178,8 +168,10 @@ class Links:
         row = await self._live(link, person)
         if row is None or row.issuer_agreed_at is None or row.joiner_agreed_at is None:
             return False
-        await self._merge(link, row.issuer, row.joiner)
-        return True
+        for _ in range(_TRIES):
+            if await self._merge(link, row.issuer, row.joiner):
+                return True
+        raise LinkRefused
 
     async def pass_on_rests(self) -> None:
         """A chore: what holds gave back to people who became a part of others."""
@@ -207,11 +199,13 @@ class Links:
         )
         return rows[0] if rows else None
 
-    async def _merge(self, link: str, issuer: str, joiner: str) -> None:
-        """`link/<id>/merge`: everything in one submission, or nothing."""
+    async def _merge(self, link: str, issuer: str, joiner: str) -> bool:
+        """`link/<id>/merge`: everything in one submission, or nothing. False when something of it
+        changed meanwhile."""
         both = [await find(self._store, issuer), await find(self._store, joiner)]
         survivor, part = sorted(both, key=_age)
         now = self._clock.now_ms()
+        invited = await undone_between(self._store, now, part.id, survivor.id)
         companions: list[Companion] = [
             # Neither may have become a part of somebody meanwhile.
             Update(
@@ -228,18 +222,22 @@ class Links:
             ),
             Update(schema.link, {"id": link}, {"done_at": now}, {"done_at": None}),
             *await self._names_move(part.id, survivor.id),
+            *invited.rows,
         ]
-        entries = chart.all_pockets(part.id, survivor.id, _ALL)
-        owed = AtMost("owed", chart.owed(survivor.id), chart.owed(part.id), _ALL)
-        repaid = chart.repay_owed(survivor.id)
+        entries = (
+            *chart.all_pockets(part.id, survivor.id, _ALL),
+            AtMost("owed", chart.owed(survivor.id), chart.owed(part.id), _ALL),
+            *chart.referral_taken_back(survivor.id, invited.earned),
+            chart.repay_owed(survivor.id),
+        )
         try:
-            await self._ledger.submit(
-                Submission(f"link/{link}/merge", (*entries, owed, repaid), tuple(companions))
-            )
-        except CompanionRefused:  # the other side's tap, or another link, was faster
+            await self._ledger.submit(Submission(f"link/{link}/merge", entries, tuple(companions)))
+        except (CompanionRefused, IdempotencyConflict):
+            # The other side's tap, another link or a payment was faster.
             if await self._live(link, survivor) is not None:
-                raise LinkRefused from None
+                return False
         self._people.forget()
+        return True
 
     async def _names_move(self, part: str, survivor: str) -> list[Companion]:
         identities = await self._people.identities(part)
@@ -267,7 +265,3 @@ class Links:
 
 def _age(person: Person) -> tuple[int, str]:
     return person.created_at, person.id
-
-
-def _digest(code: str) -> str:
-    return hashlib.sha256(code.encode()).hexdigest()

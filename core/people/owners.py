@@ -46,6 +46,10 @@ class Owners:
         """The owners' ids on a platform."""
         return sorted(id_ for known, id_ in self._admins | self._claimed if known == platform)
 
+    def names(self) -> list[str]:
+        """All of them, by the names by which they write: `telegram:123`."""
+        return sorted(f"{platform}:{id_}" for platform, id_ in self._admins | self._claimed)
+
     async def offer(self) -> str:
         """A new one-time code, for a link; good for a day."""
         code = CODE_PREFIX + secrets.token_urlsafe(_CODE_BYTES)

@@ -13,7 +13,7 @@ from core.ledger import CompanionRefused, Ledger, Submission
 from core.people.cache import Recent
 from core.people.types import Person, UnknownPerson, Welcome
 from core.pool import DataKey, Vault
-from core.store import Insert, Store, Update, schema
+from core.store import Companion, Insert, Store, Update, schema
 
 #: Another process may change a person's settings; ours are believed for this long.
 REMEMBERED_SECONDS = 10.0
@@ -75,10 +75,7 @@ class People:
 
     async def lineage(self, person: str) -> list[str]:
         """The person and everyone who became a part of them, for history."""
-        rows = await self._store.fetch(
-            sa.select(schema.person.c.id).where(schema.person.c.merged_into == person)
-        )
-        return [person, *(row.id for row in rows)]
+        return await lineage(self._store, person)
 
     async def part(self, platform: str, external_id: str) -> bool:
         """`/unlink`: from now on this name is somebody new, who gets no welcome; everything stays
@@ -193,6 +190,25 @@ async def find(store: Store, text: str) -> Person:
     if person is None:
         raise UnknownPerson(text)
     return person
+
+
+async def survivor(store: Store, person: str) -> tuple[str, Companion]:
+    """Whom a person's Credits belong to now, and what keeps that true until it is written."""
+    table = schema.person
+    while True:
+        rows = await store.fetch(sa.select(table.c.merged_into).where(table.c.id == person))
+        into = rows[0].merged_into if rows else None
+        if into is None:
+            unchanged = {"merged_into": None}
+            return person, Update(table, {"id": person}, unchanged, unchanged)
+        person = into
+
+
+async def lineage(store: Store, person: str) -> list[str]:
+    """A person and everyone who became a part of them."""
+    table = schema.person
+    rows = await store.fetch(sa.select(table.c.id).where(table.c.merged_into == person))
+    return [person, *(row.id for row in rows)]
 
 
 def _written_from(platform: str, external_id: str) -> sa.Select[Any]:

@@ -44,3 +44,9 @@ class UnknownPerson(Refusal):
 
     def __init__(self, asked: str) -> None:
         self.asked = asked
+
+
+class TooManyTries(Refusal):
+    """Too many wrong codes; wait."""
+
+    code: ClassVar[str] = "too_many_tries"

@@ -1,5 +1,5 @@
 """Every table, on one page; those of payments are in `selling`, of contributions in `earning`, of
-upkeep in `keeping`.
+invitations in `inviting`, of upkeep in `keeping`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, earning, keeping, selling
+from core.store import columns, earning, inviting, keeping, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
 order, order_event, payment = selling.order, selling.order_event, selling.payment
 refund, webhook = selling.refund, selling.webhook
+dispute, code = selling.dispute, selling.code
+
+invitation, referral = inviting.invitation, inviting.referral
 
 contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method

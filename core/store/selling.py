@@ -29,10 +29,17 @@ order = sa.Table(
     #: All that was paid so far and all that was given back of it, in the unit.
     required("paid", sa.BigInteger),
     required("refunded", sa.BigInteger),
+    #: What was lost of it by disputes.
+    required("lost", sa.BigInteger),
     #: Credits given for it so far, refunds and disputes left out.
     required("bought", sa.BigInteger),
     required("bonus", sa.BigInteger),
-    #: The gateway's id of an open or ended dispute, and how it stands: open, won, lost.
+    #: The offer that it was made under, as JSON; empty in orders from before it was kept.
+    required("offer", sa.Text),
+    #: The person of the `referral` that it counts to, and what their inviter has for it.
+    sa.Column("referral", sa.Text),
+    required("share", sa.BigInteger),
+    #: The gateway's id of the newest dispute, and how it stands: open while any is, won, lost.
     sa.Column("dispute", sa.Text),
     required("dispute_state", sa.Text),
     required("created_at", sa.BigInteger),
@@ -76,11 +83,56 @@ refund = sa.Table(
     metadata,
     sa.Column("gateway", sa.Text, primary_key=True),
     sa.Column("external", sa.Text, primary_key=True),
+    #: Our receipt id, as people read it.
+    required("id", sa.Text, unique=True),
     required("order", sa.Text, index=True),
     required("amount", sa.BigInteger),
     required("at", sa.BigInteger),
     #: When the gateway said that it didn't reach the payer after all.
     sa.Column("failed_at", sa.BigInteger),
+)
+
+#: Money that payers' banks took back until it was decided: each of a gateway's disputes once.
+dispute = sa.Table(
+    "dispute",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("external", sa.Text, primary_key=True),
+    #: Our own id, as owners read it.
+    required("id", sa.Text, unique=True),
+    required("order", sa.Text, index=True),
+    #: The gateway's id of the payment.
+    required("payment", sa.Text),
+    required("amount", sa.BigInteger),
+    #: open, won, lost
+    required("state", sa.Text),
+    #: The bank's word for why, as the gateway tells it; may be empty.
+    required("reason", sa.Text),
+    required("opened_at", sa.BigInteger),
+    #: Until when the gateway takes evidence, if it says so.
+    sa.Column("due_at", sa.BigInteger),
+    sa.Column("ended_at", sa.BigInteger),
+)
+
+#: Codes that are worth Credits, by the digest of what is typed.
+code = sa.Table(
+    "code",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("digest", sa.Text, unique=True),
+    #: Those that were made together.
+    required("batch", sa.Text, index=True),
+    #: sold: elsewhere, for its cash value; it becomes an order.
+    required("kind", sa.Text),
+    #: What was paid for it, in nano-dollars; and what it gives beside what that buys.
+    required("cash", sa.BigInteger),
+    required("credits", sa.BigInteger),
+    #: How often it was used, and may be.
+    required("uses", sa.Integer),
+    required("uses_max", sa.Integer),
+    required("created_at", sa.BigInteger),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("voided_at", sa.BigInteger),
 )
 
 #: A gateway's messages, each once, kept before it is told that we have them.

@@ -1,18 +1,24 @@
-"""Notices (`core.notice`) are told: a chore has front ends do it."""
+"""Notices (`core.notice`) are told: a chore has front ends do it.
+
+One for the owners becomes one for each of them when it is due: who they are is known then.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from core import ids
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
-from core.notice import Facts
-from core.store import Store, Update, schema
+from core.notice import OWNERS, Facts
+from core.store import Insert, Store, Update, schema
 from core.trace import cause
 
 _log = logging.getLogger(__name__)
@@ -30,6 +36,7 @@ class Notice:
     """Something to tell."""
 
     id: str
+    #: A person's id; of an owner the name by which they write: `telegram:123`.
     person: str
     kind: str
     facts: Facts
@@ -45,8 +52,11 @@ class Notices:
         ledger: Ledger,
         clock: Clock,
         tell: Callable[[Notice], Awaitable[None]],
+        owners: Callable[[], Sequence[str]],
     ) -> None:
+        """`owners` by the names by which they write."""
         self._store, self._ledger, self._clock, self._tell = store, ledger, clock, tell
+        self._owners = owners
 
     async def work(self) -> None:
         """Tells what is due."""
@@ -62,9 +72,32 @@ class Notices:
                 )
             except CompanionRefused:  # another process tells it
                 continue
+            if row.person == OWNERS and (owners := self._owners()):
+                await self._to_each(row, claim["due_at"], owners)
+                continue
             told = Notice(row.id, row.person, row.kind, json.loads(row.data))
             await self._ledger.record(
                 Update(table, {"id": row.id}, {"due_at": await self._told(told, row.tries)})
+            )
+
+    async def _to_each(self, row: sa.Row[Any], claimed: int, owners: Sequence[str]) -> None:
+        """A notice of its own for each owner, in place of this one."""
+        each = [
+            {
+                "id": ids.derived("ntc", row.created_at, row.id, owner),
+                "person": owner,
+                "kind": row.kind,
+                "data": row.data,
+                "created_at": row.created_at,
+                "tries": 0,
+                "due_at": self._clock.now_ms(),
+            }
+            for owner in owners
+        ]
+        with contextlib.suppress(CompanionRefused):  # it took so long that another process did it
+            await self._ledger.record(
+                Update(schema.notice, {"id": row.id}, {"due_at": None}, {"due_at": claimed}),
+                *(Insert(schema.notice, one) for one in each),
             )
 
     async def _told(self, one: Notice, tries: int) -> int | None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from payments.gateways.base import Gateway, Message
+from payments.gateways.base import Accepts, Gateway, Message
 
-__all__ = ["Gateway", "Message"]
+__all__ = ["Accepts", "Gateway", "Message"]

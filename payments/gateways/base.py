@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from payments.types import Cash, Changed, Checkout, News, Order
+from payments.types import Cash, Changed, Checkout, Dispute, News, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +68,15 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Closes its connections."""
+        ...
+
+
+@runtime_checkable
+class Accepts(Protocol):
+    """A gateway at which a dispute can be given up: the payer is right, no evidence is sent."""
+
+    async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
+        """Gives up an open dispute of this order, for good, and tells what came of it: `lost`, or
+        how it was decided before. The same however often it is asked for. Raises
+        `GatewayUnavailable`: then it is as open as before."""
         ...

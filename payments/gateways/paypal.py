@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 from urllib.parse import urlsplit
 
@@ -317,25 +318,31 @@ class PayPal:
 
 
 def _disputed(said: Mapping[str, Any]) -> list[News]:
-    """A dispute from its beginning to where it stands, since its beginning may not have been heard.
-    One that costs a part of its sum is won, and that part given back."""
+    """A dispute as it stands. One that costs a part of its sum is won, and that part given back."""
     amount = said["dispute_amount"]
     if amount["currency_code"] != "USD":
         return []
-    id_, sum_ = str(said["dispute_id"]), usd(amount["value"])
-    payment = str(said["disputed_transactions"][0]["seller_transaction_id"])
-    news: list[News] = [Dispute(NAME, id_, payment, sum_, "open")]
+    due = seconds(str(said.get("seller_response_due_date", "")))
+    one = Dispute(
+        NAME,
+        str(said["dispute_id"]),
+        str(said["disputed_transactions"][0]["seller_transaction_id"]),
+        usd(amount["value"]),
+        "open",
+        reason=str(said.get("reason", "")),
+        due_at=None if due is None else int(due * 1_000),
+    )
     if said["status"] != "RESOLVED":
-        return news
+        return [one]
     outcome = said.get("dispute_outcome") or {}
     if outcome.get("outcome_code") not in _LOST:
-        return [*news, Dispute(NAME, id_, payment, sum_, "won")]
+        return [replace(one, state="won")]
     gone = outcome.get("amount_refunded")
-    lost = sum_ if gone is None else usd(gone["value"])
-    if lost == sum_:
-        return [*news, Dispute(NAME, id_, payment, sum_, "lost")]
-    part = [] if lost.is_zero else [Refunded(NAME, id_, payment, lost)]
-    return [*news, Dispute(NAME, id_, payment, sum_, "won"), *part]
+    lost = one.amount if gone is None else usd(gone["value"])
+    if lost == one.amount:
+        return [replace(one, state="lost")]
+    part = [] if lost.is_zero else [Refunded(NAME, one.id, one.payment, lost)]
+    return [replace(one, state="won"), *part]
 
 
 def _won(one: News) -> bool:

@@ -108,6 +108,11 @@ class Sandbox:
         made = await self._asked("POST", f"/checkouts/{order.external}/refunds", body)
         return (_refunded(made),)
 
+    async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
+        """See `Accepts`."""
+        await self._asked("POST", f"/checkouts/{order.external}/disputes/{dispute.id}/accept", {})
+        return await self._checkout(order.external)
+
     async def close(self) -> None:
         """See `Gateway`."""
         await self._wire.close()

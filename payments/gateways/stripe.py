@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, final
+from typing import Any, Literal, TypeVar, cast, final
 
 import stripe
 from pydantic import SecretStr
@@ -157,6 +157,18 @@ class Stripe:
         made: Any = await self._asked(lambda: refunds.create_async(params, key))  # type: ignore[arg-type]
         return _refunded(made)
 
+    async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
+        """See `Accepts`. Stripe closes a dispute once, and refuses one that is decided."""
+        del order
+        known = await self._dispute(dispute.id)
+        if not known or cast("Dispute", known[-1]).state != "open":
+            return known
+        key = {"idempotency_key": f"accept:{dispute.id}"}
+        disputes = self._client.v1.disputes
+        return _disputed(
+            await self._asked(lambda: disputes.close_async(dispute.id, None, key))  # type: ignore[arg-type]
+        )
+
     async def close(self) -> None:
         """See `Gateway`."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
@@ -187,17 +199,7 @@ class Stripe:
 
     async def _dispute(self, id_: str) -> Sequence[News]:
         disputes = self._client.v1.disputes
-        told: Any = await self._asked(lambda: disputes.retrieve_async(id_))
-        if not told.payment_intent or told.currency != "usd" or told.status in _WARNINGS:
-            return ()
-        # From its beginning, which may not have been heard.
-        states: list[Literal["open", "won", "lost"]] = ["open"]
-        if told.status in _WON:
-            states.append("won")
-        elif told.status == "lost":
-            states.append("lost")
-        amount = of_cents(told.amount)
-        return [Dispute(self.name, told.id, told.payment_intent, amount, state) for state in states]
+        return _disputed(await self._asked(lambda: disputes.retrieve_async(id_)))
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -220,6 +222,28 @@ def _object(body: bytes) -> dict[str, Any]:
 def _failed(intent: Any) -> bool:
     """Whether a delayed way to pay (a bank debit) came to nothing."""
     return intent is not None and intent.status in {"requires_payment_method", "canceled"}
+
+
+def _disputed(told: Any) -> Sequence[News]:
+    if not told.payment_intent or told.currency != "usd" or told.status in _WARNINGS:
+        return ()
+    state: Literal["open", "won", "lost"] = "open"
+    if told.status in _WON:
+        state = "won"
+    elif told.status == "lost":
+        state = "lost"
+    due = told.evidence_details.due_by
+    return (
+        Dispute(
+            Stripe.name,
+            told.id,
+            told.payment_intent,
+            of_cents(told.amount),
+            state,
+            reason=told.reason,
+            due_at=due * 1_000 if due else None,
+        ),
+    )
 
 
 def _refunded(refund: Any) -> Sequence[News]:

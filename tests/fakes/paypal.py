@@ -149,6 +149,7 @@ class FakePayPal:
             "create_time": now(),
             "disputed_transactions": [{"seller_transaction_id": capture}],
             "reason": "UNAUTHORISED",
+            "seller_response_due_date": "2026-12-24T12:00:00.000Z",
             "status": "UNDER_REVIEW",
             "dispute_amount": dict(self.captures[capture]["amount"]),
             "dispute_life_cycle_stage": "CHARGEBACK",

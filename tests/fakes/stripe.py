@@ -44,6 +44,7 @@ class FakeStripe:
         app.router.add_post("/v1/refunds", self._create_refund)
         app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
         app.router.add_get("/v1/disputes/{id}", self._get(self.disputes))
+        app.router.add_post("/v1/disputes/{id}/close", self._close_dispute)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -111,6 +112,12 @@ class FakeStripe:
             "charge": f"ch_{intent}",
             "reason": "fraudulent",
             "status": status,
+            "evidence_details": {
+                "due_by": int(time.time()) + 7 * 86_400,
+                "has_evidence": False,
+                "past_due": False,
+                "submission_count": 0,
+            },
         }
         return id_
 
@@ -201,6 +208,18 @@ class FakeStripe:
         return self._kept(
             request, form, self.refunds[self.refund(intent["id"], int(form["amount"]))]
         )
+
+    async def _close_dispute(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        if (known := self._replayed(request, form)) is not None:
+            return known
+        found = self.disputes.get(request.match_info["id"])
+        if found is None:
+            return _missing()
+        if found["status"] not in {"needs_response", "warning_needs_response"}:
+            return _refused("dispute_already_closed", "dispute")
+        found["status"] = "lost"
+        return self._kept(request, form, found)
 
     def _get(self, things: dict[str, dict[str, Any]]) -> Any:
         async def get(request: web.Request) -> web.Response:

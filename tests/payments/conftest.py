@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
+from core.earning import check_referrals
 from core.ledger import Ledger, Move, Submission, audit
 from core.pool import Vault
 from core.store import Insert, Store, schema
@@ -67,6 +69,20 @@ class Shop:
         await self.ledger.record(Insert(schema.person, row))
         return id_
 
+    async def friend(self, inviter: str) -> str:
+        """Somebody younger, who came by that invitation."""
+        self.clock.advance(seconds=1)
+        person = await self.person()
+        row = {
+            "person": person,
+            "inviter": inviter,
+            "bound_at": self.clock.now_ms(),
+            "earned": 0,
+            "undone_at": None,
+        }
+        await self.ledger.record(Insert(schema.referral, row))
+        return person
+
     async def order(
         self,
         person: str,
@@ -108,6 +124,14 @@ class Shop:
         figures = zip(names, (balance.posted for balance in found.values()), strict=True)
         return {name: abs(posted) for name, posted in figures if posted}
 
+    async def told(self, person: str) -> list[tuple[str, dict[str, int | str]]]:
+        """The notices that were written for somebody: kind and facts."""
+        table = schema.notice
+        rows = await self.store.fetch(
+            table.select().where(table.c.person == person).order_by(table.c.created_at, table.c.id)
+        )
+        return [(row.kind, json.loads(row.data)) for row in rows]
+
     async def stands(self, *codes: str) -> list[int]:
         """The posted sums of accounts, as cash lies there: debits less credits."""
         table = schema.account
@@ -118,9 +142,11 @@ class Shop:
         ]
 
     async def audited(self) -> None:
-        """The ledger is right, and circulation is what was issued less what was spent."""
+        """The ledger is right, referrals are what orders say, and circulation is what was issued
+        less what was spent."""
         told = await audit(self.store)
         assert not told.findings, told.findings
+        assert await check_referrals(self.store) == []
         sums = {"pockets": 0, "owed": 0, "issued": 0, "spent": 0}
         for row in await self.store.fetch(schema.account.select()):
             kind = row.code.partition("/")[0]

@@ -43,6 +43,9 @@ async def test_a_case_that_is_won_gives_back_what_it_held(counter: Counter, outc
     assert await counter.shop.stands("disputed") == [90 * DOLLAR]
     with pytest.raises(CardsStopped):
         await counter.buys(person, "10")
+    (told,) = await counter.cashier.disputes(order.id)
+    assert (told.reason, told.due_at) == ("UNAUTHORISED", 1_798_113_600_000)
+    assert not counter.cashier.accepts("paypal"), "that is PayPal's resolution centre's to do"
     counter.paypal.resolve(case["dispute_id"], outcome)
     for _ in range(2):
         await counter.hears("CUSTOMER.DISPUTE.RESOLVED", case)

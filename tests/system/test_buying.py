@@ -46,6 +46,9 @@ class Told:
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         self.cards.append((sender, screen, instead))
 
+    def invitation(self, code: str) -> str:
+        return f"https://t.me/credit_test_bot?start={code}"
+
 
 @dataclass
 class Market:
@@ -89,6 +92,18 @@ class Market:
 
         await until(told)
         return self.told.cards.pop(0)
+
+    async def noticed_by(self, sender: str) -> Screen:
+        """The next notice to that one; others' stay."""
+
+        async def told() -> bool:
+            await self.tom.app.shop.notices.work()
+            return any(each[0] == sender for each in self.told.cards)
+
+        await until(told)
+        found = next(each for each in self.told.cards if each[0] == sender)
+        self.told.cards.remove(found)
+        return found[1]
 
 
 def button(screen: Screen, label: str) -> str:

@@ -187,6 +187,19 @@ async def test_saved_answers_and_notices_are_printed() -> None:
     assert output.getvalue() == "saved\n◈ GPT-4 · 8 Credits\npaid\n"
 
 
+async def test_a_notice_for_the_other_side_waits_for_it() -> None:
+    output = io.StringIO()
+    front = ScriptedFront()
+    pay = Button("btn_1", "Accept")
+    lines = io.StringIO("/admin\n1\n")
+    console = Console(front, input=lines, output=output, is_terminal=False)
+    await console.notify("owner", Screen(lines=("disputed",), buttons=((pay,),)))
+    assert output.getvalue() == "✉ /admin\n"
+    await to_its_end(console.run())
+    assert "[owner]\ndisputed\n[1] Accept\n" in output.getvalue()
+    assert [(each.sender.id, each.button) for each in front.pressed] == [("owner", "btn_1")]
+
+
 class Terminal:
     """A person at a real terminal, as the program sees it."""
 

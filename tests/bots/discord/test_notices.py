@@ -29,3 +29,8 @@ async def test_a_button_may_lead_to_a_page(
     await discord.notify("7", Screen(lines=("an order",), buttons=((pay,),)))
     card = await fake.seen(fake.dm(ann), "an order")
     assert card.choices == [("Pay", "https://pay.example/1", None)]
+
+
+async def test_the_install_link_brings_friends(fake: FakeDiscord, discord: Discord) -> None:
+    link = discord.invitation("ref_ABC")
+    assert link == f"https://discord.com/oauth2/authorize?client_id={fake.bot.id}"

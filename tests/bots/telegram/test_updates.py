@@ -281,6 +281,10 @@ async def test_a_notice_goes_to_the_persons_private_chat(
     assert fake.chat(7).last.text == "Paid\n\n1,000 Credits"
 
 
+async def test_a_deep_link_brings_friends(telegram: Telegram) -> None:
+    assert telegram.invitation("ref_ABC") == "https://t.me/credit_test_bot?start=ref_ABC"
+
+
 async def test_a_card_that_leads_to_a_page_becomes_what_came_of_it(
     fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
 ) -> None:

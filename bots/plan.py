@@ -1,0 +1,47 @@
+"""What a service is built of, as settings or a test say it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from bots.commands.paying import Terms
+from core.asking import HISTORY_TOKENS
+from core.earning import SAFE, Method, Policy
+from core.people import Welcome
+from core.pool import Supplier
+from core.units import NanoUsd, Tokens
+from payments import Disburser, Gateway, Offer
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """An own key from the settings."""
+
+    supplier: str
+    key: SecretStr
+    budget: NanoUsd
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a service is built of, beside its database."""
+
+    master_keys: Sequence[bytes]
+    admins: Collection[tuple[str, str]]
+    welcome: Welcome
+    suppliers: Mapping[str, Supplier]
+    own_keys: Sequence[OwnKey] = ()
+    default_model: str = ""
+    history_tokens: Tokens = HISTORY_TOKENS
+    #: Where Credits can be bought; none: they can't.
+    gateways: Mapping[str, Gateway] = field(default_factory=dict)
+    offer: Offer = field(default_factory=Offer)
+    terms: Terms = field(default_factory=Terms)
+    #: What may be contributed and cashed out.
+    policy: Policy = SAFE
+    #: By which gateways people are paid; by hand where there is none.
+    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)

@@ -1,0 +1,174 @@
+"""Whoever invites, links, buys and gives back at random: no ring, nothing lost, the audit clean."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+import sqlalchemy as sa
+
+from core.people import Invitations, LinkRefused, Links, People, Person, Welcome, survivor
+from core.pool import Vault
+from core.store import schema
+from core.units import Credits, usd
+from payments import Order, Refunded
+from tests.payments.conftest import Shop
+from tests.size import size
+
+
+class Town:
+    """People who do as they like."""
+
+    def __init__(self, shop: Shop, people: People) -> None:
+        self.shop, self.people = shop, people
+        parts = {"store": shop.store, "ledger": shop.ledger, "clock": shop.clock}
+        self.links = Links(people=people, **parts)
+        self.invitations = Invitations(**parts)
+        self.everyone: list[Person] = []
+        self.orders: list[Order] = []
+
+    async def comes(self, code: str = "") -> bool:
+        self.shop.clock.advance(seconds=1)
+        sender = str(len(self.everyone) + 1)
+        person = await self.people.of("telegram", sender, language="en")
+        self.everyone.append(person)
+        return bool(code) and await self.invitations.bind(person, code, "telegram", sender)
+
+    async def link(self, one: Person, other: Person) -> None:
+        """The two as they are now; unless they are one already."""
+        ids = [(await survivor(self.shop.store, person.id))[0] for person in (one, other)]
+        if ids[0] == ids[1]:
+            return
+        first, second = [await self.people.find(id_) for id_ in ids]
+        proposal = await self.links.join(second, await self.links.offer(first))
+        await self.links.agree(proposal.id, second)
+        await self.links.agree(proposal.id, first)
+
+    async def buys(self, person: Person, cash: str) -> Order:
+        whose, _ = await survivor(self.shop.store, person.id)
+        order = await self.shop.pay(await self.shop.order(whose, usd(cash)))
+        self.orders.append(order)
+        return order
+
+    async def gives_back(self, order: Order, cents: int, id_: str) -> None:
+        back = Refunded(order.gateway, id_, f"pi_{order.id}", usd("0.01").times(cents))
+        await self.shop.crediting.refund(back)
+
+    async def bindings(self) -> set[tuple[str, str]]:
+        rows = await self.shop.store.fetch(sa.select(schema.referral))
+        return {(row.person, row.inviter) for row in rows}
+
+    async def rings(self) -> list[str]:
+        """Whoever is invited by themselves, by somebody younger, or by themselves over others."""
+        table = schema.referral
+        ages = {person.id: (person.created_at, person.id) for person in self.everyone}
+        found, inviters = [], {}
+        for row in await self.shop.store.fetch(sa.select(table)):
+            whose, _ = await survivor(self.shop.store, row.person)
+            if whose != row.person or row.undone_at is not None:
+                continue  # dropped, or undone
+            inviter, _ = await survivor(self.shop.store, row.inviter)
+            inviters[whose] = inviter
+            if ages[inviter] >= ages[whose]:
+                found.append(f"{inviter} is not older than {whose}")
+        for start in inviters:
+            seen, at = {start}, inviters.get(start)
+            while at is not None and at not in seen:
+                seen.add(at)
+                at = inviters.get(at)
+            if at is not None:
+                found.append(f"a ring through {start}")
+        return found
+
+
+@pytest_asyncio.fixture
+async def town(shop: Shop) -> AsyncIterator[Town]:
+    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
+    people = People(
+        store=shop.store,
+        ledger=shop.ledger,
+        vault=vault,
+        clock=shop.clock,
+        welcome=Welcome(Credits(5), 10_000),
+    )
+    yield Town(shop, people)
+
+
+async def test_undone_with_what_it_earned(town: Town) -> None:
+    await town.comes()
+    ann = town.everyone[0]
+    await town.comes(await town.invitations.code(ann))
+    bob = town.everyone[1]
+    order = await town.buys(bob, "90")
+    assert await town.shop.has(ann.id) == {"gift": 1_005}
+    await town.link(ann, bob)
+    assert await town.shop.has(ann.id) == {"bought": 9_000, "gift": 1_010}, "the share is gone"
+    await town.gives_back(order, 9_000, "re_1")
+    await town.buys(ann, "90")
+    assert await town.shop.has(ann.id) == {"bought": 9_000, "gift": 1_010}
+    await town.shop.audited()
+
+
+async def test_a_payment_while_two_become_one_is_never_lost(town: Town) -> None:
+    for number in range(size(small=3, full=25)):
+        await town.comes()
+        ann = town.everyone[-1]
+        await town.comes(await town.invitations.code(ann))
+        bob = town.everyone[-1]
+        orders = [await town.shop.order(bob.id, usd("10")) for _ in range(4)]
+        proposal = await town.links.join(bob, await town.links.offer(ann))
+        await town.links.agree(proposal.id, bob)
+        await asyncio.gather(
+            *(town.shop.pay(order) for order in orders[:2]),
+            town.links.agree(proposal.id, ann),
+            *(town.shop.pay(order) for order in orders[2:]),
+        )
+        assert await town.shop.has(ann.id) == {"bought": 4_000, "gift": 10}, number
+        assert await town.shop.has(bob.id) == {}
+        await town.shop.audited()
+
+
+async def test_at_random_no_ring_and_nothing_is_lost(town: Town) -> None:
+    chance = random.Random(41)
+    for _ in range(3):
+        await town.comes()
+    left: dict[str, int] = {}
+    for step in range(size(small=120, full=2_000)):
+        act = chance.choice(["comes", "comes", "buys", "buys", "back", "link", "late", "spends"])
+        someone = chance.choice(town.everyone)
+        if act == "comes":
+            assert await town.comes(await town.invitations.code(someone))
+        elif act == "late":  # whoever is there already is bound to nobody else
+            other = chance.choice(town.everyone)
+            town.shop.clock.advance(seconds=61)
+            code = await town.invitations.code(other)
+            sender = str(town.everyone.index(someone) + 1)
+            before = await town.bindings()
+            await town.invitations.bind(someone, code, "telegram", sender)
+            assert await town.bindings() == before
+        elif act == "buys":
+            order = await town.buys(someone, chance.choice(["10", "90", "100", "800"]))
+            left[order.id] = order.paid.units // 10_000_000
+        elif act == "back" and town.orders:
+            order = chance.choice(town.orders)
+            cents = min(left[order.id], chance.randint(1, 5_000))
+            if cents:
+                left[order.id] -= cents
+                await town.gives_back(order, cents, f"re_{step}")
+        elif act == "spends":
+            whose, _ = await survivor(town.shop.store, someone.id)
+            have = (await town.shop.has(whose)).get("gift")
+            if have:
+                await town.shop.spend(whose, Credits(chance.randint(1, have)), "gift")
+        elif act == "link" and chance.random() < 0.5:
+            try:
+                await town.link(someone, chance.choice(town.everyone))
+            except LinkRefused:
+                raise AssertionError(step) from None
+        if step % 20 == 0:
+            assert await town.rings() == []
+            await town.shop.audited()
+    assert await town.rings() == []
+    await town.shop.audited()

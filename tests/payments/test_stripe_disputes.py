@@ -1,0 +1,89 @@
+"""Disputes given up at Stripe, and messages of which nothing comes: owners hear of both."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.notice import OWNERS
+from payments import UNWORKED, GatewayUnavailable, NoDispute
+from tests.payments.test_stripe import Counter, counter
+
+__all__ = ["counter"]
+
+
+async def test_a_dispute_is_given_up_once_at_stripe(counter: Counter) -> None:
+    person, stripe = await counter.shop.person(), counter.stripe
+    order = await counter.buys(person, "90")
+    intent = stripe.pay(order.external)
+    await counter.hears(counter.completed(order))
+    dispute = stripe.dispute(intent)
+    await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
+    await counter.works()
+    counter.shop.clock.advance(seconds=60)
+    await counter.works()
+    told = await counter.cashier.dispute("stripe", dispute)
+    due = stripe.disputes[dispute]["evidence_details"]["due_by"]
+    assert (told.state, told.reason, told.due_at) == ("open", "fraudulent", due * 1_000)
+    stripe.broken = True
+    with pytest.raises(GatewayUnavailable):
+        await counter.cashier.accept("stripe", dispute)
+    assert (await counter.cashier.dispute("stripe", dispute)).state == "open"
+    stripe.broken = False
+    after = await counter.cashier.accept("stripe", dispute)
+    assert (after.dispute_state, stripe.disputes[dispute]["status"]) == ("lost", "lost")
+    with pytest.raises(NoDispute):
+        await counter.cashier.accept("stripe", dispute)
+    await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[dispute]))
+    await counter.works()
+    closes = [path for _, path, _ in stripe.calls if path.endswith("/close")]
+    assert len(closes) == 1
+    assert await counter.shop.has(person) == {}
+    assert await counter.shop.stands("disputed", "bad-debt") == [0, 0]
+    await counter.shop.audited()
+
+
+async def test_what_stripe_decided_meanwhile_is_what_comes_of_accepting(counter: Counter) -> None:
+    person, stripe = await counter.shop.person(), counter.stripe
+    order = await counter.buys(person, "90")
+    intent = stripe.pay(order.external)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    dispute = stripe.dispute(intent)
+    await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
+    await counter.works()
+    stripe.disputes[dispute]["status"] = "won"
+    after = await counter.cashier.accept("stripe", dispute)
+    assert after.dispute_state == "won"
+    assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    await counter.shop.audited()
+
+
+async def test_owners_hear_once_of_a_message_of_which_nothing_comes(counter: Counter) -> None:
+    stripe = counter.stripe
+    order = await counter.buys(await counter.shop.person(), "10")
+    stripe.pay(order.external)
+    # The session says another sum than the order.
+    stripe.sessions[order.external]["amount_total"] = 999
+    body = counter.completed(order)
+    for _ in range(3):
+        await counter.hears(body)
+        await counter.works()
+    # A refund of something that nobody here sold is looked at for hours, then given up.
+    stripe.refunds["re_other"] = {
+        "id": "re_other",
+        "object": "refund",
+        "amount": 100,
+        "currency": "usd",
+        "payment_intent": "pi_other",
+        "status": "succeeded",
+    }
+    await counter.hears(stripe.event("refund.created", stripe.refunds["re_other"]))
+    for _ in range(14):
+        await counter.works()
+        counter.shop.clock.advance(seconds=6 * 3_600)
+    told = await counter.shop.told(OWNERS)
+    assert sorted((kind, facts["verdict"]) for kind, facts in told) == [
+        (UNWORKED, "payment_refused/amount"),
+        (UNWORKED, "unknown_order"),
+    ]
+    assert told[0][1]["order"] == order.id

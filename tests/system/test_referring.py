@@ -1,0 +1,227 @@
+"""Inviting, redeeming and disputing, as everyone meets them in chat: friends, buyers, the owner."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+from bots.show.screen import Place, Screen
+from core.clock import SystemClock
+from core.store import Update, schema
+from core.units import Credits, usd
+from tests import service
+from tests.bots.commands.test_commands import text_of
+from tests.fakes.suppliers import Answer as Says
+from tests.fakes.suppliers import Used
+from tests.service import Service
+from tests.system.test_buying import Market, button, market
+
+CODE = re.compile(r"ref_[A-Z2-9]{12}")
+QUESTION = "a-question-canary"
+
+
+async def pays(shop: Market, who: Service, choice: str) -> tuple[str, str]:
+    """Buys a pack; the order's id and its page."""
+    buyer = replace(shop, tom=who)
+    order, url = await buyer.order(choice)
+    assert await buyer.press(url, "pay") == 303
+    card = await buyer.noticed_by(who.sender)
+    assert card.title in {"✅ Paid", "✅ 已付款"}
+    return order, url
+
+
+async def audited(shop: Market) -> None:
+    assert await shop.tom.findings() == []
+
+
+async def test_a_friend_comes_by_a_link_tops_up_and_gives_back(database_url: str) -> None:
+    async with market(database_url) as shop:
+        await shop.tom.screen("/start")
+        other = shop.tom.someone("9", "zh-CN")
+        card = await shop.tom.screen("/refer")
+        assert card.private
+        assert "https://t.me/credit_test_bot?start=ref_" in text_of(card)
+        code = CODE.search(text_of(card))
+        assert code is not None
+        friend = shop.tom.someone("8", "zh-CN")
+        noted = await friend.screen(f"/start {code[0]}")
+        assert "已记下好友的邀请" in text_of(noted)
+        assert "已记下好友的邀请" in text_of(await friend.screen(f"/start {code[0]}"))
+        _, url = await pays(shop, friend, "Pro")
+        told = await shop.noticed_by("7")
+        assert told.title == "🎁 A friend topped up"
+        assert told.lines == (
+            "1,000 Credits are yours for your invitation.",
+            "You have 1,000 Credits now.",
+        )
+        shown = text_of(await shop.tom.screen("/refer"))
+        assert "Friends who came: 1. Who topped up: 1. Earned: 1,000 Credits." in shown
+        await audited(shop)
+        await shop.press(url, "half")
+        assert "550 Credits were taken back with it." in (await shop.noticed_by("7")).lines
+        assert await shop.tom.credits() == Credits(450)
+        await audited(shop)
+        # Who has been here before is invited by nobody: by their own code, or after an order.
+        await replace(shop, tom=other).order("Starter")
+        for old, said in ((shop.tom, "it is for whoever is new"), (other, "该邀请在此无效")):
+            assert said in text_of(await old.screen(f"/start {code[0]}"))
+
+
+async def test_on_discord_the_code_is_typed(sqlite_url: str) -> None:
+    class Elsewhere:
+        def invitation(self, code: str) -> str:
+            del code
+            return "https://discord.com/oauth2/authorize?client_id=42"
+
+    async with market(sqlite_url) as shop:
+        shop.tom.app.landing.by("discord", Elsewhere())
+        told = text_of(await shop.tom.screen("/refer"))
+        code = CODE.search(told)
+        assert code is not None
+        assert f"client_id=42, then there: /start code:{code[0]}" in told
+        friend = replace(shop.tom, place=Place("discord", "9"), sender="9")
+        assert "invitation is noted" in text_of(await friend.screen(f"/start {code[0]}"))
+
+
+async def test_where_nothing_is_sold_nobody_is_invited(sqlite_url: str) -> None:
+    async with service.running(sqlite_url, SystemClock()) as tom:
+        for command in ("/refer", "/redeem X", "/topup", "/paysupport"):
+            assert "There is no command" in text_of(await tom.screen(command))
+        assert "invitation" not in text_of(await tom.screen("/start ref_AAAAAAAAAAAA"))
+        codes = tom.app.shop.codes
+        made = codes.fresh(usd("90"), 1, None)
+        await codes.keep(made)
+    async with service.running(sqlite_url, SystemClock()) as tom:
+        assert "There is no command /topup" in text_of(await tom.screen("/topup"))
+        assert "10,000 Credits have arrived." in text_of(
+            await tom.screen(f"/redeem {made[0].text}")
+        )
+        assert "Receipt pay_" in text_of(await tom.screen("/paysupport"))
+
+
+async def test_a_code_is_redeemed_and_given_back(database_url: str) -> None:
+    async with market(database_url) as shop:
+        codes = shop.tom.app.shop.codes
+        made = codes.fresh(usd("90"), 2, None)
+        await codes.keep(made)
+        assert "Write the code behind" in text_of(await shop.tom.screen("/redeem"))
+        assert "no such code" in text_of(await shop.tom.screen("/redeem AAAA-BBBB-CCCC-DDDD"))
+        card = await shop.tom.screen(f"/redeem {made[0].text}")
+        assert card.title == "✅ Paid"
+        assert card.lines[:2] == ("10,000 Credits have arrived.", "You have 10,000 Credits now.")
+        order = card.lines[2].removeprefix("Order ")
+        other = shop.tom.someone("8", "zh-CN")
+        assert "已被使用" in text_of(await other.screen(f"/redeem {made[0].text}"))
+        owner = shop.tom.someone("1")
+        asked = await owner.screen(f"/refund {order} 45")
+        assert "give the money back there yourself" in text_of(asked)
+        await owner.presses(button(asked, "Yes"))
+        assert await shop.tom.credits() == Credits(4_500)
+        support = text_of(await shop.tom.screen("/paysupport"))
+        for receipt in (r"Receipt pay_\w+: \$90.00\n", r"Receipt rfd_\w+: \$45.00 given back"):
+            assert re.search(receipt, support)
+        await audited(shop)
+
+
+async def disputed(shop: Market) -> tuple[str, str, Screen]:
+    """Tom buys, asks something and disputes; order, page, and what the owner is told."""
+    order, url = await pays(shop, shop.tom, "Pro")
+    shop.tom.openai.script(Says("canary " * 500, usage=Used(1_000, 500)))
+    await shop.tom.answer(f"/ask gpt-4 {QUESTION} " + "why " * 600)
+    await shop.press(url, "dispute")
+    return order, url, await shop.noticed_by("1")
+
+
+async def test_the_owner_reads_the_evidence_and_accepts(database_url: str) -> None:
+    async with market(database_url) as shop:
+        order, url, card = await disputed(shop)
+        assert card.title == "⚠️ A payment is disputed"
+        assert f"takes $90.00 of order {order}" in text_of(card)
+        owner = shop.tom.someone("1")
+        evidence = (await owner.presses(button(card, "Evidence")))[0]
+        assert isinstance(evidence, Screen)
+        assert evidence.attachment is not None
+        assert evidence.attachment.name == f"evidence-{order}.txt"
+        text = evidence.attachment.content.decode()
+        assert "canary" not in text, "no word of what was asked or answered"
+        for part in (order, "gpt-4", "1,000 tokens in, 500 out", "8 Credits", "$90.00", "pay_"):
+            assert part in text
+        said = json.loads(text.partition("THE SAME AS JSON\n")[2])
+        assert said["delivered"][0]["credits"] == 8
+        assert said["delivered"][0]["delivered_at"] is not None
+        assert "not money" in said["terms"]
+        report = text_of(await owner.screen("/report"))
+        assert "Disputed now: 1, $90.00" in report
+        # Nobody else presses it, and nothing happens before the second tap.
+        stranger = text_of(*await shop.tom.presses(button(card, "Accept")))
+        assert "somebody else" in stranger
+        asked = (await owner.presses(button(card, "Accept")))[0]
+        assert isinstance(asked, Screen)
+        assert f"$90.00 of order {order} go back to the payer for good" in text_of(asked)
+        assert (await shop.tom.app.shop.cashier.orders.get(order)).dispute_state == "open"
+        for _ in range(2):
+            await owner.presses(button(asked, "Yes, give up $90.00"))
+        assert (await shop.tom.app.shop.cashier.orders.get(order)).dispute_state == "lost"
+        ended = await shop.noticed_by("1")
+        assert ended.title == "A dispute is decided"
+        assert "Lost: $90.00" in text_of(ended)
+        assert "The payer wins" not in await shop.page(url)
+        report = text_of(await owner.screen("/report"))
+        # 8 Credits were spent as gift: all that was bought is there to go back.
+        assert "Disputed now" not in report
+        assert "Lost by disputes" not in report
+        assert "decided already" in text_of(*await owner.presses(button(card, "Accept")))
+        await audited(shop)
+
+
+async def test_the_owner_hears_that_it_was_won(database_url: str) -> None:
+    async with market(database_url) as shop:
+        order, url, card = await disputed(shop)
+        await shop.press(url, "win")
+        ended = text_of(await shop.noticed_by("1"))
+        assert f"Won: $90.00 of order {order} are there again" in ended
+        assert await shop.tom.credits() == Credits(10_000 - 8)
+        owner = shop.tom.someone("1")
+        assert "decided already" in text_of(*await owner.presses(button(card, "Accept")))
+        await audited(shop)
+
+
+async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> None:
+    async with market(database_url) as shop:
+        order, url = await pays(shop, shop.tom, "Pro")
+        await shop.press(url, "half")
+        await shop.noticed_by("7")
+        cashier, owner = shop.tom.app.shop.cashier, shop.tom.someone("1")
+        found = await cashier.orders.get(order)
+        receipts = await cashier.receipts([found])
+        assert [(one.id[:4], one.back) for one in receipts] == [("pay_", False), ("rfd_", True)]
+        ids = [order, found.external, *(id_ for one in receipts for id_ in (one.id, one.external))]
+        for id_ in ids:
+            assert (await owner.screen(f"/payment {id_}")).title == order
+        for id_ in ("", "pay_none"):
+            assert "There is no order" in text_of(await owner.screen(f"/payment {id_}"))
+        await shop.press(url, "dispute")
+        card = await shop.noticed_by("1")
+        assert "Evidence" in text_of(card)
+        (dispute,) = await cashier.disputes(order)
+        shown = await owner.screen(f"/payment {dispute.id}")
+        assert shown.title == order
+        assert f"Dispute {dispute.id}: $45.00, open" in text_of(shown)
+        assert "Accept" in text_of(shown)
+        warned = await owner.screen(f"/refund {order}")
+        assert "may cost it twice" in text_of(warned)
+
+
+async def test_a_message_of_which_nothing_comes_is_told_to_the_owner(sqlite_url: str) -> None:
+    async with market(sqlite_url) as shop:
+        order, url = await shop.order("Pro")
+        # The order waits for another checkout: whatever this one tells doesn't fit.
+        elsewhere = Update(schema.order, {"id": order}, {"external": "sbx_other"})
+        await shop.tom.app.ledger.record(elsewhere)
+        await shop.press(url, "pay")
+        card = await shop.noticed_by("1")
+        assert card.title == "⚠️ A payment's message needs you"
+        assert "payment_refused/checkout" in text_of(card)
+        assert f"Order {order}: /payment shows it." in text_of(card)
+        assert await shop.tom.credits() == Credits(0)
