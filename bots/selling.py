@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from bots.gateways import gateways_of
 from bots.output import tell
 from bots.refusals import Unusable
-from bots.service import gateways_of, live_plan
+from bots.service import live_plan
 from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
@@ -16,7 +17,11 @@ from core.pool import Vault
 from core.store import Store
 from payments import GatewayUnavailable
 
-_NO_GATEWAY = "No payment gateway is set (CREDITBOT_STRIPE_SECRET_KEY). Nothing to do."
+_NO_GATEWAY = (
+    "No payment gateway is set (CREDITBOT_STRIPE_SECRET_KEY, CREDITBOT_PAYPAL_CLIENT_ID or"
+    " CREDITBOT_BTCPAY_URL). Nothing to do."
+)
+_UNKNOWN = "doesn't let us in. Look at its key and the network"
 
 
 async def check_gateways(configuration: Configuration) -> list[tuple[bool, str]]:
@@ -25,13 +30,15 @@ async def check_gateways(configuration: Configuration) -> list[tuple[bool, str]]
     for name, gateway in gateways_of(configuration.settings).items():
         try:
             await gateway.probe()
-        except GatewayUnavailable:
-            lines.append((False, f"{name}: doesn't let us in. Look at its key and the network"))
+        except GatewayUnavailable as unavailable:
+            lines.append((False, f"{name}: {unavailable.why or _UNKNOWN}"))
         else:
             lines.append((True, f"{name}: lets us in"))
         finally:
             await gateway.close()
     settings = configuration.settings
+    if settings.paypal_client_id and "sandbox" in settings.paypal_api_url:
+        lines.append((True, "paypal is the sandbox: whoever pays there pays with play money"))
     if lines and settings.telegram_token.get_secret_value():
         said = "on" if settings.telegram_external_checkout else "off"
         lines.append((True, f"checkout outside Telegram is {said} (Telegram's terms want Stars)"))

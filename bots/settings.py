@@ -9,7 +9,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -188,6 +188,18 @@ class Settings(BaseModel):
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
     stripe_api_url: Url = "https://api.stripe.com"
+    #: PayPal: an app of the account, and PayPal's id of the app's webhook to us.
+    paypal_client_id: str = ""
+    paypal_client_secret: SecretStr = SecretStr("")
+    paypal_webhook_id: str = ""
+    #: `https://api-m.sandbox.paypal.com` with an app of the sandbox.
+    paypal_api_url: Url = "https://api-m.paypal.com"
+    #: Cryptocurrency by a BTCPay Server: its address, a store there, a key for it, and the secret
+    #: of the store's webhook to us.
+    btcpay_url: Url = ""
+    btcpay_store_id: str = ""
+    btcpay_api_key: SecretStr = SecretStr("")
+    btcpay_webhook_secret: SecretStr = SecretStr("")
     #: What buyers read under `/terms`, and whom `/paysupport` names.
     terms: str = ""
     support_contact: str = ""
@@ -308,25 +320,40 @@ def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
             )
         if values.get("http_port", "").strip() == "0":
             problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with a webhook"
-    if "stripe_secret_key" in values:
-        if "stripe_webhook_secret" not in values:
-            problems[f"{PREFIX}STRIPE_WEBHOOK_SECRET"] = (
-                "is needed with Stripe: without it anyone could forge payments"
-            )
-        if "public_url" not in values:
-            problems[f"{PREFIX}PUBLIC_URL"] = (
-                "is needed with Stripe: the address at which the world reaches this service, for"
-                " webhooks and for the way back from checkout"
-            )
-        if values.get("http_port", "").strip() == "0":
-            problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with Stripe"
+    for gateway, names in _GATEWAYS.items():
+        if any(name in values for name in names):
+            _gateway_whole(gateway, names, values, problems)
     if "overlay" in values and not Path(values["overlay"]).is_file():
         problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
 
 
+#: Each gateway's settings: none of them, or all.
+_GATEWAYS = {
+    "Stripe": ("stripe_secret_key", "stripe_webhook_secret"),
+    "PayPal": ("paypal_client_id", "paypal_client_secret", "paypal_webhook_id"),
+    "BTCPay": ("btcpay_url", "btcpay_store_id", "btcpay_api_key", "btcpay_webhook_secret"),
+}
+
+
+def _gateway_whole(
+    gateway: str, names: Sequence[str], values: Mapping[str, str], problems: dict[str, str]
+) -> None:
+    for name in names:
+        if name not in values:
+            forged = ": without it anyone could forge payments" if "webhook" in name else ""
+            problems[PREFIX + name.upper()] = f"is needed with {gateway}{forged}"
+    if "public_url" not in values:
+        problems[f"{PREFIX}PUBLIC_URL"] = (
+            f"is needed with {gateway}: the address at which the world reaches this service, for"
+            " webhooks and for the way back from checkout"
+        )
+    if values.get("http_port", "").strip() == "0":
+        problems[f"{PREFIX}HTTP_PORT"] = f"must not be 0 with {gateway}"
+
+
 def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
     """A misspelt name is told, not ignored."""
-    later = ("paypal_", "btcpay_", "test_", "demo_")
+    later = ("test_", "demo_")
     for name in values:
         if name in Settings.model_fields or name.startswith(later):
             continue

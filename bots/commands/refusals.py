@@ -30,6 +30,7 @@ from payments import (
     BadAmount,
     CardsStopped,
     GatewayUnavailable,
+    NotGivenBack,
     NothingToRefund,
     PaymentRefused,
     TooManyOrders,
@@ -179,6 +180,16 @@ def _(refusal: GatewayUnavailable) -> Said:
 @sentence.register
 def _(refusal: UnknownOrder) -> Said:
     return say("There is no order {order}. /paysupport lists yours.", order=refusal.order[:40])
+
+
+@sentence.register
+def _(refusal: NotGivenBack) -> Said:
+    return say(
+        "{gateway} won't give that back ({why}). Nothing was moved. Look at the payment in its"
+        " dashboard.",
+        gateway=refusal.gateway,
+        why=refusal.why,
+    )
 
 
 @sentence.register
