@@ -179,7 +179,7 @@ class Settings(BaseModel):
     advance_unverified: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     #: Earned Credits can be withdrawn so many days after; at least so many at once.
     payout_hold_days: Annotated[int, Field(ge=0, le=365)] | None = None
-    payout_least: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    payout_least: Annotated[int, Field(ge=100, le=100_000_000)] | None = None
 
     #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
     telegram_external_checkout: bool = False

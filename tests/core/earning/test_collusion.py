@@ -264,7 +264,9 @@ async def test_whatever_they_do_together(database_url: str, clock: TestClock, se
         for name in PEOPLE:
             person = await bobs.person(name)
             for one in await bobs.service.app.earning.contributions.of(person.id):
+                # Ending one may have ended another that was used up.
                 if one.state == "open":
-                    await bobs.service.app.earning.closing.withdraw(one.key, person.id)
+                    with contextlib.suppress(UnknownKey):
+                        await bobs.service.app.earning.closing.withdraw(one.key, person.id)
         await bobs.closes()
         await check(bobs)
