@@ -41,25 +41,27 @@ def discord_config(settings: Settings) -> DiscordConfig:
     )
 
 
-def platform_gateways(settings: Settings) -> dict[str, Gateway]:
+def platform_gateways(settings: Settings) -> list[Gateway]:
     """Stars where there is a Telegram bot, unless that is switched off; SKUs where they are
     named."""
-    gateways: dict[str, Gateway] = {}
+    gateways: list[Gateway] = []
     if settings.telegram_stars and settings.telegram_token.get_secret_value():
-        gateways["stars"] = TelegramStars(
+        stars = TelegramStars(
             api=BotStars(telegram_config(settings)),
             usd_per_star=usd(settings.telegram_star_usd),
             clock=SystemClock(),
         )
+        gateways.append(stars)
     if settings.discord_packs:
         # Its library is large: whoever doesn't sell by it doesn't load it.
         from bots.discord.store import DiscordStore
 
-        gateways["skus"] = DiscordSkus(
+        skus = DiscordSkus(
             api=DiscordStore(discord_config(settings)),
             packs=settings.discord_packs,
             fee_percent=settings.discord_fee_percent,
             test_purchases=settings.discord_test_purchases,
             clock=SystemClock(),
         )
+        gateways.append(skus)
     return gateways

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from bots.commands.phrases import money
+from bots.gateways import gateways_of
 from bots.output import tell
 from bots.refusals import Unusable
-from bots.service import gateways_of, live_plan
+from bots.service import live_plan
 from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
@@ -22,7 +23,8 @@ from payments.gateways.stars import TelegramStars
 
 _NO_GATEWAY = (
     "No payment gateway is set (CREDITBOT_TELEGRAM_TOKEN for Stars, CREDITBOT_DISCORD_SKUS,"
-    " CREDITBOT_STRIPE_SECRET_KEY). Nothing to do."
+    " CREDITBOT_STRIPE_SECRET_KEY, CREDITBOT_PAYPAL_CLIENT_ID or CREDITBOT_BTCPAY_URL). Nothing to"
+    " do."
 )
 _STARS = (
     "Telegram demands: digital goods are sold for Stars alone, and /paysupport is answered. Stars"
@@ -32,6 +34,7 @@ _SKUS = (
     "Discord demands: what is sold elsewhere is sold there too, and not dearer. It doesn't tell"
     " SKUs' prices: see that they are"
 )
+_UNKNOWN = "doesn't let us in. Look at its key and the network"
 
 Line = tuple[bool, str]
 
@@ -42,11 +45,13 @@ async def check_gateways(configuration: Configuration) -> list[Line]:
     for name, gateway in gateways_of(configuration.settings).items():
         try:
             lines += await _looked_at(name, gateway, configuration.settings.offer)
-        except GatewayUnavailable:
-            lines.append((False, f"{name}: doesn't let us in. Look at its key and the network"))
+        except GatewayUnavailable as unavailable:
+            lines.append((False, f"{name}: {unavailable.why or _UNKNOWN}"))
         finally:
             await gateway.close()
     settings = configuration.settings
+    if settings.paypal_client_id and "sandbox" in settings.paypal_api_url:
+        lines.append((True, "paypal is the sandbox: whoever pays there pays with play money"))
     if lines and settings.telegram_token.get_secret_value():
         said = "on" if settings.telegram_external_checkout else "off"
         lines.append((True, f"checkout outside Telegram is {said} (Telegram's terms want Stars)"))

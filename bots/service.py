@@ -20,9 +20,10 @@ from bots import metrics
 from bots.app import App, OwnKey, Plan, build
 from bots.commands.paying import Terms
 from bots.console import Console
+from bots.gateways import gateways_of
 from bots.logs import set_up_logs
 from bots.output import tell
-from bots.platforms import discord_config, platform_gateways, telegram_config
+from bots.platforms import discord_config, telegram_config
 from bots.refusals import Unusable
 from bots.sandbox import SandboxCheckout, SandboxSupplier
 from bots.settings import MASTER_KEY_BYTES, Configuration, Settings, SupplierSetting
@@ -36,7 +37,7 @@ from core.pricing import Catalogue, Costs
 from core.store import Store
 from core.trace import cause
 from core.units import Credits, NanoUsd, Tokens, usd
-from payments import Gateway, payment_routes
+from payments import payment_routes
 from payments.gateways.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -93,22 +94,6 @@ def live_plan(configuration: Configuration) -> Plan:
         terms=_terms(settings),
         policy=settings.policy,
     )
-
-
-def gateways_of(settings: Settings) -> Mapping[str, Gateway]:
-    """The gateways that settings name; first what platforms show themselves."""
-    gateways = platform_gateways(settings)
-    if settings.stripe_secret_key.get_secret_value():
-        # Its library is large: whoever doesn't sell by it doesn't load it.
-        from payments.gateways.stripe import Stripe
-
-        gateways["stripe"] = Stripe(
-            key=settings.stripe_secret_key,
-            webhook_secret=settings.stripe_webhook_secret,
-            return_url=f"{settings.public_url}/paid",
-            api_url=settings.stripe_api_url,
-        )
-    return gateways
 
 
 def _terms(settings: Settings) -> Terms:

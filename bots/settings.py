@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from bots.inchat import sku_prices, skus, star, wrong_skus
 from bots.offering import dollars, packs_of, wrong_with
+from bots.selling_settings import lacking, sku_prices, skus, star, wrong_skus
 from core.earning import BRIEF, SAFE, Policy
 from core.pool import SUPPLIERS
 from core.units import Credits, NanoUsd, usd
@@ -190,7 +190,7 @@ class Settings(BaseModel):
     advance_unverified: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     #: Earned Credits can be withdrawn so many days after; at least so many at once.
     payout_hold_days: Annotated[int, Field(ge=0, le=365)] | None = None
-    payout_least: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    payout_least: Annotated[int, Field(ge=100, le=100_000_000)] | None = None
 
     #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
     telegram_external_checkout: bool = False
@@ -199,6 +199,18 @@ class Settings(BaseModel):
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
     stripe_api_url: Url = "https://api.stripe.com"
+    #: PayPal: an app of the account, and PayPal's id of the app's webhook to us.
+    paypal_client_id: str = ""
+    paypal_client_secret: SecretStr = SecretStr("")
+    paypal_webhook_id: str = ""
+    #: `https://api-m.sandbox.paypal.com` with an app of the sandbox.
+    paypal_api_url: Url = "https://api-m.paypal.com"
+    #: Cryptocurrency by a BTCPay Server: its address, a store there, a key for it, and the secret
+    #: of the store's webhook to us.
+    btcpay_url: Url = ""
+    btcpay_store_id: str = ""
+    btcpay_api_key: SecretStr = SecretStr("")
+    btcpay_webhook_secret: SecretStr = SecretStr("")
     #: What buyers read under `/terms`, and whom `/paysupport` names.
     terms: str = ""
     support_contact: str = ""
@@ -326,27 +338,15 @@ def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
             )
         if values.get("http_port", "").strip() == "0":
             problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with a webhook"
-    if "stripe_secret_key" in values:
-        if "stripe_webhook_secret" not in values:
-            problems[f"{PREFIX}STRIPE_WEBHOOK_SECRET"] = (
-                "is needed with Stripe: without it anyone could forge payments"
-            )
-        if "public_url" not in values:
-            problems[f"{PREFIX}PUBLIC_URL"] = (
-                "is needed with Stripe: the address at which the world reaches this service, for"
-                " webhooks and for the way back from checkout"
-            )
-        if values.get("http_port", "").strip() == "0":
-            problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with Stripe"
-    if "discord_skus" in values and "discord_token" not in values:
-        problems[f"{PREFIX}DISCORD_TOKEN"] = "is needed with SKUs: they are sold on Discord"
+    for name, what in lacking(values).items():
+        problems[PREFIX + name.upper()] = what
     if "overlay" in values and not Path(values["overlay"]).is_file():
         problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
 
 
 def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
     """A misspelt name is told, not ignored."""
-    later = ("paypal_", "btcpay_", "test_", "demo_")
+    later = ("test_", "demo_")
     for name in values:
         if name in Settings.model_fields or name.startswith(later):
             continue

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 
 from bots.commands.buttons import Buttons
 from bots.commands.cards import screen_of
+from bots.commands.checkouts import cash_text
 from bots.commands.disputing import FOR_OWNERS, owners_card
 from bots.commands.phrases import in_credits
 from bots.locale import render
 from bots.reply import Said, say
-from bots.show.screen import Deliverer, Place, Screen
+from bots.show.screen import Button, Deliverer, Place, Screen
 from core import chart
 from core.ledger import Ledger
 from core.people import People
@@ -50,13 +51,17 @@ class Telling:
             await self._tell_owner(notice)
             return
         person = await self._people.find(notice.person)
-        title, lines = await self._words(notice)
+        order = await self._about(notice)
+        title, lines = await self._words(notice, order)
         screen = Screen(
             title=render(title, person.language, person.zone),
             lines=tuple(render(line, person.language, person.zone) for line in lines),
+            buttons=tuple(
+                (Button("", render(label, person.language, person.zone), url),)
+                for label, url in _links(notice, order)
+            ),
             private=True,
         )
-        order = await self._about(notice)
         reached = False
         for platform, id_ in await self._people.identities(person.id):
             deliverer = self._deliverers.get(platform)
@@ -88,15 +93,47 @@ class Telling:
             return None
         return await self._cashier.orders.get(str(notice.facts["order"]))
 
-    async def _words(self, notice: Notice) -> tuple[Said, tuple[Said, ...]]:
+    async def _words(self, notice: Notice, paid: Order | None) -> tuple[Said, tuple[Said, ...]]:
+        if paid is not None and _is_part(notice):
+            return _part(notice, paid)
         balances = await self._ledger.balances(chart.pockets(notice.person))
         have = Credits(sum(balance.available for balance in balances.values()))
         order = str(notice.facts.get("order", ""))
+        moved = Credits(int(notice.facts["credits"]))
+        claim = say("Open the link to say where your money shall go.")
         return _TITLES[notice.kind], (
-            _LINES[notice.kind](in_credits(Credits(int(notice.facts["credits"])))),
+            *((claim,) if "claim" in notice.facts else ()),
+            *(() if moved.is_zero else (_LINES[notice.kind](in_credits(moved)),)),
             say("You have {have} now.", have=in_credits(have)),
             *((say("Order {order}", order=order),) if order else ()),
         )
+
+
+def _is_part(notice: Notice) -> bool:
+    """Whether it tells of money that doesn't yet pay its order."""
+    return notice.kind == PAID and not notice.facts["credits"]
+
+
+def _part(notice: Notice, order: Order) -> tuple[Said, tuple[Said, ...]]:
+    paid = type(order.amount)(int(notice.facts["paid"]))
+    return say("A part is paid"), (
+        say(
+            "{paid} of {amount} have arrived. Credits come with the rest; if you would rather have"
+            " it back, ask for it: /paysupport.",
+            paid=cash_text(paid),
+            amount=cash_text(order.amount),
+        ),
+        say("Order {order}", order=order.id),
+    )
+
+
+def _links(notice: Notice, paid: Order | None) -> list[tuple[Said, str]]:
+    """What can be opened, and where it leads."""
+    if "claim" in notice.facts:
+        return [(say("Take your money back"), str(notice.facts["claim"]))]
+    if paid is not None and _is_part(notice) and paid.open and paid.url:
+        return [(say("Pay the rest"), paid.url)]
+    return []
 
 
 def _shown_in(order: Order | None, platform: str, chat: str) -> str:

@@ -141,14 +141,15 @@ class Cashier:
         return await self.orders.get(order.id)
 
     async def reconcile(self) -> int:
-        """A chore: asks the gateways about orders that wait, or for their lists, and gives up what
-        is too old. Gives how many orders changed."""
+        """A chore: asks the gateways about orders that wait, or for their lists, and for what came
+        late, and gives up what is too old. Gives how many orders changed."""
         changed = 0
         for name, gateway in self.gateways.items():
             if self._listing is not None and isinstance(gateway, Listed):
                 changed += await self._listing.read(gateway)
             for order in await self.orders.open(name, _AT_ONCE):
                 changed += await self._reconciled(gateway, order)
+            changed += await self._late(gateway)
         return changed
 
     async def _reconciled(self, gateway: Gateway, order: Order) -> bool:
@@ -167,6 +168,27 @@ class Cashier:
             await self.orders.ended(after, "expired")
             return True
         return after != order
+
+    async def _late(self, gateway: Gateway) -> int:
+        changed = 0
+        try:
+            for id_, paid in (await gateway.late()).items():
+                changed += await self._caught_up(gateway, id_, paid)
+        except GatewayUnavailable as refused:
+            _log.warning("%s could not tell what came late: %s", gateway.name, cause_of(refused))
+        return changed
+
+    async def _caught_up(self, gateway: Gateway, id_: str, paid: Cash) -> bool:
+        try:
+            order = await self.orders.get(id_)
+            if order.gateway != gateway.name or order.paid.units >= paid.units:
+                return False
+            for news in await gateway.look(order):
+                await self._crediting.tell(news)
+        except (PaymentRefused, UnknownOrder) as refused:
+            _log.warning("%s is not counted: %s", id_, cause_of(refused))
+            return False
+        return await self.orders.get(id_) != order
 
     async def accept(self, gateway: str, dispute: str) -> Order:
         """Gives up an open dispute for good; raises `NoDispute`, `GatewayUnavailable`."""

@@ -18,14 +18,15 @@ from core.ledger import CompanionRefused, IdempotencyConflict, Ledger, Submissio
 from core.notice import notice
 from core.people import survivor
 from core.store import Insert, Store, Update, schema
-from core.units import Credits
+from core.units import Credits, NanoUsd
 from payments.disputes import Disputes
-from payments.offer import Offer
+from payments.offer import Offer, cents, of_cents
 from payments.orders import Orders, event
 from payments.sharing import Shared, shared
 from payments.standing import changed, given_for, left, standing
 from payments.types import (
     UNITS,
+    Cash,
     Dispute,
     News,
     Order,
@@ -61,7 +62,7 @@ class Crediting:
     ) -> None:
         """`offer` counts for orders that kept none; `who` is needed where platforms' own stores
         sell."""
-        self._orders, self._store, self._ledger = orders, store, ledger
+        self.orders, self._store, self._ledger = orders, store, ledger
         self._clock, self._offer, self._who = clock, offer, who
         self._disputes = Disputes(
             orders=orders, store=store, ledger=ledger, clock=clock, offer=offer
@@ -86,24 +87,24 @@ class Crediting:
         elif isinstance(news, Dispute):
             await self.dispute(news)
         else:
-            await self._orders.ended(await self._orders.get(news.order), news.state)
+            await self.orders.ended(await self.orders.get(news.order), news.state)
 
     async def refund(self, refunded: Refunded) -> Order:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
         what was spent is owed. A refund that failed gives it back. Each once."""
-        order = await self._orders.by_payment(refunded.gateway, refunded.payment)
+        order = await self.orders.by_payment(refunded.gateway, refunded.payment)
         return await self._tried(lambda: self._refund(order.id, refunded), order.id)
 
     async def dispute(self, dispute: Dispute) -> Order:
         """Open: holds what is left of the order. Won: gives it back. Lost: it is gone, and what
         was spent is bad debt. Each once."""
-        order = await self._orders.by_payment(dispute.gateway, dispute.payment)
+        order = await self.orders.by_payment(dispute.gateway, dispute.payment)
         for one in self._disputes.steps(dispute):
             order = await self._tried(partial(self._disputes.worked, order.id, one), order.id)
         return order
 
     async def _pay(self, payment: Payment, *, telling: bool) -> Submission | None:
-        order = await self._orders.get(payment.order)
+        order = await self.orders.get(payment.order)
         if order.gateway != payment.gateway:
             raise PaymentRefused(order.id, "gateway")
         if payment.checkout and order.external and payment.checkout != order.external:
@@ -116,8 +117,9 @@ class Crediting:
             raise PaymentRefused(order.id, "amount")
         if await self._exists(schema.payment, payment.gateway, payment.id):
             return None
-        paid, stands = order.paid.units + payment.amount.units, standing(order)
-        now_left = left(order) + payment.amount.units
+        amount = await self._counted(order, payment)
+        paid, stands = order.paid.units + amount.units, standing(order)
+        now_left = left(order) + amount.units
         given = given_for(order, now_left, self._offer).at_least(stands)
         more = given - stands
         person, still = await survivor(self._store, order.person)
@@ -128,8 +130,8 @@ class Crediting:
             "external": payment.id,
             "id": ids.derived("pay", now, payment.gateway, payment.id),
             "order": order.id,
-            "unit": payment.amount.NAME,
-            "amount": payment.amount.units,
+            "unit": amount.NAME,
+            "amount": amount.units,
             "fee": payment.fee.units,
             "at": now,
         }
@@ -140,18 +142,20 @@ class Crediting:
         }
         if not given.total.is_zero:
             change |= {"state": "credited"}
-        figures = {"paid": payment.amount.units, "credits": more.total.units}
+        figures = {"paid": amount.units, "credits": more.total.units}
+        # Less than a cent on top is nothing to be told of.
+        heard = telling and not (more.total.is_zero and order.state == "credited")
         told = notice(
             self._clock,
             cause_id=f"paid/{payment.gateway}/{payment.id}",
             person=person,
             kind=PAID,
-            facts={"order": order.id, "credits": more.total.units},
+            facts={"order": order.id, "credits": more.total.units, "paid": now_left},
         )
         return Submission(
             f"payment/{payment.gateway}/{payment.id}",
             (
-                *chart.took_cash(payment.gateway, payment.amount, payment.fee),
+                *chart.took_cash(payment.gateway, amount, payment.fee),
                 *chart.sold(person, more.bought, more.bonus),
                 *friend.entries,
             ),
@@ -159,14 +163,14 @@ class Crediting:
                 Insert(schema.payment, receipt),
                 changed(order, {**change, **friend.change}),
                 event(self._clock, order.id, "paid", **figures, **friend.figures),
-                *((told,) if telling else ()),
+                *((told,) if heard else ()),
                 still,
                 *friend.rows,
             ),
         )
 
     async def _refund(self, id_: str, refunded: Refunded) -> Submission | None:
-        order = await self._orders.get(id_)
+        order = await self.orders.get(id_)
         if type(refunded.amount) is not type(order.amount):
             raise PaymentRefused(order.id, "unit")
         known = await self._store.fetch(
@@ -204,12 +208,15 @@ class Crediting:
         disputed = order.id if order.dispute_state == "open" else ""
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
         figures = {"refunded": refunded.amount.units, "credits": back.total.units}
+        facts: dict[str, str | int] = {"order": order.id, "credits": back.total.units}
+        if refunded.claim_url:
+            facts["claim"] = refunded.claim_url
         told = notice(
             self._clock,
             cause_id=f"refunded/{refunded.gateway}/{refunded.id}",
             person=person,
             kind=REFUNDED,
-            facts={"order": order.id, "credits": back.total.units},
+            facts=facts,
         )
         return Submission(
             f"refund/{refunded.gateway}/{refunded.id}",
@@ -268,7 +275,7 @@ class Crediting:
         """A purchase as the payment of its order."""
         assert self._who is not None, "a store sells"
         who = self._who
-        order = await self._orders.claimed(
+        order = await self.orders.claimed(
             gateway=bought.gateway,
             external=bought.id,
             at_ms=bought.at_ms,
@@ -305,7 +312,7 @@ class Crediting:
             break
         else:
             raise PaymentRefused(order, "busy")
-        return await self._orders.get(order)
+        return await self.orders.get(order)
 
     async def _shared(self, order: Order, gives: Credits, payer: str, cause: str) -> Shared:
         return await shared(
@@ -317,6 +324,21 @@ class Crediting:
             offer=self._offer,
             cause=cause,
         )
+
+    async def _counted(self, order: Order, payment: Payment) -> Cash:
+        """What of a payment counts: all of it, or where it has parts of cents, the whole cents by
+        which it raises the sum of those that were counted before."""
+        if not payment.parts:
+            return payment.amount
+        table = schema.payment
+        rows = await self._store.fetch(
+            sa.select(table.c.external).where(
+                table.c.gateway == payment.gateway, table.c.order == order.id
+            )
+        )
+        before = (payment.parts[row.external] for row in rows if row.external in payment.parts)
+        known = sum(before, start=NanoUsd(0))
+        return of_cents(cents(known + payment.parts[payment.id]) - cents(known))
 
     async def _exists(self, table: sa.Table, gateway: str, external: str) -> bool:
         return bool(

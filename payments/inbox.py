@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
 from core.clock import Clock
+from core.errors import Refusal
 from core.ledger import CompanionRefused, Ledger, LedgerBusy, LedgerUnavailable
 from core.notice import OWNERS, notice
 from core.pool import Vault
@@ -23,7 +25,14 @@ from core.trace import cause
 from payments.crediting import Crediting
 from payments.gateways import Gateway, Message
 from payments.taking import take
-from payments.types import Forged, GatewayUnavailable, PaymentRefused, UnknownOrder
+from payments.types import (
+    Changed,
+    Forged,
+    GatewayUnavailable,
+    News,
+    PaymentRefused,
+    UnknownOrder,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +47,9 @@ _LEASE_MS = 60_000
 _LOOK_SECONDS = 5.0
 _AT_ONCE = 100
 _DAY_MS = 86_400_000
+#: Who comes back often has the gateway asked no more often than this.
+_AGAIN_MS = 10_000
+_ORDER = re.compile(r"ord_[0-9a-z]{26}")
 
 
 class Inbox:
@@ -57,7 +69,11 @@ class Inbox:
         self._store, self._ledger, self._vault, self._clock = store, ledger, vault, clock
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        #: How many messages came to what, in this process: `taken`, `forged`, a refusal's code.
+        #: Orders whose payers came back, and when each was last asked about.
+        self._returned: set[str] = set()
+        self._asked_at: dict[str, int] = {}
+        #: How many messages came to what, in this process: `taken`, `forged`, `unproven` (not kept:
+        #: it comes again), a refusal's code.
         self.counts: Counter[str] = Counter()
 
     async def start(self) -> None:
@@ -74,12 +90,16 @@ class Inbox:
 
     async def receive(self, gateway: str, headers: Mapping[str, str], body: bytes) -> None:
         """Proves a message and keeps it: when this returns it is safe to acknowledge. Raises
-        `Forged`; LedgerUnavailable and LedgerBusy mean that it must be sent again."""
+        `Forged`; any other refusal means that it must be sent again."""
         try:
-            message = self._gateways[gateway].verify(headers, body)
+            message = await self._gateways[gateway].verify(headers, body)
         except Forged as forged:
             self.counts["forged"] += 1
             _log.warning("a forged message for %s was refused: %s", gateway, forged.why)
+            raise
+        except GatewayUnavailable:
+            self.counts["unproven"] += 1
+            _log.warning("a message for %s could not be proven: it must be sent again", gateway)
             raise
         await self.keep(gateway, message)
 
@@ -97,6 +117,25 @@ class Inbox:
         }
         await self._ledger.record(Insert(schema.webhook, row, ignore=True))
         self._arrived.set()
+
+    def returned(self, order: str) -> None:
+        """Somebody came back from the checkout of an order, as its address says: the gateway is
+        asked soon, if that order is open. Anybody can say so, so it's a hint and costs little."""
+        if len(self._returned) < _AT_ONCE and _ORDER.fullmatch(order):
+            self._returned.add(order)
+            self._arrived.set()
+
+    async def look_at_returned(self) -> None:
+        """Asks about the orders whose payers came back."""
+        returned, self._returned = self._returned, set()
+        for id_ in returned:
+            try:
+                order = await self._crediting.orders.get(id_)
+                gateway = self._gateways.get(order.gateway)
+                if order.open and gateway is not None and self._may_ask(id_):
+                    await self._tell(gateway, await gateway.look(order))
+            except Refusal as refusal:
+                _log.info("%s could not be looked at: %s", id_, cause(refusal))
 
     async def work(self) -> int:
         """Looks at what is due; gives how many messages that were."""
@@ -156,6 +195,7 @@ class Inbox:
                     await self._arrived.wait()
             self._arrived.clear()
             try:
+                await self.look_at_returned()
                 while await self.work() == _AT_ONCE:
                     pass
             except Exception as failure:  # noqa: BLE001 - the next turn tries again
@@ -169,8 +209,8 @@ class Inbox:
         again = self._clock.now_ms() + pause
         try:
             body = self._vault.unseal(f"webhook/{id_}", sealed)
-            for news in await self._gateways[gateway].news(body):
-                await take(self._gateways[gateway], self._crediting, news)
+            at = self._gateways[gateway]
+            await self._tell(at, await at.news(body))
         except (GatewayUnavailable, LedgerUnavailable, LedgerBusy, DatabaseUnavailable):
             return again, "", ""
         except UnknownOrder:
@@ -185,3 +225,23 @@ class Inbox:
             return (again, "", "") if tries + 1 < _TRIES_MAX else (None, "failed", "")
         self.counts["taken"] += 1
         return None, "", ""
+
+    def _may_ask(self, order: str) -> bool:
+        now = self._clock.now_ms()
+        if now - self._asked_at.get(order, 0) < _AGAIN_MS:
+            return False
+        if len(self._asked_at) >= _AT_ONCE:
+            self._asked_at.clear()
+        self._asked_at[order] = now
+        return True
+
+    async def _tell(self, gateway: Gateway, news: Sequence[News | Changed]) -> None:
+        for one in news:
+            if not isinstance(one, Changed):
+                await take(gateway, self._crediting, one)
+                continue
+            order = await self._crediting.orders.get(one.order)
+            if order.gateway != gateway.name:
+                raise PaymentRefused(order.id, "gateway")
+            for more in await gateway.look(order):
+                await self._crediting.tell(more)

@@ -146,3 +146,8 @@ def cents(cash: NanoUsd) -> int:
 def of_cents(number: int) -> NanoUsd:
     """So many cents."""
     return CENT.times(number)
+
+
+def dollars(cash: NanoUsd) -> str:
+    """Whole cents as payment services write them: `10.00`."""
+    return f"{cents(cash) // 100}.{cents(cash) % 100:02}"

@@ -39,7 +39,7 @@ def payment_routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]
         for name, gateway in gateways.items()
         if not gateway.platform
     ]
-    return [*found, Route("/paid", _returned)] if found else []
+    return [*found, Route("/paid", _returned(inbox))] if found else []
 
 
 def _webhook(inbox: Inbox, gateway: str) -> Callable[[Request], Awaitable[Response]]:
@@ -62,5 +62,11 @@ def _webhook(inbox: Inbox, gateway: str) -> Callable[[Request], Awaitable[Respon
     return receive
 
 
-async def _returned(request: Request) -> Response:
-    return HTMLResponse(_LEFT if "left" in request.query_params else _RETURNED)
+def _returned(inbox: Inbox) -> Callable[[Request], Awaitable[Response]]:
+    async def show(request: Request) -> Response:
+        if "left" in request.query_params:
+            return HTMLResponse(_LEFT)
+        inbox.returned(request.query_params.get("order", ""))
+        return HTMLResponse(_RETURNED)
+
+    return show

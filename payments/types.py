@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from core.errors import Refusal
@@ -75,6 +76,9 @@ class Payment:
     any_amount: bool = False
     #: Who paid, as `<platform>:<id there>`, where the gateway tells; it must be who ordered.
     payer: str = ""
+    #: Where amounts have parts of cents: all that the checkout has taken, each by its id, exactly,
+    #: this one too. Whole cents of their sum are counted, in whichever order they are told.
+    parts: Mapping[str, NanoUsd] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Refunded:
     payment: str
     amount: Cash
     failed: bool = False
+    #: The page on which the payer says where it goes; whoever opens it can have it.
+    claim_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,13 @@ class Ended:
 
     order: str
     state: Literal["expired", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something happened to an order: the gateway is to be asked about it (`Gateway.look`)."""
+
+    order: str
 
 
 #: What a gateway may tell.
@@ -206,8 +219,19 @@ class GatewayUnavailable(Refusal):
 
     code: ClassVar[str] = "gateway_unavailable"
 
-    def __init__(self, gateway: str) -> None:
-        self.gateway = gateway
+    def __init__(self, gateway: str, why: str = "") -> None:
+        """`why`: in our words, for the operator; empty where nothing is known."""
+        self.gateway, self.why = gateway, why
+
+
+class NotGivenBack(Refusal):
+    """The gateway won't give a payment back; nothing was moved."""
+
+    code: ClassVar[str] = "not_given_back"
+
+    def __init__(self, gateway: str, why: str) -> None:
+        """`why`: the gateway's own name of the case."""
+        self.gateway, self.why = gateway, why
 
 
 class CheckoutRefused(Refusal):

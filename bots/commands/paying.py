@@ -351,4 +351,6 @@ def _state(order: Order) -> Said:
         return say("given back")
     if order.refunded.units:
         return say("partly given back")
+    if order.paid.units and order.state != "credited":
+        return say("partly paid")
     return _STATES[order.state]

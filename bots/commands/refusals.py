@@ -5,7 +5,12 @@ from __future__ import annotations
 from functools import singledispatch
 
 from bots.commands.buttons import ButtonGone, NotYourButton
-from bots.commands.inchat_refusals import checkout_refused, refund_refused
+from bots.commands.paying_refusals import (
+    checkout_refused,
+    not_given_back,
+    nothing_to_refund,
+    refund_refused,
+)
 from bots.commands.phrases import UNREADABLE, in_credits, length, money, price_line
 from bots.commands.prompts import NotFilledIn, PromptOver
 from bots.reply import Said, say
@@ -32,6 +37,7 @@ from payments import (
     CardsStopped,
     CheckoutRefused,
     GatewayUnavailable,
+    NotGivenBack,
     NothingToRefund,
     PaymentRefused,
     RefundRefused,
@@ -195,12 +201,8 @@ def _(refusal: PaymentRefused) -> Said:
 
 sentence.register(CheckoutRefused, checkout_refused)
 sentence.register(RefundRefused, refund_refused)
-
-
-@sentence.register
-def _(refusal: NothingToRefund) -> Said:
-    del refusal
-    return say("That much of the order isn't left. Nothing was given back.")
+sentence.register(NotGivenBack, not_given_back)
+sentence.register(NothingToRefund, nothing_to_refund)
 
 
 @sentence.register

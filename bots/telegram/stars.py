@@ -12,12 +12,13 @@ from telegram.request import HTTPXRequest
 from bots.telegram.config import TelegramConfig
 from bots.telegram.logs import TokenFilter
 from core.units import Stars
-from payments import GatewayUnavailable
+from payments import GatewayUnavailable, NotGivenBack
 from payments.gateways.stars import StarMove
 
 Result = TypeVar("Result")
 
 _SECONDS: Final = 10.0
+_REASON_MAX: Final = 60
 #: What Telegram says of a payment that it gave back before.
 _REFUNDED: Final = "charge_already_refunded"
 
@@ -81,7 +82,8 @@ async def _refunded(bot: Bot, payer: int, charge: str) -> None:
         await bot.refund_star_payment(payer, charge)
     except BadRequest as refused:
         if _REFUNDED not in refused.message.lower():
-            raise
+            # Too few Stars are left, say: in Telegram's own word for it.
+            raise NotGivenBack("stars", refused.message[:_REASON_MAX]) from None
 
 
 def _move(told: StarTransaction) -> StarMove:

@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 #: The kind of the notice that a contribution ended.
 KEY_ENDED = "key_ended"
 
+#: What others changed meanwhile is read and tried again so often.
+_TRIES = 8
+
 Reason = Literal["withdrawn", "dead", "exhausted"]
 
 #: What cancels a person's withdrawals that were not sent yet.
@@ -91,16 +94,19 @@ class Closing:
     async def withdraw(self, key: str, owner: str) -> None:
         """Its owner takes it back: erased from the vault at once, ended as soon as its running
         answers are. Raises `UnknownKey`."""
-        one = await self._contributions.get(key, owner)
-        if one.state != "open":
-            raise UnknownKey(key)
-        await self._begin(one, "withdrawn")
-        await self.work()
+        for _ in range(_TRIES):
+            one = await self._contributions.get(key, owner)
+            if one.state != "open":
+                raise UnknownKey(key)
+            if await self._begin(one, "withdrawn"):
+                await self.work()
+                return
+        raise UnknownKey(key)
 
     async def lower(self, key: str, owner: str, left: Credits) -> None:
         """Only so much of what hasn't vested stays; the rest ends now. Raises `UnknownKey`,
         `StillUsed`."""
-        for _ in range(8):
+        for _ in range(_TRIES):
             one = await self._contributions.get(key, owner)
             if one.state != "open":
                 raise UnknownKey(key)
@@ -142,7 +148,8 @@ class Closing:
         dust = NanoUsd(balances[quota.code].available) < self._pool.contributed.least(one.key)
         return "exhausted" if dust else None
 
-    async def _begin(self, one: Contribution, reason: Reason) -> None:
+    async def _begin(self, one: Contribution, reason: Reason) -> bool:
+        """False when it was ended or changed elsewhere since it was read."""
         now = self._clock.now_ms()
         state = {"withdrawn": "withdrawn", "exhausted": "exhausted", "dead": "dead"}[reason]
         gone = {"state": state, "reason": reason, "state_at": now, "sealed": None}
@@ -158,8 +165,9 @@ class Closing:
         try:
             await self._ledger.record(*companions)
         except CompanionRefused:
-            _log.info("%s was ended or changed elsewhere", one.key)
+            return False
         await self._pool.reload()
+        return True
 
     # --- ending ---------------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class Withdrawals:
         earnings = await self.earnings(person)
         least = self.policy.payout_least
         short = NothingWithdrawable(earnings.withdrawable, least, earnings.available)
-        if amount < least or amount > earnings.withdrawable:
+        if amount < least or amount > earnings.withdrawable or cash_of(amount).is_zero:
             raise short
         now = self._clock.now_ms()
         row = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from core.units import NanoUsd
-from payments.types import Cash, Checkout, Dispute, News, Order
+from payments.types import Cash, Changed, Checkout, Dispute, News, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Gateway(Protocol):
         ...
 
     async def probe(self) -> None:
-        """Whether the account lets us in; raises `GatewayUnavailable`."""
+        """Whether the account lets us in and is set up for what we do; raises
+        `GatewayUnavailable`, with what is wrong where that can be told."""
         ...
 
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
@@ -51,22 +52,29 @@ class Gateway(Protocol):
         the line that the payer reads. Raises `GatewayUnavailable`."""
         ...
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
-        """Proves a webhook's raw body; raises `Forged`. Header names are in small letters."""
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+        """Proves a webhook's raw body; raises `Forged`, or `GatewayUnavailable` where the proof is
+        the gateway's to give and it doesn't. Header names are in small letters."""
         ...
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def news(self, body: bytes) -> Sequence[News | Changed]:
         """What a proven message says about money, read again from the gateway itself where money
         came in. Nothing for what doesn't concern us. Raises `GatewayUnavailable`."""
         ...
 
     async def look(self, order: Order) -> Sequence[News]:
-        """What the gateway says of an order now, for what no webhook told. Raises
-        `GatewayUnavailable`."""
+        """What the gateway says of an order now, for what no webhook told; takes what its payer
+        has agreed to pay. Raises `GatewayUnavailable`, `PaymentRefused`."""
+        ...
+
+    async def late(self) -> Mapping[str, Cash]:
+        """The orders of its own list, and at least how much of each has been paid, where money can
+        come after an order was given up; elsewhere none. Raises `GatewayUnavailable`."""
         ...
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
-        """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`."""
+        """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`,
+        `NotGivenBack`."""
         ...
 
     async def close(self) -> None:

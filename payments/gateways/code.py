@@ -46,7 +46,7 @@ class Code:
         del order, what, language
         raise GatewayUnavailable(self.name)
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
         """See `Gateway`; nobody sends any."""
         del headers, body
         raise Forged(self.name, "route")
@@ -59,6 +59,10 @@ class Code:
     async def look(self, order: Order) -> Sequence[News]:
         """See `Gateway`: an order of a code is as good as paid."""
         return (payment_of(order),)
+
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`."""
+        return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`; the money goes back where the code was sold, by the operator."""

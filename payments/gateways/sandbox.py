@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
-import aiohttp
 from pydantic import SecretStr
 
 from core.units import NanoUsd
 from payments.gateways.base import Message
+from payments.gateways.http import Wire
 from payments.offer import cents, of_cents
 from payments.types import (
     Cash,
@@ -34,8 +34,6 @@ OPEN_SECONDS = 3_600
 TOLERANCE_SECONDS = 300
 SIGNATURE = "sandbox-signature"
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
-
 
 def signed(secret: str, body: bytes, at_seconds: int) -> str:
     """The header of a message of the sandbox: its time, and a proof over time and raw body."""
@@ -53,9 +51,8 @@ class Sandbox:
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
         """`url`: the service."""
-        self._url, self._secret = url, secret
+        self._wire, self._secret = Wire(self.name, url), secret
         self._our_url = ""
-        self._session: aiohttp.ClientSession | None = None
 
     def reached_at(self, url: str) -> None:
         """Where our own HTTP app is, for webhooks and the way back."""
@@ -86,7 +83,7 @@ class Sandbox:
         )
         return Checkout(made["id"], made["url"])
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
         """See `Gateway`."""
         given = headers.get(SIGNATURE, "")
         at = given.partition(",")[0].removeprefix("t=")
@@ -105,6 +102,10 @@ class Sandbox:
         """See `Gateway`."""
         return await self._checkout(order.external) if order.external else ()
 
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`."""
+        return {}
+
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`."""
         assert isinstance(amount, NanoUsd)
@@ -119,8 +120,7 @@ class Sandbox:
 
     async def close(self) -> None:
         """See `Gateway`."""
-        if self._session is not None:
-            await self._session.close()
+        await self._wire.close()
 
     async def _checkout(self, id_: str) -> Sequence[News]:
         said = await self._asked("GET", f"/checkouts/{id_}")
@@ -154,18 +154,13 @@ class Sandbox:
         return news
 
     async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
         headers = {"Authorization": f"Bearer {self._secret.get_secret_value()}"}
-        try:
-            async with self._session.request(
-                method, self._url + path, json=body, headers=headers, allow_redirects=False
-            ) as response:
-                if response.status >= 300:
-                    raise GatewayUnavailable(self.name)
-                return await response.json()
-        except (aiohttp.ClientError, TimeoutError):
-            raise GatewayUnavailable(self.name) from None
+        sent = None if body is None else json.dumps(body).encode()
+        # Checkouts are one an order, refunds one a key.
+        answer = await self._wire.ask(method, path, headers=headers, body=sent, again=True)
+        if not answer.fine:
+            raise GatewayUnavailable(self.name)
+        return answer.body
 
 
 def _refunded(said: Mapping[str, Any]) -> Refunded:

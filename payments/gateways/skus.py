@@ -142,7 +142,7 @@ class DiscordSkus:
         del order, what, language
         return Checkout("")
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
         """See `Gateway`: nothing comes by a route of its own."""
         del headers, body
         raise Forged(self.name, "route")
@@ -171,6 +171,10 @@ class DiscordSkus:
         lately = (now - _OVERLAP_MS - _EPOCH_MS) << 22
         read = min(int(found[-1].id), lately) if found else 0
         return Page(news, f"{begun}:{max(int(after), read)}", more=False)
+
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`: the list tells that too."""
+        return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`: Discord alone gives back, and tells."""

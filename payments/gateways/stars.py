@@ -100,7 +100,8 @@ class StarsApi(Protocol):
         ...
 
     async def refund(self, payer: str, charge: str) -> None:
-        """Gives a payment back; that it was given back before is fine."""
+        """Gives a payment back; that it was given back before is fine. Raises `NotGivenBack`
+        too."""
         ...
 
     async def close(self) -> None:
@@ -142,7 +143,7 @@ class TelegramStars:
         self.remember(order)
         return Checkout(order.id)
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
         """See `Gateway`: nothing comes by a route of its own."""
         del headers, body
         raise Forged(self.name, "route")
@@ -176,6 +177,10 @@ class TelegramStars:
         fresh = moves[1:] if count else moves
         mark = f"{read}:{moves[-1].charge}" if moves else ""
         return Page([news for move in fresh for news in self._told(move)], mark, len(moves) == PAGE)
+
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`: the list tells that too."""
+        return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`: always the whole payment."""

@@ -105,7 +105,7 @@ class Stripe:
         made: Any = await self._asked(lambda: sessions.create_async(params, key))  # type: ignore[arg-type]
         return Checkout(made.id, made.url or "")
 
-    def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
         """See `Gateway`."""
         header = headers.get("stripe-signature", "")
         try:
@@ -144,6 +144,10 @@ class Stripe:
     async def look(self, order: Order) -> Sequence[News]:
         """See `Gateway`."""
         return await self._session(order.external) if order.external else ()
+
+    async def late(self) -> Mapping[str, Cash]:
+        """See `Gateway`."""
+        return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """See `Gateway`."""

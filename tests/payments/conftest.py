@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+import sqlalchemy as sa
 
 from core import chart, ids
 from core.earning import check_referrals
 from core.ledger import Ledger, Move, Submission, audit
+from core.pool import Vault
 from core.store import Insert, Store, schema
-from core.units import Credits, NanoUsd
-from payments import Cash, Crediting, Offer, Order, Orders, Payment
+from core.units import Credits, NanoUsd, usd
+from payments import (
+    Cash,
+    Cashier,
+    Crediting,
+    Forged,
+    Gateway,
+    Inbox,
+    Offer,
+    Order,
+    Orders,
+    Payment,
+)
 from tests.databases import TestClock
 
 
@@ -141,6 +156,88 @@ class Shop:
             if group in sums:
                 sums[group] += posted
         assert sums["pockets"] + sums["owed"] == -sums["issued"] - sums["spent"]
+
+
+#: A webhook as it arrives: its body and its headers.
+Message = tuple[bytes, Mapping[str, str]]
+
+
+class Counter:
+    """A shop with one gateway: people buy, messages come, somebody works through them."""
+
+    def __init__(self, shop: Shop, gateway: Gateway, vault: Vault) -> None:
+        self.shop, self.gateway = shop, gateway
+        gateways = {gateway.name: gateway}
+        self.inbox = Inbox(
+            gateways=gateways,
+            crediting=shop.crediting,
+            store=shop.store,
+            ledger=shop.ledger,
+            vault=vault,
+            clock=shop.clock,
+        )
+        self.cashier = Cashier(
+            gateways=gateways,
+            orders=shop.orders,
+            crediting=shop.crediting,
+            store=shop.store,
+            clock=shop.clock,
+        )
+        self.presses = 0
+
+    async def buys(self, person: str, cash: str) -> Order:
+        self.presses += 1
+        return await self.cashier.buy(
+            cause=f"btn_{self.presses}",
+            at_ms=self.shop.clock.now_ms(),
+            person=person,
+            place="telegram:1:",
+            message="5",
+            gateway=self.gateway.name,
+            value=usd(cash),
+            what="1,000 Credits",
+            language="zh-CN",
+        )
+
+    async def again(self, order: Order) -> Order:
+        """As it stands now."""
+        return await self.shop.orders.get(order.id)
+
+    async def receives(self, body: bytes, headers: Mapping[str, str]) -> None:
+        await self.inbox.receive(self.gateway.name, headers, body)
+
+    async def works(self) -> None:
+        while await self.inbox.work():
+            pass
+
+    async def floods(self, messages: Sequence[Message]) -> int:
+        """Messages arrive, eight at a time; how many are refused as forged."""
+
+        async def deliver(part: Sequence[Message]) -> int:
+            refused = 0
+            for body, headers in part:
+                try:
+                    await self.receives(body, headers)
+                except Forged:
+                    refused += 1
+            return refused
+
+        return sum(await asyncio.gather(*(deliver(messages[at::8]) for at in range(8))))
+
+    async def settles(self) -> None:
+        """Three at once work through everything, and through what had to wait."""
+        await asyncio.gather(*(self.works() for _ in range(3)))
+        self.shop.clock.advance(seconds=120)
+        await self.works()
+
+    async def webhooks(self) -> dict[str, str]:
+        rows = await self.shop.store.fetch(sa.select(schema.webhook))
+        return {row.id: row.verdict for row in rows}
+
+    async def kept(self) -> str:
+        """Everything that is in the database, as text."""
+        tables = schema.metadata.tables.values()
+        return str([await self.shop.store.fetch(table.select()) for table in tables])
 
 
 @pytest.fixture

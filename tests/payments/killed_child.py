@@ -1,6 +1,6 @@
 """A process that works through the inbox and is killed at a point of the ledger's writer.
 
-python -m tests.payments.killed_child DATABASE CHECKOUT SECRET AT_MS DIES_AT
+python -m tests.payments.killed_child DATABASE GATEWAY PEER AT_MS DIES_AT
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import os
 import signal
 import sys
 
-from pydantic import SecretStr
-
 from core.ledger import Ledger
 from core.pool import Vault
 from core.store import Store
 from payments import Crediting, Inbox, Offer, Orders
-from payments.gateways.sandbox import Sandbox
 from tests.databases import TestClock
+from tests.payments.ours import gateway_of
 
 
-async def main(database: str, checkout: str, secret: str, at_ms: int, dies_at: int) -> None:
+async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int) -> None:
     clock = TestClock(at_ms)
     store = await Store.open(database, kind=None, clock=clock)
     met = 0
@@ -34,12 +32,12 @@ async def main(database: str, checkout: str, secret: str, at_ms: int, dies_at: i
     ledger = Ledger(store, clock, phase=phase)
     await ledger.start()
     vault = await Vault.open([bytes(32)], store, ledger)
-    gateway = Sandbox(url=checkout, secret=SecretStr(secret))
+    gateway = gateway_of(name, peer)
     offer = Offer()
     orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
     crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
     inbox = Inbox(
-        gateways={"sandbox": gateway},
+        gateways={name: gateway},
         crediting=crediting,
         store=store,
         ledger=ledger,

@@ -222,6 +222,25 @@ async def test_a_dispute_lost_costs_what_was_spent(shop: Shop, spent: int, bad_d
     await shop.audited()
 
 
+@pytest.mark.parametrize(
+    ("state", "has", "bad_debt"), [("won", {"bought": 6_000}, 0), ("lost", {}, 30)]
+)
+async def test_given_back_while_it_is_disputed(
+    shop: Shop, state: str, has: dict[str, int], bad_debt: int
+) -> None:
+    person = await shop.person()
+    order = await shop.pay(await shop.order(person, usd("90")))
+    await shop.spend(person, Credits(2_000))
+    await shop.crediting.dispute(dispute(order, "open"))
+    await shop.crediting.refund(refunded(order, "10"))
+    assert await shop.has(person) == {}, "what is held is given back first"
+    await shop.crediting.dispute(dispute(order, state))
+    assert await shop.has(person) == has
+    stands = await shop.stands("disputed", "bad-debt", f"order/{order.id}/disputed-bought")
+    assert stands == [0, bad_debt * USD, 0]
+    await shop.audited()
+
+
 async def test_a_dispute_that_ended_before_it_began_moves_nothing(shop: Shop) -> None:
     person = await shop.person()
     order = await shop.pay(await shop.order(person, usd("10")))

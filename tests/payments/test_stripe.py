@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import time
@@ -18,65 +17,28 @@ from core.ledger import LedgerUnavailable
 from core.pool import Vault
 from core.store import schema
 from core.units import usd
-from payments import Cashier, Forged, GatewayUnavailable, Inbox, NothingToRefund, Order
+from payments import Forged, GatewayUnavailable, NothingToRefund, Order
 from payments.gateways.stripe import Stripe
 from tests.fakes import stripe as fake
 from tests.fakes.stripe import FakeStripe, signature
+from tests.payments import conftest
 from tests.payments.conftest import Shop
 from tests.size import size
 
 
-class Counter:
+class Counter(conftest.Counter):
     """A shop with a Stripe account."""
 
     def __init__(self, shop: Shop, stripe: FakeStripe, gateway: Stripe, vault: Vault) -> None:
-        self.shop, self.stripe, self.gateway = shop, stripe, gateway
-        gateways = {"stripe": gateway}
-        self.inbox = Inbox(
-            gateways=gateways,
-            crediting=shop.crediting,
-            store=shop.store,
-            ledger=shop.ledger,
-            vault=vault,
-            clock=shop.clock,
-        )
-        self.cashier = Cashier(
-            gateways=gateways,
-            orders=shop.orders,
-            crediting=shop.crediting,
-            store=shop.store,
-            clock=shop.clock,
-        )
-        self._causes = 0
-
-    async def buys(self, person: str, cash: str) -> Order:
-        self._causes += 1
-        return await self.cashier.buy(
-            cause=f"btn_{self._causes}",
-            at_ms=self.shop.clock.now_ms(),
-            person=person,
-            place="telegram:1:",
-            message="5",
-            gateway="stripe",
-            value=usd(cash),
-            what="1,000 Credits",
-            language="zh-CN",
-        )
+        super().__init__(shop, gateway, vault)
+        self.stripe = stripe
 
     async def hears(self, body: bytes, header: str = "") -> None:
-        await self.inbox.receive("stripe", {"stripe-signature": header or signature(body)}, body)
-
-    async def works(self) -> None:
-        while await self.inbox.work():
-            pass
+        await self.receives(body, {"stripe-signature": header or signature(body)})
 
     def completed(self, order: Order, kind: str = "completed") -> bytes:
         about = self.stripe.sessions[order.external]
         return self.stripe.event(f"checkout.session.{kind}", about)
-
-    async def webhooks(self) -> dict[str, str]:
-        rows = await self.shop.store.fetch(sa.select(schema.webhook))
-        return {row.id: row.verdict for row in rows}
 
 
 @pytest_asyncio.fixture
@@ -123,9 +85,9 @@ async def test_the_same_button_makes_one_session(counter: Counter) -> None:
     with pytest.raises(GatewayUnavailable):
         await counter.buys(person, "10")
     counter.stripe.broken = False
-    counter._causes = 0
+    counter.presses = 0
     first = await counter.buys(person, "10")
-    counter._causes = 0
+    counter.presses = 0
     assert await counter.buys(person, "10") == first
     assert len(counter.stripe.sessions) == 1
 
@@ -179,6 +141,21 @@ async def test_refunds_and_disputes_of_the_dashboard(counter: Counter) -> None:
     await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[dispute]))
     await counter.works()
     assert await counter.shop.has(person) == {"bought": 10_000, "gift": 1_000}
+    await counter.shop.audited()
+
+
+async def test_a_dispute_is_booked_though_its_beginning_was_never_heard(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    intent = counter.stripe.pay(order.external)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    dispute = counter.stripe.disputes[counter.stripe.dispute(intent, status="lost")]
+    for kind in ("closed", "created"):
+        await counter.hears(counter.stripe.event(f"charge.dispute.{kind}", dispute))
+    await counter.works()
+    assert await counter.shop.has(person) == {}
+    assert await counter.shop.stands("disputed", "bad-debt") == [0, 0]
     await counter.shop.audited()
 
 
@@ -311,20 +288,9 @@ async def test_a_thousand_events_shuffled_doubled_and_forged(counter: Counter) -
     messages.append((foreign, signature(foreign)))
     chance.shuffle(messages)
 
-    async def deliver(part: list[tuple[bytes, str]]) -> int:
-        refused = 0
-        for body, header in part:
-            try:
-                await counter.inbox.receive("stripe", {"stripe-signature": header}, body)
-            except Forged:
-                refused += 1
-        return refused
-
-    refusals = await asyncio.gather(*(deliver(messages[at::8]) for at in range(8)))
-    assert sum(refusals) == forged == counter.inbox.counts["forged"]
-    await asyncio.gather(*(counter.works() for _ in range(3)))
-    shop.clock.advance(seconds=120)
-    await counter.works()
+    told = [(body, {"stripe-signature": header}) for body, header in messages]
+    assert await counter.floods(told) == forged == counter.inbox.counts["forged"]
+    await counter.settles()
     for person in people:
         has = await shop.has(person)
         assert sum(has.values()) == expected[person]
@@ -342,9 +308,7 @@ async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixtur
     await counter.hears(body)
     counter.stripe.broken = True
     await counter.works()
-    told = caplog.text + str(refused.value) + repr(counter.gateway)
-    for table in schema.metadata.tables.values():
-        told += str(await counter.shop.store.fetch(table.select()))
+    told = caplog.text + str(refused.value) + repr(counter.gateway) + await counter.kept()
     for secret in (fake.KEY, fake.WEBHOOK_SECRET):
         assert secret not in told
     rows = await counter.shop.store.fetch(sa.select(schema.webhook.c.sealed))

@@ -1,4 +1,4 @@
-"""The operator's side of payments on the command line, against a Stripe on loopback."""
+"""The operator's side of payments on the command line, against gateways on loopback."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from core.ledger import Ledger, audit
 from core.store import Store
 from core.units import Stars, usd
 from tests.databases import TestClock
+from tests.fakes import btcpay as fake_btcpay
 from tests.fakes import discord as discord_fake
+from tests.fakes import paypal as fake_paypal
 from tests.fakes import stripe as fake
 from tests.fakes import telegram as telegram_fake
+from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.discord import FakeDiscord
+from tests.fakes.paypal import FakePayPal
+from tests.fakes.paypal_webhooks import WEBHOOK_ID
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.telegram import FakeTelegram
 from tests.payments.conftest import Shop
@@ -218,3 +223,93 @@ async def test_skus_need_discord(place: Place) -> None:
     place.settings |= {"discord_skus": "starter:1"}
     said = await place.refused("payments", "reconcile")
     assert "CREDITBOT_DISCORD_TOKEN is needed with SKUs" in said
+
+
+def opens(place: Place, **settings: str) -> None:
+    """A place with a database, a public address and a gateway."""
+    place.secrets |= {MASTER_KEY, fake_paypal.SECRET, fake_btcpay.KEY, fake_btcpay.WEBHOOK_SECRET}
+    place.settings |= {
+        "database_url": f"sqlite:///{place.database}",
+        "master_keys": MASTER_KEY,
+        "public_url": "https://bot.example",
+        **settings,
+    }
+
+
+async def test_check_names_what_is_wrong_at_paypal(place: Place) -> None:
+    async with FakePayPal() as paypal:
+        opens(
+            place,
+            paypal_client_id=fake_paypal.CLIENT_ID,
+            paypal_client_secret=fake_paypal.SECRET,
+            paypal_webhook_id=WEBHOOK_ID,
+            paypal_api_url=paypal.url,
+        )
+        await place.creditbot("migrate")
+
+        async def says() -> str:
+            return (await place.creditbot("check", code=1)).out
+
+        assert "✓ paypal: lets us in" in await says()
+        paypal.webhook["event_types"].pop()
+        assert "✗ paypal: its webhook lacks CUSTOMER.DISPUTE.RESOLVED" in await says()
+        paypal.webhook["url"] = "https://elsewhere.example/webhooks/paypal"
+        wanted = "https://bot.example/webhooks/paypal"
+        assert f"✗ paypal: its webhook must lead to {wanted}" in await says()
+        paypal.webhook["id"] = "ANOTHER"
+        assert "✗ paypal: PayPal knows no webhook of that id" in await says()
+        paypal.reads_disputes = False
+        assert "✗ paypal: its app may not read disputes" in await says()
+        place.settings["paypal_client_secret"] = "of-the-sandbox"
+        assert "✗ paypal: PayPal refuses the client id" in await says()
+        paypal.broken = True
+        assert "✗ paypal: doesn't let us in" in await says()
+
+
+async def test_check_names_what_is_wrong_at_a_btcpay_server(place: Place) -> None:
+    async with FakeBtcPay() as btcpay:
+        opens(
+            place,
+            btcpay_url=btcpay.url,
+            btcpay_store_id=fake_btcpay.STORE,
+            btcpay_api_key=fake_btcpay.KEY,
+            btcpay_webhook_secret=fake_btcpay.WEBHOOK_SECRET,
+        )
+        await place.creditbot("migrate")
+
+        async def says() -> str:
+            return (await place.creditbot("check", code=1)).out
+
+        assert "✓ btcpay: lets us in" in await says()
+        missing = btcpay.permissions.pop()
+        lacks = missing.partition(":")[0]
+        assert f"✗ btcpay: its key lacks {lacks} on that store" in await says()
+        btcpay.permissions.append(f"btcpay.store.cancreatepullpayments:{fake_btcpay.STORE}")
+        assert "✓ btcpay: lets us in" in await says()
+        place.settings["btcpay_store_id"] = "another"
+        assert "✗ btcpay: its key lacks btcpay.store.cancreateinvoice" in await says()
+        place.settings["btcpay_api_key"] = "of-nobody"
+        assert "✗ btcpay: the server refuses the key" in await says()
+
+
+async def test_each_gateway_needs_all_of_its_settings(place: Place) -> None:
+    opens(place, paypal_webhook_id=WEBHOOK_ID, btcpay_url="https://pay.example", http_port="0")
+    del place.settings["public_url"]
+    said = await place.refused("payments", "reconcile")
+    for name in ("PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "PUBLIC_URL", "HTTP_PORT"):
+        assert f"CREDITBOT_{name} " in said
+    for name in ("BTCPAY_STORE_ID", "BTCPAY_API_KEY", "BTCPAY_WEBHOOK_SECRET"):
+        assert f"CREDITBOT_{name} is needed with BTCPay" in said
+    assert "anyone could forge payments" in said
+
+
+async def test_the_sandbox_of_paypal_is_called_by_its_name(place: Place) -> None:
+    opens(
+        place,
+        paypal_client_id=fake_paypal.CLIENT_ID,
+        paypal_client_secret=fake_paypal.SECRET,
+        paypal_webhook_id=WEBHOOK_ID,
+        paypal_api_url="http://127.0.0.1:1/sandbox",
+    )
+    await place.creditbot("migrate")
+    assert "play money" in (await place.creditbot("check", code=1)).out

@@ -1,4 +1,4 @@
-"""What settings say of payments that a platform shows itself: a Star's worth, packs and their SKUs.
+"""What settings of selling need: gateways' together, a Star's worth, packs and their SKUs.
 
 What is wrong with them is told at start with everything else.
 """
@@ -6,13 +6,47 @@ What is wrong with them is told at start with everything else.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from core.units import NanoUsd, usd
 from payments import Offer
 
+#: Each gateway's settings: none of them, or all.
+_GATEWAYS = {
+    "Stripe": ("stripe_secret_key", "stripe_webhook_secret"),
+    "PayPal": ("paypal_client_id", "paypal_client_secret", "paypal_webhook_id"),
+    "BTCPay": ("btcpay_url", "btcpay_store_id", "btcpay_api_key", "btcpay_webhook_secret"),
+}
 _SNOWFLAKE = re.compile(r"\d{1,20}")
 #: Outside of these it is a slip.
 _STAR_LEAST, _STAR_MOST = usd("0.001"), usd("1")
+
+
+def lacking(values: Mapping[str, str]) -> dict[str, str]:
+    """Which settings are missing beside those that are there, and why."""
+    problems = {}
+    if "discord_skus" in values and "discord_token" not in values:
+        problems["discord_token"] = "is needed with SKUs: they are sold on Discord"
+    for gateway, names in _GATEWAYS.items():
+        if any(name in values for name in names):
+            problems |= _lacking(gateway, names, values)
+    return problems
+
+
+def _lacking(gateway: str, names: Sequence[str], values: Mapping[str, str]) -> dict[str, str]:
+    problems = {}
+    for name in names:
+        if name not in values:
+            forged = ": without it anyone could forge payments" if "webhook" in name else ""
+            problems[name] = f"is needed with {gateway}{forged}"
+    if "public_url" not in values:
+        problems["public_url"] = (
+            f"is needed with {gateway}: the address at which the world reaches this service, for"
+            " webhooks and for the way back from checkout"
+        )
+    if values.get("http_port", "").strip() == "0":
+        problems["http_port"] = f"must not be 0 with {gateway}"
+    return problems
 
 
 def star(text: str) -> str:

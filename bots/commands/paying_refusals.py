@@ -1,9 +1,9 @@
-"""Refusals about payments that a platform shows itself, as sentences: see `refusals`."""
+"""Refusals to take a payment in the chat, or to give one back, as sentences: see `refusals`."""
 
 from __future__ import annotations
 
 from bots.reply import Said, say
-from payments import CheckoutRefused, RefundRefused
+from payments import CheckoutRefused, NotGivenBack, NothingToRefund, RefundRefused
 
 _CHECKOUT_REFUSED = {
     "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),
@@ -34,3 +34,19 @@ _REFUND_REFUSED = {
 def refund_refused(refusal: RefundRefused) -> Said:
     """For the owner."""
     return Said(_REFUND_REFUSED[refusal.why].text, {"order": refusal.order})
+
+
+def nothing_to_refund(refusal: NothingToRefund) -> Said:
+    """For the owner."""
+    del refusal
+    return say("That much of the order isn't left. Nothing was given back.")
+
+
+def not_given_back(refusal: NotGivenBack) -> Said:
+    """For the owner."""
+    return say(
+        "{gateway} won't give that back ({why}). Nothing was moved. Look at the payment in its"
+        " dashboard.",
+        gateway=refusal.gateway,
+        why=refusal.why,
+    )

@@ -1,0 +1,124 @@
+"""HTTP as gateways speak it: no proxy of the environment, no redirects, a deadline on each call,
+answers of bounded size, and a few more tries where asking twice does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import aiohttp
+
+from core.trace import cause
+from payments.types import GatewayUnavailable
+
+_log = logging.getLogger(__name__)
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_ANSWER_BYTES_MAX = 8 << 20
+_TRIES = 3
+_PAUSE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered: done, or refused (400 to 499)."""
+
+    status: int
+    #: Its JSON; None where there is none.
+    body: Any
+
+    @property
+    def fine(self) -> bool:
+        """Whether it did what it was asked."""
+        return self.status < 300
+
+
+@final
+class Wire:
+    """The connections to one service."""
+
+    def __init__(self, gateway: str, url: str) -> None:
+        self._gateway, self._url = gateway, url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        again: bool,
+    ) -> Answer:
+        """An answer; `again` where the same call twice does what it does once. Raises
+        `GatewayUnavailable` when the service fails, asks to wait, or can't be reached."""
+        for attempt in range(_TRIES if again else 1):
+            if attempt:
+                spread = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                await asyncio.sleep(_PAUSE_SECONDS * (1 << attempt) * spread)
+            try:
+                answer = await self._asked(method, path, headers, params, body)
+            except (aiohttp.ClientError, TimeoutError, ValueError):
+                continue
+            if answer.fine or (400 <= answer.status < 500 and answer.status != 429):
+                return answer
+        raise GatewayUnavailable(self._gateway)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> Answer:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
+        async with self._session.request(
+            method,
+            self._url + path,
+            params=params,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+        ) as response:
+            raw = b""
+            async for part in response.content.iter_chunked(1 << 16):
+                raw += part
+                if len(raw) > _ANSWER_BYTES_MAX:
+                    raise ValueError("an answer of that size is none")
+            return Answer(response.status, _json(raw, must=response.status < 300))
+
+
+def _json(raw: bytes, *, must: bool) -> Any:
+    """What a refusal says in another form than JSON is left out."""
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        if must:
+            raise
+        return None
+
+
+@contextlib.contextmanager
+def understood(gateway: str) -> Iterator[None]:
+    """Around the reading of an answer: a field that is missing or odd means that the service can't
+    be worked with now, whatever else waits to be read."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
+        _log.warning("%s answered what nobody understands: %s", gateway, cause(odd))
+        raise GatewayUnavailable(gateway) from None

@@ -1,0 +1,49 @@
+"""Our side of each gateway, with the settings that its peer in the tests expects.
+
+Processes that are killed load it too, so it loads no more than it must.
+"""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from payments import Gateway
+from payments.gateways.btcpay import BtcPay
+from payments.gateways.paypal import PayPal
+from payments.gateways.sandbox import Sandbox
+from tests.fakes import btcpay, paypal, paypal_webhooks
+
+SANDBOX_SECRET = "a-secret-of-the-sandbox"
+OUR_URL = "https://bot.example"
+
+
+def gateway_of(name: str, url: str, *, key: str = "") -> Gateway:
+    """Ours, with the settings that the peer expects; `key`: another secret than that."""
+    if name == "sandbox":
+        return Sandbox(url=url, secret=SecretStr(SANDBOX_SECRET))
+    if name == "paypal":
+        return PayPal(
+            client_id=paypal.CLIENT_ID,
+            client_secret=SecretStr(key or paypal.SECRET),
+            webhook_id=paypal_webhooks.WEBHOOK_ID,
+            public_url=OUR_URL,
+            api_url=url,
+        )
+    if name == "btcpay":
+        return BtcPay(
+            url=url,
+            store_id=btcpay.STORE,
+            key=SecretStr(key or btcpay.KEY),
+            webhook_secret=SecretStr(btcpay.WEBHOOK_SECRET),
+            return_url=f"{OUR_URL}/paid",
+        )
+    assert name == "stripe"
+    from payments.gateways.stripe import Stripe
+    from tests.fakes import stripe
+
+    return Stripe(
+        key=SecretStr(key or stripe.KEY),
+        webhook_secret=SecretStr(stripe.WEBHOOK_SECRET),
+        return_url=f"{OUR_URL}/paid",
+        api_url=url,
+    )

@@ -1,0 +1,318 @@
+"""BTCPay, against a server on loopback with its own accounting: in parts, late, too much, given
+back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from core.pool import Vault
+from core.units import usd
+from payments import Forged, GatewayUnavailable, NotGivenBack, NothingToRefund, Order, Refunded
+from payments.gateways.btcpay import LATE_SECONDS, SIGNATURE
+from tests.fakes import btcpay as fake
+from tests.fakes.btcpay import RATE, STORE, FakeBtcPay, signature
+from tests.payments import conftest
+from tests.payments.conftest import Shop
+from tests.payments.ours import OUR_URL, gateway_of
+
+
+class Counter(conftest.Counter):
+    """A shop with a store on a BTCPay Server."""
+
+    btcpay: FakeBtcPay
+
+    async def hears(self, kind: str, order: Order, **changes: Any) -> None:
+        body = self.btcpay.event(f"Invoice{kind}", order.external, **changes)
+        await self.receives(body, {SIGNATURE: signature(body)})
+
+    async def told(self, order: Order, kind: str = "PaymentSettled") -> Order:
+        """As it stands once a message about it is worked through."""
+        await self.hears(kind, order)
+        await self.works()
+        return await self.again(order)
+
+    def invoice(self, order: Order) -> dict[str, Any]:
+        return self.btcpay.invoices[order.external]
+
+
+@pytest_asyncio.fixture
+async def counter(shop: Shop) -> AsyncIterator[Counter]:
+    # The server's list goes by the wall's clock, so this shop does too.
+    shop.clock.at_ms = int(time.time() * 1000)
+    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
+    async with FakeBtcPay() as btcpay:
+        counter = Counter(shop, gateway_of("btcpay", btcpay.url), vault)
+        counter.btcpay = btcpay
+        yield counter
+        await counter.gateway.close()
+
+
+async def test_paid_in_full_counts_once_to_the_cent(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "90")
+    assert order.url == counter.invoice(order)["checkoutLink"]
+    method, path, asked = counter.btcpay.calls[-1]
+    assert (method, path) == ("POST", f"/api/v1/stores/{STORE}/invoices")
+    assert (asked["amount"], asked["currency"]) == ("90.00", "USD")
+    assert asked["metadata"]["orderId"] == order.id
+    assert asked["checkout"]["redirectURL"] == f"{OUR_URL}/paid?order={order.id}"
+    assert asked["checkout"]["paymentTolerance"] == 0
+    payment = counter.btcpay.pay(order.external, settled=False)
+    for kind in ("ReceivedPayment", "Processing"):
+        assert (await counter.told(order, kind)).paid == usd("0"), "nothing is sure yet"
+    counter.btcpay.confirm(order.external, payment)
+    for kind in ("PaymentSettled", "Settled", "Settled"):
+        order = await counter.told(order, kind)
+    assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    # A satoshi up is not a cent more.
+    stands = await counter.shop.stands("cash/btcpay", "gateway-fees", "sales")
+    assert stands == [usd("90").units, 0, -usd("90").units]
+    assert order.paid == usd("90")
+    await counter.shop.audited()
+
+
+async def test_one_invoice_an_order_though_an_answer_is_lost(counter: Counter) -> None:
+    order = await counter.buys(await counter.shop.person(), "10")
+    again = await counter.gateway.begin(order, "1,000 Credits", "en")
+    assert again.external == order.external
+    counter.btcpay.expire(order.external)
+    assert (await counter.gateway.begin(order, "1,000 Credits", "en")).external != order.external
+
+
+async def test_nothing_until_the_rest_arrives_however_late(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "90")
+    counter.btcpay.pay(order.external, "50")
+    order = await counter.told(order)
+    assert (order.state, order.paid) == ("pending", usd("50"))
+    counter.btcpay.expire(order.external)
+    await counter.told(order, "Expired")
+    counter.shop.clock.advance(seconds=3_600)
+    assert await counter.cashier.reconcile() == 1
+    order = await counter.again(order)
+    assert (order.state, order.paid) == ("expired", usd("50"))
+    assert await counter.shop.has(person) == {}
+    assert await counter.shop.stands("cash/btcpay") == [usd("50").units]
+    counter.btcpay.pay(order.external)
+    order = await counter.told(order)
+    assert (order.state, order.paid) == ("credited", usd("90"))
+    assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
+    await counter.shop.audited()
+
+
+async def test_too_much_is_worth_the_free_rate(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "90")
+    counter.btcpay.pay(order.external, "95.50")
+    await counter.told(order)
+    assert await counter.shop.has(person) == {"bought": 9_550, "gift": 1_000}
+    await counter.shop.audited()
+
+
+@pytest.mark.parametrize("confirmed", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+async def test_parts_of_cents_add_up_in_any_order(
+    counter: Counter, confirmed: tuple[int, ...]
+) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    value = (Decimal(10) / RATE / 3).quantize(Decimal("0.00000001")) + Decimal("0.00000001")
+    payments = [
+        counter.btcpay.pay(order.external, coins=str(value), settled=False) for _ in range(3)
+    ]
+    assert (value * RATE * 100) % 1, "each has a part of a cent"
+    for number in confirmed:
+        counter.btcpay.confirm(order.external, payments[number])
+        order = await counter.told(order)
+    assert counter.invoice(order)["status"] == "Settled"
+    assert (order.state, order.paid) == ("credited", usd("10"))
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    await counter.shop.audited()
+
+
+async def test_not_a_billionth_is_lacking(counter: Counter) -> None:
+    """Over Lightning there are thousandths of a satoshi: eleven decimals at any rate."""
+    person = await counter.shop.person()
+    counter.btcpay.rate = Decimal(32_768)
+    order = await counter.buys(person, "6.40")
+    for coins in ("0.00009765624", "0.00009765626"):
+        counter.btcpay.pay(order.external, coins=coins)
+        order = await counter.told(order)
+    assert counter.invoice(order)["status"] == "Settled"
+    assert await counter.shop.has(person) == {"bought": 640}
+    await counter.shop.audited()
+
+
+async def test_dust_is_kept_until_it_is_a_cent(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.btcpay.pay(order.external)
+    await counter.told(order)
+    for _ in range(4):
+        counter.btcpay.pay(order.external, coins="0.00000007")  # less than half a cent
+        order = await counter.told(order)
+    assert order.paid == usd("10.01")
+    assert await counter.shop.has(person) == {"bought": 1_001}
+    told = await counter.shop.store.fetch(conftest.schema.notice.select())
+    assert len(told) == 2, "less than a cent is nothing to be told of"
+    await counter.shop.audited()
+
+
+async def test_a_replaced_transaction_counts_for_nothing(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    replaced = counter.btcpay.pay(order.external, settled=False)
+    counter.btcpay.confirm(order.external, replaced, "Invalid")
+    order = await counter.told(order, "ReceivedPayment")
+    assert (order.state, order.paid) == ("pending", usd("0"))
+    counter.btcpay.pay(order.external)
+    await counter.told(order)
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    await counter.shop.audited()
+
+
+async def test_what_no_message_told_is_found_also_late(counter: Counter) -> None:
+    person = await counter.shop.person()
+    paid, late, never = [await counter.buys(person, "10") for _ in range(3)]
+    counter.btcpay.pay(paid.external)
+    counter.shop.clock.advance(seconds=120)
+    assert await counter.cashier.reconcile() == 1
+    for order in (late, never):
+        counter.btcpay.expire(order.external)
+    assert await counter.cashier.reconcile() == 2
+    assert (await counter.again(late)).state == "expired"
+    counter.btcpay.pay(late.external)
+    assert counter.invoice(late)["additionalStatus"] == "PaidLate"
+    assert await counter.cashier.reconcile() == 1
+    calls = len(counter.btcpay.calls)
+    assert await counter.cashier.reconcile() == 0
+    assert len(counter.btcpay.calls) == calls + 1, "what is known costs one list"
+    assert await counter.shop.has(person) == {"bought": 2_000}
+    # What is older than that is nobody's to find.
+    counter.btcpay.pay(never.external)
+    counter.invoice(never)["createdTime"] -= LATE_SECONDS + 3_600
+    assert await counter.cashier.reconcile() == 0
+    await counter.shop.audited()
+
+
+async def test_what_others_sell_at_the_store_is_theirs(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    theirs = {**counter.invoice(order), "id": "theirs", "metadata": {"orderId": "woo-7"}}
+    counter.btcpay.invoices["theirs"], counter.btcpay.payments["theirs"] = theirs, []
+    counter.btcpay.pay("theirs")
+    for body in (
+        counter.btcpay.event("InvoiceSettled", "theirs"),
+        counter.btcpay.event("InvoiceSettled", "__test__7"),
+        counter.btcpay.event("PayoutApproved", "theirs"),
+    ):
+        await counter.receives(body, {SIGNATURE: signature(body)})
+    await counter.works()
+    assert set((await counter.webhooks()).values()) == {""}
+    assert await counter.shop.has(person) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"currency": "EUR"}, "payment_refused/unit"),
+        ({"id": "another"}, "payment_refused/checkout"),
+    ],
+)
+async def test_an_invoice_that_does_not_fit_its_order(
+    counter: Counter, change: dict[str, Any], verdict: str
+) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    id_ = change.get("id", order.external)
+    counter.btcpay.invoices[id_] = {**counter.invoice(order), **change}
+    counter.btcpay.payments[id_] = []
+    counter.btcpay.pay(id_)
+    body = counter.btcpay.event("InvoiceSettled", id_)
+    await counter.receives(body, {SIGNATURE: signature(body)})
+    await counter.works()
+    assert list((await counter.webhooks()).values()) == [verdict]
+    assert await counter.shop.has(person) == {}
+    await counter.shop.audited()
+
+
+# --- money that goes back -----------------------------------------------------------------------
+
+
+async def test_an_admin_gives_back_parts_each_with_a_link(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "90")
+    counter.btcpay.pay(order.external)
+    order = await counter.told(order)
+    after = await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    assert await counter.shop.has(person) == {"bought": 5_000}
+    await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    assert [one["amount"] for one in counter.btcpay.pull_payments.values()] == ["40.00"]
+    with pytest.raises(NothingToRefund):
+        await counter.cashier.refund(after, usd("50.01"), cause="btn_r2")
+    await counter.cashier.refund(after, usd("50"), cause="btn_r3")
+    assert await counter.shop.has(person) == {}
+    assert await counter.shop.stands("cash/btcpay") == [0]
+    links = [one["viewLink"] for one in counter.btcpay.pull_payments.values()]
+    rows = await counter.shop.store.fetch(conftest.schema.notice.select())
+    given = [json.loads(row.data).get("claim") for row in rows if row.kind == "refunded"]
+    assert sorted(given) == sorted(links)
+    await counter.shop.audited()
+
+
+async def test_what_was_paid_in_part_is_given_back_then_paid_after_all(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.btcpay.pay(order.external, "4")
+    order = await counter.told(order)
+    await counter.cashier.refund(order, usd("4"), cause="btn_r1")
+    assert await counter.shop.stands("cash/btcpay") == [0]
+    counter.btcpay.pay(order.external, "6")
+    order = await counter.told(order)
+    assert await counter.shop.has(person) == {}, "four of the ten went back"
+    counter.btcpay.pay(order.external, "4")
+    await counter.told(order)
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    await counter.shop.audited()
+
+
+async def test_a_link_is_nobody_elses_to_read(counter: Counter) -> None:
+    order = await counter.buys(await counter.shop.person(), "10")
+    payment = counter.btcpay.pay(order.external)
+    order = await counter.told(order)
+    (news,) = await counter.gateway.refund(order, payment, usd("1"), "btn_r1")
+    assert isinstance(news, Refunded)
+    assert news.claim_url.startswith("https://")
+    assert news.claim_url not in repr(news)
+
+
+async def test_a_key_that_may_not_refund_moves_nothing(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.btcpay.pay(order.external)
+    order = await counter.told(order)
+    counter.btcpay.permissions.pop()
+    with pytest.raises((NotGivenBack, GatewayUnavailable)):
+        await counter.cashier.refund(order, usd("1"), cause="btn_r1")
+    assert await counter.shop.has(person) == {"bought": 1_000}
+
+
+async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    order = await counter.buys(await counter.shop.person(), "10")
+    counter.btcpay.pay(order.external)
+    body = counter.btcpay.event("InvoiceSettled", order.external)
+    with pytest.raises(Forged) as refused:
+        await counter.receives(body, {SIGNATURE: "sha256=00"})
+    await counter.receives(body, {SIGNATURE: signature(body)})
+    counter.btcpay.broken = True
+    await counter.works()
+    told = caplog.text + str(refused.value) + repr(counter.gateway) + await counter.kept()
+    for secret in (fake.KEY, fake.WEBHOOK_SECRET):
+        assert secret not in told
