@@ -26,7 +26,7 @@ def lacking(values: Mapping[str, str]) -> dict[str, str]:
     """Which settings are missing beside those that are there, and why."""
     problems = {}
     if "discord_skus" in values and "discord_token" not in values:
-        problems["discord_token"] = "is needed with SKUs: they are sold on Discord"
+        problems["discord_token"] = "is needed with SKUs: they are sold there"  # noqa: S105 - words
     for gateway, names in _GATEWAYS.items():
         if any(name in values for name in names):
             problems |= _lacking(gateway, names, values)
