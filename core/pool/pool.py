@@ -239,10 +239,10 @@ class Pool:
 
     async def check_models(self) -> None:
         """Asks every key for its list of models, and looks again at keys that were refused."""
+        serving = (record for records in self._by_supplier.values() for record in records)
         due = [
             (record, self._suppliers[record.provider])
-            for records in self._by_supplier.values()
-            for record in records
+            for record in serving
             if record.state not in OVER and record.state != "paused"
         ]
         await self._checks.run(self._client(), due)
