@@ -201,8 +201,7 @@ class Pool:
         record.refused, record.failures, record.missing = None, 0, {}
 
     async def set_state(self, key: str, state: State, reason: str = "") -> None:
-        """Sets a key's state; raises `UnknownKey` when it is unknown, withdrawn, or changed at the
-        same time elsewhere."""
+        """Sets a key's state; raises `UnknownKey` when it is withdrawn, or changed elsewhere."""
         record = self._record(key)
         if record.state == "withdrawn" or not await self._keys.change(record, state, reason):
             await self.reload()
