@@ -18,6 +18,7 @@ from bots.plan import Plan
 from bots.show.screen import Deliverer
 from bots.telling import Telling
 from core.clock import Clock
+from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
@@ -72,10 +73,11 @@ class Shop:
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
+        notices = Chore("tell notices", 2.0, self.notices.work, everywhere=True)
         if not self.trades:
-            return ()
+            return (notices,)
         return (
-            Chore("tell notices", 2.0, self.notices.work, everywhere=True),
+            notices,
             Chore("reconcile payments", 120.0, self.cashier.reconcile),
             Chore("forget webhooks", 3_600.0, self.inbox.forget_old),
         )
@@ -125,6 +127,7 @@ def open_shop(
     ledger: Ledger,
     vault: Vault,
     people: People,
+    purses: Purses,
     owners: Owners,
     invitations: Invitations,
     clock: Clock,
@@ -144,7 +147,7 @@ def open_shop(
     )
     telling = Telling(
         people=people,
-        ledger=ledger,
+        purses=purses,
         cashier=cashier,
         buttons=Buttons(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,
