@@ -44,7 +44,7 @@ from core.asking import (
 from core.clock import Clock, day_of
 from core.earning import Purses
 from core.ledger import Ledger, close_days
-from core.people import Invitations, Links, Owners, People
+from core.people import Debts, Invitations, Links, Owners, People
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
@@ -181,16 +181,21 @@ def _parts(
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
-    pool = Pool(
+    pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    purses = Purses(ledger=ledger, advances=pool.contributed.advances)
+    earning = open_earning(
+        plan,
         store=store,
         ledger=ledger,
         vault=vault,
+        pool=pool,
         catalogue=catalogue,
         costs=costs,
+        prices=prices,
         clock=clock,
-        suppliers=plan.suppliers,
+        inviter_of=invitations.inviter_of,
     )
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -205,8 +210,10 @@ def _parts(
         pool=pool,
         people=people,
         owners=owners,
-        purses=Purses(ledger=ledger, pool=pool),
-        links=Links(store=store, ledger=ledger, people=people, clock=clock),
+        purses=purses,
+        links=Links(
+            store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
+        ),
         conversations=Conversations(
             store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
         ),
@@ -217,25 +224,35 @@ def _parts(
             ledger=ledger,
             vault=vault,
             people=people,
+            purses=purses,
             owners=owners,
             invitations=invitations,
             clock=clock,
             deliverers=deliverers,
             trades=trades,
         ),
-        earning=open_earning(
-            plan,
-            store=store,
-            ledger=ledger,
-            vault=vault,
-            pool=pool,
-            catalogue=catalogue,
-            costs=costs,
-            prices=prices,
-            clock=clock,
-            inviter_of=invitations.inviter_of,
-        ),
+        earning=earning,
         deliverers=deliverers,
+    )
+
+
+def _pool(
+    plan: Plan,
+    store: Store,
+    clock: Clock,
+    catalogue: Catalogue,
+    costs: Costs,
+    ledger: Ledger,
+    vault: Vault,
+) -> Pool:
+    return Pool(
+        store=store,
+        ledger=ledger,
+        vault=vault,
+        catalogue=catalogue,
+        costs=costs,
+        clock=clock,
+        suppliers=plan.suppliers,
     )
 
 
@@ -353,6 +370,7 @@ def _chores(
         today = day_of(parts.clock.now_ms())
         await close_days(parts.store, parts.ledger, parts.clock, today)
 
+    debts = Debts(store=parts.store, ledger=parts.ledger, clock=parts.clock)
     return Chores(
         store=parts.store,
         ledger=parts.ledger,
@@ -363,6 +381,7 @@ def _chores(
             Chore("land answers", 15.0, landing.land, everywhere=True),
             Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
             Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
+            Chore("repay what is owed", 60.0, debts.repay),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),

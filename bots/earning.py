@@ -27,6 +27,7 @@ from core.people import People
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
+from core.units import Credits
 from core.upkeep import Chore
 from payments import Payouts
 
@@ -47,6 +48,10 @@ class Earning:
     pool: Pool
     store: Store
     clock: Clock
+
+    async def withdrawable(self, person: str) -> Credits:
+        """What a person could withdraw now."""
+        return (await self.withdrawals.earnings(person)).withdrawable
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""

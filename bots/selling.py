@@ -12,6 +12,7 @@ from bots.service import live_plan
 from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
+from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
@@ -105,12 +106,14 @@ async def reconcile(arguments: argparse.Namespace) -> int:
         await ledger.start()
         vault = await Vault.open(settings.master_key_bytes, store, ledger)
         people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
+        purses = Purses(ledger=ledger, advances=lambda _: ())
         shop = open_shop(
             plan,
             store=store,
             ledger=ledger,
             vault=vault,
             people=people,
+            purses=purses,
             owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
             invitations=Invitations(store=store, ledger=ledger, clock=clock),
             clock=clock,

@@ -19,6 +19,7 @@ from bots.show.screen import Deliverer
 from bots.telling import Telling
 from bots.tills import SkusTill, StarsTill
 from core.clock import Clock
+from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
@@ -79,10 +80,11 @@ class Shop:
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
+        notices = Chore("tell notices", 2.0, self.notices.work, everywhere=True)
         if not self.trades:
-            return ()
+            return (notices,)
         chores = (
-            Chore("tell notices", 2.0, self.notices.work, everywhere=True),
+            notices,
             Chore("reconcile payments", 120.0, self.cashier.reconcile, at_start=True),
             Chore("forget webhooks", 3_600.0, self.inbox.forget_old),
         )
@@ -136,6 +138,7 @@ def open_shop(
     ledger: Ledger,
     vault: Vault,
     people: People,
+    purses: Purses,
     owners: Owners,
     invitations: Invitations,
     clock: Clock,
@@ -171,7 +174,7 @@ def open_shop(
     )
     telling = Telling(
         people=people,
-        ledger=ledger,
+        purses=purses,
         cashier=cashier,
         buttons=Buttons(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,

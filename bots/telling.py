@@ -9,12 +9,12 @@ from bots.commands.buttons import Buttons
 from bots.commands.cards import screen_of
 from bots.commands.checkouts import cash_text
 from bots.commands.disputing import FOR_OWNERS, owners_card
+from bots.commands.earned import EARNED, earned_words
 from bots.commands.phrases import in_credits
 from bots.locale import render
 from bots.reply import Said, say
 from bots.show.screen import Button, Deliverer, Place, Screen
-from core import chart
-from core.ledger import Ledger
+from core.earning import Purses
 from core.people import People
 from core.trace import cause
 from core.units import Credits
@@ -35,13 +35,13 @@ class Telling:
         self,
         *,
         people: People,
-        ledger: Ledger,
+        purses: Purses,
         cashier: Cashier,
         buttons: Buttons,
         deliverers: Mapping[str, Deliverer],
     ) -> None:
         """`deliverers` by platform, as front ends start."""
-        self._people, self._ledger, self._cashier = people, ledger, cashier
+        self._people, self._purses, self._cashier = people, purses, cashier
         self._buttons, self._deliverers = buttons, deliverers
 
     async def tell(self, notice: Notice) -> None:
@@ -96,8 +96,9 @@ class Telling:
     async def _words(self, notice: Notice, paid: Order | None) -> tuple[Said, tuple[Said, ...]]:
         if paid is not None and _is_part(notice):
             return _part(notice, paid)
-        balances = await self._ledger.balances(chart.pockets(notice.person))
-        have = Credits(sum(balance.available for balance in balances.values()))
+        if notice.kind in EARNED:
+            return earned_words(notice)
+        have = (await self._purses.of(notice.person)).have
         order = str(notice.facts.get("order", ""))
         moved = Credits(int(notice.facts["credits"]))
         claim = say("Open the link to say where your money shall go.")

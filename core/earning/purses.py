@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core import chart
 from core.ledger import Account, Ledger
-from core.pool import Pool
 from core.units import Credits
 
 
@@ -21,12 +21,13 @@ class Purse:
 class Purses:
     """The pockets of people, with what they may spend of their contributions in advance."""
 
-    def __init__(self, *, ledger: Ledger, pool: Pool) -> None:
-        self._ledger, self._pool = ledger, pool
+    def __init__(self, *, ledger: Ledger, advances: Callable[[str], tuple[str, ...]]) -> None:
+        """`advances` tells a person's keys that lend to them."""
+        self._ledger, self._advances = ledger, advances
 
     def accounts(self, person: str) -> tuple[Account[Credits], ...]:
         """All that a person's asks draw on, in order."""
-        return chart.purse(person, self._pool.contributed.advances(person))
+        return chart.purse(person, self._advances(person))
 
     async def of(self, person: str) -> Purse:
         """A person's, now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.people.cache import Recent
+from core.people.debts import Debts
 from core.people.invitations import INVITATION_PREFIX, Invitations, Tally
 from core.people.links import AlreadyOne, LinkRefused, Links, Proposal
 from core.people.owners import CODE_PREFIX, Owners
@@ -14,6 +15,7 @@ __all__ = [
     "CODE_PREFIX",
     "INVITATION_PREFIX",
     "AlreadyOne",
+    "Debts",
     "Invitations",
     "LinkRefused",
     "Links",

@@ -9,6 +9,7 @@ settings stay; being an admin belongs to a platform id and never moves.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,8 +31,6 @@ _CODE_CHARS = 12
 CODE_SECONDS = 600
 #: "All of it", for plans that move what there is.
 _ALL = Credits(10**15)
-#: Holds that were open when two became one return within this time; a chore passes them on.
-REST_SECONDS = 86_400
 #: A link that payments change at the same time is worked out again so often.
 _TRIES = 8
 
@@ -46,6 +45,10 @@ class AlreadyOne(Refusal):
     """Both sides are the same person already."""
 
     code: ClassVar[str] = "already_one"
+
+
+#: Tells what of a person's earned Credits is old enough to be withdrawn.
+Aged = Callable[[str], Awaitable[Credits]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,11 @@ class Proposal:
 class Links:
     """Proposes and makes links."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, people: People, clock: Clock) -> None:
+    def __init__(
+        self, *, store: Store, ledger: Ledger, people: People, clock: Clock, aged: Aged
+    ) -> None:
         self._store, self._ledger, self._people, self._clock = store, ledger, people, clock
+        self._aged = aged
         self._tries = Tries(clock)
 
     async def offer(self, person: Person) -> str:
@@ -174,17 +180,24 @@ class Links:
         raise LinkRefused
 
     async def pass_on_rests(self) -> None:
-        """A chore: what holds gave back to people who became a part of others."""
-        table = schema.person
-        since = self._clock.now_ms() - REST_SECONDS * 1000
+        """A chore: what came back to people who became a part of others, whenever it does: out of
+        a hold, a payout that was not sent, a key that they had contributed."""
+        table, account = schema.person, schema.account
+        pockets = [
+            account.c.code == sa.literal("user/") + table.c.id + f"/{name}"
+            for name in chart.POCKETS
+        ]
+        rest = account.c.credits_posted - account.c.debits_posted - account.c.debits_pending
         for row in await self._store.fetch(
-            sa.select(table.c.id, table.c.merged_into).where(table.c.merged_at >= since)
+            sa.select(table.c.id, table.c.merged_into).where(
+                table.c.merged_into.is_not(None),
+                sa.exists().where(sa.or_(*pockets), rest > 0),
+            )
         ):
-            balances = await self._ledger.balances(chart.pockets(row.id))
-            if any(balance.available for balance in balances.values()):
-                cause = ids.new("rest", self._clock.now_ms())
-                moves = chart.all_pockets(row.id, row.merged_into, _ALL)
-                await self._ledger.submit(Submission(f"link/{cause}", moves))
+            cause = ids.new("rest", self._clock.now_ms())
+            moves = chart.all_pockets(row.id, row.merged_into, _ALL)
+            repaid = chart.repay_owed(row.merged_into)
+            await self._ledger.submit(Submission(f"link/{cause}", (*moves, repaid)))
 
     async def _live(self, link: str, person: Person) -> sa.Row[Any] | None:
         table = schema.link
@@ -222,6 +235,7 @@ class Links:
             ),
             Update(schema.link, {"id": link}, {"done_at": now}, {"done_at": None}),
             *await self._names_move(part.id, survivor.id),
+            *await self._ages_move(link, part.id, survivor.id),
             *invited.rows,
         ]
         entries = (
@@ -238,6 +252,19 @@ class Links:
                 return False
         self._people.forget()
         return True
+
+    async def _ages_move(self, link: str, part: str, survivor: str) -> list[Companion]:
+        """What the part earned long enough ago to be withdrawn keeps its age."""
+        aged = await self._aged(part)
+        if aged.is_zero:
+            return []
+        row = {
+            "id": f"link/{link}",
+            "person": survivor,
+            "credits": aged.units,
+            "at": self._clock.now_ms(),
+        }
+        return [Insert(schema.matured, row)]
 
     async def _names_move(self, part: str, survivor: str) -> list[Companion]:
         identities = await self._people.identities(part)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
@@ -57,8 +56,6 @@ from core.pool.vault import Vault
 from core.pricing import Catalogue, Costs, Model
 from core.store import Companion, Store
 from core.units import NanoUsd, Seconds, Tokens
-
-_log = logging.getLogger(__name__)
 
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))
@@ -204,8 +201,7 @@ class Pool:
         record.refused, record.failures, record.missing = None, 0, {}
 
     async def set_state(self, key: str, state: State, reason: str = "") -> None:
-        """Sets a key's state; raises `UnknownKey` when it is unknown, withdrawn, or changed at the
-        same time elsewhere."""
+        """Sets a key's state; raises `UnknownKey` when it is withdrawn, or changed elsewhere."""
         record = self._record(key)
         if record.state == "withdrawn" or not await self._keys.change(record, state, reason):
             await self.reload()
@@ -242,10 +238,10 @@ class Pool:
 
     async def check_models(self) -> None:
         """Asks every key for its list of models, and looks again at keys that were refused."""
+        serving = (record for records in self._by_supplier.values() for record in records)
         due = [
             (record, self._suppliers[record.provider])
-            for records in self._by_supplier.values()
-            for record in records
+            for record in serving
             if record.state not in OVER and record.state != "paused"
         ]
         await self._checks.run(self._client(), due)
@@ -317,7 +313,7 @@ class Pool:
         record, target, supplier = self._opened(candidate)
         circuit = self._circuits[supplier.name]
         call = Call(candidate.route.model, messages, answer_limit, end_user, clip)
-        plain = supplier.custom and self._is_local(candidate)
+        plain = supplier.custom and self._catalogue.is_local(candidate.route)
         record.in_flight += 1
         circuit.in_flight += 1
         began, first = self._clock.monotonic(), True
@@ -363,12 +359,6 @@ class Pool:
             record.last_error = refusal.code
             record.cooling_until = self._clock.now_ms() + round(health.MISSING_SECONDS * 1_000)
             raise SupplierFault(Fault.BAD_REQUEST, code=refusal.code) from None
-
-    def _is_local(self, candidate: Candidate) -> bool:
-        return any(
-            model.local and candidate.route in model.routes
-            for model in self._catalogue.models.values()
-        )
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -146,6 +146,10 @@ class Catalogue:
         """The models that write down audio."""
         return [model for model in self._models.values() if model.per == "second"]
 
+    def is_local(self, route: Route) -> bool:
+        """Whether it leads to a model that only an address of the operator's own has."""
+        return any(model.local and route in model.routes for model in self._models.values())
+
     @property
     def default(self) -> Model:
         """The model for people who have not chosen one."""

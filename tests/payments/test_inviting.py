@@ -14,6 +14,7 @@ from core.pool import Vault
 from core.store import schema
 from core.units import Credits, usd
 from payments import Order, Refunded
+from tests.core.people.aged import nothing
 from tests.payments.conftest import Shop
 from tests.size import size
 
@@ -24,7 +25,7 @@ class Town:
     def __init__(self, shop: Shop, people: People) -> None:
         self.shop, self.people = shop, people
         parts = {"store": shop.store, "ledger": shop.ledger, "clock": shop.clock}
-        self.links = Links(people=people, **parts)
+        self.links = Links(people=people, aged=nothing, **parts)
         self.invitations = Invitations(**parts)
         self.everyone: list[Person] = []
         self.orders: list[Order] = []

@@ -149,7 +149,8 @@ async def test_one_key_never_drains_another(
     """Guard: each contribution has a pocket of its own. A key that is never used brings nothing."""
     if not guard:
         shared = Account("key/all/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
-        monkeypatch.setattr(chart, "unvested", lambda _: shared)
+        for room in (chart, chart.contributions):
+            monkeypatch.setattr(room, "unvested", lambda _: shared)
     async with market(sqlite_url, clock) as bobs:
         book = bobs.service.app.prices
         first = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)

@@ -15,6 +15,7 @@ from core.people import Invitations, Links, People, Person, Welcome
 from core.pool import Vault
 from core.store import Insert, Store, Update, schema
 from core.units import Credits
+from tests.core.people.aged import nothing
 from tests.databases import TestClock
 
 
@@ -54,7 +55,7 @@ async def circle(store: Store, ledger: Ledger, clock: TestClock) -> AsyncIterato
     people = People(
         store=store, ledger=ledger, vault=vault, clock=clock, welcome=Welcome(Credits(0), 0)
     )
-    links = Links(store=store, ledger=ledger, people=people, clock=clock)
+    links = Links(store=store, ledger=ledger, people=people, clock=clock, aged=nothing)
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     ann = await people.of("telegram", "1", language="en")
     yield Circle(store, ledger, clock, people, links, invitations, ann)

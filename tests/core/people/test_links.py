@@ -15,6 +15,7 @@ from core.people import AlreadyOne, LinkRefused, Links, People, Person, TooManyT
 from core.pool import Vault
 from core.store import Store
 from core.units import Credits
+from tests.core.people.aged import nothing
 from tests.databases import TestClock
 
 
@@ -64,7 +65,7 @@ async def two(store: Store, ledger: Ledger, clock: TestClock) -> AsyncIterator[T
     people = People(
         store=store, ledger=ledger, vault=vault, clock=clock, welcome=Welcome(Credits(20), 100)
     )
-    links = Links(store=store, ledger=ledger, people=people, clock=clock)
+    links = Links(store=store, ledger=ledger, people=people, clock=clock, aged=nothing)
     tom = await people.of("telegram", "7", language="en")
     clock.advance(seconds=5)
     tim = await people.of("discord", "9", language="zh-CN")
