@@ -12,22 +12,15 @@ import socket
 from dataclasses import dataclass, fields
 
 from bots.commands import Dispatcher
-from bots.commands.account import AccountCommands
-from bots.commands.admin import AdminCommands
 from bots.commands.answers import Answers
-from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
-from bots.commands.choosing import Choosing
-from bots.commands.linking import LinkCommands
-from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
-from bots.commands.registry import Registry
-from bots.commands.start import StartCommands
-from bots.commands.voice import VoiceCommands
-from bots.earning import Earning, open_earning
+from bots.earning import open_earning
 from bots.landing import Landing
+from bots.parts import Parts
 from bots.plan import OwnKey, Plan
-from bots.shop import Shop, open_shop
+from bots.rooms import rooms
+from bots.shop import open_shop
 from bots.show import Lanes
 from bots.show.screen import Deliverer
 from core import ids
@@ -36,7 +29,6 @@ from core.asking import (
     Asking,
     Beating,
     Conversations,
-    Journal,
     Records,
     Serving,
     Sweeper,
@@ -57,33 +49,6 @@ log = logging.getLogger(__name__)
 
 #: Running answers may finish this long after a stop was asked for.
 GRACE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What everything else is made of."""
-
-    clock: Clock
-    #: This process, by a name that no other has: whose asks and chores are whose.
-    owner: str
-    plan: Plan
-    store: Store
-    ledger: Ledger
-    vault: Vault
-    catalogue: Catalogue
-    costs: Costs
-    prices: PriceBook
-    pool: Pool
-    people: People
-    purses: Purses
-    owners: Owners
-    links: Links
-    conversations: Conversations
-    records: Records
-    shop: Shop
-    earning: Earning
-    #: Front ends that reach people by themselves, by platform, as they start.
-    deliverers: dict[str, Deliverer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +120,7 @@ async def build(
         asking=asking,
         front=Dispatcher(
             people=parts.people,
-            registry=_registry(parts, asking, buttons, prompts),
+            registry=rooms(parts, asking, buttons, prompts),
             buttons=buttons,
             prompts=prompts,
             answers=answers,
@@ -277,84 +242,6 @@ def _asking(parts: Parts) -> Asking:
         pool=parts.pool,
         costs=parts.costs,
         clock=parts.clock,
-    )
-
-
-def _registry(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
-    """Every room of commands, in the order of the menus."""
-    choosing = Choosing(
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        pool=parts.pool,
-        people=parts.people,
-        purses=parts.purses,
-        default_model=parts.plan.default_model,
-    )
-    start = StartCommands(
-        people=parts.people,
-        purses=parts.purses,
-        choosing=choosing,
-        owners=parts.owners,
-        invitations=parts.shop.invitations if parts.shop.rewards else None,
-        commands=lambda: registry.commands,
-    )
-    ask = AskCommands(
-        asking=asking,
-        records=parts.records,
-        conversations=parts.conversations,
-        catalogue=parts.catalogue,
-        choosing=choosing,
-    )
-    admin = AdminCommands(
-        store=parts.store,
-        ledger=parts.ledger,
-        people=parts.people,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        costs=parts.costs,
-        prices=parts.prices,
-        clock=parts.clock,
-    )
-    linking = LinkCommands(
-        links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
-    )
-    pool = PoolCommands(pool=parts.pool, clock=parts.clock)
-    contribute = parts.earning.contribute(parts.catalogue)
-    registry = Registry(
-        [
-            start.first(),
-            ask.room(),
-            VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
-            choosing.room(),
-            _account(parts, choosing).room(),
-            *parts.shop.rooms(choosing, parts.prices),
-            *parts.earning.rooms(contribute, parts.people),
-            start.room(),
-            linking.room(),
-            admin.room(),
-            pool.room(),
-            prompts.room(),
-        ],
-        suggesters={
-            "model": choosing.suggestions,
-            "supplier": pool.suggestions,
-            "contributable": contribute.suggestions,
-        },
-    )
-    return registry
-
-
-def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
-    return AccountCommands(
-        ledger=parts.ledger,
-        purses=parts.purses,
-        journal=Journal(parts.store),
-        people=parts.people,
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        choosing=choosing,
-        clock=parts.clock,
-        sells=bool(parts.plan.gateways),
     )
 
 

@@ -45,3 +45,5 @@ class Plan:
     policy: Policy = SAFE
     #: By which gateways people are paid; by hand where there is none.
     disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
+    #: Whether there are sandbox people to buy and ask: the demo's.
+    crowd: bool = False

@@ -249,6 +249,7 @@ async def demo(configuration: Configuration) -> int:
             offer=settings.offer,
             terms=_terms(settings),
             policy=_demo_policy(settings),
+            crowd=sandbox is not None,
         )
         app = await open_app(plan, settings, store, clock)
         served = service_app(app.store, payment_routes(app.shop.inbox, app.shop.gateways))

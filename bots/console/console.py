@@ -104,10 +104,12 @@ class Console:
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         """See `Deliverer`; paper is not changed. There is one reader, but its buttons are for whom
-        it is: on the other side of `/admin` it waits."""
+        it is: on the other side of `/admin` it waits. Nobody else reads here."""
         del instead
         if sender == self._speaker:
             await self._card(screen)
+            return
+        if sender not in (self._person, self.OWNER):
             return
         self._waiting.append((sender, screen))
         self._paper.line(f"✉ {_ADMIN}", style=DIM)

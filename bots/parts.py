@@ -1,0 +1,45 @@
+"""What a service is made of, once it is wired: what commands, chores and front ends work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bots.earning import Earning
+from bots.plan import Plan
+from bots.shop import Shop
+from bots.show.screen import Deliverer
+from core.asking import Conversations, Records
+from core.clock import Clock
+from core.earning import Purses
+from core.ledger import Ledger
+from core.people import Links, Owners, People
+from core.pool import Pool, Vault
+from core.pricing import Catalogue, Costs, PriceBook
+from core.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What everything else is made of."""
+
+    clock: Clock
+    #: This process, by a name that no other has: whose asks and chores are whose.
+    owner: str
+    plan: Plan
+    store: Store
+    ledger: Ledger
+    vault: Vault
+    catalogue: Catalogue
+    costs: Costs
+    prices: PriceBook
+    pool: Pool
+    people: People
+    purses: Purses
+    owners: Owners
+    links: Links
+    conversations: Conversations
+    records: Records
+    shop: Shop
+    earning: Earning
+    #: Front ends that reach people by themselves, by platform, as they start.
+    deliverers: dict[str, Deliverer]

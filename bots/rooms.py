@@ -1,0 +1,108 @@
+"""Every room of commands, wired: the order here is the order of the menus."""
+
+from __future__ import annotations
+
+from bots.commands.account import AccountCommands
+from bots.commands.admin import AdminCommands
+from bots.commands.asking import AskCommands
+from bots.commands.buttons import Buttons
+from bots.commands.choosing import Choosing
+from bots.commands.linking import LinkCommands
+from bots.commands.pool import PoolCommands
+from bots.commands.prompts import Prompts
+from bots.commands.registry import Registry
+from bots.commands.start import StartCommands
+from bots.commands.voice import VoiceCommands
+from bots.parts import Parts
+from bots.sandbox import Crowd
+from core.asking import Asking, Journal
+
+
+def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
+    """Every room of commands, in the order of the menus."""
+    choosing = Choosing(
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        pool=parts.pool,
+        people=parts.people,
+        purses=parts.purses,
+        default_model=parts.plan.default_model,
+    )
+    start = StartCommands(
+        people=parts.people,
+        purses=parts.purses,
+        choosing=choosing,
+        owners=parts.owners,
+        invitations=parts.shop.invitations if parts.shop.rewards else None,
+        commands=lambda: registry.commands,
+    )
+    ask = AskCommands(
+        asking=asking,
+        records=parts.records,
+        conversations=parts.conversations,
+        catalogue=parts.catalogue,
+        choosing=choosing,
+    )
+    admin = AdminCommands(
+        store=parts.store,
+        ledger=parts.ledger,
+        people=parts.people,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        costs=parts.costs,
+        prices=parts.prices,
+        clock=parts.clock,
+    )
+    linking = LinkCommands(
+        links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
+    )
+    pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    contribute = parts.earning.contribute(parts.catalogue)
+    registry = Registry(
+        [
+            start.first(),
+            ask.room(),
+            VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
+            choosing.room(),
+            _account(parts, choosing).room(),
+            *parts.shop.rooms(choosing, parts.prices),
+            *parts.earning.rooms(contribute, parts.people),
+            start.room(),
+            linking.room(),
+            admin.room(),
+            pool.room(),
+            *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
+            prompts.room(),
+        ],
+        suggesters={
+            "model": choosing.suggestions,
+            "supplier": pool.suggestions,
+            "contributable": contribute.suggestions,
+        },
+    )
+    return registry
+
+
+def _crowd(parts: Parts, asking: Asking) -> Crowd:
+    return Crowd(
+        people=parts.people,
+        cashier=parts.shop.cashier,
+        asking=asking,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+    )
+
+
+def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
+    return AccountCommands(
+        ledger=parts.ledger,
+        purses=parts.purses,
+        journal=Journal(parts.store),
+        people=parts.people,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        choosing=choosing,
+        clock=parts.clock,
+        sells=bool(parts.plan.gateways),
+    )
