@@ -56,7 +56,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
     linking = LinkCommands(
         links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
-    pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
     contribute = parts.earning.contribute(parts.catalogue)
     registry = Registry(
         [

@@ -19,6 +19,7 @@ from core.pool.providers import (
 )
 from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
+    BY_OPERATOR,
     OVER,
     BadBudget,
     Candidate,
@@ -26,6 +27,7 @@ from core.pool.records import (
     KeyCard,
     KeyRefused,
     NotItsKey,
+    PausedByOperator,
     PoolRefusal,
     Terms,
     UnknownKey,
@@ -35,6 +37,7 @@ from core.pool.suppliers import SUPPLIERS, Supplier, guessed
 from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
 
 __all__ = [
+    "BY_OPERATOR",
     "KEY_RESTS",
     "NO_AUDIO",
     "OVER",
@@ -53,6 +56,7 @@ __all__ = [
     "ListedModel",
     "Message",
     "NotItsKey",
+    "PausedByOperator",
     "Piece",
     "Pool",
     "PoolRefusal",
