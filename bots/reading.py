@@ -15,7 +15,7 @@ from bots.settings import Configuration, load
 from core import asking
 from core.clock import SystemClock
 from core.desk import report
-from core.earning import check_referrals
+from core.earning import check_earning
 from core.ledger import audit, beancount, csv
 from core.store import Store
 from core.units import decimal_text
@@ -41,7 +41,7 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with _read() as store:
         found, asks = await audit(store), await asking.check(store)
-        findings = [*found.findings, *asks.findings, *await check_referrals(store)]
+        findings = [*found.findings, *asks.findings, *await check_earning(store)]
     if arguments.json:
         told = {
             "accounts": found.accounts,

@@ -7,6 +7,7 @@ from bots.commands.admin import AdminCommands
 from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
+from bots.commands.exporting import ExportCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
@@ -65,6 +66,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             _account(parts, choosing).room(),
+            _export(parts).room(),
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
@@ -83,6 +85,18 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
     return registry
 
 
+def _export(parts: Parts) -> ExportCommands:
+    return ExportCommands(
+        ledger=parts.ledger,
+        purses=parts.purses,
+        journal=Journal(parts.store),
+        people=parts.people,
+        orders=parts.shop.cashier.orders,
+        contributions=parts.earning.contributions,
+        withdrawals=parts.earning.withdrawals,
+    )
+
+
 def _crowd(parts: Parts, asking: Asking) -> Crowd:
     return Crowd(
         people=parts.people,
@@ -96,7 +110,6 @@ def _crowd(parts: Parts, asking: Asking) -> Crowd:
 
 def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
     return AccountCommands(
-        ledger=parts.ledger,
         purses=parts.purses,
         journal=Journal(parts.store),
         people=parts.people,

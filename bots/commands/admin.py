@@ -13,7 +13,7 @@ from bots.reply import Choice, Reply, Said, plain, say
 from core.asking import check
 from core.clock import Clock
 from core.desk import grant, report
-from core.earning import check_referrals
+from core.earning import check_earning
 from core.ledger import Ledger, audit
 from core.people import People
 from core.pool import Pool
@@ -267,7 +267,7 @@ class AdminCommands:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request
         found, asks = await audit(self._store), await check(self._store)
-        findings = [*found.findings, *asks.findings, *await check_referrals(self._store)]
+        findings = [*found.findings, *asks.findings, *await check_earning(self._store)]
         counted = say(
             "{accounts} accounts, {transfers} transfers, {holds} holds, {open} asks running.",
             accounts=found.accounts,

@@ -18,7 +18,7 @@ from core.earning import (
     WithdrawalsWait,
     WorthNothing,
 )
-from core.pool import NotItsKey, PausedByOperator, UnknownKey
+from core.pool import SUPPLIERS, NotItsKey, PausedByOperator, UnknownKey
 
 
 @sentence.register
@@ -43,7 +43,7 @@ def _(refusal: SameOrganisation) -> Said:
     return say(
         "A key of the same account at {supplier} is here already: both would share its limits and"
         " its money. Nothing was kept.",
-        supplier=refusal.supplier,
+        supplier=SUPPLIERS[refusal.supplier].title,
     )
 
 

@@ -152,6 +152,7 @@ async def test_one_key_never_drains_another(
         for room in (chart, chart.contributions):
             monkeypatch.setattr(room, "unvested", lambda _: shared)
     async with market(sqlite_url, clock) as bobs:
+        bobs.service.farmed = not guard
         book = bobs.service.app.prices
         first = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         idle = await bobs.contributes("bob", "sk-bob-0000000002", SMALL)
@@ -200,6 +201,7 @@ async def test_cheap_answers_on_a_key_that_was_valued_dear(
             ),
         )
     async with market(sqlite_url, clock) as bobs:
+        bobs.service.farmed = not guard
         await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         book = bobs.service.app.prices
         rate = book.current("gpt-4").input_rate  # type: ignore[union-attr]
