@@ -12,11 +12,13 @@ from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
+from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
+from core.desk import Adviser
 
 
 def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
@@ -72,6 +74,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             start.room(),
             linking.room(),
             admin.room(),
+            _report(parts, admin).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
@@ -83,6 +86,23 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         },
     )
     return registry
+
+
+def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
+    return ReportCommands(
+        store=parts.store,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        adviser=Adviser(
+            store=parts.store,
+            catalogue=parts.catalogue,
+            costs=parts.costs,
+            prices=parts.prices,
+        ),
+        clock=parts.clock,
+        setprice=admin.setprice,
+    )
 
 
 def _export(parts: Parts) -> ExportCommands:
