@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Final
@@ -24,8 +24,7 @@ from bots.locale import render
 from bots.reply import Choice, File, Reply, Said, say
 from bots.show.charts import ReportPicture, report_chart
 from core.clock import Clock
-from core.desk import Advice, Adviser, Period, RaisePrice, RunsOut, Sold, daily, report
-from core.desk.standing import DAY_MS
+from core.desk import Advice, Adviser, Day, Period, RaisePrice, RunsOut, Sold, daily, report
 from core.pool import Pool
 from core.pricing import PAR, Catalogue, PriceBook
 from core.store import Store
@@ -179,33 +178,34 @@ class ReportCommands:
         title = words(
             say("Report · {period}", period=period_words(period)),
             say(
-                "Total revenue {credits} Credits ≈ {revenue} · total cost {cost} · profit {profit}",
+                "User layer: balance {balance} Credits, revenue {credits} Credits",
+                balance=told.balance,
                 credits=told.revenue,
+            ),
+            say(
+                "System layer: cost {cost}, revenue at par {revenue}, profit {profit}",
                 revenue=money(told.revenue_at_par),
                 cost=money(told.cost),
                 profit=money(told.profit),
             ),
         )
-        over_time, margin, keys = words(
-            say("Revenue at par and cost"), say("Profit on cost"), say("What keys have left")
+        over_time, costs, margin, keys = words(
+            say("Revenue at par and cost"),
+            say("Cost by supplier"),
+            say("Profit on cost"),
+            say("What keys have left"),
         )
         revenue, cost = words(say("Revenue at par"), say("Cost"))
         picture = ReportPicture(
             title=title,
-            days=tuple(
-                (
-                    drawn.from_ms + number * DAY_MS,
-                    _cents(PAR.times(day.charge.units)),
-                    _cents(day.cost),
-                )
-                for number, day in enumerate(days)
-            ),
+            days=_drawn(days),
+            costs=tuple((name, _cents(one.all)) for name, one in told.costs.items()),
             margins=tuple(margins),
             keys=tuple(
                 (f"{card.supplier} …{card.tail}", _cents(card.used), _cents(card.headroom))
                 for card in cards
             ),
-            panels=(over_time, margin, keys),
+            panels=(over_time, costs, margin, keys),
             lines=(revenue, cost),
         )
         return Reply(
@@ -240,6 +240,17 @@ def period_of(text: str, now_ms: int) -> Period:
     if not since <= until <= today.until:
         raise ValueError(text)
     return Period(since, until)
+
+
+def _drawn(days: Sequence[Day]) -> tuple[tuple[int, int, int], ...]:
+    """For the picture; without the days before there was anything, but a week of them."""
+    quiet = next(
+        (number for number, day in enumerate(days) if day.charge.units or day.cost.units), 0
+    )
+    return tuple(
+        (day.begins, _cents(PAR.times(day.charge.units)), _cents(day.cost))
+        for day in days[min(quiet, max(0, len(days) - 7)) :]
+    )
 
 
 def _word(period: Period) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 import sqlalchemy as sa
@@ -164,7 +163,8 @@ class Report:
 class Day:
     """What the answers of a UTC day brought and cost."""
 
-    day: date
+    #: Its beginning, in milliseconds UTC.
+    begins: int
     charge: Credits
     cost: NanoUsd
 
@@ -184,9 +184,9 @@ async def daily(store: Store, period: Period) -> list[Day]:
     )
     found = {int(row.begins): (int(row.charge), int(row.cost)) for row in rows}
     days = []
-    for number_, day in enumerate(period.days()):
-        charge, cost = found.get(period.from_ms + number_ * DAY_MS, (0, 0))
-        days.append(Day(day, Credits(charge), NanoUsd(cost)))
+    for begins in range(period.from_ms, period.to_ms, DAY_MS):
+        charge, cost = found.get(begins, (0, 0))
+        days.append(Day(begins, Credits(charge), NanoUsd(cost)))
     return days
 
 

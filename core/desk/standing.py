@@ -124,12 +124,6 @@ class Period:
         """When it is over."""
         return _ms(self.until) + DAY_MS
 
-    def days(self) -> list[date]:
-        """Each day of one that has a beginning."""
-        assert self.since is not None
-        count = (self.until - self.since).days + 1
-        return [self.since + timedelta(days=number) for number in range(count)]
-
 
 def standing(connection: sa.Connection, day: date | None) -> Standing:
     """When that day ended, holds not counted; None: now."""
