@@ -7,7 +7,7 @@ and what start-up made is out of the collector's way, as in the service.
 
 - SQLite: hold + post through the public API. `raw` writes the same rows to the same tables by hand,
   one commit a transfer; `bare` is the least that could be called a ledger, likewise committed.
-- Growth: CPU per transfer with many past transfers, against few.
+- Growth: CPU per transfer, and the time of a day's report, with many past transfers against few.
 - PostgreSQL: likewise, each yardstick one statement a transfer on the same hot account, as many
   callers each.
 """
@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from benchmarks.yardsticks import (
     RawPostgres,
     fresh_id,
 )
+from core.desk import Period, report
 from core.ledger import Ledger, Move, Settle, Submission, audit
 from core.store import Store
 from core.units import Credits
@@ -130,7 +132,7 @@ async def on_sqlite(folder: Path, *, full: bool) -> list[str]:
 
 async def growth(folder: Path, *, full: bool) -> list[str]:
     sizes = (100_000, 10_000_000) if full else (10_000, 500_000)
-    ledgers: list[tuple[int, Store, Ledger, list[float]]] = []
+    ledgers: list[tuple[int, Store, Ledger, list[float], list[float]]] = []
     for past in sizes:
         file = folder / f"past{past}.db"
         empty = await Store.open(f"sqlite:///{file}", kind="demo", clock=CLOCK)
@@ -138,20 +140,37 @@ async def growth(folder: Path, *, full: bool) -> list[str]:
         began = time.perf_counter()
         fill(file, past)
         print(f"  {past} past transfers written in {time.perf_counter() - began:.0f} s", flush=True)
-        ledgers.append((past, *await open_ledger(f"sqlite:///{file}"), []))
+        ledgers.append((past, *await open_ledger(f"sqlite:///{file}"), [], []))
     for _ in range(2 * ROUNDS + 1):
-        for _past, _store, ledger, cpus in ledgers:
+        for _past, store, ledger, cpus, reports in ledgers:
             cpus.append((await load(ledger, 64, 10_000, PEOPLE))[1])
-    lines = [f"{'past transfers':>15} {'cpu us/transfer':>16} {'ratio':>6} {'goal':>5}"]
-    base = 0.0
-    for past, store, ledger, cpus in ledgers:
+            reports.append(await reported(store))
+    lines = [
+        f"{'past transfers':>15} {'cpu us/transfer':>16} {'ratio':>6} {'goal':>5} {'report ms':>10}"
+        + f" {'ratio':>6} {'goal':>5}"
+    ]
+    base = base_report = 0.0
+    for past, store, ledger, cpus, reports in ledgers:
         # The first round fills caches.
-        cpu = statistics.median(cpus[1:])
-        base = base or cpu
-        lines.append(f"{past:>15} {cpu:>16.1f} {cpu / base:>6.2f} {1.3:>5}")
+        cpu, took = statistics.median(cpus[1:]), statistics.median(reports[1:])
+        base, base_report = base or cpu, base_report or took
+        lines.append(
+            f"{past:>15} {cpu:>16.1f} {cpu / base:>6.2f} {1.3:>5}"
+            f" {took * 1_000:>10.1f} {took / base_report:>6.2f} {3.0:>5}"
+        )
         await ledger.stop()
         await store.close()
     return lines
+
+
+async def reported(store: Store) -> float:
+    """Seconds for the report of yesterday and of today."""
+    now = CLOCK.now_ms()
+    today = Period.last(1, now)
+    began = time.perf_counter()
+    for day in (today.until - timedelta(days=1), today.until):
+        await report(store, Period(day, day), now)
+    return time.perf_counter() - began
 
 
 # --- PostgreSQL --------------------------------------------------------------------------------
