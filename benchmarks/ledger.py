@@ -145,10 +145,10 @@ async def growth(folder: Path, *, full: bool) -> list[str]:
         for _past, store, ledger, cpus, reports in ledgers:
             cpus.append((await load(ledger, 64, 10_000, PEOPLE))[1])
             reports.append(await reported(store))
-    lines = [
-        f"{'past transfers':>15} {'cpu us/transfer':>16} {'ratio':>6} {'goal':>5} {'report ms':>10}"
-        + f" {'ratio':>6} {'goal':>5}"
-    ]
+    heads = [("past transfers", 15)]
+    for what in (("cpu us/transfer", 16), ("report ms", 10)):
+        heads += [what, ("ratio", 6), ("goal", 5)]
+    lines = [" ".join(f"{name:>{width}}" for name, width in heads)]
     base = base_report = 0.0
     for past, store, ledger, cpus, reports in ledgers:
         # The first round fills caches.
