@@ -10,6 +10,8 @@ from core.earning.contributions import INVITER_PERCENT, Contributions
 from core.earning.payouts import (
     METHODS,
     PAYOUT,
+    PAYOUT_STUCK,
+    PAYOUT_WAITS,
     Earnings,
     Method,
     NoAddress,
@@ -46,6 +48,8 @@ __all__ = [
     "KEY_ENDED",
     "METHODS",
     "PAYOUT",
+    "PAYOUT_STUCK",
+    "PAYOUT_WAITS",
     "SAFE",
     "TOPUP_PERCENT",
     "Addresses",

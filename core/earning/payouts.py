@@ -16,8 +16,9 @@ State = Literal["requested", "approved", "sent", "paid", "rejected", "returned",
 Method = Literal["paypal", "btcpay", "manual", "sandbox"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-#: The kind of the notices of payouts.
-PAYOUT = "payout"
+#: The kind of the notices of payouts; and of those to owners: one waits for their yes or no, one
+#: can't go on by itself.
+PAYOUT, PAYOUT_WAITS, PAYOUT_STUCK = "payout", "payout_waits", "payout_stuck"
 #: 100 Credits are $0.90 (brief § 7), in nano-dollars a Credit.
 RATE = NanoUsd(9_000_000)
 _CENT = 10_000_000
@@ -91,7 +92,9 @@ class Payout:
     decided_by: str
     reason: str
     external: str
+    #: Times that somebody worked on it in this state, and when it is to be (ms UTC).
     tries: int
+    due_at: int | None
 
     @property
     def hold(self) -> str:
@@ -134,4 +137,5 @@ def payout_of(row: sa.Row[Any]) -> Payout:
         reason=row.reason,
         external=row.external or "",
         tries=row.tries,
+        due_at=row.due_at,
     )
