@@ -79,9 +79,9 @@ class Disburser(Protocol):
         """So long after it was paid a payout may still come back; 0: never."""
         ...
 
-    async def probe(self) -> None:
-        """Whether the account may pay people; raises `GatewayUnavailable`, with what is wrong where
-        that can be told."""
+    async def probe(self) -> str:
+        """Whether the account may pay people; what is doubtful, in words, empty when nothing is.
+        Raises `GatewayUnavailable`, with what is wrong where that can be told."""
         ...
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
@@ -117,8 +117,9 @@ class Payouts:
         self._disbursers, self._clock = disbursers, clock
 
     def by_hand(self, payout: Payout) -> bool:
-        """Whether an admin has to pay it."""
-        return payout.method not in self._disbursers
+        """Whether an admin has to pay it, or already does."""
+        begun = payout.state == "sent" and payout.due_at is None
+        return begun or payout.method not in self._disbursers
 
     def page(self, payout: Payout) -> str:
         """Where the operator sees it at its gateway; empty where there is no such place."""
@@ -144,11 +145,18 @@ class Payouts:
             except (TimeoutError, Refusal) as failure:
                 _log.info("%s is sent later: %s", one.id, cause(failure))
 
+    async def begun_by_hand(self, payout: str, *, also: Sequence[Companion] = ()) -> Payout:
+        """An admin is about to pay it: checked once more, and from here on it can't be cancelled.
+        Raises `PayoutMoved`, `WithdrawalsWait`."""
+        one = await self._withdrawals.get(payout)
+        if one.state != "approved" or not self.by_hand(one):
+            raise PayoutMoved(payout)
+        await self._withdrawals.may(await self._withdrawals.payee(one))
+        return await self._withdrawals.sent(one, again_ms=None, also=also)
+
     async def paid_by_hand(self, payout: str, *, also: Sequence[Companion] = ()) -> None:
         """An admin has paid it, or has seen at its gateway that it is. Raises `PayoutMoved`."""
         one = await self._withdrawals.get(payout)
-        if one.state == "approved" and self.by_hand(one):
-            one = await self._withdrawals.sent(one, again_ms=None)
         if one.state != "sent":
             raise PayoutMoved(payout)
         await self._withdrawals.paid(one, fee=NO_FEE, external=one.external, also=also)

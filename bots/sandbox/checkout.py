@@ -1,5 +1,5 @@
 """The demo's payment service on loopback: a checkout page with pay, decline, pay twice, refund and
-dispute, an API as gateways have one, and signed webhooks. No money moves.
+dispute, an API as gateways have one, and signed webhooks; and payouts. No money moves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from bots.sandbox.payouts import SandboxPayouts
 from payments.gateways.sandbox import SIGNATURE, signed
 
 _STOP_SECONDS = 0.2
@@ -79,6 +80,7 @@ class SandboxCheckout:
     def __init__(self, secret: str) -> None:
         """`secret` is what callers show and what webhooks are signed with."""
         self._secret = secret
+        self.payouts = SandboxPayouts(self._authorised)
         self._checkouts: dict[str, _Checkout] = {}
         self._by_order: dict[str, str] = {}
         self._refund_keys: dict[str, dict[str, Any]] = {}
@@ -97,6 +99,7 @@ class SandboxCheckout:
         app.router.add_post("/checkouts/{id}/disputes/{dispute}/accept", self._accept)
         app.router.add_get("/pay/{id}", self._page)
         app.router.add_post("/pay/{id}/{act}", self._press)
+        app.router.add_routes(self.payouts.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

@@ -45,6 +45,15 @@ class WithdrawalsWait(Refusal):
         self.why, self.until = why, until
 
 
+class TooManyWithdrawals(Refusal):
+    """So many of this person's wait to be sent that no more are taken."""
+
+    code: ClassVar[str] = "too_many_withdrawals"
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+
+
 class PayoutMoved(Refusal):
     """The payout is no longer in a state for this."""
 

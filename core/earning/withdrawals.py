@@ -27,6 +27,7 @@ from core.earning.payouts import (
     Payout,
     PayoutMoved,
     State,
+    TooManyWithdrawals,
     WithdrawalsWait,
     cash_of,
 )
@@ -50,6 +51,8 @@ _HOUR_MS = 3_600_000
 #: What was paid is asked about again at most so long after it was asked for.
 _LATE: Final = timedelta(days=120)
 _UNSENT: Final[tuple[State, ...]] = ("requested", "approved")
+#: So many of one person's may wait to be sent.
+OPEN_MOST: Final = 3
 _AT_ONCE: Final = 50
 #: More than anybody has waiting.
 _ALL: Final = 1_000
@@ -126,12 +129,15 @@ class Withdrawals:
         self, person: str, amount: Credits, method: Method, *, cause: str, at_ms: int
     ) -> Payout:
         """Holds the Credits, and owners hear that it waits for them; once a cause (a button).
-        Raises `WithdrawalsWait`, `NoAddress`, `NothingWithdrawable`."""
+        Raises `WithdrawalsWait`, `TooManyWithdrawals`, `NoAddress`, `NothingWithdrawable`."""
         id_ = ids.derived("out", at_ms, cause)
         known = await self._steps.rows(schema.payout.c.id == id_)
         if known:
             return known[0]
         await self.may(person, method)
+        waiting = await self._unsent(person)
+        if len(waiting) >= OPEN_MOST:
+            raise TooManyWithdrawals(len(waiting))
         sealed, hint = await self._addresses.for_payout(person, method, id_)
         earnings = await self.earnings(person)
         least = self.policy.payout_least
@@ -218,12 +224,15 @@ class Withdrawals:
             return None
         return await self.get(one.id)
 
-    async def sent(self, one: Payout, *, again_ms: int | None) -> Payout:
-        """It is about to be given to its gateway: from here on it can't be cancelled. Raises
-        `PayoutMoved`."""
+    async def sent(
+        self, one: Payout, *, again_ms: int | None, also: Sequence[Companion] = ()
+    ) -> Payout:
+        """It is about to be given to its gateway, or paid by hand (never asked about again): from
+        here on it can't be cancelled. Raises `PayoutMoved`."""
         gone: tuple[Entry, ...] = chart.withdrawn(one.id, one.hold, one.credits)
         change = {"due_at": again_ms, "tries": 0, "reason": ""}
-        await self._steps.moved(one, "sent", (*gone, chart.payout_sent(one.cash)), change=change)
+        entries = (*gone, chart.payout_sent(one.cash))
+        await self._steps.moved(one, "sent", entries, change=change, also=also)
         return await self.get(one.id)
 
     async def noted(
@@ -268,15 +277,9 @@ class Withdrawals:
     async def cancelling(self, person: str) -> tuple[list[Entry], list[Companion]]:
         """For a claw-back: what takes back all withdrawals of a person, and of who became a part
         of them, that were not sent."""
-        table, people = schema.payout.c, schema.person.c
-        parts = sa.select(people.id).where(people.merged_into == person)
         entries: list[Entry] = []
         companions: list[Companion] = []
-        for one in await self._steps.rows(
-            sa.or_(table.person == person, table.person.in_(parts)),
-            table.state.in_(_UNSENT),
-            most=_ALL,
-        ):
+        for one in await self._unsent(person):
             moves, rows = self._steps.taken_back(one, person, "claw-back")
             entries += moves
             companions += rows
@@ -304,6 +307,13 @@ class Withdrawals:
                 await self._steps.released(one, "cancelled", by="", reason="owes")
 
     # --- helpers --------------------------------------------------------------------------------
+
+    async def _unsent(self, person: str) -> list[Payout]:
+        """A person's that can still be cancelled, and those of who became a part of them."""
+        table, people = schema.payout.c, schema.person.c
+        parts = sa.select(people.id).where(people.merged_into == person)
+        theirs = sa.or_(table.person == person, table.person.in_(parts))
+        return await self._steps.rows(theirs, table.state.in_(_UNSENT), most=_ALL)
 
     def _quiet(self, why: Literal["linked", "moved"], since: int | None) -> None:
         until = (since or 0) + QUIET_HOURS * _HOUR_MS

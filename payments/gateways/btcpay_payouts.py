@@ -31,6 +31,8 @@ PERMISSIONS: Final[Mapping[str, Collection[str]]] = {
 #: What can't work by asking again, as the server names it: a refusal's code, or the field of ours
 #: that it didn't like.
 _NEVER: Final = frozenset({"amount-too-low", "destination", "amount"})
+#: The server doesn't tell what is behind archived ones.
+_ARCHIVED: Final = "its pull payment was archived: look there whether it was paid"
 
 
 @final
@@ -44,29 +46,33 @@ class BtcPayPayouts:
     def __init__(self, *, url: str, store_id: str, key: SecretStr) -> None:
         self._api = BtcPayApi(url=url, store_id=store_id, key=key)
 
-    async def probe(self) -> None:
+    async def probe(self) -> str:
         """See `Disburser`."""
         await self._api.allowed(PERMISSIONS)
         await self._pulls()
+        return "coins leave by a hot wallet's payout processor, or when you sign them there"
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
         """See `Disburser`."""
-        ours = [one for one in await self._pulls() if one["name"] == payout.id]
-        for one in ours:
-            stands = await self._stands(id_of(one["id"]), payout)
+        ours = await self._ours(payout)
+        if not ours:
+            await self._make(payout)
+            ours = await self._ours(payout)
+        for pull, archived in ours:
+            stands = await self._stands(pull, payout)
             if stands is not None:
                 return stands
-            if one["archived"]:
-                raise GatewayUnavailable(NAME, "its pull payment was archived: look there")
-        pull = ours[0] if ours else await self._made(payout)
-        return await self._claimed(id_of(pull["id"]), payout, address)
+            if archived:
+                raise GatewayUnavailable(NAME, _ARCHIVED)
+        if not ours:
+            raise GatewayUnavailable(NAME)
+        return await self._claimed(ours[0][0], payout, address)
 
     async def disbursed(self, payout: Payout) -> Disbursed:
         """See `Disburser`."""
         stands = await self._stands(id_of(payout.external), payout)
         if stands is None:
-            # The server doesn't tell what is behind archived ones.
-            raise GatewayUnavailable(NAME, "its pull payment was archived: look there")
+            raise GatewayUnavailable(NAME, _ARCHIVED)
         return stands
 
     def page(self, payout: Payout) -> str:
@@ -78,16 +84,20 @@ class BtcPayPayouts:
         await self._api.close()
 
     async def _pulls(self) -> list[Mapping[str, Any]]:
-        """Every pull payment of the store, the oldest first."""
         path, params = self._api.path("pull-payments"), {"includeArchived": "true"}
-        told = await self._api.got(path, params)
-        with understood(NAME):
-            return [
-                {"id": one["id"], "name": one["name"], "archived": bool(one["archived"])}
-                for one in reversed(told)
-            ]
+        pulls: list[Mapping[str, Any]] = await self._api.got(path, params)
+        return pulls
 
-    async def _made(self, payout: Payout) -> Mapping[str, Any]:
+    async def _ours(self, payout: Payout) -> list[tuple[str, bool]]:
+        """The pull payments of its name, and whether each is archived; the oldest first, so that
+        of two, made by two processes at once, all choose the same."""
+        pulls = await self._pulls()
+        with understood(NAME):
+            named = [one for one in pulls if one["name"] == payout.id]
+            named.sort(key=lambda one: (int(one["startsAt"]), str(one["id"])))
+            return [(id_of(one["id"]), bool(one["archived"])) for one in named]
+
+    async def _make(self, payout: Payout) -> None:
         asked = {
             "name": payout.id,
             "amount": dollars(payout.cash),
@@ -99,8 +109,6 @@ class BtcPayPayouts:
         answer = await self._api.asked("POST", self._api.path("pull-payments"), body=asked)
         if not answer.fine:
             raise _unavailable(answer)
-        with understood(NAME):
-            return {"id": answer.body["id"]}
 
     async def _claimed(self, pull: str, payout: Payout, address: SecretStr) -> Disbursed:
         asked = {
@@ -116,8 +124,10 @@ class BtcPayPayouts:
             with understood(NAME):
                 return _as_told(answer.body, pull)
         code = refusal(answer)
-        if answer.status in {400, 422} and code.lower() in _NEVER:
+        if answer.status in {400, 422} and _NEVER.issuperset(code.lower().split(",")):
             return Disbursed("failed", pull, reason=code)
+        if code == "duplicate-destination":  # one at a time goes to an address
+            raise GatewayUnavailable(NAME)
         raise _unavailable(answer)
 
     async def _stands(self, pull: str, payout: Payout) -> Disbursed | None:

@@ -49,10 +49,11 @@ class PayPalPayouts:
     def __init__(self, *, client_id: str, client_secret: SecretStr, api_url: str) -> None:
         self._api = PayPalApi(client_id=client_id, client_secret=client_secret, url=api_url)
 
-    async def probe(self) -> None:
+    async def probe(self) -> str:
         """See `Disburser`."""
-        if SCOPE not in await self._api.scopes():
-            raise GatewayUnavailable(NAME, "its app may not use Payouts: ask PayPal to allow it")
+        if SCOPE in await self._api.scopes():
+            return ""
+        return "its token doesn't name Payouts: if PayPal refuses them, ask it to allow them"
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
         """See `Disburser`."""
@@ -67,9 +68,8 @@ class PayPalPayouts:
         if answer.fine:
             with understood(NAME):
                 return Disbursed("pending", _batch(answer.body["batch_header"]["payout_batch_id"]))
-        before = _made_before(answer)
-        if before:
-            return await self._stands(before, payout)
+        if _is_known(answer):
+            return await self._stands(_made_before(answer), payout)
         if answer.status in {400, 422} and (why := _item_refused(answer)):
             return Disbursed("failed", "", reason=why)
         raise GatewayUnavailable(NAME, f"PayPal says {issue(answer)}")
@@ -80,6 +80,7 @@ class PayPalPayouts:
 
     def page(self, payout: Payout) -> str:
         """See `Disburser`; PayPal has none that can be linked to."""
+        del payout
         return ""
 
     async def close(self) -> None:
@@ -127,18 +128,20 @@ def _details(answer: Answer) -> list[Mapping[str, Any]]:
     return [one for one in said.get("details") or () if isinstance(one, dict)]
 
 
+def _is_known(answer: Answer) -> bool:
+    """Whether the batch is refused because one of its id was made before."""
+    return any(str(one.get("field")).upper() == "SENDER_BATCH_ID" for one in _details(answer))
+
+
 def _made_before(answer: Answer) -> str:
-    """The batch that was made of the same id before; empty where that isn't what is told. Of the
-    link only its end is used."""
-    for one in _details(answer):
-        if str(one.get("field")).upper() == "SENDER_BATCH_ID":
-            links = one.get("link") or one.get("links") or ()
-            paths = (urlsplit(str(link.get("href"))).path for link in links)
-            for path in paths:
-                kind, _, batch = path.rpartition("/")
-                if kind.endswith(_PATH) and _BATCH.fullmatch(batch):
+    """That one; of its link only the end is used. Raises `GatewayUnavailable`."""
+    with understood(NAME):
+        for one in _details(answer):
+            for link in one.get("link") or one.get("links") or ():
+                place, _, batch = urlsplit(str(link["href"])).path.rpartition("/")
+                if place.endswith(_PATH) and _BATCH.fullmatch(batch):
                     return batch
-    return ""
+    raise GatewayUnavailable(NAME, "PayPal has it already, and doesn't say where: look there")
 
 
 def _item_refused(answer: Answer) -> str:

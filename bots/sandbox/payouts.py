@@ -1,0 +1,126 @@
+"""The demo's service pays people: by an API as gateways have one, and a page for each payout on
+which it arrives, or comes back. No money moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from html import escape
+
+from aiohttp import web
+
+_CENTS_MAX = 100_000_000
+_NAME_CHARS_MAX = 60
+#: What it takes for each, on top.
+_FEE_CENTS = 25
+#: Names to which payouts don't arrive at once.
+_WAITS, _RETURNS = "wait", "return"
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sandbox payout</title>
+<style>
+body{{font:1.05rem/1.5 system-ui,sans-serif;background:#f3f4f6;margin:0}}
+main{{max-width:26rem;margin:8vh auto;background:#fff;border-radius:1rem;padding:2rem;
+box-shadow:0 1px 12px #0002}}
+h1{{font-size:1.1rem;margin:0 0 .3rem}} .sum{{font-size:2.2rem;font-weight:600;margin:.2rem 0 1rem}}
+.note{{background:#fff7d6;border-radius:.5rem;padding:.6rem .8rem;font-size:.9rem}}
+button{{font:inherit;width:100%;padding:.7rem;margin:.4rem 0 0;border:1px solid #ccc;
+border-radius:.6rem;background:#fff;cursor:pointer}}
+</style><main><h1>To {to}</h1><p class="sum">${dollars}</p>
+<p class="note">This is a sandbox: no money moves.</p>
+<p id="state">State: <b>{state}</b></p>{buttons}</main>"""
+_BUTTON = (
+    '<form method="post" action="/payouts/{id}/{act}"><button id="{act}">{label}</button></form>'
+)
+_ACTS = {
+    "pending": (("arrive", "Arrive"), ("return", "Come back")),
+    "paid": (("return", "Come back"),),
+}
+_PRESSED = {"arrive": ("paid", ""), "return": ("failed", "RETURNED")}
+
+
+@dataclass
+class _Payout:
+    """As the API tells it, but for where it goes."""
+
+    id: str
+    cents: int
+    to: str
+    state: str = "paid"
+    reason: str = ""
+    fee: int = _FEE_CENTS
+
+    def become(self, act: str) -> None:
+        self.state, self.reason = _PRESSED[act]
+
+    def told(self) -> dict[str, str | int]:
+        told = asdict(self)
+        del told["to"]
+        return told
+
+
+class SandboxPayouts:
+    """A part of the service: its routes."""
+
+    def __init__(self, authorised: Callable[[web.Request], None]) -> None:
+        """`authorised` raises for callers who don't show the secret."""
+        self._authorised = authorised
+        self.made: dict[str, _Payout] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Its API, and its pages."""
+        return [
+            web.post("/payouts", self._make),
+            web.get("/payouts", self._tell),
+            web.get("/payouts/{id}", self._page),
+            web.post("/payouts/{id}/{act}", self._press),
+        ]
+
+    async def _make(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        said = await request.json()
+        asked = _Payout(str(said["id"]), int(said["cents"]), str(said["to"]))
+        if not 0 < asked.cents <= _CENTS_MAX:
+            return web.json_response({"code": "AMOUNT"}, status=422)
+        if not 0 < len(asked.to.strip()) <= _NAME_CHARS_MAX:
+            return web.json_response({"code": "RECEIVER"}, status=422)
+        known = self.made.setdefault(asked.id, asked)
+        if (known.cents, known.to) != (asked.cents, asked.to):
+            raise web.HTTPConflict
+        if known is asked and asked.to.strip().lower() == _WAITS:
+            asked.state = "pending"
+        if known is asked and asked.to.strip().lower() == _RETURNS:
+            asked.become("return")
+        return web.json_response(known.told())
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        return web.json_response(self._found(request.query.get("id", "")).told())
+
+    def _found(self, id_: str) -> _Payout:
+        found = self.made.get(id_)
+        if found is None:
+            raise web.HTTPNotFound
+        return found
+
+    async def _page(self, request: web.Request) -> web.Response:
+        one = self._found(request.match_info["id"])
+        buttons = "".join(
+            _BUTTON.format(id=one.id, act=act, label=label)
+            for act, label in _ACTS.get(one.state, ())
+        )
+        text = _PAGE.format(
+            to=escape(one.to),
+            dollars=f"{one.cents // 100:,}.{one.cents % 100:02}",
+            state=f"{one.state} {one.reason}".strip(),
+            buttons=buttons,
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def _press(self, request: web.Request) -> web.Response:
+        one, act = self._found(request.match_info["id"]), request.match_info["act"]
+        if act not in {name for name, _ in _ACTS.get(one.state, ())}:
+            raise web.HTTPConflict
+        one.become(act)
+        raise web.HTTPSeeOther(f"/payouts/{one.id}")
