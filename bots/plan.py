@@ -43,7 +43,8 @@ class Plan:
     terms: Terms = field(default_factory=Terms)
     #: What may be contributed and cashed out.
     policy: Policy = SAFE
-    #: By which gateways people are paid; by hand where there is none.
+    #: Which gateways can pay people; and by which ways they are paid: by hand where none of these.
     disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
+    methods: Sequence[Method] = ("manual",)
     #: Whether there are sandbox people to buy and ask: the demo's.
     crowd: bool = False

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from html import escape
 
 from aiohttp import web
+
+from bots.sandbox.page import page
 
 _CENTS_MAX = 100_000_000
 _NAME_CHARS_MAX = 60
@@ -17,19 +18,6 @@ _FEE_CENTS = 25
 #: Names to which payouts don't arrive at once.
 _WAITS, _RETURNS = "wait", "return"
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sandbox payout</title>
-<style>
-body{{font:1.05rem/1.5 system-ui,sans-serif;background:#f3f4f6;margin:0}}
-main{{max-width:26rem;margin:8vh auto;background:#fff;border-radius:1rem;padding:2rem;
-box-shadow:0 1px 12px #0002}}
-h1{{font-size:1.1rem;margin:0 0 .3rem}} .sum{{font-size:2.2rem;font-weight:600;margin:.2rem 0 1rem}}
-.note{{background:#fff7d6;border-radius:.5rem;padding:.6rem .8rem;font-size:.9rem}}
-button{{font:inherit;width:100%;padding:.7rem;margin:.4rem 0 0;border:1px solid #ccc;
-border-radius:.6rem;background:#fff;cursor:pointer}}
-</style><main><h1>To {to}</h1><p class="sum">${dollars}</p>
-<p class="note">This is a sandbox: no money moves.</p>
-<p id="state">State: <b>{state}</b></p>{buttons}</main>"""
 _BUTTON = (
     '<form method="post" action="/payouts/{id}/{act}"><button id="{act}">{label}</button></form>'
 )
@@ -110,11 +98,13 @@ class SandboxPayouts:
             _BUTTON.format(id=one.id, act=act, label=label)
             for act, label in _ACTS.get(one.state, ())
         )
-        text = _PAGE.format(
-            to=escape(one.to),
-            dollars=f"{one.cents // 100:,}.{one.cents % 100:02}",
+        text = page(
+            "Sandbox payout",
+            heading=f"To {one.to}",
+            cents=one.cents,
+            note="This is a sandbox: no money moves.",
             state=f"{one.state} {one.reason}".strip(),
-            buttons=buttons,
+            inner=buttons,
         )
         return web.Response(text=text, content_type="text/html")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from core.earning.addresses import Addresses
 from core.earning.check import check_earning
 from core.earning.closing import KEY_ENDED, Closing, StillUsed
-from core.earning.contributions import INVITER_PERCENT, Contributions
+from core.earning.contributions import INVITER_PERCENT, Contributions, any_contributions
 from core.earning.payouts import (
     METHODS,
     PAYOUT,
@@ -83,6 +83,7 @@ __all__ = [
     "WithdrawalsWait",
     "Worth",
     "WorthNothing",
+    "any_contributions",
     "cash_of",
     "check_earning",
     "earned_by_keys",
