@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bots.commands.contributing import ContributeCommands
 from bots.commands.keys import KeysCommands
+from bots.commands.payout_card import PayoutCards
 from bots.commands.payouts import PayoutCommands
 from bots.commands.types import Room
 from bots.commands.withdrawing import WithdrawCommands
@@ -94,13 +95,16 @@ class Earning:
             people=people,
             methods=self.methods,
         )
-        payouts = PayoutCommands(
+        cards = PayoutCards(
             withdrawals=self.withdrawals,
             addresses=self.addresses,
             payouts=self.payouts,
             people=people,
             store=self.store,
             clock=self.clock,
+        )
+        payouts = PayoutCommands(
+            withdrawals=self.withdrawals, payouts=self.payouts, cards=cards, clock=self.clock
         )
         taking = (contribute.room(),) if self.policy.suppliers else ()
         return *taking, keys.room(), withdraw.room(), payouts.room()

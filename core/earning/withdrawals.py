@@ -331,8 +331,9 @@ class Withdrawals:
 
     def _for_owners(self, kind: str, row: Mapping[str, Any]) -> Insert:
         names = ("credits", "cash", "method", "hint", "reason")
-        facts = {"payout": str(row["id"]), **{name: row[name] for name in names}}
-        cause = f"payout/{row['id']}/{kind}/{self._clock.now_ms()}"
+        now = self._clock.now_ms()
+        facts = {"payout": str(row["id"]), "at": now, **{name: row[name] for name in names}}
+        cause = f"payout/{row['id']}/{kind}/{now}"
         return notice(self._clock, cause_id=cause, person=OWNERS, kind=kind, facts=facts)
 
 
