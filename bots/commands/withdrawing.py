@@ -330,4 +330,5 @@ def _hint(address: str) -> str:
     name, at, host = address.partition("@")
     if at:
         return f"{name[:1]}•••@{host}"
-    return f"{address[:2]}••••{address[-4:]}" if len(address) > 8 else f"{address[:1]}•••"
+    bare = "".join(address.split())
+    return f"{bare[:2]}••••{bare[-4:]}" if len(bare) > 8 else f"{bare[:1]}•••"
