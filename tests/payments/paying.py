@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
@@ -14,24 +14,16 @@ from pydantic import SecretStr
 
 from bots.sandbox import SandboxCheckout
 from core import chart
-from core.earning import BRIEF, Addresses, Method, Payout, Withdrawals
-from core.ledger import Ledger, Move, Submission
+from core.earning import Method, Payout
+from core.ledger import Move, Submission
 from core.pool import Vault
-from core.store import Store
-from core.units import Credits
+from core.units import Credits, usd
 from payments import Disburser, Payouts
-from payments.gateways.btcpay_payouts import BtcPayPayouts
-from payments.gateways.paypal_payouts import PayPalPayouts
-from payments.gateways.sandbox_payouts import SandboxPayouts
-from tests.databases import TestClock
-from tests.fakes import btcpay, paypal
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal
 from tests.payments.conftest import Shop
-from tests.payments.ours import SANDBOX_SECRET
+from tests.payments.ours import MASTER, SANDBOX_SECRET, disburser_of, withdrawals_on
 
-MASTER = bytes(32)
-LITTLE = replace(BRIEF, payout_least=Credits(100))
 GATEWAYS: tuple[Method, ...] = ("paypal", "btcpay", "sandbox")
 #: Where people are paid; each person needs a coin address of their own.
 ADDRESSES: Mapping[Method, Callable[[int], str]] = {
@@ -40,17 +32,6 @@ ADDRESSES: Mapping[Method, Callable[[int], str]] = {
     "sandbox": lambda _: "wait",
     "manual": lambda number: f"Bob Canary\nGB{number:020}",
 }
-
-
-def disburser_of(method: Method, url: str) -> Disburser:
-    """Ours, with the settings that the peer expects."""
-    if method == "sandbox":
-        return SandboxPayouts(url=url, secret=SecretStr(SANDBOX_SECRET))
-    if method == "paypal":
-        return PayPalPayouts(
-            client_id=paypal.CLIENT_ID, client_secret=SecretStr(paypal.SECRET), api_url=url
-        )
-    return BtcPayPayouts(url=url, store_id=btcpay.STORE, key=SecretStr(btcpay.KEY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +96,6 @@ async def _sandbox() -> AsyncIterator[Bank]:
         )
     finally:
         await service.stop()
-
-
-def withdrawals_on(
-    store: Store, ledger: Ledger, vault: Vault, clock: TestClock
-) -> tuple[Addresses, Withdrawals]:
-    addresses = Addresses(store=store, ledger=ledger, vault=vault, clock=clock)
-    return addresses, Withdrawals(
-        store=store, ledger=ledger, addresses=addresses, clock=clock, policy=LITTLE
-    )
 
 
 @dataclass
@@ -214,3 +186,23 @@ async def counter(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[C
 async def desk(shop: Shop) -> Desk:
     """One that no gateway pays for."""
     return Desk(shop, await Vault.open([MASTER], shop.store, shop.ledger))
+
+
+def payout_of(cash: str = "674.97", *, external: str = "", number: int = 1) -> Payout:
+    """One that is sent, in nobody's books."""
+    return Payout(
+        id=f"out_{number:026}",
+        person="usr_1",
+        credits=Credits(74_997),
+        cash=usd(cash),
+        method="paypal",
+        hint="b•••",
+        state="sent",
+        created_at=0,
+        state_at=0,
+        decided_by="",
+        reason="",
+        external=external,
+        tries=0,
+        due_at=0,
+    )

@@ -13,7 +13,8 @@ from core.store import Update, schema
 from core.units import Credits, usd
 from payments import Dispute, Refunded
 from tests.payments.conftest import Shop
-from tests.payments.paying import Bank, Counter, Desk, counter, disburser_of
+from tests.payments.ours import disburser_of
+from tests.payments.paying import Bank, Counter, Desk, counter
 
 __all__ = ["counter"]
 

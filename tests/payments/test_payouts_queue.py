@@ -14,7 +14,8 @@ from core.store import Insert, schema
 from core.units import usd
 from payments import Disbursed, GatewayUnavailable
 from tests.payments.conftest import Shop
-from tests.payments.paying import MASTER, Desk, bank_of, desk, disburser_of
+from tests.payments.ours import MASTER, disburser_of
+from tests.payments.paying import Desk, bank_of, desk
 
 __all__ = ["desk"]
 
