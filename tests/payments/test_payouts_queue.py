@@ -122,6 +122,25 @@ async def test_a_silent_gateway_is_asked_about_one_at_a_time_and_holds_up_no_oth
     await desk.audited()
 
 
+async def test_no_two_ask_a_gateway_for_the_same_one(shop: Shop) -> None:
+    """Also one that would pay twice: the first time, and after an answer was lost."""
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+
+    class Counts(Refuses):
+        async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+            await asyncio.sleep(0.05)
+            return await super().disburse(payout, address)
+
+    counts = Counts("look there")
+    desk = Desk(shop, vault, {"paypal": counts})
+    await desk.approved("paypal")
+    for asked in (1, 2):
+        await asyncio.gather(*(desk.payouts.work() for _ in range(4)))
+        assert counts.asked == asked
+        shop.clock.advance(seconds=7_200)
+    await desk.audited()
+
+
 async def test_owners_hear_once_that_a_gateway_wants_something_of_them(shop: Shop) -> None:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     refuses = Refuses("PayPal says AUTHORIZATION_ERROR")
