@@ -35,7 +35,7 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
-from core.earning import Purses
+from core.earning import Purses, any_contributions
 from core.ledger import Ledger, close_days
 from core.people import Debts, Invitations, Links, Owners, People, Rules
 from core.pool import Pool, Vault
@@ -80,6 +80,7 @@ class App(Parts):
         await self.asking.stop(grace_seconds=grace_seconds)
         await self.chores.stop()
         await self.shop.stop()
+        await self.earning.stop()
         await self.pool.stop()
         await self.ledger.stop()
         await self.store.close()
@@ -99,10 +100,11 @@ async def build(
     try:
         vault = await Vault.open(plan.master_keys, store, ledger)
         trades = bool(plan.gateways) or await any_codes(store)
+        earns = bool(plan.policy.suppliers) or await any_contributions(store)
     except BaseException:
         await ledger.stop()
         raise
-    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades)
+    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades, earns)
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
@@ -144,6 +146,7 @@ def _parts(
     ledger: Ledger,
     vault: Vault,
     trades: bool,
+    earns: bool,
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
@@ -163,6 +166,7 @@ def _parts(
         prices=prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
+        active=earns,
     )
     deliverers: dict[str, Deliverer] = {}
     return Parts(

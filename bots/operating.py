@@ -21,7 +21,7 @@ from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.reading import database_of
 from bots.refusals import Unusable, in_words
-from bots.selling import check_gateways
+from bots.selling import check_gateways, check_payouts
 from bots.service import demo_master_key, suppliers_of, sync_discord
 from bots.settings import Configuration, SettingsWrong, load
 from bots.telegram import who_am_i
@@ -217,6 +217,7 @@ async def check(_: argparse.Namespace) -> int:
         await _check_telegram(configuration),
         await _check_discord(configuration),
         await check_gateways(configuration),
+        await check_payouts(configuration),
     ]
     for fine, line in [pair for pairs in lines for pair in pairs]:
         tell(f"{'✓' if fine else '✗'} {line}")
