@@ -32,7 +32,17 @@ from core.pool.records import (
     UnknownSupplier,
 )
 from core.pool.suppliers import SUPPLIERS, Supplier, guessed
-from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
+from core.pool.vault import (
+    BadMasterKey,
+    DataKey,
+    NotAllOpens,
+    SealedColumn,
+    Shut,
+    Survey,
+    Unsealable,
+    Vault,
+    VaultLocked,
+)
 
 __all__ = [
     "KEY_RESTS",
@@ -52,13 +62,16 @@ __all__ = [
     "KeyRefused",
     "ListedModel",
     "Message",
+    "NotAllOpens",
     "NotItsKey",
     "Piece",
     "Pool",
     "PoolRefusal",
     "SealedColumn",
+    "Shut",
     "Supplier",
     "SupplierFault",
+    "Survey",
     "Terms",
     "Text",
     "Thinking",
