@@ -34,6 +34,7 @@ from core.pool import KeyCard, Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Kind, Store, backup, migrate, restore
 from core.units import Credits, usd
+from core.upkeep import all_open_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,12 @@ async def rotate_keys(arguments: argparse.Namespace) -> int:
     """Seals everything by the first master key; older ones can then leave the list."""
     async with writing(arguments) as desk:
         vault = Vault(_master_keys(desk, arguments))
+        if not await all_open_with(desk.store, SystemClock(), vault.opens_with[0]):
+            raise Unusable(
+                "A process that runs doesn't have the first master key of CREDITBOT_MASTER_KEYS."
+                " Nothing was changed. Restart every process with the list as it is now, then"
+                " rotate. One that was killed is forgotten after a minute."
+            )
         sealed = await vault.rotate(desk.store, desk.ledger)
     tell(f"{sealed} secrets are sealed by the first master key now.")
     return 0

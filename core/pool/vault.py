@@ -169,6 +169,11 @@ class Vault:
         vault._fingerprint_key = vault.unseal(f"vault/{_FINGERPRINT}", sealed)
         return vault
 
+    @property
+    def opens_with(self) -> tuple[str, ...]:
+        """The short ids of its master keys, the one that seals first."""
+        return tuple(id_.hex() for id_ in self._masters)
+
     def seal(self, context: str, secret: bytes) -> bytes:
         """Seals a secret under a data key of its own, bound to its context."""
         head, cipher = self._wrapped(_SECRET, context)
