@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import sqlalchemy as sa
 from pydantic import SecretStr
 
@@ -9,7 +11,7 @@ from core.clock import Clock
 from core.earning.payouts import PAYOUT, Method, NoAddress, Payout
 from core.ledger import Ledger
 from core.notice import notice
-from core.pool import Vault
+from core.pool import Unsealable, Vault, VaultLocked
 from core.store import Insert, Store, Update, schema
 
 
@@ -30,8 +32,10 @@ class Addresses:
             row = {"id": id_, "sealed": sealed, "hint": hint, "changed_at": 0}
             await self._ledger.record(Insert(table, row))
             return
-        if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
-            return
+        # One that nobody can open any more, since a master key was lost, is another one.
+        with suppress(Unsealable, VaultLocked):
+            if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
+                return
         change = {"sealed": sealed, "hint": hint, "changed_at": now}
         told = notice(
             self._clock,

@@ -6,7 +6,7 @@ request on and gone when it is sent; whoever sends (`payments.payouts`) says wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
@@ -45,6 +45,8 @@ from core.units import Credits, NanoUsd
 #: After a link, and after another address was given, so long (security.md).
 QUIET_HOURS = 72
 _HOUR_MS = 3_600_000
+#: With its end nobody needs its address any more.
+_OVER: Mapping[str, None] = {"due_at": None, "sealed": None}
 
 
 class Withdrawals:
@@ -223,9 +225,7 @@ class Withdrawals:
             "state": "paid",
             "state_at": self._clock.now_ms(),
             "external": external or None,
-            "due_at": None,
-            # Nobody needs it any more.
-            "sealed": None,
+            **_OVER,
         }
         await self._moved(one, change, chart.payout_paid(one.method, one.cash, fee))
 
@@ -233,7 +233,7 @@ class Withdrawals:
         """It was sent and didn't arrive: the Credits come back, as old as they were. Raises
         `PayoutMoved`."""
         now = self._clock.now_ms()
-        change = {"state": "returned", "state_at": now, "reason": reason, "due_at": None}
+        change = {"state": "returned", "state_at": now, "reason": reason, **_OVER}
         person = await self._survivor(one.person)
         entries = chart.payout_returned(person, one.credits, one.cash)
         await self._moved(one, change, entries, also=(self._aged(one, person),))
@@ -252,7 +252,7 @@ class Withdrawals:
                 "state": "cancelled",
                 "state_at": self._clock.now_ms(),
                 "reason": "claw-back",
-                "due_at": None,
+                **_OVER,
             }
             companions += (
                 Update(schema.payout, {"id": one.id}, change, {"state": one.state}),
@@ -298,7 +298,7 @@ class Withdrawals:
             "state_at": self._clock.now_ms(),
             "decided_by": by,
             "reason": reason,
-            "due_at": None,
+            **_OVER,
         }
         entries = chart.not_withdrawn(one.id, one.hold)
         person = await self._survivor(one.person)

@@ -289,7 +289,9 @@ class Vault:
 async def _sealed(store: Store, place: SealedColumn) -> list[_SealedRow]:
     """The rows of a place where something is sealed, with that."""
     column = place.table.c[place.column]
-    rows = await store.fetch(sa.select(place.table).where(column.is_not(None)))
+    rows = await store.fetch(
+        sa.select(place.table).where(column.is_not(None)).order_by(place.table.c[place.id])
+    )
     return [(row, bytes(getattr(row, place.column))) for row in rows]
 
 
