@@ -23,7 +23,7 @@ from core.pool.checks import Checks
 from core.pool.conclusions import Conclusions, began_well
 from core.pool.contributed import Contributed
 from core.pool.examining import Examiner, Findings
-from core.pool.health import Circuit
+from core.pool.health import Attempt, Circuit
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
     Call,
@@ -199,6 +199,7 @@ class Pool:
         await self.set_state(key, "active")
         record = self._record(key)
         record.refused, record.failures, record.missing = None, 0, {}
+        record.blamed_at = 0
 
     async def set_state(self, key: str, state: State, reason: str = "") -> None:
         """Sets a key's state; raises `UnknownKey` when it is withdrawn, or changed elsewhere."""
@@ -310,6 +311,7 @@ class Pool:
         """Asks the supplier, or lets it write down a `clip`. Yields pieces, a `Finish` last; raises
         `SupplierFault` after the pool has drawn its conclusions. Leaving early closes the
         connection."""
+        attempt = Attempt("answer", self._clock.now_ms(), candidate.route.model)
         record, target, supplier = self._opened(candidate)
         circuit = self._circuits[supplier.name]
         call = Call(candidate.route.model, messages, answer_limit, end_user, clip)
@@ -329,20 +331,26 @@ class Pool:
                         if clip is None:  # a clip's time tells of its length, not of the key
                             began_well(record, circuit, self._clock.monotonic() - began)
                     if isinstance(piece, Finish):
-                        await self._conclusions.ended_well(record, circuit)
+                        await self._conclusions.ended_well(record, circuit, attempt)
                     yield piece
         except SupplierFault as fault:
-            circuit.failed(fault.fault, self._clock.now_ms())
-            await self._blamed(record, fault, "answer", candidate.route.model)
+            circuit.failed(fault.fault, attempt, self._clock.now_ms())
+            await self._blamed(record, fault, attempt)
             raise
         finally:
             record.in_flight -= 1
             circuit.in_flight -= 1
 
-    async def _blamed(
-        self, record: KeyRecord, fault: SupplierFault, path: health.Path, model: str = ""
-    ) -> None:
-        if await self._conclusions.blame(record, fault, path, model):
+    async def gave_up(self, candidate: Candidate, began_ms: int) -> None:
+        """Learns that nothing came of a call that began then, as long as anybody waits."""
+        attempt = Attempt("answer", began_ms)
+        self._circuits[candidate.supplier].failed(Fault.TIMEOUT, attempt, self._clock.now_ms())
+        if candidate.key in self._records:
+            fault = SupplierFault(Fault.TIMEOUT)
+            await self._blamed(self._records[candidate.key], fault, attempt)
+
+    async def _blamed(self, record: KeyRecord, fault: SupplierFault, attempt: Attempt) -> None:
+        if await self._conclusions.blame(record, fault, attempt):
             self._sort()
 
     # --- helpers -----------------------------------------------------------------------------
@@ -353,6 +361,8 @@ class Pool:
         supplier = self._suppliers.get(candidate.supplier)
         if record is None or supplier is None:
             raise SupplierFault(Fault.BAD_REQUEST, code="gone")
+        if not record.healthy(self._clock.now_ms()):  # it began to rest since it was chosen
+            raise SupplierFault(Fault.BAD_REQUEST, code="rests")
         try:
             return record, self._keys.target(record, supplier), supplier
         except Refusal as refusal:  # erased since, altered, or its master key is gone

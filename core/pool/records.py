@@ -187,6 +187,8 @@ class KeyRecord:
 
     in_flight: int = 0
     failures: int = 0
+    #: When it was blamed last: calls that began before then say nothing new of it.
+    blamed_at: int = 0
     refused: Refused | None = None
     first_text_ms: float = 0.0
     last_error: str = ""
@@ -226,6 +228,7 @@ class KeyRecord:
             self.reason, self.cooling_until = fresh.reason, fresh.cooling_until
         if fresh.state == "active" and self.state != "active":
             self.refused, self.failures = None, 0
+        self.blamed_at = max(self.blamed_at, fresh.blamed_at)
         self.state, self.base_url, self.owner = fresh.state, fresh.base_url, fresh.owner
         self.sealed, self.models = fresh.sealed, fresh.models
         self.terms, self.lends = fresh.terms, fresh.lends
@@ -285,6 +288,7 @@ def record_of(row: sa.Row[Any]) -> KeyRecord:
         models=None if row.models is None else frozenset(json.loads(row.models)),
         terms=terms,
         lends=row.contribution == "open",
+        blamed_at=row.state_at if row.state in {"cooling", "parked"} else 0,
     )
 
 
