@@ -55,9 +55,13 @@ class Conclusions:
         return True
 
     def paced(self, record: KeyRecord, limits: Limits) -> None:
-        """Nothing is left of a limit: the key rests until there is, without being asked in vain."""
+        """Of what is left of its limits: with nothing left the key rests until there is, without
+        being asked in vain; and no more calls begin than its supplier takes."""
+        now = self._clock.now_ms()
+        if limits.left is not None:
+            record.load.told(limits.left, now + round(limits.left_seconds * 1_000))
         if limits.wait_seconds > 0:
-            until = self._clock.now_ms() + round(limits.wait_seconds * 1_000)
+            until = now + round(limits.wait_seconds * 1_000)
             record.cooling_until = max(record.cooling_until, until)
             record.reason = Fault.THROTTLED.value
 
@@ -66,7 +70,7 @@ class Conclusions:
         circuit.worked()
         if attempt.began_ms <= record.blamed_at:
             return
-        record.failures, record.refused = 0, None
+        record.failures, record.refused, record.load.doubted = 0, None, False
         if record.state in {"cooling", "parked"}:
             with contextlib.suppress(LedgerRefusal):
                 await self._keys.change(record, "active")
@@ -88,8 +92,10 @@ class Conclusions:
         )
 
 
-def began_well(record: KeyRecord, circuit: Circuit, seconds: float) -> None:
+def began_well(record: KeyRecord, circuit: Circuit, attempt: Attempt, seconds: float) -> None:
     """Of an answer's first text, and how long it took."""
     circuit.worked()
+    if attempt.began_ms > record.blamed_at:
+        record.load.doubted = False
     before = record.first_text_ms or seconds * 1_000
     record.first_text_ms = before + (seconds * 1_000 - before) * _NEWS

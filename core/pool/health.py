@@ -77,7 +77,7 @@ def judged(
     else:
         verdict = None
     if verdict is not None:
-        record.blamed_at = now_ms
+        record.blamed_at, record.load.doubted = now_ms, True
     return verdict
 
 

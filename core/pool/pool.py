@@ -199,7 +199,7 @@ class Pool:
         await self.set_state(key, "active")
         record = self._record(key)
         record.refused, record.failures, record.missing = None, 0, {}
-        record.blamed_at = 0
+        record.blamed_at, record.load.doubted = 0, False
 
     async def set_state(self, key: str, state: State, reason: str = "") -> None:
         """Sets a key's state; raises `UnknownKey` when it is withdrawn, or changed elsewhere."""
@@ -316,29 +316,30 @@ class Pool:
         circuit = self._circuits[supplier.name]
         call = Call(candidate.route.model, messages, answer_limit, end_user, clip)
         plain = supplier.custom and self._catalogue.is_local(candidate.route)
-        record.in_flight += 1
         circuit.in_flight += 1
         began, first = self._clock.monotonic(), True
         try:
             pieces = supplier.adapter(self._client(), plain=plain).stream(target, call)
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    if isinstance(piece, Limits):
-                        self._conclusions.paced(record, piece)
-                        continue
-                    if first and isinstance(piece, (Text, Thinking)):
-                        first = False
-                        if clip is None:  # a clip's time tells of its length, not of the key
-                            began_well(record, circuit, self._clock.monotonic() - began)
-                    if isinstance(piece, Finish):
-                        await self._conclusions.ended_well(record, circuit, attempt)
-                    yield piece
+            with record.load.running() as answered:
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        answered()
+                        if isinstance(piece, Limits):
+                            self._conclusions.paced(record, piece)
+                            continue
+                        if first and isinstance(piece, (Text, Thinking)):
+                            first = False
+                            if clip is None:  # a clip's time tells of its length, not of the key
+                                seconds = self._clock.monotonic() - began
+                                began_well(record, circuit, attempt, seconds)
+                        if isinstance(piece, Finish):
+                            await self._conclusions.ended_well(record, circuit, attempt)
+                        yield piece
         except SupplierFault as fault:
             circuit.failed(fault.fault, attempt, self._clock.now_ms())
             await self._blamed(record, fault, attempt)
             raise
         finally:
-            record.in_flight -= 1
             circuit.in_flight -= 1
 
     async def gave_up(self, candidate: Candidate, began_ms: int) -> None:

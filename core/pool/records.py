@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from core.errors import Refusal
 from core.ledger import Balance
+from core.pool.load import Load
 from core.pricing import Route
 from core.units import Credits, NanoUsd
 
@@ -185,7 +186,7 @@ class KeyRecord:
     held: int = 0
     returned: int = 0
 
-    in_flight: int = 0
+    load: Load = field(default_factory=Load)
     failures: int = 0
     #: When it was blamed last: calls that began before then say nothing new of it.
     blamed_at: int = 0
@@ -237,7 +238,7 @@ class KeyRecord:
 
     def healthy(self, now_ms: int) -> bool:
         """Whether it may be tried now."""
-        return self.state in SERVING and self.cooling_until <= now_ms
+        return self.state in SERVING and self.cooling_until <= now_ms and self.load.admits(now_ms)
 
     def serves(self, model: str, now_ms: int) -> bool:
         """Whether it can use a supplier's model, as far as is known."""

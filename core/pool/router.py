@@ -122,7 +122,7 @@ def _fits(record: KeyRecord, route: Route, wish: Wish, hold: NanoUsd, now_ms: in
 def _burden(record: KeyRecord) -> float:
     return (
         record.used_permille
-        + record.in_flight * _BUSY
+        + record.load.in_flight * _BUSY
         + record.failures * _FAILED
         + min(record.first_text_ms / 1_000, 30) * _SECOND
         + random.random() * _SPREAD  # noqa: S311 - no secret

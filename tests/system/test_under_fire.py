@@ -35,7 +35,7 @@ PATIENCE_S = 3.0
 #: The clock goes on so far with each ask that ends.
 PACE_SECONDS = 5 / KEYS
 #: Each key may be called so often a minute: less often than the busiest of them is.
-A_MINUTE = Limit(14, 60.0)
+A_MINUTE = Limit(18, 60.0)
 
 CHUNKS = ("word " * 100,) * 5
 REALLY = Used(500, 500)
@@ -195,5 +195,5 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
                 first.setdefault(r.key, (r.at, r.calls))
         for k, at in first.items():
             n = sum(1 for c in openai.calls[at[1] :] if c.key == k and c.at < at[0] + 30)
-            print(k, at, n)
+            print(k, at, n, [round(c.at-at[0],1) for c in openai.calls[at[1]:] if c.key==k and c.at < at[0]+30][:20], [(round(r.at-at[0],1), r.status) for r in openai.refusals if r.key==k and at[0]-1<=r.at<at[0]+30])
         print(Counter(r.status for r in openai.refusals), len(openai.calls))
