@@ -197,6 +197,7 @@ class Keys:
         done = await self._update(record.id, change, {"state": record.state}, also)
         if done:
             record.state, record.reason, record.cooling_until = state, reason, until_ms
+            record.changes += 1
         return done
 
     async def learn_models(self, record: KeyRecord, models: frozenset[str]) -> None:
@@ -219,6 +220,7 @@ class Keys:
         if not await self._update(record.id, change, {"state": record.state}):
             raise UnknownKey(record.id)
         record.state, record.reason, record.sealed = "withdrawn", reason, None
+        record.changes += 1
         if record.owner is None:
             await self.hear([record])
             if record.headroom > 0:

@@ -1,7 +1,7 @@
 """How busy a key is: the calls that run, and whether one more may begin.
 
-Whoever chooses a key has not begun yet, and many choose at once; so it is asked when they choose,
-and again when they begin.
+Whoever chooses a key has not begun yet: the ledger holds its money first, for many at once. So
+choices count until they begin, and whether one may begin is asked again then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 #: A key of whose last call nothing came is tried by so many at once, until one is answered.
 TRIALS_MAX = 2
+#: Who chose a key and hasn't begun after this long won't begin.
+_CHOICE_MS = 1_000
 
 
 @dataclass(slots=True)
@@ -19,13 +21,25 @@ class Load:
     """Of one key, in this process."""
 
     in_flight: int = 0
-    #: Of them those to which nothing was answered yet.
+    #: Those that chose it lately and haven't begun, and when the last one did.
+    choices: int = 0
+    chosen_at: int = 0
+    #: Of those in flight the ones to which nothing was answered yet.
     unanswered: int = 0
     #: It failed, and nothing of a call that began since has come.
     doubted: bool = False
     #: Requests that its supplier still takes, as far as it told, until then.
     left: int = 0
     left_until: int = 0
+
+    def busy(self, now_ms: int) -> int:
+        """Calls that run or are about to."""
+        return self.in_flight + (self.choices if now_ms - self.chosen_at <= _CHOICE_MS else 0)
+
+    def chosen(self, now_ms: int) -> None:
+        """One more is about to begin."""
+        self.choices = self.busy(now_ms) - self.in_flight + 1
+        self.chosen_at = now_ms
 
     def admits(self, now_ms: int) -> bool:
         """Whether one more call may begin."""
@@ -36,6 +50,7 @@ class Load:
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[], None]]:
         """A call, with what is to be told when something of its answer comes."""
+        self.choices = max(0, self.choices - 1)
         self.in_flight += 1
         self.unanswered += 1
         self.left -= 1

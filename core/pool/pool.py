@@ -227,12 +227,13 @@ class Pool:
 
     async def reload(self) -> None:
         """Reads what other processes changed; what was learned here stays."""
+        changes = {id_: record.changes for id_, record in self._records.items()}
         read = await self._keys.load()
         for fresh in read:
             # Streams that run hold on to a record, so one that is known is renewed, not replaced.
             known = self._records.setdefault(fresh.id, fresh)
             if known is not fresh:
-                known.renew(fresh)
+                known.renew(fresh, changed=known.changes != changes.get(fresh.id, 0))
         self._records = {fresh.id: self._records[fresh.id] for fresh in read}
         self.contributed.records = self._records
         self._sort()
@@ -257,7 +258,7 @@ class Pool:
 
     def serves(self, model: Model) -> bool:
         """Whether some healthy key with money can serve this model now."""
-        return self.candidate(model, *_SMALL_ASK, audio=_SHORT_CLIP) is not None
+        return self._best(router.Wish(model, *_SMALL_ASK, audio=_SHORT_CLIP)) is not None
 
     def candidate(
         self,
@@ -271,9 +272,17 @@ class Pool:
         audio: Seconds = NO_AUDIO,
     ) -> Candidate | None:
         """The best key for an ask, or None. Nothing is reserved: its hold is the ledger's to take
-        or refuse, and then the next candidate is asked for with this one in `skip`. A model that
-        is paid by the second costs what `audio` does, whatever the tokens."""
-        wish = router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
+        or refuse, and then the next candidate is asked for with this one in `skip`; but to those
+        who choose meanwhile it is busier. A model that is paid by the second costs what `audio`
+        does, whatever the tokens."""
+        best = self._best(
+            router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
+        )
+        if best is not None:
+            self._records[best.key].load.chosen(self._clock.now_ms())
+        return best
+
+    def _best(self, wish: router.Wish) -> Candidate | None:
         return router.choose(
             wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
         )

@@ -186,6 +186,8 @@ class KeyRecord:
     held: int = 0
     returned: int = 0
 
+    #: How often its state was changed from here: what was read before is old.
+    changes: int = 0
     load: Load = field(default_factory=Load)
     failures: int = 0
     #: When it was blamed last: calls that began before then say nothing new of it.
@@ -222,19 +224,24 @@ class KeyRecord:
         self.credited, self.debited = balance.credits_posted, balance.debits_posted
         self.held = balance.debits_pending
 
-    def renew(self, fresh: KeyRecord) -> None:
-        """Takes over what its row and its account say now; what was learned here stays."""
+    def renew(self, fresh: KeyRecord, *, changed: bool) -> None:
+        """Takes over what its row and its account say; what was learned here stays, and its state
+        if it was `changed` from here since that was read."""
+        if not changed:
+            self._renew_state(fresh)
+        self.base_url, self.owner = fresh.base_url, fresh.owner
+        self.models, self.terms, self.lends = fresh.models, fresh.terms, fresh.lends
+        self.credited, self.debited = fresh.credited, fresh.debited
+        self.held, self.returned = fresh.held, fresh.returned
+
+    def _renew_state(self, fresh: KeyRecord) -> None:
         rested_here = self.cooling_until > fresh.cooling_until and self.state == fresh.state
         if not rested_here:
             self.reason, self.cooling_until = fresh.reason, fresh.cooling_until
         if fresh.state == "active" and self.state != "active":
             self.refused, self.failures = None, 0
         self.blamed_at = max(self.blamed_at, fresh.blamed_at)
-        self.state, self.base_url, self.owner = fresh.state, fresh.base_url, fresh.owner
-        self.sealed, self.models = fresh.sealed, fresh.models
-        self.terms, self.lends = fresh.terms, fresh.lends
-        self.credited, self.debited = fresh.credited, fresh.debited
-        self.held, self.returned = fresh.held, fresh.returned
+        self.state, self.sealed = fresh.state, fresh.sealed
 
     def healthy(self, now_ms: int) -> bool:
         """Whether it may be tried now."""

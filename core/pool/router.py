@@ -55,7 +55,7 @@ def choose(
         for record in records:
             if not _fits(record, route, wish, hold, now_ms):
                 continue
-            burden = _burden(record)
+            burden = _burden(record, now_ms)
             if best is None or (hold.units, burden) < best[:2]:
                 found = Candidate(record.id, record.provider, route, hold, record.terms)
                 best = (hold.units, burden, found)
@@ -119,10 +119,10 @@ def _fits(record: KeyRecord, route: Route, wish: Wish, hold: NanoUsd, now_ms: in
     return record.healthy(now_ms) and record.serves(route.model, now_ms)
 
 
-def _burden(record: KeyRecord) -> float:
+def _burden(record: KeyRecord, now_ms: int) -> float:
     return (
         record.used_permille
-        + record.load.in_flight * _BUSY
+        + record.load.busy(now_ms) * _BUSY
         + record.failures * _FAILED
         + min(record.first_text_ms / 1_000, 30) * _SECOND
         + random.random() * _SPREAD  # noqa: S311 - no secret

@@ -195,5 +195,19 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
                 first.setdefault(r.key, (r.at, r.calls))
         for k, at in first.items():
             n = sum(1 for c in openai.calls[at[1] :] if c.key == k and c.at < at[0] + 30)
-            print(k, at, n, [round(c.at-at[0],1) for c in openai.calls[at[1]:] if c.key==k and c.at < at[0]+30][:20], [(round(r.at-at[0],1), r.status) for r in openai.refusals if r.key==k and at[0]-1<=r.at<at[0]+30])
+            print(
+                k,
+                at,
+                n,
+                [
+                    round(c.at - at[0], 1)
+                    for c in openai.calls[at[1] :]
+                    if c.key == k and c.at < at[0] + 30
+                ][:20],
+                [
+                    (round(r.at - at[0], 1), r.status)
+                    for r in openai.refusals
+                    if r.key == k and at[0] - 1 <= r.at < at[0] + 30
+                ],
+            )
         print(Counter(r.status for r in openai.refusals), len(openai.calls))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 
 import pytest
 
@@ -15,6 +17,7 @@ from core.pool.health import (
     Circuit,
     judged,
 )
+from core.pool.load import TRIALS_MAX
 from core.pool.records import KeyRecord
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Hang, Refuse
@@ -160,3 +163,87 @@ async def test_nor_do_those_of_another_process(world: World) -> None:
     await running
     assert (await world.card(key)).state == "cooling"
     await other.stop()
+
+
+async def test_what_was_read_before_a_key_began_to_rest_doesnt_wake_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = (await world.key()).id
+    load = world.pool._keys.load
+
+    async def read_then_refused() -> list[KeyRecord]:
+        read = await load()
+        world.openai.script(Refuse(401, code="invalid_api_key"))
+        with pytest.raises(SupplierFault):
+            await world.ask()
+        return read
+
+    monkeypatch.setattr(world.pool._keys, "load", read_then_refused)
+    await world.pool.reload()
+    assert world.candidate() is None
+    monkeypatch.undo()
+    await world.pool.reload()
+    assert world.candidate() is None
+    assert (await world.card(key)).state == "cooling"
+    assert world.pool._records[key].refused is not None
+
+
+async def test_many_who_choose_at_once_are_spread(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger takes their holds together, so none has begun when the last one chooses."""
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+    for number in range(4):
+        await world.key(f"sk-good-{number:04}", "100")
+    chosen = Counter(candidate.key for _ in range(40) if (candidate := world.candidate()))
+    assert set(chosen.values()) == {10}
+    # Whoever hasn't begun by then won't.
+    record = world.pool._records[next(iter(chosen))]
+    assert record.load.busy(world.clock.now_ms()) == 10
+    world.clock.advance(seconds=2)
+    assert record.load.busy(world.clock.now_ms()) == 0
+    await world.ask()
+    assert record.load.busy(world.clock.now_ms()) == 0
+
+
+async def test_no_more_calls_begin_than_the_supplier_takes(world: World) -> None:
+    await world.key()
+    told = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "20s"}
+    world.openai.script(Answer(headers=told))
+    gate = world.openai.hold()
+    chosen = [candidate for _ in range(5) if (candidate := world.candidate()) is not None]
+    *running, refused = (world.pool.stream(candidate, ASK, LIMIT) for candidate in chosen)
+    for stream in running:
+        await anext(stream)
+    assert world.candidate() is None, "three more, and none after them"
+    with pytest.raises(SupplierFault) as failed:
+        await anext(refused)
+    assert failed.value.code == "rests"
+    assert len(world.openai.calls) == 4
+    gate.set()
+    for stream in running:
+        async for _ in stream:
+            pass
+    world.clock.advance(seconds=20)
+    assert await world.ask() == "Hello there."
+
+
+async def test_a_key_that_failed_is_tried_by_few_until_one_is_answered(world: World) -> None:
+    await world.key()
+    world.openai.script(Refuse(500))
+    with pytest.raises(SupplierFault):
+        await world.ask()
+    world.clock.advance(seconds=2)
+    chosen = [world.candidate() for _ in range(5)]
+    gate = asyncio.Event()
+    world.openai.always(Answer(before=gate))
+    trials = [asyncio.create_task(world.ask()) for _ in range(TRIALS_MAX)]
+    await world.openai.arrived(1 + TRIALS_MAX)
+    assert world.candidate() is None
+    assert chosen[0] is not None
+    with pytest.raises(SupplierFault):
+        await anext(world.pool.stream(chosen[0], ASK, LIMIT))
+    gate.set()
+    await asyncio.gather(*trials)
+    crowd = [asyncio.create_task(world.ask()) for _ in range(CALLS)]
+    assert await asyncio.gather(*crowd) == ["Hello there."] * CALLS
