@@ -27,7 +27,7 @@ from tests.size import size
 
 KEYS = size(small=10, full=50)
 ASKS = size(small=500, full=5_000)
-AT_ONCE = 64
+AT_ONCE = 32
 #: An ask of 1,000 tokens costs $0.03: half as much again as all of them cost is behind the keys.
 BUDGET = NanoUsd(usd("0.03").units * ASKS * 3 // 2 // KEYS)
 #: Real seconds until a supplier that says nothing is given up: fewer than in life.
@@ -189,6 +189,19 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
                 c.used.units,
             )
         openai = bobs.service.openai
+        low = sorted(
+            (c.used.units * 100 // c.budget.units, s)
+            for s, c in cards.items()
+            if c.state == "active"
+        )[:3]
+        for u, s in low:
+            print(
+                "LOW",
+                u,
+                s,
+                [(round(r.at - 1772366400), r.status) for r in openai.refusals if r.key == s],
+                Counter(int(c.at - 1772366400) // 60 for c in openai.calls if c.key == s),
+            )
         first = {}
         for r in openai.refusals:
             if r.status in (401, 403):
