@@ -4,6 +4,7 @@ ends in an answer or in an honest error that costs nothing, and the books agree.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,30 +13,40 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core.asking import AskRefusal, Outcome, Result, serving
-from core.pool import KeyCard
-from core.pool.health import SECOND_LOOK_SECONDS
+from core.earning import KEY_ENDED
+from core.pool import KEY_RESTS, KeyCard
+from core.pool.health import SAME_PATH_SECONDS, SECOND_LOOK_SECONDS
 from core.pool.providers import http
+from core.store import schema
 from core.units import NanoUsd, usd
 from tests.core.earning.world import Market, market
 from tests.databases import TestClock
 from tests.fakes.supplier_accounts import Limit
-from tests.fakes.suppliers import Answer, Drop, Hang, Refuse, Script, Used
+from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Hang, Refuse, Refused, Script, Used
 from tests.size import size
 
-KEYS = size(small=10, full=50)
-ASKS = size(small=500, full=5_000)
-AT_ONCE = 32
+KEYS = size(small=16, full=50)
+ASKS = size(small=1_000, full=5_000)
+AT_ONCE = KEYS // 3
 #: An ask of 1,000 tokens costs $0.03: half as much again as all of them cost is behind the keys.
-BUDGET = NanoUsd(usd("0.03").units * ASKS * 3 // 2 // KEYS)
+PER_TOKEN = usd("0.00003").units
+BUDGET = NanoUsd(1_000 * PER_TOKEN * ASKS * 3 // 2 // KEYS)
 #: Real seconds until a supplier that says nothing is given up: fewer than in life.
-PATIENCE_S = 3.0
-#: The clock goes on so far with each ask that ends.
-PACE_SECONDS = 5 / KEYS
-#: Each key may be called so often a minute: less often than the busiest of them is.
-A_MINUTE = Limit(18, 60.0)
+PATIENCE_S = 1.0
+#: All of it takes so long by the clock, which goes on with each ask that ends.
+SECONDS = 500.0
+PACE_SECONDS = SECONDS / ASKS
+#: Each key may be called twice as often in a minute as it is on average.
+A_MINUTE = Limit(round(2 * 60 * ASKS / KEYS / SECONDS), 60.0)
+#: A contributed key and an own one each: revoked in the middle, and without money from then on.
+REVOKED = ("sk-key-0000000000", "sk-key-0000000001")
+PENNILESS = ("sk-key-0000000002", "sk-key-0000000003")
+#: Asks after which the chores have their turn.
+TURN = round(60 / PACE_SECONDS)
 
 CHUNKS = ("word " * 100,) * 5
 REALLY = Used(500, 500)
@@ -145,12 +156,12 @@ async def under_fire(made: Fire) -> None:
 
     async def asker() -> None:
         for number in waiting:
-            if number == ASKS // 4:  # two keys are revoked, two have no money any more
-                openai.forbid("sk-key-0000000000", "sk-key-0000000001")
-                openai.accounts.quotas |= {"sk-key-0000000002": 1, "sk-key-0000000003": 1}
+            if number == ASKS // 4:
+                openai.forbid(*REVOKED)
+                openai.accounts.quotas |= dict.fromkeys(PENNILESS, 1)
             await made.asks(f"tom{number % 7}")
             bobs.clock.advance(seconds=PACE_SECONDS)
-            if number % 100 == 99:
+            if number % TURN == TURN - 1:
                 await pool.check_models()
                 await bobs.closes()
                 await pool.reload()
@@ -159,7 +170,7 @@ async def under_fire(made: Fire) -> None:
         for _ in range(AT_ONCE):
             group.create_task(asker())
     for _ in range(3):
-        bobs.clock.advance(seconds=SECOND_LOOK_SECONDS + 1)
+        bobs.clock.advance(seconds=SAME_PATH_SECONDS)
         await pool.check_models()
         await bobs.closes()
 
@@ -169,58 +180,73 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
     database_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "FIRST_TEXT_SECONDS", PATIENCE_S)
-    monkeypatch.setattr(
-        http, "_STREAM", aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, connect=10)
-    )
+    impatient = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, connect=10)
+    monkeypatch.setattr(http, "_STREAM", impatient)
     async with fire(database_url, clock, seed=6) as made:
         await under_fire(made)
-        print(made.ended)
-        bobs = made.bobs
+        cards, openai = await made.cards(), made.bobs.service.openai
         assert sum(made.ended.values()) == ASKS
-        assert made.charged == (await bobs.service.spent()).units
-        cards = await made.cards()
-        for s, c in cards.items():
-            print(
-                s,
-                c.state,
-                c.reason,
-                c.used.units * 100 // c.budget.units if c.budget.units else None,
-                bobs.service.openai.accounts.billed[s] * 30_000,
-                c.used.units,
-            )
-        openai = bobs.service.openai
-        low = sorted(
-            (c.used.units * 100 // c.budget.units, s)
-            for s, c in cards.items()
-            if c.state == "active"
-        )[:3]
-        for u, s in low:
-            print(
-                "LOW",
-                u,
-                s,
-                [(round(r.at - 1772366400), r.status) for r in openai.refusals if r.key == s],
-                Counter(int(c.at - 1772366400) // 60 for c in openai.calls if c.key == s),
-            )
-        first = {}
-        for r in openai.refusals:
-            if r.status in (401, 403):
-                first.setdefault(r.key, (r.at, r.calls))
-        for k, at in first.items():
-            n = sum(1 for c in openai.calls[at[1] :] if c.key == k and c.at < at[0] + 30)
-            print(
-                k,
-                at,
-                n,
-                [
-                    round(c.at - at[0], 1)
-                    for c in openai.calls[at[1] :]
-                    if c.key == k and c.at < at[0] + 30
-                ][:20],
-                [
-                    (round(r.at - at[0], 1), r.status)
-                    for r in openai.refusals
-                    if r.key == k and at[0] - 1 <= r.at < at[0] + 30
-                ],
-            )
-        print(Counter(r.status for r in openai.refusals), len(openai.calls))
+        assert made.ended["done"] >= ASKS * 9 // 10, made.ended
+        assert made.charged == (await made.bobs.service.spent()).units
+        no_key_was_drawn_too_far(cards, openai)
+        healthy_keys_are_used_alike(cards, openai)
+        refused_keys_were_left_alone(openai)
+        assert (cards[REVOKED[0]].state, cards[REVOKED[1]].state) == ("dead", "dead")
+        assert {cards[secret].reason for secret in PENNILESS} == {"no money"}
+        await owners_heard(made)
+    print(f"\n{made.ended}, {len(openai.calls)} calls")
+
+
+def no_key_was_drawn_too_far(cards: dict[str, KeyCard], openai: FakeSupplier) -> None:
+    """By our books, and by its supplier's."""
+    for secret, card in cards.items():
+        assert card.held.is_zero
+        assert card.used <= BUDGET
+        assert openai.accounts.billed[secret] * PER_TOKEN <= BUDGET.units
+
+
+def healthy_keys_are_used_alike(cards: dict[str, KeyCard], openai: FakeSupplier) -> None:
+    """Within ten points of the mean: all but those that have no money, were refused twice, or were
+    refused lately and had no time to catch up."""
+    began, refused = openai.calls[0].at, Counter[str]()
+    for one in openai.refusals:
+        if one.status in {401, 403}:
+            refused[one.key] += 1 if one.at < began + SECONDS * 3 / 5 else 2
+    shares = [
+        100 * card.used.units / card.budget.units
+        for secret, card in cards.items()
+        if card.state in {"active", "cooling"} and refused[secret] < 2
+    ]
+    mean = sum(shares) / len(shares)
+    assert len(shares) >= KEYS // 3
+    assert max(abs(share - mean) for share in shares) <= 10, sorted(shares)
+
+
+def refused_keys_were_left_alone(openai: FakeSupplier) -> None:
+    """Two calls at most reach a key after its first refusal, until it is looked at again: they were
+    on their way."""
+    first: dict[str, Refused] = {}
+    for one in openai.refusals:
+        if one.status in {401, 403}:
+            first.setdefault(one.key, one)
+    assert set(REVOKED) <= set(first)
+    for secret, refused in first.items():
+        since = [
+            call
+            for call in openai.calls[refused.calls :]
+            if call.key == secret and call.at < refused.at + SECOND_LOOK_SECONDS
+        ]
+        assert len(since) <= 2, secret
+
+
+async def owners_heard(made: Fire) -> None:
+    """That a key has died, and that one rests since there is no money behind it."""
+    rows = await made.bobs.service.app.store.fetch(
+        sa.select(schema.notice.c.kind, schema.notice.c.data).where(
+            schema.notice.c.kind.in_((KEY_ENDED, KEY_RESTS))
+        )
+    )
+    told = {(row.kind, facts["tail"]): facts for row in rows if (facts := json.loads(row.data))}
+    assert told[KEY_ENDED, REVOKED[0][-4:]]["reason"] == "dead"
+    assert told[KEY_RESTS, PENNILESS[0][-4:]]["state"] == "parked"
+    assert len(told) == len(rows), "each once"
