@@ -27,10 +27,10 @@ run: $(RUNTIME) ## the real service, by the settings in .env
 	@$(BIN)/creditbot run
 
 test: $(DEVELOP) ## every test, small sizes
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 soak: $(DEVELOP) ## the same tests at full size
-	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q
+	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: format lint types arrows test ## format, lint, types, arrows, tests
 

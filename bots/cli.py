@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, help="a file; standard output unless given")
     report = command("report", "both layers of the economy", reading.show_report)
     report.add_argument("--json", action="store_true")
+    report.add_argument("--days", default="", help="today, 7d, 30d or two dates; all unless given")
 
     grant = command("grant", "give a person Credits", operating.grant_credits)
     grant.add_argument("user", help="telegram:123, or an id as /report shows it")

@@ -8,17 +8,21 @@ import json
 import sys
 from collections.abc import AsyncIterator, Mapping
 
-from bots.commands.phrases import money
+from bots.commands.report_words import solvency, system_layer, user_layer
+from bots.commands.reporting import period_of
+from bots.locale import render
 from bots.output import tell
+from bots.refusals import Unusable
 from bots.service import demo_database
 from bots.settings import Configuration, load
 from core import asking
 from core.clock import SystemClock
-from core.desk import report
-from core.earning import check_referrals
+from core.desk import Report, report
+from core.earning import check_earning
 from core.ledger import audit, beancount, csv
+from core.pricing import Catalogue
 from core.store import Store
-from core.units import decimal_text
+from core.units import Credits, decimal_text
 
 
 def database_of(configuration: Configuration, *, demo: bool) -> str:
@@ -41,7 +45,7 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with _read() as store:
         found, asks = await audit(store), await asking.check(store)
-        findings = [*found.findings, *asks.findings, *await check_referrals(store)]
+        findings = [*found.findings, *asks.findings, *await check_earning(store)]
     if arguments.json:
         told = {
             "accounts": found.accounts,
@@ -75,43 +79,92 @@ async def export(arguments: argparse.Namespace) -> int:
 
 
 async def show_report(arguments: argparse.Namespace) -> int:
-    """Both layers, as text or JSON; dollars as exact decimals."""
+    """Both layers of a period, as text or JSON; dollars as exact decimals."""
+    configuration, now = load(), SystemClock().now_ms()
+    try:
+        period = period_of(arguments.days, now)
+    except ValueError:
+        raise Unusable(
+            "--days is today, 7d, 30d, or two dates like '2026-03-01 2026-03-31'."
+        ) from None
     async with _read() as store:
-        told = await report(store)
-    facts: Mapping[str, object] = {
+        told = await report(store, period, now)
+    if arguments.json:
+        tell(json.dumps(_facts(told), indent=1))
+        return 0
+    catalogue = Catalogue.load(configuration.settings.overlay)
+    for line in (
+        *user_layer(told, catalogue),
+        *system_layer(told, catalogue),
+        *solvency(told),
+    ):
+        tell(render(line, "en"))
+    return 0
+
+
+def _facts(told: Report) -> Mapping[str, object]:
+    """Credits as whole numbers, dollars as decimal text."""
+    stands = told.solvency
+    return {
+        "since": None if told.period.since is None else told.period.since.isoformat(),
+        "until": told.period.until.isoformat(),
         "people": told.people,
-        "circulation": {name: amount.units for name, amount in told.circulation.items()},
+        "active": told.active,
+        "circulation": _units(told.circulation),
+        "on_the_way": told.on_the_way.units,
         "owed": told.owed.units,
-        "issued": {name: amount.units for name, amount in told.issued.items()},
-        "spent": {name: amount.units for name, amount in told.spent.items()},
+        "issued": _units(told.issued),
+        "spent": _units(told.spent),
         "revenue": told.revenue.units,
-        "costs": {name: decimal_text(cost) for name, cost in told.costs.items()},
+        "redeemed": told.redeemed.units,
+        "fees": _units(told.fees),
+        "forfeited": told.forfeited.units,
+        "models": {
+            name: {
+                "answers": one.answers,
+                "charge": one.charge.units,
+                "paid": one.paid.units,
+                "cost": decimal_text(one.cost),
+                "profit_on_cost_percent": one.margin_percent,
+            }
+            for name, one in told.sold.items()
+        },
+        "costs": {name: decimal_text(cost.all) for name, cost in told.costs.items()},
+        "contributed_costs": {
+            name: decimal_text(cost.contributed) for name, cost in told.costs.items()
+        },
         "cost": decimal_text(told.cost),
+        "revenue_at_par": decimal_text(told.revenue_at_par),
         "profit_at_par": decimal_text(told.profit),
+        "revenue_paid": decimal_text(told.revenue_paid),
+        "profit_paid": decimal_text(told.profit_paid),
+        "cash": {
+            name: {
+                "unit": one.there.NAME,
+                "in": decimal_text(one.came),
+                "out": decimal_text(one.went),
+                "there": decimal_text(one.there),
+            }
+            for name, one in told.cash.items()
+        },
+        "gateway_fees": decimal_text(told.gateway_fees),
+        "payouts_sent": decimal_text(told.paid_out),
+        "payouts_in_transit": decimal_text(told.in_transit),
         "keys_headroom": decimal_text(told.headroom),
         "overrun": decimal_text(told.overrun),
         "disputes": told.disputes,
         "disputed": decimal_text(told.disputed),
         "bad_debt": decimal_text(told.bad_debt),
+        "solvency": {
+            "cash": decimal_text(stands.cash),
+            "stars": stands.stars.units,
+            "payouts": decimal_text(stands.payouts),
+            "serving": decimal_text(stands.serving),
+            "refunds": decimal_text(stands.refunds),
+            "covered": stands.covered,
+        },
     }
-    if arguments.json:
-        tell(json.dumps(facts, indent=1))
-        return 0
-    tell(f"User layer     {told.people} people, balance {told.balance.units:,} Credits")
-    for name, amount in told.circulation.items():
-        tell(f"               {name} {amount.units:,}")
-    tell(f"               revenue {told.revenue.units:,} Credits")
-    for name, amount in told.spent.items():
-        tell(f"               {name} {amount.units:,}")
-    for name, cost in told.costs.items():
-        tell(f"System layer   {name} {money(cost)}")
-    tell(
-        f"               cost {money(told.cost)}, revenue at par {money(told.revenue_at_par)},"
-        f" profit {money(told.profit)}"
-    )
-    tell(f"               keys can still pay {money(told.headroom)}")
-    tell(
-        f"               {told.disputes} disputes now {money(told.disputed)}, lost by disputes"
-        f" {money(told.bad_debt)}"
-    )
-    return 0
+
+
+def _units(amounts: Mapping[str, Credits]) -> Mapping[str, int]:
+    return {name: amount.units for name, amount in amounts.items()}

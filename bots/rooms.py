@@ -7,15 +7,18 @@ from bots.commands.admin import AdminCommands
 from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
+from bots.commands.exporting import ExportCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
+from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
+from core.desk import Adviser
 
 
 def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
@@ -56,7 +59,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
     linking = LinkCommands(
         links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
     )
-    pool = PoolCommands(pool=parts.pool, clock=parts.clock)
+    pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
     contribute = parts.earning.contribute(parts.catalogue)
     registry = Registry(
         [
@@ -65,11 +68,13 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             _account(parts, choosing).room(),
+            _export(parts).room(),
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             linking.room(),
             admin.room(),
+            _report(parts, admin).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
@@ -81,6 +86,35 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         },
     )
     return registry
+
+
+def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
+    return ReportCommands(
+        store=parts.store,
+        pool=parts.pool,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        adviser=Adviser(
+            store=parts.store,
+            catalogue=parts.catalogue,
+            costs=parts.costs,
+            prices=parts.prices,
+        ),
+        clock=parts.clock,
+        setprice=admin.setprice,
+    )
+
+
+def _export(parts: Parts) -> ExportCommands:
+    return ExportCommands(
+        ledger=parts.ledger,
+        purses=parts.purses,
+        journal=Journal(parts.store),
+        people=parts.people,
+        orders=parts.shop.cashier.orders,
+        contributions=parts.earning.contributions,
+        withdrawals=parts.earning.withdrawals,
+    )
 
 
 def _crowd(parts: Parts, asking: Asking) -> Crowd:
@@ -96,7 +130,6 @@ def _crowd(parts: Parts, asking: Asking) -> Crowd:
 
 def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
     return AccountCommands(
-        ledger=parts.ledger,
         purses=parts.purses,
         journal=Journal(parts.store),
         people=parts.people,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payments.cashier import Cashier, NothingToRefund, Receipt, refundable
+from payments.cashier import Cashier, Receipt
 from payments.codes import Card, CodeRefused, Codes, Fresh, any_codes
 from payments.crediting import PAID, REFUNDED, Crediting
 from payments.disputes import DISPUTE_ENDED, DISPUTED
@@ -12,6 +12,7 @@ from payments.inbox import UNWORKED, Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
 from payments.payouts import Disbursed, Disburser, Payouts
+from payments.refunding import EarlierRefund, NothingToRefund, RefundUnsure, refundable
 from payments.routes import payment_routes
 from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import (
@@ -55,6 +56,7 @@ __all__ = [
     "Disbursed",
     "Disburser",
     "Dispute",
+    "EarlierRefund",
     "Evidence",
     "Forged",
     "Fresh",
@@ -75,6 +77,7 @@ __all__ = [
     "Purchase",
     "Receipt",
     "RefundRefused",
+    "RefundUnsure",
     "Refunded",
     "TakenBack",
     "TooManyOrders",

@@ -10,15 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.errors import Refusal
 from core.store import Store, schema
 from core.trace import cause as cause_of
-from core.units import NanoUsd, Stars
+from core.units import NanoUsd
 from payments.crediting import Crediting
 from payments.gateways import Accepts, Gateway, Listed
 from payments.listing import Listing
 from payments.orders import Orders
-from payments.standing import left
+from payments.refunding import Refunds
 from payments.types import (
     Cash,
     Dispute,
@@ -26,7 +25,6 @@ from payments.types import (
     NoDispute,
     Order,
     PaymentRefused,
-    RefundRefused,
     UnknownOrder,
 )
 
@@ -40,15 +38,6 @@ _PATIENCE_MS = 86_400_000
 #: Younger orders are left to the webhooks.
 _YOUNG_MS = 60_000
 _AT_ONCE = 200
-
-
-class NothingToRefund(Refusal):
-    """That much of the order isn't there to be given back."""
-
-    code = "nothing_to_refund"
-
-    def __init__(self, order: str, left: Cash) -> None:
-        self.order, self.left = order, left
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +57,6 @@ class Receipt:
     failed: bool
 
 
-def refundable(order: Order) -> Cash:
-    """What of an order's cash can be given back."""
-    return type(order.paid)(max(0, left(order)))
-
-
 class Cashier:
     """Buys, refunds, and looks after what no webhook told."""
 
@@ -89,6 +73,9 @@ class Cashier:
         """`listing` reads the lists of gateways that have one."""
         self.gateways, self.orders, self._crediting = gateways, orders, crediting
         self._store, self._clock, self._listing = store, clock, listing
+        self._refunds = Refunds(
+            gateways=gateways, orders=orders, crediting=crediting, store=store, clock=clock
+        )
 
     async def buy(
         self,
@@ -127,18 +114,8 @@ class Cashier:
         return await self.orders.begun(order, external=checkout.external, url=checkout.url)
 
     async def refund(self, order: Order, amount: Cash, *, cause: str) -> Order:
-        """Gives a payer money back, once a cause, newest payment first. Raises `NothingToRefund`,
-        `RefundRefused`, `GatewayUnavailable`."""
-        at = self.gateways.get(order.gateway)
-        if at is None:
-            raise GatewayUnavailable(order.gateway)
-        there = refundable(order)
-        if amount.units > there.units or amount.units <= 0:
-            raise NothingToRefund(order.id, there)
-        for payment, part in await self._parts(order, amount):
-            for news in await at.refund(order, payment, part, f"{cause}/{payment}"):
-                await self._crediting.tell(news)
-        return await self.orders.get(order.id)
+        """See `Refunds.refund`."""
+        return await self._refunds.refund(order, amount, cause=cause)
 
     async def reconcile(self) -> int:
         """A chore: asks the gateways about orders that wait, or for their lists, and for what came
@@ -259,41 +236,6 @@ class Cashier:
                 for row in rows
             ]
         return sorted(found, key=lambda receipt: (receipt.at, receipt.id))
-
-    async def _parts(self, order: Order, amount: Cash) -> list[tuple[str, Cash]]:
-        """How much goes back of which payment. Raises `RefundRefused`: Stars go back payment by
-        payment, each as a whole."""
-        rest, parts = amount.units, []
-        for payment, there in await self._refundable(order):
-            part = min(rest, there)
-            if part <= 0:
-                continue
-            if isinstance(amount, Stars) and part != there:
-                raise RefundRefused(order.id, "whole")
-            parts.append((payment, type(amount)(part)))
-            rest -= part
-        return parts
-
-    async def _refundable(self, order: Order) -> list[tuple[str, int]]:
-        """The gateway's ids of the order's payments, the newest first, and what of each is left;
-        what was lost by a dispute is gone."""
-        paid, back = schema.payment, schema.refund
-        lost = [one.payment for one in await self.disputes(order.id) if one.state == "lost"]
-        rows = await self._store.fetch(
-            sa.select(paid.c.external, paid.c.amount)
-            .where(paid.c.order == order.id, paid.c.external.not_in(lost))
-            .order_by(paid.c.at.desc())
-        )
-        given = await self._store.fetch(
-            sa.select(back.c.amount).where(back.c.order == order.id, back.c.failed_at.is_(None))
-        )
-        gone = sum(row.amount for row in given)
-        left = []
-        for row in rows:
-            used = min(gone, row.amount)
-            gone -= used
-            left.append((row.external, row.amount - used))
-        return left
 
 
 def _dispute(row: sa.Row[Any]) -> Dispute:

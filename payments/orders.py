@@ -190,6 +190,10 @@ class Orders:
             return False
         return True
 
+    async def noted(self, order: Order, what: str, **facts: int | str) -> None:
+        """A line of its history that changes nothing of it."""
+        await self._ledger.record(event(self._clock, order.id, what, **facts))
+
     # --- reading --------------------------------------------------------------------------------
 
     async def get(self, order: str) -> Order:

@@ -28,7 +28,7 @@ from bots.show.screen import (
 from core import chart
 from core.asking import check
 from core.clock import Clock
-from core.earning import SAFE, Policy, check_referrals
+from core.earning import SAFE, Policy, check_earning
 from core.ledger import audit
 from core.people import Person, Welcome
 from core.pool import SUPPLIERS
@@ -53,6 +53,8 @@ class Service:
     place: Place = field(default_factory=lambda: Place("telegram", "7"))
     sender: str = "7"
     language: str = "en"
+    #: Whether a guard is off, so that the audits find what they have to find.
+    farmed: bool = False
     _messages: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def someone(self, sender: str, language: str = "en") -> Service:
@@ -147,7 +149,7 @@ class Service:
     async def findings(self) -> list[str]:
         """What the audits of ledger, asks and referrals find."""
         found, asks = await audit(self.app.store), await check(self.app.store)
-        return [*found.findings, *asks.findings, *await check_referrals(self.app.store)]
+        return [*found.findings, *asks.findings, *await check_earning(self.app.store)]
 
 
 @contextlib.asynccontextmanager
@@ -200,6 +202,7 @@ async def running(
             await app.pool.checked(5)
             service = Service(app, openai, clock)
             yield service
-            assert await service.findings() == []
+            findings = await service.findings()
+            assert bool(findings) is service.farmed, findings
         finally:
             await app.stop(grace_seconds=2.0)

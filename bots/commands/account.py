@@ -1,22 +1,19 @@
-"""A person's account: `/balance`, `/usage`, `/export`. Credits only, never what anything cost."""
+"""A person's account: `/balance`, `/usage`. Credits only, never what anything cost."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 
 from bots.commands.choosing import Choosing
 from bots.commands.phrases import average_answer, in_credits
 from bots.commands.types import Action, Command, Request, Room
 from bots.locale import zone_of
-from bots.reply import Choice, File, Reply, plain, say
+from bots.reply import Choice, Reply, plain, say
 from bots.show.charts import bars
-from core import chart
-from core.asking import Journal, Served, Turn
+from core.asking import Journal, Served
 from core.clock import Clock, as_datetime, as_ms
 from core.earning import Purses
-from core.ledger import Ledger
-from core.people import People, Person
+from core.people import People
 from core.pricing import Catalogue, PriceBook
 from core.units import Credits, total
 
@@ -30,7 +27,6 @@ class AccountCommands:
     def __init__(
         self,
         *,
-        ledger: Ledger,
         purses: Purses,
         journal: Journal,
         people: People,
@@ -41,7 +37,7 @@ class AccountCommands:
         sells: bool,
     ) -> None:
         """`sells`: Credits can be bought here."""
-        self._ledger, self._journal, self._people = ledger, journal, people
+        self._journal, self._people = journal, people
         self._purses = purses
         self._catalogue, self._prices = catalogue, prices
         self._choosing, self._clock = choosing, clock
@@ -67,17 +63,10 @@ class AccountCommands:
                     in_groups=True,
                     private=True,
                 ),
-                Command(
-                    "export",
-                    title=say("Export"),
-                    does=say("Everything kept about you, as a file"),
-                    handler=self.export,
-                ),
             ),
             actions=(
                 Action("balance", self.balance),
                 Action("usage", self.usage),
-                Action("export", self.export),
             ),
         )
 
@@ -150,52 +139,6 @@ class AccountCommands:
     def _name(self, model: str) -> str:
         known = self._catalogue.models.get(model)
         return known.name if known else model
-
-    async def export(self, request: Request) -> Reply:
-        """A JSON file for the person alone."""
-        person = request.person
-        balances = await self._ledger.balances(chart.pockets(person.id))
-        told = {
-            "person": person.id,
-            "since": as_datetime(person.created_at).isoformat(),
-            "writes_from": [
-                f"{platform}:{id_}" for platform, id_ in await self._people.identities(person.id)
-            ],
-            "settings": {
-                "language": person.language,
-                "time_zone": person.zone,
-                "model": person.model,
-                "footer": person.footer,
-                "operator_keys_only": person.own_keys_only,
-            },
-            "credits": {
-                code.rpartition("/")[2]: balance.available for code, balance in balances.items()
-            },
-            "answers": [
-                {
-                    "at": as_datetime(turn.at).isoformat(),
-                    "model": turn.model,
-                    "credits": turn.charge.units,
-                    "question": turn.question,
-                    "answer": turn.answer,
-                }
-                for turn in await self._turns(person)
-            ],
-        }
-        content = json.dumps(told, ensure_ascii=False, indent=1).encode()
-        return Reply(
-            lines=(say("Everything kept about you. Nobody else gets this file."),),
-            file=File(f"creditbot-{person.id}.json", content),
-            private=True,
-        )
-
-    async def _turns(self, person: Person) -> list[Turn]:
-        """Theirs, and those of everyone who became a part of them, each under its own key."""
-        turns = []
-        for id_ in await self._people.lineage(person.id):
-            data_key = await self._people.data_key(await self._people.find(id_))
-            turns += await self._journal.turns(id_, data_key)
-        return sorted(turns, key=lambda turn: turn.at)
 
 
 def _by_day(served: list[Served], since: datetime, *, tz: datetime) -> list[Credits]:

@@ -1,19 +1,19 @@
-"""The owner's commands: `/setprice /report /grant /audit`. Dollars may show here."""
+"""The owner's commands: `/setprice /grant /audit`. Dollars may show here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
-from bots.commands.desk import margin_line, report_reply
+from bots.commands.desk import margin_line
 from bots.commands.phrases import in_credits, price_line
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.asking import check
 from core.clock import Clock
-from core.desk import grant, report
-from core.earning import check_referrals
+from core.desk import grant
+from core.earning import check_earning
 from core.ledger import Ledger, audit
 from core.people import People
 from core.pool import Pool
@@ -71,13 +71,6 @@ class AdminCommands:
                         Option("price-out", say("Credits per 1K tokens of the answer")),
                     ),
                     handler=self.setprice,
-                    admin=True,
-                ),
-                Command(
-                    "report",
-                    title=say("Report"),
-                    does=say("Credits, costs and keys in one view"),
-                    handler=self.report,
                     admin=True,
                 ),
                 Command(
@@ -258,16 +251,11 @@ class AdminCommands:
 
     # --- views --------------------------------------------------------------------------------
 
-    async def report(self, request: Request) -> Reply:
-        """Both layers."""
-        del request
-        return report_reply(await report(self._store), await self._pool.cards(), self._catalogue)
-
     async def audit(self, request: Request) -> Reply:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request
         found, asks = await audit(self._store), await check(self._store)
-        findings = [*found.findings, *asks.findings, *await check_referrals(self._store)]
+        findings = [*found.findings, *asks.findings, *await check_earning(self._store)]
         counted = say(
             "{accounts} accounts, {transfers} transfers, {holds} holds, {open} asks running.",
             accounts=found.accounts,

@@ -275,12 +275,20 @@ class ContributeCommands:
                 for route in model.routes
             )
         ]
-        listed = ", ".join(names[:_MODELS_NAMED]) + (" …" if len(names) > _MODELS_NAMED else "")
+        listed = ", ".join(names[:_MODELS_NAMED])
+        more = len(names) - _MODELS_NAMED
+        if more > 0:
+            return say(
+                "{supplier} …{tail} works for {models} and {more} more models",
+                supplier=self._pool.supplier(offer.supplier).title,
+                tail=offer.tail,
+                models=listed,
+                more=more,
+            )
         return say(
-            "{supplier} …{tail} works for {count} models: {models}",
+            "{supplier} …{tail} works for {models}",
             supplier=self._pool.supplier(offer.supplier).title,
             tail=offer.tail,
-            count=len(names),
             models=listed,
         )
 

@@ -22,6 +22,10 @@ _ENDS: Final[Mapping[str, Said]] = {
     "withdrawn": say("You took it back."),
     "dead": say("Its supplier refused it twice, at different times."),
     "exhausted": say("It is used up."),
+    "stolen": say(
+        "It was reported stolen: what it brought and was not paid out is forfeited. If that is"
+        " wrong, write to the operator."
+    ),
 }
 _STEPS: Final[Mapping[str, Said]] = {
     "requested": say("Withdrawal requested"),
@@ -57,10 +61,9 @@ def _key(notice: Notice) -> str:
 
 def _ended(notice: Notice) -> Words:
     kept, returned, due = (Credits(int(notice.facts[name])) for name in ("kept", "returned", "due"))
-    lines = [
-        _ENDS[str(notice.facts["reason"])],
-        say("It brought {credits}.", credits=in_credits(kept)),
-    ]
+    lines = [_ENDS[str(notice.facts["reason"])]]
+    if notice.facts["reason"] != "stolen":
+        lines.append(say("It brought {credits}.", credits=in_credits(kept)))
     if not returned.is_zero:
         lines.append(
             say("{credits} that it wasn't used for went back.", credits=in_credits(returned))

@@ -22,7 +22,7 @@ from core.earning import (
     Watching,
     Withdrawals,
 )
-from core.pool import Pool, UnknownKey
+from core.pool import BY_OPERATOR, PausedByOperator, Pool, UnknownKey
 from core.units import Credits, total
 
 #: What more of a key may be, in Credits.
@@ -223,13 +223,16 @@ class KeysCommands:
     async def pause(self, request: Request) -> Reply:
         """It serves nobody until it is resumed."""
         one = await self._open(request)
-        await self._pool.pause(one.key)
+        if one.health != "paused":
+            await self._pool.set_state(one.key, "paused")
         return await self._card(await self._mine(request))
 
     async def resume(self, request: Request) -> Reply:
         """It serves again."""
         one = await self._open(request)
         if one.health == "paused":
+            if one.why == BY_OPERATOR:
+                raise PausedByOperator(one.key)
             await self._pool.resume(one.key)
         return await self._card(await self._mine(request))
 
@@ -375,4 +378,6 @@ class KeysCommands:
 
     @staticmethod
     def _state(one: Contribution) -> Said:
+        if one.health == "paused" and one.why == BY_OPERATOR:
+            return say("paused by the operator")
         return _STATES.get(one.health, say("serving"))

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from bots.commands.checkouts import cash_text
 from bots.reply import Said, say
-from payments import CheckoutRefused, NotGivenBack, NothingToRefund, RefundRefused
+from payments import (
+    CheckoutRefused,
+    EarlierRefund,
+    NotGivenBack,
+    NothingToRefund,
+    RefundRefused,
+    RefundUnsure,
+)
 
 _CHECKOUT_REFUSED = {
     "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),
@@ -34,6 +42,25 @@ _REFUND_REFUSED = {
 def refund_refused(refusal: RefundRefused) -> Said:
     """For the owner."""
     return Said(_REFUND_REFUSED[refusal.why].text, {"order": refusal.order})
+
+
+def earlier_refund(refusal: EarlierRefund) -> Said:
+    """For the owner."""
+    return say(
+        "What became of an earlier refund of this order wasn't known; it is now: {cash} of it are"
+        " given back in all. Nothing more was given back now. /payment {order}",
+        cash=cash_text(refusal.given),
+        order=refusal.order,
+    )
+
+
+def refund_unsure(refusal: RefundUnsure) -> Said:
+    """For the owner."""
+    return say(
+        "The payment service didn't answer: whether the money went back isn't known yet. In a"
+        " minute /refund {order} again: it finds out first, and gives nothing back twice.",
+        order=refusal.order,
+    )
 
 
 def nothing_to_refund(refusal: NothingToRefund) -> Said:

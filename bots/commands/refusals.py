@@ -7,9 +7,11 @@ from functools import singledispatch
 from bots.commands.buttons import ButtonGone, NotYourButton
 from bots.commands.paying_refusals import (
     checkout_refused,
+    earlier_refund,
     not_given_back,
     nothing_to_refund,
     refund_refused,
+    refund_unsure,
 )
 from bots.commands.phrases import UNREADABLE, in_credits, length, money, price_line
 from bots.commands.prompts import NotFilledIn, PromptOver
@@ -36,11 +38,13 @@ from payments import (
     BadAmount,
     CardsStopped,
     CheckoutRefused,
+    EarlierRefund,
     GatewayUnavailable,
     NotGivenBack,
     NothingToRefund,
     PaymentRefused,
     RefundRefused,
+    RefundUnsure,
     TooManyOrders,
     UnknownOrder,
 )
@@ -202,6 +206,8 @@ def _(refusal: PaymentRefused) -> Said:
 sentence.register(CheckoutRefused, checkout_refused)
 sentence.register(RefundRefused, refund_refused)
 sentence.register(NotGivenBack, not_given_back)
+sentence.register(EarlierRefund, earlier_refund)
+sentence.register(RefundUnsure, refund_unsure)
 sentence.register(NothingToRefund, nothing_to_refund)
 
 

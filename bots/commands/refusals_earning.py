@@ -18,7 +18,7 @@ from core.earning import (
     WithdrawalsWait,
     WorthNothing,
 )
-from core.pool import NotItsKey, UnknownKey
+from core.pool import SUPPLIERS, NotItsKey, PausedByOperator, UnknownKey
 
 
 @sentence.register
@@ -43,7 +43,7 @@ def _(refusal: SameOrganisation) -> Said:
     return say(
         "A key of the same account at {supplier} is here already: both would share its limits and"
         " its money. Nothing was kept.",
-        supplier=refusal.supplier,
+        supplier=SUPPLIERS[refusal.supplier].title,
     )
 
 
@@ -84,6 +84,12 @@ def _(refusal: StillUsed) -> Said:
 def _(refusal: UnknownKey) -> Said:
     del refusal
     return say("That key isn't yours, or it has ended. Nothing was changed. Your keys: /keys")
+
+
+@sentence.register
+def _(refusal: PausedByOperator) -> Said:
+    del refusal
+    return say("The operator paused that key: ask them why. Nothing was changed.")
 
 
 @sentence.register

@@ -266,7 +266,12 @@ class Admission:
             f"ask/{question.id}/hold",
             (
                 chart.hold_credits(self.purses.accounts(person), question.model.id, quoted.most),
-                chart.hold_quota(candidate.key, candidate.supplier, candidate.hold),
+                chart.hold_quota(
+                    candidate.key,
+                    candidate.supplier,
+                    candidate.hold,
+                    contributed=candidate.terms is not None,
+                ),
             ),
             (*draft.thread.companions, Insert(schema.ask, row)),
             watch=(chart.key_quota(candidate.key),),

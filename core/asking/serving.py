@@ -110,13 +110,7 @@ class Serving:
             if candidate is None:
                 return False
             tried.add(candidate.key)
-            submission = next_try(
-                run.standing,
-                cost=cost,
-                key=candidate.key,
-                supplier=candidate.supplier,
-                hold=candidate.hold,
-            )
+            submission = next_try(run.standing, candidate, cost=cost)
             try:
                 receipt = await self._ledger.submit(submission)
             except InsufficientFunds:  # others drew on that key since

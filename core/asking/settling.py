@@ -10,7 +10,7 @@ from core.asking.billing import Bill
 from core.asking.types import Outcome
 from core.earning import Drawn, paid_of, vesting
 from core.ledger import Account, Entry, Submission
-from core.pool import Terms
+from core.pool import Candidate, Terms
 from core.store import Companion, Insert, Update, schema
 from core.units import Credits, NanoUsd, Tokens
 
@@ -72,7 +72,9 @@ def settlement(
     ]
     if bill.cost > standing.key_held:
         excess = bill.cost - standing.key_held
-        entries.append(chart.over_quota(standing.key, standing.supplier, excess))
+        contributed = standing.terms is not None
+        over = chart.over_quota(standing.key, standing.supplier, excess, contributed=contributed)
+        entries.append(over)
     entries += vesting(
         standing.key, standing.terms, asker=standing.person, charge=bill.charge, paid=paid
     )
@@ -98,19 +100,18 @@ def settlement(
     )
 
 
-def next_try(
-    standing: Standing, *, cost: NanoUsd, key: str, supplier: str, hold: NanoUsd
-) -> Submission:
+def next_try(standing: Standing, candidate: Candidate, *, cost: NanoUsd) -> Submission:
     """`ask/<id>/key/<n>`: the failed key pays what it may owe, the next key holds; the Credits'
     hold stays."""
-    tries = standing.tries + 1
+    tries, key, hold = standing.tries + 1, candidate.key, candidate.hold
     moved = {"key": key, "key_held": hold.units, "tries": tries}
+    contributed = candidate.terms is not None
     expected = {"state": "open", "owner": standing.owner, "tries": standing.tries}
     return Submission(
         f"ask/{standing.ask}/key/{tries}",
         (
             chart.settle_quota(standing.quota_hold, min(cost, standing.key_held)),
-            chart.hold_quota(key, supplier, hold),
+            chart.hold_quota(key, candidate.supplier, hold, contributed=contributed),
         ),
         (Update(schema.ask, {"id": standing.ask}, moved, expected),),
         watch=(chart.key_quota(standing.key), chart.key_quota(key)),

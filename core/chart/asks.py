@@ -56,9 +56,9 @@ def key_quota(key: str) -> Account[NanoUsd]:
 
 
 @_kept
-def supplier(name: str) -> Account[NanoUsd]:
-    """What a supplier was paid, out of keys."""
-    return Account(f"supplier/{name}", NanoUsd)
+def supplier(name: str, contributed: bool = False) -> Account[NanoUsd]:
+    """What a supplier was paid, out of the operator's own keys or out of contributed ones."""
+    return Account(f"supplier/{name}/contributed" if contributed else f"supplier/{name}", NanoUsd)
 
 
 def gift(person: str, kind: IssuedKind, amount: Credits) -> Move[Credits]:
@@ -88,9 +88,12 @@ def hold_credits(
     return Cascade("credits", purse, spent(model), amount, pending=True)
 
 
-def hold_quota(key: str, supplier_name: str, amount: NanoUsd) -> Move[NanoUsd]:
+def hold_quota(
+    key: str, supplier_name: str, amount: NanoUsd, *, contributed: bool = False
+) -> Move[NanoUsd]:
     """Flow: an ask's hold on the key that serves it."""
-    return Move("quota", key_quota(key), supplier(supplier_name), amount, pending=True)
+    to = supplier(supplier_name, contributed)
+    return Move("quota", key_quota(key), to, amount, pending=True)
 
 
 def settle_credits(hold: str, charge: Credits) -> Settle[Credits]:
@@ -103,9 +106,12 @@ def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
     return Settle("cost", f"{hold}/quota", cost)
 
 
-def over_quota(key: str, supplier_name: str, excess: NanoUsd) -> Cascade[NanoUsd]:
+def over_quota(
+    key: str, supplier_name: str, excess: NanoUsd, *, contributed: bool = False
+) -> Cascade[NanoUsd]:
     """Flow: a cost above the hold: what the key has left, and the rest is an overrun."""
-    return Cascade("overrun", (key_quota(key), OVERRUN), supplier(supplier_name), excess)
+    to = supplier(supplier_name, contributed)
+    return Cascade("overrun", (key_quota(key), OVERRUN), to, excess)
 
 
 def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits], ...]:

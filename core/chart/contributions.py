@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.chart.asks import issued, key_quota, owed, pocket, pockets
+from core.chart.asks import Pocket, issued, key_quota, owed, pocket, pockets
 from core.ledger.types import Account, Accrue, AtMost, Cascade, Entry, Limit, Move, Share
 from core.units import Credits, NanoUsd
 
 CONTRIBUTED_SUPPLY = Account("supply/contributed", NanoUsd)
 #: What may be spent of contributions before it vests, lent to their owners.
 ADVANCED = Account("advanced", Credits)
+#: Credits that somebody lost for good.
+FORFEITED = Account("forfeited", Credits)
 #: What is counted of asks that contributed keys served.
 _COUNTED = Account("use/counted", Credits)
 #: Of each Credit that was charged for a contributed key's answer, its owner gets nine tenths, and
@@ -146,6 +148,20 @@ def ended(
         drawn = tuple(pocket(owner, name) for name in ("earned", "gift", "bought"))
         moves.append(Cascade("due", (*drawn, owed(owner)), to, due))
     return tuple(moves)
+
+
+def forfeited(
+    owner: str, kept: Credits, brought: tuple[Credits, Credits]
+) -> tuple[AtMost[Credits], ...]:
+    """Flow: a stolen key's end: what its use brought, as earned and as gifts, `kept` included, and
+    is still there."""
+    earned, free = brought
+    parts: tuple[tuple[Pocket, Credits], ...] = (("earned", earned), ("gift", free + kept))
+    return tuple(
+        AtMost(f"forfeited-{name}", pocket(owner, name), FORFEITED, amount)
+        for name, amount in parts
+        if not amount.is_zero
+    )
 
 
 def vest(

@@ -4,7 +4,7 @@ inviting friends brings."""
 from __future__ import annotations
 
 from core.earning.addresses import Addresses
-from core.earning.check import check_referrals
+from core.earning.check import check_earning
 from core.earning.closing import KEY_ENDED, Closing, StillUsed
 from core.earning.contributions import INVITER_PERCENT, Contributions
 from core.earning.payouts import (
@@ -78,7 +78,7 @@ __all__ = [
     "Worth",
     "WorthNothing",
     "cash_of",
-    "check_referrals",
+    "check_earning",
     "earned_by_keys",
     "expected_by",
     "paid_of",

@@ -1,4 +1,6 @@
-"""The audit of referrals: inviters have what their friends' orders say, and the ledger says so."""
+"""The audit of what is earned: referrals, contributions and payouts have what the ledger says, and
+nobody earned more by a key than nine tenths of what was paid for its answers.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,87 @@ import sqlalchemy as sa
 
 from core import chart
 from core.store import Store, schema
+from core.units import Credits
 
 _FINDINGS_MAX = 100
+
+
+async def check_earning(store: Store) -> list[str]:
+    """Everything that is wrong with referrals, contributions and payouts."""
+    return [*await check_referrals(store), *await store.read(_contributions_and_payouts)]
+
+
+def _contributions_and_payouts(connection: sa.Connection) -> list[str]:
+    """From one snapshot."""
+    account, given, used = schema.account, schema.contribution, schema.usage
+    wanted = sa.or_(
+        *(account.c.code.like(pattern) for pattern in ("key/%", "use/%", chart.IN_TRANSIT.code))
+    )
+    balances = {
+        row.code: row
+        for row in connection.execute(
+            sa.select(account.c.code, account.c.debits_posted, account.c.credits_posted).where(
+                wanted
+            )
+        )
+    }
+
+    def posted(code: str) -> int:
+        row = balances.get(code)
+        return 0 if row is None else row.credits_posted - row.debits_posted
+
+    charged = {
+        row.key: (int(row.paid), int(row.charge - row.paid))
+        for row in connection.execute(
+            sa.select(
+                used.c.key,
+                sa.func.sum(used.c.paid).label("paid"),
+                sa.func.sum(used.c.charge).label("charge"),
+            )
+            .where(used.c.key.in_(sa.select(given.c.key)))
+            .group_by(used.c.key)
+        )
+    }
+    earned = _earned(connection)
+    findings = []
+    for one in connection.execute(sa.select(given).where(given.c.opened_at.is_not(None))):
+        paid, free = charged.get(one.key, (0, 0))
+        told = posted(chart.used(one.key, "paid").code), posted(chart.used(one.key, "free").code)
+        if told != (paid, free):
+            findings.append(f"use of {one.key}: {told} Credits, its answers say {(paid, free)}")
+        most = Credits(paid).share_down(*chart.NET).units
+        if earned.get(one.key, 0) > most:
+            findings.append(f"{one.key} earned {earned[one.key]} Credits, at most {most} are due")
+        waits = balances.get(chart.unvested(one.key).code)
+        if waits is None or waits.credits_posted != one.credited:
+            findings.append(
+                f"contribution {one.key}: the ledger has not its {one.credited} Credits"
+            )
+        over = (chart.unvested, chart.advance, chart.invited, chart.key_quota)
+        if one.state == "closed" and any(posted(of(one.key).code) for of in over):
+            findings.append(f"contribution {one.key} is closed, but not empty")
+    out = schema.payout
+    sent = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(out.c.cash), 0)).where(out.c.state == "sent")
+    ).scalar_one()
+    transit = posted(chart.IN_TRANSIT.code)
+    if transit != sent:
+        findings.append(f"payouts in transit: {transit}, those that were sent are {sent}")
+    return findings[:_FINDINGS_MAX]
+
+
+def _earned(connection: sa.Connection) -> dict[str, int]:
+    """What each contribution brought its owner as earned Credits."""
+    moved, whence, into = schema.transfer, schema.account.alias(), schema.account.alias()
+    rows = connection.execute(
+        sa.select(whence.c.code, sa.func.sum(moved.c.amount))
+        .select_from(
+            moved.join(whence, whence.c.id == moved.c.debit).join(into, into.c.id == moved.c.credit)
+        )
+        .where(whence.c.code.like("key/%/unvested"), into.c.code.like("user/%/earned"))
+        .group_by(whence.c.code)
+    )
+    return {code.split("/")[1]: int(amount) for code, amount in rows}
 
 
 async def check_referrals(store: Store) -> list[str]:

@@ -43,7 +43,7 @@ KEY_ENDED = "key_ended"
 #: What others changed meanwhile is read and tried again so often.
 _TRIES = 8
 
-Reason = Literal["withdrawn", "dead", "exhausted"]
+Reason = Literal["withdrawn", "dead", "exhausted", "stolen"]
 
 #: What cancels a person's withdrawals that were not sent yet.
 Cancelling = Callable[[str], Awaitable[tuple[Sequence[Entry], Sequence[Companion]]]]
@@ -121,6 +121,15 @@ class Closing:
             return
         raise UnknownKey(key)
 
+    async def forfeit(self, key: str, *also: Companion) -> None:
+        """An admin ends it because it was reported stolen: what it brought and was not paid out is
+        forfeited (security.md). `also` is written with it. Raises `UnknownKey`."""
+        for one in await self._contributions.in_state("open"):
+            if one.key == key and await self._begin(one, "stolen", also):
+                await self.work()
+                return
+        raise UnknownKey(key)
+
     async def work(self) -> None:
         """A chore: what died or is used up begins to end; what is quiet ends."""
         for one in await self._contributions.in_state("open"):
@@ -148,10 +157,12 @@ class Closing:
         dust = NanoUsd(balances[quota.code].available) < self._pool.contributed.least(one.key)
         return "exhausted" if dust else None
 
-    async def _begin(self, one: Contribution, reason: Reason) -> bool:
+    async def _begin(
+        self, one: Contribution, reason: Reason, also: Sequence[Companion] = ()
+    ) -> bool:
         """False when it was ended or changed elsewhere since it was read."""
         now = self._clock.now_ms()
-        state = {"withdrawn": "withdrawn", "exhausted": "exhausted", "dead": "dead"}[reason]
+        state = "withdrawn" if reason == "stolen" else reason
         gone = {"state": state, "reason": reason, "state_at": now, "sealed": None}
         companions = (
             Update(schema.key, {"id": one.key}, gone, {"state": one.health, "owner": one.owner}),
@@ -161,6 +172,7 @@ class Closing:
                 {"state": "closing", "reason": reason},
                 {"state": "open"},
             ),
+            *also,
         )
         try:
             await self._ledger.record(*companions)
@@ -178,7 +190,8 @@ class Closing:
         to = one.lender
         entries: list[Entry] = []
         companions: list[Companion] = []
-        if not rest.due.is_zero:
+        stolen = one.reason == "stolen"
+        if stolen or not rest.due.is_zero:
             cancelled, rows = await self._cancelling(one.owner)
             entries += cancelled
             companions += rows
@@ -194,6 +207,8 @@ class Closing:
             due=rest.due,
             inviting=one.credited,
         )
+        if stolen:
+            entries += chart.forfeited(one.owner, rest.kept, await self._brought(one.key))
         companions += self._rows(one, rest)
         try:
             await self._ledger.submit(
@@ -229,6 +244,13 @@ class Closing:
             over=Credits(max(0, back - one.advance.units)),
             due=Credits(spent - covered),
         )
+
+    async def _brought(self, key: str) -> tuple[Credits, Credits]:
+        """What its use brought at most: earned, and as a gift."""
+        paid, free = chart.used(key, "paid"), chart.used(key, "free")
+        balances = await self._ledger.balances([paid, free])
+        charged = [Credits(balances[account.code].posted) for account in (paid, free)]
+        return charged[0].share_down(*chart.NET), charged[1].share_down(*chart.NET)
 
     def _rows(self, one: Contribution, rest: _Rest) -> tuple[Companion, ...]:
         now = self._clock.now_ms()

@@ -328,6 +328,7 @@ class Contributions:
                 key.c.tail,
                 key.c.owner,
                 key.c.state.label("health"),
+                key.c.reason.label("why"),
             )
             .select_from(given.join(key, key.c.id == given.c.key))
             .where(*where)

@@ -76,8 +76,9 @@ class Contribution:
     tail: str
     owner: str
     state: State
-    #: How the key fares: active, cooling, paused, …
+    #: How the key fares: active, cooling, paused, …; and why.
     health: str
+    why: str
     #: Who contributed it.
     person: str
     quota: NanoUsd
@@ -108,6 +109,7 @@ def contribution_of(row: sa.Row[Any]) -> Contribution:
         owner=row.owner,
         state=row.state,
         health=row.health,
+        why=row.why,
         person=row.person,
         quota=NanoUsd(row.quota),
         credited=Credits(row.credited),

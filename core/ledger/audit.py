@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.ledger.book import DAY_MS, account_seal, submission_seal
-from core.ledger.planner import day_text
+from core.ledger.planner import day_number, day_text
 from core.ledger.types import UNITS, Kind, Limit
 from core.store import schema
 from core.store.store import Store
@@ -95,7 +95,8 @@ class _Auditor:
 
     def run(self) -> Audit:
         self._read_accounts()
-        closings = self._stream(sa.select(schema.closing).order_by(schema.closing.c.head))
+        told = schema.closing
+        closings = self._stream(sa.select(told).order_by(told.c.head, told.c.day))
         closing = next(closings, None)
         current: _Submission | None = None
         for row in self._read_transfers():
@@ -205,7 +206,7 @@ class _Auditor:
             self._find(f"{account.code}: transfer {row.seq} counts to an earlier day")
         elif day <= account.closed:
             self._find(f"{account.code}: moved on {day_text(day)} after that day was closed")
-        elif day > account.day and account.day and account.closed != account.day:
+        elif day > account.day and account.day and account.closed < account.day:
             self._find(f"{account.code}: {day_text(account.day)} was never closed")
         account.day = day
 
@@ -240,12 +241,16 @@ class _Auditor:
         if account is None or closing.head != row.seq or account.head != row.seq:
             self._find(f"{what}: no such transfer")
             return
-        sums = (closing.debits_posted, closing.credits_posted)
-        if closing.day != day_text(account.day) or account.closed == account.day:
+        # Closed when the day of its transfer is over; once more, the same, before it moves again.
+        day, quiet = day_number(closing.day), account.closed >= account.day
+        if day <= account.closed if quiet else day != account.day:
             self._find(f"{what}: not the day of its transfer")
-        elif sums != (account.debits_posted, account.credits_posted):
+        elif (closing.debits_posted, closing.credits_posted) != (
+            account.debits_posted,
+            account.credits_posted,
+        ):
             self._find(f"{what}: not what its transfers make")
-        account.closed = account.day
+        account.closed = max(day, account.day)
 
     def _check_accounts(self) -> None:
         for account in self._accounts.values():
@@ -253,8 +258,9 @@ class _Auditor:
                 self._find(f"{account.code}: stands at {account.stored}, should at {account.sums}")
             if account.stored_head != account.head:
                 self._find(f"{account.code}: its newest transfer is not {account.stored_head}")
-            closed = account.closed == account.day and account.head != 0
-            if account.stored_day < account.day or (account.stored_day > account.day) != closed:
+            closed = account.closed >= account.day and account.head != 0
+            least = account.closed + 1 if closed else account.day
+            if account.stored_day < least or (account.stored_day > account.day) != closed:
                 self._find(f"{account.code}: counts to {day_text(account.stored_day)}")
             debits = account.debits_posted + account.debits_pending
             credits_ = account.credits_posted + account.credits_pending

@@ -29,10 +29,19 @@ async def close_days(store: Store, ledger: Ledger, clock: Clock, until_day: str)
     until = day_number(until_day)
     if until > clock.now_ms() // DAY_MS:
         raise ValueError(f"{until_day} is still to come")
-    account = schema.account.c
+    account, closing = schema.account.c, schema.closing.c
+    # Who hasn't moved since it was closed is closed already, whatever day it is.
+    newest = (
+        sa.select(closing.head)
+        .where(closing.account == account.id)
+        .order_by(closing.day.desc())
+        .limit(1)
+        .correlate(schema.account)
+        .scalar_subquery()
+    )
     due = (
         sa.select(account.id, account.code)
-        .where(account.head > 0, account.day < until)
+        .where(account.head > sa.func.coalesce(newest, 0), account.day < until)
         .order_by(account.id)
         .limit(_ACCOUNTS_A_TIME)
     )

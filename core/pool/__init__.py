@@ -19,6 +19,7 @@ from core.pool.providers import (
 )
 from core.pool.providers.types import NO_AUDIO
 from core.pool.records import (
+    BY_OPERATOR,
     OVER,
     BadBudget,
     Candidate,
@@ -26,6 +27,7 @@ from core.pool.records import (
     KeyCard,
     KeyRefused,
     NotItsKey,
+    PausedByOperator,
     PoolRefusal,
     Terms,
     UnknownKey,
@@ -45,6 +47,7 @@ from core.pool.vault import (
 )
 
 __all__ = [
+    "BY_OPERATOR",
     "KEY_RESTS",
     "NO_AUDIO",
     "OVER",
@@ -64,6 +67,7 @@ __all__ = [
     "Message",
     "NotAllOpens",
     "NotItsKey",
+    "PausedByOperator",
     "Piece",
     "Pool",
     "PoolRefusal",

@@ -160,7 +160,9 @@ class Keys:
         await self.set_budget(found, budget)
         return found.id
 
-    async def set_budget(self, record: KeyRecord, budget: NanoUsd) -> None:
+    async def set_budget(
+        self, record: KeyRecord, budget: NanoUsd, also: Sequence[Companion] = ()
+    ) -> None:
         """Tops an own key up to a budget, or takes back what is above it and not used or held."""
         await self.hear([record])
         difference = budget.units - record.budget
@@ -174,7 +176,7 @@ class Keys:
         # The id says from where to where: processes that start together with the same settings
         # change it once.
         cause = f"key/{record.id}/budget/{record.credited}/{record.returned}/{budget.units}"
-        await self._ledger.submit(Submission(id=cause, entries=(entry,)))
+        await self._ledger.submit(Submission(cause, (entry,), tuple(also)))
         await self.hear([record])
 
     async def change(
@@ -207,7 +209,7 @@ class Keys:
         change = {"models": listed, "models_at": self._clock.now_ms()}
         await self._update(record.id, change, {})
 
-    async def erase(self, record: KeyRecord, reason: str) -> None:
+    async def erase(self, record: KeyRecord, reason: str, also: Sequence[Companion] = ()) -> None:
         """Withdraws a key: its secret is destroyed, what is left of an own budget taken back.
         Raises `UnknownKey` when it is no longer there to be withdrawn."""
         change = {
@@ -217,7 +219,7 @@ class Keys:
             "cooling_until": None,
             "sealed": None,
         }
-        if not await self._update(record.id, change, {"state": record.state}):
+        if not await self._update(record.id, change, {"state": record.state}, also):
             raise UnknownKey(record.id)
         record.state, record.reason, record.sealed = "withdrawn", reason, None
         record.changes += 1

@@ -186,43 +186,43 @@ class Pool:
         return [self._card(record) for record in kept]
 
     async def listed(self) -> list[KeyRecord]:
-        """Every key's record as it stands now, also of those that don't serve yet or any more."""
+        """Every key's record, also of those that don't serve yet or any more."""
         await self.reload()
         return list(self._records.values())
 
-    async def pause(self, key: str) -> None:
-        """Lets a key rest until it is resumed; raises `UnknownKey`."""
-        await self.set_state(key, "paused")
-
-    async def resume(self, key: str) -> None:
+    async def resume(self, key: str, *, also: Sequence[Companion] = ()) -> None:
         """Lets a key serve again, whatever kept it; raises `UnknownKey`."""
-        await self.set_state(key, "active")
+        await self.set_state(key, "active", also=also)
         record = self._record(key)
         record.refused, record.failures, record.missing = None, 0, {}
         record.blamed_at, record.load.doubted = 0, False
 
-    async def set_state(self, key: str, state: State, reason: str = "") -> None:
-        """Sets a key's state; raises `UnknownKey` when it is withdrawn, or changed elsewhere."""
-        record = self._record(key)
-        if record.state == "withdrawn" or not await self._keys.change(record, state, reason):
+    async def set_state(
+        self, key: str, state: State, reason: str = "", *, also: Sequence[Companion] = ()
+    ) -> None:
+        """Sets a key's state, `also` with it; raises `UnknownKey` when it changed elsewhere."""
+        gone = (record := self._record(key)).state == "withdrawn"
+        if gone or not await self._keys.change(record, state, reason, also=also):
             await self.reload()
             raise UnknownKey(key)
         self._sort()
 
-    async def set_budget(self, key: str, budget: NanoUsd) -> KeyCard:
-        """Sets an own key's budget; raises `UnknownKey`."""
+    async def set_budget(
+        self, key: str, budget: NanoUsd, *, also: Sequence[Companion] = ()
+    ) -> KeyCard:
+        """Sets an own key's budget, `also` with it; raises `UnknownKey`."""
         record = self._record(key)
         if record.owner is not None or record.state == "withdrawn":
             raise UnknownKey(key)
-        await self._keys.set_budget(record, budget)
+        await self._keys.set_budget(record, budget, also)
         return self._card(record)
 
-    async def retire(self, key: str, reason: str = "") -> None:
+    async def retire(self, key: str, reason: str = "", *, also: Sequence[Companion] = ()) -> None:
         """Withdraws a key for good and destroys its secret; raises `UnknownKey`."""
         record = self._record(key)
         if record.state == "withdrawn":
             raise UnknownKey(key)
-        await self._keys.erase(record, reason)
+        await self._keys.erase(record, reason, also)
         self._sort()
 
     async def reload(self) -> None:

@@ -28,6 +28,9 @@ State = Literal[
     "paused",
 ]
 
+#: Why a key is paused that its contributor can't resume.
+BY_OPERATOR = "by the operator"
+
 #: States in which a key serves, once the time until which it cools is over.
 SERVING: frozenset[str] = frozenset({"active", "cooling", "parked"})
 #: States that a key doesn't leave by itself.
@@ -94,6 +97,15 @@ class UnknownKey(PoolRefusal):
     """No key has that id, or it isn't in a state for this."""
 
     code: ClassVar[str] = "unknown_key"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class PausedByOperator(PoolRefusal):
+    """Only the operator lets such a key serve again."""
+
+    code: ClassVar[str] = "paused_by_operator"
 
     def __init__(self, key: str) -> None:
         self.key = key

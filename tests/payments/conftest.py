@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.earning import check_referrals
+from core.earning import check_earning
 from core.ledger import Ledger, Move, Submission, audit
 from core.pool import Vault
 from core.store import Insert, Store, schema
@@ -147,7 +147,7 @@ class Shop:
         less what was spent."""
         told = await audit(self.store)
         assert not told.findings, told.findings
-        assert await check_referrals(self.store) == []
+        assert await check_earning(self.store) == []
         sums = {"pockets": 0, "owed": 0, "issued": 0, "spent": 0}
         for row in await self.store.fetch(schema.account.select()):
             kind = row.code.partition("/")[0]

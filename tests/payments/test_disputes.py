@@ -169,7 +169,7 @@ async def test_what_was_lost_can_not_be_given_back_too(shop: Shop) -> None:
     order = await shop.orders.get(order.id)
     with pytest.raises(NothingToRefund):
         await cashier.refund(order, usd("10.01"), cause="btn_1")
-    assert await cashier._refundable(order) == [("p1", 10 * USD)]
+    assert await cashier._refunds._left(order) == [("p1", 10 * USD)]
     with pytest.raises(NoDispute):
         await cashier.accept("sandbox", "dp_1")
     with pytest.raises(NoDispute):

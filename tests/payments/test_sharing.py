@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.earning import check_referrals
+from core.earning import check_earning
 from core.store import Update, schema
 from core.units import Credits, NanoUsd, Stars, usd
 from payments import (
@@ -218,12 +218,12 @@ async def test_the_audit_sees_what_was_changed_by_hand(shop: Shop) -> None:
     ann = await shop.person()
     bob = await shop.friend(ann)
     order = await shop.pay(await shop.order(bob, usd("90")))
-    assert await check_referrals(shop.store) == []
+    assert await check_earning(shop.store) == []
     altered = Update(schema.order, {"id": order.id}, {"share": 999})
     await shop.ledger.record(altered)
-    (finding,) = await check_referrals(shop.store)
+    (finding,) = await check_earning(shop.store)
     assert (bob in finding, "1000" in finding, "999" in finding) == (True, True, True)
     earned = Update(schema.referral, {"person": bob}, {"earned": 999})
     await shop.ledger.record(earned)
-    (finding,) = await check_referrals(shop.store)
+    (finding,) = await check_earning(shop.store)
     assert finding == "referrals earned 999 Credits, the ledger issued 1000"

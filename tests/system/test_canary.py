@@ -20,7 +20,7 @@ from bots.commands.refusals import sentence
 from bots.locale import render
 from bots.show.screen import Answer, Audio
 from bots.web import Server, metrics_app
-from core.desk import report
+from core.desk import Period, report
 from core.errors import Refusal
 from core.ledger import beancount, csv
 from core.pool import Fault, SupplierFault
@@ -163,7 +163,8 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
             out = io.StringIO()
             await write(tom.app.store, out)
             clean(write.__name__, out.getvalue())
-        clean("the report", repr(await report(tom.app.store)))
+        now = tom.clock.now_ms()
+        clean("the report", repr(await report(tom.app.store, Period.whole(now), now)))
         clean("the keys' cards", repr(await tom.app.pool.cards()))
         clean("the plan", repr(tom.app.plan.own_keys))
         await _metrics_are_clean(tom)

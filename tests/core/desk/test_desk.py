@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core import chart
-from core.desk import grant, report
+from core.desk import Cost, Period, grant, report
 from core.ledger import Ledger, Submission
 from core.people import find
 from core.store import Insert, Store, schema
@@ -11,7 +11,9 @@ from core.units import Credits, NanoUsd, usd
 from tests.databases import TestClock
 
 
-async def test_the_two_layers_are_sums_of_the_ledger(store: Store, ledger: Ledger) -> None:
+async def test_the_two_layers_are_sums_of_the_ledger(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
     """Brief § 6 in small: revenue at par less suppliers' cost."""
     await ledger.submit(
         Submission(
@@ -31,7 +33,7 @@ async def test_the_two_layers_are_sums_of_the_ledger(store: Store, ledger: Ledge
             ),
         )
     )
-    held = await report(store)
+    held = await report(store, Period.whole(clock.now_ms()), clock.now_ms())
     assert held.balance == Credits(12_450), "what is held is still theirs"
     await ledger.submit(
         Submission(
@@ -42,11 +44,11 @@ async def test_the_two_layers_are_sums_of_the_ledger(store: Store, ledger: Ledge
             ),
         )
     )
-    told = await report(store)
+    told = await report(store, Period.whole(clock.now_ms()), clock.now_ms())
     assert told.circulation == {"gift": Credits(12_390)}
     assert told.issued == {"welcome": Credits(12_450)}
     assert told.spent == {"gpt-4": Credits(60)}
-    assert told.costs == {"openai": usd("1.25")}
+    assert told.costs == {"openai": Cost(usd("1.25"), NanoUsd(0))}
     assert told.headroom == usd("48.75")
     assert told.revenue_at_par == usd("0.6")
     assert told.profit == usd("-0.65")

@@ -152,10 +152,11 @@ async def test_one_key_never_drains_another(
         for room in (chart, chart.contributions):
             monkeypatch.setattr(room, "unvested", lambda _: shared)
     async with market(sqlite_url, clock) as bobs:
+        bobs.service.farmed = not guard
         book = bobs.service.app.prices
         first = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         idle = await bobs.contributes("bob", "sk-bob-0000000002", SMALL)
-        await bobs.service.app.pool.pause(idle)
+        await bobs.service.app.pool.set_state(idle, "paused")
         # Dearer answers bring more than the first one's worth.
         rate = book.current("gpt-4").input_rate  # type: ignore[union-attr]
         await book.change("gpt-4", rate.times(2), rate.times(2), set_by="admin")
@@ -200,6 +201,7 @@ async def test_cheap_answers_on_a_key_that_was_valued_dear(
             ),
         )
     async with market(sqlite_url, clock) as bobs:
+        bobs.service.farmed = not guard
         await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         book = bobs.service.app.prices
         rate = book.current("gpt-4").input_rate  # type: ignore[union-attr]
@@ -256,7 +258,7 @@ async def test_old_earnings_are_not_withdrawn_for_new_ones(
         old = (await bobs.has("bob"))["earned"]
         clock.advance(days=32)
         # The advance is spent first, then what was earned.
-        await bobs.service.app.pool.pause(key)
+        await bobs.service.app.pool.set_state(key, "paused")
         have = (await bobs.service.app.purses.of((await bobs.person("bob")).id)).have
         await bobs.asks("bob", have.units // 5 - 1)
         await bobs.service.app.pool.resume(key)
@@ -300,7 +302,7 @@ async def test_withdrawing_races_an_ask_and_a_claw_back(
         earned = (await bobs.has("bob"))["earned"]
         person = await bobs.person("bob")
         advance = (await bobs.posted(chart.advance(key)))[0]
-        await bobs.service.app.pool.pause(key)
+        await bobs.service.app.pool.set_state(key, "paused")
         # All of the advance is spent, and some of what was earned.
         await bobs.asks("bob", advance // 5 + 1)
         await addressed(bobs, "bob")
@@ -328,12 +330,12 @@ async def test_a_claw_back_takes_withdrawals_that_were_not_sent(
         key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         await bobs.contributes("ann", "sk-ann-0000000001", "6")
         other = await bobs.contributes("bob", "sk-bob-0000000002", SMALL)
-        await bobs.service.app.pool.pause(key)
+        await bobs.service.app.pool.set_state(key, "paused")
         await bobs.gets("tom", 1_000)
         while (await bobs.has("bob")).get("earned", 0) < 90:
             await bobs.asks("tom", 5)
         earned = (await bobs.has("bob"))["earned"]
-        await bobs.service.app.pool.pause(other)
+        await bobs.service.app.pool.set_state(other, "paused")
         one = await withdraws(bobs, "bob", earned)
         for _ in range(60):  # one by one: together they would hold both keys' advances
             await bobs.asks("bob")

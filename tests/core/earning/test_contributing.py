@@ -83,7 +83,7 @@ async def test_the_briefs_contribution(database_url: str, clock: TestClock) -> N
         assert (one.state, one.reason) == ("closed", "exhausted")
         assert await bobs.has("bob") == {"earned": net}
         assert await bobs.posted(chart.unvested(key), chart.advance(key)) == [0, 0]
-        codes = ["supply/contributed", "supplier/openai"]
+        codes = ["supply/contributed", "supplier/openai/contributed"]
         cost = usd("0.03").times(times).units
         assert await bobs.stands(codes, NanoUsd) == [cost, -cost]
 

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.ledger import Balance, Ledger, audit, close_days, posted_on
+from core.ledger.planner import day_text
 from core.store import Store, schema
 from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
 from tests.databases import TestClock
@@ -56,6 +57,29 @@ async def test_closing_days_is_safe_to_do_twice(
     ]
     with pytest.raises(ValueError, match="still to come"):
         await close_days(store, ledger, clock, "2026-03-03")
+
+
+async def test_quiet_accounts_are_closed_once_however_often_days_are_closed(
+    ledger: Ledger, store: Store, clock: TestClock
+) -> None:
+    await ledger.submit(give("g1", 100))
+    for _ in range(5):
+        clock.advance(days=1)
+        today = day_text(clock.now_ms() // 86_400_000)
+        await close_days(store, ledger, clock, today)
+        assert await close_days(store, ledger, clock, today) == 0
+        assert (await audit(store)).findings == ()
+    rows = await store.fetch(sa.select(schema.closing.c.day))
+    assert [row.day for row in rows] == ["2026-03-01"] * 2, "each of the two accounts once"
+    await ledger.submit(give("g2", 7))
+    clock.advance(days=1)
+    await close_days(store, ledger, clock, day_text(clock.now_ms() // 86_400_000))
+    assert (await audit(store)).findings == ()
+    told = [
+        (await posted_on(store, [GIFT.code], f"2026-03-{day:02}"))[GIFT.code].credits_posted
+        for day in (1, 2, 5, 6, 7)
+    ]
+    assert told == [100, 100, 100, 107, 107]
 
 
 async def test_a_clock_that_goes_back_changes_no_closed_day(

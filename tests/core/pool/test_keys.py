@@ -150,13 +150,13 @@ async def test_adopting_gives_a_dead_key_another_chance(world: World) -> None:
 
 async def test_a_paused_key_rests_until_it_is_resumed(world: World) -> None:
     key = (await world.key()).id
-    await world.pool.pause(key)
+    await world.pool.set_state(key, "paused")
     assert world.candidate() is None
     assert world.pool.servable() == frozenset()
     await world.pool.resume(key)
     assert world.candidate() is not None
     with pytest.raises(UnknownKey):
-        await world.pool.pause("key_nowhere")
+        await world.pool.set_state("key_nowhere", "paused")
 
 
 async def test_a_retired_key_is_destroyed_and_its_budget_returned(world: World) -> None:
@@ -185,12 +185,12 @@ async def test_other_processes_hear_of_keys_and_their_states(world: World) -> No
         assert other.servable() == frozenset()
         await other.reload()
         assert other.servable() == {"luna", "astra"}
-        await other.pause(key)
+        await other.set_state(key, "paused")
         assert world.candidate() is not None
         await world.pool.reload()
         assert world.candidate() is None
         with pytest.raises(UnknownKey):
-            await world.pool.pause("nowhere")
+            await world.pool.set_state("nowhere", "paused")
     finally:
         await other.stop()
 
@@ -199,7 +199,7 @@ async def test_a_change_that_crosses_anothers_is_refused(world: World) -> None:
     key = (await world.key()).id
     other = world.another_process()
     await other.reload()
-    await world.pool.pause(key)
+    await world.pool.set_state(key, "paused")
     with pytest.raises(UnknownKey):
         await other.set_state(key, "dead")
     assert (await world.card(key)).state == "paused"
