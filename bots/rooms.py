@@ -57,13 +57,6 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         prices=parts.prices,
         clock=parts.clock,
     )
-    linking = LinkCommands(
-        links=parts.links,
-        people=parts.people,
-        buttons=buttons,
-        deliverers=parts.deliverers,
-        rules=parts.rules,
-    )
     pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
     contribute = parts.earning.contribute(parts.catalogue)
     registry = Registry(
@@ -77,12 +70,10 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
-            linking.room(),
+            _linking(parts, buttons).room(),
             admin.room(),
             _report(parts, admin).room(),
-            GoverningCommands(
-                rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
-            ).room(),
+            _governing(parts).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
@@ -110,6 +101,22 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
         ),
         clock=parts.clock,
         setprice=admin.setprice,
+    )
+
+
+def _governing(parts: Parts) -> GoverningCommands:
+    return GoverningCommands(
+        rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+    )
+
+
+def _linking(parts: Parts, buttons: Buttons) -> LinkCommands:
+    return LinkCommands(
+        links=parts.links,
+        people=parts.people,
+        buttons=buttons,
+        deliverers=parts.deliverers,
+        rules=parts.rules,
     )
 
 
