@@ -2,8 +2,8 @@
 platform, through the unmodified clients: every figure in the chat and in the ledger.
 
 In small a hundred and two asks and $3.08; in full the brief's own 16,666 and $500. Either leaves
-two cents, and its half a half Credit. All pay at the sandbox's checkout, all gifts come by `/grant`;
-so many questions are asked in the chat, the others behind it.
+two cents, and its half a half Credit. All pay at the sandbox's checkout, gifts come by `/grant`; so
+many questions are asked in the chat, the others behind it.
 """
 
 from __future__ import annotations
