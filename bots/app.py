@@ -158,6 +158,7 @@ def _parts(
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
     prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,
@@ -170,6 +171,7 @@ def _parts(
         prices=prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
+        rules=rules,
         active=earns,
     )
     deliverers: dict[str, Deliverer] = {}
@@ -186,14 +188,12 @@ def _parts(
         pool=pool,
         people=people,
         owners=owners,
-        rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
+        rules=rules,
         purses=purses,
         links=Links(
             store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
         ),
-        conversations=Conversations(
-            store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
-        ),
+        conversations=_conversations(plan, store, ledger, clock),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
             plan,
@@ -210,6 +210,12 @@ def _parts(
         ),
         earning=earning,
         deliverers=deliverers,
+    )
+
+
+def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:
+    return Conversations(
+        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
     )
 
 
@@ -282,6 +288,7 @@ def _chores(
             Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
             Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
             Chore("repay what is owed", 60.0, debts.repay),
+            Chore("sweep what erased people left", 60.0, parts.erasing.sweep),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
