@@ -24,6 +24,7 @@ invitation, referral = inviting.invitation, inviting.referral
 contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method
 switch, allowance, broadcast = governing.switch, governing.allowance, governing.broadcast
+alert = governing.alert
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log
