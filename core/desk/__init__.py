@@ -13,6 +13,7 @@ from core.desk.broadcasting import (
     Broadcasts,
 )
 from core.desk.dossier import Dossier, Dossiers
+from core.desk.economy import PLAYED, Economy, Farm, Trade, Way, farms, trades
 from core.desk.erasing import Erasing, NotErasable, Stakes
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
@@ -25,6 +26,7 @@ __all__ = [
     "ALERT",
     "BROADCAST",
     "MUTE_HOURS",
+    "PLAYED",
     "ROUND_SECONDS",
     "WAITING_MOST",
     "Advice",
@@ -40,8 +42,10 @@ __all__ = [
     "Day",
     "Dossier",
     "Dossiers",
+    "Economy",
     "Erasing",
     "Facts",
+    "Farm",
     "Figures",
     "Lookout",
     "NotErasable",
@@ -54,11 +58,15 @@ __all__ = [
     "Solvency",
     "Stakes",
     "Standing",
+    "Trade",
+    "Way",
     "daily",
+    "farms",
     "grant",
     "logged",
     "report",
     "report_snapshot",
     "risk_of",
     "standing",
+    "trades",
 ]
