@@ -16,13 +16,16 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from bots.commands.economy_words import economy_lines
 from bots.commands.phrases import money
+from bots.economy import economy_of
+from bots.locale import render
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.reading import database_of
 from bots.refusals import Unusable, in_words, shut_in_words
 from bots.selling import check_gateways, check_payouts
-from bots.service import demo_master_key, suppliers_of, sync_discord
+from bots.service import demo_master_key, live_plan, suppliers_of, sync_discord
 from bots.settings import Configuration, SettingsWrong, load
 from bots.telegram import who_am_i
 from core import ids, people
@@ -229,6 +232,7 @@ async def check(_: argparse.Namespace) -> int:
         await _check_discord(configuration),
         await check_gateways(configuration),
         await check_payouts(configuration),
+        await _check_economy(configuration),
     ]
     for fine, line in [pair for pairs in lines for pair in pairs]:
         tell(f"{'✓' if fine else '✗'} {line}")
@@ -266,6 +270,28 @@ async def _check_database(configuration: Configuration) -> list[Line]:
         await ledger.stop()
         await store.close()
     return lines
+
+
+async def _check_economy(configuration: Configuration) -> list[Line]:
+    """Each way of selling and each farm, with its arithmetic; nothing where nothing is sold."""
+    plan, clock = live_plan(configuration), SystemClock()
+    url = configuration.settings.database_url.get_secret_value()
+    try:
+        store = await Store.open(url, kind=None, clock=clock, migrate=False)
+    except Refusal:
+        return []  # said already
+    try:
+        economy = await economy_of(plan, store, clock.now_ms())
+        if not economy.ways:
+            return []
+        lines = economy_lines(economy, every=True)
+        return [(fine, render(words, "en")) for fine, words in lines]
+    finally:
+        await store.close()
+        for gateway in plan.gateways.values():
+            await gateway.close()
+        for disburser in plan.disbursers.values():
+            await disburser.close()
 
 
 async def _check_vault(vault: Vault, store: Store) -> list[Line]:

@@ -20,6 +20,7 @@ from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
 from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
+from bots.economy import economy_of
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
@@ -109,6 +110,7 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
         ),
         clock=parts.clock,
         setprice=admin.setprice,
+        economy=lambda: economy_of(parts.plan, parts.store, parts.clock.now_ms()),
     )
 
 
