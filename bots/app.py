@@ -40,7 +40,7 @@ from core.earning import Purses, any_contributions
 from core.ledger import Ledger, LedgerRefusal, close_days
 from core.people import Debts, Invitations, Links, Owners, People, Rules
 from core.pool import Pool, Vault
-from core.pricing import Catalogue, Costs, PriceBook
+from core.pricing import Catalogue, Costs, Deals, PriceBook, Promotions, Tiers
 from core.store import Store
 from core.upkeep import Chore, Chores, closed, give_back, opening
 from payments import any_codes
@@ -68,6 +68,7 @@ class App(Parts):
         await self.owners.load()
         await self.rules.load()
         await self.prices.start()
+        await self.deals.load()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
         await self.pool.start()
@@ -158,6 +159,15 @@ def _parts(
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
     prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    deals = Deals(
+        prices=prices,
+        catalogue=catalogue,
+        costs=costs,
+        tiers=Tiers(store, ledger.record, clock),
+        promotions=Promotions(store, ledger.record, clock),
+        clock=clock,
+        floor_percent=plan.floor_percent,
+    )
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,
@@ -183,6 +193,7 @@ def _parts(
         catalogue=catalogue,
         costs=costs,
         prices=prices,
+        deals=deals,
         pool=pool,
         people=people,
         owners=owners,
@@ -241,6 +252,7 @@ def _asking(parts: Parts) -> Asking:
             purses=parts.purses,
             pool=parts.pool,
             prices=parts.prices,
+            deals=parts.deals,
             conversations=parts.conversations,
             clock=parts.clock,
             owner=parts.owner,
@@ -254,7 +266,8 @@ def _asking(parts: Parts) -> Asking:
         pool=parts.pool,
         costs=parts.costs,
         clock=parts.clock,
-        pacing=Pacing(rules=parts.rules, store=parts.store, clock=parts.clock),
+        pacing=Pacing(rules=parts.rules, deals=parts.deals, store=parts.store, clock=parts.clock),
+        deals=parts.deals,
     )
 
 
@@ -284,6 +297,7 @@ def _chores(
             Chore("repay what is owed", 60.0, debts.repay),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
+            Chore("read offers again", 5.0, parts.deals.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             opening(parts.vault.opens_with),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from core.asking.types import AskRefusal, Question
 from core.clock import Clock
 from core.people import Allowance, Rules
+from core.pricing import Deals
 from core.store import Store, schema
 from core.units import Credits
 
@@ -54,8 +55,8 @@ class DayIsSpent(AskRefusal):
 class Pacing:
     """Lets asks through, as the operator's rules say."""
 
-    def __init__(self, *, rules: Rules, store: Store, clock: Clock) -> None:
-        self._rules, self._store, self._clock = rules, store, clock
+    def __init__(self, *, rules: Rules, deals: Deals, store: Store, clock: Clock) -> None:
+        self._rules, self._deals, self._store, self._clock = rules, deals, store, clock
         self._times: dict[str, deque[float]] = {}
         self._running: Counter[str] = Counter()
 
@@ -63,10 +64,11 @@ class Pacing:
     async def turn(self, question: Question) -> AsyncIterator[None]:
         """Counts an ask that is admitted inside, until `ended`, unless it is refused there. Raises
         `Paused`, `Blocked`, `TooFast`, `TooManyAtOnce`, `DayIsSpent`."""
+        await self._deals.know(question.person.id)
         self._check(question)
         self._began(question)
         try:
-            per_day = self._rules.of(question.person.id).per_day
+            per_day = self._allowance(question.person.id).per_day
             if per_day is not None and not question.privileged:
                 await self._day(question.person.id, per_day)
             yield
@@ -79,12 +81,20 @@ class Pacing:
         if question.privileged:
             return
         self._rules.check("asks", person)
-        allowance = self._rules.of(person)
+        allowance = self._allowance(person)
         group = self._rules.own(_group(question.place))
         for subject, may in ((person, allowance), (_group(question.place), group)):
             self._fast(subject, may)
             if may.at_once is not None and self._running[subject] >= may.at_once:
                 raise TooManyAtOnce(may.at_once)
+
+    def _allowance(self, person: str) -> Allowance:
+        """What a person may: by an admin's word, else by their tier, else as everyone."""
+        tier = self._deals.tier(person)
+        if tier is None:
+            return self._rules.of(person)
+        raised = Allowance(tier.per_minute, tier.at_once, tier.per_day)
+        return self._rules.own(person).over(raised).over(self._rules.usual)
 
     def _fast(self, subject: str, may: Allowance) -> None:
         if may.per_minute is None:
