@@ -15,6 +15,7 @@ from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
+from bots.commands.tiers import TierCommands
 from bots.commands.voice import VoiceCommands
 from bots.parts import Parts
 from bots.sandbox import Crowd
@@ -27,6 +28,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
     choosing = Choosing(
         catalogue=parts.catalogue,
         prices=parts.prices,
+        deals=parts.deals,
         pool=parts.pool,
         people=parts.people,
         purses=parts.purses,
@@ -66,8 +68,9 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             _account(parts, choosing).room(),
+            TierCommands(deals=parts.deals, people=parts.people, clock=parts.clock).room(),
             _export(parts).room(),
-            *parts.shop.rooms(choosing, parts.prices),
+            *parts.shop.rooms(choosing),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             _linking(parts, buttons).room(),
@@ -149,8 +152,8 @@ def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
         journal=Journal(parts.store),
         people=parts.people,
         catalogue=parts.catalogue,
-        prices=parts.prices,
         choosing=choosing,
+        deals=parts.deals,
         clock=parts.clock,
         sells=bool(parts.plan.gateways),
     )

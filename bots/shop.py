@@ -23,7 +23,6 @@ from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
-from core.pricing import PriceBook
 from core.store import Store
 from core.upkeep import Chore, Notices
 from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Orders
@@ -93,7 +92,7 @@ class Shop:
         known = Chore("know open orders", 10.0, self.stars.refresh, everywhere=True, at_start=True)
         return (*chores, known)
 
-    def rooms(self, choosing: Choosing, prices: PriceBook) -> tuple[Room, ...]:
+    def rooms(self, choosing: Choosing) -> tuple[Room, ...]:
         """The rooms of payments, where anything is sold; of inviting, where it earns something."""
         refer = ReferCommands(
             invitations=self.invitations,
@@ -109,7 +108,6 @@ class Shop:
         paying = PayingCommands(
             cashier=self.cashier,
             people=self.people,
-            prices=prices,
             choosing=choosing,
             clock=self.clock,
             terms=self.terms,

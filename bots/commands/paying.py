@@ -18,7 +18,6 @@ from bots.reply import Choice, Reply, Said, plain, say
 from core import ids
 from core.clock import Clock, as_datetime
 from core.people import People
-from core.pricing import PriceBook
 from core.units import Credits, NanoUsd, usd
 from payments import Cashier, Offer, Order, Pack, Receipt
 from payments.offer import cents, of_cents
@@ -57,7 +56,6 @@ class PayingCommands:
         *,
         cashier: Cashier,
         people: People,
-        prices: PriceBook,
         choosing: Choosing,
         clock: Clock,
         terms: Terms,
@@ -65,7 +63,7 @@ class PayingCommands:
     ) -> None:
         """`sells`: by a gateway, not by codes alone."""
         self._sells = sells
-        self._cashier, self._people, self._prices = cashier, people, prices
+        self._cashier, self._people = cashier, people
         self._choosing, self._clock, self._terms = choosing, clock, terms
 
     @property
@@ -123,7 +121,7 @@ class PayingCommands:
         if request.text.strip():
             return self._free(amount_of(request.text, _HOW), request)
         model = self._choosing.current(request.person)
-        price = self._prices.current(model.id)
+        price = await self._choosing.price(request.person, model)
         rows = []
         for pack in packs:
             cash = plain(self._price(request, pack.cash))

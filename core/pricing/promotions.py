@@ -227,7 +227,11 @@ class Promotions:
         rows = await self._store.fetch(
             sa.select(table.c.place).where(table.c.promotion == promotion.id)
         )
-        return _free(promotion.total, {row.place for row in rows} | taking)
+        taken = {row.place for row in rows}
+        try:
+            return _free(promotion.total, taken | taking)
+        except UsedUp:  # unless one of those doesn't get its place
+            return _free(promotion.total, taken)
 
     def _counts(self, id_: str, person: str) -> Sequence[sa.Label[int]]:
         table = schema.promotion_use
