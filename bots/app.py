@@ -216,6 +216,7 @@ def _parts(
             owners=owners,
             invitations=invitations,
             clock=clock,
+            deals=deals,
             deliverers=deliverers,
             trades=trades,
         ),

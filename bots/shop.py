@@ -23,6 +23,7 @@ from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
+from core.pricing import Deals
 from core.store import Store
 from core.upkeep import Chore, Notices
 from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Orders
@@ -30,6 +31,7 @@ from payments.gateways.code import CODE, Code
 from payments.gateways.skus import DiscordSkus
 from payments.gateways.stars import TelegramStars
 from payments.listing import Listing
+from payments.promising import Promises
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,14 @@ def open_shop(
     owners: Owners,
     invitations: Invitations,
     clock: Clock,
+    deals: Deals,
     deliverers: Mapping[str, Deliverer],
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
     gateways, offer = plan.gateways, plan.offer
-    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
+    promises = Promises(offer, deals)
+    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer, promises=promises)
 
     async def who(platform: str, id_: str) -> str:
         """Whoever bought in a platform's store may never have written here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from core.pricing.catalogue import Catalogue, Model, Route, UnknownModel
 from core.pricing.costs import Costs, NoCost, UsageLike
 from core.pricing.counting import CALL_OVERHEAD, MESSAGE_OVERHEAD, count, count_messages
-from core.pricing.deals import Deal, Deals, Extra
+from core.pricing.deals import Bonus, Deal, Deals
 from core.pricing.files import BadOverlay
 from core.pricing.formula import MARKUP_PERCENT, PAR, suggestion, tidy
 from core.pricing.offers import BONUS_MAX, DISCOUNT_MAX, FLOOR_PERCENT, floor, mixed, offered
@@ -39,13 +39,13 @@ __all__ = [
     "TOTAL_MAX",
     "BadOverlay",
     "BadPrice",
+    "Bonus",
     "By",
     "Catalogue",
     "Costs",
     "Deal",
     "Deals",
     "Era",
-    "Extra",
     "Kind",
     "Model",
     "NoCost",

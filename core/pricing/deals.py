@@ -44,11 +44,12 @@ class Deal:
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
-    """What a top-up brings on top, in per cent of what is bought."""
+class Bonus:
+    """What a top-up brings on top: a tier, by so many per cent of what is bought, and a
+    promotion."""
 
-    percent: int = 0
     tier: str = ""
+    tier_percent: int = 0
     promotion: Promotion | None = None
 
 
@@ -124,7 +125,7 @@ class Deals:
         )
         return self._deal(plain, tier, best)
 
-    def extra(self, person: str, *, without: Collection[str] = ()) -> Extra:
+    def bonus(self, person: str, *, without: Collection[str] = ()) -> Bonus:
         """What a top-up brings on top to somebody who is known."""
         tier = self.tier(person)
         best = max(
@@ -136,12 +137,9 @@ class Deals:
             key=_order,
             default=None,
         )
-        bonus = tier.bonus if tier is not None else 0
-        return Extra(
-            bonus + (0 if best is None else best.percent),
-            tier.name if tier is not None and bonus else "",
-            best,
-        )
+        if tier is None or not tier.bonus:
+            return Bonus(promotion=best)
+        return Bonus(tier.name, tier.bonus, best)
 
     def lowered(self, plain: Price, promotion: Promotion) -> Price:
         """A price with that promotion alone, for whoever makes one."""
