@@ -11,6 +11,7 @@ from bots.commands.exporting import ExportCommands
 from bots.commands.governing import GoverningCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
+from bots.commands.promotions import PromotionCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.reporting import ReportCommands
@@ -77,6 +78,14 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             admin.room(),
             _report(parts, admin).room(),
             _governing(parts).room(),
+            PromotionCommands(
+                deals=parts.deals,
+                codes=parts.shop.codes,
+                catalogue=parts.catalogue,
+                prices=parts.prices,
+                store=parts.store,
+                clock=parts.clock,
+            ).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),

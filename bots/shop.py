@@ -26,12 +26,21 @@ from core.pool import Vault
 from core.pricing import Deals
 from core.store import Store
 from core.upkeep import Chore, Notices
-from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Orders
+from payments import (
+    Cashier,
+    Codes,
+    Crediting,
+    Evidence,
+    Gateway,
+    Inbox,
+    Orders,
+    Promises,
+    PromotionCodes,
+)
 from payments.gateways.code import CODE, Code
 from payments.gateways.skus import DiscordSkus
 from payments.gateways.stars import TelegramStars
 from payments.listing import Listing
-from payments.promising import Promises
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +114,9 @@ class Shop:
             deliverers=self.deliverers,
         )
         inviting = (refer.room(),) if self.rewards else ()
+        redeeming = RedeemCommands(codes=self.codes, ledger=self.ledger, choosing=choosing).room()
         if not self.trades:
-            return inviting
+            return redeeming, *inviting
         paying = PayingCommands(
             cashier=self.cashier,
             people=self.people,
@@ -124,7 +134,7 @@ class Shop:
         )
         return (
             paying.room(),
-            RedeemCommands(codes=self.codes, ledger=self.ledger).room(),
+            redeeming,
             *inviting,
             RefundCommands(cashier=self.cashier).room(),
             disputes.room(),
@@ -191,7 +201,14 @@ def open_shop(
         terms=plan.terms,
         gateways=gateways,
         cashier=cashier,
-        codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),
+        codes=Codes(
+            orders=orders,
+            crediting=crediting,
+            store=store,
+            ledger=ledger,
+            clock=clock,
+            promotions=PromotionCodes(deals=deals, store=store, ledger=ledger, clock=clock),
+        ),
         inbox=inbox,
         notices=Notices(
             store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bots.commands.phrases import average_answer, price_line
 from bots.commands.types import Action, Command, Option, Request, Room
@@ -94,6 +94,16 @@ class Choosing:
         ever shown."""
         await self._deals.know(person.id)
         return self._price(person.id, model)
+
+    async def prices(self, person: Person, models: Collection[str], most: int) -> list[Said]:
+        """Of these models (none named: all) that can be asked now, at most so many, a line each."""
+        await self._deals.know(person.id)
+        served = self._served(person.id)
+        return [
+            say("{model} — {price}", model=model.name, price=price_line(price))
+            for model, price in served
+            if not models or model.id in models
+        ][:most]
 
     def _price(self, person: str, model: Model) -> Price | None:
         deal = self._deals.price(person, model.id)

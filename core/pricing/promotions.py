@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
 
-from core import ids
 from core.clock import Clock
 from core.errors import Refusal
 from core.pricing.prices import Reads, Record
+from core.pricing.tiers import theirs
 from core.store import Companion, Insert, Update, schema
 from core.units import Credits
 
@@ -114,7 +114,7 @@ class Promotions:
         )
         return promotion_of(rows[0]) if rows else None
 
-    async def add(self, promotion: Promotion, *, by: str, also: Companion) -> None:
+    async def add(self, promotion: Promotion, *also: Companion, by: str) -> None:
         """It counts from its time on; `also` is written with it. Raises `TooManyPromotions`."""
         if len(self.all) >= RUNNING_MAX:
             raise TooManyPromotions
@@ -133,7 +133,7 @@ class Promotions:
             "made_at": self._clock.now_ms(),
             "ended_at": None,
         }
-        await self._record(Insert(schema.promotion, row), also)
+        await self._record(Insert(schema.promotion, row), *also)
         await self.load()
 
     async def end(self, id_: str, *, also: Companion) -> None:
@@ -162,7 +162,7 @@ class Promotions:
         table = schema.promotion_holder
         rows = await self._store.fetch(
             sa.select(table.c.promotion).where(
-                table.c.person == person, table.c.promotion.in_(coded)
+                table.c.person.in_(theirs(person)), table.c.promotion.in_(coded)
             )
         )
         return frozenset(row.promotion for row in rows)
@@ -208,7 +208,7 @@ class Promotions:
         table = schema.promotion_use
         rows = await self._store.fetch(
             sa.select(table.c.own_place).where(
-                table.c.promotion == promotion.id, table.c.person == person
+                table.c.promotion == promotion.id, table.c.person.in_(theirs(person))
             )
         )
         return _free(promotion.per_person, {row.own_place for row in rows})
@@ -236,7 +236,7 @@ class Promotions:
     def _counts(self, id_: str, person: str) -> Sequence[sa.Label[int]]:
         table = schema.promotion_use
         count = sa.select(sa.func.count()).select_from(table).where(table.c.promotion == id_)
-        own = count.where(table.c.person == person)
+        own = count.where(table.c.person.in_(theirs(person)))
         return (
             count.scalar_subquery().label(f"all_{id_}"),
             own.scalar_subquery().label(f"own_{id_}"),
@@ -265,8 +265,3 @@ def promotion_of(row: sa.Row[Any]) -> Promotion:
         total=row.total,
         per_person=row.per_person,
     )
-
-
-def fresh_id(clock: Clock) -> str:
-    """For a promotion that is about to be made."""
-    return ids.new("pro", clock.now_ms())

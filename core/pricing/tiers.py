@@ -143,19 +143,15 @@ class Tiers:
 
     def _sum(self, person: str, by: By, days: int) -> sa.ScalarSelect[int]:
         since = self._clock.now_ms() - days * _DAY_MS
-        merged = schema.person.c
-        theirs = sa.union_all(
-            sa.select(sa.literal(person)), sa.select(merged.id).where(merged.merged_into == person)
-        )
         if by == "spending":
             usage = schema.usage.c
             summed = sa.select(sa.func.coalesce(sa.func.sum(usage.charge), 0)).where(
-                usage.person.in_(theirs), usage.at >= since
+                usage.person.in_(theirs(person)), usage.at >= since
             )
         else:
             order = schema.order.c
             summed = sa.select(sa.func.coalesce(sa.func.sum(order.bought), 0)).where(
-                order.person.in_(theirs),
+                order.person.in_(theirs(person)),
                 order.id >= ids.floor("ord", since),
                 order.state == "credited",
             )
@@ -167,6 +163,14 @@ class Tiers:
         """The row as it is from now on, whether it was there or not."""
         await self._record(Delete(table, key), Insert(table, {**key, **row}), also)
         await self.load()
+
+
+def theirs(person: str) -> sa.CompoundSelect[str]:
+    """The ids of a person and of everyone who became a part of them."""
+    table = schema.person.c
+    return sa.union_all(
+        sa.select(sa.literal(person)), sa.select(table.id).where(table.merged_into == person)
+    )
 
 
 def _tier(row: sa.Row[Any]) -> Tier:

@@ -268,6 +268,7 @@ ask = sa.Table(
     sa.Column("promotion", sa.Text),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
+    columns.some("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),
     columns.some("ix_ask_open", "lease_until", "state = 'open'"),
     columns.some("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
 )

@@ -36,7 +36,7 @@ class Stall:
         one = Promotion(ids.new("pro", self.shop.clock.now_ms()), "bonus", percent=15)
         one = replace(one, **changes)
         row = logged(self.shop.clock, actor="usr_owner", act="promo", before={}, after={})
-        await self.deals.promotions.add(one, by="usr_owner", also=row)
+        await self.deals.promotions.add(one, row, by="usr_owner")
         return one
 
 

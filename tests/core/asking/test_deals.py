@@ -42,7 +42,7 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 async def promote(tom: Service, **changes: Any) -> Promotion:
     one = replace(Promotion(ids.new("pro", NOON_MS), "discount", percent=20), **changes)
     row = logged(tom.clock, actor="usr_owner", act="promo", before={}, after={})
-    await tom.app.deals.promotions.add(one, by="usr_owner", also=row)
+    await tom.app.deals.promotions.add(one, row, by="usr_owner")
     return one
 
 

@@ -24,6 +24,10 @@ def upgrade() -> None:
     for name, kind in (("input_rate", BIG), ("output_rate", BIG), ("tier", TEXT)):
         op.add_column("ask", sa.Column(name, kind))
     op.add_column("ask", sa.Column("promotion", TEXT))
+    cheaper = sa.text("promotion IS NOT NULL")
+    op.create_index(
+        "ix_ask_promotion", "ask", ["promotion"], sqlite_where=cheaper, postgresql_where=cheaper
+    )
     op.add_column("code", sa.Column("promotion", TEXT))
     op.create_index("ix_code_promotion", "code", ["promotion"])
     _tiers()
