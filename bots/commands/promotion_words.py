@@ -38,8 +38,8 @@ _DATE: Final = r"(\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2})?)"
 _PARTS: Final[Mapping[str, re.Pattern[str]]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
-        "off": r"(\d{1,2})\s*% ?off\b",
-        "bonus": r"(\d{1,3})\s*% ?bonus\b",
+        "off": r"\b(\d{1,3})\s*% ?off\b",
+        "bonus": r"\b(\d{1,3})\s*% ?bonus\b",
         "gift": r"([\d,]{1,13})\s*credits?\b",
         "cash": r"\$\s*(\d{1,6}(?:\.\d{1,2})?)",
         "from": rf"\bfrom {_DATE}",
