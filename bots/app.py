@@ -16,7 +16,7 @@ from bots.commands import Dispatcher
 from bots.commands.answers import Answers
 from bots.commands.buttons import Buttons
 from bots.commands.prompts import Prompts
-from bots.earning import open_earning
+from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.parts import Parts
 from bots.plan import OwnKey, Plan
@@ -158,16 +158,8 @@ def _parts(
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
-    deals = Deals(
-        prices=prices,
-        catalogue=catalogue,
-        costs=costs,
-        tiers=Tiers(store, ledger.record, clock),
-        promotions=Promotions(store, ledger.record, clock),
-        clock=clock,
-        floor_percent=plan.floor_percent,
-    )
+    prices, deals = _prices(plan, store, clock, catalogue, costs, ledger)
+    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,
@@ -180,6 +172,7 @@ def _parts(
         prices=prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
+        rules=rules,
         active=earns,
     )
     deliverers: dict[str, Deliverer] = {}
@@ -197,14 +190,10 @@ def _parts(
         pool=pool,
         people=people,
         owners=owners,
-        rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
+        rules=rules,
         purses=purses,
-        links=Links(
-            store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
-        ),
-        conversations=Conversations(
-            store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
-        ),
+        links=_links(store, ledger, people, clock, earning),
+        conversations=_conversations(plan, store, ledger, clock),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
             plan,
@@ -223,6 +212,33 @@ def _parts(
         earning=earning,
         deliverers=deliverers,
     )
+
+
+def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:
+    return Conversations(
+        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
+    )
+
+
+def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: Earning) -> Links:
+    return Links(store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable)
+
+
+def _prices(
+    plan: Plan, store: Store, clock: Clock, catalogue: Catalogue, costs: Costs, ledger: Ledger
+) -> tuple[PriceBook, Deals]:
+    """The plain ones, and what everybody is offered."""
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    deals = Deals(
+        prices=prices,
+        catalogue=catalogue,
+        costs=costs,
+        tiers=Tiers(store, ledger.record, clock),
+        promotions=Promotions(store, ledger.record, clock),
+        clock=clock,
+        floor_percent=plan.floor_percent,
+    )
+    return prices, deals
 
 
 def _pool(
@@ -296,6 +312,7 @@ def _chores(
             Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
             Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
             Chore("repay what is owed", 60.0, debts.repay),
+            Chore("sweep what erased people left", 60.0, parts.erasing.sweep),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
             Chore("read offers again", 5.0, parts.deals.load, everywhere=True),

@@ -9,6 +9,7 @@ from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.exporting import ExportCommands
 from bots.commands.governing import GoverningCommands
+from bots.commands.leaving import LeaveCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.promotions import PromotionCommands
@@ -17,11 +18,12 @@ from bots.commands.registry import Registry
 from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
 from bots.commands.tiers import TierCommands
+from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
-from core.desk import Adviser
+from core.desk import Adviser, Dossiers
 
 
 def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
@@ -71,21 +73,16 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             _account(parts, choosing).room(),
             TierCommands(deals=parts.deals, people=parts.people, clock=parts.clock).room(),
             _export(parts).room(),
+            LeaveCommands(erasing=parts.erasing, clock=parts.clock).room(),
             *parts.shop.rooms(choosing),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             _linking(parts, buttons).room(),
             admin.room(),
             _report(parts, admin).room(),
+            _users(parts).room(),
             _governing(parts).room(),
-            PromotionCommands(
-                deals=parts.deals,
-                codes=parts.shop.codes,
-                catalogue=parts.catalogue,
-                prices=parts.prices,
-                store=parts.store,
-                clock=parts.clock,
-            ).room(),
+            _promotions(parts).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
@@ -97,6 +94,17 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         },
     )
     return registry
+
+
+def _promotions(parts: Parts) -> PromotionCommands:
+    return PromotionCommands(
+        deals=parts.deals,
+        codes=parts.shop.codes,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        store=parts.store,
+        clock=parts.clock,
+    )
 
 
 def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
@@ -119,6 +127,25 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
 def _governing(parts: Parts) -> GoverningCommands:
     return GoverningCommands(
         rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+    )
+
+
+def _users(parts: Parts) -> UserCommands:
+    return UserCommands(
+        dossiers=Dossiers(
+            store=parts.store,
+            ledger=parts.ledger,
+            people=parts.people,
+            invitations=parts.shop.invitations,
+            contributions=parts.earning.contributions,
+        ),
+        people=parts.people,
+        owners=parts.owners,
+        rules=parts.rules,
+        ledger=parts.ledger,
+        erasing=parts.erasing,
+        exporting=_export(parts),
+        clock=parts.clock,
     )
 
 

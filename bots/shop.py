@@ -201,14 +201,7 @@ def open_shop(
         terms=plan.terms,
         gateways=gateways,
         cashier=cashier,
-        codes=Codes(
-            orders=orders,
-            crediting=crediting,
-            store=store,
-            ledger=ledger,
-            clock=clock,
-            promotions=PromotionCodes(deals=deals, store=store, ledger=ledger, clock=clock),
-        ),
+        codes=_codes(orders, crediting, deals, store, ledger, clock),
         inbox=inbox,
         notices=Notices(
             store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
@@ -217,6 +210,19 @@ def open_shop(
         skus=_skus(gateways.get("skus"), inbox, clock),
         trades=trades,
         contributing=bool(plan.policy.suppliers),
+    )
+
+
+def _codes(
+    orders: Orders, crediting: Crediting, deals: Deals, store: Store, ledger: Ledger, clock: Clock
+) -> Codes:
+    return Codes(
+        orders=orders,
+        crediting=crediting,
+        store=store,
+        ledger=ledger,
+        clock=clock,
+        promotions=PromotionCodes(deals=deals, store=store, ledger=ledger, clock=clock),
     )
 
 

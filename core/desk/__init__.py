@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from core.desk.actions import Advice, Adviser, Cheaper, RaisePrice, RunsOut
+from core.desk.dossier import Dossier, Dossiers
+from core.desk.erasing import Erasing, NotErasable, Stakes
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
 from core.desk.report import Cash, Cost, Day, Report, Sold, Solvency, daily, report, report_snapshot
@@ -17,7 +19,11 @@ __all__ = [
     "Cheaper",
     "Cost",
     "Day",
+    "Dossier",
+    "Dossiers",
+    "Erasing",
     "Facts",
+    "NotErasable",
     "Period",
     "RaisePrice",
     "Report",
@@ -25,6 +31,7 @@ __all__ = [
     "RunsOut",
     "Sold",
     "Solvency",
+    "Stakes",
     "Standing",
     "daily",
     "grant",
