@@ -13,7 +13,13 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger, LedgerBusy, Submission
+from core.ledger import (
+    CompanionRefused,
+    IdempotencyConflict,
+    Ledger,
+    LedgerBusy,
+    Submission,
+)
 from core.people import Person, survivor
 from core.pricing import Deals, Promotion
 from core.store import Companion, Insert, Store, Update, schema
@@ -55,6 +61,8 @@ class PromotionCodes:
                     await self._give(promotion, person, code)
                 else:
                     await self._hold(promotion, person, code)
+            except IdempotencyConflict:  # somebody else had it at the same moment
+                raise CodeRefused("used") from None
             except CompanionRefused as refused:
                 await self._check(refused.table, code)
                 continue

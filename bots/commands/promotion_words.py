@@ -130,7 +130,9 @@ def terms(promotion: Promotion, now_ms: int) -> list[Said]:
         lines.append(say("By code only."))
     if promotion.total is not None:
         lines.append(say("At most {count} times.", count=promotion.total))
-    if promotion.per_person is not None:
+    if promotion.per_person == 1:
+        lines.append(say("Once for each person."))
+    elif promotion.per_person is not None:
         lines.append(say("At most {count} times for each person.", count=promotion.per_person))
     return lines
 
@@ -185,7 +187,7 @@ def _span(found: Mapping[str, str], now_ms: int, zone: str) -> tuple[int, int | 
 
 
 def _moment(text: str, zone: str, *, last: bool) -> int:
-    """A time, or a day's first moment, or that behind its `last` one."""
+    """A time, or a day's first moment, or its `last` one."""
     day, _, clock = text.replace("T", " ").partition(" ")
     try:
         year, month, date = (int(part) for part in day.split("-"))
@@ -193,7 +195,7 @@ def _moment(text: str, zone: str, *, last: bool) -> int:
         at = datetime(year, month, date, hour, minute, tzinfo=zone_of(zone))
     except ValueError:
         raise NotUnderstood(HOW) from None
-    return as_ms(at + timedelta(days=1) if last and not clock else at)
+    return as_ms(at + timedelta(days=1)) - 1 if last and not clock else as_ms(at)
 
 
 def _models(rest: str, catalogue: Catalogue) -> list[str]:

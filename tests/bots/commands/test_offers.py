@@ -262,7 +262,7 @@ async def test_it_reads_in_chinese(owner: Service) -> None:
         ),
         (
             "until 2026-03-02 15% bonus each 1",
-            *("bonus", 15, set(), (0, TODAY + 2 * DAY - NOON_MS), (None, 1), (0, "")),
+            *("bonus", 15, set(), (0, TODAY + 2 * DAY - 1 - NOON_MS), (None, 1), (0, "")),
         ),
         (
             "50 credits codes 20 from 2026-03-04 till 2026-03-05 10:30",
