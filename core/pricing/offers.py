@@ -25,15 +25,15 @@ FLOOR_PERCENT = 10
 def offered(price: Price, *, tier: int, promotion: int, least: MicroCredits) -> Price:
     """The price less so many per cent for a tier, then so many for a promotion; `least` is what
     tokens of the usual mix cost at least (`floor`). The rates are rounded up, once."""
-    inward, outward = (
-        rate.share_up((100 - tier) * (100 - promotion), 10_000)
-        for rate in (price.input_rate, price.output_rate)
-    )
     plain = mixed(price.input_rate, price.output_rate)
     least = min(least, plain)
-    if mixed(inward, outward) < least:
-        inward = price.input_rate.share_up(least.units, plain.units)
-        outward = price.output_rate.share_up(least.units, plain.units)
+    inward, outward = (
+        max(
+            rate.share_up((100 - tier) * (100 - promotion), 10_000),
+            rate.share_up(least.units, plain.units),
+        )
+        for rate in (price.input_rate, price.output_rate)
+    )
     return replace(price, input_rate=inward, output_rate=outward)
 
 
