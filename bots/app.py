@@ -159,7 +159,7 @@ def _parts(
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
     prices, deals = _prices(plan, store, clock, catalogue, costs, ledger)
-    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual)
+    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual, deals=deals)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,

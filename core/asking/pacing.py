@@ -68,7 +68,7 @@ class Pacing:
         self._check(question)
         self._began(question)
         try:
-            per_day = self._allowance(question.person.id).per_day
+            per_day = self._rules.of(question.person.id).per_day
             if per_day is not None and not question.privileged:
                 await self._day(question.person.id, per_day)
             yield
@@ -81,20 +81,12 @@ class Pacing:
         if question.privileged:
             return
         self._rules.check("asks", person)
-        allowance = self._allowance(person)
+        allowance = self._rules.of(person)
         group = self._rules.own(_group(question.place))
         for subject, may in ((person, allowance), (_group(question.place), group)):
             self._fast(subject, may)
             if may.at_once is not None and self._running[subject] >= may.at_once:
                 raise TooManyAtOnce(may.at_once)
-
-    def _allowance(self, person: str) -> Allowance:
-        """What a person may: by an admin's word, else by their tier, else as everyone."""
-        tier = self._deals.tier(person)
-        if tier is None:
-            return self._rules.of(person)
-        raised = Allowance(tier.per_minute, tier.at_once, tier.per_day)
-        return self._rules.own(person).over(raised).over(self._rules.usual)
 
     def _fast(self, subject: str, may: Allowance) -> None:
         if may.per_minute is None:

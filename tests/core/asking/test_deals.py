@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -127,6 +128,11 @@ async def test_of_several_promotions_the_best_one_counts_behind_the_tier(tom: Se
     assert "6 Credits" in (await tom.answer("/ask gpt-4 " + "why " * 990)).footer  # 5.4
     ask = (await rows(tom, schema.ask))[-1]
     assert (ask.tier, ask.input_rate) == ("Gold", 3_600)
+    file = (await tom.screen("/export")).attachment
+    assert file is not None
+    told = json.loads(file.content)["answers"]
+    assert [one["tier"] for one in told] == ["", "Gold"]
+    assert told[1]["promotion"] == ask.promotion
 
 
 async def test_what_the_floor_eats_up_is_neither_recorded_nor_used_up(tom: Service) -> None:
