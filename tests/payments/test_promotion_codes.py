@@ -130,6 +130,30 @@ async def test_it_is_redeemed_or_ended_and_not_both(fair: Fair) -> None:
             await fair.codes[0].redeem(tom, "telegram:1:", code.text)
 
 
+async def test_what_ended_while_it_was_redeemed_gives_nothing(
+    fair: Fair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = await fair.promote()
+    held = await fair.promote(kind="bonus", percent=10, credits=Credits(0))
+    promotions, (tom,) = fair.one.app.deals.promotions, await fair.crowd(1)
+    for promotion in (given, held):
+        (code,) = fair.codes[0].fresh_of(promotion, 1)
+        await fair.codes[0].keep([code])
+        find, stands = promotions.find, promotion
+
+        async def late(id_: str, stands: Promotion = stands) -> Promotion | None:
+            await fair.end(stands)
+            return stands
+
+        monkeypatch.setattr(promotions, "find", late)
+        with pytest.raises(CodeRefused) as refused:
+            await fair.codes[0].redeem(tom, "telegram:1:", code.text)
+        assert refused.value.why == "void"
+        monkeypatch.setattr(promotions, "find", find)
+    assert await fair.gifts(tom) == 0
+    assert await fair.one.app.store.fetch(sa.select(schema.promotion_holder)) == []
+
+
 async def test_a_code_for_prices_is_used_up_by_its_first_holder_alone(fair: Fair) -> None:
     promotion = await fair.promote(kind="discount", percent=20, credits=Credits(0))
     codes = fair.codes
