@@ -32,9 +32,10 @@ from core.earning import SAFE, Policy, check_earning
 from core.ledger import audit
 from core.people import Person, Welcome
 from core.pool import SUPPLIERS
+from core.pricing import Costs
 from core.store import Store
 from core.units import Credits, NanoUsd, usd
-from payments import Gateway
+from payments import Gateway, Offer
 from tests import brief
 from tests.fakes.suppliers import FakeSupplier
 
@@ -164,6 +165,8 @@ async def running(
     gateways: Mapping[str, Gateway] | None = None,
     terms: Terms | None = None,
     policy: Policy = SAFE,
+    costs: Costs | None = None,
+    offer: Offer | None = None,
 ) -> AsyncIterator[Service]:
     """The service in the brief's world; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
@@ -171,7 +174,7 @@ async def running(
             FakeSupplier("openai", models=["gpt-4", "whisper-1"], strict=False)
         )
         openai.allow(*KEYS)
-        catalogue, costs = brief.catalogue(), brief.costs()
+        catalogue, costs = brief.catalogue(), costs or brief.costs()
         app = await build(
             Plan(
                 master_keys=[MASTER_KEY],
@@ -189,6 +192,7 @@ async def running(
                 own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],
                 gateways=gateways or {},
                 terms=terms or Terms(),
+                offer=offer or Offer(),
                 policy=policy,
             ),
             store=await Store.open(url, kind="live", clock=clock),

@@ -22,6 +22,12 @@ _DAY_MS: Final = 86_400_000
 _Rows = tuple[tuple[Choice, ...], ...]
 
 
+_BETTER_NOT: Final = say(
+    "⚠️ Better not yet: it was disputed, or most of it came of people who ask nearly nowhere else"
+    " and whose bank can still take the money back."
+)
+
+
 class PayoutCards:
     """Makes them."""
 
@@ -52,7 +58,7 @@ class PayoutCards:
             say("{state} since {at}", state=STATES[one.state], at=as_datetime(one.state_at)),
             *((say("Reason: {reason}", reason=one.reason),) if one.reason else ()),
             *await self._doing(one),
-            *self._weighed(await risk_of(self._store, people)),
+            *self._weighed(await risk_of(self._store, people, self._clock.now_ms())),
         )
         return Reply(title=plain(one.id), lines=lines, choices=choices, private=True)
 
@@ -115,6 +121,7 @@ class PayoutCards:
                 )
                 for asker in risk.biggest
             ),
+            *((_BETTER_NOT,) if risk.better_not else ()),
             say(
                 "Cash at gateways {cash}; all that is earned would cost {owed}. Covered:"
                 " {covered}.",

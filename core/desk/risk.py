@@ -14,6 +14,14 @@ from core.store import Store, schema
 from core.units import Credits, NanoUsd
 
 _ASKERS_SHOWN = 5
+#: A payer's bank may take a payment back for so long; not one on a chain, or of a code.
+_DISPUTABLE_DAYS = 120
+_FINAL = frozenset({"btcpay", "code"})
+_DAY_MS = 86_400_000
+#: Whoever paid so many percent of all they ever paid with on one person's keys asks nearly nowhere
+#: else; so much of what was earned may come of such people.
+_CAPTIVE_PERCENT = 80
+_DOUBTFUL_PERCENT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,9 @@ class Asker:
     gateways: tuple[str, ...]
     newest: int
     disputes: int
+    #: Whether they ask nearly nowhere else, and a bank can still take back what they paid.
+    captive: bool
+    disputable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +59,25 @@ class Risk:
     owed: NanoUsd
 
     @property
+    def doubtful_percent(self) -> int:
+        """Of what was paid on their keys, what came of people who ask nearly nowhere else and whose
+        payments can still be taken back: friends, or other accounts of theirs."""
+        doubtful = sum(one.paid.units for one in self.biggest if one.captive and one.disputable)
+        return doubtful * 100 // self.paid.units if self.paid.units else 0
+
+    @property
+    def better_not(self) -> bool:
+        """Whether the card advises a no for now: the money may be taken back after it was paid
+        out, or was before."""
+        return self.disputes > 0 or self.doubtful_percent >= _DOUBTFUL_PERCENT
+
+    @property
     def covered(self) -> bool:
         """Whether the cash that came in covers what is owed out."""
         return self.cash >= self.owed
 
 
-async def risk_of(store: Store, people: Sequence[str]) -> Risk:
+async def risk_of(store: Store, people: Sequence[str], now_ms: int) -> Risk:
     """Of a payee, by themselves and all who became a part of them."""
     usage, key = schema.usage, schema.key
     rows = await store.fetch(
@@ -63,7 +87,7 @@ async def risk_of(store: Store, people: Sequence[str]) -> Risk:
         .group_by(usage.c.person)
         .order_by(sa.text("paid DESC"))
     )
-    biggest = [await _asker(store, row) for row in rows[:_ASKERS_SHOWN]]
+    biggest = [await _asker(store, row, now_ms) for row in rows[:_ASKERS_SHOWN]]
     disputes = await store.fetch(
         sa.select(sa.func.count())
         .select_from(schema.order)
@@ -94,20 +118,26 @@ async def risk_of(store: Store, people: Sequence[str]) -> Risk:
     )
 
 
-async def _asker(store: Store, row: sa.Row[Any]) -> Asker:
-    order, payment = schema.order, schema.payment
+async def _asker(store: Store, row: sa.Row[Any], now_ms: int) -> Asker:
+    order, payment, usage = schema.order, schema.payment, schema.usage.c
     paid = await store.fetch(
         sa.select(payment.c.gateway, payment.c.at, order.c.dispute_state)
         .select_from(payment.join(order, order.c.id == payment.c.order))
         .where(order.c.person == row.person)
     )
+    everywhere = await store.fetch(
+        sa.select(sa.func.sum(usage.paid).label("paid")).where(usage.person == row.person)
+    )
     gateways = Counter(one.gateway for one in paid)
+    since = now_ms - _DISPUTABLE_DAYS * _DAY_MS
     return Asker(
         person=row.person,
         paid=Credits(int(row.paid)),
         gateways=tuple(name for name, _ in gateways.most_common()),
         newest=max((one.at for one in paid), default=0),
         disputes=sum(bool(one.dispute_state) for one in paid),
+        captive=int(row.paid) * 100 >= int(everywhere[0].paid) * _CAPTIVE_PERCENT,
+        disputable=any(one.at > since and one.gateway not in _FINAL for one in paid),
     )
 
 

@@ -25,6 +25,7 @@ invitation, referral = inviting.invitation, inviting.referral
 contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method
 switch, allowance, broadcast = governing.switch, governing.allowance, governing.broadcast
+alert = governing.alert
 
 tier, tier_given, promotion = offering.tier, offering.tier_given, offering.promotion
 promotion_use, promotion_holder = offering.promotion_use, offering.promotion_holder

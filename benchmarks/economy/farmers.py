@@ -1,0 +1,205 @@
+"""Whoever tries to get more out than was put in. Each takes a turn a month, with people and keys of
+its own; a ring's answers come from its own keys alone, which is the worst case: a router doesn't
+let anyone choose. What a ring asks of the operator's keys it gets for nothing, at what it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import SecretStr
+
+from benchmarks.economy.town import ANSWER, WELCOME, Town
+from core.desk.economy import Name
+from core.pool import DuplicateKey
+from core.units import usd
+from payments import Payment
+
+#: 40 average requests: 3,600 Credits after the fee.
+KEY = "24"
+CREDITED = 3_600
+#: What a key of a ring is funded with, so that it never runs dry.
+DEEP = "2400"
+STARTER, ENTERPRISE = usd("10"), usd("8")
+
+
+@dataclass
+class Farmer:
+    """One of them: its people, its keys, what it put in play so far."""
+
+    name: Name
+    #: A month's turn; the second month of each pair only cashes.
+    turn: Callable[[Farmer, Town], Awaitable[None]]
+    people: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    #: Credits put in play.
+    played: int = 0
+    #: Welcomes that were spent on the operator's keys before the farm began: none of its doing.
+    aside: int = 0
+    #: What may still be taken back by a bank.
+    payments: list[Payment] = field(default_factory=list)
+
+    async def somebody(self, town: Town) -> str:
+        """A new account."""
+        name = town.name(self.name)
+        await town.person(name)
+        self.people.append(name)
+        return name
+
+    async def friend(self, town: Town) -> tuple[str, str]:
+        """The account that earns, and its key; the same all year."""
+        if not self.keys:
+            name = await self.somebody(town)
+            await self.spends_welcome(town, name)
+            self.keys.append(await town.contributes(name, DEEP))
+        return self.people[0], self.keys[0]
+
+    async def spends_welcome(self, town: Town, name: str) -> None:
+        """On the operator's keys, so that it isn't counted as this farm's."""
+        self.aside += await town.asks(name, town.own, WELCOME.units)
+
+    async def buyer(self, town: Town) -> str:
+        """A new account without its welcome."""
+        name = await self.somebody(town)
+        await self.spends_welcome(town, name)
+        return name
+
+    async def cashes(self, town: Town) -> None:
+        """Whoever earned asks for it."""
+        for name in self.people:
+            await town.cashes(name)
+
+
+async def wash(self: Farmer, town: Town) -> None:
+    """Buys, asks at a friend's key, who cashes."""
+    _, key = await self.friend(town)
+    buyer = await self.buyer(town)
+    await town.buys(buyer, STARTER)
+    self.played += await town.asks(buyer, [key], 1_000)
+
+
+async def bonus(self: Farmer, town: Town) -> None:
+    """The same with the pack of the richest bonus."""
+    _, key = await self.friend(town)
+    buyer = await self.buyer(town)
+    await town.buys(buyer, ENTERPRISE)
+    await town.asks(buyer, [key], 1_000)
+    self.played += 800
+
+
+async def gifts(self: Farmer, town: Town) -> None:
+    """Many accounts spend their welcome at a friend's key, who cashes."""
+    _, key = await self.friend(town)
+    for _ in range(5):
+        name = await self.somebody(town)
+        self.played += await town.asks(name, [key], WELCOME.units)
+
+
+async def welcome(self: Farmer, town: Town) -> None:
+    """Many accounts for the answers alone."""
+    for _ in range(5):
+        name = await self.somebody(town)
+        self.played += await town.asks(name, town.own, WELCOME.units)
+
+
+async def advance(self: Farmer, town: Town) -> None:
+    """Contributes, spends what is lent on the operator's keys, revokes."""
+    name = await self.buyer(town)
+    key = await town.contributes(name, KEY)
+    await town.asks(name, town.own, CREDITED)
+    await town.revokes(name, key)
+    self.played += CREDITED
+
+
+async def advance_to_friend(self: Farmer, town: Town) -> None:
+    """The same on a friend's key, who cashes."""
+    _, friends = await self.friend(town)
+    name = await self.buyer(town)
+    key = await town.contributes(name, KEY)
+    await town.asks(name, [friends], CREDITED)
+    await town.revokes(name, key)
+    self.played += CREDITED
+
+
+async def false_budget(self: Farmer, town: Town) -> None:
+    """Says that keys are worth what nobody can verify, and spends what is lent for them."""
+    name = await self.buyer(town)
+    keys = [await town.contributes(name, KEY, verified=False) for _ in range(2)]
+    self.played += await town.asks(name, town.own, 2 * CREDITED)
+    for key in keys:
+        await town.revokes(name, key)
+
+
+async def same_key_twice(self: Farmer, town: Town) -> None:
+    """Two people contribute the same key, and the second spends what is lent for it."""
+    first, second = await self.buyer(town), await self.buyer(town)
+    secret = town.name("sk-twice")
+    key = await town.market.contributes(first, secret, KEY)
+    await town.service.app.pool.set_state(key, "paused")
+    self.played += CREDITED
+    town.service.openai.organisations.pop(secret, None)
+    try:
+        offer = await town.service.app.earning.contributions.examine(
+            await town.person(second), "openai", SecretStr(secret), ""
+        )
+    except DuplicateKey:
+        return
+    await town.service.app.earning.contributions.open(
+        offer.key, await town.person(second), usd(KEY)
+    )
+    await town.asks(second, town.own, CREDITED)
+
+
+async def cheap_answers(self: Farmer, town: Town) -> None:
+    """Waits for a price cut on a key that was valued at the old price."""
+    _, key = await self.friend(town)
+    buyer = await self.buyer(town)
+    await town.buys(buyer, STARTER)
+    await town.reprices(ANSWER // 2)
+    self.played += await town.asks(buyer, [key], 1_000, each=ANSWER // 2)
+    await town.reprices(ANSWER)
+
+
+async def dispute(self: Farmer, town: Town) -> None:
+    """Buys, asks at a friend's key, who cashes as soon as they can; two months later the payer has
+    their bank take the money back."""
+    friend, key = await self.friend(town)
+    buyer = await self.buyer(town)
+    _, payment = await town.buys(buyer, STARTER)
+    self.payments.append(payment)
+    self.played += await town.asks(buyer, [key], 1_000)
+    await town.cashes(friend)
+    if len(self.payments) > 2:
+        await town.disputes(self.payments.pop(0))
+
+
+async def referral(self: Farmer, town: Town) -> None:
+    """Invites its own accounts, which buy and ask at the inviter's key."""
+    friend, key = await self.friend(town)
+    app = town.service.app
+    code = await app.shop.invitations.code(await town.person(friend))
+    town.clock.advance(seconds=1)
+    name = town.name(self.name)
+    person = await town.person(name)
+    self.people.append(name)
+    await app.shop.invitations.bind(person, code, "telegram", name)
+    await self.spends_welcome(town, name)
+    await town.buys(name, STARTER)
+    self.played += await town.asks(name, [key], 1_000)
+
+
+TURNS: Final[dict[Name, Callable[[Farmer, Town], Awaitable[None]]]] = {
+    "wash": wash,
+    "bonus": bonus,
+    "gifts": gifts,
+    "welcome": welcome,
+    "advance": advance,
+    "advance-to-friend": advance_to_friend,
+    "false-budget": false_budget,
+    "same-key-twice": same_key_twice,
+    "cheap-answers": cheap_answers,
+    "dispute": dispute,
+    "referral": referral,
+}

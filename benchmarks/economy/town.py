@@ -1,0 +1,238 @@
+"""The town: a service on the real ledger, where each answer of 1,000 tokens costs 100 Credits and
+its supplier $0.60, so that a year needs few of them; and what anybody in it can do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic import SecretStr
+
+from core.asking import AskRefusal
+from core.clock import day_of
+from core.desk import Economy, Way, risk_of
+from core.earning import BRIEF, SAFE, NothingWithdrawable, Policy, WithdrawalsWait
+from core.ledger import close_days
+from core.people import Person
+from core.pricing import Costs
+from core.units import Credits, MicroCredits, NanoUsd, usd
+from payments import Crediting, Dispute, Offer, Order, Pack, Payment
+from tests import brief
+from tests.core.earning.world import TAKES_OPENAI, THOUSAND, Market
+from tests.databases import TestClock
+from tests.service import Service, running
+
+#: Credits that an answer costs, and how much of that at par its supplier takes.
+ANSWER = 100
+COST_PERCENT = 60
+WELCOME = Credits(100)
+#: The brief's packs; Enterprise a hundredth of its size.
+OFFER = Offer(
+    packs=(
+        Pack("Starter", usd("10"), Credits(1_000)),
+        Pack("Enterprise", usd("8"), Credits(1_000)),
+    )
+)
+CARD = "stripe"
+
+
+def fee_of(cash: NanoUsd) -> NanoUsd:
+    """What a card's processor keeps: 2.9 % and 30 cents."""
+    return cash.share_up(29, 1_000) + usd("0.30")
+
+
+def policy_of(profile: str) -> Policy:
+    """The profile, with a least payout that a year of small farms reaches."""
+    policy = {"safe": SAFE, "brief": BRIEF}[profile]
+    return replace(policy, suppliers=TAKES_OPENAI, payout_least=Credits(100))
+
+
+def economy_of(policy: Policy) -> Economy:
+    """The same town, for the check."""
+    ways = []
+    for pack in OFFER.packs:
+        given = OFFER.given(pack.cash)
+        fee = fee_of(pack.cash)
+        ways.append(
+            Way(CARD, pack.name, pack.cash, fee, given.bought, given.bonus, disputable=True)
+        )
+    return Economy(policy, ways, WELCOME, COST_PERCENT)
+
+
+@dataclass
+class Town:
+    """A service, its clock, and its operator, who decides payouts."""
+
+    market: Market
+    clock: TestClock
+    #: Whether the operator follows the risk card; else everything is approved.
+    heeds: bool
+    random: random.Random
+    own: list[str] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    #: Those of honest people, and of the operator: they serve unless a ring steers around them.
+    open_keys: list[str] = field(default_factory=list)
+
+    @property
+    def service(self) -> Service:
+        """It runs here, in this process."""
+        return self.market.service
+
+    def name(self, what: str) -> str:
+        """A name, or a key, that nobody had before."""
+        return f"{what}-{next(self._numbers):010}"
+
+    async def months(self, count: int) -> None:
+        """Time goes by, and the books are closed day by day."""
+        self.clock.advance(days=30 * count)
+        app = self.service.app
+        await close_days(app.store, app.ledger, self.clock, day_of(self.clock.now_ms()))
+        await self.market.closes()
+
+    # --- people ---------------------------------------------------------------------------------
+
+    async def person(self, name: str) -> Person:
+        """By a name, made when first asked for."""
+        return await self.market.person(name)
+
+    async def buys(self, name: str, cash: NanoUsd) -> tuple[Order, Payment]:
+        """Paid by card at once."""
+        person, app = await self.person(name), self.service.app
+        order = await app.shop.cashier.orders.create(
+            cause=self.name("press"),
+            at_ms=self.clock.now_ms(),
+            person=person.id,
+            place=f"telegram:{name}:",
+            message="1",
+            gateway=CARD,
+            value=cash,
+            amount=cash,
+            seconds=1_800,
+        )
+        payment = Payment(CARD, f"pi_{order.id}", order.id, cash, fee_of(cash))
+        return await self._crediting().pay(payment, telling=False), payment
+
+    def _crediting(self) -> Crediting:
+        app = self.service.app
+        return Crediting(
+            orders=app.shop.cashier.orders,
+            store=app.store,
+            ledger=app.ledger,
+            clock=self.clock,
+            offer=OFFER,
+        )
+
+    async def disputes(self, payment: Payment) -> None:
+        """The bank takes it back, for good."""
+        lost = Dispute(CARD, f"dp_{payment.id}", payment.id, payment.amount, "lost")
+        await self._crediting().dispute(lost)
+
+    async def contributes(self, name: str, dollars: str, *, verified: bool = True) -> str:
+        """A key of theirs alone; it serves nobody until somebody steers to it."""
+        key = await self.market.contributes(
+            name, self.name(f"sk-{name}"), dollars, verified=verified
+        )
+        await self.service.app.pool.set_state(key, "paused")
+        return key
+
+    async def revokes(self, name: str, key: str) -> None:
+        """Takes the key back."""
+        person = await self.person(name)
+        await self.service.app.earning.closing.withdraw(key, person.id)
+        await self.market.closes()
+
+    async def asks(
+        self, name: str, keys: Sequence[str], credits_: int, *, each: int = ANSWER
+    ) -> int:
+        """Spends so many Credits on answers of these keys alone; how many it could."""
+        spent, person = 0, await self.person(name)
+        async with self._only(keys):
+            while spent + each <= credits_:
+                self.service.openai.always(THOUSAND)
+                try:
+                    run = await self.market.begins(person)
+                except AskRefusal:
+                    break
+                spent += (await run.result).charge.units
+        return spent
+
+    @contextlib.asynccontextmanager
+    async def _only(self, keys: Sequence[str]) -> AsyncIterator[None]:
+        pool, shut = self.service.app.pool, [key for key in self.open_keys if key not in keys]
+        for key in shut:
+            await pool.set_state(key, "paused")
+        opened = []
+        for card in await pool.cards():
+            if card.id in keys and card.state == "paused":
+                await pool.resume(card.id)
+                opened.append(card.id)
+        try:
+            yield
+        finally:
+            for key in opened:
+                if next(c.state for c in await pool.cards() if c.id == key) == "active":
+                    await pool.set_state(key, "paused")
+            for key in shut:
+                await pool.resume(key)
+
+    async def cashes(self, name: str) -> None:
+        """Asks for all that can be withdrawn; the operator decides."""
+        person, earning = await self.person(name), self.service.app.earning
+        await earning.addresses.keep(person.id, "manual", SecretStr(f"DE00 {name}"), "DE••••")
+        amount = (await earning.withdrawals.earnings(person.id)).withdrawable
+        if amount < earning.policy.payout_least:
+            return
+        try:
+            one = await earning.withdrawals.request(
+                person.id,
+                amount,
+                "manual",
+                cause=self.name("withdraws"),
+                at_ms=self.clock.now_ms(),
+            )
+        except (NothingWithdrawable, WithdrawalsWait):
+            return
+        risk = await risk_of(self.service.app.store, [person.id], self.clock.now_ms())
+        if self.heeds and risk.better_not:
+            await earning.withdrawals.reject(one.id, by="usr_operator", reason="see the card")
+            return
+        await earning.withdrawals.approve(one.id, by="usr_operator")
+        await earning.payouts.begun_by_hand(one.id)
+        await earning.payouts.paid_by_hand(one.id)
+
+    async def reprices(self, credits_per_1k: int) -> None:
+        """GPT-4's price."""
+        rate = MicroCredits(credits_per_1k * 1_000)
+        await self.service.app.prices.change("gpt-4", rate, rate, set_by="admin")
+
+
+@contextlib.asynccontextmanager
+async def town(
+    url: str, profile: str, seed: int, policy: Policy | None = None, offer: Offer = OFFER
+) -> AsyncIterator[Town]:
+    """Opens it, with a key of the operator's own."""
+    clock = TestClock()
+    async with running(
+        url,
+        clock,
+        welcome=WELCOME.units,
+        keys=1,
+        budget="1000000",
+        policy=policy or policy_of(profile),
+        costs=_costs(),
+        offer=offer,
+    ) as service:
+        chance = random.Random(seed)
+        made = Town(Market(service, clock), clock, heeds=profile == "safe", random=chance)
+        await made.reprices(ANSWER)
+        made.own = [card.id for card in await service.app.pool.cards()]
+        made.open_keys = list(made.own)
+        yield made
+
+
+def _costs() -> Costs:
+    return Costs({brief.OPENAI: brief.flat("0.6")})

@@ -1,0 +1,204 @@
+"""The economy check: where the settings let it be farmed, and where honest trade loses, each with
+its arithmetic.
+
+A farm is reckoned per 1,000 Credits that it puts in play: what it takes out in cash beyond what it
+paid in, and what answers of others' keys it gets for nothing, at what they cost. Only cash is
+profit: answers are what an operator gives away knowingly (a welcome, an advance), within limits per
+person that the settings say. `benchmarks/economy` plays the same farms on the real ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from core import chart
+from core.earning import TOPUP_PERCENT, Policy
+from core.earning.payouts import RATE
+from core.pricing import PAR
+from core.units import Credits, NanoUsd
+
+#: Credits that everything is reckoned for.
+PLAYED: Final = Credits(1_000)
+
+Name = Literal[
+    "wash",
+    "bonus",
+    "gifts",
+    "welcome",
+    "advance",
+    "advance-to-friend",
+    "false-budget",
+    "same-key-twice",
+    "cheap-answers",
+    "dispute",
+    "referral",
+]
+NAMES: Final[tuple[Name, ...]] = (
+    "wash",
+    "bonus",
+    "gifts",
+    "welcome",
+    "advance",
+    "advance-to-friend",
+    "false-budget",
+    "same-key-twice",
+    "cheap-answers",
+    "dispute",
+    "referral",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A pack, or the free amount, as it is sold at a gateway: what is paid, what the gateway keeps,
+    what is given for it."""
+
+    gateway: str
+    pack: str
+    cash: NanoUsd
+    fee: NanoUsd
+    bought: Credits
+    bonus: Credits
+    #: Whether its payer's bank may take the money back.
+    disputable: bool
+
+    def net(self) -> NanoUsd:
+        """What 1,000 bought Credits bring the operator."""
+        return NanoUsd((self.cash - self.fee).units * PLAYED.units // self.bought.units)
+
+    def price(self) -> NanoUsd:
+        """What 1,000 bought Credits cost their buyer."""
+        return NanoUsd(self.cash.units * PLAYED.units // self.bought.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """What the check reckons with."""
+
+    policy: Policy
+    ways: Sequence[Way]
+    welcome: Credits
+    #: What answers cost at suppliers, of what is charged for them at par: percent.
+    cost_percent: int
+    #: Of a friend's top-up, to whoever invited them, as gift.
+    inviter_percent: int = TOPUP_PERCENT
+
+    @property
+    def answers(self) -> NanoUsd:
+        """What answers for 1,000 Credits cost at suppliers."""
+        return PAR.times(PLAYED.units).share_down(self.cost_percent, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """What somebody could try, per 1,000 Credits put in play."""
+
+    name: Name
+    cash: NanoUsd
+    answers: NanoUsd
+    #: How the cash comes about, in figures.
+    sum: str
+    #: It stays so only while payouts are decided as their risk card advises.
+    heeding: bool = False
+
+    @property
+    def profits(self) -> bool:
+        """Whether cash comes out that never came in."""
+        return self.cash > NanoUsd(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """Honest trade by a way, per 1,000 bought Credits: all of them spent on contributed keys, all
+    that those earn paid out."""
+
+    way: Way
+    net: NanoUsd
+    out: NanoUsd
+
+    @property
+    def loses(self) -> bool:
+        """Whether more goes out than came in."""
+        return self.net < self.out
+
+
+def paid_out() -> NanoUsd:
+    """What 1,000 bought Credits become at most: 0.9 of them earned, each paid at $0.009."""
+    return RATE.times(PLAYED.units).share_down(*chart.NET)
+
+
+def trades(economy: Economy) -> list[Trade]:
+    """Each way that something is sold by."""
+    return [Trade(way, way.net(), paid_out()) for way in economy.ways]
+
+
+def farms(economy: Economy) -> list[Farm]:
+    """Each farm; see `benchmarks/economy` for what it does."""
+    nothing, answers, policy = NanoUsd(0), economy.answers, economy.policy
+    out = paid_out()
+    advance = answers.share_down(policy.advance_percent, 100)
+    friend = answers.share_down(*chart.NET)
+    found: list[Farm] = [
+        Farm("gifts", nothing, friend, "0.00: what a gift pays for becomes a gift"),
+        Farm("welcome", nothing, answers, f"0.00: {economy.welcome.units:,} Credits a person"),
+        Farm(
+            "advance",
+            nothing,
+            advance,
+            f"0.00: {policy.advance_percent} % may be spent before it vests, and is owed",
+        ),
+        Farm(
+            "advance-to-friend",
+            nothing,
+            friend.share_down(policy.advance_percent, 100),
+            "0.00: an advance becomes a friend's gift",
+        ),
+        Farm(
+            "false-budget",
+            nothing,
+            answers,
+            f"0.00: at most {policy.advance_unverified.units:,} Credits a person, and owed",
+        ),
+        Farm("same-key-twice", nothing, nothing, "0.00: a key is known again"),
+    ]
+    if not economy.ways:
+        return found
+    cheapest = min(economy.ways, key=lambda way: way.price())
+    price = cheapest.price()
+    lost = out - price
+    line = f"{_plain(out)} − {_plain(price)}"
+    richest = max(economy.ways, key=lambda way: way.bonus.units * 1_000 // way.bought.units)
+    gift = friend.share_down(richest.bonus.units, richest.bought.units)
+    found += [
+        Farm("wash", lost, nothing, line),
+        Farm("bonus", out - richest.price(), gift, f"{_plain(out)} − {_plain(richest.price())}"),
+        Farm("cheap-answers", lost, nothing, line),
+        Farm(
+            "referral",
+            lost,
+            answers.share_down(economy.inviter_percent, 100),
+            line,
+        ),
+    ]
+    if any(way.disputable for way in economy.ways):
+        # Whoever waits out the hold days first needs an admin's yes: the risk card advises a no.
+        at_once = policy.payout_hold_days == 0
+        found.append(
+            Farm(
+                "dispute",
+                out if at_once else nothing,
+                nothing if at_once else friend,
+                f"{_plain(out)} + {_plain(price)} back − {_plain(price)}"
+                if at_once
+                else f"0.00: {policy.payout_hold_days} days, then a no",
+                heeding=not at_once,
+            )
+        )
+    return sorted(found, key=lambda one: NAMES.index(one.name))
+
+
+def _plain(amount: NanoUsd) -> str:
+    cents = amount.units // 10_000_000
+    return f"{cents // 100}.{cents % 100:02}"
