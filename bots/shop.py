@@ -34,6 +34,7 @@ from payments import (
     Evidence,
     Gateway,
     Inbox,
+    Offer,
     Orders,
     Promises,
     PromotionCodes,
@@ -159,8 +160,7 @@ def open_shop(
 ) -> Shop:
     """Wires it; nothing starts yet."""
     gateways, offer = plan.gateways, plan.offer
-    promises = Promises(offer, deals)
-    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer, promises=promises)
+    orders = _orders(offer, deals, store, ledger, clock)
 
     async def who(platform: str, id_: str) -> str:
         """Whoever bought in a platform's store may never have written here."""
@@ -213,6 +213,11 @@ def open_shop(
         trades=trades,
         contributing=bool(plan.policy.suppliers),
     )
+
+
+def _orders(offer: Offer, deals: Deals, store: Store, ledger: Ledger, clock: Clock) -> Orders:
+    promises = Promises(offer, deals)
+    return Orders(store=store, ledger=ledger, clock=clock, offer=offer, promises=promises)
 
 
 def _codes(
