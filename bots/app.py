@@ -16,7 +16,7 @@ from bots.commands import Dispatcher
 from bots.commands.answers import Answers
 from bots.commands.buttons import Buttons
 from bots.commands.prompts import Prompts
-from bots.earning import open_earning
+from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.parts import Parts
 from bots.plan import OwnKey, Plan
@@ -41,7 +41,7 @@ from core.earning import Purses, any_contributions
 from core.ledger import Ledger, LedgerRefusal, close_days
 from core.people import Debts, Invitations, Links, Owners, People, Rules
 from core.pool import Pool, Vault
-from core.pricing import Catalogue, Costs, PriceBook
+from core.pricing import Catalogue, Costs, Deals, PriceBook, Promotions, Tiers
 from core.store import Store
 from core.upkeep import Chore, Chores, closed, give_back, opening
 from payments import any_codes
@@ -70,6 +70,7 @@ class App(Parts):
         await self.owners.load()
         await self.rules.load()
         await self.prices.start()
+        await self.deals.load()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
         await self.pool.start()
@@ -167,8 +168,8 @@ def _parts(
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
-    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual)
+    prices, deals = _prices(plan, store, clock, catalogue, costs, ledger)
+    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual, deals=deals)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,
@@ -195,14 +196,13 @@ def _parts(
         catalogue=catalogue,
         costs=costs,
         prices=prices,
+        deals=deals,
         pool=pool,
         people=people,
         owners=owners,
         rules=rules,
         purses=purses,
-        links=Links(
-            store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
-        ),
+        links=_links(store, ledger, people, clock, earning),
         conversations=_conversations(plan, store, ledger, clock),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
@@ -215,6 +215,7 @@ def _parts(
             owners=owners,
             invitations=invitations,
             clock=clock,
+            deals=deals,
             deliverers=deliverers,
             trades=trades,
         ),
@@ -227,6 +228,27 @@ def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Co
     return Conversations(
         store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
     )
+
+
+def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: Earning) -> Links:
+    return Links(store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable)
+
+
+def _prices(
+    plan: Plan, store: Store, clock: Clock, catalogue: Catalogue, costs: Costs, ledger: Ledger
+) -> tuple[PriceBook, Deals]:
+    """The plain ones, and what everybody is offered."""
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    deals = Deals(
+        prices=prices,
+        catalogue=catalogue,
+        costs=costs,
+        tiers=Tiers(store, ledger.record, clock),
+        promotions=Promotions(store, ledger.record, clock),
+        clock=clock,
+        floor_percent=plan.floor_percent,
+    )
+    return prices, deals
 
 
 def _pool(
@@ -257,6 +279,7 @@ def _asking(parts: Parts) -> Asking:
             purses=parts.purses,
             pool=parts.pool,
             prices=parts.prices,
+            deals=parts.deals,
             conversations=parts.conversations,
             clock=parts.clock,
             owner=parts.owner,
@@ -270,7 +293,8 @@ def _asking(parts: Parts) -> Asking:
         pool=parts.pool,
         costs=parts.costs,
         clock=parts.clock,
-        pacing=Pacing(rules=parts.rules, store=parts.store, clock=parts.clock),
+        pacing=Pacing(rules=parts.rules, deals=parts.deals, store=parts.store, clock=parts.clock),
+        deals=parts.deals,
     )
 
 
@@ -307,6 +331,7 @@ def _chores(
             Chore("sweep what erased people left", 60.0, parts.erasing.sweep),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
+            Chore("read offers again", 5.0, parts.deals.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             opening(parts.vault.opens_with),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),

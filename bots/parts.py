@@ -15,7 +15,7 @@ from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Links, Owners, People, Rules
 from core.pool import Pool, Vault
-from core.pricing import Catalogue, Costs, PriceBook
+from core.pricing import Catalogue, Costs, Deals, PriceBook
 from core.store import Store
 
 
@@ -33,6 +33,7 @@ class Parts:
     catalogue: Catalogue
     costs: Costs
     prices: PriceBook
+    deals: Deals
     pool: Pool
     people: People
     purses: Purses

@@ -12,6 +12,7 @@ from core.asking import HISTORY_TOKENS
 from core.earning import SAFE, Method, Policy
 from core.people import Allowance, Welcome
 from core.pool import Supplier
+from core.pricing import FLOOR_PERCENT
 from core.units import NanoUsd, Tokens
 from payments import Disburser, Gateway, Offer
 
@@ -48,5 +49,7 @@ class Plan:
     methods: Sequence[Method] = ("manual",)
     #: What everyone may ask, unless the operator says otherwise of somebody.
     usual: Allowance = field(default_factory=Allowance)
+    #: Over what a supplier takes no offer lowers a price, in per cent.
+    floor_percent: int = FLOOR_PERCENT
     #: Whether there are sandbox people to buy and ask: the demo's.
     crowd: bool = False

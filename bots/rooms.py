@@ -14,10 +14,12 @@ from bots.commands.governing import GoverningCommands
 from bots.commands.leaving import LeaveCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
+from bots.commands.promotions import PromotionCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
+from bots.commands.tiers import TierCommands
 from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
 from bots.economy import economy_of
@@ -32,6 +34,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
     choosing = Choosing(
         catalogue=parts.catalogue,
         prices=parts.prices,
+        deals=parts.deals,
         pool=parts.pool,
         people=parts.people,
         purses=parts.purses,
@@ -71,9 +74,10 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             _account(parts, choosing).room(),
+            TierCommands(deals=parts.deals, people=parts.people, clock=parts.clock).room(),
             _export(parts).room(),
             LeaveCommands(erasing=parts.erasing, clock=parts.clock).room(),
-            *parts.shop.rooms(choosing, parts.prices),
+            *parts.shop.rooms(choosing),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             _linking(parts, buttons).room(),
@@ -81,6 +85,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             _report(parts, admin).room(),
             _users(parts).room(),
             _governing(parts).room(),
+            _promotions(parts).room(),
             AlertCommands(alerts=parts.alerts, clock=parts.clock).room(),
             BroadcastCommands(broadcasts=parts.broadcasts, clock=parts.clock).room(),
             pool.room(),
@@ -94,6 +99,17 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         },
     )
     return registry
+
+
+def _promotions(parts: Parts) -> PromotionCommands:
+    return PromotionCommands(
+        deals=parts.deals,
+        codes=parts.shop.codes,
+        catalogue=parts.catalogue,
+        prices=parts.prices,
+        store=parts.store,
+        clock=parts.clock,
+    )
 
 
 def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
@@ -178,8 +194,8 @@ def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
         journal=Journal(parts.store),
         people=parts.people,
         catalogue=parts.catalogue,
-        prices=parts.prices,
         choosing=choosing,
+        deals=parts.deals,
         clock=parts.clock,
         sells=bool(parts.plan.gateways),
     )

@@ -16,6 +16,7 @@ from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
+from core.pricing import Catalogue, Costs, Deals, PriceBook, Promotions, Tiers
 from core.store import Store
 from core.units import decimal_text
 from payments import Gateway, GatewayUnavailable, Offer
@@ -127,6 +128,16 @@ async def reconcile(arguments: argparse.Namespace) -> int:
         vault = await Vault.open(settings.master_key_bytes, store, ledger)
         people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
         purses = Purses(ledger=ledger, advances=lambda _: ())
+        catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
+        deals = Deals(
+            prices=PriceBook(store, ledger.record, catalogue, costs, clock),
+            catalogue=catalogue,
+            costs=costs,
+            tiers=Tiers(store, ledger.record, clock),
+            promotions=Promotions(store, ledger.record, clock),
+            clock=clock,
+        )
+        await deals.load()
         shop = open_shop(
             plan,
             store=store,
@@ -137,6 +148,7 @@ async def reconcile(arguments: argparse.Namespace) -> int:
             owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
             invitations=Invitations(store=store, ledger=ledger, clock=clock),
             clock=clock,
+            deals=deals,
             deliverers={},
         )
         # What came in while nobody looked, then what no message told.

@@ -31,6 +31,7 @@ from bots.selling_settings import (
 from bots.supplier_settings import SUPPLIER, SupplierSetting, address, settings_of_suppliers
 from core.earning import BRIEF, SAFE, Method, Policy
 from core.pool import SUPPLIERS
+from core.pricing import FLOOR_PERCENT
 from core.units import Credits, NanoUsd
 from payments import Offer
 
@@ -175,6 +176,8 @@ class Settings(BaseModel):
     bonus_from: Dollars = "100"
     bonus_percent: Percent = 10
     referral_percent: Percent = 10
+    #: No tier or promotion lowers a price below so many per cent over what the supplier takes.
+    offer_floor_percent: Annotated[int, Field(ge=-100, le=200)] = FLOOR_PERCENT
 
     #: Suppliers whose keys people may contribute, comma-separated; none: nobody may.
     contributions: Annotated[str, AfterValidator(_suppliers_named)] = ""

@@ -24,10 +24,21 @@ from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
 from core.pool import Vault
-from core.pricing import PriceBook
+from core.pricing import Deals
 from core.store import Store
 from core.upkeep import Chore, Notices
-from payments import Cashier, Codes, Crediting, Evidence, Gateway, Inbox, Orders
+from payments import (
+    Cashier,
+    Codes,
+    Crediting,
+    Evidence,
+    Gateway,
+    Inbox,
+    Offer,
+    Orders,
+    Promises,
+    PromotionCodes,
+)
 from payments.gateways.code import CODE, Code
 from payments.gateways.skus import DiscordSkus
 from payments.gateways.stars import TelegramStars
@@ -94,7 +105,7 @@ class Shop:
         known = Chore("know open orders", 10.0, self.stars.refresh, everywhere=True, at_start=True)
         return (*chores, known)
 
-    def rooms(self, choosing: Choosing, prices: PriceBook) -> tuple[Room, ...]:
+    def rooms(self, choosing: Choosing) -> tuple[Room, ...]:
         """The rooms of payments, where anything is sold; of inviting, where it earns something."""
         refer = ReferCommands(
             invitations=self.invitations,
@@ -105,12 +116,12 @@ class Shop:
             deliverers=self.deliverers,
         )
         inviting = (refer.room(),) if self.rewards else ()
+        redeeming = RedeemCommands(codes=self.codes, ledger=self.ledger, choosing=choosing).room()
         if not self.trades:
-            return inviting
+            return redeeming, *inviting
         paying = PayingCommands(
             cashier=self.cashier,
             people=self.people,
-            prices=prices,
             choosing=choosing,
             clock=self.clock,
             terms=self.terms,
@@ -125,7 +136,7 @@ class Shop:
         )
         return (
             paying.room(),
-            RedeemCommands(codes=self.codes, ledger=self.ledger).room(),
+            redeeming,
             *inviting,
             RefundCommands(cashier=self.cashier).room(),
             disputes.room(),
@@ -143,12 +154,13 @@ def open_shop(
     owners: Owners,
     invitations: Invitations,
     clock: Clock,
+    deals: Deals,
     deliverers: Mapping[str, Deliverer],
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
     gateways, offer = plan.gateways, plan.offer
-    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
+    orders = _orders(offer, deals, store, ledger, clock)
 
     async def who(platform: str, id_: str) -> str:
         """Whoever bought in a platform's store may never have written here."""
@@ -191,7 +203,7 @@ def open_shop(
         terms=plan.terms,
         gateways=gateways,
         cashier=cashier,
-        codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),
+        codes=_codes(orders, crediting, deals, store, ledger, clock),
         inbox=inbox,
         notices=Notices(
             store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
@@ -200,6 +212,24 @@ def open_shop(
         skus=_skus(gateways.get("skus"), inbox, clock),
         trades=trades,
         contributing=bool(plan.policy.suppliers),
+    )
+
+
+def _orders(offer: Offer, deals: Deals, store: Store, ledger: Ledger, clock: Clock) -> Orders:
+    promises = Promises(offer, deals)
+    return Orders(store=store, ledger=ledger, clock=clock, offer=offer, promises=promises)
+
+
+def _codes(
+    orders: Orders, crediting: Crediting, deals: Deals, store: Store, ledger: Ledger, clock: Clock
+) -> Codes:
+    return Codes(
+        orders=orders,
+        crediting=crediting,
+        store=store,
+        ledger=ledger,
+        clock=clock,
+        promotions=PromotionCodes(deals=deals, store=store, ledger=ledger, clock=clock),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from payments.cashier import Cashier, Receipt
-from payments.codes import Card, CodeRefused, Codes, Fresh, any_codes
+from payments.codes import Card, Codes, Fresh, any_codes
 from payments.crediting import PAID, REFUNDED, Crediting
 from payments.disputes import DISPUTE_ENDED, DISPUTED
 from payments.evidence import Evidence, facts_of
@@ -12,6 +12,8 @@ from payments.inbox import UNWORKED, Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
 from payments.orders import Orders
 from payments.payouts import Disbursed, Disburser, Payouts
+from payments.promising import Promises
+from payments.promotion_codes import CodeRefused, Granted, PromotionCodes
 from payments.refunding import EarlierRefund, NothingToRefund, RefundUnsure, refundable
 from payments.routes import payment_routes
 from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
@@ -63,6 +65,7 @@ __all__ = [
     "Gateway",
     "GatewayUnavailable",
     "Given",
+    "Granted",
     "Inbox",
     "NoDispute",
     "NotGivenBack",
@@ -74,6 +77,8 @@ __all__ = [
     "Payment",
     "PaymentRefused",
     "Payouts",
+    "Promises",
+    "PromotionCodes",
     "Purchase",
     "Receipt",
     "RefundRefused",

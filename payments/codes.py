@@ -1,46 +1,39 @@
 """Codes sold elsewhere: made by the operator for cash, typed by whoever bought one.
 
 A code is an order like any other, paid by the code itself: so bonus, referral, receipt and refund
-are what they are everywhere. Only its digest is kept. The table can carry other kinds of codes.
+are what they are everywhere. Only its digest is kept. Codes of promotions are kept beside them
+(`promotion_codes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from core import codes, ids
 from core.clock import Clock
-from core.errors import Refusal
 from core.ledger import CompanionRefused, Ledger
 from core.people import Person, Tries, lineage
-from core.store import Insert, Store, Update, schema
+from core.pricing import Promotion
+from core.store import Companion, Insert, Store, Update, schema
 from core.units import NanoUsd
 from payments.crediting import Crediting
 from payments.gateways.code import CODE, payment_of
 from payments.orders import Orders
+from payments.promotion_codes import CodeRefused, Granted, PromotionCodes
 from payments.types import Order, UnknownOrder
 
 #: 80 bits.
 _CODE_CHARS = 16
 #: As many as are made at once, and how many of them a write takes.
 COUNT_MAX = 10_000
-_A_TIME = 500
+A_TIME = 500
 _DAY_MS = 86_400_000
 
 CodeState = Literal["open", "used", "expired", "void"]
-
-
-class CodeRefused(Refusal):
-    """A code that gives nothing: there is no such one, or it is used, expired or void."""
-
-    code: ClassVar[str] = "code_refused"
-
-    def __init__(self, why: Literal["unknown", "used", "expired", "void"]) -> None:
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +46,9 @@ class Fresh:
     text: str
     cash: NanoUsd
     expires_at: int | None
+    #: The promotion that it is of, else empty; 0 uses: as many as that allows.
+    promotion: str = ""
+    uses_max: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +70,17 @@ class Codes:
     """Makes, tells, voids and redeems codes."""
 
     def __init__(
-        self, *, orders: Orders, crediting: Crediting, store: Store, ledger: Ledger, clock: Clock
+        self,
+        *,
+        orders: Orders,
+        crediting: Crediting,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        promotions: PromotionCodes | None = None,
     ) -> None:
-        self._orders, self._crediting = orders, crediting
+        """`promotions` is needed where codes of them are redeemed."""
+        self._orders, self._crediting, self._promotions = orders, crediting, promotions
         self._store, self._ledger, self._clock = store, ledger, clock
         self._tries = Tries(clock)
 
@@ -92,37 +96,58 @@ class Codes:
             for _ in range(count)
         ]
 
-    async def keep(self, made: Sequence[Fresh]) -> None:
-        """From now on they can be redeemed."""
+    def fresh_of(self, promotion: Promotion, count: int) -> list[Fresh]:
+        """New codes of a promotion, each good once while that runs."""
+        now, until = self._clock.now_ms(), promotion.ends_at
+        batch, no_cash = ids.new("bat", now), NanoUsd(0)
+        return [
+            Fresh(ids.new("cod", now), batch, text, no_cash, until, promotion.id)
+            for text in (codes.grouped(codes.fresh(_CODE_CHARS)) for _ in range(count))
+        ]
+
+    def shared_of(self, promotion: Promotion, word: str) -> Fresh:
+        """One code of a promotion that many type: a word, as the operator chose it."""
+        now, until = self._clock.now_ms(), promotion.ends_at
+        code, batch = ids.new("cod", now), ids.new("bat", now)
+        return Fresh(code, batch, word, NanoUsd(0), until, promotion.id, uses_max=0)
+
+    async def keep(self, made: Sequence[Fresh], *also: Companion) -> None:
+        """From now on they can be redeemed; `also` is written with the first of them."""
+        rows = self.rows(made)
+        for at in range(0, len(rows), A_TIME):
+            await self._ledger.record(*(() if at else also), *rows[at : at + A_TIME])
+
+    def rows(self, made: Sequence[Fresh]) -> list[Insert]:
+        """What is kept of them; at most `A_TIME` go in one write."""
         now = self._clock.now_ms()
         rows = [
             {
                 "id": one.id,
                 "digest": codes.digest(codes.bare(one.text)),
                 "batch": one.batch,
-                "kind": "sold",
+                "kind": "promotion" if one.promotion else "sold",
                 "cash": one.cash.units,
                 "credits": 0,
                 "uses": 0,
-                "uses_max": 1,
+                "uses_max": one.uses_max,
                 "created_at": now,
                 "expires_at": one.expires_at,
                 "voided_at": None,
+                "promotion": one.promotion or None,
             }
             for one in made
         ]
-        for at in range(0, len(rows), _A_TIME):
-            part = rows[at : at + _A_TIME]
-            await self._ledger.record(*(Insert(schema.code, row) for row in part))
+        return [Insert(schema.code, row) for row in rows]
 
     async def cards(self, batch: str = "") -> list[Card]:
-        """Every code, or a batch's, the oldest first."""
+        """Every code that is sold, or a batch's, the oldest first."""
         code, order = schema.code, schema.order
         chosen = (
             sa.select(code, order.c.id.label("order"), order.c.person)
             .select_from(
                 code.outerjoin(order, (order.c.gateway == CODE) & (order.c.external == code.c.id))
             )
+            .where(code.c.kind == "sold")
             .order_by(code.c.id)
         )
         if batch:
@@ -132,7 +157,7 @@ class Codes:
                 row.id,
                 row.batch,
                 NanoUsd(row.cash),
-                self._state(row.uses >= row.uses_max, row.voided_at, row.expires_at),
+                self._state(row),
                 row.created_at,
                 row.expires_at,
                 row.order or "",
@@ -161,9 +186,9 @@ class Codes:
             done += 1
         return done
 
-    async def redeem(self, person: Person, place: str, typed: str) -> Order:
+    async def redeem(self, person: Person, place: str, typed: str) -> Order | Granted:
         """Credits what a code is worth, once; whoever types their own again is told the same.
-        Raises `CodeRefused`, `TooManyTries`."""
+        Raises `CodeRefused`, `UsedUp`, `TooManyTries`."""
         self._tries.check(person.id)
         table = schema.code
         rows = await self._store.fetch(
@@ -173,9 +198,11 @@ class Codes:
             self._tries.wrong(person.id)
             raise CodeRefused("unknown")
         code = rows[0]
-        state = self._state(code.uses >= code.uses_max, code.voided_at, code.expires_at)
+        state = self._state(code)
         if state in {"expired", "void"}:
             raise CodeRefused(state)
+        if self._promotions is not None and code.promotion is not None:
+            return await self._promotions.redeem(person, code)
         use = Update(
             table,
             {"id": code.id},
@@ -201,15 +228,16 @@ class Codes:
             raise CodeRefused("used")
         return await self._crediting.pay(payment_of(order), telling=False)
 
-    def _state(self, used: bool, voided_at: int | None, expires_at: int | None) -> CodeState:
-        if used:
+    def _state(self, row: sa.Row[Any]) -> CodeState:
+        if row.uses_max and row.uses >= row.uses_max:
             return "used"
-        if voided_at is not None:
+        if row.voided_at is not None:
             return "void"
-        gone = expires_at is not None and expires_at <= self._clock.now_ms()
+        gone = row.expires_at is not None and row.expires_at <= self._clock.now_ms()
         return "expired" if gone else "open"
 
 
 async def any_codes(store: Store) -> bool:
-    """Whether there is a code, of whatever state."""
-    return bool(await store.fetch(sa.select(schema.code.c.id).limit(1)))
+    """Whether there is a code that is sold, of whatever state."""
+    sold = schema.code.c.kind == "sold"
+    return bool(await store.fetch(sa.select(schema.code.c.id).where(sold).limit(1)))

@@ -312,7 +312,9 @@ class Crediting:
             break
         else:
             raise PaymentRefused(order, "busy")
-        return await self.orders.get(order)
+        done = await self.orders.get(order)
+        self.orders.changed(done.person)
+        return done
 
     async def _shared(self, order: Order, gives: Credits, payer: str, cause: str) -> Shared:
         return await shared(

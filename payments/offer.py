@@ -18,6 +18,9 @@ from core.errors import Refusal
 from core.pricing import PAR
 from core.units import Credits, NanoUsd, usd
 
+#: What is one buyer's own.
+_EXTRA = ("tier", "tier_percent", "promotion", "promotion_percent")
+
 
 class BadAmount(Refusal):
     """Nothing is sold for this amount."""
@@ -78,6 +81,12 @@ class Offer:
     most: NanoUsd = usd("10000")  # noqa: RUF009
     #: Of what a top-up gives, whoever invited its buyer gets so many per cent on top.
     inviter_percent: int = TOPUP_PERCENT
+    #: On top of all that, for one buyer: per cent of what is bought, by their tier's name and by a
+    #: promotion's id.
+    tier: str = ""
+    tier_percent: int = 0
+    promotion: str = ""
+    promotion_percent: int = 0
 
     def check(self, cash: NanoUsd) -> None:
         """Raises `BadAmount` for an amount that isn't sold: whole cents, from least to most."""
@@ -90,14 +99,17 @@ class Offer:
         bought = Credits(cash.units // PAR.units)
         pack = self.pack(cash)
         if pack is not None:
-            return Given(bought, pack.credits - bought)
+            return Given(bought, pack.credits - bought + self._extra(bought))
         return self.free(cash)
 
     def free(self, cash: NanoUsd) -> Given:
         """What this sum gives at the free rate."""
         bought = Credits(cash.units // PAR.units)
         bonus = self.bonus_percent if cash >= self.bonus_from else 0
-        return Given(bought, bought.share_down(bonus, 100))
+        return Given(bought, bought.share_down(bonus, 100) + self._extra(bought))
+
+    def _extra(self, bought: Credits) -> Credits:
+        return bought.share_down(self.tier_percent + self.promotion_percent, 100)
 
     def pack(self, cash: NanoUsd) -> Pack | None:
         """The pack of this price."""
@@ -106,19 +118,20 @@ class Offer:
     def better(self, cash: NanoUsd) -> Pack | None:
         """The dearest pack that costs no more than this free amount and gives no less."""
         given = self.given(cash).total
-        better = [pack for pack in self.packs if pack.cash < cash and pack.credits >= given]
+        packs = (pack for pack in self.packs if pack.cash < cash)
+        better = [pack for pack in packs if self.given(pack.cash).total >= given]
         return max(better, key=lambda pack: pack.credits, default=None)
 
     def text(self) -> str:
         """All of it that an order needs later, as JSON."""
-        return json.dumps(
-            {
-                "packs": [[pack.name, cents(pack.cash), pack.credits.units] for pack in self.packs],
-                "bonus_from": cents(self.bonus_from),
-                "bonus_percent": self.bonus_percent,
-                "inviter_percent": self.inviter_percent,
-            }
-        )
+        kept: dict[str, object] = {
+            "packs": [[pack.name, cents(pack.cash), pack.credits.units] for pack in self.packs],
+            "bonus_from": cents(self.bonus_from),
+            "bonus_percent": self.bonus_percent,
+            "inviter_percent": self.inviter_percent,
+        }
+        extra = {name: getattr(self, name) for name in _EXTRA}
+        return json.dumps(kept | {name: value for name, value in extra.items() if value})
 
 
 @lru_cache(maxsize=64)
@@ -132,6 +145,7 @@ def offer_of(text: str) -> Offer:
         bonus_from=of_cents(kept["bonus_from"]),
         bonus_percent=kept["bonus_percent"],
         inviter_percent=kept["inviter_percent"],
+        **{name: kept[name] for name in _EXTRA if name in kept},
     )
 
 

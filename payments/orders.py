@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,11 +11,13 @@ import sqlalchemy as sa
 
 from core import ids
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
+from core.ledger import CompanionRefused, Ledger, LedgerBusy
 from core.people import lineage
+from core.pricing import UsedUp
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
 from payments.offer import Offer, offer_of
+from payments.promising import Promise, Promises, given_up
 from payments.types import (
     UNITS,
     CardsStopped,
@@ -29,6 +31,8 @@ from payments.types import (
 OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
+#: A place among a limited promotion's uses is looked for so often, when others were faster.
+_PLACE_TRIES = 20
 #: An order of a code is paid by it at once.
 _CODE_SECONDS = 3_600
 
@@ -36,8 +40,27 @@ _CODE_SECONDS = 3_600
 class Orders:
     """What people wish to buy."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, offer: Offer) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        offer: Offer,
+        promises: Promises | None = None,
+    ) -> None:
+        """`offer` is everyone's, `promises` tell what it is for one buyer."""
         self._store, self._ledger, self._clock, self.offer = store, ledger, clock, offer
+        self._promises = promises
+
+    async def offer_to(self, person: str) -> Offer:
+        """What somebody is offered now."""
+        return (await self._promised(person)).offer
+
+    def changed(self, person: str) -> None:
+        """An order of theirs was paid or given back."""
+        if self._promises is not None:
+            self._promises.changed(person)
 
     # --- an order's beginning -------------------------------------------------------------------
 
@@ -67,7 +90,7 @@ class Orders:
         row = self._row(id_, person, place, message, gateway, value, amount, seconds)
         created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
         with suppress(CompanionRefused):  # the same press, delivered to two processes
-            await self._ledger.record(Insert(schema.order, row), created)
+            await self._keep(row, created)
         return await self.get(id_)
 
     async def of_code(
@@ -87,7 +110,7 @@ class Orders:
         row |= {"external": code, "state": "pending"}
         created = event(self._clock, id_, "created", gateway=gateway, amount=value.units)
         with suppress(CompanionRefused):  # somebody was faster
-            await self._ledger.record(Insert(schema.order, row), created, used)
+            await self._keep(row, created, used)
         return await self.by_external(gateway, code)
 
     def _row(
@@ -119,7 +142,7 @@ class Orders:
             "lost": 0,
             "bought": 0,
             "bonus": 0,
-            "offer": self.offer.text(),
+            "offer": "",
             "referral": None,
             "share": 0,
             "dispute": None,
@@ -162,10 +185,34 @@ class Orders:
                 else:
                     id_ = ids.derived("ord", at_ms, gateway, external)
                     row = self._row(id_, await person(), place, "", gateway, value, value, 0)
-                    await self._ledger.record(
-                        Insert(schema.order, row | {"external": external}),
+                    await self._keep(
+                        row | {"external": external},
                         event(self._clock, id_, "created", gateway=gateway, amount=value.units),
                     )
+
+    async def _keep(self, row: dict[str, Any], *also: Companion) -> None:
+        """Writes a new order with what its buyer is promised; raises `CompanionRefused`."""
+        used_up: set[str] = set()
+        for _ in range(_PLACE_TRIES):
+            promise = await self._promised(row["person"], used_up)
+            order = Insert(schema.order, row | {"offer": promise.offer.text()})
+            if promise.promotion is None or self._promises is None:
+                await self._ledger.record(order, *also)
+                return None
+            try:
+                async with self._promises.kept(promise, row["person"], row["id"]) as use:
+                    return await self._ledger.record(order, *also, *use)
+            except UsedUp:
+                used_up.add(promise.promotion.id)
+            except CompanionRefused as refused:
+                if refused.table != schema.promotion_use.name:
+                    raise
+        raise LedgerBusy
+
+    async def _promised(self, person: str, without: Collection[str] = ()) -> Promise:
+        if self._promises is None:
+            return Promise(self.offer)
+        return await self._promises.to(person, without=without)
 
     async def begun(self, order: Order, *, external: str, url: str) -> Order:
         """The gateway knows it, by the id `external` if it gives one now: waits to be paid."""
@@ -180,11 +227,13 @@ class Orders:
     async def ended(self, order: Order, state: str) -> bool:
         """Nobody pays it any more (`expired` or `failed`); a payment that comes later counts all
         the same. False when it isn't open."""
-        change, expected = {"state": state}, {"state": ("created", "pending")}
+        less, rows = await given_up(self._store, order)
+        change, expected = {"state": state, **less}, {"state": ("created", "pending")}
         try:
             await self._ledger.record(
                 Update(schema.order, {"id": order.id}, change, expected),
                 event(self._clock, order.id, state),
+                *rows,
             )
         except CompanionRefused:
             return False

@@ -14,7 +14,7 @@ from core.asking import Journal, Served
 from core.clock import Clock, as_datetime, as_ms
 from core.earning import Purses
 from core.people import People
-from core.pricing import Catalogue, PriceBook
+from core.pricing import Catalogue, Deals
 from core.units import Credits, total
 
 _DAYS = 30
@@ -31,16 +31,16 @@ class AccountCommands:
         journal: Journal,
         people: People,
         catalogue: Catalogue,
-        prices: PriceBook,
         choosing: Choosing,
+        deals: Deals,
         clock: Clock,
         sells: bool,
     ) -> None:
         """`sells`: Credits can be bought here."""
         self._journal, self._people = journal, people
         self._purses = purses
-        self._catalogue, self._prices = catalogue, prices
-        self._choosing, self._clock = choosing, clock
+        self._catalogue = catalogue
+        self._choosing, self._deals, self._clock = choosing, deals, clock
         self._sells = sells
 
     def room(self) -> Room:
@@ -78,7 +78,7 @@ class AccountCommands:
         if purse.held.units:
             lines.append(say("{held} more are reserved by answers being written.", held=purse.held))
         model = self._choosing.current(request.person)
-        price = self._prices.current(model.id)
+        price = await self._choosing.price(request.person, model)
         if price is not None:
             lines.append(
                 say(
@@ -87,6 +87,9 @@ class AccountCommands:
                     model=model.name,
                 )
             )
+        tier = self._deals.tier(request.person.id)
+        if tier is not None:
+            lines.append(say("Your tier: {tier}", tier=tier.name))
         return Reply(
             title=say("💎 My Balance"),
             lines=tuple(lines),

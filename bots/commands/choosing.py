@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bots.commands.phrases import average_answer, price_line
 from bots.commands.types import Action, Command, Option, Request, Room
@@ -12,7 +12,7 @@ from core.asking import RECORDING_SECONDS_MAX
 from core.earning import Purses
 from core.people import People, Person
 from core.pool import Pool
-from core.pricing import Catalogue, Model, Price, PriceBook
+from core.pricing import Catalogue, Deals, Model, Price, PriceBook
 from core.units import Seconds
 
 _FEATURES = {
@@ -39,12 +39,14 @@ class Choosing:
         *,
         catalogue: Catalogue,
         prices: PriceBook,
+        deals: Deals,
         pool: Pool,
         people: People,
         purses: Purses,
         default_model: str,
     ) -> None:
         self._catalogue, self._prices, self._pool = catalogue, prices, pool
+        self._deals = deals
         self._people, self._purses, self._default = people, purses, default_model
 
     def room(self) -> Room:
@@ -87,23 +89,43 @@ class Choosing:
         first = (default, *self._catalogue.asked)
         return next(filter(self._pool.serves, first), default)
 
+    async def price(self, person: Person, model: Model) -> Price | None:
+        """What a model costs them; whatever is offered to them is in it, and no other price is
+        ever shown."""
+        await self._deals.know(person.id)
+        return self._price(person.id, model)
+
+    async def prices(self, person: Person, models: Collection[str], most: int) -> list[Said]:
+        """Of these models (none named: all) that can be asked now, at most so many, a line each."""
+        await self._deals.know(person.id)
+        served = self._served(person.id)
+        return [
+            say("{model} — {price}", model=model.name, price=price_line(price))
+            for model, price in served
+            if not models or model.id in models
+        ][:most]
+
+    def _price(self, person: str, model: Model) -> Price | None:
+        deal = self._deals.price(person, model.id)
+        return None if deal is None else deal.price
+
     def suggestions(self, typed: str) -> list[tuple[str, Said]]:
         """Models that can be asked now and whose name holds what was typed, with their prices."""
         wanted = typed.casefold().split()
         found = []
-        for model, price in self._served():
+        for model, price in self._served(""):
             words = " ".join((model.id, model.name, model.maker, *model.aliases)).casefold()
             if all(word in words for word in wanted):
                 label = say("{model} — {price}", model=model.name, price=price_line(price))
                 found.append((model.id, label))
         return found[:_SUGGESTIONS_MAX]
 
-    def _served(self) -> list[tuple[Model, Price]]:
-        return self._priced(self._catalogue.asked)
+    def _served(self, person: str) -> list[tuple[Model, Price]]:
+        return self._priced(person, self._catalogue.asked)
 
-    def _priced(self, models: Iterable[Model]) -> list[tuple[Model, Price]]:
-        """Those that can be served now, with their prices."""
-        priced = ((model, self._prices.current(model.id)) for model in models)
+    def _priced(self, person: str, models: Iterable[Model]) -> list[tuple[Model, Price]]:
+        """Those that can be served now, with their prices for somebody."""
+        priced = ((model, self._price(person, model)) for model in models)
         return [
             (model, price)
             for model, price in priced
@@ -113,8 +135,9 @@ class Choosing:
     async def models(self, request: Request) -> Reply:
         """Who makes them; a press shows theirs."""
         await self._prices.refresh()
+        await self._deals.know(request.person.id)
         makers: defaultdict[str, int] = defaultdict(int)
-        for model, _ in self._served():
+        for model, _ in self._served(request.person.id):
             makers[model.maker] += 1
         if not makers:
             return Reply((say("No model can be served right now. Try again in a minute."),))
@@ -134,7 +157,7 @@ class Choosing:
                 say("Choose a maker, or name a model: /model gpt-4"),
                 *(
                     say("🎤 {model} — {price}", model=model.name, price=price_line(price))
-                    for model, price in self._priced(self._catalogue.hearing)
+                    for model, price in self._priced(request.person.id, self._catalogue.hearing)
                 ),
             ),
             choices=_rows(choices, _MAKERS_A_ROW),
@@ -144,7 +167,9 @@ class Choosing:
     async def maker(self, request: Request) -> Reply:
         """One maker's models with their prices."""
         maker = str(request.data["maker"])
-        theirs = [(model, price) for model, price in self._served() if model.maker == maker]
+        await self._deals.know(request.person.id)
+        served = self._served(request.person.id)
+        theirs = [(model, price) for model, price in served if model.maker == maker]
         heading = (say("Model"), say("Credits / 1K tokens"))
         table = [(plain(model.name), _short_price(price)) for model, price in theirs]
         choices = [Choice(plain(model.name), "card", {"model": model.id}) for model, _ in theirs]
@@ -187,7 +212,7 @@ class Choosing:
                     model=model.name,
                 )
             )
-        price = self._prices.current(model.id)
+        price = await self.price(request.person, model)
         if price is not None:
             lines.append(price_line(price))
         if not self._pool.serves(model):
@@ -196,7 +221,7 @@ class Choosing:
 
     async def _card(self, person: Person, model: Model, *, replace: bool = False) -> Reply:
         await self._prices.refresh()
-        price = self._prices.current(model.id)
+        price = await self.price(person, model)
         lines: list[Said] = []
         if price is not None:
             lines.append(price_line(price))

@@ -86,6 +86,8 @@ class ExportCommands:
                     "at": _at(turn.at),
                     "model": turn.model,
                     "credits": turn.charge.units,
+                    "tier": turn.tier,
+                    "promotion": turn.promotion,
                     "question": turn.question,
                     "answer": turn.answer,
                 }

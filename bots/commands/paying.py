@@ -18,7 +18,6 @@ from bots.reply import Choice, Reply, Said, plain, say
 from core import ids
 from core.clock import Clock, as_datetime
 from core.people import People
-from core.pricing import PriceBook
 from core.units import Credits, NanoUsd, usd
 from payments import Cashier, Offer, Order, Pack, Receipt
 from payments.offer import cents, of_cents
@@ -57,7 +56,6 @@ class PayingCommands:
         *,
         cashier: Cashier,
         people: People,
-        prices: PriceBook,
         choosing: Choosing,
         clock: Clock,
         terms: Terms,
@@ -65,12 +63,8 @@ class PayingCommands:
     ) -> None:
         """`sells`: by a gateway, not by codes alone."""
         self._sells = sells
-        self._cashier, self._people, self._prices = cashier, people, prices
+        self._cashier, self._people = cashier, people
         self._choosing, self._clock, self._terms = choosing, clock, terms
-
-    @property
-    def _offer(self) -> Offer:
-        return self._cashier.orders.offer
 
     def room(self) -> Room:
         """Commands and actions."""
@@ -109,8 +103,9 @@ class PayingCommands:
 
     async def topup(self, request: Request) -> Reply:
         """Packs as buttons; with an amount that amount, and the pack that is better, if any."""
-        packs = [pack for pack in self._offer.packs if self._ways(request, pack.cash)]
-        if not packs and not self._ways(request, self._offer.least):
+        offer = await self._cashier.orders.offer_to(request.person.id)
+        packs = [pack for pack in offer.packs if self._ways(request, pack.cash)]
+        if not packs and not self._ways(request, offer.least):
             return Reply(
                 (
                     say(
@@ -121,72 +116,73 @@ class PayingCommands:
                 private=True,
             )
         if request.text.strip():
-            return self._free(amount_of(request.text, _HOW), request)
+            return self._free(offer, amount_of(request.text, _HOW), request)
         model = self._choosing.current(request.person)
-        price = self._prices.current(model.id)
+        price = await self._choosing.price(request.person, model)
         rows = []
         for pack in packs:
             cash = plain(self._price(request, pack.cash))
-            row = [plain(pack.name), in_credits(pack.credits), cash]
+            total = offer.given(pack.cash).total
+            row = [plain(pack.name), in_credits(total), cash]
             if price is not None:
-                count = pack.credits.units // average_answer(price).units
+                count = total.units // average_answer(price).units
                 row.append(say("≈ {count} answers", count=count))
             rows.append(tuple(row))
-        lines = self._free_lines(request)
+        lines = self._free_lines(offer, request)
         if price is not None:
             lines.append(say("Average answers of {model}.", model=model.name))
         return Reply(
             title=say("Top up"),
             table=tuple(rows),
             lines=tuple(lines),
-            choices=tuple((self._pack_choice(request, pack),) for pack in packs),
+            choices=tuple((self._pack_choice(offer, request, pack),) for pack in packs),
             private=True,
         )
 
-    def _free_lines(self, request: Request) -> list[Said]:
+    def _free_lines(self, offer: Offer, request: Request) -> list[Said]:
         """What else can be bought than packs, where anything else can."""
         unit = usd("1")
-        if not self._ways(request, self._offer.least):
+        if not self._ways(request, offer.least):
             return []
-        deal = _deal(self._offer.free(unit).total, money(unit))
+        deal = _deal(offer.free(unit).total, money(unit))
         lines = [
             say(
                 "Another amount: /topup 25. {cash} is {credits}; from {least} on {percent} % more.",
-                least=money(self._offer.bonus_from),
-                percent=self._offer.bonus_percent,
+                least=money(offer.bonus_from),
+                percent=offer.bonus_percent,
                 **deal,
             )
-            if self._offer.bonus_percent
+            if offer.bonus_percent
             else say("Another amount: /topup 25. {cash} is {credits}.", **deal)
         ]
         if (price := self._price(request, unit)) != money(unit):
             lines.append(say("{unit} is {price} here.", unit=money(unit), price=price))
         return lines
 
-    def _free(self, cash: NanoUsd, request: Request) -> Reply:
-        self._offer.check(cash)
+    def _free(self, offer: Offer, cash: NanoUsd, request: Request) -> Reply:
+        offer.check(cash)
         if not self._ways(request, cash):
             raise NotUnderstood(_ONLY_PACKS)
-        given = self._offer.given(cash).total
+        given = offer.given(cash).total
         deal = _deal(given, self._price(request, cash))
         choices = [(_buy(say("{credits} for {cash}", **deal), cash),)]
         lines = [say("{cash} buys {credits}.", **deal)]
-        better = self._offer.better(cash)
+        better = offer.better(cash)
         if better is not None and self._ways(request, better.cash):
             lines.append(
                 say(
                     "The pack {pack} gives more for less: {credits} for {cash}.",
                     pack=better.name,
-                    **_deal(better.credits, self._price(request, better.cash)),
+                    **_deal(offer.given(better.cash).total, self._price(request, better.cash)),
                 )
             )
-            choices.insert(0, (self._pack_choice(request, better),))
+            choices.insert(0, (self._pack_choice(offer, request, better),))
         return Reply(title=say("Top up"), lines=tuple(lines), choices=tuple(choices), private=True)
 
     async def buy(self, request: Request) -> Reply:
         """A pack or an amount was chosen; then the way to pay, if there are several."""
         cash = of_cents(int(request.data["cents"]))
-        given = self._offer.given(cash).total
+        given = (await self._cashier.orders.offer_to(request.person.id)).given(cash).total
         ways = self._ways(request, cash)
         chosen = str(request.data.get("way", "")) or (ways[0] if len(ways) == 1 else "")
         if not ways:
@@ -214,7 +210,7 @@ class PayingCommands:
         return self._order_reply(order)
 
     def _order_reply(self, order: Order) -> Reply:
-        given = self._offer.given(order.value).total
+        given = (order.offer or self._cashier.orders.offer).given(order.value).total
         title = say("{credits} for {cash}", **_deal(given, cash_text(order.amount)))
         if not order.open:
             return Reply(title=title, lines=(_state(order),), private=True, replace=True)
@@ -246,11 +242,11 @@ class PayingCommands:
         asked = self._cashier.gateways[ways[0]].amount(cash) if len(ways) == 1 else None
         return cash_text(cash if asked is None else asked)
 
-    def _pack_choice(self, request: Request, pack: Pack) -> Choice:
+    def _pack_choice(self, offer: Offer, request: Request, pack: Pack) -> Choice:
         label = say(
             "{pack}: {credits} for {cash}",
             pack=pack.name,
-            **_deal(pack.credits, self._price(request, pack.cash)),
+            **_deal(offer.given(pack.cash).total, self._price(request, pack.cash)),
         )
         return _buy(label, pack.cash)
 

@@ -35,12 +35,14 @@ from core.ledger import (
 )
 from core.people import People
 from core.pool import Candidate, DataKey, Message, Pool
-from core.pricing import CALL_OVERHEAD, PriceBook, count_messages
-from core.store import Insert, schema
+from core.pricing import CALL_OVERHEAD, Deals, Price, PriceBook, UsedUp, count_messages
+from core.store import Companion, Insert, schema
 from core.units import Credits, Tokens
 
 #: Quote and hold again, when others drew on the balance or the key in between.
 ADMISSION_TRIES = 6
+#: As often a place among a promotion's uses is looked for, when others were faster.
+PLACE_TRIES = 20
 #: A process that lives renews an ask's lease well before it lapses.
 LEASE_SECONDS = 12
 
@@ -68,23 +70,26 @@ class Admission:
         purses: Purses,
         pool: Pool,
         prices: PriceBook,
+        deals: Deals,
         conversations: Conversations,
         clock: Clock,
         owner: str,
     ) -> None:
         self._ledger, self._people, self._pool = ledger, people, pool
         self.purses = purses
-        self._prices, self._conversations = prices, conversations
+        self._prices, self._deals, self._conversations = prices, deals, conversations
         self._clock, self._owner = clock, owner
 
     async def admit(self, question: Question) -> Run:
         """Holds the most that it can cost, Credits and dollars; raises an `AskRefusal`."""
         await self._prices.refresh()
+        await self._deals.know(question.person.id)
         draft = await self._draft(question)
         full: set[str] = set()
+        used_up: set[str] = set()
         refused: NotEnoughCredits | None = None
         for _ in range(ADMISSION_TRIES):
-            quoted = await self._quote(draft)
+            quoted = await self._quote(draft, used_up)
             candidate = self._candidate(draft, quoted, full)
             if candidate is None:
                 quoted = self._fitted(draft, quoted)
@@ -92,7 +97,10 @@ class Admission:
             if candidate is None:
                 raise _nobody(question)
             try:
-                receipt = await self._ledger.submit(self._hold(draft, quoted, candidate))
+                receipt = await self._held(draft, quoted, candidate)
+            except UsedUp:
+                used_up |= {quoted.promotion.id} if quoted.promotion else set()
+                continue
             except InsufficientFunds as shortage:
                 if shortage.entry == "quota":
                     full.add(candidate.key)
@@ -105,6 +113,20 @@ class Admission:
                 raise TooManyAsks from None
             return self._begun(draft, quoted, candidate, receipt)
         raise refused or _nobody(question)
+
+    async def _held(self, draft: _Draft, quoted: Quote, candidate: Candidate) -> Receipt:
+        """Raises `UsedUp` when the promotion has no place left, and what the ledger refuses."""
+        question = draft.question
+        for _ in range(PLACE_TRIES):
+            async with self._deals.promotions.use(
+                quoted.promotion, question.person.id, question.id
+            ) as use:
+                try:
+                    return await self._ledger.submit(self._hold(draft, quoted, candidate, use))
+                except CompanionRefused as refused:
+                    if refused.table != schema.promotion_use.name:
+                        raise
+        raise LedgerBusy
 
     def _candidate(self, draft: _Draft, quoted: Quote, skip: set[str]) -> Candidate | None:
         person = draft.question.person
@@ -172,11 +194,17 @@ class Admission:
             history=carried,
         )
 
-    async def _quote(self, draft: _Draft) -> Quote:
+    async def _quote(self, draft: _Draft, used_up: set[str]) -> Quote:
+        """At what this person is offered, without promotions that are used up."""
         model = draft.question.model
-        price = self._prices.current(model.id)
-        if price is None:
+        deal = self._deals.price(draft.question.person.id, model.id, without=used_up)
+        if deal is None:
             raise _nobody(draft.question)
+        quoted = await self._quoted(draft, deal.price)
+        return replace(quoted, tier=deal.tier, promotion=deal.promotion)
+
+    async def _quoted(self, draft: _Draft, price: Price) -> Quote:
+        model = draft.question.model
         balances = await self._balances(draft.question)
         have = Credits(sum(balance.available for balance in balances.values()))
         held = Credits(sum(balance.held for balance in balances.values()))
@@ -223,7 +251,9 @@ class Admission:
             held=Credits(shortage.held.units),
         )
 
-    def _hold(self, draft: _Draft, quoted: Quote, candidate: Candidate) -> Submission:
+    def _hold(
+        self, draft: _Draft, quoted: Quote, candidate: Candidate, use: tuple[Companion, ...]
+    ) -> Submission:
         question = draft.question
         now = self._clock.now_ms()
         person = question.person.id
@@ -257,6 +287,7 @@ class Admission:
             "way_back": None,
             "follows": question.follows or None,
             "seconds": None if question.recording is None else quoted.audio.units,
+            **_offered(quoted),
         }
         if question.way_back:
             row["way_back"] = draft.data_key.seal(
@@ -273,9 +304,20 @@ class Admission:
                     contributed=candidate.terms is not None,
                 ),
             ),
-            (*draft.thread.companions, Insert(schema.ask, row)),
+            (*draft.thread.companions, Insert(schema.ask, row), *use),
             watch=(chart.key_quota(candidate.key),),
         )
+
+
+def _offered(quoted: Quote) -> dict[str, object]:
+    """What of the ask's row says that its price isn't the plain one."""
+    lower = bool(quoted.tier) or quoted.promotion is not None
+    return {
+        "input_rate": quoted.price.input_rate.units if lower else None,
+        "output_rate": quoted.price.output_rate.units if lower else None,
+        "tier": quoted.tier or None,
+        "promotion": None if quoted.promotion is None else quoted.promotion.id,
+    }
 
 
 def _nobody(question: Question) -> AskRefusal:

@@ -34,6 +34,9 @@ class Turn:
     charge: Credits
     question: str
     answer: str
+    #: What made its price lower; empty: nothing.
+    tier: str = ""
+    promotion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Journal:
                 ask.c.model,
                 ask.c.question,
                 ask.c.answer,
+                ask.c.tier,
+                ask.c.promotion,
                 usage.c.charge,
             )
             .select_from(ask.outerjoin(usage, usage.c.ask == ask.c.id))
@@ -117,6 +122,8 @@ class Journal:
                 charge=Credits(row.charge or 0),
                 question=opened(data_key, row.id, "question", row.question),
                 answer=opened(data_key, row.id, "answer", row.answer),
+                tier=row.tier or "",
+                promotion=row.promotion or "",
             )
             for row in reversed(rows)
         ]

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from core.asking.types import AskRefusal, Question
 from core.clock import Clock
 from core.people import Allowance, Rules
+from core.pricing import Deals
 from core.store import Store, schema
 from core.units import Credits
 
@@ -54,8 +55,8 @@ class DayIsSpent(AskRefusal):
 class Pacing:
     """Lets asks through, as the operator's rules say."""
 
-    def __init__(self, *, rules: Rules, store: Store, clock: Clock) -> None:
-        self._rules, self._store, self._clock = rules, store, clock
+    def __init__(self, *, rules: Rules, deals: Deals, store: Store, clock: Clock) -> None:
+        self._rules, self._deals, self._store, self._clock = rules, deals, store, clock
         self._times: dict[str, deque[float]] = {}
         self._running: Counter[str] = Counter()
 
@@ -63,6 +64,7 @@ class Pacing:
     async def turn(self, question: Question) -> AsyncIterator[None]:
         """Counts an ask that is admitted inside, until `ended`, unless it is refused there. Raises
         `Paused`, `Blocked`, `TooFast`, `TooManyAtOnce`, `DayIsSpent`."""
+        await self._deals.know(question.person.id)
         self._check(question)
         self._began(question)
         try:

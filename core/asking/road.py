@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 from core import chart
@@ -43,7 +44,8 @@ from core.ledger import (
 )
 from core.people import Blocked, Paused
 from core.pool import Pool
-from core.pricing import Costs, count
+from core.pricing import Costs, Deals, count
+from core.store import DatabaseUnavailable
 from core.trace import cause
 from core.units import Credits, Tokens
 
@@ -73,9 +75,10 @@ class Asking:
         costs: Costs,
         clock: Clock,
         pacing: Pacing,
+        deals: Deals,
     ) -> None:
         self._admission, self._serving, self._records = admission, serving, records
-        self._pacing = pacing
+        self._pacing, self._deals = pacing, deals
         self._beating, self._ledger, self._pool = beating, ledger, pool
         self._costs, self._clock = costs, clock
         self._runs: dict[str, Run] = {}
@@ -167,6 +170,8 @@ class Asking:
         finally:
             del self._runs[run.id]
             self._pacing.ended(run.question)
+        with suppress(DatabaseUnavailable):  # it is read when it is needed
+            await self._deals.know(run.question.person.id, afresh=True)
 
     async def _settle(self, run: Run, ending: Ending) -> Result:
         if run.lost:

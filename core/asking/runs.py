@@ -67,6 +67,7 @@ class Run:
             owner=self.owner,
             drawn=self.drawn,
             terms=self.candidate.terms,
+            promotion="" if self.quote.promotion is None else self.quote.promotion.id,
         )
 
     @property

@@ -11,7 +11,7 @@ from core.asking.types import Outcome
 from core.earning import Drawn, paid_of, vesting
 from core.ledger import Account, Entry, Submission
 from core.pool import Candidate, Terms
-from core.store import Companion, Insert, Update, schema
+from core.store import Companion, Delete, Insert, Update, schema
 from core.units import Credits, NanoUsd, Tokens
 
 #: Whoever settles an ask, or claims its landing, has this long to show it before others may.
@@ -37,6 +37,8 @@ class Standing:
     drawn: Drawn
     #: On which terms the key that serves now was contributed; None for the operator's own.
     terms: Terms | None
+    #: The promotion that made its price what it is; empty: none.
+    promotion: str = ""
 
     @property
     def credits_hold(self) -> str:
@@ -92,6 +94,8 @@ def settlement(
     ]
     if not (bill.charge.is_zero and bill.cost.is_zero):
         companions.append(Insert(schema.usage, _usage_row(standing, bill, paid, at_ms)))
+    if standing.promotion and bill.charge.is_zero:  # what gave nothing uses nothing up
+        companions.append(Delete(schema.promotion_use, {"cause": standing.ask}))
     return Submission(
         f"ask/{standing.ask}/settle",
         tuple(entries),

@@ -7,6 +7,7 @@ compare-and-set, so that a process that merely stalled can't settle it a second 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Led
 from core.pool import Pool, Terms, Usage
 from core.pricing import PriceBook
 from core.store import Store, Update, schema
-from core.units import Credits, NanoUsd, Seconds, Tokens
+from core.units import Credits, MicroCredits, NanoUsd, Seconds, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Sweeper:
             terms=None
             if row.contributor is None
             else Terms(row.contributor, Credits(row.advance or 0), row.inviter or ""),
+            promotion=row.promotion or "",
         )
         receipt = await self._ledger.submit(
             settlement(
@@ -130,6 +132,9 @@ class Sweeper:
         """What was shown, within the hold; the key's dollars in full, since nobody knows what the
         supplier took."""
         price = self._prices.by_id(row.price)
+        if price is not None and row.input_rate is not None:
+            rates = MicroCredits(row.input_rate), MicroCredits(row.output_rate)
+            price = replace(price, input_rate=rates[0], output_rate=rates[1])
         shown = Tokens(row.shown_tokens)
         charge = Credits(0)
         if shown.units and price is not None:

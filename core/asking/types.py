@@ -10,7 +10,7 @@ from typing import ClassVar
 from core.errors import Refusal
 from core.people import Person
 from core.pool import NO_AUDIO
-from core.pricing import Model, Price
+from core.pricing import Model, Price, Promotion
 from core.units import Credits, MicroCredits, Seconds, Tokens
 
 
@@ -114,6 +114,9 @@ class Quote:
     shortened: bool = False
     #: The longest that audio is billed as; nothing for a question.
     audio: Seconds = NO_AUDIO
+    #: The tier and the promotion that made the price what it is, if any.
+    tier: str = ""
+    promotion: Promotion | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,8 @@ class Erasing:
                 schema.payout_method,
                 {"id": tuple(f"{one}/{method}" for one in lineage for method in METHODS)},
             ),
+            Delete(schema.tier_given, {"person": everyone}),
+            Delete(schema.promotion_holder, {"person": everyone}),
             Delete(schema.button, {"person": everyone}),
             Delete(schema.notice, {"person": everyone}),
             Delete(schema.invitation, {"person": everyone}),

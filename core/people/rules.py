@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.errors import Refusal
 from core.ledger import CompanionRefused, Ledger
+from core.pricing import Deals
 from core.store import Companion, Delete, Insert, Store, Update, schema
 from core.units import Credits
 
@@ -70,9 +71,11 @@ class Switch:
 class Rules:
     """The operator's, as every process knows them."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, usual: Allowance) -> None:
-        """`usual` is everyone's allowance, from the settings."""
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(
+        self, *, store: Store, ledger: Ledger, clock: Clock, usual: Allowance, deals: Deals
+    ) -> None:
+        """`usual` is everyone's allowance, from the settings; `deals` tell who has which tier."""
+        self._store, self._ledger, self._clock, self._deals = store, ledger, clock, deals
         self.usual = usual
         self.switches: Mapping[str, Switch] = {}
         self._allowances: Mapping[str, Allowance] = {}
@@ -101,9 +104,12 @@ class Rules:
         return self._allowances.get(subject, Allowance())
 
     def of(self, subject: str) -> Allowance:
-        """What a person may."""
-        own = self._allowances.get(subject)
-        return self.usual if own is None else own.over(self.usual)
+        """What a person may: by the operator's word, else by their tier, else as everyone."""
+        own, tier = self._allowances.get(subject), self._deals.tier(subject)
+        usual = self.usual
+        if tier is not None:
+            usual = Allowance(tier.per_minute, tier.at_once, tier.per_day).over(usual)
+        return usual if own is None else own.over(usual)
 
     async def pause(self, what: Pausable, sentence: str, *, by: str, also: Companion) -> None:
         """Pauses it for everyone but the operator's admins; `also` is written with it."""

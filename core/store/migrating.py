@@ -42,6 +42,7 @@ REVISIONS = (
     "0009",
     "0013",
     "0014",
+    "0016",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

@@ -1,5 +1,6 @@
 """Every table, on one page; those of payments are in `selling`, of contributions in `earning`, of
-invitations in `inviting`, of what the operator allows in `governing`, of upkeep in `keeping`.
+invitations in `inviting`, of what the operator allows in `governing`, of offers in `offering`, of
+upkeep in `keeping`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, earning, governing, inviting, keeping, selling
+from core.store import columns, earning, governing, inviting, keeping, offering, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
@@ -25,6 +26,9 @@ contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method
 switch, allowance, broadcast = governing.switch, governing.allowance, governing.broadcast
 alert = governing.alert
+
+tier, tier_given, promotion = offering.tier, offering.tier_given, offering.promotion
+promotion_use, promotion_holder = offering.promotion_use, offering.promotion_holder
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log
@@ -268,8 +272,15 @@ ask = sa.Table(
     sa.Column("follows", sa.Text),
     #: The longest that audio is billed as; null for a question.
     sa.Column("seconds", sa.BigInteger),
+    #: What was offered: the rates it is billed at where they aren't the price's own, and why: the
+    #: asker's tier, the promotion.
+    sa.Column("input_rate", sa.BigInteger),
+    sa.Column("output_rate", sa.BigInteger),
+    sa.Column("tier", sa.Text),
+    sa.Column("promotion", sa.Text),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
+    columns.some("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),
     columns.some("ix_ask_open", "lease_until", "state = 'open'"),
     columns.some("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
 )

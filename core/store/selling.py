@@ -122,7 +122,7 @@ code = sa.Table(
     required("digest", sa.Text, unique=True),
     #: Those that were made together.
     required("batch", sa.Text, index=True),
-    #: sold: elsewhere, for its cash value; it becomes an order.
+    #: sold: elsewhere, for its cash value, it becomes an order; promotion: gives what that gives.
     required("kind", sa.Text),
     #: What was paid for it, in nano-dollars; and what it gives beside what that buys.
     required("cash", sa.BigInteger),
@@ -133,6 +133,8 @@ code = sa.Table(
     required("created_at", sa.BigInteger),
     sa.Column("expires_at", sa.BigInteger),
     sa.Column("voided_at", sa.BigInteger),
+    #: The promotion that it is of.
+    sa.Column("promotion", sa.Text, index=True),
 )
 
 #: A gateway's messages, each once, kept before it is told that we have them.

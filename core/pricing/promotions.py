@@ -1,0 +1,267 @@
+"""Promotions: what is cheaper, or brings more, for a while; and how often it may be used.
+
+A limited one is used by a row with a place of its own among all uses, and among those of its
+person: no two rows have the same, so that a limit holds on however many processes. Who is faster
+has the place, who is slower takes the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.errors import Refusal
+from core.pricing.prices import Reads, Record
+from core.pricing.tiers import theirs
+from core.store import Companion, Insert, Update, schema
+from core.units import Credits
+
+Kind = Literal["discount", "bonus", "credits"]
+
+#: Places are looked through when few are left.
+TOTAL_MAX = 100_000
+PER_PERSON_MAX = 1_000
+#: All that run or are to come are kept in memory.
+RUNNING_MAX = 200
+
+
+class UsedUp(Refusal):
+    """So often it may be used, by all or by this person, and it was."""
+
+    code: ClassVar[str] = "used_up"
+
+
+class TooManyPromotions(Refusal):
+    """Nobody keeps more in mind."""
+
+    code: ClassVar[str] = "too_many_promotions"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A promotion as its admin made it."""
+
+    id: str
+    kind: Kind
+    #: Off prices, or on top of what is bought; and the gift.
+    percent: int = 0
+    credits: Credits = Credits(0)  # noqa: RUF009 - a constant
+    #: Whose price it lowers; none named: all.
+    models: frozenset[str] = frozenset()
+    #: Only for whoever redeemed a code of it.
+    coded: bool = False
+    #: From and to, in milliseconds UTC; None: until it is ended.
+    starts_at: int = 0
+    ends_at: int | None = None
+    #: How often it may be used by all, and by each; None: as often as they like.
+    total: int | None = None
+    per_person: int | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether uses are counted."""
+        return self.total is not None or self.per_person is not None
+
+    def runs(self, at_ms: int) -> bool:
+        """Whether it counts at a time."""
+        return self.starts_at <= at_ms and (self.ends_at is None or at_ms < self.ends_at)
+
+    def lowers(self, model: str) -> bool:
+        """Whether it is about this model's price."""
+        return self.kind == "discount" and (not self.models or model in self.models)
+
+
+class Promotions:
+    """Those that run or are to come, as every process knows them; and their uses."""
+
+    def __init__(self, store: Reads, record: Record, clock: Clock) -> None:
+        """`record` writes companions (`Ledger.record`)."""
+        self._store, self._record, self._clock = store, record, clock
+        self.all: tuple[Promotion, ...] = ()
+        #: Places that this process is about to take.
+        self._taking: defaultdict[str, set[int]] = defaultdict(set)
+
+    async def load(self) -> None:
+        """Reads them again."""
+        table = schema.promotion
+        rows = await self._store.fetch(
+            sa.select(table)
+            .where(
+                table.c.ended_at.is_(None),
+                sa.or_(table.c.ends_at.is_(None), table.c.ends_at > self._clock.now_ms()),
+            )
+            .order_by(table.c.id)
+        )
+        self.all = tuple(promotion_of(row) for row in rows)
+
+    def running(self, kind: Kind) -> list[Promotion]:
+        """Those of a kind that count now."""
+        now = self._clock.now_ms()
+        return [one for one in self.all if one.kind == kind and one.runs(now)]
+
+    async def find(self, id_: str) -> Promotion | None:
+        """One by its id, unless it was ended early."""
+        table = schema.promotion
+        rows = await self._store.fetch(
+            sa.select(table).where(table.c.id == id_, table.c.ended_at.is_(None))
+        )
+        return promotion_of(rows[0]) if rows else None
+
+    async def add(self, promotion: Promotion, *also: Companion, by: str) -> None:
+        """It counts from its time on; `also` is written with it. Raises `TooManyPromotions`."""
+        if len(self.all) >= RUNNING_MAX:
+            raise TooManyPromotions
+        row = {
+            "id": promotion.id,
+            "kind": promotion.kind,
+            "percent": promotion.percent,
+            "credits": promotion.credits.units,
+            "models": json.dumps(sorted(promotion.models)) if promotion.models else "",
+            "coded": promotion.coded,
+            "starts_at": promotion.starts_at,
+            "ends_at": promotion.ends_at,
+            "total": promotion.total,
+            "per_person": promotion.per_person,
+            "made_by": by,
+            "made_at": self._clock.now_ms(),
+            "ended_at": None,
+        }
+        await self._record(Insert(schema.promotion, row), *also)
+        await self.load()
+
+    async def end(self, id_: str, *, also: Companion) -> None:
+        """It counts no more; what was quoted before is honoured. The ledger's `CompanionRefused`
+        comes when it was ended before."""
+        now = {"ended_at": self._clock.now_ms()}
+        await self._record(Update(schema.promotion, {"id": id_}, now, {"ended_at": None}), also)
+        await self.load()
+
+    async def used(self, promotions: Collection[Promotion], person: str) -> dict[str, list[int]]:
+        """How often each was used: by all, by this person. Only of limited ones."""
+        limited = [one for one in promotions if one.limited]
+        if not limited:
+            return {}
+        counts: list[Any] = [count for one in limited for count in self._counts(one.id, person)]
+        found = (await self._store.fetch(sa.select(*counts)))[0]
+        return {
+            one.id: [int(found[2 * at]), int(found[2 * at + 1])] for at, one in enumerate(limited)
+        }
+
+    async def held(self, promotions: Collection[Promotion], person: str) -> frozenset[str]:
+        """Which of them this person redeemed a code of."""
+        coded = [one.id for one in promotions if one.coded]
+        if not coded:
+            return frozenset()
+        table = schema.promotion_holder
+        rows = await self._store.fetch(
+            sa.select(table.c.promotion).where(
+                table.c.person.in_(theirs(person)), table.c.promotion.in_(coded)
+            )
+        )
+        return frozenset(row.promotion for row in rows)
+
+    @contextlib.asynccontextmanager
+    async def use(
+        self, promotion: Promotion | None, person: str, cause: str
+    ) -> AsyncIterator[tuple[Companion, ...]]:
+        """The row of a use, to be written with what `cause` is, inside; nothing for what isn't
+        limited. It is refused when somebody took the place meanwhile: then try again. Raises
+        `UsedUp`."""
+        if promotion is None or not promotion.limited:
+            yield ()
+            return
+        own = await self._own_place(promotion, person)
+        place = await self._place(promotion)
+        row = {
+            "promotion": promotion.id,
+            "cause": cause,
+            "person": person,
+            "place": place,
+            "own_place": own,
+            "at": self._clock.now_ms(),
+        }
+        with self._about_to_take(promotion.id, place):
+            yield (Insert(schema.promotion_use, row),)
+
+    @contextlib.contextmanager
+    def _about_to_take(self, promotion: str, place: int | None) -> Iterator[None]:
+        taking = self._taking[promotion]
+        if place is not None:
+            taking.add(place)
+        try:
+            yield
+        finally:
+            taking.discard(-1 if place is None else place)
+            if not taking:
+                self._taking.pop(promotion, None)
+
+    async def _own_place(self, promotion: Promotion, person: str) -> int | None:
+        if promotion.per_person is None:
+            return None
+        table = schema.promotion_use
+        rows = await self._store.fetch(
+            sa.select(table.c.own_place).where(
+                table.c.promotion == promotion.id, table.c.person.in_(theirs(person))
+            )
+        )
+        return _free(promotion.per_person, {row.own_place for row in rows})
+
+    async def _place(self, promotion: Promotion) -> int | None:
+        if promotion.total is None:
+            return None
+        table, taking = schema.promotion_use, self._taking[promotion.id]
+        newest = await self._store.fetch(
+            sa.select(sa.func.max(table.c.place)).where(table.c.promotion == promotion.id)
+        )
+        after = -1 if newest[0][0] is None else int(newest[0][0])
+        after = max(after, *taking) if taking else after
+        if after + 1 < promotion.total:
+            return after + 1
+        rows = await self._store.fetch(
+            sa.select(table.c.place).where(table.c.promotion == promotion.id)
+        )
+        taken = {row.place for row in rows}
+        try:
+            return _free(promotion.total, taken | taking)
+        except UsedUp:  # unless one of those doesn't get its place
+            return _free(promotion.total, taken)
+
+    def _counts(self, id_: str, person: str) -> Sequence[sa.Label[int]]:
+        table = schema.promotion_use
+        count = sa.select(sa.func.count()).select_from(table).where(table.c.promotion == id_)
+        own = count.where(table.c.person.in_(theirs(person)))
+        return (
+            count.scalar_subquery().label(f"all_{id_}"),
+            own.scalar_subquery().label(f"own_{id_}"),
+        )
+
+
+def _free(places: int, taken: Collection[int]) -> int:
+    """The first place that nobody has; raises `UsedUp`."""
+    for place in range(places):
+        if place not in taken:
+            return place
+    raise UsedUp
+
+
+def promotion_of(row: sa.Row[Any]) -> Promotion:
+    """A row of the table."""
+    return Promotion(
+        id=row.id,
+        kind=row.kind,
+        percent=row.percent,
+        credits=Credits(row.credits),
+        models=frozenset(json.loads(row.models)) if row.models else frozenset(),
+        coded=bool(row.coded),
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        total=row.total,
+        per_person=row.per_person,
+    )

@@ -1,0 +1,104 @@
+"""One order and a floor: whatever is offered on a price."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core.pricing import DISCOUNT_MAX, Costs, Price, Rate, Rates, floor, mixed, offered
+from core.units import Credits, MicroCredits, Seconds, Tokens
+from tests import brief
+from tests.size import size
+
+PERCENT = st.integers(0, DISCOUNT_MAX)
+RATE = st.integers(1, 1_000_000)
+
+
+def price(inward: int, outward: int) -> Price:
+    return Price("prc", "gpt-4", "token", MicroCredits(inward), MicroCredits(outward), 0, "admin")
+
+
+def rates(inward: int, outward: int) -> Costs:
+    """Pico-dollars per token, whatever is cached."""
+    pair = Rates(Rate(inward), Rate(outward), Rate(inward), Rate(inward))
+    return Costs({brief.OPENAI: pair})
+
+
+@pytest.mark.parametrize(
+    ("tier", "promotion", "told"),
+    [
+        (0, 0, "5"),
+        (10, 0, "4.5"),
+        (0, 20, "4"),
+        (10, 20, "3.6"),
+        (7, 13, "4.046"),
+        (10, 50, "3.3"),  # 3 Credits and a tenth: the floor
+        (99, 99, "3.3"),
+    ],
+)
+def test_tier_then_promotion_then_the_floor(tier: int, promotion: int, told: str) -> None:
+    least = floor(brief.costs(), brief.GPT_4, 0, 10)
+    assert least is not None
+    shown = offered(price(5_000, 5_000), tier=tier, promotion=promotion, least=least)
+    assert shown.per_1k() == (told, told)
+
+
+def test_a_price_below_the_floor_stays_what_it_is() -> None:
+    least = floor(brief.costs(), brief.GPT_4, 0, 100)
+    assert least is not None
+    plain = price(5_000, 5_000)
+    assert offered(plain, tier=50, promotion=50, least=least) == plain
+
+
+def test_the_floor_is_over_the_dearest_supplier_and_unknown_where_no_cost_is() -> None:
+    assert floor(brief.costs(), brief.GPT_4, 0, 0) == MicroCredits(9_000)
+    assert floor(brief.costs(), brief.GPT_4, 0, -100) == MicroCredits(0)
+    assert floor(brief.costs(), brief.WHISPER_1, 0, 0) == MicroCredits(30_000)
+    assert floor(Costs({}), brief.GPT_4, 0, 0) is None
+
+
+@given(
+    plain=st.tuples(RATE, RATE),
+    cost=st.tuples(st.integers(1, 10**10), st.integers(1, 10**10)),
+    over=st.integers(-100, 200),
+    tier=PERCENT,
+    promotion=PERCENT,
+    moved=st.tuples(RATE, RATE),
+    tokens=st.tuples(st.integers(0, 200_000), st.integers(0, 20_000)),
+    seconds=st.integers(0, 10_000),
+)
+@example((1, 1), (1, 1), 0, 99, 99, (1, 1), (0, 0), 0)
+@settings(max_examples=size(small=400, full=20_000), deadline=None)
+def test_never_below_the_floor_never_negative_never_above_the_plain_price(
+    plain: tuple[int, int],
+    cost: tuple[int, int],
+    over: int,
+    tier: int,
+    promotion: int,
+    moved: tuple[int, int],
+    tokens: tuple[int, int],
+    seconds: int,
+) -> None:
+    """For any tier, promotion, cost and change of the price, and any answer."""
+    least = floor(rates(*cost), brief.GPT_4, 0, over)
+    assert least is not None
+    for pair in (plain, moved):
+        before = price(*pair)
+        after = offered(before, tier=tier, promotion=promotion, least=least)
+        assert (after.id, after.model) == (before.id, before.model)
+        assert MicroCredits(0) < after.input_rate <= before.input_rate
+        assert MicroCredits(0) < after.output_rate <= before.output_rate
+        mix, usual = (mixed(one.input_rate, one.output_rate) for one in (after, before))
+        assert mix >= min(least, usual)
+        # At par, what comes in is at least the floor over what the supplier takes on that mix.
+        if least <= usual:
+            assert mix.units * 10_000 * 100 >= (2 * cost[0] + cost[1]) * (100 + over)
+        inward, outward = (Tokens(number) for number in tokens)
+        charge = after.charge(inward, outward)
+        assert Credits(1) <= charge <= before.charge(inward, outward)
+        length = Seconds(seconds)
+        assert Credits(1) <= after.charge_seconds(length) <= before.charge_seconds(length)
+        # More off is never dearer.
+        more = offered(before, tier=tier, promotion=min(promotion + 1, 99), least=least)
+        assert mixed(more.input_rate, more.output_rate) <= mix
