@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
@@ -164,6 +164,7 @@ async def running(
     gateways: Mapping[str, Gateway] | None = None,
     terms: Terms | None = None,
     policy: Policy = SAFE,
+    master_keys: Sequence[bytes] = (MASTER_KEY,),
 ) -> AsyncIterator[Service]:
     """The service in the brief's world; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
@@ -174,7 +175,7 @@ async def running(
         catalogue, costs = brief.catalogue(), brief.costs()
         app = await build(
             Plan(
-                master_keys=[MASTER_KEY],
+                master_keys=master_keys,
                 admins=ADMINS,
                 welcome=Welcome(Credits(welcome), 1_000_000),
                 suppliers={
