@@ -10,6 +10,7 @@ from bots.shop import Shop
 from bots.show.screen import Deliverer
 from core.asking import Conversations, Records
 from core.clock import Clock
+from core.desk import Alerts, Broadcasts, Erasing
 from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Links, Owners, People, Rules
@@ -44,3 +45,26 @@ class Parts:
     earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
     deliverers: dict[str, Deliverer]
+
+    @property
+    def broadcasts(self) -> Broadcasts:
+        """What is told to everybody; likewise."""
+        return Broadcasts(store=self.store, ledger=self.ledger, clock=self.clock)
+
+    @property
+    def alerts(self) -> Alerts:
+        """What owners should know at once; likewise."""
+        return Alerts(store=self.store, ledger=self.ledger, clock=self.clock)
+
+    @property
+    def erasing(self) -> Erasing:
+        """What erases people; it remembers nothing."""
+        return Erasing(
+            store=self.store,
+            ledger=self.ledger,
+            people=self.people,
+            contributions=self.earning.contributions,
+            closing=self.earning.closing,
+            withdrawals=self.earning.withdrawals,
+            clock=self.clock,
+        )

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from bots.commands.account import AccountCommands
 from bots.commands.admin import AdminCommands
+from bots.commands.alerting import AlertCommands
 from bots.commands.asking import AskCommands
+from bots.commands.broadcasting import BroadcastCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.exporting import ExportCommands
 from bots.commands.governing import GoverningCommands
+from bots.commands.leaving import LeaveCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
+from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
-from core.desk import Adviser
+from core.desk import Adviser, Dossiers
 
 
 def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
@@ -67,13 +71,17 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             choosing.room(),
             _account(parts, choosing).room(),
             _export(parts).room(),
+            LeaveCommands(erasing=parts.erasing, clock=parts.clock).room(),
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             _linking(parts, buttons).room(),
             admin.room(),
             _report(parts, admin).room(),
+            _users(parts).room(),
             _governing(parts).room(),
+            AlertCommands(alerts=parts.alerts, clock=parts.clock).room(),
+            BroadcastCommands(broadcasts=parts.broadcasts, clock=parts.clock).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
@@ -107,6 +115,25 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
 def _governing(parts: Parts) -> GoverningCommands:
     return GoverningCommands(
         rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+    )
+
+
+def _users(parts: Parts) -> UserCommands:
+    return UserCommands(
+        dossiers=Dossiers(
+            store=parts.store,
+            ledger=parts.ledger,
+            people=parts.people,
+            invitations=parts.shop.invitations,
+            contributions=parts.earning.contributions,
+        ),
+        people=parts.people,
+        owners=parts.owners,
+        rules=parts.rules,
+        ledger=parts.ledger,
+        erasing=parts.erasing,
+        exporting=_export(parts),
+        clock=parts.clock,
     )
 
 

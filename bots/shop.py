@@ -19,6 +19,7 @@ from bots.show.screen import Deliverer
 from bots.telling import Telling
 from bots.tills import SkusTill, StarsTill
 from core.clock import Clock
+from core.desk import Broadcasts
 from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
@@ -177,6 +178,7 @@ def open_shop(
         purses=purses,
         cashier=cashier,
         buttons=Buttons(store=store, ledger=ledger, clock=clock),
+        broadcasts=Broadcasts(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,
     )
     return Shop(

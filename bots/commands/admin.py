@@ -97,6 +97,7 @@ class AdminCommands:
             ),
             actions=(
                 Action("price-now", self.price_now, admin=True),
+                Action("audit", self.audit, admin=True, support=True),
                 Action("grant-now", self.grant_now, admin=True),
                 Action("cancel", self.cancel),
             ),
