@@ -171,7 +171,7 @@ async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
         _clean(write.__name__, out.getvalue())
     _clean("the report", repr(await report(app.store, Period.whole(now), now)))
     _clean("the keys' cards", repr(await app.pool.cards()))
-    _clean("the metrics", generate_latest(metrics.registry(app.asking, app.pool)))
+    _clean("the metrics", generate_latest(metrics.registry(app.asking, app.pool, app.lookout)))
     if app.store.dialect == "sqlite":
         await backup(url, copy := folder / f"copy-{now}.db")
         _clean("the backup", copy.read_bytes())
