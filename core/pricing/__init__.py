@@ -10,20 +10,27 @@ from core.pricing.costs import Costs, NoCost, UsageLike
 from core.pricing.counting import CALL_OVERHEAD, MESSAGE_OVERHEAD, count, count_messages
 from core.pricing.files import BadOverlay
 from core.pricing.formula import MARKUP_PERCENT, PAR, suggestion, tidy
+from core.pricing.levels import AS_LISTED, USUAL, Level, Levels, Use
+from core.pricing.mix import Mix
 from core.pricing.prices import FORMULA, BadPrice, Price, PriceBook
 from core.pricing.rates import Era, Rate, Rates
 
 __all__ = [
+    "AS_LISTED",
     "CALL_OVERHEAD",
     "FORMULA",
     "MARKUP_PERCENT",
     "MESSAGE_OVERHEAD",
     "PAR",
+    "USUAL",
     "BadOverlay",
     "BadPrice",
     "Catalogue",
     "Costs",
     "Era",
+    "Level",
+    "Levels",
+    "Mix",
     "Model",
     "NoCost",
     "Price",
@@ -33,6 +40,7 @@ __all__ = [
     "Route",
     "UnknownModel",
     "UsageLike",
+    "Use",
     "count",
     "count_messages",
     "suggestion",

@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol, Self
 from core.errors import Refusal
 from core.pricing import files, package
 from core.pricing.catalogue import Route
+from core.pricing.levels import Level
 from core.pricing.rates import PICO, Era, Per, Rate, Rates, rates_at, rates_within
 from core.units import NanoUsd, Seconds, Tokens
 
@@ -120,9 +121,22 @@ class Costs:
     def base(self, route: Route, at_ms: int, per: Per = "token") -> tuple[int, int]:
         """Pico-dollars per token in and out, short prompt, or those of a second of
         audio, at the dearest hour of the next day; raises `NoCost`. What prices are made from."""
+        return self._dearest(route, at_ms, per).base(per)
+
+    def level(self, route: Route, at_ms: int, per: Per = "token") -> Level:
+        """The same with the rate of cached tokens: what costs are compared by; raises `NoCost`."""
+        rates = self._dearest(route, at_ms, per)
+        if per == "second":
+            return Level(0, 0, 0, rates.second.base)
+        return Level(rates.input.base, rates.cached.base, rates.output.base)
+
+    def _dearest(self, route: Route, at_ms: int, per: Per) -> Rates:
+        def weight(rates: Rates) -> int:
+            inward, outward = rates.base(per)
+            return 2 * inward + outward
+
         every = rates_within(self._known(route, per), at_ms, timedelta(days=1))
-        bases = (rates.base(per) for rates in every)
-        return max(bases, key=lambda base: 2 * base[0] + base[1])
+        return max(every, key=weight)
 
     def _known(self, route: Route, per: Per = "token") -> tuple[Era, ...]:
         if not self.known(route, per):

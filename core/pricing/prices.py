@@ -94,6 +94,14 @@ class Price:
         return decimal_text(MicroCredits(hundredths * 10_000))
 
 
+#: What is written together with a price: the log's row, what it decides.
+Also = Callable[[Price], Sequence[Companion]]
+
+
+def _nothing_else(_: Price) -> Sequence[Companion]:
+    return ()
+
+
 class PriceBook:
     """The prices in effect. Reads are memory; only `start`, `change` and `refresh` wait."""
 
@@ -125,11 +133,25 @@ class PriceBook:
 
     def current(self, model: str) -> Price | None:
         """The price of a model in effect now; None if it has none."""
-        now = self._clock.now_ms()
+        return self.at(model, self._clock.now_ms())
+
+    def at(self, model: str, at_ms: int) -> Price | None:
+        """The price of a model in effect at a time, as far as is known now; None if none is."""
         for price in reversed(self._history.get(model, ())):
-            if price.effective_at <= now:
+            if price.effective_at <= at_ms:
                 return price
         return None
+
+    def newest(self, model: str) -> Price | None:
+        """The row that was set last, coming or not; None for a model without a price."""
+        return max(self._history.get(model, ()), key=lambda price: price.id, default=None)
+
+    def without(self, price: Price) -> Price | None:
+        """What would hold from a row's time on if it weren't there; None if it is the first."""
+        others = [one for one in self._history.get(price.model, ()) if one.id != price.id]
+        return next(
+            (one for one in reversed(others) if one.effective_at <= price.effective_at), None
+        )
 
     def by_id(self, id: str) -> Price | None:  # noqa: A002
         """The row of an id, however old; None if this process has never read it."""
@@ -149,14 +171,17 @@ class PriceBook:
         note: str = "",
         effective_at: int | None = None,
         per: Per = "token",
+        also: Also = _nothing_else,
     ) -> Price:
-        """Sets a price from a time on, now by default; raises `BadPrice`."""
+        """Sets a price from a time on, now by default; what `also` makes of it is written with it,
+        all or none. Raises `BadPrice`."""
         for rate in (input_rate, output_rate):
             if not 0 < rate.units <= _RATE_MAX.units:
                 raise BadPrice(rate)
-        at = self._clock.now_ms() if effective_at is None else effective_at
-        price = Price(ids.new("prc", at), model, per, input_rate, output_rate, at, set_by)
-        await self._record(_insert(price, note))
+        now = self._clock.now_ms()
+        at = now if effective_at is None else effective_at
+        price = Price(ids.new("prc", now), model, per, input_rate, output_rate, at, set_by)
+        await self._record(_insert(price, note), *also(price))
         self._add(price)
         return price
 
@@ -202,7 +227,8 @@ class PriceBook:
             insort(
                 self._history.setdefault(price.model, []),
                 price,
-                key=lambda one: (one.effective_at, one.set_by != FORMULA, one.id),
+                # Of two for one time the later word counts; the first prices' ids are the least.
+                key=lambda one: (one.effective_at, one.id),
             )
 
     def _unpriced(self) -> Iterator[Model]:
