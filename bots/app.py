@@ -29,6 +29,7 @@ from core.asking import (
     Asking,
     Beating,
     Conversations,
+    Pacing,
     Records,
     Serving,
     Sweeper,
@@ -36,7 +37,7 @@ from core.asking import (
 from core.clock import Clock, day_of
 from core.earning import Purses
 from core.ledger import Ledger, close_days
-from core.people import Debts, Invitations, Links, Owners, People
+from core.people import Debts, Invitations, Links, Owners, People, Rules
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
@@ -64,6 +65,7 @@ class App(Parts):
     async def start(self) -> None:
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
         await self.owners.load()
+        await self.rules.load()
         await self.prices.start()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
@@ -126,6 +128,7 @@ async def build(
             answers=answers,
             clock=clock,
             owners=parts.owners,
+            rules=parts.rules,
         ),
         landing=landing,
         chores=_chores(parts, sweeper, landing, buttons, prompts),
@@ -175,6 +178,7 @@ def _parts(
         pool=pool,
         people=people,
         owners=owners,
+        rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
         purses=purses,
         links=Links(
             store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
@@ -242,6 +246,7 @@ def _asking(parts: Parts) -> Asking:
         pool=parts.pool,
         costs=parts.costs,
         clock=parts.clock,
+        pacing=Pacing(rules=parts.rules, store=parts.store, clock=parts.clock),
     )
 
 
@@ -270,6 +275,7 @@ def _chores(
             Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
             Chore("repay what is owed", 60.0, debts.repay),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
+            Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
             Chore("forget prompts", 3_600.0, prompts.forget_expired),

@@ -12,7 +12,7 @@ from core.asking import Conversations, Records
 from core.clock import Clock
 from core.earning import Purses
 from core.ledger import Ledger
-from core.people import Links, Owners, People
+from core.people import Links, Owners, People, Rules
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
@@ -36,6 +36,7 @@ class Parts:
     people: People
     purses: Purses
     owners: Owners
+    rules: Rules
     links: Links
     conversations: Conversations
     records: Records

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from bots.commands.paying import Terms
 from core.asking import HISTORY_TOKENS
 from core.earning import SAFE, Method, Policy
-from core.people import Welcome
+from core.people import Allowance, Welcome
 from core.pool import Supplier
 from core.units import NanoUsd, Tokens
 from payments import Disburser, Gateway, Offer
@@ -45,5 +45,7 @@ class Plan:
     policy: Policy = SAFE
     #: By which gateways people are paid; by hand where there is none.
     disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
+    #: What everyone may ask, unless the operator says otherwise of somebody.
+    usual: Allowance = field(default_factory=Allowance)
     #: Whether there are sandbox people to buy and ask: the demo's.
     crowd: bool = False

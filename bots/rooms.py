@@ -8,6 +8,7 @@ from bots.commands.asking import AskCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.exporting import ExportCommands
+from bots.commands.governing import GoverningCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
@@ -57,7 +58,11 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         clock=parts.clock,
     )
     linking = LinkCommands(
-        links=parts.links, people=parts.people, buttons=buttons, deliverers=parts.deliverers
+        links=parts.links,
+        people=parts.people,
+        buttons=buttons,
+        deliverers=parts.deliverers,
+        rules=parts.rules,
     )
     pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
     contribute = parts.earning.contribute(parts.catalogue)
@@ -75,6 +80,9 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             linking.room(),
             admin.room(),
             _report(parts, admin).room(),
+            GoverningCommands(
+                rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+            ).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),

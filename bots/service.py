@@ -31,7 +31,7 @@ from bots.telegram import Telegram
 from bots.web import Server, metrics_app, service_app
 from core.clock import Clock, SystemClock
 from core.earning import Policy
-from core.people import Welcome
+from core.people import Allowance, Welcome
 from core.pool import SUPPLIERS, Supplier
 from core.pricing import Catalogue, Costs
 from core.store import Store
@@ -89,6 +89,7 @@ def live_plan(configuration: Configuration) -> Plan:
         own_keys=_own_keys(configuration.suppliers),
         default_model=settings.default_model,
         history_tokens=Tokens(settings.history_tokens),
+        usual=_usual(settings),
         gateways=gateways_of(settings),
         offer=settings.offer,
         terms=_terms(settings),
@@ -245,6 +246,7 @@ async def demo(configuration: Configuration) -> int:
             own_keys=_own_keys(custom) if custom else _sandbox_keys(),
             default_model=settings.default_model,
             history_tokens=Tokens(settings.history_tokens),
+            usual=_usual(settings),
             gateways={gateway.name: gateway},
             offer=settings.offer,
             terms=_terms(settings),
@@ -317,6 +319,11 @@ def _pace() -> float:
 def _welcome(settings: Settings, default: int) -> Welcome:
     amount = default if settings.welcome_credits is None else settings.welcome_credits
     return Welcome(Credits(amount), settings.welcome_people_per_day)
+
+
+def _usual(settings: Settings) -> Allowance:
+    day = settings.credits_per_day
+    return Allowance(settings.asks_per_minute, settings.asks_at_once, Credits(day) if day else None)
 
 
 def _sandboxed(base: str) -> Mapping[str, Supplier]:

@@ -144,6 +144,9 @@ class Settings(BaseModel):
     default_model: str = ""
     #: History that goes with a question, in tokens at most.
     history_tokens: Annotated[int, Field(ge=0, le=200_000)] = 4_000
+    asks_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 30
+    asks_at_once: Annotated[int, Field(ge=1, le=1_000)] = 8
+    credits_per_day: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     #: An operator's own models, costs and names over the shipped ones: a TOML file.
     overlay: Path | None = None
 

@@ -92,6 +92,7 @@ class AdminCommands:
                     does=say("Recompute the whole ledger"),
                     handler=self.audit,
                     admin=True,
+                    support=True,
                 ),
             ),
             actions=(

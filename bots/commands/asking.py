@@ -95,6 +95,7 @@ class AskCommands:
                 model=model,
                 replies_to=replies_to,
                 way_back=request.way_back,
+                privileged=request.admin,
             )
         )
 
@@ -160,6 +161,7 @@ class AskCommands:
                 text="\n\n".join(filter(None, (saved.question, saved.result.text))),
                 model=self._choosing.current(request.person),
                 way_back=request.way_back,
+                privileged=request.admin,
             )
         )
 
@@ -199,4 +201,5 @@ class AskCommands:
             model=model,
             follows=ask,
             way_back=request.way_back,
+            privileged=request.admin,
         )

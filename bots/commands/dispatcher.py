@@ -12,14 +12,15 @@ from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
 
-from bots.commands import refusals_earning  # noqa: F401 - its sentences join the others
+from bots.commands import governed, refusals_earning  # noqa: F401 - their sentences join in
+from bots.commands.about import ABOUT, ABOUT_SHORT
 from bots.commands.answers import Answers
 from bots.commands.buttons import ButtonGone, Buttons, NotYourButton, of_answer
 from bots.commands.cards import screen_of
 from bots.commands.prompts import PromptOver, Prompts, Waiting
 from bots.commands.refusals import sentence
 from bots.commands.registry import Registry, split
-from bots.commands.types import Action, Command, Request
+from bots.commands.types import Action, Command, Request, may
 from bots.locale import LANGUAGES, language_for, render
 from bots.reply import Prompt, Reply, Said, Steps, say
 from bots.show import find_secrets
@@ -40,7 +41,7 @@ from bots.show.screen import (
 from core.asking import AlreadyAsked, Run
 from core.clock import Clock
 from core.errors import Refusal
-from core.people import Owners, People, Person, Recent
+from core.people import Owners, People, Person, Recent, Rules
 from core.trace import cause
 
 log = logging.getLogger(__name__)
@@ -54,12 +55,6 @@ _PASTED_KEY = (
     " sent to any model. Delete it here if it is still to be seen, and revoke the key at its"
     " supplier: it has been in a chat."
 )
-ABOUT = say(
-    "Over forty language models in one chat, paid in Credits. Ask anything: write a message, or"
-    " /ask with a model's name. You see the price before you choose, and what each answer cost"
-    " under it. An answer that doesn't arrive costs nothing."
-)
-ABOUT_SHORT = say("Over forty language models in one chat, paid in Credits.")
 _ERASED = say("I deleted your message. One moment…")
 _KEPT = say(
     "I could not delete your message. Delete it here yourself, and replace what it holds soon: it"
@@ -83,11 +78,12 @@ class Dispatcher:
         answers: Answers,
         clock: Clock,
         owners: Owners,
+        rules: Rules,
     ) -> None:
         self._people, self._registry, self._buttons = people, registry, buttons
         self._prompts = prompts
         self._answers, self._clock = answers, clock
-        self._owners = owners
+        self._owners, self._rules = owners, rules
         self._seen: Recent[tuple[str, str], bool] = Recent(
             clock, seconds=_REPEATS_SECONDS, most=_REPEATS_MAX
         )
@@ -152,7 +148,7 @@ class Dispatcher:
             return
         if word:
             command = self._registry.by_word(word)
-            if command is None or (command.admin and not request.admin):
+            if command is None or not self._may(command, request):
                 yield self._say(
                     self._registry.missing(word, request.admin), request.person.language
                 )
@@ -163,12 +159,14 @@ class Dispatcher:
             command = titled or self._registry.ask
             if titled is not None:
                 request = replace(request, text="")
-            if command.admin and not request.admin:
+            if not may(command, request.role):
                 command = self._registry.ask
         async for output in self._perform(command, request):
             yield output
 
     async def _perform(self, doing: Command | Action, request: Request) -> AsyncIterator[Output]:
+        if doing.pausable and not request.admin:
+            self._rules.check(doing.pausable, request.person.id)
         async with self._answers.lane(request) if doing.asks else nullcontext():
             reply = await doing.handler(request)
             if isinstance(reply, Run):
@@ -185,12 +183,24 @@ class Dispatcher:
             elif reply is not None:
                 yield await self._screen(reply, request)
 
+    @staticmethod
+    def _may(doing: Command | Action, request: Request) -> bool:
+        """Checked again at each press; what is refused is logged, never what came with it."""
+        allowed = may(doing, request.role)
+        if not allowed:
+            log.warning(
+                "refused: %s by %s in %s", doing.name, request.person.id, request.place.code
+            )
+        return allowed
+
     def _request(self, person: Person, place: Place, sender: Sender, message: str) -> Request:
+        role = self._owners.role(place.platform, sender.id)
         return Request(
             person=person,
             place=place,
             sender=sender.id,
-            admin=self._owners.among(place.platform, sender.id),
+            admin=role in {"owner", "admin"},
+            role=role,
             message=message,
             at_ms=self._clock.now_ms(),
         )
@@ -225,7 +235,7 @@ class Dispatcher:
         action = self._registry.action(pressed.action)
         if action is None:
             raise ButtonGone
-        if action.admin and not request.admin:
+        if not self._may(action, request):
             raise NotYourButton
         async for output in self._perform(action, replace(request, data=pressed.data)):
             yield output
@@ -306,7 +316,7 @@ class Dispatcher:
         if asked is None or action is None:
             raise PromptOver
         request = self._request(person, filled.place, filled.sender, filled.message)
-        if action.admin and not request.admin:
+        if not self._may(action, request):
             raise NotYourButton
         entered = await self._prompts.take(asked, filled)
         request = replace(request, button=asked.form.id, data=asked.data, entered=entered)

@@ -15,7 +15,7 @@ from bots.commands.cards import screen_of
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from bots.show.screen import Deliverer, Place
-from core.people import Links, People, Proposal
+from core.people import Links, People, Proposal, Rules
 from core.trace import cause
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,10 @@ class LinkCommands:
         people: People,
         buttons: Buttons,
         deliverers: Mapping[str, Deliverer],
+        rules: Rules,
     ) -> None:
         """`deliverers` by platform, as front ends start."""
-        self._links, self._people = links, people
+        self._links, self._people, self._rules = links, people, rules
         self._buttons, self._deliverers = buttons, deliverers
 
     def room(self) -> Room:
@@ -76,6 +77,8 @@ class LinkCommands:
         """With a code: whom it joins. Without: the proposal that waits, or a code to type."""
         if not request.place.private:
             return Reply((say("Write that to me in private: it is about your account."),))
+        # Who is blocked doesn't become somebody who isn't.
+        self._rules.check_blocked(request.person.id)
         if request.text:
             proposal = await self._links.join(request.person, request.text)
             await self._tell(proposal)
@@ -87,6 +90,7 @@ class LinkCommands:
 
     async def code(self, request: Request) -> Reply:
         """A fresh code; it is typed on the other side, never sent as a link."""
+        self._rules.check_blocked(request.person.id)
         code = await self._links.offer(request.person)
         return Reply(
             title=say("Link"),

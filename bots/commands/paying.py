@@ -81,6 +81,7 @@ class PayingCommands:
             usage=say("/topup [amount]"),
             options=(Option("amount", say("Another amount, in dollars")),),
             handler=self.topup,
+            pausable="topups",
         )
         return Room(
             commands=(
@@ -99,8 +100,8 @@ class PayingCommands:
                 ),
             ),
             actions=(
-                Action("topup", self.topup),
-                Action("buy", self.buy),
+                Action("topup", self.topup, pausable="topups"),
+                Action("buy", self.buy, pausable="topups"),
             ),
         )
 

@@ -44,6 +44,7 @@ class RefundCommands:
                     ),
                     handler=self.payment,
                     admin=True,
+                    support=True,
                 ),
                 Command(
                     "refund",

@@ -74,11 +74,12 @@ class ReportCommands:
                     options=(Option("days", say("today, 7d, 30d, or two dates")),),
                     handler=self.report,
                     admin=True,
+                    support=True,
                 ),
             ),
             actions=(
-                Action("report", self.again, admin=True),
-                Action("report-chart", self.chart, admin=True),
+                Action("report", self.again, admin=True, support=True),
+                Action("report-chart", self.chart, admin=True, support=True),
                 Action("report-price", self.price, admin=True),
             ),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bots.commands.choosing import Choosing
 from bots.commands.phrases import in_credits
-from bots.commands.types import Action, Command, Option, Request, Room
+from bots.commands.types import Action, Command, Option, Request, Room, may
 from bots.locale import LANGUAGES
 from bots.reply import Choice, Reply, Said, plain, say
 from core.earning import Purses
@@ -169,7 +169,7 @@ class StartCommands:
         offered = [
             command
             for command in self._commands()
-            if (request.admin or not command.admin) and (request.place.private or command.in_groups)
+            if may(command, request.role) and (request.place.private or command.in_groups)
         ]
         return Reply(
             title=say("Commands"),

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from bots.reply import Prompt, Reply, Said, Steps
 from bots.show.screen import Audio, Place
 from core.asking import Run
-from core.people import Person
+from core.people import Pausable, Person, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Request:
     data: Mapping[str, str | int] = field(default_factory=dict)
     #: What was typed into a prompt, by its blanks' names.
     entered: Mapping[str, SecretStr] = field(default_factory=dict)
+    #: What they are in the operator's house; `admin` is true of owners and admins.
+    role: Role | None = None
 
     @property
     def own_place(self) -> Place:
@@ -78,14 +80,18 @@ class Command:
     usage: Said | None = None
     #: The same arguments by name.
     options: tuple[Option, ...] = ()
-    #: Only for the operator's admins.
+    #: Only for the operator's admins; `support`: for those too who only read; `owner`: only owners.
     admin: bool = False
+    support: bool = False
+    owner: bool = False
     #: Offered in groups too; there, `private` replies go to the person alone.
     in_groups: bool = False
     #: Its reply is `private` (so is whatever is for admins, or not for groups).
     private: bool = False
     #: Its answer is an ask: it waits its turn in the conversation's lane.
     asks: bool = False
+    #: What the operator may have paused, for everyone but admins.
+    pausable: Pausable | None = None
     #: It may answer with a prompt: what is written right behind it waits until it has.
     prompts: bool = False
 
@@ -96,8 +102,21 @@ class Action:
 
     name: str
     handler: Handler
+    #: As of a command.
     admin: bool = False
+    support: bool = False
+    owner: bool = False
     asks: bool = False
+    pausable: Pausable | None = None
+
+
+def may(doing: Command | Action, role: Role | None) -> bool:
+    """Whether somebody of that role may do it."""
+    if doing.owner:
+        return role == "owner"
+    if doing.admin:
+        return role in {"owner", "admin"} or (doing.support and role == "support")
+    return True
 
 
 @dataclass(frozen=True, slots=True)

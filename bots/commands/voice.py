@@ -68,6 +68,7 @@ class VoiceCommands:
                 text=request.text,
                 model=self._model(request.person, recording.length),
                 recording=recording,
+                privileged=request.admin,
             )
         )
 

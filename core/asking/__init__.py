@@ -7,6 +7,7 @@ from core.asking.beating import Beating
 from core.asking.check import Asks, check
 from core.asking.conversations import HISTORY_TOKENS, Conversations
 from core.asking.journal import Delivered, Journal, Served, Turn
+from core.asking.pacing import DayIsSpent, Pacing, TooFast, TooManyAtOnce
 from core.asking.quoting import RECORDING_SECONDS_MAX
 from core.asking.records import Records, Saved
 from core.asking.road import Asking
@@ -44,6 +45,7 @@ __all__ = [
     "Asks",
     "Beating",
     "Conversations",
+    "DayIsSpent",
     "Delivered",
     "EmptyQuestion",
     "History",
@@ -53,6 +55,7 @@ __all__ = [
     "NothingServes",
     "Outcome",
     "Owes",
+    "Pacing",
     "Question",
     "QuestionTooLong",
     "Quote",
@@ -66,7 +69,9 @@ __all__ = [
     "ServiceStopping",
     "Serving",
     "Sweeper",
+    "TooFast",
     "TooManyAsks",
+    "TooManyAtOnce",
     "Trouble",
     "Turn",
     "check",

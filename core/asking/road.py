@@ -12,6 +12,7 @@ from core import chart
 from core.asking.admission import Admission
 from core.asking.beating import Beating
 from core.asking.billing import Bill, Ending, bill, bill_recording, plausible
+from core.asking.pacing import Pacing
 from core.asking.records import Records, Saved
 from core.asking.runs import Run
 from core.asking.serving import Serving
@@ -40,6 +41,7 @@ from core.ledger import (
     Receipt,
     Submission,
 )
+from core.people import Blocked, Paused
 from core.pool import Pool
 from core.pricing import Costs, count
 from core.trace import cause
@@ -70,8 +72,10 @@ class Asking:
         pool: Pool,
         costs: Costs,
         clock: Clock,
+        pacing: Pacing,
     ) -> None:
         self._admission, self._serving, self._records = admission, serving, records
+        self._pacing = pacing
         self._beating, self._ledger, self._pool = beating, ledger, pool
         self._costs, self._clock = costs, clock
         self._runs: dict[str, Run] = {}
@@ -117,8 +121,9 @@ class Asking:
         elif self._recordings >= RECORDINGS_MAX:
             raise TooManyAsks
         try:
-            run = await self._admission.admit(question)
-        except AskRefusal:
+            async with self._pacing.turn(question):
+                run = await self._admission.admit(question)
+        except (AskRefusal, Paused, Blocked):
             if await self._records.known(question.id):
                 raise AlreadyAsked(question.id) from None
             raise
@@ -161,6 +166,7 @@ class Asking:
             run.finish(failure)
         finally:
             del self._runs[run.id]
+            self._pacing.ended(run.question)
 
     async def _settle(self, run: Run, ending: Ending) -> Result:
         if run.lost:

@@ -82,6 +82,8 @@ class Question:
     replies_to: str = ""
     #: How its platform can be answered later, in its own words; a secret, may be empty.
     way_back: str = field(default="", repr=False)
+    #: Asked by one of the operator's admins, for whom nothing is paused.
+    privileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from core.store.address import Dialect
-from core.store.companions import Companion, Delete, Insert, Update
+from core.store.companions import Companion, Delete, Insert, Update, UpdateAll
 
 LEDGER_TABLES = frozenset({"meta", "account", "submission", "transfer", "hold", "closing"})
 _INT_MAX = (1 << 63) - 1
@@ -91,6 +91,24 @@ class Statements:
         key = "\0".join([str(one.key[name]) for name in shape.key])
         return Prepared(table.name, key, shape.sql, values + expected, True)
 
+    def update_all(self, one: UpdateAll) -> Prepared:
+        """`one` as an UPDATE of whatever matches."""
+        table = one.table
+        expected, counts = _expectations(table, one.where)
+        known = (UpdateAll, table.name, *one.change, None, *counts)
+        shape = self._shapes.get(known)
+        if shape is None:
+            takes = _takes(table, (*one.change, *one.where))
+            if not one.where or not one.change:
+                raise ValueError(f"{table.name}: a change names its rows and columns")
+            sets = ", ".join([f"{_quoted(name)} = {self._mark}" for name in one.change])
+            tests = " AND ".join([self._test(name, count) for name, count in counts])
+            text = f"UPDATE {_quoted(table.name)} SET {sets} WHERE {tests}"  # noqa: S608
+            shape = self._shapes[known] = _Shape(text, takes, ())
+        values = tuple(one.change.values())
+        _check(table, one.change, values, shape.takes)
+        return Prepared(table.name, "", shape.sql, values + expected, False)
+
     def delete(self, one: Delete) -> Prepared:
         """`one` as a DELETE."""
         table = one.table
@@ -117,6 +135,7 @@ class Statements:
 _PREPARE: dict[type[Companion], Any] = {
     Insert: Statements.insert,
     Update: Statements.update,
+    UpdateAll: Statements.update_all,
     Delete: Statements.delete,
 }
 

@@ -1,20 +1,22 @@
 """Owners: who may use the operator's commands.
 
-Admins are platform ids in the settings; one more way is the one-time link that `creditbot init`
-prints, whose opener becomes an owner. Only the code's digest is kept.
+Owners are platform ids in the settings, and whoever opened the one-time link that `creditbot init`
+prints; only the code's digest is kept. An owner names others: admins, who do everything but name
+others, and support, who only read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.store import Companion, Delete, Insert, Store, Update, schema
 
 #: ≥ 50 bits (security.md), in a deep link's alphabet.
 _CODE_BYTES = 16
@@ -22,33 +24,65 @@ CODE_PREFIX = "own_"
 CODE_SECONDS = 86_400
 
 
+Role = Literal["owner", "admin", "support"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
 class Owners:
-    """The admins of settings, and those who opened a link."""
+    """Who may do what, by the names by which they write."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, clock: Clock, admins: Collection[tuple[str, str]]
     ) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
-        self._admins = frozenset(admins)
-        self._claimed: frozenset[tuple[str, str]] = frozenset()
+        self._settings: Mapping[tuple[str, str], Role] = dict.fromkeys(admins, "owner")
+        self._roles: Mapping[tuple[str, str], Role] = self._settings
 
     async def load(self) -> None:
-        """Reads who opened a link, here or on another process."""
+        """Reads who opened a link or was named, here or on another process."""
         table = schema.owner
-        rows = await self._store.fetch(sa.select(table.c.platform, table.c.external_id))
-        self._claimed = frozenset((row.platform, row.external_id) for row in rows)
+        rows = await self._store.fetch(
+            sa.select(table.c.platform, table.c.external_id, table.c.role)
+        )
+        named = {(row.platform, row.external_id): row.role for row in rows if row.role in ROLES}
+        self._roles = {**named, **self._settings}
 
-    def among(self, platform: str, external_id: str) -> bool:
-        """Whether this is an owner."""
-        return (platform, external_id) in self._admins or (platform, external_id) in self._claimed
+    def role(self, platform: str, external_id: str) -> Role | None:
+        """What somebody is; None for everybody else."""
+        return self._roles.get((platform, external_id))
 
     def on(self, platform: str) -> list[str]:
-        """The owners' ids on a platform."""
-        return sorted(id_ for known, id_ in self._admins | self._claimed if known == platform)
+        """The ids on a platform of owners and admins."""
+        return sorted(
+            id_
+            for (known, id_), role in self._roles.items()
+            if known == platform and role != "support"
+        )
 
     def names(self) -> list[str]:
-        """All of them, by the names by which they write: `telegram:123`."""
-        return sorted(f"{platform}:{id_}" for platform, id_ in self._admins | self._claimed)
+        """The owners, by the names by which they write: `telegram:123`."""
+        return sorted(
+            f"{platform}:{id_}" for (platform, id_), role in self._roles.items() if role == "owner"
+        )
+
+    def everyone(self) -> list[tuple[str, Role]]:
+        """All who have a role, by name."""
+        return sorted((f"{platform}:{id_}", role) for (platform, id_), role in self._roles.items())
+
+    async def name(
+        self, platform: str, external_id: str, role: Role | None, also: Companion
+    ) -> None:
+        """Gives somebody a role, or takes theirs away; `also` is written with it. Those of the
+        settings keep theirs."""
+        table = schema.owner
+        key = {"platform": platform, "external_id": external_id}
+        await self._ledger.record(Delete(table, key))
+        if role is not None:
+            row = {**key, "since": self._clock.now_ms(), "role": role}
+            await self._ledger.record(Insert(table, row, ignore=True), also)
+        else:
+            await self._ledger.record(also)
+        await self.load()
 
     async def offer(self) -> str:
         """A new one-time code, for a link; good for a day."""
@@ -67,7 +101,7 @@ class Owners:
         )
         if not rows:
             return False
-        owner = {"platform": platform, "external_id": external_id, "since": now}
+        owner = {"platform": platform, "external_id": external_id, "since": now, "role": "owner"}
         try:
             await self._ledger.record(
                 Update(table, {"digest": digest}, {"used_at": now}, {"used_at": None}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.store.companions import Companion, Delete, Insert, Update
+from core.store.companions import Companion, Delete, Insert, Update, UpdateAll
 from core.store.copies import backup, restore
 from core.store.errors import (
     DatabaseExists,
@@ -31,6 +31,7 @@ __all__ = [
     "Store",
     "StoreRefusal",
     "Update",
+    "UpdateAll",
     "WrongKind",
     "backup",
     "migrate",

@@ -40,4 +40,13 @@ class Delete:
     where: Mapping[str, Any]
 
 
-Companion = Insert | Update | Delete
+@dataclass(frozen=True, slots=True)
+class UpdateAll:
+    """Change all rows that match `where`, if any; never a table of the ledger."""
+
+    table: sa.Table
+    where: Mapping[str, Any]
+    change: Mapping[str, Any]
+
+
+Companion = Insert | Update | UpdateAll | Delete

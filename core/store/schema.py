@@ -1,5 +1,5 @@
 """Every table, on one page; those of payments are in `selling`, of contributions in `earning`, of
-invitations in `inviting`, of upkeep in `keeping`.
+invitations in `inviting`, of what the operator allows in `governing`, of upkeep in `keeping`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, earning, inviting, keeping, selling
+from core.store import columns, earning, governing, inviting, keeping, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
@@ -23,6 +23,7 @@ invitation, referral = inviting.invitation, inviting.referral
 
 contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method
+switch, allowance, broadcast = governing.switch, governing.allowance, governing.broadcast
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log
@@ -174,13 +175,16 @@ link = sa.Table(
     sa.Column("done_at", sa.BigInteger),
 )
 
-#: Who opened an owner's one-time link, beside the admins of the settings.
+#: Who may use the operator's commands, beside the admins of the settings: owners opened a one-time
+#: link, others were named by one.
 owner = sa.Table(
     "owner",
     metadata,
     sa.Column("platform", sa.Text, primary_key=True),
     sa.Column("external_id", sa.Text, primary_key=True),
     _required("since", sa.BigInteger),
+    #: owner, admin or support.
+    _required("role", sa.Text, server_default="owner"),
 )
 
 #: One-time links, by the digest of their code.

@@ -1,0 +1,57 @@
+"""What people read when the operator's rules stop them; see `refusals`."""
+
+from __future__ import annotations
+
+from bots.commands.phrases import in_credits
+from bots.commands.refusals import sentence
+from bots.reply import Said, plain, say
+from core.asking import DayIsSpent, TooFast, TooManyAtOnce
+from core.people import Blocked, Paused
+
+_PAUSED = {
+    "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),
+    "topups": say("Buying Credits is paused for a while. Nothing was ordered."),
+    "contributions": say("No keys are taken for a while. Nothing was kept or sent."),
+    "payouts": say("Withdrawals are paused for a while. Nothing was withdrawn."),
+}
+
+
+@sentence.register
+def _(refusal: Paused) -> Said:
+    return plain(refusal.sentence) if refusal.sentence else _PAUSED[refusal.what]
+
+
+@sentence.register
+def _(refusal: Blocked) -> Said:
+    del refusal
+    return say(
+        "The operator has blocked this account. Nothing was charged. /paysupport says whom to ask."
+    )
+
+
+@sentence.register
+def _(refusal: TooFast) -> Said:
+    return say(
+        "That was more than {count} questions a minute. Nothing was charged. Ask again in {seconds}"
+        " seconds.",
+        count=refusal.per_minute,
+        seconds=refusal.seconds,
+    )
+
+
+@sentence.register
+def _(refusal: TooManyAtOnce) -> Said:
+    return say(
+        "{count} of your questions are being answered already. Nothing was charged. Ask again when"
+        " one is done, or /stop.",
+        count=refusal.at_once,
+    )
+
+
+@sentence.register
+def _(refusal: DayIsSpent) -> Said:
+    return say(
+        "Your limit of {credits} a day is reached. Nothing was charged. It begins again at midnight"
+        " UTC.",
+        credits=in_credits(refusal.per_day),
+    )
