@@ -1,5 +1,6 @@
 """A supplier in a process of its own: `/plain` answers in one chunk, `/stream` in 20, `/slow` in
-one after a second. Answers are ready bytes, so that it is never what is measured."""
+one after a second. A key that begins with `sk-bad` is told that the server failed. Answers are
+ready bytes, so that it is never what is measured."""
 
 from __future__ import annotations
 
@@ -43,12 +44,15 @@ def _finish() -> bytes:
 
 
 _END = _finish() + _chunk("", usage=True) + b"data: [DONE]\n\n"
+_FAILED = json.dumps({"error": {"message": "", "type": "server_error", "code": None}}).encode()
 _PLAIN = _chunk(_WORDS) + _END
 _CHUNKS = [_chunk(_WORDS[at : at + 11]) for at in range(0, 220, 11)]
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:
     await request.read()
+    if request.headers["Authorization"].startswith("Bearer sk-bad"):
+        return web.Response(status=500, body=_FAILED, content_type="application/json")
     kind = request.match_info["kind"]
     if kind == "slow":
         await asyncio.sleep(1.0)

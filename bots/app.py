@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 from bots.commands import Dispatcher
@@ -35,13 +36,13 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
-from core.earning import Purses
-from core.ledger import Ledger, close_days
+from core.earning import Purses, any_contributions
+from core.ledger import Ledger, LedgerRefusal, close_days
 from core.people import Debts, Invitations, Links, Owners, People, Rules
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
-from core.upkeep import Chore, Chores, give_back
+from core.upkeep import Chore, Chores, closed, give_back, opening
 from payments import any_codes
 
 __all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
@@ -72,6 +73,7 @@ class App(Parts):
         await self.pool.start()
         await self.asking.start()
         await self.shop.start()
+        await self.chores.run_once(opening(self.vault.opens_with))
         await self.chores.start()
         give_back()
 
@@ -80,7 +82,10 @@ class App(Parts):
         await self.asking.stop(grace_seconds=grace_seconds)
         await self.chores.stop()
         await self.shop.stop()
+        await self.earning.stop()
         await self.pool.stop()
+        with suppress(LedgerRefusal):  # it is known soon enough
+            await closed(self.ledger, opening(self.vault.opens_with))
         await self.ledger.stop()
         await self.store.close()
 
@@ -99,10 +104,11 @@ async def build(
     try:
         vault = await Vault.open(plan.master_keys, store, ledger)
         trades = bool(plan.gateways) or await any_codes(store)
+        earns = bool(plan.policy.suppliers) or await any_contributions(store)
     except BaseException:
         await ledger.stop()
         raise
-    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades)
+    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades, earns)
     asking = _asking(parts)
     answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
@@ -144,6 +150,7 @@ def _parts(
     ledger: Ledger,
     vault: Vault,
     trades: bool,
+    earns: bool,
 ) -> Parts:
     owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
     people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
@@ -163,6 +170,7 @@ def _parts(
         prices=prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
+        active=earns,
     )
     deliverers: dict[str, Deliverer] = {}
     return Parts(
@@ -277,6 +285,7 @@ def _chores(
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),
+            opening(parts.vault.opens_with),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
             Chore("close days", 3_600.0, close_yesterday),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bots.commands.contributing import ContributeCommands
 from bots.commands.keys import KeysCommands
+from bots.commands.payout_card import PayoutCards
 from bots.commands.payouts import PayoutCommands
 from bots.commands.types import Room
 from bots.commands.withdrawing import WithdrawCommands
@@ -45,6 +46,8 @@ class Earning:
     payouts: Payouts
     #: By which people are paid.
     methods: tuple[Method, ...]
+    #: Whether anybody's key is taken, or ever was.
+    active: bool
     pool: Pool
     store: Store
     clock: Clock
@@ -52,6 +55,10 @@ class Earning:
     async def withdrawable(self, person: str) -> Credits:
         """What a person could withdraw now."""
         return (await self.withdrawals.earnings(person)).withdrawable
+
+    async def stop(self) -> None:
+        """Closes the gateways' connections."""
+        await self.payouts.close()
 
     def chores(self) -> tuple[Chore, ...]:
         """What happens without a request."""
@@ -71,8 +78,9 @@ class Earning:
         )
 
     def rooms(self, contribute: ContributeCommands, people: People) -> tuple[Room, ...]:
-        """The rooms of contributing and cashing out, where keys are taken."""
-        if not self.policy.suppliers:
+        """The rooms of contributing, where keys are taken; and of what became of those that were,
+        for whoever earned something must come by it."""
+        if not self.active:
             return ()
         keys = KeysCommands(
             contributions=self.contributions,
@@ -87,7 +95,7 @@ class Earning:
             people=people,
             methods=self.methods,
         )
-        payouts = PayoutCommands(
+        cards = PayoutCards(
             withdrawals=self.withdrawals,
             addresses=self.addresses,
             payouts=self.payouts,
@@ -95,7 +103,11 @@ class Earning:
             store=self.store,
             clock=self.clock,
         )
-        return contribute.room(), keys.room(), withdraw.room(), payouts.room()
+        payouts = PayoutCommands(
+            withdrawals=self.withdrawals, payouts=self.payouts, cards=cards, clock=self.clock
+        )
+        taking = (contribute.room(),) if self.policy.suppliers else ()
+        return *taking, keys.room(), withdraw.room(), payouts.room()
 
 
 def open_earning(
@@ -110,9 +122,10 @@ def open_earning(
     prices: PriceBook,
     clock: Clock,
     inviter_of: InviterOf,
+    active: bool,
 ) -> Earning:
     """Wires it; nothing starts yet."""
-    policy, disbursers = plan.policy, plan.disbursers
+    policy = plan.policy
     valuer = Valuer(store=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
     contributions = Contributions(
         store=store,
@@ -136,7 +149,7 @@ def open_earning(
     )
     watching = Watching(store=store, ledger=ledger, clock=clock)
     payouts = Payouts(
-        withdrawals=withdrawals, addresses=addresses, disbursers=disbursers, clock=clock
+        withdrawals=withdrawals, addresses=addresses, disbursers=plan.disbursers, clock=clock
     )
     return Earning(
         policy=policy,
@@ -146,7 +159,8 @@ def open_earning(
         withdrawals=withdrawals,
         watching=watching,
         payouts=payouts,
-        methods=tuple(disbursers) or ("manual",),
+        methods=tuple(plan.methods),
+        active=active,
         pool=pool,
         store=store,
         clock=clock,

@@ -1,4 +1,4 @@
-"""Which payment gateways there are, by the settings."""
+"""Which payment gateways there are, and which of them pay people, by the settings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from bots.platforms import platform_gateways
 from bots.settings import Settings
-from payments import Gateway
+from core.earning import Method
+from payments import Disburser, Gateway
 from payments.gateways.btcpay import BtcPay
+from payments.gateways.btcpay_payouts import BtcPayPayouts
 from payments.gateways.paypal import PayPal
+from payments.gateways.paypal_payouts import PayPalPayouts
 
 
 def gateways_of(settings: Settings) -> Mapping[str, Gateway]:
@@ -45,3 +48,22 @@ def gateways_of(settings: Settings) -> Mapping[str, Gateway]:
         )
         gateways.append(btcpay)
     return {gateway.name: gateway for gateway in gateways}
+
+
+def disbursers_of(settings: Settings) -> Mapping[Method, Disburser]:
+    """Those that can pay people: also where they aren't offered any more, what they were given is
+    followed to its end."""
+    disbursers: dict[Method, Disburser] = {}
+    if settings.paypal_client_id:
+        disbursers["paypal"] = PayPalPayouts(
+            client_id=settings.paypal_client_id,
+            client_secret=settings.paypal_client_secret,
+            api_url=settings.paypal_api_url,
+        )
+    if settings.btcpay_url:
+        disbursers["btcpay"] = BtcPayPayouts(
+            url=settings.btcpay_url,
+            store_id=settings.btcpay_store_id,
+            key=settings.btcpay_api_key,
+        )
+    return disbursers

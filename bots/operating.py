@@ -20,8 +20,8 @@ from bots.commands.phrases import money
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.reading import database_of
-from bots.refusals import Unusable, in_words
-from bots.selling import check_gateways
+from bots.refusals import Unusable, in_words, shut_in_words
+from bots.selling import check_gateways, check_payouts
 from bots.service import demo_master_key, suppliers_of, sync_discord
 from bots.settings import Configuration, SettingsWrong, load
 from bots.telegram import who_am_i
@@ -34,6 +34,7 @@ from core.pool import KeyCard, Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Kind, Store, backup, migrate, restore
 from core.units import Credits, usd
+from core.upkeep import all_open_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,16 @@ async def writing(arguments: argparse.Namespace) -> AsyncIterator[Desk]:
 
 
 async def _vault(desk: Desk, arguments: argparse.Namespace) -> Vault:
+    return await Vault.open(_master_keys(desk, arguments), desk.store, desk.ledger)
+
+
+def _master_keys(desk: Desk, arguments: argparse.Namespace) -> list[bytes]:
     keys = desk.configuration.settings.master_key_bytes
     if not keys and arguments.demo:
         keys = [demo_master_key()]
     if not keys:
         raise Unusable("CREDITBOT_MASTER_KEYS is not set. `creditbot init` makes one.")
-    return await Vault.open(keys, desk.store, desk.ledger)
+    return keys
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -168,7 +173,13 @@ def _card(card: KeyCard) -> str:
 async def rotate_keys(arguments: argparse.Namespace) -> int:
     """Seals everything by the first master key; older ones can then leave the list."""
     async with writing(arguments) as desk:
-        vault = await _vault(desk, arguments)
+        vault = Vault(_master_keys(desk, arguments))
+        if not await all_open_with(desk.store, SystemClock(), vault.opens_with[0]):
+            raise Unusable(
+                "A process that runs doesn't have the first master key of CREDITBOT_MASTER_KEYS."
+                " Nothing was changed. Restart every process with the list as it is now, then"
+                " rotate. One that was killed is forgotten after a minute."
+            )
         sealed = await vault.rotate(desk.store, desk.ledger)
     tell(f"{sealed} secrets are sealed by the first master key now.")
     return 0
@@ -217,6 +228,7 @@ async def check(_: argparse.Namespace) -> int:
         await _check_telegram(configuration),
         await _check_discord(configuration),
         await check_gateways(configuration),
+        await check_payouts(configuration),
     ]
     for fine, line in [pair for pairs in lines for pair in pairs]:
         tell(f"{'✓' if fine else '✗'} {line}")
@@ -242,6 +254,7 @@ async def _check_database(configuration: Configuration) -> list[Line]:
         await ledger.start()
         desk = Desk(configuration, store, ledger)
         arguments = argparse.Namespace(demo=store.kind == "demo")
+        lines += await _check_vault(Vault(_master_keys(desk, arguments)), store)
         async with _pool(desk, arguments) as pool:
             lines.append((True, "master key opens the vault"))
             await pool.check_models()
@@ -253,6 +266,16 @@ async def _check_database(configuration: Configuration) -> list[Line]:
         await ledger.stop()
         await store.close()
     return lines
+
+
+async def _check_vault(vault: Vault, store: Store) -> list[Line]:
+    surveyed = await vault.survey(store)
+    if surveyed.shut:
+        return [(False, shut_in_words(one)) for one in surveyed.shut]
+    line = f"all {surveyed.sealed} secrets can be opened"
+    if surveyed.older:
+        line += f", {surveyed.older} of them by an older master key: `creditbot keys rotate`"
+    return [(True, line)]
 
 
 def _check_keys(cards: list[KeyCard], pool: Pool) -> list[Line]:

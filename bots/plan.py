@@ -43,8 +43,9 @@ class Plan:
     terms: Terms = field(default_factory=Terms)
     #: What may be contributed and cashed out.
     policy: Policy = SAFE
-    #: By which gateways people are paid; by hand where there is none.
+    #: Which gateways can pay people; and by which ways they are paid: by hand where none of these.
     disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
+    methods: Sequence[Method] = ("manual",)
     #: What everyone may ask, unless the operator says otherwise of somebody.
     usual: Allowance = field(default_factory=Allowance)
     #: Whether there are sandbox people to buy and ask: the demo's.

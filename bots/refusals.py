@@ -9,7 +9,7 @@ from bots.locale import render
 from bots.telegram import TelegramUnavailable
 from bots.web import PortTaken
 from core.errors import Refusal
-from core.pool import BadBudget, KeyRefused, VaultLocked
+from core.pool import BadBudget, KeyRefused, NotAllOpens, Shut, VaultLocked
 from core.pricing import BadOverlay
 from core.store import (
     DatabaseExists,
@@ -93,6 +93,23 @@ def _(refusal: VaultLocked) -> str:
         "CREDITBOT_MASTER_KEYS doesn't open this database's vault. Put the key that it was made"
         " with into the list (the first one seals, all open)."
     )
+
+
+@in_words.register
+def _(refusal: NotAllOpens) -> str:
+    return "\n".join((*map(shut_in_words, refusal.shut), "Nothing was changed."))
+
+
+def shut_in_words(shut: Shut) -> str:
+    """What of a table can't be opened, and what would open it."""
+    named = f" ({', '.join(shut.keys)})" if shut.keys else ""
+    why = "They were altered."
+    if shut.needs:
+        why = (
+            f"They were sealed by the master key {', '.join(shut.needs)}: put it back into"
+            " CREDITBOT_MASTER_KEYS."
+        )
+    return f"{shut.rows} of {shut.of} secrets of table {shut.table} can't be opened{named}. {why}"
 
 
 @in_words.register

@@ -1,11 +1,11 @@
-"""Payments on the command line: what `check` says of them, and `creditbot payments reconcile`."""
+"""Payments and payouts on the command line: what `check` says of them, and reconciling."""
 
 from __future__ import annotations
 
 import argparse
 
 from bots.commands.phrases import money
-from bots.gateways import gateways_of
+from bots.gateways import disbursers_of, gateways_of
 from bots.output import tell
 from bots.refusals import Unusable
 from bots.service import live_plan
@@ -56,6 +56,26 @@ async def check_gateways(configuration: Configuration) -> list[Line]:
     if lines and settings.telegram_token.get_secret_value():
         said = "on" if settings.telegram_external_checkout else "off"
         lines.append((True, f"checkout outside Telegram is {said} (Telegram's terms want Stars)"))
+    return lines
+
+
+async def check_payouts(configuration: Configuration) -> list[Line]:
+    """A line for each way by which people are paid; none where nobody's key is taken."""
+    settings, lines = configuration.settings, list[Line]()
+    if not settings.policy.suppliers:
+        return lines
+    disbursers = disbursers_of(settings)
+    for method in settings.payout_methods:
+        if method not in disbursers:
+            lines.append((True, "payouts by hand: /payouts says whom and where"))
+            continue
+        try:
+            doubt = await disbursers[method].probe()
+            lines.append((True, f"payouts by {method}{f': {doubt}' if doubt else ''}"))
+        except GatewayUnavailable as unavailable:
+            lines.append((False, f"payouts by {method}: {unavailable.why or _UNKNOWN}"))
+    for disburser in disbursers.values():
+        await disburser.close()
     return lines
 
 

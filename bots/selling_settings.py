@@ -1,4 +1,5 @@
-"""What settings of selling need: gateways' together, a Star's worth, packs and their SKUs.
+"""What settings of selling and paying out need: gateways' together, a Star's worth, packs and their
+SKUs, the ways by which people are paid.
 
 What is wrong with them is told at start with everything else.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from core.earning import Method
 from core.units import NanoUsd, usd
 from payments import Offer
 
@@ -17,6 +19,8 @@ _GATEWAYS = {
     "PayPal": ("paypal_client_id", "paypal_client_secret", "paypal_webhook_id"),
     "BTCPay": ("btcpay_url", "btcpay_store_id", "btcpay_api_key", "btcpay_webhook_secret"),
 }
+#: Ways by which people can be paid, and the setting that each needs.
+_PAYS: Mapping[Method, str] = {"paypal": "paypal_client_id", "btcpay": "btcpay_url", "manual": ""}
 _SNOWFLAKE = re.compile(r"\d{1,20}")
 #: Outside of these it is a slip.
 _STAR_LEAST, _STAR_MOST = usd("0.001"), usd("1")
@@ -30,6 +34,9 @@ def lacking(values: Mapping[str, str]) -> dict[str, str]:
     for gateway, names in _GATEWAYS.items():
         if any(name in values for name in names):
             problems |= _lacking(gateway, names, values)
+    for method in ways(values.get("payouts", "")):
+        if _PAYS[method] and _PAYS[method] not in values:
+            problems["payouts"] = f"names {method}, which isn't set up: see its own settings"
     return problems
 
 
@@ -47,6 +54,29 @@ def _lacking(gateway: str, names: Sequence[str], values: Mapping[str, str]) -> d
     if values.get("http_port", "").strip() == "0":
         problems["http_port"] = f"must not be 0 with {gateway}"
     return problems
+
+
+def known_ways(text: str) -> str:
+    """The text, if it names ways to be paid; else raises ValueError."""
+    named = _named(text)
+    if len(set(named)) < len(named) or not set(named) <= set(_PAYS):
+        raise ValueError(f"names some of {', '.join(_PAYS)}, each once")
+    return text
+
+
+def ways(text: str) -> tuple[Method, ...]:
+    """The ways that are named there, in their order."""
+    return tuple(method for name in _named(text) for method in _PAYS if method == name)
+
+
+def ways_set_up(paypal: str, btcpay: str) -> str:
+    """Those whose settings are there; by hand where none is."""
+    given = {"paypal": paypal, "btcpay": btcpay}
+    return ",".join(name for name, there in given.items() if there) or "manual"
+
+
+def _named(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def star(text: str) -> str:

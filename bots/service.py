@@ -20,13 +20,15 @@ from bots import metrics
 from bots.app import App, OwnKey, Plan, build
 from bots.commands.paying import Terms
 from bots.console import Console
-from bots.gateways import gateways_of
+from bots.gateways import disbursers_of, gateways_of
 from bots.logs import set_up_logs
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.refusals import Unusable
 from bots.sandbox import SandboxCheckout, SandboxSupplier
-from bots.settings import MASTER_KEY_BYTES, Configuration, Settings, SupplierSetting
+from bots.selling_settings import ways
+from bots.settings import MASTER_KEY_BYTES, Configuration, Settings
+from bots.supplier_settings import SupplierSetting
 from bots.telegram import Telegram
 from bots.web import Server, metrics_app, service_app
 from core.clock import Clock, SystemClock
@@ -39,6 +41,7 @@ from core.trace import cause
 from core.units import Credits, NanoUsd, Tokens, usd
 from payments import payment_routes
 from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox_payouts import SandboxPayouts
 
 if TYPE_CHECKING:
     from bots.discord import Discord, DiscordUnavailable
@@ -94,6 +97,8 @@ def live_plan(configuration: Configuration) -> Plan:
         offer=settings.offer,
         terms=_terms(settings),
         policy=settings.policy,
+        disbursers=disbursers_of(settings),
+        methods=settings.payout_methods,
     )
 
 
@@ -237,7 +242,8 @@ async def demo(configuration: Configuration) -> int:
     checkout = SandboxCheckout(secret)
     try:
         base = "" if sandbox is None else await sandbox.start()
-        gateway = Sandbox(url=await checkout.start(), secret=SecretStr(secret))
+        paying = await checkout.start()
+        gateway = Sandbox(url=paying, secret=SecretStr(secret))
         plan = Plan(
             master_keys=settings.master_key_bytes or [demo_master_key()],
             admins=[("console", Console.OWNER), *settings.admin_ids],
@@ -251,6 +257,8 @@ async def demo(configuration: Configuration) -> int:
             offer=settings.offer,
             terms=_terms(settings),
             policy=_demo_policy(settings),
+            disbursers={"sandbox": SandboxPayouts(url=paying, secret=SecretStr(secret))},
+            methods=("sandbox", *(one for one in ways(settings.payouts) if one == "manual")),
             crowd=sandbox is not None,
         )
         app = await open_app(plan, settings, store, clock)

@@ -18,21 +18,28 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from bots.offering import dollars, packs_of, wrong_with
-from bots.selling_settings import lacking, sku_prices, skus, star, wrong_skus
-from core.earning import BRIEF, SAFE, Policy
+from bots.selling_settings import (
+    known_ways,
+    lacking,
+    sku_prices,
+    skus,
+    star,
+    ways,
+    ways_set_up,
+    wrong_skus,
+)
+from bots.supplier_settings import SUPPLIER, SupplierSetting, address, settings_of_suppliers
+from core.earning import BRIEF, SAFE, Method, Policy
 from core.pool import SUPPLIERS
-from core.units import Credits, NanoUsd, usd
+from core.units import Credits, NanoUsd
 from payments import Offer
 
 PREFIX = "CREDITBOT_"
 ENV_FILE = Path(".env")
 MASTER_KEY_BYTES = 32
-_SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
 _ADMIN = re.compile(r"(telegram|discord|console):\S+")
 _SHARDS = re.compile(r"(\d{1,4})-(\d{1,4})/(\d{1,4})")
 _PLATFORM_NAMES = "telegram:123 or discord:456"
-_NO_SECRET = SecretStr("")
-_NO_BUDGET = NanoUsd(0)
 
 
 class SettingsWrong(Exception):
@@ -41,16 +48,6 @@ class SettingsWrong(Exception):
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = dict(problems)
         super().__init__("; ".join(f"{name}: {what}" for name, what in self.problems.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class SupplierSetting:
-    """What is set for one supplier: another address, an own key with its budget."""
-
-    url: str = ""
-    key: SecretStr = _NO_SECRET
-    quota: NanoUsd = _NO_BUDGET
-    account: str = ""
 
 
 def _master_keys(text: SecretStr) -> SecretStr:
@@ -76,12 +73,6 @@ def _database(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(known):
         raise ValueError("is sqlite:///file.db or postgresql://user:password@host/database")
     return url
-
-
-def _http(url: str) -> str:
-    if url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
-        raise ValueError("is an address like https://example.org")
-    return url.rstrip("/")
 
 
 def _gateway(url: str) -> str:
@@ -117,7 +108,7 @@ def _dollars(text: str) -> str:
 PROFILES = {"safe": SAFE, "brief": BRIEF}
 Dollars = Annotated[str, AfterValidator(_dollars)]
 Percent = Annotated[int, Field(ge=0, le=50)]
-Url = Annotated[str, AfterValidator(_http)]
+Url = Annotated[str, AfterValidator(address)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -194,6 +185,8 @@ class Settings(BaseModel):
     #: Earned Credits can be withdrawn so many days after; at least so many at once.
     payout_hold_days: Annotated[int, Field(ge=0, le=365)] | None = None
     payout_least: Annotated[int, Field(ge=100, le=100_000_000)] | None = None
+    #: By which people are paid, of paypal, btcpay and manual; those that are set up, else manual.
+    payouts: Annotated[str, AfterValidator(known_ways)] = ""
 
     #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
     telegram_external_checkout: bool = False
@@ -244,6 +237,11 @@ class Settings(BaseModel):
             payout_hold_days=profile.payout_hold_days if days is None else days,
             payout_least=profile.payout_least if least is None else Credits(least),
         )
+
+    @property
+    def payout_methods(self) -> tuple[Method, ...]:
+        """By which people are paid."""
+        return ways(self.payouts or ways_set_up(self.paypal_client_id, self.btcpay_url))
 
     @property
     def admin_ids(self) -> list[tuple[str, str]]:
@@ -306,7 +304,7 @@ def load(
         if value
     }
     problems: dict[str, str] = {}
-    suppliers = _suppliers(found, problems)
+    suppliers = settings_of_suppliers(found, problems)
     values = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in found.items()
@@ -353,43 +351,5 @@ def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
     for name in values:
         if name in Settings.model_fields or name.startswith(later):
             continue
-        if not _SUPPLIER.fullmatch(PREFIX + name.upper()):
+        if not SUPPLIER.fullmatch(PREFIX + name.upper()):
             problems[PREFIX + name.upper()] = "is no setting; see the README for all of them"
-
-
-def is_budget(text: str) -> bool:
-    """Whether this is a number of dollars that a key may cost."""
-    try:
-        return usd(text) > _NO_BUDGET
-    except ValueError:
-        return False
-
-
-def _suppliers(found: Mapping[str, str], problems: dict[str, str]) -> Mapping[str, SupplierSetting]:
-    parts: dict[str, dict[str, str]] = {}
-    for name, value in found.items():
-        matched = _SUPPLIER.fullmatch(name)
-        if matched:
-            parts.setdefault(matched[1].lower().replace("_", "-"), {})[matched[2]] = value
-    suppliers = {}
-    for supplier, given in parts.items():
-        prefix = f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}"
-        quota = _NO_BUDGET
-        if is_budget(given.get("QUOTA", "1")):
-            quota = usd(given.get("QUOTA", "0"))
-        else:
-            problems[f"{prefix}_QUOTA"] = "is a budget in dollars above zero, like 50 or 12.5"
-        if "KEY" in given and "QUOTA" not in given and "URL" not in given:
-            problems[f"{prefix}_QUOTA"] = "is needed with a key: the dollars that it may cost"
-        try:
-            url = _http(given.get("URL", ""))
-        except ValueError as wrong:
-            problems[f"{prefix}_URL"] = str(wrong)
-            continue
-        suppliers[supplier] = SupplierSetting(
-            url=url,
-            key=SecretStr(given.get("KEY", "")),
-            quota=quota,
-            account=given.get("ACCOUNT", ""),
-        )
-    return suppliers

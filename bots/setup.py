@@ -20,7 +20,8 @@ from pydantic import SecretStr
 
 from bots.output import tell
 from bots.refusals import Unusable
-from bots.settings import MASTER_KEY_BYTES, PREFIX, is_budget, load
+from bots.settings import MASTER_KEY_BYTES, PREFIX, load
+from bots.supplier_settings import is_budget
 from bots.telegram import TelegramConfig, who_am_i
 from core.clock import SystemClock
 from core.ledger import Ledger

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bots.commands.checkouts import cash_text
+from bots.commands.payout_card import waiting_card
 from bots.commands.phrases import money
 from bots.commands.refusals import sentence
 from bots.commands.types import Action, Request, Room
 from bots.reply import Choice, File, Reply, Said, say
 from core.clock import Clock, as_datetime
 from core.desk import logged
+from core.earning import PAYOUT_STUCK, PAYOUT_WAITS
 from core.ledger import Ledger
 from core.units import NanoUsd
 from core.upkeep import Notice
@@ -25,7 +27,7 @@ from payments import (
 )
 
 #: The kinds of notices that are for owners.
-FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED})
+FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK})
 
 
 @sentence.register
@@ -141,6 +143,8 @@ def dispute_choices(
 
 async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
     """A notice for owners as a card."""
+    if notice.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:
+        return waiting_card(notice)
     facts = notice.facts
     order = str(facts["order"])
     if notice.kind == UNWORKED:

@@ -112,6 +112,8 @@ def _payout(notice: Notice) -> Words:
         lines.append(
             say("A key of yours ended, and what you had spent of it in advance is due first.")
         )
+    elif reason == "owes":
+        lines.append(say("You owe Credits: they repay that first."))
     elif reason:
         lines.append(say("Reason: {reason}", reason=reason))
     return _STEPS[what], (*lines, say("Receipt {receipt}", receipt=str(facts["payout"])))

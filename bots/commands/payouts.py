@@ -4,44 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
+from bots.commands.payout_card import PayoutCards
 from bots.commands.phrases import in_credits, money
-from bots.commands.types import Action, Command, Request, Room
-from bots.commands.withdrawing import WAYS
+from bots.commands.types import Action, Command, Option, Request, Room
+from bots.commands.withdrawing import STATES, WAYS
 from bots.reply import Blank, Choice, Prompt, Reply, Said, plain, say
 from core.clock import Clock, as_datetime
-from core.desk import Facts, Risk, logged, risk_of
-from core.earning import (
-    Addresses,
-    Payout,
-    PayoutMoved,
-    Withdrawals,
-    WithdrawalsWait,
-    expected_by,
-)
-from core.people import People
-from core.store import Companion, Store
+from core.desk import Facts, logged
+from core.earning import Payout, PayoutMoved, Withdrawals, WithdrawalsWait, expected_by
+from core.store import Companion
 from core.units import Credits, NanoUsd, total
 from payments import Payouts
 
 _LISTED: Final = 10
-_DAY_MS: Final = 86_400_000
 
 
 class PayoutCommands:
-    """The queue, the risk card, yes and no."""
+    """The queue, yes and no; and what is paid by hand."""
 
     def __init__(
-        self,
-        *,
-        withdrawals: Withdrawals,
-        addresses: Addresses,
-        payouts: Payouts,
-        people: People,
-        store: Store,
-        clock: Clock,
+        self, *, withdrawals: Withdrawals, payouts: Payouts, cards: PayoutCards, clock: Clock
     ) -> None:
-        self._withdrawals, self._addresses, self._payouts = withdrawals, addresses, payouts
-        self._people, self._store, self._clock = people, store, clock
+        self._withdrawals, self._payouts = withdrawals, payouts
+        self._cards, self._clock = cards, clock
 
     def room(self) -> Room:
         """Commands and actions."""
@@ -51,6 +36,8 @@ class PayoutCommands:
                     "payouts",
                     title=say("Payouts"),
                     does=say("Withdrawals that wait for you"),
+                    usage=say("/payouts [out_…]"),
+                    options=(Option("payout", say("One of them, by its receipt")),),
                     handler=self.queue,
                     admin=True,
                 ),
@@ -64,18 +51,23 @@ class PayoutCommands:
                 Action("payout-all-now", self.all_now, admin=True),
                 Action("payout-reject", self.reject, admin=True),
                 Action("payout-reject-now", self.reject_now, admin=True),
+                Action("payout-by-hand", self.by_hand, admin=True),
+                Action("payout-by-hand-now", self.by_hand_now, admin=True),
                 Action("payout-paid", self.paid, admin=True),
+                Action("payout-paid-now", self.paid_now, admin=True),
                 Action("payout-returned", self.returned, admin=True),
+                Action("payout-returned-now", self.returned_now, admin=True),
             ),
         )
 
     # --- looking --------------------------------------------------------------------------------
 
     async def queue(self, request: Request) -> Reply:
-        """What waits, the oldest first."""
-        del request
-        waiting = await self._withdrawals.in_state("requested", "approved", "sent")
-        asked = [one for one in waiting if one.state == "requested"]
+        """What waits: for a yes or no first, the oldest first; or one of them."""
+        if wanted := request.text.strip():
+            return await self._cards.card(await self._withdrawals.get(wanted))
+        asked = await self._withdrawals.in_state("requested")
+        waiting = asked + await self._withdrawals.in_state("approved", "sent")
         if not waiting:
             return Reply((say("No withdrawal waits."),), private=True)
         choices = [
@@ -87,18 +79,7 @@ class PayoutCommands:
             choices.append((Choice(label, "payout-all"),))
         return Reply(
             title=say("Payouts"),
-            table=tuple(
-                (
-                    plain(one.id),
-                    plain(money(one.cash)),
-                    WAYS[one.method],
-                    plain(one.state),
-                    say(
-                        "by {day}", day=as_datetime(expected_by(one.created_at)).date().isoformat()
-                    ),
-                )
-                for one in waiting[:_LISTED]
-            ),
+            table=tuple(_row(one) for one in waiting[:_LISTED]),
             lines=(say("{count} wait for you.", count=len(asked)),),
             choices=tuple(choices),
             private=True,
@@ -106,127 +87,39 @@ class PayoutCommands:
 
     async def card(self, request: Request) -> Reply:
         """One, with its risk."""
-        return await self._card(await self._withdrawals.get(str(request.data["payout"])))
+        return await self._cards.card(await self._one(request))
 
-    async def _card(self, one: Payout) -> Reply:
-        risk = await risk_of(self._store, await self._people.lineage(one.person))
-        data: dict[str, str | int] = {"payout": one.id}
-        lines = [
-            say(
-                "{credits} → {cash} by {way} to {hint}",
-                credits=in_credits(one.credits),
-                cash=money(one.cash),
-                way=WAYS[one.method],
-                hint=one.hint,
-            ),
-            say("{state} since {at}", state=one.state, at=as_datetime(one.state_at)),
-            *self._weighed(risk),
-        ]
-        choices: tuple[tuple[Choice, ...], ...] = ()
-        if one.state == "requested":
-            choices = (
-                (
-                    Choice(say("Approve"), "payout-approve", data),
-                    Choice(say("Reject"), "payout-reject", data),
-                ),
-            )
-        elif one.state == "approved" or (one.state == "sent" and self._payouts.by_hand(one)):
-            if self._payouts.by_hand(one):
-                address = (await self._addresses.of(one)).get_secret_value()
-                lines.append(say("Pay it by hand to: {address}", address=address))
-            choices = (
-                (
-                    Choice(say("It is paid"), "payout-paid", data, once=True),
-                    Choice(say("It came back"), "payout-returned", data, once=True)
-                    if one.state == "sent"
-                    else Choice(say("Reject"), "payout-reject", data),
-                ),
-            )
-            if not self._payouts.by_hand(one):
-                choices = ((Choice(say("Reject"), "payout-reject", data),),)
-        return Reply(
-            title=plain(one.id),
-            lines=tuple(lines),
-            choices=(*choices, (Choice(say("‹ Back"), "payouts"),)),
-            private=True,
-        )
-
-    def _weighed(self, risk: Risk) -> list[Said]:
-        lines = [
-            say("Writes from {names}.", names=", ".join(risk.names)),
-            say(
-                "{paid} were paid with on their keys, by {count} people; {disputes} of these"
-                " people's payments were disputed; {dead} of the keys died.",
-                paid=in_credits(risk.paid),
-                count=risk.askers,
-                disputes=risk.disputes,
-                dead=risk.dead_keys,
-            ),
-        ]
-        for asker in risk.biggest:
-            means = ", ".join(asker.gateways) or "–"
-            if asker.newest:
-                days = (self._clock.now_ms() - asker.newest) // _DAY_MS
-                means = f"{means}, {days} d"
-            lines.append(
-                say(
-                    "{person}: {paid} ({means})",
-                    person=asker.person,
-                    paid=in_credits(asker.paid),
-                    means=means,
-                )
-            )
-        covered = say("yes") if risk.covered else say("no")
-        lines.append(
-            say(
-                "Cash at gateways {cash}; all that is earned would cost {owed}. Covered:"
-                " {covered}.",
-                cash=money(risk.cash),
-                owed=money(risk.owed),
-                covered=covered,
-            )
-        )
-        return lines
-
-    # --- deciding -------------------------------------------------------------------------------
+    # --- yes and no -----------------------------------------------------------------------------
 
     async def approve(self, request: Request) -> Reply:
         """Once more, with the amount in words."""
-        one = await self._withdrawals.get(str(request.data["payout"]))
-        return Reply(
-            lines=(
-                say(
-                    "Pay {cash} ({credits}) by {way} to {hint}?",
-                    cash=money(one.cash),
-                    credits=in_credits(one.credits),
-                    way=WAYS[one.method],
-                    hint=one.hint,
-                ),
-            ),
-            choices=(
-                (
-                    Choice(
-                        say("Yes, pay {cash}", cash=money(one.cash)),
-                        "payout-approve-now",
-                        {"payout": one.id},
-                        once=True,
-                    ),
-                    Choice(say("Cancel"), "payout", {"payout": one.id}),
-                ),
-            ),
-            private=True,
-            replace=True,
+        one = await self._one(request)
+        question = say(
+            "Pay {cash} ({credits}) by {way} to {hint}?",
+            cash=money(one.cash),
+            credits=in_credits(one.credits),
+            way=WAYS[one.method],
+            hint=one.hint,
         )
+        yes = say("Yes, pay {cash}", cash=money(one.cash))
+        return _sure(question, yes, "payout-approve-now", one)
 
     async def approve_now(self, request: Request) -> Reply:
-        """Approved, after it was checked again."""
-        one = await self._approved(str(request.data["payout"]), request)
-        return await self._card(one)
+        """Approved, after it was checked again; sent at once where its gateway is quick."""
+        one = await self._one(request)
+        try:
+            await self._approved(one.id, request)
+        except WithdrawalsWait as wait:
+            return _back(_why_not(wait), one)
+        await self._payouts.soon(one.id)
+        return await self._cards.card(await self._withdrawals.get(one.id))
 
     async def all(self, request: Request) -> Reply:
         """All that wait, with their sum in words."""
         del request
         asked = await self._withdrawals.in_state("requested")
+        if not asked:
+            return Reply((say("No withdrawal waits."),), private=True, replace=True)
         return Reply(
             lines=(
                 say(
@@ -271,32 +164,93 @@ class PayoutCommands:
         return Prompt(
             title=say("Reject"),
             lines=(say("Its person reads the reason; their Credits come back."),),
-            blanks=(Blank("reason", say("Reason"), least=3, most=200, hidden=False),),
+            blanks=(_reason(),),
             action="payout-reject-now",
             data={"payout": str(request.data["payout"])},
         )
 
     async def reject_now(self, request: Request) -> Reply:
         """Rejected."""
-        payout = str(request.data["payout"])
-        reason = request.entered["reason"].get_secret_value()
+        payout, reason = str(request.data["payout"]), _typed(request)
         row = self._logged(request, payout, "reject payout", {"reason": reason})
         one = await self._withdrawals.reject(
             payout, by=request.person.id, reason=reason, also=(row,)
         )
-        return await self._card(one)
+        return await self._cards.card(one)
+
+    # --- by hand --------------------------------------------------------------------------------
+
+    async def by_hand(self, request: Request) -> Reply:
+        """Where it goes is shown once its person can't take it back any more."""
+        one = await self._one(request)
+        question = say(
+            "Pay {cash} to {hint} by hand now? From here on its person can't cancel it; then you"
+            " see where it goes.",
+            cash=money(one.cash),
+            hint=one.hint,
+        )
+        yes = say("Yes, I pay {cash}", cash=money(one.cash))
+        return _sure(question, yes, "payout-by-hand-now", one)
+
+    async def by_hand_now(self, request: Request) -> Reply:
+        """Checked once more."""
+        one = await self._one(request)
+        row = self._logged(request, one.id, "pay payout by hand", {})
+        try:
+            return await self._cards.card(await self._payouts.begun_by_hand(one.id, also=(row,)))
+        except WithdrawalsWait as wait:
+            return _back(_why_not(wait), one)
 
     async def paid(self, request: Request) -> Reply:
-        """Paid by hand."""
-        payout = str(request.data["payout"])
-        await self._payouts.paid_by_hand(payout)
-        return await self._card(await self._withdrawals.get(payout))
+        """Once more, with the amount in words."""
+        one = await self._one(request)
+        question = say("{cash} have been paid to {hint}?", cash=money(one.cash), hint=one.hint)
+        if not self._cards.by_hand(one):
+            question = say(
+                "{way} is still asked about it. Did you see there that {cash} have been paid to"
+                " {hint}?",
+                way=WAYS[one.method],
+                cash=money(one.cash),
+                hint=one.hint,
+            )
+        return _sure(question, say("Yes, they are paid"), "payout-paid-now", one)
 
-    async def returned(self, request: Request) -> Reply:
-        """What was paid by hand came back."""
-        one = await self._withdrawals.get(str(request.data["payout"]))
-        await self._withdrawals.returned(one, reason="by hand")
-        return await self._card(await self._withdrawals.get(one.id))
+    async def paid_now(self, request: Request) -> Reply:
+        """Paid by hand, or so it was seen."""
+        one = await self._one(request)
+        row = self._logged(request, one.id, "payout is paid", {})
+        await self._payouts.paid_by_hand(one.id, also=(row,))
+        return await self._cards.card(await self._withdrawals.get(one.id))
+
+    async def returned(self, request: Request) -> Prompt:
+        """Asks why, which its person reads; the amount in words."""
+        one = await self._one(request)
+        return Prompt(
+            title=say("It came back"),
+            lines=(
+                say(
+                    "Only if {cash} are with you again, or were never paid: its person gets"
+                    " {credits} back, and reads why.",
+                    cash=money(one.cash),
+                    credits=in_credits(one.credits),
+                ),
+            ),
+            blanks=(_reason(),),
+            action="payout-returned-now",
+            data={"payout": one.id},
+        )
+
+    async def returned_now(self, request: Request) -> Reply:
+        """Their Credits are there again."""
+        one, reason = await self._one(request), _typed(request)
+        row = self._logged(request, one.id, "payout came back", {"reason": reason})
+        await self._withdrawals.returned(one, reason=reason, also=(row,))
+        return await self._cards.card(await self._withdrawals.get(one.id))
+
+    # --- helpers --------------------------------------------------------------------------------
+
+    async def _one(self, request: Request) -> Payout:
+        return await self._withdrawals.get(str(request.data["payout"]))
 
     async def _approved(self, payout: str, request: Request) -> Payout:
         row = self._logged(request, payout, "approve payout", {})
@@ -309,3 +263,46 @@ class PayoutCommands:
 
 def _sum(payouts: list[Payout]) -> NanoUsd:
     return total(NanoUsd, (one.cash for one in payouts))
+
+
+def _row(one: Payout) -> tuple[Said, ...]:
+    day = as_datetime(expected_by(one.created_at)).date().isoformat()
+    return (
+        plain(one.id),
+        plain(money(one.cash)),
+        WAYS[one.method],
+        STATES[one.state],
+        say("by {day}", day=day),
+    )
+
+
+def _sure(question: Said, yes: Said, action: str, one: Payout) -> Reply:
+    """A second tap."""
+    data = {"payout": one.id}
+    choices = (Choice(yes, action, data, once=True), Choice(say("Cancel"), "payout", data))
+    return Reply((question,), choices=(choices,), private=True, replace=True)
+
+
+def _back(said: Said, one: Payout) -> Reply:
+    back = Choice(say("‹ Back"), "payout", {"payout": one.id})
+    return Reply((said,), choices=((back,),), private=True, replace=True)
+
+
+def _reason() -> Blank:
+    return Blank("reason", say("Reason"), least=3, most=200, hidden=False)
+
+
+def _typed(request: Request) -> str:
+    return request.entered["reason"].get_secret_value()
+
+
+def _why_not(wait: WithdrawalsWait) -> Said:
+    """Why nothing can be paid now, for whoever decides."""
+    if wait.why == "owes":
+        return say("They owe Credits now: what waits is cancelled by itself, and repays.")
+    if wait.why == "disputed":
+        return say("A payment of theirs is disputed now. Nothing is paid until that is decided.")
+    return say(
+        "Their accounts were linked just now. Nothing is paid before {until}.",
+        until=as_datetime(wait.until),
+    )

@@ -15,6 +15,7 @@ from core.earning import (
     SameOrganisation,
     StillUsed,
     TooManyContributions,
+    TooManyWithdrawals,
     WithdrawalsWait,
     WorthNothing,
 )
@@ -121,6 +122,15 @@ def _(refusal: WithdrawalsWait) -> Said:
         "You gave another address just now: withdrawals go on from {until}. Nothing was withdrawn."
         " If that wasn't you, write to the operator.",
         until=until,
+    )
+
+
+@sentence.register
+def _(refusal: TooManyWithdrawals) -> Said:
+    return say(
+        "{count} of your withdrawals wait already. Nothing was withdrawn. Wait for one, or cancel"
+        " it: /withdraw",
+        count=refusal.waiting,
     )
 
 

@@ -20,6 +20,7 @@ from core.earning import (
     Method,
     Payout,
     Policy,
+    State,
     Withdrawals,
     cash_of,
     expected_by,
@@ -55,7 +56,7 @@ _SHAPES: Final[dict[Method, re.Pattern[str]]] = {
     "btcpay": re.compile(r"(bc1|tb1|bcrt1)[a-z0-9]{20,80}|[13mn2][a-km-zA-HJ-NP-Z1-9]{25,39}"),
 }
 
-_STATES: Final = {
+STATES: Final[dict[State, Said]] = {
     "requested": say("waits to be approved"),
     "approved": say("approved"),
     "sent": say("on its way"),
@@ -286,8 +287,13 @@ class WithdrawCommands:
         )
 
     def _method(self, request: Request) -> Method:
-        method = str(request.data["method"])
-        return next(one for one in self._methods if one == method)
+        """Raises `NotUnderstood` for one that isn't offered any more."""
+        for method in self._methods:
+            if method == request.data["method"]:
+                return method
+        raise NotUnderstood(
+            say("Nobody is paid that way here any more. Nothing was withdrawn. Again: /withdraw")
+        )
 
 
 def _asked(method: Method, amount: Credits) -> Prompt:
@@ -314,7 +320,7 @@ def _row(one: Payout) -> tuple[Said, ...]:
     return (
         say("{at}", at=as_datetime(one.created_at)),
         plain(money(one.cash)),
-        _STATES[one.state],
+        STATES[one.state],
         plain(one.id),
     )
 
@@ -324,4 +330,5 @@ def _hint(address: str) -> str:
     name, at, host = address.partition("@")
     if at:
         return f"{name[:1]}•••@{host}"
-    return f"{address[:2]}••••{address[-4:]}" if len(address) > 8 else f"{address[:1]}•••"
+    bare = "".join(address.split())
+    return f"{bare[:2]}••••{bare[-4:]}" if len(bare) > 8 else f"{bare[:1]}•••"

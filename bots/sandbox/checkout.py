@@ -1,5 +1,5 @@
 """The demo's payment service on loopback: a checkout page with pay, decline, pay twice, refund and
-dispute, an API as gateways have one, and signed webhooks. No money moves.
+dispute, an API as gateways have one, and signed webhooks; and payouts. No money moves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from bots.sandbox.page import dollars, page
+from bots.sandbox.payouts import SandboxPayouts
 from payments.gateways.sandbox import SIGNATURE, signed
 
 _STOP_SECONDS = 0.2
@@ -24,22 +26,6 @@ _NOTIFY_TIMEOUT = aiohttp.ClientTimeout(total=5)
 #: What it keeps of a payment, as a card's processor would: 2.9 % and 30 cents.
 _FEE_PER_MILLE, _FEE_CENTS = 29, 30
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sandbox checkout</title>
-<style>
-body{{font:1.05rem/1.5 system-ui,sans-serif;background:#f3f4f6;margin:0}}
-main{{max-width:26rem;margin:8vh auto;background:#fff;border-radius:1rem;padding:2rem;
-box-shadow:0 1px 12px #0002}}
-h1{{font-size:1.1rem;margin:0 0 .3rem}} .sum{{font-size:2.2rem;font-weight:600;margin:.2rem 0 1rem}}
-.note{{background:#fff7d6;border-radius:.5rem;padding:.6rem .8rem;font-size:.9rem}}
-button{{font:inherit;width:100%;padding:.7rem;margin:.4rem 0 0;border:1px solid #ccc;
-border-radius:.6rem;background:#fff;cursor:pointer}}
-button.first{{background:#1f6feb;border-color:#1f6feb;color:#fff}}
-table{{width:100%;font-size:.9rem;border-collapse:collapse;margin-top:1rem}}
-td{{padding:.25rem 0;border-top:1px solid #eee}} td:last-child{{text-align:right}}
-</style><main><h1>{what}</h1><p class="sum">${dollars}</p>
-<p class="note">This is a sandbox: no money moves, and no card is asked for.</p>
-<p id="state">State: <b>{state}</b></p>{buttons}<table>{rows}</table></main>"""
 _BUTTON = (
     '<form method="post" action="/pay/{id}/{act}"><button class="{look}" id="{act}">{label}'
     "</button></form>"
@@ -79,6 +65,7 @@ class SandboxCheckout:
     def __init__(self, secret: str) -> None:
         """`secret` is what callers show and what webhooks are signed with."""
         self._secret = secret
+        self.payouts = SandboxPayouts(self._authorised)
         self._checkouts: dict[str, _Checkout] = {}
         self._by_order: dict[str, str] = {}
         self._refund_keys: dict[str, dict[str, Any]] = {}
@@ -97,6 +84,7 @@ class SandboxCheckout:
         app.router.add_post("/checkouts/{id}/disputes/{dispute}/accept", self._accept)
         app.router.add_get("/pay/{id}", self._page)
         app.router.add_post("/pay/{id}/{act}", self._press)
+        app.router.add_routes(self.payouts.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -190,18 +178,19 @@ class SandboxCheckout:
         rows += [("given back", one) for one in checkout.refunds]
         rows += [("disputed", checkout.dispute)] if checkout.dispute is not None else []
         shown = "".join(
-            f"<tr><td>{what} {escape(one['id'][-8:])}</td><td>${_dollars(one['cents'])}</td></tr>"
+            f"<tr><td>{what} {escape(one['id'][-8:])}</td><td>${dollars(one['cents'])}</td></tr>"
             for what, one in rows
         )
         state = checkout.state
         if checkout.dispute is not None:
             state = f"{state}, dispute {checkout.dispute['state']}"
-        text = _PAGE.format(
-            what=escape(checkout.what),
-            dollars=_dollars(checkout.cents),
+        text = page(
+            "Sandbox checkout",
+            heading=checkout.what,
+            cents=checkout.cents,
+            note="This is a sandbox: no money moves, and no card is asked for.",
             state=state,
-            buttons=buttons,
-            rows=shown,
+            inner=f"{buttons}<table>{shown}</table>",
         )
         return web.Response(text=text, content_type="text/html")
 
@@ -320,7 +309,3 @@ def _acts(checkout: _Checkout) -> tuple[tuple[str, str], ...]:
     if checkout.dispute is None:
         return _ACTS.get(checkout.state, ())
     return _DECISIONS if checkout.dispute["state"] == "open" else ()
-
-
-def _dollars(cents: int) -> str:
-    return f"{cents // 100:,}.{cents % 100:02}"

@@ -69,7 +69,7 @@ class Serving:
 
     async def _stream(self, run: Run, end_user: str) -> Ending:
         patience = FIRST_TEXT_SECONDS if run.question.recording is None else HEARING_SECONDS
-        sent = False
+        sent, began_ms = False, self._clock.now_ms()
         try:
             async with asyncio.timeout_at(run.began + patience) as scope:
                 run.scope(scope)
@@ -97,6 +97,8 @@ class Serving:
                             return _ended(run, piece)
         except TimeoutError:
             outcome = Outcome.STOPPED if run.stopping else Outcome.TIMED_OUT
+            if sent and not (run.stopping or run.begun or run.thinking):
+                await self._pool.gave_up(run.candidate, began_ms)
             return Ending(outcome, thinking=run.thinking, maybe_billed=sent)
         raise SupplierFault(Fault.NETWORK)
 

@@ -76,6 +76,7 @@ from core.chart.payments import (
 )
 from core.chart.payouts import (
     IN_TRANSIT,
+    PAYOUT_FEES,
     PAYOUTS,
     not_withdrawn,
     payout_fee,
@@ -99,6 +100,7 @@ __all__ = [
     "OVERRUN",
     "OWN_SUPPLY",
     "PAYOUTS",
+    "PAYOUT_FEES",
     "POCKETS",
     "REFERRAL",
     "IssuedKind",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from core.chart.asks import pocket, repay_owed
-from core.chart.payments import cash, gateway_fees
+from core.chart.payments import cash
 from core.ledger.types import Account, Capped, Entry, Move, Settle
 from core.units import Credits, NanoUsd
 
 PAYOUTS = Account("payouts", NanoUsd)
 IN_TRANSIT = Account("payouts-in-transit", NanoUsd)
+#: What gateways took for paying out.
+PAYOUT_FEES = Account("payout-fees", NanoUsd)
 #: Of what is withdrawn nine tenths are redeemed, the rest is the fee.
 _REDEEMED = (9, 10)
 
@@ -58,16 +60,23 @@ def payout_paid(gateway: str, amount: NanoUsd, fee: NanoUsd) -> tuple[Move[NanoU
     at = cash(gateway, NanoUsd)
     moves = [Move("cash", IN_TRANSIT, at, amount)]
     if not fee.is_zero:
-        moves.append(Move("fee", gateway_fees(NanoUsd), at, fee))
+        moves.append(Move("fee", PAYOUT_FEES, at, fee))
     return tuple(moves)
 
 
-def payout_returned(person: str, credits: Credits, amount: NanoUsd) -> tuple[Entry, ...]:  # noqa: A002
-    """Flow: a payout that was sent didn't arrive: Credits and dollars are back."""
+def payout_returned(
+    person: str,
+    credits: Credits,  # noqa: A002
+    amount: NanoUsd,
+    gateway: str,
+) -> tuple[Entry, ...]:
+    """Flow: a payout that was sent didn't arrive, or one that was paid came back to its `gateway`
+    (empty: it was on its way): Credits and dollars are back."""
     earned, paid = pocket(person, "earned"), credits.share_down(*_REDEEMED)
+    whence = cash(gateway, NanoUsd) if gateway else IN_TRANSIT
     return (
         Move("redeemed", redeemed(), earned, paid),
         Move("fee", payout_fee(), earned, credits - paid),
-        Move("cash", IN_TRANSIT, PAYOUTS, amount),
+        Move("cash", whence, PAYOUTS, amount),
         repay_owed(person),
     )

@@ -6,16 +6,20 @@ from __future__ import annotations
 from core.earning.addresses import Addresses
 from core.earning.check import check_earning
 from core.earning.closing import KEY_ENDED, Closing, StillUsed
-from core.earning.contributions import INVITER_PERCENT, Contributions
+from core.earning.contributions import INVITER_PERCENT, Contributions, any_contributions
 from core.earning.payouts import (
     METHODS,
     PAYOUT,
+    PAYOUT_STUCK,
+    PAYOUT_WAITS,
     Earnings,
     Method,
     NoAddress,
     NothingWithdrawable,
     Payout,
     PayoutMoved,
+    State,
+    TooManyWithdrawals,
     WithdrawalsWait,
     cash_of,
     expected_by,
@@ -46,6 +50,8 @@ __all__ = [
     "KEY_ENDED",
     "METHODS",
     "PAYOUT",
+    "PAYOUT_STUCK",
+    "PAYOUT_WAITS",
     "SAFE",
     "TOPUP_PERCENT",
     "Addresses",
@@ -69,14 +75,17 @@ __all__ = [
     "Purse",
     "Purses",
     "SameOrganisation",
+    "State",
     "StillUsed",
     "TooManyContributions",
+    "TooManyWithdrawals",
     "Valuer",
     "Watching",
     "Withdrawals",
     "WithdrawalsWait",
     "Worth",
     "WorthNothing",
+    "any_contributions",
     "cash_of",
     "check_earning",
     "earned_by_keys",

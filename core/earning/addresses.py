@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import sqlalchemy as sa
 from pydantic import SecretStr
 
@@ -9,7 +11,7 @@ from core.clock import Clock
 from core.earning.payouts import PAYOUT, Method, NoAddress, Payout
 from core.ledger import Ledger
 from core.notice import notice
-from core.pool import Vault
+from core.pool import Unsealable, Vault, VaultLocked
 from core.store import Insert, Store, Update, schema
 
 
@@ -30,8 +32,10 @@ class Addresses:
             row = {"id": id_, "sealed": sealed, "hint": hint, "changed_at": 0}
             await self._ledger.record(Insert(table, row))
             return
-        if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
-            return
+        # One that nobody can open any more, since a master key was lost, is another one.
+        with suppress(Unsealable, VaultLocked):
+            if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
+                return
         change = {"sealed": sealed, "hint": hint, "changed_at": now}
         told = notice(
             self._clock,
@@ -53,20 +57,27 @@ class Addresses:
         return int(rows[0].changed_at) if rows else 0
 
     async def for_payout(self, person: str, method: Method, payout: str) -> tuple[bytes, str]:
-        """The address sealed for one payout, and its hint; raises `NoAddress`."""
+        """The address sealed for one payout, and its hint; raises `NoAddress`, also where the
+        master key that opens it is lost."""
         rows = await self._rows(person, method)
         if not rows:
             raise NoAddress
-        plain = self._vault.unseal(f"payout-method/{person}/{method}", bytes(rows[0].sealed))
+        plain = self._opened(f"payout-method/{person}/{method}", bytes(rows[0].sealed))
         return self._vault.seal(f"payout/{payout}", plain), str(rows[0].hint)
 
     async def of(self, payout: Payout) -> SecretStr:
-        """Where a payout goes; raises `NoAddress` once nobody needs it any more."""
+        """Where a payout goes; raises `NoAddress` once nobody needs it any more, or can open it."""
         table = schema.payout
         rows = await self._store.fetch(sa.select(table.c.sealed).where(table.c.id == payout.id))
         if not rows or rows[0].sealed is None:
             raise NoAddress
-        return SecretStr(self._vault.unseal(f"payout/{payout.id}", bytes(rows[0].sealed)).decode())
+        return SecretStr(self._opened(f"payout/{payout.id}", bytes(rows[0].sealed)).decode())
+
+    def _opened(self, context: str, sealed: bytes) -> bytes:
+        try:
+            return self._vault.unseal(context, sealed)
+        except (Unsealable, VaultLocked):
+            raise NoAddress from None
 
     async def _rows(self, person: str, method: Method) -> list[sa.Row[tuple[bytes, str, int]]]:
         table = schema.payout_method

@@ -335,3 +335,11 @@ class Contributions:
             .order_by(given.c.key)
         )
         return [contribution_of(row) for row in rows]
+
+
+async def any_contributions(store: Store) -> bool:
+    """Whether a key was ever taken, so that somebody may have earned something."""
+    opened = sa.select(schema.contribution.c.key).where(
+        schema.contribution.c.opened_at.is_not(None)
+    )
+    return bool(await store.fetch(opened.limit(1)))

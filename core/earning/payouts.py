@@ -16,8 +16,9 @@ State = Literal["requested", "approved", "sent", "paid", "rejected", "returned",
 Method = Literal["paypal", "btcpay", "manual", "sandbox"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-#: The kind of the notices of payouts.
-PAYOUT = "payout"
+#: The kind of the notices of payouts; and of those to owners: one waits for their yes or no, one
+#: can't go on by itself.
+PAYOUT, PAYOUT_WAITS, PAYOUT_STUCK = "payout", "payout_waits", "payout_stuck"
 #: 100 Credits are $0.90 (brief § 7), in nano-dollars a Credit.
 RATE = NanoUsd(9_000_000)
 _CENT = 10_000_000
@@ -42,6 +43,15 @@ class WithdrawalsWait(Refusal):
 
     def __init__(self, why: Literal["owes", "disputed", "linked", "moved"], until: int = 0) -> None:
         self.why, self.until = why, until
+
+
+class TooManyWithdrawals(Refusal):
+    """So many of this person's wait to be sent that no more are taken."""
+
+    code: ClassVar[str] = "too_many_withdrawals"
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
 
 
 class PayoutMoved(Refusal):
@@ -91,7 +101,9 @@ class Payout:
     decided_by: str
     reason: str
     external: str
+    #: Times that somebody worked on it in this state, and when it is to be (ms UTC).
     tries: int
+    due_at: int | None
 
     @property
     def hold(self) -> str:
@@ -134,4 +146,5 @@ def payout_of(row: sa.Row[Any]) -> Payout:
         reason=row.reason,
         external=row.external or "",
         tries=row.tries,
+        due_at=row.due_at,
     )

@@ -1,34 +1,38 @@
 """Withdrawals: earned Credits that are old enough become money (brief § 7, design § Withdrawing).
 
 requested → approved → sent → paid; or rejected, cancelled, returned. Credits are held from the
-request on and gone when it is sent; whoever sends (`payments.payouts`) says what came of it.
+request on and gone when it is sent; whoever sends (`payments.payouts`) says what came of it. What
+was paid may still come back: then it is returned too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock, as_datetime, day_of
+from core.clock import Clock
 from core.earning.addresses import Addresses
+from core.earning.ageing import Ageing
 from core.earning.payouts import (
-    PAYOUT,
+    PAYOUT_STUCK,
+    PAYOUT_WAITS,
     Earnings,
     Method,
     NothingWithdrawable,
     Payout,
     PayoutMoved,
     State,
+    TooManyWithdrawals,
     WithdrawalsWait,
     cash_of,
-    payout_of,
 )
 from core.earning.policy import Policy
+from core.earning.steps import Steps
 from core.ledger import (
     CompanionRefused,
     Entry,
@@ -36,15 +40,22 @@ from core.ledger import (
     InsufficientFunds,
     Ledger,
     Submission,
-    posted_on,
 )
-from core.notice import notice
+from core.notice import OWNERS, notice
 from core.store import Companion, Insert, Store, Update, schema
 from core.units import Credits, NanoUsd
 
 #: After a link, and after another address was given, so long (security.md).
 QUIET_HOURS = 72
 _HOUR_MS = 3_600_000
+#: What was paid is asked about again at most so long after it was asked for.
+_LATE: Final = timedelta(days=120)
+_UNSENT: Final[tuple[State, ...]] = ("requested", "approved")
+#: So many of one person's may wait to be sent.
+OPEN_MOST: Final = 3
+_AT_ONCE: Final = 50
+#: More than anybody has waiting.
+_ALL: Final = 1_000
 
 
 class Withdrawals:
@@ -61,37 +72,32 @@ class Withdrawals:
     ) -> None:
         self._store, self._ledger, self._addresses = store, ledger, addresses
         self._clock, self.policy = clock, policy
+        self._steps = Steps(store=store, ledger=ledger, clock=clock)
+        self._ageing = Ageing(
+            store=store, ledger=ledger, clock=clock, hold_days=policy.payout_hold_days
+        )
 
     # --- what there is --------------------------------------------------------------------------
 
     async def earnings(self, person: str) -> Earnings:
-        """What a person has earned; and what of it was there already long enough ago and hasn't
-        been used since."""
-        cap = await self._cap(person)
-        account = chart.pocket(person, "earned")
-        balance = (await self._ledger.balances([account]))[account.code]
-        gone = balance.debits_posted + balance.debits_pending
-        withdrawable = Credits(max(0, min(balance.available, cap.units - gone)))
-        all_at = 0
-        if withdrawable.units < balance.available:
-            day = as_datetime(self._clock.now_ms()).replace(hour=0, minute=0, second=0)
-            all_at = round((day + timedelta(days=self._days + 1)).timestamp() * 1_000)
-        return Earnings(Credits(balance.available), withdrawable, all_at)
+        """What a person has earned, and what of it can be withdrawn."""
+        return await self._ageing.earnings(person)
 
     async def of(self, people: Sequence[str], most: int = 10) -> list[Payout]:
         """These people's, the newest first."""
-        return await self._rows(schema.payout.c.person.in_(people), most=most)
+        return await self._steps.rows(schema.payout.c.person.in_(people), most=most)
 
     async def get(self, payout: str) -> Payout:
         """One; raises `PayoutMoved` when there is none."""
-        found = await self._rows(schema.payout.c.id == payout)
-        if not found:
-            raise PayoutMoved(payout)
-        return found[0]
+        return await self._steps.get(payout)
+
+    async def payee(self, one: Payout) -> str:
+        """Who gets it: its person, or whose part they became."""
+        return (await self._steps.payee(one))[0]
 
     async def in_state(self, *states: State, most: int = 100) -> list[Payout]:
         """Those that stand there, the oldest first."""
-        return await self._rows(schema.payout.c.state.in_(states), most=most, oldest=True)
+        return await self._steps.rows(schema.payout.c.state.in_(states), most=most, oldest=True)
 
     # --- asking for it --------------------------------------------------------------------------
 
@@ -122,13 +128,16 @@ class Withdrawals:
     async def request(
         self, person: str, amount: Credits, method: Method, *, cause: str, at_ms: int
     ) -> Payout:
-        """Holds the Credits; once a cause (a button). Raises `WithdrawalsWait`, `NoAddress`,
-        `NothingWithdrawable`."""
+        """Holds the Credits, and owners hear that it waits for them; once a cause (a button).
+        Raises `WithdrawalsWait`, `TooManyWithdrawals`, `NoAddress`, `NothingWithdrawable`."""
         id_ = ids.derived("out", at_ms, cause)
-        known = await self._rows(schema.payout.c.id == id_)
+        known = await self._steps.rows(schema.payout.c.id == id_)
         if known:
             return known[0]
         await self.may(person, method)
+        waiting = await self._unsent(person)
+        if len(waiting) >= OPEN_MOST:
+            raise TooManyWithdrawals(len(waiting))
         sealed, hint = await self._addresses.for_payout(person, method, id_)
         earnings = await self.earnings(person)
         least = self.policy.payout_least
@@ -153,33 +162,33 @@ class Withdrawals:
             "tries": 0,
             "due_at": None,
         }
-        entries = chart.withdrawing(person, amount, await self._cap(person))
+        entries = chart.withdrawing(person, amount, await self._ageing.cap(person))
+        companions = (Insert(schema.payout, row), self._for_owners(PAYOUT_WAITS, row))
         try:
-            await self._ledger.submit(
-                Submission(f"payout/{id_}/requested", entries, (Insert(schema.payout, row),))
-            )
+            await self._ledger.submit(Submission(f"payout/{id_}/requested", entries, companions))
         except InsufficientFunds:  # another of theirs, or an ask, was faster
             raise short from None
         except (CompanionRefused, IdempotencyConflict):  # the same press, on another process
             return await self.get(id_)
         return await self.get(id_)
 
-    # --- what becomes of it ---------------------------------------------------------------------
+    # --- what people and admins decide ----------------------------------------------------------
 
     async def cancel(self, payout: str, people: Sequence[str]) -> Payout:
         """Its person takes it back, while it isn't sent. Raises `PayoutMoved`."""
         one = await self.get(payout)
         if one.person not in people or not one.unsent:
             raise PayoutMoved(payout)
-        return await self._released(one, "cancelled", by=one.person, reason="")
+        return await self._steps.released(one, "cancelled", by=one.person, reason="")
 
     async def approve(self, payout: str, *, by: str, also: Sequence[Companion] = ()) -> Payout:
         """An admin agrees; checked again. Raises `PayoutMoved`, `WithdrawalsWait`."""
         one = await self.get(payout)
-        await self.may(one.person)
-        now = self._clock.now_ms()
-        change = {"state": "approved", "state_at": now, "decided_by": by, "due_at": now}
-        await self._moved(one, change, (), also=also)
+        if one.state != "requested":
+            raise PayoutMoved(payout)
+        await self.may(await self.payee(one))
+        change = {"decided_by": by, "due_at": self._clock.now_ms()}
+        await self._steps.moved(one, "approved", change=change, also=also)
         return await self.get(payout)
 
     async def reject(
@@ -189,179 +198,152 @@ class Withdrawals:
         one = await self.get(payout)
         if not one.unsent:
             raise PayoutMoved(payout)
-        return await self._released(one, "rejected", by=by, reason=reason, also=also)
+        return await self._steps.released(one, "rejected", by=by, reason=reason, also=also)
 
-    async def sent(self, one: Payout, *, again_ms: int | None) -> Payout:
-        """It is about to be given to its gateway: from here on it can't be cancelled. Raises
-        `PayoutMoved`."""
-        change = {"state": "sent", "state_at": self._clock.now_ms(), "due_at": again_ms}
-        gone: tuple[Entry, ...] = chart.withdrawn(one.id, one.hold, one.credits)
-        await self._moved(one, change, (*gone, chart.payout_sent(one.cash)))
-        return await self.get(one.id)
+    # --- what becomes of it at its gateway ------------------------------------------------------
 
-    async def noted(self, one: Payout, *, external: str, again_ms: int) -> None:
-        """Its gateway has it, or is to be asked again then."""
-        change = {"external": external or None, "due_at": again_ms, "tries": one.tries + 1}
-        with suppress(CompanionRefused):  # another process has noted more
-            await self._ledger.record(
-                Update(schema.payout, {"id": one.id}, change, {"state": "sent"})
-            )
-
-    async def due(self, most: int = 50) -> list[Payout]:
-        """Those that are to be sent or asked about now, the oldest first."""
-        table = schema.payout.c
-        return await self._rows(
-            table.state.in_(("approved", "sent")),
-            table.due_at <= self._clock.now_ms(),
-            most=most,
+    async def due(self, methods: Collection[Method]) -> list[Payout]:
+        """Those of these methods that are to be sent or asked about now, the oldest first."""
+        table, now = schema.payout.c, self._clock.now_ms()
+        late = round(_LATE.total_seconds() * 1_000)
+        return await self._steps.rows(
+            table.method.in_(methods),
+            table.due_at <= now,
+            sa.or_(
+                table.state.in_(("approved", "sent")),
+                sa.and_(table.state == "paid", table.id >= ids.floor("out", now - late)),
+            ),
+            most=_AT_ONCE,
             oldest=True,
         )
 
-    async def paid(self, one: Payout, *, fee: NanoUsd, external: str) -> None:
-        """It has arrived. Raises `PayoutMoved`."""
-        change = {
-            "state": "paid",
-            "state_at": self._clock.now_ms(),
-            "external": external or None,
-            "due_at": None,
-            # Nobody needs it any more.
-            "sealed": None,
-        }
-        await self._moved(one, change, chart.payout_paid(one.method, one.cash, fee))
+    async def claimed(self, one: Payout, *, until_ms: int) -> Payout | None:
+        """Nobody else works on it until then; None when somebody does, or it moved on."""
+        change = {"due_at": until_ms, "tries": one.tries + 1}
+        if not await self._noted(one, change):
+            return None
+        return await self.get(one.id)
 
-    async def returned(self, one: Payout, *, reason: str) -> None:
-        """It was sent and didn't arrive: the Credits come back, as old as they were. Raises
+    async def sent(
+        self, one: Payout, *, again_ms: int | None, also: Sequence[Companion] = ()
+    ) -> Payout:
+        """It is about to be given to its gateway, or paid by hand (never asked about again): from
+        here on it can't be cancelled. Raises `PayoutMoved`."""
+        gone: tuple[Entry, ...] = chart.withdrawn(one.id, one.hold, one.credits)
+        change = {"due_at": again_ms, "tries": 0, "reason": ""}
+        entries = (*gone, chart.payout_sent(one.cash))
+        await self._steps.moved(one, "sent", entries, change=change, also=also)
+        return await self.get(one.id)
+
+    async def noted(
+        self, one: Payout, *, external: str, again_ms: int | None, stuck: str = ""
+    ) -> None:
+        """When it is to be looked at again, and what its gateway calls it. Where it is `stuck`
+        (why, for owners) they hear of it, once until it goes on."""
+        change = {"external": external or None, "due_at": again_ms, "reason": stuck}
+        told = (
+            (self._for_owners(PAYOUT_STUCK, _row(one, stuck)),) if stuck and not one.reason else ()
+        )
+        await self._noted(one, change, *told)
+
+    async def paid(
+        self,
+        one: Payout,
+        *,
+        fee: NanoUsd,
+        external: str,
+        again_ms: int | None = None,
+        also: Sequence[Companion] = (),
+    ) -> None:
+        """It has arrived; with `again_ms` it is asked about then whether it came back. Raises
         `PayoutMoved`."""
-        now = self._clock.now_ms()
-        change = {"state": "returned", "state_at": now, "reason": reason, "due_at": None}
-        person = await self._survivor(one.person)
-        entries = chart.payout_returned(person, one.credits, one.cash)
-        await self._moved(one, change, entries, also=(self._aged(one, person),))
+        change = {"external": external or None, "due_at": again_ms, "tries": 0, "reason": ""}
+        entries = chart.payout_paid(one.method, one.cash, fee)
+        await self._steps.ended(one, "paid", entries, change=change, also=also)
+
+    async def returned(self, one: Payout, *, reason: str, also: Sequence[Companion] = ()) -> None:
+        """It was sent and didn't arrive, or was paid and came back: the Credits come back, as old
+        as they were. Raises `PayoutMoved`."""
+        if one.state not in {"sent", "paid"}:
+            raise PayoutMoved(one.id)
+        person, still = await self._steps.payee(one)
+        gateway = one.method if one.state == "paid" else ""
+        entries = chart.payout_returned(person, one.credits, one.cash, gateway)
+        also = (self._steps.aged(one, person), still, *also)
+        await self._steps.ended(one, "returned", entries, change={"reason": reason}, also=also)
+
+    # --- people who owe -------------------------------------------------------------------------
 
     async def cancelling(self, person: str) -> tuple[list[Entry], list[Companion]]:
-        """For a claw-back: what takes back all of a person's withdrawals that were not sent."""
+        """For a claw-back: what takes back all withdrawals of a person, and of who became a part
+        of them, that were not sent."""
         entries: list[Entry] = []
         companions: list[Companion] = []
-        for one in await self._rows(
-            schema.payout.c.person == person,
-            schema.payout.c.state.in_(("requested", "approved")),
-            most=20,
-        ):
-            entries += chart.not_withdrawn(one.id, one.hold)
-            change = {
-                "state": "cancelled",
-                "state_at": self._clock.now_ms(),
-                "reason": "claw-back",
-                "due_at": None,
-            }
-            companions += (
-                Update(schema.payout, {"id": one.id}, change, {"state": one.state}),
-                self._told(one, "cancelled", "claw-back"),
-            )
+        for one in await self._unsent(person):
+            moves, rows = self._steps.taken_back(one, person, "claw-back")
+            entries += moves
+            companions += rows
         return entries, companions
+
+    async def release_owing(self) -> None:
+        """A chore: whoever owes is paid nothing. What they asked for and wasn't sent is cancelled,
+        and repays."""
+        out, person, account = schema.payout, schema.person, schema.account
+        payee = sa.func.coalesce(person.c.merged_into, person.c.id)
+        owing = (
+            sa.select(out.c.id)
+            .select_from(
+                out.join(person, person.c.id == out.c.person).join(
+                    account, account.c.code == sa.literal("owed/") + payee
+                )
+            )
+            .where(
+                out.c.state.in_(_UNSENT),
+                account.c.debits_posted > account.c.credits_posted,
+            )
+        )
+        for one in await self._steps.rows(out.c.id.in_(owing), most=_AT_ONCE, oldest=True):
+            with suppress(PayoutMoved):
+                await self._steps.released(one, "cancelled", by="", reason="owes")
 
     # --- helpers --------------------------------------------------------------------------------
 
-    @property
-    def _days(self) -> int:
-        return self.policy.payout_hold_days
-
-    async def _cap(self, person: str) -> Credits:
-        """All that had ever come into the pocket when the hold days began, and what came later with
-        its age."""
-        account = chart.pocket(person, "earned")
-        if not self._days:
-            balance = (await self._ledger.balances([account]))[account.code]
-            return Credits(balance.credits_posted)
-        # A day more: a day of the books ends at midnight.
-        before = self._clock.now_ms() - (self._days + 1) * 24 * _HOUR_MS
-        then = await posted_on(self._store, [account.code], day_of(before))
-        midnight = before - before % (24 * _HOUR_MS) + 24 * _HOUR_MS
-        table = schema.matured
-        aged = await self._store.fetch(
-            sa.select(sa.func.sum(table.c.credits)).where(
-                table.c.person == person, table.c.at >= midnight
-            )
-        )
-        return Credits(then[account.code].credits_posted + int(aged[0][0] or 0))
+    async def _unsent(self, person: str) -> list[Payout]:
+        """A person's that can still be cancelled, and those of who became a part of them."""
+        table, people = schema.payout.c, schema.person.c
+        parts = sa.select(people.id).where(people.merged_into == person)
+        theirs = sa.or_(table.person == person, table.person.in_(parts))
+        return await self._steps.rows(theirs, table.state.in_(_UNSENT), most=_ALL)
 
     def _quiet(self, why: Literal["linked", "moved"], since: int | None) -> None:
         until = (since or 0) + QUIET_HOURS * _HOUR_MS
         if since and until > self._clock.now_ms():
             raise WithdrawalsWait(why, until)
 
-    async def _released(
-        self, one: Payout, state: State, *, by: str, reason: str, also: Sequence[Companion] = ()
-    ) -> Payout:
-        change = {
-            "state": state,
-            "state_at": self._clock.now_ms(),
-            "decided_by": by,
-            "reason": reason,
-            "due_at": None,
-        }
-        entries = chart.not_withdrawn(one.id, one.hold)
-        person = await self._survivor(one.person)
-        if person != one.person:  # what comes back is passed on to whom it belongs now
-            also = (*also, self._aged(one, person))
-        await self._moved(one, change, entries, also=also)
-        return await self.get(one.id)
-
-    def _aged(self, one: Payout, person: str) -> Insert:
-        """What comes back is as old as it was."""
-        row = {
-            "id": f"payout/{one.id}",
-            "person": person,
-            "credits": one.credits.units,
-            "at": self._clock.now_ms(),
-        }
-        return Insert(schema.matured, row)
-
-    async def _moved(
-        self,
-        one: Payout,
-        change: dict[str, Any],
-        entries: Sequence[Entry],
-        *,
-        also: Sequence[Companion] = (),
-    ) -> None:
-        state = change["state"]
-        companions = (
-            Update(schema.payout, {"id": one.id}, change, {"state": one.state}),
-            self._told(one, state, str(change.get("reason", ""))),
-            *also,
-        )
+    async def _noted(self, one: Payout, change: Mapping[str, Any], *also: Companion) -> bool:
+        """False when others have changed it since it was read."""
+        read = {"state": one.state, "due_at": one.due_at}
         try:
-            await self._ledger.submit(
-                Submission(f"payout/{one.id}/{state}", tuple(entries), companions)
-            )
-        except (CompanionRefused, IdempotencyConflict):
-            raise PayoutMoved(one.id) from None
+            await self._ledger.record(Update(schema.payout, {"id": one.id}, change, read), *also)
+        except CompanionRefused:
+            return False
+        return True
 
-    def _told(self, one: Payout, what: str, reason: str) -> Companion:
-        return notice(
-            self._clock,
-            cause_id=f"payout/{one.id}/{what}",
-            person=one.person,
-            kind=PAYOUT,
-            facts={
-                "what": what,
-                "payout": one.id,
-                "credits": one.credits.units,
-                "cash": one.cash.units,
-                "reason": reason,
-            },
-        )
+    def _for_owners(self, kind: str, row: Mapping[str, Any]) -> Insert:
+        names = ("credits", "cash", "method", "hint", "reason")
+        now = self._clock.now_ms()
+        facts = {"payout": str(row["id"]), "at": now, **{name: row[name] for name in names}}
+        cause = f"payout/{row['id']}/{kind}/{now}"
+        return notice(self._clock, cause_id=cause, person=OWNERS, kind=kind, facts=facts)
 
-    async def _survivor(self, person: str) -> str:
-        table = schema.person
-        rows = await self._store.fetch(sa.select(table.c.merged_into).where(table.c.id == person))
-        return rows[0].merged_into or person if rows else person
 
-    async def _rows(
-        self, *where: sa.ColumnElement[bool], most: int = 1, oldest: bool = False
-    ) -> list[Payout]:
-        table = schema.payout
-        order = table.c.id if oldest else table.c.id.desc()
-        rows = await self._store.fetch(sa.select(table).where(*where).order_by(order).limit(most))
-        return [payout_of(row) for row in rows]
+def _row(one: Payout, reason: str) -> dict[str, str | int]:
+    """What owners are told of it."""
+    return {
+        "id": one.id,
+        "credits": one.credits.units,
+        "cash": one.cash.units,
+        "method": one.method,
+        "hint": one.hint,
+        "reason": reason,
+    }

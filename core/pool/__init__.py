@@ -34,7 +34,17 @@ from core.pool.records import (
     UnknownSupplier,
 )
 from core.pool.suppliers import SUPPLIERS, Supplier, guessed
-from core.pool.vault import BadMasterKey, DataKey, SealedColumn, Unsealable, Vault, VaultLocked
+from core.pool.vault import (
+    BadMasterKey,
+    DataKey,
+    NotAllOpens,
+    SealedColumn,
+    Shut,
+    Survey,
+    Unsealable,
+    Vault,
+    VaultLocked,
+)
 
 __all__ = [
     "BY_OPERATOR",
@@ -55,14 +65,17 @@ __all__ = [
     "KeyRefused",
     "ListedModel",
     "Message",
+    "NotAllOpens",
     "NotItsKey",
     "PausedByOperator",
     "Piece",
     "Pool",
     "PoolRefusal",
     "SealedColumn",
+    "Shut",
     "Supplier",
     "SupplierFault",
+    "Survey",
     "Terms",
     "Text",
     "Thinking",

@@ -9,7 +9,7 @@ import aiohttp
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.pool.health import Path
+from core.pool.health import Attempt
 from core.pool.keys import Keys
 from core.pool.providers import Fault, ListedModel, SupplierFault
 from core.pool.records import KeyRecord, usable
@@ -19,7 +19,7 @@ from core.pricing import Catalogue, Costs
 #: Lists asked for at once.
 _AT_ONCE = 4
 
-Blame = Callable[[KeyRecord, SupplierFault, Path, str], Awaitable[None]]
+Blame = Callable[[KeyRecord, SupplierFault, Attempt], Awaitable[None]]
 
 
 class Checks:
@@ -48,6 +48,7 @@ class Checks:
     async def _check(
         self, client: aiohttp.ClientSession, record: KeyRecord, supplier: Supplier
     ) -> None:
+        attempt = Attempt("list", self._clock.now_ms())
         try:
             target = self._keys.target(record, supplier)
             listed = await supplier.adapter(client).models(target)
@@ -55,7 +56,7 @@ class Checks:
         except SupplierFault as fault:
             record.last_error = str(fault)
             if fault.fault is Fault.DEAD and supplier.lists:
-                await self._blame(record, fault, "list", "")
+                await self._blame(record, fault, attempt)
         except Refusal as refusal:  # its master key is gone, or the database is
             record.last_error = refusal.code
 

@@ -10,7 +10,7 @@ from core.clock import Clock
 from core.ledger import LedgerRefusal
 from core.notice import notice
 from core.pool import health
-from core.pool.health import Circuit, Verdict
+from core.pool.health import Attempt, Circuit, Verdict
 from core.pool.keys import Keys
 from core.pool.providers import Fault, Limits, SupplierFault
 from core.pool.records import KeyRecord
@@ -32,15 +32,13 @@ class Conclusions:
     def __init__(self, keys: Keys, clock: Clock) -> None:
         self._keys, self._clock = keys, clock
 
-    async def blame(
-        self, record: KeyRecord, fault: SupplierFault, path: health.Path, model: str = ""
-    ) -> bool:
+    async def blame(self, record: KeyRecord, fault: SupplierFault, attempt: Attempt) -> bool:
         """Of a fault; whether other processes must know."""
         now = self._clock.now_ms()
         record.last_error = str(fault)
-        if fault.fault is Fault.MODEL_MISSING and model:
-            record.missing[model] = now + round(health.MISSING_SECONDS * 1_000)
-        verdict = health.judged(record, fault, path, now)
+        if fault.fault is Fault.MODEL_MISSING and attempt.model:
+            record.missing[attempt.model] = now + round(health.MISSING_SECONDS * 1_000)
+        verdict = health.judged(record, fault, attempt, now)
         if verdict is None or record.state == "paused":
             return False
         _log.warning("key %s …%s: %s: %s", record.id, record.tail, verdict.state, fault)
@@ -57,16 +55,22 @@ class Conclusions:
         return True
 
     def paced(self, record: KeyRecord, limits: Limits) -> None:
-        """Nothing is left of a limit: the key rests until there is, without being asked in vain."""
+        """Of what is left of its limits: with nothing left the key rests until there is, without
+        being asked in vain; and no more calls begin than its supplier takes."""
+        now = self._clock.now_ms()
+        if limits.left is not None:
+            record.load.told(limits.left, now + round(limits.left_seconds * 1_000))
         if limits.wait_seconds > 0:
-            until = self._clock.now_ms() + round(limits.wait_seconds * 1_000)
+            until = now + round(limits.wait_seconds * 1_000)
             record.cooling_until = max(record.cooling_until, until)
             record.reason = Fault.THROTTLED.value
 
-    async def ended_well(self, record: KeyRecord, circuit: Circuit) -> None:
+    async def ended_well(self, record: KeyRecord, circuit: Circuit, attempt: Attempt) -> None:
         """Of an answer that came to its end."""
         circuit.worked()
-        record.failures, record.refused = 0, None
+        if attempt.began_ms <= record.blamed_at:
+            return
+        record.failures, record.refused, record.load.doubted = 0, None, False
         if record.state in {"cooling", "parked"}:
             with contextlib.suppress(LedgerRefusal):
                 await self._keys.change(record, "active")
@@ -88,8 +92,10 @@ class Conclusions:
         )
 
 
-def began_well(record: KeyRecord, circuit: Circuit, seconds: float) -> None:
+def began_well(record: KeyRecord, circuit: Circuit, attempt: Attempt, seconds: float) -> None:
     """Of an answer's first text, and how long it took."""
     circuit.worked()
+    if attempt.began_ms > record.blamed_at:
+        record.load.doubted = False
     before = record.first_text_ms or seconds * 1_000
     record.first_text_ms = before + (seconds * 1_000 - before) * _NEWS

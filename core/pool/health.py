@@ -37,6 +37,17 @@ CIRCUIT_SECONDS = 15.0
 #: By which call a fault was learned of.
 Path = Literal["answer", "list"]
 
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A call that something was learned of: by which path, when it began, of which of its
+    supplier's models (empty: of none)."""
+
+    path: Path
+    began_ms: int
+    model: str = ""
+
+
 _SUPPLIERS_OWN = frozenset({Fault.UNWELL, Fault.NETWORK, Fault.TIMEOUT})
 
 
@@ -51,31 +62,49 @@ class Verdict:
     lasting: bool
 
 
-def judged(record: KeyRecord, fault: SupplierFault, path: Path, now_ms: int) -> Verdict | None:
-    """The verdict on a key after a fault; None when the key is not to blame. Learns from it."""
+def judged(
+    record: KeyRecord, fault: SupplierFault, attempt: Attempt, now_ms: int
+) -> Verdict | None:
+    """The verdict on a key after a fault; None when the key is not to blame. Learns from it. Calls
+    that ran already when it was blamed say nothing new, however many they are."""
     if fault.fault is Fault.DEAD:
-        return _refused(record, path, now_ms)
-    if fault.fault is Fault.BROKE:
+        verdict = _refused(record, attempt, now_ms)
+    elif fault.fault is Fault.BROKE:
         wait = max(fault.retry_after or 0.0, PARKED_SECONDS)
-        return Verdict("parked", "no money", now_ms + _ms(wait), lasting=True)
-    if fault.fault not in FIRST_PAUSE_SECONDS:
+        verdict = Verdict("parked", "no money", now_ms + _ms(wait), lasting=True)
+    elif fault.fault in FIRST_PAUSE_SECONDS:
+        verdict = _failed(record, fault, attempt, now_ms)
+    else:
+        verdict = None
+    if verdict is not None:
+        record.blamed_at, record.load.doubted = now_ms, True
+    return verdict
+
+
+def _failed(
+    record: KeyRecord, fault: SupplierFault, attempt: Attempt, now_ms: int
+) -> Verdict | None:
+    new = attempt.began_ms > record.blamed_at
+    if not new and fault.retry_after is None:
         return None
-    record.failures += 1
+    record.failures += new
     pause = _pause(fault, record.failures)
     reason = fault.fault.value
     return Verdict("cooling", reason, now_ms + _ms(pause), lasting=pause >= SECOND_LOOK_SECONDS)
 
 
-def _refused(record: KeyRecord, path: Path, now_ms: int) -> Verdict:
+def _refused(record: KeyRecord, attempt: Attempt, now_ms: int) -> Verdict | None:
     before = record.refused
-    if before is not None:
-        seconds = (now_ms - before.at_ms) / 1_000
-        needed = SECOND_LOOK_SECONDS if before.path != path else SAME_PATH_SECONDS
-        if seconds >= needed:
-            return Verdict("dead", "refused twice", 0, lasting=True)
-    else:
-        record.refused = Refused(now_ms, path)
-    until = now_ms + _ms(SECOND_LOOK_SECONDS * (1 if before is None else 10))
+    if before is None:
+        record.refused = Refused(now_ms, attempt.path)
+        until = now_ms + _ms(SECOND_LOOK_SECONDS)
+        return Verdict("cooling", "refused", until, lasting=True)
+    if attempt.began_ms <= before.at_ms:
+        return None
+    seconds = (now_ms - before.at_ms) / 1_000
+    if seconds >= (SECOND_LOOK_SECONDS if before.path != attempt.path else SAME_PATH_SECONDS):
+        return Verdict("dead", "refused twice", 0, lasting=True)
+    until = now_ms + _ms(SECOND_LOOK_SECONDS * 10)
     return Verdict("cooling", "refused", until, lasting=True)
 
 
@@ -93,6 +122,7 @@ class Circuit:
     """A supplier's: closed, or open until a time; then one call tries it."""
 
     faults: int = 0
+    opened_at: int = 0
     open_until: int = 0
     in_flight: int = 0
 
@@ -102,19 +132,23 @@ class Circuit:
             return True
         return now_ms >= self.open_until and self.in_flight == 0
 
-    def failed(self, fault: Fault, now_ms: int) -> None:
-        """Learns of a fault; only those count that are the supplier's own."""
+    def failed(self, fault: Fault, attempt: Attempt, now_ms: int) -> None:
+        """Learns of a fault; only those count that are the supplier's own, and not those of calls
+        that ran already when it opened."""
         if fault not in _SUPPLIERS_OWN:
             self.worked()
+            return
+        if attempt.began_ms <= self.opened_at:
             return
         self.faults += 1
         if self.faults >= CIRCUIT_FAULTS:
             times = min(self.faults - CIRCUIT_FAULTS, 4)
+            self.opened_at = now_ms
             self.open_until = now_ms + _ms(CIRCUIT_SECONDS * 2.0**times)
 
     def worked(self) -> None:
         """Learns of a call that the supplier answered."""
-        self.faults, self.open_until = 0, 0
+        self.faults, self.opened_at, self.open_until = 0, 0, 0
 
 
 def _ms(seconds: float) -> int:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from core import chart, ids
 from core.clock import Clock
+from core.errors import Refusal
 from core.ledger import Balance, CompanionRefused, Entry, Ledger, Submission
 from core.pool.providers import Target
 from core.pool.records import (
@@ -198,6 +199,7 @@ class Keys:
         done = await self._update(record.id, change, {"state": record.state}, also)
         if done:
             record.state, record.reason, record.cooling_until = state, reason, until_ms
+            record.changes += 1
         return done
 
     async def learn_models(self, record: KeyRecord, models: frozenset[str]) -> None:
@@ -220,6 +222,7 @@ class Keys:
         if not await self._update(record.id, change, {"state": record.state}, also):
             raise UnknownKey(record.id)
         record.state, record.reason, record.sealed = "withdrawn", reason, None
+        record.changes += 1
         if record.owner is None:
             await self.hear([record])
             if record.headroom > 0:
@@ -236,7 +239,7 @@ class Keys:
         self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account: str
     ) -> None:
         over = record.state in {"dead", "withdrawn"}
-        if record.base_url == supplier.address and record.sealed is not None and not over:
+        if record.base_url == supplier.address and self._opens(record) and not over:
             return
         # Whoever gives the key again may also give it a new address; nobody else can.
         change: dict[str, Any] = {
@@ -248,6 +251,13 @@ class Keys:
         if record.base_url != supplier.address:
             change |= {"models": None, "models_at": None}
         await self._update(record.id, change, {"base_url": record.base_url, "state": record.state})
+
+    def _opens(self, record: KeyRecord) -> bool:
+        try:
+            self.secret(record)
+        except Refusal:  # erased, altered, or sealed by a master key that is lost
+            return False
+        return True
 
     async def _by_secret(self, supplier: Supplier, secret: SecretStr) -> KeyRecord | None:
         print_ = self._vault.fingerprint(supplier.name, secret.get_secret_value())

@@ -23,7 +23,7 @@ from core.pool.checks import Checks
 from core.pool.conclusions import Conclusions, began_well
 from core.pool.contributed import Contributed
 from core.pool.examining import Examiner, Findings
-from core.pool.health import Circuit
+from core.pool.health import Attempt, Circuit
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
     Call,
@@ -195,6 +195,7 @@ class Pool:
         await self.set_state(key, "active", also=also)
         record = self._record(key)
         record.refused, record.failures, record.missing = None, 0, {}
+        record.blamed_at, record.load.doubted = 0, False
 
     async def set_state(
         self, key: str, state: State, reason: str = "", *, also: Sequence[Companion] = ()
@@ -226,12 +227,13 @@ class Pool:
 
     async def reload(self) -> None:
         """Reads what other processes changed; what was learned here stays."""
+        changes = {id_: record.changes for id_, record in self._records.items()}
         read = await self._keys.load()
         for fresh in read:
             # Streams that run hold on to a record, so one that is known is renewed, not replaced.
             known = self._records.setdefault(fresh.id, fresh)
             if known is not fresh:
-                known.renew(fresh)
+                known.renew(fresh, changed=known.changes != changes.get(fresh.id, 0))
         self._records = {fresh.id: self._records[fresh.id] for fresh in read}
         self.contributed.records = self._records
         self._sort()
@@ -256,7 +258,7 @@ class Pool:
 
     def serves(self, model: Model) -> bool:
         """Whether some healthy key with money can serve this model now."""
-        return self.candidate(model, *_SMALL_ASK, audio=_SHORT_CLIP) is not None
+        return self._best(router.Wish(model, *_SMALL_ASK, audio=_SHORT_CLIP)) is not None
 
     def candidate(
         self,
@@ -270,9 +272,17 @@ class Pool:
         audio: Seconds = NO_AUDIO,
     ) -> Candidate | None:
         """The best key for an ask, or None. Nothing is reserved: its hold is the ledger's to take
-        or refuse, and then the next candidate is asked for with this one in `skip`. A model that
-        is paid by the second costs what `audio` does, whatever the tokens."""
-        wish = router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
+        or refuse, and then the next candidate is asked for with this one in `skip`; but to those
+        who choose meanwhile it is busier. A model that is paid by the second costs what `audio`
+        does, whatever the tokens."""
+        best = self._best(
+            router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
+        )
+        if best is not None:
+            self._records[best.key].load.chosen(self._clock.now_ms())
+        return best
+
+    def _best(self, wish: router.Wish) -> Candidate | None:
         return router.choose(
             wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
         )
@@ -310,39 +320,47 @@ class Pool:
         """Asks the supplier, or lets it write down a `clip`. Yields pieces, a `Finish` last; raises
         `SupplierFault` after the pool has drawn its conclusions. Leaving early closes the
         connection."""
+        attempt = Attempt("answer", self._clock.now_ms(), candidate.route.model)
         record, target, supplier = self._opened(candidate)
         circuit = self._circuits[supplier.name]
         call = Call(candidate.route.model, messages, answer_limit, end_user, clip)
         plain = supplier.custom and self._catalogue.is_local(candidate.route)
-        record.in_flight += 1
         circuit.in_flight += 1
         began, first = self._clock.monotonic(), True
         try:
             pieces = supplier.adapter(self._client(), plain=plain).stream(target, call)
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    if isinstance(piece, Limits):
-                        self._conclusions.paced(record, piece)
-                        continue
-                    if first and isinstance(piece, (Text, Thinking)):
-                        first = False
-                        if clip is None:  # a clip's time tells of its length, not of the key
-                            began_well(record, circuit, self._clock.monotonic() - began)
-                    if isinstance(piece, Finish):
-                        await self._conclusions.ended_well(record, circuit)
-                    yield piece
+            with record.load.running() as answered:
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        answered()
+                        if isinstance(piece, Limits):
+                            self._conclusions.paced(record, piece)
+                            continue
+                        if first and isinstance(piece, (Text, Thinking)):
+                            first = False
+                            if clip is None:  # a clip's time tells of its length, not of the key
+                                seconds = self._clock.monotonic() - began
+                                began_well(record, circuit, attempt, seconds)
+                        if isinstance(piece, Finish):
+                            await self._conclusions.ended_well(record, circuit, attempt)
+                        yield piece
         except SupplierFault as fault:
-            circuit.failed(fault.fault, self._clock.now_ms())
-            await self._blamed(record, fault, "answer", candidate.route.model)
+            circuit.failed(fault.fault, attempt, self._clock.now_ms())
+            await self._blamed(record, fault, attempt)
             raise
         finally:
-            record.in_flight -= 1
             circuit.in_flight -= 1
 
-    async def _blamed(
-        self, record: KeyRecord, fault: SupplierFault, path: health.Path, model: str = ""
-    ) -> None:
-        if await self._conclusions.blame(record, fault, path, model):
+    async def gave_up(self, candidate: Candidate, began_ms: int) -> None:
+        """Learns that nothing came of a call that began then, as long as anybody waits."""
+        attempt = Attempt("answer", began_ms)
+        self._circuits[candidate.supplier].failed(Fault.TIMEOUT, attempt, self._clock.now_ms())
+        if candidate.key in self._records:
+            fault = SupplierFault(Fault.TIMEOUT)
+            await self._blamed(self._records[candidate.key], fault, attempt)
+
+    async def _blamed(self, record: KeyRecord, fault: SupplierFault, attempt: Attempt) -> None:
+        if await self._conclusions.blame(record, fault, attempt):
             self._sort()
 
     # --- helpers -----------------------------------------------------------------------------
@@ -353,6 +371,8 @@ class Pool:
         supplier = self._suppliers.get(candidate.supplier)
         if record is None or supplier is None:
             raise SupplierFault(Fault.BAD_REQUEST, code="gone")
+        if not record.healthy(self._clock.now_ms()):  # it began to rest since it was chosen
+            raise SupplierFault(Fault.BAD_REQUEST, code="rests")
         try:
             return record, self._keys.target(record, supplier), supplier
         except Refusal as refusal:  # erased since, altered, or its master key is gone

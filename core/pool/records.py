@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from core.errors import Refusal
 from core.ledger import Balance
+from core.pool.load import Load
 from core.pricing import Route
 from core.units import Credits, NanoUsd
 
@@ -197,8 +198,12 @@ class KeyRecord:
     held: int = 0
     returned: int = 0
 
-    in_flight: int = 0
+    #: How often its state was changed from here: what was read before is old.
+    changes: int = 0
+    load: Load = field(default_factory=Load)
     failures: int = 0
+    #: When it was blamed last: calls that began before then say nothing new of it.
+    blamed_at: int = 0
     refused: Refused | None = None
     first_text_ms: float = 0.0
     last_error: str = ""
@@ -231,22 +236,28 @@ class KeyRecord:
         self.credited, self.debited = balance.credits_posted, balance.debits_posted
         self.held = balance.debits_pending
 
-    def renew(self, fresh: KeyRecord) -> None:
-        """Takes over what its row and its account say now; what was learned here stays."""
+    def renew(self, fresh: KeyRecord, *, changed: bool) -> None:
+        """Takes over what its row and its account say; what was learned here stays, and its state
+        if it was `changed` from here since that was read."""
+        if not changed:
+            self._renew_state(fresh)
+        self.base_url, self.owner = fresh.base_url, fresh.owner
+        self.models, self.terms, self.lends = fresh.models, fresh.terms, fresh.lends
+        self.credited, self.debited = fresh.credited, fresh.debited
+        self.held, self.returned = fresh.held, fresh.returned
+
+    def _renew_state(self, fresh: KeyRecord) -> None:
         rested_here = self.cooling_until > fresh.cooling_until and self.state == fresh.state
         if not rested_here:
             self.reason, self.cooling_until = fresh.reason, fresh.cooling_until
         if fresh.state == "active" and self.state != "active":
             self.refused, self.failures = None, 0
-        self.state, self.base_url, self.owner = fresh.state, fresh.base_url, fresh.owner
-        self.sealed, self.models = fresh.sealed, fresh.models
-        self.terms, self.lends = fresh.terms, fresh.lends
-        self.credited, self.debited = fresh.credited, fresh.debited
-        self.held, self.returned = fresh.held, fresh.returned
+        self.blamed_at = max(self.blamed_at, fresh.blamed_at)
+        self.state, self.sealed = fresh.state, fresh.sealed
 
     def healthy(self, now_ms: int) -> bool:
         """Whether it may be tried now."""
-        return self.state in SERVING and self.cooling_until <= now_ms
+        return self.state in SERVING and self.cooling_until <= now_ms and self.load.admits(now_ms)
 
     def serves(self, model: str, now_ms: int) -> bool:
         """Whether it can use a supplier's model, as far as is known."""
@@ -297,6 +308,7 @@ def record_of(row: sa.Row[Any]) -> KeyRecord:
         models=None if row.models is None else frozenset(json.loads(row.models)),
         terms=terms,
         lends=row.contribution == "open",
+        blamed_at=row.state_at if row.state in {"cooling", "parked"} else 0,
     )
 
 

@@ -16,7 +16,10 @@ from core.units import NanoUsd, Seconds, Tokens
 
 #: What one more call in flight, one fault in a row, and a second until the first text weigh, beside
 #: a thousandth of the budget used.
-_BUSY, _FAILED, _SECOND = 10, 100, 20
+_BUSY, _FAILED, _SECOND = 10, 20, 20
+#: What is held against a key makes it wait until others have used so much more, not longer: who
+#: isn't asked can't do better. A bad key rests; with the spread this stays below ten points.
+_AGAINST_MAX = 60
 #: Equals are spread, so that many processes don't all take the same key.
 _SPREAD = 30
 
@@ -55,7 +58,7 @@ def choose(
         for record in records:
             if not _fits(record, route, wish, hold, now_ms):
                 continue
-            burden = _burden(record)
+            burden = _burden(record, now_ms)
             if best is None or (hold.units, burden) < best[:2]:
                 found = Candidate(record.id, record.provider, route, hold, record.terms)
                 best = (hold.units, burden, found)
@@ -119,11 +122,11 @@ def _fits(record: KeyRecord, route: Route, wish: Wish, hold: NanoUsd, now_ms: in
     return record.healthy(now_ms) and record.serves(route.model, now_ms)
 
 
-def _burden(record: KeyRecord) -> float:
+def _burden(record: KeyRecord, now_ms: int) -> float:
+    against = record.failures * _FAILED + record.first_text_ms / 1_000 * _SECOND
     return (
         record.used_permille
-        + record.in_flight * _BUSY
-        + record.failures * _FAILED
-        + min(record.first_text_ms / 1_000, 30) * _SECOND
+        + record.load.busy(now_ms) * _BUSY
+        + min(against, _AGAINST_MAX)
         + random.random() * _SPREAD  # noqa: S311 - no secret
     )

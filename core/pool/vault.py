@@ -61,6 +61,39 @@ class Unsealable(Refusal):
     code: ClassVar[str] = "unsealable"
 
 
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """What of a table can't be opened."""
+
+    table: str
+    #: Rows that can't be opened, of those that are sealed.
+    rows: int
+    of: int
+    #: The short ids of the master keys that sealed them; none for what was altered.
+    needs: tuple[str, ...]
+    #: Of suppliers' keys: `openai …0001`.
+    keys: tuple[str, ...]
+
+
+class NotAllOpens(Refusal):
+    """Something is sealed by none of the master keys that were given, or was altered."""
+
+    code: ClassVar[str] = "not_all_opens"
+
+    def __init__(self, shut: tuple[Shut, ...]) -> None:
+        self.shut = shut
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How a database's secrets stand to the master keys that were given."""
+
+    sealed: int
+    #: By another one than the first.
+    older: int
+    shut: tuple[Shut, ...]
+
+
 class DataKey:
     """A person's key, for their questions and answers. Never shown, never stored unwrapped."""
 
@@ -88,6 +121,9 @@ class SealedColumn:
     id: str
     column: str
     context: Callable[[sa.Row[Any]], str]
+
+
+_SealedRow = tuple[sa.Row[Any], bytes]
 
 
 def key_context(id_: str, provider: str, base_url: str) -> str:
@@ -133,6 +169,11 @@ class Vault:
         vault._fingerprint_key = vault.unseal(f"vault/{_FINGERPRINT}", sealed)
         return vault
 
+    @property
+    def opens_with(self) -> tuple[str, ...]:
+        """The short ids of its master keys, the one that seals first."""
+        return tuple(id_.hex() for id_ in self._masters)
+
     def seal(self, context: str, secret: bytes) -> bytes:
         """Seals a secret under a data key of its own, bound to its context."""
         head, cipher = self._wrapped(_SECRET, context)
@@ -167,16 +208,48 @@ class Vault:
         kind = sealed[:1]
         return self._wrap(kind, context, self._unwrapped(kind, context, sealed)) + sealed[_HEAD:]
 
+    async def survey(self, store: Store, columns: Sequence[SealedColumn] = SEALED) -> Survey:
+        """Tries everything that is sealed, and names what can't be opened. Needs no open vault."""
+        sealed = older = 0
+        shut = []
+        for place in columns:
+            rows = await _sealed(store, place)
+            sealed += len(rows)
+            older += sum(value[1 : 1 + _ID] != self._first for _, value in rows)
+            if (found := self._shut(place, rows)) is not None:
+                shut.append(found)
+        return Survey(sealed, older, tuple(shut))
+
+    def _shut(self, place: SealedColumn, rows: Sequence[_SealedRow]) -> Shut | None:
+        needs, keys, count = set(), [], 0
+        for row, value in rows:
+            try:
+                self._unwrapped(value[:1], place.context(row), value)
+            except VaultLocked as locked:
+                needs.add(locked.needs)
+            except Unsealable:
+                pass
+            else:
+                continue
+            count += 1
+            if place.table is schema.key:
+                keys.append(f"{row.provider} …{row.tail}")
+        if not count:
+            return None
+        return Shut(place.table.name, count, len(rows), tuple(sorted(needs)), tuple(keys))
+
     async def rotate(
         self, store: Store, ledger: Ledger, columns: Sequence[SealedColumn] = SEALED
     ) -> int:
         """Wraps everything by the first master key, while the service runs, and tells how many
-        values changed. Afterwards the other master keys can go."""
+        values changed. Afterwards the other master keys can go. All or nothing: raises
+        `NotAllOpens` before anything is changed. Needs no open vault."""
+        surveyed = await self.survey(store, columns)
+        if surveyed.shut:
+            raise NotAllOpens(surveyed.shut)
         done = 0
         for place in columns:
-            column = place.table.c[place.column]
-            for row in await store.fetch(sa.select(place.table).where(column.is_not(None))):
-                before = bytes(getattr(row, place.column))
+            for row, before in await _sealed(store, place):
                 after = self.rewrapped(place.context(row), before)
                 if after is None:
                     continue
@@ -211,6 +284,15 @@ class Vault:
             raise VaultLocked(master.hex())
         nonce, hidden = sealed[1 + _ID : 1 + _ID + _NONCE], sealed[1 + _ID + _NONCE : _HEAD]
         return _opened(self._masters[master], nonce, hidden, _bound(kind + b"key", context))
+
+
+async def _sealed(store: Store, place: SealedColumn) -> list[_SealedRow]:
+    """The rows of a place where something is sealed, with that."""
+    column = place.table.c[place.column]
+    rows = await store.fetch(
+        sa.select(place.table).where(column.is_not(None)).order_by(place.table.c[place.id])
+    )
+    return [(row, bytes(getattr(row, place.column))) for row in rows]
 
 
 async def _fingerprint_key(store: Store) -> bytes | None:

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import logging
-import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
@@ -22,7 +21,8 @@ from pydantic import SecretStr
 
 from core.units import NanoUsd, usd
 from payments.gateways.base import Message
-from payments.gateways.http import Answer, Wire, understood
+from payments.gateways.btcpay_api import ID, NAME, BtcPayApi, id_of, refusal
+from payments.gateways.http import understood
 from payments.offer import CENT, dollars
 from payments.types import (
     Cash,
@@ -55,9 +55,7 @@ PERMISSIONS: Mapping[str, Collection[str]] = {
     ),
     "btcpay.store.canmanagepullpayments": ("btcpay.store.cancreatepullpayments",),
 }
-_ALL = ("btcpay.store.canmodifystoresettings", "unrestricted")
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PAGE, _PAGES_MAX = 100, 20
 _REFUND_NAME_CHARS_MAX = 50
 
@@ -66,7 +64,7 @@ _REFUND_NAME_CHARS_MAX = 50
 class BtcPay:
     """See `Gateway`."""
 
-    name = "btcpay"
+    name = NAME
     platform = ""
     open_seconds = OPEN_SECONDS
 
@@ -80,8 +78,8 @@ class BtcPay:
         return_url: str,
     ) -> None:
         """`return_url`: the page that leads back to the chat."""
-        self._wire = Wire(self.name, url)
-        self._store, self._key, self._secret = store_id, key, webhook_secret
+        self._api = BtcPayApi(url=url, store_id=store_id, key=key)
+        self._store, self._secret = store_id, webhook_secret
         self._return_url = return_url
 
     def amount(self, value: NanoUsd) -> Cash:
@@ -90,27 +88,19 @@ class BtcPay:
 
     async def probe(self) -> None:
         """See `Gateway`."""
-        answer = await self._asked("GET", "/api/v1/api-keys/current")
-        if answer.status == 401:
-            raise GatewayUnavailable(self.name, "the server refuses the key")
-        with understood(self.name):
-            allowed = {str(one) for one in answer.body["permissions"]}
-        for needed, others in PERMISSIONS.items():
-            enough = (needed, *others, *_ALL)
-            if not any(one in allowed or f"{one}:{self._store}" in allowed for one in enough):
-                raise GatewayUnavailable(self.name, f"its key lacks {needed} on that store")
-        answer = await self._asked("GET", self._path("invoices"), {"take": "1"})
+        await self._api.allowed(PERMISSIONS)
+        answer = await self._api.asked("GET", self._api.path("invoices"), {"take": "1"})
         if not answer.fine:
             raise GatewayUnavailable(self.name, "the server knows no such store for this key")
 
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
         """See `Gateway`."""
         # The server knows no keys of idempotency: an invoice whose answer was lost is looked for.
-        known = await self._got(self._path("invoices"), {"orderId": order.id})
+        known = await self._api.got(self._api.path("invoices"), {"orderId": order.id})
         with understood(self.name):
             found = [one for one in known if one["status"] == "New" and not one.get("archived")]
             made = found[0] if found else await self._invoice_for(order, what, language)
-            return Checkout(_id(made["id"]), str(made["checkoutLink"]))
+            return Checkout(id_of(made["id"]), str(made["checkoutLink"]))
 
     async def _invoice_for(self, order: Order, what: str, language: str) -> Any:
         assert isinstance(order.amount, NanoUsd)
@@ -128,9 +118,9 @@ class BtcPay:
                 "defaultLanguage": language,
             },
         }
-        answer = await self._asked("POST", self._path("invoices"), body=asked)
+        answer = await self._api.asked("POST", self._api.path("invoices"), body=asked)
         if not answer.fine:
-            _log.warning("%s was refused by BTCPay: %s", order.id, _code(answer))
+            _log.warning("%s was refused by BTCPay: %s", order.id, refusal(answer))
             raise GatewayUnavailable(self.name)
         return answer.body
 
@@ -151,7 +141,7 @@ class BtcPay:
         if event.get("storeId") != self._store:
             raise Forged(self.name, "store")
         id_ = event.get("deliveryId")
-        if not isinstance(id_, str) or not _ID.fullmatch(id_):
+        if not isinstance(id_, str) or not ID.fullmatch(id_):
             raise Forged(self.name, "body")
         return Message(id_, body)
 
@@ -175,7 +165,7 @@ class BtcPay:
         paid: dict[str, Cash] = {}
         for page in range(_PAGES_MAX):
             sought = {"startDate": since, "skip": str(page * _PAGE), "take": str(_PAGE)}
-            listed = await self._got(self._path("invoices"), sought)
+            listed = await self._api.got(self._api.path("invoices"), sought)
             with understood(self.name):
                 for one in listed:
                     if (order := _order_of(one)) and not _untouched(one):
@@ -187,7 +177,7 @@ class BtcPay:
         return paid
 
     async def _invoice(self, id_: object) -> Sequence[News]:
-        said = await self._got(self._path("invoices", _id(id_)), none={404})
+        said = await self._api.got(self._api.path("invoices", id_of(id_)), none={404})
         if said is None:
             return ()
         with understood(self.name):
@@ -204,7 +194,9 @@ class BtcPay:
             return []
         if said["currency"] != "USD":
             raise PaymentRefused(order, "unit")
-        methods = await self._got(self._path("invoices", _id(said["id"]), "payment-methods"))
+        methods = await self._api.got(
+            self._api.path("invoices", id_of(said["id"]), "payment-methods")
+        )
         parts = {
             str(one["id"]): _worth(one["value"], method["rate"])
             for method in methods
@@ -233,12 +225,12 @@ class BtcPay:
         digest = hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()
         name = f"{order.id} {digest}"
         assert len(name) <= _REFUND_NAME_CHARS_MAX
-        known = await self._got(self._path("pull-payments"), {"includeArchived": "true"})
+        known = await self._api.got(self._api.path("pull-payments"), {"includeArchived": "true"})
         with understood(self.name):
             made = next((one for one in known if one["name"] == name), None)
             if made is None:
                 made = await self._pull_payment(name, amount)
-            id_, sum_, link = _id(made["id"]), usd(made["amount"]), str(made["viewLink"])
+            id_, sum_, link = id_of(made["id"]), usd(made["amount"]), str(made["viewLink"])
         return (Refunded(self.name, id_, payment, sum_, claim_url=link),)
 
     async def _pull_payment(self, name: str, amount: NanoUsd) -> Any:
@@ -249,52 +241,14 @@ class BtcPay:
             # It was confirmed in the chat; who pays it out is the server's own business.
             "autoApproveClaims": True,
         }
-        answer = await self._asked("POST", self._path("pull-payments"), body=asked)
+        answer = await self._api.asked("POST", self._api.path("pull-payments"), body=asked)
         if not answer.fine:
-            raise NotGivenBack(self.name, _code(answer))
+            raise NotGivenBack(self.name, refusal(answer))
         return answer.body
 
     async def close(self) -> None:
         """See `Gateway`."""
-        await self._wire.close()
-
-    # --- calls -----------------------------------------------------------------------------------
-
-    def _path(self, *parts: str) -> str:
-        """Below the store: a form that old and new servers know."""
-        return "/".join((f"/api/v1/stores/{self._store}", *parts))
-
-    async def _got(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        none: Collection[int] = (),
-    ) -> Any:
-        """What there is; None for statuses that mean that there is nothing."""
-        answer = await self._asked("GET", path, params)
-        if answer.status in none:
-            return None
-        if not answer.fine:
-            raise GatewayUnavailable(self.name, f"the server says {_code(answer)}")
-        return answer.body
-
-    async def _asked(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        body: Mapping[str, Any] | None = None,
-    ) -> Answer:
-        headers = {"Authorization": f"token {self._key.get_secret_value()}"}
-        sent = None
-        if body is not None:
-            sent = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
-        return await self._wire.ask(
-            method, path, headers=headers, params=params, body=sent, again=method == "GET"
-        )
+        await self._api.close()
 
 
 def _worth(value: str, rate: str) -> NanoUsd:
@@ -313,21 +267,3 @@ def _order_of(said: Mapping[str, Any]) -> str:
 def _untouched(said: Mapping[str, Any]) -> bool:
     """Whether nobody has paid anything yet."""
     return said["status"] in {"New", "Expired"} and said["additionalStatus"] == "None"
-
-
-def _code(answer: Answer) -> str:
-    """The server's name of a refusal, or the fields that it didn't like; not its sentences."""
-    if isinstance(answer.body, dict):
-        code = str(answer.body.get("code", ""))
-    elif isinstance(answer.body, list):
-        code = ",".join(str(one.get("path", "")) for one in answer.body if isinstance(one, dict))
-    else:
-        code = ""
-    return code[:80] if re.fullmatch(r"[\w.,\[\]-]{1,200}", code) else f"HTTP {answer.status}"
-
-
-def _id(given: object) -> str:
-    """An id of the server's, fit for an address."""
-    if not isinstance(given, str) or not _ID.fullmatch(given):
-        raise GatewayUnavailable(BtcPay.name)
-    return given

@@ -31,6 +31,7 @@ class PayPalApi:
         self._id, self._secret = client_id, client_secret
         self._wire = Wire(NAME, url)
         self._token, self._until = "", 0.0
+        self._scopes: frozenset[str] = frozenset()
         self._renewals = 0
         self._renewing = asyncio.Lock()
 
@@ -55,6 +56,11 @@ class PayPalApi:
         often it is sent; without one, a call that may be repeated. Raises `GatewayUnavailable`."""
         headers = {"PayPal-Request-Id": once} if once else {}
         return await self._called("POST", path, headers=headers, body=body)
+
+    async def scopes(self) -> frozenset[str]:
+        """What a token of this app is good for. Raises `GatewayUnavailable`."""
+        await self._fresh_token("")
+        return self._scopes
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -112,6 +118,7 @@ class PayPalApi:
         if not answer.fine:
             raise GatewayUnavailable(NAME, _REFUSED)
         with understood(NAME):
+            self._scopes = frozenset(str(answer.body.get("scope", "")).split())
             return str(answer.body["access_token"]), int(answer.body["expires_in"])
 
 

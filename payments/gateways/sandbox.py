@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from core.units import NanoUsd
 from payments.gateways.base import Message
-from payments.gateways.http import Wire
+from payments.gateways.http import Answer, Wire
 from payments.offer import cents, of_cents
 from payments.types import (
     Cash,
@@ -30,6 +30,7 @@ from payments.types import (
     Refunded,
 )
 
+NAME = "sandbox"
 OPEN_SECONDS = 3_600
 TOLERANCE_SECONDS = 300
 SIGNATURE = "sandbox-signature"
@@ -42,16 +43,36 @@ def signed(secret: str, body: bytes, at_seconds: int) -> str:
 
 
 @final
+class SandboxApi:
+    """Calls to the service."""
+
+    def __init__(self, *, url: str, secret: SecretStr) -> None:
+        self.url = url
+        self._wire, self._secret = Wire(NAME, url), secret
+
+    async def asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """An answer, a refusal too. Raises `GatewayUnavailable`."""
+        headers = {"Authorization": f"Bearer {self._secret.get_secret_value()}"}
+        sent = None if body is None else json.dumps(body).encode()
+        # Checkouts are one an order, refunds one a key, payouts one an id.
+        return await self._wire.ask(method, path, headers=headers, body=sent, again=True)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._wire.close()
+
+
+@final
 class Sandbox:
     """See `Gateway`."""
 
-    name = "sandbox"
+    name = NAME
     platform = ""
     open_seconds = OPEN_SECONDS
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
         """`url`: the service."""
-        self._wire, self._secret = Wire(self.name, url), secret
+        self._api, self._secret = SandboxApi(url=url, secret=secret), secret
         self._our_url = ""
 
     def reached_at(self, url: str) -> None:
@@ -120,7 +141,7 @@ class Sandbox:
 
     async def close(self) -> None:
         """See `Gateway`."""
-        await self._wire.close()
+        await self._api.close()
 
     async def _checkout(self, id_: str) -> Sequence[News]:
         said = await self._asked("GET", f"/checkouts/{id_}")
@@ -154,10 +175,7 @@ class Sandbox:
         return news
 
     async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {self._secret.get_secret_value()}"}
-        sent = None if body is None else json.dumps(body).encode()
-        # Checkouts are one an order, refunds one a key.
-        answer = await self._wire.ask(method, path, headers=headers, body=sent, again=True)
+        answer = await self._api.asked(method, path, body)
         if not answer.fine:
             raise GatewayUnavailable(self.name)
         return answer.body

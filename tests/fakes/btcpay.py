@@ -1,5 +1,5 @@
-"""A BTCPay Server on loopback: a store's invoices and pull payments by the Greenfield API, with the
-server's own accounting, its permissions and its refusals.
+"""A BTCPay Server on loopback: a store's invoices, pull payments and payouts by the Greenfield API,
+with the server's own accounting, its permissions and its refusals.
 
 Field names, states and codes as in the server's swagger and controllers of 2.4; what a payer and a
 chain do is a method.
@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+
+from tests.fakes.btcpay_payouts import BtcPayPayouts
 
 KEY = "btcpay-canary-key-0a1b2c"
 WEBHOOK_SECRET = "btcpay-canary-webhook-secret"
@@ -41,6 +43,9 @@ class FakeBtcPay:
         self.payments: dict[str, list[dict[str, Any]]] = {}
         self.pull_payments: dict[str, dict[str, Any]] = {}
         self.rate = RATE
+        self.payouts = BtcPayPayouts(self.pull_payments, lambda: self.rate, self._may)
+        #: Whether the store has a wallet for bitcoin.
+        self.wallet = True
         self.permissions = [f"{one}:{STORE}" for one in PERMISSIONS]
         self.calls: list[tuple[str, str, Any]] = []
         #: Nothing but "unavailable" while it is set.
@@ -60,6 +65,9 @@ class FakeBtcPay:
         app.router.add_get(invoices + "/{id}/payment-methods", self._called(view, self._methods))
         app.router.add_get(pulls, self._called(pull, self._list_pulls))
         app.router.add_post(pulls, self._called(pull, self._create_pull))
+        app.router.add_post(f"{_STORE_PATH}/payouts", self._called("", self.payouts.create))
+        claims = "/api/v1/pull-payments/{id}/payouts"
+        app.router.add_get(claims, self._called("", self.payouts.of_pull))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -181,6 +189,15 @@ class FakeBtcPay:
 
         return call
 
+    def _may(self, permission: str) -> bool:
+        """Whoever manages pull payments may make them, and payouts of them."""
+        enough = {
+            permission,
+            "btcpay.store.cancreatepullpayments",
+            "btcpay.store.canmanagepullpayments",
+        }
+        return any(f"{one}:{STORE}" in self.permissions for one in enough)
+
     async def _key(self, request: web.Request, body: Any) -> web.Response:
         told = {"apiKey": KEY, "label": "creditbot", "permissions": self.permissions}
         return web.json_response(told)
@@ -256,7 +273,7 @@ class FakeBtcPay:
 
     async def _list_pulls(self, request: web.Request, body: Any) -> web.Response:
         everything = request.query.get("includeArchived") == "true"
-        shown = self.pull_payments.values()
+        shown = reversed(self.pull_payments.values())
         return web.json_response([one for one in shown if everything or not one["archived"]])
 
     async def _create_pull(self, request: web.Request, body: Any) -> web.Response:
@@ -265,6 +282,8 @@ class FakeBtcPay:
             wrong["amount"] = "The amount should more than 0."
         if len(body.get("name", "")) > 50:
             wrong["name"] = "The name should be maximum 50 characters."
+        if "payoutMethods" in body and not (self.wallet and body["payoutMethods"] == ["BTC-CHAIN"]):
+            wrong["payoutMethods[0]"] = "Invalid or unsupported payment method"
         if wrong:
             return _invalid(wrong)
         id_ = f"pull{next(self._numbers):06}"
@@ -275,6 +294,8 @@ class FakeBtcPay:
             "currency": body["currency"],
             "amount": body["amount"],
             "autoApproveClaims": body.get("autoApproveClaims", False),
+            "payoutMethods": body.get("payoutMethods", ["BTC-CHAIN"]),
+            "startsAt": int(time.time()),
             "archived": False,
             "viewLink": f"https://pay.example/pull-payments/{id_}",
         }

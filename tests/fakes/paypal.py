@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tests.fakes.paypal_payouts import SCOPE, PayPalPayouts
 from tests.fakes.paypal_webhooks import EVENTS, WEBHOOK_ID, is_proven, now
 
 CLIENT_ID = "AYcanary-client"
@@ -32,6 +33,9 @@ class FakePayPal:
         self.captures: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
+        self.payouts = PayPalPayouts()
+        #: What its tokens are good for.
+        self.scopes = f"openid {SCOPE}"
         self.webhook: dict[str, Any] = {
             "id": WEBHOOK_ID,
             "url": "https://bot.example/webhooks/paypal",
@@ -60,6 +64,8 @@ class FakePayPal:
         app.router.add_post(orders + "/{id}/capture", self._called(self._capture))
         app.router.add_post(payments + "/captures/{id}/refund", self._called(self._refund))
         app.router.add_get(payments + "/refunds/{id}", self._called(self._get_refund))
+        app.router.add_post("/v1/payments/payouts", self._called(self.payouts.create))
+        app.router.add_get("/v1/payments/payouts/{id}", self._called(self.payouts.tell))
         app.router.add_get("/v1/customer/disputes", self._called(self._list_disputes))
         app.router.add_get("/v1/customer/disputes/{id}", self._called(self._get_dispute))
         app.router.add_get("/v1/notifications/webhooks/{id}", self._called(self._get_webhook))
@@ -176,9 +182,8 @@ class FakePayPal:
         if (await request.post()).get("grant_type") != "client_credentials":
             return web.json_response({"error": "unsupported_grant_type"}, status=400)
         self.tokens.append(f"A21AA-canary-{next(self._numbers)}")
-        return web.json_response(
-            {"access_token": self.tokens[-1], "token_type": "Bearer", "expires_in": 32_400}
-        )
+        token = {"access_token": self.tokens[-1], "token_type": "Bearer", "scope": self.scopes}
+        return web.json_response({**token, "expires_in": 32_400})
 
     def _called(self, answer: Any) -> Any:
         async def call(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@
     gate = supplier.hold()                            # nobody finishes until gate.set()
     await supplier.arrived(1_000)                     # that many calls are in
     supplier.calls, supplier.calls_of("sk-good")      # what came
+    supplier.trouble = lambda key: …                  # a key's next answer, or None: the usual one
 
 Keys are `sk-good` and whatever `allow` names; the wires are openai, anthropic and cloudflare.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
 
 from tests.fakes import supplier_wires as wires
+from tests.fakes.supplier_accounts import Accounts
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
 
@@ -56,6 +58,8 @@ class Answer:
     text: str = "Hello there."
     chunks: tuple[str, ...] = ()
     usage: Used | Literal["words"] | None = "words"
+    #: What is really billed, where `usage` lies.
+    really: Used | None = None
     #: stop, length or filtered, in the wire's own words.
     finish: Literal["stop", "length", "filtered"] = "stop"
     #: Pieces of reasoning before the answer.
@@ -121,6 +125,19 @@ class Received:
     key: str
     headers: dict[str, str]
     body: dict[str, Any]
+    #: By the supplier's clock, in seconds.
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A call that was refused."""
+
+    key: str
+    status: int
+    at: float
+    #: How many calls had come by then, of all keys.
+    calls: int
 
 
 class FakeSupplier:
@@ -142,6 +159,9 @@ class FakeSupplier:
         self.organisations: dict[str, str] = {}
         self.balances: dict[str, str] = {}
         self.calls: list[Received] = []
+        self.refusals: list[Refused] = []
+        self.accounts = Accounts()
+        self.trouble: Callable[[str], Script | None] = lambda _: None
         self.lists = 0
         self.finished = 0
         self.listing: Script | None = None
@@ -240,11 +260,21 @@ class FakeSupplier:
         key = wires.key_of(self.wire, request)
         body = json.loads(await request.read())
         await self._received(request, key, body)
-        if refused := self._refused(key, body):
-            return wires.refusal(self.wire, refused)
-        script = self._scripts.popleft() if self._scripts else self._default
+        script: Script
+        if (refused := self._refused(key, body) or self.accounts.refusal(key)) is not None:
+            script = refused
+        elif self._scripts:
+            script = self._scripts.popleft()
+        else:
+            script = self.trouble(key) or self._default
         if isinstance(script, Answer):
-            return await self._answer(request, key, body, script)
+            try:
+                return await self._answer(request, key, body, script)
+            except ConnectionResetError:  # who asked has left
+                return web.Response()
+        if isinstance(script, Refuse):
+            now = self.accounts.now()
+            self.refusals.append(Refused(key, script.status, now, len(self.calls)))
         return await self._failed(request, script)
 
     async def _hear(self, request: web.Request) -> web.StreamResponse:
@@ -266,7 +296,8 @@ class FakeSupplier:
 
     async def _received(self, request: web.Request, key: str, body: dict[str, Any]) -> None:
         async with self._came:
-            self.calls.append(Received(request.path, key, dict(request.headers), body))
+            now = self.accounts.now()
+            self.calls.append(Received(request.path, key, dict(request.headers), body, now))
             self._came.notify_all()
 
     async def _failed(self, request: web.Request, script: Script) -> web.StreamResponse:
@@ -299,11 +330,14 @@ class FakeSupplier:
             used = Used(wires.size(body), max(1, words) + answer.thinking)
         stream = wires.Stream(self.wire, body, used)
         told = {"Content-Type": "text/event-stream", **answer.headers}
+        told |= self.accounts.headers(key)
         if key in self.organisations:
             told[wires.ORGANISATION[self.wire]] = self.organisations[key]
         response = web.StreamResponse(headers=told)
         await response.prepare(request)
         await response.write(stream.opening() + stream.thinking() * answer.thinking)
+        billed = answer.really or used or Used(0, 0)
+        self.accounts.billed[key] += billed.input
         for number, part in enumerate(answer.parts):
             if answer.breaks_after == number:
                 return self._drop(request)
@@ -314,6 +348,7 @@ class FakeSupplier:
                 await self._closing.wait()
             if answer.between is not None:
                 await answer.between.wait()
+            self.accounts.billed[key] += billed.output // len(answer.parts)
             await response.write(stream.chunk(part))
         if self._gate is not None:
             await self._gate.wait()

@@ -144,18 +144,19 @@ class Shop:
 
     async def audited(self) -> None:
         """The ledger is right, referrals are what orders say, and circulation is what was issued
-        less what was spent."""
+        less what was spent and paid out."""
         told = await audit(self.store)
         assert not told.findings, told.findings
         assert await check_earning(self.store) == []
-        sums = {"pockets": 0, "owed": 0, "issued": 0, "spent": 0}
+        sums = dict.fromkeys(("pockets", "owed", "issued", "spent", "redeemed", "fee"), 0)
         for row in await self.store.fetch(schema.account.select()):
             kind = row.code.partition("/")[0]
             posted = row.credits_posted - row.debits_posted
             group = {"user": "pockets", "order": "pockets"}.get(kind, kind)
             if group in sums:
                 sums[group] += posted
-        assert sums["pockets"] + sums["owed"] == -sums["issued"] - sums["spent"]
+        gone = sums["spent"] + sums["redeemed"] + sums["fee"]
+        assert sums["pockets"] + sums["owed"] == -sums["issued"] - gone
 
 
 #: A webhook as it arrives: its body and its headers.

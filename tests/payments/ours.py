@@ -5,14 +5,26 @@ Processes that are killed load it too, so it loads no more than it must.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import SecretStr
 
-from payments import Gateway
+from core.clock import Clock
+from core.earning import BRIEF, Addresses, Method, Withdrawals
+from core.ledger import Ledger
+from core.pool import Vault
+from core.store import Store
+from core.units import Credits
+from payments import Disburser, Gateway
 from payments.gateways.btcpay import BtcPay
+from payments.gateways.btcpay_payouts import BtcPayPayouts
 from payments.gateways.paypal import PayPal
+from payments.gateways.paypal_payouts import PayPalPayouts
 from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox_payouts import SandboxPayouts
 from tests.fakes import btcpay, paypal, paypal_webhooks
 
+MASTER = bytes(32)
 SANDBOX_SECRET = "a-secret-of-the-sandbox"
 OUR_URL = "https://bot.example"
 
@@ -46,4 +58,28 @@ def gateway_of(name: str, url: str, *, key: str = "") -> Gateway:
         webhook_secret=SecretStr(stripe.WEBHOOK_SECRET),
         return_url=f"{OUR_URL}/paid",
         api_url=url,
+    )
+
+
+def disburser_of(method: Method, url: str) -> Disburser:
+    """Ours, with the settings that the peer expects."""
+    if method == "sandbox":
+        return SandboxPayouts(url=url, secret=SecretStr(SANDBOX_SECRET))
+    if method == "paypal":
+        return PayPalPayouts(
+            client_id=paypal.CLIENT_ID, client_secret=SecretStr(paypal.SECRET), api_url=url
+        )
+    return BtcPayPayouts(url=url, store_id=btcpay.STORE, key=SecretStr(btcpay.KEY))
+
+
+def withdrawals_on(
+    store: Store, ledger: Ledger, vault: Vault, clock: Clock
+) -> tuple[Addresses, Withdrawals]:
+    addresses = Addresses(store=store, ledger=ledger, vault=vault, clock=clock)
+    return addresses, Withdrawals(
+        store=store,
+        ledger=ledger,
+        addresses=addresses,
+        clock=clock,
+        policy=replace(BRIEF, payout_least=Credits(100)),
     )

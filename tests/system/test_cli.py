@@ -197,9 +197,13 @@ async def test_an_operator_works_beside_the_service_and_replaces_its_master_key(
         while not openai.calls_of(SECOND_KEY):
             told = await answered(telegram, 7, "/ask mine why?", "")
     assert "Because." in told
+    old = dotenv(town)["CREDITBOT_MASTER_KEYS"]
+    # A process that runs would be locked out.
+    said = await town.refused("keys", "rotate", master_keys=f"{NEXT_KEY},{old}")
+    assert "doesn't have the first master key" in said
+    await answered(telegram, 7, "/ask mine still?", "Because.")
     assert (await service.stopped()).code == 0
 
-    old = dotenv(town)["CREDITBOT_MASTER_KEYS"]
     rotated = await town.creditbot("keys", "rotate", master_keys=f"{NEXT_KEY},{old}")
     assert int(rotated.out.split()[0]) >= 3
     assert "doesn't open" in await town.refused("keys", "list")

@@ -83,9 +83,12 @@ async def test_a_master_key_that_does_not_open_the_vault(
 ) -> None:
     born(place, sqlite_template)
     await place.creditbot("keys", "list")
-    for command in (("run",), ("keys", "list"), ("keys", "rotate")):
+    for command in (("run",), ("keys", "list")):
         said = await place.refused(*command, master_keys=OTHER_KEY)
         assert "CREDITBOT_MASTER_KEYS doesn't open this database's vault" in said
+    said = await place.refused("keys", "rotate", master_keys=OTHER_KEY)
+    assert "1 of 1 secrets of table vault_secret can't be opened." in said
+    assert "put it back into CREDITBOT_MASTER_KEYS.\nNothing was changed." in said
     done = await place.creditbot("check", code=1, master_keys=OTHER_KEY)
     assert "✗ CREDITBOT_MASTER_KEYS doesn't open this database's vault" in done.out
     # Nothing was locked out by trying.

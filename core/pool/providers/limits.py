@@ -37,7 +37,19 @@ def told(headers: Mapping[str, str]) -> Limits | None:
         if headers.get(left, "").strip() == "0"
     ]
     wait = max(waits, default=0.0)
-    return Limits(organisation, wait) if organisation or wait else None
+    left, seconds = _requests(headers)
+    if not organisation and not wait and left is None:
+        return None
+    return Limits(organisation, wait, left, seconds)
+
+
+def _requests(headers: Mapping[str, str]) -> tuple[int | None, float]:
+    """How many requests are left, and for how long; None where that isn't told, or none are."""
+    for left, reset in _LEFT:
+        said = headers.get(left, "").strip()
+        if "requests" in left and said.isdecimal() and int(said):
+            return int(said), _wait(headers.get(reset, ""))
+    return None, 0.0
 
 
 def _wait(said: str) -> float:

@@ -86,6 +86,9 @@ class Limits:
 
     organisation: str
     wait_seconds: float
+    #: Requests that are left, for so many seconds; None where that isn't told.
+    left: int | None = None
+    left_seconds: float = 0.0
 
 
 Piece = Text | Thinking | Finish | Limits

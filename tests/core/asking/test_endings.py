@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import pytest
 
 from bots.show.screen import Answer, Progress
-from core.asking import Outcome
+from core.asking import Outcome, serving
 from core.units import Credits, NanoUsd, usd
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Drop, Refuse, Script, Used
+from tests.fakes.suppliers import Drop, Hang, Refuse, Script, Used
 
 QUESTION = "/ask gpt-4 " + "why " * 400
 #: Our count of it: 400 tokens, 8 for the message, 16 for the call.
@@ -204,6 +204,21 @@ async def test_stopped_before_anything_came_costs_nothing(
         assert answer is not None
         assert "Nothing was charged" in answer.text
         assert await tom.credits() == Credits(1_000)
+
+
+async def test_a_key_that_says_nothing_is_given_up_and_rests(
+    database_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "FIRST_TEXT_SECONDS", 0.2)
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(Hang())
+        answer = await tom.answer(QUESTION)
+        assert (await tom.app.records.result(answer.ask)).outcome is Outcome.TIMED_OUT
+        assert await tom.credits() == Credits(1_000)
+        # The supplier may have worked: what it may bill for the prompt is booked.
+        assert await tom.key_left() == usd("500") - cost(PROMPT)
+        (card,) = await tom.app.pool.cards()
+        assert (card.state, card.reason) == ("cooling", "timeout")
 
 
 async def test_a_failing_key_is_left_for_the_next_before_the_first_token(

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from core import chart, ids
 from core.asking import Question, Run
+from core.clock import Clock
 from core.earning import BRIEF, Contribution, Policy
 from core.ledger import Account, Submission
 from core.people import Person
@@ -36,11 +37,13 @@ class Market:
     """A service, its people by name, and what they do."""
 
     service: Service
-    clock: TestClock
+    clock: Clock
+    #: From where its people write.
+    platform: str = "telegram"
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def person(self, name: str) -> Person:
-        return await self.service.app.people.of("telegram", name, language="en")
+        return await self.service.app.people.of(self.platform, name, language="en")
 
     async def has(self, name: str) -> dict[str, int]:
         """What a person has, by pocket, and owes."""

@@ -20,6 +20,7 @@ from core.pool import (
     SupplierFault,
     UnknownKey,
     UnknownSupplier,
+    Vault,
 )
 from core.store import Update, schema
 from core.units import NanoUsd, Tokens, usd
@@ -260,3 +261,18 @@ async def test_a_probe_tells_what_a_key_lists_and_keeps_nothing(world: World) ->
         await world.pool.probe("openai", SecretStr(SECRET))
     assert unreachable.value.reason == "unreachable"
     assert await world.pool.cards() == []
+
+
+async def test_a_key_that_nobody_can_open_is_sealed_anew_when_it_is_given_again(
+    world: World,
+) -> None:
+    card = await world.key(SECRET)
+    lost = Vault([bytes([9]) * 32])
+    world.vault._masters, world.vault._first = lost._masters, lost._first
+    with pytest.raises(SupplierFault):
+        await world.ask()
+    assert world.openai.calls == []
+    assert (await world.card(card.id)).last_error == "vault_locked"
+    world.clock.advance(seconds=3_601)
+    assert (await world.pool.adopt("openai", SecretStr(SECRET), usd("1"))).id == card.id
+    assert await world.ask() == "Hello there."

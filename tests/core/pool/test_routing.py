@@ -55,11 +55,28 @@ async def test_busy_keys_are_spared(world: World, monkeypatch: pytest.MonkeyPatc
     for number in range(20):
         asks.append(asyncio.create_task(world.ask()))
         await world.openai.arrived(number + 1)
-    in_flight = [world.pool._records[key].in_flight for key in keys]
+    in_flight = [world.pool._records[key].load.in_flight for key in keys]
     assert in_flight == [10, 10]
     gate.set()
     await asyncio.gather(*asks)
-    assert all(world.pool._records[key].in_flight == 0 for key in keys)
+    assert all(world.pool._records[key].load.in_flight == 0 for key in keys)
+
+
+@pytest.mark.parametrize("trouble", [{"failures": 5}, {"first_text_ms": 60_000.0}])
+async def test_what_is_held_against_a_key_keeps_it_a_few_points_behind_at_most(
+    world: World, trouble: dict[str, float]
+) -> None:
+    """Who isn't asked can't do better: its owner would wait for ever."""
+    slow, other = [await world.key(f"sk-good-{n:04}", "1") for n in range(2)]
+    for name, value in trouble.items():
+        setattr(world.pool._records[slow.id], name, value)
+    used = 0
+    while (candidate := world.candidate()) is not None and candidate.key == other.id:
+        used += 1
+        await world.hold(f"ask/{used}", candidate, usd("0.01"))
+        world.clock.advance(seconds=2)
+    assert candidate is not None
+    assert 3 <= used <= 9, "hundredths of its budget"
 
 
 async def test_no_key_is_drawn_past_its_quota(world: World) -> None:
@@ -265,15 +282,15 @@ async def test_leaving_a_stream_frees_its_key(world: World) -> None:
     assert candidate is not None
     async with aclosing(world.pool.stream(candidate, ASK, LIMIT)) as stream:
         assert await anext(stream) == Text("a")
-        assert world.pool._records[key].in_flight == 1
-    assert world.pool._records[key].in_flight == 0
+        assert world.pool._records[key].load.in_flight == 1
+    assert world.pool._records[key].load.in_flight == 0
     world.openai.script(Answer(hangs_after=0))
     cancelled = asyncio.create_task(world.ask())
     await world.openai.arrived(2)
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
-    assert world.pool._records[key].in_flight == 0
+    assert world.pool._records[key].load.in_flight == 0
     assert world.candidate() is not None, "who leaves is not blamed on the key"
 
 

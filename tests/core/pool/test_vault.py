@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.ledger import Ledger
-from core.pool import BadMasterKey, Unsealable, Vault, VaultLocked
-from core.store import Insert, Store, schema
+from core.pool import BadMasterKey, NotAllOpens, Shut, Survey, Unsealable, Vault, VaultLocked
+from core.pool.vault import SEALED, key_context
+from core.store import Insert, Store, Update, schema
 
 OLD, NEW, OTHER = (bytes([n]) * 32 for n in (1, 2, 3))
 CONTEXT, SECRET = "key/one", b"sk-canary-0123456789"
@@ -99,6 +100,75 @@ async def test_rotating_wraps_everything_anew_and_keeps_every_secret(
     assert new.data_key("person/per_1", bytes(rows[0][0])).unseal("ask/1", sealed) == b"why"
     with pytest.raises(VaultLocked):
         await Vault.open([OLD], store, ledger)
+
+
+#: Bytes that no master key wraps: seals of the ledger's own, digests by the fingerprint key, and
+#: what a person's data key seals.
+UNWRAPPED = {
+    "account.seal",
+    "submission.digest",
+    "submission.seal",
+    "key.fingerprint",
+    "contribution.organisation",
+    "ask.question",
+    "ask.answer",
+    "ask.way_back",
+}
+
+
+def test_rotating_forgets_no_column() -> None:
+    binary = {
+        f"{table.name}.{column.name}"
+        for table in schema.metadata.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, sa.LargeBinary)
+    }
+    wrapped = {f"{place.table.name}.{place.column}" for place in SEALED}
+    assert wrapped | UNWRAPPED == binary
+    assert not wrapped & UNWRAPPED
+
+
+def key_row(number: int, vault: Vault) -> dict[str, object]:
+    id_ = f"key_{number}"
+    sealed = vault.seal(key_context(id_, "openai", ""), SECRET)
+    return {
+        "id": id_, "provider": "openai", "base_url": "", "tail": f"{number:04}",
+        "fingerprint": bytes([number]), "sealed": sealed,
+        "owner": None, "state": "active", "reason": "", "created_at": 0, "state_at": 0,
+    }  # fmt: skip
+
+
+async def test_what_a_lost_master_key_leaves_shut_is_named_and_nothing_is_changed(
+    store: Store, ledger: Ledger
+) -> None:
+    old, other = await Vault.open([OLD], store, ledger), Vault([OTHER])
+    for number, vault in enumerate((old, other, other)):
+        await ledger.record(Insert(schema.key, key_row(number, vault)))
+    before = await store.fetch(sa.select(schema.key))
+    without = Vault([NEW, OLD])
+    lost = Shut("key", 2, 3, (other._first.hex(),), ("openai …0001", "openai …0002"))
+    assert await without.survey(store) == Survey(sealed=4, older=4, shut=(lost,))
+    with pytest.raises(NotAllOpens) as refused:
+        await without.rotate(store, ledger)
+    assert refused.value.shut == (lost,)
+    assert await store.fetch(sa.select(schema.key)) == before
+    # Without the key of the vault itself it is told all the same.
+    assert [one.table for one in (await Vault([NEW]).survey(store)).shut] == ["vault_secret", "key"]
+    found = Vault([NEW, OLD, OTHER])
+    assert await found.survey(store) == Survey(sealed=4, older=4, shut=())
+    assert await found.rotate(store, ledger) == 4
+    assert await Vault([NEW]).survey(store) == Survey(sealed=4, older=0, shut=())
+
+
+async def test_what_was_altered_or_swapped_is_named(store: Store, ledger: Ledger) -> None:
+    vault = await Vault.open([OLD], store, ledger)
+    for number in range(3):
+        await ledger.record(Insert(schema.key, key_row(number, vault)))
+    elsewhere = {"base_url": "http://127.0.0.1:1"}
+    await ledger.record(Update(schema.key, {"id": "key_1"}, elsewhere))
+    await ledger.record(Update(schema.key, {"id": "key_2"}, {"sealed": b"\x01"}))
+    shut = Shut("key", 2, 3, (), ("openai …0001", "openai …0002"))
+    assert (await vault.survey(store)).shut == (shut,)
 
 
 def test_nothing_of_a_vault_shows_in_its_repr() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from core.ledger import Ledger
 from core.store import Store
-from core.upkeep import Chore, Chores
+from core.upkeep import Chore, Chores, all_open_with, closed, opening
 from tests.databases import TestClock
 
 
@@ -88,3 +88,25 @@ async def test_a_chore_that_fails_is_tried_again_and_ends_with_its_runner(
         await third.wait()
     await chores.stop()
     assert runs >= 3
+
+
+async def test_processes_say_with_which_master_keys_they_open(
+    store: Store, ledger: Ledger, clock: TestClock
+) -> None:
+    async def says(*keys: str) -> None:
+        chore = opening(keys)
+        await _chores(store, ledger, clock, "a", chore).run_once(chore)
+
+    assert await all_open_with(store, clock, "new"), "nobody runs"
+    await says("old")
+    assert await all_open_with(store, clock, "old")
+    assert not await all_open_with(store, clock, "new")
+    await says("new", "old")
+    assert not await all_open_with(store, clock, "new"), "one of two was restarted"
+    await closed(ledger, opening(["old"]))
+    assert await all_open_with(store, clock, "new")
+    await says("old")
+    for _ in range(4):
+        clock.advance(seconds=15)
+        await says("new", "old")
+    assert await all_open_with(store, clock, "new"), "the other was killed"

@@ -1,0 +1,53 @@
+"""A process that pays what is approved and is killed at a point of the ledger's writer.
+
+python -m tests.payments.payouts_child DATABASE METHOD PEER AT_MS DIES_AT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import cast
+
+from core.earning import Method
+from core.ledger import Ledger
+from core.pool import Vault
+from core.store import Store
+from payments import Payouts
+from tests.databases import TestClock
+from tests.payments.ours import MASTER, disburser_of, withdrawals_on
+
+
+async def main(database: str, method: Method, peer: str, at_ms: int, dies_at: int) -> None:
+    clock = TestClock(at_ms)
+    store = await Store.open(database, kind=None, clock=clock)
+    met = 0
+
+    def phase(_: str) -> None:
+        nonlocal met
+        met += 1
+        if met == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger = Ledger(store, clock, phase=phase)
+    await ledger.start()
+    vault = await Vault.open([MASTER], store, ledger)
+    addresses, withdrawals = withdrawals_on(store, ledger, vault, clock)
+    disburser = disburser_of(method, peer)
+    payouts = Payouts(
+        withdrawals=withdrawals,
+        addresses=addresses,
+        disbursers={method: disburser},
+        clock=clock,
+    )
+    await payouts.work()
+    await disburser.close()
+    await ledger.stop()
+    await store.close()
+
+
+if __name__ == "__main__":
+    method = cast("Method", sys.argv[2])
+    asyncio.run(main(sys.argv[1], method, sys.argv[3], *map(int, sys.argv[4:6])))

@@ -1,0 +1,179 @@
+"""Paid by hand; and many payouts at once, of gateways that are silent or want something."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+import payments.payouts as room
+from core.earning import PAYOUT_STUCK, Payout, PayoutMoved, WithdrawalsWait
+from core.pool import Vault
+from core.store import Insert, schema
+from core.units import usd
+from payments import Disbursed, GatewayUnavailable
+from tests.payments.conftest import Shop
+from tests.payments.ours import MASTER, disburser_of
+from tests.payments.paying import Desk, bank_of, desk
+
+__all__ = ["desk"]
+
+#: 1,000 Credits.
+CASH = usd("9").units
+
+
+async def test_by_hand_it_is_begun_before_it_is_paid(desk: Desk) -> None:
+    one = await desk.approved("manual")
+    await desk.works()
+    assert (await desk.now(one)).state == "approved", "no chore pays it"
+    with pytest.raises(PayoutMoved):
+        await desk.payouts.paid_by_hand(one.id)
+    begun = await desk.payouts.begun_by_hand(one.id)
+    assert (begun.state, desk.payouts.by_hand(begun)) == ("sent", True)
+    assert "GB" in (await desk.addresses.of(begun)).get_secret_value()
+    with pytest.raises(PayoutMoved):
+        await desk.withdrawals.cancel(one.id, [one.person])
+    with pytest.raises(PayoutMoved):
+        await desk.payouts.begun_by_hand(one.id)
+    await desk.payouts.paid_by_hand(one.id)
+    assert await desk.shop.stands("cash/manual", "payouts-in-transit") == [-CASH, 0]
+    with pytest.raises(PayoutMoved):
+        await desk.payouts.paid_by_hand(one.id)
+    # The bank sends it back a week later.
+    await desk.withdrawals.returned(await desk.now(one), reason="no such account")
+    assert await desk.shop.stands("cash/manual", "payouts") == [0, 0]
+    assert await desk.shop.has(one.person) == {"earned": 1_000}
+    await desk.audited()
+
+
+async def test_by_hand_is_checked_again_too(desk: Desk) -> None:
+    one = await desk.approved("manual")
+    owed = {"id": "ord_x", "person": one.person, "dispute_state": "open", "state": "credited"}
+    row = {
+        column.name: 0 if str(column.type) == "BIGINT" else ""
+        for column in schema.order.columns
+        if not column.nullable
+    }
+    await desk.shop.ledger.record(Insert(schema.order, {**row, **owed}))
+    with pytest.raises(WithdrawalsWait):
+        await desk.payouts.begun_by_hand(one.id)
+    assert (await desk.now(one)).state == "approved"
+
+
+async def test_many_by_hand_keep_no_gateway_from_paying(shop: Shop) -> None:
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+    async with bank_of("sandbox") as bank:
+        disburser = disburser_of("sandbox", bank.url)
+        desk = Desk(shop, vault, {"sandbox": disburser})
+        for _ in range(60):
+            await desk.approved("manual", amount=100)
+        one = await desk.approved("sandbox")
+        await desk.works()
+        assert bank.has() == [one.id]
+        await disburser.close()
+    await desk.audited()
+
+
+# --- many of them ---------------------------------------------------------------------------------
+
+
+class Refuses:
+    """A gateway that never answers, counting how often it is asked; or one that has something to
+    say."""
+
+    remembers_days, watched_days = 30, 0
+
+    def __init__(self, why: str = "") -> None:
+        self.asked, self.why = 0, why
+
+    async def probe(self) -> str:
+        return ""
+
+    async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+        self.asked += 1
+        raise GatewayUnavailable(payout.method, self.why)
+
+    async def disbursed(self, payout: Payout) -> Disbursed:
+        raise GatewayUnavailable(payout.method, self.why)
+
+    def page(self, payout: Payout) -> str:
+        return ""
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_silent_gateway_is_asked_about_one_at_a_time_and_holds_up_no_other(
+    shop: Shop,
+) -> None:
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+    silent = Refuses()
+    async with bank_of("sandbox") as bank:
+        disburser = disburser_of("sandbox", bank.url)
+        desk = Desk(shop, vault, {"paypal": silent, "sandbox": disburser})
+        for _ in range(5):
+            await desk.approved("paypal")
+        one = await desk.approved("sandbox")
+        await desk.works()
+        assert silent.asked == 1
+        assert bank.has() == [one.id]
+        await disburser.close()
+    await desk.audited()
+
+
+async def test_no_two_ask_a_gateway_for_the_same_one(shop: Shop) -> None:
+    """Also one that would pay twice: the first time, and after an answer was lost."""
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+
+    class Counts(Refuses):
+        async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+            await asyncio.sleep(0.05)
+            return await super().disburse(payout, address)
+
+    counts = Counts("look there")
+    desk = Desk(shop, vault, {"paypal": counts})
+    await desk.approved("paypal")
+    for asked in (1, 2):
+        await asyncio.gather(*(desk.payouts.work() for _ in range(4)))
+        assert counts.asked == asked
+        shop.clock.advance(seconds=7_200)
+    await desk.audited()
+
+
+async def test_owners_hear_once_that_a_gateway_wants_something_of_them(shop: Shop) -> None:
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+    refuses = Refuses("PayPal says AUTHORIZATION_ERROR")
+    desk = Desk(shop, vault, {"paypal": refuses})
+    one, other = await desk.approved("paypal"), await desk.approved("paypal")
+    await desk.works(times=3)
+    stuck = [heard for heard in await desk.owners_heard() if heard[0] == PAYOUT_STUCK]
+    assert stuck == [(PAYOUT_STUCK, "PayPal says AUTHORIZATION_ERROR")] * 2, "one a payout"
+    assert {(await desk.now(payout)).state for payout in (one, other)} == {"sent"}
+    await desk.audited()
+
+
+async def test_soon_is_soon_or_not_at_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admin's tap waits a little for a gateway; whatever becomes of it the chore goes on."""
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+    hangs = asyncio.Event()
+
+    class Hangs(Refuses):
+        async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+            await hangs.wait()
+            return Disbursed("paid", "x")
+
+    monkeypatch.setattr("payments.payouts._SOON_SECONDS", 0.05)
+    desk = Desk(shop, vault, {"paypal": Hangs()})
+    one = await desk.approved("paypal")
+    await desk.payouts.soon(one.id)
+    assert (await desk.now(one)).state == "sent"
+    hangs.set()
+    desk.shop.clock.advance(seconds=200)
+    await desk.works()
+    assert (await desk.now(one)).state == "paid"
+    await desk.audited()
+
+
+def test_a_claim_outlives_the_work() -> None:
+    assert room._CLAIM_MS > room._WORK_SECONDS * 1_000

@@ -1,0 +1,111 @@
+"""The demo's service pays people: as strict as a real one, and with a page for each payout."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from bots.sandbox import SandboxCheckout
+from core.units import usd
+from payments import Disbursed, GatewayUnavailable
+from payments.gateways.sandbox_payouts import SandboxPayouts
+from tests.payments.ours import SANDBOX_SECRET, disburser_of
+from tests.payments.paying import payout_of
+
+ONE = payout_of()
+FEE = usd("0.25")
+
+
+@dataclass
+class Demo:
+    """The service, and our side of it."""
+
+    service: SandboxCheckout
+    url: str
+    ours: SandboxPayouts
+
+
+@pytest_asyncio.fixture
+async def demo() -> AsyncIterator[Demo]:
+    service = SandboxCheckout(SANDBOX_SECRET)
+    url = await service.start()
+    disburser = disburser_of("sandbox", url)
+    assert isinstance(disburser, SandboxPayouts)
+    yield Demo(service, url, disburser)
+    await disburser.close()
+    await service.stop()
+
+
+@pytest.fixture
+def ours(demo: Demo) -> SandboxPayouts:
+    return demo.ours
+
+
+async def test_it_arrives_at_once_and_once(demo: Demo) -> None:
+    ours = demo.ours
+    paid = Disbursed("paid", ONE.id, fee=FEE)
+    assert await ours.disburse(ONE, SecretStr("Bob")) == paid
+    assert await ours.disburse(ONE, SecretStr("Bob")) == paid
+    assert await ours.disbursed(ONE) == paid
+    assert len(demo.service.payouts.made) == 1
+    assert await ours.probe() == ""
+
+
+async def test_to_return_it_comes_back(ours: SandboxPayouts) -> None:
+    back = Disbursed("failed", ONE.id, fee=FEE, reason="RETURNED")
+    assert await ours.disburse(ONE, SecretStr("Return")) == back
+
+
+async def test_a_page_by_which_it_arrives_and_comes_back(demo: Demo) -> None:
+    ours, url = demo.ours, demo.url
+    assert (await ours.disburse(ONE, SecretStr("wait"))).state == "pending"
+    page = ours.page(ONE)
+    async with aiohttp.ClientSession() as browser:
+
+        async def presses(act: str) -> int:
+            async with browser.post(f"{page}/{act}", allow_redirects=False) as done:
+                return done.status
+
+        async with browser.get(page) as shown:
+            text = await shown.text()
+        assert "$674.97" in text
+        assert "no money moves" in text
+        assert await presses("arrive") == 303
+        assert (await ours.disbursed(ONE)).state == "paid"
+        assert await presses("arrive") == 409
+        assert await presses("return") == 303
+        assert (await ours.disbursed(ONE)).reason == "RETURNED"
+        assert await presses("return") == 409
+        async with browser.get(f"{page}x") as nothing:
+            assert nothing.status == 404
+        for call in (browser.get(f"{url}/payouts?id={ONE.id}"), browser.post(f"{url}/payouts")):
+            async with call as refused:
+                assert refused.status == 401
+
+
+async def test_the_same_id_for_something_else_is_refused(ours: SandboxPayouts) -> None:
+    await ours.disburse(ONE, SecretStr("Bob"))
+    for other in (replace(ONE, cash=usd("1")), ONE):
+        to = "Bob" if other is not ONE else "Ann"
+        with pytest.raises(GatewayUnavailable):
+            await ours.disburse(other, SecretStr(to))
+    with pytest.raises(GatewayUnavailable):
+        await ours.disbursed(replace(ONE, cash=usd("1")))
+    with pytest.raises(GatewayUnavailable):
+        await ours.disbursed(payout_of(number=2))
+
+
+@pytest.mark.parametrize(
+    ("cash", "to", "code"),
+    [("0", "Bob", "AMOUNT"), ("9", " ", "RECEIVER"), ("9", "B" * 61, "RECEIVER")],
+)
+async def test_what_never_works_has_failed(
+    ours: SandboxPayouts, cash: str, to: str, code: str
+) -> None:
+    told = await ours.disburse(payout_of(cash), SecretStr(to))
+    assert told == Disbursed("failed", "", reason=code)
