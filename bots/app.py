@@ -20,6 +20,7 @@ from bots.earning import open_earning
 from bots.landing import Landing
 from bots.parts import Parts
 from bots.plan import OwnKey, Plan
+from bots.repricing import open_price_desk
 from bots.rooms import rooms
 from bots.shop import open_shop
 from bots.show import Lanes
@@ -184,6 +185,9 @@ def _parts(
         costs=costs,
         prices=prices,
         pool=pool,
+        desk=open_price_desk(
+            store=store, catalogue=catalogue, costs=costs, prices=prices, pool=pool, clock=clock
+        ),
         people=people,
         owners=owners,
         rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bots.earning import Earning
 from bots.plan import Plan
+from bots.repricing import PriceDesk
 from bots.shop import Shop
 from bots.show.screen import Deliverer
 from core.asking import Conversations, Records
@@ -33,6 +34,8 @@ class Parts:
     costs: Costs
     prices: PriceBook
     pool: Pool
+    #: What prices are decided with.
+    desk: PriceDesk
     people: People
     purses: Purses
     owners: Owners

@@ -51,10 +51,6 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         store=parts.store,
         ledger=parts.ledger,
         people=parts.people,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        costs=parts.costs,
-        prices=parts.prices,
         clock=parts.clock,
     )
     linking = LinkCommands(
@@ -78,8 +74,9 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             linking.room(),
+            *parts.desk.rooms(),
             admin.room(),
-            _report(parts, admin).room(),
+            _report(parts).room(),
             GoverningCommands(
                 rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
             ).room(),
@@ -96,7 +93,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
     return registry
 
 
-def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
+def _report(parts: Parts) -> ReportCommands:
     return ReportCommands(
         store=parts.store,
         pool=parts.pool,
@@ -109,7 +106,7 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
             prices=parts.prices,
         ),
         clock=parts.clock,
-        setprice=admin.setprice,
+        setprice=parts.desk.setting.setprice,
     )
 
 

@@ -61,3 +61,30 @@ def margin_words(ground: Ground, new: Price, old: Price | None) -> list[Said]:
             )
         )
     return lines
+
+
+def ground_words(ground: Ground, price: Price) -> list[Said]:
+    """Profit on cost of a price that holds, by both mixes."""
+    lines = [
+        say(
+            "Profit on cost at the usual mix: {percent}",
+            percent=percent(ground.usual.margin(price, ground.levels)),
+        )
+    ]
+    if ground.real is not None:
+        lines.append(
+            say(
+                "On the real mix of the last 30 days ({answers} answers): {percent}",
+                answers=ground.real.answers,
+                percent=percent(ground.real.margin(price, ground.levels)),
+            )
+        )
+    return lines
+
+
+def short_price(price: Price) -> Said:
+    """`5`, `5 · 15`, `2/min`."""
+    if price.per == "second":
+        return plain(f"{price.per_minute()}/min")
+    inward, outward = price.per_1k()
+    return plain(inward if inward == outward else f"{inward} · {outward}")

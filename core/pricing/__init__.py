@@ -12,8 +12,9 @@ from core.pricing.files import BadOverlay
 from core.pricing.formula import MARKUP_PERCENT, PAR, suggestion, tidy
 from core.pricing.levels import AS_LISTED, USUAL, Level, Levels, Use
 from core.pricing.mix import Mix
-from core.pricing.prices import FORMULA, BadPrice, Price, PriceBook
+from core.pricing.prices import FORMULA, BadPrice, NewPrice, Price, PriceBook
 from core.pricing.rates import Era, Rate, Rates
+from core.pricing.suggesting import suggested
 
 __all__ = [
     "AS_LISTED",
@@ -32,6 +33,7 @@ __all__ = [
     "Levels",
     "Mix",
     "Model",
+    "NewPrice",
     "NoCost",
     "Price",
     "PriceBook",
@@ -43,6 +45,7 @@ __all__ = [
     "Use",
     "count",
     "count_messages",
+    "suggested",
     "suggestion",
     "tidy",
 ]

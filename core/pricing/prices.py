@@ -94,6 +94,16 @@ class Price:
         return decimal_text(MicroCredits(hundredths * 10_000))
 
 
+@dataclass(frozen=True, slots=True)
+class NewPrice:
+    """A price to be set. Rates as of `Price`."""
+
+    model: str
+    input_rate: MicroCredits
+    output_rate: MicroCredits
+    per: Per = "token"
+
+
 #: What is written together with a price: the log's row, what it decides.
 Also = Callable[[Price], Sequence[Companion]]
 
@@ -153,6 +163,12 @@ class PriceBook:
             (one for one in reversed(others) if one.effective_at <= price.effective_at), None
         )
 
+    def coming(self, model: str) -> Price | None:
+        """The next price of a model that is set and not yet in effect."""
+        now = self._clock.now_ms()
+        history = self._history.get(model, ())
+        return next((price for price in history if price.effective_at > now), None)
+
     def by_id(self, id: str) -> Price | None:  # noqa: A002
         """The row of an id, however old; None if this process has never read it."""
         return self._by_id.get(id)
@@ -175,15 +191,38 @@ class PriceBook:
     ) -> Price:
         """Sets a price from a time on, now by default; what `also` makes of it is written with it,
         all or none. Raises `BadPrice`."""
-        for rate in (input_rate, output_rate):
+        wanted = NewPrice(model, input_rate, output_rate, per)
+        changed = await self.change_all(
+            [wanted], set_by=set_by, note=note, effective_at=effective_at, also=also
+        )
+        return changed[0]
+
+    async def change_all(
+        self,
+        wanted: Sequence[NewPrice],
+        *,
+        set_by: str,
+        note: str = "",
+        effective_at: int | None = None,
+        also: Also = _nothing_else,
+    ) -> list[Price]:
+        """The same of several models, all or none."""
+        for rate in (rate for one in wanted for rate in (one.input_rate, one.output_rate)):
             if not 0 < rate.units <= _RATE_MAX.units:
                 raise BadPrice(rate)
         now = self._clock.now_ms()
         at = now if effective_at is None else effective_at
-        price = Price(ids.new("prc", now), model, per, input_rate, output_rate, at, set_by)
-        await self._record(_insert(price, note), *also(price))
-        self._add(price)
-        return price
+        prices = [
+            Price(
+                ids.new("prc", now), one.model, one.per, one.input_rate, one.output_rate, at, set_by
+            )
+            for one in wanted
+        ]
+        rows = [row for price in prices for row in (_insert(price, note), *also(price))]
+        await self._record(*rows)
+        for price in prices:
+            self._add(price)
+        return prices
 
     async def refresh(self, *, at_most_seconds: float = STALE_SECONDS) -> None:
         """Reads what other processes set, unless read within `at_most_seconds`; prices new models
