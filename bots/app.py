@@ -20,7 +20,7 @@ from bots.earning import open_earning
 from bots.landing import Landing
 from bots.parts import Parts
 from bots.plan import OwnKey, Plan
-from bots.repricing import open_price_desk
+from bots.repricing import PriceDesk, open_price_desk
 from bots.rooms import rooms
 from bots.shop import open_shop
 from bots.show import Lanes
@@ -185,9 +185,7 @@ def _parts(
         costs=costs,
         prices=prices,
         pool=pool,
-        desk=open_price_desk(
-            store=store, catalogue=catalogue, costs=costs, prices=prices, pool=pool, clock=clock
-        ),
+        desk=_desk(store, clock, catalogue, costs, prices, pool),
         people=people,
         owners=owners,
         rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
@@ -234,6 +232,14 @@ def _pool(
         costs=costs,
         clock=clock,
         suppliers=plan.suppliers,
+    )
+
+
+def _desk(
+    store: Store, clock: Clock, catalogue: Catalogue, costs: Costs, prices: PriceBook, pool: Pool
+) -> PriceDesk:
+    return open_price_desk(
+        store=store, catalogue=catalogue, costs=costs, prices=prices, pool=pool, clock=clock
     )
 
 
