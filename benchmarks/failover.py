@@ -48,7 +48,7 @@ async def _measure(app: App, asks: int) -> dict[int, float]:
         secret = SecretStr(f"sk-bad-00000000000{number}")
         await app.pool.add_own_key("openai", secret, usd("1000000"))
     records = list(app.pool._records.values())
-    circuit = app.pool._circuits["openai"]
+    circuit = app.pool._rack.circuits["openai"]
     took: dict[int, list[float]] = {failing: [] for failing in TURNS}
     for number in range(asks * len(TURNS)):
         failing = TURNS[number % len(TURNS)]

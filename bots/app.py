@@ -193,9 +193,7 @@ def _parts(
         links=Links(
             store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
         ),
-        conversations=Conversations(
-            store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
-        ),
+        conversations=_conversations(plan, store, ledger, clock),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
             plan,
@@ -232,6 +230,12 @@ def _pool(
         costs=costs,
         clock=clock,
         suppliers=plan.suppliers,
+    )
+
+
+def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:
+    return Conversations(
+        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
     )
 
 

@@ -53,13 +53,6 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         people=parts.people,
         clock=parts.clock,
     )
-    linking = LinkCommands(
-        links=parts.links,
-        people=parts.people,
-        buttons=buttons,
-        deliverers=parts.deliverers,
-        rules=parts.rules,
-    )
     pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
     contribute = parts.earning.contribute(parts.catalogue)
     registry = Registry(
@@ -73,6 +66,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
+<<<<<<< HEAD
             linking.room(),
             *parts.desk.rooms(),
             admin.room(),
@@ -80,6 +74,12 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             GoverningCommands(
                 rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
             ).room(),
+=======
+            _linking(parts, buttons).room(),
+            admin.room(),
+            _report(parts, admin).room(),
+            _governing(parts).room(),
+>>>>>>> main
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
@@ -107,6 +107,22 @@ def _report(parts: Parts) -> ReportCommands:
         ),
         clock=parts.clock,
         setprice=parts.desk.setting.setprice,
+    )
+
+
+def _governing(parts: Parts) -> GoverningCommands:
+    return GoverningCommands(
+        rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+    )
+
+
+def _linking(parts: Parts, buttons: Buttons) -> LinkCommands:
+    return LinkCommands(
+        links=parts.links,
+        people=parts.people,
+        buttons=buttons,
+        deliverers=parts.deliverers,
+        rules=parts.rules,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 
@@ -23,7 +22,7 @@ from core.pool.checks import Checks
 from core.pool.conclusions import Conclusions, began_well
 from core.pool.contributed import Contributed
 from core.pool.examining import Examiner, Findings
-from core.pool.health import Attempt, Circuit
+from core.pool.health import Attempt
 from core.pool.keys import Keys, check_shape
 from core.pool.providers import (
     Call,
@@ -41,6 +40,7 @@ from core.pool.providers import (
     http,
 )
 from core.pool.providers.types import NO_AUDIO
+from core.pool.rack import Rack
 from core.pool.records import (
     OVER,
     Candidate,
@@ -76,13 +76,11 @@ class Pool:
         clock: Clock,
         suppliers: Mapping[str, Supplier],
     ) -> None:
-        self._catalogue, self._costs, self._clock = catalogue, costs, clock
+        self._catalogue, self._clock = catalogue, clock
         self._suppliers = suppliers
         self._keys = Keys(store, ledger, vault, clock)
         self._records: dict[str, KeyRecord] = {}
-        #: Those that serve at the address that their supplier has now.
-        self._by_supplier: dict[str, list[KeyRecord]] = {}
-        self._circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
+        self._rack = Rack(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
         self._session: aiohttp.ClientSession | None = None
         self._conclusions = Conclusions(self._keys, clock)
         self._checks = Checks(catalogue, costs, clock, self._keys, self._blamed)
@@ -183,7 +181,7 @@ class Pool:
         """Every key as it stands now, the oldest first; not those withdrawn."""
         await self.reload()
         kept = (record for record in self._records.values() if record.state != "withdrawn")
-        return [self._card(record) for record in kept]
+        return [self._rack.card(record) for record in kept]
 
     async def listed(self) -> list[KeyRecord]:
         """Every key's record, also of those that don't serve yet or any more."""
@@ -215,7 +213,7 @@ class Pool:
         if record.owner is not None or record.state == "withdrawn":
             raise UnknownKey(key)
         await self._keys.set_budget(record, budget, also)
-        return self._card(record)
+        return self._rack.card(record)
 
     async def retire(self, key: str, reason: str = "", *, also: Sequence[Companion] = ()) -> None:
         """Withdraws a key for good and destroys its secret; raises `UnknownKey`."""
@@ -240,10 +238,9 @@ class Pool:
 
     async def check_models(self) -> None:
         """Asks every key for its list of models, and looks again at keys that were refused."""
-        serving = (record for records in self._by_supplier.values() for record in records)
         due = [
             (record, self._suppliers[record.provider])
-            for record in serving
+            for record in self._rack
             if record.state not in OVER and record.state != "paused"
         ]
         await self._checks.run(self._client(), due)
@@ -258,7 +255,7 @@ class Pool:
 
     def serves(self, model: Model) -> bool:
         """Whether some healthy key with money can serve this model now."""
-        return self._best(router.Wish(model, *_SMALL_ASK, audio=_SHORT_CLIP)) is not None
+        return self._rack.best(router.Wish(model, *_SMALL_ASK, audio=_SHORT_CLIP)) is not None
 
     def candidate(
         self,
@@ -275,17 +272,12 @@ class Pool:
         or refuse, and then the next candidate is asked for with this one in `skip`; but to those
         who choose meanwhile it is busier. A model that is paid by the second costs what `audio`
         does, whatever the tokens."""
-        best = self._best(
+        best = self._rack.best(
             router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
         )
         if best is not None:
             self._records[best.key].load.chosen(self._clock.now_ms())
         return best
-
-    def _best(self, wish: router.Wish) -> Candidate | None:
-        return router.choose(
-            wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
-        )
 
     def room(
         self,
@@ -298,10 +290,7 @@ class Pool:
     ) -> Tokens:
         """The longest answer, up to the limit, that some key can still pay for: what is left of a
         budget is used, not left lying."""
-        wish = router.Wish(model, input, answer_limit, (), own_keys_only, asker)
-        return router.room(
-            wish, self._by_supplier, self._circuits, self._costs, self._clock.now_ms()
-        )
+        return self._rack.room(router.Wish(model, input, answer_limit, (), own_keys_only, asker))
 
     def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
         """Tells a key's balance, or what of it is available, right after a submission."""
@@ -322,7 +311,7 @@ class Pool:
         connection."""
         attempt = Attempt("answer", self._clock.now_ms(), candidate.route.model)
         record, target, supplier = self._opened(candidate)
-        circuit = self._circuits[supplier.name]
+        circuit = self._rack.circuits[supplier.name]
         call = Call(candidate.route.model, messages, answer_limit, end_user, clip)
         plain = supplier.custom and self._catalogue.is_local(candidate.route)
         circuit.in_flight += 1
@@ -354,7 +343,7 @@ class Pool:
     async def gave_up(self, candidate: Candidate, began_ms: int) -> None:
         """Learns that nothing came of a call that began then, as long as anybody waits."""
         attempt = Attempt("answer", began_ms)
-        self._circuits[candidate.supplier].failed(Fault.TIMEOUT, attempt, self._clock.now_ms())
+        self._rack.circuits[candidate.supplier].failed(Fault.TIMEOUT, attempt, self._clock.now_ms())
         if candidate.key in self._records:
             fault = SupplierFault(Fault.TIMEOUT)
             await self._blamed(self._records[candidate.key], fault, attempt)
@@ -392,29 +381,7 @@ class Pool:
 
     async def _card_of(self, key: str) -> KeyCard:
         await self.reload()
-        return self._card(self._record(key))
-
-    def _card(self, record: KeyRecord) -> KeyCard:
-        now = self._clock.now_ms()
-        routes = {
-            route.model
-            for model in self._catalogue.models.values()
-            for route in model.routes
-            if route.provider == record.provider
-        }
-        here = record.id in {one.id for one in self._by_supplier.get(record.provider, ())}
-        models = sum(record.serves(model, now) for model in routes) if here else 0
-        return record.card(now, models)
+        return self._rack.card(self._record(key))
 
     def _sort(self) -> None:
-        sorted_: dict[str, list[KeyRecord]] = defaultdict(list)
-        for record in self._records.values():
-            supplier = self._suppliers.get(record.provider)
-            if (
-                supplier is not None
-                and record.base_url == supplier.address
-                and record.sealed is not None
-                and record.state not in OVER
-            ):
-                sorted_[record.provider].append(record)
-        self._by_supplier = dict(sorted_)
+        self._rack.sort(self._records.values())

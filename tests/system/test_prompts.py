@@ -23,7 +23,7 @@ from tests.system.world import PATIENCE_S, World, briefs_world, words
 
 #: No shape that would be known anywhere.
 KEY = "sk-canary-of-the-owner-in-chat"
-ADD = {"supplier": "openai", "budget": "50"}
+ADD = {"act": "add", "key": "openai", "budget": "50"}
 
 
 async def tails(service: Service) -> list[str]:

@@ -199,9 +199,9 @@ async def test_only_an_admin_is_asked_and_is_asked_again_who_they_are(owner: Ser
     card = await asked(owner)
     assert "That is over" in text_of(*await filled(tom, card, key=KEY))
     owners = owner.app.owners
-    owners._admins, before = frozenset(), owners._admins
+    owners._roles, before = {}, owners._roles
     assert "belongs to somebody else" in text_of(*await owner.says(KEY))
-    owners._admins = before
+    owners._roles = before
     assert await keys(owner) == ["0001"]
 
 

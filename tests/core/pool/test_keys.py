@@ -86,8 +86,7 @@ async def test_a_key_is_nowhere_but_sealed(world: World, caplog: pytest.LogCaptu
 async def test_keys_that_can_not_be_right_are_refused_unsent(
     world: World, supplier: str, secret: str, account: str, reason: str
 ) -> None:
-    pool = world.another_process()
-    pool._suppliers = SUPPLIERS
+    pool = world.another_process(SUPPLIERS)
     with pytest.raises(KeyRefused) as refused:
         await pool.add_own_key(supplier, SecretStr(secret), usd("1"), account=account)
     assert (refused.value.supplier, refused.value.reason) == (supplier, reason)
@@ -238,10 +237,10 @@ async def test_whoever_gives_the_key_again_may_move_it(world: World) -> None:
     world.openai.allow(SECRET)
     local = world.suppliers["openai"].at(world.openai.url + "/")
     elsewhere = world.suppliers["openai"].at("http://127.0.0.1:9/v1")
-    pool = world.another_process()
-    pool._suppliers = {"openai": elsewhere}
-    first = await pool.adopt("openai", SecretStr(SECRET), usd("5"))
-    pool._suppliers = {"openai": local}
+    first = await world.another_process({"openai": elsewhere}).adopt(
+        "openai", SecretStr(SECRET), usd("5")
+    )
+    pool = world.another_process({"openai": local})
     again = await pool.adopt("openai", SecretStr(SECRET), usd("5"))
     assert (again.id, again.budget) == (first.id, usd("5"))
     await pool.check_models()

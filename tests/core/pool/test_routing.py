@@ -311,8 +311,7 @@ async def test_a_keys_list_decides_what_it_serves(world: World) -> None:
 async def test_a_custom_address_serves_its_own_models(world: World) -> None:
     async with FakeSupplier("openai", models=["gpt-6-luna", "llama3.2:latest"]) as local:
         local.allow("none")
-        pool: Pool = world.another_process()
-        pool._suppliers = {"openai": world.suppliers["openai"].at(local.url)}
+        pool: Pool = world.another_process({"openai": world.suppliers["openai"].at(local.url)})
         await pool.adopt("openai", SecretStr("none"), usd("5"))
         await pool.start()
         await pool.checked(5)

@@ -93,8 +93,8 @@ class World:
     async def card(self, key: str) -> KeyCard:
         return next(card for card in await self.pool.cards() if card.id == key)
 
-    def another_process(self) -> Pool:
-        """A second pool on the same database."""
+    def another_process(self, suppliers: Mapping[str, Supplier] | None = None) -> Pool:
+        """A second pool on the same database, with suppliers of its own if any are given."""
         return Pool(
             store=self.store,
             ledger=self.ledger,
@@ -102,7 +102,7 @@ class World:
             catalogue=self.catalogue,
             costs=self.costs,
             clock=self.clock,
-            suppliers=self.suppliers,
+            suppliers=suppliers or self.suppliers,
         )
 
 
