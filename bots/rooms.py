@@ -66,20 +66,11 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
-<<<<<<< HEAD
-            linking.room(),
+            _linking(parts, buttons).room(),
             *parts.desk.rooms(),
             admin.room(),
             _report(parts).room(),
-            GoverningCommands(
-                rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
-            ).room(),
-=======
-            _linking(parts, buttons).room(),
-            admin.room(),
-            _report(parts, admin).room(),
             _governing(parts).room(),
->>>>>>> main
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),
