@@ -5,6 +5,7 @@ Knows neither keys nor the ledger: it reads the store and is given the function 
 
 from __future__ import annotations
 
+from core.pricing.answers import Answers, answers
 from core.pricing.catalogue import Catalogue, Model, Route, UnknownModel
 from core.pricing.costs import Costs, NoCost, UsageLike
 from core.pricing.counting import CALL_OVERHEAD, MESSAGE_OVERHEAD, count, count_messages
@@ -24,6 +25,7 @@ __all__ = [
     "MESSAGE_OVERHEAD",
     "PAR",
     "USUAL",
+    "Answers",
     "BadOverlay",
     "BadPrice",
     "Catalogue",
@@ -43,6 +45,7 @@ __all__ = [
     "UnknownModel",
     "UsageLike",
     "Use",
+    "answers",
     "count",
     "count_messages",
     "suggested",

@@ -5,9 +5,10 @@ Whole numbers throughout: pico-dollars (see `rates`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import astuple, dataclass
+from typing import Final, Self
 
 #: A level's `real` when calls came to what the supplier's list says.
 AS_LISTED: Final = 1_000
@@ -45,6 +46,19 @@ class Level:
     output: int
     second: int = 0
     real: int = AS_LISTED
+
+    def text(self) -> str:
+        """As it is kept."""
+        return json.dumps(astuple(self))
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What `text` made."""
+        return cls(*json.loads(text))
+
+    def same_list(self, other: Level) -> bool:
+        """Whether the list says the same of both."""
+        return astuple(self)[:-1] == astuple(other)[:-1]
 
     def listed(self, use: Use) -> int:
         """What so much costs by the list, in pico-dollars."""

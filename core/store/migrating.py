@@ -29,7 +29,20 @@ _DRIVER_ERRORS: tuple[type[Exception], ...] = (
 _PRODUCT = "creditbot"
 #: Every revision of the schema, the newest last. Named here so that a start on a database that is
 #: up to date costs none of Alembic's 11 MB; a test compares this list with the scripts.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0010", "0011", "0009", "0013")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0010",
+    "0011",
+    "0009",
+    "0013",
+    "0015",
+)
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974
 

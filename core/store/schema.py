@@ -1,5 +1,6 @@
 """Every table, on one page; those of payments are in `selling`, of contributions in `earning`, of
-invitations in `inviting`, of what the operator allows in `governing`, of upkeep in `keeping`.
+invitations in `inviting`, of what the operator allows in `governing`, of upkeep in `keeping`, of
+what suppliers take in `costing`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, earning, governing, inviting, keeping, selling
+from core.store import columns, costing, earning, governing, inviting, keeping, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
@@ -24,6 +25,9 @@ invitation, referral = inviting.invitation, inviting.referral
 contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method
 switch, allowance, broadcast = governing.switch, governing.allowance, governing.broadcast
+
+supplier_cost, supplier_change = costing.supplier_cost, costing.supplier_change
+supplier_override, demand = costing.supplier_override, costing.demand
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log
