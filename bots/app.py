@@ -68,10 +68,12 @@ class App(Parts):
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
         await self.owners.load()
         await self.rules.load()
+        await self.desk.overrides.load()
         await self.prices.start()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
         await self.pool.start()
+        await self.desk.watch.look()
         await self.asking.start()
         await self.shop.start()
         await self.chores.run_once(opening(self.vault.opens_with))
@@ -173,6 +175,7 @@ def _parts(
         inviter_of=invitations.inviter_of,
         active=earns,
     )
+    desk = _desk(store, ledger, clock, catalogue, costs, prices, pool)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -185,7 +188,7 @@ def _parts(
         costs=costs,
         prices=prices,
         pool=pool,
-        desk=_desk(store, clock, catalogue, costs, prices, pool),
+        desk=desk,
         people=people,
         owners=owners,
         rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
@@ -206,6 +209,7 @@ def _parts(
             invitations=invitations,
             clock=clock,
             deliverers=deliverers,
+            cards=desk.cards(),
             trades=trades,
         ),
         earning=earning,
@@ -240,10 +244,22 @@ def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Co
 
 
 def _desk(
-    store: Store, clock: Clock, catalogue: Catalogue, costs: Costs, prices: PriceBook, pool: Pool
+    store: Store,
+    ledger: Ledger,
+    clock: Clock,
+    catalogue: Catalogue,
+    costs: Costs,
+    prices: PriceBook,
+    pool: Pool,
 ) -> PriceDesk:
     return open_price_desk(
-        store=store, catalogue=catalogue, costs=costs, prices=prices, pool=pool, clock=clock
+        store=store,
+        ledger=ledger,
+        catalogue=catalogue,
+        costs=costs,
+        prices=prices,
+        pool=pool,
+        clock=clock,
     )
 
 
@@ -305,5 +321,6 @@ def _chores(
             Chore("close days", 3_600.0, close_yesterday),
             *parts.shop.chores(),
             *parts.earning.chores(),
+            *parts.desk.chores(),
         ),
     )

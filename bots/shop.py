@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
@@ -16,7 +17,7 @@ from bots.commands.types import Room
 from bots.locale import language_for, render
 from bots.plan import Plan
 from bots.show.screen import Deliverer
-from bots.telling import Telling
+from bots.telling import OwnersCards, Telling
 from bots.tills import SkusTill, StarsTill
 from core.clock import Clock
 from core.earning import Purses
@@ -143,6 +144,7 @@ def open_shop(
     invitations: Invitations,
     clock: Clock,
     deliverers: Mapping[str, Deliverer],
+    cards: OwnersCards = MappingProxyType({}),
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
@@ -178,6 +180,7 @@ def open_shop(
         cashier=cashier,
         buttons=Buttons(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,
+        cards=cards,
     )
     return Shop(
         store=store,

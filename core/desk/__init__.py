@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from core.desk.actions import Advice, Adviser, Cheaper, RaisePrice, RunsOut
+from core.desk.changes import COST_CHANGED, Changes, CostChange, Decided, Kind, Offer
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
 from core.desk.margins import MIX_DAYS, Ground, Margins, Mixes
+from core.desk.overrides import Overrides
+from core.desk.price_news import PRICE_CHANGED, PriceNews
 from core.desk.report import Cash, Cost, Day, Report, Sold, Solvency, daily, report, report_snapshot
 from core.desk.repricing import Change, NotUndone, Repricing
 from core.desk.risk import Asker, Risk, risk_of
 from core.desk.standing import Period, Standing, standing
 from core.desk.suggestions import AUTOMATIC, Suggestion, Suggestions
+from core.desk.watching import CostWatch
 
 __all__ = [
     "AUTOMATIC",
+    "COST_CHANGED",
     "MIX_DAYS",
+    "PRICE_CHANGED",
     "Advice",
     "Adviser",
     "Asker",
     "Cash",
     "Change",
+    "Changes",
     "Cheaper",
     "Cost",
+    "CostChange",
+    "CostWatch",
     "Day",
+    "Decided",
     "Facts",
     "Ground",
+    "Kind",
     "Margins",
     "Mixes",
     "NotUndone",
+    "Offer",
+    "Overrides",
     "Period",
+    "PriceNews",
     "RaisePrice",
     "Report",
     "Repricing",

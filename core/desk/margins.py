@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.desk.standing import DAY_MS
 from core.pool import Pool
-from core.pricing import USUAL, Catalogue, Costs, Level, Mix, Model, Price, Use
+from core.pricing import AS_LISTED, USUAL, Catalogue, Costs, Level, Mix, Model, Price, Use
 from core.store import Store, schema
 
 MIX_DAYS: Final = 30
@@ -33,6 +33,8 @@ class Mixes:
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._uses: Uses = {}
+        #: What calls came to by model and supplier, in thousandths of their list (see `Level`).
+        self.reals: Mapping[tuple[str, str], int] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -41,13 +43,22 @@ class Mixes:
         async with self._reading:
             if self._clock.monotonic() - self._read_at >= _FRESH_SECONDS:
                 self._uses = await used_since(self._store, self._clock.now_ms() - MIX_DAYS * DAY_MS)
+                kept = await self._store.fetch(sa.select(schema.supplier_cost))
+                self.reals = {(row.model, row.provider): Level.of(row.level).real for row in kept}
                 self._read_at = self._clock.monotonic()
             return self._uses
 
 
-async def used_since(store: Store, since_ms: int) -> Uses:
-    """What was used from a time on, by model and supplier."""
+async def used_since(
+    store: Store, since_ms: int, *, before: int | None = None, model: str | None = None
+) -> Uses:
+    """What was used from a time on, and before another; by model, or of one, and supplier."""
     used = schema.usage.c
+    which = [used.at >= since_ms]
+    if before is not None:
+        which.append(used.at < before)
+    if model is not None:
+        which.append(used.model == model)
 
     def summed(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[int]:
         return sa.func.coalesce(sa.func.sum(column), 0).label(name)
@@ -62,7 +73,7 @@ async def used_since(store: Store, since_ms: int) -> Uses:
             summed(used.output_tokens, "output"),
             summed(used.seconds, "seconds"),
         )
-        .where(used.at >= since_ms)
+        .where(*which)
         .group_by(used.model, used.provider)
     )
     found: defaultdict[str, dict[str, Use]] = defaultdict(dict)
@@ -118,13 +129,17 @@ class Margins:
         grounds = (self._ground(model, uses, suppliers) for model in models)
         return [ground for ground in grounds if ground.levels]
 
+    async def uses(self) -> Uses:
+        """Of the last 30 days, as `Mixes` has it."""
+        return await self._mixes.uses()
+
     async def suppliers(self) -> frozenset[str]:
         """Those that some key pays, the operator's own or a contributed one."""
         cards = await self._pool.cards()
         return frozenset(card.supplier for card in cards if card.state not in _OVER)
 
     def levels(self, model: Model) -> dict[str, Level]:
-        """What each of a model's suppliers takes now, where that is known."""
+        """What each of a model's suppliers takes now by its list, where that is known."""
         now, found = self._clock.now_ms(), {}
         for route in model.routes:
             if route.provider not in found and self._costs.known(route, model.per):
@@ -132,7 +147,11 @@ class Margins:
         return found
 
     def _ground(self, model: Model, uses: Uses, suppliers: Collection[str]) -> Ground:
-        levels = self.levels(model)
+        reals = self._mixes.reals
+        levels = {
+            name: replace(level, real=reals.get((model.id, name), AS_LISTED))
+            for name, level in self.levels(model).items()
+        }
         served = {name: level for name, level in levels.items() if name in suppliers} or levels
         cheapest = min(served, key=lambda name: served[name].cost(USUAL), default="")
         real = {name: use for name, use in uses.get(model.id, {}).items() if name in levels}

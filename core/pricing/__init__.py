@@ -14,7 +14,7 @@ from core.pricing.formula import MARKUP_PERCENT, PAR, suggestion, tidy
 from core.pricing.levels import AS_LISTED, USUAL, Level, Levels, Use
 from core.pricing.mix import Mix
 from core.pricing.prices import FORMULA, BadPrice, NewPrice, Price, PriceBook
-from core.pricing.rates import Era, Rate, Rates
+from core.pricing.rates import Era, Per, Rate, Rates
 from core.pricing.suggesting import suggested
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Model",
     "NewPrice",
     "NoCost",
+    "Per",
     "Price",
     "PriceBook",
     "Rate",

@@ -62,12 +62,14 @@ class UsageLike(Protocol):
 
 
 class Costs:
-    """Rates by route; the first of: what was given, the overlay, our overrides, the package."""
+    """Rates by route; the first of: what an admin said, what was given, the overlay, our overrides,
+    the package."""
 
     def __init__(self, given: Mapping[Route, Rates | Sequence[Era]] | None = None) -> None:
         """With `given`, these rates alone count (a test's world); else see `load`."""
         self._given: dict[tuple[str, str], tuple[Era, ...]] = {}
         self._alone = given is not None
+        self._said: dict[tuple[str, str], tuple[Era, ...]] = {}
         for route, rates in (given or {}).items():
             eras = (Era(rates),) if isinstance(rates, Rates) else tuple(rates)
             self._given[route.provider, route.model] = eras
@@ -90,6 +92,11 @@ class Costs:
     def add_local(self, provider: str) -> None:
         """Lets the models of a custom address be sold: at `LOCAL_RATES` unless given otherwise."""
         self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))
+        self._eras.cache_clear()
+
+    def override(self, said: Mapping[Route, Rates]) -> None:
+        """What an admin says of routes, in place of all that was said before."""
+        self._said = {(route.provider, route.model): (Era(rates),) for route, rates in said.items()}
         self._eras.cache_clear()
 
     def known(self, route: Route, per: Per = "token") -> bool:
@@ -144,6 +151,9 @@ class Costs:
         return self._eras(route)
 
     def _find(self, route: Route) -> tuple[Era, ...]:
+        said = self._said.get((route.provider, route.model))
+        if said is not None:
+            return said
         given = self._given.get((route.provider, route.model))
         if given is None and not self._alone:
             given = package.eras_of(route.provider, route.model)

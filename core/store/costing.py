@@ -38,14 +38,14 @@ supplier_change = sa.Table(
     #: took its place.
     required("state", sa.Text),
     sa.Column("decided_at", sa.BigInteger),
-    required("decided_by", sa.Text, server_default=""),
+    required("decided_by", sa.Text),
     #: The price that came of it; empty for none.
-    required("price", sa.Text, server_default=""),
+    required("price", sa.Text),
     #: Absorbed until then, or until so many nano-dollars are lost; null: no such end.
     sa.Column("until", sa.BigInteger),
     sa.Column("cap", sa.BigInteger),
     #: Nano-dollars lost so far, by the answers up to a time.
-    required("lost", sa.BigInteger, server_default="0"),
+    required("lost", sa.BigInteger),
     sa.Column("counted_to", sa.BigInteger),
     some("ix_supplier_change_state", "state", "state IN ('open', 'absorbed')"),
 )
