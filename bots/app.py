@@ -68,7 +68,7 @@ class App(Parts):
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
         await self.owners.load()
         await self.rules.load()
-        await self.desk.overrides.load()
+        await self.desk.load()
         await self.prices.start()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
@@ -160,7 +160,7 @@ def _parts(
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
+    prices = _prices(plan, store, ledger, catalogue, costs, clock)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,
@@ -175,7 +175,7 @@ def _parts(
         inviter_of=invitations.inviter_of,
         active=earns,
     )
-    desk = _desk(store, ledger, clock, catalogue, costs, prices, pool)
+    desk = _desk(plan, store, ledger, clock, catalogue, costs, prices, pool)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -243,7 +243,15 @@ def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Co
     )
 
 
+def _prices(
+    plan: Plan, store: Store, ledger: Ledger, catalogue: Catalogue, costs: Costs, clock: Clock
+) -> PriceBook:
+    markup = plan.pricing.markup_percent
+    return PriceBook(store, ledger.record, catalogue, costs, clock, markup_percent=markup)
+
+
 def _desk(
+    plan: Plan,
     store: Store,
     ledger: Ledger,
     clock: Clock,
@@ -253,6 +261,7 @@ def _desk(
     pool: Pool,
 ) -> PriceDesk:
     return open_price_desk(
+        plan,
         store=store,
         ledger=ledger,
         catalogue=catalogue,

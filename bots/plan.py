@@ -9,9 +9,11 @@ from pydantic import SecretStr
 
 from bots.commands.paying import Terms
 from core.asking import HISTORY_TOKENS
+from core.desk import Pace
 from core.earning import SAFE, Method, Policy
 from core.people import Allowance, Welcome
 from core.pool import Supplier
+from core.pricing import MARKUP_PERCENT
 from core.units import NanoUsd, Tokens
 from payments import Disburser, Gateway, Offer
 
@@ -24,6 +26,18 @@ class OwnKey:
     key: SecretStr
     budget: NanoUsd
     account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PricePlan:
+    """How prices are worked out."""
+
+    markup_percent: int = MARKUP_PERCENT
+    #: Of prices that an admin lets move by themselves.
+    pace: Pace = field(default_factory=Pace)
+    #: Whether suppliers' lists are fetched, and from where but the package's own address.
+    fetches: bool = False
+    lists_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +62,6 @@ class Plan:
     methods: Sequence[Method] = ("manual",)
     #: What everyone may ask, unless the operator says otherwise of somebody.
     usual: Allowance = field(default_factory=Allowance)
+    pricing: PricePlan = field(default_factory=PricePlan)
     #: Whether there are sandbox people to buy and ask: the demo's.
     crowd: bool = False

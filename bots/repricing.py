@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bots.commands.price_bounds import BoundCommands
 from bots.commands.price_news import PriceNewsCommands
 from bots.commands.pricing import PriceCommands
 from bots.commands.suggesting import SuggestCommands
+from bots.commands.supplier_costs import CostCommands
 from bots.commands.suppliers import SupplierCommands
 from bots.commands.types import Room
+from bots.plan import Plan
 from bots.telling import OwnersCards
 from core.clock import Clock
 from core.desk import (
     COST_CHANGED,
+    Automatic,
     Changes,
     CostWatch,
+    Demands,
     Margins,
     Mixes,
     Overrides,
@@ -24,7 +29,7 @@ from core.desk import (
 )
 from core.ledger import Ledger
 from core.pool import Pool
-from core.pricing import Catalogue, Costs, PriceBook
+from core.pricing import Catalogue, Costs, PriceBook, PriceSource
 from core.store import Store
 from core.upkeep import Chore
 
@@ -33,8 +38,10 @@ from core.upkeep import Chore
 class PriceDesk:
     """What prices are decided with."""
 
-    suggestions: Suggestions
+    source: PriceSource
     overrides: Overrides
+    demands: Demands
+    automatic: Automatic
     watch: CostWatch
     setting: PriceCommands
     suggesting: SuggestCommands
@@ -54,17 +61,33 @@ class PriceDesk:
         """How owners see its notices."""
         return {COST_CHANGED: self.suppliers.told}
 
+    async def load(self) -> None:
+        """Reads what is kept, before anything has a price."""
+        await self.overrides.load()
+        await self.demands.load()
+
     def chores(self) -> tuple[Chore, ...]:
-        """What it does by itself; no price moves by any of it."""
+        """What it does by itself; no price moves by any of it but those that an admin lets."""
+        fetching = Chore(
+            "fetch suppliers' lists", 3_600.0, self._renew, everywhere=True, at_start=True
+        )
         return (
-            Chore("read costs again", 30.0, self.overrides.load, everywhere=True),
+            Chore("read costs again", 30.0, self.load, everywhere=True),
             Chore("look at suppliers' lists", 300.0, self.watch.look),
             Chore("watch absorbed changes", 300.0, self.watch.watch_absorbed),
             Chore("compare bills with lists", 3_600.0, self.watch.compare_bills),
+            Chore("measure demand", 3_600.0, self.demands.measure),
+            Chore("reprice", 3_600.0, self.automatic.reprice),
+            *((fetching,) if self.source.fetches else ()),
         )
+
+    async def _renew(self) -> None:
+        await self.source.fetch()
+        await self.watch.look()
 
 
 def open_price_desk(
+    plan: Plan,
     *,
     store: Store,
     ledger: Ledger,
@@ -75,12 +98,37 @@ def open_price_desk(
     clock: Clock,
 ) -> PriceDesk:
     """Wires it."""
-    mixes = Mixes(store=store, clock=clock)
-    margins = Margins(catalogue=catalogue, costs=costs, mixes=mixes, pool=pool, clock=clock)
+    said = plan.pricing
+    source = PriceSource(costs, clock, fetches=said.fetches, url=said.lists_url)
+    margins = Margins(
+        catalogue=catalogue,
+        costs=costs,
+        mixes=Mixes(store=store, clock=clock),
+        pool=pool,
+        clock=clock,
+    )
+    watch = CostWatch(
+        store=store,
+        ledger=ledger,
+        catalogue=catalogue,
+        margins=margins,
+        clock=clock,
+        ready=lambda: source.ready,
+    )
+    overrides = Overrides(store=store, ledger=ledger, costs=costs, clock=clock)
+    demands = Demands(store=store, ledger=ledger, catalogue=catalogue, pool=pool, clock=clock)
     repricing = Repricing(prices=prices, clock=clock)
-    suggestions = Suggestions(margins=margins, prices=prices)
-    setting = PriceCommands(
-        catalogue=catalogue, prices=prices, repricing=repricing, margins=margins, clock=clock
+    suggestions = Suggestions(
+        margins=margins, prices=prices, markup_percent=said.markup_percent, demand=demands.factor
+    )
+    automatic = Automatic(
+        store=store,
+        ledger=ledger,
+        prices=prices,
+        suggestions=suggestions,
+        repricing=repricing,
+        clock=clock,
+        pace=said.pace,
     )
     changes = Changes(
         store=store,
@@ -91,12 +139,15 @@ def open_price_desk(
         margins=margins,
         clock=clock,
     )
+    setting = PriceCommands(
+        catalogue=catalogue, prices=prices, repricing=repricing, margins=margins, clock=clock
+    )
     return PriceDesk(
-        suggestions=suggestions,
-        overrides=Overrides(store=store, ledger=ledger, costs=costs, clock=clock),
-        watch=CostWatch(
-            store=store, ledger=ledger, catalogue=catalogue, margins=margins, clock=clock
-        ),
+        source=source,
+        overrides=overrides,
+        demands=demands,
+        automatic=automatic,
+        watch=watch,
         setting=setting,
         suggesting=SuggestCommands(
             catalogue=catalogue,
@@ -104,9 +155,21 @@ def open_price_desk(
             suggestions=suggestions,
             repricing=repricing,
             setting=setting,
+            bounds=BoundCommands(catalogue=catalogue, automatic=automatic),
         ),
         suppliers=SupplierCommands(
-            catalogue=catalogue, changes=changes, margins=margins, clock=clock
+            catalogue=catalogue,
+            changes=changes,
+            margins=margins,
+            costs=CostCommands(
+                catalogue=catalogue,
+                overrides=overrides,
+                watch=watch,
+                margins=margins,
+                sandbox=plan.crowd,
+            ),
+            source=source,
+            clock=clock,
         ),
         news=PriceNewsCommands(
             catalogue=catalogue,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from bots.commands.phrases import price_line
+from bots.commands.price_bounds import BoundCommands
 from bots.commands.price_words import ground_words, percent, short_price
 from bots.commands.pricing import PriceCommands, coming_words, moves_by_half
 from bots.commands.types import Action, Command, Option, Request, Room
@@ -32,8 +33,10 @@ class SuggestCommands:
         suggestions: Suggestions,
         repricing: Repricing,
         setting: PriceCommands,
+        bounds: BoundCommands,
     ) -> None:
         """`setting` changes a single price, and asks before a large step."""
+        self._bounds = bounds
         self._catalogue, self._prices = catalogue, prices
         self._suggestions, self._repricing = suggestions, repricing
         self._setting = setting
@@ -46,8 +49,10 @@ class SuggestCommands:
                     "pricing",
                     title=say("Pricing"),
                     does=say("Prices beside what the formula suggests"),
-                    usage=say("/pricing [model]"),
-                    options=(Option("model", say("The model's name"), completes="model"),),
+                    usage=say("/pricing [model] [auto model 20%|off]"),
+                    options=(
+                        Option("model", say("A model, or: auto gpt-4 20%"), completes="model"),
+                    ),
                     handler=self.pricing,
                     admin=True,
                     support=True,
@@ -62,10 +67,14 @@ class SuggestCommands:
         )
 
     async def pricing(self, request: Request) -> Reply:
-        """All models where the formula would ask something else; with a name, one model."""
+        """All models where the formula would ask something else; with a name, one model; or how
+        far prices may move by themselves."""
         await self._prices.refresh()
-        if request.text.strip():
-            return await self._card(request.text.strip())
+        words = request.text.split()
+        if words and words[0].casefold() == "auto" and request.role != "support":
+            return await self._bounds.auto(request, words[1:])
+        if words:
+            return await self._card(" ".join(words))
         return await self._overview()
 
     async def again(self, request: Request) -> Reply:
@@ -124,6 +133,7 @@ class SuggestCommands:
                 percent=percent(one.ground.margin(one.price)),
             ),
         ]
+        lines += await self._bounds.line(model.id, model.name)
         choices = []
         if one.differs:
             data = {**_packed(one), "was": one.now.id}

@@ -11,7 +11,7 @@ from bots.commands.price_words import percent
 from bots.reply import Choice, Reply, Said, say
 from core.clock import as_datetime, as_ms
 from core.desk import CostChange, Kind, Offer
-from core.pricing import AS_LISTED, Level, Model
+from core.pricing import AS_LISTED, Level, Model, PriceData
 from core.pricing.answers import Pair
 from core.units import NanoUsd, usd
 
@@ -187,6 +187,22 @@ def level_words(model: Model, old: Level, new: Level) -> Said:
         new_cached=_dollars(new.cached),
         old_out=_dollars(old.output),
         new_out=_dollars(new.output),
+    )
+
+
+def data_words(data: PriceData) -> Said:
+    """How old what is known of suppliers' lists is."""
+    if data.fetched_at is not None:
+        return say(
+            "Lists: genai-prices, fetched at {time}.",
+            time=as_datetime(data.fetched_at),
+        )
+    if data.days is None:
+        return say("Lists: genai-prices {version}.", version=data.version)
+    return say(
+        "Lists: genai-prices {version}, at most {days} days old.",
+        version=data.version,
+        days=data.days,
     )
 
 

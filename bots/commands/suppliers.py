@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from bots.commands.price_news import tell_choice
 from bots.commands.price_words import changed_words, margin_words
 from bots.commands.refusals import NotUnderstood, sentence
+from bots.commands.supplier_costs import CostCommands
 from bots.commands.supplier_words import (
     absorb_card,
     absorbed_words,
     change_card,
+    data_words,
     ends,
     shown_rates,
     title,
@@ -20,7 +23,7 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, say
 from core.clock import Clock
 from core.desk import Changes, CostChange, Decided, Kind, Margins, Offer
-from core.pricing import Catalogue
+from core.pricing import Catalogue, PriceSource
 from core.upkeep import Notice
 
 _SHOWN: Final = 10
@@ -40,8 +43,16 @@ class SupplierCommands:
     """Changes of costs, decided by buttons; every press is authorised again."""
 
     def __init__(
-        self, *, catalogue: Catalogue, changes: Changes, margins: Margins, clock: Clock
+        self,
+        *,
+        catalogue: Catalogue,
+        changes: Changes,
+        margins: Margins,
+        costs: CostCommands,
+        source: PriceSource,
+        clock: Clock,
     ) -> None:
+        self._costs, self._source = costs, source
         self._catalogue, self._changes = catalogue, changes
         self._margins, self._clock = margins, clock
 
@@ -53,8 +64,8 @@ class SupplierCommands:
                     "suppliers",
                     title=say("Suppliers"),
                     does=say("What suppliers changed, and what to do about it"),
-                    usage=say("/suppliers [absorb model 14d|$25]"),
-                    options=(Option("what", say("absorb model 14d, or $25")),),
+                    usage=say("/suppliers [absorb model 14d|$25] [cost model supplier in out]"),
+                    options=(Option("what", say("absorb gpt-4 14d, or: cost gpt-4 openai 30 60")),),
                     handler=self.suppliers,
                     admin=True,
                     support=True,
@@ -66,23 +77,27 @@ class SupplierCommands:
                 Action("supplier-decide", self.decide, admin=True),
                 Action("supplier-absorb", self.absorb, admin=True),
                 Action("supplier-keep", self.keep, admin=True),
+                *((Action("supplier-play", self.play, admin=True),) if self._costs.sandbox else ()),
             ),
         )
 
     async def suppliers(self, request: Request) -> Reply:
         """What waits, and what is absorbed."""
-        if request.text.strip():
-            return await self._typed(request)
+        words = request.text.split()
+        if words and request.role != "support":
+            return await self._typed(request, words)
         waiting = await self._offers(await self._changes.waiting())
         lines = [say("No change waits for you.")]
         if waiting:
             lines = [say("{count} changes wait for you.", count=len(waiting))]
         absorbed = await self._changes.waiting("absorbed")
         lines += [absorbed_words(one, self._name(one)) for one in absorbed[:_SHOWN]]
+        lines.append(data_words(self._source.data(self._clock.now_ms())))
+        play = Choice(say("🧪 The sandbox raises a price"), "supplier-play")
         return Reply(
             title=say("Suppliers"),
             lines=tuple(lines),
-            choices=_each(waiting),
+            choices=(*_each(waiting), *(((play,),) if self._costs.sandbox else ())),
             private=True,
         )
 
@@ -149,14 +164,30 @@ class SupplierCommands:
             lines=(said,), choices=((Choice(say("Suppliers"), "suppliers"),),), private=True
         )
 
-    async def _typed(self, request: Request) -> Reply:
+    async def play(self, request: Request) -> Reply:
+        """In the demo: a supplier's rise, to be answered."""
+        model = await self._costs.play(request)
+        waiting = [one for one in await self._changes.waiting() if one.model == model.id]
+        offers = await self._offers(waiting)
+        if not offers:
+            return await self.again(request)
+        return replace(change_card(offers[-1]), replace=True)
+
+    async def _typed(self, request: Request, words: Sequence[str]) -> Reply:
+        match words[0].casefold():
+            case "cost":
+                await self._costs.typed(request, words[1:])
+                return await self.suppliers(replace(request, text=""))
+            case "absorb" if len(words) > 2:
+                return await self._absorbed(request, " ".join(words[1:-1]), words[-1])
+            case _:
+                raise NotUnderstood(_HOW)
+
+    async def _absorbed(self, request: Request, name: str, end: str) -> Reply:
         """`absorb gpt-4 14d`: every change of the model that waits."""
-        words = request.text.split()
-        if len(words) < 3 or words[0].casefold() != "absorb":
-            raise NotUnderstood(_HOW)
-        model = self._catalogue.find(" ".join(words[1:-1]))
+        model = self._catalogue.find(name)
         try:
-            until, cap = ends(words[-1], self._clock.now_ms())
+            until, cap = ends(end, self._clock.now_ms())
         except ValueError:
             raise NotUnderstood(_HOW) from None
         waiting = [one for one in await self._changes.waiting() if one.model == model.id]

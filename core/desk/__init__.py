@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from core.desk.actions import Advice, Adviser, Cheaper, RaisePrice, RunsOut
+from core.desk.automatic import BOUND_MOST, Automatic, Pace
 from core.desk.changes import COST_CHANGED, Changes, CostChange, Decided, Kind, Offer
+from core.desk.demands import Demands
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
 from core.desk.margins import MIX_DAYS, Ground, Margins, Mixes
@@ -18,12 +20,14 @@ from core.desk.watching import CostWatch
 
 __all__ = [
     "AUTOMATIC",
+    "BOUND_MOST",
     "COST_CHANGED",
     "MIX_DAYS",
     "PRICE_CHANGED",
     "Advice",
     "Adviser",
     "Asker",
+    "Automatic",
     "Cash",
     "Change",
     "Changes",
@@ -33,6 +37,7 @@ __all__ = [
     "CostWatch",
     "Day",
     "Decided",
+    "Demands",
     "Facts",
     "Ground",
     "Kind",
@@ -41,6 +46,7 @@ __all__ = [
     "NotUndone",
     "Offer",
     "Overrides",
+    "Pace",
     "Period",
     "PriceNews",
     "RaisePrice",

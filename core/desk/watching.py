@@ -6,7 +6,7 @@ Finds changes and raises them, with a notice for the owners; decides nothing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -54,7 +54,10 @@ class CostWatch:
         catalogue: Catalogue,
         margins: Margins,
         clock: Clock,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`ready` says whether the lists are worth looking at yet."""
+        self._ready = ready
         self._store, self._ledger, self._clock = store, ledger, clock
         self._catalogue, self._margins = catalogue, margins
 
@@ -63,6 +66,8 @@ class CostWatch:
     async def look(self) -> None:
         """Compares every known list with what the last look found; safe to run at any time, on
         several processes at once."""
+        if not self._ready():
+            return
         kept, waiting = await self._kept(), await self._waiting()
         used, suppliers = await self._margins.uses(), await self._margins.suppliers()
         rows: list[Companion] = []

@@ -14,7 +14,8 @@ from core.pricing.formula import MARKUP_PERCENT, PAR, suggestion, tidy
 from core.pricing.levels import AS_LISTED, USUAL, Level, Levels, Use
 from core.pricing.mix import Mix
 from core.pricing.prices import FORMULA, BadPrice, NewPrice, Price, PriceBook
-from core.pricing.rates import Era, Per, Rate, Rates
+from core.pricing.rates import NO_RATE, Era, Per, Rate, Rates
+from core.pricing.source import PriceData, PriceSource
 from core.pricing.suggesting import suggested
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FORMULA",
     "MARKUP_PERCENT",
     "MESSAGE_OVERHEAD",
+    "NO_RATE",
     "PAR",
     "USUAL",
     "Answers",
@@ -40,6 +42,8 @@ __all__ = [
     "Per",
     "Price",
     "PriceBook",
+    "PriceData",
+    "PriceSource",
     "Rate",
     "Rates",
     "Route",

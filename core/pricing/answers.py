@@ -84,6 +84,12 @@ def _nearest(amount: Fraction) -> int:
     return floor(amount + Fraction(1, 2))
 
 
+def nearest_digits(amount: int) -> int:
+    """The nearest amount of two digits."""
+    step = _two_digits(Fraction(amount))
+    return _nearest(Fraction(amount, step)) * step
+
+
 def _two_digits(amount: Fraction) -> int:
     """The step that leaves two digits of an amount."""
     step = 1

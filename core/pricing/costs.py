@@ -9,7 +9,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from core.errors import Refusal
 from core.pricing import files, package
@@ -69,6 +69,7 @@ class Costs:
         """With `given`, these rates alone count (a test's world); else see `load`."""
         self._given: dict[tuple[str, str], tuple[Era, ...]] = {}
         self._alone = given is not None
+        self._renewed: Mapping[str, Any] = {}
         self._said: dict[tuple[str, str], tuple[Era, ...]] = {}
         for route, rates in (given or {}).items():
             eras = (Era(rates),) if isinstance(rates, Rates) else tuple(rates)
@@ -92,6 +93,11 @@ class Costs:
     def add_local(self, provider: str) -> None:
         """Lets the models of a custom address be sold: at `LOCAL_RATES` unless given otherwise."""
         self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))
+        self._eras.cache_clear()
+
+    def renew(self, data: Mapping[str, Any]) -> None:
+        """Newer data of the package, in place of what is installed."""
+        self._renewed = data
         self._eras.cache_clear()
 
     def override(self, said: Mapping[Route, Rates]) -> None:
@@ -156,5 +162,5 @@ class Costs:
             return said
         given = self._given.get((route.provider, route.model))
         if given is None and not self._alone:
-            given = package.eras_of(route.provider, route.model)
+            given = package.eras_of(self._renewed or package.read(), route.provider, route.model)
         return given or self._given.get((route.provider, _EVERY_MODEL), ())

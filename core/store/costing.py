@@ -68,8 +68,19 @@ demand = sa.Table(
     "demand",
     metadata,
     sa.Column("model", sa.Text, primary_key=True),
-    #: The smoothed measure, and the factor that prices are suggested with, both in per cent.
+    #: The smoothed measure in hundredths of a per cent, and the factor in per cent.
     required("smoothed", sa.Integer),
     required("factor", sa.Integer),
+    required("at", sa.BigInteger),
+)
+
+#: How far a price may move by itself; no row: it doesn't.
+price_bound = sa.Table(
+    "price_bound",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    #: From the last price that a person set, in per cent.
+    required("percent", sa.Integer),
+    required("by", sa.Text),
     required("at", sa.BigInteger),
 )

@@ -28,6 +28,7 @@ switch, allowance, broadcast = governing.switch, governing.allowance, governing.
 
 supplier_cost, supplier_change = costing.supplier_cost, costing.supplier_change
 supplier_override, demand = costing.supplier_override, costing.demand
+price_bound = costing.price_bound
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log

@@ -1,4 +1,4 @@
-"""What suppliers take, changes of it, overrides, demand."""
+"""What suppliers take, changes of it, overrides, demand, bounds of prices."""
 
 from __future__ import annotations
 
@@ -73,4 +73,12 @@ def upgrade() -> None:
         _required("factor", INT),
         _required("at", BIG),
         sa.PrimaryKeyConstraint("model", name="pk_demand"),
+    )
+    op.create_table(
+        "price_bound",
+        _required("model", TEXT),
+        _required("percent", INT),
+        _required("by", TEXT),
+        _required("at", BIG),
+        sa.PrimaryKeyConstraint("model", name="pk_price_bound"),
     )
