@@ -16,7 +16,7 @@ from bots.commands import Dispatcher
 from bots.commands.answers import Answers
 from bots.commands.buttons import Buttons
 from bots.commands.prompts import Prompts
-from bots.earning import open_earning
+from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.parts import Parts
 from bots.plan import OwnKey, Plan
@@ -193,9 +193,7 @@ def _parts(
         owners=owners,
         rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
         purses=purses,
-        links=Links(
-            store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable
-        ),
+        links=_links(store, ledger, people, clock, earning),
         conversations=_conversations(plan, store, ledger, clock),
         records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
         shop=open_shop(
@@ -235,6 +233,11 @@ def _pool(
         clock=clock,
         suppliers=plan.suppliers,
     )
+
+
+def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: Earning) -> Links:
+    aged = earning.withdrawable
+    return Links(store=store, ledger=ledger, people=people, clock=clock, aged=aged)
 
 
 def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:

@@ -38,28 +38,64 @@ from core.upkeep import Chore
 class PriceDesk:
     """What prices are decided with."""
 
+    catalogue: Catalogue
+    prices: PriceBook
+    clock: Clock
+    #: Whether the suppliers are the demo's.
+    sandbox: bool
     source: PriceSource
-    overrides: Overrides
-    demands: Demands
+    margins: Margins
+    suggestions: Suggestions
+    repricing: Repricing
     automatic: Automatic
+    demands: Demands
+    overrides: Overrides
+    changes: Changes
     watch: CostWatch
-    setting: PriceCommands
-    suggesting: SuggestCommands
-    suppliers: SupplierCommands
-    news: PriceNewsCommands
+    news: PriceNews
 
     def rooms(self) -> tuple[Room, ...]:
         """Its commands, in the order of the menus."""
-        return (
-            self.setting.room(),
-            self.suggesting.room(),
-            self.suppliers.room(),
-            self.news.room(),
+        suggesting = SuggestCommands(
+            catalogue=self.catalogue,
+            prices=self.prices,
+            suggestions=self.suggestions,
+            repricing=self.repricing,
+            setting=self.setting(),
+            bounds=BoundCommands(catalogue=self.catalogue, automatic=self.automatic),
+        )
+        news = PriceNewsCommands(catalogue=self.catalogue, prices=self.prices, news=self.news)
+        return (self.setting().room(), suggesting.room(), self._suppliers().room(), news.room())
+
+    def setting(self) -> PriceCommands:
+        """`/setprice`."""
+        return PriceCommands(
+            catalogue=self.catalogue,
+            prices=self.prices,
+            repricing=self.repricing,
+            margins=self.margins,
+            clock=self.clock,
+        )
+
+    def _suppliers(self) -> SupplierCommands:
+        return SupplierCommands(
+            catalogue=self.catalogue,
+            changes=self.changes,
+            margins=self.margins,
+            costs=CostCommands(
+                catalogue=self.catalogue,
+                overrides=self.overrides,
+                watch=self.watch,
+                margins=self.margins,
+                sandbox=self.sandbox,
+            ),
+            source=self.source,
+            clock=self.clock,
         )
 
     def cards(self) -> OwnersCards:
         """How owners see its notices."""
-        return {COST_CHANGED: self.suppliers.told}
+        return {COST_CHANGED: self._suppliers().told}
 
     async def load(self) -> None:
         """Reads what is kept, before anything has a price."""
@@ -100,80 +136,49 @@ def open_price_desk(
     """Wires it."""
     said = plan.pricing
     source = PriceSource(costs, clock, fetches=said.fetches, url=said.lists_url)
-    margins = Margins(
-        catalogue=catalogue,
-        costs=costs,
-        mixes=Mixes(store=store, clock=clock),
-        pool=pool,
-        clock=clock,
-    )
-    watch = CostWatch(
-        store=store,
-        ledger=ledger,
-        catalogue=catalogue,
-        margins=margins,
-        clock=clock,
-        ready=lambda: source.ready,
-    )
-    overrides = Overrides(store=store, ledger=ledger, costs=costs, clock=clock)
+    mixes = Mixes(store=store, clock=clock)
+    margins = Margins(catalogue=catalogue, costs=costs, mixes=mixes, pool=pool, clock=clock)
     demands = Demands(store=store, ledger=ledger, catalogue=catalogue, pool=pool, clock=clock)
     repricing = Repricing(prices=prices, clock=clock)
     suggestions = Suggestions(
         margins=margins, prices=prices, markup_percent=said.markup_percent, demand=demands.factor
     )
-    automatic = Automatic(
-        store=store,
-        ledger=ledger,
-        prices=prices,
-        suggestions=suggestions,
-        repricing=repricing,
-        clock=clock,
-        pace=said.pace,
-    )
-    changes = Changes(
-        store=store,
-        ledger=ledger,
+    return PriceDesk(
         catalogue=catalogue,
         prices=prices,
-        repricing=repricing,
-        margins=margins,
         clock=clock,
-    )
-    setting = PriceCommands(
-        catalogue=catalogue, prices=prices, repricing=repricing, margins=margins, clock=clock
-    )
-    return PriceDesk(
+        sandbox=plan.crowd,
         source=source,
-        overrides=overrides,
-        demands=demands,
-        automatic=automatic,
-        watch=watch,
-        setting=setting,
-        suggesting=SuggestCommands(
-            catalogue=catalogue,
+        margins=margins,
+        suggestions=suggestions,
+        repricing=repricing,
+        automatic=Automatic(
+            store=store,
+            ledger=ledger,
             prices=prices,
             suggestions=suggestions,
             repricing=repricing,
-            setting=setting,
-            bounds=BoundCommands(catalogue=catalogue, automatic=automatic),
-        ),
-        suppliers=SupplierCommands(
-            catalogue=catalogue,
-            changes=changes,
-            margins=margins,
-            costs=CostCommands(
-                catalogue=catalogue,
-                overrides=overrides,
-                watch=watch,
-                margins=margins,
-                sandbox=plan.crowd,
-            ),
-            source=source,
             clock=clock,
+            pace=said.pace,
         ),
-        news=PriceNewsCommands(
+        demands=demands,
+        overrides=Overrides(store=store, ledger=ledger, costs=costs, clock=clock),
+        changes=Changes(
+            store=store,
+            ledger=ledger,
             catalogue=catalogue,
             prices=prices,
-            news=PriceNews(store=store, ledger=ledger, clock=clock),
+            repricing=repricing,
+            margins=margins,
+            clock=clock,
         ),
+        watch=CostWatch(
+            store=store,
+            ledger=ledger,
+            catalogue=catalogue,
+            margins=margins,
+            clock=clock,
+            ready=lambda: source.ready,
+        ),
+        news=PriceNews(store=store, ledger=ledger, clock=clock),
     )

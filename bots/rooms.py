@@ -97,7 +97,7 @@ def _report(parts: Parts) -> ReportCommands:
             prices=parts.prices,
         ),
         clock=parts.clock,
-        setprice=parts.desk.setting.setprice,
+        setprice=parts.desk.setting().setprice,
     )
 
 

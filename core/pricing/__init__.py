@@ -15,7 +15,7 @@ from core.pricing.levels import AS_LISTED, USUAL, Level, Levels, Use
 from core.pricing.mix import Mix
 from core.pricing.prices import FORMULA, BadPrice, NewPrice, Price, PriceBook
 from core.pricing.rates import NO_RATE, Era, Per, Rate, Rates
-from core.pricing.source import PriceData, PriceSource
+from core.pricing.source import PriceData, PriceSource, installed
 from core.pricing.suggesting import suggested
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "answers",
     "count",
     "count_messages",
+    "installed",
     "suggested",
     "suggestion",
     "tidy",
