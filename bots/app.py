@@ -161,6 +161,7 @@ def _parts(
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
     prices = _prices(plan, store, ledger, catalogue, costs, clock)
+    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
         plan,
@@ -173,6 +174,7 @@ def _parts(
         prices=prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
+        rules=rules,
         active=earns,
     )
     desk = _desk(plan, store, ledger, clock, catalogue, costs, prices, pool)
@@ -191,7 +193,7 @@ def _parts(
         desk=desk,
         people=people,
         owners=owners,
-        rules=Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual),
+        rules=rules,
         purses=purses,
         links=_links(store, ledger, people, clock, earning),
         conversations=_conversations(plan, store, ledger, clock),
@@ -212,6 +214,12 @@ def _parts(
         ),
         earning=earning,
         deliverers=deliverers,
+    )
+
+
+def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:
+    return Conversations(
+        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
     )
 
 
@@ -238,12 +246,6 @@ def _pool(
 def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: Earning) -> Links:
     aged = earning.withdrawable
     return Links(store=store, ledger=ledger, people=people, clock=clock, aged=aged)
-
-
-def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:
-    return Conversations(
-        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
-    )
 
 
 def _prices(
@@ -324,6 +326,7 @@ def _chores(
             Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
             Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
             Chore("repay what is owed", 60.0, debts.repay),
+            Chore("sweep what erased people left", 60.0, parts.erasing.sweep),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
             Chore("compare models", 300.0, compare_models, everywhere=True),

@@ -24,7 +24,7 @@ from core.earning import (
 )
 from core.earning.contributions import InviterOf
 from core.ledger import Ledger
-from core.people import People
+from core.people import People, Rules
 from core.pool import Pool, Vault
 from core.pricing import Catalogue, Costs, PriceBook
 from core.store import Store
@@ -122,6 +122,7 @@ def open_earning(
     prices: PriceBook,
     clock: Clock,
     inviter_of: InviterOf,
+    rules: Rules,
     active: bool,
 ) -> Earning:
     """Wires it; nothing starts yet."""
@@ -149,7 +150,11 @@ def open_earning(
     )
     watching = Watching(store=store, ledger=ledger, clock=clock)
     payouts = Payouts(
-        withdrawals=withdrawals, addresses=addresses, disbursers=plan.disbursers, clock=clock
+        withdrawals=withdrawals,
+        addresses=addresses,
+        disbursers=plan.disbursers,
+        clock=clock,
+        paused=lambda: "payouts" in rules.switches,
     )
     return Earning(
         policy=policy,

@@ -11,6 +11,7 @@ from bots.shop import Shop
 from bots.show.screen import Deliverer
 from core.asking import Conversations, Records
 from core.clock import Clock
+from core.desk import Erasing
 from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Links, Owners, People, Rules
@@ -47,3 +48,16 @@ class Parts:
     earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
     deliverers: dict[str, Deliverer]
+
+    @property
+    def erasing(self) -> Erasing:
+        """What erases people; it remembers nothing."""
+        return Erasing(
+            store=self.store,
+            ledger=self.ledger,
+            people=self.people,
+            contributions=self.earning.contributions,
+            closing=self.earning.closing,
+            withdrawals=self.earning.withdrawals,
+            clock=self.clock,
+        )

@@ -9,17 +9,19 @@ from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.exporting import ExportCommands
 from bots.commands.governing import GoverningCommands
+from bots.commands.leaving import LeaveCommands
 from bots.commands.linking import LinkCommands
 from bots.commands.pool import PoolCommands
 from bots.commands.prompts import Prompts
 from bots.commands.registry import Registry
 from bots.commands.reporting import ReportCommands
 from bots.commands.start import StartCommands
+from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
-from core.desk import Adviser
+from core.desk import Adviser, Dossiers
 
 
 def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
@@ -63,6 +65,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             choosing.room(),
             _account(parts, choosing).room(),
             _export(parts).room(),
+            LeaveCommands(erasing=parts.erasing, clock=parts.clock).room(),
             *parts.shop.rooms(choosing, parts.prices),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
@@ -70,6 +73,7 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.desk.rooms(),
             admin.room(),
             _report(parts).room(),
+            _users(parts).room(),
             _governing(parts).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
@@ -104,6 +108,25 @@ def _report(parts: Parts) -> ReportCommands:
 def _governing(parts: Parts) -> GoverningCommands:
     return GoverningCommands(
         rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+    )
+
+
+def _users(parts: Parts) -> UserCommands:
+    return UserCommands(
+        dossiers=Dossiers(
+            store=parts.store,
+            ledger=parts.ledger,
+            people=parts.people,
+            invitations=parts.shop.invitations,
+            contributions=parts.earning.contributions,
+        ),
+        people=parts.people,
+        owners=parts.owners,
+        rules=parts.rules,
+        ledger=parts.ledger,
+        erasing=parts.erasing,
+        exporting=_export(parts),
+        clock=parts.clock,
     )
 
 

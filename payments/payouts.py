@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -112,9 +112,11 @@ class Payouts:
         addresses: Addresses,
         disbursers: Mapping[Method, Disburser],
         clock: Clock,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
+        """While it is `paused` nothing is sent; what was sent is followed all the same."""
         self._withdrawals, self._addresses = withdrawals, addresses
-        self._disbursers, self._clock = disbursers, clock
+        self._disbursers, self._clock, self._paused = disbursers, clock, paused
 
     def by_hand(self, payout: Payout) -> bool:
         """Whether an admin has to pay it, or already does."""
@@ -202,6 +204,9 @@ class Payouts:
 
     async def _begun(self, one: Payout) -> Payout | None:
         """Marked as sent, once more checked; None where it can't be now."""
+        if self._paused():
+            await self._waits(one, "")
+            return None
         try:
             await self._addresses.of(one)
             await self._withdrawals.may(await self._withdrawals.payee(one))

@@ -58,6 +58,14 @@ class ExportCommands:
     async def export(self, request: Request) -> Reply:
         """A JSON file for the person alone."""
         person = request.person
+        return Reply(
+            lines=(say("Everything kept about you. Nobody else gets this file."),),
+            file=File(f"creditbot-{person.id}.json", await self.content(person)),
+            private=True,
+        )
+
+    async def content(self, person: Person, *, words: bool = True) -> bytes:
+        """The file; without `words` nothing of what was asked and answered."""
         lineage = await self._people.lineage(person.id)
         told = {
             "person": person.id,
@@ -81,18 +89,13 @@ class ExportCommands:
                     "question": turn.question,
                     "answer": turn.answer,
                 }
-                for turn in await self._turns(lineage)
+                for turn in (await self._turns(lineage) if words else ())
             ],
             "orders": await self._bought(lineage),
             "contributions": await self._contributed(person),
             "withdrawals": await self._withdrawn(lineage),
         }
-        content = json.dumps(told, ensure_ascii=False, indent=1).encode()
-        return Reply(
-            lines=(say("Everything kept about you. Nobody else gets this file."),),
-            file=File(f"creditbot-{person.id}.json", content),
-            private=True,
-        )
+        return json.dumps(told, ensure_ascii=False, indent=1).encode()
 
     async def _credits(self, person: str) -> dict[str, int]:
         """By pocket; what may be spent in advance of contributions, and what is owed."""

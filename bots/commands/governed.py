@@ -6,6 +6,7 @@ from bots.commands.phrases import in_credits
 from bots.commands.refusals import sentence
 from bots.reply import Said, plain, say
 from core.asking import DayIsSpent, TooFast, TooManyAtOnce
+from core.desk import NotErasable
 from core.people import Blocked, Paused
 
 _PAUSED = {
@@ -14,6 +15,26 @@ _PAUSED = {
     "contributions": say("No keys are taken for a while. Nothing was kept or sent."),
     "payouts": say("Withdrawals are paused for a while. Nothing was withdrawn."),
 }
+
+_NOT_ERASABLE = {
+    "asks": say("An answer is still being written. Nothing was erased. Try again when it is done."),
+    "order": say(
+        "An order is still open and may be paid. Nothing was erased. Try again when it has ended;"
+        " orders end by themselves within a day."
+    ),
+    "payout": say("A withdrawal is on its way. Nothing was erased. Try again when it has arrived."),
+    "dispute": say("A payment is disputed. Nothing was erased. Try again when that is decided."),
+    "owes": say(
+        "Credits are owed. Nothing was erased. Repay them first: /topup, or write to the operator."
+    ),
+    "role": say("They help run this. Nothing was erased. Their role has to be taken first: /role."),
+    "gone": say("That is erased already."),
+}
+
+
+@sentence.register
+def _(refusal: NotErasable) -> Said:
+    return _NOT_ERASABLE[refusal.why]
 
 
 @sentence.register

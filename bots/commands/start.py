@@ -294,6 +294,7 @@ class StartCommands:
                     Choice(say("Export"), "export"),
                     Choice(say("Erase my history"), "erase"),
                 ),
+                (Choice(say("Erase everything about me"), "erase-me"),),
             ),
         )
 

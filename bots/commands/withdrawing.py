@@ -102,10 +102,10 @@ class WithdrawCommands:
             ),
             actions=(
                 Action("withdraw", self.withdraw),
-                Action("withdraw-by", self.by),
-                Action("withdraw-address", self.address),
-                Action("withdraw-elsewhere", self.elsewhere),
-                Action("withdraw-now", self.now),
+                Action("withdraw-by", self.by, pausable="payouts"),
+                Action("withdraw-address", self.address, pausable="payouts"),
+                Action("withdraw-elsewhere", self.elsewhere, pausable="payouts"),
+                Action("withdraw-now", self.now, pausable="payouts"),
                 Action("withdraw-cancel", self.cancel),
             ),
         )

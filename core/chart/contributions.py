@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.chart.asks import Pocket, issued, key_quota, owed, pocket, pockets
+from core.chart.asks import POCKETS, Pocket, issued, key_quota, owed, pocket, pockets
 from core.ledger.types import Account, Accrue, AtMost, Cascade, Entry, Limit, Move, Share
 from core.units import Credits, NanoUsd
 
@@ -162,6 +162,11 @@ def forfeited(
         for name, amount in parts
         if not amount.is_zero
     )
+
+
+def all_forfeited(person: str, most: Credits) -> tuple[AtMost[Credits], ...]:
+    """Flow: a person is erased: what each pocket can give is nobody's any more."""
+    return tuple(AtMost(name, pocket(person, name), FORFEITED, most) for name in POCKETS)
 
 
 def vest(

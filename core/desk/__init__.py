@@ -6,6 +6,8 @@ from core.desk.actions import Advice, Adviser, Cheaper, RaisePrice, RunsOut
 from core.desk.automatic import BOUND_MOST, Automatic, Pace
 from core.desk.changes import COST_CHANGED, Changes, CostChange, Decided, Kind, Offer
 from core.desk.demands import Demands
+from core.desk.dossier import Dossier, Dossiers
+from core.desk.erasing import Erasing, NotErasable, Stakes
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
 from core.desk.margins import MIX_DAYS, Ground, Margins, Mixes
@@ -38,11 +40,15 @@ __all__ = [
     "Day",
     "Decided",
     "Demands",
+    "Dossier",
+    "Dossiers",
+    "Erasing",
     "Facts",
     "Ground",
     "Kind",
     "Margins",
     "Mixes",
+    "NotErasable",
     "NotUndone",
     "Offer",
     "Overrides",
@@ -56,6 +62,7 @@ __all__ = [
     "RunsOut",
     "Sold",
     "Solvency",
+    "Stakes",
     "Standing",
     "Suggestion",
     "Suggestions",

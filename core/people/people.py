@@ -131,24 +131,36 @@ class People:
     async def _make(self, platform: str, external_id: str, language: str) -> None:
         now = self._clock.now_ms()
         id_, row = self._fresh(now, language)
-        rows = (
-            Insert(schema.person, row),
-            Insert(
-                schema.identity,
-                {
-                    "platform": platform,
-                    "external_id": external_id,
-                    "person": id_,
-                    "created_at": now,
-                },
-            ),
-        )
+        back = await self._was_erased(platform, external_id)
+        name = {
+            "platform": platform,
+            "external_id": external_id,
+            "person": id_,
+            # A name that is older than its person can't be bound to an invitation.
+            "created_at": now - 1 if back else now,
+        }
+        rows = (Insert(schema.person, row), Insert(schema.identity, name))
         gift = self._welcome.credits
-        if gift.units == 0 or await self._welcomed_today(now) >= self._welcome.people_per_day:
+        if (
+            back
+            or gift.units == 0
+            or await self._welcomed_today(now) >= self._welcome.people_per_day
+        ):
             await self._ledger.record(*rows)
             return
         await self._ledger.submit(
             Submission(f"person/{id_}/welcome", (chart.gift(id_, "welcome", gift),), rows)
+        )
+
+    def print_of(self, platform: str, external_id: str) -> bytes:
+        """By what a name is known again once it was erased."""
+        return self._vault.fingerprint(f"name on {platform}", external_id)
+
+    async def _was_erased(self, platform: str, external_id: str) -> bool:
+        table = schema.erased
+        print_ = self.print_of(platform, external_id)
+        return bool(
+            await self._store.fetch(sa.select(table.c.at).where(table.c.fingerprint == print_))
         )
 
     def _fresh(self, now: int, language: str) -> tuple[str, dict[str, Any]]:

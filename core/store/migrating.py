@@ -41,6 +41,7 @@ REVISIONS = (
     "0011",
     "0009",
     "0013",
+    "0014",
     "0015",
 )
 #: Any number will do, as long as every version of the product uses this one.

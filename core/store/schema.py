@@ -153,6 +153,17 @@ person = sa.Table(
     #: The person that this one became a part of by `/link`, and when.
     sa.Column("merged_into", sa.Text, index=True),
     sa.Column("merged_at", sa.BigInteger),
+    #: When everything about them but amounts was erased.
+    sa.Column("erased_at", sa.BigInteger),
+    columns.some("ix_person_erased", "erased_at", "erased_at IS NOT NULL"),
+)
+
+#: Names that were erased, by a keyed fingerprint: who comes back gets no second welcome.
+erased = sa.Table(
+    "erased",
+    metadata,
+    sa.Column("fingerprint", sa.LargeBinary, primary_key=True),
+    _required("at", sa.BigInteger),
 )
 
 identity = sa.Table(

@@ -105,6 +105,8 @@ class Desk:
     shop: Shop
     vault: Vault
     disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
+    #: Whether the operator has paused payouts.
+    paused: bool = False
 
     def __post_init__(self) -> None:
         self.addresses, self.withdrawals = withdrawals_on(
@@ -115,6 +117,7 @@ class Desk:
             addresses=self.addresses,
             disbursers=self.disbursers,
             clock=self.shop.clock,
+            paused=lambda: self.paused,
         )
         self._numbers = itertools.count(1)
         self._homes: dict[str, str] = {}

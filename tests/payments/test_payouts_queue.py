@@ -141,6 +141,27 @@ async def test_no_two_ask_a_gateway_for_the_same_one(shop: Shop) -> None:
     await desk.audited()
 
 
+async def test_while_payouts_are_paused_nothing_is_sent_and_what_was_sent_is_followed(
+    shop: Shop,
+) -> None:
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+    counts = Refuses("look there")
+    desk = Desk(shop, vault, {"paypal": counts})
+    sent = await desk.approved("paypal")
+    await desk.payouts.work()
+    assert ((await desk.now(sent)).state, counts.asked) == ("sent", 1)
+    desk.paused = True
+    waits = await desk.approved("paypal")
+    shop.clock.advance(seconds=7_200)
+    await desk.payouts.work()
+    assert ((await desk.now(waits)).state, counts.asked) == ("approved", 2)
+    desk.paused = False
+    shop.clock.advance(seconds=7_200)
+    await desk.payouts.work()
+    assert (await desk.now(waits)).state == "sent"
+    await desk.audited()
+
+
 async def test_owners_hear_once_that_a_gateway_wants_something_of_them(shop: Shop) -> None:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     refuses = Refuses("PayPal says AUTHORIZATION_ERROR")

@@ -1,7 +1,9 @@
 """The brief's contribution (§§ 2, 7) from the key in the chat to the money at the bank, on each
 platform, through the unmodified clients: every figure in the chat and in the ledger.
 
-In small a hundred asks and $3; in full the brief's own 16,666 and $500.
+In small a hundred and two asks and $3.08; in full the brief's own 16,666 and $500. Either leaves
+two cents, and its half a half Credit. All pay at the sandbox's checkout, gifts come by `/grant`; so
+many questions are asked in the chat, the others behind it.
 """
 
 from __future__ import annotations
@@ -24,23 +26,29 @@ from core.units import Credits, usd
 from payments import payment_routes
 from payments.gateways.sandbox import Sandbox
 from tests.core.earning.world import BRIEFS, THOUSAND, Market
+from tests.service import KEYS
 from tests.size import size
 from tests.system.chats import PLATFORMS, Chat, Town
 
-ASKS = size(small=100, full=16_666)
-DOLLARS = "500" if ASKS == 16_666 else "3"
+ASKS = size(small=102, full=16_666)
+DOLLARS, NET_ROUNDED = ("500", "75,000") if ASKS == 16_666 else ("3.08", "459")
 #: The brief's 83,330, 8,333 and 74,997.
 GROSS = ASKS * 5
 FEE = GROSS // 10
 NET = GROSS - FEE
+#: What the supplier charges for an ask of 1,000 tokens.
+COST = usd("0.03")
 #: Questions that are asked in the chat itself.
-IN_CHAT = 3
+IN_CHAT = size(small=3, full=100)
 
 KEY = "sk-proj-canary-bobs-own-key-T3BlbkFJ-0001"
 HOLDER, IBAN, BANK = "Bob Miller", "GB33BUKB20201555555555", "HSBC, HBUKGB4B, UK"
 OWNER, BOB, TOM, ANN = 1, 7, 8, 9
+PEOPLE = {"owner": OWNER, "bob": BOB, "tom": TOM, "ann": ANN}
 #: $99 is the most that brings no bonus: 9,900 Credits.
 AT_ONCE = 9_900
+#: What the sandbox's checkout keeps of a payment: 2.9 % and 30 cents.
+FEE_PER_MILLE, FEE_CENTS = 29, 30
 
 
 @dataclass
@@ -50,6 +58,8 @@ class Fair:
     market: Market
     town: Town
     browser: aiohttp.ClientSession
+    #: What the checkout kept, in cents.
+    kept: int = 0
 
     def chat(self, person: int) -> Chat:
         return self.town.chat(person)
@@ -67,7 +77,20 @@ class Fair:
             ) as paid:
                 assert paid.status == 303
             had += part
+            self.kept += part * FEE_PER_MILLE // 1_000 + FEE_CENTS
+            await self.tells()
             await chat.hears(f"You have {had:,} Credits now.")
+
+    async def grants(self, person: int, amount: int) -> None:
+        """A gift of the owner's."""
+        await self.chat(person).says("balance", "0 Credits")
+        who, owner = f"{self.town.platform}:{person}", self.chat(OWNER)
+        card = await owner.says("grant", "Give", user=who, credits=str(amount), reason="a prize")
+        await owner.presses(card, f"Yes, give {amount:,} Credits", f"{amount:,} Credits")
+
+    async def tells(self) -> None:
+        """The chore that tells what happened."""
+        await self.market.service.app.shop.notices.work()
 
     async def asks(self, person: int, times: int) -> None:
         """A few in the chat, the others behind it."""
@@ -116,8 +139,7 @@ async def contributed(there: Fair) -> str:
     card = await bob.says("contribute", "Contribute your API key", supplier="openai")
     card = await bob.types(card, "Verified!", key=KEY)
     assert not bob.sees(KEY), "on Telegram the message was deleted, on Discord there was none"
-    rounded = {74_997: "75,000", 450: "450"}[NET]
-    assert f"Estimated value: {rounded} Credits (after 10 % fee)" in card.shown
+    assert f"Estimated value: {NET_ROUNDED} Credits (after 10 % fee)" in card.shown
     assert f"≈ {ASKS:,} requests" in card.shown
     assert "You can spend all of it at once." in card.shown
     assert "$" not in card.shown
@@ -144,10 +166,15 @@ async def withdrawn(there: Fair, amount: int, dollars: str) -> None:
     card = await owner.presses(card, dollars, "Writes from")
     assert "Covered: yes" in card.shown
     card = await owner.presses(card, "Approve", f"Pay {dollars} ({amount:,} Credits)")
-    card = await owner.presses(card, f"Yes, pay {dollars}", IBAN)
+    card = await owner.presses(card, f"Yes, pay {dollars}", "approved since")
+    assert IBAN not in card.shown, "not before he can't take it back any more"
+    card = await owner.presses(card, "I pay it now", f"Pay {dollars} to GB••••5555 by hand now?")
+    card = await owner.presses(card, f"Yes, I pay {dollars}", IBAN)
     assert HOLDER in card.shown
+    card = await owner.presses(card, "It is paid", f"{dollars} have been paid to GB••••5555?")
     assert not bob.sees("Paid out")
-    await owner.presses(card, "It is paid", "paid since")
+    await owner.presses(card, "Yes, they are paid", "paid since")
+    await there.tells()
     await bob.hears("✅ Paid out")
     await bob.says("withdraw", "paid")
     (payout,) = await there.market.service.app.store.fetch(sa.select(schema.payout))
@@ -159,7 +186,8 @@ async def person(there: Fair, name: int) -> str:
 
 
 async def books(there: Fair, key: str) -> dict[str, int]:
-    """What every account stands at, credits less debits; people and the key by their names."""
+    """What every account stands at, credits less debits, but those at nothing; people and the key
+    by their names."""
     names = {await person(there, id_): name for name, id_ in PEOPLE.items()} | {key: "KEY"}
     account = schema.account.c
     rows = await there.market.service.app.store.fetch(
@@ -171,7 +199,48 @@ async def books(there: Fair, key: str) -> dict[str, int]:
     return stand
 
 
-PEOPLE = {"bob": BOB, "tom": TOM, "ann": ANN}
+def sold(there: Fair, bought: int) -> dict[str, int]:
+    """What people who bought so many Credits have left in the books."""
+    cash, kept = usd("0.01").times(bought).units, usd("0.01").times(there.kept).units
+    return {
+        "issued/topup": -bought,
+        "sales": cash,
+        "gateway-fees": -kept,
+        "cash/sandbox": kept - cash,
+    }
+
+
+def used_up() -> dict[str, int]:
+    """What all the asks have left in the books, whoever paid; two cents of the key are left."""
+    cost = COST.times(ASKS).units
+    return {
+        "spent/gpt-4": GROSS,
+        "use/counted": -GROSS,
+        "supplier/openai/contributed": cost,
+        "supply/contributed": -cost,
+    }
+
+
+def paid_out(amount: int) -> dict[str, int]:
+    """What a withdrawal has left in the books."""
+    redeemed, cash = amount * 9 // 10, cents(amount) * 10**7
+    return {
+        "redeemed/payout": redeemed,
+        "fee/payout": amount - redeemed,
+        "payouts": -cash,
+        "cash/manual": cash,
+    }
+
+
+def cents(amount: int) -> int:
+    """Cash for Credits at $0.009 each, cents rounded down."""
+    return amount * 9 // 10
+
+
+def shown(amount: int) -> str:
+    """The same as people read it."""
+    whole, rest = divmod(cents(amount), 100)
+    return f"${whole:,}.{rest:02}"
 
 
 @pytest.mark.timeout(1_800)
@@ -180,19 +249,90 @@ async def test_the_briefs_contribution(platform: str, database_url: str) -> None
     """$500 in, 16,666 paid asks, 74,997 earned, $674.97 withdrawn and paid."""
     async with open_market(platform, database_url) as there:
         key = await contributed(there)
+        assert await books(there, key) == {
+            "issued/contribution": -GROSS,
+            "fee/contribution": FEE,
+            "key/KEY/unvested": NET,
+            "advanced": -NET,
+            "key/KEY/advance": NET,
+            "supply/contributed": -usd(DOLLARS).units,
+            "key/KEY": usd(DOLLARS).units,
+        }
         await there.buys(TOM, GROSS)
         await there.asks(TOM, ASKS)
-        assert await there.market.has(str(BOB)) == {"earned": NET}
         await there.market.closes()
         await there.market.closes()
+        await there.tells()
         ended = await there.chat(BOB).hears("has ended")
         assert "It is used up." in ended.shown
         assert f"It brought {NET:,} Credits." in ended.shown
-        await withdrawn(there, NET, cash(NET))
-        print(await books(there, key))
+        served = (
+            sold(there, GROSS)
+            | used_up()
+            | {
+                "issued/contribution": -GROSS,
+                "fee/contribution": FEE,
+                "use/paid/KEY": GROSS,
+            }
+        )
+        assert await books(there, key) == served | {"user/bob/earned": NET}
+        await there.chat(BOB).says("balance", f"{NET:,} Credits")
+        await withdrawn(there, NET, shown(NET))
+        assert ASKS < 16_666 or shown(NET) == "$674.97"
+        assert await books(there, key) == served | paid_out(NET)
+        await there.chat(BOB).says("balance", "0 Credits")
 
 
-def cash(credits_: int) -> str:
-    """At $0.009 a Credit, cents rounded down."""
-    cents = credits_ * 9 // 10
-    return f"${cents // 100:,}.{cents % 100:02}"
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_half_of_it_paid_by_gifts(platform: str, database_url: str) -> None:
+    """What paid asks brought is cash, what gifts paid for is a gift: 37,498 each. The Credit that
+    both halves round away goes back with the two cents of the key that stand for it."""
+    half = GROSS // 2
+    each = half * 9 // 10
+    assert NET - 2 * each == 1
+    async with open_market(platform, database_url) as there:
+        key = await contributed(there)
+        await there.buys(TOM, half)
+        await there.grants(ANN, half)
+        await there.asks(TOM, ASKS // 2)
+        await there.asks(ANN, ASKS // 2)
+        assert await there.market.has(str(BOB)) == {"earned": each, "gift": each}
+        await taken_back(there)
+        served = (
+            sold(there, half)
+            | used_up()
+            | {
+                "issued/grant": -half,
+                "issued/contribution": 1 - GROSS,
+                "fee/contribution": FEE,
+                "use/paid/KEY": half,
+                "use/free/KEY": half,
+                "user/bob/gift": each,
+            }
+        )
+        assert await books(there, key) == served | {"user/bob/earned": each}
+        await there.chat(BOB).says("balance", f"{2 * each:,} Credits")
+        await withdrawn(there, each, shown(each))
+        assert ASKS < 16_666 or shown(each) == "$337.48"
+        assert await books(there, key) == served | paid_out(each)
+        await there.chat(BOB).says("withdraw", "Withdrawable: 0 Credits")
+        await spends(there, each)
+
+
+async def taken_back(there: Fair) -> None:
+    """Bob takes the rest of his key back."""
+    bob = there.chat(BOB)
+    card = await bob.says("keys", "My keys")
+    card = await bob.presses(card, "OpenAI …0001", "Used: 99 %")
+    card = await bob.presses(card, "Take it back", "1 Credit that")
+    await bob.presses(card, "Yes, take it back", "Ended: 1 Credit went back.")
+
+
+async def spends(there: Fair, amount: int) -> None:
+    """On another key there is, Bob spends what isn't cash."""
+    service, bob = there.market.service, there.chat(BOB)
+    service.openai.allow(KEYS[0])
+    await service.app.pool.add_own_key("openai", SecretStr(KEYS[0]), usd("5"))
+    await bob.says("ask", f"5 Credits · {amount - 5:,} left", question="why " * 480)
+    assert await there.market.has(str(BOB)) == {"gift": amount - 5}

@@ -252,7 +252,7 @@ async def test_the_owner_adds_a_key_that_nobody_sees(place: Place) -> None:
     ):
         assert each.startswith("A key of OpenAI\nIt may cost $12.50.\n")
         assert f"API key:\n{said}" in each
-    assert told[-1].count("9876") == 1
+    assert told[-1].count("9876") == 2, "its row and its button"
     place.settings = {"database_url": "sqlite:///.demo/creditbot.db"}
     assert (await place.creditbot("audit", "--json")).json["findings"] == []
 
