@@ -160,7 +160,7 @@ def _parts(
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
-    prices = _prices(plan, store, ledger, catalogue, costs, clock)
+    desk = _desk(plan, store, ledger, clock, catalogue, costs, pool)
     rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
@@ -171,13 +171,12 @@ def _parts(
         pool=pool,
         catalogue=catalogue,
         costs=costs,
-        prices=prices,
+        prices=desk.prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
         rules=rules,
         active=earns,
     )
-    desk = _desk(plan, store, ledger, clock, catalogue, costs, prices, pool)
     deliverers: dict[str, Deliverer] = {}
     return Parts(
         clock=clock,
@@ -188,7 +187,7 @@ def _parts(
         vault=vault,
         catalogue=catalogue,
         costs=costs,
-        prices=prices,
+        prices=desk.prices,
         pool=pool,
         desk=desk,
         people=people,
@@ -248,13 +247,6 @@ def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: 
     return Links(store=store, ledger=ledger, people=people, clock=clock, aged=aged)
 
 
-def _prices(
-    plan: Plan, store: Store, ledger: Ledger, catalogue: Catalogue, costs: Costs, clock: Clock
-) -> PriceBook:
-    markup = plan.pricing.markup_percent
-    return PriceBook(store, ledger.record, catalogue, costs, clock, markup_percent=markup)
-
-
 def _desk(
     plan: Plan,
     store: Store,
@@ -262,9 +254,10 @@ def _desk(
     clock: Clock,
     catalogue: Catalogue,
     costs: Costs,
-    prices: PriceBook,
     pool: Pool,
 ) -> PriceDesk:
+    markup = plan.pricing.markup_percent
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock, markup_percent=markup)
     return open_price_desk(
         plan,
         store=store,
