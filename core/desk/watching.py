@@ -68,22 +68,25 @@ class CostWatch:
         several processes at once."""
         if not self._ready():
             return
-        kept, waiting = await self._kept(), await self._waiting()
-        used, suppliers = await self._margins.uses(), await self._margins.suppliers()
+        kept = await self._kept()
         rows: list[Companion] = []
-        raised: list[str] = []
+        moved: list[tuple[str, str, Level, Level]] = []
         for model, provider, level in self._levels():
             known = kept.get((model, provider))
             if known is None:
                 rows.append(self._first(model, provider, level))
-                continue
-            if known.level.same_list(level):
-                continue
-            new = replace(level, real=known.level.real)
-            if provider in suppliers or provider in used.get(model, {}):
-                change = waiting.get((model, provider))
-                rows += self._raise("list", model, provider, known.level, new, change, raised)
-            rows.append(self._remember(model, provider, known.level, new, moved=True))
+            elif not known.level.same_list(level):
+                new = replace(level, real=known.level.real)
+                moved.append((model, provider, known.level, new))
+        raised: list[str] = []
+        if moved:
+            waiting = await self._waiting()
+            used, suppliers = await self._margins.uses(), await self._margins.suppliers()
+            for model, provider, old, new in moved:
+                if provider in suppliers or provider in used.get(model, {}):
+                    change = waiting.get((model, provider))
+                    rows += self._raise("list", model, provider, old, new, change, raised)
+                rows.append(self._remember(model, provider, old, new, moved=True))
         await self._write(rows, raised)
 
     def _levels(self) -> Iterator[tuple[str, str, Level]]:
