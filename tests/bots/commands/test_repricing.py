@@ -60,6 +60,14 @@ async def test_a_price_follows_the_formula_so_far_and_so_fast(
     assert [act for act, _ in await acts(owner)] == ["automatic price", "reprice", "reprice"]
 
 
+async def test_a_price_rises_so_far_and_so_fast(owner: Service, clock: TestClock) -> None:
+    """3 → 4.2 is 40 % away, the bound is 30 %: 3.9."""
+    await owner.screen("/setprice gpt-4 3")
+    clock.advance(days=2)
+    await owner.screen("/pricing auto gpt-4 30")
+    assert await days(owner, clock, 4) == [3_300, 3_600, 3_900, 3_900]
+
+
 async def test_bounds_are_measured_from_the_last_price_set_by_hand(
     owner: Service, clock: TestClock
 ) -> None:

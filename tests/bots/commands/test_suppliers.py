@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import sqlalchemy as sa
 
 from bots.show.screen import Answer, Screen
+from core.desk import Decided
 from core.store import schema
 from core.units import Credits, MicroCredits
 from tests import brief, service
@@ -324,6 +326,26 @@ async def test_nobody_else_decides(owner: Service) -> None:
     assert "somebody else" in text_of(*await owner.presses(pass_on))
     assert rate(owner) == 5_000
     assert await states(owner) == ["open"]
+
+
+async def test_of_two_who_decide_at_once_one_does(owner: Service) -> None:
+    await raised(owner)
+    changes = owner.app.desk.changes
+    (change,) = await changes.waiting()
+    offer = await changes.offer(change)
+    assert offer is not None
+    passed, shared = offer.answers.passed, offer.answers.shared
+    assert passed is not None
+    assert shared is not None
+    outcomes = await asyncio.gather(
+        changes.decide(change, "passed", passed, actor="usr_a", about="pass on"),
+        changes.decide(change, "shared", shared, actor="usr_b", about="share"),
+        changes.absorb(change, actor="usr_c"),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, Decided) for one in outcomes) == 2
+    assert len(await states(owner)) == 1
+    assert len(await acts(owner)) == 2, "what was said of the cost, and one decision"
 
 
 async def test_a_replayed_button_does_nothing(owner: Service, clock: TestClock) -> None:
