@@ -37,6 +37,7 @@ from core.asking import (
     Sweeper,
 )
 from core.clock import Clock, day_of
+from core.desk import ROUND_SECONDS, Lookout
 from core.earning import Purses, any_contributions
 from core.ledger import Ledger, LedgerRefusal, close_days
 from core.people import Debts, Invitations, Links, Owners, People, Rules
@@ -62,6 +63,7 @@ class App(Parts):
     asking: Asking
     front: Dispatcher
     landing: Landing
+    lookout: Lookout
     chores: Chores
 
     async def start(self) -> None:
@@ -117,6 +119,13 @@ async def build(
     buttons = Buttons(store=store, ledger=ledger, clock=clock)
     prompts = Prompts(store=store, ledger=ledger, clock=clock, buttons=buttons)
     landing = Landing(records=parts.records, answers=answers, deliverers=parts.deliverers)
+    lookout = Lookout(
+        alerts=parts.alerts,
+        store=store,
+        pool=parts.pool,
+        ended=asking.ended,
+        clock=clock,
+    )
     sweeper = Sweeper(
         store=store,
         ledger=ledger,
@@ -140,7 +149,8 @@ async def build(
             rules=parts.rules,
         ),
         landing=landing,
-        chores=_chores(parts, sweeper, landing, buttons, prompts),
+        lookout=lookout,
+        chores=_chores(parts, sweeper, landing, buttons, prompts, lookout),
     )
 
 
@@ -296,7 +306,12 @@ def _asking(parts: Parts) -> Asking:
 
 
 def _chores(
-    parts: Parts, sweeper: Sweeper, landing: Landing, buttons: Buttons, prompts: Prompts
+    parts: Parts,
+    sweeper: Sweeper,
+    landing: Landing,
+    buttons: Buttons,
+    prompts: Prompts,
+    lookout: Lookout,
 ) -> Chores:
     async def compare_models() -> None:
         """A custom address may list models that have no price yet."""
@@ -319,6 +334,7 @@ def _chores(
             Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
             Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
             Chore("repay what is owed", 60.0, debts.repay),
+            Chore("tell everybody", ROUND_SECONDS, parts.broadcasts.work),
             Chore("sweep what erased people left", 60.0, parts.erasing.sweep),
             Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
             Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
@@ -326,6 +342,9 @@ def _chores(
             opening(parts.vault.opens_with),
             Chore("forget buttons", 3_600.0, buttons.forget_expired),
             Chore("forget prompts", 3_600.0, prompts.forget_expired),
+            Chore("look out here", 30.0, lookout.look_here, everywhere=True),
+            Chore("look out", 600.0, lookout.look),
+            Chore("audit", 43_200.0, lookout.audited),
             Chore("close days", 3_600.0, close_yesterday),
             *parts.shop.chores(),
             *parts.earning.chores(),

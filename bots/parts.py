@@ -11,7 +11,7 @@ from bots.shop import Shop
 from bots.show.screen import Deliverer
 from core.asking import Conversations, Records
 from core.clock import Clock
-from core.desk import Erasing
+from core.desk import Alerts, Broadcasts, Erasing
 from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Links, Owners, People, Rules
@@ -48,6 +48,16 @@ class Parts:
     earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
     deliverers: dict[str, Deliverer]
+
+    @property
+    def broadcasts(self) -> Broadcasts:
+        """What is told to everybody; likewise."""
+        return Broadcasts(store=self.store, ledger=self.ledger, clock=self.clock)
+
+    @property
+    def alerts(self) -> Alerts:
+        """What owners should know at once; likewise."""
+        return Alerts(store=self.store, ledger=self.ledger, clock=self.clock)
 
     @property
     def erasing(self) -> Erasing:

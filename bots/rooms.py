@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bots.commands.account import AccountCommands
 from bots.commands.admin import AdminCommands
+from bots.commands.alerting import AlertCommands
 from bots.commands.asking import AskCommands
+from bots.commands.broadcasting import BroadcastCommands
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
 from bots.commands.exporting import ExportCommands
@@ -75,6 +77,8 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             _report(parts).room(),
             _users(parts).room(),
             _governing(parts).room(),
+            AlertCommands(alerts=parts.alerts, clock=parts.clock).room(),
+            BroadcastCommands(broadcasts=parts.broadcasts, clock=parts.clock).room(),
             pool.room(),
             *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
             prompts.room(),

@@ -151,7 +151,7 @@ async def _serve(app: App, settings: Settings) -> None:
         served = service_app(app.store, routes)
         servers.append(Server(served, settings.http_host, settings.http_port))
     if settings.metrics_port:
-        measured = metrics_app(metrics.registry(app.asking, app.pool))
+        measured = metrics_app(metrics.registry(app.asking, app.pool, app.lookout))
         servers.append(Server(measured, settings.http_host, settings.metrics_port))
     stopped = _stop_signal()
     begun: list[Callable[[], Awaitable[None]]] = []

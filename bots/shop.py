@@ -20,6 +20,7 @@ from bots.show.screen import Deliverer
 from bots.telling import OwnersCards, Telling
 from bots.tills import SkusTill, StarsTill
 from core.clock import Clock
+from core.desk import Broadcasts
 from core.earning import Purses
 from core.ledger import Ledger
 from core.people import Invitations, Owners, People
@@ -179,6 +180,7 @@ def open_shop(
         purses=purses,
         cashier=cashier,
         buttons=Buttons(store=store, ledger=ledger, clock=clock),
+        broadcasts=Broadcasts(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,
         cards=cards,
     )
@@ -194,14 +196,19 @@ def open_shop(
         cashier=cashier,
         codes=Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock),
         inbox=inbox,
-        notices=Notices(
-            store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
-        ),
+        notices=_notices(store, ledger, clock, telling, owners),
         stars=_stars(gateways.get("stars"), orders, inbox, people, clock),
         skus=_skus(gateways.get("skus"), inbox, clock),
         trades=trades,
         contributing=bool(plan.policy.suppliers),
     )
+
+
+def _notices(
+    store: Store, ledger: Ledger, clock: Clock, telling: Telling, owners: Owners
+) -> Notices:
+    told = telling.tell
+    return Notices(store=store, ledger=ledger, clock=clock, tell=told, owners=owners.names)
 
 
 def _stars(

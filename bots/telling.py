@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from bots.commands.broadcasting import TITLE, told
 from bots.commands.buttons import Buttons
 from bots.commands.cards import screen_of
 from bots.commands.checkouts import cash_text
@@ -15,7 +16,7 @@ from bots.commands.price_news import price_news_words
 from bots.locale import render
 from bots.reply import Reply, Said, say
 from bots.show.screen import Button, Deliverer, Place, Screen
-from core.desk import PRICE_CHANGED
+from core.desk import BROADCAST, PRICE_CHANGED, Broadcasts
 from core.earning import Purses
 from core.people import People
 from core.trace import cause
@@ -44,6 +45,7 @@ class Telling:
         purses: Purses,
         cashier: Cashier,
         buttons: Buttons,
+        broadcasts: Broadcasts,
         deliverers: Mapping[str, Deliverer],
         cards: OwnersCards,
     ) -> None:
@@ -51,12 +53,16 @@ class Telling:
         self._cards = cards
         self._people, self._purses, self._cashier = people, purses, cashier
         self._buttons, self._deliverers = buttons, deliverers
+        self._broadcasts = broadcasts
 
     async def tell(self, notice: Notice) -> None:
         """Shows a notice once on each platform of its person, in the message that it is about
         where there is one, or to an owner where they are one; raises `NobodyReached`."""
         if notice.kind in FOR_OWNERS or notice.kind in self._cards:
             await self._tell_owner(notice)
+            return
+        if notice.kind == BROADCAST:
+            await self._tell_everybodys(notice)
             return
         person = await self._people.find(notice.person)
         order = await self._about(notice)
@@ -70,19 +76,43 @@ class Telling:
             ),
             private=True,
         )
-        reached = False
-        for platform, id_ in await self._people.identities(person.id):
-            deliverer = self._deliverers.get(platform)
-            if deliverer is None:
-                continue
-            try:
-                await deliverer.notify(id_, screen, instead=_shown_in(order, platform, id_))
-            except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
-                log.info("%s could not be told on %s: %s", notice.id, platform, cause(failure))
-            else:
-                reached = True
-        if not reached:
+        reached = [
+            await self._shown(notice, screen, platform, id_, _shown_in(order, platform, id_))
+            for platform, id_ in await self._people.identities(person.id)
+        ]
+        if not any(reached):
             raise NobodyReached
+
+    async def _tell_everybodys(self, notice: Notice) -> None:
+        """Shows a broadcast once a person, where they wrote from first. Whoever can't be shown it
+        isn't tried again, unless another process has their platform; raises `NobodyReached`."""
+        broadcast = await self._broadcasts.get(str(notice.facts["broadcast"]))
+        names = await self._people.identities(notice.person)
+        if not names:
+            return  # erased meanwhile
+        here = [(platform, id_) for platform, id_ in names if platform in self._deliverers]
+        if not here:
+            raise NobodyReached
+        language = (await self._people.find(notice.person)).language
+        lines = tuple(render(line, language) for line in told(broadcast))
+        screen = Screen(title=render(TITLE, language), lines=lines, private=True)
+        for platform, id_ in here:
+            if await self._shown(notice, screen, platform, id_):
+                return
+        await self._broadcasts.unreached(broadcast.id)
+
+    async def _shown(
+        self, notice: Notice, screen: Screen, platform: str, id_: str, instead: str = ""
+    ) -> bool:
+        deliverer = self._deliverers.get(platform)
+        if deliverer is None:
+            return False
+        try:
+            await deliverer.notify(id_, screen, instead=instead)
+        except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+            log.info("%s could not be told on %s: %s", notice.id, platform, cause(failure))
+            return False
+        return True
 
     async def _tell_owner(self, notice: Notice) -> None:
         platform, _, id_ = notice.person.partition(":")

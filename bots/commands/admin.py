@@ -65,6 +65,7 @@ class AdminCommands:
                 ),
             ),
             actions=(
+                Action("audit", self.audit, admin=True, support=True),
                 Action("grant-now", self.grant_now, admin=True),
                 Action("cancel", self.cancel),
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bots.commands.alerting import alert_card
 from bots.commands.checkouts import cash_text
 from bots.commands.payout_card import waiting_card
 from bots.commands.phrases import money
@@ -11,7 +12,7 @@ from bots.commands.refusals import sentence
 from bots.commands.types import Action, Request, Room
 from bots.reply import Choice, File, Reply, Said, say
 from core.clock import Clock, as_datetime
-from core.desk import logged
+from core.desk import ALERT, logged
 from core.earning import PAYOUT_STUCK, PAYOUT_WAITS
 from core.ledger import Ledger
 from core.units import NanoUsd
@@ -27,7 +28,7 @@ from payments import (
 )
 
 #: The kinds of notices that are for owners.
-FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK})
+FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT})
 
 
 @sentence.register
@@ -143,6 +144,8 @@ def dispute_choices(
 
 async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
     """A notice for owners as a card."""
+    if notice.kind == ALERT:
+        return alert_card(notice)
     if notice.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:
         return waiting_card(notice)
     facts = notice.facts

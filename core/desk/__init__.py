@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from core.desk.actions import Advice, Adviser, Cheaper, RaisePrice, RunsOut
+from core.desk.alerts import ALERT, MUTE_HOURS, Alerts
 from core.desk.automatic import BOUND_MOST, Automatic, Pace
+from core.desk.broadcasting import (
+    BROADCAST,
+    ROUND_SECONDS,
+    WAITING_MOST,
+    Broadcast,
+    BroadcastRuns,
+    Broadcasts,
+)
 from core.desk.changes import COST_CHANGED, Changes, CostChange, Decided, Kind, Offer
 from core.desk.demands import Demands
 from core.desk.dossier import Dossier, Dossiers
 from core.desk.erasing import Erasing, NotErasable, Stakes
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
+from core.desk.lookout import Figures, Lookout
 from core.desk.margins import MIX_DAYS, Ground, Margins, Mixes
 from core.desk.overrides import Overrides
 from core.desk.price_news import PRICE_CHANGED, PriceNews
@@ -21,15 +31,24 @@ from core.desk.suggestions import AUTOMATIC, Suggestion, Suggestions
 from core.desk.watching import CostWatch
 
 __all__ = [
+    "ALERT",
     "AUTOMATIC",
     "BOUND_MOST",
+    "BROADCAST",
     "COST_CHANGED",
     "MIX_DAYS",
+    "MUTE_HOURS",
     "PRICE_CHANGED",
+    "ROUND_SECONDS",
+    "WAITING_MOST",
     "Advice",
     "Adviser",
+    "Alerts",
     "Asker",
     "Automatic",
+    "Broadcast",
+    "BroadcastRuns",
+    "Broadcasts",
     "Cash",
     "Change",
     "Changes",
@@ -44,8 +63,10 @@ __all__ = [
     "Dossiers",
     "Erasing",
     "Facts",
+    "Figures",
     "Ground",
     "Kind",
+    "Lookout",
     "Margins",
     "Mixes",
     "NotErasable",

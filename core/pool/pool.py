@@ -292,6 +292,11 @@ class Pool:
         budget is used, not left lying."""
         return self._rack.room(router.Wish(model, input, answer_limit, (), own_keys_only, asker))
 
+    def down(self) -> list[str]:
+        """Suppliers that fail and aren't asked for a while, as far as this process knows."""
+        now = self._clock.now_ms()
+        return sorted(name for name, one in self._rack.circuits.items() if now < one.open_until)
+
     def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
         """Tells a key's balance, or what of it is available, right after a submission."""
         if (record := self._records.get(key)) is not None:

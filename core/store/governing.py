@@ -1,4 +1,4 @@
-"""The tables of what the operator allows: switches, limits, what is told to everyone."""
+"""The tables of what the operator allows and tells: switches, limits, broadcasts, alerts."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ allowance = sa.Table(
     required("at", sa.BigInteger),
 )
 
+#: When owners were last alerted to something, and until when they don't want to be.
+alert = sa.Table(
+    "alert",
+    metadata,
+    #: `<what>/<of which model, supplier or the like>`
+    sa.Column("id", sa.Text, primary_key=True),
+    required("told_at", sa.BigInteger),
+    required("muted_until", sa.BigInteger),
+)
+
 #: What the operator tells everybody, and how far that is.
 broadcast = sa.Table(
     "broadcast",
@@ -44,10 +54,12 @@ broadcast = sa.Table(
     required("created_at", sa.BigInteger),
     #: sending, done, stopped
     required("state", sa.Text),
-    #: The last name that was written to, `<platform>:<id>`; names follow in their order.
+    #: The last person it was queued for; people follow in the order of their ids.
     required("reached", sa.Text),
+    #: People there were when it began, for how many it was queued, how many it didn't reach.
     required("total", sa.Integer),
     required("sent", sa.Integer),
     required("failed", sa.Integer),
-    some("ix_broadcast_sending", "state", "state = 'sending'"),
+    #: One at a time.
+    some("uq_broadcast_sending", "state", "state = 'sending'", unique=True),
 )

@@ -25,6 +25,7 @@ invitation, referral = inviting.invitation, inviting.referral
 contribution, matured = earning.contribution, earning.matured
 payout, payout_method = earning.payout, earning.payout_method
 switch, allowance, broadcast = governing.switch, governing.allowance, governing.broadcast
+alert = governing.alert
 
 supplier_cost, supplier_change = costing.supplier_cost, costing.supplier_change
 supplier_override, demand = costing.supplier_override, costing.demand

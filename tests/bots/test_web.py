@@ -15,9 +15,10 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
     async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
         await tom.answer("why is the sky blue?")
         web = Server(service_app(tom.app.store, []), "127.0.0.1", 0)
-        watching = Server(
-            metrics_app(metrics.registry(tom.app.asking, tom.app.pool)), "127.0.0.1", 0
-        )
+        await tom.app.lookout.look_here()
+        app = tom.app
+        figures = metrics.registry(app.asking, app.pool, app.lookout)
+        watching = Server(metrics_app(figures), "127.0.0.1", 0)
         base = f"http://127.0.0.1:{await web.start()}"
         measured = f"http://127.0.0.1:{await watching.start()}"
         try:
@@ -31,6 +32,9 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
                 page = await answer.text()
             assert 'creditbot_asks_ended_total{outcome="done"} 1.0' in page
             assert "creditbot_asks_running 0.0" in page
+            assert 'creditbot_keys{state="active",supplier="openai"} 1.0' in page
+            assert 'creditbot_waiting{what="payouts"} 0.0' in page
+            assert 'creditbot_supplier_down{supplier="openai"} 0.0' in page
             assert "sky" not in page
         finally:
             await web.stop()

@@ -183,7 +183,9 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
 
 
 async def _metrics_are_clean(tom: Service) -> None:
-    server = Server(metrics_app(metrics.registry(tom.app.asking, tom.app.pool)), "127.0.0.1", 0)
+    await tom.app.lookout.look_here()
+    figures = metrics.registry(tom.app.asking, tom.app.pool, tom.app.lookout)
+    server = Server(metrics_app(figures), "127.0.0.1", 0)
     port = await server.start()
     try:
         async with (

@@ -1,4 +1,4 @@
-"""Switches, limits, broadcasts; owners get roles."""
+"""Switches, limits, alerts, broadcasts; owners get roles."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", name="pk_allowance"),
     )
     op.create_table(
+        "alert",
+        _required("id", TEXT),
+        _required("told_at", BIG),
+        _required("muted_until", BIG),
+        sa.PrimaryKeyConstraint("id", name="pk_alert"),
+    )
+    op.create_table(
         "broadcast",
         _required("id", TEXT),
         _required("text", TEXT),
@@ -57,9 +64,10 @@ def upgrade() -> None:
     )
     sending = sa.text("state = 'sending'")
     op.create_index(
-        "ix_broadcast_sending",
+        "uq_broadcast_sending",
         "broadcast",
         ["state"],
+        unique=True,
         sqlite_where=sending,
         postgresql_where=sending,
     )
