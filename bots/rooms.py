@@ -59,10 +59,6 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         store=parts.store,
         ledger=parts.ledger,
         people=parts.people,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        costs=parts.costs,
-        prices=parts.prices,
         clock=parts.clock,
     )
     pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
@@ -81,8 +77,9 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             _linking(parts, buttons).room(),
+            *parts.desk.rooms(),
             admin.room(),
-            _report(parts, admin).room(),
+            _report(parts).room(),
             _users(parts).room(),
             _governing(parts).room(),
             _promotions(parts).room(),
@@ -112,7 +109,7 @@ def _promotions(parts: Parts) -> PromotionCommands:
     )
 
 
-def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
+def _report(parts: Parts) -> ReportCommands:
     return ReportCommands(
         store=parts.store,
         pool=parts.pool,
@@ -125,7 +122,7 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
             prices=parts.prices,
         ),
         clock=parts.clock,
-        setprice=admin.setprice,
+        setprice=parts.desk.setting().setprice,
         economy=lambda: economy_of(parts.plan, parts.store, parts.clock.now_ms()),
     )
 
