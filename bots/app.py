@@ -175,19 +175,8 @@ def _parts(
     deals = _deals(plan, store, clock, catalogue, costs, ledger, desk.prices)
     rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual, deals=deals)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
-    earning = open_earning(
-        plan,
-        store=store,
-        ledger=ledger,
-        vault=vault,
-        pool=pool,
-        catalogue=catalogue,
-        costs=costs,
-        prices=desk.prices,
-        clock=clock,
-        inviter_of=invitations.inviter_of,
-        rules=rules,
-        active=earns,
+    earning = _earning(
+        plan, store, ledger, vault, clock, catalogue, costs, desk, pool, invitations, rules, earns
     )
     deliverers: dict[str, Deliverer] = {}
     return Parts(
@@ -227,6 +216,36 @@ def _parts(
         ),
         earning=earning,
         deliverers=deliverers,
+    )
+
+
+def _earning(
+    plan: Plan,
+    store: Store,
+    ledger: Ledger,
+    vault: Vault,
+    clock: Clock,
+    catalogue: Catalogue,
+    costs: Costs,
+    desk: PriceDesk,
+    pool: Pool,
+    invitations: Invitations,
+    rules: Rules,
+    earns: bool,
+) -> Earning:
+    return open_earning(
+        plan,
+        store=store,
+        ledger=ledger,
+        vault=vault,
+        pool=pool,
+        catalogue=catalogue,
+        costs=costs,
+        prices=desk.prices,
+        clock=clock,
+        inviter_of=invitations.inviter_of,
+        rules=rules,
+        active=earns,
     )
 
 
