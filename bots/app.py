@@ -20,6 +20,7 @@ from bots.earning import Earning, open_earning
 from bots.landing import Landing
 from bots.parts import Parts
 from bots.plan import OwnKey, Plan
+from bots.repricing import PriceDesk, open_price_desk
 from bots.rooms import rooms
 from bots.shop import open_shop
 from bots.show import Lanes
@@ -69,11 +70,13 @@ class App(Parts):
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
         await self.owners.load()
         await self.rules.load()
+        await self.desk.load()
         await self.prices.start()
         await self.deals.load()
         for own in self.plan.own_keys:
             await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
         await self.pool.start()
+        await self.desk.watch.look()
         await self.asking.start()
         await self.shop.start()
         await self.chores.run_once(opening(self.vault.opens_with))
@@ -168,7 +171,8 @@ def _parts(
     invitations = Invitations(store=store, ledger=ledger, clock=clock)
     owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
-    prices, deals = _prices(plan, store, clock, catalogue, costs, ledger)
+    desk = _desk(plan, store, ledger, clock, catalogue, costs, pool)
+    deals = _deals(plan, store, clock, catalogue, costs, ledger, desk.prices)
     rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual, deals=deals)
     purses = Purses(ledger=ledger, advances=pool.contributed.advances)
     earning = open_earning(
@@ -179,7 +183,7 @@ def _parts(
         pool=pool,
         catalogue=catalogue,
         costs=costs,
-        prices=prices,
+        prices=desk.prices,
         clock=clock,
         inviter_of=invitations.inviter_of,
         rules=rules,
@@ -195,9 +199,10 @@ def _parts(
         vault=vault,
         catalogue=catalogue,
         costs=costs,
-        prices=prices,
+        prices=desk.prices,
         deals=deals,
         pool=pool,
+        desk=desk,
         people=people,
         owners=owners,
         rules=rules,
@@ -217,6 +222,7 @@ def _parts(
             clock=clock,
             deals=deals,
             deliverers=deliverers,
+            cards=desk.cards(),
             trades=trades,
         ),
         earning=earning,
@@ -234,12 +240,16 @@ def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: 
     return Links(store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable)
 
 
-def _prices(
-    plan: Plan, store: Store, clock: Clock, catalogue: Catalogue, costs: Costs, ledger: Ledger
-) -> tuple[PriceBook, Deals]:
-    """The plain ones, and what everybody is offered."""
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock)
-    deals = Deals(
+def _deals(
+    plan: Plan,
+    store: Store,
+    clock: Clock,
+    catalogue: Catalogue,
+    costs: Costs,
+    ledger: Ledger,
+    prices: PriceBook,
+) -> Deals:
+    return Deals(
         prices=prices,
         catalogue=catalogue,
         costs=costs,
@@ -248,7 +258,6 @@ def _prices(
         clock=clock,
         floor_percent=plan.floor_percent,
     )
-    return prices, deals
 
 
 def _pool(
@@ -268,6 +277,29 @@ def _pool(
         costs=costs,
         clock=clock,
         suppliers=plan.suppliers,
+    )
+
+
+def _desk(
+    plan: Plan,
+    store: Store,
+    ledger: Ledger,
+    clock: Clock,
+    catalogue: Catalogue,
+    costs: Costs,
+    pool: Pool,
+) -> PriceDesk:
+    markup = plan.pricing.markup_percent
+    prices = PriceBook(store, ledger.record, catalogue, costs, clock, markup_percent=markup)
+    return open_price_desk(
+        plan,
+        store=store,
+        ledger=ledger,
+        catalogue=catalogue,
+        costs=costs,
+        prices=prices,
+        pool=pool,
+        clock=clock,
     )
 
 
@@ -342,5 +374,6 @@ def _chores(
             Chore("close days", 3_600.0, close_yesterday),
             *parts.shop.chores(),
             *parts.earning.chores(),
+            *parts.desk.chores(),
         ),
     )

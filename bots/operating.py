@@ -16,14 +16,17 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from bots.commands.economy_words import economy_lines
 from bots.commands.phrases import money
+from bots.economy import economy_of
+from bots.locale import render
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.reading import database_of
 from bots.refusals import Unusable, in_words, shut_in_words
 from bots.selling import check_gateways, check_payouts
-from bots.service import demo_master_key, suppliers_of, sync_discord
-from bots.settings import Configuration, SettingsWrong, load
+from bots.service import demo_master_key, live_plan, suppliers_of, sync_discord
+from bots.settings import Configuration, Settings, SettingsWrong, load
 from bots.telegram import who_am_i
 from core import ids, people
 from core.clock import SystemClock
@@ -31,7 +34,7 @@ from core.desk import grant
 from core.errors import Refusal
 from core.ledger import Ledger
 from core.pool import KeyCard, Pool, Vault
-from core.pricing import Catalogue, Costs, PriceBook
+from core.pricing import Catalogue, Costs, PriceBook, installed
 from core.store import Kind, Store, backup, migrate, restore
 from core.units import Credits, usd
 from core.upkeep import all_open_with
@@ -229,6 +232,7 @@ async def check(_: argparse.Namespace) -> int:
         await _check_discord(configuration),
         await check_gateways(configuration),
         await check_payouts(configuration),
+        await _check_economy(configuration),
     ]
     for fine, line in [pair for pairs in lines for pair in pairs]:
         tell(f"{'✓' if fine else '✗'} {line}")
@@ -236,6 +240,8 @@ async def check(_: argparse.Namespace) -> int:
 
 
 Line = tuple[bool, str]
+#: Older lists of suppliers are told as a fault.
+_LISTS_DAYS_MAX = 180
 
 
 async def _check_database(configuration: Configuration) -> list[Line]:
@@ -268,6 +274,28 @@ async def _check_database(configuration: Configuration) -> list[Line]:
     return lines
 
 
+async def _check_economy(configuration: Configuration) -> list[Line]:
+    """Each way of selling and each farm, with its arithmetic; nothing where nothing is sold."""
+    plan, clock = live_plan(configuration), SystemClock()
+    url = configuration.settings.database_url.get_secret_value()
+    try:
+        store = await Store.open(url, kind=None, clock=clock, migrate=False)
+    except Refusal:
+        return []  # said already
+    try:
+        economy = await economy_of(plan, store, clock.now_ms())
+        if not economy.ways:
+            return []
+        lines = economy_lines(economy, every=True)
+        return [(fine, render(words, "en")) for fine, words in lines]
+    finally:
+        await store.close()
+        for gateway in plan.gateways.values():
+            await gateway.close()
+        for disburser in plan.disbursers.values():
+            await disburser.close()
+
+
 async def _check_vault(vault: Vault, store: Store) -> list[Line]:
     surveyed = await vault.survey(store)
     if surveyed.shut:
@@ -294,7 +322,19 @@ async def _check_prices(desk: Desk) -> list[Line]:
     bare = [model.id for model in catalogue.models.values() if prices.current(model.id) is None]
     if bare:
         return [(False, f"no price for {', '.join(bare)}: /setprice in chat")]
-    return [(True, f"prices of {len(catalogue.models)} models")]
+    return [(True, f"prices of {len(catalogue.models)} models"), check_lists(settings)]
+
+
+def check_lists(settings: Settings, now_ms: int | None = None) -> Line:
+    """How old what is known of suppliers' prices is."""
+    version, days = installed(SystemClock().now_ms() if now_ms is None else now_ms)
+    fetched = ", and fetched while it runs" if settings.price_updates else ""
+    if days is None:
+        return True, f"suppliers' lists: genai-prices {version}{fetched}"
+    line = f"suppliers' lists: genai-prices {version}, at most {days} days old{fetched}"
+    if days > _LISTS_DAYS_MAX and not fetched:
+        return False, f"{line}. Upgrade creditbot, or set CREDITBOT_PRICE_UPDATES=true"
+    return True, line
 
 
 async def _check_telegram(configuration: Configuration) -> list[Line]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bots.earning import Earning
 from bots.plan import Plan
+from bots.repricing import PriceDesk
 from bots.shop import Shop
 from bots.show.screen import Deliverer
 from core.asking import Conversations, Records
@@ -35,6 +36,8 @@ class Parts:
     prices: PriceBook
     deals: Deals
     pool: Pool
+    #: What prices are decided with.
+    desk: PriceDesk
     people: People
     purses: Purses
     owners: Owners

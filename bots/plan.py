@@ -9,10 +9,11 @@ from pydantic import SecretStr
 
 from bots.commands.paying import Terms
 from core.asking import HISTORY_TOKENS
+from core.desk import Pace
 from core.earning import SAFE, Method, Policy
 from core.people import Allowance, Welcome
 from core.pool import Supplier
-from core.pricing import FLOOR_PERCENT
+from core.pricing import FLOOR_PERCENT, MARKUP_PERCENT
 from core.units import NanoUsd, Tokens
 from payments import Disburser, Gateway, Offer
 
@@ -25,6 +26,18 @@ class OwnKey:
     key: SecretStr
     budget: NanoUsd
     account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PricePlan:
+    """How prices are worked out."""
+
+    markup_percent: int = MARKUP_PERCENT
+    #: Of prices that an admin lets move by themselves.
+    pace: Pace = field(default_factory=Pace)
+    #: Whether suppliers' lists are fetched, and from where but the package's own address.
+    fetches: bool = False
+    lists_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +64,6 @@ class Plan:
     usual: Allowance = field(default_factory=Allowance)
     #: Over what a supplier takes no offer lowers a price, in per cent.
     floor_percent: int = FLOOR_PERCENT
+    pricing: PricePlan = field(default_factory=PricePlan)
     #: Whether there are sandbox people to buy and ask: the demo's.
     crowd: bool = False

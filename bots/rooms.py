@@ -22,6 +22,7 @@ from bots.commands.start import StartCommands
 from bots.commands.tiers import TierCommands
 from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
+from bots.economy import economy_of
 from bots.parts import Parts
 from bots.sandbox import Crowd
 from core.asking import Asking, Journal
@@ -58,10 +59,6 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
         store=parts.store,
         ledger=parts.ledger,
         people=parts.people,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        costs=parts.costs,
-        prices=parts.prices,
         clock=parts.clock,
     )
     pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
@@ -80,8 +77,9 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
             _linking(parts, buttons).room(),
+            *parts.desk.rooms(),
             admin.room(),
-            _report(parts, admin).room(),
+            _report(parts).room(),
             _users(parts).room(),
             _governing(parts).room(),
             _promotions(parts).room(),
@@ -111,7 +109,7 @@ def _promotions(parts: Parts) -> PromotionCommands:
     )
 
 
-def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
+def _report(parts: Parts) -> ReportCommands:
     return ReportCommands(
         store=parts.store,
         pool=parts.pool,
@@ -124,7 +122,8 @@ def _report(parts: Parts, admin: AdminCommands) -> ReportCommands:
             prices=parts.prices,
         ),
         clock=parts.clock,
-        setprice=admin.setprice,
+        setprice=parts.desk.setting().setprice,
+        economy=lambda: economy_of(parts.plan, parts.store, parts.clock.now_ms()),
     )
 
 

@@ -23,6 +23,7 @@ from bots.console import Console
 from bots.gateways import disbursers_of, gateways_of
 from bots.logs import set_up_logs
 from bots.output import tell
+from bots.plan import PricePlan
 from bots.platforms import discord_config, telegram_config
 from bots.refusals import Unusable
 from bots.sandbox import SandboxCheckout, SandboxSupplier
@@ -32,6 +33,7 @@ from bots.supplier_settings import SupplierSetting
 from bots.telegram import Telegram
 from bots.web import Server, metrics_app, service_app
 from core.clock import Clock, SystemClock
+from core.desk import Pace
 from core.earning import Policy
 from core.people import Allowance, Welcome
 from core.pool import SUPPLIERS, Supplier
@@ -100,6 +102,16 @@ def live_plan(configuration: Configuration) -> Plan:
         policy=settings.policy,
         disbursers=disbursers_of(settings),
         methods=settings.payout_methods,
+    )
+
+
+def pricing_plan(settings: Settings) -> PricePlan:
+    """How prices are worked out, as the settings say it."""
+    return PricePlan(
+        markup_percent=settings.markup_percent,
+        pace=Pace(settings.reprice_hours, settings.reprice_day_percent),
+        fetches=settings.price_updates,
+        lists_url=settings.price_updates_url,
     )
 
 
@@ -259,6 +271,7 @@ async def demo(configuration: Configuration) -> int:
             floor_percent=settings.offer_floor_percent,
             terms=_terms(settings),
             policy=_demo_policy(settings),
+            pricing=pricing_plan(settings),
             disbursers={"sandbox": SandboxPayouts(url=paying, secret=SecretStr(secret))},
             methods=("sandbox", *(one for one in ways(settings.payouts) if one == "manual")),
             crowd=sandbox is not None,

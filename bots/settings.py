@@ -179,6 +179,15 @@ class Settings(BaseModel):
     #: No tier or promotion lowers a price below so many per cent over what the supplier takes.
     offer_floor_percent: Annotated[int, Field(ge=-100, le=200)] = FLOOR_PERCENT
 
+    #: What the formula adds to the base cost; prices that an admin lets move by themselves do so
+    #: every so many hours at most, and so many per cent a day.
+    markup_percent: Annotated[int, Field(ge=20, le=50)] = 35
+    reprice_hours: Annotated[int, Field(ge=1, le=720)] = 24
+    reprice_day_percent: Annotated[int, Field(ge=1, le=50)] = 10
+    #: Whether suppliers' price lists are fetched, from the price package's own address or a copy.
+    price_updates: bool = False
+    price_updates_url: Url = ""
+
     #: Suppliers whose keys people may contribute, comma-separated; none: nobody may.
     contributions: Annotated[str, AfterValidator(_suppliers_named)] = ""
     #: Of a contribution whose quota is verified so many per cent may be spent before it vests; of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bots.commands.buttons import Buttons
 from bots.commands.choosing import Choosing
@@ -16,7 +17,7 @@ from bots.commands.types import Room
 from bots.locale import language_for, render
 from bots.plan import Plan
 from bots.show.screen import Deliverer
-from bots.telling import Telling
+from bots.telling import OwnersCards, Telling
 from bots.tills import SkusTill, StarsTill
 from core.clock import Clock
 from core.desk import Broadcasts
@@ -156,6 +157,7 @@ def open_shop(
     clock: Clock,
     deals: Deals,
     deliverers: Mapping[str, Deliverer],
+    cards: OwnersCards = MappingProxyType({}),
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
@@ -192,6 +194,7 @@ def open_shop(
         buttons=Buttons(store=store, ledger=ledger, clock=clock),
         broadcasts=Broadcasts(store=store, ledger=ledger, clock=clock),
         deliverers=deliverers,
+        cards=cards,
     )
     return Shop(
         store=store,
@@ -205,9 +208,7 @@ def open_shop(
         cashier=cashier,
         codes=_codes(orders, crediting, deals, store, ledger, clock),
         inbox=inbox,
-        notices=Notices(
-            store=store, ledger=ledger, clock=clock, tell=telling.tell, owners=owners.names
-        ),
+        notices=_notices(store, ledger, clock, telling, owners),
         stars=_stars(gateways.get("stars"), orders, inbox, people, clock),
         skus=_skus(gateways.get("skus"), inbox, clock),
         trades=trades,
@@ -231,6 +232,13 @@ def _codes(
         clock=clock,
         promotions=PromotionCodes(deals=deals, store=store, ledger=ledger, clock=clock),
     )
+
+
+def _notices(
+    store: Store, ledger: Ledger, clock: Clock, telling: Telling, owners: Owners
+) -> Notices:
+    told = telling.tell
+    return Notices(store=store, ledger=ledger, clock=clock, tell=told, owners=owners.names)
 
 
 def _stars(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from bots.commands.broadcasting import TITLE, told
 from bots.commands.buttons import Buttons
@@ -12,10 +12,11 @@ from bots.commands.checkouts import cash_text
 from bots.commands.disputing import FOR_OWNERS, owners_card
 from bots.commands.earned import EARNED, earned_words
 from bots.commands.phrases import in_credits
+from bots.commands.price_news import price_news_words
 from bots.locale import render
-from bots.reply import Said, say
+from bots.reply import Reply, Said, say
 from bots.show.screen import Button, Deliverer, Place, Screen
-from core.desk import BROADCAST, Broadcasts
+from core.desk import BROADCAST, PRICE_CHANGED, Broadcasts
 from core.earning import Purses
 from core.people import People
 from core.trace import cause
@@ -30,6 +31,10 @@ class NobodyReached(Exception):
     """No front end could show it now."""
 
 
+#: How other rooms show owners their kinds of notices.
+OwnersCards = Mapping[str, Callable[[Notice], Awaitable[Reply]]]
+
+
 class Telling:
     """Shows notices."""
 
@@ -42,8 +47,10 @@ class Telling:
         buttons: Buttons,
         broadcasts: Broadcasts,
         deliverers: Mapping[str, Deliverer],
+        cards: OwnersCards,
     ) -> None:
-        """`deliverers` by platform, as front ends start."""
+        """`deliverers` by platform, as front ends start; `cards` of other rooms by kind."""
+        self._cards = cards
         self._people, self._purses, self._cashier = people, purses, cashier
         self._buttons, self._deliverers = buttons, deliverers
         self._broadcasts = broadcasts
@@ -51,7 +58,7 @@ class Telling:
     async def tell(self, notice: Notice) -> None:
         """Shows a notice once on each platform of its person, in the message that it is about
         where there is one, or to an owner where they are one; raises `NobodyReached`."""
-        if notice.kind in FOR_OWNERS:
+        if notice.kind in FOR_OWNERS or notice.kind in self._cards:
             await self._tell_owner(notice)
             return
         if notice.kind == BROADCAST:
@@ -114,7 +121,8 @@ class Telling:
             raise NobodyReached
         # Whoever owns the service may not have written yet: the buttons are for them all the same.
         owner = await self._people.of(platform, id_, language="en")
-        card = await owners_card(notice, self._cashier)
+        shown = self._cards.get(notice.kind)
+        card = await (shown(notice) if shown else owners_card(notice, self._cashier))
         place = Place.of(f"{platform}:{id_}:")
         await deliverer.notify(id_, await screen_of(card, self._buttons, person=owner, place=place))
 
@@ -129,6 +137,8 @@ class Telling:
             return _part(notice, paid)
         if notice.kind in EARNED:
             return earned_words(notice)
+        if notice.kind == PRICE_CHANGED:
+            return price_news_words(notice)
         have = (await self._purses.of(notice.person)).have
         order = str(notice.facts.get("order", ""))
         moved = Credits(int(notice.facts["credits"]))

@@ -6,7 +6,7 @@ from payments.cashier import Cashier, Receipt
 from payments.codes import Card, Codes, Fresh, any_codes
 from payments.crediting import PAID, REFUNDED, Crediting
 from payments.disputes import DISPUTE_ENDED, DISPUTED
-from payments.evidence import Evidence
+from payments.evidence import Evidence, facts_of
 from payments.gateways import Accepts, Gateway
 from payments.inbox import UNWORKED, Inbox
 from payments.offer import BadAmount, Given, Offer, Pack
@@ -88,6 +88,7 @@ __all__ = [
     "TooManyOrders",
     "UnknownOrder",
     "any_codes",
+    "facts_of",
     "payment_routes",
     "refundable",
 ]

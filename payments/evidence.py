@@ -20,6 +20,9 @@ from payments.offer import cents
 from payments.standing import standing
 from payments.types import Cash, Dispute, Order
 
+#: Figures of an order's history that are cash, in the order's unit.
+_CASH_FACTS = frozenset({"amount", "paid", "refunded", "bad_debt"})
+
 
 class Evidence:
     """Collects it."""
@@ -37,7 +40,10 @@ class Evidence:
         people = await lineage(self._store, whose)
         answers = await Journal(self._store).delivered(people, since)
         disputes = await self._cashier.disputes(order.id)
-        history = await self._cashier.orders.history(order.id)
+        history = [
+            (at, what, facts_of(order, facts))
+            for at, what, facts in await self._cashier.orders.history(order.id)
+        ]
         told = {
             "prepared_at": _time(self._clock.now_ms()),
             "order": _order(order),
@@ -125,6 +131,14 @@ def _size(one: Delivered) -> str:
     if one.seconds is not None:
         return f"{one.seconds.units:,} s of audio"
     return f"{one.input.units:,} tokens in, {one.output.units:,} out"
+
+
+def facts_of(order: Order, facts: Mapping[str, int | str]) -> dict[str, int | str]:
+    """What an event of an order's history tells, its cash as it is written: `$10.00`."""
+    return {
+        name: _money(type(order.amount)(int(value))) if name in _CASH_FACTS else value
+        for name, value in facts.items()
+    }
 
 
 def _event(at: int, what: str, facts: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
@@ -167,6 +167,7 @@ async def running(
     policy: Policy = SAFE,
     costs: Costs | None = None,
     offer: Offer | None = None,
+    master_keys: Sequence[bytes] = (MASTER_KEY,),
 ) -> AsyncIterator[Service]:
     """The service in the brief's world; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
@@ -177,7 +178,7 @@ async def running(
         catalogue, costs = brief.catalogue(), costs or brief.costs()
         app = await build(
             Plan(
-                master_keys=[MASTER_KEY],
+                master_keys=master_keys,
                 admins=ADMINS,
                 welcome=Welcome(Credits(welcome), 1_000_000),
                 suppliers={

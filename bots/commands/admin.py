@@ -1,35 +1,22 @@
-"""The owner's commands: `/setprice /grant /audit`. Dollars may show here."""
+"""The owner's commands `/grant` and `/audit`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from decimal import Decimal, InvalidOperation
-
-from bots.commands.desk import margin_line
-from bots.commands.phrases import in_credits, price_line
+from bots.commands.phrases import in_credits
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
-from bots.reply import Choice, Reply, Said, plain, say
+from bots.reply import Choice, Reply, plain, say
 from core.asking import check
 from core.clock import Clock
 from core.desk import grant
 from core.earning import check_earning
 from core.ledger import Ledger, audit
 from core.people import People
-from core.pool import Pool
-from core.pricing import Catalogue, Costs, Model, Price, PriceBook
 from core.store import Store
-from core.units import Credits, MicroCredits
+from core.units import Credits
 
 _GRANT_MAX = 100_000_000
-_PRICE_MAX = Decimal(100_000)
 
-_SETPRICE = say("/setprice model price [price out]")
-_SETPRICE_HOW = say(
-    "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens, or per minute of"
-    " audio; at most three decimals), or with a second price for answers: /setprice gpt-4 5 15."
-    " Nothing was changed."
-)
 _GRANT = say("/grant user Credits reason")
 _GRANT_HOW = say(
     "Write it like this: /grant telegram:123 500 for the bug report. Whole Credits, above zero."
@@ -46,33 +33,15 @@ class AdminCommands:
         store: Store,
         ledger: Ledger,
         people: People,
-        pool: Pool,
-        catalogue: Catalogue,
-        costs: Costs,
-        prices: PriceBook,
         clock: Clock,
     ) -> None:
-        self._store, self._ledger, self._people, self._pool = store, ledger, people, pool
-        self._catalogue, self._costs, self._prices = catalogue, costs, prices
+        self._store, self._ledger, self._people = store, ledger, people
         self._clock = clock
 
     def room(self) -> Room:
         """Commands and actions."""
         return Room(
             commands=(
-                Command(
-                    "setprice",
-                    title=say("Set price"),
-                    does=say("Set a model's price in Credits per 1K tokens"),
-                    usage=_SETPRICE,
-                    options=(
-                        Option("model", say("The model's name"), required=True, completes="model"),
-                        Option("price", say("Credits per 1K tokens"), required=True),
-                        Option("price-out", say("Credits per 1K tokens of the answer")),
-                    ),
-                    handler=self.setprice,
-                    admin=True,
-                ),
                 Command(
                     "grant",
                     title=say("Grant"),
@@ -96,88 +65,11 @@ class AdminCommands:
                 ),
             ),
             actions=(
-                Action("price-now", self.price_now, admin=True),
                 Action("audit", self.audit, admin=True, support=True),
                 Action("grant-now", self.grant_now, admin=True),
                 Action("cancel", self.cancel),
             ),
         )
-
-    # --- prices -------------------------------------------------------------------------------
-
-    async def setprice(self, request: Request) -> Reply:
-        """A new price; one that moves by more than half asks first."""
-        model, inward, outward = self._wanted(request.text)
-        await self._prices.refresh()
-        old = self._prices.current(model.id)
-        if old is None or not _moves_by_half(old, inward, outward):
-            return await self._change(request, model, inward, outward)
-        data: dict[str, str | int] = {
-            "model": model.id,
-            "inward": inward.units,
-            "outward": outward.units,
-        }
-        return Reply(
-            lines=(
-                say(
-                    "That moves {model} by more than half: from {old} to {new}.",
-                    model=model.name,
-                    old=price_line(old),
-                    new=price_line(replace(old, input_rate=inward, output_rate=outward)),
-                ),
-            ),
-            choices=(
-                (
-                    Choice(say("Yes, change it"), "price-now", data, once=True),
-                    Choice(say("Cancel"), "cancel"),
-                ),
-            ),
-            private=True,
-        )
-
-    async def price_now(self, request: Request) -> Reply:
-        """Confirmed."""
-        return await self._change(
-            request,
-            self._catalogue.find(str(request.data["model"])),
-            MicroCredits(int(request.data["inward"])),
-            MicroCredits(int(request.data["outward"])),
-            pressed=True,
-        )
-
-    async def _change(
-        self,
-        request: Request,
-        model: Model,
-        inward: MicroCredits,
-        outward: MicroCredits,
-        *,
-        pressed: bool = False,
-    ) -> Reply:
-        old = self._prices.current(model.id)
-        new = await self._prices.change(
-            model.id, inward, outward, set_by=request.person.id, per=model.per
-        )
-        lines = [
-            _changed(model, old, new),
-            margin_line(self._costs, model, new, self._clock.now_ms()),
-            say("Questions asked before keep the price that they were quoted."),
-        ]
-        return Reply(lines=tuple(lines), private=True, replace=pressed)
-
-    def _wanted(self, text: str) -> tuple[Model, MicroCredits, MicroCredits]:
-        words = text.split()
-        prices: list[MicroCredits] = []
-        while len(words) > 1 and len(prices) < 2 and (rate := _rate(words[-1])) is not None:
-            prices.insert(0, rate)
-            words.pop()
-        if not words or not prices:
-            raise NotUnderstood(_SETPRICE_HOW)
-        model = self._catalogue.find(" ".join(words))
-        if model.per == "second":
-            rate = _a_second(prices[0])
-            return model, rate, rate
-        return model, prices[0], prices[-1]
 
     # --- Credits ------------------------------------------------------------------------------
 
@@ -273,37 +165,3 @@ class AdminCommands:
             lines=(counted, *shown),
             private=True,
         )
-
-
-def _rate(text: str) -> MicroCredits | None:
-    """Credits per 1K tokens as micro-Credits per token; None when it isn't such a number."""
-    try:
-        per_token = Decimal(text) * 1_000
-    except InvalidOperation:
-        return None
-    if not per_token.is_finite() or per_token != int(per_token):
-        return None
-    return MicroCredits(int(per_token)) if 0 < per_token <= _PRICE_MAX * 1_000 else None
-
-
-def _a_second(rate: MicroCredits) -> MicroCredits:
-    """What was meant as Credits a minute, rounded down so that no minute costs a Credit more."""
-    return MicroCredits(max(1, rate.units * 1_000 // 60))
-
-
-def _moves_by_half(old: Price, inward: MicroCredits, outward: MicroCredits) -> bool:
-    return any(
-        2 * abs(new.units - was.units) > was.units
-        for was, new in ((old.input_rate, inward), (old.output_rate, outward))
-    )
-
-
-def _changed(model: Model, old: Price | None, new: Price) -> Said:
-    if old is None:
-        return say("{model}: {new}", model=model.name, new=price_line(new))
-    return say(
-        "{model}: {new} (before: {old})",
-        model=model.name,
-        new=price_line(new),
-        old=price_line(old),
-    )

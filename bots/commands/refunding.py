@@ -11,7 +11,7 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import as_datetime
 from core.units import NanoUsd
-from payments import Cash, Cashier, Order, RefundRefused, refundable
+from payments import Cash, Cashier, Order, RefundRefused, facts_of, refundable
 from payments.gateways.code import CODE
 
 _REFUND_HOW = say(
@@ -92,7 +92,9 @@ class RefundCommands:
             (
                 say("{at}", at=as_datetime(at)),
                 plain(what),
-                plain(", ".join(f"{name} {value}" for name, value in facts.items())),
+                plain(
+                    ", ".join(f"{name} {value}" for name, value in facts_of(order, facts).items())
+                ),
             )
             for at, what, facts in history
         )

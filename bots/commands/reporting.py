@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Final
 
+from bots.commands.economy_words import economy_lines
 from bots.commands.phrases import money
 from bots.commands.refusals import NotUnderstood
 from bots.commands.report_words import (
@@ -24,7 +25,18 @@ from bots.locale import render
 from bots.reply import Choice, File, Reply, Said, say
 from bots.show.charts import ReportPicture, report_chart
 from core.clock import Clock
-from core.desk import Advice, Adviser, Day, Period, RaisePrice, RunsOut, Sold, daily, report
+from core.desk import (
+    Advice,
+    Adviser,
+    Day,
+    Economy,
+    Period,
+    RaisePrice,
+    RunsOut,
+    Sold,
+    daily,
+    report,
+)
 from core.pool import Pool
 from core.pricing import PAR, Catalogue, PriceBook
 from core.store import Store
@@ -56,8 +68,11 @@ class ReportCommands:
         adviser: Adviser,
         clock: Clock,
         setprice: Handler,
+        economy: Callable[[], Awaitable[Economy]],
     ) -> None:
-        """`setprice` is the command, which shows what a price does before it does it."""
+        """`setprice` is the command, which shows what a price does before it does it; `economy` is
+        what the check reckons with now."""
+        self._economy = economy
         self._store, self._pool, self._catalogue = store, pool, catalogue
         self._prices, self._adviser, self._clock = prices, adviser, clock
         self._setprice = setprice
@@ -100,6 +115,8 @@ class ReportCommands:
             *user_layer(told, self._catalogue),
             *system_layer(told, self._catalogue),
             *solvency(told),
+            say("— Economy —"),
+            *(words for _, words in economy_lines(await self._economy())),
         ]
         if advice:
             lines.append(say("— To do —"))

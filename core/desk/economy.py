@@ -131,18 +131,23 @@ def paid_out() -> NanoUsd:
 
 def trades(economy: Economy) -> list[Trade]:
     """Each way that something is sold by."""
-    return [Trade(way, way.net(), paid_out()) for way in economy.ways]
+    out = paid_out() if economy.policy.suppliers else NanoUsd(0)
+    return [Trade(way, way.net(), out) for way in economy.ways]
 
 
 def farms(economy: Economy) -> list[Farm]:
-    """Each farm; see `benchmarks/economy` for what it does."""
+    """Each farm; see `benchmarks/economy` for what it does. Where nobody may contribute, there is
+    no way to cash at all."""
     nothing, answers, policy = NanoUsd(0), economy.answers, economy.policy
     out = paid_out()
     advance = answers.share_down(policy.advance_percent, 100)
     friend = answers.share_down(*chart.NET)
+    given = Farm("welcome", nothing, answers, f"0.00: {economy.welcome.units:,} Credits a person")
+    if not policy.suppliers:
+        return [given]
     found: list[Farm] = [
+        given,
         Farm("gifts", nothing, friend, "0.00: what a gift pays for becomes a gift"),
-        Farm("welcome", nothing, answers, f"0.00: {economy.welcome.units:,} Credits a person"),
         Farm(
             "advance",
             nothing,

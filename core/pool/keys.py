@@ -208,6 +208,9 @@ class Keys:
         listed = json.dumps(sorted(models))
         change = {"models": listed, "models_at": self._clock.now_ms()}
         await self._update(record.id, change, {})
+        # Whoever read the row before this was written has put the older list back.
+        record.models = models
+        record.changes += 1
 
     async def erase(self, record: KeyRecord, reason: str, also: Sequence[Companion] = ()) -> None:
         """Withdraws a key: its secret is destroyed, what is left of an own budget taken back.

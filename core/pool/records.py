@@ -238,11 +238,12 @@ class KeyRecord:
 
     def renew(self, fresh: KeyRecord, *, changed: bool) -> None:
         """Takes over what its row and its account say; what was learned here stays, and its state
-        if it was `changed` from here since that was read."""
+        and models if it was `changed` from here since that was read."""
         if not changed:
             self._renew_state(fresh)
+            self.models = fresh.models
         self.base_url, self.owner = fresh.base_url, fresh.owner
-        self.models, self.terms, self.lends = fresh.models, fresh.terms, fresh.lends
+        self.terms, self.lends = fresh.terms, fresh.lends
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 

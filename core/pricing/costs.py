@@ -9,11 +9,12 @@ import functools
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from core.errors import Refusal
 from core.pricing import files, package
 from core.pricing.catalogue import Route
+from core.pricing.levels import Level
 from core.pricing.rates import PICO, Era, Per, Rate, Rates, rates_at, rates_within
 from core.units import NanoUsd, Seconds, Tokens
 
@@ -61,12 +62,15 @@ class UsageLike(Protocol):
 
 
 class Costs:
-    """Rates by route; the first of: what was given, the overlay, our overrides, the package."""
+    """Rates by route; the first of: what an admin said, what was given, the overlay, our overrides,
+    the package."""
 
     def __init__(self, given: Mapping[Route, Rates | Sequence[Era]] | None = None) -> None:
         """With `given`, these rates alone count (a test's world); else see `load`."""
         self._given: dict[tuple[str, str], tuple[Era, ...]] = {}
         self._alone = given is not None
+        self._renewed: Mapping[str, Any] = {}
+        self._said: dict[tuple[str, str], tuple[Era, ...]] = {}
         for route, rates in (given or {}).items():
             eras = (Era(rates),) if isinstance(rates, Rates) else tuple(rates)
             self._given[route.provider, route.model] = eras
@@ -89,6 +93,16 @@ class Costs:
     def add_local(self, provider: str) -> None:
         """Lets the models of a custom address be sold: at `LOCAL_RATES` unless given otherwise."""
         self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))
+        self._eras.cache_clear()
+
+    def renew(self, data: Mapping[str, Any]) -> None:
+        """Newer data of the package, in place of what is installed."""
+        self._renewed = data
+        self._eras.cache_clear()
+
+    def override(self, said: Mapping[Route, Rates]) -> None:
+        """What an admin says of routes, in place of all that was said before."""
+        self._said = {(route.provider, route.model): (Era(rates),) for route, rates in said.items()}
         self._eras.cache_clear()
 
     def known(self, route: Route, per: Per = "token") -> bool:
@@ -120,9 +134,22 @@ class Costs:
     def base(self, route: Route, at_ms: int, per: Per = "token") -> tuple[int, int]:
         """Pico-dollars per token in and out, short prompt, or those of a second of
         audio, at the dearest hour of the next day; raises `NoCost`. What prices are made from."""
+        return self._dearest(route, at_ms, per).base(per)
+
+    def level(self, route: Route, at_ms: int, per: Per = "token") -> Level:
+        """The same with the rate of cached tokens: what costs are compared by; raises `NoCost`."""
+        rates = self._dearest(route, at_ms, per)
+        if per == "second":
+            return Level(0, 0, 0, rates.second.base)
+        return Level(rates.input.base, rates.cached.base, rates.output.base)
+
+    def _dearest(self, route: Route, at_ms: int, per: Per) -> Rates:
+        def weight(rates: Rates) -> int:
+            inward, outward = rates.base(per)
+            return 2 * inward + outward
+
         every = rates_within(self._known(route, per), at_ms, timedelta(days=1))
-        bases = (rates.base(per) for rates in every)
-        return max(bases, key=lambda base: 2 * base[0] + base[1])
+        return max(every, key=weight)
 
     def _known(self, route: Route, per: Per = "token") -> tuple[Era, ...]:
         if not self.known(route, per):
@@ -130,7 +157,10 @@ class Costs:
         return self._eras(route)
 
     def _find(self, route: Route) -> tuple[Era, ...]:
+        said = self._said.get((route.provider, route.model))
+        if said is not None:
+            return said
         given = self._given.get((route.provider, route.model))
         if given is None and not self._alone:
-            given = package.eras_of(route.provider, route.model)
+            given = package.eras_of(self._renewed or package.read(), route.provider, route.model)
         return given or self._given.get((route.provider, _EVERY_MODEL), ())

@@ -6,6 +6,7 @@ The package is large (0.3 s and 27 MB to import), so it is imported at the first
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -22,9 +23,9 @@ _PER_TOKEN = Fraction(1_000_000)
 _PER_SECOND = Fraction(10**12, 3600)
 
 
-def eras_of(provider: str, model: str) -> tuple[Era, ...]:
-    """The package's rates for a supplier's model, oldest first; empty where it knows none."""
-    found = read().get(_NAMES.get(provider, provider))
+def eras_of(data: Mapping[str, Any], provider: str, model: str) -> tuple[Era, ...]:
+    """The data's rates for a supplier's model, oldest first; empty where it knows none."""
+    found = data.get(_NAMES.get(provider, provider))
     info = found.find_model(model) if found is not None else None
     if info is None:
         return ()

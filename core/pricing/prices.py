@@ -94,6 +94,24 @@ class Price:
         return decimal_text(MicroCredits(hundredths * 10_000))
 
 
+@dataclass(frozen=True, slots=True)
+class NewPrice:
+    """A price to be set. Rates as of `Price`."""
+
+    model: str
+    input_rate: MicroCredits
+    output_rate: MicroCredits
+    per: Per = "token"
+
+
+#: What is written together with a price: the log's row, what it decides.
+Also = Callable[[Price], Sequence[Companion]]
+
+
+def _nothing_else(_: Price) -> Sequence[Companion]:
+    return ()
+
+
 class PriceBook:
     """The prices in effect. Reads are memory; only `start`, `change` and `refresh` wait."""
 
@@ -125,11 +143,31 @@ class PriceBook:
 
     def current(self, model: str) -> Price | None:
         """The price of a model in effect now; None if it has none."""
-        now = self._clock.now_ms()
+        return self.at(model, self._clock.now_ms())
+
+    def at(self, model: str, at_ms: int) -> Price | None:
+        """The price of a model in effect at a time, as far as is known now; None if none is."""
         for price in reversed(self._history.get(model, ())):
-            if price.effective_at <= now:
+            if price.effective_at <= at_ms:
                 return price
         return None
+
+    def newest(self, model: str) -> Price | None:
+        """The row that was set last, coming or not; None for a model without a price."""
+        return max(self._history.get(model, ()), key=lambda price: price.id, default=None)
+
+    def without(self, price: Price) -> Price | None:
+        """What would hold from a row's time on if it weren't there; None if it is the first."""
+        others = [one for one in self._history.get(price.model, ()) if one.id != price.id]
+        return next(
+            (one for one in reversed(others) if one.effective_at <= price.effective_at), None
+        )
+
+    def coming(self, model: str) -> Price | None:
+        """The next price of a model that is set and not yet in effect."""
+        now = self._clock.now_ms()
+        history = self._history.get(model, ())
+        return next((price for price in history if price.effective_at > now), None)
 
     def by_id(self, id: str) -> Price | None:  # noqa: A002
         """The row of an id, however old; None if this process has never read it."""
@@ -149,16 +187,42 @@ class PriceBook:
         note: str = "",
         effective_at: int | None = None,
         per: Per = "token",
+        also: Also = _nothing_else,
     ) -> Price:
-        """Sets a price from a time on, now by default; raises `BadPrice`."""
-        for rate in (input_rate, output_rate):
+        """Sets a price from a time on, now by default; what `also` makes of it is written with it,
+        all or none. Raises `BadPrice`."""
+        wanted = NewPrice(model, input_rate, output_rate, per)
+        changed = await self.change_all(
+            [wanted], set_by=set_by, note=note, effective_at=effective_at, also=also
+        )
+        return changed[0]
+
+    async def change_all(
+        self,
+        wanted: Sequence[NewPrice],
+        *,
+        set_by: str,
+        note: str = "",
+        effective_at: int | None = None,
+        also: Also = _nothing_else,
+    ) -> list[Price]:
+        """The same of several models, all or none."""
+        for rate in (rate for one in wanted for rate in (one.input_rate, one.output_rate)):
             if not 0 < rate.units <= _RATE_MAX.units:
                 raise BadPrice(rate)
-        at = self._clock.now_ms() if effective_at is None else effective_at
-        price = Price(ids.new("prc", at), model, per, input_rate, output_rate, at, set_by)
-        await self._record(_insert(price, note))
-        self._add(price)
-        return price
+        now = self._clock.now_ms()
+        at = now if effective_at is None else effective_at
+        prices = [
+            Price(
+                ids.new("prc", now), one.model, one.per, one.input_rate, one.output_rate, at, set_by
+            )
+            for one in wanted
+        ]
+        rows = [row for price in prices for row in (_insert(price, note), *also(price))]
+        await self._record(*rows)
+        for price in prices:
+            self._add(price)
+        return prices
 
     async def refresh(self, *, at_most_seconds: float = STALE_SECONDS) -> None:
         """Reads what other processes set, unless read within `at_most_seconds`; prices new models
@@ -202,7 +266,8 @@ class PriceBook:
             insort(
                 self._history.setdefault(price.model, []),
                 price,
-                key=lambda one: (one.effective_at, one.set_by != FORMULA, one.id),
+                # Of two for one time the later word counts; the first prices' ids are the least.
+                key=lambda one: (one.effective_at, one.id),
             )
 
     def _unpriced(self) -> Iterator[Model]:

@@ -43,6 +43,7 @@ REVISIONS = (
     "0013",
     "0014",
     "0016",
+    "0015",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

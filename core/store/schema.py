@@ -1,6 +1,6 @@
 """Every table, on one page; those of payments are in `selling`, of contributions in `earning`, of
 invitations in `inviting`, of what the operator allows in `governing`, of offers in `offering`, of
-upkeep in `keeping`.
+what suppliers take in `costing`, of upkeep in `keeping`.
 
 Times are milliseconds UTC; amounts whole units; secrets sealed.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.store import columns, earning, governing, inviting, keeping, offering, selling
+from core.store import columns, costing, earning, governing, inviting, keeping, offering, selling
 
 metadata, Big, _required = columns.metadata, columns.Big, columns.required
 
@@ -29,6 +29,9 @@ alert = governing.alert
 
 tier, tier_given, promotion = offering.tier, offering.tier_given, offering.promotion
 promotion_use, promotion_holder = offering.promotion_use, offering.promotion_holder
+supplier_cost, supplier_change = costing.supplier_cost, costing.supplier_change
+supplier_override, demand = costing.supplier_override, costing.demand
+price_bound = costing.price_bound
 
 button, prompt, notice = keeping.button, keeping.prompt, keeping.notice
 chore, admin_log = keeping.chore, keeping.admin_log

@@ -114,7 +114,7 @@ class DiscordSkus:
         """`packs`: the price of each SKU's pack; `fee_percent`: what Discord keeps of it;
         `test_purchases`: those that cost nothing count too."""
         self._api, self._packs, self._clock = api, dict(packs), clock
-        self._fee_percent = fee_percent
+        self.fee_percent = fee_percent
         self._sold = {_PURCHASE, _TEST_PURCHASE} if test_purchases else {_PURCHASE}
 
     def amount(self, value: NanoUsd) -> NanoUsd | None:
@@ -201,7 +201,7 @@ class DiscordSkus:
         if one.consumed:
             return ()  # it was credited before it was consumed
         at_ms = (int(one.id) >> 22) + _EPOCH_MS
-        fee = cash.share_up(self._fee_percent, 100)
+        fee = cash.share_up(self.fee_percent, 100)
         return (Purchase(self.name, one.id, self.platform, one.user, at_ms, cash, fee),)
 
 

@@ -71,6 +71,8 @@ class Town:
     platform: str
     service: Service
     chat: Callable[[int], Chat]
+    #: Everything that the bot ever sent, message by message.
+    sent: Callable[[], list[str]]
 
 
 # --- Telegram -----------------------------------------------------------------------------------
@@ -113,6 +115,11 @@ class _OnTelegram:
         return any(text in each.text for each in self.world.telegram.chat(self.person.id).messages)
 
 
+def _files(fake: FakeTelegram) -> list[str]:
+    messages = [each for chat in fake.chats.values() for each in chat.messages]
+    return [str(each.file) for each in messages if each.file]
+
+
 @contextlib.asynccontextmanager
 async def on_telegram(url: str, **sold: Any) -> AsyncIterator[Town]:
     fake = FakeTelegram()
@@ -120,7 +127,10 @@ async def on_telegram(url: str, **sold: Any) -> AsyncIterator[Town]:
     try:
         async with world.briefs_world(url, fake, **sold) as there:
             yield Town(
-                "telegram", there.service, lambda person: _OnTelegram(there, fake.user(person))
+                "telegram",
+                there.service,
+                lambda person: _OnTelegram(there, fake.user(person)),
+                lambda: [str(call.params) for call in fake.calls] + _files(fake),
             )
     finally:
         await fake.stop()
@@ -188,6 +198,11 @@ class _OnDiscord:
         return self.fake.messages(self.fake.dm(self.person), self.person)
 
 
+def _attached(fake: FakeDiscord) -> list[str]:
+    messages = [each for channel in fake.channels.values() for each in channel.messages]
+    return [str(file) for each in messages for file in each.files]
+
+
 @contextlib.asynccontextmanager
 async def on_discord(url: str, **sold: Any) -> AsyncIterator[Town]:
     fake = FakeDiscord()
@@ -197,7 +212,12 @@ async def on_discord(url: str, **sold: Any) -> AsyncIterator[Town]:
             running(url, SystemClock(), **sold) as service,
             test_discord.on_discord(service, fake),
         ):
-            yield Town("discord", service, lambda person: _OnDiscord(fake, fake.user(person)))
+            yield Town(
+                "discord",
+                service,
+                lambda person: _OnDiscord(fake, fake.user(person)),
+                lambda: [str(call.body) for call in fake.calls] + _attached(fake),
+            )
     finally:
         await fake.stop()
 

@@ -8,6 +8,16 @@
     shown                                  its answer shown, not yet told to have landed
     landing begun | written | committed    the writer, at the batch that records that it landed
 
+Likewise of a contribution (whichever: `earning` stands for the ask), each in those three phases:
+
+    offered        its key is kept, sealed, until its owner has answered
+    line           what a person may be lent, once
+    contributed    it begins: dollars, Credits, fee and advance
+    requested      a withdrawal of what it brought
+    lowered        it becomes smaller
+    closing        it serves no more, its key is erased
+    closed         it ends: what is left goes back, what was spent in advance is due
+
 `begun` is before anything is written, `committed` after it is durable and before anyone is told.
 """
 
@@ -88,6 +98,8 @@ class Points:
         heart._record = recorded  # type: ignore[method-assign]
 
 
+#: What is submitted for a contribution, by its last word.
+_EARNING = {"contributed", "lowered", "closed", "requested", "line"}
 _STEPS: dict[str, Callable[[Any], bool]] = {
     "beat": lambda text: "shown_tokens" in text,
     "landing": lambda text: "landed_at" in text.partition(" WHERE ")[0],
@@ -101,9 +113,13 @@ def _about(job: Job) -> Iterator[tuple[str, str]]:
         ask, _, step = rest.partition("/")
         if room == "ask":
             yield step, ask
+        if found := _EARNING & {room, step.partition("/")[0]}:
+            yield found.pop(), "earning"
         return
     for statement in job.statements:
         if statement.table == "ask":
             for step, does in _STEPS.items():
                 if does(statement.sql):
                     yield step, statement.key
+        if statement.table == "contribution":
+            yield "offered" if statement.sql.startswith("INSERT") else "closing", "earning"

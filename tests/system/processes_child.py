@@ -23,6 +23,7 @@ from bots.show.screen import Answer, Incoming, Output, Place, Progress, Sender, 
 from core import ids
 from core.asking import NotEnoughCredits, NothingServes, Question, Run, beating
 from core.clock import SystemClock
+from core.earning import SAFE
 from core.people import Welcome
 from core.pool import SUPPLIERS
 from core.store import Store
@@ -31,6 +32,7 @@ from tests import brief
 from tests.databases import TestClock
 from tests.service import ADMINS, KEYS, MASTER_KEY
 from tests.system.crash_points import Points
+from tests.system.processes_earning import GENEROUS, Earns
 
 Command = dict[str, Any]
 
@@ -64,11 +66,12 @@ class Line:
         return queue
 
 
-class Child:
+class Child(Earns):
     """The service and its driver, who shows answers as a front end does."""
 
     def __init__(self, line: Line, app: App, clock: TestClock, points: Points) -> None:
         self._line, self._app, self._clock, self._points = line, app, clock, points
+        self._tell = line.tell
         self._tasks: set[asyncio.Task[None]] = set()
         self._discord: Discord | None = None
 
@@ -195,16 +198,21 @@ class Child:
 
 async def _service(opening: Command, clock: TestClock) -> App:
     """The same world as `tests.service`, but for the supplier, which is another process's."""
+    supplier = replace(SUPPLIERS["openai"], base_url=opening["supplier"])
+    if opening["contributions"]:
+        told_at = f"{supplier.base_url}/user/balance"
+        supplier = replace(supplier, tells="deepseek", account_url=told_at)
     app = await build(
         Plan(
             master_keys=[MASTER_KEY],
             admins=ADMINS,
             welcome=Welcome(Credits(opening["welcome"]), 1_000_000),
-            suppliers={"openai": replace(SUPPLIERS["openai"], base_url=opening["supplier"])},
+            suppliers={"openai": supplier},
             own_keys=[
                 OwnKey("openai", SecretStr(key), usd(opening["budget"]))
                 for key in KEYS[: opening["keys"]]
             ],
+            policy=GENEROUS if opening["contributions"] else SAFE,
         ),
         store=await Store.open(opening["url"], kind="live", clock=clock),
         clock=clock,

@@ -255,7 +255,11 @@ async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) 
         await shop.hears()
         owner = shop.tom.someone("1")
         shown = await owner.screen(f"/payment {order}")
-        assert [row[1] for row in shown.table] == ["created", "pending", "paid"]
+        assert [row[1:] for row in shown.table] == [
+            ("created", "amount $90.00, gateway sandbox"),
+            ("pending", ""),
+            ("paid", "credits 10000, paid $90.00"),
+        ]
         asked = await owner.screen(f"/refund {order} 40")
         assert "$40.00" in "\n".join(asked.lines)
         assert await shop.tom.credits() == Credits(10_000), "nothing before the second tap"

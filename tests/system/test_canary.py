@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -24,12 +22,16 @@ from core.desk import Period, report
 from core.errors import Refusal
 from core.ledger import beancount, csv
 from core.pool import Fault, SupplierFault
-from core.store import Store, backup, schema
+from core.store import backup
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import Drop, Heard, Refuse, Script
 from tests.service import Service
+from tests.system import canaries
+from tests.system.canaries import Everything, columns, logs
+
+__all__ = ["logs"]
 
 QUESTION = "canary-question-8f3a"
 ANSWER = "canary-answer-77c1"
@@ -63,35 +65,9 @@ HEARINGS: tuple[Script, ...] = (
 )
 
 
-class Everything(logging.Handler):
-    """Every record of every logger, formatted as it would be written, traceback included."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
-
-
-@pytest.fixture
-def logs() -> Iterator[Everything]:
-    root, handler = logging.getLogger(), Everything()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield handler
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
 def clean(place: str, text: str | bytes) -> None:
     """No canary there, plain or in base64."""
-    content = text.encode() if isinstance(text, str) else text
-    for canary in CANARIES:
-        for form in (canary.encode(), base64.b64encode(canary.encode()).rstrip(b"=")):
-            assert form not in content, f"{canary} is in {place}"
+    assert not (found := canaries.found(CANARIES, text)), f"{found} in {place}"
 
 
 async def _talk(tom: Service, clock: TestClock) -> list[str]:
@@ -131,18 +107,6 @@ async def _crash(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "wrong on our side" in str(shown[-1])
 
 
-async def _columns(store: Store) -> Iterator[tuple[str, bytes]]:
-    """Every value of every table, as the database has it."""
-    found = []
-    for table in schema.metadata.sorted_tables:
-        for row in await store.fetch(table.select()):
-            for column in table.columns:
-                value = getattr(row, column.name)
-                content = bytes(value) if isinstance(value, bytes | memoryview) else str(value)
-                found.append((f"{table.name}.{column.name}", content))
-    return iter((name, one if isinstance(one, bytes) else one.encode()) for name, one in found)
-
-
 async def test_no_canary_is_anywhere_but_where_it_belongs(
     database_url: str,
     clock: TestClock,
@@ -157,7 +121,7 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
         for line in told:
             assert FAULT not in line
             assert KEY not in line
-        for name, content in await _columns(tom.app.store):
+        for name, content in await columns(tom.app.store):
             clean(name, content)
         for write in (beancount, csv):
             out = io.StringIO()

@@ -38,6 +38,8 @@ FEE = GROSS // 10
 NET = GROSS - FEE
 #: What the supplier charges for an ask of 1,000 tokens.
 COST = usd("0.03")
+#: What is paid out at least; 0 for the brief's own 10,000.
+LEAST = size(small=100, full=0)
 #: Questions that are asked in the chat itself.
 IN_CHAT = size(small=3, full=100)
 
@@ -103,13 +105,14 @@ class Fair:
 
 
 @contextlib.asynccontextmanager
-async def open_market(platform: str, url: str) -> AsyncIterator[Fair]:
+async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[Fair]:
+    """With `least`, so little is paid out."""
     checkout = SandboxCheckout("sandbox-secret")
     gateway = Sandbox(url=await checkout.start(), secret=SecretStr("sandbox-secret"))
     sold = {
         "gateways": {"sandbox": gateway},
         "terms": Terms(telegram_outside=True),
-        "policy": BRIEFS if DOLLARS == "500" else replace(BRIEFS, payout_least=Credits(100)),
+        "policy": replace(BRIEFS, payout_least=Credits(least)) if least else BRIEFS,
         "welcome": 0,
         "keys": 0,
     }
@@ -247,7 +250,7 @@ def shown(amount: int) -> str:
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_the_briefs_contribution(platform: str, database_url: str) -> None:
     """$500 in, 16,666 paid asks, 74,997 earned, $674.97 withdrawn and paid."""
-    async with open_market(platform, database_url) as there:
+    async with open_market(platform, database_url, LEAST) as there:
         key = await contributed(there)
         assert await books(there, key) == {
             "issued/contribution": -GROSS,
@@ -291,7 +294,7 @@ async def test_half_of_it_paid_by_gifts(platform: str, database_url: str) -> Non
     half = GROSS // 2
     each = half * 9 // 10
     assert NET - 2 * each == 1
-    async with open_market(platform, database_url) as there:
+    async with open_market(platform, database_url, LEAST) as there:
         key = await contributed(there)
         await there.buys(TOM, half)
         await there.grants(ANN, half)

@@ -70,6 +70,9 @@ TROUBLES: tuple[tuple[int, Script], ...] = (
     (10, Answer(chunks=CHUNKS, usage=Used(90_000, 500), really=REALLY)),
     (10, Answer(chunks=CHUNKS, usage=Used(500, 90_000), really=REALLY)),
 )
+_LONG = {"invalid_api_key", "account_deactivated", "insufficient_quota"}
+#: Those after which a key rests for long.
+LASTING = [script for _, script in TROUBLES if isinstance(script, Refuse) and script.code in _LONG]
 
 
 @dataclass
@@ -139,10 +142,13 @@ async def fire(url: str, clock: TestClock, seed: int) -> AsyncIterator[Fire]:
         openai.calls.clear()
         openai.always(FINE)
 
-        def trouble(_: str) -> Script | None:
+        def trouble(secret: str) -> Script | None:
             if chance.random() * 1_000 >= sum(numbers):
                 return None
-            return chance.choices(scripts, numbers)[0]
+            script = chance.choices(scripts, numbers)[0]
+            # Whose end is planned must not rest for an hour before it.
+            planned = secret in {*REVOKED, *PENNILESS}
+            return None if planned and script in LASTING else script
 
         openai.trouble = trouble
         yield made

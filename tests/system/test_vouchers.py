@@ -156,6 +156,8 @@ async def test_the_demos_way_from_an_invitation_to_a_dispute(place: Place) -> No
         assert order is not None
         file = place.folder / f"evidence-{order[1]}.txt"
         assert "Each answer is charged in Credits" in file.read_text()
+        assert "paid $90.00" in file.read_text()
+        assert "90000000000" not in file.read_text(), "cash is written as people read it"
         await demo.says(f"/payment {order[1]}", r"\[1\] Evidence  \[2\] Accept\n")
         await demo.says("2", r"\[1\] Yes, give up \$90\.00  \[2\] Cancel\n")
         await demo.says("1", r"Given up\.")

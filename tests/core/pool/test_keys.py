@@ -22,9 +22,10 @@ from core.pool import (
     UnknownSupplier,
     Vault,
 )
+from core.pool.keys import Keys
 from core.store import Update, schema
 from core.units import NanoUsd, Tokens, usd
-from tests.core.pool.world import World
+from tests.core.pool.world import CHEAP, World
 
 SECRET = "sk-canary-0123456789abcdef"
 
@@ -275,3 +276,22 @@ async def test_a_key_that_nobody_can_open_is_sealed_anew_when_it_is_given_again(
     world.clock.advance(seconds=3_601)
     assert (await world.pool.adopt("openai", SecretStr(SECRET), usd("1"))).id == card.id
     assert await world.ask() == "Hello there."
+
+
+async def test_a_list_learned_while_rows_are_read_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that were read before a check wrote what it learned say nothing of it."""
+    await world.key(SECRET)
+    world.openai.models = [CHEAP.model]
+    load = Keys.load
+
+    async def slowly(self: Keys) -> object:
+        rows = await load(self)
+        await world.pool.check_models()
+        return rows
+
+    monkeypatch.setattr(Keys, "load", slowly)
+    await world.pool.reload()
+    learned = [record.models for record in world.pool._records.values()]
+    assert learned == [frozenset({CHEAP.model})]

@@ -1,0 +1,74 @@
+"""The economy check in words: what loses, what could be farmed, with its arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bots.commands.phrases import money
+from bots.reply import Said, say
+from core.desk import Economy, Farm, Trade, farms, trades
+from core.desk.economy import Name
+
+_FARMS: Final[dict[Name, Said]] = {
+    "wash": say("Buying, asking at a friend's key, cashing out"),
+    "bonus": say("The same with the pack of the richest bonus"),
+    "gifts": say("Gifts of many accounts over a friend's key"),
+    "welcome": say("Welcomes of many accounts"),
+    "advance": say("Spending what is lent of a key, then revoking it"),
+    "advance-to-friend": say("The same at a friend's key"),
+    "false-budget": say("A key said to be worth what nobody can verify"),
+    "same-key-twice": say("The same key from two people"),
+    "cheap-answers": say("Waiting for a price cut on a friend's key"),
+    "dispute": say("Cashing out, then having the bank take the payment back"),
+    "referral": say("Inviting one's own accounts"),
+}
+
+
+def economy_lines(economy: Economy, *, every: bool = False) -> Iterator[tuple[bool, Said]]:
+    """Whether a line is well, and the line. Not every farm and way: those that lose, and what the
+    rest comes to."""
+    sold, tried = trades(economy), farms(economy)
+    for trade in sold:
+        if every or trade.loses:
+            yield not trade.loses, _trade(trade)
+    for farm in tried:
+        if every or farm.profits:
+            yield not farm.profits, _farm(farm)
+    if any(farm.profits for farm in tried):
+        yield False, say("What stops it: CREDITBOT_PROFILE=safe, which waits with payouts.")
+    if any(trade.loses for trade in sold):
+        yield False, say("What mends it: a dearer pack, or another gateway.")
+    if not any(trade.loses for trade in sold) and not any(farm.profits for farm in tried):
+        yield True, say("Economy: no farm brings cash, and no way of selling loses.")
+    if any(farm.heeding for farm in tried):
+        yield (
+            True,
+            say("That holds while payouts follow their risk card: better not yet means no."),
+        )
+
+
+def _trade(trade: Trade) -> Said:
+    words = (
+        say(
+            "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
+            " payouts: a loss."
+        )
+        if trade.loses
+        else say(
+            "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
+            " payouts at most."
+        )
+    )
+    way = f"{trade.way.gateway}, {trade.way.pack}"
+    return Said(words.text, {"way": way, "net": money(trade.net), "out": money(trade.out)})
+
+
+def _farm(farm: Farm) -> Said:
+    return say(
+        "{farm}: {cash} of 1,000 Credits ({sum}); answers worth {answers} for nothing.",
+        farm=_FARMS[farm.name],
+        cash=money(farm.cash),
+        sum=farm.sum,
+        answers=money(farm.answers),
+    )

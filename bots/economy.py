@@ -1,0 +1,94 @@
+"""What the economy check reckons with, from the settings; where there is history, from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import sqlalchemy as sa
+
+from bots.plan import Plan
+from core.desk import Economy, Way
+from core.pricing import MARKUP_PERCENT, PAR
+from core.store import Store, schema
+from core.units import NanoUsd, usd
+from payments import Gateway, Offer
+from payments.gateways.skus import DiscordSkus
+
+#: What processors list for a domestic card (parts of ten thousand, and each time), until payments
+#: say what they keep. A Star is counted as what it brings, a coin costs nothing to take.
+_LISTED: Final[Mapping[str, tuple[int, NanoUsd]]] = {
+    "stripe": (290, usd("0.30")),
+    "paypal": (349, usd("0.49")),
+}
+#: What can't be taken back by a bank.
+_FINAL: Final = frozenset({"btcpay", "code"})
+_DAYS_MS: Final = 30 * 86_400_000
+#: Answers that the usual mix is reckoned from, at least.
+_ANSWERS_LEAST: Final = 20
+
+
+async def economy_of(plan: Plan, store: Store, now_ms: int) -> Economy:
+    """For `creditbot check` and `/report`."""
+    kept = await _kept(store)
+    ways = [
+        way for name, gateway in plan.gateways.items() for way in _ways(gateway, name, plan, kept)
+    ]
+    return Economy(
+        policy=plan.policy,
+        ways=ways,
+        welcome=plan.welcome.credits,
+        cost_percent=await _cost_percent(store, now_ms),
+        inviter_percent=plan.offer.inviter_percent,
+    )
+
+
+def _ways(
+    gateway: Gateway, name: str, plan: Plan, kept: Mapping[str, tuple[int, NanoUsd]]
+) -> Iterator[Way]:
+    offer: Offer = plan.offer
+    for pack in offer.packs:
+        if isinstance(gateway, DiscordSkus):
+            if not gateway.sku(pack.cash):
+                continue
+            fee = pack.cash.share_up(gateway.fee_percent, 100)
+        else:
+            parts, each = kept.get(name, _LISTED.get(name, (0, NanoUsd(0))))
+            fee = pack.cash.share_up(parts, 10_000) + each
+        given = offer.given(pack.cash)
+        final = name in _FINAL
+        yield Way(name, pack.name, pack.cash, fee, given.bought, given.bonus, disputable=not final)
+
+
+async def _kept(store: Store) -> Mapping[str, tuple[int, NanoUsd]]:
+    """What gateways that take dollars kept of all payments so far, as parts of ten thousand."""
+    table = schema.payment.c
+    rows = await store.fetch(
+        sa.select(
+            table.gateway,
+            sa.func.sum(table.amount).label("amount"),
+            sa.func.sum(table.fee).label("fee"),
+        )
+        .where(table.unit == NanoUsd.NAME)
+        .group_by(table.gateway)
+    )
+    return {
+        row.gateway: (-(-int(row.fee) * 10_000 // int(row.amount)), NanoUsd(0))
+        for row in rows
+        if row.amount
+    }
+
+
+async def _cost_percent(store: Store, now_ms: int) -> int:
+    """Of what is charged at par, what suppliers take: lately, or by the formula's markup."""
+    used = schema.usage.c
+    rows = await store.fetch(
+        sa.select(
+            sa.func.count().label("answers"),
+            sa.func.coalesce(sa.func.sum(used.charge), 0).label("charge"),
+            sa.func.coalesce(sa.func.sum(used.cost), 0).label("cost"),
+        ).where(used.at >= now_ms - _DAYS_MS)
+    )
+    if rows[0].answers < _ANSWERS_LEAST or not rows[0].charge:
+        return 100 * 100 // (100 + MARKUP_PERCENT)
+    return -(-int(rows[0].cost) * 100 // PAR.times(int(rows[0].charge)).units)

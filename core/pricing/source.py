@@ -1,0 +1,110 @@
+"""Where suppliers' lists come from: the package as installed, or fetched where that is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, Final
+
+from core.clock import Clock
+from core.pricing import package
+from core.pricing.costs import Costs
+from core.trace import cause
+
+log = logging.getLogger(__name__)
+
+_PACKAGE: Final = "genai-prices"
+_DATE: Final = re.compile(rb"\b20\d\d-[01]\d-[0-3]\d\b")
+_DAY_MS: Final = 86_400_000
+#: A fetch is given up after so long.
+_FETCH_SECONDS: Final = 30.0
+#: Lists that were fetched are fetched again when they are older.
+_AGE_MS: Final = 12 * 3_600_000
+#: Data with fewer suppliers than this part of the installed data is not believed.
+_BELIEVED_PERCENT: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PriceData:
+    """What prices are worked out from."""
+
+    version: str
+    #: At most so many days old: the newest past day that it speaks of; None where it names none.
+    days: int | None
+    #: When it was fetched; None for the installed data.
+    fetched_at: int | None = None
+
+
+class PriceSource:
+    """The data, and its renewal."""
+
+    def __init__(self, costs: Costs, clock: Clock, *, fetches: bool = False, url: str = "") -> None:
+        """Lists are fetched only where `fetches` says so: from the package's own address, or from
+        a copy of its data file at `url`."""
+        self._costs, self._clock = costs, clock
+        self.fetches, self._url = fetches, url
+        self._fetched_at: int | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether costs are as new as they get: installed data may be older than what was fetched
+        before a restart, and would look like a change."""
+        return not self.fetches or self._fetched_at is not None
+
+    def data(self, now_ms: int) -> PriceData:
+        """What there is."""
+        return PriceData(*installed(now_ms), self._fetched_at)
+
+    async def fetch(self) -> None:
+        """Renews the lists, at most once in a while, where that is allowed; whatever goes wrong
+        leaves those that are there."""
+        now = self._clock.now_ms()
+        recent = self._fetched_at is not None and now - self._fetched_at < _AGE_MS
+        if not self.fetches or recent:
+            return
+        try:
+            async with asyncio.timeout(_FETCH_SECONDS):
+                found = await asyncio.to_thread(_fetched, self._url)
+            bundled = await asyncio.to_thread(package.read)
+        except Exception as failure:  # noqa: BLE001 - a network or its answer may fail in any way
+            log.warning("suppliers' lists could not be fetched: %s", cause(failure))
+            return
+        if len(found) * 100 < len(bundled) * _BELIEVED_PERCENT:
+            log.warning("suppliers' lists were fetched, but are too few to be believed")
+            return
+        self._costs.renew(found)
+        self._fetched_at = now
+
+
+def installed(now_ms: int) -> tuple[str, int | None]:
+    """The installed package's version, and how old its data is at most, in days."""
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+    past = [day for day in _days() if day <= today]
+    if not past:
+        return metadata.version(_PACKAGE), None
+    newest = datetime.fromisoformat(past[-1]).replace(tzinfo=UTC)
+    return metadata.version(_PACKAGE), int(now_ms - newest.timestamp() * 1000) // _DAY_MS
+
+
+@cache
+def _days() -> tuple[str, ...]:
+    """Every day that the data speaks of; it carries no date of its own. Read as text: importing it
+    costs half a second."""
+    found = util.find_spec("genai_prices")
+    folder = Path(found.origin).parent if found is not None and found.origin else None
+    text = b"" if folder is None else (folder / "data.py").read_bytes()
+    return tuple(sorted({day.decode() for day in _DATE.findall(text)}))
+
+
+def _fetched(url: str) -> Mapping[str, Any]:
+    from genai_prices import UpdatePrices
+
+    snapshot = (UpdatePrices(url=url) if url else UpdatePrices()).fetch()
+    return {} if snapshot is None else {one.id: one for one in snapshot.providers}

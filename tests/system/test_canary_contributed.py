@@ -1,0 +1,213 @@
+"""A contributed key and its owner's bank details as canaries, from the first message to the end, on
+each platform: nothing that is said, logged, exported, measured or kept holds them, but what is
+sealed, and the owner's card that says where to pay."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client import generate_latest
+
+from bots import logs as bots_logs
+from bots import metrics
+from core.desk import Period, report
+from core.ledger import beancount, csv
+from core.store import backup, schema
+from tests.fakes.suppliers import Answer, Refuse, Script
+from tests.system import canaries
+from tests.system.canaries import Everything, columns
+from tests.system.chats import PLATFORMS
+from tests.system.test_contribution import (
+    ANN,
+    BANK,
+    BOB,
+    HOLDER,
+    IBAN,
+    KEY,
+    OWNER,
+    TOM,
+    Fair,
+    contributed,
+    open_market,
+    shown,
+    withdrawn,
+)
+
+REFUSED = "sk-proj-canary-of-nobody-T3BlbkFJ-0002"
+KEYS = {KEY, REFUSED, KEY.removeprefix("sk-proj-")}
+DETAILS = {HOLDER, IBAN, BANK}
+PLANTED = KEYS | DETAILS
+
+#: Loggers that the product quiets.
+QUIET = (*bots_logs._LOUD, "psycopg")
+#: How a supplier may fail, each quoting the key that it was called with.
+FAILURES: tuple[Script, ...] = (
+    Refuse(401, code="invalid_api_key", message=f"Incorrect API key provided: {KEY}"),
+    Refuse(429, code="rate_limit_exceeded", message=KEY, retry_after="0"),
+    Refuse(500, body=f"<html>{KEY}</html>".encode()),
+    Refuse(302, headers={"Location": f"http://127.0.0.1:1/{KEY}"}, body=KEY.encode()),
+    Refuse(200, body=f"not an event stream {KEY}".encode()),
+)
+
+
+@pytest.fixture
+def logs() -> Iterator[Everything]:
+    """What the product writes at its most talkative."""
+    root, handler = logging.getLogger(), Everything()
+    handlers, level = root.handlers, root.level
+    levels = {name: logging.getLogger(name).level for name in QUIET}
+    bots_logs.set_up_logs("debug")
+    root.handlers = [*handlers, handler]
+    yield handler
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+async def _refused(there: Fair) -> None:
+    """A key that its supplier doesn't take, and says so with all of it."""
+    openai, ann = there.market.service.openai, there.chat(ANN)
+    openai.listing = Refuse(401, code="invalid_api_key", message=f"Incorrect key: {REFUSED}")
+    card = await ann.says("contribute", "Contribute your API key", supplier="openai")
+    await ann.types(card, "OpenAI", key=REFUSED)
+    openai.listing = None
+
+
+async def _again(there: Fair) -> None:
+    """Somebody else tries the same key."""
+    ann = there.chat(ANN)
+    card = await ann.says("contribute", "Contribute your API key", supplier="openai")
+    await ann.types(card, "in the pool already", key=KEY)
+
+
+async def _fails(there: Fair) -> None:
+    """Each failure once, in the chat; then one in the middle of an answer."""
+    service, tom = there.market.service, there.chat(TOM)
+    broken = Answer(chunks=("word ",) * 9, fails_after=4)
+    for failure in (*FAILURES, broken):
+        service.openai.script(failure)
+        await tom.says("ask", "◈" if failure is broken else "charged", question="why " * 480)
+        await tom.says("new", "A new conversation.")
+        for card in await service.app.pool.cards():
+            await service.app.pool.resume(card.id)
+
+
+async def _looked_at(there: Fair) -> None:
+    """Everything that shows keys or payouts to anyone."""
+    bob, owner = there.chat(BOB), there.chat(OWNER)
+    card = await bob.says("keys", "My keys")
+    card = await bob.presses(card, "OpenAI …0001", "Used: ")
+    card = await bob.presses(card, "Pause", "paused")
+    card = await bob.presses(card, "Resume", "serving")
+    card = await bob.presses(card, "Less", "How many of them shall stay?")
+    await bob.presses(card, "Back", "Used: ")
+    await bob.says("export", "Everything kept about you")
+    await bob.says("usage", "Recent Usage")
+    card = await owner.says("pool", "models can be served now")
+    await owner.presses(card, "…0001", "Last fault")
+    await owner.says("payouts", "Payouts")
+    await owner.says("report", "Report · ")
+    await owner.says("audit", "Audit: clean")
+
+
+async def _taken_back(there: Fair) -> None:
+    bob = there.chat(BOB)
+    card = await bob.says("keys", "My keys")
+    card = await bob.presses(card, "OpenAI …0001", "Used: ")
+    card = await bob.presses(card, "Take it back", "Take OpenAI …0001 back?")
+    await bob.presses(card, "Yes, take it back", "Ended")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_a_contributed_key_and_bank_details_are_nowhere_but_sealed(
+    platform: str, database_url: str, logs: Everything, tmp_path: Path
+) -> None:
+    async with open_market(platform, database_url, least=10) as there:
+        await _refused(there)
+        await contributed(there)
+        await _again(there)
+        await there.buys(TOM, 1_000)
+        await _fails(there)
+        await there.asks(TOM, 10)
+        earned = (await there.market.has(str(BOB)))["earned"]
+        await withdrawn(there, earned, shown(earned))
+        await there.asks(TOM, 10)
+        await _asks_for_more(there)
+        await _looked_at(there)
+        await _all_is_clean(there, database_url, tmp_path)
+        assert await _sealed(there) == {"key": 1, "payout": 1, "payout_method": 1}
+        await _taken_back(there)
+        await there.tells()
+        await _all_is_clean(there, database_url, tmp_path)
+        assert await _sealed(there) == {"key": 0, "payout": 1, "payout_method": 1}
+    _clean("the logs", "\n".join(logs.lines))
+    assert logs.lines, "something was logged"
+
+
+async def _asks_for_more(there: Fair) -> None:
+    """A second withdrawal to the same address, which nobody has decided yet."""
+    bob = there.chat(BOB)
+    earned = (await there.market.has(str(BOB)))["earned"]
+    card = await bob.says("withdraw", f"Withdrawable: {earned:,} Credits")
+    card = await bob.presses(card, f"{earned:,} Credits by Bank transfer", "GB••••5555")
+    await bob.presses(card, "Yes, withdraw", "Withdrawal requested")
+
+
+async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
+    service = there.market.service
+    app, now = service.app, service.clock.now_ms()
+    for name, content in await columns(app.store):
+        _clean(name, content)
+    for write in (beancount, csv):
+        out = io.StringIO()
+        await write(app.store, out)
+        _clean(write.__name__, out.getvalue())
+    _clean("the report", repr(await report(app.store, Period.whole(now), now)))
+    _clean("the keys' cards", repr(await app.pool.cards()))
+    _clean("the metrics", generate_latest(metrics.registry(app.asking, app.pool, app.lookout)))
+    if app.store.dialect == "sqlite":
+        await backup(url, copy := folder / f"copy-{now}.db")
+        _clean("the backup", copy.read_bytes())
+        for part in Path(url.removeprefix("sqlite:///")).parent.glob("*.db*"):
+            _clean(part.name, part.read_bytes())
+    _nobody_was_told(there)
+    for call in service.openai.calls:
+        headers = {**call.headers, "Authorization": ""}
+        assert not canaries.found(PLANTED, f"{headers} {call.body} {call.path}")
+
+
+def _nobody_was_told(there: Fair) -> None:
+    """But the owner, where to pay, once Bob couldn't take it back any more."""
+    sent = there.town.sent()
+    assert len(sent) > 50
+    told = [each for each in sent if canaries.found(PLANTED, each)]
+    assert told
+    for each in told:
+        assert "Pay it by hand to" in each
+        assert not canaries.found(KEYS, each)
+    for person in (BOB, TOM, ANN):
+        assert not any(there.chat(person).sees(canary) for canary in PLANTED)
+
+
+async def _sealed(there: Fair) -> dict[str, int]:
+    """How much is sealed of each kind."""
+    tables = (schema.key, schema.payout, schema.payout_method)
+    return {
+        table.name: len(
+            await there.market.service.app.store.fetch(
+                sa.select(table.c.id).where(table.c.sealed.is_not(None))
+            )
+        )
+        for table in tables
+    }
+
+
+def _clean(place: str, content: str | bytes) -> None:
+    assert not (found := canaries.found(PLANTED, content)), f"{found} in {place}"
