@@ -100,6 +100,7 @@ class Admission:
                 receipt = await self._held(draft, quoted, candidate)
             except UsedUp:
                 used_up |= {quoted.promotion.id} if quoted.promotion else set()
+                await self._deals.know(question.person.id, afresh=True)  # others may be, too
                 continue
             except InsufficientFunds as shortage:
                 if shortage.entry == "quota":

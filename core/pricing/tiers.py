@@ -73,8 +73,18 @@ class Tiers:
         rows = [_tier(row) for row in await self._store.fetch(sa.select(schema.tier))]
         rows.sort(key=lambda tier: (tier.discount, tier.bonus, tier.least, tier.name), reverse=True)
         self.all = tuple(rows)
-        given = await self._store.fetch(sa.select(schema.tier_given)) if rows else ()
-        self.given = {row.person: row.tier for row in given}
+        self.given = await self._given() if rows else {}
+
+    async def _given(self) -> dict[str, str]:
+        """By whom they belong to now; one of their own before one that came by a link."""
+        given, person = schema.tier_given.c, schema.person.c
+        found = await self._store.fetch(
+            sa.select(given.person, given.tier, person.merged_into).select_from(
+                schema.tier_given.outerjoin(schema.person, person.id == given.person)
+            )
+        )
+        came = {row.merged_into: row.tier for row in found if row.merged_into is not None}
+        return came | {row.person: row.tier for row in found}
 
     def find(self, name: str) -> Tier:
         """By its name, in any case; raises `NoTier`."""
@@ -105,7 +115,9 @@ class Tiers:
             "per_day": None if tier.per_day is None else tier.per_day.units,
             "made_at": self._clock.now_ms(),
         }
-        await self._keep(schema.tier, {"name": tier.name}, row, also)
+        fresh = Insert(schema.tier, {"name": tier.name, **row})
+        await self._record(Delete(schema.tier, {"name": tier.name}), fresh, also)
+        await self.load()
 
     async def remove(self, name: str, *, also: Companion) -> None:
         """Nobody has it any more."""
@@ -116,13 +128,21 @@ class Tiers:
 
     async def give(self, person: str, name: str, *, by: str, also: Companion) -> None:
         """Gives a person a tier, whatever they buy; an empty name: none."""
-        row = {"tier": name, "by": by, "at": self._clock.now_ms()}
-        await self._keep(schema.tier_given, {"person": person}, row, also)
+        row = {"person": person, "tier": name, "by": by, "at": self._clock.now_ms()}
+        await self._record(await self._nothing_given(person), Insert(schema.tier_given, row), also)
+        await self.load()
 
     async def take_back(self, person: str, *, also: Companion) -> None:
         """They have again what they reach by themselves."""
-        await self._record(Delete(schema.tier_given, {"person": person}), also)
+        await self._record(await self._nothing_given(person), also)
         await self.load()
+
+    async def _nothing_given(self, person: str) -> Companion:
+        """Nor to anyone who became a part of them."""
+        everyone = tuple(
+            row[0] for row in await self._store.fetch(sa.select(theirs(person).subquery()))
+        )
+        return Delete(schema.tier_given, {"person": everyone})
 
     async def measured(self, person: str) -> dict[tuple[By, int], Credits]:
         """What a person and those who became a part of them bought and spent within the days of
@@ -156,13 +176,6 @@ class Tiers:
                 order.state == "credited",
             )
         return summed.scalar_subquery()
-
-    async def _keep(
-        self, table: sa.Table, key: Mapping[str, Any], row: Mapping[str, Any], also: Companion
-    ) -> None:
-        """The row as it is from now on, whether it was there or not."""
-        await self._record(Delete(table, key), Insert(table, {**key, **row}), also)
-        await self.load()
 
 
 def theirs(person: str) -> sa.CompoundSelect[str]:

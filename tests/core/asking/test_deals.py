@@ -19,7 +19,7 @@ from core.asking import Question, Result
 from core.desk import logged
 from core.people import Allowance
 from core.pricing import Promotion, Tier
-from core.store import schema
+from core.store import Insert, schema
 from core.units import Credits, MicroCredits
 from tests import brief, service
 from tests.bots.commands.test_commands import text_of
@@ -267,6 +267,37 @@ async def test_a_tiers_limits_count_instead_of_everyones_and_an_admins_word_wins
     row = logged(tom.clock, actor="usr_owner", act="limit", before={}, after={})
     await rules.allow(person.id, Allowance(at_once=3), by="usr_owner", also=row)
     await let_through(3)
+
+
+async def test_what_somebody_has_goes_with_them_into_a_link(tom: Service, clock: TestClock) -> None:
+    await put(tom, Tier("Gold", "spending", Credits(8), 30, discount=20))
+    await put(tom, Tier("Star", "topups", Credits(1_000_000), 30, discount=30))
+    one, other = await tom.person(), await tom.someone("8").person()
+    tom.openai.script(EXAMPLE)
+    await tom.someone("8").answer("/ask gpt-4 " + "why " * 990)
+    coded = await promote(tom, percent=5, coded=True)
+    held = {"person": other.id, "promotion": coded.id, "at": clock.now_ms()}
+    await tom.app.ledger.record(Insert(schema.promotion_holder, held))
+    assert "5 Credits / 1K" in text_of(await tom.screen("/model gpt-4"))
+    proposal = await tom.app.links.join(other, await tom.app.links.offer(one))
+    for person in (one, other):
+        await tom.app.links.agree(proposal.id, person)
+    deals, survivor = tom.app.deals, await tom.person()
+    await deals.know(survivor.id, afresh=True)
+    deal = deals.price(survivor.id, "gpt-4")
+    assert deal is not None
+    assert (deal.tier, deal.promotion) == ("Gold", coded)
+    gone = other.id if survivor.id == one.id else one.id
+    row = {"tier": "Star", "by": "usr_owner", "at": 0}
+    await tom.app.ledger.record(Insert(schema.tier_given, {"person": gone, **row}))
+    await deals.load()
+    assert deals.tier(survivor.id) == deals.tiers.find("star")
+    row_ = logged(clock, actor="usr_owner", act="tier-set", before={}, after={})
+    await deals.tiers.give(survivor.id, "", by="usr_owner", also=row_)
+    assert deals.tier(survivor.id) is None
+    row_ = logged(clock, actor="usr_owner", act="tier-set", before={}, after={})
+    await deals.tiers.take_back(survivor.id, also=row_)
+    assert deals.tiers.given == {}
 
 
 async def test_nothing_is_read_while_nothing_is_offered(
