@@ -184,7 +184,7 @@ async def test_soon_is_soon_or_not_at_all(shop: Shop, monkeypatch: pytest.Monkey
             await hangs.wait()
             return Disbursed("paid", "x")
 
-    monkeypatch.setattr("payments.payouts._SOON_SECONDS", 0.05)
+    monkeypatch.setattr("payments.payouts._SOON_SECONDS", 1.0)
     desk = Desk(shop, vault, {"paypal": Hangs()})
     one = await desk.approved("paypal")
     await desk.payouts.soon(one.id)

@@ -47,6 +47,8 @@ async def town(place: Place, telegram: FakeTelegram, openai: FakeSupplier) -> Pl
         "supplier_openai_url": openai.url,
         "http_port": str(free_port()),
         "metrics_port": str(free_port()),
+        # Tests ask again and again until something has come round.
+        "asks_per_minute": "1000",
     }
     place.secrets = {TOKEN, SUPPLIER_KEY, SECOND_KEY, MASTER_KEY, NEXT_KEY}
     (place.folder / "token").write_text(TOKEN + "\n")

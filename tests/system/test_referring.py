@@ -86,7 +86,7 @@ async def test_on_discord_the_code_is_typed(sqlite_url: str) -> None:
 
 async def test_where_nothing_is_sold_nobody_is_invited(sqlite_url: str) -> None:
     async with service.running(sqlite_url, SystemClock()) as tom:
-        for command in ("/refer", "/redeem X", "/topup", "/paysupport"):
+        for command in ("/refer", "/topup", "/paysupport"):
             assert "There is no command" in text_of(await tom.screen(command))
         assert "invitation" not in text_of(await tom.screen("/start ref_AAAAAAAAAAAA"))
         codes = tom.app.shop.codes

@@ -99,7 +99,7 @@ async def test_a_long_answer_stops_at_its_limit(client: aiohttp.ClientSession, b
     ("question", "expected"),
     [
         ("What is a Credit?", "only currency"),
-        ("how do I contribute a key", "creditbot keys add"),
+        ("how do I contribute a key", "/contribute openai"),
         ("How much does it cost?", "its own price"),
         ("which models are there", "/models"),
         ("Is this private?", "encrypted"),

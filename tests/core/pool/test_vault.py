@@ -110,6 +110,7 @@ UNWRAPPED = {
     "submission.seal",
     "key.fingerprint",
     "contribution.organisation",
+    "erased.fingerprint",
     "ask.question",
     "ask.answer",
     "ask.way_back",
