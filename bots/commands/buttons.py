@@ -8,6 +8,7 @@ id.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ from core.clock import Clock
 from core.errors import Refusal
 from core.ledger import CompanionRefused, Ledger
 from core.store import Delete, Insert, Store, Update, schema
+
+_log = logging.getLogger(__name__)
 
 #: A card's buttons work this long.
 LIFETIME_SECONDS = 7 * 86_400
@@ -98,11 +101,14 @@ class Buttons:
         table = schema.button
         found = await self._store.fetch(sa.select(table).where(table.c.id == button))
         if not found:
+            _log.info("refused: an unknown button by %s in %s", person, place)
             raise ButtonGone
         row = found[0]
         if row.person != person or row.place != place:
+            _log.warning("refused: somebody's %s by %s in %s", row.action, person, place)
             raise NotYourButton
         if row.used_at is not None or row.expires_at < self._clock.now_ms():
+            _log.info("refused: %s again or too late by %s in %s", row.action, person, place)
             raise ButtonGone
         if row.once:
             used = {"used_at": self._clock.now_ms()}

@@ -164,6 +164,7 @@ class Crowd:
                 asked_in=asked,
                 text=_QUESTION,
                 model=model,
+                privileged=True,  # a month's questions in a minute
             )
             try:
                 run = await self._asking.ask(question)

@@ -6,6 +6,7 @@ channel or as an anonymous admin is nobody whom a Credit could belong to.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from telegram.constants import ChatType
 from bots.show.screen import Incoming, Place, Press, Sender
 from bots.telegram.audio import audio_of
 from core.clock import as_ms
+
+_log = logging.getLogger(__name__)
 
 #: A command as typed: also with the full-width slash, and in any script.
 _COMMAND = re.compile(r"[/／](?P<name>\w+)(?:@(?P<bot>\w+))?(?=\s|$)")
@@ -99,6 +102,9 @@ def read_press(query: CallbackQuery) -> Press | None:
 
 def _from_a_person(message: Message) -> bool:
     user = message.from_user
+    if message.sender_chat is not None and (message.text or "").startswith("/"):
+        # An anonymous admin or a channel: nobody's role can be told.
+        _log.info("refused: a command of a chat, not of a person, in %s", message.chat.id)
     return (
         user is not None
         and not user.is_bot

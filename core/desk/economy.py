@@ -195,7 +195,7 @@ def farms(economy: Economy) -> list[Farm]:
                 "dispute",
                 out if at_once else nothing,
                 nothing if at_once else friend,
-                f"{_plain(out)} + {_plain(price)} back − {_plain(price)}"
+                f"{_plain(out)} + {_plain(price)} − {_plain(price)}"
                 if at_once
                 else f"0.00: {policy.payout_hold_days} days, then a no",
                 heeding=not at_once,
