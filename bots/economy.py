@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from bots.plan import Plan
-from core.desk import Economy, Way
+from core.desk import Economy, Lowering, Way
 from core.pricing import MARKUP_PERCENT, PAR
 from core.store import Store, schema
 from core.units import NanoUsd, usd
@@ -40,6 +40,7 @@ async def economy_of(plan: Plan, store: Store, now_ms: int) -> Economy:
         welcome=plan.welcome.credits,
         cost_percent=await _cost_percent(store, now_ms),
         inviter_percent=plan.offer.inviter_percent,
+        lowering=await _lowering(store, plan.floor_percent, now_ms),
     )
 
 
@@ -77,6 +78,32 @@ async def _kept(store: Store) -> Mapping[str, tuple[int, NanoUsd]]:
         for row in rows
         if row.amount
     }
+
+
+async def _lowering(store: Store, floor: int, now_ms: int) -> Lowering | None:
+    tier, running = schema.tier.c, schema.promotion.c
+    most = sa.func.coalesce
+    tiers = await store.fetch(
+        sa.select(
+            most(sa.func.max(tier.discount), 0).label("discount"),
+            most(sa.func.max(tier.bonus), 0).label("bonus"),
+        )
+    )
+    promotions = await store.fetch(
+        sa.select(running.kind, sa.func.max(running.percent).label("percent"))
+        .where(
+            running.ended_at.is_(None),
+            running.starts_at <= now_ms,
+            sa.or_(running.ends_at.is_(None), running.ends_at > now_ms),
+        )
+        .group_by(running.kind)
+    )
+    best = {row.kind: int(row.percent) for row in promotions}
+    kept = (100 - int(tiers[0].discount)) * (100 - best.get("discount", 0))
+    lowering = Lowering(
+        discount=100 - kept // 100, bonus=int(tiers[0].bonus) + best.get("bonus", 0), floor=floor
+    )
+    return lowering if lowering.discount or lowering.bonus else None
 
 
 async def _cost_percent(store: Store, now_ms: int) -> int:

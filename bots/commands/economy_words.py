@@ -7,8 +7,9 @@ from typing import Final
 
 from bots.commands.phrases import money
 from bots.reply import Said, say
-from core.desk import Economy, Farm, Trade, farms, trades
-from core.desk.economy import Name
+from core.desk import Economy, Farm, Trade, farms, offered, trades
+from core.desk.economy import Name, Offered
+from core.units import NanoUsd
 
 _FARMS: Final[dict[Name, Said]] = {
     "wash": say("Buying, asking at a friend's key, cashing out"),
@@ -35,11 +36,15 @@ def economy_lines(economy: Economy, *, every: bool = False) -> Iterator[tuple[bo
     for farm in tried:
         if every or farm.profits:
             yield not farm.profits, _farm(farm)
+    lowest = offered(economy)
+    if lowest is not None and (every or lowest.loses):
+        yield not lowest.loses, _offered(lowest)
     if any(farm.profits for farm in tried):
         yield False, say("What stops it: CREDITBOT_PROFILE=safe, which waits with payouts.")
     if any(trade.loses for trade in sold):
         yield False, say("What mends it: a dearer pack, or another gateway.")
-    if not any(trade.loses for trade in sold) and not any(farm.profits for farm in tried):
+    loses = any(trade.loses for trade in sold) or (lowest is not None and lowest.loses)
+    if not loses and not any(farm.profits for farm in tried):
         yield True, say("Economy: no farm brings cash, and no way of selling loses.")
     if any(farm.heeding for farm in tried):
         yield (
@@ -62,6 +67,34 @@ def _trade(trade: Trade) -> Said:
     )
     way = f"{trade.way.gateway}, {trade.way.pack}"
     return Said(words.text, {"way": way, "net": money(trade.net), "out": money(trade.out)})
+
+
+def _offered(lowest: Offered) -> Said:
+    lowering, credit, brings = lowest.lowering, _exact(lowest.credit), money(lowest.brings)
+    if not lowest.loses:
+        return say(
+            "Offers: {discount} % off at most, never below cost + {floor} %; a Credit brings"
+            " {credit} at least: $1.00 of answers brings {brings}.",
+            discount=lowering.discount,
+            floor=lowering.floor,
+            credit=credit,
+            brings=brings,
+        )
+    return say(
+        "Offers: {discount} % off at most, never below cost + {floor} %; a Credit brings"
+        " {credit} at least: $1.00 of answers brings {brings}, a loss. What mends it:"
+        " CREDITBOT_OFFER_FLOOR_PERCENT={mending}",
+        discount=lowering.discount,
+        floor=lowering.floor,
+        credit=credit,
+        brings=brings,
+        mending=lowest.mending,
+    )
+
+
+def _exact(amount: NanoUsd) -> str:
+    """Dollars with four decimals, rounded down."""
+    return f"${amount.units // 10**9}.{amount.units % 10**9 // 10**5:04}"
 
 
 def _farm(farm: Farm) -> Said:

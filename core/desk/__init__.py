@@ -16,7 +16,7 @@ from core.desk.broadcasting import (
 from core.desk.changes import COST_CHANGED, Changes, CostChange, Decided, Kind, Offer
 from core.desk.demands import Demands
 from core.desk.dossier import Dossier, Dossiers
-from core.desk.economy import PLAYED, Economy, Farm, Trade, Way, farms, trades
+from core.desk.economy import PLAYED, Economy, Farm, Lowering, Trade, Way, farms, offered, trades
 from core.desk.erasing import Erasing, NotErasable, Stakes
 from core.desk.grants import grant
 from core.desk.log import Facts, logged
@@ -71,6 +71,7 @@ __all__ = [
     "Ground",
     "Kind",
     "Lookout",
+    "Lowering",
     "Margins",
     "Mixes",
     "NotErasable",
@@ -97,6 +98,7 @@ __all__ = [
     "farms",
     "grant",
     "logged",
+    "offered",
     "report",
     "report_snapshot",
     "risk_of",

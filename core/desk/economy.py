@@ -17,8 +17,9 @@ from core import chart
 from core.earning import TOPUP_PERCENT, Policy
 from core.earning.payouts import RATE
 from core.pricing import PAR
-from core.units import Credits, NanoUsd
+from core.units import Credits, NanoUsd, usd
 
+_DOLLAR: Final = usd("1")
 #: Credits that everything is reckoned for.
 PLAYED: Final = Credits(1_000)
 
@@ -74,6 +75,16 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Lowering:
+    """The most that the tiers and promotions that run now can do together: per cent off prices, per
+    cent more for what is paid, and how much over cost the floor keeps prices."""
+
+    discount: int
+    bonus: int
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Economy:
     """What the check reckons with."""
 
@@ -84,6 +95,8 @@ class Economy:
     cost_percent: int
     #: Of a friend's top-up, to whoever invited them, as gift.
     inviter_percent: int = TOPUP_PERCENT
+    #: None while nothing lowers prices or raises top-ups.
+    lowering: Lowering | None = None
 
     @property
     def answers(self) -> NanoUsd:
@@ -122,6 +135,47 @@ class Trade:
     def loses(self) -> bool:
         """Whether more goes out than came in."""
         return self.net < self.out
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Honest trade at the lowest price that anybody is offered, with the cheapest Credits that are
+    sold: what a dollar of suppliers' cost brings."""
+
+    lowering: Lowering
+    #: What a Credit brings at least, all gifts that come with it counted.
+    credit: NanoUsd
+    brings: NanoUsd
+
+    @property
+    def loses(self) -> bool:
+        """Whether it brings less than it cost."""
+        return self.brings < _DOLLAR
+
+    @property
+    def mending(self) -> int:
+        """The floor from which on it doesn't lose."""
+        return -(-100 * PAR.units // self.credit.units) - 100
+
+
+def offered(economy: Economy) -> Offered | None:
+    """None while nothing is sold or nothing is lowered."""
+    lowering = economy.lowering
+    if lowering is None or not economy.ways:
+        return None
+    credit = min(
+        (way.cash - way.fee).units
+        // (way.bought + way.bonus + way.bought.share_up(lowering.bonus, 100)).units
+        for way in economy.ways
+    )
+    # Of a dollar's cost in percent: the plain price, lowered, but not below the floor.
+    plain = 10_000 // economy.cost_percent
+    lowest = min(plain, max(100 + lowering.floor, plain * (100 - lowering.discount) // 100))
+    return Offered(
+        lowering,
+        NanoUsd(credit),
+        NanoUsd(_DOLLAR.units * lowest // 100 * credit // PAR.units),
+    )
 
 
 def paid_out() -> NanoUsd:

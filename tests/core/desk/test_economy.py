@@ -10,7 +10,7 @@ from benchmarks.economy.farmers import TURNS
 from benchmarks.economy.guards import GUARDS
 from benchmarks.economy.town import economy_of, policy_of
 from benchmarks.economy.year import played
-from core.desk import Farm, Way, farms, trades
+from core.desk import Economy, Farm, Lowering, Way, farms, offered, trades
 from core.desk.economy import Name
 from core.earning import SAFE
 from core.units import Credits, NanoUsd, usd
@@ -50,6 +50,32 @@ def test_without_contributions_nobody_is_paid_out() -> None:
     economy = replace(economy_of(SAFE), policy=SAFE)
     assert [farm.name for farm in farms(economy)] == ["welcome"]
     assert all(trade.out.is_zero for trade in trades(economy))
+
+
+@pytest.mark.parametrize(
+    ("discount", "bonus", "floor", "brings", "mending"),
+    [
+        # 35 % over cost, all of it left but what Enterprise's price takes: a Credit for $0.008.
+        (0, 5, 10, "1.037", 31),
+        # 20 % off is 8 % over cost: the floor keeps it at 10 %.
+        (20, 0, 10, "0.88", 25),
+        (20, 0, 25, "1.00", 25),
+        (20, 20, 25, "0.8625", 46),
+    ],
+)
+def test_what_offers_leave_of_a_dollar_of_cost(
+    discount: int, bonus: int, floor: int, brings: str, mending: int
+) -> None:
+    enterprise = Way(
+        "btcpay", "Enterprise", usd("800"), NanoUsd(0), Credits(80_000), Credits(20_000), False
+    )
+    lowering = Lowering(discount, bonus, floor)
+    economy = Economy(SAFE, [enterprise], Credits(0), 74, lowering=lowering)
+    found = offered(economy)
+    assert found is not None
+    assert abs(found.brings.units - usd(brings).units) < 5_000_000, found
+    assert (found.mending, found.loses) == (mending, float(brings) < 1)
+    assert offered(replace(economy, lowering=None)) is None
 
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
