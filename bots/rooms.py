@@ -148,6 +148,8 @@ def _users(parts: Parts) -> UserCommands:
         ledger=parts.ledger,
         erasing=parts.erasing,
         exporting=_export(parts),
+        deals=parts.deals,
+        journal=Journal(parts.store),
         clock=parts.clock,
     )
 

@@ -8,29 +8,27 @@ from dataclasses import replace
 from typing import Final
 
 from bots.commands.exporting import ExportCommands
-from bots.commands.governing import limit_lines
 from bots.commands.leaving import erasing_lines
 from bots.commands.phrases import in_credits
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
+from bots.commands.user_card import card_lines
 from bots.reply import Blank, Choice, File, Prompt, Reply, Said, plain, say
+from core.asking import Journal
 from core.clock import Clock, as_datetime
-from core.desk import Dossier, Dossiers, Erasing, Facts, grant, logged
+from core.desk import Dossiers, Erasing, Facts, grant, logged
 from core.ledger import Ledger
 from core.people import Allowance, Owners, People, Person, Rules
+from core.pricing import Deals
 from core.store import Insert
 from core.units import Credits
 
 _PAGE: Final = 8
+_ANSWERS: Final = 15
 _GRANT_MAX: Final = 100_000_000
 _LIMIT_MAX: Final = 10**9
 _AMOUNT: Final = Blank("credits", say("Credits"), say("A whole number above zero"), hidden=False)
 _REASON: Final = Blank("reason", say("Why"), most=200, hidden=False)
-_POCKETS: Final = {
-    "gift": say("Gifts"),
-    "bought": say("Bought"),
-    "earned": say("Earned"),
-}
 
 
 class UserCommands:
@@ -46,8 +44,11 @@ class UserCommands:
         ledger: Ledger,
         erasing: Erasing,
         exporting: ExportCommands,
+        deals: Deals,
+        journal: Journal,
         clock: Clock,
     ) -> None:
+        self._deals, self._journal = deals, journal
         self._dossiers, self._people, self._owners = dossiers, people, owners
         self._rules, self._ledger, self._erasing = rules, ledger, erasing
         self._exporting, self._clock = exporting, clock
@@ -70,6 +71,7 @@ class UserCommands:
             actions=(
                 Action("users", self.page, admin=True, support=True),
                 Action("user", self.card, admin=True, support=True),
+                Action("user-history", self.history, admin=True, support=True),
                 Action("user-grant", self.ask_grant, admin=True),
                 Action("user-grant-now", self.grant_now, admin=True),
                 Action("user-limit", self.ask_limit, admin=True),
@@ -128,7 +130,8 @@ class UserCommands:
     async def _card(self, request: Request, person: Person) -> Reply:
         told = await self._dossiers.of(person)
         data = {"person": person.id}
-        rows: tuple[tuple[Choice, ...], ...] = ()
+        history = Choice(say("History"), "user-history", data)
+        rows: tuple[tuple[Choice, ...], ...] = ((history,),)
         if request.admin and not told.erased_at:
             blocked = self._rules.of(person.id).blocked
             block = (
@@ -143,62 +146,41 @@ class UserCommands:
                     block,
                 ),
                 (
+                    history,
                     Choice(say("Export"), "user-export", data),
                     Choice(say("Erase"), "user-erase", data),
                 ),
             )
+        await self._deals.know(person.id)
+        tier = self._deals.tier(person.id)
+        roles = {self._owners.role(*name.split(":", 1)) for name in told.names}
         return Reply(
             title=plain(await self._name(person)),
-            lines=self._lines(told),
+            lines=card_lines(
+                told,
+                roles=[role for role in roles if role is not None],
+                tier="" if tier is None else tier.name,
+                may=self._rules.of(person.id),
+            ),
             choices=rows,
             private=True,
         )
 
-    def _lines(self, told: Dossier) -> tuple[Said, ...]:
-        person = told.person
-        lines = [plain(person.id), say("Since {at}", at=as_datetime(person.created_at))]
-        if told.erased_at:
-            lines.append(say("Erased {at}", at=as_datetime(told.erased_at)))
-        if len(told.names) > 1:
-            lines.append(plain(", ".join(told.names)))
-        if told.parts:
-            lines.append(say("Joined from {count} accounts more", count=told.parts))
-        roles = {self._owners.role(*name.split(":", 1)) for name in told.names} - {None}
-        lines += [say("Role: {role}", role=str(role)) for role in sorted(map(str, roles))]
-        lines += [
-            say("{pocket}: {credits}", pocket=_POCKETS[name], credits=in_credits(amount))
-            for name, amount in told.pockets.items()
-        ]
-        if told.held.units:
-            lines.append(say("Reserved: {credits}", credits=in_credits(told.held)))
-        if told.owed.units:
-            lines.append(say("Owes: {credits}", credits=in_credits(told.owed)))
-        lines.append(
-            say(
-                "Answers: {count}, {credits}, the last {at}",
-                count=told.asks,
-                credits=in_credits(told.spent),
-                at=as_datetime(told.last_ask),
-            )
-            if told.asks
-            else say("No answers yet")
+    async def history(self, request: Request) -> Reply:
+        """The latest answers: when, which model, how many Credits; never a word of them."""
+        person = await self._pressed(request)
+        served = await self._journal.latest(await self._people.lineage(person.id), _ANSWERS)
+        return Reply(
+            title=plain(await self._name(person)),
+            lines=() if served else (say("No answers yet"),),
+            table=tuple(
+                (say("{at}", at=as_datetime(one.at)), plain(one.model), in_credits(one.charge))
+                for one in served
+            ),
+            choices=((Choice(say("‹ Back"), "user", {"person": person.id}),),),
+            private=True,
+            replace=True,
         )
-        lines.append(say("Orders: {count}", count=told.orders))
-        lines += [
-            plain(f"{one.id} · {one.state} · {one.credits.units:,}") for one in told.newest_orders
-        ]
-        lines += [
-            plain(f"{one.supplier} …{one.tail} · {one.state} · {one.credited.units:,}")
-            for one in told.keys
-        ]
-        lines += [
-            plain(f"{one.id} · {one.state} · {one.credits.units:,}") for one in told.newest_payouts
-        ]
-        if told.inviter:
-            lines.append(say("Invited by {person}", person=told.inviter))
-        if told.friends:
-            lines.append(say("Invited {count}", count=told.friends))
-        return (*lines, *limit_lines(self._rules.of(person.id)))
 
     # --- acts -----------------------------------------------------------------------------------
 

@@ -60,6 +60,17 @@ async def test_a_person_is_found_by_whatever_is_known(owner: Service) -> None:
     assert "Nobody is known" in text_of(await owner.screen("/users ord_nothing"))
 
 
+async def test_tier_and_history_without_a_word_of_it(owner: Service) -> None:
+    await owner.screen("/tier add Gold spending 1 in 30 days 10% off")
+    await owner.someone("7").answer("a canary question?")
+    card = await owner.screen("/users 7")
+    assert "Tier: Gold" in text_of(card)
+    history = (await owner.presses(button(card, "History")))[-1]
+    assert isinstance(history, Screen)
+    assert [row[1:] for row in history.table] == [("gpt-4", "1 Credit")]
+    assert "canary" not in text_of(history)
+
+
 async def test_a_gift_a_limit_and_a_block(owner: Service) -> None:
     card = await owner.screen("/users 7")
     card = await prompted(owner, card, "Give Credits", credits="1,500", reason="for the bug report")
@@ -137,7 +148,8 @@ async def test_support_reads_and_changes_nothing(owner: Service) -> None:
     helper = owner.someone("5")
     card = await helper.screen("/users 7")
     assert "Gifts: 1,000 Credits" in text_of(card)
-    assert card.buttons == ()
+    assert [[one.label for one in row] for row in card.buttons] == [["History"]]
+    assert "No answers yet" in text_of(*await helper.presses(button(card, "History")))
     full = await owner.screen("/users 7")
     for label in ("Give Credits", "Limit", "Block", "Export", "Erase"):
         assert "Gifts" not in text_of(*await helper.presses(button(full, label)))
