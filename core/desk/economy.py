@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from core import chart
 from core.earning import TOPUP_PERCENT, Policy
@@ -36,19 +36,7 @@ Name = Literal[
     "dispute",
     "referral",
 ]
-NAMES: Final[tuple[Name, ...]] = (
-    "wash",
-    "bonus",
-    "gifts",
-    "welcome",
-    "advance",
-    "advance-to-friend",
-    "false-budget",
-    "same-key-twice",
-    "cheap-answers",
-    "dispute",
-    "referral",
-)
+NAMES: Final[tuple[Name, ...]] = get_args(Name)
 
 
 @dataclass(frozen=True, slots=True)
