@@ -26,6 +26,8 @@ class Chats:
     def __init__(self, *blocked: str) -> None:
         self.blocked = set(blocked)
         self.shown: list[tuple[str, Screen]] = []
+        #: How many of them a test has looked at.
+        self.read = 0
 
     async def notify(self, sender: str, screen: Screen, instead: str = "") -> None:
         if sender in self.blocked:
