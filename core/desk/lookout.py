@@ -32,6 +32,9 @@ _WINDOW_SECONDS: Final = 600.0
 _ANSWERS_LEAST: Final = 20
 _FAILED_PERCENT: Final = 20
 _FAILED: Final = ("refused", "broken", "timed_out", "lost")
+#: A ledger of more transfers isn't recomputed beside the service: it would take processor time from
+#: answers for too long. `creditbot audit` does that in a process of its own.
+_AUDITED_MOST: Final = 500_000
 #: States in which a key's budget counts.
 _COUNTS: Final = frozenset({"active", "cooling", "parked", "exhausted"})
 
@@ -111,7 +114,11 @@ class Lookout:
         await self._payouts()
 
     async def audited(self) -> None:
-        """A chore: the whole ledger recomputed, with all that is held against it."""
+        """A chore: the whole ledger recomputed, with all that is held against it; unless it has
+        grown too large for that."""
+        beyond = sa.select(schema.transfer.c.seq).order_by(schema.transfer.c.seq)
+        if await self._store.fetch(beyond.offset(_AUDITED_MOST).limit(1)):
+            return
         found, asks = await audit(self._store), await check(self._store)
         findings = (*found.findings, *asks.findings, *await check_earning(self._store))
         if findings:

@@ -132,7 +132,7 @@ async def test_withdrawals_that_wait_for_a_day(owner: Service, clock: TestClock)
     await owner.app.ledger.record(Update(schema.payout, {"id": row["id"]}, {"state": "cancelled"}))
 
 
-async def test_what_the_audit_finds(owner: Service) -> None:
+async def test_what_the_audit_finds(owner: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     chats = front(owner)
     await owner.someone("7").answer("why?")
     await owner.app.lookout.audited()
@@ -140,6 +140,10 @@ async def test_what_the_audit_finds(owner: Service) -> None:
     ask = (await owner.app.store.fetch(sa.select(schema.usage.c.ask)))[0].ask
     charge = (await owner.app.store.fetch(sa.select(schema.usage.c.charge)))[0].charge
     await owner.app.ledger.record(Update(schema.usage, {"ask": ask}, {"charge": charge + 1}))
+    with monkeypatch.context() as patched:
+        patched.setattr("core.desk.lookout._AUDITED_MOST", 3)
+        await owner.app.lookout.audited()
+        assert await heard(owner, chats) == [], "too large to be recomputed here"
     await owner.app.lookout.audited()
     (card,) = await heard(owner, chats)
     assert card.title == "⚠️ The audit found something"
