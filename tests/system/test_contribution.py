@@ -98,10 +98,10 @@ class Fair:
         """A few in the chat, the others behind it."""
         self.market.service.openai.always(THOUSAND)
         chat = self.chat(person)
-        for _ in range(IN_CHAT):
+        for _ in range(min(IN_CHAT, times)):
             await chat.says("ask", "1,000 tokens · 5 Credits · ", question="why " * 480)
             await chat.says("new", "A new conversation.")
-        await self.market.asks(str(person), times - IN_CHAT)
+        await self.market.asks(str(person), max(0, times - IN_CHAT))
 
 
 @contextlib.asynccontextmanager
