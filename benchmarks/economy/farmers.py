@@ -109,7 +109,7 @@ async def advance(self: Farmer, town: Town) -> None:
     name = await self.buyer(town)
     key = await town.contributes(name, KEY)
     await town.asks(name, town.own, CREDITED)
-    await town.revokes(name, key)
+    await town.market.takes_back(name, key)
     self.played += CREDITED
 
 
@@ -119,7 +119,7 @@ async def advance_to_friend(self: Farmer, town: Town) -> None:
     name = await self.buyer(town)
     key = await town.contributes(name, KEY)
     await town.asks(name, [friends], CREDITED)
-    await town.revokes(name, key)
+    await town.market.takes_back(name, key)
     self.played += CREDITED
 
 
@@ -129,7 +129,7 @@ async def false_budget(self: Farmer, town: Town) -> None:
     keys = [await town.contributes(name, KEY, verified=False) for _ in range(2)]
     self.played += await town.asks(name, town.own, 2 * CREDITED)
     for key in keys:
-        await town.revokes(name, key)
+        await town.market.takes_back(name, key)
 
 
 async def same_key_twice(self: Farmer, town: Town) -> None:

@@ -10,8 +10,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from pydantic import SecretStr
-
 from core.asking import AskRefusal
 from core.clock import day_of
 from core.desk import Economy, Way, risk_of
@@ -20,9 +18,9 @@ from core.ledger import close_days
 from core.people import Person
 from core.pricing import Costs
 from core.units import Credits, MicroCredits, NanoUsd, usd
-from payments import Crediting, Dispute, Offer, Order, Pack, Payment
+from payments import Offer, Order, Pack, Payment
 from tests import brief
-from tests.core.earning.world import TAKES_OPENAI, THOUSAND, Market
+from tests.core.earning.world import CARD, TAKES_OPENAI, THOUSAND, Market
 from tests.databases import TestClock
 from tests.service import Service, running
 
@@ -37,7 +35,6 @@ OFFER = Offer(
         Pack("Enterprise", usd("8"), Credits(1_000)),
     )
 )
-CARD = "stripe"
 
 
 def fee_of(cash: NanoUsd) -> NanoUsd:
@@ -101,35 +98,11 @@ class Town:
 
     async def buys(self, name: str, cash: NanoUsd) -> tuple[Order, Payment]:
         """Paid by card at once."""
-        person, app = await self.person(name), self.service.app
-        order = await app.shop.cashier.orders.create(
-            cause=self.name("press"),
-            at_ms=self.clock.now_ms(),
-            person=person.id,
-            place=f"telegram:{name}:",
-            message="1",
-            gateway=CARD,
-            value=cash,
-            amount=cash,
-            seconds=1_800,
-        )
-        payment = Payment(CARD, f"pi_{order.id}", order.id, cash, fee_of(cash))
-        return await self._crediting().pay(payment, telling=False), payment
-
-    def _crediting(self) -> Crediting:
-        app = self.service.app
-        return Crediting(
-            orders=app.shop.cashier.orders,
-            store=app.store,
-            ledger=app.ledger,
-            clock=self.clock,
-            offer=OFFER,
-        )
+        return await self.market.buys(name, cash, fee_of(cash))
 
     async def disputes(self, payment: Payment) -> None:
         """The bank takes it back, for good."""
-        lost = Dispute(CARD, f"dp_{payment.id}", payment.id, payment.amount, "lost")
-        await self._crediting().dispute(lost)
+        await self.market.disputes(payment)
 
     async def contributes(self, name: str, dollars: str, *, verified: bool = True) -> str:
         """A key of theirs alone; it serves nobody until somebody steers to it."""
@@ -138,12 +111,6 @@ class Town:
         )
         await self.service.app.pool.set_state(key, "paused")
         return key
-
-    async def revokes(self, name: str, key: str) -> None:
-        """Takes the key back."""
-        person = await self.person(name)
-        await self.service.app.earning.closing.withdraw(key, person.id)
-        await self.market.closes()
 
     async def asks(
         self, name: str, keys: Sequence[str], credits_: int, *, each: int = ANSWER
@@ -182,27 +149,18 @@ class Town:
     async def cashes(self, name: str) -> None:
         """Asks for all that can be withdrawn; the operator decides."""
         person, earning = await self.person(name), self.service.app.earning
-        await earning.addresses.keep(person.id, "manual", SecretStr(f"DE00 {name}"), "DE••••")
         amount = (await earning.withdrawals.earnings(person.id)).withdrawable
         if amount < earning.policy.payout_least:
             return
         try:
-            one = await earning.withdrawals.request(
-                person.id,
-                amount,
-                "manual",
-                cause=self.name("withdraws"),
-                at_ms=self.clock.now_ms(),
-            )
+            one = await self.market.withdraws(name, amount.units)
         except (NothingWithdrawable, WithdrawalsWait):
             return
         risk = await risk_of(self.service.app.store, [person.id], self.clock.now_ms())
         if self.heeds and risk.better_not:
             await earning.withdrawals.reject(one.id, by="usr_operator", reason="see the card")
             return
-        await earning.withdrawals.approve(one.id, by="usr_operator")
-        await earning.payouts.begun_by_hand(one.id)
-        await earning.payouts.paid_by_hand(one.id)
+        await self.market.pays_out(one)
 
     async def reprices(self, credits_per_1k: int) -> None:
         """GPT-4's price."""
@@ -226,8 +184,8 @@ async def town(
         costs=_costs(),
         offer=offer,
     ) as service:
-        chance = random.Random(seed)
-        made = Town(Market(service, clock), clock, heeds=profile == "safe", random=chance)
+        market = Market(service, clock, offer=offer)
+        made = Town(market, clock, heeds=profile == "safe", random=random.Random(seed))
         await made.reprices(ANSWER)
         made.own = [card.id for card in await service.app.pool.cards()]
         made.open_keys = list(made.own)

@@ -9,10 +9,13 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.earning.payouts import PAYOUT, Method, NoAddress, Payout
-from core.ledger import Ledger
+from core.ledger import CompanionRefused, Ledger
 from core.notice import notice
 from core.pool import Unsealable, Vault, VaultLocked
-from core.store import Insert, Store, Update, schema
+from core.store import Companion, Insert, Store, Update, schema
+
+#: Two that are given at once are tried so often.
+_TRIES = 8
 
 
 class Addresses:
@@ -24,18 +27,31 @@ class Addresses:
     async def keep(self, person: str, method: Method, address: SecretStr, hint: str) -> None:
         """Keeps an address; `hint` is what of it may be shown. Where it takes the place of another
         one, payouts wait and every platform of its person hears of it."""
+        for left in reversed(range(_TRIES)):
+            companions = await self._kept(person, method, address.get_secret_value().encode(), hint)
+            try:
+                if companions:
+                    await self._ledger.record(*companions)
+            except CompanionRefused:  # another one, given at the same time, was faster
+                if not left:
+                    raise
+            else:
+                return
+
+    async def _kept(
+        self, person: str, method: Method, plain: bytes, hint: str
+    ) -> tuple[Companion, ...]:
+        """What keeps it; nothing where it is kept already."""
         id_, now, table = f"{person}/{method}", self._clock.now_ms(), schema.payout_method
-        plain = address.get_secret_value().encode()
         sealed = self._vault.seal(f"payout-method/{id_}", plain)
         rows = await self._store.fetch(sa.select(table.c.sealed).where(table.c.id == id_))
         if not rows:
             row = {"id": id_, "sealed": sealed, "hint": hint, "changed_at": 0}
-            await self._ledger.record(Insert(table, row))
-            return
+            return (Insert(table, row),)
         # One that nobody can open any more, since a master key was lost, is another one.
         with suppress(Unsealable, VaultLocked):
             if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
-                return
+                return ()
         change = {"sealed": sealed, "hint": hint, "changed_at": now}
         told = notice(
             self._clock,
@@ -44,7 +60,7 @@ class Addresses:
             kind=PAYOUT,
             facts={"what": "moved", "method": method, "hint": hint},
         )
-        await self._ledger.record(Update(table, {"id": id_}, change), told)
+        return (Update(table, {"id": id_}, change), told)
 
     async def hint(self, person: str, method: Method) -> str:
         """What may be shown of where a person is paid; empty for nowhere yet."""

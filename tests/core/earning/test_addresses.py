@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -35,6 +36,16 @@ async def test_an_address_that_nobody_can_open_any_more_can_be_given_again(
     assert await now.changed_at("usr_1", "manual") == clock.now_ms(), "payouts there wait"
     sealed, _ = await now.for_payout("usr_1", "manual", "out_1")
     assert Vault([MASTER]).unseal("payout/out_1", sealed) == b"second"
+
+
+async def test_two_first_addresses_at_once_are_one_and_its_successor(
+    store: Store, ledger: Ledger, clock: Clock
+) -> None:
+    addresses = Addresses(store=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
+    given = ("first", "second", "second")
+    await asyncio.gather(*(addresses.keep("usr_1", "manual", SecretStr(one), one) for one in given))
+    assert await addresses.hint("usr_1", "manual") in given
+    assert await addresses.changed_at("usr_1", "manual") == clock.now_ms()
 
 
 async def asked_for(bobs: Market, cause: str) -> Payout:

@@ -316,15 +316,3 @@ async def test_nothing_is_taken_until_the_operator_names_a_supplier(
         with pytest.raises(NotContributable):
             await bobs.offers("bob", "sk-bob-0000000001")
         assert bobs.service.openai.calls == []
-
-
-async def test_the_same_key_from_two_people_at_once_is_one_persons(
-    database_url: str, clock: TestClock
-) -> None:
-    async with market(database_url, clock) as bobs:
-        outcomes = await asyncio.gather(
-            *(bobs.offers(name, "sk-same-000000001") for name in ("bob", "ann")),
-            return_exceptions=True,
-        )
-        assert sum(isinstance(one, str) for one in outcomes) == 1
-        assert sum(isinstance(one, DuplicateKey | SameOrganisation) for one in outcomes) == 1

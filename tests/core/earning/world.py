@@ -7,16 +7,18 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from pydantic import SecretStr
 
 from core import chart, ids
 from core.asking import Question, Run
 from core.clock import Clock
-from core.earning import BRIEF, Contribution, Policy
+from core.earning import BRIEF, Contribution, Payout, Policy
 from core.ledger import Account, Submission
 from core.people import Person
 from core.units import AnyMoney, Credits, NanoUsd, usd
+from payments import Crediting, Dispute, Offer, Order, Payment, Refunded
 from tests import brief, service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Used
@@ -30,6 +32,8 @@ QUESTION = "why " * 480
 #: Credits that such a question holds at most.
 HELD_MOST = 13
 _AT_ONCE = 64
+CARD = "stripe"
+NOTHING = NanoUsd(0)
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Market:
     clock: Clock
     #: From where its people write.
     platform: str = "telegram"
+    #: What a sum of cash buys.
+    offer: Offer = field(default_factory=Offer)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def person(self, name: str) -> Person:
@@ -64,6 +70,72 @@ class Market:
         )
         cause = f"gets/{next(self._numbers)}"
         await self.service.app.ledger.submit(Submission(cause, entries))
+
+    # --- cash -----------------------------------------------------------------------------------
+
+    async def buys(self, name: str, cash: NanoUsd, fee: NanoUsd = NOTHING) -> tuple[Order, Payment]:
+        """Paid by card at once; `fee` is what its processor keeps."""
+        person, app = await self.person(name), self.service.app
+        order = await app.shop.cashier.orders.create(
+            cause=f"buys/{next(self._numbers)}",
+            at_ms=self.clock.now_ms(),
+            person=person.id,
+            place=f"telegram:{name}:",
+            message="1",
+            gateway=CARD,
+            value=cash,
+            amount=cash,
+            seconds=1_800,
+        )
+        payment = Payment(CARD, f"pi_{order.id}", order.id, cash, fee)
+        return await self._crediting().pay(payment, telling=False), payment
+
+    async def disputes(self, payment: Payment, state: Literal["open", "lost"] = "lost") -> None:
+        """Its payer's bank takes it back: lost is for good."""
+        dispute = Dispute(CARD, f"dp_{payment.id}", payment.id, payment.amount, state)
+        await self._crediting().dispute(dispute)
+
+    async def refunds(self, payment: Payment) -> None:
+        """All of it is given back."""
+        refund = Refunded(CARD, f"re_{payment.id}", payment.id, payment.amount)
+        await self._crediting().refund(refund)
+
+    def _crediting(self) -> Crediting:
+        app = self.service.app
+        return Crediting(
+            orders=app.shop.cashier.orders,
+            store=app.store,
+            ledger=app.ledger,
+            clock=self.clock,
+            offer=self.offer,
+        )
+
+    async def addressed(self, name: str) -> str:
+        """A person who said where to pay; their id."""
+        person = await self.person(name)
+        await self.service.app.earning.addresses.keep(
+            person.id, "manual", SecretStr(f"DE00 {name}"), "DE••••"
+        )
+        return person.id
+
+    async def withdraws(self, name: str, amount: int, cause: str = "") -> Payout:
+        """Asks for so many Credits; the same cause is the same press."""
+        return await self.service.app.earning.withdrawals.request(
+            await self.addressed(name),
+            Credits(amount),
+            "manual",
+            cause=cause or f"withdraws/{next(self._numbers)}",
+            at_ms=self.clock.now_ms(),
+        )
+
+    async def pays_out(self, payout: Payout) -> None:
+        """An admin agrees, and pays by hand."""
+        earning = self.service.app.earning
+        await earning.withdrawals.approve(payout.id, by="usr_operator")
+        await earning.payouts.begun_by_hand(payout.id)
+        await earning.payouts.paid_by_hand(payout.id)
+
+    # --- keys -----------------------------------------------------------------------------------
 
     async def offers(self, name: str, secret: str, dollars: str = "") -> str:
         """A key that is examined; its id. With dollars its supplier tells what is left."""
@@ -90,6 +162,14 @@ class Market:
     async def contribution(self, key: str, name: str) -> Contribution:
         person = await self.person(name)
         return await self.service.app.earning.contributions.get(key, person.id)
+
+    async def takes_back(self, name: str, key: str) -> None:
+        """Its owner revokes it."""
+        person = await self.person(name)
+        await self.service.app.earning.closing.withdraw(key, person.id)
+        await self.closes()
+
+    # --- asks, and what came of them ------------------------------------------------------------
 
     async def asks(self, name: str, times: int = 1, *, answer: Answer = THOUSAND) -> list[Run]:
         """Asks, as many at once as balance and keys can hold; each answered the same."""
