@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -31,6 +31,8 @@ from payments.types import (
 OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
+#: As a dispute stands while it speaks against who paid.
+_AGAINST: Final[tuple[Literal["open", "lost"], ...]] = ("open", "lost")
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PLACE_TRIES = 20
 #: An order of a code is paid by it at once.
@@ -284,12 +286,15 @@ class Orders:
             most=most,
         )
 
-    async def disputed(self, person: str) -> bool:
-        """Whether a payment of this person is being disputed: until it is decided they don't pay by
-        card, and withdraw nothing."""
+    async def disputed(self, person: str) -> Literal["open", "lost", ""]:
+        """Whether a payment of this person is being disputed, or was taken back for good: they
+        don't pay by card, until it is decided for us."""
         table = schema.order.c
         theirs = table.person.in_(await lineage(self._store, person))
-        return bool(await self._rows(theirs, table.dispute_state == "open"))
+        for state in _AGAINST:
+            if await self._rows(theirs, table.dispute_state == state):
+                return state
+        return ""
 
     async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:
         """What happened to it: when (ms UTC), what, with which figures."""
@@ -311,8 +316,8 @@ class Orders:
         )
         if len(rows) >= OPEN_MAX:
             raise TooManyOrders(len(rows))
-        if gateway in DISPUTABLE and await self.disputed(person):
-            raise CardsStopped
+        if gateway in DISPUTABLE and (state := await self.disputed(person)):
+            raise CardsStopped(state)
 
     async def _rows(self, *where: sa.ColumnElement[bool], most: int = 1) -> list[Order]:
         table = schema.order

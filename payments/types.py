@@ -198,9 +198,13 @@ class TooManyOrders(Refusal):
 
 
 class CardsStopped(Refusal):
-    """While a payment is disputed, this person pays by other ways than by card."""
+    """While a payment is disputed, and once a bank took one back, this person pays by other ways
+    than by card."""
 
     code: ClassVar[str] = "cards_stopped"
+
+    def __init__(self, state: Literal["open", "lost"]) -> None:
+        self.state = state
 
 
 class PaymentRefused(Refusal):

@@ -159,6 +159,7 @@ async def running(
     clock: Clock,
     *,
     welcome: int = 1_000,
+    welcomes_a_day: int = 1_000_000,
     budget: str = "500",
     keys: int = 1,
     supplier: FakeSupplier | None = None,
@@ -180,7 +181,7 @@ async def running(
             Plan(
                 master_keys=master_keys,
                 admins=ADMINS,
-                welcome=Welcome(Credits(welcome), 1_000_000),
+                welcome=Welcome(Credits(welcome), welcomes_a_day),
                 suppliers={
                     # One that tells what an account can still pay, as the brief's does.
                     "openai": replace(

@@ -88,6 +88,7 @@ async def _unguarded(months: int) -> int:
                 honest=False,
                 policy=guard.policy,
                 offer=guard.offer,
+                welcomes_a_day=guard.welcomes_a_day,
             )
         off = year.farms[0]
         pays = off.cash > NanoUsd(0) or _taken(off) > _taken(on) or off.answers > on.answers

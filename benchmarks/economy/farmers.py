@@ -5,21 +5,24 @@ let anyone choose. What a ring asks of the operator's keys it gets for nothing, 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import SecretStr
 
-from benchmarks.economy.town import ANSWER, WELCOME, Town
+from benchmarks.economy.town import ANSWER, WELCOME, WELCOMES_A_DAY, Town
 from core.desk.economy import Name
 from core.pool import DuplicateKey
-from core.units import usd
-from payments import Payment
+from core.units import Credits, usd
+from payments import CardsStopped, Payment
 
 #: 40 average requests: 3,600 Credits after the fee.
 KEY = "24"
 CREDITED = 3_600
+#: Ten of them, and five.
+TEN, SMALL = "6", "3"
 #: What a key of a ring is funded with, so that it never runs dry.
 DEEP = "2400"
 STARTER, ENTERPRISE = usd("10"), usd("8")
@@ -89,6 +92,46 @@ async def bonus(self: Farmer, town: Town) -> None:
     self.played += 800
 
 
+async def twice(self: Farmer, town: Town) -> None:
+    """The same, and asks for all of it twice at once."""
+    await wash(self, town)
+    friend, _ = await self.friend(town)
+    await asyncio.gather(town.cashes(friend), town.cashes(friend))
+
+
+async def linked(self: Farmer, town: Town) -> None:
+    """Buys by an account that is linked to the one whose key it wants to be answered by."""
+    name = await self.buyer(town)
+    town.clock.advance(seconds=1)
+    other = await self.somebody(town)
+    await self.spends_welcome(town, other)
+    await town.buys(other, STARTER)
+    await town.market.links(name, other)
+    key = await town.contributes(name, KEY)
+    self.keys.append(key)
+    await town.asks(other, [key], 1_000)
+    self.played += 1_000
+
+
+async def idle_key(self: Farmer, town: Town) -> None:
+    """Has dear answers of one key draw on the worth of another that is never used."""
+    name, buyer = await self.buyer(town), await self.buyer(town)
+    key, _ = await town.contributes(name, SMALL), await town.contributes(name, KEY)
+    self.keys.append(key)
+    await town.buys(buyer, STARTER)
+    await town.reprices(ANSWER * 2)
+    self.played += await town.asks(buyer, [key], 1_000, each=ANSWER * 2)
+    await town.reprices(ANSWER)
+
+
+async def bought(self: Farmer, town: Town) -> None:
+    """Buys, and asks for cash for it."""
+    name = await self.buyer(town)
+    await town.buys(name, STARTER)
+    await town.cashes(name)
+    self.played += 1_000
+
+
 async def gifts(self: Farmer, town: Town) -> None:
     """Many accounts spend their welcome at a friend's key, who cashes."""
     _, key = await self.friend(town)
@@ -98,10 +141,13 @@ async def gifts(self: Farmer, town: Town) -> None:
 
 
 async def welcome(self: Farmer, town: Town) -> None:
-    """Many accounts for the answers alone."""
-    for _ in range(5):
-        name = await self.somebody(town)
-        self.played += await town.asks(name, town.own, WELCOME.units)
+    """As many accounts as it can make on one day for the answers alone; most stay unspent."""
+    town.clock.advance(days=1)
+    names = [await self.somebody(town) for _ in range(WELCOMES_A_DAY + 3)]
+    self.played += sum([sum((await town.market.has(name)).values()) for name in names])
+    for name in names[:3]:
+        await town.asks(name, town.own, WELCOME.units)
+    town.clock.advance(days=1)
 
 
 async def advance(self: Farmer, town: Town) -> None:
@@ -120,6 +166,33 @@ async def advance_to_friend(self: Farmer, town: Town) -> None:
     key = await town.contributes(name, KEY)
     await town.asks(name, [friends], CREDITED)
     await town.market.takes_back(name, key)
+    self.played += CREDITED
+
+
+async def withdraw_and_revoke(self: Farmer, town: Town) -> None:
+    """Earns, asks for that, spends as much of what is lent for another key, and revokes it."""
+    name, buyer = await self.buyer(town), await self.buyer(town)
+    earning = await town.contributes(name, TEN)
+    self.keys.append(earning)
+    await town.buys(buyer, STARTER)
+    self.played += await town.asks(buyer, [earning], 1_000)
+    await town.market.closes()
+    lending = await town.contributes(name, KEY)
+    asked = await town.requests(name)
+    await town.asks(name, town.own, 900)
+    await town.market.takes_back(name, lending)
+    if asked is not None:
+        await town.decides(asked)
+
+
+async def lowered(self: Farmer, town: Town) -> None:
+    """Takes nearly all dollars of a key back, then the rest, and spends the Credits."""
+    name = await self.buyer(town)
+    key = await town.contributes(name, KEY)
+    person = (await town.person(name)).id
+    await town.service.app.earning.closing.lower(key, person, Credits(ANSWER))
+    await town.market.takes_back(name, key)
+    await town.asks(name, town.own, CREDITED)
     self.played += CREDITED
 
 
@@ -162,6 +235,17 @@ async def cheap_answers(self: Farmer, town: Town) -> None:
     await town.reprices(ANSWER)
 
 
+async def chargeback(self: Farmer, town: Town) -> None:
+    """Buys, spends it at once, and has the bank take the money back; again by the same account."""
+    name = self.people[0] if self.people else await self.buyer(town)
+    try:
+        _, payment = await town.buys(name, STARTER)
+    except CardsStopped:
+        return
+    self.played += await town.asks(name, town.own, 1_000)
+    await town.disputes(payment)
+
+
 async def dispute(self: Farmer, town: Town) -> None:
     """Buys, asks at a friend's key, who cashes as soon as they can; two months later the payer has
     their bank take the money back."""
@@ -175,31 +259,54 @@ async def dispute(self: Farmer, town: Town) -> None:
         await town.disputes(self.payments.pop(0))
 
 
+async def invited(self: Farmer, town: Town, inviter: str) -> str:
+    """A new account of its own that came by an invitation, without its welcome."""
+    app = town.service.app
+    code = await app.shop.invitations.code(await town.person(inviter))
+    town.clock.advance(seconds=1)
+    name = await self.somebody(town)
+    await app.shop.invitations.bind(await town.person(name), code, "telegram", name)
+    await self.spends_welcome(town, name)
+    return name
+
+
 async def referral(self: Farmer, town: Town) -> None:
     """Invites its own accounts, which buy and ask at the inviter's key."""
     friend, key = await self.friend(town)
-    app = town.service.app
-    code = await app.shop.invitations.code(await town.person(friend))
-    town.clock.advance(seconds=1)
-    name = town.name(self.name)
-    person = await town.person(name)
-    self.people.append(name)
-    await app.shop.invitations.bind(person, code, "telegram", name)
-    await self.spends_welcome(town, name)
+    name = await invited(self, town, friend)
     await town.buys(name, STARTER)
     self.played += await town.asks(name, [key], 1_000)
+
+
+async def dying_referral(self: Farmer, town: Town) -> None:
+    """Invites its own account, which contributes a key that dies before it is used."""
+    inviter = await self.buyer(town)
+    name = await invited(self, town, inviter)
+    key = await town.contributes(name, KEY)
+    await town.service.app.pool.set_state(key, "dead", "refused twice")
+    await town.market.closes()
+    await town.asks(inviter, town.own, CREDITED)
+    self.played += CREDITED
 
 
 TURNS: Final[dict[Name, Callable[[Farmer, Town], Awaitable[None]]]] = {
     "wash": wash,
     "bonus": bonus,
+    "twice": twice,
+    "linked": linked,
+    "idle-key": idle_key,
+    "bought": bought,
     "gifts": gifts,
     "welcome": welcome,
     "advance": advance,
     "advance-to-friend": advance_to_friend,
+    "withdraw-and-revoke": withdraw_and_revoke,
+    "lowered": lowered,
     "false-budget": false_budget,
     "same-key-twice": same_key_twice,
     "cheap-answers": cheap_answers,
+    "chargeback": chargeback,
     "dispute": dispute,
     "referral": referral,
+    "dying-referral": dying_referral,
 }

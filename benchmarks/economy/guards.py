@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from benchmarks.economy.town import ANSWER, OFFER, policy_of
+from benchmarks.economy.town import ANSWER, OFFER, WELCOMES_A_DAY, policy_of
 from core.desk.economy import Name
 from core.earning import Policy
 from core.units import Credits
@@ -26,22 +26,34 @@ class Guard:
     profile: str = "safe"
     policy: Policy | None = None
     offer: Offer = OFFER
+    welcomes_a_day: int = WELCOMES_A_DAY
 
 
 GUARDS: Final[dict[Name, Guard]] = {
     "wash": Guard("a bought Credit becomes $0.0081 at most", off.paid_above_par),
     "bonus": Guard("a bonus is a gift, and a gift brings no cash", off.gifts_are_cash),
+    "twice": Guard("what is asked for is held at once", off.holds_nothing_earned),
+    "linked": Guard("who is linked is one, and earns nothing by own asks", off.own_asks_count),
+    "idle-key": Guard("each key's worth is its own", off.one_pot_for_all_keys),
+    "bought": Guard("only what was earned is withdrawn", lambda: off.pays_out("bought")),
     "gifts": Guard("what a gift pays for becomes a gift", off.gifts_are_cash),
+    "welcome": Guard("so many people get it a day", welcomes_a_day=1_000),
     "advance": Guard("what nothing covers is owed", off.nothing_is_due),
     "advance-to-friend": Guard("an advance becomes a friend's gift", off.gifts_are_cash),
+    "withdraw-and-revoke": Guard(
+        "a claw-back takes what was not sent", off.debtors_are_paid, profile="brief"
+    ),
+    "lowered": Guard("the Credits of dollars that go, go", off.dollars_go_alone),
     "false-budget": Guard(
         "what nobody can verify is lent once a person, up to a sum",
         policy=replace(policy_of("safe"), advance_unverified=Credits(10**9)),
     ),
     "same-key-twice": Guard("a key is known again", off.keys_are_forgotten),
     "cheap-answers": Guard("what vests is what was charged", lambda: off.vests_as_valued(ANSWER)),
+    "chargeback": Guard("who took a payment back pays no more by card", off.cards_never_stop),
     "dispute": Guard("hold days, and a no where the risk card advises it", profile="brief"),
     "referral": Guard(
         "ten percent of a friend's top-up, as a gift", offer=replace(OFFER, inviter_percent=50)
     ),
+    "dying-referral": Guard("an inviter's part comes with use", off.inviters_get_the_rest),
 }

@@ -8,12 +8,21 @@ import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from core.asking import AskRefusal
 from core.clock import day_of
 from core.desk import Economy, Way, risk_of
-from core.earning import BRIEF, SAFE, NothingWithdrawable, Policy, WithdrawalsWait
+from core.earning import (
+    BRIEF,
+    SAFE,
+    NothingWithdrawable,
+    Payout,
+    PayoutMoved,
+    Policy,
+    WithdrawalsWait,
+)
 from core.ledger import close_days
 from core.people import Person
 from core.pricing import Costs
@@ -28,6 +37,8 @@ from tests.service import Service, running
 ANSWER = 100
 COST_PERCENT = 60
 WELCOME = Credits(100)
+#: New people who get it on one day at most.
+WELCOMES_A_DAY = 30
 #: The brief's packs; Enterprise a hundredth of its size.
 OFFER = Offer(
     packs=(
@@ -148,19 +159,32 @@ class Town:
 
     async def cashes(self, name: str) -> None:
         """Asks for all that can be withdrawn; the operator decides."""
+        one = await self.requests(name)
+        if one is not None:
+            await self.decides(one)
+
+    async def requests(self, name: str) -> Payout | None:
+        """Asks for all that can be withdrawn; None where that isn't enough, or is refused."""
         person, earning = await self.person(name), self.service.app.earning
         amount = (await earning.withdrawals.earnings(person.id)).withdrawable
         if amount < earning.policy.payout_least:
-            return
+            return None
         try:
-            one = await self.market.withdraws(name, amount.units)
+            return await self.market.withdraws(name, amount.units)
         except (NothingWithdrawable, WithdrawalsWait):
-            return
-        risk = await risk_of(self.service.app.store, [person.id], self.clock.now_ms())
-        if self.heeds and risk.better_not:
-            await earning.withdrawals.reject(one.id, by="usr_operator", reason="see the card")
-            return
-        await self.market.pays_out(one)
+            return None
+
+    async def decides(self, one: Payout) -> None:
+        """The operator pays it, or follows the card's advice."""
+        app = self.service.app
+        risk = await risk_of(app.store, [one.person], self.clock.now_ms())
+        with suppress(PayoutMoved, WithdrawalsWait):
+            if self.heeds and risk.better_not:
+                await app.earning.withdrawals.reject(
+                    one.id, by="usr_operator", reason="see the card"
+                )
+            else:
+                await self.market.pays_out(one)
 
     async def reprices(self, credits_per_1k: int) -> None:
         """GPT-4's price."""
@@ -170,7 +194,12 @@ class Town:
 
 @contextlib.asynccontextmanager
 async def town(
-    url: str, profile: str, seed: int, policy: Policy | None = None, offer: Offer = OFFER
+    url: str,
+    profile: str,
+    seed: int,
+    policy: Policy | None = None,
+    offer: Offer = OFFER,
+    welcomes_a_day: int = WELCOMES_A_DAY,
 ) -> AsyncIterator[Town]:
     """Opens it, with a key of the operator's own."""
     clock = TestClock()
@@ -178,6 +207,7 @@ async def town(
         url,
         clock,
         welcome=WELCOME.units,
+        welcomes_a_day=welcomes_a_day,
         keys=1,
         budget="1000000",
         policy=policy or policy_of(profile),

@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from benchmarks.economy.farmers import TURNS, Farmer
-from benchmarks.economy.town import COST_PERCENT, OFFER, Town, town
+from benchmarks.economy.town import COST_PERCENT, OFFER, WELCOMES_A_DAY, Town, town
 from core import chart
 from core.desk import PLAYED, Period, report
 from core.desk.economy import Name
@@ -66,11 +66,12 @@ async def played(
     honest: bool = True,
     policy: Policy | None = None,
     offer: Offer = OFFER,
+    welcomes_a_day: int = WELCOMES_A_DAY,
 ) -> Year:
     """Plays it, on a SQLite file of its own."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'year.db'}"
-        async with town(url, profile, seed, policy, offer) as here:
+        async with town(url, profile, seed, policy, offer, welcomes_a_day) as here:
             farmers = [Farmer(name, TURNS[name]) for name in names]
             people = await _honest(here) if honest else []
             for month in range(months):
@@ -123,7 +124,7 @@ async def _month_of(here: Town, name: str) -> None:
 
 async def _outcome(here: Town, farmer: Farmer) -> Outcome:
     store, ledger = here.service.app.store, here.service.app.ledger
-    ids = [(await here.person(name)).id for name in farmer.people]
+    ids = await _ids(here, farmer.people)
     order, usage = schema.order.c, schema.usage.c
     paid = await store.fetch(
         sa.select(sa.func.sum(order.paid - order.refunded - order.lost).label("paid")).where(
@@ -149,13 +150,20 @@ async def _outcome(here: Town, farmer: Farmer) -> Outcome:
     )
 
 
+async def _ids(here: Town, names: Sequence[str]) -> list[str]:
+    """Theirs, and of whoever became a part of them."""
+    people = here.service.app.people
+    found = [await people.lineage((await here.person(name)).id) for name in names]
+    return sorted({id_ for ids in found for id_ in ids})
+
+
 def _worth(credits_: int) -> NanoUsd:
     """What answers for so many Credits cost at suppliers."""
     return PAR.times(credits_).share_down(COST_PERCENT, 100)
 
 
 async def _paid_to(here: Town, names: Sequence[str]) -> NanoUsd:
-    ids, table = [(await here.person(name)).id for name in names], schema.payout.c
+    ids, table = await _ids(here, names), schema.payout.c
     rows = await here.service.app.store.fetch(
         sa.select(sa.func.sum(table.cash).label("cash")).where(
             table.person.in_(ids), table.state == "paid"

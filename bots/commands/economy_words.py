@@ -14,15 +14,23 @@ from core.units import NanoUsd
 _FARMS: Final[dict[Name, Said]] = {
     "wash": say("Buying, asking at a friend's key, cashing out"),
     "bonus": say("The same with the pack of the richest bonus"),
+    "twice": say("The same, withdrawing twice at once"),
+    "linked": say("The same by a linked account, at one's own key"),
+    "idle-key": say("Dear answers of a friend's key, to draw on another one's worth"),
+    "bought": say("Withdrawing what was bought"),
     "gifts": say("Gifts of many accounts over a friend's key"),
     "welcome": say("Welcomes of many accounts"),
     "advance": say("Spending what is lent of a key, then revoking it"),
     "advance-to-friend": say("The same at a friend's key"),
+    "withdraw-and-revoke": say("Withdrawing, and revoking a key whose loan is spent"),
+    "lowered": say("Lowering a key's budget to keep its Credits"),
     "false-budget": say("A key said to be worth what nobody can verify"),
     "same-key-twice": say("The same key from two people"),
     "cheap-answers": say("Waiting for a price cut on a friend's key"),
+    "chargeback": say("Spending, then having the bank take the payment back"),
     "dispute": say("Cashing out, then having the bank take the payment back"),
     "referral": say("Inviting one's own accounts"),
+    "dying-referral": say("Inviting an own account whose key then dies"),
 }
 
 

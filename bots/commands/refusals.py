@@ -173,7 +173,11 @@ def _(refusal: TooManyOrders) -> Said:
 
 @sentence.register
 def _(refusal: CardsStopped) -> Said:
-    del refusal
+    if refusal.state == "lost":
+        return say(
+            "A bank took back what you paid earlier, so nothing can be bought this way any more."
+            " /paysupport helps."
+        )
     return say(
         "One of your payments is being disputed at your bank. Until that is decided nothing can be"
         " bought this way. /paysupport helps."

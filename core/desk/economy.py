@@ -20,21 +20,30 @@ from core.pricing import PAR
 from core.units import Credits, NanoUsd, usd
 
 _DOLLAR: Final = usd("1")
+_NOTHING: Final = NanoUsd(0)
 #: Credits that everything is reckoned for.
 PLAYED: Final = Credits(1_000)
 
 Name = Literal[
     "wash",
     "bonus",
+    "twice",
+    "linked",
+    "idle-key",
+    "bought",
     "gifts",
     "welcome",
     "advance",
     "advance-to-friend",
+    "withdraw-and-revoke",
+    "lowered",
     "false-budget",
     "same-key-twice",
     "cheap-answers",
+    "chargeback",
     "dispute",
     "referral",
+    "dying-referral",
 ]
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 
@@ -180,70 +189,95 @@ def trades(economy: Economy) -> list[Trade]:
 def farms(economy: Economy) -> list[Farm]:
     """Each farm; see `benchmarks/economy` for what it does. Where nobody may contribute, there is
     no way to cash at all."""
-    nothing, answers, policy = NanoUsd(0), economy.answers, economy.policy
-    out = paid_out()
-    advance = answers.share_down(policy.advance_percent, 100)
+    found = [
+        Farm("welcome", _NOTHING, economy.answers, f"0.00: {economy.welcome.units:,} Credits each")
+    ]
+    contributing = bool(economy.policy.suppliers)
+    if contributing:
+        found += _lent(economy)
+    if contributing and economy.ways:
+        found += _bought(economy)
+    if any(way.disputable for way in economy.ways):
+        found += _disputed(economy, contributing=contributing)
+    return sorted(found, key=lambda one: NAMES.index(one.name))
+
+
+def _lent(economy: Economy) -> list[Farm]:
+    """What is tried with gifts, and with keys."""
+    policy, answers = economy.policy, economy.answers
     friend = answers.share_down(*chart.NET)
-    given = Farm("welcome", nothing, answers, f"0.00: {economy.welcome.units:,} Credits a person")
-    if not policy.suppliers:
-        return [given]
-    found: list[Farm] = [
-        given,
-        Farm("gifts", nothing, friend, "0.00: what a gift pays for becomes a gift"),
+    share = policy.advance_percent
+    return [
+        Farm("gifts", _NOTHING, friend, "0.00: what a gift pays for becomes a gift"),
         Farm(
             "advance",
-            nothing,
-            advance,
-            f"0.00: {policy.advance_percent} % may be spent before it vests, and is owed",
+            _NOTHING,
+            answers.share_down(share, 100),
+            f"0.00: {share} % may be spent before it vests, and is owed",
         ),
         Farm(
             "advance-to-friend",
-            nothing,
-            friend.share_down(policy.advance_percent, 100),
+            _NOTHING,
+            friend.share_down(share, 100),
             "0.00: an advance becomes a friend's gift",
         ),
+        Farm("lowered", _NOTHING, _NOTHING, "0.00: with its dollars a key's Credits go"),
         Farm(
             "false-budget",
-            nothing,
+            _NOTHING,
             answers,
             f"0.00: at most {policy.advance_unverified.units:,} Credits a person, and owed",
         ),
-        Farm("same-key-twice", nothing, nothing, "0.00: a key is known again"),
+        Farm("same-key-twice", _NOTHING, _NOTHING, "0.00: a key is known again"),
+        Farm("dying-referral", _NOTHING, _NOTHING, "0.00: an inviter's part comes with use"),
     ]
-    if not economy.ways:
-        return found
-    cheapest = min(economy.ways, key=lambda way: way.price())
-    price = cheapest.price()
-    lost = out - price
-    line = f"{_plain(out)} − {_plain(price)}"
+
+
+def _bought(economy: Economy) -> list[Farm]:
+    """What is tried with Credits that were bought."""
+    out, answers = paid_out(), economy.answers
+    friend = answers.share_down(*chart.NET)
+    price = min(way.price() for way in economy.ways)
     richest = max(economy.ways, key=lambda way: way.bonus.units * 1_000 // way.bought.units)
     gift = friend.share_down(richest.bonus.units, richest.bought.units)
-    found += [
-        Farm("wash", lost, nothing, line),
-        Farm("bonus", out - richest.price(), gift, f"{_plain(out)} − {_plain(richest.price())}"),
-        Farm("cheap-answers", lost, nothing, line),
-        Farm(
-            "referral",
-            lost,
-            answers.share_down(economy.inviter_percent, 100),
-            line,
-        ),
+
+    def farm(name: Name, cash: NanoUsd, answers: NanoUsd, paid: NanoUsd = price) -> Farm:
+        return Farm(name, cash - paid, answers, f"{_plain(cash)} − {_plain(paid)}")
+
+    return [
+        farm("wash", out, _NOTHING),
+        farm("bonus", out, gift, richest.price()),
+        farm("twice", out, _NOTHING),
+        farm("cheap-answers", out, _NOTHING),
+        # At twice the price of a key's valuation half of its answers bring all that it is worth.
+        farm("idle-key", out.share_down(1, 2), _NOTHING),
+        farm("referral", out, answers.share_down(economy.inviter_percent, 100)),
+        # What was bought, or earned, is still there to be spent: it just doesn't become cash.
+        farm("linked", _NOTHING, answers),
+        farm("bought", _NOTHING, answers),
+        farm("withdraw-and-revoke", _NOTHING, friend),
     ]
-    if any(way.disputable for way in economy.ways):
-        # Whoever waits out the hold days first needs an admin's yes: the risk card advises a no.
-        at_once = policy.payout_hold_days == 0
-        found.append(
-            Farm(
-                "dispute",
-                out if at_once else nothing,
-                nothing if at_once else friend,
-                f"{_plain(out)} + {_plain(price)} − {_plain(price)}"
-                if at_once
-                else f"0.00: {policy.payout_hold_days} days, then a no",
-                heeding=not at_once,
-            )
-        )
-    return sorted(found, key=lambda one: NAMES.index(one.name))
+
+
+def _disputed(economy: Economy, *, contributing: bool) -> list[Farm]:
+    """What is tried with a payer's bank."""
+    found = [
+        Farm("chargeback", _NOTHING, economy.answers, "0.00: once a person pays, then not by card")
+    ]
+    if not contributing:
+        return found
+    # Whoever waits out the hold days first needs an admin's yes: the risk card advises a no.
+    days, out = economy.policy.payout_hold_days, paid_out()
+    price = _plain(min(way.price() for way in economy.ways))
+    at_once = Farm("dispute", out, _NOTHING, f"{_plain(out)} + {price} − {price}")
+    waiting = Farm(
+        "dispute",
+        _NOTHING,
+        economy.answers.share_down(*chart.NET),
+        f"0.00: {days} days, then a no",
+        heeding=True,
+    )
+    return [*found, waiting if days else at_once]
 
 
 def _plain(amount: NanoUsd) -> str:

@@ -144,6 +144,21 @@ async def test_who_became_part_of_another_can_not_pay_by_card_there_either(shop:
     assert await shop.orders.disputed(survivor)
 
 
+async def test_who_had_a_payment_taken_back_pays_by_card_no_more(shop: Shop) -> None:
+    person = await shop.person()
+    order = await shop.pay(await shop.order(person, usd("10")))
+    await shop.spend(person, Credits(1_000))
+    lost = Dispute("stripe", "dp_1", f"pi_{order.id}", usd("10"), "lost")
+    await shop.crediting.dispute(lost)
+    with pytest.raises(CardsStopped) as refused:
+        await shop.order(person, usd("10"))
+    assert refused.value.state == "lost"
+    await shop.order(person, usd("10"), gateway="btcpay")
+    await shop.crediting.dispute(replace(lost, state="won"))
+    await shop.order(person, usd("10"))
+    await shop.audited()
+
+
 async def test_owners_hear_of_each_step_once(shop: Shop) -> None:
     person = await shop.person()
     order = await shop.pay(await shop.order(person, usd("90")))

@@ -48,7 +48,7 @@ def test_a_way_that_keeps_too_much_loses_on_honest_trade(fee: str, net: str, los
 
 def test_without_contributions_nobody_is_paid_out() -> None:
     economy = replace(economy_of(SAFE), policy=SAFE)
-    assert [farm.name for farm in farms(economy)] == ["welcome"]
+    assert [farm.name for farm in farms(economy)] == ["welcome", "chargeback"]
     assert all(trade.out.is_zero for trade in trades(economy))
 
 

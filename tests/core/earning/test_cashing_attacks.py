@@ -22,7 +22,6 @@ from core.earning import (
 )
 from core.units import Credits, NanoUsd, usd
 from tests.core.earning.test_attacks import LITTLE, SMALL
-from tests.core.earning.test_linking import joined
 from tests.core.earning.unguarded import (
     attack,
     debtors_are_paid,
@@ -119,7 +118,7 @@ async def test_own_asks_by_a_linked_account_bring_nothing(
         await bobs.person("bob")
         clock.advance(seconds=10)
         await bobs.gets("alt", 450)
-        await joined(bobs, "bob", "alt")
+        await bobs.links("bob", "alt")
         await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         for _ in range(90):  # one by one: a hold takes of what was bought as long as it is there
             with suppress(AskRefusal):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from core import chart
-from core.people import Person
 from core.units import Credits
 from tests.bots.commands.test_commands import text_of
 from tests.core.earning.world import Market, market
@@ -22,14 +21,6 @@ async def comes(bobs: Market, name: str, inviter: str) -> None:
     bobs.clock.advance(seconds=1)
     noted = await bobs.service.someone(name).screen(f"/start {code}")
     assert "invitation is noted" in text_of(noted)
-
-
-async def link(bobs: Market, one: Person, other: Person) -> None:
-    links = bobs.service.app.links
-    proposal = await links.join(other, await links.offer(one))
-    await links.agree(proposal.id, one)
-    await links.agree(proposal.id, other)
-    await bobs.service.app.pool.reload()
 
 
 async def contributed(bobs: Market) -> str:
@@ -62,7 +53,7 @@ async def test_it_goes_on_to_whom_the_inviter_became_a_part_of(
         clock.advance(seconds=1)
         key = await contributed(bobs)
         await bobs.asks("9", 50)
-        await link(bobs, old, await bobs.person("7"))
+        await bobs.links("1", "7")
         assert (await bobs.contribution(key, "8")).inviter == old.id
         await bobs.asks("9", 50)
         assert await bobs.has("1") == {"gift": 22}
@@ -76,8 +67,7 @@ async def test_it_ends_when_the_two_turn_out_to_be_one(
     async with market(database_url, clock) as bobs:
         key = await contributed(bobs)
         await bobs.asks("9", asked)
-        ann, bob = await bobs.person("7"), await bobs.person("8")
-        await link(bobs, ann, bob)
+        await bobs.links("7", "8")
         assert (await bobs.contribution(key, "7")).inviter == ""
         has = await bobs.has("7")
         await bobs.asks("9", 50)

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core.earning import Payout, WithdrawalsWait
-from core.people import Person
 from core.units import Credits, usd
 from tests.core.earning.world import BRIEFS, Market, market
 from tests.databases import TestClock
@@ -18,18 +17,6 @@ from tests.fakes.suppliers import Answer, Used
 
 SMALL = "3"
 LITTLE = replace(BRIEFS, payout_least=Credits(10), advance_percent=10)
-
-
-async def joined(bobs: Market, older: str, younger: str) -> Person:
-    """They become one: the younger one becomes a part of the older one."""
-    links = bobs.service.app.links
-    first, second = await bobs.person(older), await bobs.person(younger)
-    proposal = await links.join(second, await links.offer(first))
-    await links.agree(proposal.id, second)
-    assert await links.agree(proposal.id, first)
-    bobs.service.app.people.forget()
-    await bobs.service.app.pool.reload()
-    return await bobs.person(older)
 
 
 async def circulation(bobs: Market) -> int:
@@ -67,7 +54,7 @@ async def test_keys_that_serve_and_keys_under_review_move_along(
         bobs.service.openai.always(Answer("word " * 500, usage=Used(500, 500), before=gate))
         running = await bobs.begins(await bobs.person("tom"))
         before = await circulation(bobs)
-        bob = await joined(bobs, "bob", "alt")
+        bob = await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         gate.set()
         await running.result
@@ -101,7 +88,7 @@ async def test_open_withdrawals_of_both_go_on_and_come_back_to_the_one(
         ours, theirs = await asked_for(bobs, "bob", 30), await asked_for(bobs, "alt", 20)
         other = await asked_for(bobs, "alt", 25)
         before = await circulation(bobs)
-        bob = await joined(bobs, "bob", "alt")
+        bob = await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         withdrawals, whole = bobs.service.app.earning.withdrawals, sum(earned.values())
         earnings = await withdrawals.earnings(bob.id)
@@ -133,7 +120,7 @@ async def test_what_either_owes_is_owed_by_both(database_url: str, clock: TestCl
         await bobs.service.app.earning.closing.withdraw(key, alt.id)
         assert await bobs.has("alt") == {"owed": 200}
         before = await circulation(bobs)
-        await joined(bobs, "bob", "alt")
+        await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         assert await bobs.has("bob") == {"owed": 100}
         assert await bobs.service.app.people.part("telegram", "alt")
@@ -152,7 +139,7 @@ async def test_an_advance_that_is_held_while_they_become_one(
         bobs.service.openai.always(Answer("word " * 500, usage=Used(500, 500), before=gate))
         asks = [await bobs.begins(await bobs.person(name)) for name in ("alt", "bob", "alt")]
         before = await circulation(bobs)
-        bob = await joined(bobs, "bob", "alt")
+        bob = await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         gate.set()
         charged = sum([(await run.result).charge.units for run in asks])

@@ -21,6 +21,7 @@ from core.earning import Contribution, Withdrawals, closing, payouts, vesting
 from core.ledger import Account, AtMost, Entry, Limit, Move
 from core.pool import Vault, router
 from core.units import Credits, NanoUsd
+from payments import Orders
 
 Test = Callable[..., Awaitable[None]]
 Off = Callable[[], AbstractContextManager[Any]]
@@ -183,3 +184,12 @@ def debtors_are_paid() -> Iterator[None]:
         patch.object(Withdrawals, "cancelling", none_cancelled),
     ):
         yield
+
+
+def cards_never_stop() -> AbstractContextManager[Any]:
+    """Whoever had their bank take a payment back pays by card again."""
+
+    async def never(*_: Any) -> str:
+        return ""
+
+    return patch.object(Orders, "disputed", never)

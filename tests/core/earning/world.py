@@ -51,6 +51,17 @@ class Market:
     async def person(self, name: str) -> Person:
         return await self.service.app.people.of(self.platform, name, language="en")
 
+    async def links(self, older: str, younger: str) -> Person:
+        """They become one: the younger one becomes a part of the older one."""
+        app = self.service.app
+        first, second = await self.person(older), await self.person(younger)
+        proposal = await app.links.join(second, await app.links.offer(first))
+        await app.links.agree(proposal.id, second)
+        assert await app.links.agree(proposal.id, first)
+        app.people.forget()
+        await app.pool.reload()
+        return await self.person(older)
+
     async def has(self, name: str) -> dict[str, int]:
         """What a person has, by pocket, and owes."""
         person = await self.person(name)
