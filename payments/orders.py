@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,8 +31,9 @@ from payments.types import (
 OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
-#: As a dispute stands while it speaks against who paid.
-_AGAINST: Final[tuple[Literal["open", "lost"], ...]] = ("open", "lost")
+#: For so long a payment can be taken back, and so long nobody pays by card who had one taken back.
+CARDS_STOP_DAYS = 120
+_DAY_MS = 86_400_000
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PLACE_TRIES = 20
 #: An order of a code is paid by it at once.
@@ -286,15 +287,26 @@ class Orders:
             most=most,
         )
 
-    async def disputed(self, person: str) -> Literal["open", "lost", ""]:
-        """Whether a payment of this person is being disputed, or was taken back for good: they
-        don't pay by card, until it is decided for us."""
-        table = schema.order.c
-        theirs = table.person.in_(await lineage(self._store, person))
-        for state in _AGAINST:
-            if await self._rows(theirs, table.dispute_state == state):
-                return state
-        return ""
+    async def cards_stop(self, person: str) -> int | None:
+        """Until when this person pays by other ways than by card (ms UTC): 0 while a payment of
+        theirs is being disputed, later when a bank took one back for good; None: they needn't."""
+        order, dispute = schema.order, schema.dispute
+        since = self._clock.now_ms() - CARDS_STOP_DAYS * _DAY_MS
+        rows = await self._store.fetch(
+            sa.select(dispute.c.state, dispute.c.ended_at)
+            .select_from(dispute.join(order, order.c.id == dispute.c.order))
+            .where(
+                order.c.person.in_(await lineage(self._store, person)),
+                sa.or_(
+                    dispute.c.state == "open",
+                    sa.and_(dispute.c.state == "lost", dispute.c.ended_at > since),
+                ),
+            )
+        )
+        if any(row.state == "open" for row in rows):
+            return 0
+        ends = [int(row.ended_at) + CARDS_STOP_DAYS * _DAY_MS for row in rows]
+        return max(ends, default=None)
 
     async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:
         """What happened to it: when (ms UTC), what, with which figures."""
@@ -316,8 +328,8 @@ class Orders:
         )
         if len(rows) >= OPEN_MAX:
             raise TooManyOrders(len(rows))
-        if gateway in DISPUTABLE and (state := await self.disputed(person)):
-            raise CardsStopped(state)
+        if gateway in DISPUTABLE and (until := await self.cards_stop(person)) is not None:
+            raise CardsStopped(until)
 
     async def _rows(self, *where: sa.ColumnElement[bool], most: int = 1) -> list[Order]:
         table = schema.order

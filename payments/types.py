@@ -198,13 +198,13 @@ class TooManyOrders(Refusal):
 
 
 class CardsStopped(Refusal):
-    """While a payment is disputed, and once a bank took one back, this person pays by other ways
-    than by card."""
+    """While a payment is disputed, and for a while after a bank took one back, this person pays by
+    other ways than by card; `until` is when that is over (ms UTC; 0: when it is decided)."""
 
     code: ClassVar[str] = "cards_stopped"
 
-    def __init__(self, state: Literal["open", "lost"]) -> None:
-        self.state = state
+    def __init__(self, until: int) -> None:
+        self.until = until
 
 
 class PaymentRefused(Refusal):

@@ -8,9 +8,9 @@ import logging
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.economy.guards import GUARDS
+from benchmarks.economy.guards import GUARDS, compared, pays
 from benchmarks.economy.town import economy_of, policy_of
-from benchmarks.economy.year import Outcome, Year, played
+from benchmarks.economy.year import Year, played
 from core.desk import farms
 from core.units import NanoUsd
 
@@ -78,37 +78,19 @@ async def _unguarded(months: int) -> int:
     print("\neach guard off: dollars in all, guarded → unguarded")
     wrong = 0
     for name, guard in GUARDS.items():
-        on = (await played("safe", 1, months, names=[name], honest=False)).farms[0]
-        with guard.off():
-            year = await played(
-                guard.profile,
-                1,
-                months,
-                names=[name],
-                honest=False,
-                policy=guard.policy,
-                offer=guard.offer,
-                welcomes_a_day=guard.welcomes_a_day,
-            )
-        off = year.farms[0]
-        pays = off.cash > NanoUsd(0) or _taken(off) > _taken(on) or off.answers > on.answers
-        wrong += not pays
+        on, off = await compared(name, months)
+        wrong += not pays(on, off)
         print(
             f"{name:<18} cash {_usd(on.cash)} → {_usd(off.cash)},"
             f" answers {_usd(on.answers)} → {_usd(off.answers)},"
             f" owed {_usd(on.owed)} → {_usd(off.owed)}"
-            f"  {'pays' if pays else 'DOES NOT PAY'}: {guard.what}"
+            f"  {'pays' if pays(on, off) else 'DOES NOT PAY'}: {guard.what}"
         )
     return wrong
 
 
 def _close(one: NanoUsd, other: NanoUsd) -> bool:
     return abs(one.units - other.units) <= _CLOSE.units
-
-
-def _taken(one: Outcome) -> NanoUsd:
-    """Cash and answers, less what is owed: more of it is what a guard keeps."""
-    return one.cash + one.answers - one.owed
 
 
 def _usd(amount: NanoUsd) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from benchmarks.economy.town import ANSWER, OFFER, WELCOMES_A_DAY, policy_of
+from benchmarks.economy.year import Outcome, played
 from core.desk.economy import Name
 from core.earning import Policy
-from core.units import Credits
+from core.units import Credits, NanoUsd
 from payments import Offer
 from tests.core.earning import unguarded as off
 
@@ -50,10 +51,37 @@ GUARDS: Final[dict[Name, Guard]] = {
     ),
     "same-key-twice": Guard("a key is known again", off.keys_are_forgotten),
     "cheap-answers": Guard("what vests is what was charged", lambda: off.vests_as_valued(ANSWER)),
-    "chargeback": Guard("who took a payment back pays no more by card", off.cards_never_stop),
+    "chargeback": Guard("after a chargeback 120 days not by card", off.cards_never_stop),
     "dispute": Guard("hold days, and a no where the risk card advises it", profile="brief"),
     "referral": Guard(
         "ten percent of a friend's top-up, as a gift", offer=replace(OFFER, inviter_percent=50)
     ),
     "dying-referral": Guard("an inviter's part comes with use", off.inviters_get_the_rest),
 }
+
+
+async def compared(name: Name, months: int) -> tuple[Outcome, Outcome]:
+    """What a farm brings with its guard, and without."""
+    guard = GUARDS[name]
+    on = await played("safe", 1, months, names=[name], honest=False)
+    with guard.off():
+        off = await played(
+            guard.profile,
+            1,
+            months,
+            names=[name],
+            honest=False,
+            policy=guard.policy,
+            offer=guard.offer,
+            welcomes_a_day=guard.welcomes_a_day,
+        )
+    return on.farms[0], off.farms[0]
+
+
+def pays(on: Outcome, off: Outcome) -> bool:
+    """Whether more is taken without the guard: cash, answers, or either with less of it owed."""
+    return off.cash > NanoUsd(0) or off.answers > on.answers or _taken(off) > _taken(on)
+
+
+def _taken(one: Outcome) -> NanoUsd:
+    return one.cash + one.answers - one.owed

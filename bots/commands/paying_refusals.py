@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bots.commands.checkouts import cash_text
 from bots.reply import Said, say
+from core.clock import as_datetime
 from payments import (
+    CardsStopped,
     CheckoutRefused,
     EarlierRefund,
     NotGivenBack,
@@ -20,6 +22,20 @@ _CHECKOUT_REFUSED = {
     "amount": say("This invoice is no longer right. Nothing was charged. /topup makes a new one."),
     "unsure": say("The books can't be read right now. Nothing was charged. Pay again in a minute."),
 }
+
+
+def cards_stopped(refusal: CardsStopped) -> Said:
+    """A bank takes back what was paid, or took it back lately."""
+    if refusal.until:
+        return say(
+            "A bank took back what you had paid. Until {time} nothing can be bought this way."
+            " /paysupport helps.",
+            time=as_datetime(refusal.until),
+        )
+    return say(
+        "One of your payments is being disputed at your bank. Until that is decided nothing can be"
+        " bought this way. /paysupport helps."
+    )
 
 
 def checkout_refused(refusal: CheckoutRefused) -> Said:

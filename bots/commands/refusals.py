@@ -6,6 +6,7 @@ from functools import singledispatch
 
 from bots.commands.buttons import ButtonGone, NotYourButton
 from bots.commands.paying_refusals import (
+    cards_stopped,
     checkout_refused,
     earlier_refund,
     not_given_back,
@@ -172,19 +173,6 @@ def _(refusal: TooManyOrders) -> Said:
 
 
 @sentence.register
-def _(refusal: CardsStopped) -> Said:
-    if refusal.state == "lost":
-        return say(
-            "A bank took back what you paid earlier, so nothing can be bought this way any more."
-            " /paysupport helps."
-        )
-    return say(
-        "One of your payments is being disputed at your bank. Until that is decided nothing can be"
-        " bought this way. /paysupport helps."
-    )
-
-
-@sentence.register
 def _(refusal: GatewayUnavailable) -> Said:
     del refusal
     return say(
@@ -207,6 +195,7 @@ def _(refusal: PaymentRefused) -> Said:
     )
 
 
+sentence.register(CardsStopped, cards_stopped)
 sentence.register(CheckoutRefused, checkout_refused)
 sentence.register(RefundRefused, refund_refused)
 sentence.register(NotGivenBack, not_given_back)

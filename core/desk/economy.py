@@ -261,9 +261,7 @@ def _bought(economy: Economy) -> list[Farm]:
 
 def _disputed(economy: Economy, *, contributing: bool) -> list[Farm]:
     """What is tried with a payer's bank."""
-    found = [
-        Farm("chargeback", _NOTHING, economy.answers, "0.00: once a person pays, then not by card")
-    ]
+    found = [Farm("chargeback", _NOTHING, economy.answers, "0.00: then 120 days not by card")]
     if not contributing:
         return found
     # Whoever waits out the hold days first needs an admin's yes: the risk card advises a no.
