@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel.dates import format_date, format_time
+from babel.dates import format_skeleton, format_time
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
@@ -87,4 +87,4 @@ def _moment(at: datetime, language: str, zone: str) -> str:
     time = format_time(local, "HH:mm", locale=locale)
     if local.date() == datetime.now(tz).date():
         return time
-    return f"{format_date(local, 'MMM d', locale=locale)} {time}"
+    return f"{format_skeleton('MMMd', local, locale=locale)} {time}"

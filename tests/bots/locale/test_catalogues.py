@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import string
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,9 @@ def test_numbers_are_grouped_and_values_are_never_read_as_sentences() -> None:
     assert render(said, "zh-CN") == "12,450 积分"
     forged = say("There is no model “{asked}”. See /models.", asked="{near}")
     assert render(forged, "en") == "There is no model “{near}”. See /models."
+
+
+def test_a_day_is_written_as_its_reader_writes_it() -> None:
+    said = say("Nothing goes on before {until}.", until=datetime(2025, 3, 5, 18, 7, tzinfo=UTC))
+    assert render(said, "en").endswith("Mar 5 18:07.")
+    assert render(said, "zh-CN", "Asia/Shanghai").endswith("3月6日 02:07.")
