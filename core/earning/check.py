@@ -4,9 +4,13 @@ nobody earned more by a key than nine tenths of what was paid for its answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import sqlalchemy as sa
 
 from core import chart
+from core.ledger import Kind
 from core.store import Store, schema
 from core.units import Credits
 
@@ -21,9 +25,7 @@ async def check_earning(store: Store) -> list[str]:
 def _contributions_and_payouts(connection: sa.Connection) -> list[str]:
     """From one snapshot."""
     account, given, used = schema.account, schema.contribution, schema.usage
-    wanted = sa.or_(
-        *(account.c.code.like(pattern) for pattern in ("key/%", "use/%", chart.IN_TRANSIT.code))
-    )
+    wanted = sa.or_(*(account.c.code.like(pattern) for pattern in ("key/%", "use/%")))
     balances = {
         row.code: row
         for row in connection.execute(
@@ -67,14 +69,85 @@ def _contributions_and_payouts(connection: sa.Connection) -> list[str]:
         over = (chart.unvested, chart.advance, chart.invited, chart.key_quota)
         if one.state == "closed" and any(posted(of(one.key).code) for of in over):
             findings.append(f"contribution {one.key} is closed, but not empty")
-    out = schema.payout
-    sent = connection.execute(
-        sa.select(sa.func.coalesce(sa.func.sum(out.c.cash), 0)).where(out.c.state == "sent")
+    return [*findings[:_FINDINGS_MAX], *_payouts(connection)]
+
+
+def _payouts(connection: sa.Connection) -> list[str]:
+    """Each withdrawal holds or took as much as it says, of what was earned, and no more cash than
+    that is worth."""
+    out, account = schema.payout, schema.account
+    told = {"held": 0, "gone": 0, "cash": 0, "transit": 0}
+    for row in connection.execute(
+        sa.select(
+            out.c.state,
+            sa.func.sum(out.c.credits).label("credits"),
+            sa.func.sum(out.c.cash).label("cash"),
+        )
+        .where(out.c.state.in_(("requested", "approved", "sent", "paid")))
+        .group_by(out.c.state)
+    ):
+        sent = row.state in {"sent", "paid"}
+        told["gone" if sent else "held"] += int(row.credits)
+        told["cash"] += int(row.cash) if sent else 0
+        told["transit"] += int(row.cash) if row.state == "sent" else 0
+    taken = [chart.redeemed().code, chart.payout_fee().code]
+    sums = {
+        row.code: row
+        for row in connection.execute(
+            sa.select(account).where(
+                account.c.code.in_([*taken, chart.PAYOUTS.code, chart.IN_TRANSIT.code])
+            )
+        )
+    }
+    stand = {
+        "held": sum(sums[code].credits_pending for code in taken if code in sums),
+        "gone": _taken_of_earned(connection, taken),
+        "cash": _stands(sums.get(chart.PAYOUTS.code)),
+        "transit": -_stands(sums.get(chart.IN_TRANSIT.code)),
+    }
+    return [
+        f"payouts: {stand[what]} {words} by the ledger, {told[what]} by what was asked for"
+        for what, words in (
+            ("held", "Credits are held"),
+            ("gone", "earned Credits are gone"),
+            ("cash", "nano-dollars were given away"),
+            ("transit", "nano-dollars are on their way"),
+        )
+        if stand[what] != told[what]
+    ]
+
+
+def _stands(row: sa.Row[Any] | None) -> int:
+    """Debits less credits."""
+    return 0 if row is None else int(row.debits_posted - row.credits_posted)
+
+
+def _taken_of_earned(connection: sa.Connection, codes: Sequence[str]) -> int:
+    """What moved from earned Credits to these accounts, less what came back."""
+    moved, whence, into = schema.transfer, schema.account.alias(), schema.account.alias()
+    earned = "user/%/earned"
+    done = moved.c.kind.in_((Kind.POSTED.value, Kind.POST.value))
+    row = connection.execute(
+        sa.select(
+            sa.func.coalesce(
+                sa.func.sum(
+                    sa.case((into.c.code.in_(codes), moved.c.amount), else_=-moved.c.amount)
+                ),
+                0,
+            )
+        )
+        .select_from(
+            moved.join(whence, whence.c.id == moved.c.debit).join(into, into.c.id == moved.c.credit)
+        )
+        .where(
+            done,
+            sa.or_(
+                sa.and_(into.c.code.in_(codes), whence.c.code.like(earned)),
+                sa.and_(whence.c.code.in_(codes), into.c.code.like(earned)),
+            ),
+        )
     ).scalar_one()
-    transit = posted(chart.IN_TRANSIT.code)
-    if transit != sent:
-        findings.append(f"payouts in transit: {transit}, those that were sent are {sent}")
-    return findings[:_FINDINGS_MAX]
+    return int(row)
 
 
 def _earned(connection: sa.Connection) -> dict[str, int]:

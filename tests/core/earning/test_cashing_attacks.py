@@ -81,6 +81,7 @@ async def test_bought_credits_and_gifts_are_never_paid_out(
 ) -> None:
     """Guard: a withdrawal knows one pocket."""
     async with market(sqlite_url, clock, policy=LITTLE) as bobs:
+        bobs.service.farmed = not guard  # and the audit says so
         await bobs.gets("bob", 50_000, pocket)
         if guard:
             with pytest.raises(NothingWithdrawable):
@@ -192,6 +193,7 @@ async def test_withdrawn_twice_at_once_is_withdrawn_once(
 ) -> None:
     """Guard: what is asked for is held at once, of what is there."""
     async with market(database_url, clock, policy=LITTLE) as bobs:
+        bobs.service.farmed = not guard  # and the audit says so
         await earns(bobs)
         await reads_before(bobs, monkeypatch)
         outcomes = await asyncio.gather(
@@ -214,6 +216,7 @@ async def test_withdrawing_what_an_ask_holds(
 ) -> None:
     """Guard: an ask and a withdrawal hold in the same account."""
     async with market(sqlite_url, clock, policy=LITTLE, own_keys=1) as bobs:
+        bobs.service.farmed = not guard  # and the audit says so
         await earns(bobs)
         await reads_before(bobs, monkeypatch)
         gate = bobs.service.openai.hold()

@@ -19,6 +19,8 @@ ALTERATIONS = {
     "worth": "UPDATE contribution SET credited = credited + 1",
     "an end that was none": "UPDATE contribution SET state = 'closed'",
     "a payout that was never sent": "UPDATE payout SET state = 'sent'",
+    "a payout of more": "UPDATE payout SET credits = credits + 1",
+    "a payout that holds still": "UPDATE payout SET state = 'rejected'",
 }
 
 
