@@ -5,12 +5,18 @@ guard is what stops it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 
+import pytest
+
+from core import ids
+from core.desk import logged
 from core.earning import Policy, cash_of
 from core.pool import DuplicateKey
-from core.pricing import PAR
-from core.units import Credits, NanoUsd, usd
+from core.pricing import PAR, Promotion
+from core.units import Credits, MicroCredits, NanoUsd, usd
+from tests import brief
 from tests.core.earning.test_inviting_contributors import comes
 from tests.core.earning.unguarded import (
     attack,
@@ -23,7 +29,7 @@ from tests.core.earning.unguarded import (
     one_pot_for_all_keys,
     vests_as_valued,
 )
-from tests.core.earning.world import BRIEFS, TAKES_OPENAI, market
+from tests.core.earning.world import BRIEFS, HELD_MOST, TAKES_OPENAI, Market, market
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Used
 
@@ -119,23 +125,45 @@ async def test_a_budget_lowered_to_keep_its_worth(
         assert brought <= 5 if guard else brought > 400
 
 
-@attack(lambda: vests_as_valued(5))
+async def lowers(bobs: Market, how: str) -> None:
+    """Answers of GPT-4 become cheap, beside what a key of it was valued at."""
+    app = bobs.service.app
+    if how == "cut":
+        rate = MicroCredits(1_000)
+        await app.prices.change("gpt-4", rate, rate, set_by="admin")
+    elif how == "discount":
+        one = Promotion(ids.new("pro", bobs.clock.now_ms()), "discount", percent=20)
+        row = logged(bobs.clock, actor="usr_owner", act="promo", before={}, after={})
+        await app.deals.promotions.add(one, row, by="usr_owner")
+    else:
+        await app.desk.overrides.set(brief.OPENAI, brief.flat("0.15"), actor="operator")
+
+
+@pytest.mark.parametrize(
+    ("how", "whole", "answers", "charged"),
+    [("cut", 5, 90, 1), ("discount", 5, 90, 4), ("absorbed", 25, 20, 5)],
+)
+@guarded
 async def test_cheap_answers_on_a_key_that_was_valued_dear(
-    sqlite_url: str, clock: TestClock, guard: bool
+    sqlite_url: str,
+    clock: TestClock,
+    guard: bool,
+    how: str,
+    whole: int,
+    answers: int,
+    charged: int,
 ) -> None:
-    """A price cut, a discount, a rise absorbed. Guard: what vests was charged, whatever it cost."""
-    async with market(sqlite_url, clock) as bobs:
-        bobs.service.farmed = not guard
-        await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
-        book = bobs.service.app.prices
-        rate = book.current("gpt-4").input_rate  # type: ignore[union-attr]
-        cheap = type(rate)(1_000)
-        await book.change("gpt-4", cheap, cheap, set_by="admin")
-        await bobs.gets("friend", 90)
-        await bobs.asks("friend", 90)
-        earned = (await bobs.has("bob"))["earned"]
-        paid, cashed = PAR.times(90), cash_of(Credits(earned))
-        assert (cashed < paid) is guard
+    """Guard: what vests was charged, whatever the key was valued at, and whatever it cost."""
+    with nullcontext() if guard else vests_as_valued(whole):
+        async with market(sqlite_url, clock) as bobs:
+            bobs.service.farmed = not guard
+            await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
+            await lowers(bobs, how)
+            await bobs.gets("friend", answers * charged + HELD_MOST)
+            await bobs.asks("friend", answers)
+            assert await bobs.has("friend") == {"bought": HELD_MOST}
+            cashed = cash_of(Credits((await bobs.has("bob"))["earned"]))
+            assert (cashed < PAR.times(answers * charged)) is guard
 
 
 @guarded
