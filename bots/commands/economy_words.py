@@ -107,7 +107,7 @@ def _exact(amount: NanoUsd) -> str:
 
 def _farm(farm: Farm) -> Said:
     return say(
-        "{farm}: {cash} of 1,000 Credits ({sum}); answers worth {answers} for nothing.",
+        "{farm}: {cash} of 1,000 Credits ({sum}), and answers worth {answers}.",
         farm=_FARMS[farm.name],
         cash=money(farm.cash),
         sum=farm.sum,

@@ -2,7 +2,7 @@
 its arithmetic.
 
 A farm is reckoned per 1,000 Credits that it puts in play: what it takes out in cash beyond what it
-paid in, and what answers of others' keys it gets for nothing, at what they cost. Only cash is
+paid in, and what answers of others' keys it gets for that, at what they cost. Only cash is
 profit: answers are what an operator gives away knowingly (a welcome, an advance), within limits per
 person that the settings say. `benchmarks/economy` plays the same farms on the real ledger.
 """
