@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOP := $(VENV)/.develop
+# Tests wait for disks and processes more than they reckon: one more of them than two cores.
+WORKERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -27,10 +29,10 @@ run: $(RUNTIME) ## the real service, by the settings in .env
 	@$(BIN)/creditbot run
 
 test: $(DEVELOP) ## every test, small sizes
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 soak: $(DEVELOP) ## the same tests at full size
-	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 check: format lint types arrows test ## format, lint, types, arrows, tests
 
