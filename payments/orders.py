@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from core import ids
 from core.clock import Clock
+from core.earning import DISPUTABLE_DAYS
 from core.ledger import CompanionRefused, Ledger, LedgerBusy
 from core.people import lineage
 from core.pricing import UsedUp
@@ -31,9 +32,8 @@ from payments.types import (
 OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
-#: For so long a payment can be taken back, and so long nobody pays by card who had one taken back.
-CARDS_STOP_DAYS = 120
-_DAY_MS = 86_400_000
+#: Nobody pays by card for so long after they had a payment taken back.
+_CARDS_STOP_MS = DISPUTABLE_DAYS * 86_400_000
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PLACE_TRIES = 20
 #: An order of a code is paid by it at once.
@@ -291,7 +291,7 @@ class Orders:
         """Until when this person pays by other ways than by card (ms UTC): 0 while a payment of
         theirs is being disputed, later when a bank took one back for good; None: they needn't."""
         order, dispute = schema.order, schema.dispute
-        since = self._clock.now_ms() - CARDS_STOP_DAYS * _DAY_MS
+        since = self._clock.now_ms() - _CARDS_STOP_MS
         rows = await self._store.fetch(
             sa.select(dispute.c.state, dispute.c.ended_at)
             .select_from(dispute.join(order, order.c.id == dispute.c.order))
@@ -305,7 +305,7 @@ class Orders:
         )
         if any(row.state == "open" for row in rows):
             return 0
-        ends = [int(row.ended_at) + CARDS_STOP_DAYS * _DAY_MS for row in rows]
+        ends = [int(row.ended_at) + _CARDS_STOP_MS for row in rows]
         return max(ends, default=None)
 
     async def history(self, order: str) -> list[tuple[int, str, dict[str, Any]]]:

@@ -243,7 +243,7 @@ async def chargeback(self: Farmer, town: Town) -> None:
     except CardsStopped:
         return
     self.played += await town.asks(name, town.own, 1_000)
-    await town.disputes(payment)
+    await town.market.disputes(payment)
 
 
 async def dispute(self: Farmer, town: Town) -> None:
@@ -256,7 +256,7 @@ async def dispute(self: Farmer, town: Town) -> None:
     self.played += await town.asks(buyer, [key], 1_000)
     await town.cashes(friend)
     if len(self.payments) > 2:
-        await town.disputes(self.payments.pop(0))
+        await town.market.disputes(self.payments.pop(0))
 
 
 async def invited(self: Farmer, town: Town, inviter: str) -> str:

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from core.asking import AskRefusal
@@ -111,10 +110,6 @@ class Town:
         """Paid by card at once."""
         return await self.market.buys(name, cash, fee_of(cash))
 
-    async def disputes(self, payment: Payment) -> None:
-        """The bank takes it back, for good."""
-        await self.market.disputes(payment)
-
     async def contributes(self, name: str, dollars: str, *, verified: bool = True) -> str:
         """A key of theirs alone; it serves nobody until somebody steers to it."""
         key = await self.market.contributes(
@@ -178,7 +173,7 @@ class Town:
         """The operator pays it, or follows the card's advice."""
         app = self.service.app
         risk = await risk_of(app.store, [one.person], self.clock.now_ms())
-        with suppress(PayoutMoved, WithdrawalsWait):
+        with contextlib.suppress(PayoutMoved, WithdrawalsWait):
             if self.heeds and risk.better_not:
                 await app.earning.withdrawals.reject(
                     one.id, by="usr_operator", reason="see the card"

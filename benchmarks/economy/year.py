@@ -83,7 +83,7 @@ async def played(
                     else:
                         await farmer.cashes(here)
                         for payment in farmer.payments:
-                            await here.disputes(payment)
+                            await here.market.disputes(payment)
                         farmer.payments = []
                     here.clock.advance(seconds=here.random.randint(1, 40_000))
                 for person in people:

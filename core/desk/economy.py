@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from core import chart
-from core.earning import TOPUP_PERCENT, Policy
+from core.earning import DISPUTABLE_DAYS, TOPUP_PERCENT, Policy
 from core.earning.payouts import RATE
 from core.pricing import PAR
 from core.units import Credits, NanoUsd, usd
@@ -261,7 +261,14 @@ def _bought(economy: Economy) -> list[Farm]:
 
 def _disputed(economy: Economy, *, contributing: bool) -> list[Farm]:
     """What is tried with a payer's bank."""
-    found = [Farm("chargeback", _NOTHING, economy.answers, "0.00: then 120 days not by card")]
+    found = [
+        Farm(
+            "chargeback",
+            _NOTHING,
+            economy.answers,
+            f"0.00: then {DISPUTABLE_DAYS} days not by card",
+        )
+    ]
     if not contributing:
         return found
     # Whoever waits out the hold days first needs an admin's yes: the risk card advises a no.

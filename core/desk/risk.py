@@ -9,13 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.earning import cash_of
+from core.earning import DISPUTABLE_DAYS, cash_of
 from core.store import Store, schema
 from core.units import Credits, NanoUsd
 
 _ASKERS_SHOWN = 5
-#: A payer's bank may take a payment back for so long; not one on a chain, or of a code.
-_DISPUTABLE_DAYS = 120
+#: What no bank takes back: a payment on a chain, or of a code.
 _FINAL = frozenset({"btcpay", "code"})
 _DAY_MS = 86_400_000
 #: Whoever paid so many percent of all they ever paid with on one person's keys asks nearly nowhere
@@ -129,7 +128,7 @@ async def _asker(store: Store, row: sa.Row[Any], now_ms: int) -> Asker:
         sa.select(sa.func.sum(usage.paid).label("paid")).where(usage.person == row.person)
     )
     gateways = Counter(one.gateway for one in paid)
-    since = now_ms - _DISPUTABLE_DAYS * _DAY_MS
+    since = now_ms - DISPUTABLE_DAYS * _DAY_MS
     return Asker(
         person=row.person,
         paid=Credits(int(row.paid)),

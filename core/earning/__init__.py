@@ -24,7 +24,7 @@ from core.earning.payouts import (
     cash_of,
     expected_by,
 )
-from core.earning.policy import BRIEF, CONSENT, SAFE, Policy
+from core.earning.policy import BRIEF, CONSENT, DISPUTABLE_DAYS, SAFE, Policy
 from core.earning.purses import Purse, Purses
 from core.earning.referrals import TOPUP_PERCENT, earned_by_keys, referral_of_topup, share_of
 from core.earning.types import (
@@ -45,6 +45,7 @@ __all__ = [
     "BRIEF",
     "CHART_DAYS",
     "CONSENT",
+    "DISPUTABLE_DAYS",
     "FEED_DAYS",
     "INVITER_PERCENT",
     "KEY_ENDED",

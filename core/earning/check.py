@@ -124,30 +124,23 @@ def _stands(row: sa.Row[Any] | None) -> int:
 
 def _taken_of_earned(connection: sa.Connection, codes: Sequence[str]) -> int:
     """What moved from earned Credits to these accounts, less what came back."""
-    moved, whence, into = schema.transfer, schema.account.alias(), schema.account.alias()
-    earned = "user/%/earned"
-    done = moved.c.kind.in_((Kind.POSTED.value, Kind.POST.value))
+    moved, account = schema.transfer.c, schema.account.c
+    these = sa.select(account.id).where(account.code.in_(codes))
+    taken = moved.credit.in_(these)
     row = connection.execute(
-        sa.select(
-            sa.func.coalesce(
-                sa.func.sum(
-                    sa.case((into.c.code.in_(codes), moved.c.amount), else_=-moved.c.amount)
-                ),
-                0,
+        sa.select(sa.func.sum(sa.case((taken, moved.amount), else_=-moved.amount)))
+        .select_from(
+            schema.transfer.join(
+                schema.account, account.id == sa.case((taken, moved.debit), else_=moved.credit)
             )
         )
-        .select_from(
-            moved.join(whence, whence.c.id == moved.c.debit).join(into, into.c.id == moved.c.credit)
-        )
         .where(
-            done,
-            sa.or_(
-                sa.and_(into.c.code.in_(codes), whence.c.code.like(earned)),
-                sa.and_(whence.c.code.in_(codes), into.c.code.like(earned)),
-            ),
+            sa.or_(taken, moved.debit.in_(these)),
+            moved.kind.in_((Kind.POSTED.value, Kind.POST.value)),
+            account.code.like("user/%/earned"),
         )
     ).scalar_one()
-    return int(row)
+    return int(row or 0)
 
 
 def _earned(connection: sa.Connection) -> dict[str, int]:

@@ -8,6 +8,8 @@ from core.units import Credits, NanoUsd, usd
 
 #: Which text contributors agree to; raise it when the text changes what they agree to.
 CONSENT = "2026-11"
+#: A payer's bank may take a payment back for so long.
+DISPUTABLE_DAYS = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core.clock import Clock
-from core.earning import Addresses, Payout, PayoutMoved
+from core.earning import Addresses, PayoutMoved
 from core.ledger import Ledger
 from core.pool import Vault
 from core.store import Store, schema
-from core.units import Credits
-from tests.core.earning.world import BRIEFS, Market, market
+from tests.core.earning.world import LITTLE, market
 from tests.databases import TestClock
 
-#: Payouts from one Credit on.
-LITTLE = replace(BRIEFS, payout_least=Credits(1))
 LOST, MASTER = bytes([8]) * 32, bytes([9]) * 32
 
 
@@ -48,14 +44,6 @@ async def test_two_first_addresses_at_once_are_one_and_its_successor(
     assert await addresses.changed_at("usr_1", "manual") == clock.now_ms()
 
 
-async def asked_for(bobs: Market, cause: str) -> Payout:
-    earning, bob = bobs.service.app.earning, await bobs.person("bob")
-    await earning.addresses.keep(bob.id, "manual", SecretStr("somewhere"), "s")
-    return await earning.withdrawals.request(
-        bob.id, Credits(10), "manual", cause=cause, at_ms=bobs.clock.at_ms
-    )
-
-
 @pytest.mark.parametrize("how", ["paid", "cancelled", "rejected", "returned"])
 async def test_a_payouts_address_is_forgotten_with_its_end(
     how: str, sqlite_url: str, clock: TestClock
@@ -65,7 +53,7 @@ async def test_a_payouts_address_is_forgotten_with_its_end(
         await bobs.gets("tom", 1_000)
         await bobs.asks("tom", 10)
         withdrawals = bobs.service.app.earning.withdrawals
-        one = await asked_for(bobs, how)
+        one = await bobs.withdraws("bob", 10, how)
         if how == "cancelled":
             await withdrawals.cancel(one.id, [one.person])
         elif how == "rejected":
@@ -90,7 +78,7 @@ async def test_a_claw_back_forgets_it_too(sqlite_url: str, clock: TestClock) -> 
         await bobs.gets("tom", 1_000)
         while (await bobs.has("bob")).get("earned", 0) < 10:
             await bobs.asks("tom", 5)
-        await asked_for(bobs, "w")
+        await bobs.withdraws("bob", 10, "w")
         while "earned" in await bobs.has("bob"):  # first what was earned, then the advance
             await bobs.asks("bob")
         await bobs.asks("bob", 20)

@@ -29,7 +29,7 @@ from tests.core.earning.unguarded import (
     one_pot_for_all_keys,
     vests_as_valued,
 )
-from tests.core.earning.world import BRIEFS, HELD_MOST, TAKES_OPENAI, Market, market
+from tests.core.earning.world import HELD_MOST, LITTLE, TAKES_OPENAI, Market, market
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Used
 
@@ -37,8 +37,6 @@ from tests.fakes.suppliers import Answer, Used
 WORTH = "500"
 #: A key of a hundred requests, 450 Credits.
 SMALL = "3"
-#: Payouts from one Credit on.
-LITTLE = replace(BRIEFS, payout_least=Credits(1))
 
 
 def net(has: dict[str, int]) -> int:

@@ -21,7 +21,7 @@ from core.earning import (
     cash_of,
 )
 from core.units import Credits, NanoUsd, usd
-from tests.core.earning.test_attacks import LITTLE, SMALL
+from tests.core.earning.test_attacks import SMALL
 from tests.core.earning.unguarded import (
     attack,
     debtors_are_paid,
@@ -31,7 +31,7 @@ from tests.core.earning.unguarded import (
     paid_above_par,
     pays_out,
 )
-from tests.core.earning.world import NOTHING, Market, market
+from tests.core.earning.world import LITTLE, NOTHING, Market, market
 from tests.databases import TestClock
 
 #: What 405 earned Credits are paid out as, and what the 450 brought that they came of.
@@ -52,6 +52,16 @@ async def earns(bobs: Market) -> None:
         await pool.resume(key)
     assert await bobs.has("bob") == {"earned": 405}
     await bobs.addressed("bob")
+
+
+async def earns_beside_ann(bobs: Market) -> tuple[str, int]:
+    """Bob's key and Ann's serve Tom until Bob has 200 Credits; his key, and what he earned."""
+    key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
+    await bobs.contributes("ann", "sk-ann-0000000001", "6")
+    await bobs.gets("tom", 4_000)
+    while (await bobs.has("bob")).get("earned", 0) < 200:
+        await bobs.asks("tom", 10)
+    return key, (await bobs.has("bob"))["earned"]
 
 
 async def was_paid(bobs: Market) -> NanoUsd:
@@ -167,12 +177,7 @@ async def test_old_earnings_are_not_withdrawn_for_new_ones(
     """What was used since is gone from what was old enough, however much came in later."""
     policy = replace(LITTLE, payout_hold_days=30, advance_percent=10)
     async with market(database_url, clock, policy=policy) as bobs:
-        key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
-        await bobs.contributes("ann", "sk-ann-0000000001", "6")
-        await bobs.gets("tom", 2_000)
-        while (await bobs.has("bob")).get("earned", 0) < 200:
-            await bobs.asks("tom", 10)
-        old = (await bobs.has("bob"))["earned"]
+        key, old = await earns_beside_ann(bobs)
         clock.advance(days=32)
         # The advance is spent first, then what was earned.
         await bobs.service.app.pool.set_state(key, "paused")
@@ -235,14 +240,14 @@ async def test_withdrawing_what_an_ask_holds(
 
 @attack(debtors_are_paid)
 async def test_withdrawing_and_revoking_what_was_spent_in_advance(
-    sqlite_url: str, clock: TestClock, guard: bool
+    database_url: str, clock: TestClock, guard: bool
 ) -> None:
     """Guard: a claw-back takes withdrawals that were not sent."""
-    async with market(sqlite_url, clock, policy=LITTLE, own_keys=1) as bobs:
+    async with market(database_url, clock, policy=LITTLE, own_keys=1) as bobs:
         await earns(bobs)
         key = await bobs.contributes("bob", "sk-bob-0000000002", SMALL)
         one = await bobs.withdraws("bob", 405)
-        await bobs.asks("bob", 60)
+        await bobs.asks("bob", 90)
         await bobs.takes_back("bob", key)
         if guard:
             with pytest.raises(PayoutMoved):
@@ -251,21 +256,20 @@ async def test_withdrawing_and_revoking_what_was_spent_in_advance(
             assert (now.state, now.reason) == ("cancelled", "claw-back")
         else:
             await bobs.pays_out(one)
-        assert await bobs.has("bob") == ({"earned": 105} if guard else {"owed": 300})
+        assert await bobs.has("bob") == {"owed": 45 if guard else 450}
         assert await was_paid(bobs) == (NOTHING if guard else CASHED)
 
 
 @pytest.mark.parametrize("what", ["refund", "dispute"])
 @attack(debtors_are_paid)
 async def test_withdrawing_while_what_was_bought_is_taken_back(
-    sqlite_url: str,
+    database_url: str,
     clock: TestClock,
-    monkeypatch: pytest.MonkeyPatch,
     guard: bool,
     what: str,
 ) -> None:
     """Guard: whoever owes, or disputes, is paid nothing, also if they asked before."""
-    async with market(sqlite_url, clock, policy=LITTLE, own_keys=1) as bobs:
+    async with market(database_url, clock, policy=LITTLE, own_keys=1) as bobs:
         await earns(bobs)
         _, payment = await bobs.buys("bob", PAID)
         one = await bobs.withdraws("bob", 405)
@@ -293,12 +297,7 @@ async def test_withdrawing_races_an_ask_and_a_claw_back(
 ) -> None:
     policy = replace(LITTLE, advance_percent=10)
     async with market(database_url, clock, policy=policy) as bobs:
-        key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
-        await bobs.contributes("ann", "sk-ann-0000000001", "6")
-        await bobs.gets("tom", 4_000)
-        while (await bobs.has("bob")).get("earned", 0) < 200:
-            await bobs.asks("tom", 10)
-        earned = (await bobs.has("bob"))["earned"]
+        key, earned = await earns_beside_ann(bobs)
         person = await bobs.person("bob")
         advance = (await bobs.posted(chart.advance(key)))[0]
         await bobs.service.app.pool.set_state(key, "paused")

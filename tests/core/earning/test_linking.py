@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
-from core.earning import Payout, WithdrawalsWait
+from core.earning import WithdrawalsWait
 from core.units import Credits, usd
 from tests.core.earning.world import BRIEFS, Market, market
 from tests.databases import TestClock
@@ -29,15 +28,6 @@ async def circulation(bobs: Market) -> int:
         int(row.has)
         for row in rows
         if row.code.startswith(kinds) or (row.code.startswith("key/") and row.code.count("/") == 2)
-    )
-
-
-async def asked_for(bobs: Market, name: str, amount: int) -> Payout:
-    person = await bobs.person(name)
-    earning = bobs.service.app.earning
-    await earning.addresses.keep(person.id, "manual", SecretStr("somewhere"), "s")
-    return await earning.withdrawals.request(
-        person.id, Credits(amount), "manual", cause=f"{name}/{amount}", at_ms=bobs.clock.at_ms
     )
 
 
@@ -85,8 +75,8 @@ async def test_open_withdrawals_of_both_go_on_and_come_back_to_the_one(
         clock.advance(days=40)
         earned = {name: (await bobs.has(name))["earned"] for name in ("bob", "alt")}
         assert all(amount >= 60 for amount in earned.values())
-        ours, theirs = await asked_for(bobs, "bob", 30), await asked_for(bobs, "alt", 20)
-        other = await asked_for(bobs, "alt", 25)
+        ours, theirs = await bobs.withdraws("bob", 30), await bobs.withdraws("alt", 20)
+        other = await bobs.withdraws("alt", 25)
         before = await circulation(bobs)
         bob = await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
@@ -94,7 +84,7 @@ async def test_open_withdrawals_of_both_go_on_and_come_back_to_the_one(
         earnings = await withdrawals.earnings(bob.id)
         assert earnings.withdrawable == earnings.available == Credits(whole - 75)
         with pytest.raises(WithdrawalsWait) as refused:
-            await asked_for(bobs, "bob", 10)
+            await bobs.withdraws("bob", 10)
         assert refused.value.why == "linked"
         people = await bobs.service.app.people.lineage(bob.id)
         assert {one.id for one in await withdrawals.of(people)} == {ours.id, theirs.id, other.id}

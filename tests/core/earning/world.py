@@ -26,6 +26,8 @@ from tests.service import Service
 
 TAKES_OPENAI = frozenset({"openai"})
 BRIEFS = replace(BRIEF, suppliers=TAKES_OPENAI)
+#: Payouts from one Credit on.
+LITTLE = replace(BRIEFS, payout_least=Credits(1))
 #: 1,000 tokens, as an average request: 500 in, 500 out.
 THOUSAND = Answer("word " * 500, usage=Used(500, 500))
 QUESTION = "why " * 480
