@@ -318,11 +318,19 @@ async def _check_prices(desk: Desk) -> list[Line]:
     settings = desk.configuration.settings
     catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
     prices = PriceBook(desk.store, desk.ledger.record, catalogue, costs, SystemClock())
-    await prices.start()
-    bare = [model.id for model in catalogue.models.values() if prices.current(model.id) is None]
+    await prices.load()
+    coming = {model.id for model in prices.unpriced()}
+    bare = [
+        model.id
+        for model in catalogue.models.values()
+        if model.id not in coming and prices.current(model.id) is None
+    ]
     if bare:
         return [(False, f"no price for {', '.join(bare)}: /setprice in chat")]
-    return [(True, f"prices of {len(catalogue.models)} models"), check_lists(settings)]
+    line = f"prices of {len(catalogue.models)} models"
+    if coming:
+        line += f", {len(coming)} of them set by the formula when the service starts"
+    return [(True, line), check_lists(settings)]
 
 
 def check_lists(settings: Settings, now_ms: int | None = None) -> Line:

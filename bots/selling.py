@@ -136,6 +136,7 @@ async def reconcile(arguments: argparse.Namespace) -> int:
             tiers=Tiers(store, ledger.record, clock),
             promotions=Promotions(store, ledger.record, clock),
             clock=clock,
+            floor_percent=plan.floor_percent,
         )
         await deals.load()
         shop = open_shop(

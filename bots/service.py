@@ -100,6 +100,7 @@ def live_plan(configuration: Configuration) -> Plan:
         floor_percent=settings.offer_floor_percent,
         terms=_terms(settings),
         policy=settings.policy,
+        pricing=pricing_plan(settings),
         disbursers=disbursers_of(settings),
         methods=settings.payout_methods,
     )

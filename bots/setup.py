@@ -13,9 +13,10 @@ import getpass
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
 from bots.output import tell
@@ -47,7 +48,7 @@ async def init(arguments: argparse.Namespace) -> int:
     made |= await _supplier(arguments, found)
     # What is wrong is told before anything is written.
     load({**known, **made, **os.environ}, env_file=file)
-    _write(file, {**known, **made})
+    _write(file, {name: value for name, value in made.items() if known.get(name) != value})
     tell(f"Written: {file} (only you can read it).")
     code = await _owner_code(file)
     tell("")
@@ -114,12 +115,16 @@ async def _ask(prompt: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def _write(file: Path, values: dict[str, str]) -> None:
-    """Replaces the file as a whole, readable by its owner alone from its first byte."""
+def _write(file: Path, made: Mapping[str, str]) -> None:
+    """Adds what was made to the file and leaves every other line as it is. The file is replaced as
+    a whole and readable by its owner alone from its first byte."""
+    file = file.resolve()
     fresh = file.with_name(file.name + ".new")
     fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.writelines(f"{name}={value}\n" for name, value in values.items())
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(file.read_bytes() if file.exists() else b"")
+    for name, value in made.items():
+        set_key(fresh, name, value)
     fresh.replace(file)
 
 

@@ -113,7 +113,7 @@ def _nothing_else(_: Price) -> Sequence[Companion]:
 
 
 class PriceBook:
-    """The prices in effect. Reads are memory; only `start`, `change` and `refresh` wait."""
+    """The prices in effect. Reads are memory; only `start`, `load`, `change` and `refresh` wait."""
 
     def __init__(
         self,
@@ -140,6 +140,12 @@ class PriceBook:
         """Loads the book and gives models without a price the formula's."""
         await asyncio.to_thread(self._costs.prepare)
         await self.refresh(at_most_seconds=0)
+
+    async def load(self) -> None:
+        """Loads the book as it is and writes nothing: for whoever only looks."""
+        await asyncio.to_thread(self._costs.prepare)
+        async with self._reading:
+            await self._read()
 
     def current(self, model: str) -> Price | None:
         """The price of a model in effect now; None if it has none."""
@@ -249,7 +255,7 @@ class PriceBook:
     def _is_fresh(self, seconds: float) -> bool:
         # A custom address may have told a model since, which is offered before anyone reads again.
         recent = self._clock.monotonic() - self._read_at < seconds
-        return recent and not any(self._unpriced())
+        return recent and not any(self.unpriced())
 
     async def _read(self) -> None:
         table = schema.price
@@ -270,8 +276,8 @@ class PriceBook:
                 key=lambda one: (one.effective_at, one.id),
             )
 
-    def _unpriced(self) -> Iterator[Model]:
-        """Models that could be sold and have no price yet."""
+    def unpriced(self) -> Iterator[Model]:
+        """Models that could be sold and have no price yet: the next `refresh` gives them one."""
         return (
             model
             for model in self._catalogue.models.values()
@@ -280,7 +286,7 @@ class PriceBook:
         )
 
     def _seeds(self) -> list[Price]:
-        return [self._seed(model) for model in self._unpriced()]
+        return [self._seed(model) for model in self.unpriced()]
 
     def _seed(self, model: Model) -> Price:
         # In effect since ever and with an id of its own: several processes that start at once on a

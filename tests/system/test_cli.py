@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
 import socket
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest_asyncio
+from dotenv import dotenv_values
 
 from tests.fakes.suppliers import Answer, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
@@ -63,8 +66,7 @@ def free_port() -> int:
 
 
 def dotenv(place: Place) -> dict[str, str]:
-    text = (place.folder / ".env").read_text()
-    return dict(line.split("=", 1) for line in text.splitlines())
+    return {name: value or "" for name, value in dotenv_values(place.folder / ".env").items()}
 
 
 async def initialised(place: Place) -> str:
@@ -249,6 +251,62 @@ async def test_init_changes_nothing_when_something_is_wrong(
         assert words in done.err, done
         assert not (town.folder / ".env").exists()
         assert not town.database.exists()
+
+
+async def test_init_leaves_every_line_that_it_did_not_write(
+    town: Place, telegram: FakeTelegram
+) -> None:
+    file = town.folder / ".env"
+    before = (
+        "# What our buyers agree to.\n"
+        'CREDITBOT_TERMS="Pay first # then ask"\n'
+        'CREDITBOT_SUPPORT_CONTACT="write to us\nor call" # two lines\n'
+        "\n"
+        "export CREDITBOT_LOG_LEVEL=info\n"
+        "OTHER='not ours'"
+    )
+    file.write_text(before)
+    known = dotenv(town)
+    await initialised(town)
+    assert file.read_text().startswith(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    told = dotenv(town)
+    assert known.items() <= told.items()
+    assert told["CREDITBOT_TERMS"] == "Pay first # then ask"
+    assert told["CREDITBOT_SUPPORT_CONTACT"] == "write to us\nor call"
+    # A value that has to be quoted is read as it was written, and replaces its own line alone.
+    (town.folder / "key").write_text('it\'s # a \\ "key"\n')
+    town.secrets.add("it's # a")
+    await initialised(town)
+    now = dotenv(town)
+    assert now.pop("CREDITBOT_SUPPLIER_OPENAI_KEY") == 'it\'s # a \\ "key"'
+    assert now.items() <= told.items()
+    assert file.read_text().startswith(before)
+
+
+async def test_check_writes_nothing(town: Place, telegram: FakeTelegram) -> None:
+    town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TOKEN, "markup_percent": "20"}
+    town.settings |= {"supplier_openai_key": SUPPLIER_KEY, "supplier_openai_quota": "5"}
+    await town.creditbot("migrate")
+    await town.creditbot("keys", "list")  # gives the vault its canary
+    before = rows(town)
+    checked = await town.creditbot("check", code=1)
+    assert re.search(r"✓ prices of (\d+) models, \1 of them set by the formula when", checked.out)
+    assert rows(town) == before
+    # So the first prices are those of the settings, whoever looked before.
+    service = await serving(town)
+    assert (await service.stopped()).code == 0
+    checked = await town.creditbot("check")
+    assert re.search(r"✓ prices of \d+ models\n", checked.out)
+    with contextlib.closing(sqlite3.connect(town.database)) as database:
+        found = database.execute("SELECT input_rate FROM price WHERE model = 'claude-haiku-4-5'")
+        assert found.fetchone() == (280,)
+
+
+def rows(place: Place) -> list[str]:
+    """The whole database as text."""
+    with contextlib.closing(sqlite3.connect(place.database)) as database:
+        return list(database.iterdump())
 
 
 async def test_init_takes_what_it_asks_for_from_a_pipe(town: Place) -> None:
