@@ -1,0 +1,78 @@
+"""Names that outlive a version: they stand in databases, under old buttons, in operators' `.env`
+files and on their dashboards. A new one is added to `stored_names.txt`; none is renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from pydantic import SecretStr
+
+from bots import metrics
+from bots.settings import Settings
+from core import chart
+from core.clock import SystemClock
+from core.desk import ALERT, BROADCAST, COST_CHANGED, PRICE_CHANGED
+from core.earning import KEY_ENDED, PAYOUT, SAFE
+from core.pool import KEY_RESTS
+from core.pool.providers import Fault
+from core.store import schema
+from core.units import NanoUsd, Stars
+from payments import FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNWORKED
+from payments.gateways.sandbox import Sandbox
+from tests.service import running
+
+STORED = Path(__file__).with_name("stored_names.txt")
+
+
+async def test_stored_names_stay(sqlite_url: str) -> None:
+    gateway = Sandbox(url="http://127.0.0.1:9", secret=SecretStr("s"))
+    policy = replace(SAFE, suppliers=frozenset({"openai"}))
+    clock = SystemClock()
+    async with running(sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy) as service:
+        app = service.app
+        measured = metrics.registry(app.asking, app.pool, app.lookout).collect()
+        registry, chores = app.front._registry, app.chores._chores
+        found = {
+            "setting": list(Settings.model_fields),
+            "table": [
+                f"{table.name}.{column.name}"
+                for table in schema.metadata.tables.values()
+                for column in table.columns
+            ],
+            "command": [command.name for command in registry.commands],
+            "action": list(registry._actions),
+            "job": [chore.name for chore in chores if not chore.name.startswith("open with ")],
+            "metric": [metric.name for metric in measured],
+            "notice": [
+                *(ALERT, BROADCAST, COST_CHANGED, PRICE_CHANGED, KEY_ENDED, PAYOUT, KEY_RESTS),
+                *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNWORKED),
+            ],
+            "fault": [fault.value for fault in Fault],
+            "account": accounts(),
+        }
+    lines = sorted(f"{kind} {name}" for kind, names in found.items() for name in names)
+    assert lines == STORED.read_text().splitlines()
+
+
+def accounts() -> list[str]:
+    """The code of every kind of account, as of a person P, a key K, a model M, an order O, a
+    supplier or gateway S."""
+    made = [
+        *chart.pockets("P"),
+        *(chart.owed("P"), chart.spent("M"), chart.key_quota("K"), chart.own_returned("K")),
+        *(chart.supplier("S"), chart.supplier("S", contributed=True)),
+        *(chart.OWN_SUPPLY, chart.OVERRUN, chart.CONTRIBUTED_SUPPLY, chart.ADVANCED),
+        *(chart.FORFEITED, chart.unvested("K"), chart.advance("K"), chart.invited("K")),
+        *(chart.used("K", "paid"), chart.used("K", "free"), chart.contribution_fee()),
+        *(chart.lender("P", verified=True), chart.lender("P", verified=False)),
+        *(chart.DISPUTED, chart.BAD_DEBT, chart.PAYOUTS, chart.IN_TRANSIT, chart.PAYOUT_FEES),
+        *(chart.disputed("O", "bought"), chart.disputed("O", "gift")),
+        *(chart.redeemed(), chart.payout_fee()),
+        *(chart.issued(kind) for kind in get_args(chart.IssuedKind)),
+        *(made(unit) for made in (chart.sales, chart.gateway_fees) for unit in (NanoUsd, Stars)),
+        *(chart.cash("S", NanoUsd), chart.cash("S", Stars)),
+    ]
+    return [f"{account.code} {account.unit.NAME} {account.limit.name}" for account in made]
