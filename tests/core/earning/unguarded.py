@@ -80,10 +80,7 @@ def one_pot_for_all_keys() -> Iterator[None]:
     """What waits to vest is in one account for all contributions."""
     pot = Account("key/all/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
     shared = lambda _: pot  # noqa: E731
-    with (
-        patch.object(chart, "unvested", shared),
-        patch.object(chart.contributions, "unvested", shared),
-    ):
+    with patch.object(chart, "unvested", shared):
         yield
 
 
@@ -151,7 +148,7 @@ def pays_out(pocket: chart.Pocket) -> Iterator[None]:
     def swapped(person: str, _: chart.Pocket) -> Account[Credits]:
         return real(person, pocket)
 
-    with patch.object(chart, "pocket", swapped), patch.object(chart.payouts, "pocket", swapped):
+    with patch.object(chart, "pocket", swapped):
         yield
 
 

@@ -1,0 +1,544 @@
+"""The chart of accounts: every account's name, unit and floor, and every flow.
+
+Circulation = Σ pockets (held included) − Σ owed = issued − spent − redeemed − fees − forfeited.
+What is lent of contributions (`advanced`, `line/…`) counts against them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+from core.ledger.types import (
+    Account,
+    Accrue,
+    AtMost,
+    Capped,
+    Cascade,
+    Entry,
+    Limit,
+    Move,
+    Settle,
+    Share,
+    SweepOwed,
+)
+from core.units import AnyMoney, Credits, Money, NanoUsd, Stars
+
+Pocket = Literal["gift", "bought", "earned"]
+
+#: The order in which an ask draws a person's pockets (design § Pockets).
+POCKETS: tuple[Pocket, ...] = ("gift", "bought", "earned")
+
+IssuedKind = Literal["welcome", "grant", "topup", "bonus", "referral", "code", "contribution"]
+
+#: Accounts are values that every ask names anew: the busiest are kept, not made again.
+_kept = lru_cache(maxsize=8_192)
+
+OWN_SUPPLY = Account("supply/own", NanoUsd)
+OVERRUN = Account("overrun", NanoUsd)
+
+
+def pocket(person: str, name: Pocket) -> Account[Credits]:
+    """A person's pocket; never below zero."""
+    return Account(f"user/{person}/{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+@_kept
+def pockets(person: str) -> tuple[Account[Credits], ...]:
+    """A person's pockets in the order that an ask draws them."""
+    return tuple(pocket(person, name) for name in POCKETS)
+
+
+def owed(person: str) -> Account[Credits]:
+    """What a person owes the platform; repaid before anything else."""
+    return Account(f"owed/{person}", Credits, Limit.CREDITS_WITHIN_DEBITS)
+
+
+def issued(kind: IssuedKind) -> Account[Credits]:
+    """Where Credits come from."""
+    return Account(f"issued/{kind}", Credits)
+
+
+@_kept
+def spent(model: str) -> Account[Credits]:
+    """What was charged for answers of a model."""
+    return Account(f"spent/{model}", Credits)
+
+
+@_kept
+def key_quota(key: str) -> Account[NanoUsd]:
+    """The dollars that a key may still cost; a key *is* this account."""
+    return Account(f"key/{key}", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
+
+
+@_kept
+def supplier(name: str, contributed: bool = False) -> Account[NanoUsd]:
+    """What a supplier was paid, out of the operator's own keys or out of contributed ones."""
+    return Account(f"supplier/{name}/contributed" if contributed else f"supplier/{name}", NanoUsd)
+
+
+def gift(person: str, kind: IssuedKind, amount: Credits) -> Move[Credits]:
+    """Flow: welcome, grant, bonus, referral, code → the gift pocket."""
+    return Move("gift", issued(kind), pocket(person, "gift"), amount)
+
+
+def fund_own_key(key: str, budget: NanoUsd) -> Move[NanoUsd]:
+    """Flow: an own key's budget."""
+    return Move("budget", OWN_SUPPLY, key_quota(key), budget)
+
+
+def own_returned(key: str) -> Account[NanoUsd]:
+    """What was taken back of an own key's budget."""
+    return Account(f"supply/own-returned/{key}", NanoUsd)
+
+
+def take_back_own_key(key: str, amount: NanoUsd) -> AtMost[NanoUsd]:
+    """Flow: a smaller budget for an own key takes back what is neither used nor held."""
+    return AtMost("returned", key_quota(key), own_returned(key), amount)
+
+
+def hold_credits(
+    purse: tuple[Account[Credits], ...], model: str, amount: Credits
+) -> Cascade[Credits]:
+    """Flow: an ask's hold on its asker's purse, drawn gift → bought → earned → advances."""
+    return Cascade("credits", purse, spent(model), amount, pending=True)
+
+
+def hold_quota(
+    key: str, supplier_name: str, amount: NanoUsd, *, contributed: bool = False
+) -> Move[NanoUsd]:
+    """Flow: an ask's hold on the key that serves it."""
+    to = supplier(supplier_name, contributed)
+    return Move("quota", key_quota(key), to, amount, pending=True)
+
+
+def settle_credits(hold: str, charge: Credits) -> Settle[Credits]:
+    """Flow: an ask's charge out of its hold, the rest returned."""
+    return Settle("charge", f"{hold}/credits", charge)
+
+
+def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
+    """Flow: a supplier's cost out of a key's hold, the rest returned."""
+    return Settle("cost", f"{hold}/quota", cost)
+
+
+def over_quota(
+    key: str, supplier_name: str, excess: NanoUsd, *, contributed: bool = False
+) -> Cascade[NanoUsd]:
+    """Flow: a cost above the hold: what the key has left, and the rest is an overrun."""
+    to = supplier(supplier_name, contributed)
+    return Cascade("overrun", (key_quota(key), OVERRUN), to, excess)
+
+
+def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits], ...]:
+    """Flow: a person became a part of another: what each pocket can give moves to the same one."""
+    return tuple(AtMost(name, pocket(part, name), pocket(survivor, name), most) for name in POCKETS)
+
+
+def repay_owed(person: str) -> SweepOwed[Credits]:
+    """Flow: what is owed is repaid before anything else."""
+    return SweepOwed("repay", pockets(person), owed(person))
+
+
+CONTRIBUTED_SUPPLY = Account("supply/contributed", NanoUsd)
+#: What may be spent of contributions before it vests, lent to their owners.
+ADVANCED = Account("advanced", Credits)
+#: Credits that somebody lost for good.
+FORFEITED = Account("forfeited", Credits)
+#: What is counted of asks that contributed keys served.
+_COUNTED = Account("use/counted", Credits)
+#: Of each Credit that was charged for a contributed key's answer, its owner gets nine tenths, and
+#: who invited the owner a twentieth of that (brief § 2).
+NET = (9, 10)
+INVITED = (45, 1_000)
+
+#: How a Credit was come by that an asker pays with: for money or by earning it, or else.
+Use = Literal["paid", "free"]
+_PAID = ("bought", "earned")
+
+
+def unvested(key: str) -> Account[Credits]:
+    """A contribution's net Credits that its use hasn't earned yet."""
+    return Account(f"key/{key}/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def advance(key: str) -> Account[Credits]:
+    """What a contribution's owner may spend of it before it vests; use fills it up again."""
+    return Account(f"key/{key}/advance", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def invited(key: str) -> Account[Credits]:
+    """What a contribution will bring to whoever invited its owner."""
+    return Account(f"key/{key}/invited", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def used(key: str, use: Use) -> Account[Credits]:
+    """Credits charged for what a contributed key served, by how the asker had come by them."""
+    return Account(f"use/{use}/{key}", Credits)
+
+
+def contribution_fee() -> Account[Credits]:
+    """The platform's tenth of what contributions are worth."""
+    return Account("fee/contribution", Credits)
+
+
+def was_paid(code: str) -> bool:
+    """Whether the account of this code holds Credits that were paid for or earned."""
+    return code.startswith("user/") and code.endswith(_PAID)
+
+
+def purse(person: str, keys: tuple[str, ...]) -> tuple[Account[Credits], ...]:
+    """All that an ask may draw, in order: the pockets, then advances on the person's own keys."""
+    return (*pockets(person), *(advance(key) for key in keys))
+
+
+def lender(person: str, *, verified: bool) -> Account[Credits]:
+    """Who lends what may be spent in advance: without a bound where the supplier told the quota,
+    else out of what one person may be lent for all their contributions."""
+    if verified:
+        return ADVANCED
+    return Account(f"line/{person}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def credit_line(person: str, most: Credits) -> Move[Credits]:
+    """Flow: what a person may be lent for contributions that nobody can verify, once."""
+    return Move("line", ADVANCED, lender(person, verified=False), most)
+
+
+def contributed(
+    key: str,
+    quota: NanoUsd,
+    net: Credits,
+    fee: Credits,
+    inviting: Credits,
+    line: Move[Credits] | None,
+) -> tuple[Entry, ...]:
+    """Flow: a contribution begins: the key's dollars, its Credits, the fee, what it will bring to
+    whoever invited its owner, and what may be spent of it in advance (see `lent`)."""
+    moves: list[Entry] = [
+        Move("quota", CONTRIBUTED_SUPPLY, key_quota(key), quota),
+        Move("net", issued("contribution"), unvested(key), net),
+    ]
+    if not fee.is_zero:
+        moves.append(Move("fee", issued("contribution"), contribution_fee(), fee))
+    if not inviting.is_zero:
+        moves.append(Move("inviting", issued("referral"), invited(key), inviting))
+    if line is not None:
+        moves.append(line)
+    return tuple(moves)
+
+
+def lent(key: str, of: Account[Credits], line: Credits) -> Move[Credits]:
+    """Flow: what may be spent of a contribution in advance."""
+    return Move("line", of, advance(key), line)
+
+
+def recalled(key: str, to: Account[Credits], line: Credits) -> Move[Credits]:
+    """Flow: less of a contribution may be spent in advance."""
+    return Move("line", advance(key), to, line)
+
+
+def lowered(key: str, quota: NanoUsd, returned: Credits, fee: Credits) -> tuple[Entry, ...]:
+    """Flow: a part of a contribution ends before it was used: its dollars and its Credits go back
+    where they came from, with the fee that was taken of them. Refused when less is left."""
+    moves: list[Entry] = []
+    if not quota.is_zero:
+        moves.append(Move("quota", key_quota(key), CONTRIBUTED_SUPPLY, quota))
+    if not returned.is_zero:
+        moves.append(Move("unused", unvested(key), issued("contribution"), returned))
+    if not fee.is_zero:
+        moves.append(Move("fee", contribution_fee(), issued("contribution"), fee))
+    return tuple(moves)
+
+
+def ended(
+    key: str,
+    owner: str,
+    to: Account[Credits],
+    *,
+    covered: Credits,
+    kept: Credits,
+    line: Credits,
+    over: Credits,
+    due: Credits,
+    inviting: Credits,
+) -> tuple[Entry, ...]:
+    """Flow: a contribution's end. Of what didn't vest though the key was used, `covered` pays for
+    what was spent in advance and `kept` stays as a gift; `line` is what was not spent of the
+    advance, `over` what use filled it above what was lent; what is still `due` of it comes from
+    earned, gift, bought, and the rest is owed."""
+    moves: list[Entry] = [AtMost("inviting", invited(key), issued("referral"), inviting)]
+    if not covered.is_zero:
+        moves.append(Move("covered", unvested(key), to, covered))
+    if not kept.is_zero:
+        moves.append(Move("kept", unvested(key), pocket(owner, "gift"), kept))
+    if not line.is_zero:
+        moves.append(recalled(key, to, line))
+    if not over.is_zero:
+        moves.append(Move("over", advance(key), pocket(owner, "gift"), over))
+    if not due.is_zero:
+        drawn = tuple(pocket(owner, name) for name in ("earned", "gift", "bought"))
+        moves.append(Cascade("due", (*drawn, owed(owner)), to, due))
+    return tuple(moves)
+
+
+def forfeited(
+    owner: str, kept: Credits, brought: tuple[Credits, Credits]
+) -> tuple[AtMost[Credits], ...]:
+    """Flow: a stolen key's end: what its use brought, as earned and as gifts, `kept` included, and
+    is still there."""
+    earned, free = brought
+    parts: tuple[tuple[Pocket, Credits], ...] = (("earned", earned), ("gift", free + kept))
+    return tuple(
+        AtMost(f"forfeited-{name}", pocket(owner, name), FORFEITED, amount)
+        for name, amount in parts
+        if not amount.is_zero
+    )
+
+
+def all_forfeited(person: str, most: Credits) -> tuple[AtMost[Credits], ...]:
+    """Flow: a person is erased: what each pocket can give is nobody's any more."""
+    return tuple(AtMost(name, pocket(person, name), FORFEITED, most) for name in POCKETS)
+
+
+def vest(
+    key: str, owner: str, inviter: str, line: Credits, use: Use, charged: Credits
+) -> Accrue[Credits]:
+    """Flow: an answer of a contributed key was charged for. Use first covers what the owner spent
+    in advance; the rest is earned where it was paid for, else a gift."""
+    into = pocket(owner, "earned" if use == "paid" else "gift")
+    shares = [Share(*NET, unvested(key), ((advance(key), line),), into)]
+    if inviter:
+        shares.append(Share(*INVITED, invited(key), (), pocket(inviter, "gift")))
+    return Accrue(f"vest-{use}", _COUNTED, used(key, use), charged, tuple(shares))
+
+
+#: Cash that a payer's bank took back while a dispute is open; and what was lost by disputes.
+DISPUTED = Account("disputed", NanoUsd)
+BAD_DEBT = Account("bad-debt", NanoUsd)
+
+
+def cash(gateway: str, unit: type[AnyMoney]) -> Account[AnyMoney]:
+    """What lies at a gateway, in dollars or Stars."""
+    return Account(f"cash/{gateway}", unit)
+
+
+def sales(unit: type[AnyMoney]) -> Account[AnyMoney]:
+    """What was sold, in dollars or Stars."""
+    return Account(_named("sales", unit), unit)
+
+
+def gateway_fees(unit: type[AnyMoney]) -> Account[AnyMoney]:
+    """What gateways kept of what was paid, in dollars or Stars."""
+    return Account(_named("gateway-fees", unit), unit)
+
+
+def disputed(order: str, name: Literal["bought", "gift"]) -> Account[Credits]:
+    """What is left of an order while it is disputed: still its person's, but not to be spent."""
+    return Account(f"order/{order}/disputed-{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+
+
+def sold(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
+    """Flow: a top-up; what is owed is repaid first."""
+    moves: list[Entry] = []
+    if not bought.is_zero:
+        moves.append(Move("bought", issued("topup"), pocket(person, "bought"), bought))
+    if not bonus.is_zero:
+        moves.append(Move("bonus", issued("bonus"), pocket(person, "gift"), bonus))
+    return (*moves, repay_owed(person))
+
+
+def took_cash(
+    gateway: str, gross: NanoUsd | Stars, fee: NanoUsd | Stars
+) -> tuple[Move[NanoUsd] | Move[Stars], ...]:
+    """Flow: a payment's cash side: what reached us, and what the gateway kept. One unit."""
+    if isinstance(gross, NanoUsd):
+        assert isinstance(fee, NanoUsd)
+        return _took(gateway, gross, fee)
+    assert isinstance(fee, Stars)
+    return _took(gateway, gross, fee)
+
+
+def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney], ...]:
+    unit = type(gross)
+    net = gross - fee
+    moves = [] if net.is_zero else [Move("cash", cash(gateway, unit), sales(unit), net)]
+    if not fee.is_zero:
+        moves.append(Move("fee", gateway_fees(unit), sales(unit), fee))
+    return tuple(moves)
+
+
+def took_back(
+    person: str, bought: Credits, bonus: Credits, *, disputed_order: str = ""
+) -> tuple[Entry, ...]:
+    """Flow: a refund takes back what was given, first out of what a dispute of the order holds;
+    what isn't there any more is owed, and whatever else the person has pays that at once."""
+    moves: list[Entry] = []
+    if not bought.is_zero:
+        held = (disputed(disputed_order, "bought"),) if disputed_order else ()
+        drawn = (*held, pocket(person, "bought"), owed(person))
+        moves.append(Cascade("bought", drawn, issued("topup"), bought))
+    if not bonus.is_zero:
+        held = (disputed(disputed_order, "gift"),) if disputed_order else ()
+        drawn = (*held, pocket(person, "gift"), owed(person))
+        moves.append(Cascade("bonus", drawn, issued("bonus"), bonus))
+    return (*moves, repay_owed(person))
+
+
+#: The entry that gives or takes back what top-ups of friends earn.
+REFERRAL = "referral"
+
+
+def referral_given(inviter: str, amount: Credits) -> tuple[Entry, ...]:
+    """Flow: what an invitation earns, as gift; what the inviter owes is repaid first."""
+    if amount.is_zero:
+        return ()
+    given = Move(REFERRAL, issued("referral"), pocket(inviter, "gift"), amount)
+    return given, _repaid_by_inviter(inviter)
+
+
+def referral_taken_back(inviter: str, amount: Credits) -> tuple[Entry, ...]:
+    """Flow: what it earned is taken back; what is spent is owed, and paid by whatever else the
+    inviter has."""
+    if amount.is_zero:
+        return ()
+    drawn = (pocket(inviter, "gift"), owed(inviter))
+    return (
+        Cascade(REFERRAL, drawn, issued("referral"), amount),
+        _repaid_by_inviter(inviter),
+    )
+
+
+def _repaid_by_inviter(inviter: str) -> SweepOwed[Credits]:
+    """`repay_owed` by another name, beside the buyer's in one submission."""
+    return SweepOwed("referral-repay", pockets(inviter), owed(inviter))
+
+
+def gave_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
+    """Flow: a refund's cash side."""
+    if isinstance(amount, NanoUsd):
+        return Move("cash", sales(NanoUsd), cash(gateway, NanoUsd), amount)
+    return Move("cash", sales(Stars), cash(gateway, Stars), amount)
+
+
+def dispute_opened(
+    person: str, order: str, gateway: str, amount: NanoUsd, *, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a dispute holds what is left of an order; its cash is gone until it is decided."""
+    return (
+        AtMost("bought", pocket(person, "bought"), disputed(order, "bought"), bought),
+        AtMost("bonus", pocket(person, "gift"), disputed(order, "gift"), bonus),
+        Move("cash", DISPUTED, cash(gateway, NanoUsd), amount),
+    )
+
+
+def dispute_released(
+    person: str, order: str, *, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: what a dispute held and didn't cost is its person's again; what is owed is repaid."""
+    return (
+        AtMost("bought-back", disputed(order, "bought"), pocket(person, "bought"), bought),
+        AtMost("bonus-back", disputed(order, "gift"), pocket(person, "gift"), bonus),
+        repay_owed(person),
+    )
+
+
+def dispute_won(gateway: str, amount: NanoUsd) -> Move[NanoUsd]:
+    """Flow: a dispute that was won: its cash is there again."""
+    return Move("cash", cash(gateway, NanoUsd), DISPUTED, amount)
+
+
+def dispute_lost(
+    order: str, amount: NanoUsd, returned: NanoUsd, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a dispute that was lost: what was held goes back, its worth comes off the sales, the
+    rest was spent and is bad debt."""
+    moves: list[Entry] = [
+        AtMost("bought", disputed(order, "bought"), issued("topup"), bought),
+        AtMost("bonus", disputed(order, "gift"), issued("bonus"), bonus),
+    ]
+    if not returned.is_zero:
+        moves.append(Move("returned", sales(NanoUsd), DISPUTED, returned))
+    if returned != amount:
+        moves.append(Move("lost", BAD_DEBT, DISPUTED, amount - returned))
+    return tuple(moves)
+
+
+def _named(name: str, unit: type[Money]) -> str:
+    """Dollars are what accounts of cash are in, unless their name says otherwise."""
+    return name if unit.NAME == NanoUsd.NAME else f"{name}/{unit.NAME.lower()}"
+
+
+PAYOUTS = Account("payouts", NanoUsd)
+IN_TRANSIT = Account("payouts-in-transit", NanoUsd)
+#: What gateways took for paying out.
+PAYOUT_FEES = Account("payout-fees", NanoUsd)
+#: Of what is withdrawn nine tenths are redeemed, the rest is the fee.
+_REDEEMED = (9, 10)
+
+
+def redeemed() -> Account[Credits]:
+    """Credits that were paid out."""
+    return Account("redeemed/payout", Credits)
+
+
+def payout_fee() -> Account[Credits]:
+    """The platform's tenth of what is withdrawn."""
+    return Account("fee/payout", Credits)
+
+
+def withdrawing(person: str, amount: Credits, cap: Credits) -> tuple[Entry, ...]:
+    """Flow: a withdrawal holds earned Credits, of those that came in up to `cap` in all."""
+    earned, paid = pocket(person, "earned"), amount.share_down(*_REDEEMED)
+    return (
+        Capped("redeemed", earned, redeemed(), paid, cap),
+        Capped("fee", earned, payout_fee(), amount - paid, cap),
+    )
+
+
+def withdrawn(payout: str, hold: str, amount: Credits) -> tuple[Settle[Credits], ...]:
+    """Flow: a withdrawal's Credits are gone for good."""
+    paid = amount.share_down(*_REDEEMED)
+    return (
+        Settle(f"redeemed-{payout}", f"{hold}/redeemed", paid),
+        Settle(f"fee-{payout}", f"{hold}/fee", amount - paid),
+    )
+
+
+def not_withdrawn(payout: str, hold: str) -> tuple[Settle[Credits], ...]:
+    """Flow: a withdrawal's Credits all come back."""
+    return tuple(
+        Settle(f"{part}-{payout}", f"{hold}/{part}", Credits(0)) for part in ("redeemed", "fee")
+    )
+
+
+def payout_sent(amount: NanoUsd) -> Move[NanoUsd]:
+    """Flow: a payout is given to its gateway."""
+    return Move("cash", PAYOUTS, IN_TRANSIT, amount)
+
+
+def payout_paid(gateway: str, amount: NanoUsd, fee: NanoUsd) -> tuple[Move[NanoUsd], ...]:
+    """Flow: a payout has arrived; what the gateway took for it is on top."""
+    at = cash(gateway, NanoUsd)
+    moves = [Move("cash", IN_TRANSIT, at, amount)]
+    if not fee.is_zero:
+        moves.append(Move("fee", PAYOUT_FEES, at, fee))
+    return tuple(moves)
+
+
+def payout_returned(
+    person: str,
+    credits: Credits,  # noqa: A002
+    amount: NanoUsd,
+    gateway: str,
+) -> tuple[Entry, ...]:
+    """Flow: a payout that was sent didn't arrive, or one that was paid came back to its `gateway`
+    (empty: it was on its way): Credits and dollars are back."""
+    earned, paid = pocket(person, "earned"), credits.share_down(*_REDEEMED)
+    whence = cash(gateway, NanoUsd) if gateway else IN_TRANSIT
+    return (
+        Move("redeemed", redeemed(), earned, paid),
+        Move("fee", payout_fee(), earned, credits - paid),
+        Move("cash", whence, PAYOUTS, amount),
+        repay_owed(person),
+    )
