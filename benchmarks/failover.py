@@ -24,7 +24,7 @@ from benchmarks import service, supplier
 from bots.app import App
 from core.clock import SystemClock
 from core.pool.records import KeyRecord
-from core.store import migrate
+from core.store.migrating import migrate
 from core.units import usd
 
 #: How many keys fail before the one that answers.

@@ -42,9 +42,12 @@ from benchmarks.yardsticks import (
     RawPostgres,
     fresh_id,
 )
-from core.desk import Period, report
-from core.ledger import Ledger, Move, Settle, Submission, audit
-from core.store import Store
+from core.desk.report import report
+from core.desk.standing import Period
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.ledger.types import Move, Settle, Submission
+from core.store.store import Store
 from core.units import Credits
 from core.upkeep.memory import give_back
 

@@ -23,10 +23,11 @@ from bots import service as _everything_that_run_imports  # noqa: F401 - for the
 from bots.app import App, OwnKey, Plan, build
 from bots.show.screen import Answer, Incoming, Place, Sender
 from core.clock import SystemClock
-from core.people import Welcome
-from core.pool import SUPPLIERS
-from core.pricing import Catalogue, Costs
-from core.store import Store
+from core.people.types import Welcome
+from core.pool.suppliers import SUPPLIERS
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.store.store import Store
 from core.units import Credits, usd
 
 PEOPLE = 200

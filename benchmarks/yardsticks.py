@@ -17,7 +17,7 @@ import pysqlite3.dbapi2 as sqlite
 
 from core.clock import SystemClock
 from core.ids import derived
-from core.ledger import Account, Limit
+from core.ledger.types import Account, Limit
 from core.units import Credits
 
 CLOCK = SystemClock()

@@ -12,9 +12,9 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
-from bots.commands import Dispatcher
 from bots.commands.answers import Answers
 from bots.commands.buttons import Buttons
+from bots.commands.dispatcher import Dispatcher
 from bots.commands.prompts import Prompts
 from bots.earning import Earning, open_earning
 from bots.landing import Landing
@@ -23,29 +23,44 @@ from bots.plan import OwnKey, Plan
 from bots.repricing import PriceDesk, open_price_desk
 from bots.rooms import rooms
 from bots.shop import open_shop
-from bots.show import Lanes
+from bots.show.lanes import Lanes
 from bots.show.screen import Deliverer
 from core import ids
-from core.asking import (
-    Admission,
-    Asking,
-    Beating,
-    Conversations,
-    Pacing,
-    Records,
-    Serving,
-    Sweeper,
-)
+from core.asking.admission import Admission
+from core.asking.beating import Beating
+from core.asking.conversations import Conversations
+from core.asking.pacing import Pacing
+from core.asking.records import Records
+from core.asking.road import Asking
+from core.asking.serving import Serving
+from core.asking.sweeper import Sweeper
 from core.clock import Clock, day_of
-from core.desk import ROUND_SECONDS, Lookout
-from core.earning import Purses, any_contributions
-from core.ledger import Ledger, LedgerRefusal, close_days
-from core.people import Debts, Invitations, Links, Owners, People, Rules
-from core.pool import Pool, Vault
-from core.pricing import Catalogue, Costs, Deals, PriceBook, Promotions, Tiers
-from core.store import Store
-from core.upkeep import Chore, Chores, closed, give_back, opening
-from payments import any_codes
+from core.desk.broadcasting import ROUND_SECONDS
+from core.desk.lookout import Lookout
+from core.earning.contributions import any_contributions
+from core.earning.purses import Purses
+from core.ledger.closing import close_days
+from core.ledger.ledger import Ledger
+from core.ledger.types import LedgerRefusal
+from core.people.debts import Debts
+from core.people.invitations import Invitations
+from core.people.links import Links
+from core.people.owners import Owners
+from core.people.people import People
+from core.people.rules import Rules
+from core.pool.pool import Pool
+from core.pool.vault import Vault
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.pricing.deals import Deals
+from core.pricing.prices import PriceBook
+from core.pricing.promotions import Promotions
+from core.pricing.tiers import Tiers
+from core.store.store import Store
+from core.upkeep.chores import Chore, Chores
+from core.upkeep.memory import give_back
+from core.upkeep.opening import closed, opening
+from payments.codes import any_codes
 
 __all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
 

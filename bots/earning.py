@@ -12,25 +12,26 @@ from bots.commands.types import Room
 from bots.commands.withdrawing import WithdrawCommands
 from bots.plan import Plan
 from core.clock import Clock
-from core.earning import (
-    Addresses,
-    Closing,
-    Contributions,
-    Method,
-    Policy,
-    Valuer,
-    Watching,
-    Withdrawals,
-)
-from core.earning.contributions import InviterOf
-from core.ledger import Ledger
-from core.people import People, Rules
-from core.pool import Pool, Vault
-from core.pricing import Catalogue, Costs, PriceBook
-from core.store import Store
+from core.earning.addresses import Addresses
+from core.earning.closing import Closing
+from core.earning.contributions import Contributions, InviterOf
+from core.earning.payouts import Method
+from core.earning.policy import Policy
+from core.earning.valuation import Valuer
+from core.earning.watching import Watching
+from core.earning.withdrawals import Withdrawals
+from core.ledger.ledger import Ledger
+from core.people.people import People
+from core.people.rules import Rules
+from core.pool.pool import Pool
+from core.pool.vault import Vault
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.pricing.prices import PriceBook
+from core.store.store import Store
 from core.units import Credits
-from core.upkeep import Chore
-from payments import Payouts
+from core.upkeep.chores import Chore
+from payments.payouts import Payouts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from bots.plan import Plan
-from core.desk import Economy, Lowering, Way
-from core.pricing import MARKUP_PERCENT, PAR
-from core.store import Store, schema
+from core.desk.economy import Economy, Lowering, Way
+from core.pricing.formula import MARKUP_PERCENT, PAR
+from core.store import schema
+from core.store.store import Store
 from core.units import NanoUsd, usd
-from payments import Gateway, Offer
+from payments.gateways.base import Gateway
 from payments.gateways.skus import DiscordSkus
+from payments.offer import Offer
 
 #: What processors list for a domestic card (parts of ten thousand, and each time), until payments
 #: say what they keep. A Star is counted as what it brings, a coin costs nothing to take.

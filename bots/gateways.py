@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from bots.platforms import platform_gateways
 from bots.settings import Settings
-from core.earning import Method
-from payments import Disburser, Gateway
+from core.earning.payouts import Method
+from payments.gateways.base import Gateway
 from payments.gateways.btcpay import BtcPay
 from payments.gateways.btcpay_payouts import BtcPayPayouts
 from payments.gateways.paypal import PayPal
 from payments.gateways.paypal_payouts import PayPalPayouts
+from payments.payouts import Disburser
 
 
 def gateways_of(settings: Settings) -> Mapping[str, Gateway]:

@@ -6,10 +6,10 @@ import asyncio
 import logging
 
 from bots.commands.answers import Answers
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import say
 from bots.show.screen import Deliverer, Place, Unlanded
-from core.asking import Records, Saved
+from core.asking.records import Records, Saved
 from core.trace import cause
 
 log = logging.getLogger(__name__)

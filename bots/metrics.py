@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from core.asking import Asking
-from core.desk import Lookout
-from core.pool import Pool
+from core.asking.road import Asking
+from core.desk.lookout import Lookout
+from core.pool.pool import Pool
 
 
 class _Now(Collector):

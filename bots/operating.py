@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from bots.commands.economy_words import economy_lines
 from bots.commands.phrases import money
 from bots.economy import economy_of
-from bots.locale import render
+from bots.locale.words import render
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.reading import database_of
@@ -27,17 +27,25 @@ from bots.refusals import Unusable, in_words, shut_in_words
 from bots.selling import check_gateways, check_payouts
 from bots.service import demo_master_key, live_plan, suppliers_of, sync_discord
 from bots.settings import Configuration, Settings, SettingsWrong, load
-from bots.telegram import who_am_i
-from core import ids, people
+from bots.telegram.identity import who_am_i
+from core import ids
 from core.clock import SystemClock
-from core.desk import grant
+from core.desk.grants import grant
 from core.errors import Refusal
-from core.ledger import Ledger
-from core.pool import KeyCard, Pool, Vault
-from core.pricing import Catalogue, Costs, PriceBook, installed
-from core.store import Kind, Store, backup, migrate, restore
+from core.ledger.ledger import Ledger
+from core.people.people import find
+from core.pool.pool import Pool
+from core.pool.records import KeyCard
+from core.pool.vault import Vault
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.pricing.prices import PriceBook
+from core.pricing.source import installed
+from core.store.copies import backup, restore
+from core.store.migrating import Kind, migrate
+from core.store.store import Store
 from core.units import Credits, usd
-from core.upkeep import all_open_with
+from core.upkeep.opening import all_open_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ async def grant_credits(arguments: argparse.Namespace) -> int:
         raise Unusable("A grant needs a reason.")
     clock = SystemClock()
     async with writing(arguments) as desk:
-        person = await people.find(desk.store, arguments.user)
+        person = await find(desk.store, arguments.user)
         receipt = await grant(
             desk.ledger,
             clock,
@@ -361,7 +369,7 @@ async def _check_discord(configuration: Configuration) -> list[Line]:
     settings = configuration.settings
     if not settings.discord_token.get_secret_value():
         return []
-    from bots.discord import who_am_i as who_on_discord
+    from bots.discord.client import who_am_i as who_on_discord
 
     name = await who_on_discord(discord_config(settings))
     if name is None:

@@ -9,15 +9,25 @@ from bots.plan import Plan
 from bots.repricing import PriceDesk
 from bots.shop import Shop
 from bots.show.screen import Deliverer
-from core.asking import Conversations, Records
+from core.asking.conversations import Conversations
+from core.asking.records import Records
 from core.clock import Clock
-from core.desk import Alerts, Broadcasts, Erasing
-from core.earning import Purses
-from core.ledger import Ledger
-from core.people import Links, Owners, People, Rules
-from core.pool import Pool, Vault
-from core.pricing import Catalogue, Costs, Deals, PriceBook
-from core.store import Store
+from core.desk.alerts import Alerts
+from core.desk.broadcasting import Broadcasts
+from core.desk.erasing import Erasing
+from core.earning.purses import Purses
+from core.ledger.ledger import Ledger
+from core.people.links import Links
+from core.people.owners import Owners
+from core.people.people import People
+from core.people.rules import Rules
+from core.pool.pool import Pool
+from core.pool.vault import Vault
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.pricing.deals import Deals
+from core.pricing.prices import PriceBook
+from core.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

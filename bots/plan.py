@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from bots.commands.paying import Terms
-from core.asking import HISTORY_TOKENS
-from core.desk import Pace
-from core.earning import SAFE, Method, Policy
-from core.people import Allowance, Welcome
-from core.pool import Supplier
-from core.pricing import FLOOR_PERCENT, MARKUP_PERCENT
+from core.asking.conversations import HISTORY_TOKENS
+from core.desk.automatic import Pace
+from core.earning.payouts import Method
+from core.earning.policy import SAFE, Policy
+from core.people.rules import Allowance
+from core.people.types import Welcome
+from core.pool.suppliers import Supplier
+from core.pricing.formula import MARKUP_PERCENT
+from core.pricing.offers import FLOOR_PERCENT
 from core.units import NanoUsd, Tokens
-from payments import Disburser, Gateway, Offer
+from payments.gateways.base import Gateway
+from payments.offer import Offer
+from payments.payouts import Disburser
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bots.settings import Settings
-from bots.telegram import TelegramConfig
+from bots.telegram.config import TelegramConfig
 from bots.telegram.stars import BotStars
 from core.clock import SystemClock
 from core.units import usd
-from payments import Gateway
+from payments.gateways.base import Gateway
 from payments.gateways.skus import DiscordSkus
 from payments.gateways.stars import TelegramStars
 
 if TYPE_CHECKING:
-    from bots.discord import DiscordConfig
+    from bots.discord.config import DiscordConfig
 
 
 def telegram_config(settings: Settings) -> TelegramConfig:
@@ -29,7 +29,7 @@ def telegram_config(settings: Settings) -> TelegramConfig:
 
 def discord_config(settings: Settings) -> DiscordConfig:
     """Discord's own settings."""
-    from bots.discord import DiscordConfig
+    from bots.discord.config import DiscordConfig
 
     shard_ids, shard_count = settings.discord_shard_range
     return DiscordConfig(

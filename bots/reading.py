@@ -10,18 +10,19 @@ from collections.abc import AsyncIterator, Mapping
 
 from bots.commands.report_words import solvency, system_layer, user_layer
 from bots.commands.reporting import period_of
-from bots.locale import render
+from bots.locale.words import render
 from bots.output import tell
 from bots.refusals import Unusable
 from bots.service import demo_database
 from bots.settings import Configuration, load
-from core import asking
+from core.asking.check import check as check_asks
 from core.clock import SystemClock
-from core.desk import Report, report
-from core.earning import check_earning
-from core.ledger import audit, beancount, csv
-from core.pricing import Catalogue
-from core.store import Store
+from core.desk.report import Report, report
+from core.earning.check import check_earning
+from core.ledger.audit import audit
+from core.ledger.export import beancount, csv
+from core.pricing.catalogue import Catalogue
+from core.store.store import Store
 from core.units import Credits, decimal_text
 
 
@@ -44,7 +45,7 @@ async def _read() -> AsyncIterator[Store]:
 async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with _read() as store:
-        found, asks = await audit(store), await asking.check(store)
+        found, asks = await audit(store), await check_asks(store)
         findings = [*found.findings, *asks.findings, *await check_earning(store)]
     if arguments.json:
         told = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import singledispatch
 
 from bots.commands.refusals import sentence
-from bots.locale import render
-from bots.telegram import TelegramUnavailable
+from bots.locale.words import render
+from bots.telegram.adapter import TelegramUnavailable
 from bots.web import PortTaken
 from core.errors import Refusal
-from core.pool import BadBudget, KeyRefused, NotAllOpens, Shut, VaultLocked
-from core.pricing import BadOverlay
-from core.store import (
+from core.pool.records import BadBudget, KeyRefused
+from core.pool.vault import NotAllOpens, Shut, VaultLocked
+from core.pricing.files import BadOverlay
+from core.store.errors import (
     DatabaseExists,
     DatabaseUnavailable,
     ForeignDatabase,

@@ -14,24 +14,23 @@ from bots.commands.types import Room
 from bots.plan import Plan
 from bots.telling import OwnersCards
 from core.clock import Clock
-from core.desk import (
-    COST_CHANGED,
-    Automatic,
-    Changes,
-    CostWatch,
-    Demands,
-    Margins,
-    Mixes,
-    Overrides,
-    PriceNews,
-    Repricing,
-    Suggestions,
-)
-from core.ledger import Ledger
-from core.pool import Pool
-from core.pricing import Catalogue, Costs, PriceBook, PriceSource
-from core.store import Store
-from core.upkeep import Chore
+from core.desk.automatic import Automatic
+from core.desk.changes import COST_CHANGED, Changes
+from core.desk.demands import Demands
+from core.desk.margins import Margins, Mixes
+from core.desk.overrides import Overrides
+from core.desk.price_news import PriceNews
+from core.desk.repricing import Repricing
+from core.desk.suggestions import Suggestions
+from core.desk.watching import CostWatch
+from core.ledger.ledger import Ledger
+from core.pool.pool import Pool
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.pricing.prices import PriceBook
+from core.pricing.source import PriceSource
+from core.store.store import Store
+from core.upkeep.chores import Chore
 
 
 @dataclass(frozen=True, slots=True)

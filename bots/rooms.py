@@ -24,9 +24,11 @@ from bots.commands.users import UserCommands
 from bots.commands.voice import VoiceCommands
 from bots.economy import economy_of
 from bots.parts import Parts
-from bots.sandbox import Crowd
-from core.asking import Asking, Journal
-from core.desk import Adviser, Dossiers
+from bots.sandbox.crowd import Crowd
+from core.asking.journal import Journal
+from core.asking.road import Asking
+from core.desk.actions import Adviser
+from core.desk.dossier import Dossiers
 
 
 def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:

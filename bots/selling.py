@@ -12,16 +12,25 @@ from bots.service import live_plan
 from bots.settings import Configuration, load
 from bots.shop import open_shop
 from core.clock import SystemClock
-from core.earning import Purses
-from core.ledger import Ledger
-from core.people import Invitations, Owners, People
-from core.pool import Vault
-from core.pricing import Catalogue, Costs, Deals, PriceBook, Promotions, Tiers
-from core.store import Store
+from core.earning.purses import Purses
+from core.ledger.ledger import Ledger
+from core.people.invitations import Invitations
+from core.people.owners import Owners
+from core.people.people import People
+from core.pool.vault import Vault
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.pricing.deals import Deals
+from core.pricing.prices import PriceBook
+from core.pricing.promotions import Promotions
+from core.pricing.tiers import Tiers
+from core.store.store import Store
 from core.units import decimal_text
-from payments import Gateway, GatewayUnavailable, Offer
+from payments.gateways.base import Gateway
 from payments.gateways.skus import CONSUMABLE, DiscordSkus
 from payments.gateways.stars import TelegramStars
+from payments.offer import Offer
+from payments.types import GatewayUnavailable
 
 _NO_GATEWAY = (
     "No payment gateway is set (CREDITBOT_TELEGRAM_TOKEN for Stars, CREDITBOT_DISCORD_SKUS,"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from core.earning import Method
+from core.earning.payouts import Method
 from core.units import NanoUsd, usd
-from payments import Offer
+from payments.offer import Offer
 
 #: Each gateway's settings: none of them, or all.
 _GATEWAYS = {

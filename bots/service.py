@@ -19,34 +19,38 @@ from pydantic import SecretStr
 from bots import metrics
 from bots.app import App, OwnKey, Plan, build
 from bots.commands.paying import Terms
-from bots.console import Console
+from bots.console.console import Console
 from bots.gateways import disbursers_of, gateways_of
 from bots.logs import set_up_logs
 from bots.output import tell
 from bots.plan import PricePlan
 from bots.platforms import discord_config, telegram_config
 from bots.refusals import Unusable
-from bots.sandbox import SandboxCheckout, SandboxSupplier
+from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.supplier import SandboxSupplier
 from bots.selling_settings import ways
 from bots.settings import MASTER_KEY_BYTES, Configuration, Settings
 from bots.supplier_settings import SupplierSetting
-from bots.telegram import Telegram
+from bots.telegram.adapter import Telegram
 from bots.web import Server, metrics_app, service_app
 from core.clock import Clock, SystemClock
-from core.desk import Pace
-from core.earning import Policy
-from core.people import Allowance, Welcome
-from core.pool import SUPPLIERS, Supplier
-from core.pricing import Catalogue, Costs
-from core.store import Store
+from core.desk.automatic import Pace
+from core.earning.policy import Policy
+from core.people.rules import Allowance
+from core.people.types import Welcome
+from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.store.store import Store
 from core.trace import cause
 from core.units import Credits, NanoUsd, Tokens, usd
-from payments import payment_routes
 from payments.gateways.sandbox import Sandbox
 from payments.gateways.sandbox_payouts import SandboxPayouts
+from payments.routes import payment_routes
 
 if TYPE_CHECKING:
-    from bots.discord import Discord, DiscordUnavailable
+    from bots.discord.adapter import Discord
+    from bots.discord.client import DiscordUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -190,13 +194,13 @@ def _discord(app: App, settings: Settings) -> Discord | None:
     if not settings.discord_token.get_secret_value():
         return None
     # Its library is large: whoever doesn't serve Discord doesn't load it.
-    from bots.discord import Discord
+    from bots.discord.adapter import Discord
 
     return Discord(discord_config(settings), app.front, app.clock, app.shop.skus)
 
 
 async def _started(discord: Discord) -> None:
-    from bots.discord import DiscordUnavailable
+    from bots.discord.client import DiscordUnavailable
 
     try:
         await discord.start()
@@ -219,7 +223,8 @@ async def sync_discord(configuration: Configuration) -> int:
     settings = configuration.settings
     if not settings.discord_token.get_secret_value():
         raise Unusable("CREDITBOT_DISCORD_TOKEN is not set. Nothing was published.")
-    from bots.discord import DiscordUnavailable, sync
+    from bots.discord.client import DiscordUnavailable
+    from bots.discord.commands import sync
 
     clock = SystemClock()
     url = settings.database_url.get_secret_value()

@@ -29,11 +29,12 @@ from bots.selling_settings import (
     wrong_skus,
 )
 from bots.supplier_settings import SUPPLIER, SupplierSetting, address, settings_of_suppliers
-from core.earning import BRIEF, SAFE, Method, Policy
-from core.pool import SUPPLIERS
-from core.pricing import FLOOR_PERCENT
+from core.earning.payouts import Method
+from core.earning.policy import BRIEF, SAFE, Policy
+from core.pool.suppliers import SUPPLIERS
+from core.pricing.offers import FLOOR_PERCENT
 from core.units import Credits, NanoUsd
-from payments import Offer
+from payments.offer import Offer
 
 PREFIX = "CREDITBOT_"
 ENV_FILE = Path(".env")

@@ -23,12 +23,13 @@ from bots.output import tell
 from bots.refusals import Unusable
 from bots.settings import MASTER_KEY_BYTES, PREFIX, load
 from bots.supplier_settings import is_budget
-from bots.telegram import TelegramConfig, who_am_i
+from bots.telegram.config import TelegramConfig
+from bots.telegram.identity import who_am_i
 from core.clock import SystemClock
-from core.ledger import Ledger
-from core.people import Owners
-from core.pool import SUPPLIERS
-from core.store import Store
+from core.ledger.ledger import Ledger
+from core.people.owners import Owners
+from core.pool.suppliers import SUPPLIERS
+from core.store.store import Store
 
 
 async def init(arguments: argparse.Namespace) -> int:

@@ -14,36 +14,37 @@ from bots.commands.redeeming import RedeemCommands
 from bots.commands.referring import ReferCommands
 from bots.commands.refunding import RefundCommands
 from bots.commands.types import Room
-from bots.locale import language_for, render
+from bots.locale.words import language_for, render
 from bots.plan import Plan
 from bots.show.screen import Deliverer
 from bots.telling import OwnersCards, Telling
 from bots.tills import SkusTill, StarsTill
 from core.clock import Clock
-from core.desk import Broadcasts
-from core.earning import Purses
-from core.ledger import Ledger
-from core.people import Invitations, Owners, People
-from core.pool import Vault
-from core.pricing import Deals
-from core.store import Store
-from core.upkeep import Chore, Notices
-from payments import (
-    Cashier,
-    Codes,
-    Crediting,
-    Evidence,
-    Gateway,
-    Inbox,
-    Offer,
-    Orders,
-    Promises,
-    PromotionCodes,
-)
+from core.desk.broadcasting import Broadcasts
+from core.earning.purses import Purses
+from core.ledger.ledger import Ledger
+from core.people.invitations import Invitations
+from core.people.owners import Owners
+from core.people.people import People
+from core.pool.vault import Vault
+from core.pricing.deals import Deals
+from core.store.store import Store
+from core.upkeep.chores import Chore
+from core.upkeep.notices import Notices
+from payments.cashier import Cashier
+from payments.codes import Codes
+from payments.crediting import Crediting
+from payments.evidence import Evidence
+from payments.gateways.base import Gateway
 from payments.gateways.code import CODE, Code
 from payments.gateways.skus import DiscordSkus
 from payments.gateways.stars import TelegramStars
+from payments.inbox import Inbox
 from payments.listing import Listing
+from payments.offer import Offer
+from payments.orders import Orders
+from payments.promising import Promises
+from payments.promotion_codes import PromotionCodes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,20 @@ from bots.commands.disputing import FOR_OWNERS, owners_card
 from bots.commands.earned import EARNED, earned_words
 from bots.commands.phrases import in_credits
 from bots.commands.price_news import price_news_words
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Reply, Said, say
 from bots.show.screen import Button, Deliverer, Place, Screen
-from core.desk import BROADCAST, PRICE_CHANGED, Broadcasts
-from core.earning import Purses
-from core.people import People
+from core.desk.broadcasting import BROADCAST, Broadcasts
+from core.desk.price_news import PRICE_CHANGED
+from core.earning.purses import Purses
+from core.people.people import People
 from core.trace import cause
 from core.units import Credits
-from core.upkeep import Notice
-from payments import FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, Cashier, Order
+from core.upkeep.notices import Notice
+from payments.cashier import Cashier
+from payments.crediting import PAID, REFUNDED
+from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.types import Order
 
 log = logging.getLogger(__name__)
 

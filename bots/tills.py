@@ -9,13 +9,16 @@ import asyncio
 from typing import final
 
 from bots.commands.refusals import sentence
-from bots.locale import language_for, render
+from bots.locale.words import language_for, render
 from core.clock import Clock
 from core.errors import Refusal
-from core.people import People, Recent
-from payments import CheckoutRefused, Inbox, Orders
+from core.people.cache import Recent
+from core.people.people import People
 from payments.gateways.skus import DiscordSkus, Entitled, heard
 from payments.gateways.stars import PreCheckout, StarsTold, TelegramStars
+from payments.inbox import Inbox
+from payments.orders import Orders
+from payments.types import CheckoutRefused
 
 #: Open orders that every process keeps in mind.
 _ORDERS_MAX = 5_000

@@ -18,8 +18,9 @@ from bots.output import tell
 from bots.refusals import Unusable
 from core.clock import SystemClock, as_datetime
 from core.units import NanoUsd
-from payments import Card, Codes, Crediting, Fresh, Orders
-from payments.codes import COUNT_MAX
+from payments.codes import COUNT_MAX, Card, Codes, Fresh
+from payments.crediting import Crediting
+from payments.orders import Orders
 
 _DAYS_MAX = 3_650
 _LISTED = ("id", "batch", "dollars", "state", "expires", "order", "person")

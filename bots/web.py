@@ -20,7 +20,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from core.errors import Refusal
-from core.store import Store, schema
+from core.store import schema
+from core.store.store import Store
 
 _READY_SECONDS_MAX = 3.0
 

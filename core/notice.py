@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from core import ids
 from core.clock import Clock
-from core.store import Insert, schema
+from core.store import schema
+from core.store.companions import Insert
 
 #: In a person's place: whoever owns the service.
 OWNERS = "owners"

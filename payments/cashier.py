@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.store import Store, schema
+from core.store import schema
+from core.store.store import Store
 from core.trace import cause as cause_of
 from core.units import NanoUsd
 from payments.crediting import Crediting
-from payments.gateways import Accepts, Gateway, Listed
+from payments.gateways.base import Accepts, Gateway, Listed
 from payments.listing import Listing
 from payments.orders import Orders
 from payments.refunding import Refunds

@@ -15,10 +15,15 @@ import sqlalchemy as sa
 
 from core import codes, ids
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
-from core.people import Person, Tries, lineage
-from core.pricing import Promotion
-from core.store import Companion, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.people.people import lineage
+from core.people.tries import Tries
+from core.people.types import Person
+from core.pricing.promotions import Promotion
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import NanoUsd
 from payments.crediting import Crediting
 from payments.gateways.code import CODE, payment_of

@@ -14,10 +14,13 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
-from core.ledger import CompanionRefused, IdempotencyConflict, Ledger, Submission
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, IdempotencyConflict, Submission
 from core.notice import notice
-from core.people import survivor
-from core.store import Insert, Store, Update, schema
+from core.people.people import survivor
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 from payments.disputes import Disputes
 from payments.offer import Offer, cents, of_cents

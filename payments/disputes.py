@@ -14,11 +14,14 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
-from core.ledger import Entry, Ledger, Submission
+from core.ledger.ledger import Ledger
+from core.ledger.types import Entry, Submission
 from core.notice import OWNERS, notice
-from core.people import survivor
-from core.pricing import PAR
-from core.store import Companion, Insert, Store, Update, schema
+from core.people.people import survivor
+from core.pricing.formula import PAR
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 from payments.offer import Given, Offer
 from payments.orders import Orders, event

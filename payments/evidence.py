@@ -9,11 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.asking import Delivered, Journal
+from core.asking.journal import Delivered, Journal
 from core.clock import Clock, as_datetime
-from core.people import Person, lineage, survivor
-from core.people import find as find_person
-from core.store import Store
+from core.people.people import find as find_person
+from core.people.people import lineage, survivor
+from core.people.types import Person
+from core.store.store import Store
 from core.units import NanoUsd, decimal_text
 from payments.cashier import Cashier, Receipt
 from payments.offer import cents

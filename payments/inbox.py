@@ -17,13 +17,17 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger, LedgerBusy, LedgerUnavailable
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
 from core.notice import OWNERS, notice
-from core.pool import Vault
-from core.store import DatabaseUnavailable, Delete, Insert, Store, Update, schema
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.companions import Delete, Insert, Update
+from core.store.errors import DatabaseUnavailable
+from core.store.store import Store
 from core.trace import cause
 from payments.crediting import Crediting
-from payments.gateways import Gateway, Message
+from payments.gateways.base import Gateway, Message
 from payments.taking import take
 from payments.types import (
     Changed,

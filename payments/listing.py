@@ -6,11 +6,14 @@ import logging
 
 import sqlalchemy as sa
 
-from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 from core.trace import cause
 from payments.crediting import Crediting
-from payments.gateways import Listed, Page
+from payments.gateways.base import Listed, Page
 from payments.taking import take
 from payments.types import (
     GatewayUnavailable,

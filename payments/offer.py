@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from core.earning import TOPUP_PERCENT
+from core.earning.referrals import TOPUP_PERCENT
 from core.errors import Refusal
-from core.pricing import PAR
+from core.pricing.formula import PAR
 from core.units import Credits, NanoUsd, usd
 
 #: What is one buyer's own.

@@ -11,11 +11,14 @@ import sqlalchemy as sa
 
 from core import ids
 from core.clock import Clock
-from core.earning import DISPUTABLE_DAYS
-from core.ledger import CompanionRefused, Ledger, LedgerBusy
-from core.people import lineage
-from core.pricing import UsedUp
-from core.store import Companion, Insert, Store, Update, schema
+from core.earning.policy import DISPUTABLE_DAYS
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerBusy
+from core.people.people import lineage
+from core.pricing.promotions import UsedUp
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 from payments.offer import Offer, offer_of
 from payments.promising import Promise, Promises, given_up

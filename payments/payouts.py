@@ -16,17 +16,11 @@ from typing import Final, Literal, Protocol
 from pydantic import SecretStr
 
 from core.clock import Clock
-from core.earning import (
-    Addresses,
-    Method,
-    NoAddress,
-    Payout,
-    PayoutMoved,
-    Withdrawals,
-    WithdrawalsWait,
-)
+from core.earning.addresses import Addresses
+from core.earning.payouts import Method, NoAddress, Payout, PayoutMoved, WithdrawalsWait
+from core.earning.withdrawals import Withdrawals
 from core.errors import Refusal
-from core.store import Companion
+from core.store.companions import Companion
 from core.trace import cause
 from core.units import NanoUsd
 from payments.types import GatewayUnavailable

@@ -13,16 +13,15 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import (
-    CompanionRefused,
-    IdempotencyConflict,
-    Ledger,
-    LedgerBusy,
-    Submission,
-)
-from core.people import Person, survivor
-from core.pricing import Deals, Promotion
-from core.store import Companion, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, IdempotencyConflict, LedgerBusy, Submission
+from core.people.people import survivor
+from core.people.types import Person
+from core.pricing.deals import Deals
+from core.pricing.promotions import Promotion
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 
 #: A place among a promotion's uses is looked for so often, when others were faster.
 _TRIES = 20

@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.store import Store, schema
+from core.store import schema
+from core.store.store import Store
 from core.units import Stars
 from payments.crediting import Crediting
-from payments.gateways import Gateway
+from payments.gateways.base import Gateway
 from payments.orders import Orders
 from payments.standing import left
 from payments.types import (

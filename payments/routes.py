@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from core.errors import Refusal
-from payments.gateways import Gateway
+from payments.gateways.base import Gateway
 from payments.inbox import Inbox
 from payments.types import Forged
 

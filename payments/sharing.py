@@ -14,11 +14,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.earning import referral_of_topup, share_of
-from core.ledger import Entry
+from core.earning.referrals import referral_of_topup, share_of
+from core.ledger.types import Entry
 from core.notice import notice
-from core.people import survivor
-from core.store import Companion, Store, Update, schema
+from core.people.people import survivor
+from core.store import schema
+from core.store.companions import Companion, Update
+from core.store.store import Store
 from core.units import Credits
 from payments.offer import Offer
 from payments.types import Order

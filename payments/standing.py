@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.store import Update, schema
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, NanoUsd
 from payments.offer import Given, Offer
 from payments.types import Order

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from payments.crediting import Crediting
-from payments.gateways import Consuming, Gateway, Listed
+from payments.gateways.base import Consuming, Gateway, Listed
 from payments.types import News, Purchase, TakenBack, UnknownOrder
 
 

@@ -4,7 +4,10 @@ prices. Every figure of the brief is asserted in it; the product sells other mod
 
 from __future__ import annotations
 
-from core.pricing import Catalogue, Costs, Model, Price, PriceBook, Rate, Rates, Route
+from core.pricing.catalogue import Catalogue, Model, Route
+from core.pricing.costs import Costs
+from core.pricing.prices import Price, PriceBook
+from core.pricing.rates import Rate, Rates
 from core.units import MicroCredits, Tokens, usd
 
 OPENAI = Route("openai", "gpt-4")

@@ -26,16 +26,18 @@ from bots.show.screen import (
     Sender,
 )
 from core import chart
-from core.asking import check
+from core.asking.check import check
 from core.clock import Clock
-from core.earning import SAFE, Policy, check_earning
-from core.ledger import audit
-from core.people import Person, Welcome
-from core.pool import SUPPLIERS
-from core.pricing import Costs
-from core.store import Store
+from core.earning.check import check_earning
+from core.earning.policy import SAFE, Policy
+from core.ledger.audit import audit
+from core.people.types import Person, Welcome
+from core.pool.suppliers import SUPPLIERS
+from core.pricing.costs import Costs
+from core.store.store import Store
 from core.units import Credits, NanoUsd, usd
-from payments import Gateway, Offer
+from payments.gateways.base import Gateway
+from payments.offer import Offer
 from tests import brief
 from tests.fakes.suppliers import FakeSupplier
 

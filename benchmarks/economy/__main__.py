@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from benchmarks.economy.guards import GUARDS, compared, pays
 from benchmarks.economy.town import economy_of, policy_of
 from benchmarks.economy.year import Year, played
-from core.desk import farms
+from core.desk.economy import farms
 from core.units import NanoUsd
 
 #: Figures of simulation and check agree to a cent in a thousand Credits and rounding of answers.

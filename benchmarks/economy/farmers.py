@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from benchmarks.economy.town import ANSWER, WELCOME, WELCOMES_A_DAY, Town
 from core.desk.economy import Name
-from core.pool import DuplicateKey
+from core.pool.records import DuplicateKey
 from core.units import Credits, usd
-from payments import CardsStopped, Payment
+from payments.types import CardsStopped, Payment
 
 #: 40 average requests: 3,600 Credits after the fee.
 KEY = "24"

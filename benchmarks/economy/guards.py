@@ -12,9 +12,9 @@ from typing import Any, Final
 from benchmarks.economy.town import ANSWER, OFFER, WELCOMES_A_DAY, policy_of
 from benchmarks.economy.year import Outcome, played
 from core.desk.economy import Name
-from core.earning import Policy
+from core.earning.policy import Policy
 from core.units import Credits, NanoUsd
-from payments import Offer
+from payments.offer import Offer
 from tests.core.earning import unguarded as off
 
 

@@ -10,23 +10,18 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from core.asking import AskRefusal
+from core.asking.types import AskRefusal
 from core.clock import day_of
-from core.desk import Economy, Way, risk_of
-from core.earning import (
-    BRIEF,
-    SAFE,
-    NothingWithdrawable,
-    Payout,
-    PayoutMoved,
-    Policy,
-    WithdrawalsWait,
-)
-from core.ledger import close_days
-from core.people import Person
-from core.pricing import Costs
+from core.desk.economy import Economy, Way
+from core.desk.risk import risk_of
+from core.earning.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait
+from core.earning.policy import BRIEF, SAFE, Policy
+from core.ledger.closing import close_days
+from core.people.types import Person
+from core.pricing.costs import Costs
 from core.units import Credits, MicroCredits, NanoUsd, usd
-from payments import Offer, Order, Pack, Payment
+from payments.offer import Offer, Pack
+from payments.types import Order, Payment
 from tests import brief
 from tests.core.earning.world import CARD, TAKES_OPENAI, THOUSAND, Market
 from tests.databases import TestClock

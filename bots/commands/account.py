@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from bots.commands.choosing import Choosing
 from bots.commands.phrases import average_answer, in_credits
 from bots.commands.types import Action, Command, Request, Room
-from bots.locale import zone_of
+from bots.locale.words import zone_of
 from bots.reply import Choice, Reply, plain, say
 from bots.show.charts import bars
-from core.asking import Journal, Served
+from core.asking.journal import Journal, Served
 from core.clock import Clock, as_datetime, as_ms
-from core.earning import Purses
-from core.people import People
-from core.pricing import Catalogue, Deals
+from core.earning.purses import Purses
+from core.people.people import People
+from core.pricing.catalogue import Catalogue
+from core.pricing.deals import Deals
 from core.units import Credits, total
 
 _DAYS = 30

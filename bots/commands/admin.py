@@ -6,13 +6,14 @@ from bots.commands.phrases import in_credits
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, plain, say
-from core.asking import check
+from core.asking.check import check
 from core.clock import Clock
-from core.desk import grant
-from core.earning import check_earning
-from core.ledger import Ledger, audit
-from core.people import People
-from core.store import Store
+from core.desk.grants import grant
+from core.earning.check import check_earning
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.people.people import People
+from core.store.store import Store
 from core.units import Credits
 
 _GRANT_MAX = 100_000_000

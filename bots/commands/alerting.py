@@ -9,9 +9,10 @@ from bots.commands.phrases import money
 from bots.commands.types import Action, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import Clock, as_datetime
-from core.desk import MUTE_HOURS, Alerts, logged
+from core.desk.alerts import MUTE_HOURS, Alerts
+from core.desk.log import logged
 from core.units import NanoUsd
-from core.upkeep import Notice
+from core.upkeep.notices import Notice
 
 Facts = Mapping[str, str | int]
 

@@ -8,13 +8,16 @@ from contextlib import AbstractAsyncContextManager
 from bots.commands import phrases
 from bots.commands.buttons import answer_button
 from bots.commands.types import Request
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Said, say
-from bots.show import Lanes
+from bots.show.lanes import Lanes
 from bots.show.screen import Answer, Button, Buttons, Output, Progress
-from core.asking import Asking, Outcome, Records, Result, Run, Saved
-from core.people import Person
-from core.pricing import Catalogue
+from core.asking.records import Records, Saved
+from core.asking.road import Asking
+from core.asking.runs import Run
+from core.asking.types import Outcome, Result
+from core.people.types import Person
+from core.pricing.catalogue import Catalogue
 
 _CONTINUABLE = {
     Outcome.LENGTH,

@@ -9,11 +9,15 @@ from dataclasses import replace
 from bots.commands.buttons import ButtonGone, NotYourButton
 from bots.commands.choosing import Choosing
 from bots.commands.types import Action, Command, Option, Request, Room
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Reply, say
 from core import ids
-from core.asking import Asking, Conversations, Question, Records, Run, Saved
-from core.pricing import Catalogue, Model, UnknownModel
+from core.asking.conversations import Conversations
+from core.asking.records import Records, Saved
+from core.asking.road import Asking
+from core.asking.runs import Run
+from core.asking.types import Question
+from core.pricing.catalogue import Catalogue, Model, UnknownModel
 
 _GO_ON = say("Go on exactly where you stopped.")
 

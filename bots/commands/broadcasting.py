@@ -9,7 +9,8 @@ from bots.commands.refusals import NotUnderstood, sentence
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import Clock, as_datetime
-from core.desk import ROUND_SECONDS, WAITING_MOST, Broadcast, BroadcastRuns, Broadcasts, logged
+from core.desk.broadcasting import ROUND_SECONDS, WAITING_MOST, Broadcast, BroadcastRuns, Broadcasts
+from core.desk.log import logged
 
 #: One message on every platform.
 _TEXT_MOST: Final = 1_500

@@ -17,8 +17,11 @@ from bots.reply import Choice, Reply
 from core import ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger
-from core.store import Delete, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.store import schema
+from core.store.companions import Delete, Insert, Update
+from core.store.store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bots.commands.buttons import Buttons
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Invoice, Reply, Said
 from bots.show.screen import Attachment, Bill, Button, Place, Screen
-from core.people import Person
+from core.people.types import Person
 
 
 async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Place) -> Screen:

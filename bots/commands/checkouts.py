@@ -6,8 +6,9 @@ from bots.commands.phrases import in_credits, money
 from bots.reply import Choice, Invoice, Said, plain, say
 from core.clock import as_datetime
 from core.units import Credits, Stars
-from payments import Cash, Gateway, Order
+from payments.gateways.base import Gateway
 from payments.gateways.skus import DiscordSkus
+from payments.types import Cash, Order
 
 Choices = tuple[tuple[Choice, ...], ...]
 

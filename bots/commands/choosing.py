@@ -8,11 +8,14 @@ from collections.abc import Collection, Iterable
 from bots.commands.phrases import average_answer, price_line
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
-from core.asking import RECORDING_SECONDS_MAX
-from core.earning import Purses
-from core.people import People, Person
-from core.pool import Pool
-from core.pricing import Catalogue, Deals, Model, Price, PriceBook
+from core.asking.quoting import RECORDING_SECONDS_MAX
+from core.earning.purses import Purses
+from core.people.people import People
+from core.people.types import Person
+from core.pool.pool import Pool
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.deals import Deals
+from core.pricing.prices import Price, PriceBook
 from core.units import Seconds
 
 _FEATURES = {

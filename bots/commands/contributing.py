@@ -16,10 +16,15 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Blank, Choice, Prompt, Reply, Said, Steps, plain, say
 from core import ids
 from core.clock import Clock
-from core.earning import Average, Contribution, Contributions, Offer, OfferGone, Policy, Worth
-from core.people import Recent
-from core.pool import NotItsKey, Pool, Supplier, guessed
-from core.pricing import Catalogue
+from core.earning.contributions import Contributions
+from core.earning.policy import Policy
+from core.earning.types import Contribution, Offer, OfferGone
+from core.earning.valuation import Average, Worth
+from core.people.cache import Recent
+from core.pool.pool import Pool
+from core.pool.records import NotItsKey
+from core.pool.suppliers import Supplier, guessed
+from core.pricing.catalogue import Catalogue
 from core.units import Credits, NanoUsd
 
 #: For how many Credits a key may be used whose worth nobody can check.

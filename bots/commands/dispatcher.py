@@ -21,9 +21,9 @@ from bots.commands.prompts import PromptOver, Prompts, Waiting
 from bots.commands.refusals import sentence
 from bots.commands.registry import Registry, split
 from bots.commands.types import Action, Command, Request, may
-from bots.locale import LANGUAGES, language_for, render
+from bots.locale.words import LANGUAGES, language_for, render
 from bots.reply import Prompt, Reply, Said, Steps, say
-from bots.show import find_secrets
+from bots.show.keys import find_secrets
 from bots.show.screen import (
     Filled,
     Form,
@@ -38,10 +38,15 @@ from bots.show.screen import (
     Sender,
     Suggestion,
 )
-from core.asking import AlreadyAsked, Run
+from core.asking.runs import Run
+from core.asking.types import AlreadyAsked
 from core.clock import Clock
 from core.errors import Refusal
-from core.people import Owners, People, Person, Recent, Rules
+from core.people.cache import Recent
+from core.people.owners import Owners
+from core.people.people import People
+from core.people.rules import Rules
+from core.people.types import Person
 from core.trace import cause
 
 log = logging.getLogger(__name__)

@@ -12,20 +12,17 @@ from bots.commands.refusals import sentence
 from bots.commands.types import Action, Request, Room
 from bots.reply import Choice, File, Reply, Said, say
 from core.clock import Clock, as_datetime
-from core.desk import ALERT, logged
-from core.earning import PAYOUT_STUCK, PAYOUT_WAITS
-from core.ledger import Ledger
+from core.desk.alerts import ALERT
+from core.desk.log import logged
+from core.earning.payouts import PAYOUT_STUCK, PAYOUT_WAITS
+from core.ledger.ledger import Ledger
 from core.units import NanoUsd
-from core.upkeep import Notice
-from payments import (
-    DISPUTE_ENDED,
-    DISPUTED,
-    UNWORKED,
-    Cashier,
-    Dispute,
-    Evidence,
-    NoDispute,
-)
+from core.upkeep.notices import Notice
+from payments.cashier import Cashier
+from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.evidence import Evidence
+from payments.inbox import UNWORKED
+from payments.types import Dispute, NoDispute
 
 #: The kinds of notices that are for owners.
 FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT})

@@ -11,10 +11,12 @@ from typing import Final
 from bots.commands.phrases import in_credits, money
 from bots.commands.withdrawing import WAYS
 from bots.reply import Said, say
-from core.earning import KEY_ENDED, METHODS, PAYOUT
-from core.pool import KEY_RESTS, SUPPLIERS
+from core.earning.closing import KEY_ENDED
+from core.earning.payouts import METHODS, PAYOUT
+from core.pool.conclusions import KEY_RESTS
+from core.pool.suppliers import SUPPLIERS
 from core.units import Credits, NanoUsd
-from core.upkeep import Notice
+from core.upkeep.notices import Notice
 
 EARNED: Final = frozenset({KEY_ENDED, KEY_RESTS, PAYOUT})
 

@@ -7,8 +7,7 @@ from typing import Final
 
 from bots.commands.phrases import money
 from bots.reply import Said, say
-from core.desk import Economy, Farm, Trade, farms, offered, trades
-from core.desk.economy import Name, Offered
+from core.desk.economy import Economy, Farm, Name, Offered, Trade, farms, offered, trades
 from core.units import NanoUsd
 
 _FARMS: Final[dict[Name, Said]] = {

@@ -12,12 +12,15 @@ from bots.commands.phrases import money
 from bots.commands.types import Action, Command, Request, Room
 from bots.reply import File, Reply, say
 from core import chart
-from core.asking import Journal, Turn
+from core.asking.journal import Journal, Turn
 from core.clock import as_datetime
-from core.earning import Contributions, Purses, Withdrawals
-from core.ledger import Ledger
-from core.people import People, Person
-from payments import Orders
+from core.earning.contributions import Contributions
+from core.earning.purses import Purses
+from core.earning.withdrawals import Withdrawals
+from core.ledger.ledger import Ledger
+from core.people.people import People
+from core.people.types import Person
+from payments.orders import Orders
 
 #: More orders or withdrawals than anybody has.
 _ALL: Final = 100_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bots.commands.phrases import in_credits
 from bots.commands.refusals import sentence
 from bots.reply import Said, plain, say
-from core.asking import DayIsSpent, TooFast, TooManyAtOnce
-from core.desk import NotErasable
-from core.people import Blocked, Paused
+from core.asking.pacing import DayIsSpent, TooFast, TooManyAtOnce
+from core.desk.erasing import NotErasable
+from core.people.rules import Blocked, Paused
 
 _PAUSED = {
     "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),

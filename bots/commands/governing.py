@@ -11,9 +11,11 @@ from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import Clock, as_datetime
-from core.desk import Facts, logged
-from core.people import PAUSABLE, ROLES, Allowance, Owners, Pausable, People, Role, Rules
-from core.store import Insert
+from core.desk.log import Facts, logged
+from core.people.owners import ROLES, Owners, Role
+from core.people.people import People
+from core.people.rules import PAUSABLE, Allowance, Pausable, Rules
+from core.store.companions import Insert
 from core.units import Credits
 
 _PAUSE_HOW: Final = say(

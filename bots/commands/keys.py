@@ -12,17 +12,13 @@ from bots.commands.types import Action, Command, Request, Room
 from bots.reply import Choice, File, Reply, Said, plain, say
 from bots.show.charts import bars, earnings_chart
 from core.clock import as_datetime
-from core.earning import (
-    CHART_DAYS,
-    FEED_DAYS,
-    Closing,
-    Contribution,
-    Contributions,
-    Progress,
-    Watching,
-    Withdrawals,
-)
-from core.pool import BY_OPERATOR, PausedByOperator, Pool, UnknownKey
+from core.earning.closing import Closing
+from core.earning.contributions import Contributions
+from core.earning.types import Contribution
+from core.earning.watching import CHART_DAYS, FEED_DAYS, Progress, Watching
+from core.earning.withdrawals import Withdrawals
+from core.pool.pool import Pool
+from core.pool.records import BY_OPERATOR, PausedByOperator, UnknownKey
 from core.units import Credits, total
 
 #: What more of a key may be, in Credits.

@@ -6,7 +6,8 @@ from bots.commands.phrases import in_credits
 from bots.commands.types import Action, Request, Room
 from bots.reply import Choice, Reply, Said, say
 from core.clock import Clock
-from core.desk import Erasing, logged
+from core.desk.erasing import Erasing
+from core.desk.log import logged
 from core.units import Credits
 
 

@@ -15,7 +15,9 @@ from bots.commands.cards import screen_of
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from bots.show.screen import Deliverer, Place
-from core.people import Links, People, Proposal, Rules
+from core.people.links import Links, Proposal
+from core.people.people import People
+from core.people.rules import Rules
 from core.trace import cause
 
 log = logging.getLogger(__name__)

@@ -13,14 +13,15 @@ from bots.commands.choosing import Choosing
 from bots.commands.phrases import average_answer, in_credits, money
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Choice, Reply, Said, plain, say
 from core import ids
 from core.clock import Clock, as_datetime
-from core.people import People
+from core.people.people import People
 from core.units import Credits, NanoUsd, usd
-from payments import Cashier, Offer, Order, Pack, Receipt
-from payments.offer import cents, of_cents
+from payments.cashier import Cashier, Receipt
+from payments.offer import Offer, Pack, cents, of_cents
+from payments.types import Order
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
 _ONLY_PACKS = say("Here packs are sold, and no other amounts: /topup. Nothing was ordered.")

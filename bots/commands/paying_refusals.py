@@ -5,15 +5,8 @@ from __future__ import annotations
 from bots.commands.checkouts import cash_text
 from bots.reply import Said, say
 from core.clock import as_datetime
-from payments import (
-    CardsStopped,
-    CheckoutRefused,
-    EarlierRefund,
-    NotGivenBack,
-    NothingToRefund,
-    RefundRefused,
-    RefundUnsure,
-)
+from payments.refunding import EarlierRefund, NothingToRefund, RefundUnsure
+from payments.types import CardsStopped, CheckoutRefused, NotGivenBack, RefundRefused
 
 _CHECKOUT_REFUSED = {
     "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),

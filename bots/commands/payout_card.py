@@ -10,13 +10,15 @@ from bots.commands.phrases import in_credits, money
 from bots.commands.withdrawing import STATES, WAYS
 from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import Clock, as_datetime
-from core.desk import Risk, risk_of
-from core.earning import PAYOUT_STUCK, Addresses, NoAddress, Payout, Withdrawals, expected_by
-from core.people import People
-from core.store import Store
+from core.desk.risk import Risk, risk_of
+from core.earning.addresses import Addresses
+from core.earning.payouts import PAYOUT_STUCK, NoAddress, Payout, expected_by
+from core.earning.withdrawals import Withdrawals
+from core.people.people import People
+from core.store.store import Store
 from core.units import Credits, NanoUsd
-from core.upkeep import Notice
-from payments import Payouts
+from core.upkeep.notices import Notice
+from payments.payouts import Payouts
 
 _DAY_MS: Final = 86_400_000
 _Rows = tuple[tuple[Choice, ...], ...]

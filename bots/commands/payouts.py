@@ -10,11 +10,12 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.commands.withdrawing import STATES, WAYS
 from bots.reply import Blank, Choice, Prompt, Reply, Said, plain, say
 from core.clock import Clock, as_datetime
-from core.desk import Facts, logged
-from core.earning import Payout, PayoutMoved, Withdrawals, WithdrawalsWait, expected_by
-from core.store import Companion
+from core.desk.log import Facts, logged
+from core.earning.payouts import Payout, PayoutMoved, WithdrawalsWait, expected_by
+from core.earning.withdrawals import Withdrawals
+from core.store.companions import Companion
 from core.units import Credits, NanoUsd, total
-from payments import Payouts
+from payments.payouts import Payouts
 
 _LISTED: Final = 10
 

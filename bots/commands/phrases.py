@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bots.reply import Said, plain, say
-from core.asking import Outcome, Result, Run, Trouble
-from core.pricing import Price
+from core.asking.runs import Run
+from core.asking.types import Outcome, Result, Trouble
+from core.pricing.prices import Price
 from core.units import Credits, MicroCredits, NanoUsd, Seconds, Tokens, decimal_text
 
 _CENT = 10_000_000

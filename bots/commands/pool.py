@@ -15,10 +15,12 @@ from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Blank, Choice, Prompt, Reply, Said, plain, say
 from core.clock import Clock
-from core.desk import Facts, logged
-from core.earning import Closing
-from core.pool import BY_OPERATOR, KeyCard, Pool, Supplier, UnknownKey
-from core.store import Insert
+from core.desk.log import Facts, logged
+from core.earning.closing import Closing
+from core.pool.pool import Pool
+from core.pool.records import BY_OPERATOR, KeyCard, UnknownKey
+from core.pool.suppliers import Supplier
+from core.store.companions import Insert
 from core.units import NanoUsd, usd
 
 _BUDGET_MAX: Final = usd("1000000")

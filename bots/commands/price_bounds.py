@@ -9,8 +9,8 @@ from typing import Final
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Request
 from bots.reply import Reply, Said, say
-from core.desk import BOUND_MOST, Automatic
-from core.pricing import Catalogue
+from core.desk.automatic import BOUND_MOST, Automatic
+from core.pricing.catalogue import Catalogue
 
 _PERCENT: Final = re.compile(r"(?:±)?(\d{1,2})\s*%?")
 _HOW: Final = say(

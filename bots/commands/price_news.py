@@ -6,10 +6,13 @@ from bots.commands.phrases import price_line
 from bots.commands.types import Action, Request, Room
 from bots.reply import Choice, Reply, Said, say
 from core.clock import as_datetime
-from core.desk import Change, PriceNews
-from core.pricing import Catalogue, Per, Price, PriceBook
+from core.desk.price_news import PriceNews
+from core.desk.repricing import Change
+from core.pricing.catalogue import Catalogue
+from core.pricing.prices import Price, PriceBook
+from core.pricing.rates import Per
 from core.units import MicroCredits
-from core.upkeep import Notice
+from core.upkeep.notices import Notice
 
 
 class PriceNewsCommands:

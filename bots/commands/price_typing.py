@@ -8,9 +8,9 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from bots.locale import zone_of
+from bots.locale.words import zone_of
 from core.clock import as_datetime, as_ms
-from core.pricing import Catalogue, Model
+from core.pricing.catalogue import Catalogue, Model
 from core.units import MicroCredits
 
 _PRICE_MAX: Final = Decimal(100_000)

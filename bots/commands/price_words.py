@@ -5,8 +5,9 @@ from __future__ import annotations
 from bots.commands.phrases import price_line
 from bots.reply import Said, plain, say
 from core.clock import as_datetime
-from core.desk import Ground
-from core.pricing import Model, Price
+from core.desk.margins import Ground
+from core.pricing.catalogue import Model
+from core.pricing.prices import Price
 
 
 def percent(margin: int | None) -> str:

@@ -12,8 +12,10 @@ from bots.commands.refusals import NotUnderstood, sentence
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, say
 from core.clock import Clock, as_datetime
-from core.desk import Change, Margins, NotUndone, Repricing
-from core.pricing import Catalogue, NewPrice, Price, PriceBook
+from core.desk.margins import Margins
+from core.desk.repricing import Change, NotUndone, Repricing
+from core.pricing.catalogue import Catalogue
+from core.pricing.prices import NewPrice, Price, PriceBook
 from core.units import MicroCredits
 
 _HOW: Final = say(

@@ -11,18 +11,12 @@ from typing import Final
 
 from bots.commands.phrases import in_credits, money
 from bots.commands.refusals import NotUnderstood
-from bots.locale import zone_of
+from bots.locale.words import zone_of
 from bots.reply import Said, say
 from core.clock import as_datetime, as_ms
-from core.pricing import (
-    BONUS_MAX,
-    DISCOUNT_MAX,
-    PER_PERSON_MAX,
-    TOTAL_MAX,
-    Catalogue,
-    Promotion,
-    UnknownModel,
-)
+from core.pricing.catalogue import Catalogue, UnknownModel
+from core.pricing.offers import BONUS_MAX, DISCOUNT_MAX
+from core.pricing.promotions import PER_PERSON_MAX, TOTAL_MAX, Promotion
 from core.units import Credits, NanoUsd, usd
 from payments.codes import COUNT_MAX
 

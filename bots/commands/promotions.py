@@ -14,16 +14,20 @@ from bots.commands.phrases import price_line
 from bots.commands.promotion_words import HOW, Draft, codes_line, draft_of, promised, terms
 from bots.commands.refusals import NotUnderstood, sentence
 from bots.commands.types import Action, Command, Option, Request, Room
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Choice, File, Reply, Said, plain, say
 from core import ids
 from core.clock import Clock, as_datetime
-from core.desk import Facts, logged
-from core.ledger import CompanionRefused
-from core.pricing import Catalogue, Deals, PriceBook, Promotion, TooManyPromotions
-from core.store import Insert, Store, schema
-from payments import Codes, Fresh
-from payments.codes import A_TIME
+from core.desk.log import Facts, logged
+from core.ledger.types import CompanionRefused
+from core.pricing.catalogue import Catalogue
+from core.pricing.deals import Deals
+from core.pricing.prices import PriceBook
+from core.pricing.promotions import Promotion, TooManyPromotions
+from core.store import schema
+from core.store.companions import Insert
+from core.store.store import Store
+from payments.codes import A_TIME, Codes, Fresh
 from payments.offer import dollars
 
 _MODELS_SHOWN: Final = 12

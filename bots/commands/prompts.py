@@ -20,14 +20,17 @@ from pydantic import SecretStr
 
 from bots.commands.buttons import Buttons
 from bots.commands.types import Action, Request, Room
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Choice, Prompt, Reply, Said, say
 from bots.show.screen import Button, Field, Filled, Form, FormCard
 from core import ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger
-from core.store import Delete, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.store import schema
+from core.store.companions import Delete, Insert, Update
+from core.store.store import Store
 
 #: How long an answer is waited for.
 WAIT_SECONDS: Final = 600

@@ -9,10 +9,11 @@ from bots.commands.types import Command, Option, Request, Room
 from bots.reply import Reply, Said, say
 from core import chart
 from core.clock import as_datetime
-from core.ledger import Ledger
-from core.pricing import Promotion, UsedUp
+from core.ledger.ledger import Ledger
+from core.pricing.promotions import Promotion, UsedUp
 from core.units import Credits
-from payments import CodeRefused, Codes, Granted
+from payments.codes import Codes
+from payments.promotion_codes import CodeRefused, Granted
 
 _HOW = say("Write the code behind the command: /redeem ABCD-EFGH-JKLM-NPQR")
 

@@ -8,10 +8,12 @@ from bots.commands.phrases import in_credits
 from bots.commands.types import Command, Request, Room
 from bots.reply import Reply, Said, plain, say
 from bots.show.screen import Deliverer
-from core.earning import INVITER_PERCENT, earned_by_keys
-from core.ledger import Ledger
-from core.people import Invitations, lineage
-from core.store import Store
+from core.earning.contributions import INVITER_PERCENT
+from core.earning.referrals import earned_by_keys
+from core.ledger.ledger import Ledger
+from core.people.invitations import Invitations
+from core.people.people import lineage
+from core.store.store import Store
 
 _PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}
 

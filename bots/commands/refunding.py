@@ -11,8 +11,11 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
 from core.clock import as_datetime
 from core.units import NanoUsd
-from payments import Cash, Cashier, Order, RefundRefused, facts_of, refundable
+from payments.cashier import Cashier
+from payments.evidence import facts_of
 from payments.gateways.code import CODE
+from payments.refunding import refundable
+from payments.types import Cash, Order, RefundRefused
 
 _REFUND_HOW = say(
     "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"

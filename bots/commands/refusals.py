@@ -17,8 +17,9 @@ from bots.commands.paying_refusals import (
 from bots.commands.phrases import UNREADABLE, in_credits, length, money, price_line
 from bots.commands.prompts import NotFilledIn, PromptOver
 from bots.reply import Said, say
-from bots.show import LaneFull, NotFetched
-from core.asking import (
+from bots.show.lanes import LaneFull
+from bots.show.screen import NotFetched
+from core.asking.types import (
     EmptyQuestion,
     NotEnoughCredits,
     NothingHears,
@@ -30,22 +31,21 @@ from core.asking import (
     TooManyAsks,
 )
 from core.errors import Refusal
-from core.ledger import InsufficientFunds, LedgerBusy, LedgerUnavailable
-from core.people import AlreadyOne, LinkRefused, TooManyTries, UnknownPerson
-from core.pool import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier
-from core.pricing import UnknownModel
-from core.store import DatabaseUnavailable
-from payments import (
-    BadAmount,
+from core.ledger.types import InsufficientFunds, LedgerBusy, LedgerUnavailable
+from core.people.links import AlreadyOne, LinkRefused
+from core.people.types import TooManyTries, UnknownPerson
+from core.pool.records import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier
+from core.pricing.catalogue import UnknownModel
+from core.store.errors import DatabaseUnavailable
+from payments.offer import BadAmount
+from payments.refunding import EarlierRefund, NothingToRefund, RefundUnsure
+from payments.types import (
     CardsStopped,
     CheckoutRefused,
-    EarlierRefund,
     GatewayUnavailable,
     NotGivenBack,
-    NothingToRefund,
     PaymentRefused,
     RefundRefused,
-    RefundUnsure,
     TooManyOrders,
     UnknownOrder,
 )

@@ -6,20 +6,23 @@ from bots.commands.phrases import in_credits
 from bots.commands.refusals import sentence
 from bots.reply import Said, say
 from core.clock import as_datetime
-from core.earning import (
+from core.earning.closing import StillUsed
+from core.earning.payouts import (
     NoAddress,
-    NotContributable,
     NothingWithdrawable,
-    OfferGone,
     PayoutMoved,
-    SameOrganisation,
-    StillUsed,
-    TooManyContributions,
     TooManyWithdrawals,
     WithdrawalsWait,
+)
+from core.earning.types import (
+    NotContributable,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
     WorthNothing,
 )
-from core.pool import SUPPLIERS, NotItsKey, PausedByOperator, UnknownKey
+from core.pool.records import NotItsKey, PausedByOperator, UnknownKey
+from core.pool.suppliers import SUPPLIERS
 
 
 @sentence.register

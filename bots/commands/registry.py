@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bots.commands.types import Action, Command, Room
-from bots.locale import LANGUAGES, render
+from bots.locale.words import LANGUAGES, render
 from bots.reply import Said, say
 
 #: What was typed of a value → (value, label) of each completion, the best first.

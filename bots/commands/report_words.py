@@ -8,8 +8,11 @@ from typing import Final
 
 from bots.commands.phrases import in_credits, money
 from bots.reply import Said, plain, say
-from core.desk import Advice, Cash, Cheaper, Cost, Period, RaisePrice, Report, RunsOut, Sold
-from core.pricing import Catalogue, Price
+from core.desk.actions import Advice, Cheaper, RaisePrice, RunsOut
+from core.desk.report import Cash, Cost, Report, Sold
+from core.desk.standing import Period
+from core.pricing.catalogue import Catalogue
+from core.pricing.prices import Price
 from core.units import Credits, Stars
 
 _MODELS_SHOWN: Final = 8

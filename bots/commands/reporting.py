@@ -21,25 +21,19 @@ from bots.commands.report_words import (
     user_layer,
 )
 from bots.commands.types import Action, Command, Handler, Option, Request, Room
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import Choice, File, Reply, Said, say
 from bots.show.charts import ReportPicture, report_chart
 from core.clock import Clock
-from core.desk import (
-    Advice,
-    Adviser,
-    Day,
-    Economy,
-    Period,
-    RaisePrice,
-    RunsOut,
-    Sold,
-    daily,
-    report,
-)
-from core.pool import Pool
-from core.pricing import PAR, Catalogue, PriceBook
-from core.store import Store
+from core.desk.actions import Advice, Adviser, RaisePrice, RunsOut
+from core.desk.economy import Economy
+from core.desk.report import Day, Sold, daily, report
+from core.desk.standing import Period
+from core.pool.pool import Pool
+from core.pricing.catalogue import Catalogue
+from core.pricing.formula import PAR
+from core.pricing.prices import PriceBook
+from core.store.store import Store
 from core.units import NanoUsd
 
 _HOW: Final = say(

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from bots.commands.choosing import Choosing
 from bots.commands.phrases import in_credits
 from bots.commands.types import Action, Command, Option, Request, Room, may
-from bots.locale import LANGUAGES
+from bots.locale.words import LANGUAGES
 from bots.reply import Choice, Reply, Said, plain, say
-from core.earning import Purses
-from core.people import CODE_PREFIX, INVITATION_PREFIX, Invitations, Owners, People, Person
+from core.earning.purses import Purses
+from core.people.invitations import INVITATION_PREFIX, Invitations
+from core.people.owners import CODE_PREFIX, Owners
+from core.people.people import People
+from core.people.types import Person
 
 #: Zones offered as buttons, west to east; one for each bigger group of people.
 ZONES = (

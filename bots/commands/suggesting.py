@@ -13,8 +13,10 @@ from bots.commands.price_words import ground_words, percent, short_price
 from bots.commands.pricing import PriceCommands, coming_words, moves_by_half
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, plain, say
-from core.desk import Repricing, Suggestion, Suggestions
-from core.pricing import Catalogue, NewPrice, PriceBook
+from core.desk.repricing import Repricing
+from core.desk.suggestions import Suggestion, Suggestions
+from core.pricing.catalogue import Catalogue
+from core.pricing.prices import NewPrice, PriceBook
 from core.units import MicroCredits
 
 #: As many as fit one message and one button's row.

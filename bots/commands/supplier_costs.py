@@ -14,8 +14,11 @@ from typing import Final
 from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Request
 from bots.reply import Said, say
-from core.desk import CostWatch, Margins, Overrides
-from core.pricing import NO_RATE, Catalogue, Model, Rate, Rates, Route
+from core.desk.margins import Margins
+from core.desk.overrides import Overrides
+from core.desk.watching import CostWatch
+from core.pricing.catalogue import Catalogue, Model, Route
+from core.pricing.rates import NO_RATE, Rate, Rates
 
 #: Dollars per million tokens, or a minute.
 _MOST: Final = Decimal(100_000)

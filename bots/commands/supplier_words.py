@@ -10,9 +10,11 @@ from bots.commands.phrases import money, price_line
 from bots.commands.price_words import percent
 from bots.reply import Choice, Reply, Said, say
 from core.clock import as_datetime, as_ms
-from core.desk import CostChange, Kind, Offer
-from core.pricing import AS_LISTED, Level, Model, PriceData
+from core.desk.changes import CostChange, Kind, Offer
 from core.pricing.answers import Pair
+from core.pricing.catalogue import Model
+from core.pricing.levels import AS_LISTED, Level
+from core.pricing.source import PriceData
 from core.units import NanoUsd, usd
 
 _LENGTH: Final = re.compile(r"(\d{1,3})d")

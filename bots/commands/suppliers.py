@@ -22,9 +22,11 @@ from bots.commands.supplier_words import (
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Choice, Reply, Said, say
 from core.clock import Clock
-from core.desk import Changes, CostChange, Decided, Kind, Margins, Offer
-from core.pricing import Catalogue, PriceSource
-from core.upkeep import Notice
+from core.desk.changes import Changes, CostChange, Decided, Kind, Offer
+from core.desk.margins import Margins
+from core.pricing.catalogue import Catalogue
+from core.pricing.source import PriceSource
+from core.upkeep.notices import Notice
 
 _SHOWN: Final = 10
 _HOW: Final = say(

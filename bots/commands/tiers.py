@@ -12,10 +12,12 @@ from bots.commands.refusals import NotUnderstood, sentence
 from bots.commands.types import Command, Option, Request, Room
 from bots.reply import Reply, Said, plain, say
 from core.clock import Clock
-from core.desk import Facts, logged
-from core.people import People
-from core.pricing import BONUS_MAX, DISCOUNT_MAX, Deals, NoTier, Tier, TooManyTiers
-from core.store import Insert
+from core.desk.log import Facts, logged
+from core.people.people import People
+from core.pricing.deals import Deals
+from core.pricing.offers import BONUS_MAX, DISCOUNT_MAX
+from core.pricing.tiers import NoTier, Tier, TooManyTiers
+from core.store.companions import Insert
 from core.units import Credits
 
 _log = logging.getLogger(__name__)

@@ -9,8 +9,10 @@ from pydantic import SecretStr
 
 from bots.reply import Prompt, Reply, Said, Steps
 from bots.show.screen import Audio, Place
-from core.asking import Run
-from core.people import Pausable, Person, Role
+from core.asking.runs import Run
+from core.people.owners import Role
+from core.people.rules import Pausable
+from core.people.types import Person
 
 
 @dataclass(frozen=True, slots=True)

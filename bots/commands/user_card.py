@@ -9,8 +9,8 @@ from bots.commands.governing import limit_lines
 from bots.commands.phrases import in_credits
 from bots.reply import Said, plain, say
 from core.clock import as_datetime
-from core.desk import Dossier
-from core.people import Allowance
+from core.desk.dossier import Dossier
+from core.people.rules import Allowance
 
 _POCKETS: Final = {
     "gift": say("Gifts"),

@@ -14,13 +14,19 @@ from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Action, Command, Option, Request, Room
 from bots.commands.user_card import card_lines
 from bots.reply import Blank, Choice, File, Prompt, Reply, Said, plain, say
-from core.asking import Journal
+from core.asking.journal import Journal
 from core.clock import Clock, as_datetime
-from core.desk import Dossiers, Erasing, Facts, grant, logged
-from core.ledger import Ledger
-from core.people import Allowance, Owners, People, Person, Rules
-from core.pricing import Deals
-from core.store import Insert
+from core.desk.dossier import Dossiers
+from core.desk.erasing import Erasing
+from core.desk.grants import grant
+from core.desk.log import Facts, logged
+from core.ledger.ledger import Ledger
+from core.people.owners import Owners
+from core.people.people import People
+from core.people.rules import Allowance, Rules
+from core.people.types import Person
+from core.pricing.deals import Deals
+from core.store.companions import Insert
 from core.units import Credits
 
 _PAGE: Final = 8

@@ -11,10 +11,12 @@ from bots.commands.types import Action, Request, Room
 from bots.hearing import BYTES_MAX, name_for_suppliers, seconds_of
 from bots.show.screen import Audio
 from core import ids
-from core.asking import Asking, NothingHears, Question, Recording, Run
-from core.people import Person
-from core.pool import Pool
-from core.pricing import Catalogue, Model
+from core.asking.road import Asking
+from core.asking.runs import Run
+from core.asking.types import NothingHears, Question, Recording
+from core.people.types import Person
+from core.pool.pool import Pool
+from core.pricing.catalogue import Catalogue, Model
 from core.units import Seconds, Tokens
 
 #: Files that are looked into at the same time, because no platform told their length.

@@ -14,18 +14,11 @@ from bots.commands.types import Action, Command, Option, Request, Room
 from bots.reply import Blank, Choice, Prompt, Reply, Said, plain, say
 from core import ids
 from core.clock import as_datetime
-from core.earning import (
-    Addresses,
-    Earnings,
-    Method,
-    Payout,
-    Policy,
-    State,
-    Withdrawals,
-    cash_of,
-    expected_by,
-)
-from core.people import People
+from core.earning.addresses import Addresses
+from core.earning.payouts import Earnings, Method, Payout, State, cash_of, expected_by
+from core.earning.policy import Policy
+from core.earning.withdrawals import Withdrawals
+from core.people.people import People
 from core.units import Credits
 
 _AMOUNT: Final = re.compile(r"(\d[\d,，]{0,11})")

@@ -23,7 +23,7 @@ from bots.discord.logs import TokenFilter
 from bots.discord.outbox import ChannelOutlet, Refused, call
 from bots.discord.stage import Scene, Stage
 from bots.discord.store import entitled
-from bots.locale import language_for
+from bots.locale.words import language_for
 from bots.show.pacing import Budgets, NotShown, Wait
 from bots.show.screen import Form, Front, MenuItem, Output, Place, Screen, Unlanded
 from bots.tills import SkusTill

@@ -16,7 +16,7 @@ from bots.discord.config import DiscordConfig
 from bots.discord.interacting import InteractionOutlet
 from bots.discord.outbox import ChannelOutlet, Outlet, Post, Refused
 from bots.discord.stored import StoredOutlet
-from bots.locale import language_for, render
+from bots.locale.words import language_for, render
 from bots.reply import say
 from bots.show.pacing import Budget, Budgets, Wait
 from bots.show.rendering import screen_pieces

@@ -12,8 +12,8 @@ import discord
 
 from bots.discord.client import Client, DiscordUnavailable, logged_in
 from bots.discord.config import DiscordConfig
-from payments import GatewayUnavailable
 from payments.gateways.skus import PAGE, Entitled, SkuCard
+from payments.types import GatewayUnavailable
 
 Result = TypeVar("Result")
 

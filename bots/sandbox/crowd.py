@@ -15,12 +15,15 @@ from bots.commands.refusals import NotUnderstood
 from bots.commands.types import Command, Option, Request, Room
 from bots.reply import Reply, Steps, say
 from core import ids
-from core.asking import Asking, AskRefusal, Question
-from core.people import People, Person
-from core.pool import Pool
-from core.pricing import Catalogue, Model, PriceBook
+from core.asking.road import Asking
+from core.asking.types import AskRefusal, Question
+from core.people.people import People
+from core.people.types import Person
+from core.pool.pool import Pool
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.prices import PriceBook
 from core.units import Credits, NanoUsd, Tokens, total
-from payments import Cashier
+from payments.cashier import Cashier
 
 _PEOPLE: Final = 12
 #: Enough for a withdrawal: its minimum is 10,000 earned Credits, nine tenths of what was charged.

@@ -20,7 +20,8 @@ from aiohttp import web
 
 from bots.hearing import BYTES_MAX, name_for_suppliers, seconds_of
 from bots.sandbox import answers
-from core.pricing import Catalogue, Model, count, count_messages
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.counting import count, count_messages
 from core.units import Tokens
 
 _SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")

@@ -12,12 +12,12 @@ from telegram import Bot, Message, PreCheckoutQuery, Update
 from telegram.error import BadRequest, NetworkError, TelegramError
 
 from bots.commands.refusals import sentence
-from bots.locale import language_for, render
+from bots.locale.words import language_for, render
 from bots.tills import StarsTill
 from core.errors import Refusal
 from core.trace import cause
-from payments import CheckoutRefused
 from payments.gateways.stars import PreCheckout, StarsTold
+from payments.types import CheckoutRefused
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from telegram.request import HTTPXRequest
 from bots.telegram.config import TelegramConfig
 from bots.telegram.logs import TokenFilter
 from core.units import Stars
-from payments import GatewayUnavailable, NotGivenBack
 from payments.gateways.stars import StarMove
+from payments.types import GatewayUnavailable, NotGivenBack
 
 Result = TypeVar("Result")
 

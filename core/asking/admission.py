@@ -22,21 +22,28 @@ from core.asking.types import (
     TooManyAsks,
 )
 from core.clock import Clock
-from core.earning import Purses
-from core.ledger import (
+from core.earning.purses import Purses
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     Balance,
     CompanionRefused,
     IdempotencyConflict,
     InsufficientFunds,
-    Ledger,
     LedgerBusy,
     Receipt,
     Submission,
 )
-from core.people import People
-from core.pool import Candidate, DataKey, Message, Pool
-from core.pricing import CALL_OVERHEAD, Deals, Price, PriceBook, UsedUp, count_messages
-from core.store import Companion, Insert, schema
+from core.people.people import People
+from core.pool.pool import Pool
+from core.pool.providers.types import Message
+from core.pool.records import Candidate
+from core.pool.vault import DataKey
+from core.pricing.counting import CALL_OVERHEAD, count_messages
+from core.pricing.deals import Deals
+from core.pricing.prices import Price, PriceBook
+from core.pricing.promotions import UsedUp
+from core.store import schema
+from core.store.companions import Companion, Insert
 from core.units import Credits, Tokens
 
 #: Quote and hold again, when others drew on the balance or the key in between.

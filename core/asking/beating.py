@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from core.asking.admission import LEASE_SECONDS
 from core.asking.runs import Run
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger, LedgerRefusal
-from core.pricing import count
-from core.store import Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerRefusal
+from core.pricing.counting import count
+from core.store import schema
+from core.store.companions import Update
+from core.store.store import Store
 from core.trace import cause
 
 log = logging.getLogger(__name__)

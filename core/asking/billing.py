@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.asking.types import Outcome, Quote, Trouble
-from core.pool import Fault, Usage
-from core.pricing import Costs, Model, Route
+from core.pool.providers.types import Fault, Usage
+from core.pricing.catalogue import Model, Route
+from core.pricing.costs import Costs
 from core.units import Credits, NanoUsd, Seconds, Tokens
 
 #: After these the supplier may have worked, though nothing came: its prompt price is booked.

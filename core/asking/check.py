@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core import ids
-from core.ledger import Kind
-from core.store import Store, schema
+from core.ledger.types import Kind
+from core.store import schema
+from core.store.store import Store
 
 _FINDINGS_MAX = 100
 #: Where an ask's id stands in `ask/<id>/…`.

@@ -17,9 +17,12 @@ from core import ids
 from core.asking.journal import opened
 from core.asking.types import History, Question
 from core.clock import Clock
-from core.ledger import Ledger
-from core.pool import DataKey, Message
-from core.store import Companion, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.pool.providers.types import Message
+from core.pool.vault import DataKey
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import Tokens
 
 #: History sent with a question at most (issue: 4,000 tokens by default), and turns looked at.

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.pool import DataKey, Unsealable
-from core.store import Store, schema
+from core.pool.vault import DataKey, Unsealable
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits, Seconds, Tokens
 
 _EXPORTED_MAX = 10_000

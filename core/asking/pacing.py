@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from core.asking.types import AskRefusal, Question
 from core.clock import Clock
-from core.people import Allowance, Rules
-from core.pricing import Deals
-from core.store import Store, schema
+from core.people.rules import Allowance, Rules
+from core.pricing.deals import Deals
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 
 _MINUTE = 60.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from core.asking.types import NotEnoughCredits, QuestionTooLong, Quote, RecordingTooLong
-from core.pricing import Model, Price
+from core.pricing.catalogue import Model
+from core.pricing.prices import Price
 from core.units import Credits, Seconds, Tokens
 
 #: A shorter answer than this is not worth beginning; a smaller balance is told what it would need.

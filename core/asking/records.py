@@ -11,9 +11,13 @@ from core.asking.journal import opened
 from core.asking.settling import LANDING_LEASE_SECONDS
 from core.asking.types import Outcome, Result
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger, LedgerUnavailable
-from core.people import People, Person
-from core.store import Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerUnavailable
+from core.people.people import People
+from core.people.types import Person
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 from core.units import Credits, Seconds, Tokens
 
 #: Older answers are not shown any more: the chat has moved on.

@@ -31,21 +31,23 @@ from core.asking.types import (
     Trouble,
 )
 from core.clock import Clock
-from core.ledger import (
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     CompanionRefused,
     HoldNotFound,
     HoldResolved,
     IdempotencyConflict,
-    Ledger,
     LedgerBusy,
     LedgerUnavailable,
     Receipt,
     Submission,
 )
-from core.people import Blocked, Paused
-from core.pool import Pool
-from core.pricing import Costs, Deals, count
-from core.store import DatabaseUnavailable
+from core.people.rules import Blocked, Paused
+from core.pool.pool import Pool
+from core.pricing.costs import Costs
+from core.pricing.counting import count
+from core.pricing.deals import Deals
+from core.store.errors import DatabaseUnavailable
 from core.trace import cause
 from core.units import Credits, Tokens
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from core.asking.settling import Standing
 from core.asking.types import Question, Quote, Result
-from core.earning import Drawn
-from core.pool import Candidate, Clip, DataKey, Message
+from core.earning.vesting import Drawn
+from core.pool.providers.types import Clip, Message
+from core.pool.records import Candidate
+from core.pool.vault import DataKey
 
 
 class Run:

@@ -12,9 +12,12 @@ from core.asking.settling import next_try
 from core.asking.types import Outcome, Trouble
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import InsufficientFunds, Ledger
-from core.pool import Candidate, Clip, Fault, Finish, Pool, SupplierFault, Text, Thinking
-from core.pricing import Costs
+from core.ledger.ledger import Ledger
+from core.ledger.types import InsufficientFunds
+from core.pool.pool import Pool
+from core.pool.providers.types import Clip, Fault, Finish, SupplierFault, Text, Thinking
+from core.pool.records import Candidate
+from core.pricing.costs import Costs
 from core.units import NanoUsd, Tokens
 
 #: Keys that one ask tries at most.

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from core import chart
 from core.asking.billing import Bill
 from core.asking.types import Outcome
-from core.earning import Drawn, paid_of, vesting
-from core.ledger import Account, Entry, Submission
-from core.pool import Candidate, Terms
-from core.store import Companion, Delete, Insert, Update, schema
+from core.earning.vesting import Drawn, paid_of, vesting
+from core.ledger.types import Account, Entry, Submission
+from core.pool.records import Candidate, Terms
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert, Update
 from core.units import Credits, NanoUsd, Tokens
 
 #: Whoever settles an ask, or claims its landing, has this long to show it before others may.

@@ -18,11 +18,16 @@ from core.asking.billing import Bill
 from core.asking.settling import Standing, settlement
 from core.asking.types import Outcome
 from core.clock import Clock
-from core.earning import Drawn
-from core.ledger import CompanionRefused, HoldResolved, IdempotencyConflict, Ledger
-from core.pool import Pool, Terms, Usage
-from core.pricing import PriceBook
-from core.store import Store, Update, schema
+from core.earning.vesting import Drawn
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, HoldResolved, IdempotencyConflict
+from core.pool.pool import Pool
+from core.pool.providers.types import Usage
+from core.pool.records import Terms
+from core.pricing.prices import PriceBook
+from core.store import schema
+from core.store.companions import Update
+from core.store.store import Store
 from core.units import Credits, MicroCredits, NanoUsd, Seconds, Tokens
 
 log = logging.getLogger(__name__)

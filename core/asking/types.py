@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from core.errors import Refusal
-from core.people import Person
-from core.pool import NO_AUDIO
-from core.pricing import Model, Price, Promotion
+from core.people.types import Person
+from core.pool.providers.types import NO_AUDIO
+from core.pricing.catalogue import Model
+from core.pricing.prices import Price
+from core.pricing.promotions import Promotion
 from core.units import Credits, MicroCredits, Seconds, Tokens
 
 

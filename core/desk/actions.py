@@ -10,9 +10,13 @@ import sqlalchemy as sa
 
 from core.desk.report import Sold
 from core.desk.standing import DAY_MS
-from core.pool import KeyCard
-from core.pricing import PAR, Catalogue, Costs, Model, NoCost, PriceBook, tidy
-from core.store import Store, schema
+from core.pool.records import KeyCard
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.costs import Costs, NoCost
+from core.pricing.formula import PAR, tidy
+from core.pricing.prices import PriceBook
+from core.store import schema
+from core.store.store import Store
 from core.units import MicroCredits, NanoUsd, Tokens
 
 #: The least markup (brief § 3): below it a price is too low, below nothing it loses money.

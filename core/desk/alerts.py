@@ -10,9 +10,12 @@ from typing import Final, Literal
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
 from core.notice import OWNERS, notice
-from core.store import Companion, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 
 #: The kind of their notices.
 ALERT: Final = "alert"

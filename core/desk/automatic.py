@@ -18,10 +18,12 @@ from core.desk.log import logged
 from core.desk.repricing import Repricing
 from core.desk.standing import DAY_MS
 from core.desk.suggestions import AUTOMATIC, Suggestion, Suggestions
-from core.ledger import Ledger
-from core.pricing import NewPrice, Price, PriceBook
+from core.ledger.ledger import Ledger
 from core.pricing.answers import nearest_digits
-from core.store import Companion, Delete, Insert, Store, schema
+from core.pricing.prices import NewPrice, Price, PriceBook
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert
+from core.store.store import Store
 from core.units import MicroCredits
 
 #: An admin gives no wider bounds than this.

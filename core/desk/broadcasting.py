@@ -14,9 +14,12 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
 from core.notice import notice
-from core.store import Companion, Delete, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert, Update
+from core.store.store import Store
 
 #: The kind of its notices; their facts name the broadcast.
 BROADCAST: Final = "broadcast"

@@ -16,21 +16,16 @@ from core.desk.log import Facts, logged
 from core.desk.margins import Margins
 from core.desk.repricing import Change, Repricing
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger
-from core.pricing import (
-    USUAL,
-    Answers,
-    Catalogue,
-    Level,
-    Mix,
-    Model,
-    NewPrice,
-    Price,
-    PriceBook,
-    answers,
-)
-from core.pricing.answers import Pair
-from core.store import Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.pricing.answers import Answers, Pair, answers
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.levels import USUAL, Level
+from core.pricing.mix import Mix
+from core.pricing.prices import NewPrice, Price, PriceBook
+from core.store import schema
+from core.store.companions import Update
+from core.store.store import Store
 from core.units import NanoUsd
 
 #: The kind of the notice that owners get.

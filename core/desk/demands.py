@@ -11,11 +11,14 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.desk.margins import MIX_DAYS
 from core.desk.standing import DAY_MS
-from core.ledger import Ledger
-from core.pool import KeyCard, Pool
-from core.pricing import Catalogue, Model
+from core.ledger.ledger import Ledger
+from core.pool.pool import Pool
+from core.pool.records import KeyCard
+from core.pricing.catalogue import Catalogue, Model
 from core.pricing.demand import Demand, target
-from core.store import Companion, Delete, Insert, Store, schema
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert
+from core.store.store import Store
 
 #: Less than this of use says nothing of what is usual.
 _KNOWN_DAYS: Final = 7

@@ -9,10 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.earning import Contribution, Contributions
-from core.ledger import Ledger
-from core.people import Invitations, People, Person, UnknownPerson, survivor
-from core.store import Store, schema
+from core.earning.contributions import Contributions
+from core.earning.types import Contribution
+from core.ledger.ledger import Ledger
+from core.people.invitations import Invitations
+from core.people.people import People, survivor
+from core.people.types import Person, UnknownPerson
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 
 #: The end of a key by which its contributor is found.

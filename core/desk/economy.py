@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from core import chart
-from core.earning import DISPUTABLE_DAYS, TOPUP_PERCENT, Policy
 from core.earning.payouts import RATE
-from core.pricing import PAR
+from core.earning.policy import DISPUTABLE_DAYS, Policy
+from core.earning.referrals import TOPUP_PERCENT
+from core.pricing.formula import PAR
 from core.units import Credits, NanoUsd, usd
 
 _DOLLAR: Final = usd("1")

@@ -15,12 +15,20 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
-from core.earning import METHODS, Closing, Contributions, OfferGone, PayoutMoved, Withdrawals
+from core.earning.closing import Closing
+from core.earning.contributions import Contributions
+from core.earning.payouts import METHODS, PayoutMoved
+from core.earning.types import OfferGone
+from core.earning.withdrawals import Withdrawals
 from core.errors import Refusal
-from core.ledger import AtMost, CompanionRefused, Ledger, Submission
-from core.people import People, Person
-from core.pool import UnknownKey
-from core.store import Companion, Delete, Insert, Store, Update, UpdateAll, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import AtMost, CompanionRefused, Submission
+from core.people.people import People
+from core.people.types import Person
+from core.pool.records import UnknownKey
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert, Update, UpdateAll
+from core.store.store import Store
 from core.units import Credits
 
 _ALL = Credits(10**15)

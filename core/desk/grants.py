@@ -5,8 +5,9 @@ from __future__ import annotations
 from core import chart
 from core.clock import Clock
 from core.desk.log import logged
-from core.ledger import Ledger, Receipt, Submission
-from core.people import Person
+from core.ledger.ledger import Ledger
+from core.ledger.types import Receipt, Submission
+from core.people.types import Person
 from core.units import Credits
 
 

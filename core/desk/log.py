@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from core import ids
 from core.clock import Clock
-from core.store import Insert, schema
+from core.store import schema
+from core.store.companions import Insert
 
 Facts = Mapping[str, str | int]
 

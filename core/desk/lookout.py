@@ -10,15 +10,17 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.asking import check
+from core.asking.check import check
 from core.clock import Clock
 from core.desk.alerts import Alerts
 from core.desk.standing import DAY_MS
-from core.earning import check_earning
-from core.ledger import audit
-from core.pool import KeyCard, Pool
-from core.pricing import PAR
-from core.store import Store, schema
+from core.earning.check import check_earning
+from core.ledger.audit import audit
+from core.pool.pool import Pool
+from core.pool.records import KeyCard
+from core.pricing.formula import PAR
+from core.store import schema
+from core.store.store import Store
 from core.units import NanoUsd
 
 #: Shares of all budgets at a supplier that are left, in percent, at which owners hear of it.

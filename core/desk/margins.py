@@ -15,9 +15,14 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.desk.standing import DAY_MS
-from core.pool import Pool
-from core.pricing import AS_LISTED, USUAL, Catalogue, Costs, Level, Mix, Model, Price, Use
-from core.store import Store, schema
+from core.pool.pool import Pool
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.costs import Costs
+from core.pricing.levels import AS_LISTED, USUAL, Level, Use
+from core.pricing.mix import Mix
+from core.pricing.prices import Price
+from core.store import schema
+from core.store.store import Store
 
 MIX_DAYS: Final = 30
 _FRESH_SECONDS: Final = 300.0

@@ -9,9 +9,13 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.desk.log import logged
-from core.ledger import Ledger
-from core.pricing import Costs, Rate, Rates, Route
-from core.store import Delete, Insert, Store, schema
+from core.ledger.ledger import Ledger
+from core.pricing.catalogue import Route
+from core.pricing.costs import Costs
+from core.pricing.rates import Rate, Rates
+from core.store import schema
+from core.store.companions import Delete, Insert
+from core.store.store import Store
 
 _FIELDS: Final = ("input", "output", "cached", "cache_written", "second")
 

@@ -12,10 +12,12 @@ from core import ids
 from core.clock import Clock
 from core.desk.margins import MIX_DAYS
 from core.desk.standing import DAY_MS
-from core.ledger import Ledger
+from core.ledger.ledger import Ledger
 from core.notice import Facts, notice
-from core.pricing import Price
-from core.store import Insert, Store, schema
+from core.pricing.prices import Price
+from core.store import schema
+from core.store.companions import Insert
+from core.store.store import Store
 
 #: The kind of the notice.
 PRICE_CHANGED: Final = "price"

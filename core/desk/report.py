@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from core import chart
 from core.desk.standing import DAY_MS, Period, Standing, Sums, standing
-from core.earning import cash_of
-from core.pricing import PAR
-from core.store import Store, schema
+from core.earning.payouts import cash_of
+from core.pricing.formula import PAR
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits, NanoUsd, Stars, total
 
 _CONTRIBUTED: Final = "/contributed"

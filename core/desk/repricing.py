@@ -9,8 +9,8 @@ from typing import ClassVar
 from core.clock import Clock
 from core.desk.log import logged
 from core.errors import Refusal
-from core.pricing import NewPrice, Price, PriceBook
-from core.store import Companion
+from core.pricing.prices import NewPrice, Price, PriceBook
+from core.store.companions import Companion
 
 
 class NotUndone(Refusal):

@@ -9,8 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.earning import DISPUTABLE_DAYS, cash_of
-from core.store import Store, schema
+from core.earning.payouts import cash_of
+from core.earning.policy import DISPUTABLE_DAYS
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 
 _ASKERS_SHOWN = 5

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.desk.margins import Ground, Margins
-from core.pricing import FORMULA, MARKUP_PERCENT, Model, NewPrice, Price, PriceBook, suggested
+from core.pricing.catalogue import Model
+from core.pricing.formula import MARKUP_PERCENT
+from core.pricing.prices import FORMULA, NewPrice, Price, PriceBook
+from core.pricing.suggesting import suggested
 from core.units import MicroCredits
 
 #: Whose prices are the formula's own when it reprices by itself.

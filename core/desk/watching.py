@@ -17,11 +17,15 @@ from core.clock import Clock
 from core.desk.changes import COST_CHANGED, CostChange, change_of
 from core.desk.margins import Margins, used_since
 from core.desk.standing import DAY_MS
-from core.ledger import CompanionRefused, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
 from core.notice import OWNERS, Facts, notice
-from core.pricing import AS_LISTED, Catalogue, Level, Use
+from core.pricing.catalogue import Catalogue
+from core.pricing.levels import AS_LISTED, Level, Use
 from core.pricing.rates import PICO
-from core.store import Companion, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import NanoUsd
 
 #: What calls came to is compared over so many days at most, by so many answers at least; so far

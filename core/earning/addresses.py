@@ -9,10 +9,13 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.earning.payouts import PAYOUT, Method, NoAddress, Payout
-from core.ledger import CompanionRefused, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
 from core.notice import notice
-from core.pool import Unsealable, Vault, VaultLocked
-from core.store import Companion, Insert, Store, Update, schema
+from core.pool.vault import Unsealable, Vault, VaultLocked
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 
 #: Two that are given at once are tried so often.
 _TRIES = 8

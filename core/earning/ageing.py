@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from core import chart
 from core.clock import Clock, as_datetime, as_ms, day_of
 from core.earning.payouts import Earnings
-from core.ledger import Ledger, posted_on
-from core.store import Store, schema
+from core.ledger.closing import posted_on
+from core.ledger.ledger import Ledger
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 
 _DAY_MS = 86_400_000

@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.ledger import Kind
-from core.store import Store, schema
+from core.ledger.types import Kind
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 
 _FINDINGS_MAX = 100

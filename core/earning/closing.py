@@ -21,17 +21,19 @@ from core.clock import Clock
 from core.earning.contributions import Contributions
 from core.earning.types import Contribution
 from core.errors import Refusal
-from core.ledger import (
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     CompanionRefused,
     Entry,
     IdempotencyConflict,
     InsufficientFunds,
-    Ledger,
     Submission,
 )
 from core.notice import notice
-from core.pool import OVER, Pool, UnknownKey
-from core.store import Companion, Update, schema
+from core.pool.pool import Pool
+from core.pool.records import OVER, UnknownKey
+from core.store import schema
+from core.store.companions import Companion, Update
 from core.trace import cause
 from core.units import Credits, NanoUsd
 

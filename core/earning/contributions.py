@@ -28,16 +28,15 @@ from core.earning.types import (
     contribution_of,
 )
 from core.earning.valuation import Average, Valuer, Worth
-from core.ledger import (
-    CompanionRefused,
-    IdempotencyConflict,
-    InsufficientFunds,
-    Ledger,
-    Submission,
-)
-from core.people import Person
-from core.pool import DuplicateKey, Findings, KeyRefused, Pool, UnknownKey
-from core.store import Companion, Delete, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, IdempotencyConflict, InsufficientFunds, Submission
+from core.people.types import Person
+from core.pool.examining import Findings
+from core.pool.pool import Pool
+from core.pool.records import DuplicateKey, KeyRefused, UnknownKey
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert, Update
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 
 #: A key that was examined waits so long for its owner's word, then it is forgotten.

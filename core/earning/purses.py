@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core import chart
-from core.ledger import Account, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import Account
 from core.units import Credits
 
 

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from core import chart
-from core.ledger import Entry, Ledger
-from core.store import Store, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import Entry
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 
 #: Of the Credits that a friend's top-up stands for; the setting's default.

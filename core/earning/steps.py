@@ -10,17 +10,13 @@ import sqlalchemy as sa
 from core import chart
 from core.clock import Clock
 from core.earning.payouts import PAYOUT, Payout, PayoutMoved, State, payout_of
-from core.ledger import (
-    CompanionRefused,
-    Entry,
-    HoldResolved,
-    IdempotencyConflict,
-    Ledger,
-    Submission,
-)
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, Entry, HoldResolved, IdempotencyConflict, Submission
 from core.notice import notice
-from core.people import survivor
-from core.store import Companion, Insert, Store, Update, schema
+from core.people.people import survivor
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 
 #: With its end nobody needs its address any more, nor is it to be looked at.
 _OVER: Mapping[str, None] = {"due_at": None, "sealed": None}

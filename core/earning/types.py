@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from core import chart
 from core.earning.valuation import Average, Worth
 from core.errors import Refusal
-from core.ledger import Account
+from core.ledger.types import Account
 from core.units import Credits, NanoUsd
 
 State = Literal["offered", "open", "closing", "closed"]

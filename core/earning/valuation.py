@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.pricing import Catalogue, Costs, Model, Price, PriceBook, Route
-from core.store import Store, schema
+from core.pricing.catalogue import Catalogue, Model, Route
+from core.pricing.costs import Costs
+from core.pricing.prices import Price, PriceBook
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 
 FEE_PERCENT = 10

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core import chart
-from core.ledger import Entry
-from core.pool import Terms
+from core.ledger.types import Entry
+from core.pool.records import Terms
 from core.units import Credits
 
 #: What an ask's hold drew: accounts' codes with their Credits, in the order in which they pay.

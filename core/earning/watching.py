@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from core import chart
 from core.clock import Clock
 from core.earning.types import Contribution
-from core.ledger import Ledger
-from core.store import Store, schema
+from core.ledger.ledger import Ledger
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 
 _DAY_MS = 86_400_000

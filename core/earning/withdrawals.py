@@ -33,16 +33,18 @@ from core.earning.payouts import (
 )
 from core.earning.policy import Policy
 from core.earning.steps import Steps
-from core.ledger import (
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     CompanionRefused,
     Entry,
     IdempotencyConflict,
     InsufficientFunds,
-    Ledger,
     Submission,
 )
 from core.notice import OWNERS, notice
-from core.store import Companion, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 
 #: After a link, and after another address was given, so long (security.md).

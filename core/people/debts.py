@@ -6,8 +6,10 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
-from core.ledger import Ledger, Submission
-from core.store import Store, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import Submission
+from core.store import schema
+from core.store.store import Store
 
 
 class Debts:

@@ -15,10 +15,13 @@ import sqlalchemy as sa
 
 from core import codes
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
 from core.people.people import lineage, survivor
 from core.people.types import Person
-from core.store import Companion, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import Credits
 
 #: In front of a code, in a deep link's alphabet (A-Z a-z 0-9 _ -, 64 characters at most).

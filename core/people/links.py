@@ -18,12 +18,15 @@ import sqlalchemy as sa
 from core import chart, codes, ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import AtMost, CompanionRefused, IdempotencyConflict, Ledger, Submission
+from core.ledger.ledger import Ledger
+from core.ledger.types import AtMost, CompanionRefused, IdempotencyConflict, Submission
 from core.people.invitations import undone_between
 from core.people.people import People, find
 from core.people.tries import Tries
 from core.people.types import Person
-from core.store import Companion, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import Credits
 
 #: 60 bits.

@@ -15,8 +15,11 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
-from core.store import Companion, Delete, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert, Update
+from core.store.store import Store
 
 #: ≥ 50 bits (security.md), in a deep link's alphabet.
 _CODE_BYTES = 16

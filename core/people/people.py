@@ -9,11 +9,14 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger, Submission
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, Submission
 from core.people.cache import Recent
 from core.people.types import Person, UnknownPerson, Welcome
-from core.pool import DataKey, Vault
-from core.store import Companion, Insert, Store, Update, schema
+from core.pool.vault import DataKey, Vault
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 
 #: Another process may change a person's settings; ours are believed for this long.
 REMEMBERED_SECONDS = 10.0

@@ -13,9 +13,12 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger
-from core.pricing import Deals
-from core.store import Companion, Delete, Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.pricing.deals import Deals
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert, Update
+from core.store.store import Store
 from core.units import Credits
 
 Pausable = Literal["asks", "topups", "contributions", "payouts"]

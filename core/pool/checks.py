@@ -11,10 +11,11 @@ from core.clock import Clock
 from core.errors import Refusal
 from core.pool.health import Attempt
 from core.pool.keys import Keys
-from core.pool.providers import Fault, ListedModel, SupplierFault
+from core.pool.providers.types import Fault, ListedModel, SupplierFault
 from core.pool.records import KeyRecord, usable
 from core.pool.suppliers import Supplier
-from core.pricing import Catalogue, Costs
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
 
 #: Lists asked for at once.
 _AT_ONCE = 4

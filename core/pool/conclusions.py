@@ -7,14 +7,14 @@ import logging
 from collections.abc import Sequence
 
 from core.clock import Clock
-from core.ledger import LedgerRefusal
+from core.ledger.types import LedgerRefusal
 from core.notice import notice
 from core.pool import health
 from core.pool.health import Attempt, Circuit, Verdict
 from core.pool.keys import Keys
-from core.pool.providers import Fault, Limits, SupplierFault
+from core.pool.providers.types import Fault, Limits, SupplierFault
 from core.pool.records import KeyRecord
-from core.store import Companion
+from core.store.companions import Companion
 
 _log = logging.getLogger(__name__)
 

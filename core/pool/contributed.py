@@ -12,8 +12,9 @@ from core.pool.keys import Keys
 from core.pool.records import DuplicateKey, KeyRecord, UnknownKey
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
-from core.pricing import Catalogue, Costs
-from core.store import Insert
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.store.companions import Insert
 from core.units import NanoUsd, Tokens
 
 #: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.

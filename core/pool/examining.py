@@ -12,19 +12,12 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.pool.keys import check_shape
-from core.pool.providers import (
-    Call,
-    Fault,
-    Limits,
-    Message,
-    Piece,
-    SupplierFault,
-    Target,
-    account,
-)
+from core.pool.providers.accounts import account
+from core.pool.providers.types import Call, Fault, Limits, Message, Piece, SupplierFault, Target
 from core.pool.records import KeyRefused, Unfit, usable
 from core.pool.suppliers import Supplier
-from core.pricing import Catalogue, Costs, Route
+from core.pricing.catalogue import Catalogue, Route
+from core.pricing.costs import Costs
 from core.units import NanoUsd, Tokens
 
 #: Models that are tried before a key counts as good for none.

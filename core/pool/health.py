@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from core.pool.providers import Fault, SupplierFault
+from core.pool.providers.types import Fault, SupplierFault
 from core.pool.records import KeyRecord, Refused
 
 #: First pause after a fault, in seconds; it doubles with each further one, up to the longest.

@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from core import chart, ids
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import Balance, CompanionRefused, Entry, Ledger, Submission
-from core.pool.providers import Target
+from core.ledger.ledger import Ledger
+from core.ledger.types import Balance, CompanionRefused, Entry, Submission
+from core.pool.providers.types import Target
 from core.pool.records import (
     BadBudget,
     DuplicateKey,
@@ -31,7 +32,9 @@ from core.pool.records import (
 )
 from core.pool.suppliers import Supplier, unfit
 from core.pool.vault import Vault, key_context
-from core.store import Companion, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
+from core.store.store import Store
 from core.units import NanoUsd
 
 _TAIL = 4

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.errors import Refusal
-from core.ledger import Balance, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import Balance
 from core.pool import health, router
 from core.pool.checks import Checks
 from core.pool.conclusions import Conclusions, began_well
@@ -24,7 +25,9 @@ from core.pool.contributed import Contributed
 from core.pool.examining import Examiner, Findings
 from core.pool.health import Attempt
 from core.pool.keys import Keys, check_shape
-from core.pool.providers import (
+from core.pool.providers import http
+from core.pool.providers.types import (
+    NO_AUDIO,
     Call,
     Clip,
     Fault,
@@ -37,9 +40,7 @@ from core.pool.providers import (
     Target,
     Text,
     Thinking,
-    http,
 )
-from core.pool.providers.types import NO_AUDIO
 from core.pool.rack import Rack
 from core.pool.records import (
     OVER,
@@ -53,8 +54,10 @@ from core.pool.records import (
 )
 from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
-from core.pricing import Catalogue, Costs, Model
-from core.store import Companion, Store
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.costs import Costs
+from core.store.companions import Companion
+from core.store.store import Store
 from core.units import NanoUsd, Seconds, Tokens
 
 #: The smallest ask for which a key is offered: what menus reckon with.

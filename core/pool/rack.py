@@ -10,7 +10,8 @@ from core.pool import router
 from core.pool.health import Circuit
 from core.pool.records import OVER, Candidate, KeyCard, KeyRecord
 from core.pool.suppliers import Supplier
-from core.pricing import Catalogue, Costs
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
 from core.units import Tokens
 
 

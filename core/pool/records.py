@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 import sqlalchemy as sa
 
 from core.errors import Refusal
-from core.ledger import Balance
+from core.ledger.types import Balance
 from core.pool.load import Load
-from core.pricing import Route
+from core.pricing.catalogue import Route
 from core.units import Credits, NanoUsd
 
 State = Literal[

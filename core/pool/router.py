@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from core.pool.health import Circuit
 from core.pool.providers.types import NO_AUDIO
 from core.pool.records import Candidate, KeyRecord
-from core.pricing import Costs, Model, NoCost, Route
+from core.pricing.catalogue import Model, Route
+from core.pricing.costs import Costs, NoCost
 from core.units import NanoUsd, Seconds, Tokens
 
 #: What one more call in flight, one fault in a row, and a second until the first text weigh, beside

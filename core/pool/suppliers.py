@@ -10,8 +10,11 @@ from typing import Literal, Self
 
 import aiohttp
 
-from core.pool.providers import Adapter, Anthropic, Cloudflare, Dialect, OpenAI, Tells
-from core.pool.providers.openai import PLAIN
+from core.pool.providers.accounts import Tells
+from core.pool.providers.anthropic import Anthropic
+from core.pool.providers.cloudflare import Cloudflare
+from core.pool.providers.openai import PLAIN, Dialect, OpenAI
+from core.pool.providers.types import Adapter
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
 

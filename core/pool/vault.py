@@ -25,8 +25,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import Refusal
-from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 
 KEY_BYTES = 32
 

@@ -20,7 +20,8 @@ from core.clock import Clock
 from core.errors import Refusal
 from core.pricing.prices import Reads, Record
 from core.pricing.tiers import theirs
-from core.store import Companion, Insert, Update, schema
+from core.store import schema
+from core.store.companions import Companion, Insert, Update
 from core.units import Credits
 
 Kind = Literal["discount", "bonus", "credits"]

@@ -15,7 +15,8 @@ from core import ids
 from core.clock import Clock
 from core.errors import Refusal
 from core.pricing.prices import Reads, Record
-from core.store import Companion, Delete, Insert, schema
+from core.store import schema
+from core.store.companions import Companion, Delete, Insert
 from core.units import Credits
 
 By = Literal["topups", "spending"]

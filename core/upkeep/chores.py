@@ -16,8 +16,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
-from core.store import Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 from core.trace import cause
 
 log = logging.getLogger(__name__)

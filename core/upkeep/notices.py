@@ -16,9 +16,12 @@ import sqlalchemy as sa
 
 from core import ids
 from core.clock import Clock
-from core.ledger import CompanionRefused, Ledger
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
 from core.notice import OWNERS, Facts
-from core.store import Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 from core.trace import cause
 
 _log = logging.getLogger(__name__)

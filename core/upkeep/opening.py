@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.ledger import Ledger
-from core.store import Delete, Store, schema
+from core.ledger.ledger import Ledger
+from core.store import schema
+from core.store.companions import Delete
+from core.store.store import Store
 from core.upkeep.chores import Chore
 
 _NAME = "open with "

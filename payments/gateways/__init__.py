@@ -1,7 +1,1 @@
 """Gateways: each speaks to one payment service, and tells what it heard as values."""
-
-from __future__ import annotations
-
-from payments.gateways.base import Accepts, Consuming, Gateway, Listed, Message, Page
-
-__all__ = ["Accepts", "Consuming", "Gateway", "Listed", "Message", "Page"]

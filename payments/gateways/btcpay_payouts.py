@@ -14,7 +14,7 @@ from typing import Any, Final, final
 
 from pydantic import SecretStr
 
-from core.earning import Payout
+from core.earning.payouts import Payout
 from core.units import usd
 from payments.gateways.btcpay_api import NAME, BtcPayApi, id_of, refusal
 from payments.gateways.http import Answer, understood

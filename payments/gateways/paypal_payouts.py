@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from core.earning import Payout
+from core.earning.payouts import Payout
 from core.units import usd
 from payments.gateways.http import Answer, understood
 from payments.gateways.paypal_api import NAME, PayPalApi, issue

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal, NoReturn, Protocol, final
 
 from core.clock import Clock
-from core.store import DatabaseUnavailable
+from core.store.errors import DatabaseUnavailable
 from core.units import NanoUsd, Stars
 from payments.gateways.base import Message, Page
 from payments.types import (

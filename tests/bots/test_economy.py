@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from bots.economy import economy_of
-from core.desk import Lowering
+from core.desk.economy import Lowering
 from core.units import Credits, usd
 from payments.gateways.sandbox import Sandbox
 from tests import service

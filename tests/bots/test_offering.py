@@ -9,8 +9,7 @@ import pytest
 from bots.offering import packs_of
 from bots.settings import SettingsWrong, load
 from core.units import Credits, usd
-from payments import Offer, Pack
-from payments.offer import offer_of
+from payments.offer import Offer, Pack, offer_of
 
 
 def offer(**settings: str) -> Offer:

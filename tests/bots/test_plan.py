@@ -7,7 +7,7 @@ from pathlib import Path
 from bots.plan import PricePlan
 from bots.service import live_plan
 from bots.settings import load
-from core.desk import Pace
+from core.desk.automatic import Pace
 
 
 def test_the_settings_of_prices_arrive(tmp_path: Path) -> None:

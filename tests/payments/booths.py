@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from bots.tills import SkusTill
 from core.units import Stars, usd
-from payments import CheckoutRefused, Order
 from payments.gateways.skus import DiscordSkus, Entitled, heard
 from payments.gateways.stars import PreCheckout, StarsTold, TelegramStars
+from payments.types import CheckoutRefused, Order
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.discord_world import User as Member
 from tests.fakes.telegram import FakeTelegram

@@ -12,23 +12,22 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.earning import check_earning
-from core.ledger import Ledger, Move, Submission, audit
-from core.pool import Vault
-from core.store import Insert, Store, schema
+from core.earning.check import check_earning
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.ledger.types import Move, Submission
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.companions import Insert
+from core.store.store import Store
 from core.units import Credits, NanoUsd, usd
-from payments import (
-    Cash,
-    Cashier,
-    Crediting,
-    Forged,
-    Gateway,
-    Inbox,
-    Offer,
-    Order,
-    Orders,
-    Payment,
-)
+from payments.cashier import Cashier
+from payments.crediting import Crediting
+from payments.gateways.base import Gateway
+from payments.inbox import Inbox
+from payments.offer import Offer
+from payments.orders import Orders
+from payments.types import Cash, Forged, Order, Payment
 from tests.databases import TestClock
 
 

@@ -8,20 +8,28 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.discord import DiscordConfig
+from bots.discord.config import DiscordConfig
 from bots.discord.store import DiscordStore
-from bots.telegram import TelegramConfig
+from bots.telegram.config import TelegramConfig
 from bots.telegram.stars import BotStars
 from core.clock import Clock
-from core.ledger import Ledger
-from core.people import People, Welcome
-from core.pool import Vault
-from core.store import Store, schema
+from core.ledger.ledger import Ledger
+from core.people.people import People
+from core.people.types import Welcome
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits, NanoUsd, usd
-from payments import Cashier, Crediting, Gateway, Inbox, Offer, Order, Orders
+from payments.cashier import Cashier
+from payments.crediting import Crediting
+from payments.gateways.base import Gateway
 from payments.gateways.skus import DiscordSkus
 from payments.gateways.stars import TelegramStars
+from payments.inbox import Inbox
 from payments.listing import Listing
+from payments.offer import Offer
+from payments.orders import Orders
+from payments.types import Order
 from tests.fakes import discord, telegram
 
 #: What a Star brings.

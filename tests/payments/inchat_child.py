@@ -8,10 +8,10 @@ import asyncio
 import os
 import signal
 
-from core.ledger import Ledger
-from core.store import Store
+from core.ledger.ledger import Ledger
+from core.store.store import Store
 from core.units import NanoUsd
-from payments import Gateway
+from payments.gateways.base import Gateway
 from tests.databases import TestClock
 from tests.payments import inchat
 

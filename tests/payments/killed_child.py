@@ -10,10 +10,13 @@ import os
 import signal
 import sys
 
-from core.ledger import Ledger
-from core.pool import Vault
-from core.store import Store
-from payments import Crediting, Inbox, Offer, Orders
+from core.ledger.ledger import Ledger
+from core.pool.vault import Vault
+from core.store.store import Store
+from payments.crediting import Crediting
+from payments.inbox import Inbox
+from payments.offer import Offer
+from payments.orders import Orders
 from tests.databases import TestClock
 from tests.payments.ours import gateway_of
 

@@ -10,18 +10,22 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from core.clock import Clock
-from core.earning import BRIEF, Addresses, Method, Withdrawals
-from core.ledger import Ledger
-from core.pool import Vault
-from core.store import Store
+from core.earning.addresses import Addresses
+from core.earning.payouts import Method
+from core.earning.policy import BRIEF
+from core.earning.withdrawals import Withdrawals
+from core.ledger.ledger import Ledger
+from core.pool.vault import Vault
+from core.store.store import Store
 from core.units import Credits
-from payments import Disburser, Gateway
+from payments.gateways.base import Gateway
 from payments.gateways.btcpay import BtcPay
 from payments.gateways.btcpay_payouts import BtcPayPayouts
 from payments.gateways.paypal import PayPal
 from payments.gateways.paypal_payouts import PayPalPayouts
 from payments.gateways.sandbox import Sandbox
 from payments.gateways.sandbox_payouts import SandboxPayouts
+from payments.payouts import Disburser
 from tests.fakes import btcpay, paypal, paypal_webhooks
 
 MASTER = bytes(32)

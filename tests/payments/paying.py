@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox import SandboxCheckout
+from bots.sandbox.checkout import SandboxCheckout
 from core import chart
-from core.earning import Method, Payout
-from core.ledger import Move, Submission
-from core.pool import Vault
+from core.earning.payouts import Method, Payout
+from core.ledger.types import Move, Submission
+from core.pool.vault import Vault
 from core.units import Credits, usd
-from payments import Disburser, Payouts
+from payments.payouts import Disburser, Payouts
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal
 from tests.payments.conftest import Shop

@@ -11,11 +11,11 @@ import signal
 import sys
 from typing import cast
 
-from core.earning import Method
-from core.ledger import Ledger
-from core.pool import Vault
-from core.store import Store
-from payments import Payouts
+from core.earning.payouts import Method
+from core.ledger.ledger import Ledger
+from core.pool.vault import Vault
+from core.store.store import Store
+from payments.payouts import Payouts
 from tests.databases import TestClock
 from tests.payments.ours import MASTER, disburser_of, withdrawals_on
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bots.sandbox import SandboxCheckout
-from payments import Order
+from bots.sandbox.checkout import SandboxCheckout
 from payments.gateways.btcpay import SIGNATURE as BTCPAY_SIGNATURE
 from payments.gateways.sandbox import SIGNATURE, signed
+from payments.types import Order
 from tests.fakes import btcpay, paypal_webhooks, stripe
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal

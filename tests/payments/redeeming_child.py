@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from core.ledger import Ledger
-from core.people import find
-from core.store import Store
-from payments import CodeRefused, Codes, Crediting, Offer, Orders
+from core.ledger.ledger import Ledger
+from core.people.people import find
+from core.store.store import Store
+from payments.codes import Codes
+from payments.crediting import Crediting
+from payments.offer import Offer
+from payments.orders import Orders
+from payments.promotion_codes import CodeRefused
 from tests.databases import TestClock
 
 

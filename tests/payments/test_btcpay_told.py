@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from core.units import usd
-from payments import Forged, Order
 from payments.gateways.btcpay import SIGNATURE
+from payments.types import Forged, Order
 from tests.fakes.btcpay import RATE, signature
 from tests.payments.conftest import Message
 from tests.payments.test_btcpay import Counter, counter

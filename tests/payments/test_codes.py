@@ -12,18 +12,17 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from core import codes as typed
-from core.people import Person, TooManyTries, find
-from core.store import Update, schema
+from core.people.people import find
+from core.people.types import Person, TooManyTries
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, usd
-from payments import (
-    PAID,
-    BadAmount,
-    Cashier,
-    CodeRefused,
-    Codes,
-    any_codes,
-)
+from payments.cashier import Cashier
+from payments.codes import Codes, any_codes
+from payments.crediting import PAID
 from payments.gateways.code import CODE, Code
+from payments.offer import BadAmount
+from payments.promotion_codes import CodeRefused
 from tests.payments.conftest import Shop
 from tests.size import size
 

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from core.store import Update, schema
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, NanoUsd, Stars, usd
-from payments import (
+from payments.types import (
     CardsStopped,
     Dispute,
     Order,

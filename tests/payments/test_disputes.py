@@ -9,21 +9,14 @@ from dataclasses import replace
 import pytest
 
 from core.notice import OWNERS
-from core.store import Update, schema
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, NanoUsd, usd
-from payments import (
-    DISPUTE_ENDED,
-    DISPUTED,
-    CardsStopped,
-    Cashier,
-    Dispute,
-    NoDispute,
-    NothingToRefund,
-    Order,
-    Payment,
-    Refunded,
-)
+from payments.cashier import Cashier
+from payments.disputes import DISPUTE_ENDED, DISPUTED
 from payments.gateways.code import Code
+from payments.refunding import NothingToRefund
+from payments.types import CardsStopped, Dispute, NoDispute, Order, Payment, Refunded
 from tests.payments.conftest import Shop
 from tests.size import size
 

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from payments import GatewayUnavailable
 from payments.gateways import http
 from payments.gateways.http import Answer, Wire
+from payments.types import GatewayUnavailable
 
 
 @dataclass

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from core.units import Stars, usd
-from payments import Gateway
+from payments.gateways.base import Gateway
 from payments.gateways.skus import heard
 from payments.gateways.stars import StarsTold
 from tests.fakes.discord import FakeDiscord

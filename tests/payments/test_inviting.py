@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core.people import Invitations, LinkRefused, Links, People, Person, Welcome, survivor
-from core.pool import Vault
+from core.people.invitations import Invitations
+from core.people.links import LinkRefused, Links
+from core.people.people import People, survivor
+from core.people.types import Person, Welcome
+from core.pool.vault import Vault
 from core.store import schema
 from core.units import Credits, usd
-from payments import Order, Refunded
+from payments.types import Order, Refunded
 from tests.core.people.aged import nothing
 from tests.payments.conftest import Shop
 from tests.size import size

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from core.pool import Vault
+from core.pool.vault import Vault
 from core.units import usd
 from tests.payments.conftest import Counter, Shop
 from tests.payments.ours import gateway_of

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.units import Credits, NanoUsd, usd
-from payments import BadAmount, Given, Offer
-from payments.offer import of_cents
+from payments.offer import BadAmount, Given, Offer, of_cents
 
 OFFER = Offer()
 

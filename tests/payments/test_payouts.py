@@ -7,11 +7,12 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from core.earning import PAYOUT, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalsWait
-from core.pool import Vault
-from core.store import Update, schema
+from core.earning.payouts import PAYOUT, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalsWait
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, usd
-from payments import Dispute, Refunded
+from payments.types import Dispute, Refunded
 from tests.payments.conftest import Shop
 from tests.payments.ours import disburser_of
 from tests.payments.paying import Bank, Counter, Desk, counter

@@ -12,8 +12,9 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from core.units import usd
-from payments import Disbursed, GatewayUnavailable
 from payments.gateways.btcpay_payouts import BtcPayPayouts
+from payments.payouts import Disbursed
+from payments.types import GatewayUnavailable
 from tests.fakes.btcpay import PERMISSIONS, RATE, STORE, FakeBtcPay
 from tests.payments.ours import disburser_of
 from tests.payments.paying import payout_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from core.earning import Payout
-from core.pool import Vault
+from core.earning.payouts import Payout
+from core.pool.vault import Vault
 from core.units import NanoUsd, total
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER

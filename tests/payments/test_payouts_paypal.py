@@ -10,8 +10,9 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from core.units import usd
-from payments import Disbursed, GatewayUnavailable
 from payments.gateways.paypal_payouts import PayPalPayouts
+from payments.payouts import Disbursed
+from payments.types import GatewayUnavailable
 from tests.fakes.paypal import FakePayPal
 from tests.payments.ours import disburser_of
 from tests.payments.paying import payout_of

@@ -8,11 +8,13 @@ import pytest
 from pydantic import SecretStr
 
 import payments.payouts as room
-from core.earning import PAYOUT_STUCK, Payout, PayoutMoved, WithdrawalsWait
-from core.pool import Vault
-from core.store import Insert, schema
+from core.earning.payouts import PAYOUT_STUCK, Payout, PayoutMoved, WithdrawalsWait
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.companions import Insert
 from core.units import usd
-from payments import Disbursed, GatewayUnavailable
+from payments.payouts import Disbursed
+from payments.types import GatewayUnavailable
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER, disburser_of
 from tests.payments.paying import Desk, bank_of, desk

@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox import SandboxCheckout
+from bots.sandbox.checkout import SandboxCheckout
 from core.units import usd
-from payments import Disbursed, GatewayUnavailable
 from payments.gateways.sandbox_payouts import SandboxPayouts
+from payments.payouts import Disbursed
+from payments.types import GatewayUnavailable
 from tests.payments.ours import SANDBOX_SECRET, disburser_of
 from tests.payments.paying import payout_of
 

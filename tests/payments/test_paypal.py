@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.pool import Vault
+from core.pool.vault import Vault
 from core.units import usd
-from payments import (
-    Forged,
-    GatewayUnavailable,
-    NotGivenBack,
-    NothingToRefund,
-    Order,
-)
+from payments.refunding import NothingToRefund
+from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order
 from tests.fakes import paypal as fake
 from tests.fakes.paypal import FakePayPal
 from tests.fakes.paypal_webhooks import event, headers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.units import Credits, usd
-from payments import CardsStopped, Forged, GatewayUnavailable, Order
+from payments.types import CardsStopped, Forged, GatewayUnavailable, Order
 from tests.fakes.paypal_webhooks import CERTIFICATE, event, headers
 from tests.payments.conftest import Message
 from tests.payments.test_paypal import Counter, counter

@@ -10,12 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from core import ids
-from core.desk import logged
-from core.pricing import Deals, PriceBook, Promotion, Promotions, Tier, Tiers
+from core.desk.log import logged
+from core.pricing.deals import Deals
+from core.pricing.prices import PriceBook
+from core.pricing.promotions import Promotion, Promotions
+from core.pricing.tiers import Tier, Tiers
 from core.store import schema
 from core.units import Credits, usd
-from payments import Orders, Refunded
+from payments.orders import Orders
 from payments.promising import Promises
+from payments.types import Refunded
 from tests import brief
 from tests.payments.conftest import Shop
 from tests.size import size

@@ -12,13 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.desk import logged
-from core.ledger import CompanionRefused
-from core.people import Person
-from core.pricing import Promotion, UsedUp
+from core.desk.log import logged
+from core.ledger.types import CompanionRefused
+from core.people.types import Person
+from core.pricing.promotions import Promotion, UsedUp
 from core.store import schema
 from core.units import Credits
-from payments import CodeRefused, Codes, Granted, any_codes
+from payments.codes import Codes, any_codes
+from payments.promotion_codes import CodeRefused, Granted
 from tests import service
 from tests.databases import TestClock
 from tests.service import Service

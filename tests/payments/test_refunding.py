@@ -8,17 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.units import NanoUsd, usd
-from payments import (
-    Cash,
-    Cashier,
-    EarlierRefund,
-    GatewayUnavailable,
-    NothingToRefund,
-    Order,
-    Refunded,
-)
+from payments.cashier import Cashier
 from payments.gateways.code import Code
-from payments.types import News, NotGivenBack
+from payments.refunding import EarlierRefund, NothingToRefund
+from payments.types import Cash, GatewayUnavailable, News, NotGivenBack, Order, Refunded
 from tests.payments.conftest import Shop
 from tests.payments.test_disputes import paid_twice
 

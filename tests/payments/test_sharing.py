@@ -7,19 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from core.earning import check_earning
-from core.store import Update, schema
+from core.earning.check import check_earning
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, NanoUsd, Stars, usd
-from payments import (
-    FRIEND_BOUGHT,
-    FRIEND_REFUNDED,
-    Dispute,
-    Offer,
-    Order,
-    Orders,
-    Payment,
-    Refunded,
-)
+from payments.offer import Offer
+from payments.orders import Orders
+from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.types import Dispute, Order, Payment, Refunded
 from tests.payments.conftest import Shop
 
 

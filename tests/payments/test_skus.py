@@ -9,7 +9,7 @@ import pytest
 
 from core.store import schema
 from core.units import Credits, usd
-from payments import GatewayUnavailable, RefundRefused, UnknownOrder
+from payments.types import GatewayUnavailable, RefundRefused, UnknownOrder
 from tests.fakes.discord import TOKEN
 from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments import inchat

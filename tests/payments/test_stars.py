@@ -11,20 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.clock import SystemClock
-from core.store import DatabaseUnavailable, schema
+from core.store import schema
+from core.store.errors import DatabaseUnavailable
 from core.units import Credits, Stars, usd
-from payments import (
-    Forged,
-    GatewayUnavailable,
-    NotGivenBack,
-    NothingToRefund,
-    Order,
-    RefundRefused,
-    payment_routes,
-)
 from payments.gateways import stars as gateway_module
 from payments.gateways.stars import StarsTold
 from payments.offer import of_cents
+from payments.refunding import NothingToRefund
+from payments.routes import payment_routes
+from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order, RefundRefused
 from tests.fakes.telegram import TOKEN
 from tests.payments import inchat
 from tests.payments.booths import StarsBooth as Booth

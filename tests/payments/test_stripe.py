@@ -13,12 +13,13 @@ import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.ledger import LedgerUnavailable
-from core.pool import Vault
+from core.ledger.types import LedgerUnavailable
+from core.pool.vault import Vault
 from core.store import schema
 from core.units import usd
-from payments import Forged, GatewayUnavailable, NothingToRefund, Order
 from payments.gateways.stripe import Stripe
+from payments.refunding import NothingToRefund
+from payments.types import Forged, GatewayUnavailable, Order
 from tests.fakes import stripe as fake
 from tests.fakes.stripe import FakeStripe, signature
 from tests.payments import conftest

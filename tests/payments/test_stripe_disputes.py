@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.notice import OWNERS
-from payments import UNWORKED, GatewayUnavailable, NoDispute
+from payments.inbox import UNWORKED
+from payments.types import GatewayUnavailable, NoDispute
 from tests.payments.test_stripe import Counter, counter
 
 __all__ = ["counter"]

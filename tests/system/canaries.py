@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from core.store import Store, schema
+from core.store import schema
+from core.store.store import Store
 
 
 class Everything(logging.Handler):

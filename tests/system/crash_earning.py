@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.earning import check_earning
-from core.ledger import audit
-from core.store import Store, schema
+from core.earning.check import check_earning
+from core.ledger.audit import audit
+from core.store import schema
+from core.store.store import Store
 from core.units import usd
 from tests.core.earning.world import THOUSAND
 from tests.databases import NOON_MS

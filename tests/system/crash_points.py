@@ -28,8 +28,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from bots.app import App
-from core.asking import Run, beating
+from core.asking import beating
 from core.asking.billing import Ending
+from core.asking.runs import Run
 from core.clock import Clock
 from core.ledger import batch
 from core.ledger.job import Job

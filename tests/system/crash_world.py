@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from core import ids
-from core.pricing import count
+from core.pricing.counting import count
 from tests import brief
 from tests.databases import NOON_MS
 from tests.fakes.suppliers import Answer as Says

@@ -7,9 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.asking import check
-from core.ledger import AnyAccount, Balance, audit
-from core.store import Store, schema
+from core.asking.check import check
+from core.ledger.audit import audit
+from core.ledger.types import AnyAccount, Balance
+from core.store import schema
+from core.store.store import Store
 from core.units import NanoUsd
 
 

@@ -18,15 +18,18 @@ from typing import Any
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
-from bots.discord import Discord, DiscordConfig
+from bots.discord.adapter import Discord
+from bots.discord.config import DiscordConfig
 from bots.show.screen import Answer, Incoming, Output, Place, Progress, Sender, Unlanded
 from core import ids
-from core.asking import NotEnoughCredits, NothingServes, Question, Run, beating
+from core.asking import beating
+from core.asking.runs import Run
+from core.asking.types import NotEnoughCredits, NothingServes, Question
 from core.clock import SystemClock
-from core.earning import SAFE
-from core.people import Welcome
-from core.pool import SUPPLIERS
-from core.store import Store
+from core.earning.policy import SAFE
+from core.people.types import Welcome
+from core.pool.suppliers import SUPPLIERS
+from core.store.store import Store
 from core.units import Credits, usd
 from tests import brief
 from tests.databases import TestClock

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from bots.app import App
 from core import chart, ids
-from core.asking import Question
-from core.ledger import Submission
-from core.people import Person
-from core.pool import DuplicateKey, UnknownKey
+from core.asking.types import Question
+from core.ledger.types import Submission
+from core.people.types import Person
+from core.pool.records import DuplicateKey, UnknownKey
 from core.units import Credits, usd
 from tests import brief
 from tests.core.earning.world import BRIEFS

@@ -17,15 +17,15 @@ import pytest
 from pydantic import SecretStr
 
 from bots.commands.paying import Terms
-from bots.sandbox import SandboxCheckout
+from bots.sandbox.checkout import SandboxCheckout
 from bots.show.screen import Place, Screen, Unlanded
 from bots.web import Server, service_app
 from core import chart
 from core.clock import SystemClock
-from core.ledger import Submission
+from core.ledger.types import Submission
 from core.units import Credits
-from payments import payment_routes
 from payments.gateways.sandbox import Sandbox, signed
+from payments.routes import payment_routes
 from tests import service
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import Used

@@ -15,14 +15,15 @@ import pytest
 
 from bots import metrics
 from bots.commands.refusals import sentence
-from bots.locale import render
+from bots.locale.words import render
 from bots.show.screen import Answer, Audio
 from bots.web import Server, metrics_app
-from core.desk import Period, report
+from core.desk.report import report
+from core.desk.standing import Period
 from core.errors import Refusal
-from core.ledger import beancount, csv
-from core.pool import Fault, SupplierFault
-from core.store import backup
+from core.ledger.export import beancount, csv
+from core.pool.providers.types import Fault, SupplierFault
+from core.store.copies import backup
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says

@@ -18,13 +18,13 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.commands.paying import Terms
-from bots.sandbox import SandboxCheckout
+from bots.sandbox.checkout import SandboxCheckout
 from bots.web import Server, service_app
 from core import chart
 from core.store import schema
 from core.units import Credits, usd
-from payments import payment_routes
 from payments.gateways.sandbox import Sandbox
+from payments.routes import payment_routes
 from tests.core.earning.world import BRIEFS, THOUSAND, Market
 from tests.service import KEYS
 from tests.size import size

@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.discord import Discord, DiscordConfig, definitions, sync
-from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX
-from bots.locale import LANGUAGES
+from bots.discord.adapter import Discord
+from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX, definitions, sync
+from bots.discord.config import DiscordConfig
+from bots.locale.words import LANGUAGES
 from core import chart
 from core.clock import SystemClock
 from core.units import Credits, usd

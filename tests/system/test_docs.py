@@ -16,7 +16,8 @@ from bots.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-LINES_MAX, FUNCTION_LINES_MAX = 400, 70
+#: Hard bounds; most files have 60 to 500 lines, each one idea, and most functions fit on a screen.
+LINES_MAX, FUNCTION_LINES_MAX = 700, 70
 #: Told as a pattern in the README, since the operator names the suppliers.
 SUPPLIER = f"{PREFIX}SUPPLIER_<NAME>_"
 
@@ -81,8 +82,8 @@ def test_nothing_names_a_registry_or_a_place_of_one_machine() -> None:
         assert found is None, (file.relative_to(ROOT), found)
 
 
-@pytest.mark.parametrize("room", ["core", "bots", "benchmarks", "tests"])
-def test_files_and_functions_fit_in_the_head(room: str) -> None:
+@pytest.mark.parametrize("room", ["core", "payments", "bots", "benchmarks", "tests"])
+def test_files_and_functions_keep_their_bounds(room: str) -> None:
     long = []
     for file in sorted((ROOT / room).rglob("*.py")):
         text = file.read_text()

@@ -15,8 +15,8 @@ from bots.show.screen import Screen
 from bots.web import Server, service_app
 from core.clock import SystemClock
 from core.units import Credits
-from payments import payment_routes
 from payments.gateways.btcpay import SIGNATURE
+from payments.routes import payment_routes
 from tests import service
 from tests.fakes.btcpay import FakeBtcPay, signature
 from tests.fakes.paypal import FakePayPal

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest_asyncio
 
-from core.store import Store
+from core.store.store import Store
 from core.units import usd
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.suppliers import Answer as Says

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from bots.show.screen import Answer, Place
 from core import chart
 from core.clock import SystemClock
-from core.store import Store, schema
+from core.store import schema
+from core.store.store import Store
 from core.units import Credits
 from tests import service
 from tests.fakes.suppliers import Answer as Says

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core.store import Store, schema
+from core.store import schema
+from core.store.store import Store
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import FakeSupplier, Used

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from bots.show.screen import Place, Screen
 from core.clock import SystemClock
-from core.store import Update, schema
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, usd
 from tests import service
 from tests.bots.commands.test_commands import text_of

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.clock import SystemClock
-from core.earning import Payout
+from core.earning.payouts import Payout
 from core.units import Credits
 from tests.core.earning.world import BRIEFS, THOUSAND, Market
 from tests.fakes.suppliers import FakeSupplier

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bots.console import Console
+from bots.console.console import Console
 from core.clock import SystemClock
-from core.ledger import csv
+from core.ledger.export import csv
 from tests.audio import wav
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.suppliers import Answer, Heard, Used

@@ -10,8 +10,9 @@ import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
-from core.ledger import Ledger, audit
-from core.store import Store
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.store.store import Store
 from core.units import Stars, usd
 from tests.databases import TestClock
 from tests.fakes import btcpay as fake_btcpay

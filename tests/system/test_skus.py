@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox import SandboxCheckout
+from bots.sandbox.checkout import SandboxCheckout
 from core.clock import SystemClock
 from core.units import Credits, usd
-from payments import Gateway
+from payments.gateways.base import Gateway
 from payments.gateways.sandbox import Sandbox
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.discord_store import GIFT

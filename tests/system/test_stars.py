@@ -13,11 +13,11 @@ from pydantic import SecretStr
 
 from bots import tills
 from bots.commands.paying import Terms
-from bots.sandbox import SandboxCheckout
+from bots.sandbox.checkout import SandboxCheckout
 from core.clock import SystemClock
 from core.units import Credits
-from payments import Gateway
 from payments.gateways import stars as stars_module
+from payments.gateways.base import Gateway
 from payments.gateways.sandbox import Sandbox
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Message, User

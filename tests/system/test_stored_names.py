@@ -14,14 +14,21 @@ from bots import metrics
 from bots.settings import Settings
 from core import chart
 from core.clock import SystemClock
-from core.desk import ALERT, BROADCAST, COST_CHANGED, PRICE_CHANGED
-from core.earning import KEY_ENDED, PAYOUT, SAFE
-from core.pool import KEY_RESTS
-from core.pool.providers import Fault
+from core.desk.alerts import ALERT
+from core.desk.broadcasting import BROADCAST
+from core.desk.changes import COST_CHANGED
+from core.desk.price_news import PRICE_CHANGED
+from core.earning.closing import KEY_ENDED
+from core.earning.payouts import PAYOUT
+from core.earning.policy import SAFE
+from core.pool.conclusions import KEY_RESTS
+from core.pool.providers.types import Fault
 from core.store import schema
 from core.units import NanoUsd, Stars
-from payments import FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNWORKED
+from payments.crediting import PAID, REFUNDED
 from payments.gateways.sandbox import Sandbox
+from payments.inbox import UNWORKED
+from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
 from tests.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")

@@ -16,11 +16,13 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.asking import AskRefusal, Outcome, Result, serving
-from core.earning import KEY_ENDED
-from core.pool import KEY_RESTS, KeyCard
+from core.asking import serving
+from core.asking.types import AskRefusal, Outcome, Result
+from core.earning.closing import KEY_ENDED
+from core.pool.conclusions import KEY_RESTS
 from core.pool.health import SAME_PATH_SECONDS, SECOND_LOOK_SECONDS
 from core.pool.providers import http
+from core.pool.records import KeyCard
 from core.store import schema
 from core.units import NanoUsd, usd
 from tests.core.earning.world import Market, market

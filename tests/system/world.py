@@ -18,14 +18,16 @@ from typing import Any
 from pydantic import SecretStr
 
 from bots.app import OwnKey, Plan, build
-from bots.locale import render
+from bots.locale.words import render
 from bots.reply import say
-from bots.telegram import Telegram, TelegramConfig
+from bots.telegram.adapter import Telegram
+from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
-from core.people import Welcome
-from core.pool import SUPPLIERS
-from core.pricing import Catalogue, Costs
-from core.store import Store
+from core.people.types import Welcome
+from core.pool.suppliers import SUPPLIERS
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+from core.store.store import Store
 from core.units import Credits, usd
 from tests.fakes.suppliers import FakeSupplier
 from tests.fakes.telegram import TOKEN, FakeTelegram

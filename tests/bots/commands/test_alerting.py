@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from bots.show.screen import Screen
 from core import chart
-from core.ledger import Move, Submission
+from core.ledger.types import Move, Submission
 from core.pool.health import CIRCUIT_FAULTS, Attempt
-from core.pool.providers import Fault
-from core.store import Insert, Update, schema
+from core.pool.providers.types import Fault
+from core.store import schema
+from core.store.companions import Insert, Update
 from core.units import usd
 from tests import service
 from tests.bots.commands.test_broadcasting import Chats

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from bots.show.screen import Screen
-from core.desk import WAITING_MOST, logged
+from core.desk.broadcasting import WAITING_MOST
+from core.desk.log import logged
 from core.store import schema
 from tests import service
 from tests.bots.commands.test_commands import button, text_of

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from bots.show.screen import Answer, Place, Screen
-from core.desk import logged
-from core.people import Allowance
+from core.desk.log import logged
+from core.people.rules import Allowance
 from core.store import schema
 from core.units import Credits
 from tests import service

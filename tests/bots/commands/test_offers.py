@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from bots.commands.promotion_words import draft_of
 from bots.commands.refusals import NotUnderstood
 from bots.show.screen import Screen
-from core.pricing import UnknownModel
+from core.pricing.catalogue import UnknownModel
 from core.store import schema
 from core.units import Credits
 from tests import brief, service

@@ -10,8 +10,9 @@ import pytest
 
 from bots.show.screen import Screen
 from core import chart
-from core.ledger import Submission
-from core.store import Insert, schema
+from core.ledger.types import Submission
+from core.store import schema
+from core.store.companions import Insert
 from core.units import Credits, NanoUsd, usd
 from tests import service
 from tests.bots.commands.test_commands import button, text_of

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from bots.show.screen import Answer, Screen
-from core.desk import Decided
+from core.desk.changes import Decided
 from core.store import schema
 from core.units import Credits, MicroCredits
 from tests import brief, service

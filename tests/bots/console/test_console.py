@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bots.console import Console
+from bots.console.console import Console
 from bots.show.screen import (
     Answer,
     Attachment,

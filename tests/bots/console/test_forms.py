@@ -8,7 +8,7 @@ import os
 import termios
 from collections.abc import AsyncIterator
 
-from bots.console import Console
+from bots.console.console import Console
 from bots.show.screen import (
     Button,
     Field,

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from bots.discord import Discord, Refused
+from bots.discord.adapter import Discord
+from bots.discord.outbox import Refused
 from bots.show.screen import Answer, Incoming, Output, Place, Press, Progress, Screen, Unlanded
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront

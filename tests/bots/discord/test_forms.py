@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bots.discord import Discord
+from bots.discord.adapter import Discord
 from bots.discord.components import modal_of
 from bots.show.screen import Button, Field, Filled, Form, FormCard, Incoming, Output, Press, Screen
 from tests.bots.discord.scripted import DiscordFront

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bots.discord import Discord
+from bots.discord.adapter import Discord
 from bots.show.screen import Button, Screen
 from tests.bots.discord.scripted import DiscordFront
 from tests.fakes.discord import FakeDiscord

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bots.discord import Discord, DiscordUnavailable, who_am_i
-from bots.discord.client import Client
+from bots.discord.adapter import Discord
+from bots.discord.client import Client, DiscordUnavailable, who_am_i
 from bots.show.screen import Attachment, Button, Incoming, Output, Place, Press, Screen
 from core.clock import SystemClock
 from tests.bots.discord.conftest import CONFIG, running

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bots
-from bots.locale import LANGUAGES, catalogue, language_for, render
+from bots.locale.words import LANGUAGES, catalogue, language_for, render
 from bots.reply import say
 from core.units import Credits
 

@@ -9,10 +9,23 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox import SandboxSupplier, answers
-from core.pool import SUPPLIERS, Clip, Fault, Finish, Message, SupplierFault, Text
-from core.pool.providers import Call, OpenAI, Target, http
-from core.pricing import Catalogue, count, count_messages
+from bots.sandbox import answers
+from bots.sandbox.supplier import SandboxSupplier
+from core.pool.providers import http
+from core.pool.providers.openai import OpenAI
+from core.pool.providers.types import (
+    Call,
+    Clip,
+    Fault,
+    Finish,
+    Message,
+    SupplierFault,
+    Target,
+    Text,
+)
+from core.pool.suppliers import SUPPLIERS
+from core.pricing.catalogue import Catalogue
+from core.pricing.counting import count, count_messages
 from core.units import Seconds, Tokens
 from tests.audio import VOICE, ogg, wav
 

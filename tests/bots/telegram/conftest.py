@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bots.telegram import Telegram, TelegramConfig
+from bots.telegram.adapter import Telegram
+from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
 from tests.bots.telegram.scripted import ScriptedFront
 from tests.fakes.telegram import TOKEN, FakeTelegram

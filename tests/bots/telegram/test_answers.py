@@ -11,7 +11,8 @@ import pytest
 
 from bots.show.footer import FOOTER_MARK
 from bots.show.screen import Answer, Incoming, Output, Place, Progress, Screen, Unlanded
-from bots.telegram import Refused, Telegram
+from bots.telegram.adapter import Telegram
+from bots.telegram.outbox import Refused
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
 from tests.fakes.telegram import FakeTelegram

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pydantic import SecretStr
 
 from bots.show.screen import Bill, Incoming, Output, Screen
-from bots.telegram import WEBHOOK_PATH
-from core.ledger import LedgerUnavailable
+from bots.telegram.config import WEBHOOK_PATH
+from core.ledger.types import LedgerUnavailable
 from payments.gateways.stars import PreCheckout, StarsTold
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront

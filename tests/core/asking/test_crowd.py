@@ -6,7 +6,8 @@ import asyncio
 
 from bots.show.screen import Answer
 from core import ids
-from core.asking import NotEnoughCredits, Question, Run
+from core.asking.runs import Run
+from core.asking.types import NotEnoughCredits, Question
 from core.units import Credits, usd
 from tests import brief, service
 from tests.databases import TestClock

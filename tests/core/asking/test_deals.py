@@ -15,11 +15,13 @@ import sqlalchemy as sa
 
 from bots.show.screen import Answer
 from core import ids
-from core.asking import Question, Result
-from core.desk import logged
-from core.people import Allowance
-from core.pricing import Promotion, Tier
-from core.store import Insert, schema
+from core.asking.types import Question, Result
+from core.desk.log import logged
+from core.people.rules import Allowance
+from core.pricing.promotions import Promotion
+from core.pricing.tiers import Tier
+from core.store import schema
+from core.store.companions import Insert
 from core.units import Credits, MicroCredits
 from tests import brief, service
 from tests.bots.commands.test_commands import text_of

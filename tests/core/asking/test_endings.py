@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pytest
 
 from bots.show.screen import Answer, Progress
-from core.asking import Outcome, serving
+from core.asking import serving
+from core.asking.types import Outcome
 from core.units import Credits, NanoUsd, usd
 from tests import service
 from tests.databases import TestClock

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from bots.show.screen import Answer, Unlanded
 from core import ids
-from core.asking import Outcome, Question, Recording, Run
+from core.asking.runs import Run
+from core.asking.types import Outcome, Question, Recording
 from core.store import schema
 from core.units import Credits, Seconds, usd
 from tests import brief, service

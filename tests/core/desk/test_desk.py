@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from core import chart
-from core.desk import Cost, Period, grant, report
-from core.ledger import Ledger, Submission
-from core.people import find
-from core.store import Insert, Store, schema
+from core.desk.grants import grant
+from core.desk.report import Cost, report
+from core.desk.standing import Period
+from core.ledger.ledger import Ledger
+from core.ledger.types import Submission
+from core.people.people import find
+from core.store import schema
+from core.store.companions import Insert
+from core.store.store import Store
 from core.units import Credits, NanoUsd, usd
 from tests.databases import TestClock
 

@@ -10,9 +10,8 @@ from benchmarks.economy.farmers import TURNS
 from benchmarks.economy.guards import GUARDS, compared, pays
 from benchmarks.economy.town import economy_of, policy_of
 from benchmarks.economy.year import played
-from core.desk import Economy, Farm, Lowering, Way, farms, offered, trades
-from core.desk.economy import NAMES, Name
-from core.earning import SAFE
+from core.desk.economy import NAMES, Economy, Farm, Lowering, Name, Way, farms, offered, trades
+from core.earning.policy import SAFE
 from core.units import Credits, NanoUsd, usd
 from tests.size import size
 

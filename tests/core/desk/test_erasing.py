@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart
-from core.desk import NotErasable, logged
-from core.ledger import Entry, Submission
-from core.store import Delete, Insert, schema
+from core.desk.erasing import NotErasable
+from core.desk.log import logged
+from core.ledger.types import Entry, Submission
+from core.store import schema
+from core.store.companions import Delete, Insert
 from core.units import Credits
 from tests.core.earning.world import BRIEFS, Market
 from tests.databases import TestClock

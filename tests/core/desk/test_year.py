@@ -14,12 +14,16 @@ import sqlalchemy as sa
 
 from core import chart
 from core.clock import day_of
-from core.desk import Period, Report, report
-from core.earning import cash_of
-from core.ledger import Ledger, Submission, close_days
-from core.ledger.types import Entry, Kind
-from core.pricing import PAR
-from core.store import Insert, Store, schema
+from core.desk.report import Report, report
+from core.desk.standing import Period
+from core.earning.payouts import cash_of
+from core.ledger.closing import close_days
+from core.ledger.ledger import Ledger
+from core.ledger.types import Entry, Kind, Submission
+from core.pricing.formula import PAR
+from core.store import schema
+from core.store.companions import Insert
+from core.store.store import Store
 from core.units import Credits, NanoUsd, Stars, usd
 from tests.databases import TestClock
 from tests.size import size

@@ -9,10 +9,12 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core.clock import Clock
-from core.earning import Addresses, PayoutMoved
-from core.ledger import Ledger
-from core.pool import Vault
-from core.store import Store, schema
+from core.earning.addresses import Addresses
+from core.earning.payouts import PayoutMoved
+from core.ledger.ledger import Ledger
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.store import Store
 from tests.core.earning.world import LITTLE, market
 from tests.databases import TestClock
 

@@ -11,10 +11,12 @@ from dataclasses import replace
 import pytest
 
 from core import ids
-from core.desk import logged
-from core.earning import Policy, cash_of
-from core.pool import DuplicateKey
-from core.pricing import PAR, Promotion
+from core.desk.log import logged
+from core.earning.payouts import cash_of
+from core.earning.policy import Policy
+from core.pool.records import DuplicateKey
+from core.pricing.formula import PAR
+from core.pricing.promotions import Promotion
 from core.units import Credits, MicroCredits, NanoUsd, usd
 from tests import brief
 from tests.core.earning.test_inviting_contributors import comes

@@ -11,15 +11,9 @@ from dataclasses import replace
 import pytest
 
 from core import chart
-from core.asking import AskRefusal, NotEnoughCredits
-from core.desk import risk_of
-from core.earning import (
-    NothingWithdrawable,
-    Payout,
-    PayoutMoved,
-    WithdrawalsWait,
-    cash_of,
-)
+from core.asking.types import AskRefusal, NotEnoughCredits
+from core.desk.risk import risk_of
+from core.earning.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait, cash_of
 from core.units import Credits, NanoUsd, usd
 from tests.core.earning.test_attacks import SMALL
 from tests.core.earning.unguarded import (

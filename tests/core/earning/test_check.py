@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.earning import check_earning
+from core.earning.check import check_earning
 from core.units import Credits
 from tests.core.earning.world import BRIEFS, market
 from tests.databases import TestClock

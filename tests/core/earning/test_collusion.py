@@ -13,19 +13,13 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.asking import AskRefusal
-from core.earning import (
-    NothingWithdrawable,
-    PayoutMoved,
-    Policy,
-    StillUsed,
-    TooManyContributions,
-    WithdrawalsWait,
-    WorthNothing,
-    cash_of,
-)
-from core.ledger import Kind
-from core.pool import KeyRefused, UnknownKey
+from core.asking.types import AskRefusal
+from core.earning.closing import StillUsed
+from core.earning.payouts import NothingWithdrawable, PayoutMoved, WithdrawalsWait, cash_of
+from core.earning.policy import Policy
+from core.earning.types import TooManyContributions, WorthNothing
+from core.ledger.types import Kind
+from core.pool.records import KeyRefused, UnknownKey
 from core.store import schema
 from core.units import Credits, NanoUsd, usd
 from tests.core.earning.world import TAKES_OPENAI, Market, market

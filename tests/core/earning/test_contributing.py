@@ -8,19 +8,17 @@ from dataclasses import replace
 import pytest
 
 from core import chart
-from core.asking import NothingServes
-from core.earning import (
-    Drawn,
+from core.asking.types import NothingServes
+from core.earning.policy import Policy
+from core.earning.types import (
     NotContributable,
     OfferGone,
-    Policy,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
-    paid_of,
-    vesting,
 )
-from core.pool import DuplicateKey, KeyRefused, Terms
+from core.earning.vesting import Drawn, paid_of, vesting
+from core.pool.records import DuplicateKey, KeyRefused, Terms
 from core.units import Credits, NanoUsd, usd
 from tests.core.earning.world import BRIEFS, TAKES_OPENAI, market
 from tests.databases import TestClock

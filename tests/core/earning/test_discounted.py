@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core import ids
-from core.desk import logged
-from core.pricing import Promotion
+from core.desk.log import logged
+from core.pricing.promotions import Promotion
 from tests.core.earning.world import market
 from tests.databases import TestClock
 

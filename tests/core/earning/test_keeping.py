@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from core import chart
-from core.earning import Policy, Progress, StillUsed
-from core.pool import UnknownKey
+from core.earning.closing import StillUsed
+from core.earning.policy import Policy
+from core.earning.watching import Progress
+from core.pool.records import UnknownKey
 from core.units import Credits, usd
 from tests.core.earning.world import TAKES_OPENAI, market
 from tests.databases import TestClock

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from core.earning import WithdrawalsWait
+from core.earning.payouts import WithdrawalsWait
 from core.units import Credits, usd
 from tests.core.earning.world import BRIEFS, Market, market
 from tests.databases import TestClock

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core import chart
-from core.earning import referral_of_topup, share_of
-from core.ledger import Cascade, Ledger, Move, Submission
+from core.earning.referrals import referral_of_topup, share_of
+from core.ledger.ledger import Ledger
+from core.ledger.types import Cascade, Move, Submission
 from core.units import Credits
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.earning.valuation import Average, average
-from core.pricing import Price
+from core.pricing.prices import Price
 from core.units import Credits, MicroCredits, NanoUsd, usd
 
 GPT_4 = (30_000_000, 30_000_000)

@@ -17,11 +17,15 @@ import pytest
 
 from core import chart
 from core.asking import settling
-from core.earning import Contribution, Withdrawals, closing, payouts, vesting
-from core.ledger import Account, AtMost, Entry, Limit, Move
-from core.pool import Vault, router
+from core.earning import closing, payouts
+from core.earning.types import Contribution
+from core.earning.vesting import vesting
+from core.earning.withdrawals import Withdrawals
+from core.ledger.types import Account, AtMost, Entry, Limit, Move
+from core.pool import router
+from core.pool.vault import Vault
 from core.units import Credits, NanoUsd
-from payments import Orders
+from payments.orders import Orders
 
 Test = Callable[..., Awaitable[None]]
 Off = Callable[[], AbstractContextManager[Any]]

@@ -12,13 +12,18 @@ from typing import Literal
 from pydantic import SecretStr
 
 from core import chart, ids
-from core.asking import Question, Run
+from core.asking.runs import Run
+from core.asking.types import Question
 from core.clock import Clock
-from core.earning import BRIEF, Contribution, Payout, Policy
-from core.ledger import Account, Submission
-from core.people import Person
+from core.earning.payouts import Payout
+from core.earning.policy import BRIEF, Policy
+from core.earning.types import Contribution
+from core.ledger.types import Account, Submission
+from core.people.types import Person
 from core.units import AnyMoney, Credits, NanoUsd, usd
-from payments import Crediting, Dispute, Offer, Order, Payment, Refunded
+from payments.crediting import Crediting
+from payments.offer import Offer
+from payments.types import Dispute, Order, Payment, Refunded
 from tests import brief, service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Used

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.ledger import Account, Cascade, Limit, Move, Settle, Submission
+from core.ledger.types import Account, Cascade, Limit, Move, Settle, Submission
 from core.units import Credits
 
 ISSUED = Account("issued/grant", Credits)

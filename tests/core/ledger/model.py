@@ -6,7 +6,8 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.ledger import (
+from core.ledger import types
+from core.ledger.types import (
     Account,
     Accrue,
     AtMost,
@@ -20,9 +21,8 @@ from core.ledger import (
     Settle,
     Submission,
     SweepOwed,
-    types,
 )
-from core.store import Companion, Delete, Insert
+from core.store.companions import Companion, Delete, Insert
 
 #: entry, n, kind, debit, credit, amount
 Line = tuple[str, int, Kind, str, str, int]

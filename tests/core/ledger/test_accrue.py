@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from core.ledger import (
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     Account,
     Accrue,
     AtMost,
     Capped,
     InsufficientFunds,
-    Ledger,
     Limit,
     Move,
     Settle,

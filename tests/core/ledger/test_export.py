@@ -11,10 +11,11 @@ from beancount import loader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import ledger as ledgers
-from core.ledger import Account, Ledger, Limit, Move, Submission
+from core.ledger import export as ledgers
 from core.ledger.export import beancount_account, code_of
-from core.store import Store
+from core.ledger.ledger import Ledger
+from core.ledger.types import Account, Limit, Move, Submission
+from core.store.store import Store
 from core.units import NanoUsd, Stars, usd
 from tests.core.ledger.accounts import give, hold, settle
 from tests.databases import TestClock

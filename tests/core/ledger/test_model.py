@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from core.ledger import (
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     Account,
     Accrue,
     AtMost,
     Capped,
     Cascade,
-    Ledger,
     LedgerRefusal,
     Limit,
     Move,
@@ -29,9 +30,10 @@ from core.ledger import (
     Share,
     Submission,
     SweepOwed,
-    audit,
 )
-from core.store import Delete, Insert, Store, Update, schema
+from core.store import schema
+from core.store.companions import Delete, Insert, Update
+from core.store.store import Store
 from core.units import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT
 from tests.core.ledger.model import Model

@@ -7,20 +7,20 @@ import threading
 
 import pytest
 
-from core.ledger import (
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     AtMost,
     Balance,
     HoldNotFound,
     InsufficientFunds,
-    Ledger,
+    LedgerRefusal,
     Move,
     Receipt,
     Settle,
     Submission,
-    audit,
 )
-from core.ledger.types import LedgerRefusal
-from core.store import Store
+from core.store.store import Store
 from core.units import Credits
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give, hold, settle
 from tests.databases import TestClock

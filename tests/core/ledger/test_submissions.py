@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.ledger import (
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
     Account,
     AccountMismatch,
     AtMost,
@@ -15,7 +16,6 @@ from core.ledger import (
     IdempotencyConflict,
     InsufficientFunds,
     Kind,
-    Ledger,
     LedgerUnavailable,
     Limit,
     Move,

@@ -11,16 +11,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from core.ledger import Ledger, LedgerBusy, LedgerRefusal, LedgerUnavailable, audit
-from core.store import Store
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.ledger.types import LedgerBusy, LedgerRefusal, LedgerUnavailable
+from core.store.store import Store
 from tests.core.ledger.accounts import GIFT, give
 from tests.databases import Postgres, TestClock
 
 FILL = """
 import asyncio, resource, sys
 from core.clock import SystemClock
-from core.ledger import Ledger, LedgerUnavailable
-from core.store import Store
+from core.ledger.ledger import Ledger
+from core.ledger.types import LedgerUnavailable
+from core.store.store import Store
 from tests.core.ledger.accounts import give
 
 async def main(url):

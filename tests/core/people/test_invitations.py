@@ -10,10 +10,15 @@ from dataclasses import dataclass
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core.ledger import Ledger
-from core.people import Invitations, Links, People, Person, Welcome
-from core.pool import Vault
-from core.store import Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.people.invitations import Invitations
+from core.people.links import Links
+from core.people.people import People
+from core.people.types import Person, Welcome
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 from core.units import Credits
 from tests.core.people.aged import nothing
 from tests.databases import TestClock

@@ -10,10 +10,13 @@ import pytest
 import pytest_asyncio
 
 from core import chart
-from core.ledger import Ledger, Move, Submission
-from core.people import AlreadyOne, LinkRefused, Links, People, Person, TooManyTries, Welcome
-from core.pool import Vault
-from core.store import Store
+from core.ledger.ledger import Ledger
+from core.ledger.types import Move, Submission
+from core.people.links import AlreadyOne, LinkRefused, Links
+from core.people.people import People
+from core.people.types import Person, TooManyTries, Welcome
+from core.pool.vault import Vault
+from core.store.store import Store
 from core.units import Credits
 from tests.core.people.aged import nothing
 from tests.databases import TestClock

@@ -9,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from core import chart
-from core.ledger import Ledger
-from core.people import Owners, People, UnknownPerson, Welcome
-from core.pool import Unsealable, Vault
-from core.store import Store
+from core.ledger.ledger import Ledger
+from core.people.owners import Owners
+from core.people.people import People
+from core.people.types import UnknownPerson, Welcome
+from core.pool.vault import Unsealable, Vault
+from core.store.store import Store
 from core.units import Credits
 from tests.databases import TestClock
 

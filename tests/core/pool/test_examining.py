@@ -10,10 +10,12 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.pool import KeyRefused, SupplierFault
 from core.pool.examining import Examiner, Findings
-from core.pool.providers import AccountInfo, Limits, Target, account, http
+from core.pool.providers import http
+from core.pool.providers.accounts import AccountInfo, account
 from core.pool.providers.limits import told
+from core.pool.providers.types import Limits, SupplierFault, Target
+from core.pool.records import KeyRefused
 from core.pool.suppliers import SUPPLIERS, Supplier, guessed, unfit
 from core.units import usd
 from tests import brief

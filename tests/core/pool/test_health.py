@@ -8,7 +8,6 @@ from collections import Counter
 
 import pytest
 
-from core.pool import Fault, SupplierFault
 from core.pool.health import (
     CIRCUIT_SECONDS,
     FIRST_PAUSE_SECONDS,
@@ -18,6 +17,7 @@ from core.pool.health import (
     judged,
 )
 from core.pool.load import TRIALS_MAX
+from core.pool.providers.types import Fault, SupplierFault
 from core.pool.records import KeyRecord
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Hang, Refuse

@@ -9,21 +9,22 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.ledger import audit
-from core.pool import (
-    SUPPLIERS,
+from core.ledger.audit import audit
+from core.pool.keys import Keys
+from core.pool.pool import Pool
+from core.pool.providers.types import SupplierFault
+from core.pool.records import (
     BadBudget,
     DuplicateKey,
     KeyCard,
     KeyRefused,
-    Pool,
-    SupplierFault,
     UnknownKey,
     UnknownSupplier,
-    Vault,
 )
-from core.pool.keys import Keys
-from core.store import Update, schema
+from core.pool.suppliers import SUPPLIERS
+from core.pool.vault import Vault
+from core.store import schema
+from core.store.companions import Update
 from core.units import NanoUsd, Tokens, usd
 from tests.core.pool.world import CHEAP, World
 

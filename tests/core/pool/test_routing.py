@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from core.ledger import InsufficientFunds
-from core.pool import Candidate, Fault, Pool, SupplierFault, Terms, Text
-from core.pool.records import usable
-from core.store import Update, schema
+from core.ledger.types import InsufficientFunds
+from core.pool.pool import Pool
+from core.pool.providers.types import Fault, SupplierFault, Text
+from core.pool.records import Candidate, Terms, usable
+from core.store import schema
+from core.store.companions import Update
 from core.units import Credits, Tokens, usd
 from tests.core.pool.world import ASK, ASTRA, HOLD, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse

@@ -8,18 +8,18 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from core.pool import Clip
-from core.pool.providers import (
+from core.pool.providers import http
+from core.pool.providers.openai import OpenAI
+from core.pool.providers.types import (
     Call,
+    Clip,
     Fault,
     Finish,
-    OpenAI,
     Piece,
     SupplierFault,
     Target,
     Text,
     Usage,
-    http,
 )
 from core.units import Seconds, Tokens
 from tests.audio import VOICE

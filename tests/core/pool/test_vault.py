@@ -8,10 +8,21 @@ import pytest
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.ledger import Ledger
-from core.pool import BadMasterKey, NotAllOpens, Shut, Survey, Unsealable, Vault, VaultLocked
-from core.pool.vault import SEALED, key_context
-from core.store import Insert, Store, Update, schema
+from core.ledger.ledger import Ledger
+from core.pool.vault import (
+    SEALED,
+    BadMasterKey,
+    NotAllOpens,
+    Shut,
+    Survey,
+    Unsealable,
+    Vault,
+    VaultLocked,
+    key_context,
+)
+from core.store import schema
+from core.store.companions import Insert, Update
+from core.store.store import Store
 
 OLD, NEW, OTHER = (bytes([n]) * 32 for n in (1, 2, 3))
 CONTEXT, SECRET = "key/one", b"sk-canary-0123456789"

@@ -13,26 +13,24 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from core.pool.providers import (
+from core.pool.providers import http
+from core.pool.providers.anthropic import Anthropic
+from core.pool.providers.cloudflare import Cloudflare
+from core.pool.providers.openai import Dialect, OpenAI, usage
+from core.pool.providers.types import (
     Adapter,
-    Anthropic,
     Call,
-    Cloudflare,
-    Dialect,
     Fault,
     Finish,
     ListedModel,
     Message,
-    OpenAI,
     Piece,
     SupplierFault,
     Target,
     Text,
     Thinking,
     Usage,
-    http,
 )
-from core.pool.providers.openai import usage
 from core.units import Tokens
 from tests.fakes.suppliers import (
     ACCOUNT,

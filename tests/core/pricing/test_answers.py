@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from core.pricing import USUAL, Level, Mix, Price, answers
-from core.pricing.answers import Pair
+from core.pricing.answers import Pair, answers
+from core.pricing.levels import USUAL, Level
+from core.pricing.mix import Mix
+from core.pricing.prices import Price
 from core.units import MicroCredits
 from tests import brief
 

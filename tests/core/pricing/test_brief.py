@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.pool.providers.types import Usage
-from core.pricing import Price, Route
+from core.pricing.catalogue import Route
+from core.pricing.prices import Price
 from core.units import Credits, MicroCredits, NanoUsd, Seconds, Tokens, usd
 from tests import brief
 

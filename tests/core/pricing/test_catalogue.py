@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.pricing import BadOverlay, Catalogue, UnknownModel
-from core.pricing.catalogue import ANSWER_LIMIT, THINKING_ANSWER_LIMIT
+from core.pricing.catalogue import ANSWER_LIMIT, THINKING_ANSWER_LIMIT, Catalogue, UnknownModel
+from core.pricing.files import BadOverlay
 from core.units import Tokens
 
 CATALOGUE = Catalogue.load()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.pricing import Catalogue, count, count_messages, counting
-from core.pricing.counting import Encoding
+from core.pricing import counting
+from core.pricing.catalogue import Catalogue
+from core.pricing.counting import Encoding, count, count_messages
 from core.units import Tokens
 from tests import brief
 

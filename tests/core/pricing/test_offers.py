@@ -6,7 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.pricing import DISCOUNT_MAX, Costs, Price, Rate, Rates, floor, mixed, offered
+from core.pricing.costs import Costs
+from core.pricing.offers import DISCOUNT_MAX, floor, mixed, offered
+from core.pricing.prices import Price
+from core.pricing.rates import Rate, Rates
 from core.units import Credits, MicroCredits, Seconds, Tokens
 from tests import brief
 from tests.size import size

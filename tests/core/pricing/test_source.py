@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from core.pricing import Costs, PriceSource, Route, installed
 from core.pricing import package as lists
+from core.pricing.catalogue import Route
+from core.pricing.costs import Costs
+from core.pricing.source import PriceSource, installed
 from tests.databases import TestClock
 
 GPT_4 = Route("openai", "gpt-4")

@@ -9,16 +9,11 @@ from pathlib import Path
 import pysqlite3.dbapi2 as sqlite
 import pytest
 
-from core.ledger import Ledger, audit
-from core.store import (
-    DatabaseExists,
-    DatabaseUnavailable,
-    ForeignDatabase,
-    OnlySqlite,
-    Store,
-    backup,
-    restore,
-)
+from core.ledger.audit import audit
+from core.ledger.ledger import Ledger
+from core.store.copies import backup, restore
+from core.store.errors import DatabaseExists, DatabaseUnavailable, ForeignDatabase, OnlySqlite
+from core.store.store import Store
 from tests.core.ledger.accounts import give
 from tests.databases import TestClock
 

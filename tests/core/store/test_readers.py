@@ -8,8 +8,10 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from core.store import DatabaseUnavailable, Store, schema
+from core.store import schema
+from core.store.errors import DatabaseUnavailable
 from core.store.readers import READERS
+from core.store.store import Store
 
 COUNT = sa.select(sa.func.count()).select_from(schema.meta)
 #: It compiles, and fails in the database alone.

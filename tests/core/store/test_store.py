@@ -14,19 +14,18 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from core.store import (
+from core.store import migrating, schema
+from core.store.address import parse
+from core.store.connections import engine
+from core.store.errors import (
     DatabaseUnavailable,
     ForeignDatabase,
     NeedsMigration,
     NewerDatabase,
-    Store,
     WrongKind,
-    migrate,
-    migrating,
-    schema,
 )
-from core.store.address import parse
-from core.store.connections import engine
+from core.store.migrating import migrate
+from core.store.store import Store
 from tests.databases import Postgres, TestClock
 
 

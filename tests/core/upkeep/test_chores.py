@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from core.ledger import Ledger
-from core.store import Store
-from core.upkeep import Chore, Chores, all_open_with, closed, opening
+from core.ledger.ledger import Ledger
+from core.store.store import Store
+from core.upkeep.chores import Chore, Chores
+from core.upkeep.opening import all_open_with, closed, opening
 from tests.databases import TestClock
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from core.ledger import Ledger
+from core.ledger.ledger import Ledger
 from core.notice import OWNERS, notice
-from core.store import Store, schema
-from core.upkeep import Notice, Notices
+from core.store import schema
+from core.store.store import Store
+from core.upkeep.notices import Notice, Notices
 from tests.databases import TestClock
 
 
