@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks import supplier
 from core.clock import SystemClock
-from core.store.migrating import migrate
+from core.db.migrate import migrate
 
 
 def _role(role: str, *arguments: str) -> dict[str, float]:

@@ -23,9 +23,9 @@ from pydantic import SecretStr
 from benchmarks import service, supplier
 from bots.app import App
 from core.clock import SystemClock
-from core.pool.records import KeyRecord
-from core.store.migrating import migrate
-from core.units import usd
+from core.db.migrate import migrate
+from core.money import usd
+from core.pool.types import KeyRecord
 
 #: How many keys fail before the one that answers.
 TURNS = (0, 1, 3)

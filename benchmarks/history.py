@@ -8,7 +8,7 @@ from typing import Any
 
 import pysqlite3.dbapi2 as sqlite
 
-from core.ledger.book import account_seal, submission_seal
+from core.ledger.state import account_seal, submission_seal
 
 PEOPLE = 10_000
 _ROWS_A_TIME = 50_000

@@ -42,14 +42,14 @@ from benchmarks.yardsticks import (
     RawPostgres,
     fresh_id,
 )
-from core.desk.report import report
-from core.desk.standing import Period
+from core.admin.report import report
+from core.admin.trial_balance import Period
+from core.db.database import Store
+from core.jobs.memory import give_back
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Settle, Submission
-from core.store.store import Store
-from core.units import Credits
-from core.upkeep.memory import give_back
+from core.money import Credits
 
 ROUNDS = 5
 _PEOPLE = 1_000

@@ -19,16 +19,16 @@ import uvloop
 from pydantic import SecretStr
 
 from benchmarks.supplier import MODEL
-from bots import service as _everything_that_run_imports  # noqa: F401 - for the memory it takes
+from bots import run as _everything_that_run_imports  # noqa: F401 - for the memory it takes
 from bots.app import App, OwnKey, Plan, build
-from bots.show.screen import Answer, Incoming, Place, Sender
+from bots.chat.types import Answer, Incoming, Place, Sender
 from core.clock import SystemClock
-from core.people.types import Welcome
+from core.db.database import Store
+from core.money import Credits, usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.store.store import Store
-from core.units import Credits, usd
+from core.users.types import Welcome
 
 PEOPLE = 200
 

@@ -18,7 +18,7 @@ import pysqlite3.dbapi2 as sqlite
 from core.clock import SystemClock
 from core.ids import derived
 from core.ledger.types import Account, Limit
-from core.units import Credits
+from core.money import Credits
 
 CLOCK = SystemClock()
 ISSUED = Account("issued/grant", Credits)

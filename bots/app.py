@@ -12,42 +12,39 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
+from bots.chat.callbacks import Buttons
+from bots.chat.forms import Prompts
+from bots.chat.types import Deliverer
 from bots.commands.answers import Answers
-from bots.commands.buttons import Buttons
-from bots.commands.dispatcher import Dispatcher
-from bots.commands.prompts import Prompts
+from bots.dispatcher import Dispatcher
 from bots.earning import Earning, open_earning
 from bots.landing import Landing
-from bots.parts import Parts
 from bots.plan import OwnKey, Plan
+from bots.register import rooms
+from bots.render.queue import Lanes
 from bots.repricing import PriceDesk, open_price_desk
-from bots.rooms import rooms
+from bots.services import Parts
 from bots.shop import open_shop
-from bots.show.lanes import Lanes
-from bots.show.screen import Deliverer
 from core import ids
-from core.asking.admission import Admission
-from core.asking.beating import Beating
-from core.asking.conversations import Conversations
-from core.asking.pacing import Pacing
-from core.asking.records import Records
-from core.asking.road import Asking
-from core.asking.serving import Serving
-from core.asking.sweeper import Sweeper
+from core.admin.broadcasts import ROUND_SECONDS
+from core.admin.monitoring import Lookout
+from core.asks.admission import Admission
+from core.asks.conversations import Conversations
+from core.asks.heartbeat import Beating
+from core.asks.rate_limit import Pacing
+from core.asks.recovery import Sweeper
+from core.asks.repository import Records
+from core.asks.service import Asking
+from core.asks.streaming import Serving
 from core.clock import Clock, day_of
-from core.desk.broadcasting import ROUND_SECONDS
-from core.desk.lookout import Lookout
-from core.earning.contributions import any_contributions
-from core.earning.purses import Purses
-from core.ledger.closing import close_days
+from core.db.database import Store
+from core.earnings.contributions import any_contributions
+from core.jobs.memory import give_back
+from core.jobs.process_registry import closed, opening
+from core.jobs.scheduler import Chore, Chores
+from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerRefusal
-from core.people.debts import Debts
-from core.people.invitations import Invitations
-from core.people.links import Links
-from core.people.owners import Owners
-from core.people.people import People
-from core.people.rules import Rules
 from core.pool.pool import Pool
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
@@ -56,11 +53,14 @@ from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotions
 from core.pricing.tiers import Tiers
-from core.store.store import Store
-from core.upkeep.chores import Chore, Chores
-from core.upkeep.memory import give_back
-from core.upkeep.opening import closed, opening
-from payments.codes import any_codes
+from core.users.balances import Purses
+from core.users.debts import Debts
+from core.users.limits import Rules
+from core.users.links import Links
+from core.users.referrals import Invitations
+from core.users.roles import Owners
+from core.users.service import People
+from payments.vouchers import any_codes
 
 __all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
 

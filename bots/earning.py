@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bots.commands.contributing import ContributeCommands
-from bots.commands.keys import KeysCommands
+from bots.chat.command import Room
+from bots.commands.admin.payouts import PayoutCommands
+from bots.commands.contribute import ContributeCommands
+from bots.commands.my_keys import KeysCommands
 from bots.commands.payout_card import PayoutCards
-from bots.commands.payouts import PayoutCommands
-from bots.commands.types import Room
-from bots.commands.withdrawing import WithdrawCommands
+from bots.commands.withdraw import WithdrawCommands
 from bots.plan import Plan
 from core.clock import Clock
-from core.earning.addresses import Addresses
-from core.earning.closing import Closing
-from core.earning.contributions import Contributions, InviterOf
-from core.earning.payouts import Method
-from core.earning.policy import Policy
-from core.earning.valuation import Valuer
-from core.earning.watching import Watching
-from core.earning.withdrawals import Withdrawals
+from core.db.database import Store
+from core.earnings.contributions import Contributions, InviterOf
+from core.earnings.payout_methods import Addresses
+from core.earnings.payouts import Method
+from core.earnings.policy import Policy
+from core.earnings.statistics import Watching
+from core.earnings.termination import Closing
+from core.earnings.valuation import Valuer
+from core.earnings.withdrawals import Withdrawals
+from core.jobs.scheduler import Chore
 from core.ledger.ledger import Ledger
-from core.people.people import People
-from core.people.rules import Rules
+from core.money import Credits
 from core.pool.pool import Pool
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import PriceBook
-from core.store.store import Store
-from core.units import Credits
-from core.upkeep.chores import Chore
+from core.users.limits import Rules
+from core.users.service import People
 from payments.payouts import Payouts
 
 

@@ -8,13 +8,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from bots.plan import Plan
-from core.desk.economy import Economy, Lowering, Way
+from core.admin.abuse_check import Economy, Lowering, Way
+from core.clock import DAY_MS
+from core.db import schema
+from core.db.database import Store
+from core.money import NanoUsd, usd
 from core.pricing.formula import MARKUP_PERCENT, PAR
-from core.store import schema
-from core.store.store import Store
-from core.units import NanoUsd, usd
 from payments.gateways.base import Gateway
-from payments.gateways.skus import DiscordSkus
+from payments.gateways.discord_store import DiscordSkus
 from payments.offer import Offer
 
 #: What processors list for a domestic card (parts of ten thousand, and each time), until payments
@@ -25,7 +26,7 @@ _LISTED: Final[Mapping[str, tuple[int, NanoUsd]]] = {
 }
 #: What can't be taken back by a bank.
 _FINAL: Final = frozenset({"btcpay", "code"})
-_DAYS_MS: Final = 30 * 86_400_000
+_DAYS_MS: Final = 30 * DAY_MS
 #: Answers that the usual mix is reckoned from, at least.
 _ANSWERS_LEAST: Final = 20
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from bots.chat.i18n import render
+from bots.chat.reply import say
+from bots.chat.types import Deliverer, Place, Unlanded
 from bots.commands.answers import Answers
-from bots.locale.words import render
-from bots.reply import say
-from bots.show.screen import Deliverer, Place, Unlanded
-from core.asking.records import Records, Saved
-from core.trace import cause
+from core.asks.repository import Records, Saved
+from core.safe_errors import cause
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from core.asking.road import Asking
-from core.desk.lookout import Lookout
+from core.admin.monitoring import Lookout
+from core.asks.service import Asking
 from core.pool.pool import Pool
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bots.commands.phrases import money
-from core.units import Credits, NanoUsd, usd
+from bots.commands.text import money
+from core.money import Credits, NanoUsd, usd
 from payments.offer import CENT, Offer, Pack
 
 _PACK = re.compile(r"([^:,]{1,32}):([^:,]+):(\d{1,9})")

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from bots.commands.paying import Terms
-from core.asking.conversations import HISTORY_TOKENS
-from core.desk.automatic import Pace
-from core.earning.payouts import Method
-from core.earning.policy import SAFE, Policy
-from core.people.rules import Allowance
-from core.people.types import Welcome
+from bots.commands.topup import Terms
+from core.asks.conversations import HISTORY_TOKENS
+from core.earnings.payouts import Method
+from core.earnings.policy import SAFE, Policy
+from core.money import NanoUsd, Tokens
 from core.pool.suppliers import Supplier
 from core.pricing.formula import MARKUP_PERCENT
 from core.pricing.offers import FLOOR_PERCENT
-from core.units import NanoUsd, Tokens
+from core.repricing.automatic import Pace
+from core.users.limits import Allowance
+from core.users.types import Welcome
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from payments.payouts import Disburser

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bots.settings import Settings
+from bots.config.settings import Settings
 from bots.telegram.config import TelegramConfig
 from bots.telegram.stars import BotStars
 from core.clock import SystemClock
-from core.units import usd
+from core.money import usd
 from payments.gateways.base import Gateway
-from payments.gateways.skus import DiscordSkus
-from payments.gateways.stars import TelegramStars
+from payments.gateways.discord_store import DiscordSkus
+from payments.gateways.telegram_stars import TelegramStars
 
 if TYPE_CHECKING:
     from bots.discord.config import DiscordConfig

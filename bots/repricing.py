@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bots.chat.command import Room
+from bots.commands.admin.pricing import SuggestCommands
+from bots.commands.admin.setprice import PriceCommands
+from bots.commands.admin.suppliers import SupplierCommands
 from bots.commands.price_bounds import BoundCommands
 from bots.commands.price_news import PriceNewsCommands
-from bots.commands.pricing import PriceCommands
-from bots.commands.suggesting import SuggestCommands
 from bots.commands.supplier_costs import CostCommands
-from bots.commands.suppliers import SupplierCommands
-from bots.commands.types import Room
+from bots.notifications import OwnersCards
 from bots.plan import Plan
-from bots.telling import OwnersCards
 from core.clock import Clock
-from core.desk.automatic import Automatic
-from core.desk.changes import COST_CHANGED, Changes
-from core.desk.demands import Demands
-from core.desk.margins import Margins, Mixes
-from core.desk.overrides import Overrides
-from core.desk.price_news import PriceNews
-from core.desk.repricing import Repricing
-from core.desk.suggestions import Suggestions
-from core.desk.watching import CostWatch
+from core.db.database import Store
+from core.jobs.scheduler import Chore
 from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import PriceBook
 from core.pricing.source import PriceSource
-from core.store.store import Store
-from core.upkeep.chores import Chore
+from core.repricing.announcements import PriceNews
+from core.repricing.automatic import Automatic
+from core.repricing.cost_overrides import Overrides
+from core.repricing.cost_watch import CostWatch
+from core.repricing.demand import Demands
+from core.repricing.margins import Margins, Mixes
+from core.repricing.price_changes import Repricing
+from core.repricing.suggestions import Suggestions
+from core.repricing.supplier_changes import COST_CHANGED, Changes
 
 
 @dataclass(frozen=True, slots=True)

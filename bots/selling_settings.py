@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from core.earning.payouts import Method
-from core.units import NanoUsd, usd
+from core.earnings.payouts import Method
+from core.money import NanoUsd, usd
 from payments.offer import Offer
 
 #: Each gateway's settings: none of them, or all.

@@ -6,45 +6,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bots.commands.buttons import Buttons
-from bots.commands.choosing import Choosing
-from bots.commands.disputing import DisputeCommands
-from bots.commands.paying import PayingCommands, Terms, terms_lines
-from bots.commands.redeeming import RedeemCommands
-from bots.commands.referring import ReferCommands
-from bots.commands.refunding import RefundCommands
-from bots.commands.types import Room
-from bots.locale.words import language_for, render
+from bots.chat.callbacks import Buttons
+from bots.chat.command import Room
+from bots.chat.i18n import language_for, render
+from bots.chat.types import Deliverer
+from bots.commands.admin.disputes import DisputeCommands
+from bots.commands.admin.refunds import RefundCommands
+from bots.commands.models import Choosing
+from bots.commands.redeem import RedeemCommands
+from bots.commands.refer import ReferCommands
+from bots.commands.topup import PayingCommands, Terms, terms_lines
+from bots.notifications import OwnersCards, Telling
 from bots.plan import Plan
-from bots.show.screen import Deliverer
-from bots.telling import OwnersCards, Telling
-from bots.tills import SkusTill, StarsTill
+from bots.platform_payments import SkusTill, StarsTill
+from core.admin.broadcasts import Broadcasts
 from core.clock import Clock
-from core.desk.broadcasting import Broadcasts
-from core.earning.purses import Purses
+from core.db.database import Store
+from core.jobs.notifications import Notices
+from core.jobs.scheduler import Chore
 from core.ledger.ledger import Ledger
-from core.people.invitations import Invitations
-from core.people.owners import Owners
-from core.people.people import People
 from core.pool.vault import Vault
 from core.pricing.deals import Deals
-from core.store.store import Store
-from core.upkeep.chores import Chore
-from core.upkeep.notices import Notices
-from payments.cashier import Cashier
-from payments.codes import Codes
-from payments.crediting import Crediting
+from core.users.balances import Purses
+from core.users.referrals import Invitations
+from core.users.roles import Owners
+from core.users.service import People
+from payments.checkout import Cashier
 from payments.evidence import Evidence
+from payments.fulfillment import Crediting
 from payments.gateways.base import Gateway
-from payments.gateways.code import CODE, Code
-from payments.gateways.skus import DiscordSkus
-from payments.gateways.stars import TelegramStars
-from payments.inbox import Inbox
-from payments.listing import Listing
+from payments.gateways.discord_store import DiscordSkus
+from payments.gateways.telegram_stars import TelegramStars
+from payments.gateways.voucher import CODE, Code
 from payments.offer import Offer
 from payments.orders import Orders
 from payments.promising import Promises
-from payments.promotion_codes import PromotionCodes
+from payments.promo_codes import PromotionCodes
+from payments.reconciliation import Listing
+from payments.vouchers import Codes
+from payments.webhooks import Inbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from core.ledger.types import (
     Share,
     SweepOwed,
 )
-from core.units import AnyMoney, Credits, Money, NanoUsd, Stars
+from core.money import AnyMoney, Credits, Money, NanoUsd, Stars
 
 Pocket = Literal["gift", "bought", "earned"]
 

@@ -14,18 +14,18 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Entry, Submission
-from core.notice import OWNERS, notice
-from core.people.people import survivor
+from core.money import Credits, NanoUsd
+from core.notification import OWNERS, notice
 from core.pricing.formula import PAR
-from core.store import schema
-from core.store.companions import Companion, Insert, Update
-from core.store.store import Store
-from core.units import Credits, NanoUsd
+from core.users.service import survivor
 from payments.offer import Given, Offer
 from payments.orders import Orders, event
-from payments.sharing import shared
+from payments.referral_share import shared
 from payments.standing import changed, given_for, left, standing
 from payments.types import Dispute, Order, PaymentRefused
 

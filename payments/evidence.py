@@ -9,14 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.asking.journal import Delivered, Journal
+from core.asks.journal import Delivered, Journal
 from core.clock import Clock, as_datetime
-from core.people.people import find as find_person
-from core.people.people import lineage, survivor
-from core.people.types import Person
-from core.store.store import Store
-from core.units import NanoUsd, decimal_text
-from payments.cashier import Cashier, Receipt
+from core.db.database import Store
+from core.money import NanoUsd, decimal_text
+from core.users.service import find as find_person
+from core.users.service import lineage, survivor
+from core.users.types import Person
+from payments.checkout import Cashier, Receipt
 from payments.offer import cents
 from payments.standing import standing
 from payments.types import Cash, Dispute, Order

@@ -10,16 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import Clock
-from core.earning.policy import DISPUTABLE_DAYS
+from core.clock import DAY_MS, Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Insert, Update
+from core.earnings.policy import DISPUTABLE_DAYS
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy
-from core.people.people import lineage
+from core.money import Credits, NanoUsd
 from core.pricing.promotions import UsedUp
-from core.store import schema
-from core.store.companions import Companion, Insert, Update
-from core.store.store import Store
-from core.units import Credits, NanoUsd
+from core.users.service import lineage
 from payments.offer import Offer, offer_of
 from payments.promising import Promise, Promises, given_up
 from payments.types import (
@@ -36,7 +36,7 @@ OPEN_MAX = 10
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
 #: Nobody pays by card for so long after they had a payment taken back.
-_CARDS_STOP_MS = DISPUTABLE_DAYS * 86_400_000
+_CARDS_STOP_MS = DISPUTABLE_DAYS * DAY_MS
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PLACE_TRIES = 20
 #: An order of a code is paid by it at once.

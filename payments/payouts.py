@@ -15,14 +15,14 @@ from typing import Final, Literal, Protocol
 
 from pydantic import SecretStr
 
-from core.clock import Clock
-from core.earning.addresses import Addresses
-from core.earning.payouts import Method, NoAddress, Payout, PayoutMoved, WithdrawalsWait
-from core.earning.withdrawals import Withdrawals
+from core.clock import DAY_MS, Clock
+from core.db.writes import Companion
+from core.earnings.payout_methods import Addresses
+from core.earnings.payouts import Method, NoAddress, Payout, PayoutMoved, WithdrawalsWait
+from core.earnings.withdrawals import Withdrawals
 from core.errors import Refusal
-from core.store.companions import Companion
-from core.trace import cause
-from core.units import NanoUsd
+from core.money import NanoUsd
+from core.safe_errors import cause
 from payments.types import GatewayUnavailable
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ _PAUSE_MAX_MS: Final = 3_600_000
 _PAUSE_PAID_MAX_MS: Final = 12 * 3_600_000
 #: Whoever can't be paid now is looked at again after this long.
 _WAIT_MS: Final = 3_600_000
-_DAY_MS: Final = 86_400_000
 #: How long an admin who has just approved waits to see it sent.
 _SOON_SECONDS: Final = 5
 
@@ -223,7 +222,7 @@ class Payouts:
         disburser = self._disbursers[one.method]
         if one.external:
             return await disburser.disbursed(one)
-        if self._clock.now_ms() > one.state_at + disburser.remembers_days * _DAY_MS:
+        if self._clock.now_ms() > one.state_at + disburser.remembers_days * DAY_MS:
             raise GatewayUnavailable(one.method, _FORGOTTEN)
         try:
             address = await self._addresses.of(one)
@@ -250,5 +249,5 @@ class Payouts:
         if one.state != "paid":
             return now + min(_PAUSE_MAX_MS, pause)
         again = now + min(_PAUSE_PAID_MAX_MS, pause)
-        over = one.state_at + self._disbursers[one.method].watched_days * _DAY_MS
+        over = one.state_at + self._disbursers[one.method].watched_days * DAY_MS
         return again if again <= over else None

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Delete
 from core.pricing.deals import Deals
 from core.pricing.promotions import Promotion
-from core.store import schema
-from core.store.companions import Companion, Delete
-from core.store.store import Store
 from payments.offer import Offer
 from payments.types import Order
 

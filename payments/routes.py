@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from core.errors import Refusal
 from payments.gateways.base import Gateway
-from payments.inbox import Inbox
 from payments.types import Forged
+from payments.webhooks import Inbox
 
 #: A larger body is no webhook (security.md).
 BODY_BYTES_MAX = 1 << 20

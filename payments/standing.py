@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.store import schema
-from core.store.companions import Update
-from core.units import Credits, NanoUsd
+from core.db import schema
+from core.db.writes import Update
+from core.money import Credits, NanoUsd
 from payments.offer import Given, Offer
 from payments.types import Order
 

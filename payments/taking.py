@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payments.crediting import Crediting
+from payments.fulfillment import Crediting
 from payments.gateways.base import Consuming, Gateway, Listed
 from payments.types import News, Purchase, TakenBack, UnknownOrder
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from core.errors import Refusal
-from core.units import Credits, NanoUsd, Stars
+from core.money import Credits, NanoUsd, Stars
 from payments.offer import Offer
 
 #: What people pay with.

@@ -4,11 +4,11 @@ prices. Every figure of the brief is asserted in it; the product sells other mod
 
 from __future__ import annotations
 
+from core.money import MicroCredits, Tokens, usd
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs
 from core.pricing.prices import Price, PriceBook
 from core.pricing.rates import Rate, Rates
-from core.units import MicroCredits, Tokens, usd
 
 OPENAI = Route("openai", "gpt-4")
 ANTHROPIC = Route("anthropic", "claude-3")

@@ -21,11 +21,11 @@ import pytest
 import pytest_asyncio
 
 from core.clock import SystemClock
+from core.db import schema
+from core.db.database import Store
+from core.db.migrate import migrate
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
-from core.store import schema
-from core.store.migrating import migrate
-from core.store.store import Store
 
 #: 2026-03-01 12:00 UTC: far from midnight, so that days change only when a test says so.
 NOON_MS = 1_772_366_400_000

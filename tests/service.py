@@ -13,29 +13,19 @@ from dataclasses import dataclass, field, replace
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
-from bots.commands.paying import Terms
-from bots.show.screen import (
-    Answer,
-    Audio,
-    Incoming,
-    Output,
-    Place,
-    Press,
-    Progress,
-    Screen,
-    Sender,
-)
+from bots.chat.types import Answer, Audio, Incoming, Output, Place, Press, Progress, Screen, Sender
+from bots.commands.topup import Terms
 from core import chart
-from core.asking.check import check
+from core.asks.audit import check
 from core.clock import Clock
-from core.earning.check import check_earning
-from core.earning.policy import SAFE, Policy
+from core.db.database import Store
+from core.earnings.audit import check_earning
+from core.earnings.policy import SAFE, Policy
 from core.ledger.audit import audit
-from core.people.types import Person, Welcome
+from core.money import Credits, NanoUsd, usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.costs import Costs
-from core.store.store import Store
-from core.units import Credits, NanoUsd, usd
+from core.users.types import Person, Welcome
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from tests import brief

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from benchmarks.economy.guards import GUARDS, compared, pays
 from benchmarks.economy.town import economy_of, policy_of
 from benchmarks.economy.year import Year, played
-from core.desk.economy import farms
-from core.units import NanoUsd
+from core.admin.abuse_check import farms
+from core.money import NanoUsd
 
 #: Figures of simulation and check agree to a cent in a thousand Credits and rounding of answers.
 _CLOSE = NanoUsd(50_000_000)

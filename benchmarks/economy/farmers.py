@@ -13,9 +13,9 @@ from typing import Final
 from pydantic import SecretStr
 
 from benchmarks.economy.town import ANSWER, WELCOME, WELCOMES_A_DAY, Town
-from core.desk.economy import Name
-from core.pool.records import DuplicateKey
-from core.units import Credits, usd
+from core.admin.abuse_check import Name
+from core.money import Credits, usd
+from core.pool.types import DuplicateKey
 from payments.types import CardsStopped, Payment
 
 #: 40 average requests: 3,600 Credits after the fee.

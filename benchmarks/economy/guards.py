@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from benchmarks.economy.town import ANSWER, OFFER, WELCOMES_A_DAY, policy_of
 from benchmarks.economy.year import Outcome, played
-from core.desk.economy import Name
-from core.earning.policy import Policy
-from core.units import Credits, NanoUsd
+from core.admin.abuse_check import Name
+from core.earnings.policy import Policy
+from core.money import Credits, NanoUsd
 from payments.offer import Offer
-from tests.core.earning import unguarded as off
+from tests.core.earnings import unguarded as off
 
 
 @dataclass(frozen=True, slots=True)

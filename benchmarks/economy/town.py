@@ -10,20 +10,20 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from core.asking.types import AskRefusal
+from core.admin.abuse_check import Economy, Way
+from core.admin.payout_risk import risk_of
+from core.asks.types import AskRefusal
 from core.clock import day_of
-from core.desk.economy import Economy, Way
-from core.desk.risk import risk_of
-from core.earning.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait
-from core.earning.policy import BRIEF, SAFE, Policy
-from core.ledger.closing import close_days
-from core.people.types import Person
+from core.earnings.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait
+from core.earnings.policy import BRIEF, SAFE, Policy
+from core.ledger.daily_closings import close_days
+from core.money import Credits, MicroCredits, NanoUsd, usd
 from core.pricing.costs import Costs
-from core.units import Credits, MicroCredits, NanoUsd, usd
+from core.users.types import Person
 from payments.offer import Offer, Pack
 from payments.types import Order, Payment
 from tests import brief
-from tests.core.earning.world import CARD, TAKES_OPENAI, THOUSAND, Market
+from tests.core.earnings.world import CARD, TAKES_OPENAI, THOUSAND, Market
 from tests.databases import TestClock
 from tests.service import Service, running
 

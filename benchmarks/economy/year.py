@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from benchmarks.economy.farmers import TURNS, Farmer
 from benchmarks.economy.town import COST_PERCENT, OFFER, WELCOMES_A_DAY, Town, town
 from core import chart
-from core.desk.economy import PLAYED, Name
-from core.desk.report import report
-from core.desk.standing import Period
-from core.earning.policy import Policy
+from core.admin.abuse_check import PLAYED, Name
+from core.admin.report import report
+from core.admin.trial_balance import Period
+from core.db import schema
+from core.earnings.policy import Policy
+from core.money import NanoUsd, usd
 from core.pricing.formula import PAR
-from core.store import schema
-from core.units import NanoUsd, usd
 from payments.offer import Offer
 
 #: Farms act in the first half of the year: then nothing can be taken back by a bank any more when

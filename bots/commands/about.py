@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bots.reply import say
+from bots.chat.reply import say
 
 ABOUT = say(
     "Over forty language models in one chat, paid in Credits. Ask anything: write a message, or"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bots.commands.choosing import Choosing
-from bots.commands.phrases import average_answer, in_credits
-from bots.commands.types import Action, Command, Request, Room
-from bots.locale.words import zone_of
-from bots.reply import Choice, Reply, plain, say
-from bots.show.charts import bars
-from core.asking.journal import Journal, Served
+from bots.chat.command import Action, Command, Request, Room
+from bots.chat.i18n import zone_of
+from bots.chat.reply import Choice, Reply, plain, say
+from bots.commands.models import Choosing
+from bots.commands.text import average_answer, in_credits
+from bots.render.charts import bars
+from core.asks.journal import Journal, Served
 from core.clock import Clock, as_datetime, as_ms
-from core.earning.purses import Purses
-from core.people.people import People
+from core.money import Credits, total
 from core.pricing.catalogue import Catalogue
 from core.pricing.deals import Deals
-from core.units import Credits, total
+from core.users.balances import Purses
+from core.users.service import People
 
 _DAYS = 30
 _RECENT = 10

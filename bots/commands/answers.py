@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from bots.commands import phrases
-from bots.commands.buttons import answer_button
-from bots.commands.types import Request
-from bots.locale.words import render
-from bots.reply import Said, say
-from bots.show.lanes import Lanes
-from bots.show.screen import Answer, Button, Buttons, Output, Progress
-from core.asking.records import Records, Saved
-from core.asking.road import Asking
-from core.asking.runs import Run
-from core.asking.types import Outcome, Result
-from core.people.types import Person
+from bots.chat.callbacks import answer_button
+from bots.chat.command import Request
+from bots.chat.i18n import render
+from bots.chat.reply import Said, say
+from bots.chat.types import Answer, Button, Buttons, Output, Progress
+from bots.commands import text as phrases
+from bots.render.queue import Lanes
+from core.asks.repository import Records, Saved
+from core.asks.run import Run
+from core.asks.service import Asking
+from core.asks.types import Outcome, Result
 from core.pricing.catalogue import Catalogue
+from core.users.types import Person
 
 _CONTINUABLE = {
     Outcome.LENGTH,

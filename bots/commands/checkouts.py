@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bots.commands.phrases import in_credits, money
-from bots.reply import Choice, Invoice, Said, plain, say
+from bots.chat.reply import Choice, Invoice, Said, plain, say
+from bots.commands.text import in_credits, money
 from core.clock import as_datetime
-from core.units import Credits, Stars
+from core.money import Credits, Stars
 from payments.gateways.base import Gateway
-from payments.gateways.skus import DiscordSkus
+from payments.gateways.discord_store import DiscordSkus
 from payments.types import Cash, Order
 
 Choices = tuple[tuple[Choice, ...], ...]

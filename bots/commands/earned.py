@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bots.commands.phrases import in_credits, money
-from bots.commands.withdrawing import WAYS
-from bots.reply import Said, say
-from core.earning.closing import KEY_ENDED
-from core.earning.payouts import METHODS, PAYOUT
-from core.pool.conclusions import KEY_RESTS
+from bots.chat.reply import Said, say
+from bots.commands.text import in_credits, money
+from bots.commands.withdraw import WAYS
+from core.earnings.payouts import METHODS, PAYOUT
+from core.earnings.termination import KEY_ENDED
+from core.jobs.notifications import Notice
+from core.money import Credits, NanoUsd
+from core.pool.health_tracker import KEY_RESTS
 from core.pool.suppliers import SUPPLIERS
-from core.units import Credits, NanoUsd
-from core.upkeep.notices import Notice
 
 EARNED: Final = frozenset({KEY_ENDED, KEY_RESTS, PAYOUT})
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bots.commands.phrases import money
-from bots.reply import Said, say
-from core.desk.economy import Economy, Farm, Name, Offered, Trade, farms, offered, trades
-from core.units import NanoUsd
+from bots.chat.reply import Said, say
+from bots.commands.text import money
+from core.admin.abuse_check import Economy, Farm, Name, Offered, Trade, farms, offered, trades
+from core.money import NanoUsd
 
 _FARMS: Final[dict[Name, Said]] = {
     "wash": say("Buying, asking at a friend's key, cashing out"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bots.commands.phrases import in_credits
-from bots.commands.refusals import sentence
-from bots.reply import Said, plain, say
-from core.asking.pacing import DayIsSpent, TooFast, TooManyAtOnce
-from core.desk.erasing import NotErasable
-from core.people.rules import Blocked, Paused
+from bots.chat.reply import Said, plain, say
+from bots.commands.errors import sentence
+from bots.commands.text import in_credits
+from core.admin.erasure import NotErasable
+from core.asks.rate_limit import DayIsSpent, TooFast, TooManyAtOnce
+from core.users.limits import Blocked, Paused
 
 _PAUSED = {
     "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bots.chat.reply import Said, say
 from bots.commands.checkouts import cash_text
-from bots.reply import Said, say
 from core.clock import as_datetime
-from payments.refunding import EarlierRefund, NothingToRefund, RefundUnsure
+from payments.refunds import EarlierRefund, NothingToRefund, RefundUnsure
 from payments.types import CardsStopped, CheckoutRefused, NotGivenBack, RefundRefused
 
 _CHECKOUT_REFUSED = {

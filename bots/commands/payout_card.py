@@ -6,21 +6,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bots.commands.phrases import in_credits, money
-from bots.commands.withdrawing import STATES, WAYS
-from bots.reply import Choice, Reply, Said, plain, say
-from core.clock import Clock, as_datetime
-from core.desk.risk import Risk, risk_of
-from core.earning.addresses import Addresses
-from core.earning.payouts import PAYOUT_STUCK, NoAddress, Payout, expected_by
-from core.earning.withdrawals import Withdrawals
-from core.people.people import People
-from core.store.store import Store
-from core.units import Credits, NanoUsd
-from core.upkeep.notices import Notice
+from bots.chat.reply import Choice, Reply, Said, plain, say
+from bots.commands.text import in_credits, money
+from bots.commands.withdraw import STATES, WAYS
+from core.admin.payout_risk import Risk, risk_of
+from core.clock import DAY_MS, Clock, as_datetime
+from core.db.database import Store
+from core.earnings.payout_methods import Addresses
+from core.earnings.payouts import PAYOUT_STUCK, NoAddress, Payout, expected_by
+from core.earnings.withdrawals import Withdrawals
+from core.jobs.notifications import Notice
+from core.money import Credits, NanoUsd
+from core.users.service import People
 from payments.payouts import Payouts
 
-_DAY_MS: Final = 86_400_000
 _Rows = tuple[tuple[Choice, ...], ...]
 
 
@@ -135,7 +134,7 @@ class PayoutCards:
 
     def _means(self, gateways: Sequence[str], newest: int) -> str:
         means = ", ".join(gateways) or "–"
-        return f"{means}, {(self._clock.now_ms() - newest) // _DAY_MS} d" if newest else means
+        return f"{means}, {(self._clock.now_ms() - newest) // DAY_MS} d" if newest else means
 
 
 def _summary(one: Payout) -> Said:

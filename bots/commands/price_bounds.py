@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from bots.commands.refusals import NotUnderstood
-from bots.commands.types import Request
-from bots.reply import Reply, Said, say
-from core.desk.automatic import BOUND_MOST, Automatic
+from bots.chat.command import Request
+from bots.chat.reply import Reply, Said, say
+from bots.commands.errors import NotUnderstood
 from core.pricing.catalogue import Catalogue
+from core.repricing.automatic import BOUND_MOST, Automatic
 
 _PERCENT: Final = re.compile(r"(?:±)?(\d{1,2})\s*%?")
 _HOW: Final = say(

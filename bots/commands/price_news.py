@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from bots.commands.phrases import price_line
-from bots.commands.types import Action, Request, Room
-from bots.reply import Choice, Reply, Said, say
+from bots.chat.command import Action, Request, Room
+from bots.chat.reply import Choice, Reply, Said, say
+from bots.commands.text import price_line
 from core.clock import as_datetime
-from core.desk.price_news import PriceNews
-from core.desk.repricing import Change
+from core.jobs.notifications import Notice
+from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue
 from core.pricing.prices import Price, PriceBook
 from core.pricing.rates import Per
-from core.units import MicroCredits
-from core.upkeep.notices import Notice
+from core.repricing.announcements import PriceNews
+from core.repricing.price_changes import Change
 
 
 class PriceNewsCommands:

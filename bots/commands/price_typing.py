@@ -8,15 +8,15 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from bots.locale.words import zone_of
-from core.clock import as_datetime, as_ms
+from bots.chat.i18n import zone_of
+from core.clock import DAY_MS, as_datetime, as_ms
+from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue, Model
-from core.units import MicroCredits
 
 _PRICE_MAX: Final = Decimal(100_000)
 #: A price isn't set further ahead.
 _AHEAD: Final = timedelta(days=366)
-_LENGTHS: Final = {"m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LENGTHS: Final = {"m": 60_000, "min": 60_000, "h": 3_600_000, "d": DAY_MS}
 _WHEN: Final = re.compile(
     r"\s+(?:(?:at|from)\s+)?"
     r"(?:in\s+(?P<count>\d{1,5})\s*(?P<length>m|min|h|d)"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bots.commands.phrases import price_line
-from bots.reply import Said, plain, say
+from bots.chat.reply import Said, plain, say
+from bots.commands.text import price_line
 from core.clock import as_datetime
-from core.desk.margins import Ground
 from core.pricing.catalogue import Model
 from core.pricing.prices import Price
+from core.repricing.margins import Ground
 
 
 def percent(margin: int | None) -> str:

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from bots.commands.phrases import in_credits, money
-from bots.commands.refusals import NotUnderstood
-from bots.locale.words import zone_of
-from bots.reply import Said, say
-from core.clock import as_datetime, as_ms
+from bots.chat.i18n import zone_of
+from bots.chat.reply import Said, say
+from bots.commands.errors import NotUnderstood
+from bots.commands.text import in_credits, money
+from core.clock import DAY_MS, as_datetime, as_ms
+from core.money import Credits, NanoUsd, usd
 from core.pricing.catalogue import Catalogue, UnknownModel
 from core.pricing.offers import BONUS_MAX, DISCOUNT_MAX
 from core.pricing.promotions import PER_PERSON_MAX, TOTAL_MAX, Promotion
-from core.units import Credits, NanoUsd, usd
-from payments.codes import COUNT_MAX
+from payments.vouchers import COUNT_MAX
 
 HOW: Final = say(
     "Write it like this: /promo add 20% off gpt-4, claude until 2026-12-01 total 1000 each 5; or"
@@ -174,7 +174,7 @@ def _span(found: Mapping[str, str], now_ms: int, zone: str) -> tuple[int, int | 
         days = _number(found, "days", _DAYS_MAX) or 0
         if ends_at is not None:
             raise NotUnderstood(HOW)
-        ends_at = starts_at + days * 86_400_000
+        ends_at = starts_at + days * DAY_MS
     if ends_at is not None and ends_at <= max(starts_at, now_ms):
         raise NotUnderstood(say("That would be over before it begins. Nothing was changed."))
     return starts_at, ends_at

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from bots.commands.phrases import in_credits
-from bots.commands.refusals import sentence
-from bots.reply import Said, say
+from bots.chat.reply import Said, say
+from bots.commands.errors import sentence
+from bots.commands.text import in_credits
 from core.clock import as_datetime
-from core.earning.closing import StillUsed
-from core.earning.payouts import (
+from core.earnings.payouts import (
     NoAddress,
     NothingWithdrawable,
     PayoutMoved,
     TooManyWithdrawals,
     WithdrawalsWait,
 )
-from core.earning.types import (
+from core.earnings.termination import StillUsed
+from core.earnings.types import (
     NotContributable,
     OfferGone,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
 )
-from core.pool.records import NotItsKey, PausedByOperator, UnknownKey
 from core.pool.suppliers import SUPPLIERS
+from core.pool.types import NotItsKey, PausedByOperator, UnknownKey
 
 
 @sentence.register

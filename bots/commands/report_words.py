@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bots.commands.phrases import in_credits, money
-from bots.reply import Said, plain, say
-from core.desk.actions import Advice, Cheaper, RaisePrice, RunsOut
-from core.desk.report import Cash, Cost, Report, Sold
-from core.desk.standing import Period
+from bots.chat.reply import Said, plain, say
+from bots.commands.text import in_credits, money
+from core.admin.advice import Advice, Cheaper, RaisePrice, RunsOut
+from core.admin.report import Cash, Cost, Report, Sold
+from core.admin.trial_balance import Period
+from core.money import Credits, Stars
 from core.pricing.catalogue import Catalogue
 from core.pricing.prices import Price
-from core.units import Credits, Stars
 
 _MODELS_SHOWN: Final = 8
 _POCKETS: Final[Mapping[str, Said]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bots.reply import Said, say
+from bots.chat.reply import Said, say
 
 _TERMS = {
     "openai": say(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bots.commands.choosing import Choosing
-from bots.commands.phrases import in_credits
-from bots.commands.types import Action, Command, Option, Request, Room, may
-from bots.locale.words import LANGUAGES
-from bots.reply import Choice, Reply, Said, plain, say
-from core.earning.purses import Purses
-from core.people.invitations import INVITATION_PREFIX, Invitations
-from core.people.owners import CODE_PREFIX, Owners
-from core.people.people import People
-from core.people.types import Person
+from bots.chat.command import Action, Command, Option, Request, Room, may
+from bots.chat.i18n import LANGUAGES
+from bots.chat.reply import Choice, Reply, Said, plain, say
+from bots.commands.models import Choosing
+from bots.commands.text import in_credits
+from core.users.balances import Purses
+from core.users.referrals import INVITATION_PREFIX, Invitations
+from core.users.roles import CODE_PREFIX, Owners
+from core.users.service import People
+from core.users.types import Person
 
 #: Zones offered as buttons, west to east; one for each bigger group of people.
 ZONES = (

@@ -11,14 +11,14 @@ from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from bots.commands.refusals import NotUnderstood
-from bots.commands.types import Request
-from bots.reply import Said, say
-from core.desk.margins import Margins
-from core.desk.overrides import Overrides
-from core.desk.watching import CostWatch
+from bots.chat.command import Request
+from bots.chat.reply import Said, say
+from bots.commands.errors import NotUnderstood
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.rates import NO_RATE, Rate, Rates
+from core.repricing.cost_overrides import Overrides
+from core.repricing.cost_watch import CostWatch
+from core.repricing.margins import Margins
 
 #: Dollars per million tokens, or a minute.
 _MOST: Final = Decimal(100_000)

@@ -6,16 +6,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bots.commands.phrases import money, price_line
+from bots.chat.reply import Choice, Reply, Said, say
 from bots.commands.price_words import percent
-from bots.reply import Choice, Reply, Said, say
+from bots.commands.text import money, price_line
 from core.clock import as_datetime, as_ms
-from core.desk.changes import CostChange, Kind, Offer
+from core.money import NanoUsd, usd
 from core.pricing.answers import Pair
 from core.pricing.catalogue import Model
 from core.pricing.levels import AS_LISTED, Level
 from core.pricing.source import PriceData
-from core.units import NanoUsd, usd
+from core.repricing.supplier_changes import CostChange, Kind, Offer
 
 _LENGTH: Final = re.compile(r"(\d{1,3})d")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")

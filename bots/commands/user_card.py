@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bots.commands.governing import limit_lines
-from bots.commands.phrases import in_credits
-from bots.reply import Said, plain, say
+from bots.chat.reply import Said, plain, say
+from bots.commands.admin.limits import limit_lines
+from bots.commands.text import in_credits
+from core.admin.user_search import Dossier
 from core.clock import as_datetime
-from core.desk.dossier import Dossier
-from core.people.rules import Allowance
+from core.users.limits import Allowance
 
 _POCKETS: Final = {
     "gift": say("Gifts"),

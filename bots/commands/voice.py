@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bots.commands.buttons import ButtonGone
-from bots.commands.refusals import RecordingTooLarge, RecordingUnreadable
-from bots.commands.types import Action, Request, Room
-from bots.hearing import BYTES_MAX, name_for_suppliers, seconds_of
-from bots.show.screen import Audio
+from bots.chat.audio import BYTES_MAX, name_for_suppliers, seconds_of
+from bots.chat.callbacks import ButtonGone
+from bots.chat.command import Action, Request, Room
+from bots.chat.types import Audio
+from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from core import ids
-from core.asking.road import Asking
-from core.asking.runs import Run
-from core.asking.types import NothingHears, Question, Recording
-from core.people.types import Person
+from core.asks.run import Run
+from core.asks.service import Asking
+from core.asks.types import NothingHears, Question, Recording
+from core.money import Seconds, Tokens
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
-from core.units import Seconds, Tokens
+from core.users.types import Person
 
 #: Files that are looked into at the same time, because no platform told their length.
 _LOOKED_INTO_MAX = 4

@@ -6,8 +6,8 @@ import asyncio
 import shlex
 from pathlib import Path
 
-from bots.hearing import name_for_suppliers
-from bots.show.screen import Audio, NotFetched
+from bots.chat.audio import name_for_suppliers
+from bots.chat.types import Audio, NotFetched
 
 
 def audio_at(line: str) -> Audio | None:

@@ -13,11 +13,7 @@ from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
-from bots.console.audio import audio_at
-from bots.console.hidden import hidden
-from bots.console.lines import Lines
-from bots.console.paper import DIM, Paper
-from bots.show.screen import (
+from bots.chat.types import (
     Answer,
     Attachment,
     Button,
@@ -34,6 +30,10 @@ from bots.show.screen import (
     Sender,
     Unlanded,
 )
+from bots.console.audio import audio_at
+from bots.console.hidden import hidden
+from bots.console.lines import Lines
+from bots.console.paper import DIM, Paper
 from core.clock import Clock, SystemClock
 
 _ADMIN: Final = "/admin"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final, TextIO, final
 
-from bots.show.blocks import table_text
-from bots.show.clean import clean, one_line
-from bots.show.footer import footer_lines, unforged
-from bots.show.screen import Button, Buttons, Screen
+from bots.chat.types import Button, Buttons, Screen
+from bots.render.blocks import table_text
+from bots.render.footer import footer_lines, unforged
+from bots.render.sanitize import clean, one_line
 
 DIM: Final = "2"
 _BOLD: Final = "1"

@@ -12,6 +12,8 @@ from typing import Any, Final, final
 import discord
 from discord import app_commands
 
+from bots.chat.i18n import language_for
+from bots.chat.types import Form, Front, MenuItem, Output, Place, Screen, Unlanded
 from bots.discord.client import Client, DiscordUnavailable, logged_in
 from bots.discord.commands import completing
 from bots.discord.components import FORM
@@ -20,15 +22,13 @@ from bots.discord.doorway import Doorway
 from bots.discord.inbound import read_command, read_filled, read_message, read_press
 from bots.discord.interacting import InteractionOutlet
 from bots.discord.logs import TokenFilter
-from bots.discord.outbox import ChannelOutlet, Refused, call
-from bots.discord.stage import Scene, Stage
+from bots.discord.presenter import Scene, Stage
+from bots.discord.sender import ChannelOutlet, Refused, call
 from bots.discord.store import entitled
-from bots.locale.words import language_for
-from bots.show.pacing import Budgets, NotShown, Wait
-from bots.show.screen import Form, Front, MenuItem, Output, Place, Screen, Unlanded
-from bots.tills import SkusTill
+from bots.platform_payments import SkusTill
+from bots.render.throttle import Budgets, NotShown, Wait
 from core.clock import Clock
-from core.trace import cause
+from core.safe_errors import cause
 
 _log = logging.getLogger(__name__)
 

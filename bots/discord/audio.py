@@ -9,7 +9,7 @@ from typing import Final
 import aiohttp
 import discord
 
-from bots.show.screen import Audio, NotFetched
+from bots.chat.types import Audio, NotFetched
 
 _DOWNLOAD_SECONDS: Final = 60.0
 

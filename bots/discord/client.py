@@ -16,7 +16,7 @@ from discord.http import Route
 
 from bots.discord.config import API_URL, DiscordConfig
 from core.errors import Refusal
-from core.trace import cause
+from core.safe_errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import discord
 
+from bots.chat.types import Front, MenuItem, MenuOption
 from bots.discord.client import Client, logged_in
 from bots.discord.config import DiscordConfig
-from bots.show.clean import one_line
-from bots.show.screen import Front, MenuItem, MenuOption
+from bots.render.sanitize import one_line
 
 DESCRIPTION_MAX: Final = 100
 COMMANDS_MAX: Final = 100

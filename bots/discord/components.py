@@ -11,8 +11,8 @@ from discord import ButtonStyle, SelectOption
 from discord.ui import Button as UiButton
 from discord.ui import Label, Modal, Select, TextInput, View
 
-from bots.show.clean import one_line
-from bots.show.screen import Button, Buttons, Form
+from bots.chat.types import Button, Buttons, Form
+from bots.render.sanitize import one_line
 
 ROWS_MAX: Final = 5
 ROW_MAX: Final = 5

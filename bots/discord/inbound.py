@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 import discord
 from pydantic import SecretStr
 
+from bots.chat.types import Filled, Incoming, MenuItem, Place, Press, Sender
 from bots.discord.audio import audio_of
 from bots.discord.components import FORM
-from bots.show.screen import Filled, Incoming, MenuItem, Place, Press, Sender
 
 _EPOCH_MS: Final = 1_420_070_400_000
 _KINDS: Final = (discord.MessageType.default, discord.MessageType.reply)

@@ -7,10 +7,11 @@ from typing import Any, Final, final
 
 import discord
 
+from bots.chat.types import Form
 from bots.discord.components import modal_of
 from bots.discord.config import DiscordConfig
 from bots.discord.inbound import for_one_alone, in_private
-from bots.discord.outbox import (
+from bots.discord.sender import (
     ALREADY_ACKNOWLEDGED,
     TOKEN_EXPIRED,
     ChannelOutlet,
@@ -19,8 +20,7 @@ from bots.discord.outbox import (
     Refused,
     call,
 )
-from bots.show.pacing import Wait
-from bots.show.screen import Form
+from bots.render.throttle import Wait
 from core.clock import Clock
 
 #: So long before the end it is said that there will be one.

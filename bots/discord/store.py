@@ -12,7 +12,7 @@ import discord
 
 from bots.discord.client import Client, DiscordUnavailable, logged_in
 from bots.discord.config import DiscordConfig
-from payments.gateways.skus import PAGE, Entitled, SkuCard
+from payments.gateways.discord_store import PAGE, Entitled, SkuCard
 from payments.types import GatewayUnavailable
 
 Result = TypeVar("Result")

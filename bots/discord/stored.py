@@ -8,8 +8,8 @@ from typing import TypeVar, final
 
 import discord
 
-from bots.discord.outbox import ChannelOutlet, Outlet, Post, Refused, call
-from bots.show.screen import Unlanded
+from bots.chat.types import Unlanded
+from bots.discord.sender import ChannelOutlet, Outlet, Post, Refused, call
 
 Result = TypeVar("Result")
 

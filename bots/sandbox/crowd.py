@@ -10,20 +10,20 @@ from typing import Final
 
 import aiohttp
 
-from bots.commands.phrases import in_credits
-from bots.commands.refusals import NotUnderstood
-from bots.commands.types import Command, Option, Request, Room
-from bots.reply import Reply, Steps, say
+from bots.chat.command import Command, Option, Request, Room
+from bots.chat.reply import Reply, Steps, say
+from bots.commands.errors import NotUnderstood
+from bots.commands.text import in_credits
 from core import ids
-from core.asking.road import Asking
-from core.asking.types import AskRefusal, Question
-from core.people.people import People
-from core.people.types import Person
+from core.asks.service import Asking
+from core.asks.types import AskRefusal, Question
+from core.money import Credits, NanoUsd, Tokens, total
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.prices import PriceBook
-from core.units import Credits, NanoUsd, Tokens, total
-from payments.cashier import Cashier
+from core.users.service import People
+from core.users.types import Person
+from payments.checkout import Cashier
 
 _PEOPLE: Final = 12
 #: Enough for a withdrawal: its minimum is 10,000 earned Credits, nine tenths of what was charged.

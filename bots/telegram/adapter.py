@@ -15,22 +15,22 @@ from telegram import LinkPreviewOptions, Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import AIORateLimiter, Application, Defaults, TypeHandler
 
-from bots.show.joining import Joining
-from bots.show.pacing import Budgets, NotShown
-from bots.show.screen import Front, Incoming, Output, Place, Press, Screen, Unlanded
+from bots.chat.types import Front, Incoming, Output, Place, Press, Screen, Unlanded
+from bots.platform_payments import StarsTill
+from bots.render.paste_joiner import Joining
+from bots.render.throttle import Budgets, NotShown
 from bots.telegram import menus
-from bots.telegram.answers import Drafts
 from bots.telegram.config import TelegramConfig
 from bots.telegram.inbound import Me, place_of, read_message, read_press, sender_of
 from bots.telegram.logs import TokenFilter
-from bots.telegram.outbox import Outbox, Refused, Where
-from bots.telegram.paying import Paying
-from bots.telegram.stage import Scene, Stage
+from bots.telegram.payments import Paying
+from bots.telegram.presenter import Scene, Stage
+from bots.telegram.sender import Outbox, Refused, Where
+from bots.telegram.streaming import Drafts
 from bots.telegram.webhook import webhook_route
-from bots.tills import StarsTill
 from core.clock import Clock
 from core.errors import Refusal
-from core.trace import cause
+from core.safe_errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from telegram import Audio as AudioFile
 from telegram import Document, Message, VideoNote, Voice
 from telegram.error import TelegramError
 
-from bots.show.screen import Audio, NotFetched
+from bots.chat.types import Audio, NotFetched
 
 _DOWNLOAD_SECONDS: Final = 60.0
 

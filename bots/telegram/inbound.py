@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from telegram import CallbackQuery, Message, MessageEntity, Update
 from telegram.constants import ChatType
 
-from bots.show.screen import Incoming, Place, Press, Sender
+from bots.chat.types import Incoming, Place, Press, Sender
 from bots.telegram.audio import audio_of
 from core.clock import as_ms
 

@@ -16,9 +16,9 @@ from telegram import (
 )
 from telegram.error import TelegramError
 
-from bots.show.clean import one_line
-from bots.show.screen import Front
-from core.trace import cause
+from bots.chat.types import Front
+from bots.render.sanitize import one_line
+from core.safe_errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from telegram.request import HTTPXRequest
 
 from bots.telegram.config import TelegramConfig
 from bots.telegram.logs import TokenFilter
-from core.units import Stars
-from payments.gateways.stars import StarMove
+from core.money import Stars
+from payments.gateways.telegram_stars import StarMove
 from payments.types import GatewayUnavailable, NotGivenBack
 
 Result = TypeVar("Result")

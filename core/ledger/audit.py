@@ -13,11 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.ledger.book import DAY_MS, account_seal, submission_seal
+from core.clock import DAY_MS
+from core.db import schema
+from core.db.database import Store
 from core.ledger.planner import day_number, day_text
+from core.ledger.state import account_seal, submission_seal
 from core.ledger.types import UNITS, Kind, Limit
-from core.store import schema
-from core.store.store import Store
 
 #: Findings past this many are counted, not told.
 FINDINGS_MAX = 100

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from core.clock import Clock
-from core.ledger.book import Draft
-from core.ledger.job import Job
+from core.db import connections
+from core.db.errors import StoreRefusal
 from core.ledger.planner import Planner
+from core.ledger.prepare import Job
 from core.ledger.session import Known, Session
+from core.ledger.state import Draft
 from core.ledger.types import (
     Balance,
     CompanionRefused,
@@ -22,8 +24,6 @@ from core.ledger.types import (
     LedgerUnavailable,
     Receipt,
 )
-from core.store import connections
-from core.store.errors import StoreRefusal
 
 Answer = Receipt | LedgerRefusal | None
 #: Told how far the writer is: `begun`, `written`, `committed`. Tests stop the world there.

@@ -15,10 +15,10 @@ from typing import Any, TextIO
 import sqlalchemy as sa
 
 from core.clock import as_datetime, day_of
+from core.db import schema
+from core.db.database import Store
 from core.ledger.types import UNITS, Kind, Limit
-from core.store import schema
-from core.store.store import Store
-from core.units import decimal_text
+from core.money import decimal_text
 
 _ROWS_A_TIME = 5_000
 #: What an account is in a bookkeeper's words: what people may still spend is owed to them.

@@ -9,11 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.ledger import job as jobs
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion
+from core.ledger import prepare as jobs
 from core.ledger.batch import Phase
-from core.ledger.job import Job
+from core.ledger.companion_sql import Statements
 from core.ledger.postgres import PostgresSession
-from core.ledger.rows import Statements
+from core.ledger.prepare import Job
 from core.ledger.session import Session
 from core.ledger.sqlite import SqliteSession
 from core.ledger.types import (
@@ -27,9 +30,6 @@ from core.ledger.types import (
     Transfer,
 )
 from core.ledger.writer import Read, Work, Writer
-from core.store import schema
-from core.store.companions import Companion
-from core.store.store import Store
 
 QUEUE_MAX = 8_192
 BATCH_MAX = 512

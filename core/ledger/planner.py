@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from core.ledger import types
-from core.ledger.book import (
+from core.ledger.prepare import Job
+from core.ledger.state import (
     DAY_MS,
     SUBMISSION_WIDTH,
     TRANSFER_WIDTH,
@@ -23,7 +24,6 @@ from core.ledger.book import (
     HoldState,
     submission_seal,
 )
-from core.ledger.job import Job
 from core.ledger.types import (
     AccountMismatch,
     Balance,

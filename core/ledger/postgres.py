@@ -17,21 +17,14 @@ from typing import Any, cast
 import psycopg
 from psycopg import errors
 
-from core.ledger.book import (
-    TRANSFER_WIDTH,
-    AccountState,
-    Book,
-    Draft,
-    HoldState,
-    account_seal,
-)
-from core.ledger.job import AccountT, Job
-from core.ledger.rows import Prepared
+from core.db import connections
+from core.db.schema import BLOCK
+from core.db.url import Address
+from core.ledger.companion_sql import Prepared
+from core.ledger.prepare import AccountT, Job
 from core.ledger.session import Known, Verdict
+from core.ledger.state import TRANSFER_WIDTH, AccountState, Book, Draft, HoldState, account_seal
 from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
-from core.store import connections
-from core.store.address import Address
-from core.store.schema import BLOCK
 
 #: What is remembered of accounts never changes; past this many it starts over: about 40 MB.
 _REMEMBERED_MAX = 100_000

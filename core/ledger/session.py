@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from core.ledger.book import Book, Draft
-from core.ledger.job import Job
-from core.ledger.rows import Prepared
+from core.ledger.companion_sql import Prepared
+from core.ledger.prepare import Job
+from core.ledger.state import Book, Draft
 from core.ledger.types import Balance, Transfer
 
 #: conflict: a row is not as it must be, or another writer was in the way; nothing was written.

@@ -13,7 +13,12 @@ from typing import Any
 import pysqlite3.dbapi2 as sqlite
 import sqlalchemy as sa
 
-from core.ledger.book import (
+from core.db import connections, schema
+from core.db.url import Address
+from core.ledger.companion_sql import Prepared
+from core.ledger.prepare import Job
+from core.ledger.session import Known, Verdict
+from core.ledger.state import (
     SUBMISSION_WIDTH,
     TRANSFER_WIDTH,
     AccountState,
@@ -22,12 +27,7 @@ from core.ledger.book import (
     HoldState,
     account_seal,
 )
-from core.ledger.job import Job
-from core.ledger.rows import Prepared
-from core.ledger.session import Known, Verdict
 from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
-from core.store import connections, schema
-from core.store.address import Address
 
 #: Past this the book starts over, so that memory stays bounded: about 40 MB.
 _ACCOUNTS_MAX = 100_000

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Generic, NamedTuple
 
+from core.db.writes import Companion
 from core.errors import Refusal
-from core.store.companions import Companion
-from core.units import AnyMoney, Credits, Money, NanoUsd, Stars
+from core.money import AnyMoney, Credits, Money, NanoUsd, Stars
 
 UNITS: Mapping[str, type[Money]] = {kind.NAME: kind for kind in (Credits, NanoUsd, Stars)}
 

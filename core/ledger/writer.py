@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.clock import Clock
+from core.db import connections
 from core.ledger import batch
-from core.ledger.job import Job
+from core.ledger.prepare import Job
 from core.ledger.session import Session
 from core.ledger.types import Balance, LedgerUnavailable
-from core.store import connections
 
 #: After this much quiet the writer tidies up behind itself.
 _IDLE_S = 0.05

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.pool.providers.types import Fault, SupplierFault
-from core.pool.records import KeyRecord, Refused
+from core.pool.types import KeyRecord, Refused
 
 #: First pause after a fault, in seconds; it doubles with each further one, up to the longest.
 FIRST_PAUSE_SECONDS: Mapping[Fault, float] = {

@@ -16,11 +16,16 @@ from pydantic import SecretStr
 
 from core import chart, ids
 from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Entry, Submission
+from core.money import NanoUsd
 from core.pool.providers.types import Target
-from core.pool.records import (
+from core.pool.suppliers import Supplier, unfit
+from core.pool.types import (
     BadBudget,
     DuplicateKey,
     KeyRecord,
@@ -30,12 +35,7 @@ from core.pool.records import (
     UnknownKey,
     record_of,
 )
-from core.pool.suppliers import Supplier, unfit
 from core.pool.vault import Vault, key_context
-from core.store import schema
-from core.store.companions import Companion, Insert, Update
-from core.store.store import Store
-from core.units import NanoUsd
 
 _TAIL = 4
 _ACCOUNT = re.compile(r"[0-9a-f]{32}")

@@ -15,16 +15,19 @@ import aiohttp
 from pydantic import SecretStr
 
 from core.clock import Clock
+from core.db.database import Store
+from core.db.writes import Companion
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance
+from core.money import NanoUsd, Seconds, Tokens
 from core.pool import health, router
-from core.pool.checks import Checks
-from core.pool.conclusions import Conclusions, began_well
-from core.pool.contributed import Contributed
-from core.pool.examining import Examiner, Findings
+from core.pool.contributed_keys import Contributed
 from core.pool.health import Attempt
+from core.pool.health_tracker import Conclusions, began_well
+from core.pool.key_validation import Examiner, Findings
 from core.pool.keys import Keys, check_shape
+from core.pool.model_discovery import Checks
 from core.pool.providers import http
 from core.pool.providers.types import (
     NO_AUDIO,
@@ -42,7 +45,8 @@ from core.pool.providers.types import (
     Thinking,
 )
 from core.pool.rack import Rack
-from core.pool.records import (
+from core.pool.suppliers import Supplier
+from core.pool.types import (
     OVER,
     Candidate,
     KeyCard,
@@ -52,13 +56,9 @@ from core.pool.records import (
     UnknownKey,
     UnknownSupplier,
 )
-from core.pool.suppliers import Supplier
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
-from core.store.companions import Companion
-from core.store.store import Store
-from core.units import NanoUsd, Seconds, Tokens
 
 #: The smallest ask for which a key is offered: what menus reckon with.
 _SMALL_ASK = (Tokens(200), Tokens(200))

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from core.clock import Clock
+from core.money import Tokens
 from core.pool import router
 from core.pool.health import Circuit
-from core.pool.records import OVER, Candidate, KeyCard, KeyRecord
 from core.pool.suppliers import Supplier
+from core.pool.types import OVER, Candidate, KeyCard, KeyRecord
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.units import Tokens
 
 
 class Rack:

@@ -8,12 +8,12 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from core.money import NanoUsd, Seconds, Tokens
 from core.pool.health import Circuit
 from core.pool.providers.types import NO_AUDIO
-from core.pool.records import Candidate, KeyRecord
+from core.pool.types import Candidate, KeyRecord
 from core.pricing.catalogue import Model, Route
 from core.pricing.costs import Costs, NoCost
-from core.units import NanoUsd, Seconds, Tokens
 
 #: What one more call in flight, one fault in a row, and a second until the first text weigh, beside
 #: a thousandth of the budget used.

@@ -24,12 +24,12 @@ import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.store import schema
-from core.store.companions import Insert, Update
-from core.store.store import Store
 
 KEY_BYTES = 32
 

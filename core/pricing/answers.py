@@ -11,10 +11,10 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
+from core.money import MicroCredits
 from core.pricing.levels import Levels
 from core.pricing.mix import Mix
 from core.pricing.prices import Price
-from core.units import MicroCredits
 
 #: The least markup (brief § 3): what sharing a rise leaves.
 LEAST_PERCENT: Final = 20

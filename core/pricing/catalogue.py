@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import ClassVar, Protocol, Self
 
 from core.errors import Refusal
+from core.money import Tokens
 from core.pricing import files
 from core.pricing.files import BadOverlay, ModelRow, Sheet, Tokenizer
 from core.pricing.rates import Per
-from core.units import Tokens
 
 ANSWER_LIMIT = Tokens(2_000)
 THINKING_ANSWER_LIMIT = Tokens(8_000)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from core.errors import Refusal
+from core.money import NanoUsd, Seconds, Tokens
 from core.pricing import files, package
 from core.pricing.catalogue import Route
 from core.pricing.levels import Level
 from core.pricing.rates import PICO, Era, Per, Rate, Rates, rates_at, rates_within
-from core.units import NanoUsd, Seconds, Tokens
 
 #: A call held for now may run at the dearer rate of a peak hour that begins meanwhile.
 HOLD_SPAN = timedelta(minutes=15)

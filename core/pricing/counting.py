@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Literal, Protocol
 
+from core.money import Tokens
 from core.pricing.catalogue import Model
-from core.units import Tokens
 
 #: What a message costs beyond its text: roles and separators. Suppliers take 3 to 7.
 MESSAGE_OVERHEAD = Tokens(8)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from core.units import MicroCredits, NanoUsd
+from core.money import MicroCredits, NanoUsd
 
 #: What a bought Credit brings (brief § 2): one cent.
 PAR = NanoUsd(10_000_000)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.money import MicroCredits
 from core.pricing.formula import PICO_PER_MICRO_CREDIT
 from core.pricing.levels import Levels, Use
 from core.pricing.prices import Price
-from core.units import MicroCredits
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from core.money import MicroCredits
 from core.pricing.catalogue import Model
 from core.pricing.costs import Costs
 from core.pricing.formula import INPUT_WEIGHT, PICO_PER_MICRO_CREDIT
 from core.pricing.prices import Price
-from core.units import MicroCredits
 
 #: No offer is as good as free.
 DISCOUNT_MAX = 99

@@ -16,14 +16,14 @@ import sqlalchemy as sa
 
 from core import ids
 from core.clock import Clock
+from core.db import schema
+from core.db.writes import Companion, Insert
 from core.errors import Refusal
+from core.money import Credits, MicroCredits, Seconds, Tokens, decimal_text
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
 from core.pricing.formula import MARKUP_PERCENT, suggestion
 from core.pricing.rates import Per
-from core.store import schema
-from core.store.companions import Companion, Insert
-from core.units import Credits, MicroCredits, Seconds, Tokens, decimal_text
 
 #: Who set the prices that no admin set.
 FORMULA = "formula"

@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Literal
 import sqlalchemy as sa
 
 from core.clock import Clock
+from core.db import schema
+from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
+from core.money import Credits
 from core.pricing.prices import Reads, Record
 from core.pricing.tiers import theirs
-from core.store import schema
-from core.store.companions import Companion, Insert, Update
-from core.units import Credits
 
 Kind = Literal["discount", "bonus", "credits"]
 

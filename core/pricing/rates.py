@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
-from core.units import NanoUsd
+from core.clock import DAY_MS
+from core.money import NanoUsd
 
 #: What a model is paid by: tokens of chat, or seconds of audio.
 Per = Literal["token", "second"]
@@ -128,7 +129,7 @@ def rates_within(eras: Sequence[Era], at_ms: int, span: timedelta) -> list[Rates
 
 def _changes(eras: Sequence[Era], at_ms: int, span_ms: int) -> list[int]:
     first = datetime.fromtimestamp(at_ms / 1000, UTC).date()
-    days = [first + timedelta(days=n) for n in range(span_ms // 86_400_000 + 2)]
+    days = [first + timedelta(days=n) for n in range(span_ms // DAY_MS + 2)]
     times = {time()} | {edge for era in eras if era.hours for edge in era.hours}
     moments = [
         int(datetime.combine(day, at, UTC).timestamp() * 1000) for day in days for at in times

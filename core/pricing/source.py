@@ -13,16 +13,15 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Final
 
-from core.clock import Clock
+from core.clock import DAY_MS, Clock
 from core.pricing import package
 from core.pricing.costs import Costs
-from core.trace import cause
+from core.safe_errors import cause
 
 log = logging.getLogger(__name__)
 
 _PACKAGE: Final = "genai-prices"
 _DATE: Final = re.compile(rb"\b20\d\d-[01]\d-[0-3]\d\b")
-_DAY_MS: Final = 86_400_000
 #: A fetch is given up after so long.
 _FETCH_SECONDS: Final = 30.0
 #: Lists that were fetched are fetched again when they are older.
@@ -90,7 +89,7 @@ def installed(now_ms: int) -> tuple[str, int | None]:
     if not past:
         return metadata.version(_PACKAGE), None
     newest = datetime.fromisoformat(past[-1]).replace(tzinfo=UTC)
-    return metadata.version(_PACKAGE), int(now_ms - newest.timestamp() * 1000) // _DAY_MS
+    return metadata.version(_PACKAGE), int(now_ms - newest.timestamp() * 1000) // DAY_MS
 
 
 @cache

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from core.money import MicroCredits
 from core.pricing.formula import PICO_PER_MICRO_CREDIT, tidy
 from core.pricing.levels import USUAL, Level, Levels, Use
 from core.pricing.mix import Mix
-from core.units import MicroCredits
 
 #: A mix of fewer answers may be one person's habit.
 ANSWERS_LEAST: Final = 20

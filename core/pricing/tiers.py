@@ -12,16 +12,15 @@ from typing import Any, ClassVar, Literal, get_args
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import Clock
+from core.clock import DAY_MS, Clock
+from core.db import schema
+from core.db.writes import Companion, Delete, Insert
 from core.errors import Refusal
+from core.money import Credits
 from core.pricing.prices import Reads, Record
-from core.store import schema
-from core.store.companions import Companion, Delete, Insert
-from core.units import Credits
 
 By = Literal["topups", "spending"]
 BYS: tuple[By, ...] = get_args(By)
-_DAY_MS = 86_400_000
 #: Each costs a sum in whatever is read of a person.
 TIERS_MAX = 20
 
@@ -163,7 +162,7 @@ class Tiers:
         return ""
 
     def _sum(self, person: str, by: By, days: int) -> sa.ScalarSelect[int]:
-        since = self._clock.now_ms() - days * _DAY_MS
+        since = self._clock.now_ms() - days * DAY_MS
         if by == "spending":
             usage = schema.usage.c
             summed = sa.select(sa.func.coalesce(sa.func.sum(usage.charge), 0)).where(

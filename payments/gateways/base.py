@@ -1,4 +1,4 @@
-"""What every gateway does. A gateway moves no Credits: it tells, `payments.crediting` decides."""
+"""What every gateway does. A gateway moves no Credits: it tells, `payments.fulfillment` decides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from core.units import NanoUsd
+from core.money import NanoUsd
 from payments.types import Cash, Changed, Checkout, Dispute, News, Order
 
 

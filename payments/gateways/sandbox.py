@@ -13,7 +13,7 @@ from typing import Any, Literal, final
 
 from pydantic import SecretStr
 
-from core.units import NanoUsd
+from core.money import NanoUsd
 from payments.gateways.base import Message
 from payments.gateways.http import Answer, Wire
 from payments.offer import cents, of_cents

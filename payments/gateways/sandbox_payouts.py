@@ -7,7 +7,7 @@ from typing import Any, final
 
 from pydantic import SecretStr
 
-from core.earning.payouts import Payout
+from core.earnings.payouts import Payout
 from payments.gateways.http import understood
 from payments.gateways.sandbox import NAME, SandboxApi
 from payments.offer import cents, of_cents

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, cast, final
 import stripe
 from pydantic import SecretStr
 
-from core.units import NanoUsd
+from core.money import NanoUsd
 from payments.gateways.base import Message
 from payments.offer import cents, of_cents
 from payments.types import (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from bots.economy import economy_of
-from core.desk.economy import Lowering
-from core.units import Credits, usd
+from core.admin.abuse_check import Lowering
+from core.money import Credits, usd
 from payments.gateways.sandbox import Sandbox
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
-from tests.core.earning.world import BRIEFS
+from tests.core.earnings.world import BRIEFS
 from tests.databases import TestClock
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest_asyncio
 
-from bots.tills import SkusTill
-from core.units import Stars, usd
-from payments.gateways.skus import DiscordSkus, Entitled, heard
-from payments.gateways.stars import PreCheckout, StarsTold, TelegramStars
+from bots.platform_payments import SkusTill
+from core.money import Stars, usd
+from payments.gateways.discord_store import DiscordSkus, Entitled, heard
+from payments.gateways.telegram_stars import PreCheckout, StarsTold, TelegramStars
 from payments.types import CheckoutRefused, Order
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.discord_world import User as Member

@@ -12,22 +12,22 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.earning.check import check_earning
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert
+from core.earnings.audit import check_earning
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
+from core.money import Credits, NanoUsd, usd
 from core.pool.vault import Vault
-from core.store import schema
-from core.store.companions import Insert
-from core.store.store import Store
-from core.units import Credits, NanoUsd, usd
-from payments.cashier import Cashier
-from payments.crediting import Crediting
+from payments.checkout import Cashier
+from payments.fulfillment import Crediting
 from payments.gateways.base import Gateway
-from payments.inbox import Inbox
 from payments.offer import Offer
 from payments.orders import Orders
 from payments.types import Cash, Forged, Order, Payment
+from payments.webhooks import Inbox
 from tests.databases import TestClock
 
 

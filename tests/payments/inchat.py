@@ -13,23 +13,23 @@ from bots.discord.store import DiscordStore
 from bots.telegram.config import TelegramConfig
 from bots.telegram.stars import BotStars
 from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
 from core.ledger.ledger import Ledger
-from core.people.people import People
-from core.people.types import Welcome
+from core.money import Credits, NanoUsd, usd
 from core.pool.vault import Vault
-from core.store import schema
-from core.store.store import Store
-from core.units import Credits, NanoUsd, usd
-from payments.cashier import Cashier
-from payments.crediting import Crediting
+from core.users.service import People
+from core.users.types import Welcome
+from payments.checkout import Cashier
+from payments.fulfillment import Crediting
 from payments.gateways.base import Gateway
-from payments.gateways.skus import DiscordSkus
-from payments.gateways.stars import TelegramStars
-from payments.inbox import Inbox
-from payments.listing import Listing
+from payments.gateways.discord_store import DiscordSkus
+from payments.gateways.telegram_stars import TelegramStars
 from payments.offer import Offer
 from payments.orders import Orders
+from payments.reconciliation import Listing
 from payments.types import Order
+from payments.webhooks import Inbox
 from tests.fakes import discord, telegram
 
 #: What a Star brings.

@@ -8,9 +8,9 @@ import asyncio
 import os
 import signal
 
+from core.db.database import Store
 from core.ledger.ledger import Ledger
-from core.store.store import Store
-from core.units import NanoUsd
+from core.money import NanoUsd
 from payments.gateways.base import Gateway
 from tests.databases import TestClock
 from tests.payments import inchat

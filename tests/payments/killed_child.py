@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 
+from core.db.database import Store
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
-from core.store.store import Store
-from payments.crediting import Crediting
-from payments.inbox import Inbox
+from payments.fulfillment import Crediting
 from payments.offer import Offer
 from payments.orders import Orders
+from payments.webhooks import Inbox
 from tests.databases import TestClock
 from tests.payments.ours import gateway_of
 

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from bots.sandbox.checkout import SandboxCheckout
 from core import chart
-from core.earning.payouts import Method, Payout
+from core.earnings.payouts import Method, Payout
 from core.ledger.types import Move, Submission
+from core.money import Credits, usd
 from core.pool.vault import Vault
-from core.units import Credits, usd
 from payments.payouts import Disburser, Payouts
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal

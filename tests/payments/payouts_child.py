@@ -11,10 +11,10 @@ import signal
 import sys
 from typing import cast
 
-from core.earning.payouts import Method
+from core.db.database import Store
+from core.earnings.payouts import Method
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
-from core.store.store import Store
 from payments.payouts import Payouts
 from tests.databases import TestClock
 from tests.payments.ours import MASTER, disburser_of, withdrawals_on

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from bots.sandbox.checkout import SandboxCheckout
-from payments.gateways.btcpay import SIGNATURE as BTCPAY_SIGNATURE
+from payments.gateways.btcpay.checkout import SIGNATURE as BTCPAY_SIGNATURE
 from payments.gateways.sandbox import SIGNATURE, signed
 from payments.types import Order
 from tests.fakes import btcpay, paypal_webhooks, stripe

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from core.db.database import Store
 from core.ledger.ledger import Ledger
-from core.people.people import find
-from core.store.store import Store
-from payments.codes import Codes
-from payments.crediting import Crediting
+from core.users.service import find
+from payments.fulfillment import Crediting
 from payments.offer import Offer
 from payments.orders import Orders
-from payments.promotion_codes import CodeRefused
+from payments.promo_codes import CodeRefused
+from payments.vouchers import Codes
 from tests.databases import TestClock
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from core.money import usd
 from core.pool.vault import Vault
-from core.units import usd
-from payments.gateways.btcpay import LATE_SECONDS, SIGNATURE
-from payments.refunding import NothingToRefund
+from payments.gateways.btcpay.checkout import LATE_SECONDS, SIGNATURE
+from payments.refunds import NothingToRefund
 from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order, Refunded
 from tests.fakes import btcpay as fake
 from tests.fakes.btcpay import RATE, STORE, FakeBtcPay, signature

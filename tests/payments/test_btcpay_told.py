@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.units import usd
-from payments.gateways.btcpay import SIGNATURE
+from core.money import usd
+from payments.gateways.btcpay.checkout import SIGNATURE
 from payments.types import Forged, Order
 from tests.fakes.btcpay import RATE, signature
 from tests.payments.conftest import Message

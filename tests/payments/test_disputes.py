@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from core.notice import OWNERS
-from core.store import schema
-from core.store.companions import Update
-from core.units import Credits, NanoUsd, usd
-from payments.cashier import Cashier
+from core.db import schema
+from core.db.writes import Update
+from core.money import Credits, NanoUsd, usd
+from core.notification import OWNERS
+from payments.checkout import Cashier
 from payments.disputes import DISPUTE_ENDED, DISPUTED
-from payments.gateways.code import Code
-from payments.refunding import NothingToRefund
+from payments.gateways.voucher import Code
+from payments.refunds import NothingToRefund
 from payments.types import CardsStopped, Dispute, NoDispute, Order, Payment, Refunded
 from tests.payments.conftest import Shop
 from tests.size import size

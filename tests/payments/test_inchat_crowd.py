@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.units import usd
-from payments.gateways.stars import StarsTold
+from core.money import usd
+from payments.gateways.telegram_stars import StarsTold
 from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments.booths import (
     PACKS,

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.units import Stars, usd
+from core.money import Stars, usd
 from payments.gateways.base import Gateway
-from payments.gateways.skus import heard
-from payments.gateways.stars import StarsTold
+from payments.gateways.discord_store import heard
+from payments.gateways.telegram_stars import StarsTold
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram import FakeTelegram
 from tests.payments import inchat, inchat_child

@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core.people.invitations import Invitations
-from core.people.links import LinkRefused, Links
-from core.people.people import People, survivor
-from core.people.types import Person, Welcome
+from core.db import schema
+from core.money import Credits, usd
 from core.pool.vault import Vault
-from core.store import schema
-from core.units import Credits, usd
+from core.users.links import LinkRefused, Links
+from core.users.referrals import Invitations
+from core.users.service import People, survivor
+from core.users.types import Person, Welcome
 from payments.types import Order, Refunded
-from tests.core.people.aged import nothing
+from tests.core.users.aged import nothing
 from tests.payments.conftest import Shop
 from tests.size import size
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from core.money import usd
 from core.pool.vault import Vault
-from core.units import usd
 from tests.payments.conftest import Counter, Shop
 from tests.payments.ours import gateway_of
 from tests.payments.peers import Peer, peer_of

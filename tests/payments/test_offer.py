@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.units import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, usd
 from payments.offer import BadAmount, Given, Offer, of_cents
 
 OFFER = Offer()

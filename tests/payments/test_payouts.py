@@ -7,11 +7,11 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from core.earning.payouts import PAYOUT, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalsWait
+from core.db import schema
+from core.db.writes import Update
+from core.earnings.payouts import PAYOUT, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalsWait
+from core.money import Credits, usd
 from core.pool.vault import Vault
-from core.store import schema
-from core.store.companions import Update
-from core.units import Credits, usd
 from payments.types import Dispute, Refunded
 from tests.payments.conftest import Shop
 from tests.payments.ours import disburser_of

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.units import usd
-from payments.gateways.btcpay_payouts import BtcPayPayouts
+from core.money import usd
+from payments.gateways.btcpay.payouts import BtcPayPayouts
 from payments.payouts import Disbursed
 from payments.types import GatewayUnavailable
 from tests.fakes.btcpay import PERMISSIONS, RATE, STORE, FakeBtcPay

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from core.earning.payouts import Payout
+from core.earnings.payouts import Payout
+from core.money import NanoUsd, total
 from core.pool.vault import Vault
-from core.units import NanoUsd, total
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER
 from tests.payments.paying import GATEWAYS, Bank, Desk, bank_of

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.units import usd
-from payments.gateways.paypal_payouts import PayPalPayouts
+from core.money import usd
+from payments.gateways.paypal.payouts import PayPalPayouts
 from payments.payouts import Disbursed
 from payments.types import GatewayUnavailable
 from tests.fakes.paypal import FakePayPal

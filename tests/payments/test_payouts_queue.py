@@ -8,11 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 import payments.payouts as room
-from core.earning.payouts import PAYOUT_STUCK, Payout, PayoutMoved, WithdrawalsWait
+from core.db import schema
+from core.db.writes import Insert
+from core.earnings.payouts import PAYOUT_STUCK, Payout, PayoutMoved, WithdrawalsWait
+from core.money import usd
 from core.pool.vault import Vault
-from core.store import schema
-from core.store.companions import Insert
-from core.units import usd
 from payments.payouts import Disbursed
 from payments.types import GatewayUnavailable
 from tests.payments.conftest import Shop

@@ -11,7 +11,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from bots.sandbox.checkout import SandboxCheckout
-from core.units import usd
+from core.money import usd
 from payments.gateways.sandbox_payouts import SandboxPayouts
 from payments.payouts import Disbursed
 from payments.types import GatewayUnavailable

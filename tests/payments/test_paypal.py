@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from core.money import usd
 from core.pool.vault import Vault
-from core.units import usd
-from payments.refunding import NothingToRefund
+from payments.refunds import NothingToRefund
 from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order
 from tests.fakes import paypal as fake
 from tests.fakes.paypal import FakePayPal

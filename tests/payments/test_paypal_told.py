@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.units import Credits, usd
+from core.money import Credits, usd
 from payments.types import CardsStopped, Forged, GatewayUnavailable, Order
 from tests.fakes.paypal_webhooks import CERTIFICATE, event, headers
 from tests.payments.conftest import Message

@@ -13,12 +13,12 @@ import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from core.db import schema
 from core.ledger.types import LedgerUnavailable
+from core.money import usd
 from core.pool.vault import Vault
-from core.store import schema
-from core.units import usd
 from payments.gateways.stripe import Stripe
-from payments.refunding import NothingToRefund
+from payments.refunds import NothingToRefund
 from payments.types import Forged, GatewayUnavailable, Order
 from tests.fakes import stripe as fake
 from tests.fakes.stripe import FakeStripe, signature

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.notice import OWNERS
-from payments.inbox import UNWORKED
+from core.notification import OWNERS
 from payments.types import GatewayUnavailable, NoDispute
+from payments.webhooks import UNWORKED
 from tests.payments.test_stripe import Counter, counter
 
 __all__ = ["counter"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from core.store import schema
-from core.store.store import Store
+from core.db import schema
+from core.db.database import Store
 
 
 class Everything(logging.Handler):

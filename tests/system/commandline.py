@@ -238,7 +238,7 @@ class Place:
 
 def _serve(line: socket.socket) -> None:
     """Forks a command for each request, until the other side is gone."""
-    from bots import cli
+    from bots.cli import main as cli
 
     while True:
         message, ends, _, _ = socket.recv_fds(line, _REQUEST_BYTES, 4)

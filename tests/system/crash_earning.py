@@ -13,12 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.earning.check import check_earning
+from core.db import schema
+from core.db.database import Store
+from core.earnings.audit import check_earning
 from core.ledger.audit import audit
-from core.store import schema
-from core.store.store import Store
-from core.units import usd
-from tests.core.earning.world import THOUSAND
+from core.money import usd
+from tests.core.earnings.world import THOUSAND
 from tests.databases import NOON_MS
 from tests.fakes.suppliers import FakeSupplier, Hang
 from tests.system.processes_driver import Child, Nursery

@@ -28,12 +28,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from bots.app import App
-from core.asking import beating
-from core.asking.billing import Ending
-from core.asking.runs import Run
+from core.asks import heartbeat
+from core.asks.billing import Ending
+from core.asks.run import Run
 from core.clock import Clock
 from core.ledger import batch
-from core.ledger.job import Job
+from core.ledger.prepare import Job
 from core.ledger.session import Session
 
 
@@ -88,7 +88,7 @@ class Points:
         serving.serve = watched  # type: ignore[method-assign]
         self._watch_beats(app.asking._beating)
 
-    def _watch_beats(self, heart: beating.Beating) -> None:
+    def _watch_beats(self, heart: heartbeat.Beating) -> None:
         record = heart._record
 
         async def recorded(run: Run) -> None:

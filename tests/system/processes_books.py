@@ -7,12 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.asking.check import check
+from core.asks.audit import check
+from core.db import schema
+from core.db.database import Store
 from core.ledger.audit import audit
 from core.ledger.types import AnyAccount, Balance
-from core.store import schema
-from core.store.store import Store
-from core.units import NanoUsd
+from core.money import NanoUsd
 
 
 class Books:

@@ -18,19 +18,19 @@ from typing import Any
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
+from bots.chat.types import Answer, Incoming, Output, Place, Progress, Sender, Unlanded
 from bots.discord.adapter import Discord
 from bots.discord.config import DiscordConfig
-from bots.show.screen import Answer, Incoming, Output, Place, Progress, Sender, Unlanded
 from core import ids
-from core.asking import beating
-from core.asking.runs import Run
-from core.asking.types import NotEnoughCredits, NothingServes, Question
+from core.asks import heartbeat
+from core.asks.run import Run
+from core.asks.types import NotEnoughCredits, NothingServes, Question
 from core.clock import SystemClock
-from core.earning.policy import SAFE
-from core.people.types import Welcome
+from core.db.database import Store
+from core.earnings.policy import SAFE
+from core.money import Credits, usd
 from core.pool.suppliers import SUPPLIERS
-from core.store.store import Store
-from core.units import Credits, usd
+from core.users.types import Welcome
 from tests import brief
 from tests.databases import TestClock
 from tests.service import ADMINS, KEYS, MASTER_KEY
@@ -235,7 +235,7 @@ async def _live(line: Line) -> None:
     opening = await commands.get()
     clock = TestClock(opening["at_ms"])
     points = Points(line.tell)
-    beating.BEAT_SECONDS = BEAT_SECONDS
+    heartbeat.BEAT_SECONDS = BEAT_SECONDS
     points.watch_writer()
     app = await _service(opening, clock)
     points.watch_asks(app)

@@ -36,7 +36,7 @@ def environment(url: str, **settings: str) -> Environment:
 
 async def _begun(folder: Path, env: Environment, *arguments: str) -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bots.cli", *arguments),
+        *(sys.executable, "-m", "bots.cli.main", *arguments),
         cwd=folder,
         env=env,
         stdout=PIPE,

@@ -11,13 +11,13 @@ from pydantic import SecretStr
 
 from bots.app import App
 from core import chart, ids
-from core.asking.types import Question
+from core.asks.types import Question
 from core.ledger.types import Submission
-from core.people.types import Person
-from core.pool.records import DuplicateKey, UnknownKey
-from core.units import Credits, usd
+from core.money import Credits, usd
+from core.pool.types import DuplicateKey, UnknownKey
+from core.users.types import Person
 from tests import brief
-from tests.core.earning.world import BRIEFS
+from tests.core.earnings.world import BRIEFS
 from tests.databases import TestClock
 from tests.system.crash_points import Tell
 

@@ -16,14 +16,14 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from bots.commands.paying import Terms
+from bots.chat.types import Place, Screen, Unlanded
+from bots.commands.topup import Terms
+from bots.http import Server, service_app
 from bots.sandbox.checkout import SandboxCheckout
-from bots.show.screen import Place, Screen, Unlanded
-from bots.web import Server, service_app
 from core import chart
 from core.clock import SystemClock
 from core.ledger.types import Submission
-from core.units import Credits
+from core.money import Credits
 from payments.gateways.sandbox import Sandbox, signed
 from payments.routes import payment_routes
 from tests import service

@@ -14,16 +14,16 @@ import aiohttp
 import pytest
 
 from bots import metrics
-from bots.commands.refusals import sentence
-from bots.locale.words import render
-from bots.show.screen import Answer, Audio
-from bots.web import Server, metrics_app
-from core.desk.report import report
-from core.desk.standing import Period
+from bots.chat.i18n import render
+from bots.chat.types import Answer, Audio
+from bots.commands.errors import sentence
+from bots.http import Server, metrics_app
+from core.admin.report import report
+from core.admin.trial_balance import Period
+from core.db.backup import backup
 from core.errors import Refusal
 from core.ledger.export import beancount, csv
 from core.pool.providers.types import Fault, SupplierFault
-from core.store.copies import backup
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says

@@ -15,11 +15,11 @@ from prometheus_client import generate_latest
 
 from bots import logs as bots_logs
 from bots import metrics
-from core.desk.report import report
-from core.desk.standing import Period
+from core.admin.report import report
+from core.admin.trial_balance import Period
+from core.db import schema
+from core.db.backup import backup
 from core.ledger.export import beancount, csv
-from core.store import schema
-from core.store.copies import backup
 from tests.fakes.suppliers import Answer, Refuse, Script
 from tests.system import canaries
 from tests.system.canaries import Everything, columns

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from core.clock import SystemClock
-from core.store import schema
-from core.store.store import Store
+from core.db import schema
+from core.db.database import Store
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse, Script
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Chat

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from core.units import Credits
+from core.money import Credits
 from tests.system.test_buying import market
 
 CHROMIUM = next(

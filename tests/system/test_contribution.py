@@ -17,15 +17,15 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.commands.paying import Terms
+from bots.commands.topup import Terms
+from bots.http import Server, service_app
 from bots.sandbox.checkout import SandboxCheckout
-from bots.web import Server, service_app
 from core import chart
-from core.store import schema
-from core.units import Credits, usd
+from core.db import schema
+from core.money import Credits, usd
 from payments.gateways.sandbox import Sandbox
 from payments.routes import payment_routes
-from tests.core.earning.world import BRIEFS, THOUSAND, Market
+from tests.core.earnings.world import BRIEFS, THOUSAND, Market
 from tests.service import KEYS
 from tests.size import size
 from tests.system.chats import PLATFORMS, Chat, Town

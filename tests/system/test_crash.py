@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from core.store.store import Store
+from core.db.database import Store
 from tests.databases import TestClock
 from tests.fakes.suppliers import FakeSupplier
 from tests.service import KEYS

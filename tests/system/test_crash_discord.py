@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from bots.discord.inbound import at_ms
 from core import ids
-from core.store.store import Store
+from core.db.database import Store
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.discord import TOKEN, FakeDiscord, plain
 from tests.fakes.discord_world import Interaction, Message, User

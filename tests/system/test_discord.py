@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from bots.chat.i18n import LANGUAGES
 from bots.discord.adapter import Discord
 from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX, definitions, sync
 from bots.discord.config import DiscordConfig
-from bots.locale.words import LANGUAGES
 from core import chart
 from core.clock import SystemClock
-from core.units import Credits, usd
+from core.money import Credits, usd
 from tests.fakes.discord import TOKEN, FakeDiscord, plain
 from tests.fakes.discord_world import Message, User
 from tests.fakes.suppliers import Answer, Used

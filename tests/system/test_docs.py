@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bots.cli import parser
-from bots.settings import PREFIX, Settings
+from bots.cli.main import parser
+from bots.config.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

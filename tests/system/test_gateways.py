@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bots.commands.paying import Terms
-from bots.show.screen import Screen
-from bots.web import Server, service_app
+from bots.chat.types import Screen
+from bots.commands.topup import Terms
+from bots.http import Server, service_app
 from core.clock import SystemClock
-from core.units import Credits
-from payments.gateways.btcpay import SIGNATURE
+from core.money import Credits
+from payments.gateways.btcpay.checkout import SIGNATURE
 from payments.routes import payment_routes
 from tests import service
 from tests.fakes.btcpay import FakeBtcPay, signature

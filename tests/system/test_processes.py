@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest_asyncio
 
-from core.store.store import Store
-from core.units import usd
+from core.db.database import Store
+from core.money import usd
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import FakeSupplier, Used

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bots.show.screen import Answer, Place
+from bots.chat.types import Answer, Place
 from core import chart
 from core.clock import SystemClock
-from core.store import schema
-from core.store.store import Store
-from core.units import Credits
+from core.db import schema
+from core.db.database import Store
+from core.money import Credits
 from tests import service
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import FakeSupplier, Used

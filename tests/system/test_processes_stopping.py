@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core.store import schema
-from core.store.store import Store
+from core.db import schema
+from core.db.database import Store
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import FakeSupplier, Used

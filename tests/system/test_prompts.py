@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from core.store import schema
+from core.db import schema
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.discord_world import COMPONENT, Interaction, User
 from tests.fakes.discord_world import Message as DiscordMessage

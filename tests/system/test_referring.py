@@ -6,11 +6,11 @@ import json
 import re
 from dataclasses import replace
 
-from bots.show.screen import Place, Screen
+from bots.chat.types import Place, Screen
 from core.clock import SystemClock
-from core.store import schema
-from core.store.companions import Update
-from core.units import Credits, usd
+from core.db import schema
+from core.db.writes import Update
+from core.money import Credits, usd
 from tests import service
 from tests.bots.commands.test_commands import text_of
 from tests.fakes.suppliers import Answer as Says

@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from core.clock import SystemClock
-from core.earning.payouts import Payout
-from core.units import Credits
-from tests.core.earning.world import BRIEFS, THOUSAND, Market
+from core.earnings.payouts import Payout
+from core.money import Credits
+from tests.core.earnings.world import BRIEFS, THOUSAND, Market
 from tests.fakes.suppliers import FakeSupplier
 from tests.service import KEYS, running
 from tests.size import size

@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
+from core.db.database import Store
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
-from core.store.store import Store
-from core.units import Stars, usd
+from core.money import Stars, usd
 from tests.databases import TestClock
 from tests.fakes import btcpay as fake_btcpay
 from tests.fakes import discord as discord_fake

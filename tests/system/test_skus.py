@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bots.sandbox.checkout import SandboxCheckout
 from core.clock import SystemClock
-from core.units import Credits, usd
+from core.money import Credits, usd
 from payments.gateways.base import Gateway
 from payments.gateways.sandbox import Sandbox
 from tests.fakes.discord import FakeDiscord, plain

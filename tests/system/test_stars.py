@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots import tills
-from bots.commands.paying import Terms
+from bots import platform_payments
+from bots.commands.topup import Terms
 from bots.sandbox.checkout import SandboxCheckout
 from core.clock import SystemClock
-from core.units import Credits
-from payments.gateways import stars as stars_module
+from core.money import Credits
+from payments.gateways import telegram_stars as stars_module
 from payments.gateways.base import Gateway
 from payments.gateways.sandbox import Sandbox
 from tests.fakes.telegram import FakeTelegram
@@ -194,7 +194,7 @@ async def test_a_question_is_answered_at_once_while_the_database_stands_still(
     _, unknown = await order(world, ann, "Starter")
     app.shop.gateways["stars"]._open.pop(unknown.invoice["payload"])  # type: ignore[attr-defined]
     monkeypatch.setattr(stars_module, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(tills, "_LANGUAGE_SECONDS", 0.1)
+    monkeypatch.setattr(platform_payments, "_LANGUAGE_SECONDS", 0.1)
     released = threading.Event()
     readers = [asyncio.create_task(app.store.read(lambda _: released.wait(60))) for _ in range(8)]
     writer = asyncio.create_task(stuck(world, released))

@@ -15,9 +15,9 @@ import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
+from core.db.database import Store
 from core.ledger.ledger import Ledger
-from core.people.people import find
-from core.store.store import Store
+from core.users.service import find
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.telegram_chats import User
 from tests.fakes.telegram_stars import Checkout

@@ -11,24 +11,24 @@ from typing import get_args
 from pydantic import SecretStr
 
 from bots import metrics
-from bots.settings import Settings
+from bots.config.settings import Settings
 from core import chart
+from core.admin.alerts import ALERT
+from core.admin.broadcasts import BROADCAST
 from core.clock import SystemClock
-from core.desk.alerts import ALERT
-from core.desk.broadcasting import BROADCAST
-from core.desk.changes import COST_CHANGED
-from core.desk.price_news import PRICE_CHANGED
-from core.earning.closing import KEY_ENDED
-from core.earning.payouts import PAYOUT
-from core.earning.policy import SAFE
-from core.pool.conclusions import KEY_RESTS
+from core.db import schema
+from core.earnings.payouts import PAYOUT
+from core.earnings.policy import SAFE
+from core.earnings.termination import KEY_ENDED
+from core.money import NanoUsd, Stars
+from core.pool.health_tracker import KEY_RESTS
 from core.pool.providers.types import Fault
-from core.store import schema
-from core.units import NanoUsd, Stars
-from payments.crediting import PAID, REFUNDED
+from core.repricing.announcements import PRICE_CHANGED
+from core.repricing.supplier_changes import COST_CHANGED
+from payments.fulfillment import PAID, REFUNDED
 from payments.gateways.sandbox import Sandbox
-from payments.inbox import UNWORKED
-from payments.sharing import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.webhooks import UNWORKED
 from tests.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")

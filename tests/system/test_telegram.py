@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from core.units import Credits, usd
+from core.money import Credits, usd
 from tests.fakes.suppliers import Answer, Used
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Chat, Message, User, utf16

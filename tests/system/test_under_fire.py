@@ -16,16 +16,16 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.asking import serving
-from core.asking.types import AskRefusal, Outcome, Result
-from core.earning.closing import KEY_ENDED
-from core.pool.conclusions import KEY_RESTS
+from core.asks import streaming
+from core.asks.types import AskRefusal, Outcome, Result
+from core.db import schema
+from core.earnings.termination import KEY_ENDED
+from core.money import NanoUsd, usd
 from core.pool.health import SAME_PATH_SECONDS, SECOND_LOOK_SECONDS
+from core.pool.health_tracker import KEY_RESTS
 from core.pool.providers import http
-from core.pool.records import KeyCard
-from core.store import schema
-from core.units import NanoUsd, usd
-from tests.core.earning.world import Market, market
+from core.pool.types import KeyCard
+from tests.core.earnings.world import Market, market
 from tests.databases import TestClock
 from tests.fakes.supplier_accounts import Limit
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Hang, Refuse, Refused, Script, Used
@@ -187,7 +187,7 @@ async def under_fire(made: Fire) -> None:
 async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
     database_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "FIRST_TEXT_SECONDS", PATIENCE_S)
+    monkeypatch.setattr(streaming, "FIRST_TEXT_SECONDS", PATIENCE_S)
     impatient = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, connect=10)
     monkeypatch.setattr(http, "_STREAM", impatient)
     async with fire(database_url, clock, seed=6) as made:

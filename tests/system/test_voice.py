@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from core.units import Credits, usd
+from core.money import Credits, usd
 from tests.audio import VOICE, wav
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.suppliers import Answer, Heard

@@ -18,17 +18,17 @@ from typing import Any
 from pydantic import SecretStr
 
 from bots.app import OwnKey, Plan, build
-from bots.locale.words import render
-from bots.reply import say
+from bots.chat.i18n import render
+from bots.chat.reply import say
 from bots.telegram.adapter import Telegram
 from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
-from core.people.types import Welcome
+from core.db.database import Store
+from core.money import Credits, usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.store.store import Store
-from core.units import Credits, usd
+from core.users.types import Welcome
 from tests.fakes.suppliers import FakeSupplier
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.telegram_chats import Message, User

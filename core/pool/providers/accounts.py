@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import aiohttp
 
+from core.money import NanoUsd
 from core.pool.providers import http
 from core.pool.providers.types import Fault, SupplierFault, Target
-from core.units import NanoUsd
 
 Tells = Literal["", "deepseek", "moonshot", "xai"]
 

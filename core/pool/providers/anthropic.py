@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from core.money import Tokens
 from core.pool.providers import faults, http, sse
 from core.pool.providers.limits import told
 from core.pool.providers.types import (
@@ -26,7 +27,6 @@ from core.pool.providers.types import (
     Thinking,
     Usage,
 )
-from core.units import Tokens
 
 VERSION = "2026-10-21"
 _TOKENS_MAX = 100_000_000

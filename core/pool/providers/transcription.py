@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from core.money import Seconds
 from core.pool.providers import http
 from core.pool.providers.types import (
     NO_TOKENS,
@@ -20,7 +21,6 @@ from core.pool.providers.types import (
     Text,
     Usage,
 )
-from core.units import Seconds
 
 #: A longer one is no length of a file that anyone sends.
 _SECONDS_MAX = 1_000_000

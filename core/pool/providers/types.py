@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from pydantic import SecretStr
 
-from core.units import Seconds, Tokens
+from core.money import Seconds, Tokens
 
 NO_TOKENS, NO_AUDIO = Tokens(0), Seconds(0)
 

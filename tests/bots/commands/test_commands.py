@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bots.show.screen import Answer, Progress, Screen
-from core.units import Credits, usd
+from bots.chat.types import Answer, Progress, Screen
+from core.money import Credits, usd
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says

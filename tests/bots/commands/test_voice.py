@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from bots.hearing import BYTES_MAX
-from bots.show.screen import Answer, Audio, NotFetched, Output, Progress, Screen
-from core.units import Credits, NanoUsd, usd
+from bots.chat.audio import BYTES_MAX
+from bots.chat.types import Answer, Audio, NotFetched, Output, Progress, Screen
+from core.money import Credits, NanoUsd, usd
 from tests import service
 from tests.audio import VOICE, ogg, wav
 from tests.databases import TestClock
@@ -215,7 +215,7 @@ async def test_without_a_key_that_hears(database_url: str, clock: TestClock) -> 
 
 
 async def test_so_many_at_once_and_no_more(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.asking.road.RECORDINGS_MAX", 1)
+    monkeypatch.setattr("core.asks.service.RECORDINGS_MAX", 1)
     gate = tom.openai.hold()
     waiting = asyncio.ensure_future(written(tom, voice(61)))
     await tom.openai.arrived(1)

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bots.console.console import Console
-from bots.show.screen import (
+from bots.chat.types import (
     Answer,
     Attachment,
     Button,
@@ -27,6 +26,7 @@ from bots.show.screen import (
     Screen,
     Unlanded,
 )
+from bots.console.console import Console
 from core.clock import Clock
 from tests.audio import VOICE
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront

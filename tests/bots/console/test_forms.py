@@ -8,8 +8,7 @@ import os
 import termios
 from collections.abc import AsyncIterator
 
-from bots.console.console import Console
-from bots.show.screen import (
+from bots.chat.types import (
     Button,
     Field,
     Filled,
@@ -21,6 +20,7 @@ from bots.show.screen import (
     Press,
     Screen,
 )
+from bots.console.console import Console
 from tests.bots.console.test_console import a_terminal, to_its_end
 from tests.bots.telegram.scripted import ScriptedFront
 

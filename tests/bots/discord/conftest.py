@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
+from bots.chat.types import Front
 from bots.discord.adapter import Discord
 from bots.discord.config import DiscordConfig
-from bots.show.screen import Front
 from core.clock import Clock, SystemClock
 from tests.bots.discord.scripted import DiscordFront
 from tests.fakes.discord import TOKEN, FakeDiscord

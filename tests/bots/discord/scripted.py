@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from bots.show.screen import MenuItem, MenuOption, Platform, Suggestion
+from bots.chat.types import MenuItem, MenuOption, Platform, Suggestion
 from tests.bots.telegram.scripted import ScriptedFront
 
 _MODEL = MenuOption("model", "The model's name", completes="model", leads=True)

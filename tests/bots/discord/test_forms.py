@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bots.chat.types import Button, Field, Filled, Form, FormCard, Incoming, Output, Press, Screen
 from bots.discord.adapter import Discord
 from bots.discord.components import modal_of
-from bots.show.screen import Button, Field, Filled, Form, FormCard, Incoming, Output, Press, Screen
 from tests.bots.discord.scripted import DiscordFront
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.discord_world import Refusal, checked_modal

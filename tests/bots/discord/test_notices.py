@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bots.chat.types import Button, Screen
 from bots.discord.adapter import Discord
-from bots.show.screen import Button, Screen
 from tests.bots.discord.scripted import DiscordFront
 from tests.fakes.discord import FakeDiscord
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from bots.chat.types import Attachment, Button, Incoming, Output, Place, Press, Screen
 from bots.discord.adapter import Discord
 from bots.discord.client import Client, DiscordUnavailable, who_am_i
-from bots.show.screen import Attachment, Button, Incoming, Output, Place, Press, Screen
 from core.clock import SystemClock
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront

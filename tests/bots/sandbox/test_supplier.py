@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from bots.sandbox import answers
 from bots.sandbox.supplier import SandboxSupplier
+from core.money import Seconds, Tokens
 from core.pool.providers import http
 from core.pool.providers.openai import OpenAI
 from core.pool.providers.types import (
@@ -26,7 +27,6 @@ from core.pool.providers.types import (
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.counting import count, count_messages
-from core.units import Seconds, Tokens
 from tests.audio import VOICE, ogg, wav
 
 CATALOGUE = Catalogue.load()

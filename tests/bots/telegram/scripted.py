@@ -6,16 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
-from bots.show.screen import (
-    Button,
-    Incoming,
-    MenuItem,
-    Output,
-    Place,
-    Platform,
-    Press,
-    Screen,
-)
+from bots.chat.types import Button, Incoming, MenuItem, Output, Place, Platform, Press, Screen
 
 Script = Callable[[Incoming], AsyncIterator[Output]]
 STOP = ((Button("btn_stop", "Stop"),),)

@@ -15,7 +15,7 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from bots.show.screen import Button, Incoming, Output, Screen
+from bots.chat.types import Button, Incoming, Output, Screen
 from bots.telegram import menus
 from bots.telegram.adapter import Telegram, TelegramUnavailable
 from bots.telegram.config import WEBHOOK_PATH, TelegramConfig

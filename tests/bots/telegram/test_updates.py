@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bots.show.screen import Attachment, Button, Incoming, Output, Press, Screen
+from bots.chat.types import Attachment, Button, Incoming, Output, Press, Screen
 from bots.telegram.adapter import Telegram
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running

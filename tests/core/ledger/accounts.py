@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.ledger.types import Account, Cascade, Limit, Move, Settle, Submission
-from core.units import Credits
+from core.money import Credits
 
 ISSUED = Account("issued/grant", Credits)
 GIFT = Account("user/1/gift", Credits, Limit.DEBITS_WITHIN_CREDITS)

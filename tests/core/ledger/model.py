@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.db.writes import Companion, Delete, Insert
 from core.ledger import types
 from core.ledger.types import (
     Account,
@@ -22,7 +23,6 @@ from core.ledger.types import (
     Submission,
     SweepOwed,
 )
-from core.store.companions import Companion, Delete, Insert
 
 #: entry, n, kind, debit, credit, amount
 Line = tuple[str, int, Kind, str, str, int]

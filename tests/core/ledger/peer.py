@@ -13,9 +13,9 @@ import threading
 import time
 
 from core.clock import SystemClock
+from core.db.database import Store
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerRefusal, Submission
-from core.store.store import Store
 from tests.core.ledger.accounts import give, hold, settle
 
 CALLERS = 8

@@ -20,7 +20,7 @@ from core.ledger.types import (
     Share,
     Submission,
 )
-from core.units import Credits
+from core.money import Credits
 from tests.core.ledger.accounts import GIFT, ISSUED, OWED, SPENT, give
 
 SOURCE, COUNTER = Account("use", Credits), Account("use/1", Credits)

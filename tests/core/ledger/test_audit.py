@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
+from core.db.connections import engine
+from core.db.database import Store
 from core.ledger.audit import audit, audit_snapshot
-from core.ledger.closing import close_days
+from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
-from core.store.connections import engine
-from core.store.store import Store
-from core.units import Credits
+from core.money import Credits
 from tests.core.ledger.accounts import BOUGHT, SPENT, give, hold, settle
 from tests.databases import TestClock
 

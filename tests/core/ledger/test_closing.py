@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from core.db import schema
+from core.db.database import Store
 from core.ledger.audit import audit
-from core.ledger.closing import close_days, posted_on
+from core.ledger.daily_closings import close_days, posted_on
 from core.ledger.ledger import Ledger
 from core.ledger.planner import day_text
 from core.ledger.types import Balance
-from core.store import schema
-from core.store.store import Store
 from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
 from tests.databases import TestClock
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Submission
-from core.store import schema
-from core.store.companions import Companion, Delete, Insert, Update
-from core.store.store import Store
 from tests.core.ledger.accounts import GIFT, give
 
 

@@ -11,12 +11,12 @@ from beancount import loader
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.db.database import Store
 from core.ledger import export as ledgers
 from core.ledger.export import beancount_account, code_of
 from core.ledger.ledger import Ledger
 from core.ledger.types import Account, Limit, Move, Submission
-from core.store.store import Store
-from core.units import NanoUsd, Stars, usd
+from core.money import NanoUsd, Stars, usd
 from tests.core.ledger.accounts import give, hold, settle
 from tests.databases import TestClock
 

@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Delete, Insert, Update
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
@@ -31,10 +34,7 @@ from core.ledger.types import (
     Submission,
     SweepOwed,
 )
-from core.store import schema
-from core.store.companions import Delete, Insert, Update
-from core.store.store import Store
-from core.units import Credits, NanoUsd
+from core.money import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT
 from tests.core.ledger.model import Model
 from tests.databases import Postgres, TestClock

@@ -10,11 +10,11 @@ from asyncio.subprocess import PIPE, Process
 import pytest
 import sqlalchemy as sa
 
+from core.db import schema
+from core.db.database import Store
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import Submission
-from core.store import schema
-from core.store.store import Store
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give
 from tests.databases import TestClock
 from tests.size import size

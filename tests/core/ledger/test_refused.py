@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from core.db.database import Store
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
@@ -20,8 +21,7 @@ from core.ledger.types import (
     Settle,
     Submission,
 )
-from core.store.store import Store
-from core.units import Credits
+from core.money import Credits
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give, hold, settle
 from tests.databases import TestClock
 

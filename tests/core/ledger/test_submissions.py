@@ -24,7 +24,7 @@ from core.ledger.types import (
     Submission,
     SweepOwed,
 )
-from core.units import Credits, NanoUsd
+from core.money import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT, give, hold, settle
 
 

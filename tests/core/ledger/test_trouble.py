@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from core.db.database import Store
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerBusy, LedgerRefusal, LedgerUnavailable
-from core.store.store import Store
 from tests.core.ledger.accounts import GIFT, give
 from tests.databases import Postgres, TestClock
 
@@ -23,7 +23,7 @@ import asyncio, resource, sys
 from core.clock import SystemClock
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerUnavailable
-from core.store.store import Store
+from core.db.database import Store
 from tests.core.ledger.accounts import give
 
 async def main(url):
@@ -182,7 +182,7 @@ async def test_who_stops_waiting_does_not_stop_the_work(store: Store, clock: Tes
 async def test_a_busy_file_is_told_as_unavailable(
     sqlite_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.store import connections
+    from core.db import connections
 
     monkeypatch.setattr(connections, "_COMMON", ("PRAGMA busy_timeout=1",))
     store = await Store.open(sqlite_url, kind=None, clock=clock)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from core.db.database import Store
 from core.ledger.ledger import Ledger
-from core.store.store import Store
 from tests.core.pool.world import World, made
 from tests.databases import TestClock
 

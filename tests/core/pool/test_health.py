@@ -18,7 +18,7 @@ from core.pool.health import (
 )
 from core.pool.load import TRIALS_MAX
 from core.pool.providers.types import Fault, SupplierFault
-from core.pool.records import KeyRecord
+from core.pool.types import KeyRecord
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Hang, Refuse
 

@@ -9,11 +9,15 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from core.db import schema
+from core.db.writes import Update
 from core.ledger.audit import audit
+from core.money import NanoUsd, Tokens, usd
 from core.pool.keys import Keys
 from core.pool.pool import Pool
 from core.pool.providers.types import SupplierFault
-from core.pool.records import (
+from core.pool.suppliers import SUPPLIERS
+from core.pool.types import (
     BadBudget,
     DuplicateKey,
     KeyCard,
@@ -21,11 +25,7 @@ from core.pool.records import (
     UnknownKey,
     UnknownSupplier,
 )
-from core.pool.suppliers import SUPPLIERS
 from core.pool.vault import Vault
-from core.store import schema
-from core.store.companions import Update
-from core.units import NanoUsd, Tokens, usd
 from tests.core.pool.world import CHEAP, World
 
 SECRET = "sk-canary-0123456789abcdef"

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
+from core.db import schema
+from core.db.writes import Update
 from core.ledger.types import InsufficientFunds
+from core.money import Credits, Tokens, usd
 from core.pool.pool import Pool
 from core.pool.providers.types import Fault, SupplierFault, Text
-from core.pool.records import Candidate, Terms, usable
-from core.store import schema
-from core.store.companions import Update
-from core.units import Credits, Tokens, usd
+from core.pool.types import Candidate, Terms, usable
 from tests.core.pool.world import ASK, ASTRA, HOLD, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse
 from tests.size import size

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from core.money import Seconds, Tokens
 from core.pool.providers import http
 from core.pool.providers.openai import OpenAI
 from core.pool.providers.types import (
@@ -21,7 +22,6 @@ from core.pool.providers.types import (
     Text,
     Usage,
 )
-from core.units import Seconds, Tokens
 from tests.audio import VOICE
 from tests.fakes.suppliers import GOOD_KEY, Drop, FakeSupplier, Heard, Refuse, Script
 

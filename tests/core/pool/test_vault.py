@@ -8,6 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
 from core.pool.vault import (
     SEALED,
@@ -20,9 +23,6 @@ from core.pool.vault import (
     VaultLocked,
     key_context,
 )
-from core.store import schema
-from core.store.companions import Insert, Update
-from core.store.store import Store
 
 OLD, NEW, OTHER = (bytes([n]) * 32 for n in (1, 2, 3))
 CONTEXT, SECRET = "key/one", b"sk-canary-0123456789"

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from core.money import Tokens
 from core.pool.providers import http
 from core.pool.providers.anthropic import Anthropic
 from core.pool.providers.cloudflare import Cloudflare
@@ -31,7 +32,6 @@ from core.pool.providers.types import (
     Thinking,
     Usage,
 )
-from core.units import Tokens
 from tests.fakes.suppliers import (
     ACCOUNT,
     GOOD_KEY,

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from pydantic import SecretStr
 
 from core import chart
+from core.db.database import Store
 from core.ledger.ledger import Ledger
 from core.ledger.types import Submission
+from core.money import NanoUsd, Tokens, usd
 from core.pool.pool import Pool
 from core.pool.providers.types import Finish, Message, Text
-from core.pool.records import Candidate, KeyCard
 from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pool.types import Candidate, KeyCard
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs
 from core.pricing.rates import Rate, Rates
-from core.store.store import Store
-from core.units import NanoUsd, Tokens, usd
 from tests.databases import TestClock
 from tests.fakes.suppliers import FakeSupplier
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from core.money import MicroCredits
 from core.pricing.answers import Pair, answers
 from core.pricing.levels import USUAL, Level
 from core.pricing.mix import Mix
 from core.pricing.prices import Price
-from core.units import MicroCredits
 from tests import brief
 
 MIX = Mix({"openai": USUAL}, real=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from core.money import Credits, MicroCredits, NanoUsd, Seconds, Tokens, usd
 from core.pool.providers.types import Usage
 from core.pricing.catalogue import Route
 from core.pricing.prices import Price
-from core.units import Credits, MicroCredits, NanoUsd, Seconds, Tokens, usd
 from tests import brief
 
 

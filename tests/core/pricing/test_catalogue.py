@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.money import Tokens
 from core.pricing.catalogue import ANSWER_LIMIT, THINKING_ANSWER_LIMIT, Catalogue, UnknownModel
 from core.pricing.files import BadOverlay
-from core.units import Tokens
 
 CATALOGUE = Catalogue.load()
 

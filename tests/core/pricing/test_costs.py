@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from core.clock import as_ms
+from core.money import MicroCredits, NanoUsd, Seconds, Tokens, usd
 from core.pool.providers.types import Usage
 from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs, NoCost
 from core.pricing.formula import MARKUP_PERCENT, base_rate, suggestion, tidy
 from core.pricing.package import _NAMES
-from core.units import MicroCredits, NanoUsd, Seconds, Tokens, usd
 
 CATALOGUE = Catalogue.load()
 COSTS = Costs.load()

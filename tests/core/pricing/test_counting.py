@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from core.money import Tokens
 from core.pricing import counting
 from core.pricing.catalogue import Catalogue
 from core.pricing.counting import Encoding, count, count_messages
-from core.units import Tokens
 from tests import brief
 
 CATALOGUE = Catalogue.load()

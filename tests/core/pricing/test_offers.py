@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from core.money import Credits, MicroCredits, Seconds, Tokens
 from core.pricing.costs import Costs
 from core.pricing.offers import DISCOUNT_MAX, floor, mixed, offered
 from core.pricing.prices import Price
 from core.pricing.rates import Rate, Rates
-from core.units import Credits, MicroCredits, Seconds, Tokens
 from tests import brief
 from tests.size import size
 

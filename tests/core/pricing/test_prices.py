@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from core.db import schema
+from core.db.database import Store
 from core.ledger.ledger import Ledger
+from core.money import Credits, MicroCredits, Tokens
 from core.pool.providers.types import ListedModel
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import FORMULA, BadPrice, PriceBook
-from core.store import schema
-from core.store.store import Store
-from core.units import Credits, MicroCredits, Tokens
 from tests import brief
 from tests.databases import TestClock
 

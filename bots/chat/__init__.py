@@ -1,0 +1,1 @@
+"""Chat without a platform: messages and cards, commands and buttons, forms, languages."""

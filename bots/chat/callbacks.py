@@ -1,0 +1,131 @@
+"""Buttons: an opaque id for the person, a row with what it does for us.
+
+An answer's own buttons (Stop, Again, Continue, Ask this) need no row of their own: the ask is their
+row, and their id is a letter and the ask's id. Pressing is authorised against the row, never by the
+id.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from bots.chat.reply import Choice, Reply
+from core import ids
+from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Delete, Insert, Update
+from core.errors import Refusal
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+
+_log = logging.getLogger(__name__)
+
+#: A card's buttons work this long.
+LIFETIME_SECONDS = 7 * 86_400
+
+#: An answer's own buttons: the letter of their id → their action.
+OF_ANSWER = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
+
+
+class ButtonGone(Refusal):
+    """The button expired, was used up, or never was."""
+
+
+class NotYourButton(Refusal):
+    """The button belongs to somebody else, or to another chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """What a button does."""
+
+    id: str
+    action: str
+    data: dict[str, str | int]
+
+
+def answer_button(action: str, ask: str) -> str:
+    """The id of one of an answer's own buttons."""
+    letter = next(letter for letter, known in OF_ANSWER.items() if known == action)
+    return f"{letter}:{ask}"
+
+
+def of_answer(button: str) -> Pressed | None:
+    """What one of an answer's own buttons does, or None for another's id."""
+    letter, separator, ask = button.partition(":")
+    if not separator or letter not in OF_ANSWER:
+        return None
+    return Pressed(button, OF_ANSWER[letter], {"ask": ask})
+
+
+class Buttons:
+    """Keeps the rows behind the buttons of cards."""
+
+    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
+        self._store, self._ledger, self._clock = store, ledger, clock
+
+    async def make(
+        self, reply: Reply, *, person: str, place: str
+    ) -> tuple[tuple[tuple[str, Choice], ...], ...]:
+        """Ids for a reply's choices, in their rows, ready to be shown."""
+        now = self._clock.now_ms()
+        rows = tuple(
+            tuple((ids.new("btn", now), choice) for choice in row) for row in reply.choices
+        )
+        inserts = [
+            Insert(
+                schema.button,
+                {
+                    "id": id_,
+                    "person": person,
+                    "place": place,
+                    "action": choice.action,
+                    "data": json.dumps(dict(choice.data)),
+                    "expires_at": now + LIFETIME_SECONDS * 1000,
+                    "once": choice.once,
+                    "used_at": None,
+                },
+            )
+            for row in rows
+            for id_, choice in row
+            if not (choice.url or choice.sku)
+        ]
+        if inserts:
+            await self._ledger.record(*inserts)
+        return rows
+
+    async def press(self, button: str, *, person: str, place: str) -> Pressed:
+        """What to do, authorised; raises `ButtonGone` or `NotYourButton`."""
+        table = schema.button
+        found = await self._store.fetch(sa.select(table).where(table.c.id == button))
+        if not found:
+            _log.info("refused: an unknown button by %s in %s", person, place)
+            raise ButtonGone
+        row = found[0]
+        if row.person != person or row.place != place:
+            _log.warning("refused: somebody's %s by %s in %s", row.action, person, place)
+            raise NotYourButton
+        if row.used_at is not None or row.expires_at < self._clock.now_ms():
+            _log.info("refused: %s again or too late by %s in %s", row.action, person, place)
+            raise ButtonGone
+        if row.once:
+            used = {"used_at": self._clock.now_ms()}
+            try:
+                await self._ledger.record(Update(table, {"id": button}, used, {"used_at": None}))
+            except CompanionRefused:
+                raise ButtonGone from None
+        return Pressed(button, row.action, json.loads(row.data))
+
+    async def forget_expired(self) -> None:
+        """A chore: rows whose time is over."""
+        table = schema.button
+        rows = await self._store.fetch(
+            sa.select(table.c.id).where(table.c.expires_at < self._clock.now_ms()).limit(1_000)
+        )
+        if rows:
+            await self._ledger.record(*(Delete(table, {"id": row.id}) for row in rows))

@@ -1,0 +1,129 @@
+"""What a command is: declared once as data, written once for every platform."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from bots.chat.reply import Prompt, Reply, Said, Steps
+from bots.chat.types import Audio, Place
+from core.asks.run import Run
+from core.users.limits import Pausable
+from core.users.roles import Role
+from core.users.types import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who wants what, where."""
+
+    person: Person
+    place: Place
+    #: The person's id on the platform.
+    sender: str
+    admin: bool
+    #: The message that asks for it, or that carries the pressed button.
+    message: str
+    #: When it was sent, in milliseconds UTC.
+    at_ms: int
+    #: The message that it is a reply to; empty if none.
+    replies_to: str = ""
+    #: See `bots.chat.types.Incoming`.
+    way_back: str = field(default="", repr=False)
+    #: What follows the command's name, or the whole text of a bare question.
+    text: str = ""
+    #: What came with it to be heard.
+    audio: Audio | None = None
+    #: A pressed button's id and what it was made with.
+    button: str = ""
+    data: Mapping[str, str | int] = field(default_factory=dict)
+    #: What was typed into a prompt, by its blanks' names.
+    entered: Mapping[str, SecretStr] = field(default_factory=dict)
+    #: What they are in the operator's house; `admin` is true of owners and admins.
+    role: Role | None = None
+
+    @property
+    def own_place(self) -> Place:
+        """The private chat of whoever asks, where nobody else reads."""
+        return self.place if self.place.private else Place(self.place.platform, self.sender)
+
+
+#: A command answers with a card, cards in steps, a prompt, an ask that runs, or nothing when the
+#: effect shows.
+Handler = Callable[[Request], Awaitable[Reply | Steps | Prompt | Run | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An argument, where a platform asks for it by name (Discord's slash commands)."""
+
+    name: str
+    about: Said
+    required: bool = False
+    #: `model`: completed to what can be asked now, with its price.
+    completes: str = ""
+    #: In a message it comes before the others, though platforms list it after required ones.
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A slash command."""
+
+    name: str
+    #: Its name in words, on menus of buttons; as a bare word in private it runs the command.
+    title: Said
+    #: What it does, for `/help` and the platforms' menus.
+    does: Said
+    handler: Handler
+    #: How its arguments are written, for `/help`; None if it takes none.
+    usage: Said | None = None
+    #: The same arguments by name.
+    options: tuple[Option, ...] = ()
+    #: Only for the operator's admins; `support`: for those too who only read; `owner`: only owners.
+    admin: bool = False
+    support: bool = False
+    owner: bool = False
+    #: Offered in groups too; there, `private` replies go to the person alone.
+    in_groups: bool = False
+    #: Its reply is `private` (so is whatever is for admins, or not for groups).
+    private: bool = False
+    #: Its answer is an ask: it waits its turn in the conversation's lane.
+    asks: bool = False
+    #: What the operator may have paused, for everyone but admins.
+    pausable: Pausable | None = None
+    #: It may answer with a prompt: what is written right behind it waits until it has.
+    prompts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a button does; every press is authorised again."""
+
+    name: str
+    handler: Handler
+    #: As of a command.
+    admin: bool = False
+    support: bool = False
+    owner: bool = False
+    asks: bool = False
+    pausable: Pausable | None = None
+
+
+def may(doing: Command | Action, role: Role | None) -> bool:
+    """Whether somebody of that role may do it."""
+    if doing.owner:
+        return role == "owner"
+    if doing.admin:
+        return role in {"owner", "admin"} or (doing.support and role == "support")
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Commands and actions of one subject, built by a function that takes what they need."""
+
+    commands: tuple[Command, ...] = ()
+    actions: tuple[Action, ...] = ()

@@ -1,0 +1,90 @@
+"""Sentences in the reader's language: gettext catalogues read at start, numbers and dates by Babel.
+
+The English text of a sentence is its key (`bots.chat.reply.say`), so English needs no catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache, lru_cache
+from importlib import resources
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.dates import format_skeleton, format_time
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from bots.chat.reply import Said
+from core.money import Amount
+
+#: The languages that people can choose, the default first, each by its own name.
+LANGUAGES: Mapping[str, str] = {"en": "English", "zh-CN": "简体中文"}
+
+
+def language_for(code: str) -> str:
+    """The nearest language to what a platform tells (`zh-hans`, `it-IT`, nothing): English else."""
+    first = code.lower().replace("_", "-").partition("-")[0]
+    return next((known for known in LANGUAGES if known.lower().partition("-")[0] == first), "en")
+
+
+@cache
+def catalogue(language: str) -> Mapping[str, str]:
+    """English text → that language's, of every translated sentence."""
+    if language == "en":
+        return {}
+    with resources.files("bots.locale").joinpath(f"{language}.po").open("rb") as file:
+        return {
+            str(message.id): str(message.string)
+            for message in read_po(file)
+            if message.id and message.string
+        }
+
+
+def render(said: Said, language: str, zone: str = "UTC") -> str:
+    """The sentence as this reader reads it; an untranslated one stays English."""
+    text = catalogue(language).get(said.text, said.text)
+    if not said.values:
+        return text
+    return text.format_map(
+        {name: _value(value, language, zone) for name, value in said.values.items()}
+    )
+
+
+def _value(value: object, language: str, zone: str) -> str:
+    match value:
+        case Said():
+            return render(value, language, zone)
+        case Amount():
+            return _number(value.units, language)
+        case bool():
+            raise TypeError("a sentence takes no truth")
+        case int():
+            return _number(value, language)
+        case datetime():
+            return _moment(value, language, zone)
+        case _:
+            return str(value)
+
+
+@lru_cache(maxsize=4_096)
+def _number(number: int, language: str) -> str:
+    return format_decimal(number, locale=language.replace("-", "_"))
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name; UTC when this machine doesn't know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _moment(at: datetime, language: str, zone: str) -> str:
+    """Time of day; with the date in front when it isn't today."""
+    tz = zone_of(zone)
+    local, locale = at.astimezone(tz), language.replace("-", "_")
+    time = format_time(local, "HH:mm", locale=locale)
+    if local.date() == datetime.now(tz).date():
+        return time
+    return f"{format_skeleton('MMMd', local, locale=locale)} {time}"

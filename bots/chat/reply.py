@@ -1,0 +1,130 @@
+"""What a command may answer, before anyone has chosen a language or a platform.
+
+`Said` is a sentence of the catalogue with its values; `bots.locale` turns it into the reader's
+language, and the dispatcher turns a `Reply` into a `Screen` for the adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from core.money import Credits, Seconds, Stars, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence by its English text, which is its key in the catalogues, and its values."""
+
+    text: str
+    values: Mapping[str, str | int | Credits | Tokens | Seconds | datetime | Said] = field(
+        default_factory=dict
+    )
+
+
+def say(text: str, **values: str | int | Credits | Tokens | Seconds | datetime | Said) -> Said:
+    """A sentence to be said in the reader's language; `text` is collected for translation."""
+    return Said(text, values)
+
+
+def plain(text: str) -> Said:
+    """Text that is no language's: a model's name, an id, a number."""
+    return Said("{text}", {"text": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button: what pressing it does, with its arguments. The server keeps both."""
+
+    label: Said
+    action: str
+    data: Mapping[str, str | int] = field(default_factory=dict)
+    #: Whether a second press says "already done".
+    once: bool = False
+    #: Leads there instead: nothing is pressed that we hear of.
+    url: str = ""
+    #: Buys this in the platform's own store instead; the platform itself writes what is on it.
+    sku: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to hand over."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A payment in Stars that the chat itself shows, in a message of its own."""
+
+    #: What it carries, for us: the order's id.
+    payload: str
+    title: Said
+    about: Said
+    stars: Stars
+    #: Said where the platform doesn't take it.
+    refused: Said
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """A line of a prompt to be filled in: the name by which its action finds it, and its label."""
+
+    name: str
+    label: Said
+    #: An example, or where to find it.
+    hint: Said | None = None
+    #: How many characters it takes.
+    least: int = 1
+    most: int = 400
+    #: Not to be seen while it is typed, where a platform can hide it.
+    hidden: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Asks in private for what nobody else may see: a key, bank details. Never an argument.
+
+    A dialog where the platform has one, hidden input in a terminal, else the person's next message,
+    deleted at once. What is typed goes to `action`, once, as `Request.entered`.
+    """
+
+    title: Said
+    lines: tuple[Said, ...]
+    #: One to five.
+    blanks: tuple[Blank, ...]
+    action: str
+    #: What goes with it to the action; the server keeps it.
+    data: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A card: a title, lines, a table, rows of buttons, a file, an invoice."""
+
+    lines: tuple[Said, ...] = ()
+    title: Said | None = None
+    #: Rows of cells; columns are aligned where the platform can.
+    table: tuple[tuple[Said, ...], ...] = ()
+    choices: tuple[tuple[Choice, ...], ...] = ()
+    file: File | None = None
+    #: Goes below; only with `private`, where the platform has Stars.
+    invoice: Invoice | None = None
+    #: Only for the asker: never shown in a group.
+    private: bool = False
+    #: Takes the place of the message whose button was pressed.
+    replace: bool = False
+    #: A step on the way: what comes next takes its place.
+    passing: bool = False
+    #: Written in this language, not in the one that the person had when they asked.
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A reply that takes its time: cards that say how far it is, the last one what came of it."""
+
+    cards: AsyncGenerator[Reply, None]

@@ -1,0 +1,373 @@
+"""What passes between the dispatcher and the adapters: dumb values, already in the reader's words.
+
+An adapter turns its platform's updates into `Incoming` and `Press`, and shows `Screen`, `Progress`
+and `Answer` as well as its platform can. It knows no business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, Self, cast
+
+from pydantic import SecretStr
+
+from core.errors import Refusal
+
+Platform = Literal["telegram", "discord", "console"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message is: a chat of a platform, and the thread or topic inside it."""
+
+    platform: Platform
+    chat: str
+    thread: str = ""
+    #: Nobody but the person and the bot reads here.
+    private: bool = True
+
+    @property
+    def code(self) -> str:
+        """`<platform>:<chat>:<thread>`, as stored."""
+        return f"{self.platform}:{self.chat}:{self.thread}"
+
+    @classmethod
+    def of(cls, code: str) -> Self:
+        """The place of a stored code."""
+        platform, chat, thread = code.split(":", 2)
+        return cls(cast("Platform", platform), chat, thread)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent it, by the platform's own id; `language` as the platform tells it, may be empty."""
+
+    id: str
+    language: str = ""
+
+
+class NotFetched(Refusal):
+    """A platform doesn't hand out a file, or not now."""
+
+    code = "not_fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A voice message or an audio file, as the platform tells of it."""
+
+    #: Whole seconds, rounded up; None where the platform tells no length.
+    seconds: int | None
+    #: Bytes; 0 where the platform tells no size.
+    size: int
+    mime: str
+    #: As its sender called it; may be empty.
+    name: str
+    #: Gives the bytes; raises `NotFetched`.
+    fetch: Callable[[], Awaitable[bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message for the bot. In groups adapters pass on commands, mentions and replies only."""
+
+    place: Place
+    sender: Sender
+    #: The platform's message id: the same when the update is delivered again.
+    message: str
+    #: When the platform says it was sent, in milliseconds UTC: the same on redelivery.
+    at_ms: int
+    #: Without the bot's mention.
+    text: str
+    #: What came with it to be heard.
+    audio: Audio | None = None
+    #: The message that it is a reply to, whoever's that is; empty if none.
+    replies_to: str = ""
+    #: The messages of which it was joined, after the first.
+    more: tuple[str, ...] = ()
+    #: Where forms have no dialog: a form that waits here is filled in by the next message.
+    fills: bool = False
+    #: For the adapter itself, to deliver an answer by when this process is gone; a secret.
+    way_back: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button pressed. `button` is the opaque id that the bot gave out."""
+
+    place: Place
+    sender: Sender
+    button: str
+    #: The message that carries the button.
+    message: str
+    #: See `Incoming`.
+    way_back: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An opaque id and what is written on it; with `url` it leads there and tells us nothing, with
+    `sku` it buys that in the platform's own store."""
+
+    id: str
+    label: str
+    url: str = ""
+    sku: str = ""
+
+
+Buttons = tuple[tuple[Button, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file to hand over."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """An invoice in Stars, in a message of its own below its card (`bots.chat.reply.Invoice`)."""
+
+    payload: str
+    title: str
+    about: str
+    stars: int
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A card: plain text only, never markup."""
+
+    title: str = ""
+    lines: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+    buttons: Buttons = ()
+    attachment: Attachment | None = None
+    bill: Bill | None = None
+    #: Only for the asker: in a group it goes to them in private, and the group hears that it did.
+    private: bool = False
+    #: What the group reads when a private card went to its asker, and when it could not go: they
+    #: must open a private chat with the bot first (a link to it is added).
+    public_note: str = ""
+    unreachable_note: str = ""
+    #: Takes the place of the message whose button was pressed.
+    replace: bool = False
+    #: A step on the way: the next card takes its place.
+    passing: bool = False
+    #: Delete the incoming message (it holds a secret), where the platform allows.
+    erase_incoming: bool = False
+    #: Takes the place of the lines when it could not be deleted.
+    kept_note: str = ""
+    #: A refusal: where the platform can tell the asker alone in the same place, it does.
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An answer so far: the newest text replaces what was shown. `text` is the model's Markdown."""
+
+    ask: str
+    text: str
+    buttons: Buttons = ()
+    #: Shown in front, e.g. what was left out of the history.
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer's end, which always lands; `footer` (model, tokens, Credits) is its own piece."""
+
+    ask: str
+    text: str
+    footer: str
+    buttons: Buttons = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A line of a form."""
+
+    name: str
+    label: str
+    hint: str = ""
+    least: int = 1
+    most: int = 400
+    #: Not to be seen while it is typed.
+    hidden: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is to be filled in; its id is opaque."""
+
+    id: str
+    title: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormCard:
+    """Asks somebody in private to fill in a form, as the platform can; see `bots.chat.reply`."""
+
+    form: Form
+    lines: tuple[str, ...]
+    #: What is written on the button that opens it, where there are dialogs.
+    open: str
+    #: How to answer where the next message is the answer.
+    by_message: str
+    cancel: Button
+    public_note: str = ""
+    unreachable_note: str = ""
+
+    def screen(self, opens: str = "") -> Screen:
+        """As a card: with a button `opens` for the dialog, or for an answer by message."""
+        opening = (Button(opens, self.open),) if opens else ()
+        return Screen(
+            title=self.form.title,
+            lines=self.lines if opens else (*self.lines, self.by_message),
+            buttons=((*opening, self.cancel),),
+            private=True,
+            public_note=self.public_note,
+            unreachable_note=self.unreachable_note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A form filled in. `message` is the same when it is delivered again."""
+
+    place: Place
+    sender: Sender
+    form: str
+    message: str
+    #: By the fields' names; may hold anything that can be typed.
+    values: Mapping[str, SecretStr]
+
+
+Output = Screen | Progress | Answer | FormCard
+
+
+@dataclass(frozen=True, slots=True)
+class MenuOption:
+    """An argument of a command, where a platform asks for it by name. The values, one that `leads`
+    first, else in their order, with spaces between, are what follows the command in a message."""
+
+    name: str
+    description: str
+    required: bool = False
+    #: What its value can be completed to, for `Front.suggest`; empty for free text.
+    completes: str = ""
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A command for a platform's menu: name without slash, description in one language."""
+
+    name: str
+    description: str
+    #: Its name in words of that language.
+    title: str = ""
+    options: tuple[MenuOption, ...] = ()
+    admin: bool = False
+    #: Works in groups too.
+    in_groups: bool = False
+    #: What it shows is the asker's own: a platform that must say so beforehand shows it to them
+    #: alone.
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A completion: the value, and what is shown for it."""
+
+    value: str
+    label: str
+
+
+class Front(Protocol):
+    """The command layer as adapters see it."""
+
+    def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+        """What to show for a message; the same message again shows nothing twice."""
+        ...
+
+    def press(self, press: Press) -> AsyncIterator[Output]:
+        """What to show for a button."""
+        ...
+
+    async def form(self, press: Press) -> Form | Screen:
+        """The form that a press opens as a dialog, or why it doesn't; quick, nothing is shown."""
+        ...
+
+    def fill(self, filled: Filled) -> AsyncIterator[Output]:
+        """What to show for a form filled in; the same again does and shows nothing twice."""
+        ...
+
+    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+        """Tells that an answer's final text is in the chat, in these messages; `place` is where it
+        was asked."""
+        ...
+
+    async def started(self, ask: str, message: str) -> None:
+        """Tells which message will show an answer, so that it can be edited after a restart."""
+        ...
+
+    def languages(self) -> Sequence[str]:
+        """The languages of the menus, the default first: `en`, `zh-CN`."""
+        ...
+
+    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+        """The commands to offer, in order."""
+        ...
+
+    def suggest(self, completes: str, typed: str, language: str) -> list[Suggestion]:
+        """Completions for an option, the best first, 25 at most; never waits for anything."""
+        ...
+
+    def about(self, language: str) -> tuple[str, str]:
+        """The bot's description (≤ 512 characters) and short description (≤ 120)."""
+        ...
+
+    def admins(self, platform: Platform) -> Sequence[str]:
+        """The admins' own ids on a platform, for the scope of their menus."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unlanded:
+    """An answer that was saved but never seen in the chat: shown once, by whoever has the lease."""
+
+    ask: str
+    place: Place
+    #: The message that asked, and the one that began to show the answer (empty if none).
+    asked_in: str
+    shown_in: str
+    answer: Answer
+    #: As it came with the question.
+    way_back: str = field(default="", repr=False)
+    #: What is said in front of it when it can only be delivered elsewhere.
+    elsewhere: str = ""
+
+
+class Deliverer(Protocol):
+    """What an adapter offers to chores and commands."""
+
+    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
+        """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
+        ...
+
+    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+        """Sends a card to a person in private, by the platform's own id; in the place of the
+        message `instead` of that chat, where that can still be changed."""
+        ...
+
+    def invitation(self, code: str) -> str:
+        """A link by which somebody new comes to the bot: one that says `/start` with the code by
+        itself, or one without it where the platform has no such links; empty if there is none."""
+        ...

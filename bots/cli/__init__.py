@@ -1,0 +1,1 @@
+"""The command line of operators: `creditbot …`, one module a noun."""

@@ -1,0 +1,133 @@
+"""`creditbot codes`: codes to be sold elsewhere, made, listed and voided on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from bots.cli.errors import Unusable
+from bots.cli.operator import writing
+from bots.commands.text import money
+from bots.offering import dollars
+from bots.output import tell
+from core.clock import SystemClock, as_datetime
+from core.money import NanoUsd
+from payments.fulfillment import Crediting
+from payments.orders import Orders
+from payments.vouchers import COUNT_MAX, Card, Codes, Fresh
+
+_DAYS_MAX = 3_650
+_LISTED = ("id", "batch", "dollars", "state", "expires", "order", "person")
+
+
+async def make(arguments: argparse.Namespace) -> int:
+    """Prints new codes, or writes them to a file that only its owner reads; no one sees them
+    again."""
+    cash = _cash(arguments.cash)
+    if not 0 < arguments.count <= COUNT_MAX:
+        raise Unusable(f"--count is between 1 and {COUNT_MAX:,}. No code was made.")
+    if arguments.expires is not None and not 0 < arguments.expires <= _DAYS_MAX:
+        raise Unusable(f"--expires is a number of days up to {_DAYS_MAX:,}. No code was made.")
+    async with _codes(arguments) as codes:
+        made = codes.fresh(cash, arguments.count, arguments.expires)
+        # First on disk, then in the books: a code that was sold and isn't known is worse.
+        if arguments.out is not None:
+            _write(arguments.out, _table(made))
+        try:
+            await codes.keep(made)
+        except BaseException:
+            if arguments.out is not None:
+                arguments.out.unlink()
+            raise
+    if arguments.out is None:
+        tell(_table(made).rstrip())
+    tell(
+        f"{len(made)} codes of {money(cash)}, batch {made[0].batch}. They are shown this once;"
+        " `/redeem` takes them (a service that sold nothing before is started anew first).",
+        error=True,
+    )
+    return 0
+
+
+async def show(arguments: argparse.Namespace) -> int:
+    """Every code, or a batch's, with what became of it; never the code itself."""
+    async with _codes(arguments) as codes:
+        cards = await codes.cards(arguments.batch)
+    if not cards:
+        tell("There are no codes. Make some: creditbot codes make --cash 10 --count 100")
+        return 0
+    out = csv.writer(sys.stdout)
+    out.writerow(_LISTED)
+    out.writerows(_row(card) for card in cards)
+    return 0
+
+
+async def void(arguments: argparse.Namespace) -> int:
+    """A code or a whole batch: what wasn't used is good no more."""
+    async with _codes(arguments) as codes:
+        count = await codes.void(arguments.name)
+    if not count:
+        raise Unusable(
+            f"Nothing that could still be used is named {arguments.name}. `creditbot codes list`"
+            " shows ids and batches."
+        )
+    tell(f"{count} codes are void.")
+    return 0
+
+
+def _cash(text: str) -> NanoUsd:
+    try:
+        return dollars(text)
+    except ValueError:
+        raise Unusable("--cash is dollars above zero, like 10 or 9.99. No code was made.") from None
+
+
+@contextlib.asynccontextmanager
+async def _codes(arguments: argparse.Namespace) -> AsyncIterator[Codes]:
+    clock = SystemClock()
+    async with writing(arguments) as desk:
+        offer, store, ledger = desk.configuration.settings.offer, desk.store, desk.ledger
+        orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
+        crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
+        yield Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock)
+
+
+def _table(made: Sequence[Fresh]) -> str:
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(("code", "dollars", "expires", "id"))
+    out.writerows((one.text, _dollars(one.cash), _day(one.expires_at), one.id) for one in made)
+    return text.getvalue()
+
+
+def _write(file: Path, text: str) -> None:
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _row(card: Card) -> Sequence[str]:
+    return (
+        card.id,
+        card.batch,
+        _dollars(card.cash),
+        card.state,
+        _day(card.expires_at),
+        card.order,
+        card.person,
+    )
+
+
+def _dollars(cash: NanoUsd) -> str:
+    return money(cash).removeprefix("$").replace(",", "")
+
+
+def _day(at_ms: int | None) -> str:
+    return "" if at_ms is None else as_datetime(at_ms).date().isoformat()

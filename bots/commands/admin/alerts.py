@@ -1,0 +1,125 @@
+"""Alerts as owners meet them: what it is, [Mute 4 h], [Open]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bots.chat.command import Action, Request, Room
+from bots.chat.reply import Choice, Reply, Said, plain, say
+from bots.commands.text import money
+from core.admin.alerts import MUTE_HOURS, Alerts
+from core.admin_log import logged
+from core.clock import Clock, as_datetime
+from core.jobs.notifications import Notice
+from core.money import NanoUsd
+
+Facts = Mapping[str, str | int]
+
+
+class AlertCommands:
+    """The buttons under an alert."""
+
+    def __init__(self, *, alerts: Alerts, clock: Clock) -> None:
+        self._alerts, self._clock = alerts, clock
+
+    def room(self) -> Room:
+        """Actions only."""
+        return Room(actions=(Action("alert-mute", self.mute, admin=True),))
+
+    async def mute(self, request: Request) -> Reply:
+        """Quiet for some hours, for all owners."""
+        what, subject = str(request.data["what"]), str(request.data["subject"])
+        row = logged(
+            self._clock,
+            actor=request.person.id,
+            act="mute",
+            before={},
+            after={"what": what, "subject": subject},
+        )
+        until = await self._alerts.mute(what, subject, also=row)
+        return Reply((say("Muted until {at}.", at=as_datetime(until)),), private=True)
+
+
+def alert_card(notice: Notice) -> Reply:
+    """An alert for owners."""
+    facts = notice.facts
+    what, subject = str(facts["what"]), str(facts["subject"])
+    action, data = _OPENS[what]
+    return Reply(
+        title=_TITLES[what],
+        lines=_LINES[what](facts),
+        choices=(
+            (
+                Choice(say("Open"), action, data),
+                Choice(
+                    say("Mute {hours} h", hours=MUTE_HOURS),
+                    "alert-mute",
+                    {"what": what, "subject": subject},
+                ),
+            ),
+        ),
+        private=True,
+    )
+
+
+def _pool(facts: Facts) -> tuple[Said, ...]:
+    lines = [
+        say(
+            "{supplier}: {left} are left, {percent} % of all budgets or less.",
+            supplier=str(facts["supplier"]),
+            left=money(NanoUsd(int(facts["left"]))),
+            percent=int(facts["percent"]),
+        )
+    ]
+    if "hours" in facts:
+        lines.append(say("At the pace of the last day: {hours} hours.", hours=int(facts["hours"])))
+    return tuple(lines)
+
+
+_OPENS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
+    "audit": ("audit", {}),
+    "under-cost": ("report", {"days": "today"}),
+    "pool": ("pool", {}),
+    "supplier": ("pool", {}),
+    "payout": ("payouts", {}),
+    "errors": ("report", {"days": "today"}),
+}
+_TITLES: Final[Mapping[str, Said]] = {
+    "audit": say("⚠️ The audit found something"),
+    "under-cost": say("⚠️ Sold under cost"),
+    "pool": say("⚠️ Keys run out"),
+    "supplier": say("⚠️ A supplier is down"),
+    "payout": say("⚠️ Withdrawals wait for you"),
+    "errors": say("⚠️ Many answers fail"),
+}
+_LINES: Final[Mapping[str, Callable[[Facts], tuple[Said, ...]]]] = {
+    "audit": lambda facts: (
+        say("{count} findings; the first:", count=int(facts["count"])),
+        plain(str(facts["first"])),
+    ),
+    "under-cost": lambda facts: (
+        say(
+            "{model} cost {loss} more than it brought in the last day.",
+            model=str(facts["model"]),
+            loss=money(NanoUsd(int(facts["loss"]))),
+        ),
+    ),
+    "pool": _pool,
+    "supplier": lambda facts: (
+        say(
+            "{supplier} fails, and isn't asked for a while. Others serve where they can.",
+            supplier=str(facts["supplier"]),
+        ),
+    ),
+    "payout": lambda facts: (
+        say("{count} wait for longer than a day.", count=int(facts["count"])),
+    ),
+    "errors": lambda facts: (
+        say(
+            "{failed} of the last {answers} answers ended without being whole.",
+            failed=int(facts["failed"]),
+            answers=int(facts["answers"]),
+        ),
+    ),
+}

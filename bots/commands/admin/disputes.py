@@ -1,0 +1,219 @@
+"""Disputes as owners meet them: a notice with [Evidence] and [Accept]. Cash may show here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bots.chat.command import Action, Request, Room
+from bots.chat.reply import Choice, File, Reply, Said, say
+from bots.commands.admin.alerts import alert_card
+from bots.commands.checkouts import cash_text
+from bots.commands.errors import sentence
+from bots.commands.payout_card import waiting_card
+from bots.commands.text import money
+from core.admin.alerts import ALERT
+from core.admin_log import logged
+from core.clock import Clock, as_datetime
+from core.earnings.payouts import PAYOUT_STUCK, PAYOUT_WAITS
+from core.jobs.notifications import Notice
+from core.ledger.ledger import Ledger
+from core.money import NanoUsd
+from payments.checkout import Cashier
+from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.evidence import Evidence
+from payments.types import Dispute, NoDispute
+from payments.webhooks import UNWORKED
+
+#: The kinds of notices that are for owners.
+FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT})
+
+
+@sentence.register
+def _(refusal: NoDispute) -> Said:
+    return say(
+        "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved.",
+        dispute=refusal.dispute[:64],
+    )
+
+
+class DisputeCommands:
+    """What an owner does about a dispute."""
+
+    def __init__(
+        self, *, cashier: Cashier, evidence: Evidence, ledger: Ledger, clock: Clock
+    ) -> None:
+        self._cashier, self._evidence = cashier, evidence
+        self._ledger, self._clock = ledger, clock
+
+    def room(self) -> Room:
+        """Actions."""
+        return Room(
+            actions=(
+                Action("evidence", self.evidence, admin=True),
+                Action("accept", self.accept, admin=True),
+                Action("accept-now", self.accept_now, admin=True),
+            )
+        )
+
+    async def evidence(self, request: Request) -> Reply:
+        """A file to hand in at the processor."""
+        order = await self._cashier.orders.get(str(request.data["order"]))
+        text = await self._evidence.of(order)
+        return Reply(
+            lines=(
+                say(
+                    "What was paid, given back and delivered, with times; no word of what was asked"
+                    " or answered. Hand it in at {gateway}.",
+                    gateway=order.gateway,
+                ),
+            ),
+            file=File(f"evidence-{order.id}.txt", text.encode()),
+            private=True,
+        )
+
+    async def accept(self, request: Request) -> Reply:
+        """Says what it costs, in words; a second tap does it."""
+        gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])
+        dispute = await self._cashier.dispute(gateway, id_)
+        if dispute.state != "open":
+            raise NoDispute(id_)
+        order = await self._cashier.orders.by_payment(gateway, dispute.payment)
+        return Reply(
+            lines=(
+                say(
+                    "Give up dispute {dispute}? {cash} of order {order} go back to the payer for"
+                    " good, the Credits that are held go too, and what was spent is bad debt.",
+                    dispute=id_,
+                    cash=cash_text(dispute.amount),
+                    order=order.id,
+                ),
+            ),
+            choices=(
+                (
+                    Choice(
+                        say("Yes, give up {cash}", cash=cash_text(dispute.amount)),
+                        "accept-now",
+                        dict(request.data),
+                        once=True,
+                    ),
+                    Choice(say("Cancel"), "cancel"),
+                ),
+            ),
+            private=True,
+        )
+
+    async def accept_now(self, request: Request) -> Reply:
+        """Confirmed; written down first, for there is no way back."""
+        gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])
+        told = {"gateway": gateway, "dispute": id_}
+        await self._ledger.record(
+            logged(
+                self._clock,
+                actor=request.person.id,
+                act="accept dispute",
+                before={"state": "open"},
+                after=told,
+            )
+        )
+        order = await self._cashier.accept(gateway, id_)
+        dispute = await self._cashier.dispute(gateway, id_)
+        if dispute.state == "won":  # decided at the same moment
+            said = _won(cash_text(dispute.amount), order.id)
+        else:
+            said = say("Given up. Order {order}: /payment shows it.", order=order.id)
+        return Reply(lines=(said,), private=True, replace=True)
+
+
+def dispute_choices(
+    cashier: Cashier, order: str, disputes: Sequence[Dispute]
+) -> tuple[tuple[Choice, ...], ...]:
+    """[Evidence], and [Accept] where a dispute is open and its gateway takes that."""
+    if not disputes:
+        return ()
+    evidence = Choice(say("Evidence"), "evidence", {"order": order})
+    accepting = (
+        Choice(say("Accept"), "accept", {"gateway": one.gateway, "dispute": one.id})
+        for one in disputes
+        if one.state == "open" and cashier.accepts(one.gateway)
+    )
+    return ((evidence, *accepting),)
+
+
+async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
+    """A notice for owners as a card."""
+    if notice.kind == ALERT:
+        return alert_card(notice)
+    if notice.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:
+        return waiting_card(notice)
+    facts = notice.facts
+    order = str(facts["order"])
+    if notice.kind == UNWORKED:
+        return _unworked(str(facts["message"]), str(facts["verdict"]), order)
+    dispute = await cashier.dispute(str(facts["gateway"]), str(facts["dispute"]))
+    cash = money(NanoUsd(int(facts["amount"])))
+    if notice.kind == DISPUTED:
+        return Reply(
+            title=say("⚠️ A payment is disputed"),
+            lines=(
+                say(
+                    "At {gateway} the payer's bank takes {cash} of order {order} back until it is"
+                    " decided ({reason}).",
+                    gateway=dispute.gateway,
+                    cash=cash,
+                    order=order,
+                    reason=dispute.reason or "–",
+                ),
+                say(
+                    "What is left of its Credits is held, and its buyer can't pay by card until"
+                    " then. Nothing else of theirs stops."
+                ),
+                *_due(dispute),
+            ),
+            choices=dispute_choices(cashier, order, [dispute]),
+            private=True,
+        )
+    return Reply(
+        title=say("A dispute is decided"),
+        lines=(_ENDS[dispute.state](cash, order),),
+        private=True,
+    )
+
+
+def _due(dispute: Dispute) -> tuple[Said, ...]:
+    if dispute.due_at is None:
+        return ()
+    return (say("Evidence is taken until {time}.", time=as_datetime(dispute.due_at)),)
+
+
+def _won(cash: str, order: str) -> Said:
+    return say(
+        "Won: {cash} of order {order} are there again, and its Credits are the buyer's.",
+        cash=cash,
+        order=order,
+    )
+
+
+def _lost(cash: str, order: str) -> Said:
+    return say(
+        "Lost: {cash} of order {order} are gone. What was held went with them, what was spent is"
+        " bad debt: /report.",
+        cash=cash,
+        order=order,
+    )
+
+
+_ENDS = {"won": _won, "lost": _lost}
+
+
+def _unworked(message: str, verdict: str, order: str) -> Reply:
+    lines = [
+        say(
+            "{message} was proven, but nothing could be made of it ({verdict}), and it isn't looked"
+            " at again. Nothing was credited. Look for it at the processor.",
+            message=message,
+            verdict=verdict,
+        )
+    ]
+    if order:
+        lines.append(say("Order {order}: /payment shows it.", order=order))
+    return Reply(title=say("⚠️ A payment's message needs you"), lines=tuple(lines), private=True)

@@ -1,0 +1,105 @@
+"""Codes bought elsewhere, or given: `/redeem`."""
+
+from __future__ import annotations
+
+from bots.chat.command import Command, Option, Request, Room
+from bots.chat.reply import Reply, Said, say
+from bots.commands.errors import NotUnderstood, sentence
+from bots.commands.models import Choosing
+from bots.commands.text import in_credits
+from core import chart
+from core.clock import as_datetime
+from core.ledger.ledger import Ledger
+from core.money import Credits
+from core.pricing.promotions import Promotion, UsedUp
+from payments.promo_codes import CodeRefused, Granted
+from payments.vouchers import Codes
+
+_HOW = say("Write the code behind the command: /redeem ABCD-EFGH-JKLM-NPQR")
+
+_REFUSED = {
+    "unknown": say("There is no such code. Nothing was credited. Type it as it was given to you."),
+    "used": say("That code was used before. Nothing was credited. /paysupport helps."),
+    "expired": say("That code is too old. Nothing was credited. /paysupport helps."),
+    "void": say("That code was taken back. Nothing was credited. /paysupport helps."),
+    "early": say("That code isn't good yet. Nothing was credited. Try again when it is."),
+    "held": say("You have what that code gives. Nothing was changed."),
+}
+_MODELS_SHOWN = 10
+
+
+@sentence.register
+def _(refusal: CodeRefused) -> Said:
+    return _REFUSED[refusal.why]
+
+
+@sentence.register
+def _(refusal: UsedUp) -> Said:
+    del refusal
+    return say("That was given as often as it may be. Nothing was credited.")
+
+
+class RedeemCommands:
+    """What turns a code into Credits."""
+
+    def __init__(self, *, codes: Codes, ledger: Ledger, choosing: Choosing) -> None:
+        self._codes, self._ledger, self._choosing = codes, ledger, choosing
+
+    def room(self) -> Room:
+        """Commands and actions."""
+        return Room(
+            commands=(
+                Command(
+                    "redeem",
+                    title=say("Redeem"),
+                    does=say("Turn a code that you bought or got into Credits"),
+                    usage=say("/redeem code"),
+                    options=(Option("code", say("The code, as it was given to you")),),
+                    handler=self.redeem,
+                ),
+            )
+        )
+
+    async def redeem(self, request: Request) -> Reply:
+        """Credits what the code is worth."""
+        if not request.text.strip():
+            raise NotUnderstood(_HOW)
+        order = await self._codes.redeem(request.person, request.own_place.code, request.text)
+        if isinstance(order, Granted):
+            return await self._granted(request, order.promotion)
+        balances = await self._ledger.balances(chart.pockets(request.person.id))
+        have = Credits(sum(balance.available for balance in balances.values()))
+        return Reply(
+            title=say("✅ Paid"),
+            lines=(
+                say("{credits} have arrived.", credits=in_credits(order.bought + order.bonus)),
+                say("You have {have} now.", have=in_credits(have)),
+                say("Order {order}", order=order.id),
+            ),
+            private=True,
+        )
+
+    async def _granted(self, request: Request, promotion: Promotion) -> Reply:
+        """What somebody got by a code of a promotion."""
+        until = promotion.ends_at
+        lines = []
+        match promotion.kind:
+            case "credits":
+                balances = await self._ledger.balances(chart.pockets(request.person.id))
+                have = Credits(sum(balance.available for balance in balances.values()))
+                lines = [
+                    say("{credits} have arrived.", credits=in_credits(promotion.credits)),
+                    say("You have {have} now.", have=in_credits(have)),
+                ]
+            case "bonus":
+                lines.append(
+                    say("A top-up brings you {percent} % more now.", percent=promotion.percent)
+                )
+            case "discount":
+                lines.append(say("Your prices now:"))
+                lines += await self._choosing.prices(
+                    request.person, promotion.models, _MODELS_SHOWN
+                )
+        if until is not None and promotion.kind != "credits":
+            lines.append(say("Until {at}.", at=as_datetime(until)))
+        return Reply(title=say("✅ Redeemed"), lines=tuple(lines), private=True)

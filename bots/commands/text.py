@@ -1,0 +1,174 @@
+"""Sentences that several commands share: amounts, prices, and how an answer ended."""
+
+from __future__ import annotations
+
+from bots.chat.reply import Said, plain, say
+from core.asks.run import Run
+from core.asks.types import Outcome, Result, Trouble
+from core.money import Credits, MicroCredits, NanoUsd, Seconds, Tokens, decimal_text
+from core.pricing.prices import Price
+
+_CENT = 10_000_000
+
+
+def in_credits(amount: Credits) -> Said:
+    """`1 Credit`, `1,234 Credits`."""
+    if amount.units == 1:
+        return say("1 Credit")
+    return say("{amount} Credits", amount=amount)
+
+
+def money(amount: NanoUsd) -> str:
+    """Dollars to the cent, rounded half away from zero: `$1,234.50`, `−$390.00`."""
+    cents = (abs(amount.units) + _CENT // 2) // _CENT
+    sign = "−" if amount.units < 0 and cents else ""
+    return f"{sign}${cents // 100:,}.{cents % 100:02}"
+
+
+def price_line(price: Price) -> Said:
+    """`5 Credits / 1K tokens`, or both sides where they differ (brief § 5); `2 Credits / minute`
+    of audio."""
+    if price.per == "second":
+        return say("{price} Credits / minute", price=price.per_minute())
+    inward, outward = price.per_1k()
+    if inward == outward:
+        return say("{price} Credits / 1K tokens", price=inward)
+    return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
+
+
+#: An average answer is 1K tokens (brief § 2), a third of them out.
+_AVERAGE = (Tokens(667), Tokens(333))
+
+
+def average_answer(price: Price) -> Credits:
+    """What an average answer costs."""
+    return price.charge(*_AVERAGE)
+
+
+def footer(result: Result, model: str) -> Said:
+    """Under an answer: model · tokens (of them history), or seconds · Credits · left."""
+    tokens = result.prompt + result.output
+    counted = say("{tokens} tokens", tokens=tokens)
+    if result.audio is not None:
+        counted = say("{seconds} s of audio", seconds=result.audio)
+    elif result.history.units:
+        counted = _with_history(result, tokens)
+    charged = in_credits(result.charge)
+    if result.left is None:
+        return say("{model} · {tokens} · {charge}", model=model, tokens=counted, charge=charged)
+    return say(
+        "{model} · {tokens} · {charge} · {left} left",
+        model=model,
+        tokens=counted,
+        charge=charged,
+        left=result.left,
+    )
+
+
+def _with_history(result: Result, tokens: Tokens) -> Said:
+    """How much of it was history, and what that cost, to the hundredth of a Credit."""
+    price = result.history_price
+    hundredths = 0 if price is None else (price.units + 5_000) // 10_000
+    if not hundredths or not result.charge.units:
+        return say(
+            "{tokens} tokens ({history} of them history)", tokens=tokens, history=result.history
+        )
+    return say(
+        "{tokens} tokens ({history} of them history, ≈ {cost} Credits)",
+        tokens=tokens,
+        history=result.history,
+        cost=decimal_text(MicroCredits(hundredths * 10_000)),
+    )
+
+
+def before(run: Run) -> list[Said]:
+    """What is told in front of an answer."""
+    notes = []
+    if run.branched:
+        notes.append(
+            say("This goes on from the answer that you replied to, without what came after it.")
+        )
+    if run.quote.left_out:
+        notes.append(
+            say(
+                "The {count} oldest turns of this conversation no longer fit and were left out;"
+                " /new starts afresh.",
+                count=run.quote.left_out,
+            )
+        )
+    if run.quote.shortened:
+        notes.append(
+            say(
+                "Your balance pays for an answer of at most {tokens} tokens.",
+                tokens=run.quote.answer_limit,
+            )
+        )
+    return notes
+
+
+_ENDS = {
+    Outcome.LENGTH: say("The answer reached its limit; press Continue for more."),
+    Outcome.FILTERED: say("The supplier cut this answer off by its content rules."),
+    Outcome.STOPPED: say("Stopped. Only what you see was charged."),
+    Outcome.BROKEN: say("The connection to the model broke. Only what you see was charged."),
+    Outcome.TIMED_OUT: say("The model took too long. Only what you see was charged."),
+    Outcome.LOST: say("The service was interrupted here. Only what you see was charged."),
+}
+
+_NOTHING = {
+    Outcome.STOPPED: say("Stopped before anything arrived. Nothing was charged."),
+    Outcome.TIMED_OUT: say("The model didn't answer in time. Nothing was charged. Try again."),
+    Outcome.LOST: say(
+        "The service was interrupted before anything arrived. Nothing was charged. Ask again."
+    ),
+}
+
+_REFUSED = {
+    Trouble.TOO_LONG: say(
+        "That is too long for this model. Nothing was charged. Shorten it, start afresh with"
+        " /new, or choose a model with more room: /models"
+    ),
+    Trouble.CONTENT: say(
+        "The model's supplier refuses to answer this by its content rules. Nothing was charged."
+    ),
+}
+
+
+UNREADABLE = say(
+    "That could not be fetched or read as audio. Nothing was charged. Send a voice message, or an"
+    " mp3, m4a, ogg, flac, wav or webm file."
+)
+_UNHEARD = {
+    Trouble.UNREADABLE: UNREADABLE,
+    Trouble.TOO_LONG: say(
+        "The supplier doesn't take audio that long. Nothing was charged. Send it in parts."
+    ),
+}
+
+
+def length(seconds: Seconds) -> Said:
+    """`61:05`: minutes and seconds."""
+    return plain(f"{seconds.units // 60}:{seconds.units % 60:02}")
+
+
+def ending(result: Result) -> Said | None:
+    """How an answer ended, where it needs words."""
+    if result.text:
+        return _ENDS.get(result.outcome)
+    if result.outcome in _NOTHING:
+        return _NOTHING[result.outcome]
+    if result.audio is not None:
+        return _unheard(result)
+    return _REFUSED.get(
+        result.trouble,
+        say("No answer came. Nothing was charged. Try again, or choose another model: /models"),
+    )
+
+
+def _unheard(result: Result) -> Said:
+    if result.outcome is Outcome.DONE:
+        return say("There were no words to hear in that. Nothing was charged.")
+    return _UNHEARD.get(
+        result.trouble,
+        say("That could not be written down just now. Nothing was charged. Send it again."),
+    )

@@ -1,0 +1,1 @@
+"""Settings as sections, and the gateways that they name."""

@@ -1,0 +1,187 @@
+"""The calls that put something into a channel, and what each refusal of Discord's means.
+
+`Wait` is "later" (429, a broken connection, a server's error); `Refused` is "never like this".
+Rate-limit buckets are the library's own business.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar, final
+
+import aiohttp
+import discord
+
+from bots.chat.types import Attachment, Buttons, Place
+from bots.discord.components import view_of
+from bots.render.throttle import Wait
+from core.errors import Refusal
+
+Result = TypeVar("Result")
+
+_UNKNOWN_CHANNEL: Final = 10003
+_UNKNOWN_MESSAGE: Final = 10008
+_UNKNOWN_WEBHOOK: Final = 10015
+UNKNOWN_INTERACTION: Final = 10062
+ALREADY_ACKNOWLEDGED: Final = 40060
+TOKEN_EXPIRED: Final = 50027
+_NO_ACCESS: Final = 50001
+_NO_PERMISSION: Final = 50013
+_CAN_NOT_REPLY: Final = 160002
+_INVALID_FORM: Final = 50035
+
+
+class Refused(Refusal):
+    """Discord will not do this, now or later; `reason` is its code, for logs."""
+
+    code = "discord_refused"
+
+    def __init__(self, reason: int) -> None:
+        self.reason = reason
+        super().__init__()
+
+    @property
+    def expired(self) -> bool:
+        """Whether the interaction can be answered no more."""
+        return self.reason in (_UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, TOKEN_EXPIRED)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be shown this way any more."""
+        return self.expired or self.reason in (_UNKNOWN_CHANNEL, _NO_ACCESS, _NO_PERMISSION)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What one message shows."""
+
+    content: str
+    buttons: Buttons = ()
+    file: Attachment | None = None
+
+    def sending(self) -> dict[str, Any]:
+        """As a new message."""
+        view = view_of(self.buttons)
+        fields: dict[str, Any] = {"content": self.content or None}
+        if view is not None:
+            fields["view"] = view
+        if self.file is not None:
+            fields["file"] = _file(self.file)
+        return fields
+
+    def editing(self) -> dict[str, Any]:
+        """In place of what a message shows now."""
+        files = [] if self.file is None else [_file(self.file)]
+        return {
+            "content": self.content or None,
+            "view": view_of(self.buttons),
+            "attachments": files,
+        }
+
+
+def _file(attachment: Attachment) -> discord.File:
+    return discord.File(io.BytesIO(attachment.content), filename=attachment.name)
+
+
+async def call(work: Callable[[], Awaitable[Result]]) -> Result:
+    """The call's result; raises `Wait` or `Refused`, nothing else of the library's."""
+    try:
+        return await work()
+    except discord.RateLimited as limited:
+        raise Wait(limited.retry_after) from None
+    except discord.DiscordServerError:
+        raise Wait from None
+    except discord.HTTPException as refused:
+        if refused.status == 429:
+            raise Wait(_retry_after(refused)) from None
+        raise Refused(refused.code) from None
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        raise Wait from None
+
+
+def _retry_after(refused: discord.HTTPException) -> float | None:
+    try:
+        return float(refused.response.headers.get("Retry-After", ""))
+    except ValueError:
+        return None
+
+
+class Outlet(Protocol):
+    """Where the outputs for one message or one press go."""
+
+    #: What shares a pace.
+    chat: str
+
+    async def send(self, post: Post, *, alone: bool = False) -> int:
+        """A new message, and its id; `alone`: for the asker's eyes where that is possible."""
+        ...
+
+    async def edit(self, message: int, post: Post) -> None:
+        """Shows something else in a message of ours."""
+        ...
+
+    async def delete(self, message: int) -> None:
+        """Takes a message away: ours, or the person's where that is allowed."""
+        ...
+
+    async def close(self, *, silent: bool) -> None:
+        """There will be no more; `silent` when nothing was shown at all."""
+        ...
+
+
+@final
+class ChannelOutlet:
+    """By the bot's own right: a channel it is in, or a person's direct chat."""
+
+    def __init__(
+        self, client: discord.Client, where: int, *, person: bool, reply_to: int | None = None
+    ) -> None:
+        self._client = client
+        self._where = where
+        self._person = person
+        self._reply_to = reply_to
+        self.chat = str(where)
+
+    @classmethod
+    def of(cls, client: discord.Client, place: Place, reply_to: int | None = None) -> ChannelOutlet:
+        """Where a place is: a thread is a channel of its own."""
+        return cls(client, int(place.thread or place.chat), person=place.private, reply_to=reply_to)
+
+    async def send(self, post: Post, *, alone: bool = False) -> int:  # noqa: ARG002 - nobody is alone
+        """See `Outlet`."""
+        channel = await self._channel()
+        reference = None
+        if self._reply_to is not None:
+            reference = discord.MessageReference(
+                message_id=self._reply_to, channel_id=channel.id, fail_if_not_exists=False
+            )
+        try:
+            message = await call(lambda: channel.send(**post.sending(), reference=reference))
+        except Refused as refused:
+            # It may be written here, but not look back: then without looking back.
+            if reference is None or refused.reason not in (_CAN_NOT_REPLY, _INVALID_FORM):
+                raise
+            message = await call(lambda: channel.send(**post.sending()))
+        self._reply_to = None
+        return int(message.id)
+
+    async def edit(self, message: int, post: Post) -> None:
+        """See `Outlet`."""
+        channel = await self._channel()
+        await call(lambda: channel.get_partial_message(message).edit(**post.editing()))
+
+    async def delete(self, message: int) -> None:
+        """See `Outlet`."""
+        channel = await self._channel()
+        await call(lambda: channel.get_partial_message(message).delete())
+
+    async def close(self, *, silent: bool) -> None:
+        """See `Outlet`."""
+
+    async def _channel(self) -> Any:
+        if not self._person:
+            return self._client.get_partial_messageable(self._where)
+        person = discord.Object(self._where)
+        return await call(lambda: self._client.create_dm(person))

@@ -1,0 +1,82 @@
+"""Blocks → Markdown: for platforms that take formatting as markup.
+
+Everything that is only text is escaped; marks and fences are the only markup, and each piece closes
+what it opens.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, final
+
+from bots.render.blocks import Block, Mark
+from bots.render.footer import unforged
+from bots.render.splitting import Cost, Piece
+from bots.render.text_width import utf16_len
+
+_SPECIAL: Final = re.compile(r"[\\`*_~|<>\[\]()#@:]|(?<=^)[-+](?= )|(?<=\d)\.(?= )", re.MULTILINE)
+_FENCE: Final = "```"
+#: Backticks that would close a fence: there is no longer fence where this is read.
+_FENCES: Final = re.compile("`{3,}")
+_SIGNS: Final = {"bold": "**", "italic": "*", "strike": "~~", "code": "`"}
+
+
+@final
+class MarkdownStyle:
+    """Messages of `units` UTF-16 units, markup included."""
+
+    def __init__(self, units: int) -> None:
+        self._limit = Cost(units, units)
+
+    @property
+    def limit(self) -> Cost:
+        """See `Style`."""
+        return self._limit
+
+    def cost(self, block: Block) -> Cost:
+        """See `Style`."""
+        return Cost(utf16_len(_markup(block)) + block.gap, 0)
+
+    def render(self, piece: Piece) -> str:
+        """One message's Markdown."""
+        parts: list[str] = []
+        for number, block in enumerate(piece):
+            if number:
+                parts.append("\n" * block.gap)
+            parts.append(_markup(block))
+        return "".join(parts)
+
+
+def _markup(block: Block) -> str:
+    text = block.text if block.ours else unforged(block.text)
+    if block.code:
+        inside = _FENCES.sub(lambda match: "\u200b".join(match.group()), text)
+        return f"{_FENCE}{block.language}\n{inside}\n{_FENCE}"
+    marks = tuple(mark for mark in block.marks if text[mark.start : mark.end].strip())
+    marked = _marked(text, marks)
+    return "\n".join(f"> {line}" for line in marked.split("\n")) if block.quote else marked
+
+
+def _marked(text: str, marks: tuple[Mark, ...]) -> str:
+    parts: list[str] = []
+    at = 0
+    open_marks: list[Mark] = []
+    for edge in sorted({0, len(text), *(m.start for m in marks), *(m.end for m in marks)}):
+        code = any(mark.kind == "code" for mark in open_marks)
+        parts.append(_plain(text[at:edge], code=code))
+        at = edge
+        while open_marks and open_marks[-1].end <= edge:
+            parts.append(_SIGNS[open_marks.pop().kind])
+        for mark in sorted(marks, key=lambda each: -each.end):
+            if mark.start == edge < mark.end:
+                # A mark that would reach beyond the one it lies in ends with it.
+                end = min([mark.end, *(outer.end for outer in open_marks)])
+                open_marks.append(Mark(mark.start, end, mark.kind))
+                parts.append(_SIGNS[mark.kind])
+    return "".join(parts)
+
+
+def _plain(text: str, *, code: bool) -> str:
+    if code:
+        return text.replace("`", "ˋ")
+    return _SPECIAL.sub(lambda match: "\\" + match.group(), text)

@@ -1,0 +1,128 @@
+"""Packs blocks into pieces that fit a platform's message, cutting only what fits in none.
+
+Blocks stay whole where they can; a long one is cut at a line's end, a sentence or a space. Each
+part of cut code is code of the same language again, so that no piece leaves a fence open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, final
+
+from bots.render.blocks import Block, cut_at
+
+Piece = tuple[Block, ...]
+
+#: A block too long for any piece begins in the present one if at least this share is left.
+_ROOM_SHARE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What blocks take of a message."""
+
+    units: int
+    marks: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.units + other.units, self.marks + other.marks)
+
+    def within(self, limit: Cost) -> bool:
+        """Whether a message has room for it."""
+        return self.units <= limit.units and self.marks <= limit.marks
+
+
+class Style(Protocol):
+    """How a platform shows blocks, as far as the splitter must know."""
+
+    @property
+    def limit(self) -> Cost:
+        """What one message holds."""
+        ...
+
+    def cost(self, block: Block) -> Cost:
+        """What a block takes of a message, its gap included; parts never cost more together."""
+        ...
+
+
+def split(blocks: Sequence[Block], style: Style) -> list[Piece]:
+    """The pieces, in order, each within the style's limit; none is empty."""
+    packer = _Packer(style)
+    for block in blocks:
+        packer.add(block)
+    return packer.pieces()
+
+
+@final
+class _Packer:
+    def __init__(self, style: Style) -> None:
+        self._style = style
+        self._limit = style.limit
+        self._done: list[Piece] = []
+        self._piece: list[Block] = []
+        self._used = Cost(0, 0)
+
+    def pieces(self) -> list[Piece]:
+        self._close()
+        return self._done
+
+    def add(self, block: Block) -> None:
+        rest = block
+        while not self._fits(rest, Cost(0, 0)):
+            room = self._limit.units - self._used.units
+            if self._piece and (room < self._limit.units // _ROOM_SHARE or self._used.marks > 0):
+                self._close()
+                continue
+            part, rest = self._cut(rest)
+            self._put(part)
+            self._close()
+        if not rest.text:
+            return
+        # A heading that moved along may leave too little room: then it stands alone after all.
+        while not self._fits(rest, self._used):
+            self._close()
+        self._put(rest)
+
+    def _fits(self, block: Block, used: Cost) -> bool:
+        return (used + self._style.cost(block)).within(self._limit)
+
+    def _put(self, block: Block) -> None:
+        if block.text.strip():
+            self._piece.append(block)
+            self._used += self._style.cost(block)
+
+    def _close(self) -> None:
+        if self._piece:
+            heading = self._hanging_heading()
+            self._done.append(tuple(self._piece))
+            self._piece, self._used = [], Cost(0, 0)
+            if heading is not None:
+                self._put(heading)
+
+    def _hanging_heading(self) -> Block | None:
+        """A heading that would end a piece goes with what it heads."""
+        last = self._piece[-1]
+        is_heading = (
+            len(last.marks) == 1
+            and last.marks[0].kind == "bold"
+            and (
+                last.marks[0].start,
+                last.marks[0].end,
+            )
+            == (0, len(last.text))
+        )
+        return self._piece.pop() if is_heading and len(self._piece) > 1 else None
+
+    def _cut(self, block: Block) -> tuple[Block, Block]:
+        """The most of a block that the present piece has room for, and the rest."""
+        low, high = 1, len(block.text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._fits(block.part(0, middle), self._used):
+                low = middle
+            else:
+                high = middle - 1
+        end, start = cut_at(block.text, low, code=block.code)
+        rest = replace(block.part(start, len(block.text)), gap=1)
+        return block.part(0, end), rest

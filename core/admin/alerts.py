@@ -1,0 +1,66 @@
+"""Alerts: what owners should know at once. The same one at most once an hour, and none of those
+that an owner muted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Insert, Update
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.notification import OWNERS, notice
+
+#: The kind of their notices.
+ALERT: Final = "alert"
+
+What = Literal["audit", "under-cost", "pool", "supplier", "payout", "errors"]
+_HOUR_MS: Final = 3_600_000
+#: How long one that is muted stays quiet.
+MUTE_HOURS: Final = 4
+
+
+class Alerts:
+    """Tells and mutes."""
+
+    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
+        self._store, self._ledger, self._clock = store, ledger, clock
+
+    async def tell(self, what: What, subject: str, facts: Mapping[str, str | int]) -> bool:
+        """Owners hear of it, unless they just did or don't want to. `subject`: of which model,
+        supplier or the like; `facts` are what its words are made of."""
+        table, now, id_ = schema.alert, self._clock.now_ms(), f"{what}/{subject}"
+        rows = await self._store.fetch(sa.select(table).where(table.c.id == id_))
+        if rows and (rows[0].muted_until > now or rows[0].told_at > now - _HOUR_MS):
+            return False
+        row = notice(
+            self._clock,
+            cause_id=f"alert/{id_}/{now}",
+            person=OWNERS,
+            kind=ALERT,
+            facts={"what": what, "subject": subject, **facts},
+        )
+        fresh = {"told_at": now, "muted_until": 0}
+        change = (
+            Update(table, {"id": id_}, {"told_at": now}, {"told_at": rows[0].told_at})
+            if rows
+            else Insert(table, {"id": id_, **fresh})
+        )
+        try:
+            await self._ledger.record(change, row)
+        except CompanionRefused:  # another process tells it
+            return False
+        return True
+
+    async def mute(self, what: str, subject: str, *, also: Companion) -> int:
+        """Quiet until the time that it returns, in milliseconds UTC; `also` is written with it."""
+        until = self._clock.now_ms() + MUTE_HOURS * _HOUR_MS
+        key = {"id": f"{what}/{subject}"}
+        await self._ledger.record(Update(schema.alert, key, {"muted_until": until}), also)
+        return until

@@ -1,0 +1,163 @@
+"""The risk card of a payout: who paid for what was earned, by what means, how long ago."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.clock import DAY_MS
+from core.db import schema
+from core.db.database import Store
+from core.earnings.payouts import cash_of
+from core.earnings.policy import DISPUTABLE_DAYS
+from core.money import Credits, NanoUsd
+
+_ASKERS_SHOWN = 5
+#: What no bank takes back: a payment on a chain, or of a code.
+_FINAL = frozenset({"btcpay", "code"})
+#: Whoever paid so many percent of all they ever paid with on one person's keys asks nearly nowhere
+#: else; so much of what was earned may come of such people.
+_CAPTIVE_PERCENT = 80
+_DOUBTFUL_PERCENT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Somebody whose paid asks a contributor's keys served."""
+
+    person: str
+    #: Credits that they had bought or earned, charged there.
+    paid: Credits
+    #: Ways by which they ever paid, their newest payment (ms UTC; 0: none), their disputes.
+    gateways: tuple[str, ...]
+    newest: int
+    disputes: int
+    #: Whether they ask nearly nowhere else, and a bank can still take back what they paid.
+    captive: bool
+    disputable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What an admin weighs before a payout."""
+
+    #: Credits charged by all that ever paid there, and how many people those are.
+    paid: Credits
+    askers: int
+    #: The biggest of them.
+    biggest: tuple[Asker, ...]
+    disputes: int
+    #: Names by which the payee writes.
+    names: tuple[str, ...]
+    #: Keys of the payee that died.
+    dead_keys: int
+    #: Dollars that lie at gateways, and what all earned Credits would be paid out as.
+    cash: NanoUsd
+    owed: NanoUsd
+
+    @property
+    def doubtful_percent(self) -> int:
+        """Of what was paid on their keys, what came of people who ask nearly nowhere else and whose
+        payments can still be taken back: friends, or other accounts of theirs."""
+        doubtful = sum(one.paid.units for one in self.biggest if one.captive and one.disputable)
+        return doubtful * 100 // self.paid.units if self.paid.units else 0
+
+    @property
+    def better_not(self) -> bool:
+        """Whether the card advises a no for now: the money may be taken back after it was paid
+        out, or was before."""
+        return self.disputes > 0 or self.doubtful_percent >= _DOUBTFUL_PERCENT
+
+    @property
+    def covered(self) -> bool:
+        """Whether the cash that came in covers what is owed out."""
+        return self.cash >= self.owed
+
+
+async def risk_of(store: Store, people: Sequence[str], now_ms: int) -> Risk:
+    """Of a payee, by themselves and all who became a part of them."""
+    usage, key = schema.usage, schema.key
+    rows = await store.fetch(
+        sa.select(usage.c.person, sa.func.sum(usage.c.paid).label("paid"))
+        .select_from(usage.join(key, key.c.id == usage.c.key))
+        .where(key.c.owner.in_(people), usage.c.paid > 0)
+        .group_by(usage.c.person)
+        .order_by(sa.text("paid DESC"))
+    )
+    biggest = [await _asker(store, row, now_ms) for row in rows[:_ASKERS_SHOWN]]
+    disputes = await store.fetch(
+        sa.select(sa.func.count())
+        .select_from(schema.order)
+        .where(
+            schema.order.c.person.in_([row.person for row in rows]),
+            schema.order.c.dispute_state != "",
+        )
+    )
+    identity = schema.identity
+    names = await store.fetch(
+        sa.select(identity.c.platform, identity.c.external_id).where(identity.c.person.in_(people))
+    )
+    dead = await store.fetch(
+        sa.select(sa.func.count())
+        .select_from(key)
+        .where(key.c.owner.in_(people), key.c.state == "dead")
+    )
+    cash, owed = await _solvency(store)
+    return Risk(
+        paid=Credits(sum(int(row.paid) for row in rows)),
+        askers=len(rows),
+        biggest=tuple(biggest),
+        disputes=int(disputes[0][0]),
+        names=tuple(f"{row.platform}:{row.external_id}" for row in names),
+        dead_keys=int(dead[0][0]),
+        cash=cash,
+        owed=owed,
+    )
+
+
+async def _asker(store: Store, row: sa.Row[Any], now_ms: int) -> Asker:
+    order, payment, usage = schema.order, schema.payment, schema.usage.c
+    paid = await store.fetch(
+        sa.select(payment.c.gateway, payment.c.at, order.c.dispute_state)
+        .select_from(payment.join(order, order.c.id == payment.c.order))
+        .where(order.c.person == row.person)
+    )
+    everywhere = await store.fetch(
+        sa.select(sa.func.sum(usage.paid).label("paid")).where(usage.person == row.person)
+    )
+    gateways = Counter(one.gateway for one in paid)
+    since = now_ms - DISPUTABLE_DAYS * DAY_MS
+    return Asker(
+        person=row.person,
+        paid=Credits(int(row.paid)),
+        gateways=tuple(name for name, _ in gateways.most_common()),
+        newest=max((one.at for one in paid), default=0),
+        disputes=sum(bool(one.dispute_state) for one in paid),
+        captive=int(row.paid) * 100 >= int(everywhere[0].paid) * _CAPTIVE_PERCENT,
+        disputable=any(one.at > since and one.gateway not in _FINAL for one in paid),
+    )
+
+
+async def _solvency(store: Store) -> tuple[NanoUsd, NanoUsd]:
+    account = schema.account
+    rows = await store.fetch(
+        sa.select(
+            account.c.code,
+            account.c.debits_posted,
+            account.c.credits_posted,
+        ).where(
+            account.c.unit == NanoUsd.NAME,
+            account.c.code.like("cash/%"),
+        )
+    )
+    earned = await store.fetch(
+        sa.select(
+            sa.func.sum(account.c.credits_posted - account.c.debits_posted).label("earned")
+        ).where(account.c.code.like("user/%/earned"))
+    )
+    cash = sum(row.debits_posted - row.credits_posted for row in rows)
+    return NanoUsd(cash), cash_of(Credits(int(earned[0].earned or 0)))

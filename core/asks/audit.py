@@ -1,0 +1,114 @@
+"""The audit of asks against the ledger: what each charged is what its transfers moved, and every
+hold of the ledger belongs to an ask that is open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import ids
+from core.db import schema
+from core.db.database import Store
+from core.ledger.types import Kind
+
+_FINDINGS_MAX = 100
+#: Where an ask's id stands in `ask/<id>/…`.
+_BEGIN, _LENGTH = len("ask/") + 1, len(ids.new("ask", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """How many asks are in which state, and what does not fit the ledger."""
+
+    open: int
+    settled: int
+    findings: tuple[str, ...]
+
+
+async def check(store: Store) -> Asks:
+    """Compares asks, usage and holds with the ledger's transfers."""
+    counts = {
+        row.state: row.number
+        for row in await store.fetch(
+            sa.select(schema.ask.c.state, sa.func.count().label("number")).group_by(
+                schema.ask.c.state
+            )
+        )
+    }
+    findings = [
+        *await _charges(store),
+        *await _stray_holds(store),
+    ]
+    return Asks(counts.get("open", 0), counts.get("settled", 0), tuple(findings))
+
+
+async def _charges(store: Store) -> list[str]:
+    """Usage rows whose charge is not what the settlement posted from the person's pockets, and
+    charges that no usage row tells of."""
+    transfer, submission, usage = schema.transfer, schema.submission, schema.usage
+    posted = (
+        sa.select(
+            submission.c.id.label("submission"), sa.func.sum(transfer.c.amount).label("charge")
+        )
+        .select_from(transfer.join(submission, submission.c.seq == transfer.c.submission))
+        .where(transfer.c.entry == "charge", transfer.c.kind == Kind.POST)
+        .group_by(submission.c.id)
+        .subquery()
+    )
+    rows = await store.fetch(
+        sa.select(usage.c.ask, usage.c.charge, posted.c.charge.label("posted"))
+        .select_from(
+            usage.outerjoin(
+                posted, posted.c.submission == sa.literal("ask/") + usage.c.ask + "/settle"
+            )
+        )
+        .where(usage.c.charge != sa.func.coalesce(posted.c.charge, 0))
+        .limit(_FINDINGS_MAX)
+    )
+    untold = await store.fetch(
+        sa.select(posted.c.submission, posted.c.charge)
+        .select_from(
+            posted.outerjoin(
+                usage, usage.c.ask == sa.func.substr(posted.c.submission, _BEGIN, _LENGTH)
+            )
+        )
+        .where(posted.c.submission.like("ask/%/settle"), usage.c.ask.is_(None))
+        .limit(_FINDINGS_MAX)
+    )
+    return [
+        *(
+            f"ask {row.ask}: usage says {row.charge} Credits, the ledger {row.posted or 0}"
+            for row in rows
+        ),
+        *(f"{row.submission}: {row.charge} Credits charged, and no usage row" for row in untold),
+    ]
+
+
+async def _stray_holds(store: Store) -> list[str]:
+    """Holds named after an ask that is not open, and open asks without a hold. Each in one
+    statement: one snapshot, also beside a running service."""
+    ask, hold = schema.ask, schema.hold
+    stray = await store.fetch(
+        sa.select(hold.c.name)
+        .where(
+            hold.c.name.like("ask/%"),
+            ~sa.exists().where(
+                ask.c.id == sa.func.substr(hold.c.name, _BEGIN, _LENGTH), ask.c.state == "open"
+            ),
+        )
+        .limit(_FINDINGS_MAX)
+    )
+    bare = await store.fetch(
+        sa.select(ask.c.id)
+        .where(
+            ask.c.state == "open",
+            ask.c.held > 0,
+            ~sa.exists().where(hold.c.name == sa.literal("ask/") + ask.c.id + "/hold/credits"),
+        )
+        .limit(_FINDINGS_MAX)
+    )
+    return [
+        *(f"hold {row.name}: without an open ask" for row in stray),
+        *(f"ask {row.id}: open without a hold" for row in bare),
+    ]

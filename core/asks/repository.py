@@ -1,0 +1,209 @@
+"""Asks as recorded: results read back, landings claimed once, Stop passed on between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from core.asks.journal import opened
+from core.asks.settlement import LANDING_LEASE_SECONDS
+from core.asks.types import Outcome, Result
+from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert, Update
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerUnavailable
+from core.money import Credits, Seconds, Tokens
+from core.users.service import People
+from core.users.types import Person
+
+#: Older answers are not shown any more: the chat has moved on.
+LANDING_HORIZON_SECONDS = 86_400
+_CLAIMS_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A settled ask that has not been seen in its chat."""
+
+    person: Person
+    place: str
+    asked_in: str
+    shown_in: str
+    question: str
+    result: Result
+    #: See `Question`.
+    way_back: str = field(default="", repr=False)
+
+
+class Records:
+    """The table of asks, read and marked."""
+
+    def __init__(
+        self, *, store: Store, ledger: Ledger, people: People, clock: Clock, owner: str
+    ) -> None:
+        self._store, self._ledger, self._people = store, ledger, people
+        self._clock, self._owner = clock, owner
+
+    async def known(self, ask: str) -> bool:
+        """Whether this ask was ever admitted."""
+        return bool(
+            await self._store.fetch(sa.select(schema.ask.c.id).where(schema.ask.c.id == ask))
+        )
+
+    async def running(self, person: str, place: str) -> str | None:
+        """The newest open ask of a person in a place."""
+        table = schema.ask
+        rows = await self._store.fetch(
+            sa.select(table.c.id)
+            .where(table.c.person == person, table.c.place == place, table.c.state == "open")
+            .order_by(table.c.id.desc())
+            .limit(1)
+        )
+        return rows[0].id if rows else None
+
+    async def request_stop(self, ask: str, person: str) -> bool:
+        """Leaves word for the process that serves it; False when it is not theirs or has ended."""
+        try:
+            await self._ledger.record(
+                Update(
+                    schema.ask,
+                    {"id": ask},
+                    {"stop_requested": True},
+                    {"state": "open", "person": person},
+                )
+            )
+        except CompanionRefused:
+            return False
+        return True
+
+    async def started(self, ask: str, message: str) -> None:
+        """This message will show the answer."""
+        await self._ledger.record(Update(schema.ask, {"id": ask}, {"shown_in": message}))
+
+    async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
+        """The final text is in the chat, in these messages."""
+        now = self._clock.now_ms()
+        change = {"shown_in": messages[-1], "landed_at": now, "way_back": None}
+        await self._ledger.record(
+            Update(schema.ask, {"id": ask}, change),
+            *(
+                Insert(schema.shown, {"place": place, "message": message, "ask": ask}, ignore=True)
+                for message in messages
+            ),
+        )
+
+    async def shown_as(self, person: str, place: str, message: str) -> str:
+        """The ask of this person whose answer that message shows; empty for any other message."""
+        ask, shown = schema.ask, schema.shown
+        rows = await self._store.fetch(
+            sa.select(ask.c.id)
+            .select_from(shown.join(ask, ask.c.id == shown.c.ask))
+            .where(
+                shown.c.place == place,
+                shown.c.message == message,
+                ask.c.person == person,
+                ask.c.state == "settled",
+                ask.c.answer.is_not(None),
+            )
+        )
+        return rows[0].id if rows else ""
+
+    async def result(self, ask: str) -> Result:
+        """How an ask ended, by its rows; raises `LedgerUnavailable` while it is still open."""
+        rows = await self._fetch(schema.ask.c.id == ask, schema.ask.c.state == "settled")
+        if not rows:
+            raise LedgerUnavailable
+        return (await self._saved(rows[0])).result
+
+    async def get(self, ask: str) -> Saved | None:
+        """A settled ask of which Again or Continue is wanted."""
+        rows = await self._fetch(schema.ask.c.id == ask, schema.ask.c.state == "settled")
+        return await self._saved(rows[0]) if rows else None
+
+    async def claim(self, ask: str) -> Saved | None:
+        """One answer that nobody is showing; None when it landed or somebody is about to."""
+        rows = await self._fetch(schema.ask.c.id == ask, *self._unlanded(), self._abandoned())
+        return await self._take(rows[0]) if rows else None
+
+    async def claim_some(self, platforms: Collection[str]) -> list[Saved]:
+        """Answers in chats of these platforms that nobody is showing, for the landing chore; each
+        goes to one claimer."""
+        if not platforms:
+            return []
+        now = self._clock.now_ms()
+        rows = await self._fetch(
+            *self._unlanded(),
+            self._abandoned(),
+            schema.ask.c.ended_at > now - LANDING_HORIZON_SECONDS * 1000,
+            sa.or_(*(schema.ask.c.place.startswith(f"{name}:") for name in platforms)),
+        )
+        taken = [await self._take(row) for row in rows[:_CLAIMS_AT_ONCE]]
+        return [saved for saved in taken if saved is not None]
+
+    def _unlanded(self) -> tuple[sa.ColumnElement[bool], ...]:
+        return (schema.ask.c.state == "settled", schema.ask.c.landed_at.is_(None))
+
+    def _abandoned(self) -> sa.ColumnElement[bool]:
+        """Whoever was to show it had its time."""
+        return schema.ask.c.lease_until < self._clock.now_ms()
+
+    async def _take(self, row: sa.Row[tuple[object, ...]]) -> Saved | None:
+        until = self._clock.now_ms() + LANDING_LEASE_SECONDS * 1000
+        try:
+            await self._ledger.record(
+                Update(
+                    schema.ask,
+                    {"id": row.id},
+                    {"lease_until": until, "owner": self._owner},
+                    {"lease_until": row.lease_until, "owner": row.owner, "landed_at": None},
+                )
+            )
+        except CompanionRefused:
+            return None
+        return await self._saved(row)
+
+    async def _fetch(self, *where: sa.ColumnElement[bool]) -> list[sa.Row[tuple[object, ...]]]:
+        ask, usage = schema.ask, schema.usage
+        return list(
+            await self._store.fetch(
+                sa.select(
+                    ask,
+                    usage.c.charge,
+                    usage.c.input_tokens,
+                    usage.c.output_tokens,
+                    usage.c.seconds.label("heard"),
+                )
+                .select_from(ask.outerjoin(usage, usage.c.ask == ask.c.id))
+                .where(*where)
+                .order_by(ask.c.id)
+                .limit(_CLAIMS_AT_ONCE)
+            )
+        )
+
+    async def _saved(self, row: sa.Row[tuple[object, ...]]) -> Saved:
+        person = await self._people.find(row.person)
+        data_key = await self._people.data_key(person)
+        result = Result(
+            ask=row.id,
+            outcome=Outcome(row.outcome),
+            model=row.model,
+            text=opened(data_key, row.id, "answer", row.answer),
+            prompt=Tokens(row.input_tokens or 0),
+            history=Tokens(row.history_tokens),
+            output=Tokens(row.output_tokens or 0),
+            charge=Credits(row.charge or 0),
+            audio=None if row.seconds is None else Seconds(row.heard or 0),
+        )
+        return Saved(
+            person=person,
+            place=row.place,
+            asked_in=row.asked_in,
+            shown_in=row.shown_in,
+            question=opened(data_key, row.id, "question", row.question),
+            result=result,
+            way_back=opened(data_key, row.id, "way_back", row.way_back),
+        )

@@ -1,0 +1,231 @@
+"""An ask's nouns: the question, the quote, the result, and each way it can be refused."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from core.errors import Refusal
+from core.money import Credits, MicroCredits, Seconds, Tokens
+from core.pool.providers.types import NO_AUDIO
+from core.pricing.catalogue import Model
+from core.pricing.prices import Price
+from core.pricing.promotions import Promotion
+from core.users.types import Person
+
+
+class Outcome(enum.Enum):
+    """How an ask ended. What each does to the ledger: `core.asks.settlement`."""
+
+    #: The model said that it was done.
+    DONE = "done"
+    #: The answer limit was reached; it can be continued.
+    LENGTH = "length"
+    #: The supplier's rules cut the answer off.
+    FILTERED = "filtered"
+    #: The person stopped it, or the service was stopping.
+    STOPPED = "stopped"
+    #: No supplier answered, or the question was refused, before anything was shown.
+    REFUSED = "refused"
+    #: It broke after something was shown.
+    BROKEN = "broken"
+    #: Nothing more came in time, or the hard stop was reached.
+    TIMED_OUT = "timed_out"
+    #: The process that served it died; the sweeper settled it.
+    LOST = "lost"
+
+
+class Trouble(enum.Enum):
+    """Why an ask was refused or broke, as far as it concerns the person."""
+
+    NONE = ""
+    #: Suppliers are busy, failing or unreachable.
+    SUPPLIER = "supplier"
+    #: The model can't take a question this long.
+    TOO_LONG = "too_long"
+    #: The supplier's rules refuse the question.
+    CONTENT = "content"
+    #: The audio can't be had, or is in no form that the supplier reads.
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Audio that somebody wants written down."""
+
+    #: A file name that tells suppliers its format.
+    name: str
+    #: As the platform told or the file says, rounded up.
+    length: Seconds
+    #: Gives the bytes, of bounded size; raises a `Refusal` when they can't be had.
+    read: Callable[[], Awaitable[bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks, and where."""
+
+    #: Derived from platform, chat and message (or button): the same update, the same id.
+    id: str
+    person: Person
+    place: str
+    asked_in: str
+    text: str
+    model: Model
+    #: Another ask that this one repeats or goes on from; its id, else empty.
+    follows: str = ""
+    #: Where the followed ask stands in the history: `again` leaves it out, `continue` keeps it.
+    again: bool = False
+    #: What is to be written down by a model that is paid by the second; `text` only goes with it.
+    recording: Recording | None = None
+    #: An ask of theirs in this place to whose answer it is a reply; else empty.
+    replies_to: str = ""
+    #: How its platform can be answered later, in its own words; a secret, may be empty.
+    way_back: str = field(default="", repr=False)
+    #: Asked by one of the operator's admins, for whom nothing is paused.
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The earlier turns that go with a question, oldest first, and what was left out."""
+
+    #: (question, answer)
+    turns: tuple[tuple[str, str], ...] = ()
+    left_out: int = 0
+    #: It ends with an older answer: what was said after that is on another branch.
+    branched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The most that an ask can cost, at one version of the price."""
+
+    price: Price
+    #: The whole prompt, history included.
+    prompt: Tokens
+    history: Tokens
+    answer_limit: Tokens
+    #: The hold: what prompt and a full-length answer cost.
+    most: Credits
+    #: Earlier turns that didn't fit.
+    left_out: int = 0
+    #: The balance, not the model, set the answer limit.
+    shortened: bool = False
+    #: The longest that audio is billed as; nothing for a question.
+    audio: Seconds = NO_AUDIO
+    #: The tier and the promotion that made the price what it is, if any.
+    tier: str = ""
+    promotion: Promotion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An ask's end, as shown and as booked."""
+
+    ask: str
+    outcome: Outcome
+    model: str
+    text: str
+    prompt: Tokens
+    history: Tokens
+    output: Tokens
+    charge: Credits
+    #: The person's Credits after it; None when told from the record alone.
+    left: Credits | None = None
+    left_out: int = 0
+    shortened: bool = False
+    trouble: Trouble = Trouble.NONE
+    #: What of the charge the history caused, before rounding; None when told from the record alone.
+    history_price: MicroCredits | None = None
+    #: The billed length of audio that was written down; None for a question.
+    audio: Seconds | None = None
+
+
+# --- refusals: before anything is held ----------------------------------------------------------
+
+
+class AskRefusal(Refusal):
+    """An ask that was not begun; nothing is held."""
+
+
+class EmptyQuestion(AskRefusal):
+    """There is nothing to answer."""
+
+    code: ClassVar[str] = "empty_question"
+
+
+class QuestionTooLong(AskRefusal):
+    """The question leaves the model no room to answer."""
+
+    code: ClassVar[str] = "question_too_long"
+
+    def __init__(self, model: Model, tokens: Tokens) -> None:
+        self.model, self.tokens = model, tokens
+
+
+class NotEnoughCredits(AskRefusal):
+    """Not even the shortest useful answer can be paid for."""
+
+    code: ClassVar[str] = "not_enough_credits"
+
+    def __init__(self, model: Model, price: Price, need: Credits, have: Credits, held: Credits):
+        self.model, self.price = model, price
+        #: `have` is free to spend; `held` is reserved by asks that run.
+        self.need, self.have, self.held = need, have, held
+
+
+class Owes(AskRefusal):
+    """Credits that were spent and then taken back by a refund are owed: first they are repaid."""
+
+    code: ClassVar[str] = "owes"
+
+    def __init__(self, owed: Credits) -> None:
+        self.owed = owed
+
+
+class NothingServes(AskRefusal):
+    """No key can serve this model now."""
+
+    code: ClassVar[str] = "nothing_serves"
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+
+class NothingHears(AskRefusal):
+    """No key can serve a model that writes down audio now."""
+
+    code: ClassVar[str] = "nothing_hears"
+
+
+class RecordingTooLong(AskRefusal):
+    """Audio is written down up to a length."""
+
+    code: ClassVar[str] = "recording_too_long"
+
+    def __init__(self, length: Seconds, most: Seconds) -> None:
+        self.length, self.most = length, most
+
+
+class AlreadyAsked(AskRefusal):
+    """This very message was asked before; its answer is, or will be, where it belongs."""
+
+    code: ClassVar[str] = "already_asked"
+
+    def __init__(self, ask: str) -> None:
+        self.ask = ask
+
+
+class TooManyAsks(AskRefusal):
+    """More asks run than this process may hold."""
+
+    code: ClassVar[str] = "too_many_asks"
+
+
+class ServiceStopping(AskRefusal):
+    """The service is about to stop; no new asks."""
+
+    code: ClassVar[str] = "service_stopping"

@@ -1,0 +1,138 @@
+"""Connections as this product needs them: durable, bounded in time, private.
+
+SQLite goes through `pysqlite3` alone: SQLite before 3.51.3 can corrupt a WAL that several
+connections checkpoint, and two copies of SQLite in one process drop each other's file locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import psycopg
+import pysqlite3.dbapi2 as sqlite
+import sqlalchemy as sa
+from sqlalchemy import pool
+
+from core.db.errors import DatabaseUnavailable, ForeignDatabase, StoreRefusal
+from core.db.url import Address
+
+BUSY_TIMEOUT_MS = 10_000
+#: 4 MB of WAL between checkpoints. Written over and over it stays in place on the disk; a commit
+#: to one that still grows takes half as long again, for the file system writes its own journal too.
+AUTOCHECKPOINT_PAGES = 1_000
+WAL_FILE_MAX_BYTES = 128 * 1024 * 1024
+CONNECT_TIMEOUT_S = 10
+STATEMENT_TIMEOUT_MS = 30_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+
+_COMMON = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA foreign_keys=ON",
+)
+_WRITER = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    # What is deleted is overwritten: an erased key leaves no trace in the file.
+    "PRAGMA secure_delete=ON",
+    f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}",
+    f"PRAGMA journal_size_limit={WAL_FILE_MAX_BYTES}",
+)
+_POSTGRES_OPTIONS = (
+    "-c synchronous_commit=on "
+    "-c default_transaction_isolation=read\\ committed "
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
+    f"-c lock_timeout={BUSY_TIMEOUT_MS} "
+    f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
+)
+
+#: What a driver raises when the database, not the statement, is at fault or at odds.
+DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error)
+#: The same, and what opening a connection raises.
+UNAVAILABLE: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error, StoreRefusal)
+
+
+def open_sqlite(address: Address, *, write: bool) -> Any:
+    """A connection in autocommit mode; transactions are begun by name. One thread at a time."""
+    if write:
+        _make_private(address)
+    connection = None
+    try:
+        connection = sqlite.connect(
+            # Not `ro`: a reader too may have to make the WAL's index. `query_only` keeps it honest.
+            f"file:{_escaped(address)}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+        for pragma in _COMMON + (_WRITER if write else ("PRAGMA query_only=ON",)):
+            connection.execute(pragma).close()
+    except sqlite.Error as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite.DatabaseError) and "not a database" in str(error):
+            raise ForeignDatabase(address.shown) from None
+        raise DatabaseUnavailable(address.shown) from error
+    return connection
+
+
+def open_postgres(address: Address) -> psycopg.Connection[Any]:
+    """A connection in autocommit mode; transactions are begun by name."""
+    try:
+        return psycopg.connect(
+            address.conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=_POSTGRES_OPTIONS,
+            application_name="creditbot",
+        )
+    except psycopg.Error:
+        # libpq's text can repeat the connection text, password included.
+        raise DatabaseUnavailable(address.shown) from None
+
+
+def engine(address: Address, *, write: bool, size: int) -> sa.Engine:
+    """A SQLAlchemy engine of at most `size` connections; a transaction begins when asked for."""
+    shared: dict[str, Any] = {
+        "poolclass": pool.QueuePool,
+        "pool_size": size,
+        "max_overflow": 0,
+        "pool_reset_on_return": "rollback",
+        "hide_parameters": True,
+    }
+    if address.dialect == "sqlite":
+        made = sa.create_engine(
+            "sqlite://",
+            module=sqlite,
+            creator=lambda: open_sqlite(address, write=write),
+            **shared,
+        )
+        mode = "BEGIN IMMEDIATE" if write else "BEGIN"
+        sa.event.listen(made, "begin", lambda conn: conn.exec_driver_sql(mode))
+        return made
+    return sa.create_engine("postgresql+psycopg://", creator=lambda: _plain(address), **shared)
+
+
+def _plain(address: Address) -> psycopg.Connection[Any]:
+    connection = open_postgres(address)
+    connection.autocommit = False
+    return connection
+
+
+def _make_private(address: Address) -> None:
+    """Creates the file for its owner alone; SQLite gives its WAL the same mode."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(address.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            return
+        if address.file.stat().st_mode & 0o077:
+            address.file.chmod(0o600)
+    except OSError as error:
+        raise DatabaseUnavailable(address.shown) from error
+
+
+def _escaped(address: Address) -> str:
+    text = str(address.file)
+    return text.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,85 @@
+"""The store: one database, its readers, and the way in for the ledger's writer.
+
+Reads run on a few threads, in transactions that end with them. Writes are not here: what must be
+true is written by `core.ledger`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.db import connections
+from core.db import migrate as migrating
+from core.db import url as addresses
+from core.db.errors import NeedsMigration
+from core.db.migrate import Kind
+from core.db.readers import READERS, Readers
+from core.db.url import Address, Dialect
+
+T = TypeVar("T")
+
+
+class Store:
+    """An open database. `kind` is what it was born as: `live` or `demo`."""
+
+    def __init__(self, address: Address, kind: str, engine: sa.Engine) -> None:
+        """For `open`, which has looked at the database first."""
+        self.address = address
+        self.dialect: Dialect = address.dialect
+        self.kind = kind
+        self._readers = Readers(engine, address.shown)
+
+    @classmethod
+    async def open(
+        cls, url: str, *, kind: Kind | None, clock: Clock, migrate: bool | None = None
+    ) -> Store:
+        """Opens the database at `url`.
+
+        A new one is born of `kind`; with None either kind is taken and nothing is ever made or
+        changed. `migrate` brings it to this version first: unless told, on SQLite only. Raises
+        ForeignDatabase, NewerDatabase, WrongKind, NeedsMigration or DatabaseUnavailable.
+        """
+        address = addresses.parse(url)
+        wanted = address.dialect == "sqlite" if migrate is None else migrate
+        return await asyncio.to_thread(cls._open, address, kind, clock, wanted)
+
+    @classmethod
+    def _open(cls, address: Address, kind: Kind | None, clock: Clock, wanted: bool) -> Store:
+        if address.dialect == "sqlite" and not address.file.exists() and not (wanted and kind):
+            raise NeedsMigration(address.shown)
+        if wanted and kind is not None:
+            migrating.bring_up(address, kind, clock)
+        engine = connections.engine(address, write=False, size=READERS)
+        try:
+            found = migrating.inspect(engine, address, kind)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(address, found, engine)
+
+    async def fetch(
+        self, statement: sa.Select[Any], values: Mapping[str, object] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """All rows of `statement`, as of now; `values` are those of its bound parameters, for a
+        statement that is made once. Raises DatabaseUnavailable when it can't be read."""
+        return await self._readers.read(
+            lambda connection: connection.execute(statement, values).all(), shares=True, again=True
+        )
+
+    async def read(self, work: Callable[[sa.Connection], T], *, again: bool = False) -> T:
+        """What `work` makes of one consistent snapshot; it runs on a reader's thread.
+
+        With `again` it may run a second time, when the connection turns out to have died since it
+        was used last. A snapshot left open keeps the database from tidying up behind it: be quick,
+        or be rare. Raises DatabaseUnavailable.
+        """
+        return await self._readers.read(work, again=again)
+
+    async def close(self) -> None:
+        """Ends the reads that run, and closes every connection."""
+        await asyncio.to_thread(self._readers.close)

@@ -1,0 +1,73 @@
+"""The tables of upkeep, the desk and the front ends: buttons, prompts, notices, chores, the log."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import metadata, required, some
+
+button = sa.Table(
+    "button",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    required("place", sa.Text),
+    required("action", sa.Text),
+    #: JSON of the action's arguments.
+    required("data", sa.Text),
+    required("expires_at", sa.BigInteger, index=True),
+    required("once", sa.Boolean),
+    sa.Column("used_at", sa.BigInteger),
+)
+
+#: What a person is to be told without having asked; told at least once, shown once.
+notice = sa.Table(
+    "notice",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    required("kind", sa.Text),
+    #: JSON of what its words are made of.
+    required("data", sa.Text),
+    required("created_at", sa.BigInteger),
+    required("tries", sa.Integer),
+    #: When it is to be told (again); null once it was, or was given up.
+    sa.Column("due_at", sa.BigInteger),
+    some("ix_notice_due", "due_at", "due_at IS NOT NULL"),
+)
+
+#: What somebody is asked for in private, one of it a place, the newest; never what they answer.
+prompt = sa.Table(
+    "prompt",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    required("id", sa.Text),
+    required("action", sa.Text),
+    #: JSON of the action's arguments, and of the form in its reader's words.
+    required("data", sa.Text),
+    required("form", sa.Text),
+    required("expires_at", sa.BigInteger, index=True),
+    #: The message that filled it in, or what else ended it; empty while it waits.
+    required("closed_by", sa.Text),
+)
+
+chore = sa.Table(
+    "chore",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    required("owner", sa.Text),
+    required("lease_until", sa.BigInteger),
+    required("done_at", sa.BigInteger),
+)
+
+#: Append-only: who did what, with what was before and after.
+admin_log = sa.Table(
+    "admin_log",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("at", sa.BigInteger),
+    required("actor", sa.Text),
+    required("act", sa.Text),
+    required("before", sa.Text),
+    required("after", sa.Text),
+)

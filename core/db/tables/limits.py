@@ -1,0 +1,65 @@
+"""The tables of what the operator allows and tells: switches, limits, broadcasts, alerts."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import metadata, required, some
+
+#: What is paused now: asks, topups, contributions or payouts. No row: it runs.
+switch = sa.Table(
+    "switch",
+    metadata,
+    sa.Column("what", sa.Text, primary_key=True),
+    #: What people read meanwhile; empty: a sentence of ours.
+    required("sentence", sa.Text),
+    required("since", sa.BigInteger),
+    required("by", sa.Text),
+)
+
+#: Limits that differ from everyone's, of a person or a group; null: as everyone.
+allowance = sa.Table(
+    "allowance",
+    metadata,
+    #: `usr_…`, or `<platform>:<chat>` of a group.
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("per_minute", sa.Integer),
+    sa.Column("at_once", sa.Integer),
+    #: Credits a UTC day.
+    sa.Column("per_day", sa.BigInteger),
+    #: When it was blocked; null: it isn't.
+    sa.Column("blocked_at", sa.BigInteger),
+    required("reason", sa.Text),
+    required("by", sa.Text),
+    required("at", sa.BigInteger),
+)
+
+#: When owners were last alerted to something, and until when they don't want to be.
+alert = sa.Table(
+    "alert",
+    metadata,
+    #: `<what>/<of which model, supplier or the like>`
+    sa.Column("id", sa.Text, primary_key=True),
+    required("told_at", sa.BigInteger),
+    required("muted_until", sa.BigInteger),
+)
+
+#: What the operator tells everybody, and how far that is.
+broadcast = sa.Table(
+    "broadcast",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("text", sa.Text),
+    required("by", sa.Text),
+    required("created_at", sa.BigInteger),
+    #: sending, done, stopped
+    required("state", sa.Text),
+    #: The last person it was queued for; people follow in the order of their ids.
+    required("reached", sa.Text),
+    #: People there were when it began, for how many it was queued, how many it didn't reach.
+    required("total", sa.Integer),
+    required("sent", sa.Integer),
+    required("failed", sa.Integer),
+    #: One at a time.
+    some("uq_broadcast_sending", "state", "state = 'sending'", unique=True),
+)

@@ -1,0 +1,86 @@
+"""The tables of offers: tiers, promotions, and who used them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import metadata, required
+
+#: What regular customers get; who has which is worked out of their top-ups or asks.
+tier = sa.Table(
+    "tier",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    #: topups or spending; so many Credits of it within so many days.
+    required("by", sa.Text),
+    required("least", sa.BigInteger),
+    required("days", sa.Integer),
+    #: Per cent off every price; per cent of what was bought on top of it.
+    required("discount", sa.Integer),
+    required("bonus", sa.Integer),
+    #: Limits of asks in place of everyone's; null: as everyone.
+    sa.Column("per_minute", sa.Integer),
+    sa.Column("at_once", sa.Integer),
+    sa.Column("per_day", sa.BigInteger),
+    required("made_at", sa.BigInteger),
+)
+
+#: Tiers that an admin gave to somebody; an empty name: none, whatever they buy.
+tier_given = sa.Table(
+    "tier_given",
+    metadata,
+    sa.Column("person", sa.Text, primary_key=True),
+    required("tier", sa.Text),
+    required("by", sa.Text),
+    required("at", sa.BigInteger),
+)
+
+#: What is cheaper, or brings more, for a while.
+promotion = sa.Table(
+    "promotion",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    #: discount: per cent off prices; bonus: per cent on top-ups; credits: a gift.
+    required("kind", sa.Text),
+    required("percent", sa.Integer),
+    required("credits", sa.BigInteger),
+    #: Ids of the models that are cheaper, as JSON; empty: all.
+    required("models", sa.Text),
+    #: Only for whoever redeemed a code of it.
+    required("coded", sa.Boolean),
+    required("starts_at", sa.BigInteger),
+    sa.Column("ends_at", sa.BigInteger),
+    #: How often it may be used by all, and by each; null: as often as they like.
+    sa.Column("total", sa.Integer),
+    sa.Column("per_person", sa.Integer),
+    required("made_by", sa.Text),
+    required("made_at", sa.BigInteger),
+    #: When an admin ended it early.
+    sa.Column("ended_at", sa.BigInteger, index=True),
+)
+
+#: One row a use of a promotion that is limited, by what used it: an ask, an order, a code and its
+#: person. No two have the same place among all, nor the same among one person's: so a limit holds,
+#: whoever is faster.
+promotion_use = sa.Table(
+    "promotion_use",
+    metadata,
+    sa.Column("promotion", sa.Text, primary_key=True),
+    sa.Column("cause", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    sa.Column("place", sa.Integer),
+    sa.Column("own_place", sa.Integer),
+    required("at", sa.BigInteger),
+    sa.UniqueConstraint("promotion", "place", name="uq_promotion_use_place"),
+    sa.UniqueConstraint("promotion", "person", "own_place", name="uq_promotion_use_own_place"),
+    sa.Index("ix_promotion_use_cause", "cause"),
+)
+
+#: Who redeemed a code of a promotion that others don't have.
+promotion_holder = sa.Table(
+    "promotion_holder",
+    metadata,
+    sa.Column("person", sa.Text, primary_key=True),
+    sa.Column("promotion", sa.Text, primary_key=True),
+    required("at", sa.BigInteger),
+)

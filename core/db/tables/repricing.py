@@ -1,0 +1,86 @@
+"""The tables of what suppliers take: as last seen, and each change until somebody decided."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import metadata, required, some
+
+#: What a supplier takes for a model, as the last look found it.
+supplier_cost = sa.Table(
+    "supplier_cost",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, primary_key=True),
+    #: JSON, see `core.pricing.levels`.
+    required("level", sa.Text),
+    #: Since when its list says so.
+    required("at", sa.BigInteger),
+)
+
+#: A change of it, which waits for a decision.
+supplier_change = sa.Table(
+    "supplier_change",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("model", sa.Text),
+    required("provider", sa.Text),
+    #: list: its price list or an override; drift: what calls came to; again: an absorbed one whose
+    #: time or cap was reached.
+    required("why", sa.Text),
+    #: The level that the price was made for, and the one that holds now.
+    required("old", sa.Text),
+    required("new", sa.Text),
+    #: Goes up when `new` changes while it waits.
+    required("version", sa.Integer),
+    required("raised_at", sa.BigInteger),
+    #: open; passed, shared, kept; absorbed until it is over; gone: it was taken back, or another
+    #: took its place.
+    required("state", sa.Text),
+    sa.Column("decided_at", sa.BigInteger),
+    required("decided_by", sa.Text),
+    #: The price that came of it; empty for none.
+    required("price", sa.Text),
+    #: Absorbed until then, or until so many nano-dollars are lost; null: no such end.
+    sa.Column("until", sa.BigInteger),
+    sa.Column("cap", sa.BigInteger),
+    #: Nano-dollars lost so far, by the answers up to a time.
+    required("lost", sa.BigInteger),
+    sa.Column("counted_to", sa.BigInteger),
+    some("ix_supplier_change_state", "state", "state IN ('open', 'absorbed')"),
+)
+
+#: What an admin says that a supplier takes, in place of its list.
+supplier_override = sa.Table(
+    "supplier_override",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    #: The supplier's own id of the model.
+    sa.Column("model", sa.Text, primary_key=True),
+    #: JSON of pico-dollars per token or second.
+    required("rates", sa.Text),
+    required("by", sa.Text),
+    required("at", sa.BigInteger),
+)
+
+#: How much a model is wanted, and how scarce its keys are.
+demand = sa.Table(
+    "demand",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    #: The smoothed measure in hundredths of a per cent, and the factor in per cent.
+    required("smoothed", sa.Integer),
+    required("factor", sa.Integer),
+    required("at", sa.BigInteger),
+)
+
+#: How far a price may move by itself; no row: it doesn't.
+price_bound = sa.Table(
+    "price_bound",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    #: From the last price that a person set, in per cent.
+    required("percent", sa.Integer),
+    required("by", sa.Text),
+    required("at", sa.BigInteger),
+)

@@ -1,0 +1,150 @@
+"""Withdrawals' nouns: a payout, what can be withdrawn, and each way it can be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Literal, get_args
+
+import sqlalchemy as sa
+
+from core.clock import as_datetime
+from core.errors import Refusal
+from core.money import Credits, NanoUsd
+
+State = Literal["requested", "approved", "sent", "paid", "rejected", "returned", "cancelled"]
+Method = Literal["paypal", "btcpay", "manual", "sandbox"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+#: The kind of the notices of payouts; and of those to owners: one waits for their yes or no, one
+#: can't go on by itself.
+PAYOUT, PAYOUT_WAITS, PAYOUT_STUCK = "payout", "payout_waits", "payout_stuck"
+#: 100 Credits are $0.90 (brief § 7), in nano-dollars a Credit.
+RATE = NanoUsd(9_000_000)
+_CENT = 10_000_000
+#: Business days within which a request is handled (brief § 7).
+BUSINESS_DAYS = 5
+
+
+class NothingWithdrawable(Refusal):
+    """Less than the least can be withdrawn now."""
+
+    code: ClassVar[str] = "nothing_withdrawable"
+
+    def __init__(self, withdrawable: Credits, least: Credits, earned: Credits) -> None:
+        self.withdrawable, self.least, self.earned = withdrawable, least, earned
+
+
+class WithdrawalsWait(Refusal):
+    """For now this person can't withdraw: `why` is owes, disputed, linked or moved (the address),
+    `until` when that is over (ms UTC; 0 where nobody knows)."""
+
+    code: ClassVar[str] = "withdrawals_wait"
+
+    def __init__(self, why: Literal["owes", "disputed", "linked", "moved"], until: int = 0) -> None:
+        self.why, self.until = why, until
+
+
+class TooManyWithdrawals(Refusal):
+    """So many of this person's wait to be sent that no more are taken."""
+
+    code: ClassVar[str] = "too_many_withdrawals"
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+
+
+class PayoutMoved(Refusal):
+    """The payout is no longer in a state for this."""
+
+    code: ClassVar[str] = "payout_moved"
+
+    def __init__(self, payout: str) -> None:
+        self.payout = payout
+
+
+class NoAddress(Refusal):
+    """Nobody has said where to pay by that method."""
+
+    code: ClassVar[str] = "no_address"
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """What a person earned, and what of it can be withdrawn."""
+
+    #: There and not held.
+    available: Credits
+    withdrawable: Credits
+    #: When all that is there now can be withdrawn, at the latest (ms UTC); 0: now.
+    all_at: int
+
+    @property
+    def waiting(self) -> Credits:
+        """Earned too lately."""
+        return self.available - self.withdrawable
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A withdrawal, wherever it stands."""
+
+    id: str
+    person: str
+    credits: Credits
+    cash: NanoUsd
+    method: Method
+    hint: str
+    state: State
+    created_at: int
+    state_at: int
+    decided_by: str
+    reason: str
+    external: str
+    #: Times that somebody worked on it in this state, and when it is to be (ms UTC).
+    tries: int
+    due_at: int | None
+
+    @property
+    def hold(self) -> str:
+        """The submission that holds its Credits."""
+        return f"payout/{self.id}/requested"
+
+    @property
+    def unsent(self) -> bool:
+        """Whether its Credits can still come back."""
+        return self.state in {"requested", "approved"}
+
+
+def cash_of(amount: Credits) -> NanoUsd:
+    """What so many Credits are paid out as: cents, rounded down (74,997 → $674.97)."""
+    return NanoUsd(amount.units * RATE.units // _CENT * _CENT)
+
+
+def expected_by(at_ms: int) -> int:
+    """When a request of then is handled at the latest: five business days on."""
+    at, left = as_datetime(at_ms), BUSINESS_DAYS
+    while left:
+        at += timedelta(days=1)
+        left -= at.weekday() < 5
+    return round(at.timestamp() * 1_000)
+
+
+def payout_of(row: sa.Row[Any]) -> Payout:
+    """A payout's row."""
+    return Payout(
+        id=row.id,
+        person=row.person,
+        credits=Credits(row.credits),
+        cash=NanoUsd(row.cash),
+        method=row.method,
+        hint=row.hint,
+        state=row.state,
+        created_at=row.created_at,
+        state_at=row.state_at,
+        decided_by=row.decided_by,
+        reason=row.reason,
+        external=row.external or "",
+        tries=row.tries,
+        due_at=row.due_at,
+    )

@@ -1,0 +1,114 @@
+"""Notices (`core.notification`) are told: a chore has front ends do it.
+
+One for the owners becomes one for each of them when it is due: who they are is known then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import ids
+from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert, Update
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.notification import OWNERS, Facts
+from core.safe_errors import cause
+
+_log = logging.getLogger(__name__)
+
+#: Somebody who tells a notice has this long before another may.
+_LEASE_MS = 120_000
+#: Times that a notice is tried; the pause doubles from the first on.
+TRIES_MAX = 8
+_PAUSE_MS = 30_000
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell."""
+
+    id: str
+    #: A person's id; of an owner the name by which they write: `telegram:123`.
+    person: str
+    kind: str
+    facts: Facts
+
+
+class Notices:
+    """The chore. `tell` shows one and raises when it couldn't."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        tell: Callable[[Notice], Awaitable[None]],
+        owners: Callable[[], Sequence[str]],
+    ) -> None:
+        """`owners` by the names by which they write."""
+        self._store, self._ledger, self._clock, self._tell = store, ledger, clock, tell
+        self._owners = owners
+
+    async def work(self) -> None:
+        """Tells what is due."""
+        table, now = schema.notice, self._clock.now_ms()
+        due = await self._store.fetch(
+            sa.select(table).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_ONCE)
+        )
+        for row in due:
+            claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
+            try:
+                await self._ledger.record(
+                    Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
+                )
+            except CompanionRefused:  # another process tells it
+                continue
+            if row.person == OWNERS and (owners := self._owners()):
+                await self._to_each(row, claim["due_at"], owners)
+                continue
+            told = Notice(row.id, row.person, row.kind, json.loads(row.data))
+            await self._ledger.record(
+                Update(table, {"id": row.id}, {"due_at": await self._told(told, row.tries)})
+            )
+
+    async def _to_each(self, row: sa.Row[Any], claimed: int, owners: Sequence[str]) -> None:
+        """A notice of its own for each owner, in place of this one."""
+        each = [
+            {
+                "id": ids.derived("ntc", row.created_at, row.id, owner),
+                "person": owner,
+                "kind": row.kind,
+                "data": row.data,
+                "created_at": row.created_at,
+                "tries": 0,
+                "due_at": self._clock.now_ms(),
+            }
+            for owner in owners
+        ]
+        with contextlib.suppress(CompanionRefused):  # it took so long that another process did it
+            await self._ledger.record(
+                Update(schema.notice, {"id": row.id}, {"due_at": None}, {"due_at": claimed}),
+                *(Insert(schema.notice, one) for one in each),
+            )
+
+    async def _told(self, one: Notice, tries: int) -> int | None:
+        """When to try again; None when it was told, or never will be."""
+        try:
+            await self._tell(one)
+        except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+            _log.warning("notice %s could not be told: %s", one.id, cause(failure))
+            if tries + 1 < TRIES_MAX:
+                return self._clock.now_ms() + _PAUSE_MS * (1 << tries)
+        return None

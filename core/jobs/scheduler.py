@@ -1,0 +1,107 @@
+"""Chores: plain functions run again and again, safe to run twice, each owned by one runner.
+
+A chore that concerns the whole service runs on one process at a time, under a lease in the
+database; one that refreshes a process's own memory runs everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert, Update
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused
+from core.safe_errors import cause
+
+log = logging.getLogger(__name__)
+
+#: A chore that takes longer is cut off; the next turn tries again.
+CHORE_SECONDS_MAX = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to be done every so often."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[], Awaitable[object]]
+    #: On every process, without a lease.
+    everywhere: bool = False
+    #: Also before its first pause.
+    at_start: bool = False
+
+
+class Chores:
+    """Runs chores until it is stopped."""
+
+    def __init__(
+        self, *, store: Store, ledger: Ledger, clock: Clock, owner: str, chores: Sequence[Chore]
+    ) -> None:
+        self._store, self._ledger, self._clock = store, ledger, clock
+        self._owner, self._chores = owner, tuple(chores)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """One task a chore."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._keep(chore), name=f"chore {chore.name}")
+            for chore in self._chores
+        ]
+
+    async def stop(self) -> None:
+        """Cancels and awaits them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def run_once(self, chore: Chore) -> bool:
+        """Runs it now, unless another process has the lease or did it just now."""
+        if not chore.everywhere and not await self._lease(chore):
+            return False
+        async with asyncio.timeout(CHORE_SECONDS_MAX):
+            await chore.run()
+        return True
+
+    async def _keep(self, chore: Chore) -> None:
+        pause = not chore.at_start
+        while True:
+            if pause:
+                await asyncio.sleep(chore.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            pause = True
+            try:
+                await self.run_once(chore)
+            except Exception as failure:  # noqa: BLE001 - the next turn tries again
+                log.error("chore %s failed: %s", chore.name, cause(failure))
+
+    async def _lease(self, chore: Chore) -> bool:
+        """Takes the chore's turn by compare-and-set."""
+        table, now = schema.chore, self._clock.now_ms()
+        until = now + round(chore.every_seconds * 700)
+        rows: Sequence[sa.Row[Any]] = await self._store.fetch(
+            sa.select(table).where(table.c.name == chore.name)
+        )
+        mine = {"owner": self._owner, "lease_until": until, "done_at": now}
+        try:
+            if not rows:
+                await self._ledger.record(Insert(table, {"name": chore.name, **mine}))
+                return True
+            if rows[0].lease_until > now:
+                return False
+            expected = {"lease_until": rows[0].lease_until}
+            await self._ledger.record(Update(table, {"name": chore.name}, mine, expected))
+        except CompanionRefused:
+            return False
+        return True

@@ -1,0 +1,81 @@
+"""Daily closings: what each account stood at when a UTC day ended.
+
+The writer keeps an account's closing when the account first moves on a later day; the chore here
+closes those that have not moved since. So any past day is one row away, however long history is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from core.clock import DAY_MS, Clock
+from core.db import schema
+from core.db.database import Store
+from core.ledger.ledger import Ledger
+from core.ledger.planner import day_number
+from core.ledger.types import Balance
+
+_ACCOUNTS_A_TIME = 500
+
+
+async def close_days(store: Store, ledger: Ledger, clock: Clock, until_day: str) -> int:
+    """Closes every day before `until_day` (YYYY-MM-DD, today at the latest); safe to run twice.
+
+    Answers with how many accounts it closed. Raises ValueError for a day that is still to come.
+    """
+    until = day_number(until_day)
+    if until > clock.now_ms() // DAY_MS:
+        raise ValueError(f"{until_day} is still to come")
+    account, closing = schema.account.c, schema.closing.c
+    # Who hasn't moved since it was closed is closed already, whatever day it is.
+    newest = (
+        sa.select(closing.head)
+        .where(closing.account == account.id)
+        .order_by(closing.day.desc())
+        .limit(1)
+        .correlate(schema.account)
+        .scalar_subquery()
+    )
+    due = (
+        sa.select(account.id, account.code)
+        .where(account.head > sa.func.coalesce(newest, 0), account.day < until)
+        .order_by(account.id)
+        .limit(_ACCOUNTS_A_TIME)
+    )
+    closed, after = 0, 0
+    while rows := await store.fetch(due.where(account.id > after)):
+        after = rows[-1].id
+        await ledger.close_accounts([row.code for row in rows], until)
+        closed += len(rows)
+    return closed
+
+
+async def posted_on(store: Store, codes: Sequence[str], day: str) -> dict[str, Balance]:
+    """What the accounts stood at, holds not counted, when `day` (YYYY-MM-DD, UTC) ended."""
+    account, closing = schema.account.c, schema.closing.c
+    number = day_number(day)
+    newest = (
+        sa.select(closing.account, sa.func.max(closing.day).label("day"))
+        .where(closing.day <= day)
+        .group_by(closing.account)
+        .subquery()
+    )
+    still = account.day <= number
+    rows = await store.fetch(
+        sa.select(
+            account.code,
+            sa.case((still, account.debits_posted), else_=closing.debits_posted).label("debits"),
+            sa.case((still, account.credits_posted), else_=closing.credits_posted).label("credits"),
+        )
+        .select_from(schema.account)
+        .outerjoin(newest, newest.c.account == account.id)
+        .outerjoin(
+            schema.closing,
+            sa.and_(closing.account == account.id, closing.day == newest.c.day),
+        )
+        .where(account.code.in_(codes))
+    )
+    found = {row.code: Balance(0, row.debits or 0, 0, row.credits or 0) for row in rows}
+    return {code: found.get(code, Balance()) for code in codes}

@@ -1,0 +1,221 @@
+"""A submission made ready for the writer: checked for bugs, digested, its accounts and holds named.
+
+What is wrong here is the caller's bug, so it raises ValueError or TypeError before anything queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+from core.ledger import types
+from core.ledger.companion_sql import Prepared
+from core.ledger.types import Account, Entry, Limit, Submission
+from core.money import Money
+
+#: Room for the sums of billions of such amounts in 63 bits is not needed; of thousands it is.
+AMOUNT_MAX = 1 << 50
+ENTRIES_MAX = 200
+POCKETS_MAX = 10
+ID_CHARS_MAX = 200
+
+AccountT: TypeAlias = Account[Any]
+
+
+class Job:
+    """What the writer takes from its queue: a submission, companions alone, or days to close."""
+
+    __slots__ = (
+        "accounts",
+        "close_day",
+        "digest",
+        "future",
+        "holds",
+        "statements",
+        "submission",
+        "watch",
+    )
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        *,
+        submission: Submission | None = None,
+        statements: tuple[Prepared, ...] = (),
+        close_day: int = 0,
+    ) -> None:
+        self.future = future
+        self.submission = submission
+        #: Its companions, as SQL.
+        self.statements = statements
+        self.digest = b""
+        #: Every account that the entries name, by code; holds' own accounts are not among them.
+        self.accounts: dict[str, AccountT] = {}
+        #: Every hold that the entries settle, by name.
+        self.holds: tuple[str, ...] = ()
+        #: Close the accounts in `watch` before this day; 0 for every other job.
+        self.close_day = close_day
+        #: Codes of accounts that are only looked at: whose balances the receipt shall tell.
+        self.watch: tuple[str, ...] = ()
+
+
+def ready(
+    submission: Submission, statements: tuple[Prepared, ...], future: asyncio.Future[Any]
+) -> Job:
+    """The job for `submission`; raises ValueError or TypeError for what only a bug can submit."""
+    job = Job(future, submission=submission, statements=statements)
+    entries, row_id = submission.entries, submission.id
+    if not 0 < len(row_id) <= ID_CHARS_MAX or "\0" in row_id:
+        raise ValueError(f"not a submission id: {row_id!r}")
+    if not row_id.isascii():
+        row_id.encode()  # half a surrogate pair can't be written
+    if len(entries) > ENTRIES_MAX:
+        raise ValueError(f"{row_id}: more than {ENTRIES_MAX} entries")
+    text, names = "", ""
+    for entry in entries:
+        name = entry.name
+        if not name or "/" in name or "\0" in name or f"/{name}/" in names:
+            raise ValueError(f"{row_id}: bad or repeated entry name {name!r}")
+        names = f"{names}/{name}/"
+        one = _EXAMINE[type(entry)](entry, job)
+        text = f"{text}\1{one}" if text else one
+    if submission.watch:
+        job.watch = tuple([account.code for account in submission.watch])
+    job.digest = blake2b(text.encode(), digest_size=16).digest()
+    return job
+
+
+# --- one function a kind of entry: check it, name what it touches, give its canonical text -------
+
+
+def _move(entry: Any, job: Job) -> str:
+    accounts = job.accounts
+    debit, credit, amount = entry.debit, entry.credit, entry.amount
+    if not debit.unit is credit.unit is type(amount):
+        raise TypeError(f"{entry.name}: units differ")
+    if not 0 < amount.units <= AMOUNT_MAX or debit.code == credit.code:
+        raise ValueError(f"{entry.name}: moves a positive amount between two accounts")
+    _name(accounts, debit)
+    _name(accounts, credit)
+    return (
+        f"move\0{entry.name}\0{debit.code}\0{credit.code}\0{amount.NAME}\0{amount.units}"
+        f"\0{entry.pending}"
+    )
+
+
+def _cascade(entry: Any, job: Job) -> str:
+    accounts = job.accounts
+    _same_unit(entry.name, (*entry.debits, entry.credit), entry.amount)
+    if not 0 < entry.amount.units <= AMOUNT_MAX or not 0 < len(entry.debits) <= POCKETS_MAX:
+        raise ValueError(f"{entry.name}: draws a positive amount from 1–{POCKETS_MAX} accounts")
+    _apart(entry.name, entry.debits, entry.credit)
+    for account in entry.debits:
+        _name(accounts, account)
+    _name(accounts, entry.credit)
+    codes = "\0".join(account.code for account in entry.debits)
+    amount = entry.amount
+    return (
+        f"cascade\0{entry.name}\0{codes}\0\0{entry.credit.code}\0{amount.NAME}\0{amount.units}"
+        f"\0{entry.pending}"
+    )
+
+
+def _at_most(entry: Any, job: Job) -> str:
+    accounts = job.accounts
+    _same_unit(entry.name, (entry.debit, entry.credit), entry.amount)
+    if not 0 <= entry.amount.units <= AMOUNT_MAX or entry.debit.code == entry.credit.code:
+        raise ValueError(f"{entry.name}: moves no negative amount between two accounts")
+    _name(accounts, entry.debit)
+    _name(accounts, entry.credit)
+    return (
+        f"at_most\0{entry.name}\0{entry.debit.code}\0{entry.credit.code}\0{entry.amount.NAME}"
+        f"\0{entry.amount.units}"
+    )
+
+
+def _settle(entry: Any, job: Job) -> str:
+    amount = entry.amount
+    if amount.units < 0 or amount.NAME not in types.UNITS:
+        raise ValueError(f"{entry.name}: settles no negative amount")
+    if "/" not in entry.hold or "\0" in entry.hold:
+        raise ValueError(f"{entry.name}: a hold is named <submission>/<entry>, not {entry.hold!r}")
+    job.holds += (entry.hold,)
+    return f"settle\0{entry.name}\0{entry.hold}\0{amount.NAME}\0{amount.units}"
+
+
+def _sweep(entry: Any, job: Job) -> str:
+    accounts = job.accounts
+    _same_unit(entry.name, (*entry.pockets, entry.owed), entry.owed.unit(0))
+    _apart(entry.name, entry.pockets, entry.owed)
+    if not 0 < len(entry.pockets) <= POCKETS_MAX:
+        raise ValueError(f"{entry.name}: sweeps 1–{POCKETS_MAX} accounts")
+    if entry.owed.limit is not Limit.CREDITS_WITHIN_DEBITS:
+        raise ValueError(f"{entry.name}: {entry.owed.code} can't be owed on")
+    for account in entry.pockets:
+        _name(accounts, account)
+    _name(accounts, entry.owed)
+    codes = "\0".join(account.code for account in entry.pockets)
+    return f"sweep\0{entry.name}\0{codes}\0\0{entry.owed.code}\0{entry.owed.unit.NAME}"
+
+
+def _capped(entry: Any, job: Job) -> str:
+    moved = _move(types.Move(entry.name, entry.debit, entry.credit, entry.amount, True), job)
+    if entry.cap.NAME != entry.amount.NAME or entry.cap.units < 0:
+        raise ValueError(f"{entry.name}: a cap is an amount of the same unit")
+    return f"capped\0{entry.cap.units}\0{moved}"
+
+
+def _accrue(entry: Any, job: Job) -> str:
+    text = f"accrue\0{_move(types.Move(*entry[:4]), job)}"
+    if (entry.source.limit, entry.counter.limit) != (Limit.NONE, Limit.NONE):
+        raise ValueError(f"{entry.name}: counts between accounts without a floor")
+    if not 0 < len(entry.shares) <= POCKETS_MAX:
+        raise ValueError(f"{entry.name}: moves 1–{POCKETS_MAX} shares")
+    for share in entry.shares:
+        into = (*(account for account, _ in share.fills), share.credit)
+        _same_unit(entry.name, (share.debit, *into), entry.amount)
+        for account in into:
+            _apart(entry.name, (share.debit,), account)
+            _name(job.accounts, account)
+        _name(job.accounts, share.debit)
+        if not 0 < share.numerator <= share.denominator:
+            raise ValueError(f"{entry.name}: a share is above nothing and at most the whole")
+        levels = "\0".join(f"{account.code}\0{level.units}" for account, level in share.fills)
+        text += (
+            f"\0{share.numerator}\0{share.denominator}\0{share.debit.code}\0{levels}\0"
+            f"\0{share.credit.code}"
+        )
+    return text
+
+
+_EXAMINE: dict[type[Entry], Callable[[Any, Job], str]] = {
+    types.Move: _move,
+    types.Cascade: _cascade,
+    types.AtMost: _at_most,
+    types.Settle: _settle,
+    types.SweepOwed: _sweep,
+    types.Capped: _capped,
+    types.Accrue: _accrue,
+}
+
+
+def _name(accounts: dict[str, AccountT], account: AccountT) -> None:
+    code = account.code
+    if code not in accounts:
+        if not code or "\0" in code or account.unit.NAME not in types.UNITS:
+            raise ValueError(f"not an account: {code!r}")
+        accounts[code] = account
+    elif accounts[code] != account:
+        raise ValueError(f"{code}: named twice, with different units or limits")
+
+
+def _same_unit(name: str, accounts: tuple[AccountT, ...], amount: Money) -> None:
+    if any(account.unit is not type(amount) for account in accounts):
+        raise TypeError(f"{name}: units differ")
+
+
+def _apart(name: str, debits: tuple[AccountT, ...], credit: AccountT) -> None:
+    if any(account.code == credit.code for account in debits):
+        raise ValueError(f"{name}: {credit.code} stands on both sides")

@@ -1,0 +1,127 @@
+"""The book: accounts and open holds as they stand in memory while a batch is worked out.
+
+On SQLite it stays resident between batches; on PostgreSQL it lives for one batch, under the locks.
+A `Draft` is what a batch will write. No SQL here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from core.ledger.types import Balance, Limit
+from core.money import Money
+
+DAY_MS = 86_400_000
+#: More than any balance can reach: the room of an account without a floor.
+UNBOUNDED = 1 << 62
+
+
+class AccountState:
+    """An account's running sums, the head of its chain and the day that it counts to."""
+
+    __slots__ = (
+        "code",
+        "credits_pending",
+        "credits_posted",
+        "day",
+        "debits_pending",
+        "debits_posted",
+        "dirty",
+        "head",
+        "id",
+        "limit",
+        "stored",
+        "unit",
+    )
+
+    def __init__(self, number: int, code: str, unit: type[Money], limit: Limit) -> None:
+        self.id = number
+        self.code = code
+        self.unit: type[Money] = unit
+        self.limit = limit
+        self.debits_pending = self.debits_posted = 0
+        self.credits_pending = self.credits_posted = 0
+        self.head = 0
+        self.day = 0
+        #: Whether the database has its row; and whether this batch changes it.
+        self.stored = False
+        self.dirty = False
+
+    @property
+    def debit_room(self) -> int:
+        """How much a debit may still take."""
+        if self.limit is Limit.DEBITS_WITHIN_CREDITS:
+            return self.credits_posted - self.debits_posted - self.debits_pending
+        return UNBOUNDED
+
+    @property
+    def credit_room(self) -> int:
+        """How much a credit may still bring."""
+        if self.limit is Limit.CREDITS_WITHIN_DEBITS:
+            return self.debits_posted - self.credits_posted - self.credits_pending
+        return UNBOUNDED
+
+    def balance(self) -> Balance:
+        """The sums as they stand."""
+        return Balance(
+            self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted
+        )
+
+
+class HoldState:
+    """One open pending transfer."""
+
+    __slots__ = ("amount", "credit", "debit", "name", "seq", "stored")
+
+    def __init__(
+        self, seq: int, name: str, debit: AccountState, credit: AccountState, amount: int
+    ) -> None:
+        self.seq, self.name, self.amount = seq, name, amount
+        self.debit, self.credit = debit, credit
+        #: Whether the database has its row: one that opens and ends within a batch never gets one.
+        self.stored = False
+
+
+@dataclass(slots=True)
+class Book:
+    """Accounts by code, open holds by name, and the next number of each kind of row."""
+
+    accounts: dict[str, AccountState] = field(default_factory=dict)
+    by_id: dict[int, AccountState] = field(default_factory=dict)
+    holds: dict[str, tuple[HoldState, ...]] = field(default_factory=dict)
+    next_submission: int = 1
+    next_transfer: int = 1
+
+
+#: How many columns a row has; drafts keep rows end to end, as statements of many rows want them.
+SUBMISSION_WIDTH = 7
+TRANSFER_WIDTH = 11
+CLOSING_WIDTH = 5
+
+
+@dataclass(slots=True)
+class Draft:
+    """The rows that a batch will write, end to end, and the accounts that it changed."""
+
+    submissions: list[Any] = field(default_factory=list)
+    transfers: list[Any] = field(default_factory=list)
+    closings: list[Any] = field(default_factory=list)
+    opened: dict[int, HoldState] = field(default_factory=dict)
+    closed: list[int] = field(default_factory=list)
+    changed: list[AccountState] = field(default_factory=list)
+
+
+def account_seal(code: str, unit: str, limit: str) -> bytes:
+    """What the audit compares an account's unchanging columns with."""
+    return blake2b(f"{code}\0{unit}\0{limit}".encode(), digest_size=8).digest()
+
+
+def submission_seal(row_id: str, digest: bytes, at: int, names: str) -> bytes:
+    """What the audit compares a submission's row and its transfers' names with.
+
+    `names` is `<entry>\\0<n>\\0` for each transfer, in order.
+    """
+    text = f"{row_id}\0{at}\0{names}".encode()
+    return blake2b(text, digest_size=8, key=digest).digest()

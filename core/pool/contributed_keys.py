@@ -1,0 +1,108 @@
+"""Keys of other people's: their rows, what they lend to their owners, when they are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
+from core.clock import Clock
+from core.db.writes import Insert
+from core.money import NanoUsd, Tokens
+from core.pool.key_validation import Findings
+from core.pool.keys import Keys
+from core.pool.suppliers import Supplier
+from core.pool.types import DuplicateKey, KeyRecord, UnknownKey
+from core.pool.vault import Vault
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
+
+#: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.
+ADVANCES_MAX = 7
+
+#: The smallest answer, with its question, that is worth giving: a key that can't pay for it is used
+#: up.
+LEAST_ANSWER = (Tokens(100), Tokens(200))
+
+
+class Contributed:
+    """The pool's side of contributions; who gets what for them is `core.earnings`'s."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        vault: Vault,
+        suppliers: Mapping[str, Supplier],
+        catalogue: Catalogue,
+        costs: Costs,
+        clock: Clock,
+    ) -> None:
+        self._keys, self._vault, self._suppliers = keys, vault, suppliers
+        self._catalogue, self._costs, self._clock = catalogue, costs, clock
+        #: Every key as the pool knows it, as it last read them.
+        self.records: Mapping[str, KeyRecord] = {}
+
+    async def offered(
+        self,
+        supplier: str,
+        secret: SecretStr,
+        findings: Findings,
+        *,
+        owner: str,
+        account: str = "",
+    ) -> tuple[str, Insert]:
+        """A person's key that was examined, not serving yet: its id, and its row for the submission
+        that keeps it. Raises `DuplicateKey` when it is or ever was in the pool."""
+        at = self._suppliers[supplier]
+        if await self._keys.known(at, secret):
+            raise DuplicateKey(at.name, secret.get_secret_value()[-4:])
+        return self._keys.row(
+            at, secret, account, owner=owner, state="validated", models=findings.models
+        )
+
+    def raised(self, key: str) -> tuple[str, Insert]:
+        """More of a contributed key: a row of its own for the same secret, serving at once. Raises
+        `UnknownKey`."""
+        record = self._record(key)
+        secret, account = self._keys.secret(record)
+        return self._keys.row(
+            self._suppliers[record.provider],
+            secret,
+            account,
+            owner=record.owner,
+            models=record.models,
+            again=True,
+        )
+
+    def organisation(self, supplier: str, id_: str) -> bytes | None:
+        """What tells the same account at a supplier again, and nothing else; None for no id."""
+        return self._vault.fingerprint(f"account at {supplier}", id_) if id_ else None
+
+    def advances(self, person: str) -> tuple[str, ...]:
+        """The keys that a person contributed and may spend something of in advance, the oldest
+        first, as many as an ask may draw on."""
+        keys = (
+            record.id for record in self.records.values() if record.owner == person and record.lends
+        )
+        return tuple(sorted(keys)[:ADVANCES_MAX])
+
+    def least(self, key: str) -> NanoUsd:
+        """What the smallest useful answer of a key costs; nothing when it serves no model."""
+        record = self._record(key)
+        now = self._clock.now_ms()
+        costs = [
+            self._costs.most(route, *LEAST_ANSWER, now)
+            for model in self._catalogue.models.values()
+            for route in model.routes
+            if route.provider == record.provider
+            and model.per == "token"
+            and self._costs.known(route)
+            and record.serves(route.model, now)
+        ]
+        return min(costs, default=NanoUsd(0))
+
+    def _record(self, key: str) -> KeyRecord:
+        if key not in self.records:
+            raise UnknownKey(key)
+        return self.records[key]

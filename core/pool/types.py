@@ -1,0 +1,323 @@
+"""What the pool remembers of each key, and what it tells others of it. Never the key itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import sqlalchemy as sa
+
+from core.errors import Refusal
+from core.ledger.types import Balance
+from core.money import Credits, NanoUsd
+from core.pool.load import Load
+from core.pricing.catalogue import Route
+
+State = Literal[
+    "submitted",
+    "validated",
+    "active",
+    "cooling",
+    "parked",
+    "exhausted",
+    "dead",
+    "withdrawn",
+    "paused",
+]
+
+#: Why a key is paused that its contributor can't resume.
+BY_OPERATOR = "by the operator"
+
+#: States in which a key serves, once the time until which it cools is over.
+SERVING: frozenset[str] = frozenset({"active", "cooling", "parked"})
+#: States that a key doesn't leave by itself.
+OVER: frozenset[str] = frozenset({"dead", "withdrawn"})
+
+
+#: Why a key can't be taken: not one of this supplier's by its shape; Cloudflare's account id is
+#: missing; it administers an organisation, or belongs to a subscription; the supplier doesn't know
+#: it, or can't be reached; there is no money behind it, or no model that is on sale.
+Unfit = Literal[
+    "shape",
+    "account",
+    "admin",
+    "subscription",
+    "refused",
+    "unreachable",
+    "no_money",
+    "no_model",
+]
+
+
+class PoolRefusal(Refusal):
+    """The pool can't do that with a key."""
+
+
+class UnknownSupplier(PoolRefusal):
+    """No supplier of that name; `known` are the names."""
+
+    code: ClassVar[str] = "unknown_supplier"
+
+    def __init__(self, asked: str, known: tuple[str, ...]) -> None:
+        self.asked, self.known = asked, known
+
+
+class KeyRefused(PoolRefusal):
+    """The key can't be taken; see `Unfit`."""
+
+    code: ClassVar[str] = "key_refused"
+
+    def __init__(self, supplier: str, reason: Unfit) -> None:
+        self.supplier, self.reason = supplier, reason
+
+
+class NotItsKey(PoolRefusal):
+    """It looks like a key of none of the suppliers whose keys are taken; `known` are their
+    titles."""
+
+    code: ClassVar[str] = "not_its_key"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
+
+
+class DuplicateKey(PoolRefusal):
+    """The key is in the pool already."""
+
+    code: ClassVar[str] = "duplicate_key"
+
+    def __init__(self, supplier: str, tail: str) -> None:
+        self.supplier, self.tail = supplier, tail
+
+
+class UnknownKey(PoolRefusal):
+    """No key has that id, or it isn't in a state for this."""
+
+    code: ClassVar[str] = "unknown_key"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class PausedByOperator(PoolRefusal):
+    """Only the operator lets such a key serve again."""
+
+    code: ClassVar[str] = "paused_by_operator"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class BadBudget(PoolRefusal):
+    """A budget must be above zero."""
+
+    code: ClassVar[str] = "bad_budget"
+
+    def __init__(self, budget: NanoUsd) -> None:
+        self.budget = budget
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of a contributed key: whose it is, what they may spend of it before it vests, and who
+    invited them (empty: nobody)."""
+
+    owner: str
+    advance: Credits
+    inviter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A key that can serve an ask, by this route; `hold` is the most that it can cost."""
+
+    key: str
+    supplier: str
+    route: Route
+    hold: NanoUsd
+    #: None for the operator's own.
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCard:
+    """A key as admins see it."""
+
+    id: str
+    supplier: str
+    tail: str
+    state: str
+    reason: str
+    owner: str | None
+    budget: NanoUsd
+    used: NanoUsd
+    held: NanoUsd
+    headroom: NanoUsd
+    #: How many models of the catalogue it can serve.
+    models: int
+    #: The last fault: its kind, status and code, never a supplier's words.
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal of a key by its supplier: when, and by which path."""
+
+    at_ms: int
+    path: Literal["answer", "list"]
+
+
+@dataclass(slots=True)
+class KeyRecord:
+    """A key in memory: its row, its money as last heard, its health as learned here."""
+
+    id: str
+    provider: str
+    base_url: str
+    tail: str
+    owner: str | None
+    sealed: bytes | None = field(repr=False)
+    state: str
+    reason: str
+    #: When it may serve again, by the clock; 0 when it may.
+    cooling_until: int
+    #: What it lists; None until listed: then everything is worth a try.
+    models: frozenset[str] | None
+    #: On what terms it was contributed; None for the operator's own. While it `lends`, its owner's
+    #: asks may draw on what is not vested yet.
+    terms: Terms | None = None
+    lends: bool = False
+    #: Models that it listed but refused, and until when that is believed.
+    missing: dict[str, int] = field(default_factory=dict)
+
+    credited: int = 0
+    debited: int = 0
+    held: int = 0
+    returned: int = 0
+
+    #: How often its state was changed from here: what was read before is old.
+    changes: int = 0
+    load: Load = field(default_factory=Load)
+    failures: int = 0
+    #: When it was blamed last: calls that began before then say nothing new of it.
+    blamed_at: int = 0
+    refused: Refused | None = None
+    first_text_ms: float = 0.0
+    last_error: str = ""
+
+    @property
+    def headroom(self) -> int:
+        """Nano-dollars that a hold may still take."""
+        return self.credited - self.debited - self.held
+
+    @property
+    def budget(self) -> int:
+        """Nano-dollars that it was given and not taken back."""
+        return self.credited - self.returned
+
+    @property
+    def used(self) -> int:
+        """Nano-dollars that it has cost."""
+        return self.debited - self.returned
+
+    @property
+    def used_permille(self) -> int:
+        """The share of the budget that is used or held."""
+        return (self.used + self.held) * 1_000 // self.budget if self.budget > 0 else 1_000
+
+    def heard(self, balance: Balance | NanoUsd) -> None:
+        """Learns its account's balance, or only what is available of it."""
+        if isinstance(balance, NanoUsd):
+            self.held = max(0, self.credited - self.debited - balance.units)
+            return
+        self.credited, self.debited = balance.credits_posted, balance.debits_posted
+        self.held = balance.debits_pending
+
+    def renew(self, fresh: KeyRecord, *, changed: bool) -> None:
+        """Takes over what its row and its account say; what was learned here stays, and its state
+        and models if it was `changed` from here since that was read."""
+        if not changed:
+            self._renew_state(fresh)
+            self.models = fresh.models
+        self.base_url, self.owner = fresh.base_url, fresh.owner
+        self.terms, self.lends = fresh.terms, fresh.lends
+        self.credited, self.debited = fresh.credited, fresh.debited
+        self.held, self.returned = fresh.held, fresh.returned
+
+    def _renew_state(self, fresh: KeyRecord) -> None:
+        rested_here = self.cooling_until > fresh.cooling_until and self.state == fresh.state
+        if not rested_here:
+            self.reason, self.cooling_until = fresh.reason, fresh.cooling_until
+        if fresh.state == "active" and self.state != "active":
+            self.refused, self.failures = None, 0
+        self.blamed_at = max(self.blamed_at, fresh.blamed_at)
+        self.state, self.sealed = fresh.state, fresh.sealed
+
+    def healthy(self, now_ms: int) -> bool:
+        """Whether it may be tried now."""
+        return self.state in SERVING and self.cooling_until <= now_ms and self.load.admits(now_ms)
+
+    def serves(self, model: str, now_ms: int) -> bool:
+        """Whether it can use a supplier's model, as far as is known."""
+        if self.missing.get(model, 0) > now_ms:
+            return False
+        return self.models is None or model in self.models
+
+    def card(self, now_ms: int, models: int) -> KeyCard:
+        """What admins see."""
+        state = self.state
+        if state in SERVING:
+            state = "active" if self.cooling_until <= now_ms else state
+            if self.cooling_until > now_ms and state == "active":
+                state = "cooling"
+            if self.headroom <= 0:
+                state = "exhausted"
+        return KeyCard(
+            id=self.id,
+            supplier=self.provider,
+            tail=self.tail,
+            state=state,
+            reason="" if state == "active" else self.reason,
+            owner=self.owner,
+            budget=NanoUsd(self.budget),
+            used=NanoUsd(self.used),
+            held=NanoUsd(self.held),
+            headroom=NanoUsd(self.headroom),
+            models=models,
+            last_error=self.last_error,
+        )
+
+
+def record_of(row: sa.Row[Any]) -> KeyRecord:
+    """A key's row, joined with its contribution's, as a record."""
+    terms = None
+    if row.owner is not None:
+        terms = Terms(row.owner, Credits(row.advance or 0), row.inviter or "")
+    return KeyRecord(
+        id=row.id,
+        provider=row.provider,
+        base_url=row.base_url,
+        tail=row.tail,
+        owner=row.owner,
+        sealed=None if row.sealed is None else bytes(row.sealed),
+        state=row.state,
+        reason=row.reason,
+        cooling_until=row.cooling_until or 0,
+        models=None if row.models is None else frozenset(json.loads(row.models)),
+        terms=terms,
+        lends=row.contribution == "open",
+        blamed_at=row.state_at if row.state in {"cooling", "parked"} else 0,
+    )
+
+
+_DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
+
+
+def usable(listed: Iterable[str], routes: Iterable[str]) -> frozenset[str]:
+    """The routes' models that are listed, by their own id or by a dated one of it."""
+    names = {name.lower() for name in listed}
+    names |= {_DATED.sub("", name) for name in names}
+    return frozenset(route for route in routes if route.lower() in names)

@@ -1,0 +1,62 @@
+"""Telling people that a model's Credit price is another: only when the operator wants it, and never
+why. Those are told who asked that model in the last 30 days.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from core import ids
+from core.clock import DAY_MS, Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert
+from core.ledger.ledger import Ledger
+from core.notification import Facts, notice
+from core.pricing.prices import Price
+from core.repricing.margins import MIX_DAYS
+
+#: The kind of the notice.
+PRICE_CHANGED: Final = "price"
+#: Rows of one submission.
+_AT_ONCE: Final = 200
+
+
+class PriceNews:
+    """Writes the notices."""
+
+    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
+        self._store, self._ledger, self._clock = store, ledger, clock
+
+    async def tell(self, model: str, old: Price, new: Price) -> int:
+        """Everybody who used it, once for each new price however often this is done; how many.
+        `model` is its name as people read it."""
+        used = schema.usage.c
+        since = self._clock.now_ms() - MIX_DAYS * DAY_MS
+        rows = await self._store.fetch(
+            sa.select(used.person).where(used.at >= since, used.model == new.model).distinct()
+        )
+        people = sorted(row.person for row in rows)
+        for at in range(0, len(people), _AT_ONCE):
+            await self._ledger.record(
+                *(self._notice(person, model, old, new) for person in people[at : at + _AT_ONCE])
+            )
+        return len(people)
+
+    def _notice(self, person: str, model: str, old: Price, new: Price) -> Insert:
+        facts: Facts = {
+            "model": model,
+            "per": new.per,
+            "input": new.input_rate.units,
+            "output": new.output_rate.units,
+            "old_input": old.input_rate.units,
+            "old_output": old.output_rate.units,
+            "at": new.effective_at,
+        }
+        cause = f"price/{new.id}/{person}"
+        row = notice(self._clock, cause_id=cause, person=person, kind=PRICE_CHANGED, facts=facts)
+        # By the price's own time: told again, it is the same notice.
+        same = {**row.row, "id": ids.derived("ntc", new.effective_at, cause)}
+        return Insert(row.table, same, ignore=True)

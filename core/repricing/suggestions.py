@@ -1,0 +1,112 @@
+"""What the formula would ask for each model now, beside what is asked: never a change by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from core.money import MicroCredits
+from core.pricing.catalogue import Model
+from core.pricing.formula import MARKUP_PERCENT
+from core.pricing.prices import FORMULA, NewPrice, Price, PriceBook
+from core.pricing.suggesting import suggested
+from core.repricing.margins import Ground, Margins
+
+#: Whose prices are the formula's own when it reprices by itself.
+AUTOMATIC: Final = "automatic"
+#: A suggestion nearer than this to the price is none: per cent of the price.
+_NEAR_PERCENT: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A model's price, and what the formula makes of its costs."""
+
+    ground: Ground
+    now: Price
+    input_rate: MicroCredits
+    output_rate: MicroCredits
+    #: The demand factor in per cent.
+    demand: int
+
+    @property
+    def model(self) -> Model:
+        """Whose it is."""
+        return self.ground.model
+
+    @property
+    def wanted(self) -> NewPrice:
+        """The price that it would be."""
+        return NewPrice(self.now.model, self.input_rate, self.output_rate, self.now.per)
+
+    @property
+    def price(self) -> Price:
+        """The same as a price, to be shown; in no book."""
+        return Price(
+            "", self.now.model, self.now.per, self.input_rate, self.output_rate, 0, AUTOMATIC
+        )
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person decided the price that holds."""
+        return self.now.set_by not in {FORMULA, AUTOMATIC}
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is far enough from the price to be worth a change."""
+        return any(
+            abs(new.units - old.units) * 100 >= old.units * _NEAR_PERCENT
+            for old, new in (
+                (self.now.input_rate, self.input_rate),
+                (self.now.output_rate, self.output_rate),
+            )
+        )
+
+
+def _usual_demand(_: str) -> int:
+    return 100
+
+
+class Suggestions:
+    """Works them out."""
+
+    def __init__(
+        self,
+        *,
+        margins: Margins,
+        prices: PriceBook,
+        markup_percent: int = MARKUP_PERCENT,
+        demand: Callable[[str], int] = _usual_demand,
+    ) -> None:
+        """`demand` is a model's factor in per cent."""
+        self._margins, self._prices = margins, prices
+        self._markup, self._demand = markup_percent, demand
+
+    @property
+    def markup_percent(self) -> int:
+        """What is added to the base cost."""
+        return self._markup
+
+    async def of(self, model: Model) -> Suggestion | None:
+        """One model's; None where its cost or price is unknown."""
+        return self._of(await self._margins.of(model))
+
+    async def all(self) -> list[Suggestion]:
+        """Every model's, in the menus' order."""
+        found = (self._of(ground) for ground in await self._margins.all())
+        return [one for one in found if one is not None]
+
+    def _of(self, ground: Ground) -> Suggestion | None:
+        now = self._prices.current(ground.model.id)
+        if now is None or not ground.levels:
+            return None
+        demand = self._demand(ground.model.id)
+        rates = suggested(
+            ground.real,
+            ground.levels,
+            blended=now.blended,
+            markup_percent=self._markup,
+            demand_percent=demand,
+        )
+        return Suggestion(ground, now, *rates, demand)

@@ -1,0 +1,239 @@
+"""People: found or made at their first message, with a welcome gift, settings and a data key."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import chart, ids
+from core.clock import DAY_MS, Clock
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Companion, Insert, Update
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, Submission
+from core.pool.vault import DataKey, Vault
+from core.users.ttl_cache import Recent
+from core.users.types import Person, UnknownPerson, Welcome
+
+#: Another process may change a person's settings; ours are believed for this long.
+REMEMBERED_SECONDS = 10.0
+REMEMBERED_PEOPLE = 20_000
+
+_COLUMNS = tuple(schema.person.c[name] for name in Person.__dataclass_fields__)
+
+
+class People:
+    """Everyone who ever wrote, by platform id."""
+
+    def __init__(
+        self, *, store: Store, ledger: Ledger, vault: Vault, clock: Clock, welcome: Welcome
+    ) -> None:
+        self._store, self._ledger, self._vault, self._clock = store, ledger, vault, clock
+        self._welcome = welcome
+        self._recent: Recent[tuple[str, str], Person] = Recent(
+            clock, seconds=REMEMBERED_SECONDS, most=REMEMBERED_PEOPLE
+        )
+        #: Data keys don't change while a person keeps the same wrapped one.
+        self._data_keys: Recent[bytes, DataKey] = Recent(
+            clock, seconds=3600.0, most=REMEMBERED_PEOPLE
+        )
+
+    async def of(self, platform: str, external_id: str, *, language: str) -> Person:
+        """The person who writes from there; made now, with the welcome gift, if new.
+
+        `language` is what the platform tells; it counts only for someone new.
+        """
+        known = self._recent.get((platform, external_id))
+        if known is not None:
+            return known
+        person = await self._read(platform, external_id)
+        while person is None:
+            with suppress(CompanionRefused):  # another process met them at the same time
+                await self._make(platform, external_id, language)
+            person = await self._read(platform, external_id)
+        self._recent.put((platform, external_id), person)
+        return person
+
+    async def find(self, text: str) -> Person:
+        """By `telegram:123` or `usr_…`; raises `UnknownPerson`."""
+        return await find(self._store, text)
+
+    async def identities(self, person: str) -> list[tuple[str, str]]:
+        """From which platforms, by which ids, a person writes."""
+        table = schema.identity
+        rows = await self._store.fetch(
+            sa.select(table.c.platform, table.c.external_id)
+            .where(table.c.person == person)
+            .order_by(table.c.created_at)
+        )
+        return [(row.platform, row.external_id) for row in rows]
+
+    def forget(self) -> None:
+        """What was read lately is read again."""
+        self._recent.clear()
+
+    async def lineage(self, person: str) -> list[str]:
+        """The person and everyone who became a part of them, for history."""
+        return await lineage(self._store, person)
+
+    async def part(self, platform: str, external_id: str) -> bool:
+        """`/unlink`: from now on this name is somebody new, who gets no welcome; everything stays
+        with the person that it leaves. False when it is their only name."""
+        person = await self._read(platform, external_id)
+        if person is None or len(await self.identities(person.id)) < 2:
+            return False
+        now = self._clock.now_ms()
+        fresh, row = self._fresh(now, person.language)
+        name = {"platform": platform, "external_id": external_id}
+        await self._ledger.record(
+            Insert(schema.person, row),
+            Update(schema.identity, name, {"person": fresh}, {"person": person.id}),
+        )
+        self.forget()
+        return True
+
+    async def change(self, person: Person, **changes: object) -> None:
+        """Change settings: language, zone, model, footer, own_keys_only."""
+        await self._ledger.record(Update(schema.person, {"id": person.id}, changes))
+        self._recent.clear()
+
+    async def data_key(self, person: Person) -> DataKey:
+        """The key that seals this person's questions and answers; made anew after an erasure."""
+        wrapped = person.data_key
+        if wrapped is None:
+            wrapped = await self._renew_data_key(person.id)
+        key = self._data_keys.get(wrapped)
+        if key is None:
+            key = self._vault.data_key(f"person/{person.id}", wrapped)
+            self._data_keys.put(wrapped, key)
+        return key
+
+    async def erase_history(self, person: Person) -> None:
+        """Destroys the data key: every question and answer sealed by it is gone for good."""
+        await self._ledger.record(Update(schema.person, {"id": person.id}, {"data_key": None}))
+        self._recent.clear()
+
+    async def _renew_data_key(self, person: str) -> bytes:
+        wrapped, _ = self._vault.new_data_key(f"person/{person}")
+        try:
+            await self._ledger.record(
+                Update(schema.person, {"id": person}, {"data_key": wrapped}, {"data_key": None})
+            )
+        except CompanionRefused:  # another ask of theirs made one just now
+            rows = await self._store.fetch(
+                sa.select(schema.person.c.data_key).where(schema.person.c.id == person)
+            )
+            wrapped = rows[0].data_key
+        self._recent.clear()
+        return wrapped
+
+    async def _make(self, platform: str, external_id: str, language: str) -> None:
+        now = self._clock.now_ms()
+        id_, row = self._fresh(now, language)
+        back = await self._was_erased(platform, external_id)
+        name = {
+            "platform": platform,
+            "external_id": external_id,
+            "person": id_,
+            # A name that is older than its person can't be bound to an invitation.
+            "created_at": now - 1 if back else now,
+        }
+        rows = (Insert(schema.person, row), Insert(schema.identity, name))
+        gift = self._welcome.credits
+        if (
+            back
+            or gift.units == 0
+            or await self._welcomed_today(now) >= self._welcome.people_per_day
+        ):
+            await self._ledger.record(*rows)
+            return
+        await self._ledger.submit(
+            Submission(f"person/{id_}/welcome", (chart.gift(id_, "welcome", gift),), rows)
+        )
+
+    def print_of(self, platform: str, external_id: str) -> bytes:
+        """By what a name is known again once it was erased."""
+        return self._vault.fingerprint(f"name on {platform}", external_id)
+
+    async def _was_erased(self, platform: str, external_id: str) -> bool:
+        table = schema.erased
+        print_ = self.print_of(platform, external_id)
+        return bool(
+            await self._store.fetch(sa.select(table.c.at).where(table.c.fingerprint == print_))
+        )
+
+    def _fresh(self, now: int, language: str) -> tuple[str, dict[str, Any]]:
+        id_ = ids.new("usr", now)
+        wrapped, _ = self._vault.new_data_key(f"person/{id_}")
+        return id_, {
+            "id": id_,
+            "created_at": now,
+            "language": language,
+            "zone": "Asia/Shanghai" if language == "zh-CN" else "UTC",
+            "model": "",
+            "footer": True,
+            "own_keys_only": False,
+            "data_key": wrapped,
+        }
+
+    async def _welcomed_today(self, now: int) -> int:
+        midnight = now - now % DAY_MS
+        rows = await self._store.fetch(
+            sa.select(sa.func.count())
+            .select_from(schema.person)
+            .where(schema.person.c.id >= ids.floor("usr", midnight))
+        )
+        return int(rows[0][0])
+
+    async def _read(self, platform: str, external_id: str) -> Person | None:
+        return await _one(self._store, _written_from(platform, external_id))
+
+
+async def find(store: Store, text: str) -> Person:
+    """A person by `telegram:123` or `usr_…`; raises `UnknownPerson`."""
+    platform, _, external_id = text.strip().partition(":")
+    statement = (
+        _written_from(platform.lower(), external_id)
+        if external_id
+        else sa.select(*_COLUMNS).where(schema.person.c.id == text.strip())
+    )
+    person = await _one(store, statement)
+    if person is None:
+        raise UnknownPerson(text)
+    return person
+
+
+async def survivor(store: Store, person: str) -> tuple[str, Companion]:
+    """Whom a person's Credits belong to now, and what keeps that true until it is written."""
+    table = schema.person
+    while True:
+        rows = await store.fetch(sa.select(table.c.merged_into).where(table.c.id == person))
+        into = rows[0].merged_into if rows else None
+        if into is None:
+            unchanged = {"merged_into": None}
+            return person, Update(table, {"id": person}, unchanged, unchanged)
+        person = into
+
+
+async def lineage(store: Store, person: str) -> list[str]:
+    """A person and everyone who became a part of them."""
+    table = schema.person
+    rows = await store.fetch(sa.select(table.c.id).where(table.c.merged_into == person))
+    return [person, *(row.id for row in rows)]
+
+
+def _written_from(platform: str, external_id: str) -> sa.Select[Any]:
+    table = schema.identity
+    return (
+        sa.select(*_COLUMNS)
+        .join(table, table.c.person == schema.person.c.id)
+        .where(table.c.platform == platform, table.c.external_id == external_id)
+    )
+
+
+async def _one(store: Store, statement: sa.Select[Any]) -> Person | None:
+    rows = await store.fetch(statement)
+    return Person(**rows[0]._mapping) if rows else None  # noqa: SLF001

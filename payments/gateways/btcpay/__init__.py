@@ -1,0 +1,1 @@
+"""BTCPay Server: checkout in cryptocurrency, and payouts."""

@@ -1,0 +1,1 @@
+"""PayPal: checkout, its webhooks, and payouts."""

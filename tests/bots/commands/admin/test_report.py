@@ -1,0 +1,170 @@
+"""The owner's report in chat: the brief's own numbers, periods, and what to do about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bots.chat.types import Screen
+from core import chart
+from core.db import schema
+from core.db.writes import Insert
+from core.ledger.types import Submission
+from core.money import Credits, NanoUsd, usd
+from tests import service
+from tests.bots.commands.test_commands import button, text_of
+from tests.databases import TestClock
+from tests.service import Service
+
+#: Brief § 6: what suppliers were paid.
+PAID = {"openai": "1234", "anthropic": "567", "cloudflare": "89"}
+REVENUE, BALANCE = 150_000, 12_450
+
+
+@pytest.fixture
+async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
+    async with service.running(database_url, clock, welcome=0) as tom:
+        made = tom.someone("1")
+        yield made
+        tom.farmed = made.farmed
+
+
+async def asked(
+    owner: Service, number: int, supplier: str, charge: int, cost: NanoUsd, model: str = "gpt-4"
+) -> None:
+    """An answer, as the ledger and its row have it."""
+    ledger, person = owner.app.ledger, "usr_alice"
+    hold = f"made/{number}/hold"
+    await ledger.submit(
+        Submission(
+            hold,
+            (
+                chart.hold_credits(chart.pockets(person), model, Credits(charge)),
+                chart.hold_quota(f"key_{supplier}", supplier, cost),
+            ),
+        )
+    )
+    row = {
+        "ask": f"ask_{number}",
+        "person": person,
+        "at": owner.clock.now_ms(),
+        "model": model,
+        "price": "pri_1",
+        "provider": supplier,
+        "key": f"key_{supplier}",
+        "input_tokens": 1,
+        "cached_tokens": 0,
+        "output_tokens": 1,
+        "estimated": False,
+        "charge": charge,
+        "paid": 0,
+        "cost": cost.units,
+    }
+    entries = (chart.settle_credits(hold, Credits(charge)), chart.settle_quota(hold, cost))
+    await ledger.submit(Submission(f"made/{number}/settle", entries, (Insert(schema.usage, row),)))
+
+
+async def the_briefs(owner: Service, clock: TestClock) -> None:
+    """Ten days in which 150,000 Credits were spent and $1,890 were paid; rows of answers are made
+    up, without their asks, which the audit finds."""
+    owner.farmed = True
+    ledger = owner.app.ledger
+    await ledger.submit(
+        Submission(
+            "made/people",
+            (chart.gift("usr_alice", "grant", Credits(REVENUE + BALANCE)),),
+        )
+    )
+    for supplier, dollars in PAID.items():
+        budget = chart.fund_own_key(f"key_{supplier}", usd(dollars))
+        await ledger.submit(Submission(f"made/{supplier}", (budget,)))
+    number = 0
+    for _ in range(10):
+        for supplier, dollars in PAID.items():
+            number += 1
+            charge = 5_000
+            cost = NanoUsd(usd(dollars).units // 10)
+            await asked(owner, number, supplier, charge, cost)
+        clock.advance(days=1)
+
+
+async def test_the_briefs_two_layers(owner: Service, clock: TestClock) -> None:
+    await the_briefs(owner, clock)
+    shown = await owner.screen("/report")
+    for line in (
+        "User balance: 12,450 Credits",
+        "Total revenue: 150,000 Credits",
+        "  openai: $1,234.00",
+        "  anthropic: $567.00",
+        "  cloudflare: $89.00",
+        "Total cost: $1,890.00",
+        "Revenue at par: $1,500.00. Profit: −$390.00",
+        "Really paid: $0.00. Profit: −$1,890.00",
+        "GPT-4 Turbo is sold under cost: −21 %.",
+    ):
+        assert line in shown.lines, text_of(shown)
+    drawn = (await owner.presses(button(shown, "Chart")))[-1]
+    assert isinstance(drawn, Screen)
+    assert drawn.attachment is not None
+    assert drawn.attachment.content.startswith(b"\x89PNG")
+    if folder := os.environ.get("CREDITBOT_TEST_PICTURES"):
+        (Path(folder) / "report.png").write_bytes(drawn.attachment.content)
+
+
+async def test_a_period_counts_its_days_alone(owner: Service, clock: TestClock) -> None:
+    await the_briefs(owner, clock)
+    week = await owner.screen("/report 7d")
+    # Today nothing was asked, so six days of it.
+    assert "Total revenue: 90,000 Credits" in week.lines
+    assert "  openai: $740.40" in week.lines
+    assert "User balance: 12,450 Credits" in week.lines
+    first = await owner.screen("/report 2026-03-01")
+    assert "Total revenue: 15,000 Credits" in first.lines
+    assert "User balance: 147,450 Credits" in first.lines, "as it stood then"
+    two = await owner.screen("/report 2026-03-01–2026-03-02")
+    assert "Total revenue: 30,000 Credits" in two.lines
+    today = (await owner.presses(button(two, "Today")))[-1]
+    assert isinstance(today, Screen)
+    assert today.replace
+    assert "Total revenue: 0 Credits" in today.lines
+
+
+@pytest.mark.parametrize(
+    "words", ["tomorrow", "0d", "2026-13-01", "2026-03-02 2026-03-01", "2027-01-01"]
+)
+async def test_what_is_no_period_is_told(owner: Service, words: str) -> None:
+    assert "Write it like this: /report" in text_of(await owner.screen(f"/report {words}"))
+
+
+async def test_a_price_under_cost_is_raised_by_its_button(owner: Service, clock: TestClock) -> None:
+    await the_briefs(owner, clock)
+    shown = await owner.screen("/report")
+    # 5 Credits / 1K brought −21 %; 120 % of cost take 5 × 1890 × 1.2 ÷ 1500 = 7.56.
+    sure = (await owner.presses(button(shown, "GPT-4 Turbo to 8")))[-1]
+    assert "by more than half: from 5 Credits / 1K tokens to 8 Credits" in text_of(sure)
+    assert isinstance(sure, Screen)
+    told = (await owner.presses(button(sure, "Yes, change it")))[-1]
+    assert "8 Credits / 1K tokens" in text_of(told)
+
+
+async def test_a_key_that_runs_out_leads_to_its_card(owner: Service, clock: TestClock) -> None:
+    tom = owner.someone("7")
+    gift = chart.gift((await tom.person()).id, "grant", Credits(100))
+    await owner.app.ledger.submit(Submission("made/tom", (gift,)))
+    await tom.answer("/ask gpt-4 why?")
+    [key] = await owner.app.pool.cards()
+    await owner.app.pool.set_budget(key.id, NanoUsd(key.used.units * 2))
+    shown = await owner.screen("/report")
+    assert "openai …0001 has 50 % left: 24 hours at today's pace." in shown.lines
+    card = (await owner.presses(button(shown, "openai …0001")))[-1]
+    assert "Your own key" in text_of(card)
+
+
+async def test_nobody_else_reads_it(owner: Service) -> None:
+    shown = await owner.screen("/report")
+    tom = owner.someone("7")
+    assert "for the operator only" in text_of(*await tom.says("/report"))
+    assert "$" not in text_of(*await tom.presses(button(shown, "30 days")))

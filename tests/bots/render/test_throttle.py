@@ -1,0 +1,201 @@
+"""How fast answers are shown, over hours of virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bots.render.throttle import Budget, Budgets, NotShown, Showing, Wait
+from tests.bots.render.virtual import VirtualClock, run
+from tests.size import size
+
+CLOSE = 1e-6
+
+
+@dataclass
+class Platform:
+    """Takes frames as a chat platform would: slowly, and sometimes saying "wait"."""
+
+    waits: list[float]
+    takes: list[float]
+    sent: list[tuple[float, str]] = field(default_factory=list)
+    told: list[tuple[float, float]] = field(default_factory=list)
+    starts: list[float] = field(default_factory=list)
+    in_flight: int = 0
+    overlaps: int = 0
+
+    async def send(self, frame: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self.starts.append(now)
+        self.overlaps += self.in_flight
+        self.in_flight += 1
+        try:
+            await asyncio.sleep(self.takes.pop() if self.takes else 0)
+            wait = self.waits.pop() if self.waits else 0
+            if wait:
+                self.told.append((asyncio.get_running_loop().time(), wait))
+                raise Wait(wait if wait > 0 else None)
+            self.sent.append((now, frame))
+        finally:
+            self.in_flight -= 1
+
+
+frames = st.lists(
+    st.tuples(st.floats(0, 5), st.sampled_from(["", "a", "ab", "abc", "abcd"])), max_size=30
+)
+
+
+@settings(max_examples=size(small=250, full=3000), deadline=None)
+@given(
+    offers=frames,
+    waits=st.lists(st.sampled_from([0, 0, 0, 0, -1, 1, 7, 40]), max_size=30),
+    takes=st.lists(st.floats(0, 4), max_size=30),
+    interval=st.sampled_from([1.0, 3.0]),
+    pieces=st.integers(1, 4),
+)
+def test_the_end_always_lands_and_the_pace_is_kept(
+    offers: list[tuple[float, str]],
+    waits: list[float],
+    takes: list[float],
+    interval: float,
+    pieces: int,
+) -> None:
+    platform = Platform(list(waits), list(takes))
+    last = [f"end {n}" for n in range(pieces)]
+
+    async def main() -> None:
+        budget = Budget(VirtualClock(), interval)
+        showing = Showing(platform.send, budget)
+        task = asyncio.create_task(showing.run())
+        for pause, text in offers:
+            await asyncio.sleep(pause)
+            showing.offer(text)
+        showing.finish(*last)
+        await task
+
+    run(main)
+    texts = [text for _, text in platform.sent]
+    assert texts[-pieces:] == last
+    assert platform.overlaps == 0
+    steps = pairwise(platform.starts)
+    assert all(later - earlier >= interval - CLOSE for earlier, later in steps)
+    for at, wait in platform.told:
+        # Growing pauses where nobody said how long begin at a quarter of a second.
+        least = wait if wait > 0 else 0.25
+        assert not any(at < start < at + least - CLOSE for start in platform.starts)
+    assert all(a != b for a, b in pairwise(texts)), "a frame was sent twice"
+    assert all(text in {offered for _, offered in offers} for text in texts[:-pieces])
+
+
+def test_the_newest_text_is_shown_and_the_ones_between_are_dropped() -> None:
+    platform = Platform([], [])
+
+    async def main() -> None:
+        showing = Showing(platform.send, Budget(VirtualClock(), 1.0))
+        task = asyncio.create_task(showing.run())
+        for number in range(1, 19):
+            showing.offer("word " * number)
+            await asyncio.sleep(0.15)
+        showing.finish("all of it")
+        await task
+
+    run(main)
+    shown = [(round(at, 3), text.count("word")) for at, text in platform.sent]
+    assert shown == [(0.0, 1), (1.0, 7), (2.0, 14), (3.0, 0)]
+
+
+def test_the_same_text_again_after_a_pause_is_not_sent_but_a_fading_preview_is() -> None:
+    platform = Platform([], [])
+
+    async def main() -> None:
+        showing = Showing(platform.send, Budget(VirtualClock(), 1.0))
+        task = asyncio.create_task(showing.run())
+        for _ in range(3):
+            showing.offer("thinking")
+            await asyncio.sleep(9)
+        showing.again()
+        await asyncio.sleep(9)
+        showing.finish("done", "done")
+        await task
+
+    run(main)
+    assert platform.sent == [
+        (0.0, "thinking"),
+        (27.0, "thinking"),
+        (36.0, "done"),
+        (37.0, "done"),
+    ]
+
+
+def test_a_wait_for_one_answer_holds_for_everything_in_the_chat() -> None:
+    first, second = Platform([20], []), Platform([], [])
+
+    async def main() -> None:
+        budget = Budget(VirtualClock(), 3.0)
+        answers = [Showing(each.send, budget) for each in (first, second)]
+        async with asyncio.TaskGroup() as group:
+            for answer in answers:
+                group.create_task(answer.run())
+                answer.finish("end")
+            await asyncio.sleep(5)
+            await budget.patiently(lambda: second.send("a card"))
+
+    run(main)
+    assert first.starts == [0.0, 20.0]
+    # The card needs no turn, only an open chat; the other answer booked behind the first.
+    assert sorted(second.sent) == [(20.0, "a card"), (23.0, "end")]
+
+
+def test_patience_ends() -> None:
+    platform = Platform([400.0] * 5, [])
+
+    async def main() -> float:
+        budget = Budget(VirtualClock(), 1.0)
+        showing = Showing(platform.send, budget, patience_seconds=1000)
+        showing.finish("end")
+        with pytest.raises(NotShown) as refused:
+            await showing.run()
+        assert refused.value.waited_seconds == 1200
+        assert str(refused.value) == "not_shown(waited_seconds=1200)"
+        return asyncio.get_running_loop().time()
+
+    assert run(main) == 800.0
+
+
+def test_other_failures_come_out() -> None:
+    async def show(_: str) -> None:
+        raise ValueError("gone")
+
+    async def main() -> None:
+        showing = Showing(show, Budget(VirtualClock(), 1.0))
+        showing.offer("a")
+        with pytest.raises(ValueError, match="gone"):
+            await showing.run()
+
+    run(main)
+
+
+def test_budgets_are_shared_by_a_chat_and_idle_ones_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bots.render.throttle._CHATS_MAX", 3)
+
+    async def main() -> None:
+        budgets = Budgets(VirtualClock())
+        first = budgets.of("a", 1.0)
+        assert budgets.of("a", 1.0) is first
+        first.hold_off(50)
+        for chat in "bcde":
+            budgets.of(chat, 1.0)
+        assert budgets.of("a", 1.0) is first, "a chat that must wait is not forgotten"
+        await asyncio.sleep(60)
+        for chat in "fghijk":
+            budgets.of(chat, 1.0)
+        assert budgets.of("a", 1.0) is not first
+
+    run(main)

@@ -1,0 +1,52 @@
+"""The HTTP app: it lives, it is ready when its database answers, metrics are on their own port."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from bots import metrics
+from bots.http import PortTaken, Server, metrics_app, service_app
+from tests import service
+from tests.databases import TestClock
+
+
+async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -> None:
+    async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
+        await tom.answer("why is the sky blue?")
+        web = Server(service_app(tom.app.store, []), "127.0.0.1", 0)
+        await tom.app.lookout.look_here()
+        app = tom.app
+        figures = metrics.registry(app.asking, app.pool, app.lookout)
+        watching = Server(metrics_app(figures), "127.0.0.1", 0)
+        base = f"http://127.0.0.1:{await web.start()}"
+        measured = f"http://127.0.0.1:{await watching.start()}"
+        try:
+            async with client.get(f"{base}/healthz") as answer:
+                assert (answer.status, await answer.text()) == (200, "ok")
+            async with client.get(f"{base}/readyz") as answer:
+                assert (answer.status, await answer.json()) == (200, {"ready": True})
+            async with client.get(f"{base}/metrics") as answer:
+                assert answer.status == 404
+            async with client.get(f"{measured}/metrics/") as answer:
+                page = await answer.text()
+            assert 'creditbot_asks_ended_total{outcome="done"} 1.0' in page
+            assert "creditbot_asks_running 0.0" in page
+            assert 'creditbot_keys{state="active",supplier="openai"} 1.0' in page
+            assert 'creditbot_waiting{what="payouts"} 0.0' in page
+            assert 'creditbot_supplier_down{supplier="openai"} 0.0' in page
+            assert "sky" not in page
+        finally:
+            await web.stop()
+            await watching.stop()
+
+
+async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClock) -> None:
+    async with service.running(sqlite_url, clock) as tom:
+        first = Server(service_app(tom.app.store, []), "127.0.0.1", 0)
+        port = await first.start()
+        try:
+            with pytest.raises(PortTaken):
+                await Server(service_app(tom.app.store, []), "127.0.0.1", port).start()
+        finally:
+            await first.stop()

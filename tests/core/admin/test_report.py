@@ -1,0 +1,288 @@
+"""A random year of operations: every figure of every report is what its transfers add up to."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core import chart
+from core.admin.report import Report, report
+from core.admin.trial_balance import Period
+from core.clock import DAY_MS, day_of
+from core.db import schema
+from core.db.database import Store
+from core.db.writes import Insert
+from core.earnings.payouts import cash_of
+from core.ledger.daily_closings import close_days
+from core.ledger.ledger import Ledger
+from core.ledger.types import Entry, Kind, Submission
+from core.money import Credits, NanoUsd, Stars, usd
+from core.pricing.formula import PAR
+from tests.databases import TestClock
+from tests.size import size
+
+PEOPLE = [f"usr_{number}" for number in range(6)]
+MODELS = ("gpt-4", "claude-3", "llama-3")
+SUPPLIERS = ("openai", "anthropic", "cloudflare")
+OPERATIONS = size(small=220, full=4_000)
+
+
+@dataclass
+class Year:
+    """Who does what, at random."""
+
+    ledger: Ledger
+    clock: TestClock
+    chance: random.Random
+    number: int = 0
+    used: list[dict[str, Any]] = field(default_factory=list)
+
+    async def does(self, *entries: Entry) -> None:
+        self.number += 1
+        await self.ledger.submit(Submission(f"op/{self.number}", entries))
+
+    async def something(self) -> None:
+        chance, person = self.chance, self.chance.choice(PEOPLE)
+        amount = Credits(chance.randint(1, 5_000))
+        match chance.randint(0, 8):
+            case 0:
+                fee = NanoUsd(chance.randint(0, 900_000_000))
+                cash = PAR.times(amount.units + 100)
+                await self.does(
+                    *chart.sold(person, amount, Credits(chance.randint(0, 500))),
+                    *chart.took_cash("stripe", cash, fee),
+                )
+            case 1:
+                await self.does(
+                    *chart.sold(person, amount, Credits(0)),
+                    *chart.took_cash("stars", Stars(amount.units), Stars(0)),
+                )
+            case 2:
+                await self.does(chart.gift(person, chance.choice(("welcome", "grant")), amount))
+            case 3:
+                back = Credits(min(amount.units, 300))
+                await self.does(
+                    *chart.took_back(person, back, Credits(0)),
+                    chart.gave_cash("stripe", PAR.times(back.units)),
+                )
+            case 4:
+                out = cash_of(amount)
+                if not out.is_zero:
+                    await self.does(chart.payout_sent(out))
+                    if chance.random() < 0.9:
+                        await self.does(*chart.payout_paid("paypal", out, usd("0.25")))
+            case _:
+                await self.asks(person)
+
+    async def asks(self, person: str) -> None:
+        """An ask that is held, and settled at once, with its row."""
+        chance = self.chance
+        model, supplier = chance.choice(MODELS), chance.choice(SUPPLIERS)
+        contributed = chance.random() < 0.4
+        pockets = (await self.ledger.balances(list(chart.pockets(person)))).values()
+        have = sum(max(0, one.available) for one in pockets)
+        if not have:
+            return
+        key = f"key_{supplier}_{'theirs' if contributed else 'own'}"
+        charge = Credits(chance.randint(1, min(have, 900)))
+        cost = NanoUsd(chance.randint(1, 9_000_000_000))
+        self.number += 1
+        hold = f"op/{self.number}/hold"
+        await self.ledger.submit(
+            Submission(
+                hold,
+                (
+                    chart.hold_credits(chart.pockets(person), model, charge),
+                    chart.hold_quota(key, supplier, cost, contributed=contributed),
+                ),
+            )
+        )
+        paid = chance.randint(0, charge.units)
+        row = {
+            "ask": f"ask_{self.number}",
+            "person": person,
+            "at": self.clock.now_ms(),
+            "model": model,
+            "price": "pri_1",
+            "provider": supplier,
+            "key": key,
+            "input_tokens": 1,
+            "cached_tokens": 0,
+            "output_tokens": 1,
+            "estimated": False,
+            "charge": charge.units,
+            "paid": paid,
+            "cost": cost.units,
+        }
+        self.used.append(row)
+        entries = (chart.settle_credits(hold, charge), chart.settle_quota(hold, cost))
+        settled = Submission(f"op/{self.number}/settle", entries, (Insert(schema.usage, row),))
+        await self.ledger.submit(settled)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A transfer as the database has it, with the day that it was made on."""
+
+    day: date
+    debit: str
+    credit: str
+    amount: int
+
+
+async def moves(store: Store) -> list[Moved]:
+    """Every posted transfer, plainly."""
+    debit, credit = schema.account.alias(), schema.account.alias()
+    made = schema.transfer
+    rows = await store.fetch(
+        sa.select(schema.submission.c.at, debit.c.code, credit.c.code.label("to"), made.c.amount)
+        .select_from(
+            made.join(schema.submission, schema.submission.c.seq == made.c.submission)
+            .join(debit, debit.c.id == made.c.debit)
+            .join(credit, credit.c.id == made.c.credit)
+        )
+        .where(made.c.kind.in_((Kind.POSTED.value, Kind.POST.value)))
+    )
+    return [
+        Moved(datetime.fromtimestamp(row.at / 1_000, UTC).date(), row.code, row.to, row.amount)
+        for row in rows
+    ]
+
+
+def recomputed(
+    told: Sequence[Moved], used: Sequence[dict[str, Any]], period: Period
+) -> dict[str, Any]:
+    """The figures of a period by adding up, knowing nothing of accounts' rows or closings."""
+    there: defaultdict[str, int] = defaultdict(int)
+    within: defaultdict[str, int] = defaultdict(int)
+    came: defaultdict[str, int] = defaultdict(int)
+    for one in told:
+        if one.day <= period.until:
+            there[one.debit] -= one.amount
+            there[one.credit] += one.amount
+            if period.since is None or one.day >= period.since:
+                within[one.debit] -= one.amount
+                within[one.credit] += one.amount
+                came[one.debit] += one.amount
+    rows = [row for row in used if period.from_ms <= row["at"] < period.to_ms]
+    pockets: defaultdict[str, int] = defaultdict(int)
+    for code, amount in there.items():
+        if code.startswith("user/"):
+            pockets[code.rpartition("/")[2]] += amount
+    costs: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for code, amount in within.items():
+        if code.startswith("supplier/"):
+            costs[code.split("/")[1]][code.endswith("/contributed")] += amount
+
+    def named(kind: str, sign: int = 1) -> dict[str, int]:
+        found = {
+            code.partition("/")[2]: sign * n
+            for code, n in within.items()
+            if code.startswith(f"{kind}/") and n
+        }
+        return dict(sorted(found.items()))
+
+    spent = named("spent")
+    return {
+        "circulation": {name: amount for name, amount in pockets.items() if amount},
+        "owed": -sum(amount for code, amount in there.items() if code.startswith("owed/")),
+        "issued": named("issued", -1),
+        "spent": spent,
+        "active": len({row["person"] for row in rows}),
+        "costs": {name: tuple(pair) for name, pair in costs.items() if any(pair)},
+        "charge": sum(row["charge"] for row in rows),
+        "paid": sum(row["paid"] for row in rows),
+        "cash": {
+            code.partition("/")[2]: (came[code], -there[code])
+            for code in within
+            if code.startswith("cash/")
+        },
+        "fees": -within["gateway-fees"],
+        "payouts": -within["payouts"],
+        "transit": there["payouts-in-transit"],
+        "profit": sum(spent.values()) * PAR.units - sum(sum(pair) for pair in costs.values()),
+    }
+
+
+def as_figures(told: Report) -> dict[str, Any]:
+    sold = told.sold.values()
+    return {
+        "circulation": {name: one.units for name, one in told.circulation.items()},
+        "owed": told.owed.units,
+        "issued": {name: one.units for name, one in told.issued.items()},
+        "spent": dict(sorted((name, one.units) for name, one in told.spent.items())),
+        "active": told.active,
+        "costs": {
+            name: (cost.own.units, cost.contributed.units) for name, cost in told.costs.items()
+        },
+        "charge": sum(one.charge.units for one in sold),
+        "paid": sum(one.paid.units for one in sold),
+        "cash": {
+            name: (one.came.units, one.there.units)
+            for name, one in told.cash.items()
+            if one.came.units or one.went.units or one.there.units
+        },
+        "fees": told.gateway_fees.units,
+        "payouts": told.paid_out.units,
+        "transit": told.in_transit.units,
+        "profit": told.profit.units,
+    }
+
+
+def same(told: Report, plain: dict[str, Any]) -> None:
+    """Gateways at which nothing moved may be left out."""
+    figures = as_figures(told)
+    cash = {name: pair for name, pair in figures.pop("cash").items() if name in plain["cash"]}
+    assert cash == plain["cash"]
+    plain = {name: value for name, value in plain.items() if name != "cash"}
+    assert figures == plain, told.period
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_every_figure_is_what_transfers_add_up_to(
+    store: Store, ledger: Ledger, clock: TestClock, seed: int
+) -> None:
+    chance = random.Random(seed)
+    first = datetime.fromtimestamp(clock.now_ms() / 1_000, UTC).date()
+    year = Year(ledger, clock, chance)
+    for supplier in SUPPLIERS:
+        for whose in ("own", "theirs"):
+            await year.does(chart.fund_own_key(f"key_{supplier}_{whose}", usd("1000000")))
+    told_then: dict[Period, Report] = {}
+    while (clock.now_ms() - _ms(first)) < 365 * DAY_MS:
+        await year.something()
+        clock.advance(seconds=chance.randint(1, 2 * 365 * 86_400 // OPERATIONS))
+        if chance.random() < 0.1:
+            await close_days(store, ledger, clock, day_of(clock.now_ms()))
+        if chance.random() < 0.03:
+            # Yesterday's report as it was told then.
+            yesterday = _day(clock) - timedelta(days=1)
+            if yesterday >= first:
+                period = Period(max(first, yesterday - timedelta(days=6)), yesterday)
+                told_then[period] = await report(store, period, clock.now_ms())
+    moved, now, today = await moves(store), clock.now_ms(), _day(clock)
+    periods = [Period.whole(now), Period.last(1, now), Period.last(30, now)]
+    for _ in range(25):
+        days = sorted(first + timedelta(days=chance.randint(0, 365)) for _ in range(2))
+        periods.append(Period(min(days[0], today), min(days[1], today)))
+    for period in periods:
+        same(await report(store, period, now), recomputed(moved, year.used, period))
+    assert told_then
+    for period, then in told_then.items():
+        again = await report(store, period, now)
+        assert as_figures(again) == as_figures(then), "the same whenever it is asked for"
+
+
+def _day(clock: TestClock) -> date:
+    return datetime.fromtimestamp(clock.now_ms() / 1_000, UTC).date()
+
+
+def _ms(day: date) -> int:
+    return round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1_000)

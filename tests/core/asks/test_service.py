@@ -1,0 +1,50 @@
+"""The road of an ask in the brief's world: what is held, charged, shown and booked."""
+
+from __future__ import annotations
+
+from bots.chat.types import Answer, Progress
+from core.money import Credits, usd
+from tests import service
+from tests.databases import TestClock
+from tests.fakes.suppliers import Answer as Says
+from tests.fakes.suppliers import Used
+
+
+async def test_the_briefs_example_costs_8_credits_and_leaves_499_955_dollars(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock, budget="500") as tom:
+        tom.openai.script(Says("word " * 500, usage=Used(1_000, 500)))
+        answer = await tom.answer("/ask gpt-4 " + "why " * 990)
+        assert "8 Credits" in answer.footer
+        assert "1,500 tokens" in answer.footer
+        assert await tom.credits() == Credits(992)
+        assert await tom.spent() == Credits(8)
+        assert await tom.key_left() == usd("499.955")
+        assert (await tom.held()).is_zero
+
+
+async def test_a_delivered_again_message_is_answered_and_charged_once(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        first = await tom.says("why is the sky blue?", message="42")
+        left = await tom.credits()
+        again = await tom.says("why is the sky blue?", message="42")
+        assert isinstance(first[-1], Answer)
+        assert again == []
+        assert await tom.credits() == left
+        assert len(tom.openai.calls) == 1
+
+
+async def test_frames_grow_and_the_answer_is_the_whole_text(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(Says(chunks=("Blue ", "light ", "scatters."), usage=Used(20, 3)))
+        shown = await tom.says("why is the sky blue?")
+        texts = [output.text for output in shown if isinstance(output, Progress)]
+        assert texts[0] == ""
+        assert texts == sorted(texts, key=len)
+        assert isinstance(shown[-1], Answer)
+        assert shown[-1].text == "Blue light scatters."

@@ -1,0 +1,116 @@
+"""What a step of the schema makes of the rows that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+
+from core.db.connections import engine
+from core.db.upgrading import SCRIPTS, upgrade
+from core.db.url import parse
+from tests.databases import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Connection]:
+    """On a database with nothing in it."""
+    if request.param == "sqlite":
+        opened = engine(parse(f"sqlite:///{tmp_path}/empty.db"), write=True, size=1)
+        with opened.begin() as begun:
+            yield begun
+        opened.dispose()
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    opened = engine(parse(postgres.url(name)), write=True, size=1)
+    with opened.begin() as begun:
+        yield begun
+    opened.dispose()
+    postgres.drop(name)
+
+
+def _upgraded(connection: sa.Connection, to: str) -> None:
+    def steps(revision: object, _: object) -> object:
+        return SCRIPTS._upgrade_revs(to, revision)  # type: ignore[arg-type]
+
+    with EnvironmentContext(Config(), SCRIPTS, fn=steps) as environment:
+        environment.configure(connection=connection, transactional_ddl=True)
+        environment.run_migrations()
+
+
+def test_refunds_get_receipts_and_disputes_rows_of_their_own(connection: sa.Connection) -> None:
+    _upgraded(connection, "0007")
+    tables = sa.MetaData()
+    order, event, refund, payment = (
+        sa.Table(name, tables, autoload_with=connection)
+        for name in ("order", "order_event", "refund", "payment")
+    )
+    needed = {
+        each.name: "" if isinstance(each.type, sa.Text) else 0
+        for each in order.columns
+        if not each.nullable
+    }
+    sold = {"gateway": "stripe", "unit": "USD", "paid": 90, "bought": 40}
+    for name, state in (("o1", "open"), ("o2", "lost"), ("o3", "")):
+        disputed = {"dispute": f"dp_{name}" if state else None, "dispute_state": state}
+        connection.execute(order.insert().values(needed | sold | disputed | {"id": name}))
+        connection.execute(
+            payment.insert().values(
+                {"gateway": "stripe", "external": f"pi_{name}", "id": f"pay_{name}"}
+                | {"order": name, "unit": "USD", "amount": 90, "fee": 0, "at": 5}
+            )
+        )
+        if state:
+            connection.execute(
+                event.insert().values(
+                    {"id": f"oev_{name}", "order": name, "at": 7, "what": "dispute open"}
+                    | {"facts": '{"amount": 90}'}
+                )
+            )
+    for name in ("re_1", "re_2"):
+        connection.execute(
+            refund.insert().values(
+                {"gateway": "stripe", "external": name, "order": "o3", "amount": 1, "at": 6}
+            )
+        )
+    upgrade(connection)
+    rows = connection.execute(
+        sa.text('SELECT external, "order", payment, amount, state, ended_at FROM dispute')
+    )
+    assert sorted(map(tuple, rows)) == [
+        ("dp_o1", "o1", "pi_o1", 90, "open", None),
+        ("dp_o2", "o2", "pi_o2", 90, "lost", 7),
+    ]
+    rows = connection.execute(
+        sa.text('SELECT id, lost, bought, offer, referral, share FROM "order" ORDER BY id')
+    )
+    assert list(map(tuple, rows)) == [
+        ("o1", 0, 40, "", None, 0),
+        ("o2", 90, 0, "", None, 0),
+        ("o3", 0, 40, "", None, 0),
+    ]
+    receipts = connection.execute(sa.text("SELECT id FROM refund")).scalars().all()
+    assert len(set(receipts)) == 2
+    assert all(id_.startswith("rfd_") for id_ in receipts)
+
+
+def test_answers_that_landed_before_branching_can_be_replied_to(connection: sa.Connection) -> None:
+    _upgraded(connection, "0003")
+    table = sa.Table("ask", sa.MetaData(), autoload_with=connection)
+    needed = {
+        each.name: "" if isinstance(each.type, sa.Text) else 0
+        for each in table.columns
+        if not each.nullable
+    }
+    needed["stop_requested"] = False
+    for ask, shown_in, landed_at in (("a", "1", 5), ("b", "2", None), ("c", "", 5)):
+        row = {"id": ask, "place": "telegram:7:", "shown_in": shown_in, "landed_at": landed_at}
+        connection.execute(table.insert().values(needed | row))
+    upgrade(connection)
+    rows = connection.execute(sa.text("SELECT place, message, ask FROM shown")).all()
+    assert [tuple(row) for row in rows] == [("telegram:7:", "1", "a")]

@@ -1,0 +1,80 @@
+"""Whoever invited a contributor gets a twentieth of what vests; a link moves that along."""
+
+from __future__ import annotations
+
+import pytest
+
+from core import chart
+from core.money import Credits
+from tests.bots.commands.test_commands import text_of
+from tests.core.earnings.world import Market, market
+from tests.databases import TestClock
+
+#: $3 is a hundred average requests: 500 Credits charged, 450 vest, 22 of them are the inviter's.
+DOLLARS = "3"
+
+
+async def comes(bobs: Market, name: str, inviter: str) -> None:
+    """Somebody new, by a link."""
+    invitations = bobs.service.app.shop.invitations
+    code = await invitations.code(await bobs.person(inviter))
+    bobs.clock.advance(seconds=1)
+    noted = await bobs.service.someone(name).screen(f"/start {code}")
+    assert "invitation is noted" in text_of(noted)
+
+
+async def contributed(bobs: Market) -> str:
+    await comes(bobs, "8", "7")
+    key = await bobs.contributes("8", "sk-bob-0000000001", DOLLARS)
+    await bobs.gets("9", 1_000)
+    return key
+
+
+async def test_a_twentieth_of_what_vests(database_url: str, clock: TestClock) -> None:
+    async with market(database_url, clock) as bobs:
+        key = await contributed(bobs)
+        assert await bobs.posted(chart.invited(key)) == [22]
+        await bobs.asks("9", 50)
+        assert await bobs.has("8") == {"earned": 225}, "nothing is taken from it"
+        assert await bobs.has("7") == {"gift": 11}
+        shown = text_of(await bobs.service.screen("/refer"))
+        assert "When they contribute a key, you get 5 %" in shown
+        assert "tops up" not in shown, "nothing is sold here"
+        assert "Friends who came: 1. Who topped up: 0. Earned: 11 Credits." in shown
+        await bobs.asks("9", 50)
+        assert await bobs.has("7") == {"gift": 22}
+
+
+async def test_it_goes_on_to_whom_the_inviter_became_a_part_of(
+    database_url: str, clock: TestClock
+) -> None:
+    async with market(database_url, clock) as bobs:
+        old = await bobs.person("1")
+        clock.advance(seconds=1)
+        key = await contributed(bobs)
+        await bobs.asks("9", 50)
+        await bobs.links("1", "7")
+        assert (await bobs.contribution(key, "8")).inviter == old.id
+        await bobs.asks("9", 50)
+        assert await bobs.has("1") == {"gift": 22}
+        assert "Earned: 22 Credits" in text_of(await bobs.service.screen("/refer"))
+
+
+@pytest.mark.parametrize("asked", [0, 50])
+async def test_it_ends_when_the_two_turn_out_to_be_one(
+    database_url: str, clock: TestClock, asked: int
+) -> None:
+    async with market(database_url, clock) as bobs:
+        key = await contributed(bobs)
+        await bobs.asks("9", asked)
+        await bobs.links("7", "8")
+        assert (await bobs.contribution(key, "7")).inviter == ""
+        has = await bobs.has("7")
+        await bobs.asks("9", 50)
+        after = await bobs.has("7")
+        assert after.get("gift", 0) == has.get("gift", 0), "nobody invites themselves"
+        assert after["earned"] == has.get("earned", 0) + 225
+        ledger = bobs.service.app.ledger
+        issued = chart.issued("referral")
+        balance = (await ledger.balances([issued]))[issued.code]
+        assert Credits(-balance.posted) == Credits(22), "what is left goes back as the key ends"

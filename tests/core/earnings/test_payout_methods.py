@@ -1,0 +1,92 @@
+"""Where people are paid: kept while somebody needs it, replaceable whatever became of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from core.clock import Clock
+from core.db import schema
+from core.db.database import Store
+from core.earnings.payout_methods import Addresses
+from core.earnings.payouts import PayoutMoved
+from core.ledger.ledger import Ledger
+from core.pool.vault import Vault
+from tests.core.earnings.world import LITTLE, market
+from tests.databases import TestClock
+
+LOST, MASTER = bytes([8]) * 32, bytes([9]) * 32
+
+
+async def test_an_address_that_nobody_can_open_any_more_can_be_given_again(
+    store: Store, ledger: Ledger, clock: Clock
+) -> None:
+    def addresses(master: bytes) -> Addresses:
+        return Addresses(store=store, ledger=ledger, vault=Vault([master]), clock=clock)
+
+    await addresses(LOST).keep("usr_1", "manual", SecretStr("first"), "f")
+    now = addresses(MASTER)
+    await now.keep("usr_1", "manual", SecretStr("second"), "s")
+    assert await now.hint("usr_1", "manual") == "s"
+    assert await now.changed_at("usr_1", "manual") == clock.now_ms(), "payouts there wait"
+    sealed, _ = await now.for_payout("usr_1", "manual", "out_1")
+    assert Vault([MASTER]).unseal("payout/out_1", sealed) == b"second"
+
+
+async def test_two_first_addresses_at_once_are_one_and_its_successor(
+    store: Store, ledger: Ledger, clock: Clock
+) -> None:
+    addresses = Addresses(store=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
+    given = ("first", "second", "second")
+    await asyncio.gather(*(addresses.keep("usr_1", "manual", SecretStr(one), one) for one in given))
+    assert await addresses.hint("usr_1", "manual") in given
+    assert await addresses.changed_at("usr_1", "manual") == clock.now_ms()
+
+
+@pytest.mark.parametrize("how", ["paid", "cancelled", "rejected", "returned"])
+async def test_a_payouts_address_is_forgotten_with_its_end(
+    how: str, sqlite_url: str, clock: TestClock
+) -> None:
+    async with market(sqlite_url, clock, policy=LITTLE) as bobs:
+        await bobs.contributes("bob", "sk-bob-0000000001", "3")
+        await bobs.gets("tom", 1_000)
+        await bobs.asks("tom", 10)
+        withdrawals = bobs.service.app.earning.withdrawals
+        one = await bobs.withdraws("bob", 10, how)
+        if how == "cancelled":
+            await withdrawals.cancel(one.id, [one.person])
+        elif how == "rejected":
+            await withdrawals.reject(one.id, by="usr_1", reason="no")
+        else:
+            one = await withdrawals.approve(one.id, by="usr_1")
+            one = await withdrawals.sent(one, again_ms=None)
+            if how == "paid":
+                await bobs.service.app.earning.payouts.paid_by_hand(one.id)
+            else:
+                await withdrawals.returned(one, reason="closed account")
+        assert (await withdrawals.get(one.id)).state == how
+        rows = await bobs.service.app.store.fetch(sa.select(schema.payout.c.sealed))
+        assert [row.sealed for row in rows] == [None]
+        with pytest.raises(PayoutMoved):
+            await withdrawals.cancel(one.id, [one.person])
+
+
+async def test_a_claw_back_forgets_it_too(sqlite_url: str, clock: TestClock) -> None:
+    async with market(sqlite_url, clock, policy=LITTLE, own_keys=1) as bobs:
+        key = await bobs.contributes("bob", "sk-bob-0000000001", "3")
+        await bobs.gets("tom", 1_000)
+        while (await bobs.has("bob")).get("earned", 0) < 10:
+            await bobs.asks("tom", 5)
+        await bobs.withdraws("bob", 10, "w")
+        while "earned" in await bobs.has("bob"):  # first what was earned, then the advance
+            await bobs.asks("bob")
+        await bobs.asks("bob", 20)
+        bob = await bobs.person("bob")
+        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        rows = await bobs.service.app.store.fetch(
+            sa.select(schema.payout.c.state, schema.payout.c.sealed)
+        )
+        assert [tuple(row) for row in rows] == [("cancelled", None)]

@@ -1,0 +1,196 @@
+"""The service without one of its guards: what stops a farm has to be what makes it pay once it is
+gone. Each is a context; `attack` runs a test with the guard on and off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from core import chart
+from core.asks import settlement
+from core.earnings import payouts, termination
+from core.earnings.types import Contribution
+from core.earnings.vesting import vesting
+from core.earnings.withdrawals import Withdrawals
+from core.ledger.types import Account, AtMost, Entry, Limit, Move
+from core.money import Credits, NanoUsd
+from core.pool import router
+from core.pool.vault import Vault
+from payments.orders import Orders
+
+Test = Callable[..., Awaitable[None]]
+Off = Callable[[], AbstractContextManager[Any]]
+
+guarded = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "unguarded"])
+
+
+def attack(off: Off) -> Callable[[Test], Test]:
+    """A test that runs twice, with `guard` as it is and without it."""
+
+    def decorated(test: Test) -> Test:
+        @functools.wraps(test)
+        async def run(*, guard: bool, **more: Any) -> None:
+            with nullcontext() if guard else off():
+                await test(guard=guard, **more)
+
+        return guarded(run)
+
+    return decorated
+
+
+# --- what use of a key brings -------------------------------------------------------------------
+
+
+def gifts_are_cash() -> AbstractContextManager[Any]:
+    """Whatever an asker pays with becomes earned."""
+    return patch.object(chart, "was_paid", lambda _: True)
+
+
+def vests_as_valued(whole: int) -> AbstractContextManager[Any]:
+    """An answer vests what it was valued at, not what was charged for it."""
+
+    def valued(key: Any, terms: Any, **_: Any) -> Any:
+        return vesting(key, terms, asker="", charge=Credits(whole), paid=Credits(whole))
+
+    return patch.object(settlement, "vesting", valued)
+
+
+@contextlib.contextmanager
+def own_asks_count() -> Iterator[None]:
+    """Whoever asks may be served by their own key, and earns of it."""
+    fits = router._fits
+
+    def anybodys(record: Any, route: Any, wish: Any, *more: Any) -> bool:
+        return fits(record, route, replace(wish, asker=""), *more)
+
+    def earns(key: Any, terms: Any, *, asker: str, charge: Credits, paid: Credits) -> Any:
+        return vesting(key, terms, asker="", charge=charge, paid=paid)
+
+    with patch.object(router, "_fits", anybodys), patch.object(settlement, "vesting", earns):
+        yield
+
+
+@contextlib.contextmanager
+def one_pot_for_all_keys() -> Iterator[None]:
+    """What waits to vest is in one account for all contributions."""
+    pot = Account("key/all/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    shared = lambda _: pot  # noqa: E731
+    with patch.object(chart, "unvested", shared):
+        yield
+
+
+# --- how a contribution begins and ends ---------------------------------------------------------
+
+
+@contextlib.contextmanager
+def keys_are_forgotten() -> Iterator[None]:
+    """No key, and no account at a supplier, is known again."""
+    numbers = itertools.count(1)
+    fresh = lambda *_: f"forgotten-{next(numbers)}".encode()  # noqa: E731
+    with patch.object(Vault, "fingerprint", fresh):
+        yield
+
+
+@contextlib.contextmanager
+def nothing_is_due() -> Iterator[None]:
+    """What was spent in advance and nothing covers is forgiven."""
+    rest = termination.Closing._rest
+
+    async def forgiving(self: termination.Closing, one: Contribution) -> Any:
+        found = await rest(self, one)
+        return None if found is None else replace(found, due=Credits(0))
+
+    with patch.object(termination.Closing, "_rest", forgiving):
+        yield
+
+
+def dollars_go_alone() -> AbstractContextManager[Any]:
+    """Whoever takes dollars back keeps their Credits."""
+    return patch.object(termination, "_returned", lambda *_: Credits(0))
+
+
+@contextlib.contextmanager
+def inviters_get_the_rest() -> Iterator[None]:
+    """What a contribution would have brought its inviter is theirs, used or not."""
+    end, ended = termination.Closing._end, chart.ended
+
+    async def generous(self: termination.Closing, one: Contribution) -> None:
+        def entries(*given: Any, **figures: Any) -> tuple[Entry, ...]:
+            theirs = chart.pocket(one.inviter, "gift")
+            rest = AtMost("inviting", chart.invited(one.key), theirs, one.credited)
+            return (rest, *ended(*given, **figures)[1:])
+
+        with patch.object(chart, "ended", entries) if one.inviter else nullcontext():
+            await end(self, one)
+
+    with patch.object(termination.Closing, "_end", generous):
+        yield
+
+
+# --- cashing out --------------------------------------------------------------------------------
+
+
+def paid_above_par() -> AbstractContextManager[Any]:
+    """A Credit is paid out for more than it was bought for."""
+    return patch.object(payouts, "RATE", NanoUsd(12_000_000))
+
+
+@contextlib.contextmanager
+def pays_out(pocket: chart.Pocket) -> Iterator[None]:
+    """This pocket is withdrawn instead of what was earned."""
+    real = chart.pocket
+
+    def swapped(person: str, _: chart.Pocket) -> Account[Credits]:
+        return real(person, pocket)
+
+    with patch.object(chart, "pocket", swapped):
+        yield
+
+
+def holds_nothing_earned() -> AbstractContextManager[Any]:
+    """A withdrawal holds Credits, but none of those that were earned."""
+
+    def elsewhere(_: str, amount: Credits, __: Credits) -> tuple[Entry, ...]:
+        paid, source = amount.share_down(9, 10), chart.issued("grant")
+        return (
+            Move("redeemed", source, chart.redeemed(), paid, pending=True),
+            Move("fee", source, chart.payout_fee(), amount - paid, pending=True),
+        )
+
+    return patch.object(chart, "withdrawing", elsewhere)
+
+
+@contextlib.contextmanager
+def debtors_are_paid() -> Iterator[None]:
+    """Whoever owes or disputes withdraws as anybody, and what waits is not cancelled."""
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        return None
+
+    async def none_cancelled(*_: Any) -> tuple[list[Any], list[Any]]:
+        return [], []
+
+    with (
+        patch.object(Withdrawals, "may", nothing),
+        patch.object(Withdrawals, "release_owing", nothing),
+        patch.object(Withdrawals, "cancelling", none_cancelled),
+    ):
+        yield
+
+
+def cards_never_stop() -> AbstractContextManager[Any]:
+    """Whoever had their bank take a payment back pays by card again."""
+
+    async def never(*_: Any) -> None:
+        return None
+
+    return patch.object(Orders, "cards_stop", never)

@@ -1,0 +1,249 @@
+"""People who contribute keys in the brief's world, and people who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import SecretStr
+
+from core import chart, ids
+from core.asks.run import Run
+from core.asks.types import Question
+from core.clock import Clock
+from core.earnings.payouts import Payout
+from core.earnings.policy import BRIEF, Policy
+from core.earnings.types import Contribution
+from core.ledger.types import Account, Submission
+from core.money import AnyMoney, Credits, NanoUsd, usd
+from core.users.types import Person
+from payments.fulfillment import Crediting
+from payments.offer import Offer
+from payments.types import Dispute, Order, Payment, Refunded
+from tests import brief, service
+from tests.databases import TestClock
+from tests.fakes.suppliers import Answer, Used
+from tests.service import Service
+
+TAKES_OPENAI = frozenset({"openai"})
+BRIEFS = replace(BRIEF, suppliers=TAKES_OPENAI)
+#: Payouts from one Credit on.
+LITTLE = replace(BRIEFS, payout_least=Credits(1))
+#: 1,000 tokens, as an average request: 500 in, 500 out.
+THOUSAND = Answer("word " * 500, usage=Used(500, 500))
+QUESTION = "why " * 480
+#: Credits that such a question holds at most.
+HELD_MOST = 13
+_AT_ONCE = 64
+CARD = "stripe"
+NOTHING = NanoUsd(0)
+
+
+@dataclass
+class Market:
+    """A service, its people by name, and what they do."""
+
+    service: Service
+    clock: Clock
+    #: From where its people write.
+    platform: str = "telegram"
+    #: What a sum of cash buys.
+    offer: Offer = field(default_factory=Offer)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def person(self, name: str) -> Person:
+        return await self.service.app.people.of(self.platform, name, language="en")
+
+    async def links(self, older: str, younger: str) -> Person:
+        """They become one: the younger one becomes a part of the older one."""
+        app = self.service.app
+        first, second = await self.person(older), await self.person(younger)
+        proposal = await app.links.join(second, await app.links.offer(first))
+        await app.links.agree(proposal.id, second)
+        assert await app.links.agree(proposal.id, first)
+        app.people.forget()
+        await app.pool.reload()
+        return await self.person(older)
+
+    async def has(self, name: str) -> dict[str, int]:
+        """What a person has, by pocket, and owes."""
+        person = await self.person(name)
+        accounts = [*chart.pockets(person.id), chart.owed(person.id)]
+        balances = await self.service.app.ledger.balances(accounts)
+        names = ("gift", "bought", "earned", "owed")
+        figures = zip(names, (balance.available for balance in balances.values()), strict=True)
+        return {pocket: abs(amount) for pocket, amount in figures if amount}
+
+    async def gets(self, name: str, amount: int, pocket: chart.Pocket = "bought") -> None:
+        """Credits out of nowhere."""
+        person = await self.person(name)
+        entries = (
+            chart.sold(person.id, Credits(amount), Credits(0))
+            if pocket == "bought"
+            else (chart.gift(person.id, "grant", Credits(amount)),)
+        )
+        cause = f"gets/{next(self._numbers)}"
+        await self.service.app.ledger.submit(Submission(cause, entries))
+
+    # --- cash -----------------------------------------------------------------------------------
+
+    async def buys(self, name: str, cash: NanoUsd, fee: NanoUsd = NOTHING) -> tuple[Order, Payment]:
+        """Paid by card at once; `fee` is what its processor keeps."""
+        person, app = await self.person(name), self.service.app
+        order = await app.shop.cashier.orders.create(
+            cause=f"buys/{next(self._numbers)}",
+            at_ms=self.clock.now_ms(),
+            person=person.id,
+            place=f"telegram:{name}:",
+            message="1",
+            gateway=CARD,
+            value=cash,
+            amount=cash,
+            seconds=1_800,
+        )
+        payment = Payment(CARD, f"pi_{order.id}", order.id, cash, fee)
+        return await self._crediting().pay(payment, telling=False), payment
+
+    async def disputes(self, payment: Payment, state: Literal["open", "lost"] = "lost") -> None:
+        """Its payer's bank takes it back: lost is for good."""
+        dispute = Dispute(CARD, f"dp_{payment.id}", payment.id, payment.amount, state)
+        await self._crediting().dispute(dispute)
+
+    async def refunds(self, payment: Payment) -> None:
+        """All of it is given back."""
+        refund = Refunded(CARD, f"re_{payment.id}", payment.id, payment.amount)
+        await self._crediting().refund(refund)
+
+    def _crediting(self) -> Crediting:
+        app = self.service.app
+        return Crediting(
+            orders=app.shop.cashier.orders,
+            store=app.store,
+            ledger=app.ledger,
+            clock=self.clock,
+            offer=self.offer,
+        )
+
+    async def addressed(self, name: str) -> str:
+        """A person who said where to pay; their id."""
+        person = await self.person(name)
+        await self.service.app.earning.addresses.keep(
+            person.id, "manual", SecretStr(f"DE00 {name}"), "DE••••"
+        )
+        return person.id
+
+    async def withdraws(self, name: str, amount: int, cause: str = "") -> Payout:
+        """Asks for so many Credits; the same cause is the same press."""
+        return await self.service.app.earning.withdrawals.request(
+            await self.addressed(name),
+            Credits(amount),
+            "manual",
+            cause=cause or f"withdraws/{next(self._numbers)}",
+            at_ms=self.clock.now_ms(),
+        )
+
+    async def pays_out(self, payout: Payout) -> None:
+        """An admin agrees, and pays by hand."""
+        earning = self.service.app.earning
+        await earning.withdrawals.approve(payout.id, by="usr_operator")
+        await earning.payouts.begun_by_hand(payout.id)
+        await earning.payouts.paid_by_hand(payout.id)
+
+    # --- keys -----------------------------------------------------------------------------------
+
+    async def offers(self, name: str, secret: str, dollars: str = "") -> str:
+        """A key that is examined; its id. With dollars its supplier tells what is left."""
+        self.service.openai.allow(secret)
+        if dollars:
+            self.service.openai.balances[secret] = dollars
+        self.service.openai.organisations.setdefault(secret, f"org-{secret}")
+        contributions = self.service.app.earning.contributions
+        offer = await contributions.examine(
+            await self.person(name), "openai", SecretStr(secret), ""
+        )
+        return offer.key
+
+    async def contributes(
+        self, name: str, secret: str, dollars: str, *, verified: bool = True
+    ) -> str:
+        """A key that serves; its id."""
+        key = await self.offers(name, secret, dollars if verified else "")
+        await self.service.app.earning.contributions.open(
+            key, await self.person(name), usd(dollars)
+        )
+        return key
+
+    async def contribution(self, key: str, name: str) -> Contribution:
+        person = await self.person(name)
+        return await self.service.app.earning.contributions.get(key, person.id)
+
+    async def takes_back(self, name: str, key: str) -> None:
+        """Its owner revokes it."""
+        person = await self.person(name)
+        await self.service.app.earning.closing.withdraw(key, person.id)
+        await self.closes()
+
+    # --- asks, and what came of them ------------------------------------------------------------
+
+    async def asks(self, name: str, times: int = 1, *, answer: Answer = THOUSAND) -> list[Run]:
+        """Asks, as many at once as balance and keys can hold; each answered the same."""
+        self.service.openai.always(answer)
+        person = await self.person(name)
+        done: list[Run] = []
+        at_once = _AT_ONCE
+        while len(done) < times:
+            have = (await self.service.app.purses.of(person.id)).have.units
+            # Whose balance is short gets shorter answers: one at a time, then.
+            many = min(at_once, times - len(done), max(1, have // HELD_MOST))
+            begun = await asyncio.gather(
+                *(self.begins(person) for _ in range(many)), return_exceptions=True
+            )
+            runs = [one for one in begun if isinstance(one, Run)]
+            if not runs and many == 1:
+                raise next(one for one in begun if isinstance(one, BaseException))
+            await asyncio.gather(*(run.result for run in runs))
+            done += runs
+            if len(runs) < many:
+                at_once = max(1, len(runs) // 2)
+        return done
+
+    async def begins(self, person: Person) -> Run:
+        number = next(self._numbers)
+        return await self.service.app.asking.ask(
+            Question(
+                id=ids.derived("ask", self.clock.now_ms(), f"market/{number}"),
+                person=person,
+                place=f"telegram:{number}:",
+                asked_in="1",
+                text=QUESTION,
+                model=brief.GPT_4,
+            )
+        )
+
+    async def posted(self, *accounts: Account[AnyMoney]) -> list[int]:
+        balances = await self.service.app.ledger.balances(accounts)
+        return [balances[account.code].posted for account in accounts]
+
+    async def stands(self, codes: Sequence[str], unit: type[Credits] | type[NanoUsd]) -> list[int]:
+        """Debits less credits."""
+        balances = await self.service.app.ledger.balances([Account(code, unit) for code in codes])
+        return [-balances[code].posted for code in codes]
+
+    async def closes(self) -> None:
+        """The chore."""
+        await self.service.app.earning.closing.work()
+
+
+@contextlib.asynccontextmanager
+async def market(
+    url: str, clock: TestClock, *, policy: Policy = BRIEFS, own_keys: int = 0
+) -> AsyncIterator[Market]:
+    """The brief's world, in which only contributed keys serve unless said otherwise."""
+    async with service.running(
+        url, clock, welcome=0, keys=own_keys, policy=policy, budget="100000"
+    ) as running:
+        yield Market(running, clock)

@@ -1,0 +1,185 @@
+"""Codes of promotions: exactly as often as they may be used, by whoever is faster, wherever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core import chart, ids
+from core.admin_log import logged
+from core.db import schema
+from core.ledger.types import CompanionRefused
+from core.money import Credits
+from core.pricing.promotions import Promotion, UsedUp
+from core.users.types import Person
+from payments.promo_codes import CodeRefused, Granted
+from payments.vouchers import Codes, any_codes
+from tests import service
+from tests.databases import TestClock
+from tests.service import Service
+from tests.size import size
+
+
+@dataclass
+class Fair:
+    """Two processes at one database."""
+
+    one: Service
+    other: Service
+
+    @property
+    def codes(self) -> tuple[Codes, Codes]:
+        return self.one.app.shop.codes, self.other.app.shop.codes
+
+    async def promote(self, **changes: Any) -> Promotion:
+        at = self.one.clock.now_ms()
+        one = Promotion(ids.new("pro", at), "credits", credits=Credits(50), coded=True)
+        one = replace(one, **changes)
+        row = logged(self.one.clock, actor="usr_owner", act="promo", before={}, after={})
+        for service_ in (self.one, self.other):
+            if service_ is self.one:
+                await service_.app.deals.promotions.add(one, row, by="usr_owner")
+            await service_.app.deals.load()
+        return one
+
+    async def end(self, promotion: Promotion) -> None:
+        row = logged(self.one.clock, actor="usr_owner", act="promo-end", before={}, after={})
+        await self.one.app.deals.promotions.end(promotion.id, also=row)
+
+    async def crowd(self, count: int) -> list[Person]:
+        return [await self.one.someone(str(100 + number)).person() for number in range(count)]
+
+    async def gifts(self, person: Person) -> int:
+        account = chart.pocket(person.id, "gift")
+        return (await self.one.app.ledger.balances([account]))[account.code].posted
+
+
+@pytest.fixture
+async def fair(database_url: str, clock: TestClock) -> AsyncIterator[Fair]:
+    async with (
+        service.running(database_url, clock, welcome=0) as one,
+        service.running(database_url, clock, welcome=0, supplier=one.openai) as other,
+    ):
+        yield Fair(one, other)
+
+
+async def outcomes(*tries: Any) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for one in await asyncio.gather(*tries, return_exceptions=True):
+        assert isinstance(one, Granted | CodeRefused | UsedUp), repr(one)
+        found[one.why if isinstance(one, CodeRefused) else type(one).__name__] += 1
+    return found
+
+
+async def test_a_word_gives_so_often_to_all_and_once_to_each(fair: Fair) -> None:
+    total, people = size(small=6, full=60), size(small=9, full=90)
+    promotion = await fair.promote(total=total, per_person=1)
+    codes = fair.codes
+    await codes[0].keep([codes[0].shared_of(promotion, "WELCOME")])
+    crowd = await fair.crowd(people)
+    found = await outcomes(
+        *(at.redeem(person, "telegram:1:", "welcome") for person in crowd for at in codes)
+    )
+    assert found == {"Granted": total, "UsedUp": 2 * people - total}
+    gifts = [await fair.gifts(person) for person in crowd]
+    assert sorted(gifts) == [0] * (people - total) + [50] * total
+    uses = await fair.one.app.store.fetch(sa.select(schema.promotion_use))
+    assert sorted(use.place for use in uses) == list(range(total))
+
+
+async def test_each_of_many_codes_counts_once_whoever_types_it(fair: Fair) -> None:
+    count = size(small=5, full=50)
+    promotion = await fair.promote()
+    codes = fair.codes
+    made = codes[0].fresh_of(promotion, count)
+    await codes[0].keep(made)
+    crowd = await fair.crowd(2)
+    found = await outcomes(
+        *(
+            at.redeem(person, "telegram:1:", code.text)
+            for code in made
+            for person, at in zip(crowd, codes, strict=True)
+        )
+    )
+    assert found == {"Granted": count, "used": count}
+    assert sum([await fair.gifts(person) for person in crowd]) == 50 * count
+    assert not await any_codes(fair.one.app.store), "nothing is sold"
+    assert await codes[0].cards() == []
+
+
+async def test_it_is_redeemed_or_ended_and_not_both(fair: Fair) -> None:
+    for number in range(size(small=4, full=40)):
+        promotion = await fair.promote()
+        (code,) = fair.codes[0].fresh_of(promotion, 1)
+        await fair.codes[0].keep([code])
+        (tom,) = await fair.crowd(1)
+        before = await fair.gifts(tom)
+        redeemed, _ = await asyncio.gather(
+            fair.codes[1].redeem(tom, "telegram:1:", code.text),
+            fair.end(promotion),
+            return_exceptions=True,
+        )
+        got = await fair.gifts(tom) - before
+        assert (got == 50) == isinstance(redeemed, Granted), number
+        with pytest.raises(CodeRefused):
+            await fair.codes[0].redeem(tom, "telegram:1:", code.text)
+
+
+async def test_what_ended_while_it_was_redeemed_gives_nothing(
+    fair: Fair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = await fair.promote()
+    held = await fair.promote(kind="bonus", percent=10, credits=Credits(0))
+    promotions, (tom,) = fair.one.app.deals.promotions, await fair.crowd(1)
+    for promotion in (given, held):
+        (code,) = fair.codes[0].fresh_of(promotion, 1)
+        await fair.codes[0].keep([code])
+        find, stands = promotions.find, promotion
+
+        async def late(id_: str, stands: Promotion = stands) -> Promotion | None:
+            await fair.end(stands)
+            return stands
+
+        monkeypatch.setattr(promotions, "find", late)
+        with pytest.raises(CodeRefused) as refused:
+            await fair.codes[0].redeem(tom, "telegram:1:", code.text)
+        assert refused.value.why == "void"
+        monkeypatch.setattr(promotions, "find", find)
+    assert await fair.gifts(tom) == 0
+    assert await fair.one.app.store.fetch(sa.select(schema.promotion_holder)) == []
+
+
+async def test_a_code_for_prices_is_used_up_by_its_first_holder_alone(fair: Fair) -> None:
+    promotion = await fair.promote(kind="discount", percent=20, credits=Credits(0))
+    codes = fair.codes
+    made = codes[0].fresh_of(promotion, 2)
+    await codes[0].keep(made)
+    tom, ann = await fair.crowd(2)
+    first = made[0].text
+    found = await outcomes(
+        *(at.redeem(who, "telegram:1:", first) for who in (tom, ann) for at in codes)
+    )
+    assert found["Granted"] == 1
+    assert found["used"] + found["held"] == 3
+    # Who has it already doesn't use another one up.
+    holders = await fair.one.app.store.fetch(sa.select(schema.promotion_holder))
+    (holder,) = [one for one in (tom, ann) if one.id == holders[0].person]
+    other = ann if holder is tom else tom
+    with pytest.raises(CodeRefused) as refused:
+        await codes[0].redeem(holder, "telegram:1:", made[1].text)
+    assert refused.value.why == "held"
+    assert isinstance(await codes[1].redeem(other, "telegram:1:", made[1].text), Granted)
+
+
+async def test_a_word_is_taken_once(fair: Fair) -> None:
+    promotion = await fair.promote(per_person=1)
+    codes = fair.codes[0]
+    await codes.keep([codes.shared_of(promotion, "WELCOME")])
+    with pytest.raises(CompanionRefused):
+        await codes.keep([codes.shared_of(promotion, "WEL-COME")])

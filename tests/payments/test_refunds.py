@@ -1,0 +1,139 @@
+"""Giving back once, whatever becomes of the gateway's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from core.money import NanoUsd, usd
+from payments.checkout import Cashier
+from payments.gateways.voucher import Code
+from payments.refunds import EarlierRefund, NothingToRefund
+from payments.types import Cash, GatewayUnavailable, News, NotGivenBack, Order, Refunded
+from tests.payments.conftest import Shop
+from tests.payments.test_disputes import paid_twice
+
+TEN = usd("10")
+
+
+@dataclass
+class Lossy(Code):
+    """A gateway that gives back once a key, and whose answers get lost when `loses` says so."""
+
+    loses: list[bool] = field(default_factory=list)
+    refuses: bool = False
+    given: dict[str, Refunded] = field(default_factory=dict)
+    #: Keys are forgotten after a day.
+    forgets: bool = False
+
+    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+        assert isinstance(amount, NanoUsd)
+        if self.refuses:
+            raise NotGivenBack("sandbox", "no money")
+        known = None if self.forgets else self.given.get(cause)
+        if known is None:
+            id_ = f"re_{len(self.given)}"
+            known = self.given[f"{cause}{id_ if self.forgets else ''}"] = Refunded(
+                "sandbox", id_, payment, amount
+            )
+        assert (known.payment, known.amount) == (payment, amount), "a key is one refund's"
+        if self.loses and self.loses.pop(0):
+            raise GatewayUnavailable("sandbox")
+        return (known,)
+
+    async def look(self, order: Order) -> Sequence[News]:
+        return tuple(self.given.values())
+
+    async def late(self) -> Mapping[str, Cash]:
+        return {}
+
+    @property
+    def back(self) -> int:
+        """Dollars that went back in all."""
+        return sum(one.amount.units for one in self.given.values()) // 1_000_000_000
+
+
+@dataclass
+class Till:
+    """A shop with an order of $10 that was paid twice."""
+
+    shop: Shop
+    gateway: Lossy
+    cashier: Cashier
+    person: str
+    order: Order
+
+    async def gives(self, dollars: str, cause: str) -> Order:
+        order = await self.shop.orders.get(self.order.id)
+        return await self.cashier.refund(order, usd(dollars), cause=cause)
+
+
+@pytest.fixture
+async def till(shop: Shop) -> Till:
+    gateway = Lossy()
+    cashier = Cashier(
+        gateways={"sandbox": gateway},
+        orders=shop.orders,
+        crediting=shop.crediting,
+        store=shop.store,
+        clock=shop.clock,
+    )
+    person = await shop.person()
+    return Till(shop, gateway, cashier, person, await paid_twice(shop, person))
+
+
+async def test_the_same_press_again_over_two_payments_gives_back_once(till: Till) -> None:
+    till.gateway.loses = [False, True]
+    with pytest.raises(GatewayUnavailable):
+        await till.gives("15", "btn_1")
+    after = await till.gives("15", "btn_1")
+    assert after.refunded == usd("15")
+    await till.gives("15", "btn_1")
+    assert till.gateway.back == 15
+    assert await till.shop.has(till.person) == {"bought": 500}
+    await till.shop.audited()
+
+
+async def test_after_a_lost_answer_the_next_press_finds_out_and_gives_no_more(till: Till) -> None:
+    till.gateway.loses = [True]
+    with pytest.raises(GatewayUnavailable):
+        await till.gives("5", "btn_1")
+    assert await till.shop.has(till.person) == {"bought": 2_000}, "nobody knows yet"
+    with pytest.raises(EarlierRefund) as told:
+        await till.gives("5", "btn_2")
+    assert told.value.given == usd("5")
+    assert till.gateway.back == 5
+    assert await till.shop.has(till.person) == {"bought": 1_500}
+    await till.gives("5", "btn_3")
+    assert till.gateway.back == 10
+    await till.shop.audited()
+
+
+async def test_after_a_day_a_gateway_is_only_asked_what_it_gave(till: Till) -> None:
+    till.gateway.loses = [True]
+    with pytest.raises(GatewayUnavailable):
+        await till.gives("5", "btn_1")
+    till.shop.clock.advance(days=2)
+    till.gateway.forgets = True
+    with pytest.raises(EarlierRefund):
+        await till.gives("5", "btn_2")
+    assert till.gateway.back == 5
+    assert await till.shop.has(till.person) == {"bought": 1_500}
+    await till.shop.audited()
+
+
+async def test_what_was_refused_is_no_earlier_refund(till: Till) -> None:
+    till.gateway.refuses = True
+    with pytest.raises(NotGivenBack):
+        await till.gives("5", "btn_1")
+    till.gateway.refuses = False
+    await till.gives("20", "btn_2")
+    assert till.gateway.back == 20
+    with pytest.raises(NothingToRefund):
+        await till.gives("0.01", "btn_3")
+    history = [what for _, what, _ in await till.shop.orders.history(till.order.id)]
+    assert history.count("refund-asked") == 2
+    assert await till.shop.has(till.person) == {}
+    await till.shop.audited()
