@@ -18,7 +18,7 @@ from bots.chat.types import Deliverer
 from bots.commands.answers import Answers
 from bots.dispatcher import Dispatcher
 from bots.earning import Earning, open_earning
-from bots.landing import Landing
+from bots.notifications import Landing
 from bots.plan import OwnKey, Plan
 from bots.register import rooms
 from bots.render.queue import Lanes
@@ -40,8 +40,7 @@ from core.clock import Clock, day_of
 from core.db.database import Store
 from core.earnings.contributions import any_contributions
 from core.jobs.memory import give_back
-from core.jobs.process_registry import closed, opening
-from core.jobs.scheduler import Chore, Chores
+from core.jobs.scheduler import Chore, Chores, closed, opening
 from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerRefusal
@@ -53,8 +52,7 @@ from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotions
 from core.pricing.tiers import Tiers
-from core.users.balances import Purses
-from core.users.debts import Debts
+from core.users.balances import Debts, Purses
 from core.users.limits import Rules
 from core.users.links import Links
 from core.users.referrals import Invitations

@@ -34,15 +34,14 @@ from bots.chat.types import (
     Suggestion,
 )
 from bots.commands import governed, refusals_earning  # noqa: F401 - their sentences join in
-from bots.commands.about import ABOUT, ABOUT_SHORT
 from bots.commands.answers import Answers
 from bots.commands.errors import sentence
+from bots.commands.start import ABOUT, ABOUT_SHORT
 from bots.render.secret_scan import find_secrets
 from core.asks.run import Run
 from core.asks.types import AlreadyAsked
 from core.clock import Clock
-from core.errors import Refusal
-from core.safe_errors import cause
+from core.errors import Refusal, cause
 from core.users.limits import Rules
 from core.users.roles import Owners
 from core.users.service import People

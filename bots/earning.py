@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bots.chat.command import Room
-from bots.commands.admin.payouts import PayoutCommands
+from bots.commands.admin.payouts import PayoutCards, PayoutCommands
 from bots.commands.contribute import ContributeCommands
 from bots.commands.my_keys import KeysCommands
-from bots.commands.payout_card import PayoutCards
 from bots.commands.withdraw import WithdrawCommands
 from bots.plan import Plan
 from core.clock import Clock
@@ -16,9 +15,9 @@ from core.db.database import Store
 from core.earnings.contributions import Contributions, InviterOf
 from core.earnings.payout_methods import Addresses
 from core.earnings.payouts import Method
-from core.earnings.policy import Policy
 from core.earnings.statistics import Watching
 from core.earnings.termination import Closing
+from core.earnings.types import Policy
 from core.earnings.valuation import Valuer
 from core.earnings.withdrawals import Withdrawals
 from core.jobs.scheduler import Chore

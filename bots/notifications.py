@@ -1,7 +1,10 @@
-"""Telling: notices in their reader's words, on every platform that they write from."""
+"""Notifications in their reader's words, on every platform that they write from; and answers that
+were saved but never seen in their chat, shown there once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -9,18 +12,20 @@ from bots.chat.callbacks import Buttons
 from bots.chat.i18n import render
 from bots.chat.render import screen_of
 from bots.chat.reply import Reply, Said, say
-from bots.chat.types import Button, Deliverer, Place, Screen
+from bots.chat.types import Button, Deliverer, Place, Screen, Unlanded
 from bots.commands.admin.broadcast import TITLE, told
 from bots.commands.admin.disputes import FOR_OWNERS, owners_card
+from bots.commands.admin.setprice import price_news_words
+from bots.commands.answers import Answers
 from bots.commands.checkouts import cash_text
-from bots.commands.earned import EARNED, earned_words
-from bots.commands.price_news import price_news_words
 from bots.commands.text import in_credits
+from bots.commands.withdraw import EARNED, earned_words
 from core.admin.broadcasts import BROADCAST, Broadcasts
+from core.asks.repository import Records, Saved
+from core.errors import cause
 from core.jobs.notifications import Notice
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
-from core.safe_errors import cause
 from core.users.balances import Purses
 from core.users.service import People
 from payments.checkout import Cashier
@@ -204,3 +209,47 @@ _LINES: Mapping[str, Callable[[Said], Said]] = {
     ),
     FRIEND_REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
 }
+
+
+log = logging.getLogger(__name__)
+
+LANDING_SECONDS_MAX = 60.0
+_ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
+
+
+class Landing:
+    """The chore; front ends that can deliver are named to it."""
+
+    def __init__(
+        self, *, records: Records, answers: Answers, deliverers: dict[str, Deliverer]
+    ) -> None:
+        self._records, self._answers = records, answers
+        #: The front ends that were named, by platform.
+        self._deliverers = deliverers
+
+    def by(self, platform: str, deliverer: Deliverer) -> None:
+        """This front end shows what belongs into its platform's chats."""
+        self._deliverers[platform] = deliverer
+
+    async def land(self) -> None:
+        """Shows every answer that nobody shows; a chat that refuses is given up."""
+        for saved in await self._records.claim_some(list(self._deliverers)):
+            try:
+                await self._land(saved)
+            except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+                log.error("%s could not be landed: %s", saved.result.ask, cause(failure))
+
+    async def _land(self, saved: Saved) -> None:
+        place = Place.of(saved.place)
+        unlanded = Unlanded(
+            ask=saved.result.ask,
+            place=place,
+            asked_in=saved.asked_in,
+            shown_in=saved.shown_in,
+            answer=self._answers.saved(saved),
+            way_back=saved.way_back,
+            elsewhere=render(_ELSEWHERE, saved.person.language),
+        )
+        async with asyncio.timeout(LANDING_SECONDS_MAX):
+            messages = await self._deliverers[place.platform].deliver(unlanded)
+        await self._answers.landed(saved.result.ask, saved.place, messages)

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from bots.commands.topup import Terms
 from core.asks.conversations import HISTORY_TOKENS
 from core.earnings.payouts import Method
-from core.earnings.policy import SAFE, Policy
+from core.earnings.types import SAFE, Policy
 from core.money import NanoUsd, Tokens
 from core.pool.suppliers import Supplier
+from core.pricing.deals import FLOOR_PERCENT
 from core.pricing.formula import MARKUP_PERCENT
-from core.pricing.offers import FLOOR_PERCENT
 from core.repricing.automatic import Pace
 from core.users.limits import Allowance
 from core.users.types import Welcome

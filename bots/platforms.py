@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bots.config.settings import Settings
 from bots.telegram.config import TelegramConfig
-from bots.telegram.stars import BotStars
+from bots.telegram.payments import BotStars
 from core.clock import SystemClock
 from core.money import usd
 from payments.gateways.base import Gateway

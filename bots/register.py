@@ -27,7 +27,7 @@ from bots.sandbox.crowd import Crowd
 from bots.services import Parts
 from core.admin.advice import Adviser
 from core.admin.user_search import Dossiers
-from core.asks.journal import Journal
+from core.asks.repository import Journal
 from core.asks.service import Asking
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bots.chat.command import Room
-from bots.commands.admin.pricing import SuggestCommands
-from bots.commands.admin.setprice import PriceCommands
-from bots.commands.admin.suppliers import SupplierCommands
-from bots.commands.price_bounds import BoundCommands
-from bots.commands.price_news import PriceNewsCommands
-from bots.commands.supplier_costs import CostCommands
+from bots.commands.admin.pricing import BoundCommands, SuggestCommands
+from bots.commands.admin.setprice import PriceCommands, PriceNewsCommands
+from bots.commands.admin.suppliers import CostCommands, SupplierCommands
 from bots.notifications import OwnersCards
 from bots.plan import Plan
 from core.clock import Clock

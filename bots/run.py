@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from bots import metrics
+from bots import http
 from bots.app import App, OwnKey, Plan, build
 from bots.cli.errors import Unusable
 from bots.commands.topup import Terms
@@ -35,18 +35,17 @@ from bots.supplier_settings import SupplierSetting
 from bots.telegram.adapter import Telegram
 from core.clock import Clock, SystemClock
 from core.db.database import Store
-from core.earnings.policy import Policy
+from core.earnings.types import Policy
+from core.errors import cause
 from core.money import Credits, NanoUsd, Tokens, usd
 from core.pool.suppliers import SUPPLIERS, Supplier
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.repricing.automatic import Pace
-from core.safe_errors import cause
 from core.users.limits import Allowance
 from core.users.types import Welcome
-from payments.gateways.sandbox import Sandbox
-from payments.gateways.sandbox_payouts import SandboxPayouts
-from payments.routes import payment_routes
+from payments.gateways.sandbox import Sandbox, SandboxPayouts
+from payments.webhooks import payment_routes
 
 if TYPE_CHECKING:
     from bots.discord.adapter import Discord
@@ -157,7 +156,7 @@ async def _serve(app: App, settings: Settings) -> None:
         served = service_app(app.store, routes)
         servers.append(Server(served, settings.http_host, settings.http_port))
     if settings.metrics_port:
-        measured = metrics_app(metrics.registry(app.asking, app.pool, app.lookout))
+        measured = metrics_app(http.registry(app.asking, app.pool, app.lookout))
         servers.append(Server(measured, settings.http_host, settings.metrics_port))
     stopped = _stop_signal()
     begun: list[Callable[[], Awaitable[None]]] = []

@@ -39,8 +39,7 @@ from payments.gateways.discord_store import DiscordSkus
 from payments.gateways.telegram_stars import TelegramStars
 from payments.gateways.voucher import CODE, Code
 from payments.offer import Offer
-from payments.orders import Orders
-from payments.promising import Promises
+from payments.orders import Orders, Promises
 from payments.promo_codes import PromotionCodes
 from payments.reconciliation import Listing
 from payments.vouchers import Codes

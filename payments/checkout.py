@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Store
+from core.errors import cause as cause_of
 from core.money import NanoUsd
-from core.safe_errors import cause as cause_of
 from payments.fulfillment import Crediting
 from payments.gateways.base import Accepts, Gateway, Listed
 from payments.orders import Orders

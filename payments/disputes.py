@@ -24,9 +24,8 @@ from core.notification import OWNERS, notice
 from core.pricing.formula import PAR
 from core.users.service import survivor
 from payments.offer import Given, Offer
-from payments.orders import Orders, event
+from payments.orders import Orders, changed, event, given_for, left, standing
 from payments.referral_share import shared
-from payments.standing import changed, given_for, left, standing
 from payments.types import Dispute, Order, PaymentRefused
 
 #: Kinds of notices to owners.

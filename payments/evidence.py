@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.asks.journal import Delivered, Journal
+from core.asks.repository import Delivered, Journal
 from core.clock import Clock, as_datetime
 from core.db.database import Store
 from core.money import NanoUsd, decimal_text
@@ -18,7 +18,7 @@ from core.users.service import lineage, survivor
 from core.users.types import Person
 from payments.checkout import Cashier, Receipt
 from payments.offer import cents
-from payments.standing import standing
+from payments.orders import standing
 from payments.types import Cash, Dispute, Order
 
 #: Figures of an order's history that are cash, in the order's unit.

@@ -24,9 +24,8 @@ from core.notification import notice
 from core.users.service import survivor
 from payments.disputes import Disputes
 from payments.offer import Offer, cents, of_cents
-from payments.orders import Orders, event
+from payments.orders import Orders, changed, event, given_for, left, standing
 from payments.referral_share import Shared, shared
-from payments.standing import changed, given_for, left, standing
 from payments.types import (
     UNITS,
     Cash,

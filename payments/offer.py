@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from core.earnings.referrals import TOPUP_PERCENT
 from core.errors import Refusal
 from core.money import Credits, NanoUsd, usd
 from core.pricing.formula import PAR
+from core.users.referrals import TOPUP_PERCENT
 
 #: What is one buyer's own.
 _EXTRA = ("tier", "tier_percent", "promotion", "promotion_percent")

@@ -1,10 +1,17 @@
-"""Orders: created before a gateway hears of them; their life, their history. Money: `crediting`."""
+"""Orders: created before a gateway hears of them; their life, their history, what one gives for
+what is left of its cash, and what the offer was for its buyer, with what their tier and a promotion
+bring. Money is `payments.fulfillment`'s.
+
+An order keeps what it was promised. A limited promotion has a place for it from then on, which is
+free again when the order ends unpaid.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,15 +20,15 @@ from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Store
-from core.db.writes import Companion, Insert, Update
-from core.earnings.policy import DISPUTABLE_DAYS
+from core.db.writes import Companion, Delete, Insert, Update
+from core.earnings.types import DISPUTABLE_DAYS
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy
 from core.money import Credits, NanoUsd
-from core.pricing.promotions import UsedUp
+from core.pricing.deals import Deals
+from core.pricing.promotions import Promotion, UsedUp
 from core.users.service import lineage
-from payments.offer import Offer, offer_of
-from payments.promising import Promise, Promises, given_up
+from payments.offer import Given, Offer, offer_of
 from payments.types import (
     UNITS,
     CardsStopped,
@@ -381,3 +388,97 @@ def event(clock: Clock, order: str, what: str, **facts: int | str) -> Insert:
         "facts": json.dumps(facts, sort_keys=True),
     }
     return Insert(schema.order_event, row)
+
+
+def standing(order: Order) -> Given:
+    """What is given for an order as it stands."""
+    return Given(order.bought, order.bonus)
+
+
+def left(order: Order) -> int:
+    """What of its cash was neither given back nor lost, in its unit."""
+    return order.paid.units - order.refunded.units - order.lost.units
+
+
+def given_for(order: Order, paid: int, offer: Offer) -> Given:
+    """What is given for an order of which so much is paid and left. Nothing until it is paid in
+    full; what is paid above is worth the free rate. `offer` counts for orders that kept none."""
+    paid = max(0, paid)
+    if order.state != "credited" and paid < order.amount.units:
+        return Given(Credits(0), Credits(0))
+    offer = order.offer or offer
+    value = NanoUsd(order.value.units * min(paid, order.amount.units) // order.amount.units)
+    given = offer.given(value)
+    surplus = paid - order.amount.units
+    if surplus > 0:
+        more = offer.free(NanoUsd(order.value.units * surplus // order.amount.units))
+        return Given(given.bought + more.bought, given.bonus + more.bonus)
+    return given
+
+
+def changed(order: Order, change: dict[str, Any]) -> Update:
+    """The order's new figures, while nobody else has changed it since it was read."""
+    expected = {
+        "state": order.state,
+        "paid": order.paid.units,
+        "refunded": order.refunded.units,
+        "lost": order.lost.units,
+        "bought": order.bought.units,
+        "bonus": order.bonus.units,
+        "share": order.share.units,
+        "dispute": order.dispute or None,
+        "dispute_state": order.dispute_state,
+    }
+    return Update(schema.order, {"id": order.id}, change, expected)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An offer for somebody, and the promotion in it, if any."""
+
+    offer: Offer
+    promotion: Promotion | None = None
+
+
+class Promises:
+    """Everybody's offers."""
+
+    def __init__(self, offer: Offer, deals: Deals) -> None:
+        """`offer` is what everyone is offered at least."""
+        self._offer, self._deals = offer, deals
+
+    async def to(self, person: str, *, without: Collection[str] = ()) -> Promise:
+        """What they are offered now; `without` some promotions, by id."""
+        await self._deals.know(person)
+        bonus = self._deals.bonus(person, without=without)
+        promotion = bonus.promotion
+        offer = replace(
+            self._offer,
+            tier=bonus.tier,
+            tier_percent=bonus.tier_percent,
+            promotion="" if promotion is None else promotion.id,
+            promotion_percent=0 if promotion is None else promotion.percent,
+        )
+        return Promise(offer, promotion)
+
+    def kept(
+        self, promise: Promise, person: str, order: str
+    ) -> AbstractAsyncContextManager[tuple[Companion, ...]]:
+        """See `Promotions.use`."""
+        return self._deals.promotions.use(promise.promotion, person, order)
+
+    def changed(self, person: str) -> None:
+        """Their tier may be another one now."""
+        self._deals.forget(person)
+
+
+async def given_up(store: Store, order: Order) -> tuple[dict[str, str], tuple[Companion, ...]]:
+    """What of an order's row changes when it ends unpaid, and what goes with it: somebody else may
+    have the place that it had in a limited promotion."""
+    if order.offer is None or not order.offer.promotion:
+        return {}, ()
+    table = schema.promotion_use
+    if not await store.fetch(sa.select(table.c.cause).where(table.c.cause == order.id)):
+        return {}, ()
+    less = replace(order.offer, promotion="", promotion_percent=0)
+    return {"offer": less.text()}, (Delete(table, {"cause": order.id}),)

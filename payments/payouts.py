@@ -20,9 +20,8 @@ from core.db.writes import Companion
 from core.earnings.payout_methods import Addresses
 from core.earnings.payouts import Method, NoAddress, Payout, PayoutMoved, WithdrawalsWait
 from core.earnings.withdrawals import Withdrawals
-from core.errors import Refusal
+from core.errors import Refusal, cause
 from core.money import NanoUsd
-from core.safe_errors import cause
 from payments.types import GatewayUnavailable
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,6 @@
-"""Listing: what gateways' own lists tell that nobody heard, read on from where it was read to."""
+"""Reconciliation: what gateways' own lists tell that no webhook did, read on from where it was read
+to; it is credited, then the gateway hears of it where it waits for that.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,11 @@ import sqlalchemy as sa
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Insert, Update
+from core.errors import cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.safe_errors import cause
 from payments.fulfillment import Crediting
-from payments.gateways.base import Listed, Page
-from payments.taking import take
+from payments.gateways.base import Consuming, Gateway, Listed, Page
 from payments.types import (
     GatewayUnavailable,
     News,
@@ -110,3 +111,19 @@ def _name(news: News) -> tuple[str, str]:
         return schema.payment.name, news.id
     assert isinstance(news, TakenBack), "what lists tell"
     return schema.refund.name, news.payment
+
+
+async def take(gateway: Gateway | Listed, crediting: Crediting, news: News) -> bool:
+    """Credits first, durably; a store's purchase is consumed after that, and again if that fails.
+    False when it concerns nothing here. Raises what `Crediting.tell` raises, and
+    `GatewayUnavailable`."""
+    try:
+        await crediting.tell(news)
+    except UnknownOrder:
+        if not isinstance(news, TakenBack):
+            raise
+        # It went back before it was credited: it never will be, or the list tells it again.
+        return False
+    if isinstance(news, Purchase) and isinstance(gateway, Consuming):
+        await gateway.consume(news.id)
+    return True

@@ -17,10 +17,10 @@ from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Companion, Update
-from core.earnings.referrals import referral_of_topup, share_of
 from core.ledger.types import Entry
 from core.money import Credits
 from core.notification import notice
+from core.users.referrals import referral_of_topup, share_of
 from core.users.service import survivor
 from payments.offer import Offer
 from payments.types import Order

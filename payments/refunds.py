@@ -17,8 +17,7 @@ from core.errors import Refusal
 from core.money import Stars
 from payments.fulfillment import Crediting
 from payments.gateways.base import Gateway
-from payments.orders import Orders
-from payments.standing import left
+from payments.orders import Orders, left
 from payments.types import (
     Cash,
     GatewayUnavailable,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from core import codes, ids
+from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Store
@@ -22,8 +22,8 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
 from core.pricing.promotions import Promotion
+from core.users.links import Tries
 from core.users.service import lineage
-from core.users.tries import Tries
 from core.users.types import Person
 from payments.fulfillment import Crediting
 from payments.gateways.voucher import CODE, payment_of
@@ -96,7 +96,7 @@ class Codes:
         batch = ids.new("bat", now)
         until = None if days is None else now + days * DAY_MS
         return [
-            Fresh(ids.new("cod", now), batch, codes.grouped(codes.fresh(_CODE_CHARS)), cash, until)
+            Fresh(ids.new("cod", now), batch, ids.grouped(ids.fresh(_CODE_CHARS)), cash, until)
             for _ in range(count)
         ]
 
@@ -106,7 +106,7 @@ class Codes:
         batch, no_cash = ids.new("bat", now), NanoUsd(0)
         return [
             Fresh(ids.new("cod", now), batch, text, no_cash, until, promotion.id)
-            for text in (codes.grouped(codes.fresh(_CODE_CHARS)) for _ in range(count))
+            for text in (ids.grouped(ids.fresh(_CODE_CHARS)) for _ in range(count))
         ]
 
     def shared_of(self, promotion: Promotion, word: str) -> Fresh:
@@ -127,7 +127,7 @@ class Codes:
         rows = [
             {
                 "id": one.id,
-                "digest": codes.digest(codes.bare(one.text)),
+                "digest": ids.digest(ids.bare(one.text)),
                 "batch": one.batch,
                 "kind": "promotion" if one.promotion else "sold",
                 "cash": one.cash.units,
@@ -196,7 +196,7 @@ class Codes:
         self._tries.check(person.id)
         table = schema.code
         rows = await self._store.fetch(
-            sa.select(table).where(table.c.digest == codes.digest(codes.bare(typed)))
+            sa.select(table).where(table.c.digest == ids.digest(ids.bare(typed)))
         )
         if not rows:
             self._tries.wrong(person.id)

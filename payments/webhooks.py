@@ -1,4 +1,5 @@
-"""The inbox: a gateway's message is proven, kept, acknowledged, and only then looked at, once.
+"""Webhooks: a gateway's message is proven, kept, acknowledged, and only then looked at, once. One
+route a gateway, and the page that leads back to the chat.
 
 In any order, as often as it comes: what it says about money is read again from the gateway, and
 crediting is unique. A message that can't be worked out yet is tried again with growing pauses.
@@ -11,24 +12,26 @@ import contextlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.errors import DatabaseUnavailable
 from core.db.writes import Delete, Insert, Update
-from core.errors import Refusal
+from core.errors import Refusal, cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
 from core.notification import OWNERS, notice
 from core.pool.vault import Vault
-from core.safe_errors import cause
 from payments.fulfillment import Crediting
 from payments.gateways.base import Gateway, Message
-from payments.taking import take
+from payments.reconciliation import take
 from payments.types import (
     Changed,
     Forged,
@@ -248,3 +251,62 @@ class Inbox:
                 raise PaymentRefused(order.id, "gateway")
             for more in await gateway.look(order):
                 await self._crediting.tell(more)
+
+
+#: A larger body is no webhook (security.md).
+BODY_BYTES_MAX = 1 << 20
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<style>body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}}
+</style><h1>{title}</h1><p>{text}</p>"""
+_RETURNED = _PAGE.format(
+    title="Thank you · 谢谢",
+    text="Go back to the chat: your Credits are there as soon as the payment has arrived."
+    "<br>请回到聊天：付款到账后，积分会立即到您的账户。",
+)
+_LEFT = _PAGE.format(
+    title="Nothing was paid · 未付款",
+    text="Go back to the chat. The same link still works for a while."
+    "<br>请回到聊天。该链接在一段时间内仍然有效。",
+)
+
+
+def payment_routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]:
+    """`/webhooks/<gateway>` for each gateway that tells by webhooks, and `/paid`."""
+    found = [
+        Route(f"/webhooks/{name}", _webhook(inbox, name), methods=["POST"])
+        for name, gateway in gateways.items()
+        if not gateway.platform
+    ]
+    return [*found, Route("/paid", _returned(inbox))] if found else []
+
+
+def _webhook(inbox: Inbox, gateway: str) -> Callable[[Request], Awaitable[Response]]:
+    async def receive(request: Request) -> Response:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                return PlainTextResponse("too large", status_code=413)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            await inbox.receive(gateway, headers, body)
+        except Forged:
+            return PlainTextResponse("refused", status_code=400)
+        except Refusal:
+            # It isn't kept: the gateway must send it again.
+            return PlainTextResponse("try again", status_code=503)
+        return PlainTextResponse("ok")
+
+    return receive
+
+
+def _returned(inbox: Inbox) -> Callable[[Request], Awaitable[Response]]:
+    async def show(request: Request) -> Response:
+        if "left" in request.query_params:
+            return HTMLResponse(_LEFT)
+        inbox.returned(request.query_params.get("order", ""))
+        return HTMLResponse(_RETURNED)
+
+    return show

@@ -20,7 +20,7 @@ from core.asks.audit import check
 from core.clock import Clock
 from core.db.database import Store
 from core.earnings.audit import check_earning
-from core.earnings.policy import SAFE, Policy
+from core.earnings.types import SAFE, Policy
 from core.ledger.audit import audit
 from core.money import Credits, NanoUsd, usd
 from core.pool.suppliers import SUPPLIERS

@@ -12,7 +12,7 @@ from typing import Any, Final
 from benchmarks.economy.town import ANSWER, OFFER, WELCOMES_A_DAY, policy_of
 from benchmarks.economy.year import Outcome, played
 from core.admin.abuse_check import Name
-from core.earnings.policy import Policy
+from core.earnings.types import Policy
 from core.money import Credits, NanoUsd
 from payments.offer import Offer
 from tests.core.earnings import unguarded as off

@@ -15,7 +15,7 @@ from core.admin.payout_risk import risk_of
 from core.asks.types import AskRefusal
 from core.clock import day_of
 from core.earnings.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait
-from core.earnings.policy import BRIEF, SAFE, Policy
+from core.earnings.types import BRIEF, SAFE, Policy
 from core.ledger.daily_closings import close_days
 from core.money import Credits, MicroCredits, NanoUsd, usd
 from core.pricing.costs import Costs

@@ -19,7 +19,7 @@ from core.admin.abuse_check import PLAYED, Name
 from core.admin.report import report
 from core.admin.trial_balance import Period
 from core.db import schema
-from core.earnings.policy import Policy
+from core.earnings.types import Policy
 from core.money import NanoUsd, usd
 from core.pricing.formula import PAR
 from payments.offer import Offer

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from bots.chat.i18n import render
 from bots.cli.errors import Unusable
-from bots.commands.admin.report import period_of
-from bots.commands.report_words import solvency, system_layer, user_layer
+from bots.commands.admin.report import period_of, solvency, system_layer, user_layer
 from bots.config.settings import Configuration, load
 from bots.output import tell
 from bots.run import demo_database

@@ -23,8 +23,8 @@ from bots.cli.errors import Unusable
 from bots.config.settings import MASTER_KEY_BYTES, PREFIX, load
 from bots.output import tell
 from bots.supplier_settings import is_budget
+from bots.telegram.adapter import who_am_i
 from bots.telegram.config import TelegramConfig
-from bots.telegram.identity import who_am_i
 from core.clock import SystemClock
 from core.db.database import Store
 from core.ledger.ledger import Ledger

@@ -20,14 +20,14 @@ from bots.chat.i18n import render
 from bots.cli.books import database_of
 from bots.cli.errors import Unusable, in_words, shut_in_words
 from bots.cli.payments import check_gateways, check_payouts
-from bots.commands.economy_words import economy_lines
+from bots.commands.admin.report import economy_lines
 from bots.commands.text import money
 from bots.config.settings import Configuration, Settings, SettingsWrong, load
 from bots.economy import economy_of
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.run import demo_master_key, live_plan, suppliers_of, sync_discord
-from bots.telegram.identity import who_am_i
+from bots.telegram.adapter import who_am_i
 from core import ids
 from core.admin.grants import grant
 from core.clock import SystemClock
@@ -35,7 +35,7 @@ from core.db.backup import backup, restore
 from core.db.database import Store
 from core.db.migrate import Kind, migrate
 from core.errors import Refusal
-from core.jobs.process_registry import all_open_with
+from core.jobs.scheduler import all_open_with
 from core.ledger.ledger import Ledger
 from core.money import Credits, usd
 from core.pool.pool import Pool

@@ -10,7 +10,7 @@ from bots.chat.reply import Choice, Reply, plain, say
 from bots.commands.models import Choosing
 from bots.commands.text import average_answer, in_credits
 from bots.render.charts import bars
-from core.asks.journal import Journal, Served
+from core.asks.repository import Journal, Served
 from core.clock import Clock, as_datetime, as_ms
 from core.money import Credits, total
 from core.pricing.catalogue import Catalogue

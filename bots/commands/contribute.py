@@ -1,5 +1,6 @@
-"""Contributing a key: `/contribute`. It is asked for in private, examined, valued in Credits, and
-serves after one tap. Never a currency (brief § 5).
+"""`/contribute`: a key is asked for in private, validated, valued in Credits, and serves after one
+tap. Never a currency: a contributor reads Credits alone. What suppliers' terms say of it is told in
+one sentence each.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ from pydantic import SecretStr
 from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.reply import Blank, Choice, Prompt, Reply, Said, Steps, plain, say
 from bots.commands.errors import NotUnderstood
-from bots.commands.sharing import terms_of
 from bots.commands.text import in_credits
 from core import ids
 from core.clock import Clock
 from core.earnings.contributions import Contributions
-from core.earnings.policy import Policy
-from core.earnings.types import Contribution, Offer, OfferGone
+from core.earnings.types import Contribution, Offer, OfferGone, Policy
 from core.earnings.valuation import Average, Worth
 from core.money import Credits, NanoUsd
 from core.pool.pool import Pool
@@ -380,3 +379,43 @@ def _rounded(credits: Credits) -> Credits:  # noqa: A002
     while credits.units >= 1_000 * scale:
         scale *= 10
     return Credits((credits.units + scale // 2) // scale * scale)
+
+
+_TERMS = {
+    "openai": say(
+        "OpenAI's terms forbid to buy, sell or transfer API keys: it may close your account for"
+        " this."
+    ),
+    "anthropic": say(
+        "Anthropic's terms forbid reselling without its approval, and you answer for your keys: it"
+        " may close your account for this."
+    ),
+    "google": say(
+        "Google binds keys to your own project and blocks keys that it finds shared: it may block"
+        " this one."
+    ),
+    "xai": say(
+        "xAI's terms allow internal use only, no sharing or resale: it may close your account for"
+        " this."
+    ),
+    "groq": say(
+        "Groq's terms let an app serve its users, but say nothing for shared keys: it may close"
+        " your account for this."
+    ),
+    "cohere": say(
+        "Cohere's terms forbid to give keys to others without its consent: it may close your"
+        " account for this."
+    ),
+}
+
+
+def terms_of(supplier: str, title: str) -> Said:
+    """What a supplier's terms say of sharing a key, as far as we read them."""
+    return _TERMS.get(
+        supplier,
+        say(
+            "{supplier}'s terms on sharing keys are not known to us: read them first. Most make you"
+            " answer for what is asked with your key.",
+            supplier=title,
+        ),
+    )

@@ -12,7 +12,7 @@ from bots.chat.reply import File, Reply, say
 from bots.commands.checkouts import cash_text
 from bots.commands.text import money
 from core import chart
-from core.asks.journal import Journal, Turn
+from core.asks.repository import Journal, Turn
 from core.clock import as_datetime
 from core.earnings.contributions import Contributions
 from core.earnings.withdrawals import Withdrawals

@@ -15,7 +15,7 @@ from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.render import screen_of
 from bots.chat.reply import Choice, Reply, Said, plain, say
 from bots.chat.types import Deliverer, Place
-from core.safe_errors import cause
+from core.errors import cause
 from core.users.limits import Rules
 from core.users.links import Links, Proposal
 from core.users.service import People

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.reply import Choice, Reply, Said, plain, say
 from bots.commands.text import average_answer, price_line
-from core.asks.quoting import RECORDING_SECONDS_MAX
+from core.asks.admission import RECORDING_SECONDS_MAX
 from core.money import Seconds
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model

@@ -10,9 +10,8 @@ from bots.chat.types import Deliverer
 from bots.commands.text import in_credits
 from core.db.database import Store
 from core.earnings.contributions import INVITER_PERCENT
-from core.earnings.referrals import earned_by_keys
 from core.ledger.ledger import Ledger
-from core.users.referrals import Invitations
+from core.users.referrals import Invitations, earned_by_keys
 from core.users.service import lineage
 
 _PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}

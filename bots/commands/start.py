@@ -1,4 +1,6 @@
-"""The first minute and the settings: `/start /help /language /settings /privacy`."""
+"""The first minute and the settings: `/start /help /language /settings /privacy`, and what the bot
+says of itself on a platform's own pages.
+"""
 
 from __future__ import annotations
 
@@ -325,3 +327,11 @@ def _help_line(command: Command) -> Said:
     if command.usage is not None:
         return say("{usage} — {does}", usage=command.usage, does=command.does)
     return say("{usage} — {does}", usage=f"/{command.name}", does=command.does)
+
+
+ABOUT = say(
+    "Over forty language models in one chat, paid in Credits. Ask anything: write a message, or"
+    " /ask with a model's name. You see the price before you choose, and what each answer cost"
+    " under it. An answer that doesn't arrive costs nothing."
+)
+ABOUT_SHORT = say("Over forty language models in one chat, paid in Credits.")

@@ -30,10 +30,10 @@ from bots.selling_settings import (
 )
 from bots.supplier_settings import SUPPLIER, SupplierSetting, address, settings_of_suppliers
 from core.earnings.payouts import Method
-from core.earnings.policy import BRIEF, SAFE, Policy
+from core.earnings.types import BRIEF, SAFE, Policy
 from core.money import Credits, NanoUsd
 from core.pool.suppliers import SUPPLIERS
-from core.pricing.offers import FLOOR_PERCENT
+from core.pricing.deals import FLOOR_PERCENT
 from payments.offer import Offer
 
 PREFIX = "CREDITBOT_"

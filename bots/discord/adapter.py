@@ -28,7 +28,7 @@ from bots.discord.store import entitled
 from bots.platform_payments import SkusTill
 from bots.render.throttle import Budgets, NotShown, Wait
 from core.clock import Clock
-from core.safe_errors import cause
+from core.errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bots.discord.config import API_URL, DiscordConfig
-from core.errors import Refusal
-from core.safe_errors import cause
+from core.errors import Refusal, cause
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from bots.discord.sender import Outlet, Post, Refused
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import answer_pieces, progress_piece
 from bots.render.throttle import Budget, Showing, Wait
-from core.safe_errors import cause
+from core.errors import cause
 
 _log = logging.getLogger(__name__)
 

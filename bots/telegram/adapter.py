@@ -1,4 +1,6 @@
-"""The Telegram front end: takes updates, hands them to the front, shows what it yields."""
+"""The Telegram front end: takes updates, hands them to the chat handler, shows what it yields. Who
+a token is can be asked without starting anything.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,10 @@ from dataclasses import replace
 from typing import Any, Final, final
 
 from starlette.routing import Route
-from telegram import LinkPreviewOptions, Update
+from telegram import Bot, LinkPreviewOptions, Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import AIORateLimiter, Application, Defaults, TypeHandler
+from telegram.request import HTTPXRequest
 
 from bots.chat.types import Front, Incoming, Output, Place, Press, Screen, Unlanded
 from bots.platform_payments import StarsTill
@@ -29,8 +32,7 @@ from bots.telegram.sender import Outbox, Refused, Where
 from bots.telegram.streaming import Drafts
 from bots.telegram.webhook import webhook_route
 from core.clock import Clock
-from core.errors import Refusal
-from core.safe_errors import cause
+from core.errors import Refusal, cause
 
 _log = logging.getLogger(__name__)
 
@@ -295,3 +297,24 @@ class Telegram:
 
 def _polling_failed(failure: TelegramError) -> None:
     _log.warning("updates could not be fetched: %s", cause(failure))
+
+
+_SECONDS = 10.0
+
+
+async def who_am_i(config: TelegramConfig) -> str | None:
+    """The bot's user name; None when the token is refused or Telegram can't be reached."""
+    request = HTTPXRequest(connect_timeout=_SECONDS, read_timeout=_SECONDS, pool_timeout=_SECONDS)
+    bot = Bot(
+        config.token.get_secret_value(),
+        base_url=f"{config.api_url.rstrip('/')}/bot",
+        request=request,
+    )
+    try:
+        async with bot:
+            return bot.username
+    except TelegramError:
+        return None
+    finally:
+        # A bot that could not begin does not close what it opened.
+        await request.shutdown()

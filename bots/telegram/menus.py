@@ -18,7 +18,7 @@ from telegram.error import TelegramError
 
 from bots.chat.types import Front
 from bots.render.sanitize import one_line
-from core.safe_errors import cause
+from core.errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from bots.render.pieces import answer_pieces, progress_piece
 from bots.render.throttle import Showing, Wait
 from bots.telegram.sender import Outbox, Refused, Where
 from core.clock import Clock
-from core.safe_errors import cause
+from core.errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Final, Literal, get_args
 
 from core import chart
 from core.earnings.payouts import RATE
-from core.earnings.policy import DISPUTABLE_DAYS, Policy
-from core.earnings.referrals import TOPUP_PERCENT
+from core.earnings.types import DISPUTABLE_DAYS, Policy
 from core.money import Credits, NanoUsd, usd
 from core.pricing.formula import PAR
+from core.users.referrals import TOPUP_PERCENT
 
 _DOLLAR: Final = usd("1")
 _NOTHING: Final = NanoUsd(0)

@@ -13,7 +13,7 @@ from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Store
 from core.earnings.payouts import cash_of
-from core.earnings.policy import DISPUTABLE_DAYS
+from core.earnings.types import DISPUTABLE_DAYS
 from core.money import Credits, NanoUsd
 
 _ASKERS_SHOWN = 5

@@ -1,4 +1,6 @@
-"""Admission: history, count, quote, a key, and one submission that holds it all or nothing."""
+"""Admission: history, count, quote, a key, and one submission that holds it all or nothing. The
+quote is the counted prompt and the answer's limit at a price: the most that the ask can cost.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from core import chart
 from core.asks.conversations import Conversations, Thread, messages
-from core.asks.quoting import USEFUL_ANSWER, quote, quote_recording
 from core.asks.run import Run
 from core.asks.types import (
     AlreadyAsked,
@@ -18,7 +19,9 @@ from core.asks.types import (
     NothingServes,
     Owes,
     Question,
+    QuestionTooLong,
     Quote,
+    RecordingTooLong,
     TooManyAsks,
 )
 from core.clock import Clock
@@ -34,11 +37,12 @@ from core.ledger.types import (
     Receipt,
     Submission,
 )
-from core.money import Credits, Tokens
+from core.money import Credits, Seconds, Tokens
 from core.pool.pool import Pool
 from core.pool.providers.types import Message
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
+from core.pricing.catalogue import Model
 from core.pricing.counting import CALL_OVERHEAD, count_messages
 from core.pricing.deals import Deals
 from core.pricing.prices import Price, PriceBook
@@ -330,3 +334,65 @@ def _offered(quoted: Quote) -> dict[str, object]:
 
 def _nobody(question: Question) -> AskRefusal:
     return NothingServes(question.model) if question.recording is None else NothingHears()
+
+
+#: A shorter answer than this is not worth beginning; a smaller balance is told what it would need.
+USEFUL_ANSWER = Tokens(200)
+
+#: Audio longer than this is not taken.
+RECORDING_SECONDS_MAX = Seconds(3_600)
+#: A supplier may hear more than the platform told: a twentieth and this are held beside it.
+_MARGIN = Seconds(2)
+
+
+def quote(
+    *,
+    model: Model,
+    price: Price,
+    prompt: Tokens,
+    history: Tokens,
+    left_out: int,
+    have: Credits,
+    held: Credits,
+) -> Quote:
+    """What this may cost at most, with the answer limit shrunk to what the balance can pay.
+
+    `have` is free to spend, `held` reserved elsewhere. Raises `QuestionTooLong` when the model has
+    no room to answer, `NotEnoughCredits` when the balance can't pay for a useful answer.
+    """
+    room = model.context.units - prompt.units
+    if room < USEFUL_ANSWER.units:
+        raise QuestionTooLong(model, prompt)
+    usual = Tokens(min(model.answer_limit.units, room))
+    most = price.charge(prompt, usual)
+    if most.units <= have.units:
+        return Quote(price, prompt, history, usual, most, left_out)
+    limit = _affordable(price, prompt, have)
+    useful = Tokens(min(USEFUL_ANSWER.units, usual.units))
+    if limit.units < useful.units:
+        raise NotEnoughCredits(model, price, price.charge(prompt, useful), have, held)
+    return Quote(
+        price, prompt, history, limit, price.charge(prompt, limit), left_out, shortened=True
+    )
+
+
+def quote_recording(
+    *, model: Model, price: Price, length: Seconds, have: Credits, held: Credits
+) -> Quote:
+    """What writing this down may cost at most: its length and a margin, or as much of the margin
+    as the balance can pay. Raises `RecordingTooLong`, `NotEnoughCredits`."""
+    if length > RECORDING_SECONDS_MAX:
+        raise RecordingTooLong(length, RECORDING_SECONDS_MAX)
+    least = price.charge_seconds(length)
+    if least > have:
+        raise NotEnoughCredits(model, price, least, have, held)
+    longest = length + length.share_up(1, 20) + _MARGIN
+    most = min(price.charge_seconds(longest), have)
+    none = Tokens(0)
+    return Quote(price, none, none, none, most, audio=longest)
+
+
+def _affordable(price: Price, prompt: Tokens, have: Credits) -> Tokens:
+    """The longest answer whose price, prompt included, is within `have`."""
+    rest = have.units * 1_000_000 - prompt.units * price.input_rate.units
+    return Tokens(max(0, rest // price.output_rate.units)) if price.output_rate.units else Tokens(0)

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import ids
-from core.asks.journal import opened
+from core.asks.repository import opened
 from core.asks.types import History, Question
 from core.clock import Clock
 from core.db import schema

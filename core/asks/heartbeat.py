@@ -15,10 +15,10 @@ from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Update
+from core.errors import cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerRefusal
 from core.pricing.counting import count
-from core.safe_errors import cause
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,13 @@ import sqlalchemy as sa
 
 from core import chart
 from core.asks.admission import LEASE_SECONDS
-from core.asks.billing import Bill
-from core.asks.settlement import Standing, settlement
+from core.asks.settlement import Bill, Standing, settlement
 from core.asks.types import Outcome
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Update
-from core.earnings.vesting import Drawn
+from core.earnings.contributions import Drawn
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, HoldResolved, IdempotencyConflict
 from core.money import Credits, MicroCredits, NanoUsd, Seconds, Tokens

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from core.asks.settlement import Standing
 from core.asks.types import Question, Quote, Result
-from core.earnings.vesting import Drawn
+from core.earnings.contributions import Drawn
 from core.pool.providers.types import Clip, Message
 from core.pool.types import Candidate
 from core.pool.vault import DataKey

@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from core import chart
 from core.asks.admission import Admission
-from core.asks.billing import Bill, Ending, bill, bill_recording, plausible
 from core.asks.heartbeat import Beating
 from core.asks.rate_limit import Pacing
 from core.asks.repository import Records, Saved
 from core.asks.run import Run
-from core.asks.settlement import settlement
+from core.asks.settlement import Bill, Ending, bill, bill_recording, plausible, settlement
 from core.asks.streaming import Serving
 from core.asks.types import (
     AlreadyAsked,
@@ -32,6 +31,7 @@ from core.asks.types import (
 )
 from core.clock import Clock
 from core.db.errors import DatabaseUnavailable
+from core.errors import cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -48,7 +48,6 @@ from core.pool.pool import Pool
 from core.pricing.costs import Costs
 from core.pricing.counting import count
 from core.pricing.deals import Deals
-from core.safe_errors import cause
 from core.users.limits import Blocked, Paused
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 
-from core.asks.billing import MAYBE_BILLED, Ending
 from core.asks.run import Run
-from core.asks.settlement import next_try
+from core.asks.settlement import MAYBE_BILLED, Ending, next_try
 from core.asks.types import Outcome, Trouble
 from core.clock import Clock
 from core.errors import Refusal

@@ -15,9 +15,8 @@ from typing import Any
 import pysqlite3.dbapi2 as sqlite
 
 from core.db import connections, migrate
-from core.db import url as addresses
+from core.db.connections import Address
 from core.db.errors import DatabaseExists, DatabaseUnavailable, ForeignDatabase, OnlySqlite
-from core.db.url import Address
 
 #: Pages a step: between steps the service's writer gets its turn.
 _STEP_PAGES = 2_000
@@ -56,7 +55,7 @@ def _restore(source: Address, target: Address) -> None:
 
 
 def _sqlite(url: str) -> Address:
-    address = addresses.parse(url)
+    address = connections.parse(url)
     if address.dialect != "sqlite":
         raise OnlySqlite(address.shown)
     return address

@@ -1,4 +1,5 @@
-"""Connections as this product needs them: durable, bounded in time, private.
+"""Connections as this product needs them: durable, bounded in time, private; and where a database
+is: its URL taken apart, shown without its password.
 
 SQLite goes through `pysqlite3` alone: SQLite before 3.51.3 can corrupt a WAL that several
 connections checkpoint, and two copies of SQLite in one process drop each other's file locks.
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import psycopg
 import pysqlite3.dbapi2 as sqlite
@@ -16,7 +19,6 @@ import sqlalchemy as sa
 from sqlalchemy import pool
 
 from core.db.errors import DatabaseUnavailable, ForeignDatabase, StoreRefusal
-from core.db.url import Address
 
 BUSY_TIMEOUT_MS = 10_000
 #: 4 MB of WAL between checkpoints. Written over and over it stays in place on the disk; a commit
@@ -136,3 +138,41 @@ def _make_private(address: Address) -> None:
 def _escaped(address: Address) -> str:
     text = str(address.file)
     return text.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+Dialect = Literal["sqlite", "postgresql"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database's place: a file for SQLite, a connection text for PostgreSQL."""
+
+    dialect: Dialect
+    #: For people and logs: never with a password.
+    shown: str
+    #: The file of an SQLite database.
+    file: Path = Path()
+    #: What libpq connects with; may hold a password.
+    conninfo: str = field(default="", repr=False)
+
+
+def parse(url: str) -> Address:
+    """The address in `url`: `sqlite:///x.db`, `sqlite:////abs.db` or `postgresql://…`.
+
+    Raises DatabaseUnavailable for anything else.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise DatabaseUnavailable("unreadable address") from None
+    kind = parsed.get_backend_name()
+    if kind == "sqlite" and parsed.database and parsed.database != ":memory:":
+        file = Path(parsed.database)
+        return Address("sqlite", f"sqlite:///{file}", file=file)
+    if kind == "postgresql":
+        bare = parsed.set(drivername="postgresql")
+        shown = sa.URL.create(
+            "postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database
+        ).render_as_string()
+        return Address("postgresql", shown, conninfo=bare.render_as_string(hide_password=False))
+    raise DatabaseUnavailable(f"{kind}: not a database that is supported")

@@ -14,12 +14,11 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import connections
-from core.db import migrate as migrating
-from core.db import url as addresses
+from core.db import migrate as migrations
+from core.db.connections import Address, Dialect
 from core.db.errors import NeedsMigration
 from core.db.migrate import Kind
 from core.db.readers import READERS, Readers
-from core.db.url import Address, Dialect
 
 T = TypeVar("T")
 
@@ -44,7 +43,7 @@ class Store:
         changed. `migrate` brings it to this version first: unless told, on SQLite only. Raises
         ForeignDatabase, NewerDatabase, WrongKind, NeedsMigration or DatabaseUnavailable.
         """
-        address = addresses.parse(url)
+        address = connections.parse(url)
         wanted = address.dialect == "sqlite" if migrate is None else migrate
         return await asyncio.to_thread(cls._open, address, kind, clock, wanted)
 
@@ -53,10 +52,10 @@ class Store:
         if address.dialect == "sqlite" and not address.file.exists() and not (wanted and kind):
             raise NeedsMigration(address.shown)
         if wanted and kind is not None:
-            migrating.bring_up(address, kind, clock)
+            migrations.bring_up(address, kind, clock)
         engine = connections.engine(address, write=False, size=READERS)
         try:
-            found = migrating.inspect(engine, address, kind)
+            found = migrations.inspect(engine, address, kind)
         except BaseException:
             engine.dispose()
             raise

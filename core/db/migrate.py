@@ -1,16 +1,19 @@
-"""Brings a database to this version, and says what a database is before anything uses it."""
+"""Brings a database to this version by Alembic, in the caller's transaction, and says what a
+database is before anything uses it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import connections, schema
-from core.db import url as addresses
+from core.db.connections import Address
 from core.db.errors import (
     DatabaseUnavailable,
     ForeignDatabase,
@@ -18,7 +21,9 @@ from core.db.errors import (
     NewerDatabase,
     WrongKind,
 )
-from core.db.url import Address
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 Kind = Literal["live", "demo"]
 
@@ -62,7 +67,7 @@ async def migrate(url: str, kind: Kind, clock: Clock) -> None:
 
     Raises ForeignDatabase, NewerDatabase, WrongKind or DatabaseUnavailable; then nothing changed.
     """
-    await asyncio.to_thread(bring_up, addresses.parse(url), kind, clock)
+    await asyncio.to_thread(bring_up, connections.parse(url), kind, clock)
 
 
 def bring_up(address: Address, kind: Kind, clock: Clock) -> None:
@@ -78,7 +83,7 @@ def bring_up(address: Address, kind: Kind, clock: Clock) -> None:
             found = _look(connection, address)
             _check(found, kind, address)
             if found.revision != REVISIONS[-1]:
-                _upgrade(connection)
+                upgrade(connection)
             if found.kind is None:
                 born = {"product": _PRODUCT, "kind": kind, "born_at": str(clock.now_ms())}
                 rows = [{"name": name, "value": value} for name, value in born.items()]
@@ -137,14 +142,31 @@ def _check(found: _Found, kind: Kind | None, address: Address) -> None:
         raise WrongKind(found=str(found.kind), wanted=kind)
 
 
-def _upgrade(connection: sa.Connection) -> None:
-    from core.db import upgrading
-
-    upgrading.upgrade(connection)
-
-
 def _blame(error: Exception, address: Address) -> Exception:
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig else error
     if "not a database" in str(cause):
         return ForeignDatabase(address.shown)
     return DatabaseUnavailable(address.shown)
+
+
+def scripts() -> ScriptDirectory:
+    """The steps, as Alembic knows them. Alembic is loaded here alone: databases are seldom old."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(Path(__file__).parent / "migrations"))
+
+
+def upgrade(connection: sa.Connection, to: str = "") -> None:
+    """Every step from where the database is to a revision, the newest unless named."""
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+
+    directory = scripts()
+    head = to or REVISIONS[-1]
+
+    def steps(revision: object, _context: object) -> object:
+        return directory._upgrade_revs(head, revision)  # type: ignore[arg-type] # noqa: SLF001
+
+    with EnvironmentContext(Config(), directory, fn=steps) as environment:
+        environment.configure(connection=connection, transactional_ddl=True)
+        environment.run_migrations()

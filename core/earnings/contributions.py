@@ -1,12 +1,14 @@
-"""Contributions: a person's key is examined, valued, agreed on, and then serves everybody.
+"""Contributions: a person's key is validated, valued, agreed on, and then serves everybody.
 
 Its figures never change: more of the same key is another contribution, less of it ends a part. How
-one ends is `core.earnings.termination`.
+one ends is `core.earnings.termination`. It vests as it serves: of what was charged for an answer
+nine tenths of what the asker had bought or earned become earned, of anything else a gift. These are
+plans of the settling submission, which they can never refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,12 +20,13 @@ from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Companion, Delete, Insert, Update
-from core.earnings.policy import CONSENT, Policy
 from core.earnings.types import (
+    CONSENT,
     Contribution,
     NotContributable,
     Offer,
     OfferGone,
+    Policy,
     SameOrganisation,
     State,
     TooManyContributions,
@@ -32,11 +35,17 @@ from core.earnings.types import (
 )
 from core.earnings.valuation import Average, Valuer, Worth
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused, IdempotencyConflict, InsufficientFunds, Submission
+from core.ledger.types import (
+    CompanionRefused,
+    Entry,
+    IdempotencyConflict,
+    InsufficientFunds,
+    Submission,
+)
 from core.money import Credits, NanoUsd
 from core.pool.key_validation import Findings
 from core.pool.pool import Pool
-from core.pool.types import DuplicateKey, KeyRefused, UnknownKey
+from core.pool.types import DuplicateKey, KeyRefused, Terms, UnknownKey
 from core.users.types import Person
 
 #: A key that was examined waits so long for its owner's word, then it is forgotten.
@@ -342,3 +351,33 @@ async def any_contributions(store: Store) -> bool:
         schema.contribution.c.opened_at.is_not(None)
     )
     return bool(await store.fetch(opened.limit(1)))
+
+
+#: What an ask's hold drew: accounts' codes with their Credits, in the order in which they pay.
+Drawn = Sequence[tuple[str, int]]
+
+
+def paid_of(drawn: Drawn, charge: Credits) -> Credits:
+    """What of a charge the asker had bought or earned: a hold is posted in the order it drew."""
+    left, paid = charge.units, 0
+    for code, amount in drawn:
+        take = min(left, amount)
+        left -= take
+        if chart.was_paid(code):
+            paid += take
+    return Credits(paid)
+
+
+def vesting(
+    key: str, terms: Terms | None, *, asker: str, charge: Credits, paid: Credits
+) -> tuple[Entry, ...]:
+    """The entries for a charge, `paid` of it as `paid_of` tells. None for a key of the operator's
+    own, and for an owner who asked on a key of their own."""
+    if terms is None or terms.owner == asker:
+        return ()
+    uses: tuple[tuple[chart.Use, Credits], ...] = (("paid", paid), ("free", charge - paid))
+    return tuple(
+        chart.vest(key, terms.owner, terms.inviter, terms.advance, use, part)
+        for use, part in uses
+        if not part.is_zero
+    )

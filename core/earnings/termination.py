@@ -22,7 +22,7 @@ from core.db import schema
 from core.db.writes import Companion, Update
 from core.earnings.contributions import Contributions
 from core.earnings.types import Contribution
-from core.errors import Refusal
+from core.errors import Refusal, cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -35,7 +35,6 @@ from core.money import Credits, NanoUsd
 from core.notification import notice
 from core.pool.pool import Pool
 from core.pool.types import OVER, UnknownKey
-from core.safe_errors import cause
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Withdrawals: earned Credits that are old enough become money (brief § 7, design § Withdrawing).
+"""Withdrawals: earned Credits that are old enough become money.
 
 requested → approved → sent → paid; or rejected, cancelled, returned. Credits are held from the
 request on and gone when it is sent; whoever sends (`payments.payouts`) says what came of it. What
@@ -15,11 +15,10 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock
+from core.clock import DAY_MS, Clock, as_datetime, as_ms, day_of
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Companion, Insert, Update
-from core.earnings.ageing import Ageing
 from core.earnings.payout_methods import Addresses
 from core.earnings.payout_states import Steps
 from core.earnings.payouts import (
@@ -35,7 +34,8 @@ from core.earnings.payouts import (
     WithdrawalsWait,
     cash_of,
 )
-from core.earnings.policy import Policy
+from core.earnings.types import Policy
+from core.ledger.daily_closings import posted_on
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -349,3 +349,46 @@ def _row(one: Payout, reason: str) -> dict[str, str | int]:
         "hint": one.hint,
         "reason": reason,
     }
+
+
+class Ageing:
+    """Knows how long ago Credits came."""
+
+    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, hold_days: int) -> None:
+        self._store, self._ledger, self._clock = store, ledger, clock
+        self._days = hold_days
+
+    async def earnings(self, person: str) -> Earnings:
+        """What a person has earned; and what of it was there already long enough ago and hasn't
+        been used since."""
+        cap = await self.cap(person)
+        account = chart.pocket(person, "earned")
+        balance = (await self._ledger.balances([account]))[account.code]
+        gone = balance.debits_posted + balance.debits_pending
+        withdrawable = Credits(max(0, min(balance.available, cap.units - gone)))
+        all_at = 0
+        if withdrawable.units < balance.available:
+            day = as_datetime(self._clock.now_ms()).replace(
+                hour=0, minute=0, second=0, microsecond=0
+            )
+            all_at = as_ms(day + timedelta(days=self._days + 1))
+        return Earnings(Credits(balance.available), withdrawable, all_at)
+
+    async def cap(self, person: str) -> Credits:
+        """All that had ever come into the pocket when the hold days began, and what came later with
+        its age."""
+        account = chart.pocket(person, "earned")
+        if not self._days:
+            balance = (await self._ledger.balances([account]))[account.code]
+            return Credits(balance.credits_posted)
+        # A day more: a day of the books ends at midnight.
+        before = self._clock.now_ms() - (self._days + 1) * DAY_MS
+        then = await posted_on(self._store, [account.code], day_of(before))
+        midnight = before - before % DAY_MS + DAY_MS
+        table = schema.matured
+        aged = await self._store.fetch(
+            sa.select(sa.func.sum(table.c.credits)).where(
+                table.c.person == person, table.c.at >= midnight
+            )
+        )
+        return Credits(then[account.code].credits_posted + int(aged[0][0] or 0))

@@ -19,10 +19,10 @@ from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Insert, Update
+from core.errors import cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.notification import OWNERS, Facts
-from core.safe_errors import cause
 
 _log = logging.getLogger(__name__)
 

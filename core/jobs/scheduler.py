@@ -1,7 +1,9 @@
-"""Chores: plain functions run again and again, safe to run twice, each owned by one runner.
+"""Jobs: plain functions run again and again, safe to run twice, each owned by one runner.
 
-A chore that concerns the whole service runs on one process at a time, under a lease in the
-database; one that refreshes a process's own memory runs everywhere.
+A job that concerns the whole service runs on one process at a time, under a lease in the
+database; one that refreshes a process's own memory runs everywhere. Which master keys the processes
+that run open with is known by rows of the same table, one for each set of master keys by their
+short ids: so nothing is wrapped by a key that some of them don't have.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
-from core.db.writes import Insert, Update
+from core.db.writes import Delete, Insert, Update
+from core.errors import cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.safe_errors import cause
 
 log = logging.getLogger(__name__)
 
@@ -105,3 +107,35 @@ class Chores:
         except CompanionRefused:
             return False
         return True
+
+
+_NAME = "open with "
+_EVERY_SECONDS = 15.0
+#: Who has said nothing for so long runs no more.
+_SILENT_MS = 45_000
+
+
+def opening(keys: Sequence[str]) -> Chore:
+    """A chore that does nothing: that somebody had its turn is what it tells."""
+
+    async def nothing() -> None:
+        """The turn is all."""
+
+    return Chore(_NAME + ",".join(keys), _EVERY_SECONDS, nothing)
+
+
+async def closed(ledger: Ledger, chore: Chore) -> None:
+    """A process ends; others of the same set say again that they run."""
+    await ledger.record(Delete(schema.chore, {"name": chore.name}))
+
+
+async def all_open_with(store: Store, clock: Clock, key: str) -> bool:
+    """Whether every process that runs has this master key."""
+    table = schema.chore
+    rows = await store.fetch(
+        sa.select(table.c.name).where(
+            table.c.name.startswith(_NAME, autoescape=True),
+            table.c.done_at > clock.now_ms() - _SILENT_MS,
+        )
+    )
+    return all(key in row.name.removeprefix(_NAME).split(",") for row in rows)

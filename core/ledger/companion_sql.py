@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from core.db.url import Dialect
+from core.db.connections import Dialect
 from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 
 LEDGER_TABLES = frozenset({"meta", "account", "submission", "transfer", "hold", "closing"})

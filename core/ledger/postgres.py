@@ -18,8 +18,8 @@ import psycopg
 from psycopg import errors
 
 from core.db import connections
+from core.db.connections import Address
 from core.db.schema import BLOCK
-from core.db.url import Address
 from core.ledger.companion_sql import Prepared
 from core.ledger.prepare import AccountT, Job
 from core.ledger.session import Known, Verdict

@@ -14,7 +14,7 @@ import pysqlite3.dbapi2 as sqlite
 import sqlalchemy as sa
 
 from core.db import connections, schema
-from core.db.url import Address
+from core.db.connections import Address
 from core.ledger.companion_sql import Prepared
 from core.ledger.prepare import Job
 from core.ledger.session import Known, Verdict

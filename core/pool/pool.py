@@ -44,7 +44,7 @@ from core.pool.providers.types import (
     Text,
     Thinking,
 )
-from core.pool.rack import Rack
+from core.pool.router import Rack
 from core.pool.suppliers import Supplier
 from core.pool.types import (
     OVER,

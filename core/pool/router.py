@@ -1,18 +1,22 @@
-"""Which key serves an ask: able, healthy, with money for the worst case; the cheapest supplier
-first, then the key that is least used and least busy."""
+"""Which key serves an ask, of those that serve now: able, healthy, with money for the worst case;
+the cheapest supplier first, then the key that is least used and least busy.
+"""
 
 from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from core.clock import Clock
 from core.money import NanoUsd, Seconds, Tokens
 from core.pool.health import Circuit
 from core.pool.providers.types import NO_AUDIO
-from core.pool.types import Candidate, KeyRecord
-from core.pricing.catalogue import Model, Route
+from core.pool.suppliers import Supplier
+from core.pool.types import OVER, Candidate, KeyCard, KeyRecord
+from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs, NoCost
 
 #: What one more call in flight, one fault in a row, and a second until the first text weigh, beside
@@ -131,3 +135,58 @@ def _burden(record: KeyRecord, now_ms: int) -> float:
         + min(against, _AGAINST_MAX)
         + random.random() * _SPREAD  # noqa: S311 - no secret
     )
+
+
+class Rack:
+    """Those that serve at the address that their supplier has now, and the suppliers' circuits."""
+
+    def __init__(
+        self,
+        *,
+        suppliers: Mapping[str, Supplier],
+        catalogue: Catalogue,
+        costs: Costs,
+        clock: Clock,
+    ) -> None:
+        self._suppliers, self._catalogue = suppliers, catalogue
+        self._costs, self._clock = costs, clock
+        self._keys: Mapping[str, list[KeyRecord]] = {}
+        self.circuits: defaultdict[str, Circuit] = defaultdict(Circuit)
+
+    def __iter__(self) -> Iterator[KeyRecord]:
+        return (record for records in self._keys.values() for record in records)
+
+    def sort(self, records: Iterable[KeyRecord]) -> None:
+        """Takes what serves of all keys."""
+        keys: dict[str, list[KeyRecord]] = defaultdict(list)
+        for record in records:
+            supplier = self._suppliers.get(record.provider)
+            if (
+                supplier is not None
+                and record.base_url == supplier.address
+                and record.sealed is not None
+                and record.state not in OVER
+            ):
+                keys[record.provider].append(record)
+        self._keys = dict(keys)
+
+    def best(self, wish: Wish) -> Candidate | None:
+        """The best key for a wish, or None."""
+        return choose(wish, self._keys, self.circuits, self._costs, self._clock.now_ms())
+
+    def room(self, wish: Wish) -> Tokens:
+        """The longest answer, up to the wish's limit, that some key can still pay for."""
+        return room(wish, self._keys, self.circuits, self._costs, self._clock.now_ms())
+
+    def card(self, record: KeyRecord) -> KeyCard:
+        """A key as it stands now."""
+        now = self._clock.now_ms()
+        routes = {
+            route.model
+            for model in self._catalogue.models.values()
+            for route in model.routes
+            if route.provider == record.provider
+        }
+        here = any(one is record for one in self._keys.get(record.provider, ()))
+        models = sum(record.serves(model, now) for model in routes) if here else 0
+        return record.card(now, models)

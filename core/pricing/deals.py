@@ -1,22 +1,38 @@
-"""Deals: which tier and which promotion a person has, and what a model costs them.
+"""Deals: which tier and which promotion a person has, and what a model costs them, in one order:
+price → tier → the best one promotion → round up → floor.
 
-What is known of a person is kept for half a minute and read again after each of their asks and
-orders, beside the road. While neither tiers nor promotions exist nothing is read at all.
+What comes out is the price that its person sees and pays, and no other; never above the plain
+price, never below the floor. A price that is below the floor by itself stays what it is. What is
+known of a person is kept for half a minute and read again after each of their asks and orders,
+beside the ask. While neither tiers nor promotions exist nothing is read at all.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.clock import Clock
-from core.pricing.catalogue import Catalogue
+from core.money import MicroCredits
+from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
-from core.pricing.offers import FLOOR_PERCENT, floor, offered
+from core.pricing.formula import INPUT_WEIGHT, PICO_PER_MICRO_CREDIT
 from core.pricing.prices import Price, PriceBook
 from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
+
+#: No offer is as good as free.
+DISCOUNT_MAX = 99
+
+
+#: Of a bonus on top-ups: more is a slip.
+BONUS_MAX = 100
+
+
+#: Over the supplier's cost: what a payment's fees take.
+FLOOR_PERCENT = 10
+
 
 #: What was read of a person is believed so long, of so many people.
 KNOWN_SECONDS = 30.0
@@ -186,3 +202,34 @@ def _order(promotion: Promotion) -> tuple[int, bool, str]:
 def _used_up(promotion: Promotion, by_all: int, by_person: int) -> bool:
     total, own = promotion.total, promotion.per_person
     return (total is not None and by_all >= total) or (own is not None and by_person >= own)
+
+
+def offered(price: Price, *, tier: int, promotion: int, least: MicroCredits) -> Price:
+    """The price less so many per cent for a tier, then so many for a promotion; `least` is what
+    tokens of the usual mix cost at least (`floor`). The rates are rounded up, once."""
+    plain = mixed(price.input_rate, price.output_rate)
+    least = min(least, plain)
+    inward, outward = (
+        max(
+            rate.share_up((100 - tier) * (100 - promotion), 10_000),
+            rate.share_up(least.units, plain.units),
+        )
+        for rate in (price.input_rate, price.output_rate)
+    )
+    return replace(price, input_rate=inward, output_rate=outward)
+
+
+def floor(costs: Costs, model: Model, at_ms: int, percent: int) -> MicroCredits | None:
+    """What tokens of the usual mix cost at least: so many per cent over what the dearest supplier
+    takes, at par. None while no supplier's cost is known: then nothing is taken off."""
+    known = [route for route in model.routes if costs.known(route, model.per)]
+    if not known:
+        return None
+    bases = (costs.base(route, at_ms, model.per) for route in known)
+    pico = max(INPUT_WEIGHT * inward + outward for inward, outward in bases)
+    return MicroCredits(-(-pico * (100 + percent) // (100 * PICO_PER_MICRO_CREDIT)))
+
+
+def mixed(inward: MicroCredits, outward: MicroCredits) -> MicroCredits:
+    """What tokens of the usual mix cost, two in for each one out; likewise three seconds."""
+    return inward.times(INPUT_WEIGHT) + outward

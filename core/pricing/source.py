@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.clock import DAY_MS, Clock
+from core.errors import cause
 from core.pricing import package
 from core.pricing.costs import Costs
-from core.safe_errors import cause
 
 log = logging.getLogger(__name__)
 

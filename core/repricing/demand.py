@@ -16,7 +16,7 @@ from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
 from core.pool.types import KeyCard
 from core.pricing.catalogue import Catalogue, Model
-from core.pricing.demand import Demand, target
+from core.pricing.formula import Demand, target
 from core.repricing.margins import MIX_DAYS
 
 #: Less than this of use says nothing of what is usual.

@@ -1,6 +1,7 @@
-"""Links: a person of two platforms becomes one (security.md § take over an account by `/link`).
+"""Links: a person of two platforms becomes one.
 
-One side is shown a code, the other types it; both are told whom they join, and both agree. Then
+One side is shown a code, the other types it; both are told whom they join, and both agree. So
+nobody takes over an account by a code that they were sent, and wrong codes are few. Then
 the younger person becomes a part of the older one: what they have and what they owe moves in one
 submission, the names by which they write lead to the survivor, and nothing is made or lost, but for
 what one earned by inviting the other: nobody invites themselves. The survivor's language and
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from core import chart, codes, ids
+from core import chart, ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
@@ -26,8 +27,8 @@ from core.ledger.types import AtMost, CompanionRefused, IdempotencyConflict, Sub
 from core.money import Credits
 from core.users.referrals import undone_between
 from core.users.service import People, find
-from core.users.tries import Tries
-from core.users.types import Person
+from core.users.ttl_cache import Recent
+from core.users.types import Person, TooManyTries
 
 #: 60 bits.
 _CODE_CHARS = 12
@@ -81,10 +82,10 @@ class Links:
     async def offer(self, person: Person) -> str:
         """A code for the other side to type, good for ten minutes: `ABCD-EFGH-JKLM`."""
         now = self._clock.now_ms()
-        code = codes.fresh(_CODE_CHARS)
+        code = ids.fresh(_CODE_CHARS)
         row = {
             "id": ids.new("lnk", now),
-            "code_digest": codes.digest(code),
+            "code_digest": ids.digest(code),
             "issuer": person.id,
             "joiner": None,
             "expires_at": now + CODE_SECONDS * 1000,
@@ -93,7 +94,7 @@ class Links:
             "done_at": None,
         }
         await self._ledger.record(Insert(schema.link, row))
-        return codes.grouped(code)
+        return ids.grouped(code)
 
     async def join(self, person: Person, code: str) -> Proposal:
         """Types a code; raises `LinkRefused`, `TooManyTries` or `AlreadyOne`."""
@@ -101,7 +102,7 @@ class Links:
         self._tries.check(person.id)
         rows = await self._store.fetch(
             sa.select(table).where(
-                table.c.code_digest == codes.digest(codes.bare(code)),
+                table.c.code_digest == ids.digest(ids.bare(code)),
                 table.c.expires_at >= now,
                 table.c.done_at.is_(None),
                 sa.or_(table.c.joiner.is_(None), table.c.joiner == person.id),
@@ -295,3 +296,30 @@ class Links:
 
 def _age(person: Person) -> tuple[int, str]:
     return person.created_at, person.id
+
+
+#: Wrong codes that a person may type within so long.
+TRIES_MAX = 5
+TRIES_SECONDS = 600
+_PEOPLE_MAX = 10_000
+
+
+class Tries:
+    """Counts wrong codes of each person, in this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wrong: Recent[str, list[int]] = Recent(clock, seconds=TRIES_SECONDS, most=_PEOPLE_MAX)
+
+    def check(self, person: str) -> None:
+        """Raises `TooManyTries`."""
+        if len(self._lately(person)) >= TRIES_MAX:
+            raise TooManyTries
+
+    def wrong(self, person: str) -> None:
+        """They typed one that leads nowhere."""
+        self._wrong.put(person, [*self._lately(person), self._clock.now_ms()])
+
+    def _lately(self, person: str) -> list[int]:
+        since = self._clock.now_ms() - TRIES_SECONDS * 1000
+        return [at for at in self._wrong.get(person) or () if at > since]

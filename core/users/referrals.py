@@ -1,8 +1,10 @@
-"""Invitations: who came by whose link. What that earns is `core.earnings`'s.
+"""Referrals: who came by whose link, and the inviter's share of what friends bring, on top of what
+the friends get.
 
 An inviter is always older than whom they invited, also after links, whose survivor is the older
 one: so nobody invites themselves, and no ring can be. A binding is made once, by the message that
-made the person, and never changed; only a link between the two undoes it.
+made the person, and never changed; only a link between the two undoes it. Of top-ups the share is
+entries of the order's own submission; of contributions `chart.vest` gives it as they vest.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core import codes
+from core import chart, ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
+from core.ledger.types import CompanionRefused, Entry
 from core.money import Credits
 from core.users.service import lineage, survivor
 from core.users.types import Person
@@ -64,7 +66,7 @@ class Invitations:
         while not rows:
             row = {
                 "person": person.id,
-                "code": codes.fresh(_CODE_CHARS),
+                "code": ids.fresh(_CODE_CHARS),
                 "created_at": self._clock.now_ms(),
             }
             await self._ledger.record(Insert(table, row, ignore=True))
@@ -123,7 +125,7 @@ class Invitations:
         rows = await self._store.fetch(
             sa.select(owner.c.id, owner.c.created_at)
             .join(table, table.c.person == owner.c.id)
-            .where(table.c.code == codes.bare(code[len(INVITATION_PREFIX) :]))
+            .where(table.c.code == ids.bare(code[len(INVITATION_PREFIX) :]))
         )
         if not rows or (rows[0].created_at, rows[0].id) >= (person.created_at, person.id):
             return None
@@ -205,3 +207,39 @@ async def _contributions_move(
         )
         for row in rows
     ]
+
+
+#: Of the Credits that a friend's top-up stands for; the setting's default.
+TOPUP_PERCENT = 10
+
+
+def share_of(credits_: Credits, percent: int) -> Credits:
+    """An inviter's share of so many Credits, rounded down."""
+    return credits_.share_down(percent, 100)
+
+
+def referral_of_topup(inviter: str, *, had: Credits, has: Credits) -> tuple[Entry, ...]:
+    """An order changes, and with it the share: the difference is given as gift, or taken back,
+    gift first, the rest owed: nobody profits from a friend's refund."""
+    if has >= had:
+        return chart.referral_given(inviter, has - had)
+    return chart.referral_taken_back(inviter, had - has)
+
+
+async def earned_by_keys(store: Store, ledger: Ledger, inviters: Sequence[str]) -> Credits:
+    """What these people have got, all together, of what friends' contributions have vested: by the
+    counts of use, as `chart.vest` gives it."""
+    table = schema.contribution
+    rows = await store.fetch(
+        sa.select(table.c.key, table.c.inviting).where(table.c.inviter.in_(inviters))
+    )
+    counts = await ledger.balances(
+        chart.used(row.key, use) for row in rows for use in ("paid", "free")
+    )
+    part, whole = chart.INVITED
+    earned = 0
+    for row in rows:
+        uses = (chart.used(row.key, "paid").code, chart.used(row.key, "free").code)
+        grown = sum(counts[code].credits_posted * part // whole for code in uses)
+        earned += min(grown, row.inviting)
+    return Credits(earned)

@@ -15,7 +15,7 @@ from typing import Any, final
 
 import aiohttp
 
-from core.safe_errors import cause
+from core.errors import cause
 from payments.types import GatewayUnavailable
 
 _log = logging.getLogger(__name__)

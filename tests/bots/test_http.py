@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from bots import metrics
+from bots import http
 from bots.http import PortTaken, Server, metrics_app, service_app
 from tests import service
 from tests.databases import TestClock
@@ -17,7 +17,7 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
         web = Server(service_app(tom.app.store, []), "127.0.0.1", 0)
         await tom.app.lookout.look_here()
         app = tom.app
-        figures = metrics.registry(app.asking, app.pool, app.lookout)
+        figures = http.registry(app.asking, app.pool, app.lookout)
         watching = Server(metrics_app(figures), "127.0.0.1", 0)
         base = f"http://127.0.0.1:{await web.start()}"
         measured = f"http://127.0.0.1:{await watching.start()}"

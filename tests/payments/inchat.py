@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bots.discord.config import DiscordConfig
 from bots.discord.store import DiscordStore
 from bots.telegram.config import TelegramConfig
-from bots.telegram.stars import BotStars
+from bots.telegram.payments import BotStars
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Store

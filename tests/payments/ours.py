@@ -13,7 +13,7 @@ from core.clock import Clock
 from core.db.database import Store
 from core.earnings.payout_methods import Addresses
 from core.earnings.payouts import Method
-from core.earnings.policy import BRIEF
+from core.earnings.types import BRIEF
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.ledger import Ledger
 from core.money import Credits
@@ -23,8 +23,7 @@ from payments.gateways.btcpay.checkout import BtcPay
 from payments.gateways.btcpay.payouts import BtcPayPayouts
 from payments.gateways.paypal.checkout import PayPal
 from payments.gateways.paypal.payouts import PayPalPayouts
-from payments.gateways.sandbox import Sandbox
-from payments.gateways.sandbox_payouts import SandboxPayouts
+from payments.gateways.sandbox import Sandbox, SandboxPayouts
 from payments.payouts import Disburser
 from tests.fakes import btcpay, paypal, paypal_webhooks
 

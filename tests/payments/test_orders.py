@@ -17,8 +17,7 @@ from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
-from payments.orders import Orders
-from payments.promising import Promises
+from payments.orders import Orders, Promises
 from payments.types import Refunded
 from tests import brief
 from tests.payments.conftest import Shop

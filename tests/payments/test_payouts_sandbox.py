@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bots.sandbox.checkout import SandboxCheckout
 from core.money import usd
-from payments.gateways.sandbox_payouts import SandboxPayouts
+from payments.gateways.sandbox import SandboxPayouts
 from payments.payouts import Disbursed
 from payments.types import GatewayUnavailable
 from tests.payments.ours import SANDBOX_SECRET, disburser_of

@@ -18,8 +18,8 @@ from payments.gateways import telegram_stars as gateway_module
 from payments.gateways.telegram_stars import StarsTold
 from payments.offer import of_cents
 from payments.refunds import NothingToRefund
-from payments.routes import payment_routes
 from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order, RefundRefused
+from payments.webhooks import payment_routes
 from tests.fakes.telegram import TOKEN
 from tests.payments import inchat
 from tests.payments.booths import StarsBooth as Booth

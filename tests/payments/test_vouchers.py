@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core import codes as typed
+from core import ids as typed
 from core.db import schema
 from core.db.writes import Update
 from core.money import Credits, usd

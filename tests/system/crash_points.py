@@ -29,8 +29,8 @@ from typing import Any, Protocol
 
 from bots.app import App
 from core.asks import heartbeat
-from core.asks.billing import Ending
 from core.asks.run import Run
+from core.asks.settlement import Ending
 from core.clock import Clock
 from core.ledger import batch
 from core.ledger.prepare import Job

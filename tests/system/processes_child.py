@@ -27,7 +27,7 @@ from core.asks.run import Run
 from core.asks.types import NotEnoughCredits, NothingServes, Question
 from core.clock import SystemClock
 from core.db.database import Store
-from core.earnings.policy import SAFE
+from core.earnings.types import SAFE
 from core.money import Credits, usd
 from core.pool.suppliers import SUPPLIERS
 from core.users.types import Welcome

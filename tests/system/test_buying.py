@@ -25,7 +25,7 @@ from core.clock import SystemClock
 from core.ledger.types import Submission
 from core.money import Credits
 from payments.gateways.sandbox import Sandbox, signed
-from payments.routes import payment_routes
+from payments.webhooks import payment_routes
 from tests import service
 from tests.fakes.suppliers import Answer as Says
 from tests.fakes.suppliers import Used

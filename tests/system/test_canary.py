@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bots import metrics
+from bots import http
 from bots.chat.i18n import render
 from bots.chat.types import Answer, Audio
 from bots.commands.errors import sentence
@@ -149,7 +149,7 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
 
 async def _metrics_are_clean(tom: Service) -> None:
     await tom.app.lookout.look_here()
-    figures = metrics.registry(tom.app.asking, tom.app.pool, tom.app.lookout)
+    figures = http.registry(tom.app.asking, tom.app.pool, tom.app.lookout)
     server = Server(metrics_app(figures), "127.0.0.1", 0)
     port = await server.start()
     try:

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import generate_latest
 
+from bots import http
 from bots import logs as bots_logs
-from bots import metrics
 from core.admin.report import report
 from core.admin.trial_balance import Period
 from core.db import schema
@@ -173,7 +173,7 @@ async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
         _clean(write.__name__, out.getvalue())
     _clean("the report", repr(await report(app.store, Period.whole(now), now)))
     _clean("the keys' cards", repr(await app.pool.cards()))
-    _clean("the metrics", generate_latest(metrics.registry(app.asking, app.pool, app.lookout)))
+    _clean("the metrics", generate_latest(http.registry(app.asking, app.pool, app.lookout)))
     if app.store.dialect == "sqlite":
         await backup(url, copy := folder / f"copy-{now}.db")
         _clean("the backup", copy.read_bytes())

@@ -24,7 +24,7 @@ from core import chart
 from core.db import schema
 from core.money import Credits, usd
 from payments.gateways.sandbox import Sandbox
-from payments.routes import payment_routes
+from payments.webhooks import payment_routes
 from tests.core.earnings.world import BRIEFS, THOUSAND, Market
 from tests.service import KEYS
 from tests.size import size

@@ -16,7 +16,7 @@ from bots.http import Server, service_app
 from core.clock import SystemClock
 from core.money import Credits
 from payments.gateways.btcpay.checkout import SIGNATURE
-from payments.routes import payment_routes
+from payments.webhooks import payment_routes
 from tests import service
 from tests.fakes.btcpay import FakeBtcPay, signature
 from tests.fakes.paypal import FakePayPal

@@ -10,7 +10,7 @@ from typing import get_args
 
 from pydantic import SecretStr
 
-from bots import metrics
+from bots import http
 from bots.config.settings import Settings
 from core import chart
 from core.admin.alerts import ALERT
@@ -18,8 +18,8 @@ from core.admin.broadcasts import BROADCAST
 from core.clock import SystemClock
 from core.db import schema
 from core.earnings.payouts import PAYOUT
-from core.earnings.policy import SAFE
 from core.earnings.termination import KEY_ENDED
+from core.earnings.types import SAFE
 from core.money import NanoUsd, Stars
 from core.pool.health_tracker import KEY_RESTS
 from core.pool.providers.types import Fault
@@ -40,7 +40,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
     clock = SystemClock()
     async with running(sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy) as service:
         app = service.app
-        measured = metrics.registry(app.asking, app.pool, app.lookout).collect()
+        measured = http.registry(app.asking, app.pool, app.lookout).collect()
         registry, chores = app.front._registry, app.chores._chores
         found = {
             "setting": list(Settings.model_fields),

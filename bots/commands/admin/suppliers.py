@@ -1,30 +1,36 @@
-"""`/suppliers`: what suppliers changed, and pass on, share or absorb. Dollars show here."""
+"""`/suppliers`: what suppliers changed, and pass on, share or absorb, with how long one is
+absorbed; `/suppliers cost gpt-4 openai 30 60` says what a supplier takes, where its list is wrong
+or late.
+
+The demo's owner plays a supplier's rise by a button. Dollars show here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from math import ceil
 from typing import Final
 
 from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.reply import Choice, Reply, Said, say
+from bots.commands.admin.setprice import changed_words, margin_words, percent, tell_choice
 from bots.commands.errors import NotUnderstood, sentence
-from bots.commands.price_news import tell_choice
-from bots.commands.price_words import changed_words, margin_words
-from bots.commands.supplier_costs import CostCommands
-from bots.commands.supplier_words import (
-    absorb_card,
-    absorbed_words,
-    change_card,
-    data_words,
-    ends,
-    shown_rates,
-    title,
-)
-from core.clock import Clock
+from bots.commands.text import money, price_line
+from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notice
-from core.pricing.catalogue import Catalogue
-from core.pricing.source import PriceSource
+from core.money import NanoUsd, usd
+from core.pricing.answers import Pair
+from core.pricing.catalogue import Catalogue, Model, Route
+from core.pricing.levels import AS_LISTED, Level
+from core.pricing.rates import NO_RATE, Rate, Rates
+from core.pricing.source import PriceData, PriceSource
+from core.repricing.cost_overrides import Overrides
+from core.repricing.cost_watch import CostWatch
 from core.repricing.margins import Margins
 from core.repricing.supplier_changes import Changes, CostChange, Decided, Kind, Offer
 
@@ -250,3 +256,313 @@ def _moved_on(offer: Offer) -> Reply:
     card = change_card(offer)
     note = say("This has changed meanwhile; nothing was done. Here it is as it is now.")
     return replace(card, lines=(note, *card.lines), replace=True)
+
+
+#: Dollars per million tokens, or a minute.
+_MOST: Final = Decimal(100_000)
+_HOW_COST: Final = say(
+    "Write it like this: /suppliers cost gpt-4 openai 30 60 (dollars per 1M tokens in and out; a"
+    " third number for cached ones), for audio the dollars of a minute, or list for what the"
+    " supplier's list says: /suppliers cost gpt-4 openai list. Nothing was changed."
+)
+
+
+class CostCommands:
+    """Overrides; `/suppliers` leads here."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        overrides: Overrides,
+        watch: CostWatch,
+        margins: Margins,
+        sandbox: bool,
+    ) -> None:
+        """`sandbox`: whether the suppliers are a sandbox's, whose prices the owner may play."""
+        self._catalogue, self._overrides = catalogue, overrides
+        self._watch, self._margins, self.sandbox = watch, margins, sandbox
+
+    async def typed(self, request: Request, words: Sequence[str]) -> None:
+        """`words` follow `cost`; a change is raised at once."""
+        route, rates = self._wanted(words)
+        await self._overrides.set(route, rates, actor=request.person.id)
+        await self._watch.look()
+
+    def _wanted(self, words: Sequence[str]) -> tuple[Route, Rates | None]:
+        numbers: list[Decimal] = []
+        rest = list(words)
+        while rest and (number := _number(rest[-1])) is not None:
+            numbers.insert(0, number)
+            rest.pop()
+        taken_back = bool(rest) and rest[-1].casefold() == "list" and not numbers
+        rest = rest[:-1] if taken_back else rest
+        if len(rest) < 2:
+            raise NotUnderstood(_HOW_COST)
+        model = self._catalogue.find(" ".join(rest[:-1]))
+        route = next((one for one in model.routes if one.provider == rest[-1].casefold()), None)
+        if route is None:
+            known = ", ".join(sorted({one.provider for one in model.routes}))
+            raise NotUnderstood(_not_there(model, rest[-1], known))
+        if taken_back:
+            return route, None
+        if len(numbers) != 1 if model.per == "second" else len(numbers) not in {2, 3}:
+            raise NotUnderstood(_HOW_COST)
+        return route, _rates(model, numbers)
+
+    async def play(self, request: Request) -> Model:
+        """The sandbox's supplier of the model that is asked most raises its price by two thirds."""
+        uses = await self._margins.uses()
+        asked = sorted(
+            self._catalogue.asked,
+            key=lambda one: -sum(use.answers for use in uses.get(one.id, {}).values()),
+        )
+        model = asked[0] if uses else self._catalogue.default
+        ground = await self._margins.of(model)
+        provider = max(ground.mix.uses, key=lambda name: ground.mix.uses[name].answers)
+        route = next(one for one in model.routes if one.provider == provider)
+        level = ground.levels[provider]
+        raised = [Rate(-(-rate * 5 // 3)) for rate in (level.input, level.output, level.cached)]
+        rates = Rates(raised[0], raised[1], raised[2], raised[0])
+        await self._overrides.set(route, rates, actor=request.person.id)
+        await self._watch.look()
+        return model
+
+
+def _not_there(model: Model, supplier: str, known: str) -> Said:
+    return say(
+        "{supplier} doesn't serve {model}: {known} do. Nothing was changed.",
+        supplier=supplier[:40],
+        model=model.name,
+        known=known,
+    )
+
+
+def _number(word: str) -> Decimal | None:
+    try:
+        number = Decimal(word.removeprefix("$"))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _rates(model: Model, dollars: Sequence[Decimal]) -> Rates:
+    """Raises `NotUnderstood` for what is no cost; one of zero would be sold for nothing."""
+    if not all(0 < one <= _MOST for one in dollars):
+        raise NotUnderstood(_HOW_COST)
+    if model.per == "second":
+        second = Rate(ceil(Fraction(dollars[0]) * 10**12 / 60))
+        return Rates(NO_RATE, NO_RATE, NO_RATE, NO_RATE, second=second)
+    rates = [Rate(ceil(Fraction(one) * 1_000_000)) for one in dollars]
+    cached = rates[2] if len(rates) > 2 else rates[0]
+    return Rates(rates[0], rates[1], cached, rates[0])
+
+
+_LENGTH: Final = re.compile(r"(\d{1,3})d")
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_DOLLARS: Final = re.compile(r"\$(\d{1,7}(?:\.\d{1,2})?)")
+_DAYS_MOST: Final = 366
+#: What the card of absorbing offers.
+_DAYS: Final = (7, 30, 90)
+_CAPS: Final = ("10", "100", "1000")
+
+
+def change_card(offer: Offer) -> Reply:
+    """What moved, what it does, and the three answers."""
+    change, model, now = offer.change, offer.model, offer.now
+    lines = [level_words(model, change.old, change.new)]
+    if change.old.real != change.new.real:
+        real = say(
+            "Calls came to {old} of the list, and come to {new} now.",
+            old=_real(change.old),
+            new=_real(change.new),
+        )
+        lines.append(real)
+    if change.why == "again":
+        lines.append(say("It was absorbed until now: its time is over, or its cap is reached."))
+    lines += [
+        say(
+            "{model} is sold at {price}. Profit on cost: {before} before, {after} now.",
+            model=model.name,
+            price=price_line(now),
+            before=percent(offer.before),
+            after=percent(offer.margin()),
+        ),
+        say("By the real mix of the last 30 days: {answers} answers.", answers=offer.mix.answers)
+        if offer.mix.real
+        else say("By the usual mix: nobody asked it there lately."),
+        say("No price moves until you choose."),
+    ]
+    return Reply(
+        title=title(change, model, dearer=offer.answers.dearer),
+        lines=tuple(lines),
+        choices=_choices(offer),
+        private=True,
+    )
+
+
+def title(change: CostChange, model: Model, *, dearer: bool) -> Said:
+    """`openai: GPT-4 Turbo costs more`."""
+    if dearer:
+        return say("{supplier}: {model} costs more", supplier=change.provider, model=model.name)
+    return say("{supplier}: {model} costs less", supplier=change.provider, model=model.name)
+
+
+def _choices(offer: Offer) -> tuple[tuple[Choice, ...], ...]:
+    passed, shared = offer.answers.passed, offer.answers.shared
+    rows = []
+    if passed is not None:
+        label = say("Pass on: {price} ({percent})", **_at(offer, passed))
+        rows.append((_decides(offer, "passed", passed, label),))
+    if shared is not None:
+        label = say("Share: {price} ({percent})", **_at(offer, shared))
+        rows.append((_decides(offer, "shared", shared, label),))
+    if offer.answers.dearer:
+        stay = say("Absorb: stay at {price} ({percent})", **_at(offer, None))
+        rows.append((Choice(stay, "supplier-absorb", _about(offer)),))
+    else:
+        stay = say("Keep: stay at {price} ({percent})", **_at(offer, None))
+        rows.append((Choice(stay, "supplier-keep", _about(offer)),))
+    return tuple(rows)
+
+
+def _at(offer: Offer, rates: Pair | None) -> dict[str, str | Said]:
+    """A price and its margin."""
+    price = offer.now if rates is None else offer.priced(rates)
+    return {"price": price_line(price), "percent": percent(offer.margin(rates))}
+
+
+def _decides(offer: Offer, kind: Kind, rates: Pair, label: Said) -> Choice:
+    shown = {"kind": kind, "inward": rates[0].units, "outward": rates[1].units}
+    return Choice(label, "supplier-decide", {**_about(offer), **shown})
+
+
+def _about(offer: Offer) -> dict[str, str | int]:
+    return {"change": offer.change.id, "version": offer.change.version}
+
+
+def absorb_card(offer: Offer) -> Reply:
+    """Until when, or up to which loss."""
+    data, back = _about(offer), Choice(say("‹ Back"), "supplier-change", _about(offer))
+    days = tuple(
+        Choice(say("{count} days", count=count), "supplier-keep", {**data, "ends": f"{count}d"})
+        for count in _DAYS
+    )
+    caps = tuple(
+        Choice(
+            say("until {cash} are lost", cash=f"${int(cap):,}"),
+            "supplier-keep",
+            {**data, "ends": f"${cap}"},
+        )
+        for cap in _CAPS
+    )
+    return Reply(
+        title=say("Absorb: {model}", model=offer.model.name),
+        lines=(
+            say("For how long, or up to which loss? Then you are asked again."),
+            say(
+                "Lost is what the supplier takes more than before the change. By hand: /suppliers"
+                " absorb {model} 14d, or $25, or 2026-03-31.",
+                model=offer.model.id,
+            ),
+        ),
+        choices=(
+            days,
+            caps,
+            (back,),
+        ),
+        private=True,
+    )
+
+
+def ends(text: str, now_ms: int) -> tuple[int | None, NanoUsd | None]:
+    """`14d`, `2026-03-31` (that day included, UTC) or `$25`: a time, or a loss. Raises
+    ValueError."""
+    if dollars := _DOLLARS.fullmatch(text):
+        cap = usd(dollars[1])
+        if cap.is_zero:
+            raise ValueError(text)
+        return None, cap
+    now = as_datetime(now_ms)
+    if length := _LENGTH.fullmatch(text):
+        until = now + timedelta(days=int(length[1]))
+    elif _DAY.fullmatch(text):
+        until = datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1)
+    else:
+        raise ValueError(text)
+    if not now < until <= now + timedelta(days=_DAYS_MOST):
+        raise ValueError(text)
+    return as_ms(until), None
+
+
+def absorbed_words(change: CostChange, model: str) -> Said:
+    """How long one that is absorbed still is."""
+    if change.cap is not None:
+        return say(
+            "{supplier}: {model}: absorbed until {cap} are lost; {lost} so far.",
+            supplier=change.provider,
+            model=model,
+            cap=money(change.cap),
+            lost=money(change.lost),
+        )
+    return say(
+        "{supplier}: {model}: absorbed until {time}.",
+        supplier=change.provider,
+        model=model,
+        time=as_datetime(change.until or 0),
+    )
+
+
+def level_words(model: Model, old: Level, new: Level) -> Said:
+    """What the supplier took and takes."""
+    if model.per == "second":
+        return say(
+            "Supplier: {old} → {new} a minute",
+            old=_minute(old.second),
+            new=_minute(new.second),
+        )
+    return say(
+        "Supplier, per 1M tokens: in {old_in} → {new_in}, cached {old_cached} → {new_cached}, out"
+        " {old_out} → {new_out}",
+        old_in=_dollars(old.input),
+        new_in=_dollars(new.input),
+        old_cached=_dollars(old.cached),
+        new_cached=_dollars(new.cached),
+        old_out=_dollars(old.output),
+        new_out=_dollars(new.output),
+    )
+
+
+def data_words(data: PriceData) -> Said:
+    """How old what is known of suppliers' lists is."""
+    if data.fetched_at is not None:
+        return say(
+            "Lists: genai-prices, fetched at {time}.",
+            time=as_datetime(data.fetched_at),
+        )
+    if data.days is None:
+        return say("Lists: genai-prices {version}.", version=data.version)
+    return say(
+        "Lists: genai-prices {version}, at most {days} days old.",
+        version=data.version,
+        days=data.days,
+    )
+
+
+def _dollars(micro: int) -> str:
+    """Millionths of a dollar, exactly: a pico-dollar a token is one per million tokens."""
+    whole, rest = divmod(micro, 1_000_000)
+    return f"${whole:,}.{rest:06}".rstrip("0").rstrip(".")
+
+
+def _minute(pico: int) -> str:
+    return _dollars((pico * 60 + 500_000) // 1_000_000)
+
+
+def _real(level: Level) -> str:
+    return f"{level.real * 100 // AS_LISTED} %"
+
+
+def shown_rates(data: tuple[int, int], offered: Pair | None) -> bool:
+    """Whether a button still offers what it showed."""
+    return offered is not None and (offered[0].units, offered[1].units) == data

@@ -15,8 +15,7 @@ from core.admin_log import Facts, logged
 from core.clock import Clock
 from core.db.writes import Insert
 from core.money import Credits
-from core.pricing.deals import Deals
-from core.pricing.offers import BONUS_MAX, DISCOUNT_MAX
+from core.pricing.deals import BONUS_MAX, DISCOUNT_MAX, Deals
 from core.pricing.tiers import NoTier, Tier, TooManyTiers
 from core.users.service import People
 

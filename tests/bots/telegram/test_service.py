@@ -17,9 +17,8 @@ from starlette.applications import Starlette
 
 from bots.chat.types import Button, Incoming, Output, Screen
 from bots.telegram import menus
-from bots.telegram.adapter import Telegram, TelegramUnavailable
+from bots.telegram.adapter import Telegram, TelegramUnavailable, who_am_i
 from bots.telegram.config import WEBHOOK_PATH, TelegramConfig
-from bots.telegram.identity import who_am_i
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront

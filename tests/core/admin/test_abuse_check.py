@@ -11,7 +11,7 @@ from benchmarks.economy.guards import GUARDS, compared, pays
 from benchmarks.economy.town import economy_of, policy_of
 from benchmarks.economy.year import played
 from core.admin.abuse_check import NAMES, Economy, Farm, Lowering, Name, Way, farms, offered, trades
-from core.earnings.policy import SAFE
+from core.earnings.types import SAFE
 from core.money import Credits, NanoUsd, usd
 from tests.size import size
 

@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from core.db import migrate as migrating
 from core.db import schema
-from core.db.connections import engine
+from core.db.connections import engine, parse
 from core.db.database import Store
 from core.db.errors import (
     DatabaseUnavailable,
@@ -25,8 +24,7 @@ from core.db.errors import (
     NewerDatabase,
     WrongKind,
 )
-from core.db.migrate import migrate
-from core.db.url import parse
+from core.db.migrate import REVISIONS, migrate, scripts
 from tests.databases import Postgres, TestClock
 
 
@@ -120,7 +118,7 @@ async def test_a_newer_database_is_refused(database_url: str, clock: TestClock) 
     with pytest.raises(NewerDatabase):
         await migrate(database_url, "live", clock)
     with opened.begin() as connection:
-        connection.exec_driver_sql(set_revision + f"'{migrating.REVISIONS[-1]}'")
+        connection.exec_driver_sql(set_revision + f"'{REVISIONS[-1]}'")
     opened.dispose()
 
 
@@ -195,7 +193,5 @@ async def test_durability_is_what_was_promised(sqlite_url: str, postgres_url: st
 
 
 def test_the_revisions_that_are_named_are_the_scripts_that_there_are() -> None:
-    from core.db import upgrading
-
-    scripts = [script.revision for script in upgrading.SCRIPTS.walk_revisions()]
-    assert list(migrating.REVISIONS) == scripts[::-1]
+    found = [script.revision for script in scripts().walk_revisions()]
+    assert list(REVISIONS) == found[::-1]

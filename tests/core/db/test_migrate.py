@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 
-from core.db.connections import engine
-from core.db.upgrading import SCRIPTS, upgrade
-from core.db.url import parse
+from core.db.connections import engine, parse
+from core.db.migrate import upgrade
 from tests.databases import Postgres
 
 
@@ -34,17 +31,8 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Co
     postgres.drop(name)
 
 
-def _upgraded(connection: sa.Connection, to: str) -> None:
-    def steps(revision: object, _: object) -> object:
-        return SCRIPTS._upgrade_revs(to, revision)  # type: ignore[arg-type]
-
-    with EnvironmentContext(Config(), SCRIPTS, fn=steps) as environment:
-        environment.configure(connection=connection, transactional_ddl=True)
-        environment.run_migrations()
-
-
 def test_refunds_get_receipts_and_disputes_rows_of_their_own(connection: sa.Connection) -> None:
-    _upgraded(connection, "0007")
+    upgrade(connection, "0007")
     tables = sa.MetaData()
     order, event, refund, payment = (
         sa.Table(name, tables, autoload_with=connection)
@@ -100,7 +88,7 @@ def test_refunds_get_receipts_and_disputes_rows_of_their_own(connection: sa.Conn
 
 
 def test_answers_that_landed_before_branching_can_be_replied_to(connection: sa.Connection) -> None:
-    _upgraded(connection, "0003")
+    upgrade(connection, "0003")
     table = sa.Table("ask", sa.MetaData(), autoload_with=connection)
     needed = {
         each.name: "" if isinstance(each.type, sa.Text) else 0

@@ -13,7 +13,7 @@ import pytest
 from core import ids
 from core.admin_log import logged
 from core.earnings.payouts import cash_of
-from core.earnings.policy import Policy
+from core.earnings.types import Policy
 from core.money import Credits, MicroCredits, NanoUsd, usd
 from core.pool.types import DuplicateKey
 from core.pricing.formula import PAR

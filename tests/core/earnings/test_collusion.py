@@ -16,9 +16,8 @@ from pydantic import SecretStr
 from core.asks.types import AskRefusal
 from core.db import schema
 from core.earnings.payouts import NothingWithdrawable, PayoutMoved, WithdrawalsWait, cash_of
-from core.earnings.policy import Policy
 from core.earnings.termination import StillUsed
-from core.earnings.types import TooManyContributions, WorthNothing
+from core.earnings.types import Policy, TooManyContributions, WorthNothing
 from core.ledger.types import Kind
 from core.money import Credits, NanoUsd, usd
 from core.pool.types import KeyRefused, UnknownKey

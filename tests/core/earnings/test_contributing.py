@@ -9,15 +9,15 @@ import pytest
 
 from core import chart
 from core.asks.types import NothingServes
-from core.earnings.policy import Policy
+from core.earnings.contributions import Drawn, paid_of, vesting
 from core.earnings.types import (
     NotContributable,
     OfferGone,
+    Policy,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
 )
-from core.earnings.vesting import Drawn, paid_of, vesting
 from core.money import Credits, NanoUsd, usd
 from core.pool.types import DuplicateKey, KeyRefused, Terms
 from tests.core.earnings.world import BRIEFS, TAKES_OPENAI, market

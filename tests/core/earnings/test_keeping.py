@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core import chart
-from core.earnings.policy import Policy
 from core.earnings.statistics import Progress
 from core.earnings.termination import StillUsed
+from core.earnings.types import Policy
 from core.money import Credits, usd
 from core.pool.types import UnknownKey
 from tests.core.earnings.world import TAKES_OPENAI, market

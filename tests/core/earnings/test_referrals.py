@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from core import chart
-from core.earnings.referrals import referral_of_topup, share_of
 from core.ledger.ledger import Ledger
 from core.ledger.types import Cascade, Move, Submission
 from core.money import Credits
+from core.users.referrals import referral_of_topup, share_of
 
 
 @pytest.mark.parametrize(

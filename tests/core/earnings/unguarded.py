@@ -18,8 +18,8 @@ import pytest
 from core import chart
 from core.asks import settlement
 from core.earnings import payouts, termination
+from core.earnings.contributions import vesting
 from core.earnings.types import Contribution
-from core.earnings.vesting import vesting
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.types import Account, AtMost, Entry, Limit, Move
 from core.money import Credits, NanoUsd

@@ -16,8 +16,7 @@ from core.asks.run import Run
 from core.asks.types import Question
 from core.clock import Clock
 from core.earnings.payouts import Payout
-from core.earnings.policy import BRIEF, Policy
-from core.earnings.types import Contribution
+from core.earnings.types import BRIEF, Contribution, Policy
 from core.ledger.types import Account, Submission
 from core.money import AnyMoney, Credits, NanoUsd, usd
 from core.users.types import Person

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from core.db.database import Store
-from core.jobs.process_registry import all_open_with, closed, opening
-from core.jobs.scheduler import Chore, Chores
+from core.jobs.scheduler import Chore, Chores, all_open_with, closed, opening
 from core.ledger.ledger import Ledger
 from tests.databases import TestClock
 

@@ -16,9 +16,8 @@ from core.pool.health import (
     Circuit,
     judged,
 )
-from core.pool.load import TRIALS_MAX
 from core.pool.providers.types import Fault, SupplierFault
-from core.pool.types import KeyRecord
+from core.pool.types import TRIALS_MAX, KeyRecord
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Hang, Refuse
 

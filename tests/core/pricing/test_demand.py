@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.pricing.demand import Demand, target
+from core.pricing.formula import Demand, target
 
 
 @pytest.mark.parametrize(

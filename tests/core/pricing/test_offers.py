@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.money import Credits, MicroCredits, Seconds, Tokens
 from core.pricing.costs import Costs
-from core.pricing.offers import DISCOUNT_MAX, floor, mixed, offered
+from core.pricing.deals import DISCOUNT_MAX, floor, mixed, offered
 from core.pricing.prices import Price
 from core.pricing.rates import Rate, Rates
 from tests import brief

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from bots.chat.types import Screen
+from bots.commands.admin.promotions import draft_of
 from bots.commands.errors import NotUnderstood
-from bots.commands.promotion_words import draft_of
 from core.db import schema
 from core.money import Credits
 from core.pricing.catalogue import UnknownModel
