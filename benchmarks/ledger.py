@@ -28,6 +28,7 @@ from typing import Any
 
 import psycopg
 import uvloop
+from core.jobs.memory import give_back
 
 from benchmarks.history import fill
 from benchmarks.yardsticks import (
@@ -45,7 +46,6 @@ from benchmarks.yardsticks import (
 from core.admin.report import report
 from core.admin.trial_balance import Period
 from core.db.database import Store
-from core.jobs.memory import give_back
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Settle, Submission

@@ -12,12 +12,11 @@ from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
 
-from bots.chat.callbacks import ButtonGone, Buttons, NotYourButton, of_answer
+from bots.chat.callbacks import ButtonGone, Buttons, NotYourButton, of_answer, screen_of
 from bots.chat.command import Action, Command, Request, may
 from bots.chat.forms import PromptOver, Prompts, Waiting
 from bots.chat.i18n import LANGUAGES, language_for, render
 from bots.chat.registry import Registry, split
-from bots.chat.render import screen_of
 from bots.chat.reply import Prompt, Reply, Said, Steps, say
 from bots.chat.types import (
     Filled,

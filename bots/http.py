@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from core.admin.monitoring import Lookout
+from core.admin.monitor import Lookout
 from core.asks.service import Asking
 from core.db import schema
 from core.db.database import Store

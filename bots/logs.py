@@ -1,13 +1,17 @@
-"""Structured logs: one JSON object a line, or plain words on a terminal.
+"""Structured logs: one JSON object a line, or plain words on a terminal; and what keeps secrets out
+of the logs of chat platforms' libraries.
 
-Tracebacks come without locals, and HTTP libraries' request logs are off: the Bot API's token is in
-its URLs (security.md).
+Tracebacks come without locals, and HTTP libraries' request logs are off: the Bot API's token is a
+part of every address that its client calls.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import traceback
+from typing import ClassVar
 
 import structlog
 
@@ -46,3 +50,100 @@ def set_up_logs(level: str) -> None:
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class TokenFilter(logging.Filter):
+    """A platform's library says nothing that holds a token. Subclasses say what its loggers are and
+    what of a record is hidden."""
+
+    mask: ClassVar[str] = "<token>"
+    #: Whoever logs addresses, bodies, bots or their errors.
+    loggers: ClassVar[tuple[str, ...]]
+    #: The least level of some: requests are noise, and a 429 is an answer that is waited out.
+    levels: ClassVar[dict[str, int]]
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
+    def attach(self) -> None:
+        """Filters every logger that could say the token."""
+        for name in self.loggers:
+            logging.getLogger(name).addFilter(self)
+        for name, level in self.levels.items():
+            logging.getLogger(name).setLevel(level)
+
+    def detach(self) -> None:
+        """Undoes the filtering; the levels stay."""
+        for name in self.loggers:
+            logging.getLogger(name).removeFilter(self)
+
+
+class TelegramTokenFilter(TokenFilter):
+    """Masks the bot's token in a record's message and in the traceback that goes with it."""
+
+    loggers = (
+        "httpx",
+        "httpcore",
+        "telegram",
+        "telegram.Bot",
+        "telegram.ext.Application",
+        "telegram.ext.AIORateLimiter",
+        "telegram.ext.ExtBot",
+        "telegram.ext.Updater",
+        "telegram.ext._utils.networkloop",
+        "telegram.request.BaseRequest",
+        "telegram.request.HTTPXRequest",
+    )
+    levels: ClassVar[dict[str, int]] = {
+        "httpx": logging.WARNING,
+        "httpcore": logging.WARNING,
+        "telegram.ext.AIORateLimiter": logging.CRITICAL,
+    }
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        message = record.getMessage()
+        if self._token in message:
+            record.msg, record.args = message.replace(self._token, self.mask), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            trace = "".join(traceback.format_exception(record.exc_info[1]))
+            if self._token in trace:
+                record.exc_info, record.exc_text = None, trace.replace(self._token, self.mask)
+        return True
+
+
+class DiscordTokenFilter(TokenFilter):
+    """Masks the bot's token and those of interactions, which addresses and events hold; of a
+    failure it leaves the kind alone, whose text may quote anything."""
+
+    loggers = (
+        "discord.client",
+        "discord.gateway",
+        "discord.http",
+        "discord.shard",
+        "discord.state",
+        "discord.webhook.async_",
+    )
+    levels: ClassVar[dict[str, int]] = {
+        "discord.http": logging.ERROR,
+        "discord.webhook.async_": logging.ERROR,
+    }
+    _address = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s?\"']+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        message = record.getMessage().replace(self._token, self.mask)
+        record.msg, record.args = self._address.sub(rf"\1{self.mask}", message), ()
+        if record.exc_info and record.exc_info[0] is not None:
+            record.msg += f" ({record.exc_info[0].__name__})"
+        record.exc_info = record.exc_text = None
+        return True
+
+    def attach(self) -> None:
+        """Filters every logger that could say a token; none of them says events (debug)."""
+        for name in self.loggers:
+            logger = logging.getLogger(name)
+            if logger.level < logging.INFO:
+                logger.setLevel(logging.INFO)
+        super().attach()

@@ -8,17 +8,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from bots.chat.callbacks import Buttons
+from bots.chat.callbacks import Buttons, screen_of
 from bots.chat.i18n import render
-from bots.chat.render import screen_of
 from bots.chat.reply import Reply, Said, say
 from bots.chat.types import Button, Deliverer, Place, Screen, Unlanded
 from bots.commands.admin.broadcast import TITLE, told
 from bots.commands.admin.disputes import FOR_OWNERS, owners_card
 from bots.commands.admin.setprice import price_news_words
 from bots.commands.answers import Answers
-from bots.commands.checkouts import cash_text
-from bots.commands.text import in_credits
+from bots.commands.text import cash_text, in_credits
 from bots.commands.withdraw import EARNED, earned_words
 from core.admin.broadcasts import BROADCAST, Broadcasts
 from core.asks.repository import Records, Saved

@@ -28,7 +28,7 @@ from bots.logs import set_up_logs
 from bots.output import tell
 from bots.plan import PricePlan
 from bots.platforms import discord_config, telegram_config
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from bots.sandbox.supplier import SandboxSupplier
 from bots.selling_settings import ways
 from bots.supplier_settings import SupplierSetting

@@ -13,8 +13,7 @@ from core.asks.repository import Delivered, Journal
 from core.clock import Clock, as_datetime
 from core.db.database import Store
 from core.money import NanoUsd, decimal_text
-from core.users.service import find as find_person
-from core.users.service import lineage, survivor
+from core.users.service import find as find_person, lineage, survivor
 from core.users.types import Person
 from payments.checkout import Cashier, Receipt
 from payments.offer import cents

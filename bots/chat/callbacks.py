@@ -1,4 +1,5 @@
-"""Buttons: an opaque id for the person, a row with what it does for us.
+"""Buttons: an opaque id for the person, a row with what it does for us; and replies as cards, in
+their reader's words, with the rows behind their buttons.
 
 An answer's own buttons (Stop, Again, Continue, Ask this) need no row of their own: the ask is their
 row, and their id is a letter and the ask's id. Pressing is authorised against the row, never by the
@@ -9,11 +10,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from bots.chat.reply import Choice, Reply
+from bots.chat.i18n import render
+from bots.chat.reply import Choice, Invoice, Reply, Said
+from bots.chat.types import Attachment, Bill, Button, Place, Screen
 from core import ids
 from core.clock import Clock
 from core.db import schema
@@ -22,6 +26,7 @@ from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
+from core.users.types import Person
 
 _log = logging.getLogger(__name__)
 
@@ -129,3 +134,36 @@ class Buttons:
         )
         if rows:
             await self._ledger.record(*(Delete(table, {"id": row.id}) for row in rows))
+
+
+async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Place) -> Screen:
+    """The card as `person` reads it and presses its buttons at `place`."""
+    language = reply.language or person.language
+    rows = await buttons.make(reply, person=person.id, place=place.code)
+
+    def words(said: Said) -> str:
+        return render(said, language, person.zone)
+
+    return Screen(
+        title=words(reply.title) if reply.title else "",
+        lines=tuple(map(words, reply.lines)),
+        table=tuple(tuple(map(words, row)) for row in reply.table),
+        buttons=tuple(
+            tuple(Button(id_, words(choice.label), choice.url, choice.sku) for id_, choice in row)
+            for row in rows
+        ),
+        attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
+        bill=_bill(reply.invoice, words) if reply.invoice else None,
+        private=reply.private,
+        passing=reply.passing,
+    )
+
+
+def _bill(invoice: Invoice, words: Callable[[Said], str]) -> Bill:
+    return Bill(
+        invoice.payload,
+        words(invoice.title),
+        words(invoice.about),
+        invoice.stars.units,
+        words(invoice.refused),
+    )

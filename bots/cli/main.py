@@ -10,10 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from bots.cli import books, operator
-from bots.cli import codes as vouchers
-from bots.cli import init as setup
-from bots.cli import payments as selling
+from bots.cli import books, codes as vouchers, init as setup, operator, payments as selling
 from bots.cli.errors import in_words
 from bots.config.settings import SettingsWrong, load
 from bots.output import tell

@@ -29,7 +29,6 @@ from bots.platforms import discord_config, telegram_config
 from bots.run import demo_master_key, live_plan, suppliers_of, sync_discord
 from bots.telegram.adapter import who_am_i
 from core import ids
-from core.admin.grants import grant
 from core.clock import SystemClock
 from core.db.backup import backup, restore
 from core.db.database import Store
@@ -45,6 +44,7 @@ from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import PriceBook
 from core.pricing.source import installed
+from core.users.balances import grant
 from core.users.service import find
 
 

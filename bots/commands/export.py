@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from bots.chat.command import Action, Command, Request, Room
 from bots.chat.reply import File, Reply, say
-from bots.commands.checkouts import cash_text
-from bots.commands.text import money
+from bots.commands.text import cash_text, money
 from core import chart
 from core.asks.repository import Journal, Turn
 from core.clock import as_datetime

@@ -10,9 +10,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from bots.chat.callbacks import Buttons
+from bots.chat.callbacks import Buttons, screen_of
 from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.render import screen_of
 from bots.chat.reply import Choice, Reply, Said, plain, say
 from bots.chat.types import Deliverer, Place
 from core.errors import cause

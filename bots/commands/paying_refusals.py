@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bots.chat.reply import Said, say
-from bots.commands.checkouts import cash_text
+from bots.commands.text import cash_text
 from core.clock import as_datetime
 from payments.refunds import EarlierRefund, NothingToRefund, RefundUnsure
 from payments.types import CardsStopped, CheckoutRefused, NotGivenBack, RefundRefused

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bots.chat.reply import Said, plain, say
 from core.asks.run import Run
 from core.asks.types import Outcome, Result, Trouble
-from core.money import Credits, MicroCredits, NanoUsd, Seconds, Tokens, decimal_text
+from core.money import Credits, MicroCredits, NanoUsd, Seconds, Stars, Tokens, decimal_text
 from core.pricing.prices import Price
+from payments.types import Cash
 
 _CENT = 10_000_000
 
@@ -23,6 +24,13 @@ def money(amount: NanoUsd) -> str:
     cents = (abs(amount.units) + _CENT // 2) // _CENT
     sign = "−" if amount.units < 0 and cents else ""
     return f"{sign}${cents // 100:,}.{cents % 100:02}"
+
+
+def cash_text(amount: Cash) -> str:
+    """`$10.00` or `1,540 ⭐`."""
+    if isinstance(amount, Stars):
+        return f"{amount.units:,} ⭐"
+    return money(amount)
 
 
 def price_line(price: Price) -> Said:

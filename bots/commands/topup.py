@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.commands.checkouts import cash_text, checkout
+from bots.chat.reply import Choice, Invoice, Reply, Said, plain, say
 from bots.commands.errors import NotUnderstood
 from bots.commands.models import Choosing
-from bots.commands.text import average_answer, in_credits, money
+from bots.commands.text import average_answer, cash_text, in_credits, money
 from core import ids
 from core.clock import Clock, as_datetime
-from core.money import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, Stars, usd
 from core.users.service import People
 from payments.checkout import Cashier, Receipt
+from payments.gateways.base import Gateway
+from payments.gateways.discord_store import DiscordSkus
 from payments.offer import Offer, Pack, cents, of_cents
 from payments.types import Order
 
@@ -352,3 +353,47 @@ def _state(order: Order) -> Said:
     if order.paid.units and order.state != "credited":
         return say("partly paid")
     return _STATES[order.state]
+
+
+Choices = tuple[tuple[Choice, ...], ...]
+
+
+def checkout(
+    order: Order, gateway: Gateway, given: Credits
+) -> tuple[Said, Choices, Invoice | None]:
+    """How, in words, and by what; `given` is what the order buys."""
+    until = as_datetime(order.expires_at)
+    if isinstance(order.amount, Stars):
+        how = say(
+            "Pay the invoice below, until {time}. Your Credits arrive here by themselves.",
+            time=until,
+        )
+        return how, (), _invoice(order.id, order.amount, given)
+    if isinstance(gateway, DiscordSkus):
+        how = say(
+            "Press the button: Discord shows the final price and takes the payment. Your"
+            " Credits arrive here by themselves."
+        )
+        return how, ((Choice(plain(""), "", sku=gateway.sku(order.value)),),), None
+    how = say(
+        "The link works until {time}. Your Credits arrive here by themselves when the payment has.",
+        time=until,
+    )
+    pay = Choice(say("Pay {cash}", cash=cash_text(order.amount)), "", url=order.url)
+    return how, ((pay,),), None
+
+
+def _invoice(order: str, stars: Stars, given: Credits) -> Invoice:
+    return Invoice(
+        payload=order,
+        title=in_credits(given),
+        about=say(
+            "{credits} to spend here on answers. Order {order}",
+            credits=in_credits(given),
+            order=order,
+        ),
+        stars=stars,
+        refused=say(
+            "Telegram doesn't take this invoice. Nothing was charged. Try a smaller amount: /topup"
+        ),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -13,15 +14,18 @@ from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
+from bots.chat.audio import name_for_suppliers
 from bots.chat.types import (
     Answer,
     Attachment,
+    Audio,
     Button,
     Field,
     Filled,
     FormCard,
     Front,
     Incoming,
+    NotFetched,
     Output,
     Place,
     Press,
@@ -30,9 +34,7 @@ from bots.chat.types import (
     Sender,
     Unlanded,
 )
-from bots.console.audio import audio_at
-from bots.console.hidden import hidden
-from bots.console.lines import Lines
+from bots.console.lines import Lines, hidden
 from bots.console.paper import DIM, Paper
 from core.clock import Clock, SystemClock
 
@@ -331,3 +333,25 @@ def _saved(attachment: Attachment, folder: Path) -> Path:
             file.write(attachment.content)
         return path
     raise FileExistsError(attachment.name)
+
+
+def audio_at(line: str) -> Audio | None:
+    """The file that a line names, as typed or as a terminal writes one that is dropped on it."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return None
+    if len(words) != 1 or name_for_suppliers(words[0], "") is None:
+        return None
+    path = Path(words[0]).expanduser()
+
+    async def fetch() -> bytes:
+        try:
+            return await asyncio.to_thread(path.read_bytes)
+        except OSError:
+            raise NotFetched from None
+
+    try:
+        return Audio(None, path.stat().st_size, "", path.name, fetch) if path.is_file() else None
+    except OSError:  # a name that is too long, a folder that may not be read
+        return None

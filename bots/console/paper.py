@@ -7,8 +7,7 @@ from typing import Final, TextIO, final
 
 from bots.chat.types import Button, Buttons, Screen
 from bots.render.blocks import table_text
-from bots.render.footer import footer_lines, unforged
-from bots.render.sanitize import clean, one_line
+from bots.render.plain_text import clean, footer_lines, one_line, unforged
 
 DIM: Final = "2"
 _BOLD: Final = "1"

@@ -18,13 +18,12 @@ from bots.discord.client import Client, DiscordUnavailable, logged_in
 from bots.discord.commands import completing
 from bots.discord.components import FORM
 from bots.discord.config import DiscordConfig
-from bots.discord.doorway import Doorway
 from bots.discord.inbound import read_command, read_filled, read_message, read_press
-from bots.discord.interacting import InteractionOutlet
-from bots.discord.logs import TokenFilter
+from bots.discord.interactions import Doorway, InteractionOutlet
 from bots.discord.presenter import Scene, Stage
 from bots.discord.sender import ChannelOutlet, Refused, call
 from bots.discord.store import entitled
+from bots.logs import DiscordTokenFilter
 from bots.platform_payments import SkusTill
 from bots.render.throttle import Budgets, NotShown, Wait
 from core.clock import Clock
@@ -49,7 +48,7 @@ class Discord:
         self._config = config
         self._front = front
         self._clock = clock
-        self._filter = TokenFilter(config.token.get_secret_value())
+        self._filter = DiscordTokenFilter(config.token.get_secret_value())
         self._filter.attach()
         self._connected = asyncio.Event()
         self._client = Client(

@@ -13,7 +13,7 @@ import discord
 from bots.chat.types import Front, MenuItem, MenuOption
 from bots.discord.client import Client, logged_in
 from bots.discord.config import DiscordConfig
-from bots.render.sanitize import one_line
+from bots.render.plain_text import one_line
 
 DESCRIPTION_MAX: Final = 100
 COMMANDS_MAX: Final = 100

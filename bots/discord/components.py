@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from discord import ButtonStyle, SelectOption
-from discord.ui import Button as UiButton
-from discord.ui import Label, Modal, Select, TextInput, View
+from discord.ui import Button as UiButton, Label, Modal, Select, TextInput, View
 
 from bots.chat.types import Button, Buttons, Form
-from bots.render.sanitize import one_line
+from bots.render.plain_text import one_line
 
 ROWS_MAX: Final = 5
 ROW_MAX: Final = 5

@@ -6,15 +6,17 @@ button that was shown to them alone is theirs wherever it is pressed.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+import aiohttp
 import discord
 from pydantic import SecretStr
 
-from bots.chat.types import Filled, Incoming, MenuItem, Place, Press, Sender
-from bots.discord.audio import audio_of
+from bots.chat.types import Audio, Filled, Incoming, MenuItem, NotFetched, Place, Press, Sender
 from bots.discord.components import FORM
 
 _EPOCH_MS: Final = 1_420_070_400_000
@@ -161,3 +163,27 @@ def _replies_to(message: discord.Message, me: discord.ClientUser) -> bool:
 def _without_mention(text: str, me: discord.ClientUser) -> str:
     stripped = re.sub(rf"<@!?{me.id}>", "", text)
     return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)
+
+
+_DOWNLOAD_SECONDS: Final = 60.0
+
+
+def audio_of(message: discord.Message) -> Audio | None:
+    """The first audio that is attached."""
+    for attached in message.attachments:
+        mime = attached.content_type or ""
+        if attached.is_voice_message() or mime.startswith("audio/"):
+            return _audio(attached, mime or "audio/ogg")
+    return None
+
+
+def _audio(attached: discord.Attachment, mime: str) -> Audio:
+    async def fetch() -> bytes:
+        try:
+            async with asyncio.timeout(_DOWNLOAD_SECONDS):
+                return await attached.read()
+        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError):
+            raise NotFetched from None
+
+    seconds = None if attached.duration is None else math.ceil(attached.duration)
+    return Audio(seconds, attached.size, mime, attached.filename, fetch)

@@ -15,9 +15,9 @@ from bots.chat.reply import say
 from bots.chat.types import Answer, FormCard, Front, Output, Place, Progress, Screen, Unlanded
 from bots.discord.components import FORM
 from bots.discord.config import DiscordConfig
-from bots.discord.interacting import InteractionOutlet
+from bots.discord.interactions import InteractionOutlet
+from bots.discord.redelivery import StoredOutlet
 from bots.discord.sender import ChannelOutlet, Outlet, Post, Refused
-from bots.discord.stored import StoredOutlet
 from bots.discord.streaming import STYLE, AnswerView
 from bots.render.pieces import screen_pieces
 from bots.render.throttle import Budget, Budgets, Wait

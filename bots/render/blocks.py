@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bots.render.text_width import columns
+from bots.render.plain_text import columns
 
 MarkKind = Literal["bold", "italic", "strike", "code"]
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, final
 
 from bots.render.blocks import Block, Mark
-from bots.render.footer import unforged
-from bots.render.splitting import Cost, Piece
-from bots.render.text_width import Offsets, utf16_len
+from bots.render.plain_text import Offsets, unforged, utf16_len
+from bots.render.splitter import Cost, Piece
 
 EntityKind = Literal["bold", "italic", "strike", "code", "pre", "quote"]
 

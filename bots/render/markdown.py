@@ -17,7 +17,7 @@ from markdown_it.rules_inline.escape import escape
 from markdown_it.token import Token
 
 from bots.render.blocks import Block, Mark, MarkKind, table_text
-from bots.render.sanitize import clean
+from bots.render.plain_text import clean
 
 #: Deeper than this the parser would leave text out.
 _NESTING_MAX = 60

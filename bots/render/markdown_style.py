@@ -10,9 +10,8 @@ import re
 from typing import Final, final
 
 from bots.render.blocks import Block, Mark
-from bots.render.footer import unforged
-from bots.render.splitting import Cost, Piece
-from bots.render.text_width import utf16_len
+from bots.render.plain_text import unforged, utf16_len
+from bots.render.splitter import Cost, Piece
 
 _SPECIAL: Final = re.compile(r"[\\`*_~|<>\[\]()#@:]|(?<=^)[-+](?= )|(?<=\d)\.(?= )", re.MULTILINE)
 _FENCE: Final = "```"

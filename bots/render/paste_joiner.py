@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from bots.chat.types import Incoming
-from bots.render.text_width import utf16_len
+from bots.render.plain_text import utf16_len
 
 #: The parts of one paste, at most: about what the largest model's prompt could take in a chat.
 _PARTS_MAX = 40

@@ -8,10 +8,9 @@ from typing import Final
 from bots.chat.types import Screen
 from bots.render.blocks import Block, Mark, table_text
 from bots.render.entity_style import without_pings
-from bots.render.footer import footer_lines
 from bots.render.markdown import blocks_of
-from bots.render.sanitize import clean, one_line
-from bots.render.splitting import Piece, Style, split
+from bots.render.plain_text import clean, footer_lines, one_line
+from bots.render.splitter import Piece, Style, split
 
 #: Of a growing answer at most so many characters are looked at: what is newest.
 _TAIL_CHARS: Final = 2_800

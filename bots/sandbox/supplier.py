@@ -22,7 +22,7 @@ from bots.chat.audio import BYTES_MAX, name_for_suppliers, seconds_of
 from bots.sandbox import answers
 from core.money import Tokens
 from core.pricing.catalogue import Catalogue, Model
-from core.pricing.counting import count, count_messages
+from core.pricing.token_counter import count, count_messages
 
 _SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
 _BODY_BYTES_MAX = 8 << 20

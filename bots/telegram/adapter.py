@@ -19,13 +19,13 @@ from telegram.ext import AIORateLimiter, Application, Defaults, TypeHandler
 from telegram.request import HTTPXRequest
 
 from bots.chat.types import Front, Incoming, Output, Place, Press, Screen, Unlanded
+from bots.logs import TelegramTokenFilter
 from bots.platform_payments import StarsTill
 from bots.render.paste_joiner import Joining
 from bots.render.throttle import Budgets, NotShown
 from bots.telegram import menus
 from bots.telegram.config import TelegramConfig
 from bots.telegram.inbound import Me, place_of, read_message, read_press, sender_of
-from bots.telegram.logs import TokenFilter
 from bots.telegram.payments import Paying
 from bots.telegram.presenter import Scene, Stage
 from bots.telegram.sender import Outbox, Refused, Where
@@ -66,7 +66,7 @@ class Telegram:
         self._config = config
         self._front = front
         self._clock = clock
-        self._filter = TokenFilter(config.token.get_secret_value())
+        self._filter = TelegramTokenFilter(config.token.get_secret_value())
         self._filter.attach()
         self._app = self._application()
         self._outbox = Outbox(self._app.bot, Budgets(clock), config)

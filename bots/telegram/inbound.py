@@ -7,14 +7,26 @@ channel or as an anonymous admin is nobody whom a Credit could belong to.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
-from telegram import CallbackQuery, Message, MessageEntity, Update
+from telegram import (
+    Audio as AudioFile,
+    CallbackQuery,
+    Document,
+    Message,
+    MessageEntity,
+    Update,
+    VideoNote,
+    Voice,
+)
 from telegram.constants import ChatType
+from telegram.error import TelegramError
 
-from bots.chat.types import Incoming, Place, Press, Sender
-from bots.telegram.audio import audio_of
+from bots.chat.types import Audio, Incoming, NotFetched, Place, Press, Sender
 from core.clock import as_ms
 
 _log = logging.getLogger(__name__)
@@ -157,3 +169,39 @@ def _without_mention(message: Message, text: str, me: Me) -> str | None:
         units = units[: 2 * entity.offset] + units[2 * (entity.offset + entity.length) :]
     stripped = units.decode("utf-16-le")
     return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)
+
+
+_DOWNLOAD_SECONDS: Final = 60.0
+
+
+def audio_of(message: Message) -> Audio | None:
+    """The audio that a message carries."""
+    if (voice := message.voice) is not None:
+        return _audio(voice, voice.duration, voice.mime_type or "audio/ogg")
+    if (note := message.video_note) is not None:
+        return _audio(note, note.duration, "video/mp4")
+    if (song := message.audio) is not None:
+        return _audio(song, song.duration, song.mime_type or "", song.file_name or "")
+    document = message.document
+    if document is not None and (document.mime_type or "").startswith("audio/"):
+        return _audio(document, None, document.mime_type or "", document.file_name or "")
+    return None
+
+
+def _audio(
+    file: Voice | VideoNote | AudioFile | Document,
+    duration: int | timedelta | None,
+    mime: str,
+    name: str = "",
+) -> Audio:
+    async def fetch() -> bytes:
+        try:
+            found = await file.get_file()
+            return bytes(await found.download_as_bytearray(read_timeout=_DOWNLOAD_SECONDS))
+        except TelegramError:
+            # Its message may quote the file's address, which holds the token.
+            raise NotFetched from None
+
+    if isinstance(duration, timedelta):
+        duration = math.ceil(duration.total_seconds())
+    return Audio(duration, file.file_size or 0, mime, name, fetch)

@@ -17,7 +17,7 @@ from telegram import (
 from telegram.error import TelegramError
 
 from bots.chat.types import Front
-from bots.render.sanitize import one_line
+from bots.render.plain_text import one_line
 from core.errors import cause
 
 _log = logging.getLogger(__name__)

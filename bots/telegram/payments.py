@@ -16,9 +16,9 @@ from telegram.request import HTTPXRequest
 
 from bots.chat.i18n import language_for, render
 from bots.commands.errors import sentence
+from bots.logs import TelegramTokenFilter
 from bots.platform_payments import StarsTill
 from bots.telegram.config import TelegramConfig
-from bots.telegram.logs import TokenFilter
 from core.errors import Refusal, cause
 from core.money import Stars
 from payments.gateways.telegram_stars import PreCheckout, StarMove, StarsTold
@@ -126,7 +126,7 @@ class BotStars:
 
     def __init__(self, config: TelegramConfig) -> None:
         self._config = config
-        self._filter = TokenFilter(config.token.get_secret_value())
+        self._filter = TelegramTokenFilter(config.token.get_secret_value())
         self._bot: Bot | None = None
 
     async def balance(self) -> Stars:

@@ -43,10 +43,10 @@ from core.pool.providers.types import Message
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
-from core.pricing.counting import CALL_OVERHEAD, count_messages
 from core.pricing.deals import Deals
 from core.pricing.prices import Price, PriceBook
 from core.pricing.promotions import UsedUp
+from core.pricing.token_counter import CALL_OVERHEAD, count_messages
 from core.users.balances import Purses
 from core.users.service import People
 

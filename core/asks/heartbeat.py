@@ -18,7 +18,7 @@ from core.db.writes import Update
 from core.errors import cause
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerRefusal
-from core.pricing.counting import count
+from core.pricing.token_counter import count
 
 log = logging.getLogger(__name__)
 

@@ -46,8 +46,8 @@ from core.ledger.types import (
 from core.money import Credits, Tokens
 from core.pool.pool import Pool
 from core.pricing.costs import Costs
-from core.pricing.counting import count
 from core.pricing.deals import Deals
+from core.pricing.token_counter import count
 from core.users.limits import Blocked, Paused
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from core.clock import Clock
-from core.db import connections
-from core.db import migrate as migrations
+from core.db import connections, migrate as migrations
 from core.db.connections import Address, Dialect
 from core.db.errors import NeedsMigration
 from core.db.migrate import Kind

@@ -12,8 +12,7 @@ import aiohttp
 
 from core.pool.providers.accounts import Tells
 from core.pool.providers.anthropic import Anthropic
-from core.pool.providers.cloudflare import Cloudflare
-from core.pool.providers.openai import PLAIN, Dialect, OpenAI
+from core.pool.providers.openai import PLAIN, Cloudflare, Dialect, OpenAI
 from core.pool.providers.types import Adapter
 
 Wire = Literal["openai", "anthropic", "cloudflare"]

@@ -1,5 +1,5 @@
-"""Balances: all that a person can spend; and what they owe, repaid out of whatever they have, also
-while they ask nothing.
+"""Balances: all that a person can spend; what they owe, repaid out of whatever they have, also
+while they ask nothing; and Credits that an admin gives, with a reason, always as a gift.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core import chart, ids
+from core.admin_log import logged
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Store
 from core.ledger.ledger import Ledger
-from core.ledger.types import Account, Submission
+from core.ledger.types import Account, Receipt, Submission
 from core.money import Credits
+from core.users.types import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,32 @@ class Debts:
             if any(balance.available > 0 for balance in pockets.values()):
                 cause = f"owed/{person}/{ids.new('rep', self._clock.now_ms())}"
                 await self._ledger.submit(Submission(cause, (chart.repay_owed(person),)))
+
+
+async def grant(
+    ledger: Ledger,
+    clock: Clock,
+    *,
+    cause: str,
+    person: Person,
+    amount: Credits,
+    actor: str,
+    reason: str,
+) -> Receipt:
+    """Gives `amount` to `person`, what they owe first; the same `cause` (a button, a command's id)
+    gives it once."""
+    row = logged(
+        clock,
+        actor=actor,
+        act="grant",
+        before={},
+        after={"person": person.id, "credits": amount.units, "reason": reason},
+    )
+    return await ledger.submit(
+        Submission(
+            f"grant/{cause}",
+            (chart.gift(person.id, "grant", amount), chart.repay_owed(person.id)),
+            (row,),
+            watch=chart.pockets(person.id),
+        )
+    )

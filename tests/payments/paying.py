@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from core import chart
 from core.earnings.payouts import Method, Payout
 from core.ledger.types import Move, Submission

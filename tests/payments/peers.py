@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from payments.gateways.btcpay.checkout import SIGNATURE as BTCPAY_SIGNATURE
 from payments.gateways.sandbox import SIGNATURE, signed
 from payments.types import Order

@@ -13,9 +13,7 @@ from payments.types import GatewayUnavailable, RefundRefused, UnknownOrder
 from tests.fakes.discord import TOKEN
 from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments import inchat
-from tests.payments.booths import SkusBooth as Booth
-from tests.payments.booths import opened
-from tests.payments.booths import skus_booth as booth
+from tests.payments.booths import SkusBooth as Booth, opened, skus_booth as booth
 
 __all__ = ["booth"]
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from core.money import usd
 from payments.gateways.sandbox import SandboxPayouts
 from payments.payouts import Disbursed

@@ -7,8 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from core.clock import SystemClock
 from core.db import schema
@@ -22,9 +21,7 @@ from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order, Refu
 from payments.webhooks import payment_routes
 from tests.fakes.telegram import TOKEN
 from tests.payments import inchat
-from tests.payments.booths import StarsBooth as Booth
-from tests.payments.booths import forgeries
-from tests.payments.booths import stars_booth as booth
+from tests.payments.booths import StarsBooth as Booth, forgeries, stars_booth as booth
 from tests.payments.inchat import STAR
 
 __all__ = ["booth"]

@@ -18,8 +18,7 @@ from typing import Any, Protocol
 
 from core.clock import SystemClock
 from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.discord_world import Message as DiscordMessage
-from tests.fakes.discord_world import User as DiscordUser
+from tests.fakes.discord_world import Message as DiscordMessage, User as DiscordUser
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Message, User
 from tests.service import Service, running

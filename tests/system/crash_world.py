@@ -13,11 +13,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from core import ids
-from core.pricing.counting import count
+from core.pricing.token_counter import count
 from tests import brief
 from tests.databases import NOON_MS
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import FakeSupplier, Used
+from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.system.processes_books import Books
 from tests.system.processes_driver import Child, Nursery
 

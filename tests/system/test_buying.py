@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from bots.chat.types import Place, Screen, Unlanded
 from bots.commands.topup import Terms
 from bots.http import Server, service_app
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from core import chart
 from core.clock import SystemClock
 from core.ledger.types import Submission
@@ -27,8 +27,7 @@ from core.money import Credits
 from payments.gateways.sandbox import Sandbox, signed
 from payments.webhooks import payment_routes
 from tests import service
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 
 SECRET = "sandbox-secret-canary"

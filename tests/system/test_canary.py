@@ -26,8 +26,7 @@ from core.ledger.export import beancount, csv
 from core.pool.providers.types import Fault, SupplierFault
 from tests import service
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Drop, Heard, Refuse, Script
+from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
 from tests.service import Service
 from tests.system import canaries
 from tests.system.canaries import Everything, columns, logs

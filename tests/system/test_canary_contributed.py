@@ -13,8 +13,7 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import generate_latest
 
-from bots import http
-from bots import logs as bots_logs
+from bots import http, logs as bots_logs
 from core.admin.report import report
 from core.admin.trial_balance import Period
 from core.db import schema

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from bots.commands.topup import Terms
 from bots.http import Server, service_app
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from core import chart
 from core.db import schema
 from core.money import Credits, usd

@@ -17,8 +17,7 @@ from core.db.database import Store
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.discord import TOKEN, FakeDiscord, plain
 from tests.fakes.discord_world import Interaction, Message, User
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import FakeSupplier, Hang, Script, Used
+from tests.fakes.suppliers import Answer as Says, FakeSupplier, Hang, Script, Used
 from tests.service import KEYS
 from tests.size import size
 from tests.system.crash_world import LATER_MS, MOMENT_MS, WELCOME

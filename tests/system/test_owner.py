@@ -10,8 +10,7 @@ import pytest_asyncio
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.telegram import FakeTelegram
 from tests.system.test_discord import World, on_discord
-from tests.system.world import World as Telegram
-from tests.system.world import briefs_world
+from tests.system.world import World as Telegram, briefs_world
 
 
 @pytest_asyncio.fixture

@@ -11,8 +11,7 @@ import pytest_asyncio
 from core.db.database import Store
 from core.money import usd
 from tests.databases import NOON_MS, TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import FakeSupplier, Used
+from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.service import KEYS
 from tests.size import size
 from tests.system.processes_books import Books

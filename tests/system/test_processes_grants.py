@@ -18,8 +18,7 @@ from core.db import schema
 from core.db.database import Store
 from core.money import Credits
 from tests import service
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import FakeSupplier, Used
+from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.service import Service
 from tests.size import size
 from tests.system.processes_books import Books

@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from core.db import schema
 from core.db.database import Store
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import FakeSupplier, Used
+from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.service import KEYS
 from tests.size import size

@@ -12,13 +12,11 @@ import pytest_asyncio
 
 from core.db import schema
 from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.discord_world import COMPONENT, Interaction, User
-from tests.fakes.discord_world import Message as DiscordMessage
+from tests.fakes.discord_world import COMPONENT, Interaction, Message as DiscordMessage, User
 from tests.fakes.telegram import FakeTelegram
 from tests.service import Service
 from tests.system.test_canary import Everything
-from tests.system.test_discord import World as DiscordWorld
-from tests.system.test_discord import briefs_world as on_discord
+from tests.system.test_discord import World as DiscordWorld, briefs_world as on_discord
 from tests.system.world import PATIENCE_S, World, briefs_world, words
 
 #: No shape that would be known anywhere.

@@ -13,8 +13,7 @@ from core.db.writes import Update
 from core.money import Credits, usd
 from tests import service
 from tests.bots.commands.test_commands import text_of
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 from tests.system.test_buying import Market, button, market
 

@@ -15,11 +15,13 @@ from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.money import Stars, usd
 from tests.databases import TestClock
-from tests.fakes import btcpay as fake_btcpay
-from tests.fakes import discord as discord_fake
-from tests.fakes import paypal as fake_paypal
-from tests.fakes import stripe as fake
-from tests.fakes import telegram as telegram_fake
+from tests.fakes import (
+    btcpay as fake_btcpay,
+    discord as discord_fake,
+    paypal as fake_paypal,
+    stripe as fake,
+    telegram as telegram_fake,
+)
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.paypal import FakePayPal

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from core.clock import SystemClock
 from core.money import Credits, usd
 from payments.gateways.base import Gateway

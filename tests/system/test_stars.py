@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bots import platform_payments
 from bots.commands.topup import Terms
-from bots.sandbox.checkout import SandboxCheckout
+from bots.sandbox.payment_service import SandboxCheckout
 from core.clock import SystemClock
 from core.money import Credits
 from payments.gateways import telegram_stars as stars_module

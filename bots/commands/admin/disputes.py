@@ -8,9 +8,8 @@ from bots.chat.command import Action, Request, Room
 from bots.chat.reply import Choice, File, Reply, Said, say
 from bots.commands.admin.alerts import alert_card
 from bots.commands.admin.payouts import waiting_card
-from bots.commands.checkouts import cash_text
 from bots.commands.errors import sentence
-from bots.commands.text import money
+from bots.commands.text import cash_text, money
 from core.admin.alerts import ALERT
 from core.admin_log import logged
 from core.clock import Clock, as_datetime

@@ -6,7 +6,6 @@ from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.reply import Choice, Reply, plain, say
 from bots.commands.errors import NotUnderstood
 from bots.commands.text import in_credits
-from core.admin.grants import grant
 from core.asks.audit import check
 from core.clock import Clock
 from core.db.database import Store
@@ -14,6 +13,7 @@ from core.earnings.audit import check_earning
 from core.ledger.audit import audit
 from core.ledger.ledger import Ledger
 from core.money import Credits
+from core.users.balances import grant
 from core.users.service import People
 
 _GRANT_MAX = 100_000_000

@@ -5,9 +5,8 @@ from __future__ import annotations
 from bots.chat.command import Action, Command, Option, Request, Room
 from bots.chat.reply import Choice, Reply, Said, plain, say
 from bots.commands.admin.disputes import dispute_choices
-from bots.commands.checkouts import cash_text
 from bots.commands.errors import NotUnderstood
-from bots.commands.text import in_credits
+from bots.commands.text import cash_text, in_credits
 from bots.commands.topup import amount_of, receipt_line
 from core.clock import as_datetime
 from core.money import NanoUsd

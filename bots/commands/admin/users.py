@@ -16,7 +16,6 @@ from bots.commands.errors import NotUnderstood
 from bots.commands.export import ExportCommands
 from bots.commands.text import in_credits
 from core.admin.erasure import Erasing
-from core.admin.grants import grant
 from core.admin.user_search import Dossier, Dossiers
 from core.admin_log import Facts, logged
 from core.asks.repository import Journal
@@ -25,6 +24,7 @@ from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pricing.deals import Deals
+from core.users.balances import grant
 from core.users.limits import Allowance, Rules
 from core.users.roles import Owners
 from core.users.service import People

@@ -24,3 +24,12 @@ def some(name: str, column: str, where: str, *, unique: bool = False) -> sa.Inde
     """An index of some rows alone."""
     rows = sa.text(where)
     return sa.Index(name, column, unique=unique, sqlite_where=rows, postgresql_where=rows)
+
+
+#: What this database is: its kind (`live` or `demo`), and what identifies it.
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    required("value", sa.Text),
+)

@@ -8,8 +8,7 @@ from bots.chat.types import Answer, Progress, Screen
 from core.money import Credits, usd
 from tests import service
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 
 

@@ -14,8 +14,7 @@ from core.money import Credits, NanoUsd, usd
 from tests import service
 from tests.audio import VOICE, ogg, wav
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Drop, Heard, Refuse, Script
+from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
 from tests.service import Service
 
 WHISPER = "whisper-1"

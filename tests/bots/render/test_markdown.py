@@ -8,7 +8,7 @@ from bots.chat.types import Screen
 from bots.render.entity_style import Entity, EntityStyle, Shown
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import answer_pieces, progress_piece, screen_pieces
-from bots.render.sanitize import clean
+from bots.render.plain_text import clean
 
 STYLE = EntityStyle(4096)
 

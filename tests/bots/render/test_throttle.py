@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bots.render.throttle import Budget, Budgets, NotShown, Showing, Wait
 from tests.bots.render.virtual import VirtualClock, run

@@ -6,16 +6,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bots.chat.types import Screen
 from bots.discord.streaming import STYLE as DISCORD
 from bots.render.entity_style import EntityStyle
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import answer_pieces, progress_piece, screen_pieces
-from bots.render.sanitize import clean, one_line
-from bots.render.text_width import utf16_len
+from bots.render.plain_text import clean, one_line, utf16_len
 from bots.telegram.streaming import STYLE as TELEGRAM
 from tests.size import size
 

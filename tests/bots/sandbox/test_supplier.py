@@ -26,7 +26,7 @@ from core.pool.providers.types import (
 )
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
-from core.pricing.counting import count, count_messages
+from core.pricing.token_counter import count, count_messages
 from tests.audio import VOICE, ogg, wav
 
 CATALOGUE = Catalogue.load()

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bots.chat.types import Answer, Incoming, Output, Place, Progress, Screen, Unlanded
-from bots.render.footer import FOOTER_MARK
+from bots.render.plain_text import FOOTER_MARK
 from bots.telegram.adapter import Telegram
 from bots.telegram.sender import Refused
 from tests.bots.telegram.conftest import CONFIG, running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from core import chart
-from core.admin.grants import grant
 from core.admin.report import Cost, report
 from core.admin.trial_balance import Period
 from core.db import schema
@@ -12,6 +11,7 @@ from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.ledger.types import Submission
 from core.money import Credits, NanoUsd, usd
+from core.users.balances import grant
 from core.users.service import find
 from tests.databases import TestClock
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from bots.chat.types import Answer, Place
 from tests import service
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Refuse
+from tests.fakes.suppliers import Answer as Says, Refuse
 from tests.service import Service
 
 GROUP = Place("telegram", "-5", private=False)

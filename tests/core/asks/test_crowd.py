@@ -11,8 +11,7 @@ from core.asks.types import NotEnoughCredits, Question
 from core.money import Credits, usd
 from tests import brief, service
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 from tests.size import size
 
 ASKS = size(small=200, full=1_000)

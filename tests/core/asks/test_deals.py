@@ -26,8 +26,7 @@ from core.users.limits import Allowance
 from tests import brief, service
 from tests.bots.commands.test_commands import text_of
 from tests.databases import NOON_MS, TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Refuse, Used
+from tests.fakes.suppliers import Answer as Says, Refuse, Used
 from tests.service import Service
 from tests.size import size
 

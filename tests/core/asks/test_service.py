@@ -6,8 +6,7 @@ from bots.chat.types import Answer, Progress
 from core.money import Credits, usd
 from tests import service
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 
 
 async def test_the_briefs_example_costs_8_credits_and_leaves_499_955_dollars(

@@ -17,8 +17,7 @@ from core.asks.types import Outcome
 from core.money import Credits, NanoUsd, usd
 from tests import service
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Drop, Hang, Refuse, Script, Used
+from tests.fakes.suppliers import Answer as Says, Drop, Hang, Refuse, Script, Used
 
 QUESTION = "/ask gpt-4 " + "why " * 400
 #: Our count of it: 400 tokens, 8 for the message, 16 for the call.

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from beancount import loader
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from core.db.database import Store
 from core.ledger import export as ledgers

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from core.pool.providers import sse
 from core.pool.providers.types import SupplierFault

@@ -16,8 +16,7 @@ from pydantic import SecretStr
 from core.money import Tokens
 from core.pool.providers import http
 from core.pool.providers.anthropic import Anthropic
-from core.pool.providers.cloudflare import Cloudflare
-from core.pool.providers.openai import Dialect, OpenAI, usage
+from core.pool.providers.openai import Cloudflare, Dialect, OpenAI, usage
 from core.pool.providers.types import (
     Adapter,
     Call,

@@ -30,8 +30,7 @@ def usage(input_: int, output: int, cached: int = 0, written: int = 0) -> Usage:
 
 
 def packaged(route: Route, used: Usage, at: datetime) -> NanoUsd:
-    from genai_prices import Usage as Used
-    from genai_prices import calc_price
+    from genai_prices import Usage as Used, calc_price
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -142,7 +142,7 @@ async def test_what_the_audit_finds(owner: Service, monkeypatch: pytest.MonkeyPa
     charge = (await owner.app.store.fetch(sa.select(schema.usage.c.charge)))[0].charge
     await owner.app.ledger.record(Update(schema.usage, {"ask": ask}, {"charge": charge + 1}))
     with monkeypatch.context() as patched:
-        patched.setattr("core.admin.monitoring._AUDITED_MOST", 3)
+        patched.setattr("core.admin.monitor._AUDITED_MOST", 3)
         await owner.app.lookout.audited()
         assert await heard(owner, chats) == [], "too large to be recomputed here"
     await owner.app.lookout.audited()

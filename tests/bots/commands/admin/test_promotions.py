@@ -19,8 +19,7 @@ from core.pricing.catalogue import UnknownModel
 from tests import brief, service
 from tests.bots.commands.test_commands import button, text_of
 from tests.databases import NOON_MS, TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 
 EXAMPLE = Says("word " * 500, usage=Used(1_000, 500))

@@ -14,8 +14,7 @@ from core.money import Credits, MicroCredits
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.fakes.suppliers import Used
+from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 
 LONG = Says("word " * 500, usage=Used(1_000, 500))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from core.money import Tokens
-from core.pricing import counting
+from core.pricing import token_counter
 from core.pricing.catalogue import Catalogue
-from core.pricing.counting import Encoding, count, count_messages
+from core.pricing.token_counter import Encoding, count, count_messages
 from tests import brief
 
 CATALOGUE = Catalogue.load()
@@ -38,7 +38,7 @@ def test_the_shipped_encodings_are_tiktokens_own(
     cached = tmp_path / hashlib.sha1(url.encode()).hexdigest()
     cached.write_bytes(gzip.decompress(packed.read_bytes()))
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    theirs, ours = tiktoken.get_encoding(f"{name}_base"), counting.load(name)
+    theirs, ours = tiktoken.get_encoding(f"{name}_base"), token_counter.load(name)
     for text in TEXTS:
         assert ours.encode_ordinary(text) == theirs.encode_ordinary(text)
 
@@ -53,8 +53,8 @@ async def test_other_tokenizers_get_an_estimate_from_above() -> None:
     for text in TEXTS:
         exact = (await count(GPT, text)).units
         estimate = (await count(CLAUDE, text)).units
-        assert estimate * 100 >= exact * counting.ESTIMATE_PERCENT
-        assert estimate * counting.ESTIMATE_BYTES >= len(text.encode())
+        assert estimate * 100 >= exact * token_counter.ESTIMATE_PERCENT
+        assert estimate * token_counter.ESTIMATE_BYTES >= len(text.encode())
 
 
 async def test_a_call_costs_its_texts_and_the_stated_overheads() -> None:
@@ -83,4 +83,4 @@ async def test_long_and_hostile_texts_are_counted_beside_the_loop() -> None:
 
 async def test_damaged_ranks_are_noticed() -> None:
     with pytest.raises(ValueError, match="damaged"):
-        counting._ranks(gzip.compress(b"IQ== 0\n"), "0" * 64)
+        token_counter._ranks(gzip.compress(b"IQ== 0\n"), "0" * 64)

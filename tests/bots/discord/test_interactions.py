@@ -7,8 +7,8 @@ import contextlib
 
 import pytest
 
-from bots.discord import doorway
-from bots.discord.doorway import FEW, Doorway
+from bots.discord import interactions
+from bots.discord.interactions import FEW, Doorway
 
 #: Turns of the loop in which anybody who may go in has gone in.
 TURNS = 200
@@ -42,7 +42,7 @@ async def test_nobody_is_served_while_a_crowd_waits_to_be_acknowledged() -> None
 async def test_a_crowd_without_end_keeps_nobody_waiting_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doorway, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(interactions, "PATIENCE_SECONDS", 0.01)
     door = Doorway()
     with contextlib.ExitStack() as crowd:
         for _ in range(FEW + 1):

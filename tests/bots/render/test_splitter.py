@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from bots.render.entity_style import Entity, EntityStyle, Shown
-from bots.render.footer import FOOTER_MARK
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import answer_pieces, progress_piece
-from bots.render.sanitize import clean
-from bots.render.text_width import utf16_len
+from bots.render.plain_text import FOOTER_MARK, clean, utf16_len
 from tests.size import size
 
 LIMIT = 300

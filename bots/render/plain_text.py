@@ -1,13 +1,12 @@
-"""Takes out of a text what cannot be seen but changes what is seen.
-
-Direction marks let a text show in another order than it is read, zero-width characters hide words
-from filters, tag characters carry whole hidden messages, control characters drive a terminal. What
-writing needs stays: joiners inside emoji and in scripts that use them, flags of regions.
+"""Plain text as platforms take it: cleaned of what they refuse or hide, measured as they measure it
+(UTF-16 units, of which an emoji takes two), and without a line that looks like a footer of ours.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from bisect import bisect_left
 from typing import Final
 
 #: Controls but tab and newline, surrogates that stand alone, direction marks, invisible
@@ -64,3 +63,58 @@ def _without_tags(text: str) -> str:
         lambda match: text[match.start() : flags[match.start()]] if match.start() in flags else "",
         text,
     )
+
+
+_BMP_MAX = "\uffff"
+
+
+def utf16_len(text: str) -> int:
+    """The length in UTF-16 units."""
+    if text.isascii() or max(text) <= _BMP_MAX:
+        return len(text)
+    return len(text) + sum(1 for char in text if char > _BMP_MAX)
+
+
+class Offsets:
+    """Turns positions in a text into positions in its UTF-16 units."""
+
+    def __init__(self, text: str) -> None:
+        plain = text.isascii() or max(text) <= _BMP_MAX
+        self._wide = [] if plain else [at for at, char in enumerate(text) if char > _BMP_MAX]
+
+    def __call__(self, position: int) -> int:
+        """Where the character at `position` begins, in units."""
+        return position + bisect_left(self._wide, position)
+
+
+def columns(text: str) -> int:
+    """The width in a monospaced font, about: wide characters and emoji take two columns."""
+    if text.isascii():
+        return len(text)
+    width = 0
+    for char in text:
+        if unicodedata.combining(char) or char in "\u200d\ufe0e\ufe0f":
+            continue
+        width += 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return width
+
+
+#: How every footer begins, and no line of a model's text.
+FOOTER_MARK: Final = "◈"
+
+#: Signs that could be taken for the mark.
+_LIKE: Final = "◈◇◆❖⟐◊⬖⬗⬘⬙⬥⬦⯁⯂🔷🔶🔸🔹💠⧫⬨⬧⋄♦♢"
+_FORGED: Final = re.compile(rf"^([^\w\n]*?)[{_LIKE}]", re.MULTILINE)
+
+
+def footer_lines(footer: str) -> str:
+    """The footer as shown, each of its lines marked."""
+    lines = (one_line(line) for line in footer.splitlines())
+    return "\n".join(f"{FOOTER_MARK} {line}" for line in lines if line)
+
+
+def unforged(text: str) -> str:
+    """The text with no line that begins like a footer; as long as before."""
+    while _FORGED.search(text):
+        text = _FORGED.sub(r"\1·", text)
+    return text

@@ -1,10 +1,28 @@
-"""The tables of offers: tiers, promotions, and who used them."""
+"""The tables of prices: the price book, tiers, promotions, and who used them."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from core.db.tables.base import metadata, required
+
+#: The price book: append-only; the newest row not after a time is the price at that time.
+price = sa.Table(
+    "price",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("model", sa.Text),
+    #: token or second
+    required("per", sa.Text),
+    #: Micro-Credits per token (or second); equal for a blended price.
+    required("input_rate", sa.BigInteger),
+    required("output_rate", sa.BigInteger),
+    required("effective_at", sa.BigInteger),
+    #: An admin's person id, or `formula`.
+    required("set_by", sa.Text),
+    required("note", sa.Text),
+    sa.Index("ix_price_model_effective", "model", "effective_at"),
+)
 
 #: What regular customers get; who has which is worked out of their top-ups or asks.
 tier = sa.Table(

@@ -9,15 +9,14 @@ import hmac
 import json
 import secrets
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from bots.sandbox.page import dollars, page
-from bots.sandbox.payouts import SandboxPayouts
 from payments.gateways.sandbox import SIGNATURE, signed
 
 _STOP_SECONDS = 0.2
@@ -309,3 +308,143 @@ def _acts(checkout: _Checkout) -> tuple[tuple[str, str], ...]:
     if checkout.dispute is None:
         return _ACTS.get(checkout.state, ())
     return _DECISIONS if checkout.dispute["state"] == "open" else ()
+
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<style>
+body{{font:1.05rem/1.5 system-ui,sans-serif;background:#f3f4f6;margin:0}}
+main{{max-width:26rem;margin:8vh auto;background:#fff;border-radius:1rem;padding:2rem;
+box-shadow:0 1px 12px #0002}}
+h1{{font-size:1.1rem;margin:0 0 .3rem}} .sum{{font-size:2.2rem;font-weight:600;margin:.2rem 0 1rem}}
+.note{{background:#fff7d6;border-radius:.5rem;padding:.6rem .8rem;font-size:.9rem}}
+button{{font:inherit;width:100%;padding:.7rem;margin:.4rem 0 0;border:1px solid #ccc;
+border-radius:.6rem;background:#fff;cursor:pointer}}
+button.first{{background:#1f6feb;border-color:#1f6feb;color:#fff}}
+table{{width:100%;font-size:.9rem;border-collapse:collapse;margin-top:1rem}}
+td{{padding:.25rem 0;border-top:1px solid #eee}} td:last-child{{text-align:right}}
+</style><main><h1>{heading}</h1><p class="sum">${dollars}</p>
+<p class="note">{note}</p>
+<p id="state">State: <b>{state}</b></p>{inner}</main>"""
+
+
+def page(title: str, *, heading: str, cents: int, note: str, state: str, inner: str) -> str:
+    """A page about a sum; `inner` is HTML."""
+    return _PAGE.format(
+        title=escape(title),
+        heading=escape(heading),
+        dollars=dollars(cents),
+        note=escape(note),
+        state=escape(state),
+        inner=inner,
+    )
+
+
+def dollars(cents: int) -> str:
+    """`1,234.50`."""
+    return f"{cents // 100:,}.{cents % 100:02}"
+
+
+_CENTS_MAX = 100_000_000
+_NAME_CHARS_MAX = 60
+#: What it takes for each, on top.
+_PAYOUT_FEE_CENTS = 25
+#: Names to which payouts don't arrive at once.
+_WAITS, _RETURNS = "wait", "return"
+
+_PAYOUT_BUTTON = (
+    '<form method="post" action="/payouts/{id}/{act}"><button id="{act}">{label}</button></form>'
+)
+_PAYOUT_ACTS = {
+    "pending": (("arrive", "Arrive"), ("return", "Come back")),
+    "paid": (("return", "Come back"),),
+}
+_PAYOUT_PRESSED = {"arrive": ("paid", ""), "return": ("failed", "RETURNED")}
+
+
+@dataclass
+class _Payout:
+    """As the API tells it, but for where it goes."""
+
+    id: str
+    cents: int
+    to: str
+    state: str = "paid"
+    reason: str = ""
+    fee: int = _PAYOUT_FEE_CENTS
+
+    def become(self, act: str) -> None:
+        self.state, self.reason = _PAYOUT_PRESSED[act]
+
+    def told(self) -> dict[str, str | int]:
+        told = asdict(self)
+        del told["to"]
+        return told
+
+
+class SandboxPayouts:
+    """A part of the service: its routes."""
+
+    def __init__(self, authorised: Callable[[web.Request], None]) -> None:
+        """`authorised` raises for callers who don't show the secret."""
+        self._authorised = authorised
+        self.made: dict[str, _Payout] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Its API, and its pages."""
+        return [
+            web.post("/payouts", self._make),
+            web.get("/payouts", self._tell),
+            web.get("/payouts/{id}", self._page),
+            web.post("/payouts/{id}/{act}", self._press),
+        ]
+
+    async def _make(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        said = await request.json()
+        asked = _Payout(str(said["id"]), int(said["cents"]), str(said["to"]))
+        if not 0 < asked.cents <= _CENTS_MAX:
+            return web.json_response({"code": "AMOUNT"}, status=422)
+        if not 0 < len(asked.to.strip()) <= _NAME_CHARS_MAX:
+            return web.json_response({"code": "RECEIVER"}, status=422)
+        known = self.made.setdefault(asked.id, asked)
+        if (known.cents, known.to) != (asked.cents, asked.to):
+            raise web.HTTPConflict
+        if known is asked and asked.to.strip().lower() == _WAITS:
+            asked.state = "pending"
+        if known is asked and asked.to.strip().lower() == _RETURNS:
+            asked.become("return")
+        return web.json_response(known.told())
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        return web.json_response(self._found(request.query.get("id", "")).told())
+
+    def _found(self, id_: str) -> _Payout:
+        found = self.made.get(id_)
+        if found is None:
+            raise web.HTTPNotFound
+        return found
+
+    async def _page(self, request: web.Request) -> web.Response:
+        one = self._found(request.match_info["id"])
+        buttons = "".join(
+            _PAYOUT_BUTTON.format(id=one.id, act=act, label=label)
+            for act, label in _PAYOUT_ACTS.get(one.state, ())
+        )
+        text = page(
+            "Sandbox payout",
+            heading=f"To {one.to}",
+            cents=one.cents,
+            note="This is a sandbox: no money moves.",
+            state=f"{one.state} {one.reason}".strip(),
+            inner=buttons,
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def _press(self, request: web.Request) -> web.Response:
+        one, act = self._found(request.match_info["id"]), request.match_info["act"]
+        if act not in {name for name, _ in _PAYOUT_ACTS.get(one.state, ())}:
+            raise web.HTTPConflict
+        one.become(act)
+        raise web.HTTPSeeOther(f"/payouts/{one.id}")

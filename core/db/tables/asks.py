@@ -1,0 +1,115 @@
+"""The tables of asks: conversations, what is held and charged, where an answer is shown."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import metadata, required, some
+
+conversation = sa.Table(
+    "conversation",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    #: `<platform>:<chat>:<thread>`
+    required("place", sa.Text),
+    required("created_at", sa.BigInteger),
+    sa.Column("ended_at", sa.BigInteger),
+    #: The ask with whose answer its history begins: somebody replied to that older answer.
+    sa.Column("branched_from", sa.Text),
+    sa.Index("ix_conversation_place_person", "place", "person", "id"),
+)
+
+ask = sa.Table(
+    "ask",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    required("conversation", sa.Text),
+    required("place", sa.Text),
+    #: The platform's message that asked; and the one that shows the answer, once known.
+    required("asked_in", sa.Text),
+    required("shown_in", sa.Text),
+    required("created_at", sa.BigInteger),
+    required("model", sa.Text),
+    required("price", sa.Text),
+    required("prompt_tokens", sa.BigInteger),
+    required("history_tokens", sa.BigInteger),
+    required("answer_limit", sa.BigInteger),
+    #: Credits held.
+    required("held", sa.BigInteger),
+    #: open → settled
+    required("state", sa.Text),
+    #: Process that runs it, and until when it may be presumed alive.
+    required("owner", sa.Text),
+    required("lease_until", sa.BigInteger),
+    required("stop_requested", sa.Boolean),
+    #: The try that runs: 1 is the first key; and that key with the dollars held on it.
+    required("tries", sa.Integer),
+    required("key", sa.Text),
+    required("key_held", sa.BigInteger),
+    #: Tokens shown to the person so far.
+    required("shown_tokens", sa.BigInteger),
+    #: done, length, stopped, refused, broken, timed_out, lost; empty while open
+    required("outcome", sa.Text),
+    sa.Column("ended_at", sa.BigInteger),
+    #: When the final text is known to be in the chat.
+    sa.Column("landed_at", sa.BigInteger),
+    #: Sealed by the person's data key.
+    sa.Column("question", sa.LargeBinary),
+    sa.Column("answer", sa.LargeBinary),
+    #: How its platform can be answered besides by place and message, as it says; sealed likewise.
+    sa.Column("way_back", sa.LargeBinary),
+    #: Another ask that this one repeats (Again) or goes on from (Continue).
+    sa.Column("follows", sa.Text),
+    #: The longest that audio is billed as; null for a question.
+    sa.Column("seconds", sa.BigInteger),
+    #: What was offered: the rates it is billed at where they aren't the price's own, and why: the
+    #: asker's tier, the promotion.
+    sa.Column("input_rate", sa.BigInteger),
+    sa.Column("output_rate", sa.BigInteger),
+    sa.Column("tier", sa.Text),
+    sa.Column("promotion", sa.Text),
+    sa.Index("ix_ask_conversation_id", "conversation", "id"),
+    sa.Index("ix_ask_person_id", "person", "id"),
+    some("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),
+    some("ix_ask_open", "lease_until", "state = 'open'"),
+    some("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
+)
+
+#: Which messages of a place show an answer: a long one is several.
+shown = sa.Table(
+    "shown",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("message", sa.Text, primary_key=True),
+    required("ask", sa.Text),
+)
+
+#: One row a served ask: what it used, was charged and cost. Outlives erasure.
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("ask", sa.Text, primary_key=True),
+    required("person", sa.Text),
+    required("at", sa.BigInteger),
+    required("model", sa.Text),
+    required("price", sa.Text),
+    required("provider", sa.Text),
+    required("key", sa.Text),
+    required("input_tokens", sa.BigInteger),
+    required("cached_tokens", sa.BigInteger),
+    required("output_tokens", sa.BigInteger),
+    #: Of audio that was written down; null for a question.
+    sa.Column("seconds", sa.BigInteger),
+    #: The supplier told no usage: these are our own counts.
+    required("estimated", sa.Boolean),
+    #: Credits charged, those of them that the asker had bought or earned, and the supplier's cost
+    #: in nano-dollars.
+    required("charge", sa.BigInteger),
+    required("paid", sa.BigInteger, server_default="0"),
+    required("cost", sa.BigInteger),
+    sa.Index("ix_usage_person_at", "person", "at"),
+    sa.Index("ix_usage_at", "at"),
+    sa.Index("ix_usage_key_at", "key", "at"),
+)

@@ -1,0 +1,97 @@
+"""The tables of the ledger; nothing but `core.ledger` writes them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import Big, metadata, required
+
+account = sa.Table(
+    "account",
+    metadata,
+    sa.Column("id", Big, primary_key=True),
+    required("code", sa.Text, unique=True),
+    required("unit", sa.Text),
+    required("limit_kind", sa.Text),
+    required("debits_pending", sa.BigInteger),
+    required("debits_posted", sa.BigInteger),
+    required("credits_pending", sa.BigInteger),
+    required("credits_posted", sa.BigInteger),
+    #: The account's newest transfer: the head of its chain.
+    required("head", sa.BigInteger),
+    #: The UTC day (days since 1970) that its newest transfer counts to; never goes back.
+    required("day", sa.BigInteger),
+    #: Of code, unit and limit, so that the audit sees them altered.
+    required("seal", sa.LargeBinary),
+    sa.CheckConstraint(
+        "debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0"
+        " AND credits_posted >= 0",
+        name="account_sums",
+    ),
+    sa.CheckConstraint(
+        "(limit_kind <> 'debits' OR debits_posted + debits_pending <= credits_posted)"
+        " AND (limit_kind <> 'credits' OR credits_posted + credits_pending <= debits_posted)",
+        name="account_floor",
+    ),
+)
+
+submission = sa.Table(
+    "submission",
+    metadata,
+    sa.Column("seq", Big, primary_key=True, autoincrement=False),
+    required("id", sa.Text, unique=True),
+    #: Of the entries as submitted, to tell a retry from a conflict.
+    required("digest", sa.LargeBinary),
+    required("at", sa.BigInteger),
+    #: Its transfers: `transfers` of them, from `first` on without a gap.
+    required("first", sa.BigInteger),
+    required("transfers", sa.Integer),
+    #: Of the id, digest, time and its transfers' names, so that the audit sees them altered.
+    required("seal", sa.LargeBinary),
+)
+
+#: PostgreSQL only: each batch draws one number under its locks and has the block that follows.
+BLOCK = 1 << 20
+block = sa.Sequence("block", start=BLOCK, increment=BLOCK, metadata=metadata)
+
+transfer = sa.Table(
+    "transfer",
+    metadata,
+    sa.Column("seq", Big, primary_key=True, autoincrement=False),
+    required("submission", sa.BigInteger),
+    required("entry", sa.Text),
+    required("n", sa.Integer),
+    required("kind", sa.Integer),
+    required("debit", sa.BigInteger),
+    required("credit", sa.BigInteger),
+    required("amount", sa.BigInteger),
+    #: For a post or a void: the pending transfer that it resolves.
+    sa.Column("pending", sa.BigInteger),
+    #: The chain: the previous transfer of either account, 0 at its start.
+    required("debit_previous", sa.BigInteger),
+    required("credit_previous", sa.BigInteger),
+    sa.CheckConstraint("amount > 0 AND debit <> credit", name="transfer_amount"),
+)
+
+#: Open holds only: derived, small, checked by the audit.
+hold = sa.Table(
+    "hold",
+    metadata,
+    sa.Column("seq", Big, primary_key=True, autoincrement=False),
+    #: `<submission id>/<entry name>`
+    required("name", sa.Text, index=True),
+    required("debit", sa.BigInteger),
+    required("credit", sa.BigInteger),
+    required("amount", sa.BigInteger),
+)
+
+#: The posted sums of every account that moved on a UTC day, as the day ended.
+closing = sa.Table(
+    "closing",
+    metadata,
+    sa.Column("account", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Text, primary_key=True),
+    required("debits_posted", sa.BigInteger),
+    required("credits_posted", sa.BigInteger),
+    required("head", sa.BigInteger),
+)

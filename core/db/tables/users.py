@@ -1,0 +1,105 @@
+"""The tables of people: by which names they write, who may what, who came by whom."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.db.tables.base import metadata, required, some
+
+person = sa.Table(
+    "person",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("created_at", sa.BigInteger),
+    required("language", sa.Text),
+    required("zone", sa.Text),
+    #: The current model's id; empty until chosen.
+    required("model", sa.Text),
+    required("footer", sa.Boolean),
+    #: Served only by keys of the operator's own.
+    required("own_keys_only", sa.Boolean),
+    #: The person's data key, wrapped by a master key: seals their questions and answers.
+    sa.Column("data_key", sa.LargeBinary),
+    #: The person that this one became a part of by `/link`, and when.
+    sa.Column("merged_into", sa.Text, index=True),
+    sa.Column("merged_at", sa.BigInteger),
+    #: When everything about them but amounts was erased.
+    sa.Column("erased_at", sa.BigInteger),
+    some("ix_person_erased", "erased_at", "erased_at IS NOT NULL"),
+)
+
+#: Names that were erased, by a keyed fingerprint: who comes back gets no second welcome.
+erased = sa.Table(
+    "erased",
+    metadata,
+    sa.Column("fingerprint", sa.LargeBinary, primary_key=True),
+    required("at", sa.BigInteger),
+)
+
+identity = sa.Table(
+    "identity",
+    metadata,
+    sa.Column("platform", sa.Text, primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    required("person", sa.Text, index=True),
+    required("created_at", sa.BigInteger),
+)
+
+#: Two people who may be one: a code, shown to one side and typed on the other; both agree.
+link = sa.Table(
+    "link",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required("code_digest", sa.Text, unique=True),
+    required("issuer", sa.Text, index=True),
+    #: Who typed the code; the first one keeps it.
+    sa.Column("joiner", sa.Text, index=True),
+    required("expires_at", sa.BigInteger),
+    sa.Column("issuer_agreed_at", sa.BigInteger),
+    sa.Column("joiner_agreed_at", sa.BigInteger),
+    #: When the two became one, or the link was cancelled.
+    sa.Column("done_at", sa.BigInteger),
+)
+
+#: Who may use the operator's commands, beside the admins of the settings: owners opened a one-time
+#: link, others were named by one.
+owner = sa.Table(
+    "owner",
+    metadata,
+    sa.Column("platform", sa.Text, primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    required("since", sa.BigInteger),
+    #: owner, admin or support.
+    required("role", sa.Text, server_default="owner"),
+)
+
+#: One-time links, by the digest of their code.
+owner_code = sa.Table(
+    "owner_code",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    required("expires_at", sa.BigInteger),
+    sa.Column("used_at", sa.BigInteger),
+)
+
+#: A person's code for friends; no secret.
+invitation = sa.Table(
+    "invitation",
+    metadata,
+    sa.Column("person", sa.Text, primary_key=True),
+    required("code", sa.Text, unique=True),
+    required("created_at", sa.BigInteger),
+)
+
+#: Who was invited, once and for good, by whom.
+referral = sa.Table(
+    "referral",
+    metadata,
+    sa.Column("person", sa.Text, primary_key=True),
+    required("inviter", sa.Text, index=True),
+    required("bound_at", sa.BigInteger),
+    #: Credits that the inviter has for what this person bought, as it stands.
+    required("earned", sa.BigInteger),
+    #: When a link made the two one; what was earned was taken back then.
+    sa.Column("undone_at", sa.BigInteger),
+)
