@@ -1,4 +1,4 @@
-"""The front door: messages and presses in, screens in the reader's words out.
+"""The dispatcher: messages and button presses in, cards in the reader's words out.
 
 Here alone it is decided who someone is, what they may do, and which words they read. Adapters stay
 dumb, commands stay free of platforms.
@@ -69,7 +69,7 @@ _OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please 
 
 
 class Dispatcher:
-    """Implements `bots.render.Front` for every platform."""
+    """The dispatcher implements `bots.chat.types.ChatHandler` for every platform."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Dispatcher:
     # --- messages ---------------------------------------------------------------------------
 
     async def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         update = (incoming.place.code, incoming.message)
         if self._seen.get(update):
             return
@@ -211,7 +211,7 @@ class Dispatcher:
     # --- buttons ----------------------------------------------------------------------------
 
     async def press(self, press: Press) -> AsyncIterator[Output]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         language = language_for(press.sender.language)
         try:
             person = await self._people.of(press.place.platform, press.sender.id, language=language)
@@ -246,7 +246,7 @@ class Dispatcher:
     # --- forms ------------------------------------------------------------------------------
 
     async def form(self, press: Press) -> Form | Screen:
-        """See `Front`."""
+        """See `ChatHandler`."""
         language = language_for(press.sender.language)
         try:
             person = await self._people.of(press.place.platform, press.sender.id, language=language)
@@ -262,7 +262,7 @@ class Dispatcher:
         return asked.form
 
     async def fill(self, filled: Filled) -> AsyncIterator[Output]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         update = (filled.place.code, filled.message)
         if self._seen.get(update):
             return
@@ -285,7 +285,7 @@ class Dispatcher:
             yield self._say(_OUR_FAULT, language)
 
     async def _awaited(self, incoming: Incoming, command: Command | None) -> Waiting | None:
-        """The prompt that this message answers; a command ends the wait instead."""
+        """The form that this message answers; a command ends the wait instead."""
         asked = await self._prompts.at(incoming.place.code)
         if asked is not None and command is not None:
             await self._prompts.close(asked.place, asked.form.id)
@@ -329,19 +329,19 @@ class Dispatcher:
     # --- what adapters tell and ask -----------------------------------------------------------
 
     async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
-        """See `Front`."""
+        """See `ChatHandler`."""
         await self._answers.landed(ask, place.code, messages)
 
     async def started(self, ask: str, message: str) -> None:
-        """See `Front`."""
+        """See `ChatHandler`."""
         await self._answers.started(ask, message)
 
     def languages(self) -> Sequence[str]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         return tuple(LANGUAGES)
 
     def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         return [
             MenuItem(
                 command.name,
@@ -366,18 +366,18 @@ class Dispatcher:
         ]
 
     def suggest(self, completes: str, typed: str, language: str) -> list[Suggestion]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         suggester = self._registry.suggesters.get(completes)
         if suggester is None:
             return []
         return [Suggestion(value, render(label, language)) for value, label in suggester(typed)]
 
     def about(self, language: str) -> tuple[str, str]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         return render(ABOUT, language), render(ABOUT_SHORT, language)
 
     def admins(self, platform: Platform) -> Sequence[str]:
-        """See `Front`."""
+        """See `ChatHandler`."""
         return self._owners.on(platform)
 
     # --- rendering ----------------------------------------------------------------------------

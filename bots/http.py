@@ -34,7 +34,7 @@ _READY_SECONDS_MAX = 3.0
 
 
 class PortTaken(Refusal):
-    """The address can't be listened on."""
+    """The server's address can't be listened on: another program has the port."""
 
     code = "port_taken"
 
@@ -65,7 +65,7 @@ def metrics_app(registry: CollectorRegistry) -> Starlette:
 
 
 class _Quiet(uvicorn.Server):
-    """Signals are the service's own."""
+    """A server that leaves signals to the service."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -73,7 +73,7 @@ class _Quiet(uvicorn.Server):
 
 
 class Server:
-    """One listening address."""
+    """An HTTP server listens on one address, as a task of the service's own loop."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -86,7 +86,7 @@ class Server:
         self._socket: socket.socket | None = None
 
     async def start(self) -> int:
-        """Listens; gives the port. Raises `PortTaken`."""
+        """Listens; gives the port. Raises `PortInUse`."""
         try:
             self._socket = socket.create_server((self._host, self._port))
         except OSError:
@@ -106,7 +106,8 @@ class Server:
 
 
 class _Now(Collector):
-    """Read at each scrape; what is in the database as the lookout saw it last."""
+    """Metrics that are read at each scrape; those of the database are as the monitor saw them
+    last."""
 
     def __init__(self, asking: Asking, pool: Pool, lookout: Lookout) -> None:
         self._asking, self._pool, self._lookout = asking, pool, lookout

@@ -53,8 +53,8 @@ def set_up_logs(level: str) -> None:
 
 
 class TokenFilter(logging.Filter):
-    """A platform's library says nothing that holds a token. Subclasses say what its loggers are and
-    what of a record is hidden."""
+    """A filter that keeps a platform's token out of its library's logs. Subclasses name the loggers
+    and what is hidden of a record."""
 
     mask: ClassVar[str] = "<token>"
     #: Whoever logs addresses, bodies, bots or their errors.
@@ -80,7 +80,8 @@ class TokenFilter(logging.Filter):
 
 
 class TelegramTokenFilter(TokenFilter):
-    """Masks the bot's token in a record's message and in the traceback that goes with it."""
+    """The filter masks the bot's token in a record's message and in the traceback that goes with
+    it."""
 
     loggers = (
         "httpx",
@@ -114,8 +115,8 @@ class TelegramTokenFilter(TokenFilter):
 
 
 class DiscordTokenFilter(TokenFilter):
-    """Masks the bot's token and those of interactions, which addresses and events hold; of a
-    failure it leaves the kind alone, whose text may quote anything."""
+    """The filter masks the bot's token and those of interactions, which addresses and events hold;
+    of a failure it leaves the kind alone, whose text may quote anything."""
 
     loggers = (
         "discord.client",

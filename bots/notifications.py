@@ -35,15 +35,16 @@ log = logging.getLogger(__name__)
 
 
 class NobodyReached(Exception):
-    """No front end could show it now."""
+    """No front end could show the notification now."""
 
 
-#: How other rooms show owners their kinds of notices.
+#: How cards of other kinds of notifications to operators are made, by kind.
 OwnersCards = Mapping[str, Callable[[Notice], Awaitable[Reply]]]
 
 
 class Telling:
-    """Shows notices."""
+    """The sender of notifications: it renders each one in its reader's words and hands it to front
+    ends."""
 
     def __init__(
         self,
@@ -56,15 +57,16 @@ class Telling:
         deliverers: Mapping[str, Deliverer],
         cards: OwnersCards,
     ) -> None:
-        """`deliverers` by platform, as front ends start; `cards` of other rooms by kind."""
+        """`notifiers` by platform, as front ends start; `operator_cards` make the cards of other
+        kinds of notifications to operators."""
         self._cards = cards
         self._people, self._purses, self._cashier = people, purses, cashier
         self._buttons, self._deliverers = buttons, deliverers
         self._broadcasts = broadcasts
 
     async def tell(self, notice: Notice) -> None:
-        """Shows a notice once on each platform of its person, in the message that it is about
-        where there is one, or to an owner where they are one; raises `NobodyReached`."""
+        """Shows a notification once on each platform of its person, in the message that it is about
+        where there is one, or to an operator where they are one; raises `NobodyReached`."""
         if notice.kind in FOR_OWNERS or notice.kind in self._cards:
             await self._tell_owner(notice)
             return
@@ -134,7 +136,7 @@ class Telling:
         await deliverer.notify(id_, await screen_of(card, self._buttons, person=owner, place=place))
 
     async def _about(self, notice: Notice) -> Order | None:
-        """The order whose card becomes this notice."""
+        """The order whose card becomes this notification."""
         if notice.kind != PAID:
             return None
         return await self._cashier.orders.get(str(notice.facts["order"]))
@@ -216,21 +218,21 @@ _ELSEWHERE = say("You asked this where I can't write any more, so the answer com
 
 
 class Landing:
-    """The chore; front ends that can deliver are named to it."""
+    """The job that redelivers saved answers; front ends that can deliver are registered here."""
 
     def __init__(
         self, *, records: Records, answers: Answers, deliverers: dict[str, Deliverer]
     ) -> None:
         self._records, self._answers = records, answers
-        #: The front ends that were named, by platform.
+        #: The front ends that were registered, by platform.
         self._deliverers = deliverers
 
     def by(self, platform: str, deliverer: Deliverer) -> None:
-        """This front end shows what belongs into its platform's chats."""
+        """Registers the front end that shows what belongs into its platform's chats."""
         self._deliverers[platform] = deliverer
 
     async def land(self) -> None:
-        """Shows every answer that nobody shows; a chat that refuses is given up."""
+        """Shows every answer that no process shows; a chat that refuses is given up."""
         for saved in await self._records.claim_some(list(self._deliverers)):
             try:
                 await self._land(saved)

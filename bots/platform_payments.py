@@ -1,6 +1,8 @@
-"""Tills: what front ends do about payments that their platform shows itself.
+"""What front ends do about payments that their platform shows itself: Telegram Stars, and Discord's
+store.
 
-Adapters bring what the platform says, tills decide with what `payments` knows, and find the words.
+Adapters bring what the platform says; the handlers here decide with what `payments` knows, and find
+the words.
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ from payments.orders import Orders
 from payments.types import CheckoutRefused
 from payments.webhooks import Inbox
 
-#: Open orders that every process keeps in mind.
+#: Open orders that every process keeps in memory.
 _ORDERS_MAX = 5_000
 #: Processes' clocks may differ by so much.
 _CLOCKS_MS = 60_000
 #: How long a payer's own language is looked up.
 _LANGUAGE_SECONDS = 1.0
-#: The same entitlement is in each of its owner's interactions until it is consumed.
+#: The same entitlement is in each of its buyer's interactions until it is consumed.
 _HEARD_SECONDS, _HEARD_MAX = 600.0, 5_000
 
 
 @final
 class StarsTill:
-    """Telegram's."""
+    """The handler of payments in Telegram Stars: it answers pre-checkout questions and stores what
+    was paid."""
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class StarsTill:
     ) -> None:
         self._gateway, self._orders, self._inbox, self._people = gateway, orders, inbox, people
         self._clock = clock
-        #: Open orders that were made before are in mind, in milliseconds UTC.
+        #: Open orders that were made before this time (ms UTC) are in memory.
         self._refreshed = 0
 
     async def asked(self, asked: PreCheckout, language: str) -> str:
@@ -63,7 +66,7 @@ class StarsTill:
         await self._inbox.keep(self._gateway.name, told.message())
 
     async def refresh(self) -> None:
-        """A chore: brings open orders of other processes, and of before a start, to mind."""
+        """A job: loads open orders of other processes, and of before a start, into memory."""
         now = self._clock.now_ms()
         fresh = await self._orders.open(
             self._gateway.name, _ORDERS_MAX, since_ms=self._refreshed - _CLOCKS_MS
@@ -81,7 +84,7 @@ class StarsTill:
 
 @final
 class SkusTill:
-    """Discord's."""
+    """The handler of purchases in Discord's store: it stores that one was made or reversed."""
 
     def __init__(self, *, gateway: DiscordSkus, inbox: Inbox, clock: Clock) -> None:
         self._gateway, self._inbox = gateway, inbox

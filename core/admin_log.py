@@ -14,8 +14,8 @@ Facts = Mapping[str, str | int]
 
 
 def logged(clock: Clock, *, actor: str, act: str, before: Facts, after: Facts) -> Insert:
-    """The row that goes with an admin's act, in the same submission. `actor` is a person's id, or
-    `operator` for the command line."""
+    """A row of the admin log, to be written in the same submission as the act that it tells of.
+    `actor` is a person's id, or `operator` for the command line."""
     now = clock.now_ms()
     return Insert(
         schema.admin_log,

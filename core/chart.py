@@ -1,4 +1,7 @@
-"""The chart of accounts: every account's name, unit and floor, and every flow.
+"""The chart of accounts: every account's code, unit and floor, and every flow between them.
+
+Functions that are nouns name an account; functions that begin with a verb make the entries of one
+flow, for a submission. Codes and entry names stand in the database and never change.
 
 Circulation = Σ pockets (held included) − Σ owed = issued − spent − redeemed − fees − forfeited.
 What is lent of contributions (`advanced`, `line/…`) counts against them.
@@ -26,12 +29,12 @@ from core.money import AnyMoney, Credits, Money, NanoUsd, Stars
 
 Pocket = Literal["gift", "bought", "earned"]
 
-#: The order in which an ask draws a person's pockets (design § Pockets).
+#: The order in which an ask draws a person's pockets: gifts, which can't become cash, go first.
 POCKETS: tuple[Pocket, ...] = ("gift", "bought", "earned")
 
 IssuedKind = Literal["welcome", "grant", "topup", "bonus", "referral", "code", "contribution"]
 
-#: Accounts are values that every ask names anew: the busiest are kept, not made again.
+#: Accounts are values that every ask names anew: the busiest are cached, not made again.
 _kept = lru_cache(maxsize=8_192)
 
 OWN_SUPPLY = Account("supply/own", NanoUsd)
@@ -39,7 +42,7 @@ OVERRUN = Account("overrun", NanoUsd)
 
 
 def pocket(person: str, name: Pocket) -> Account[Credits]:
-    """A person's pocket; never below zero."""
+    """One of a person's pockets, in Credits; never below zero."""
     return Account(f"user/{person}/{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
 
 
@@ -55,25 +58,26 @@ def owed(person: str) -> Account[Credits]:
 
 
 def issued(kind: IssuedKind) -> Account[Credits]:
-    """Where Credits come from."""
+    """The account that Credits of this kind are issued from; it may go below zero."""
     return Account(f"issued/{kind}", Credits)
 
 
 @_kept
 def spent(model: str) -> Account[Credits]:
-    """What was charged for answers of a model."""
+    """All Credits that were charged for answers of a model."""
     return Account(f"spent/{model}", Credits)
 
 
 @_kept
 def key_quota(key: str) -> Account[NanoUsd]:
-    """The dollars that a key may still cost; a key *is* this account."""
+    """The nano-dollars that a key may still cost; a key *is* this account."""
     return Account(f"key/{key}", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
 
 
 @_kept
 def supplier(name: str, contributed: bool = False) -> Account[NanoUsd]:
-    """What a supplier was paid, out of the operator's own keys or out of contributed ones."""
+    """The nano-dollars that calls to a supplier have cost, by the operator's own keys or by
+    contributed ones."""
     return Account(f"supplier/{name}/contributed" if contributed else f"supplier/{name}", NanoUsd)
 
 
@@ -88,7 +92,7 @@ def fund_own_key(key: str, budget: NanoUsd) -> Move[NanoUsd]:
 
 
 def own_returned(key: str) -> Account[NanoUsd]:
-    """What was taken back of an own key's budget."""
+    """The nano-dollars that were taken back of an own key's budget."""
     return Account(f"supply/own-returned/{key}", NanoUsd)
 
 
@@ -100,7 +104,7 @@ def take_back_own_key(key: str, amount: NanoUsd) -> AtMost[NanoUsd]:
 def hold_credits(
     purse: tuple[Account[Credits], ...], model: str, amount: Credits
 ) -> Cascade[Credits]:
-    """Flow: an ask's hold on its asker's purse, drawn gift → bought → earned → advances."""
+    """Flow: an ask's hold on its asker's `spendable_accounts`, in their order."""
     return Cascade("credits", purse, spent(model), amount, pending=True)
 
 
@@ -125,13 +129,14 @@ def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
 def over_quota(
     key: str, supplier_name: str, excess: NanoUsd, *, contributed: bool = False
 ) -> Cascade[NanoUsd]:
-    """Flow: a cost above the hold: what the key has left, and the rest is an overrun."""
+    """Flow: a cost above the hold: it takes what the key has left, and the rest is an overrun."""
     to = supplier(supplier_name, contributed)
     return Cascade("overrun", (key_quota(key), OVERRUN), to, excess)
 
 
 def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits], ...]:
-    """Flow: a person became a part of another: what each pocket can give moves to the same one."""
+    """Flow: two people became one: what each pocket of the one that was merged can give moves to
+    the same pocket of the survivor."""
     return tuple(AtMost(name, pocket(part, name), pocket(survivor, name), most) for name in POCKETS)
 
 
@@ -141,18 +146,18 @@ def repay_owed(person: str) -> SweepOwed[Credits]:
 
 
 CONTRIBUTED_SUPPLY = Account("supply/contributed", NanoUsd)
-#: What may be spent of contributions before it vests, lent to their owners.
+#: What may be spent of contributions before it vests, lent to their contributors.
 ADVANCED = Account("advanced", Credits)
 #: Credits that somebody lost for good.
 FORFEITED = Account("forfeited", Credits)
-#: What is counted of asks that contributed keys served.
+#: Where the counts of `key_usage` come from: Credits charged for what contributed keys served.
 _COUNTED = Account("use/counted", Credits)
-#: Of each Credit that was charged for a contributed key's answer, its owner gets nine tenths, and
-#: who invited the owner a twentieth of that (brief § 2).
+#: Of each Credit that was charged for a contributed key's answer, the contributor gets nine tenths,
+#: and whoever invited the contributor gets a twentieth of that.
 NET = (9, 10)
 INVITED = (45, 1_000)
 
-#: How a Credit was come by that an asker pays with: for money or by earning it, or else.
+#: How an asker came by a Credit: bought or earned (paid), or given (free).
 Use = Literal["paid", "free"]
 _PAID = ("bought", "earned")
 
@@ -163,17 +168,17 @@ def unvested(key: str) -> Account[Credits]:
 
 
 def advance(key: str) -> Account[Credits]:
-    """What a contribution's owner may spend of it before it vests; use fills it up again."""
+    """What a contributor may spend of a contribution before it vests; use fills it up again."""
     return Account(f"key/{key}/advance", Credits, Limit.DEBITS_WITHIN_CREDITS)
 
 
 def invited(key: str) -> Account[Credits]:
-    """What a contribution will bring to whoever invited its owner."""
+    """What a contribution will bring to whoever invited its contributor."""
     return Account(f"key/{key}/invited", Credits, Limit.DEBITS_WITHIN_CREDITS)
 
 
 def used(key: str, use: Use) -> Account[Credits]:
-    """Credits charged for what a contributed key served, by how the asker had come by them."""
+    """A count of the Credits charged for what a contributed key served, by their origin."""
     return Account(f"use/{use}/{key}", Credits)
 
 
@@ -183,25 +188,26 @@ def contribution_fee() -> Account[Credits]:
 
 
 def was_paid(code: str) -> bool:
-    """Whether the account of this code holds Credits that were paid for or earned."""
+    """Whether the account of this code is a pocket of Credits that were bought or earned."""
     return code.startswith("user/") and code.endswith(_PAID)
 
 
 def purse(person: str, keys: tuple[str, ...]) -> tuple[Account[Credits], ...]:
-    """All that an ask may draw, in order: the pockets, then advances on the person's own keys."""
+    """All accounts that an ask may draw, in order: the pockets, then the advances on the person's
+    own contributed `keys`."""
     return (*pockets(person), *(advance(key) for key in keys))
 
 
 def lender(person: str, *, verified: bool) -> Account[Credits]:
-    """Who lends what may be spent in advance: without a bound where the supplier told the quota,
-    else out of what one person may be lent for all their contributions."""
+    """The account that lends an advance: without a bound where the supplier reported the key's
+    quota, else out of what one person may be lent for all their contributions."""
     if verified:
         return ADVANCED
     return Account(f"line/{person}", Credits, Limit.DEBITS_WITHIN_CREDITS)
 
 
 def credit_line(person: str, most: Credits) -> Move[Credits]:
-    """Flow: what a person may be lent for contributions that nobody can verify, once."""
+    """Flow: a person gets, once, what they may be lent for contributions that nobody can verify."""
     return Move("line", ADVANCED, lender(person, verified=False), most)
 
 
@@ -214,7 +220,7 @@ def contributed(
     line: Move[Credits] | None,
 ) -> tuple[Entry, ...]:
     """Flow: a contribution begins: the key's dollars, its Credits, the fee, what it will bring to
-    whoever invited its owner, and what may be spent of it in advance (see `lent`)."""
+    whoever invited its contributor, and what may be spent of it in advance (`lend_advance`)."""
     moves: list[Entry] = [
         Move("quota", CONTRIBUTED_SUPPLY, key_quota(key), quota),
         Move("net", issued("contribution"), unvested(key), net),
@@ -229,12 +235,12 @@ def contributed(
 
 
 def lent(key: str, of: Account[Credits], line: Credits) -> Move[Credits]:
-    """Flow: what may be spent of a contribution in advance."""
+    """Flow: an amount of a contribution may be spent in advance."""
     return Move("line", of, advance(key), line)
 
 
 def recalled(key: str, to: Account[Credits], line: Credits) -> Move[Credits]:
-    """Flow: less of a contribution may be spent in advance."""
+    """Flow: an amount of a contribution may no longer be spent in advance."""
     return Move("line", advance(key), to, line)
 
 
@@ -263,10 +269,10 @@ def ended(
     due: Credits,
     inviting: Credits,
 ) -> tuple[Entry, ...]:
-    """Flow: a contribution's end. Of what didn't vest though the key was used, `covered` pays for
-    what was spent in advance and `kept` stays as a gift; `line` is what was not spent of the
-    advance, `over` what use filled it above what was lent; what is still `due` of it comes from
-    earned, gift, bought, and the rest is owed."""
+    """Flow: a contribution ends. Of what didn't vest though the key was used, `covered` pays for
+    what was spent in advance and `kept` stays with the contributor as a gift. `unspent_advance`
+    goes back to the lender; `excess_advance`, by which use filled the advance above what was lent,
+    becomes a gift. What is still `due` comes from earned, gift, bought, and the rest is owed."""
     moves: list[Entry] = [AtMost("inviting", invited(key), issued("referral"), inviting)]
     if not covered.is_zero:
         moves.append(Move("covered", unvested(key), to, covered))
@@ -285,8 +291,8 @@ def ended(
 def forfeited(
     owner: str, kept: Credits, brought: tuple[Credits, Credits]
 ) -> tuple[AtMost[Credits], ...]:
-    """Flow: a stolen key's end: what its use brought, as earned and as gifts, `kept` included, and
-    is still there."""
+    """Flow: a stolen key's end: what its use brought its contributor (`earnings`: earned, then as
+    gifts) is forfeited, `kept` included, as far as it is still there."""
     earned, free = brought
     parts: tuple[tuple[Pocket, Credits], ...] = (("earned", earned), ("gift", free + kept))
     return tuple(
@@ -297,15 +303,15 @@ def forfeited(
 
 
 def all_forfeited(person: str, most: Credits) -> tuple[AtMost[Credits], ...]:
-    """Flow: a person is erased: what each pocket can give is nobody's any more."""
+    """Flow: a person is erased: what each of their pockets can give is forfeited."""
     return tuple(AtMost(name, pocket(person, name), FORFEITED, most) for name in POCKETS)
 
 
 def vest(
     key: str, owner: str, inviter: str, line: Credits, use: Use, charged: Credits
 ) -> Accrue[Credits]:
-    """Flow: an answer of a contributed key was charged for. Use first covers what the owner spent
-    in advance; the rest is earned where it was paid for, else a gift."""
+    """Flow: an answer of a contributed key was charged for. Its contributor's share first fills up
+    what they spent in advance; the rest is earned where the charge was paid, else a gift."""
     into = pocket(owner, "earned" if use == "paid" else "gift")
     shares = [Share(*NET, unvested(key), ((advance(key), line),), into)]
     if inviter:
@@ -319,17 +325,17 @@ BAD_DEBT = Account("bad-debt", NanoUsd)
 
 
 def cash(gateway: str, unit: type[AnyMoney]) -> Account[AnyMoney]:
-    """What lies at a gateway, in dollars or Stars."""
+    """The money that lies at a gateway, in nano-dollars or Stars."""
     return Account(f"cash/{gateway}", unit)
 
 
 def sales(unit: type[AnyMoney]) -> Account[AnyMoney]:
-    """What was sold, in dollars or Stars."""
+    """The money that top-ups were sold for, in nano-dollars or Stars."""
     return Account(_named("sales", unit), unit)
 
 
 def gateway_fees(unit: type[AnyMoney]) -> Account[AnyMoney]:
-    """What gateways kept of what was paid, in dollars or Stars."""
+    """The fees that gateways kept of what was paid, in nano-dollars or Stars."""
     return Account(_named("gateway-fees", unit), unit)
 
 
@@ -339,7 +345,7 @@ def disputed(order: str, name: Literal["bought", "gift"]) -> Account[Credits]:
 
 
 def sold(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
-    """Flow: a top-up; what is owed is repaid first."""
+    """Flow: a top-up brings Credits, bought ones and a bonus; what is owed is repaid at once."""
     moves: list[Entry] = []
     if not bought.is_zero:
         moves.append(Move("bought", issued("topup"), pocket(person, "bought"), bought))
@@ -351,7 +357,8 @@ def sold(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
 def took_cash(
     gateway: str, gross: NanoUsd | Stars, fee: NanoUsd | Stars
 ) -> tuple[Move[NanoUsd] | Move[Stars], ...]:
-    """Flow: a payment's cash side: what reached us, and what the gateway kept. One unit."""
+    """Flow: a payment's cash: what reached the platform, and what the gateway kept; both in the
+    same unit."""
     if isinstance(gross, NanoUsd):
         assert isinstance(fee, NanoUsd)
         return _took(gateway, gross, fee)
@@ -371,8 +378,8 @@ def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney],
 def took_back(
     person: str, bought: Credits, bonus: Credits, *, disputed_order: str = ""
 ) -> tuple[Entry, ...]:
-    """Flow: a refund takes back what was given, first out of what a dispute of the order holds;
-    what isn't there any more is owed, and whatever else the person has pays that at once."""
+    """Flow: a refund takes back the Credits of a top-up, first those that a dispute of the order
+    holds. What was spent is owed, and whatever else the person has pays that at once."""
     moves: list[Entry] = []
     if not bought.is_zero:
         held = (disputed(disputed_order, "bought"),) if disputed_order else ()
@@ -385,12 +392,12 @@ def took_back(
     return (*moves, repay_owed(person))
 
 
-#: The entry that gives or takes back what top-ups of friends earn.
+#: The entry that gives, or takes back, what friends' top-ups earn their inviter.
 REFERRAL = "referral"
 
 
 def referral_given(inviter: str, amount: Credits) -> tuple[Entry, ...]:
-    """Flow: what an invitation earns, as gift; what the inviter owes is repaid first."""
+    """Flow: what a friend's top-up earns the inviter, as a gift; what they owe is repaid first."""
     if amount.is_zero:
         return ()
     given = Move(REFERRAL, issued("referral"), pocket(inviter, "gift"), amount)
@@ -398,8 +405,8 @@ def referral_given(inviter: str, amount: Credits) -> tuple[Entry, ...]:
 
 
 def referral_taken_back(inviter: str, amount: Credits) -> tuple[Entry, ...]:
-    """Flow: what it earned is taken back; what is spent is owed, and paid by whatever else the
-    inviter has."""
+    """Flow: what a friend's top-up earned is taken back. What is spent of it is owed, and paid by
+    whatever else the inviter has."""
     if amount.is_zero:
         return ()
     drawn = (pocket(inviter, "gift"), owed(inviter))
@@ -410,12 +417,12 @@ def referral_taken_back(inviter: str, amount: Credits) -> tuple[Entry, ...]:
 
 
 def _repaid_by_inviter(inviter: str) -> SweepOwed[Credits]:
-    """`repay_owed` by another name, beside the buyer's in one submission."""
+    """The inviter's `repay_owed`, by another entry name than the buyer's in the same submission."""
     return SweepOwed("referral-repay", pockets(inviter), owed(inviter))
 
 
 def gave_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
-    """Flow: a refund's cash side."""
+    """Flow: a refund's cash leaves the gateway and comes off the sales."""
     if isinstance(amount, NanoUsd):
         return Move("cash", sales(NanoUsd), cash(gateway, NanoUsd), amount)
     return Move("cash", sales(Stars), cash(gateway, Stars), amount)
@@ -424,7 +431,8 @@ def gave_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Sta
 def dispute_opened(
     person: str, order: str, gateway: str, amount: NanoUsd, *, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
-    """Flow: a dispute holds what is left of an order; its cash is gone until it is decided."""
+    """Flow: a dispute holds the Credits that are left of an order; the order's cash is gone until
+    the dispute is decided."""
     return (
         AtMost("bought", pocket(person, "bought"), disputed(order, "bought"), bought),
         AtMost("bonus", pocket(person, "gift"), disputed(order, "gift"), bonus),
@@ -435,7 +443,7 @@ def dispute_opened(
 def dispute_released(
     person: str, order: str, *, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
-    """Flow: what a dispute held and didn't cost is its person's again; what is owed is repaid."""
+    """Flow: Credits that a dispute held go back to their person; what is owed is repaid."""
     return (
         AtMost("bought-back", disputed(order, "bought"), pocket(person, "bought"), bought),
         AtMost("bonus-back", disputed(order, "gift"), pocket(person, "gift"), bonus),
@@ -444,15 +452,15 @@ def dispute_released(
 
 
 def dispute_won(gateway: str, amount: NanoUsd) -> Move[NanoUsd]:
-    """Flow: a dispute that was won: its cash is there again."""
+    """Flow: a dispute was won: its cash is at the gateway again."""
     return Move("cash", cash(gateway, NanoUsd), DISPUTED, amount)
 
 
 def dispute_lost(
     order: str, amount: NanoUsd, returned: NanoUsd, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
-    """Flow: a dispute that was lost: what was held goes back, its worth comes off the sales, the
-    rest was spent and is bad debt."""
+    """Flow: a dispute was lost: the Credits that it held go back to where they were issued,
+    `returned`, their worth, comes off the sales, and the rest of `amount` is bad debt."""
     moves: list[Entry] = [
         AtMost("bought", disputed(order, "bought"), issued("topup"), bought),
         AtMost("bonus", disputed(order, "gift"), issued("bonus"), bonus),
@@ -465,7 +473,7 @@ def dispute_lost(
 
 
 def _named(name: str, unit: type[Money]) -> str:
-    """Dollars are what accounts of cash are in, unless their name says otherwise."""
+    """An account's code for a unit: accounts of cash are in dollars unless their code says so."""
     return name if unit.NAME == NanoUsd.NAME else f"{name}/{unit.NAME.lower()}"
 
 
@@ -483,12 +491,13 @@ def redeemed() -> Account[Credits]:
 
 
 def payout_fee() -> Account[Credits]:
-    """The platform's tenth of what is withdrawn."""
+    """The platform's tenth of the Credits that are withdrawn."""
     return Account("fee/payout", Credits)
 
 
 def withdrawing(person: str, amount: Credits, cap: Credits) -> tuple[Entry, ...]:
-    """Flow: a withdrawal holds earned Credits, of those that came in up to `cap` in all."""
+    """Flow: a withdrawal holds earned Credits. `cap` is how many may ever have left that pocket:
+    only what came in early enough may go."""
     earned, paid = pocket(person, "earned"), amount.share_down(*_REDEEMED)
     return (
         Capped("redeemed", earned, redeemed(), paid, cap),
@@ -497,7 +506,7 @@ def withdrawing(person: str, amount: Credits, cap: Credits) -> tuple[Entry, ...]
 
 
 def withdrawn(payout: str, hold: str, amount: Credits) -> tuple[Settle[Credits], ...]:
-    """Flow: a withdrawal's Credits are gone for good."""
+    """Flow: the Credits that a withdrawal holds are redeemed for good."""
     paid = amount.share_down(*_REDEEMED)
     return (
         Settle(f"redeemed-{payout}", f"{hold}/redeemed", paid),
@@ -506,19 +515,19 @@ def withdrawn(payout: str, hold: str, amount: Credits) -> tuple[Settle[Credits],
 
 
 def not_withdrawn(payout: str, hold: str) -> tuple[Settle[Credits], ...]:
-    """Flow: a withdrawal's Credits all come back."""
+    """Flow: the Credits that a withdrawal holds all go back to their pocket."""
     return tuple(
         Settle(f"{part}-{payout}", f"{hold}/{part}", Credits(0)) for part in ("redeemed", "fee")
     )
 
 
 def payout_sent(amount: NanoUsd) -> Move[NanoUsd]:
-    """Flow: a payout is given to its gateway."""
+    """Flow: a payout's dollars are given to its gateway."""
     return Move("cash", PAYOUTS, IN_TRANSIT, amount)
 
 
 def payout_paid(gateway: str, amount: NanoUsd, fee: NanoUsd) -> tuple[Move[NanoUsd], ...]:
-    """Flow: a payout has arrived; what the gateway took for it is on top."""
+    """Flow: a payout has arrived; the gateway's fee for it is paid on top."""
     at = cash(gateway, NanoUsd)
     moves = [Move("cash", IN_TRANSIT, at, amount)]
     if not fee.is_zero:
@@ -532,8 +541,8 @@ def payout_returned(
     amount: NanoUsd,
     gateway: str,
 ) -> tuple[Entry, ...]:
-    """Flow: a payout that was sent didn't arrive, or one that was paid came back to its `gateway`
-    (empty: it was on its way): Credits and dollars are back."""
+    """Flow: a payout that was sent didn't arrive (`gateway` is empty), or one that was paid came
+    back to its `gateway`: the Credits and the dollars are back."""
     earned, paid = pocket(person, "earned"), credits.share_down(*_REDEEMED)
     whence = cash(gateway, NanoUsd) if gateway else IN_TRANSIT
     return (

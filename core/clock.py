@@ -1,4 +1,6 @@
-"""The only clock. Everything else takes one, so that tests can own time."""
+"""The only place that reads the machine's clock. Everything else takes a `Clock`, so that tests
+decide what time it is.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ DAY_MS: Final = 86_400_000
 
 
 class Clock(Protocol):
-    """Where the time comes from."""
+    """A clock tells the time in UTC, and measures durations."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC; what the database stores."""
@@ -22,7 +24,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The system clock reads the machine's own time; the service runs on it."""
 
     def now_ms(self) -> int:
         """See `Clock`."""
@@ -34,7 +36,7 @@ class SystemClock:
 
 
 def as_datetime(at_ms: int) -> datetime:
-    """A stored time as an aware datetime in UTC."""
+    """A stored time (milliseconds) as an aware datetime in UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
@@ -44,5 +46,5 @@ def as_ms(at: datetime) -> int:
 
 
 def day_of(at_ms: int) -> str:
-    """The UTC day of a stored time, as YYYY-MM-DD."""
+    """The UTC day of a stored time (milliseconds), as YYYY-MM-DD."""
     return as_datetime(at_ms).date().isoformat()

@@ -1,8 +1,8 @@
-"""The base of every refusal: an expected "no" that a person can cause or must hear about; and how
-any failure is told in logs, where an exception's message may quote a prompt, a key or an address.
+"""The base class of refusals, and how failures are described in logs.
 
-A refusal carries a stable `code` and its facts as typed fields; the edge alone turns it into a
-sentence in the reader's language (`bots/locale`). Bugs are assertions, not refusals.
+A refusal is an expected "no" that a person can cause or must hear about. It carries a stable `code`
+and its facts as typed fields; `bots` alone turns it into a sentence in the reader's language. Bugs
+are assertions, not refusals.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import ClassVar
 
 
 class Refusal(Exception):
-    """A request that can't be done; nothing was charged and nothing was changed."""
+    """A request can't be carried out; nothing was charged and nothing was changed."""
 
-    #: Stable name of the case, for sentences, tests and metrics.
+    #: The case's stable name, for sentences, tests and metrics.
     code: ClassVar[str] = "refused"
 
     def __str__(self) -> str:
@@ -27,7 +27,8 @@ _FRAMES = 4
 
 
 def cause(failure: BaseException) -> str:
-    """What failed and where, without its message: `KeyError at road.py:12 < runs.py:80`."""
+    """What failed and where: `KeyError at service.py:12 < run.py:80`. The exception's message is
+    left out, for it may quote a prompt, a key or an address."""
     frames = traceback.extract_tb(failure.__traceback__)[-_FRAMES:]
     places = " < ".join(
         f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames)

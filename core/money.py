@@ -14,7 +14,8 @@ from typing import ClassVar, Self, TypeVar, final
 
 @dataclass(frozen=True, slots=True, order=True)
 class Amount:
-    """A whole number of units of one kind; may be negative (a profit can be a loss)."""
+    """An amount is a whole number of units of one kind; it may be negative (a profit can be a
+    loss)."""
 
     units: int
 
@@ -66,7 +67,7 @@ class Amount:
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class Credits(Amount):
-    """The platform's own currency (brief § 1); what users see, whole Credits only."""
+    """Credits are the platform's own currency, in whole numbers; users see no other."""
 
     NAME: ClassVar[str] = "CREDIT"
 
@@ -74,20 +75,22 @@ class Credits(Amount):
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class MicroCredits(Amount):
-    """Millionths of a Credit: prices per token or second (5 Credits/1K tokens = 5,000)."""
+    """Micro-Credits are millionths of a Credit: prices per token or second (5 Credits/1K tokens =
+    5,000)."""
 
     NAME: ClassVar[str] = "MICROCREDIT"
     DECIMALS: ClassVar[int] = 6
 
     def rounded_up(self) -> Credits:
-        """The charge for a price: up to whole Credits, once, at the end (brief § 4)."""
+        """The charge for a price: rounded up to whole Credits, once, at the end."""
         return Credits(-(-self.units // 1_000_000))
 
 
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class NanoUsd(Amount):
-    """Billionths of a US dollar: supplier costs and quotas, never shown to users."""
+    """Nano-dollars are billionths of a US dollar: suppliers' costs and keys' quotas, never shown to
+    users."""
 
     NAME: ClassVar[str] = "USD"
     DECIMALS: ClassVar[int] = 9
@@ -96,7 +99,7 @@ class NanoUsd(Amount):
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class Stars(Amount):
-    """Telegram Stars."""
+    """Telegram Stars are what people pay with inside Telegram."""
 
     NAME: ClassVar[str] = "STAR"
 
@@ -104,7 +107,7 @@ class Stars(Amount):
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class Tokens(Amount):
-    """Tokens as the model's supplier counts them."""
+    """Tokens are counted as the model's supplier counts them."""
 
     NAME: ClassVar[str] = "TOKEN"
 
@@ -112,12 +115,12 @@ class Tokens(Amount):
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class Seconds(Amount):
-    """Seconds of audio."""
+    """Seconds of audio are whole, as suppliers bill them."""
 
     NAME: ClassVar[str] = "SECOND"
 
 
-#: What an account of the ledger can hold.
+#: The amounts that an account of the ledger can hold.
 Money = Credits | NanoUsd | Stars
 AnyMoney = TypeVar("AnyMoney", Credits, NanoUsd, Stars)
 

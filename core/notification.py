@@ -1,5 +1,5 @@
-"""A notice: what a person is told without having asked. Whoever learns of something writes it in
-the same submission; `core.jobs` has it told.
+"""Notifications: what a person is told without having asked. Whoever learns of something writes the
+notification's row in the same submission; a job of `core.jobs` delivers it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from core.clock import Clock
 from core.db import schema
 from core.db.writes import Insert
 
-#: In a person's place: whoever owns the service.
+#: In place of a person's id: everybody who operates the service.
 OWNERS = "owners"
 
 Facts = Mapping[str, str | int]
 
 
 def notice(clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts) -> Insert:
-    """The row that goes with what it tells; one a cause."""
+    """A notification's row, to be written with what it tells of; the same cause at the same time
+    gives the same row. `kind` and `facts` are what its sentence is made of."""
     now = clock.now_ms()
     row = {
         "id": ids.derived("ntc", now, cause_id),

@@ -31,8 +31,8 @@ from payments.types import (
 
 _log = logging.getLogger(__name__)
 
-#: An order is given up so long after its checkout closed: what was paid at the last moment is told
-#: by then.
+#: An order is given up so long after its checkout closed: what was paid at the last moment is
+#: reported by then.
 _GRACE_MS = 15 * 60_000
 #: And so long when the gateway doesn't answer.
 _PATIENCE_MS = DAY_MS
@@ -43,7 +43,7 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Cash that came in, or went `back`."""
+    """A receipt records cash that came in, or that was given back (`is_refund`)."""
 
     #: As people read it: `pay_…`, `rfd_…`.
     id: str
@@ -59,7 +59,8 @@ class Receipt:
 
 
 class Cashier:
-    """Buys, refunds, and looks after what no webhook told."""
+    """The cashier places, refunds and finds orders, and reconciles them with what no webhook
+    said."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Cashier:
         clock: Clock,
         listing: Listing | None = None,
     ) -> None:
-        """`listing` reads the lists of gateways that have one."""
+        """`transaction_listing` reads the lists of gateways that have one."""
         self.gateways, self.orders, self._crediting = gateways, orders, crediting
         self._store, self._clock, self._listing = store, clock, listing
         self._refunds = Refunds(
@@ -92,7 +93,7 @@ class Cashier:
         language: str,
     ) -> Order:
         """An order that waits to be paid at its `url`; the same cause gives the same one. `message`
-        is the card that shows it. Raises `BadAmount`, `TooManyOrders`, `CardsStopped`,
+        is the card that shows it. Raises `BadAmount`, `TooManyOrders`, `CardPaymentsPaused`,
         `GatewayUnavailable`."""
         at = self.gateways.get(gateway)
         amount = None if at is None else at.amount(value)
@@ -115,11 +116,12 @@ class Cashier:
         return await self.orders.begun(order, external=checkout.external, url=checkout.url)
 
     async def refund(self, order: Order, amount: Cash, *, cause: str) -> Order:
-        """See `Refunds.refund`."""
+        """Gives an order's payer money back, once a cause; raises what `Refunds.refund_order`
+        raises."""
         return await self._refunds.refund(order, amount, cause=cause)
 
     async def reconcile(self) -> int:
-        """A chore: asks the gateways about orders that wait, or for their lists, and for what came
+        """A job: asks the gateways about orders that wait, or for their lists, and for what came
         late, and gives up what is too old. Gives how many orders changed."""
         changed = 0
         for name, gateway in self.gateways.items():
@@ -169,7 +171,7 @@ class Cashier:
         return await self.orders.get(id_) != order
 
     async def accept(self, gateway: str, dispute: str) -> Order:
-        """Gives up an open dispute for good; raises `NoDispute`, `GatewayUnavailable`."""
+        """Gives up an open dispute for good; raises `NoOpenDispute`, `GatewayUnavailable`."""
         told = await self.dispute(gateway, dispute)
         at = self._accepting(gateway)
         if told.state != "open" or at is None:
@@ -188,7 +190,7 @@ class Cashier:
         return at if isinstance(at, Accepts) else None
 
     async def dispute(self, gateway: str, external: str) -> Dispute:
-        """A dispute as it stands; raises `NoDispute`."""
+        """A dispute as it stands; raises `NoOpenDispute`."""
         table = schema.dispute
         rows = await self._store.fetch(
             sa.select(table).where(table.c.gateway == gateway, table.c.external == external)

@@ -1,7 +1,7 @@
 """Disputes: a payer's bank takes money back until it is decided who is right.
 
 While one is open what is left of its order is held. Won: it is the person's again. Lost: it goes
-back, and the worth of what was spent meanwhile is bad debt. Owners hear of both.
+back, and the worth of what was spent meanwhile is bad debt. Operators are notified of both.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from payments.orders import Orders, changed, event, given_for, left, standing
 from payments.referral_share import shared
 from payments.types import Dispute, Order, PaymentRefused
 
-#: Kinds of notices to owners.
+#: Kinds of notifications to operators.
 DISPUTED, DISPUTE_ENDED = "disputed", "dispute_ended"
 
 
 class Disputes:
-    """What each step of a dispute does."""
+    """The service that works out what each step of a dispute does to its order."""
 
     def __init__(
         self, *, orders: Orders, store: Store, ledger: Ledger, clock: Clock, offer: Offer
@@ -43,8 +43,8 @@ class Disputes:
 
     @staticmethod
     def steps(dispute: Dispute) -> Sequence[Dispute]:
-        """What is told, with what must have come before: a loss counts, though nobody had heard
-        that it was to be decided."""
+        """The dispute with the steps that must have come before: a loss counts, though no gateway
+        had said that it was open."""
         return (replace(dispute, state="open"), dispute) if dispute.state == "lost" else (dispute,)
 
     async def worked(self, order_id: str, dispute: Dispute) -> Submission | None:
@@ -98,7 +98,8 @@ class Disputes:
         )
 
     async def _ended(self, order: Order, dispute: Dispute, others: bool) -> Submission:
-        """`others`: more of this order's payments are disputed still, so the rest stays held."""
+        """`others_open`: more of this order's payments are disputed still, so the rest stays
+        held."""
         person, still = await survivor(self._store, order.person)
         end = _won(dispute) if dispute.state == "won" else await self._lost(order, dispute, person)
         rest = await self._held(order.id) - end.gone
@@ -185,7 +186,7 @@ class Disputes:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What the end of a dispute moves, and what it changes of its order."""
+    """The outcome of a dispute: what its end moves, and what it changes of its order."""
 
     entries: tuple[Entry, ...]
     #: Of what was held, what is nobody's any more.
@@ -196,7 +197,7 @@ class _End:
 
 
 def _won(dispute: Dispute) -> _End:
-    """Everything is as it was."""
+    """Everything is as it was before the dispute."""
     assert isinstance(dispute.amount, NanoUsd)
     cash = (chart.dispute_won(dispute.gateway, dispute.amount),)
     return _End(cash, Given(Credits(0), Credits(0)), {}, {"amount": dispute.amount.units})

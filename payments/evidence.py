@@ -1,4 +1,5 @@
-"""Evidence: what an owner hands a processor when a payment is disputed, in its language, English.
+"""Evidence: what an operator hands a processor when a payment is disputed, in its language,
+English.
 
 The order, its cash, what was delivered for it and when; never a word of what was asked or answered.
 """
@@ -25,7 +26,7 @@ _CASH_FACTS = frozenset({"amount", "paid", "refunded", "bad_debt"})
 
 
 class Evidence:
-    """Collects it."""
+    """The builder of the evidence that an operator hands in against a dispute."""
 
     def __init__(self, *, cashier: Cashier, store: Store, clock: Clock, terms: str) -> None:
         """`terms` as buyers read them."""

@@ -1,7 +1,7 @@
-"""Crediting: what gateways tell of money becomes one submission each, done once.
+"""Fulfillment: each event that gateways report of money becomes one submission, done once.
 
-The unique payment, the order's state, the cash side with the fee, the Credits: all or nothing. What
-is told is checked against the order here, whoever brought the news.
+The unique payment, the order's state, the cash side with the fee, the Credits: all or nothing. The
+event is checked against the order here, whoever brought it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from payments.types import (
     UnknownOrder,
 )
 
-#: Kinds of notices that come of money.
+#: Kinds of notifications that come of money.
 PAID, REFUNDED = "paid", "refunded"
 #: An order that others change at the same time is worked out again so often.
 _TRIES = 8
@@ -50,7 +50,7 @@ Who = Callable[[str, str], Awaitable[str]]
 
 
 class Crediting:
-    """The one place where payments become Credits, and refunds take them back."""
+    """Fulfillment is the one place where payments become Credits, and refunds take them back."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Crediting:
         offer: Offer,
         who: Who | None = None,
     ) -> None:
-        """`offer` counts for orders that kept none; `who` is needed where platforms' own stores
-        sell."""
+        """`offer` counts for orders that kept none; `get_person_id` is needed where platforms' own
+        stores sell."""
         self.orders, self._store, self._ledger = orders, store, ledger
         self._clock, self._offer, self._who = clock, offer, who
         self._disputes = Disputes(
@@ -71,13 +71,13 @@ class Crediting:
         )
 
     async def pay(self, payment: Payment, *, telling: bool = True) -> Order:
-        """Credits what a payment brings, once, however often it is told. Raises `UnknownOrder`,
-        `PaymentRefused`; nothing was credited then. Without `telling` its person gets no notice:
-        they are shown it already."""
+        """Credits what a payment brings, once, however often it is reported. Raises `UnknownOrder`,
+        `PaymentMismatch`; nothing was credited then. Without `notify` its person gets no
+        notification: they are shown it already."""
         return await self._tried(lambda: self._pay(payment, telling=telling), payment.order)
 
     async def tell(self, news: News) -> None:
-        """Whatever it is. Raises as the three below."""
+        """Fulfills an event, whatever it is. Raises what the three methods below raise."""
         if isinstance(news, Payment):
             await self.pay(news)
         elif isinstance(news, Purchase):

@@ -1,5 +1,5 @@
-"""The offer: what a sum of cash buys (brief § 2). Every bonus is a gift, so that a bought Credit
-always brought one cent.
+"""The offer: what a sum of cash buys. Every bonus is a gift, so that a bought Credit always brought
+one cent.
 
 An order keeps the offer that it was made under, so that changing the settings changes nothing of
 what was promised before.
@@ -23,7 +23,7 @@ _EXTRA = ("tier", "tier_percent", "promotion", "promotion_percent")
 
 
 class BadAmount(Refusal):
-    """Nothing is sold for this amount."""
+    """Nothing is sold for this amount of cash."""
 
     code: ClassVar[str] = "bad_amount"
 
@@ -33,7 +33,7 @@ class BadAmount(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is given for a sum: bought Credits at par, and a bonus."""
+    """An entitlement is what is given for a sum of cash: bought Credits at par, and a bonus."""
 
     bought: Credits
     bonus: Credits
@@ -58,7 +58,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Credits for a fixed price."""
+    """A pack sells an amount of Credits for a fixed price."""
 
     name: str
     cash: NanoUsd
@@ -67,7 +67,7 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Packs, free amounts and their bonus."""
+    """An offer says what can be bought: packs, free amounts and their bonus."""
 
     packs: Sequence[Pack] = (
         Pack("Starter", usd("10"), Credits(1_000)),
@@ -136,7 +136,7 @@ class Offer:
 
 @lru_cache(maxsize=64)
 def offer_of(text: str) -> Offer:
-    """The offer of an `Offer.text`."""
+    """The offer of an `Offer.to_json`."""
     kept = json.loads(text)
     return Offer(
         packs=tuple(

@@ -46,12 +46,12 @@ DISPUTABLE = frozenset({"stripe", "paypal", "sandbox"})
 _CARDS_STOP_MS = DISPUTABLE_DAYS * DAY_MS
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PLACE_TRIES = 20
-#: An order of a code is paid by it at once.
+#: An order of a voucher is paid by it at once.
 _CODE_SECONDS = 3_600
 
 
 class Orders:
-    """What people wish to buy."""
+    """The repository of orders: it creates them, moves them on, and finds them."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Orders:
         offer: Offer,
         promises: Promises | None = None,
     ) -> None:
-        """`offer` is everyone's, `promises` tell what it is for one buyer."""
+        """`offer` is everyone's, `personal_offers` tell what it is for one buyer."""
         self._store, self._ledger, self._clock, self.offer = store, ledger, clock, offer
         self._promises = promises
 
@@ -92,8 +92,7 @@ class Orders:
     ) -> Order:
         """A new order, to be paid within so many seconds; the same cause (a button) gives the same
         one. `message` shows it in its place; `value` is what the offer counts, `amount` what is to
-        be paid. Raises `BadAmount`,
-        `TooManyOrders`, `CardsStopped`."""
+        be paid. Raises `BadAmount`, `TooManyOrders`, `CardPaymentsPaused`."""
         self.offer.check(value)
         id_ = ids.derived("ord", at_ms, cause)
         known = await self._rows(schema.order.c.id == id_)
@@ -102,7 +101,7 @@ class Orders:
         await self._may_begin(person, gateway)
         row = self._row(id_, person, place, message, gateway, value, amount, seconds)
         created = event(self._clock, id_, "created", gateway=gateway, amount=amount.units)
-        with suppress(CompanionRefused):  # the same press, delivered to two processes
+        with suppress(CompanionRefused):  # the same button press, delivered to two processes
             await self._keep(row, created)
         return await self.get(id_)
 
@@ -116,8 +115,8 @@ class Orders:
         value: NanoUsd,
         used: Companion,
     ) -> Order:
-        """The order of a code, one, whoever was first. `used` sees to that, and is written with it.
-        Raises `UnknownOrder` when it may not be used."""
+        """The order of a voucher, one, whoever was first. `voucher_use` sees to that, and is
+        written with it. Raises `UnknownOrder` when it may not be used."""
         id_ = ids.new("ord", self._clock.now_ms())
         row = self._row(id_, person, place, "", gateway, value, value, _CODE_SECONDS)
         row |= {"external": code, "state": "pending"}
@@ -175,8 +174,8 @@ class Orders:
         person: Callable[[], Awaitable[str]],
     ) -> Order:
         """The order that a purchase in a platform's own store pays: the one that is its already,
-        else the newest open one of that value from that place, else one made for `person`. One
-        purchase never has two orders, nor one order two purchases."""
+        else the newest open one of that value from that place, else one made for `get_person_id`.
+        One purchase never has two orders, nor one order two purchases."""
         while True:
             with suppress(UnknownOrder):
                 return await self.by_external(gateway, external)
@@ -228,7 +227,7 @@ class Orders:
         return await self._promises.to(person, without=without)
 
     async def begun(self, order: Order, *, external: str, url: str) -> Order:
-        """The gateway knows it, by the id `external` if it gives one now: waits to be paid."""
+        """The gateway knows it, by the id `external_id` if it gives one now: waits to be paid."""
         change = {"external": external or None, "url": url, "state": "pending"}
         with suppress(CompanionRefused):  # paid already, or begun at the same time elsewhere
             await self._ledger.record(
@@ -434,14 +433,14 @@ def changed(order: Order, change: dict[str, Any]) -> Update:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """An offer for somebody, and the promotion in it, if any."""
+    """A personal offer is the offer for one person, and the promotion in it, if any."""
 
     offer: Offer
     promotion: Promotion | None = None
 
 
 class Promises:
-    """Everybody's offers."""
+    """The service that works out what each person is offered."""
 
     def __init__(self, offer: Offer, deals: Deals) -> None:
         """`offer` is what everyone is offered at least."""
@@ -464,7 +463,8 @@ class Promises:
     def kept(
         self, promise: Promise, person: str, order: str
     ) -> AbstractAsyncContextManager[tuple[Companion, ...]]:
-        """See `Promotions.use`."""
+        """Reserves the personal offer's place in a limited promotion while an order is written;
+        gives the rows that belong to the order's submission."""
         return self._deals.promotions.use(promise.promotion, person, order)
 
     def changed(self, person: str) -> None:

@@ -47,7 +47,7 @@ _FORGOTTEN = "the gateway was asked so long ago that it may have forgotten: look
 
 @dataclass(frozen=True, slots=True)
 class Disbursed:
-    """Where a payout stands at its gateway."""
+    """The status that a payout has at its gateway."""
 
     state: Literal["pending", "paid", "failed"]
     #: The gateway's own id of it.
@@ -59,7 +59,7 @@ class Disbursed:
 
 
 class Disburser(Protocol):
-    """A gateway that pays people."""
+    """A payout provider is a gateway that pays people."""
 
     @property
     def remembers_days(self) -> int:
@@ -72,8 +72,8 @@ class Disburser(Protocol):
         ...
 
     async def probe(self) -> str:
-        """Whether the account may pay people; what is doubtful, in words, empty when nothing is.
-        Raises `GatewayUnavailable`, with what is wrong where that can be told."""
+        """Checks that the account may pay people; gives what is doubtful, in words, empty when
+        nothing is. Raises `GatewayUnavailable`, with what is wrong where that is known."""
         ...
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
@@ -95,7 +95,8 @@ class Disburser(Protocol):
 
 
 class Payouts:
-    """Sends and follows; by hand where no gateway pays by that method."""
+    """The service that sends payouts and follows them; they are paid by hand where no provider pays
+    by that method."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Payouts:
         clock: Clock,
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
-        """While it is `paused` nothing is sent; what was sent is followed all the same."""
+        """While it is `is_paused` nothing is sent; what was sent is followed all the same."""
         self._withdrawals, self._addresses = withdrawals, addresses
         self._disbursers, self._clock, self._paused = disbursers, clock, paused
 
@@ -120,8 +121,8 @@ class Payouts:
         return "" if self.by_hand(payout) else self._disbursers[payout.method].page(payout)
 
     async def work(self) -> None:
-        """A chore: releases what isn't to be paid any more, sends what was approved, asks after
-        what was sent, and after what was paid and may come back."""
+        """A job: releases what isn't to be paid any more, sends what was approved, asks after what
+        was sent, and after what was paid and may come back."""
         await self._withdrawals.release_owing()
         silent: set[Method] = set()
         for one in await self._withdrawals.due(tuple(self._disbursers)):
@@ -130,7 +131,7 @@ class Payouts:
                 silent.add(one.method)
 
     async def soon(self, payout: str) -> None:
-        """One that was approved just now, if its gateway is quick; else the chore goes on."""
+        """Sends one that was approved just now, if its gateway is quick; else the job goes on."""
         one = await self._withdrawals.get(payout)
         if one.state == "approved" and not self.by_hand(one):
             try:
@@ -141,7 +142,7 @@ class Payouts:
 
     async def begun_by_hand(self, payout: str, *, also: Sequence[Companion] = ()) -> Payout:
         """An admin is about to pay it: checked once more, and from here on it can't be cancelled.
-        Raises `PayoutMoved`, `WithdrawalsWait`."""
+        Raises `PayoutStateConflict`, `WithdrawalBlocked`."""
         one = await self._withdrawals.get(payout)
         if one.state != "approved" or not self.by_hand(one):
             raise PayoutMoved(payout)
@@ -149,7 +150,8 @@ class Payouts:
         return await self._withdrawals.sent(one, again_ms=None, also=also)
 
     async def paid_by_hand(self, payout: str, *, also: Sequence[Companion] = ()) -> None:
-        """An admin has paid it, or has seen at its gateway that it is. Raises `PayoutMoved`."""
+        """An admin has paid it, or has seen at its gateway that it is. Raises
+        `PayoutStateConflict`."""
         one = await self._withdrawals.get(payout)
         if one.state != "sent":
             raise PayoutMoved(payout)
@@ -178,7 +180,8 @@ class Payouts:
         return True
 
     async def _followed(self, one: Payout) -> bool:
-        """See above. What is said of a payout is written while it is still ours."""
+        """Sends or checks a claimed payout. What its provider says is written while the claim
+        holds. False when it doesn't answer."""
         if one.state == "approved":
             ready = await self._begun(one)
             if ready is None:

@@ -28,8 +28,8 @@ _TRIES = 20
 
 
 class CodeRefused(Refusal):
-    """A code that gives nothing: there is no such one, it is used, expired, void, not yet good, or
-    this person has what it gives."""
+    """A code gives nothing: there is no such code, it is used, expired, void, not yet good, or this
+    person has what it gives."""
 
     code: ClassVar[str] = "code_refused"
 
@@ -39,20 +39,21 @@ class CodeRefused(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What somebody got by a code."""
+    """The promotion that somebody got by a code."""
 
     promotion: Promotion
 
 
 class PromotionCodes:
-    """Redeems them."""
+    """The service that redeems codes of promotions."""
 
     def __init__(self, *, deals: Deals, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._deals, self._store = deals, store
         self._ledger, self._clock = ledger, clock
 
     async def redeem(self, person: Person, code: sa.Row[Any]) -> Granted:
-        """Gives what the promotion of a row of codes gives; raises `CodeRefused`, `UsedUp`."""
+        """Gives what the promotion of a row of codes gives; raises `CodeRefused`,
+        `PromotionUsedUp`."""
         for _ in range(_TRIES):
             promotion = await self._promotion(code)
             try:

@@ -1,5 +1,5 @@
-"""Reconciliation: what gateways' own lists tell that no webhook did, read on from where it was read
-to; it is credited, then the gateway hears of it where it waits for that.
+"""Reconciliation: what gateways' own lists have that no webhook reported, read on from where it was
+read to; it is credited, then the gateway hears of it where it waits for that.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _PAGES_AT_ONCE = 50
 
 
 class Listing:
-    """Reads the lists of gateways that have one."""
+    """The service that reads the lists of those gateways that have one."""
 
     def __init__(self, *, crediting: Crediting, store: Store, ledger: Ledger) -> None:
         self._crediting, self._store, self._ledger = crediting, store, ledger
 
     async def read(self, gateway: Listed) -> int:
-        """Credits what is new; how much that was. What a gateway doesn't tell now it tells at the
+        """Fulfills what is new; how much that was. What a gateway doesn't list now it lists at the
         next turn."""
         found = 0
         try:
@@ -70,7 +70,7 @@ class Listing:
         return found
 
     async def _known(self, gateway: str, page: Page) -> set[tuple[str, str]]:
-        """Which of a page's news was dealt with before."""
+        """Which of a page's events were fulfilled before."""
         known: set[tuple[str, str]] = set()
         for table in (schema.payment, schema.refund):
             names = [
@@ -114,8 +114,8 @@ def _name(news: News) -> tuple[str, str]:
 
 
 async def take(gateway: Gateway | Listed, crediting: Crediting, news: News) -> bool:
-    """Credits first, durably; a store's purchase is consumed after that, and again if that fails.
-    False when it concerns nothing here. Raises what `Crediting.tell` raises, and
+    """Fulfills first, durably; a store's purchase is consumed after that, and again if that fails.
+    False when it concerns nothing here. Raises what `Fulfillment.handle` raises, and
     `GatewayUnavailable`."""
     try:
         await crediting.tell(news)

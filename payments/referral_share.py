@@ -1,8 +1,8 @@
-"""Sharing: what a change of an order means for whoever invited its buyer.
+"""The referral share: what a change of an order means for whoever invited its buyer.
 
 Entries and rows for the order's own submission: the share is kept in step with what the order
-gives, whether it is paid, refunded or lost. Which invitation an order counts to is settled when it
-is first credited.
+gives, whether it is paid, refunded or lost. Which referral an order counts to is settled when it is
+first credited.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from core.users.service import survivor
 from payments.offer import Offer
 from payments.types import Order
 
-#: Kinds of notices to inviters.
+#: Kinds of notifications to inviters.
 FRIEND_BOUGHT, FRIEND_REFUNDED = "friend_bought", "friend_refunded"
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What belongs into the order's submission; empty when nobody's share changes."""
+    """The inviter's share as parts of the order's submission; it is empty when nobody's share
+    changes."""
 
     entries: tuple[Entry, ...] = ()
     rows: tuple[Companion, ...] = ()

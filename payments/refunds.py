@@ -30,8 +30,8 @@ from payments.types import (
 ASKED: Final = "refund-asked"
 _OVER: Final = ("refund-given", "refund-refused", "refund-looked-up")
 _PART: Final = "payment "
-#: Gateways know a refund by our key for a day at least (Stripe's idempotency keys; facts: 24 h).
-#: Later they are only asked what they gave back.
+#: Gateways know a refund by our idempotency key for a day at least (Stripe keeps keys for 24
+#: hours). Later they are only asked what they gave back.
 _KNOWN_MS: Final = 20 * 3_600_000
 
 
@@ -46,7 +46,7 @@ class NothingToRefund(Refusal):
 
 class EarlierRefund(Refusal):
     """Nobody knew what became of an earlier refund of this order; now it is known, and nothing more
-    was given back. `given` is what went back of the order in all."""
+    was given back. `refunded` is what went back of the order in all."""
 
     code: ClassVar[str] = "earlier_refund"
 
@@ -80,7 +80,8 @@ def refundable(order: Order) -> Cash:
 
 
 class Refunds:
-    """Refunds by the operator; what gateways give back by themselves is told by `Crediting`."""
+    """The service that refunds orders for the operator; what gateways give back by themselves is
+    handled by `Fulfillment`."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Refunds:
 
     async def refund(self, order: Order, amount: Cash, *, cause: str) -> Order:
         """Gives a payer money back, once a cause, newest payment first. Raises `NothingToRefund`,
-        `RefundRefused`, `EarlierRefund`, `RefundUnsure`."""
+        `RefundUnsupported`, `EarlierRefund`, `RefundOutcomeUnknown`."""
         at = self._gateways.get(order.gateway)
         if at is None:
             raise GatewayUnavailable(order.gateway)
@@ -142,7 +143,7 @@ class Refunds:
         await self._orders.noted(order, "refund-given", cause=one.cause)
 
     async def _parts(self, order: Order, amount: Cash) -> list[tuple[str, int]]:
-        """How much goes back of which payment. Raises `RefundRefused`: Stars go back payment by
+        """How much goes back of which payment. Raises `RefundUnsupported`: Stars go back payment by
         payment, each as a whole."""
         rest, parts = amount.units, []
         for payment, there in await self._left(order):

@@ -1,4 +1,4 @@
-"""Payments' nouns: orders, what a gateway tells of them, and each refusal."""
+"""Payments' nouns: orders, the events that a gateway reports, and each refusal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (Na
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A person's wish to buy, and what came of it. Amounts are in the order's unit."""
+    """An order is a person's wish to buy, and what came of it. Amounts are in the order's unit."""
 
     id: str
     person: str
@@ -33,14 +33,14 @@ class Order:
     external: str
     url: str
     amount: Cash
-    #: What the offer counts.
+    #: The worth that the offer counts, in nano-dollars, also where Stars are paid.
     value: NanoUsd
     state: State
     paid: Cash
     refunded: Cash
     #: What was lost of it by disputes.
     lost: Cash
-    #: Given for it, as it stands now.
+    #: The Credits given for it, as it stands now.
     bought: Credits
     bonus: Credits
     #: What it was made under; None in orders from before that was kept.
@@ -61,10 +61,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Money that arrived, as the gateway tells it when asked."""
+    """A payment is money that arrived, as the gateway reports it when asked."""
 
     gateway: str
-    #: The gateway's id: the same however often it is told.
+    #: The gateway's id: the same however often it is reported.
     id: str
     order: str
     amount: Cash
@@ -77,17 +77,17 @@ class Payment:
     #: Who paid, as `<platform>:<id there>`, where the gateway tells; it must be who ordered.
     payer: str = ""
     #: Where amounts have parts of cents: all that the checkout has taken, each by its id, exactly,
-    #: this one too. Whole cents of their sum are counted, in whichever order they are told.
+    #: this one too. Whole cents of their sum are counted, in whichever order they are reported.
     parts: Mapping[str, NanoUsd] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """Something bought in a platform's own store, where no order can be named: it pays its buyer's
-    open order of that value, or else one that is made for it."""
+    """A purchase was made in a platform's own store, where no order can be named: it pays its
+    buyer's open order of that value, or else one that is made for it."""
 
     gateway: str
-    #: The store's id of it: the same however often it is told.
+    #: The store's id of it: the same however often it is reported.
     id: str
     platform: str
     #: The buyer's id on that platform.
@@ -102,7 +102,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """Money that went back to the payer, or failed to."""
+    """A refund is money that went back to the payer, or failed to."""
 
     gateway: str
     id: str
@@ -116,7 +116,8 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True)
 class TakenBack:
-    """A payment that its service gave back as a whole, as it gives nothing back in parts."""
+    """A reversal is a payment that its service gave back as a whole, as it gives nothing back in
+    parts."""
 
     gateway: str
     #: The gateway's id of the payment.
@@ -125,7 +126,7 @@ class TakenBack:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A payer's bank takes money back until it is decided."""
+    """In a dispute a payer's bank takes money back until it is decided."""
 
     gateway: str
     id: str
@@ -140,7 +141,7 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Nobody will pay this order any more."""
+    """The checkout has ended: nobody will pay this order any more."""
 
     order: str
     state: Literal["expired", "failed"]
@@ -148,18 +149,19 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Something happened to an order: the gateway is to be asked about it (`Gateway.look`)."""
+    """Something happened to an order: the gateway is to be asked about it
+    (`Gateway.fetch_order`)."""
 
     order: str
 
 
-#: What a gateway may tell.
+#: What a gateway may report.
 News = Payment | Purchase | Refunded | TakenBack | Dispute | Ended
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Where an order is paid."""
+    """A checkout is where an order is paid."""
 
     #: The gateway's own id of it.
     external: str
@@ -171,7 +173,7 @@ class Checkout:
 
 
 class UnknownOrder(Refusal):
-    """There is no such order."""
+    """There is no order of that id."""
 
     code: ClassVar[str] = "unknown_order"
 
@@ -189,7 +191,7 @@ class NoDispute(Refusal):
 
 
 class TooManyOrders(Refusal):
-    """So many of this person's orders wait to be paid that no more are taken."""
+    """So many of this person's orders wait to be paid (`open_count`) that no more are taken."""
 
     code: ClassVar[str] = "too_many_orders"
 
@@ -208,7 +210,7 @@ class CardsStopped(Refusal):
 
 
 class PaymentRefused(Refusal):
-    """What a gateway tells doesn't fit the order: nothing was credited, an admin has to look."""
+    """What a gateway reports doesn't fit the order: nothing was credited, an admin has to look."""
 
     code: ClassVar[str] = "payment_refused"
 
@@ -224,7 +226,7 @@ class GatewayUnavailable(Refusal):
     code: ClassVar[str] = "gateway_unavailable"
 
     def __init__(self, gateway: str, why: str = "") -> None:
-        """`why`: in our words, for the operator; empty where nothing is known."""
+        """`detail`: in our words, for the operator; empty where nothing is known."""
         self.gateway, self.why = gateway, why
 
 
@@ -234,7 +236,7 @@ class NotGivenBack(Refusal):
     code: ClassVar[str] = "not_given_back"
 
     def __init__(self, gateway: str, why: str) -> None:
-        """`why`: the gateway's own name of the case."""
+        """`reason`: the gateway's own name of the case."""
         self.gateway, self.why = gateway, why
 
 
@@ -260,7 +262,7 @@ class RefundRefused(Refusal):
 
 
 class Forged(Refusal):
-    """A message that no gateway of ours sent; nothing was looked at."""
+    """A message was sent by no gateway of ours; its content was not used."""
 
     code: ClassVar[str] = "forged"
 

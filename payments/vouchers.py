@@ -1,8 +1,8 @@
-"""Codes sold elsewhere: made by the operator for cash, typed by whoever bought one.
+"""Vouchers are codes sold elsewhere: made by the operator for cash, typed by whoever bought one.
 
-A code is an order like any other, paid by the code itself: so bonus, referral, receipt and refund
-are what they are everywhere. Only its digest is kept. Codes of promotions are kept beside them
-(`promotion_codes`).
+A voucher is an order like any other, paid by the voucher itself: so bonus, referral, receipt and
+refund are what they are everywhere. Only its digest is kept. Codes of promotions are kept beside
+them (`payments.promo_codes`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CodeState = Literal["open", "used", "expired", "void"]
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A code as it is handed over; nobody can read it again."""
+    """A new code as it is handed over; nobody can read it again."""
 
     id: str
     batch: str
@@ -57,7 +57,7 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is known of a code."""
+    """A voucher as the database knows it, without its text."""
 
     id: str
     batch: str
@@ -71,7 +71,7 @@ class Card:
 
 
 class Codes:
-    """Makes, tells, voids and redeems codes."""
+    """The service that makes, lists, voids and redeems vouchers."""
 
     def __init__(
         self,
@@ -83,14 +83,14 @@ class Codes:
         clock: Clock,
         promotions: PromotionCodes | None = None,
     ) -> None:
-        """`promotions` is needed where codes of them are redeemed."""
+        """`promo_codes` is needed where codes of them are redeemed."""
         self._orders, self._crediting, self._promotions = orders, crediting, promotions
         self._store, self._ledger, self._clock = store, ledger, clock
         self._tries = Tries(clock)
 
     def fresh(self, cash: NanoUsd, count: int, days: int | None) -> list[Fresh]:
-        """New codes worth so much cash each, good for so many days, or for ever; raises
-        `BadAmount`. They count once they are kept."""
+        """New vouchers worth so much cash each, good for so many days, or for ever; raises
+        `BadAmount`. They count once they are saved."""
         self._orders.offer.check(cash)
         now = self._clock.now_ms()
         batch = ids.new("bat", now)
@@ -122,7 +122,7 @@ class Codes:
             await self._ledger.record(*(() if at else also), *rows[at : at + A_TIME])
 
     def rows(self, made: Sequence[Fresh]) -> list[Insert]:
-        """What is kept of them; at most `A_TIME` go in one write."""
+        """What is kept of them; at most `WRITE_BATCH_SIZE` go in one write."""
         now = self._clock.now_ms()
         rows = [
             {
@@ -144,7 +144,7 @@ class Codes:
         return [Insert(schema.code, row) for row in rows]
 
     async def cards(self, batch: str = "") -> list[Card]:
-        """Every code that is sold, or a batch's, the oldest first."""
+        """Every voucher, or a batch's, the oldest first."""
         code, order = schema.code, schema.order
         chosen = (
             sa.select(code, order.c.id.label("order"), order.c.person)
@@ -192,7 +192,7 @@ class Codes:
 
     async def redeem(self, person: Person, place: str, typed: str) -> Order | Granted:
         """Credits what a code is worth, once; whoever types their own again is told the same.
-        Raises `CodeRefused`, `UsedUp`, `TooManyTries`."""
+        Raises `CodeRefused`, `PromotionUsedUp`, `TooManyAttempts`."""
         self._tries.check(person.id)
         table = schema.code
         rows = await self._store.fetch(
@@ -242,6 +242,6 @@ class Codes:
 
 
 async def any_codes(store: Store) -> bool:
-    """Whether there is a code that is sold, of whatever state."""
+    """Whether there is a voucher, of whatever state."""
     sold = schema.code.c.kind == "sold"
     return bool(await store.fetch(sa.select(schema.code.c.id).where(sold).limit(1)))

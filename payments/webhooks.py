@@ -1,8 +1,8 @@
-"""Webhooks: a gateway's message is proven, kept, acknowledged, and only then looked at, once. One
+"""Webhooks: a gateway's message is proven, stored, acknowledged, and only then processed, once. One
 route a gateway, and the page that leads back to the chat.
 
 In any order, as often as it comes: what it says about money is read again from the gateway, and
-crediting is unique. A message that can't be worked out yet is tried again with growing pauses.
+fulfillment is unique. A message that can't be processed yet is tried again with growing pauses.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from payments.types import (
 
 _log = logging.getLogger(__name__)
 
-#: The kind of notice to owners about a message of which nothing will come.
+#: The kind of notification to operators about a message of which nothing will come.
 UNWORKED = "unworked"
-#: Kept so long, then deleted (security.md).
+#: Messages are kept so long, then deleted: they hold what payers and gateways said.
 KEPT_DAYS = 30
 #: Tries before a message about an order that nobody knows is put aside: about ten hours.
 _TRIES_MAX = 12
@@ -59,7 +59,8 @@ _ORDER = re.compile(r"ord_[0-9a-z]{26}")
 
 
 class Inbox:
-    """Takes messages, and works through them in the background between `start` and `stop`."""
+    """The inbox stores gateways' messages, and processes them in the background between `start` and
+    `stop`."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Inbox:
 
     async def receive(self, gateway: str, headers: Mapping[str, str], body: bytes) -> None:
         """Proves a message and keeps it: when this returns it is safe to acknowledge. Raises
-        `Forged`; any other refusal means that it must be sent again."""
+        `InvalidSignature`; any other refusal means that it must be sent again."""
         try:
             message = await self._gateways[gateway].verify(headers, body)
         except Forged as forged:
@@ -174,7 +175,7 @@ class Inbox:
         return len(due)
 
     def _unworked(self, id_: str, verdict: str, order: str) -> Insert:
-        """Owners hear of a message of which nothing will come."""
+        """The notification that tells operators of a message of which nothing will come."""
         return notice(
             self._clock,
             cause_id=f"webhook/{id_}/unworked",
@@ -184,7 +185,7 @@ class Inbox:
         )
 
     async def forget_old(self) -> None:
-        """A chore: what is done with and old."""
+        """A job: deletes what is processed and old."""
         table = schema.webhook
         rows = await self._store.fetch(
             sa.select(table.c.id)
@@ -253,7 +254,7 @@ class Inbox:
                 await self._crediting.tell(more)
 
 
-#: A larger body is no webhook (security.md).
+#: A larger body is no webhook: it is refused before it fills the memory.
 BODY_BYTES_MAX = 1 << 20
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
@@ -273,7 +274,7 @@ _LEFT = _PAGE.format(
 
 
 def payment_routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]:
-    """`/webhooks/<gateway>` for each gateway that tells by webhooks, and `/paid`."""
+    """`/webhooks/<gateway>` for each gateway that sends webhooks, and `/paid`."""
     found = [
         Route(f"/webhooks/{name}", _webhook(inbox, name), methods=["POST"])
         for name, gateway in gateways.items()

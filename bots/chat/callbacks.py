@@ -38,7 +38,7 @@ OF_ANSWER = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
 
 
 class ButtonGone(Refusal):
-    """The button expired, was used up, or never was."""
+    """The button has expired, was used up, or never existed."""
 
 
 class NotYourButton(Refusal):
@@ -47,7 +47,7 @@ class NotYourButton(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """What a button does."""
+    """A button's action: what a press does, with the arguments that its row keeps."""
 
     id: str
     action: str
@@ -69,7 +69,8 @@ def of_answer(button: str) -> Pressed | None:
 
 
 class Buttons:
-    """Keeps the rows behind the buttons of cards."""
+    """The repository of the rows behind the buttons of cards: it creates, authorises and deletes
+    them."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
@@ -105,7 +106,7 @@ class Buttons:
         return rows
 
     async def press(self, button: str, *, person: str, place: str) -> Pressed:
-        """What to do, authorised; raises `ButtonGone` or `NotYourButton`."""
+        """What to do, authorised; raises `ButtonExpired` or `NotYourButton`."""
         table = schema.button
         found = await self._store.fetch(sa.select(table).where(table.c.id == button))
         if not found:
@@ -127,7 +128,7 @@ class Buttons:
         return Pressed(button, row.action, json.loads(row.data))
 
     async def forget_expired(self) -> None:
-        """A chore: rows whose time is over."""
+        """A job: deletes rows whose time is over."""
         table = schema.button
         rows = await self._store.fetch(
             sa.select(table.c.id).where(table.c.expires_at < self._clock.now_ms()).limit(1_000)
@@ -137,7 +138,7 @@ class Buttons:
 
 
 async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Place) -> Screen:
-    """The card as `person` reads it and presses its buttons at `place`."""
+    """The reply as a card that `person` reads, with buttons to be pressed at `place`."""
     language = reply.language or person.language
     rows = await buttons.make(reply, person=person.id, place=place.code)
 

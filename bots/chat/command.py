@@ -17,7 +17,7 @@ from core.users.types import Person
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who wants what, where."""
+    """A request says which person wants what, and in which place."""
 
     person: Person
     place: Place
@@ -30,7 +30,7 @@ class Request:
     at_ms: int
     #: The message that it is a reply to; empty if none.
     replies_to: str = ""
-    #: See `bots.chat.types.Incoming`.
+    #: A secret of the adapter's, to deliver an answer by when this process is gone.
     way_back: str = field(default="", repr=False)
     #: What follows the command's name, or the whole text of a bare question.
     text: str = ""
@@ -39,9 +39,9 @@ class Request:
     #: A pressed button's id and what it was made with.
     button: str = ""
     data: Mapping[str, str | int] = field(default_factory=dict)
-    #: What was typed into a prompt, by its blanks' names.
+    #: What was typed into a form, by its fields' names.
     entered: Mapping[str, SecretStr] = field(default_factory=dict)
-    #: What they are in the operator's house; `admin` is true of owners and admins.
+    #: Their role, if any; `is_admin` is true of the roles owner and admin.
     role: Role | None = None
 
     @property
@@ -50,14 +50,14 @@ class Request:
         return self.place if self.place.private else Place(self.place.platform, self.sender)
 
 
-#: A command answers with a card, cards in steps, a prompt, an ask that runs, or nothing when the
-#: effect shows.
+#: A command answers with a card, cards one after another, a form, an ask that runs, or nothing when
+#: the effect shows.
 Handler = Callable[[Request], Awaitable[Reply | Steps | Prompt | Run | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An argument, where a platform asks for it by name (Discord's slash commands)."""
+    """An option is an argument that a platform asks for by name (Discord's slash commands)."""
 
     name: str
     about: Said
@@ -70,7 +70,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A slash command."""
+    """A command is what a person types behind a slash, declared once for every platform."""
 
     name: str
     #: Its name in words, on menus of buttons; as a bare word in private it runs the command.
@@ -82,7 +82,8 @@ class Command:
     usage: Said | None = None
     #: The same arguments by name.
     options: tuple[Option, ...] = ()
-    #: Only for the operator's admins; `support`: for those too who only read; `owner`: only owners.
+    #: Only for the operator's admins; `support_allowed`: for those too who only read; `owner_only`:
+    #: only for the role owner.
     admin: bool = False
     support: bool = False
     owner: bool = False
@@ -90,17 +91,17 @@ class Command:
     in_groups: bool = False
     #: Its reply is `private` (so is whatever is for admins, or not for groups).
     private: bool = False
-    #: Its answer is an ask: it waits its turn in the conversation's lane.
+    #: Its answer is an ask: it waits its turn in the conversation's queue.
     asks: bool = False
     #: What the operator may have paused, for everyone but admins.
     pausable: Pausable | None = None
-    #: It may answer with a prompt: what is written right behind it waits until it has.
+    #: It may answer with a form: what is written right behind it waits until it has.
     prompts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a button does; every press is authorised again."""
+    """An action is what a button does; it is authorised again at every press."""
 
     name: str
     handler: Handler
@@ -123,7 +124,8 @@ def may(doing: Command | Action, role: Role | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Commands and actions of one subject, built by a function that takes what they need."""
+    """A group holds the commands and actions of one subject, built by a function that takes what
+    they need."""
 
     commands: tuple[Command, ...] = ()
     actions: tuple[Action, ...] = ()

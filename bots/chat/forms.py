@@ -1,7 +1,7 @@
-"""Prompts: who is asked for what in private, and the one answer that counts.
+"""Forms: who is asked for what in private, and the one answer that counts.
 
-A row waits for the answer, so that a restart or another process loses nothing; the answer itself
-is never stored here. A private chat has one reader, so whoever writes there is who was asked.
+A row waits for the answer, so that a restart or another process loses nothing; the answer itself is
+never stored here. A private chat has one reader, so whoever writes there is who was asked.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ CANCELLED: Final = "cancelled"
 
 
 class PromptOver(Refusal):
-    """Nothing waits for this any more: answered, cancelled, too late, or asked anew since."""
+    """No form waits for this any more: it was answered, cancelled, came too late, or was asked
+    anew."""
 
     code: ClassVar[str] = "prompt_over"
 
 
 class NotFilledIn(Refusal):
-    """What was typed isn't as the form wants it; `fields` are the labels, in their order."""
+    """What was typed isn't what the form wants; `labels` are those of its fields, in their
+    order."""
 
     code: ClassVar[str] = "not_filled_in"
 
@@ -60,7 +62,7 @@ class NotFilledIn(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A prompt as it is kept."""
+    """A form as its row is kept while an answer to it is waited for."""
 
     place: str
     form: Form
@@ -75,7 +77,8 @@ class Waiting:
         return bool(self.closed_by) or self.late
 
     def typed(self, text: str) -> dict[str, SecretStr]:
-        """A message as the form's values: all of it, or a line for each; raises `NotFilledIn`."""
+        """A message as the form's values: all of it, or a line for each; raises
+        `InvalidFormInput`."""
         fields = self.form.fields
         lines = [text] if len(fields) == 1 else [one for one in text.splitlines() if one.strip()]
         if len(lines) != len(fields):
@@ -83,7 +86,7 @@ class Waiting:
         return {field.name: SecretStr(line) for field, line in zip(fields, lines, strict=True)}
 
     def checked(self, values: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
-        """The values without the space around them; raises `NotFilledIn`."""
+        """The values without the space around them; raises `InvalidFormInput`."""
         checked = {}
         for field in self.form.fields:
             value = values[field.name].get_secret_value().strip() if field.name in values else ""
@@ -98,12 +101,14 @@ class Waiting:
 
 
 class Prompts:
-    """Keeps what is waited for, one in a place: a new one takes the place of the last."""
+    """The repository of forms that wait for an answer, one in a place: a new form replaces the last
+    one."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, buttons: Buttons) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
         self._buttons = buttons
-        #: Of places in which a command that prompts is at work, or somebody waits for one.
+        #: The locks of places in which a command that opens a form is at work, or somebody waits
+        #: for one.
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def room(self) -> Room:
@@ -111,15 +116,15 @@ class Prompts:
         return Room(actions=(Action("prompt-cancel", self.cancel),))
 
     async def cancel(self, request: Request) -> Reply:
-        """Pressed."""
+        """The form's Cancel button was pressed."""
         if not await self.close(request.place.code, str(request.data["form"])):
             raise PromptOver
         return Reply((say("Cancelled. Nothing was changed."),), replace=True)
 
     @contextlib.asynccontextmanager
     async def turn(self, place: str, *, prompts: bool) -> AsyncIterator[None]:
-        """What is written right behind a command that prompts waits until it has: it may be what
-        was about to be asked for."""
+        """What is written right behind a command that opens a form waits until the form is there:
+        it may be what was about to be asked for."""
         gate = self._gates.setdefault(place, asyncio.Lock())
         async with gate:
             if prompts:
@@ -167,7 +172,7 @@ class Prompts:
         )
 
     async def at(self, place: str) -> Waiting | None:
-        """The newest prompt of a place, waiting or over."""
+        """The newest form of a place, waiting or closed."""
         table = schema.prompt
         rows = await self._store.fetch(sa.select(table).where(table.c.place == place))
         if not rows:
@@ -178,8 +183,8 @@ class Prompts:
         return Waiting(place, form, row.action, json.loads(row.data), row.closed_by, late)
 
     async def answered(self, waiting: Waiting | None, text: str, message: str) -> Waiting | None:
-        """The prompt that a message answers, if it does. Once its time is over, the next message
-        that reads like a key is still known as the answer, and any other ends the matter."""
+        """The form that a message answers, if it does. Once its time is over, the next message that
+        reads like a key is still known as the answer, and any other ends the matter."""
         if waiting is None or waiting.closed_by not in ("", message):
             return None
         if waiting.late and not waiting.closed_by and not _KEY_LIKE.fullmatch(text.strip()):
@@ -188,7 +193,8 @@ class Prompts:
         return waiting
 
     async def take(self, waiting: Waiting | None, filled: Filled) -> dict[str, SecretStr]:
-        """The values that count; raises `NotFilledIn`, and then it waits on, or `PromptOver`."""
+        """The values that count; raises `InvalidFormInput`, and then the form waits on, or
+        `FormClosed`."""
         if waiting is None or waiting.form.id != filled.form or waiting.over:
             raise PromptOver
         values = waiting.checked(filled.values)
@@ -206,7 +212,7 @@ class Prompts:
         return True
 
     async def forget_expired(self) -> None:
-        """A chore: prompts that nobody answers any more, not even too late."""
+        """A job: deletes forms that nobody answers any more, not even too late."""
         table, before = schema.prompt, self._clock.now_ms() - LATE_SECONDS * 1000
         rows = await self._store.fetch(
             sa.select(table.c.place, table.c.id).where(table.c.expires_at < before).limit(1_000)

@@ -26,7 +26,8 @@ def split(text: str) -> tuple[str, str]:
 
 
 class Registry:
-    """Every command once, in the order of the menus."""
+    """The registry holds every command once, in the order of the menus, and every action by its
+    name."""
 
     def __init__(
         self, rooms: Iterable[Room], suggesters: Mapping[str, Suggester] | None = None

@@ -1,7 +1,7 @@
 """What a command may answer, before anyone has chosen a language or a platform.
 
-`Said` is a sentence of the catalogue with its values; `bots.locale` turns it into the reader's
-language, and the dispatcher turns a `Reply` into a `Screen` for the adapters.
+A `Phrase` is a sentence of the catalogue with its values; `bots.chat.i18n` renders it in the
+reader's language, and the dispatcher turns a `Reply` into a `Card` for the adapters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from core.money import Credits, Seconds, Stars, Tokens
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A sentence by its English text, which is its key in the catalogues, and its values."""
+    """A phrase is a sentence to be translated: its English text, which is its key in the
+    catalogues, and its values."""
 
     text: str
     values: Mapping[str, str | int | Credits | Tokens | Seconds | datetime | Said] = field(
@@ -35,7 +36,8 @@ def plain(text: str) -> Said:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A button: what pressing it does, with its arguments. The server keeps both."""
+    """A choice becomes a button: it names the action that a press runs, with its arguments. The
+    server keeps both."""
 
     label: Said
     action: str
@@ -50,7 +52,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to hand over."""
+    """A file that a reply hands over, with its name and its bytes."""
 
     name: str
     content: bytes
@@ -58,7 +60,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """A payment in Stars that the chat itself shows, in a message of its own."""
+    """An invoice in Stars that the chat itself shows, in a message of its own below the card."""
 
     #: What it carries, for us: the order's id.
     payload: str
@@ -71,7 +73,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A line of a prompt to be filled in: the name by which its action finds it, and its label."""
+    """A field of a form: the name by which the form's action finds its value, and its label."""
 
     name: str
     label: Said
@@ -86,10 +88,11 @@ class Blank:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Asks in private for what nobody else may see: a key, bank details. Never an argument.
+    """A request for a form, which asks in private for what nobody else may see: a key, bank
+    details. Never an argument.
 
-    A dialog where the platform has one, hidden input in a terminal, else the person's next message,
-    deleted at once. What is typed goes to `action`, once, as `Request.entered`.
+    It becomes a dialog where the platform has one, hidden input in a terminal, else the person's
+    next message, deleted at once. What is typed goes to `action`, once, as `Request.entered`.
     """
 
     title: Said
@@ -103,7 +106,8 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A card: a title, lines, a table, rows of buttons, a file, an invoice."""
+    """A reply is a card before translation: a title, lines, a table, rows of buttons, a file, an
+    invoice."""
 
     lines: tuple[Said, ...] = ()
     title: Said | None = None
@@ -125,6 +129,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A reply that takes its time: cards that say how far it is, the last one what came of it."""
+    """A reply that takes its time: its replies say one after another how far it is, the last one
+    what came of it."""
 
     cards: AsyncGenerator[Reply, None]

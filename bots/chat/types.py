@@ -1,7 +1,7 @@
 """What passes between the dispatcher and the adapters: dumb values, already in the reader's words.
 
-An adapter turns its platform's updates into `Incoming` and `Press`, and shows `Screen`, `Progress`
-and `Answer` as well as its platform can. It knows no business.
+An adapter turns its platform's updates into `IncomingMessage` and `ButtonPress`, and shows `Card`,
+`AnswerProgress` and `Answer` as well as its platform can. It knows no business.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Platform = Literal["telegram", "discord", "console"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message is: a chat of a platform, and the thread or topic inside it."""
+    """A place is where a message stands: a chat of a platform, and the thread or topic inside
+    it."""
 
     platform: Platform
     chat: str
@@ -41,7 +42,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent it, by the platform's own id; `language` as the platform tells it, may be empty."""
+    """The sender of a message, by the platform's own id; `language` as the platform names it, may
+    be empty."""
 
     id: str
     language: str = ""
@@ -55,7 +57,7 @@ class NotFetched(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A voice message or an audio file, as the platform tells of it."""
+    """A voice message or an audio file, as the platform describes it."""
 
     #: Whole seconds, rounded up; None where the platform tells no length.
     seconds: int | None
@@ -64,13 +66,14 @@ class Audio:
     mime: str
     #: As its sender called it; may be empty.
     name: str
-    #: Gives the bytes; raises `NotFetched`.
+    #: Gives the bytes; raises `DownloadFailed`.
     fetch: Callable[[], Awaitable[bytes]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message for the bot. In groups adapters pass on commands, mentions and replies only."""
+    """A message that was sent to the bot. In groups adapters pass on commands, mentions and replies
+    only."""
 
     place: Place
     sender: Sender
@@ -94,21 +97,21 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A button pressed. `button` is the opaque id that the bot gave out."""
+    """A press of a button. `button` is the opaque id that the bot gave out."""
 
     place: Place
     sender: Sender
     button: str
     #: The message that carries the button.
     message: str
-    #: See `Incoming`.
+    #: A secret of the adapter's, as in `IncomingMessage`.
     way_back: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An opaque id and what is written on it; with `url` it leads there and tells us nothing, with
-    `sku` it buys that in the platform's own store."""
+    """A button has an opaque id and a label; with `url` it leads there and the bot hears nothing,
+    with `sku` it buys that in the platform's own store."""
 
     id: str
     label: str
@@ -121,7 +124,7 @@ Buttons = tuple[tuple[Button, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file to hand over."""
+    """A file that a card hands over, with its name and its bytes."""
 
     name: str
     content: bytes
@@ -129,7 +132,8 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """An invoice in Stars, in a message of its own below its card (`bots.chat.reply.Invoice`)."""
+    """An invoice in Stars in its reader's words, shown in a message of its own below its card
+    (`bots.chat.reply.Invoice`)."""
 
     payload: str
     title: str
@@ -140,7 +144,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A card: plain text only, never markup."""
+    """A card is what a reader sees in answer to a command: plain text only, never markup."""
 
     title: str = ""
     lines: tuple[str, ...] = ()
@@ -168,7 +172,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An answer so far: the newest text replaces what was shown. `text` is the model's Markdown."""
+    """An answer so far: its newest text replaces what was shown. `text` is the model's Markdown."""
 
     ask: str
     text: str
@@ -179,7 +183,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer's end, which always lands; `footer` (model, tokens, Credits) is its own piece."""
+    """A whole answer, which is always delivered; `footer` (model, tokens, Credits) is a piece of
+    its own."""
 
     ask: str
     text: str
@@ -190,7 +195,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A line of a form."""
+    """A field of a form in its reader's words: its name, its label and how long its value may be,
+    in characters."""
 
     name: str
     label: str
@@ -203,7 +209,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is to be filled in; its id is opaque."""
+    """A form is what a person is asked to fill in; its id is opaque."""
 
     id: str
     title: str
@@ -212,7 +218,8 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class FormCard:
-    """Asks somebody in private to fill in a form, as the platform can; see `bots.chat.reply`."""
+    """A card that asks somebody in private to fill in a form, as the platform can
+    (`bots.chat.reply`)."""
 
     form: Form
     lines: tuple[str, ...]
@@ -225,7 +232,7 @@ class FormCard:
     unreachable_note: str = ""
 
     def screen(self, opens: str = "") -> Screen:
-        """As a card: with a button `opens` for the dialog, or for an answer by message."""
+        """As a card: with a button `open_button` for the dialog, or for an answer by message."""
         opening = (Button(opens, self.open),) if opens else ()
         return Screen(
             title=self.form.title,
@@ -239,7 +246,7 @@ class FormCard:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A form filled in. `message` is the same when it is delivered again."""
+    """A form as somebody filled it in. `message` is the same when it is delivered again."""
 
     place: Place
     sender: Sender
@@ -254,20 +261,23 @@ Output = Screen | Progress | Answer | FormCard
 
 @dataclass(frozen=True, slots=True)
 class MenuOption:
-    """An argument of a command, where a platform asks for it by name. The values, one that `leads`
-    first, else in their order, with spaces between, are what follows the command in a message."""
+    """An argument of a command, where a platform asks for it by name. In a message the values
+    follow the command with spaces between: one that `comes_first`, then the others in their
+    order."""
 
     name: str
     description: str
     required: bool = False
-    #: What its value can be completed to, for `Front.suggest`; empty for free text.
+    #: What its value can be completed to, for `ChatHandler.suggest_completions`; empty for free
+    #: text.
     completes: str = ""
     leads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """A command for a platform's menu: name without slash, description in one language."""
+    """A command in a platform's menu: its name without the slash, its description in one
+    language."""
 
     name: str
     description: str
@@ -284,14 +294,14 @@ class MenuItem:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A completion: the value, and what is shown for it."""
+    """A suggestion completes an option: it has a value, and a label that is shown for it."""
 
     value: str
     label: str
 
 
 class Front(Protocol):
-    """The command layer as adapters see it."""
+    """The chat handler is the command layer as adapters see it."""
 
     def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
         """What to show for a message; the same message again shows nothing twice."""
@@ -302,7 +312,8 @@ class Front(Protocol):
         ...
 
     async def form(self, press: Press) -> Form | Screen:
-        """The form that a press opens as a dialog, or why it doesn't; quick, nothing is shown."""
+        """The form that a button press opens as a dialog, or a card that says why it doesn't;
+        quick, nothing is shown."""
         ...
 
     def fill(self, filled: Filled) -> AsyncIterator[Output]:
@@ -341,7 +352,8 @@ class Front(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unlanded:
-    """An answer that was saved but never seen in the chat: shown once, by whoever has the lease."""
+    """An answer that was saved but never seen in the chat: it is shown once, by whichever process
+    has the lease."""
 
     ask: str
     place: Place
@@ -356,7 +368,7 @@ class Unlanded:
 
 
 class Deliverer(Protocol):
-    """What an adapter offers to chores and commands."""
+    """A notifier is what an adapter offers to jobs and commands: it writes to people unasked."""
 
     async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
         """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
@@ -364,7 +376,7 @@ class Deliverer(Protocol):
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
         """Sends a card to a person in private, by the platform's own id; in the place of the
-        message `instead` of that chat, where that can still be changed."""
+        message `replace_message` of that chat, where that can still be changed."""
         ...
 
     def invitation(self, code: str) -> str:

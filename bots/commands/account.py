@@ -23,7 +23,7 @@ _RECENT = 10
 
 
 class AccountCommands:
-    """What people have and what they spent."""
+    """The commands that show people their Credits: what they have and what they spent."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class AccountCommands:
         clock: Clock,
         sells: bool,
     ) -> None:
-        """`sells`: Credits can be bought here."""
+        """`is_selling`: Credits can be bought here."""
         self._journal, self._people = journal, people
         self._purses = purses
         self._catalogue = catalogue

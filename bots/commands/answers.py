@@ -34,7 +34,8 @@ ASK_THIS = say("💬 Ask this")
 
 
 class Answers:
-    """Shows asks: running ones as they grow, saved ones once."""
+    """The renderer of answers: it turns running asks into progress as they grow, and saved ones
+    into the final answer."""
 
     def __init__(
         self, *, asking: Asking, records: Records, catalogue: Catalogue, lanes: Lanes

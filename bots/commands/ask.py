@@ -26,7 +26,7 @@ _MODEL_LIKE = re.compile(r"(?=[\w.\-/@]*\d)(?=[\w.\-/@]*[a-z])[\w.\-/@]{3,40}", 
 
 
 class AskCommands:
-    """The commands that ask."""
+    """The commands that ask a model, begin a new conversation, and stop an answer."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from core.users.ttl_cache import Recent
 
 #: For how many Credits a key may be used whose worth nobody can check.
 AMOUNTS: Final = (1_000, 5_000, 25_000, 75_000)
-#: A key of which isn't known whose it is waits so long for its owner's word, in memory.
+#: A key whose supplier isn't known waits so long for its contributor's word, in memory.
 _PENDING_SECONDS: Final = 600.0
 _PENDING_MAX: Final = 1_000
 _MODELS_NAMED: Final = 5
@@ -41,7 +41,8 @@ _HOW = say("Write it like this: /contribute, or with a supplier: {known}. Nothin
 
 
 class ContributeCommands:
-    """From the first word to the tap that lets a key serve."""
+    """The commands by which a key is contributed, from the first word to the tap that lets it
+    serve."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class ContributeCommands:
     ) -> None:
         self._contributions, self._pool = contributions, pool
         self._catalogue, self._clock = catalogue, clock
-        #: Keys that may be of several suppliers, until their owners say whose they are.
+        #: Keys that may be of several suppliers, until their contributors say whose they are.
         self._pending: Recent[str, tuple[str, SecretStr]] = Recent(
             clock, seconds=_PENDING_SECONDS, most=_PENDING_MAX
         )
@@ -158,7 +159,7 @@ class ContributeCommands:
         return Steps(self._examined(request, names[0], secret, ""))
 
     async def whose(self, request: Request) -> Reply | Prompt | Steps:
-        """Its owner said whose it is, or what else it needs."""
+        """Its contributor said which supplier's key it is, or what else it needs."""
         pending, name = str(request.data["pending"]), str(request.data["supplier"])
         kept = self._pending.get(pending)
         if kept is None or kept[0] != request.person.id:
@@ -336,7 +337,7 @@ class ContributeCommands:
 
 
 def credited(one: Contribution) -> Said:
-    """What a contribution is worth to its owner."""
+    """What a contribution is worth to its contributor."""
     return say(
         "It is worth {credits} to you as it is used; {usable} of them you can spend already.",
         credits=in_credits(one.credited),
@@ -374,7 +375,8 @@ def _account_asked(supplier: Supplier, pending: str) -> Prompt:
 
 
 def _rounded(credits: Credits) -> Credits:  # noqa: A002
-    """An estimate, to three digits: 74,997 → 75,000; the ledger never rounds (Readings 1)."""
+    """An estimate, to three digits: 74,997 → 75,000. Only what is shown is rounded, the ledger
+    never."""
     scale = 1
     while credits.units >= 1_000 * scale:
         scale *= 10

@@ -12,7 +12,8 @@ from core.money import Credits
 
 
 class LeaveCommands:
-    """Two taps, the second after what is lost was told."""
+    """The actions by which a person erases themselves: two taps, the second after the losses were
+    told."""
 
     def __init__(self, *, erasing: Erasing, clock: Clock) -> None:
         self._erasing, self._clock = erasing, clock

@@ -54,14 +54,15 @@ _MEGABYTE = 1 << 20
 
 
 class NotUnderstood(Refusal):
-    """Arguments of a command that can't be read; carries the sentence that says how."""
+    """The arguments of a command can't be read; `hint` is the sentence that says how to write
+    them."""
 
     def __init__(self, said: Said) -> None:
         self.said = said
 
 
 class RecordingTooLarge(Refusal):
-    """A file is larger than can be written down, in bytes."""
+    """A file is larger, in bytes, than can be written down."""
 
     def __init__(self, size: int, most: int) -> None:
         self.size, self.most = size, most

@@ -1,5 +1,5 @@
-"""`/export`: everything that is kept about a person, for them alone. Cash shows where it was
-theirs: what they paid, and what they were paid (brief, Readings 4).
+"""`/export`: everything that is kept about a person, for them alone. Cash shows in it, because it
+was theirs: what they paid, and what they were paid.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALL: Final = 100_000
 
 
 class ExportCommands:
-    """Reads what every room keeps of a person."""
+    """The command that collects everything that is kept about a person into one file."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ExportCommands:
         )
 
     async def content(self, person: Person, *, words: bool = True) -> bytes:
-        """The file; without `words` nothing of what was asked and answered."""
+        """The file; without `with_words` nothing of what was asked and answered."""
         lineage = await self._people.lineage(person.id)
         told = {
             "person": person.id,

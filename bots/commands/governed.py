@@ -1,4 +1,4 @@
-"""What people read when the operator's rules stop them; see `refusals`."""
+"""What people read when the operator's limits and pauses stop them."""
 
 from __future__ import annotations
 

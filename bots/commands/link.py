@@ -1,6 +1,7 @@
 """One person on several platforms: `/link` and `/unlink`, in private only.
 
-One side shows a code, the other types it, each sees whom it joins, both agree (security.md).
+One side shows a code, the other types it, each sees whom it joins, and both agree: so nobody takes
+over somebody else's account with a code that was sent to them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _STATED = (
 
 
 class LinkCommands:
-    """What joins and parts."""
+    """The commands that link a person's accounts on several platforms, and part them."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class LinkCommands:
         deliverers: Mapping[str, Deliverer],
         rules: Rules,
     ) -> None:
-        """`deliverers` by platform, as front ends start."""
+        """`notifiers` by platform, as front ends start."""
         self._links, self._people, self._rules = links, people, rules
         self._buttons, self._deliverers = buttons, deliverers
 

@@ -1,4 +1,4 @@
-"""Choosing a model: `/models`, `/model`, the card with its price (brief § 5)."""
+"""Choosing a model: `/models`, `/model`, and the card with its price."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _SUGGESTIONS_MAX = 25
 
 
 class Choosing:
-    """Menus offer what can be served now; a card says which model answers."""
+    """The commands that list models, show their cards and choose one; menus offer what can be
+    served now."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-"""A contributor's keys: `/keys`. State, what each brings, and what its owner can do about it.
-Credits only, never what a key costs (brief § 5).
+"""A contributor's keys: `/keys`. State, what each brings, and what its contributor can do about it.
+Credits only, never what a key costs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STATES: Final = {
 
 
 class KeysCommands:
-    """What contributors see and do."""
+    """The commands by which contributors watch their keys and change what they lend of them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Refusals to take a payment in the chat, or to give one back, as sentences: see `refusals`."""
+"""Refusals to take a payment in the chat, or to give one back, as sentences."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _REFUND_REFUSED = {
 
 
 def refund_refused(refusal: RefundRefused) -> Said:
-    """For the owner."""
+    """The sentence for the operator: this payment can't be refunded like that."""
     return Said(_REFUND_REFUSED[refusal.why].text, {"order": refusal.order})
 
 
 def earlier_refund(refusal: EarlierRefund) -> Said:
-    """For the owner."""
+    """The sentence for the operator: an earlier refund went through after all."""
     return say(
         "What became of an earlier refund of this order wasn't known; it is now: {cash} of it are"
         " given back in all. Nothing more was given back now. /payment {order}",
@@ -64,7 +64,7 @@ def earlier_refund(refusal: EarlierRefund) -> Said:
 
 
 def refund_unsure(refusal: RefundUnsure) -> Said:
-    """For the owner."""
+    """The sentence for the operator: whether the money went back isn't known yet."""
     return say(
         "The payment service didn't answer: whether the money went back isn't known yet. In a"
         " minute /refund {order} again: it finds out first, and gives nothing back twice.",
@@ -73,13 +73,13 @@ def refund_unsure(refusal: RefundUnsure) -> Said:
 
 
 def nothing_to_refund(refusal: NothingToRefund) -> Said:
-    """For the owner."""
+    """The sentence for the operator: that much of the order isn't left."""
     del refusal
     return say("That much of the order isn't left. Nothing was given back.")
 
 
 def not_given_back(refusal: NotGivenBack) -> Said:
-    """For the owner."""
+    """The sentence for the operator: the gateway declined the refund."""
     return say(
         "{gateway} won't give that back ({why}). Nothing was moved. Look at the payment in its"
         " dashboard.",

@@ -40,7 +40,7 @@ def _(refusal: UsedUp) -> Said:
 
 
 class RedeemCommands:
-    """What turns a code into Credits."""
+    """The command that turns a code into Credits or into a promotion."""
 
     def __init__(self, *, codes: Codes, ledger: Ledger, choosing: Choosing) -> None:
         self._codes, self._ledger, self._choosing = codes, ledger, choosing

@@ -18,7 +18,7 @@ _PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}
 
 
 class ReferCommands:
-    """What people give to their friends, and what came of it."""
+    """The command that shows people their invitation links, and what came of them."""
 
     def __init__(
         self,
@@ -30,8 +30,8 @@ class ReferCommands:
         contributing: bool,
         deliverers: Mapping[str, Deliverer],
     ) -> None:
-        """`percent` of what friends buy; `contributing`: keys may be contributed; `deliverers` by
-        platform, as front ends start."""
+        """`percent` of what friends buy; `has_contributions`: keys may be contributed; `notifiers`
+        by platform, as front ends start."""
         self._invitations, self._store, self._ledger = invitations, store, ledger
         self._percent, self._contributing = percent, contributing
         self._deliverers = deliverers

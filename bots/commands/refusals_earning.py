@@ -1,4 +1,4 @@
-"""What people read when contributing or cashing out is refused; see `refusals`."""
+"""What people read when contributing or cashing out is refused."""
 
 from __future__ import annotations
 

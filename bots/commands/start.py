@@ -36,7 +36,7 @@ ZONES = (
 
 
 class StartCommands:
-    """What a stranger meets first, and what everyone can set."""
+    """The commands that a stranger meets first, and the settings that everyone has."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class StartCommands:
         invitations: Invitations | None,
         commands: Callable[[], Sequence[Command]],
     ) -> None:
-        """`invitations` where they earn something."""
+        """`referrals` where they earn something."""
         self._people, self._purses, self._choosing = people, purses, choosing
         self._owners, self._invitations = owners, invitations
-        #: All commands, for `/help`; known once every room is built.
+        #: All commands, for `/help`; known once every group of commands is built.
         self._commands = commands
 
     def first(self) -> Room:
@@ -114,7 +114,7 @@ class StartCommands:
         )
 
     async def start(self, request: Request) -> Reply:
-        """Six lines: what it is, your Credits, what to do next; or an owner's one-time link. Who
+        """Six lines: what it is, your Credits, what to do next; or an operator's one-time link. Who
         came by a friend's invitation reads what became of it."""
         if request.text.startswith(CODE_PREFIX):
             return await self._claim(request)

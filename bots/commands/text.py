@@ -34,8 +34,7 @@ def cash_text(amount: Cash) -> str:
 
 
 def price_line(price: Price) -> Said:
-    """`5 Credits / 1K tokens`, or both sides where they differ (brief § 5); `2 Credits / minute`
-    of audio."""
+    """`5 Credits / 1K tokens`, or both sides where they differ; `2 Credits / minute` of audio."""
     if price.per == "second":
         return say("{price} Credits / minute", price=price.per_minute())
     inward, outward = price.per_1k()
@@ -44,7 +43,7 @@ def price_line(price: Price) -> Said:
     return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
 
 
-#: An average answer is 1K tokens (brief § 2), a third of them out.
+#: An average answer is taken as 1K tokens, a third of them out.
 _AVERAGE = (Tokens(667), Tokens(333))
 
 

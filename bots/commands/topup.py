@@ -1,6 +1,7 @@
 """Buying Credits: `/topup`, `/terms`, `/paysupport`.
 
-Here and at checkout cash may show (brief, Readings 4).
+Cash shows here and at checkout, since a buyer must see what is charged; elsewhere people read
+Credits alone.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the operator has to say; empty: what we can say for them."""
+    """The operator's own terms and support address; where they are empty the bot's own words stand
+    in."""
 
     text: str = ""
     support: str = ""
@@ -51,7 +53,7 @@ class Terms:
 
 
 class PayingCommands:
-    """What people and the owner do about money."""
+    """The commands by which people buy Credits, and get help with their payments."""
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class PayingCommands:
         terms: Terms,
         sells: bool,
     ) -> None:
-        """`sells`: by a gateway, not by codes alone."""
+        """`is_selling`: by a gateway, not by codes alone."""
         self._sells = sells
         self._cashier, self._people = cashier, people
         self._choosing, self._clock, self._terms = choosing, clock, terms
@@ -327,7 +329,7 @@ def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:
 
 
 def amount_of(text: str, how: Said) -> NanoUsd:
-    """Dollars as people write them; raises `NotUnderstood` with `how` they are written."""
+    """Dollars as people write them; raises `UsageError` with `how` they are written."""
     matched = _AMOUNT.fullmatch(text.strip())
     if matched is None:
         raise NotUnderstood(how)
@@ -361,7 +363,7 @@ Choices = tuple[tuple[Choice, ...], ...]
 def checkout(
     order: Order, gateway: Gateway, given: Credits
 ) -> tuple[Said, Choices, Invoice | None]:
-    """How, in words, and by what; `given` is what the order buys."""
+    """How, in words, and by what; `credits_given` is what the order buys."""
     until = as_datetime(order.expires_at)
     if isinstance(order.amount, Stars):
         how = say(

@@ -24,7 +24,7 @@ _LOOKED_INTO_MAX = 4
 
 
 class VoiceCommands:
-    """What becomes of a message that is to be heard."""
+    """The action that writes down voice messages and audio files."""
 
     def __init__(self, *, asking: Asking, pool: Pool, catalogue: Catalogue) -> None:
         self._asking, self._pool, self._catalogue = asking, pool, catalogue

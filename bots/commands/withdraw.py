@@ -1,5 +1,5 @@
 """`/withdraw`: earned Credits become money; and what contributors are told without having asked, of
-their keys and of what is paid out to them. Here cash may show: a seller must see what is paid.
+their keys and of what is paid out to them. Cash shows here: a seller must see what is paid.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ STATES: Final[dict[State, Said]] = {
 
 
 class WithdrawCommands:
-    """What whoever earned Credits does about them."""
+    """The commands by which people withdraw earned Credits as money."""
 
     def __init__(
         self,
@@ -295,7 +295,7 @@ class WithdrawCommands:
         )
 
     def _method(self, request: Request) -> Method:
-        """Raises `NotUnderstood` for one that isn't offered any more."""
+        """Raises `UsageError` for one that isn't offered any more."""
         for method in self._methods:
             if method == request.data["method"]:
                 return method
@@ -369,7 +369,7 @@ Words = tuple[Said, tuple[Said, ...]]
 
 
 def earned_words(notice: Notice) -> Words:
-    """Title and lines of such a notice."""
+    """Title and lines of a notification about keys or payouts."""
     if notice.kind == KEY_ENDED:
         return _ended(notice)
     if notice.kind == KEY_RESTS:

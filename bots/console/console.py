@@ -45,13 +45,14 @@ _COPIES_MAX: Final = 1_000
 
 @final
 class Console:
-    """A chat of one person, and of the owner after `/admin`; `run` lives until EOF.
+    """The console is a chat of one person, and of the operator after `/admin`; `run` lives until
+    EOF.
 
     On a terminal an answer can be stopped by its button's number or by Ctrl-C; from a pipe each
     line is answered before the next is read.
     """
 
-    #: The owner's id on this platform.
+    #: The operator's id on this platform.
     OWNER: ClassVar[str] = "owner"
 
     def __init__(
@@ -99,14 +100,14 @@ class Console:
                     await self._fill(asked, lines)
 
     async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
-        """See `Deliverer`."""
+        """See `Notifier`."""
         self._paper.begin(unlanded.answer.note)
         self._end(unlanded.answer)
         return [self._new_id()]
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
-        """See `Deliverer`; paper is not changed. There is one reader, but its buttons are for whom
-        it is: on the other side of `/admin` it waits. Nobody else reads here."""
+        """See `Notifier`; printed lines are not changed. There is one reader, but the card's
+        buttons are for one of two people: a card for the other side of `/admin` waits."""
         del instead
         if sender == self._speaker:
             await self._card(screen)
@@ -117,7 +118,7 @@ class Console:
         self._paper.line(f"✉ {_ADMIN}", style=DIM)
 
     def invitation(self, code: str) -> str:
-        """See `Deliverer`: a terminal has no address."""
+        """See `Notifier`: a terminal has no address."""
         del code
         return ""
 
@@ -321,7 +322,7 @@ async def _cancelled(*futures: asyncio.Future[Any]) -> None:
 
 
 def _saved(attachment: Attachment, folder: Path) -> Path:
-    """Writes a file for its owner alone, beside older ones of the same name."""
+    """Writes a file for its user alone, beside older ones of the same name."""
     name = Path(attachment.name)
     for number in range(_COPIES_MAX):
         path = folder / (f"{name.stem}-{number}{name.suffix}" if number else name.name)

@@ -17,7 +17,7 @@ _CHUNK_BYTES: Final = 65_536
 
 @final
 class Lines:
-    """The lines of a text stream, in order, until `close`.
+    """A reader of a text stream's lines, in order, until `close`.
 
     The thread that reads is a daemon, and it reads the file itself: one that waits for a person to
     type must neither keep the program from ending nor hold the stream's lock while it ends. It

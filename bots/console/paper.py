@@ -17,7 +17,7 @@ _UNSETTLED: Final = re.compile("[\u200c\u200d\u2190-\u2bff\ufe0f\U0001f000-\U000
 
 @final
 class Paper:
-    """Writes to a terminal or a file; nothing that is written can drive the terminal."""
+    """The printer writes to a terminal or a file; nothing that it writes can drive the terminal."""
 
     def __init__(self, output: TextIO, *, is_terminal: bool) -> None:
         self._output = output
@@ -39,7 +39,7 @@ class Paper:
         self._at_line_start = True  # the person's Enter ends the line
 
     def card(self, screen: Screen) -> None:
-        """A card; its buttons are printed by `buttons`."""
+        """A card; its buttons are printed by `print_buttons`."""
         if screen.title:
             self.line(one_line(screen.title), style=_BOLD)
         if screen.table:

@@ -1,4 +1,4 @@
-"""The Discord front end: takes interactions and messages, shows what the front yields."""
+"""The Discord front end: takes interactions and messages, shows what the chat handler yields."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _SUGGESTION_CHARS_MAX: Final = 100
 
 @final
 class Discord:
-    """One bot. `start`, then it lives in the background until `stop`."""
+    """The adapter runs one Discord bot: after `start` it lives in the background until `stop`."""
 
     def __init__(
         self, config: DiscordConfig, front: Front, clock: Clock, skus: SkusTill | None = None
     ) -> None:
-        """`skus`: where Credits are sold by them."""
+        """`store_purchases`: where Credits are sold by them."""
         self._config = config
         self._front = front
         self._clock = clock
@@ -68,7 +68,7 @@ class Discord:
         self._open = False
 
     async def start(self) -> None:
-        """Connects and begins to take what comes; raises DiscordUnavailable."""
+        """Connects and begins to take what comes; raises `DiscordUnavailable`."""
         try:
             await logged_in(self._client, self._config)
             self._menu = self._front.menu(self._front.languages()[0], "admin")
@@ -95,18 +95,18 @@ class Discord:
         self._filter.detach()
 
     async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
-        """See `Deliverer`; raises NotShown or Refused."""
+        """See `Notifier`; raises `NotDelivered` or `DiscordRefused`."""
         return await self._stage.land(unlanded)
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
-        """See `Deliverer`; raises NotShown or Refused."""
+        """See `Notifier`; raises `NotDelivered` or `DiscordRefused`."""
         outlet = ChannelOutlet(self._client, int(sender), person=True)
         if instead.isdecimal() and await self._stage.revised(outlet, int(instead), screen):
             return
         await self._stage.card(Scene(outlet, sender, private=True), screen)
 
     def invitation(self, code: str) -> str:
-        """See `Deliverer`: Discord's own install link; none of its links carries a word to us."""
+        """See `Notifier`: Discord's own install link; none of its links carries a word to us."""
         del code
         return f"https://discord.com/oauth2/authorize?client_id={self._client.application_id}"
 
@@ -185,7 +185,8 @@ class Discord:
             return
         outlet = InteractionOutlet(self._client, interaction, self._config, self._clock)
         if press.button.startswith(FORM):
-            # A dialog is the first answer to a press, or none: not even "thinking" may come before.
+            # A dialog is the first answer to a button press, or none: not even "thinking" may come
+            # before.
             opened = replace(press, button=press.button.removeprefix(FORM))
             form = await self._front.form(opened)
             if isinstance(form, Form):

@@ -43,7 +43,8 @@ def _intents() -> discord.Intents:
 
 @final
 class Client(discord.AutoShardedClient):
-    """Passes interactions and messages on; keeps no messages and no members."""
+    """The library's client, which passes interactions and messages on; it keeps no messages and no
+    members."""
 
     def __init__(
         self,

@@ -1,4 +1,5 @@
-"""Slash commands: their definitions from the front's menus, and the one call that publishes them.
+"""Slash commands: their definitions from the chat handler's menus, and the one call that publishes
+them.
 
 Publishing is an act of the operator's (`creditbot discord sync`), never a part of starting.
 """

@@ -1,4 +1,4 @@
-"""What the Discord front end is told: token, addresses, shards, pace."""
+"""The configuration of the Discord front end: token, addresses, shards, rate limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ API_URL = "https://discord.com/api/v10"
 
 @dataclass(frozen=True, slots=True)
 class DiscordConfig:
-    """Discord's settings."""
+    """The settings of the Discord adapter: token, addresses, shards, rate limits and timeouts in
+    seconds."""
 
     token: SecretStr
     api_url: str = API_URL

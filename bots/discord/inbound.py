@@ -1,4 +1,5 @@
-"""Discord's interactions and messages → `Incoming` and `Press`, and which are for the bot at all.
+"""Discord's interactions and messages → `IncomingMessage` and `ButtonPress`, and which are for the
+bot at all.
 
 A direct chat, and what one person alone sees in a server, is one place: the person's own. So a
 button that was shown to them alone is theirs wherever it is pressed.
@@ -59,8 +60,9 @@ def sender_of(interaction: discord.Interaction) -> Sender:
 
 
 def way_back(interaction: discord.Interaction) -> str:
-    """`<person>:<token>`: by the token an answer lands where it was asked, also after a restart.
-    What is for one reader alone goes to their direct chat then, which is its place anyway."""
+    """`<person>:<token>`: by the token an answer is delivered where it was asked, also after a
+    restart. What is for one reader alone goes to their direct chat then, which is its place
+    anyway."""
     return "" if for_one_alone(interaction) else f"{interaction.user.id}:{interaction.token}"
 
 

@@ -2,7 +2,7 @@
 first, work later.
 
 Discord drops what is not acknowledged within three seconds, and the loop has one core: in a crowd,
-the work for those who are in would take it from those who still wait at the door.
+the work for acknowledged interactions would take it from those that still wait.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _SOON_SECONDS: Final = 60.0
 
 @final
 class InteractionOutlet:
-    """See `Outlet`. `begin` first: Discord gives an interaction three seconds."""
+    """The responder to one interaction. It must be acknowledged first: Discord gives three seconds
+    for that."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class InteractionOutlet:
         return True
 
     async def begin_press(self) -> bool:
-        """Acknowledges a press; a press that came again was dealt with."""
+        """Acknowledges a button press; False for one that came again and was dealt with."""
         try:
             await call(self._interaction.response.defer)
         except Refused:
@@ -112,7 +113,7 @@ class InteractionOutlet:
         return True
 
     async def send(self, post: Post, *, alone: bool = False) -> int:
-        """See `Outlet`."""
+        """See `Responder`."""
         alone = (alone or self._alone) and not self._private
         if not self.ending:
             try:
@@ -124,7 +125,7 @@ class InteractionOutlet:
         return await self._send_after(post, alone=alone)
 
     async def edit(self, message: int, post: Post) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         if not self.ending:
             try:
                 await self._edit(message, post)
@@ -139,7 +140,7 @@ class InteractionOutlet:
         await self._after[0].edit(message, post)
 
     async def delete(self, message: int) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         if self.ending and self.leads_on:
             await self._after[0].delete(message)
         else:
@@ -147,7 +148,7 @@ class InteractionOutlet:
             await call(lambda: hook.delete_message(message))
 
     async def close(self, *, silent: bool) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         if silent and self._thinking and self._ours:
             self._thinking = False
             with contextlib.suppress(Wait, Refused):
@@ -208,7 +209,8 @@ PATIENCE_SECONDS: Final = 3.0
 
 @final
 class Doorway:
-    """Those who were acknowledged go in one after the other, while few wait at the door."""
+    """The gate lets acknowledged interactions in one after another, while few others wait to be
+    acknowledged."""
 
     def __init__(self) -> None:
         self._waiting = 0

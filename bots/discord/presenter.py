@@ -1,4 +1,4 @@
-"""Shows what the front yields for one interaction or one message."""
+"""Shows what the chat handler yields for one interaction or one message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _RUNS_OUT: Final = say(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is being answered: through what, whose, and which message."""
+    """The target of an answer: through which responder it goes, whom it answers, and which
+    message."""
 
     outlet: Outlet
     sender: str
@@ -46,7 +47,7 @@ class Scene:
 
 @final
 class Stage:
-    """The one place where outputs become messages."""
+    """The presenter is the one place where the handler's outputs become Discord messages."""
 
     def __init__(
         self, client: discord.Client, front: Front, budgets: Budgets, config: DiscordConfig
@@ -84,8 +85,9 @@ class Stage:
             await scene.outlet.close(silent=silent)
 
     async def card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
-        """Shows a card, in the place of the message `step` where there is one; gives its message
-        when it is only a step itself. Raises Refused or NotShown when it can't be shown."""
+        """Shows a card, in the place of the message `step_message` where there is one; gives its
+        message when it is only a step itself. Raises `DiscordRefused` or `NotDelivered` when it
+        can't be shown."""
         if screen.erase_incoming and scene.incoming is not None:
             with contextlib.suppress(Wait, Refused):
                 await scene.outlet.delete(scene.incoming)
@@ -134,7 +136,7 @@ class Stage:
         )
 
     async def _card(self, outlet: Outlet, screen: Screen, step: int | None = None) -> int | None:
-        """The message that shows it, or the last of them; None for what a press replaced."""
+        """The message that shows it, or the last of them; None for what a button press replaced."""
         message: int | None = None
         posts = _posts(screen)
         alone = screen.private or screen.aside or screen.erase_incoming

@@ -16,7 +16,8 @@ Result = TypeVar("Result")
 
 @final
 class TokenOutlet:
-    """By an interaction's token alone: fills what was deferred, edits what it has sent."""
+    """A responder that has an interaction's token alone: it fills what was deferred, and edits what
+    it has sent."""
 
     def __init__(self, client: discord.Client, chat: str, token: str) -> None:
         self.chat = chat
@@ -24,25 +25,26 @@ class TokenOutlet:
         self._hook = discord.Webhook.partial(client.application_id, token, client=client)
 
     async def send(self, post: Post, *, alone: bool = False) -> int:  # noqa: ARG002 - never alone
-        """See `Outlet`."""
+        """See `Responder`."""
         message = await call(lambda: self._hook.send(**post.sending(), wait=True))
         return int(message.id)
 
     async def edit(self, message: int, post: Post) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         await call(lambda: self._hook.edit_message(message, **post.editing()))
 
     async def delete(self, message: int) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         await call(lambda: self._hook.delete_message(message))
 
     async def close(self, *, silent: bool) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
 
 
 @final
 class StoredOutlet:
-    """The ways to one stored answer's chat; the first that is open is kept to."""
+    """The responder for one stored answer: it tries several ways to the answer's chat, and keeps to
+    the first that is open."""
 
     def __init__(self, client: discord.Client, unlanded: Unlanded) -> None:
         place = unlanded.place
@@ -59,7 +61,7 @@ class StoredOutlet:
         self._elsewhere = unlanded.elsewhere if person not in ("", place.chat) else ""
 
     async def send(self, post: Post, *, alone: bool = False) -> int:
-        """See `Outlet`."""
+        """See `Responder`."""
 
         async def sent(way: Outlet) -> int:
             if self._elsewhere and len(self._ways) == 1:
@@ -70,15 +72,15 @@ class StoredOutlet:
         return await self._open(sent)
 
     async def edit(self, message: int, post: Post) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         await self._open(lambda way: way.edit(message, post))
 
     async def delete(self, message: int) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         await self._open(lambda way: way.delete(message))
 
     async def close(self, *, silent: bool) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
 
     async def _open(self, work: Callable[[Outlet], Awaitable[Result]]) -> Result:
         while True:

@@ -1,7 +1,7 @@
 """The calls that put something into a channel, and what each refusal of Discord's means.
 
-`Wait` is "later" (429, a broken connection, a server's error); `Refused` is "never like this".
-Rate-limit buckets are the library's own business.
+`RetryLater` is "later" (429, a broken connection, a server's error); `DiscordRefused` is "never
+like this". Rate-limit buckets are the library's own business.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Refused(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What one message shows."""
+    """A post is what one Discord message shows: text, buttons, a file."""
 
     content: str
     buttons: Buttons = ()
@@ -86,7 +86,7 @@ def _file(attachment: Attachment) -> discord.File:
 
 
 async def call(work: Callable[[], Awaitable[Result]]) -> Result:
-    """The call's result; raises `Wait` or `Refused`, nothing else of the library's."""
+    """The call's result; raises `RetryLater` or `DiscordRefused`, nothing else of the library's."""
     try:
         return await work()
     except discord.RateLimited as limited:
@@ -109,13 +109,13 @@ def _retry_after(refused: discord.HTTPException) -> float | None:
 
 
 class Outlet(Protocol):
-    """Where the outputs for one message or one press go."""
+    """A responder is where the outputs for one message or one button press go."""
 
-    #: What shares a pace.
+    #: What shares a throttle has the same key.
     chat: str
 
     async def send(self, post: Post, *, alone: bool = False) -> int:
-        """A new message, and its id; `alone`: for the asker's eyes where that is possible."""
+        """A new message, and its id; `ephemeral`: for the asker's eyes where that is possible."""
         ...
 
     async def edit(self, message: int, post: Post) -> None:
@@ -127,13 +127,14 @@ class Outlet(Protocol):
         ...
 
     async def close(self, *, silent: bool) -> None:
-        """There will be no more; `silent` when nothing was shown at all."""
+        """There will be no more; `is_silent` when nothing was shown at all."""
         ...
 
 
 @final
 class ChannelOutlet:
-    """By the bot's own right: a channel it is in, or a person's direct chat."""
+    """A responder by the bot's own right: it writes to a channel that the bot is in, or to a
+    person's direct chat."""
 
     def __init__(
         self, client: discord.Client, where: int, *, person: bool, reply_to: int | None = None
@@ -150,7 +151,7 @@ class ChannelOutlet:
         return cls(client, int(place.thread or place.chat), person=place.private, reply_to=reply_to)
 
     async def send(self, post: Post, *, alone: bool = False) -> int:  # noqa: ARG002 - nobody is alone
-        """See `Outlet`."""
+        """See `Responder`."""
         channel = await self._channel()
         reference = None
         if self._reply_to is not None:
@@ -168,17 +169,17 @@ class ChannelOutlet:
         return int(message.id)
 
     async def edit(self, message: int, post: Post) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         channel = await self._channel()
         await call(lambda: channel.get_partial_message(message).edit(**post.editing()))
 
     async def delete(self, message: int) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
         channel = await self._channel()
         await call(lambda: channel.get_partial_message(message).delete())
 
     async def close(self, *, silent: bool) -> None:
-        """See `Outlet`."""
+        """See `Responder`."""
 
     async def _channel(self) -> Any:
         if not self._person:

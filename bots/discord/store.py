@@ -26,7 +26,8 @@ _NEVER: Final = (400, 404)
 
 @final
 class DiscordStore:
-    """See `StoreApi`. Logs in when something is asked for the first time."""
+    """The client of Discord's store, by the library. It logs in when something is asked for the
+    first time."""
 
     def __init__(self, config: DiscordConfig) -> None:
         self._config = config
@@ -34,11 +35,11 @@ class DiscordStore:
         self._logging_in = asyncio.Lock()
 
     async def application(self) -> str:
-        """See `StoreApi`."""
+        """See `DiscordStoreApi`."""
         return str((await self._asked(_itself)).application_id)
 
     async def skus(self) -> Sequence[SkuCard]:
-        """See `StoreApi`."""
+        """See `DiscordStoreApi`."""
         found = await self._asked(lambda client: client.fetch_skus())
         return [
             SkuCard(str(each.id), each.name, each.type.value, each.flags.available)
@@ -46,12 +47,12 @@ class DiscordStore:
         ]
 
     async def entitlement(self, id_: str) -> Entitled | None:
-        """See `StoreApi`."""
+        """See `DiscordStoreApi`."""
         found = await self._asked(lambda client: _entitlement(client, int(id_)))
         return None if found is None else entitled(found)
 
     async def entitlements(self, skus: Sequence[str], after: str) -> Sequence[Entitled]:
-        """See `StoreApi`."""
+        """See `DiscordStoreApi`."""
         # The library's own paging forgets to ask for deleted ones.
         found = await self._asked(
             lambda client: client.http.get_entitlements(
@@ -67,11 +68,11 @@ class DiscordStore:
         return sorted(told, key=lambda one: int(one.id))
 
     async def consume(self, id_: str) -> None:
-        """See `StoreApi`."""
+        """See `DiscordStoreApi`."""
         await self._asked(lambda client: _consumed(client, int(id_)))
 
     async def close(self) -> None:
-        """See `StoreApi`."""
+        """See `DiscordStoreApi`."""
         if self._client is not None:
             await self._client.close()
             self._client = None

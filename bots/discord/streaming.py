@@ -1,4 +1,4 @@
-"""One answer as it grows in a channel, and its end, which always lands."""
+"""One answer as it grows in a channel, and its end, which is always delivered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONG_CHARS: Final = 8_000
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """A piece of the whole answer, one message."""
+    """A piece of the whole answer, which is shown as one message."""
 
     number: int
     post: Post
@@ -38,7 +38,7 @@ class _Last:
 
 @final
 class AnswerView:
-    """Shows one ask's answer through one outlet."""
+    """A streaming message shows one ask's answer as it grows, through one responder."""
 
     def __init__(
         self,
@@ -67,14 +67,14 @@ class AnswerView:
         """The answer so far; never waits."""
         if self._task is None:
             self._task = asyncio.create_task(self._showing.run())
-            # What ended the showing of progress must not end the answer: `end` looks itself.
+            # What ended the showing of progress must not end the answer: `show_final` looks itself.
             self._task.add_done_callback(_told)
         self._showing.offer(progress)
 
     async def end(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.
 
-        Raises NotShown or Refused when it can't be shown at all.
+        Raises `NotDelivered` or `DiscordRefused` when it can't be shown at all.
         """
         frames = await _laid_out(answer)
         if self._task is not None and not self._task.done():

@@ -23,7 +23,7 @@ _JOINED_SIGNS_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """From `start` up to `end` the text is bold, or the like."""
+    """A mark makes the text bold, or the like, from `start` up to `end` (in characters)."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some lines that belong together."""
+    """A block is some lines that belong together, and the unit of splitting."""
 
     text: str
     marks: tuple[Mark, ...] = ()

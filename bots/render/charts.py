@@ -17,7 +17,7 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 _COLOUR: Final = "#1f6feb"
 _RED: Final = "#cf222e"
 _GREY: Final = "#d0d7de"
-#: Of a bar, of the room that it has.
+#: The share of its space that a bar fills.
 _THICK: Final = 0.6
 _INCHES: Final = (7.2, 3.6)
 _DPI: Final = 120
@@ -47,7 +47,7 @@ def _earnings(days: Sequence[tuple[int, int]]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ReportPicture:
-    """The figures of a report to be drawn; cash in cents."""
+    """The figures of a report that are drawn as a chart; cash is in cents."""
 
     #: Words above it all, one line each.
     title: tuple[str, ...]

@@ -21,7 +21,7 @@ _MENTION: Final = re.compile(r"(?<![A-Za-z0-9_@./])@[A-Za-z0-9_]{3,32}")
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A range of the text, in UTF-16 units."""
+    """An entity formats a range of the text; offset and length are in UTF-16 units."""
 
     kind: EntityKind
     offset: int
@@ -31,7 +31,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The text of one message, and how parts of it look."""
+    """The text of one message, with the entities that say how parts of it look."""
 
     text: str
     entities: tuple[Entity, ...] = ()
@@ -39,18 +39,18 @@ class Shown:
 
 @final
 class EntityStyle:
-    """Messages of `units` UTF-16 units and at most `entities_max` entities."""
+    """The style makes messages of `units` UTF-16 units and at most `entities_max` entities."""
 
     def __init__(self, units: int, entities_max: int = 100) -> None:
         self._limit = Cost(units, entities_max)
 
     @property
     def limit(self) -> Cost:
-        """See `Style`."""
+        """See `MessageStyle`."""
         return self._limit
 
     def cost(self, block: Block) -> Cost:
-        """See `Style`."""
+        """See `MessageStyle`."""
         extra = int(block.code) + int(block.quote)
         return Cost(utf16_len(block.text) + block.gap, len(block.marks) + extra)
 

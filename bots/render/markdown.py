@@ -63,7 +63,7 @@ def blocks_of(markdown: str) -> list[Block]:
 
 @dataclass(slots=True)
 class _List:
-    """A list that is open: the number of its next item, or None for dots."""
+    """A list that is still open: `number` is that of its next item, or None for dots."""
 
     number: int | None
     #: Whether the sign of the present item is still to be written.
@@ -74,7 +74,7 @@ class _List:
 
 @dataclass(slots=True)
 class _Walk:
-    """Turns the parser's tokens into blocks, one after the other."""
+    """The builder turns the parser's tokens into blocks, one after the other."""
 
     blocks: list[Block] = field(default_factory=list)
     lists: list[_List] = field(default_factory=list)
@@ -198,7 +198,7 @@ def _indented(
 
 @dataclass(slots=True)
 class _Inline:
-    """Turns the parser's inline tokens into text and marks."""
+    """The builder turns the parser's inline tokens into text and marks."""
 
     parts: list[str] = field(default_factory=list)
     length: int = 0

@@ -22,18 +22,18 @@ _SIGNS: Final = {"bold": "**", "italic": "*", "strike": "~~", "code": "`"}
 
 @final
 class MarkdownStyle:
-    """Messages of `units` UTF-16 units, markup included."""
+    """The style makes messages of `units` UTF-16 units, markup included."""
 
     def __init__(self, units: int) -> None:
         self._limit = Cost(units, units)
 
     @property
     def limit(self) -> Cost:
-        """See `Style`."""
+        """See `MessageStyle`."""
         return self._limit
 
     def cost(self, block: Block) -> Cost:
-        """See `Style`."""
+        """See `MessageStyle`."""
         return Cost(utf16_len(_markup(block)) + block.gap, 0)
 
     def render(self, piece: Piece) -> str:

@@ -29,7 +29,8 @@ class _Held:
 
 @final
 class Joining:
-    """Passes messages on, whole. `near_units` counts UTF-16 units, as platforms do."""
+    """The joiner passes messages on, whole. `near_limit_units` counts UTF-16 units, as platforms
+    do."""
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ def utf16_len(text: str) -> int:
 
 
 class Offsets:
-    """Turns positions in a text into positions in its UTF-16 units."""
+    """A converter from positions in a text to positions in its UTF-16 units."""
 
     def __init__(self, text: str) -> None:
         plain = text.isascii() or max(text) <= _BMP_MAX

@@ -1,6 +1,6 @@
-"""One lane per conversation: what one person says is answered in the order it was said.
+"""One queue per conversation: what one person says is answered in the order it was said.
 
-Stop does not enter a lane: it goes around, or it could only stop what has already ended.
+Stop does not enter a queue: it goes around, or it could only stop what has already ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class _Lane:
 
 @final
 class Lanes:
-    """First come, first served per key; at most `waiting_max` wait behind the one being served."""
+    """The queue serves each conversation's messages in their order; at most `waiting_max` wait
+    behind the one being served."""
 
     def __init__(self, *, waiting_max: int = 3) -> None:
         self._waiting_max = waiting_max
@@ -53,7 +54,7 @@ class Lanes:
 
     @asynccontextmanager
     async def enter(self, key: str) -> AsyncIterator[None]:
-        """Holds the lane while inside; raises LaneFull at once when too many wait."""
+        """Holds the queue while inside; raises `QueueFull` at once when too many wait."""
         lane = self._lanes.setdefault(key, _Lane())
         if lane.inside > self._waiting_max:
             raise LaneFull(lane.inside - 1)

@@ -13,7 +13,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a secret stands in a text, and whose it seems to be; never the secret itself."""
+    """A found secret: where it stands in a text, and whose it seems to be; never the secret
+    itself."""
 
     kind: str
     start: int

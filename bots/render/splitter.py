@@ -20,7 +20,7 @@ _ROOM_SHARE = 3
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What blocks take of a message."""
+    """The size that blocks have in a message: UTF-16 units of text, and how many marks."""
 
     units: int
     marks: int
@@ -29,12 +29,12 @@ class Cost:
         return Cost(self.units + other.units, self.marks + other.marks)
 
     def within(self, limit: Cost) -> bool:
-        """Whether a message has room for it."""
+        """Whether it fits into a message of that limit."""
         return self.units <= limit.units and self.marks <= limit.marks
 
 
 class Style(Protocol):
-    """How a platform shows blocks, as far as the splitter must know."""
+    """A style says how a platform shows blocks, as far as the splitter must know."""
 
     @property
     def limit(self) -> Cost:
@@ -115,7 +115,7 @@ class _Packer:
         return self._piece.pop() if is_heading and len(self._piece) > 1 else None
 
     def _cut(self, block: Block) -> tuple[Block, Block]:
-        """The most of a block that the present piece has room for, and the rest."""
+        """The most of a block that still fits into the present piece, and the rest."""
         low, high = 1, len(block.text)
         while low < high:
             middle = (low + high + 1) // 2

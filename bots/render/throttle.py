@@ -1,9 +1,9 @@
 """How fast an answer is shown: by time, the newest text first, and as slow as the platform asks.
 
-A reader of the stream only replaces what is to be shown next; one sender wakes when the chat may
-be written to again and sends what is newest then. So a slow platform drops frames and never queues
-them, and the end of an answer always lands. Editing by characters instead of time is what made
-bots wait for hours in other people's chats.
+A reader of the stream only replaces what is to be shown next; one sender wakes when the chat may be
+written to again and sends what is newest then. So a slow platform drops frames and never queues
+them, and the end of an answer is always delivered. Editing by characters instead of time is what
+made bots wait for hours in other people's chats.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from core.errors import Refusal
 Frame = TypeVar("Frame")
 Result = TypeVar("Result")
 
-#: How long the end of an answer is tried before it is left to the chore that lands saved answers.
+#: How long the end of an answer is tried before it is left to the job that redelivers saved
+#: answers.
 PATIENCE_SECONDS = 900.0
 #: The longest pause after a failure for which the platform named no pause.
 _BACKOFF_MAX_SECONDS = 30.0
@@ -29,7 +30,7 @@ _CHATS_MAX = 10_000
 
 
 class Wait(Exception):
-    """Raised by a send that may be tried again after `seconds`; None when nobody said how long."""
+    """A send may be tried again after `seconds`; None when the platform named no pause."""
 
     def __init__(self, seconds: float | None = None) -> None:
         super().__init__(seconds)
@@ -48,7 +49,8 @@ class NotShown(Refusal):
 
 @final
 class Budget:
-    """When one chat may be written to; all answers shown in a chat share it."""
+    """The throttle of one chat says when it may be written to; all answers shown in the chat share
+    it."""
 
     def __init__(self, clock: Clock, interval_seconds: float) -> None:
         self._clock = clock
@@ -89,7 +91,8 @@ class Budget:
     async def patiently(
         self, send: Callable[[], Awaitable[Result]], *, patience_seconds: float = PATIENCE_SECONDS
     ) -> Result:
-        """Sends as soon as the chat is open, again after each `Wait`; raises NotShown at the end.
+        """Sends as soon as the chat is open, again after each `RetryLater`; raises `NotDelivered`
+        at the end.
 
         Whatever else `send` raises comes out at once.
         """
@@ -104,7 +107,8 @@ class Budget:
 
 @final
 class _Waits:
-    """The pauses of one send so far: grows them where nobody said how long, and ends them."""
+    """The pauses of one send so far: they grow where the platform named none, and end at a
+    limit."""
 
     def __init__(self, budget: Budget, patience_seconds: float) -> None:
         self._budget = budget
@@ -113,7 +117,7 @@ class _Waits:
         self._waited = 0.0
 
     def add(self, wait: Wait) -> None:
-        """Holds the chat off, or raises NotShown when patience would be exceeded."""
+        """Pauses the chat, or raises `NotDelivered` when the limit would be exceeded."""
         seconds = wait.seconds
         if seconds is None:
             grown = min(_BACKOFF_MAX_SECONDS, 0.5 * 2**self._count)
@@ -132,7 +136,8 @@ class _Waits:
 
 @final
 class Budgets:
-    """The budget of each chat, made when first needed, forgotten when idle and crowded out."""
+    """The throttles of all chats: each is made when first needed, and forgotten when idle and
+    crowded out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -157,10 +162,11 @@ class Budgets:
 
 @final
 class Showing(Generic[Frame]):
-    """Shows one answer as it grows.
+    """A throttled stream shows one answer as it grows.
 
-    `show` sends one frame; it may raise `Wait`. A frame equal to the last one shown is never sent.
-    Frames of the end are all shown, in order. `run` is the one sender, so never are two in flight.
+    `send_frame` sends one frame; it may raise `RetryLater`. A frame equal to the last one shown is
+    never sent. Frames of the end are all shown, in order. `run` is the one sender, so never are two
+    in flight.
     """
 
     def __init__(
@@ -201,7 +207,7 @@ class Showing(Generic[Frame]):
             self._fresh.set()
 
     async def run(self) -> None:
-        """Sends until the end has been shown; raises NotShown, or what `show` raised."""
+        """Sends until the end has been shown; raises `NotDelivered`, or what `show` raised."""
         while True:
             await self._fresh.wait()
             if self._next() is None:

@@ -29,7 +29,7 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer, and the words and phrases that call for it."""
+    """An answer of the sandbox, with the words and phrases that call for it."""
 
     title: str
     words: tuple[str, ...]

@@ -44,7 +44,7 @@ _HOW: Final = say("Write it like this: /crowd 15000, or /crowd alone. Nothing wa
 
 
 class Crowd:
-    """`/crowd`: only the demo has it."""
+    """The command `/crowd`, which only the demo has."""
 
     def __init__(
         self,

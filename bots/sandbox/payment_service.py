@@ -33,7 +33,7 @@ _BUTTON = (
 
 @dataclass
 class _Checkout:
-    """An order as the service knows it."""
+    """A checkout is an order as the sandbox's payment service knows it; amounts are in cents."""
 
     id: str
     order: str
@@ -59,7 +59,8 @@ class _Checkout:
 
 
 class SandboxCheckout:
-    """A server on loopback."""
+    """The sandbox's payment service is a server on loopback with checkout pages, an API and
+    webhooks."""
 
     def __init__(self, secret: str) -> None:
         """`secret` is what callers show and what webhooks are signed with."""
@@ -364,7 +365,7 @@ _PAYOUT_PRESSED = {"arrive": ("paid", ""), "return": ("failed", "RETURNED")}
 
 @dataclass
 class _Payout:
-    """As the API tells it, but for where it goes."""
+    """A payout as the API shows it, but for where it goes; amounts are in cents."""
 
     id: str
     cents: int
@@ -383,10 +384,10 @@ class _Payout:
 
 
 class SandboxPayouts:
-    """A part of the service: its routes."""
+    """The part of the payment service that pays out: its routes and its pages."""
 
     def __init__(self, authorised: Callable[[web.Request], None]) -> None:
-        """`authorised` raises for callers who don't show the secret."""
+        """`authorize` raises for callers who don't show the secret."""
         self._authorised = authorised
         self.made: dict[str, _Payout] = {}
 

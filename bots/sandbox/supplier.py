@@ -39,7 +39,7 @@ _USUAL_LIMIT = 4_096
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that was found good."""
+    """A request for a completion that was found good."""
 
     model: Model
     name: str
@@ -51,7 +51,7 @@ class _Asked:
 
 
 class _Refused(Exception):
-    """What the real one would refuse."""
+    """The request is refused, as the real supplier would refuse it."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -62,7 +62,8 @@ _TOO_LARGE = _Refused(413, "request_too_large", "The request is too large.")
 
 
 class SandboxSupplier:
-    """A server on loopback; `<its address>/<supplier>/v1` is a base URL for each supplier."""
+    """The sandbox's supplier is a server on loopback; `<its address>/<supplier>/v1` is a base URL
+    for each supplier."""
 
     #: It takes any key that begins so, for every supplier; and the one of the demo's own. What
     #: follows as a number is what its account can still pay, in dollars.
@@ -70,7 +71,7 @@ class SandboxSupplier:
     KEY = f"{KEYS}demo-0000"
 
     def __init__(self, catalogue: Catalogue, *, pace_seconds: float) -> None:
-        """`pace_seconds` lies between two pieces of an answer; 0 sends them at once."""
+        """`piece_delay_seconds` lies between two pieces of an answer; 0 sends them at once."""
         self._pace = pace_seconds
         self._models: dict[str, dict[str, Model]] = {}
         for model in catalogue.models.values():

@@ -57,12 +57,12 @@ class TelegramUnavailable(Refusal):
 
 @final
 class Telegram:
-    """One bot. `start`, then it lives in the background until `stop`."""
+    """The adapter runs one Telegram bot: after `start` it lives in the background until `stop`."""
 
     def __init__(
         self, config: TelegramConfig, front: Front, clock: Clock, stars: StarsTill | None = None
     ) -> None:
-        """`stars`: where Credits are sold for them."""
+        """`stars_payments`: where Credits are sold for them."""
         self._config = config
         self._front = front
         self._clock = clock
@@ -80,7 +80,7 @@ class Telegram:
         self._open = False
 
     async def start(self) -> None:
-        """Connects and begins to take updates; raises TelegramUnavailable."""
+        """Connects and begins to take updates; raises `TelegramUnavailable`."""
         # The library's own switch: without it every 429 warns of a coming change.
         os.environ.setdefault("PTB_TIMEDELTA", "true")
         try:
@@ -114,17 +114,17 @@ class Telegram:
         self._filter.detach()
 
     async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
-        """See `Deliverer`; raises NotShown or Refused."""
+        """See `Notifier`; raises `NotDelivered` or `TelegramRefused`."""
         return await self._stage.land(unlanded)
 
     async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
-        """See `Deliverer`; raises NotShown or Refused."""
+        """See `Notifier`; raises `NotDelivered` or `TelegramRefused`."""
         pressed = int(instead) if instead.isdecimal() else None
         scene = Scene(Where.person(sender), sender, pressed=pressed)
         await self._stage.card(scene, replace(screen, replace=pressed is not None))
 
     def invitation(self, code: str) -> str:
-        """See `Deliverer`."""
+        """See `Notifier`."""
         return f"https://t.me/{self._me.username}?start={code}"
 
     def routes(self) -> list[Route]:
@@ -143,7 +143,7 @@ class Telegram:
             .base_file_url(f"{url}/file/bot")
             .defaults(Defaults(link_preview_options=LinkPreviewOptions(is_disabled=True)))
             # It spreads what is sent over Telegram's limits. A 429 is waited out by the chat that
-            # got it (`pacing`): this limiter's own retry would hold every chat.
+            # got it (`bots.render.throttle`): this limiter's own retry would hold every chat.
             .rate_limiter(AIORateLimiter(max_retries=0))
             .job_queue(None)
             .connection_pool_size(128)
@@ -278,7 +278,7 @@ class Telegram:
                 await outputs.aclose()
 
     async def _spinner(self, query: str) -> None:
-        """Stops the button's spinner, whatever comes of the press."""
+        """Stops the button's spinner, whatever comes of the button press."""
         with contextlib.suppress(TelegramError):
             await self._app.bot.answer_callback_query(query)
 

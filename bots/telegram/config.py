@@ -1,4 +1,4 @@
-"""What the Telegram front end is told: token, address, and how it gets its updates."""
+"""The configuration of the Telegram front end: token, address, and how it gets its updates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ WEBHOOK_PATH = "/webhooks/telegram"
 
 @dataclass(frozen=True, slots=True)
 class TelegramConfig:
-    """Telegram's settings. Without `webhook_url` the bot polls; with it a secret is needed.
+    """The settings of the Telegram adapter. Without `webhook_url` the bot polls; with it a secret
+    is needed.
 
     Raises ValueError for a webhook without its secret: nobody could tell forged updates.
     """

@@ -1,4 +1,5 @@
-"""Telegram's updates → `Incoming` and `Press`, and which updates are for the bot at all.
+"""Telegram's updates → `IncomingMessage` and `ButtonPress`, and which updates are for the bot at
+all.
 
 In groups that is a command for this bot, a mention of it, or a reply to it. Whoever speaks as a
 channel or as an anonymous admin is nobody whom a Credit could belong to.
@@ -37,14 +38,14 @@ _COMMAND = re.compile(r"[/／](?P<name>\w+)(?:@(?P<bot>\w+))?(?=\s|$)")
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """The bot itself, as Telegram names it."""
+    """The bot's own identity, as Telegram names it."""
 
     id: int
     username: str
 
 
 def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming | None:
-    """The message if it is for the bot; `awaited` when it may be the rest of a split paste."""
+    """The message if it is for the bot; `is_awaited` when it may be the rest of a split paste."""
     message = update.message
     if message is None or not _from_a_person(message):
         return None

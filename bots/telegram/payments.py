@@ -1,7 +1,7 @@
-"""Payments in the chat: Telegram asks whether an invoice may be paid, and tells that it was. What
-it says of the bot's Stars is asked by a client of its own, which the command line uses too.
+"""Payments in the chat: Telegram asks whether an invoice may be paid, and reports that it was. A
+client of its own, which the command line uses too, asks about the bot's Stars.
 
-Neither waits behind anything: a question has ten seconds, and what was told must be kept.
+Neither waits behind anything: a question has ten seconds, and what was paid must be stored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _REASON_MAX: Final = 200
 
 @final
 class Paying:
-    """Between Telegram's updates and the till."""
+    """The handler of updates about payments: it passes them to `StarsPayments`, and answers
+    Telegram."""
 
     def __init__(self, bot: Bot, till: StarsTill | None) -> None:
         self._bot, self._till = bot, till
@@ -122,7 +123,8 @@ _REFUNDED: Final = "charge_already_refunded"
 
 @final
 class BotStars:
-    """See `StarsApi`. Nothing is opened before something is asked."""
+    """The client that asks Telegram about the bot's Stars. It opens nothing before something is
+    asked."""
 
     def __init__(self, config: TelegramConfig) -> None:
         self._config = config

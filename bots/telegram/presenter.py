@@ -1,4 +1,4 @@
-"""Shows, in one chat, what the front yields for one message or one press."""
+"""Shows, in one chat, what the chat handler yields for one message or one button press."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ERASE_PATIENCE_SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is being answered: where, whose, and which message."""
+    """The target of an answer: to which chat it goes, whom it answers, and which message."""
 
     where: Where
     sender: str
@@ -51,7 +51,7 @@ class Scene:
 
 @final
 class Stage:
-    """The one place where outputs become messages."""
+    """The presenter is the one place where the handler's outputs become Telegram messages."""
 
     def __init__(
         self, outbox: Outbox, drafts: Drafts, front: Front, clock: Clock, *, username: str
@@ -89,8 +89,9 @@ class Stage:
                 await view.abandon()
 
     async def card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
-        """Shows a card, in the place of the message `step` where there is one; gives its message
-        when it is only a step itself. Raises Refused or NotShown when it can't be shown."""
+        """Shows a card, in the place of the message `step_message` where there is one; gives its
+        message when it is only a step itself. Raises `TelegramRefused` or `NotDelivered` when it
+        can't be shown."""
         if screen.erase_incoming and scene.incoming is not None:
             if not await self._erased(scene.where, scene.incoming, *scene.more):
                 screen = replace(

@@ -1,7 +1,7 @@
 """The calls that put something into a chat, and what each refusal of Telegram's means.
 
-`Wait` is "later" (429, a broken connection, a chat that moved); `Refused` is "never like this".
-Formatting that is refused is left out rather than the text.
+`RetryLater` is "later" (429, a broken connection, a chat that moved); `TelegramRefused` is "never
+like this". Formatting that is refused is left out rather than the text.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ _GONE: Final = ("not found", "can't be edited", "message_id_invalid")
 
 
 class Refused(Refusal):
-    """Telegram will not do this, now or later: blocked, unknown chat, message gone."""
+    """Telegram will not do this, now or later: the bot is blocked, the chat is unknown, or the
+    message is gone."""
 
     code = "telegram_refused"
 
@@ -79,7 +80,7 @@ class Refused(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A chat, and the topic in it."""
+    """A destination is a chat of Telegram, and the topic in it."""
 
     chat: int
     thread: int | None
@@ -99,7 +100,8 @@ class Where:
 
 @final
 class Outbox:
-    """Sends, edits and deletes; every method raises `Wait` or `Refused`, nothing else."""
+    """The sender sends, edits and deletes messages; every method raises `RetryLater` or
+    `TelegramRefused`, nothing else."""
 
     def __init__(self, bot: Bot, budgets: Budgets, config: TelegramConfig) -> None:
         self._bot = bot
@@ -108,7 +110,7 @@ class Outbox:
         self._moved: OrderedDict[int, int] = OrderedDict()
 
     def budget(self, where: Where) -> Budget:
-        """The pace of the chat."""
+        """The throttle of the chat."""
         config = self._config
         interval = (
             config.private_interval_seconds if where.private else config.group_interval_seconds

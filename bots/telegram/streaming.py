@@ -1,4 +1,4 @@
-"""One answer as it grows in a chat, and its end, which always lands.
+"""One answer as it grows in a chat, and its end, which is always delivered.
 
 In private it grows as a draft: a preview that the app animates and that needs no message. A draft
 carries no buttons, so a small message above it holds Stop and goes when the answer is there. Where
@@ -38,7 +38,8 @@ _LONG_CHARS: Final = 8_000
 
 @final
 class Drafts:
-    """Which chats take drafts: tried everywhere, not again where it was refused."""
+    """A record of the chats that take drafts: they are tried everywhere, and not again where one
+    was refused."""
 
     _REFUSED_MAX = 10_000
 
@@ -58,7 +59,7 @@ class Drafts:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """A piece of the whole answer, one message."""
+    """A piece of the whole answer, which is shown as one message."""
 
     number: int
     shown: Shown
@@ -67,7 +68,7 @@ class _Last:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the reader has before them."""
+    """The state of what the reader has before them."""
 
     #: The message that holds Stop, or is being edited; none yet.
     holder: int | None = None
@@ -82,7 +83,7 @@ class _Seen:
 
 @final
 class AnswerView:
-    """Shows one ask's answer in one place."""
+    """A streaming message shows one ask's answer as it grows, in one destination."""
 
     def __init__(
         self,
@@ -116,14 +117,14 @@ class AnswerView:
                 asyncio.create_task(self._showing.run()),
                 asyncio.create_task(self._keep_alive()),
             ]
-            # What ended the showing of progress must not end the answer: `end` looks itself.
+            # What ended the showing of progress must not end the answer: `show_final` looks itself.
             self._tasks[0].add_done_callback(_told)
         self._showing.offer(progress)
 
     async def end(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.
 
-        Raises NotShown or Refused when it can't be shown at all.
+        Raises `NotDelivered` or `TelegramRefused` when it can't be shown at all.
         """
         frames = await self._laid_out(answer)
         if self._tasks and not self._tasks[0].done():

@@ -19,7 +19,7 @@ _SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a head
 
 
 def webhook_route(secret: SecretStr, take: Callable[[dict[str, Any]], Awaitable[bool]]) -> Route:
-    """The route; `take` hands an update over and says whether it was taken.
+    """The route; `accept_update` hands an update over and says whether it was taken.
 
     Telegram sends an update again until it is answered 2xx, so nothing is lost while stopping.
     """

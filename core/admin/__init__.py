@@ -1,1 +1,1 @@
-"""The owner's desk: reports and what they ask for, grants, the log of what admins did."""
+"""Administration: reports, advice, alerts, broadcasts, user search, erasure."""

@@ -1,10 +1,11 @@
-"""The economy check: where the settings let it be farmed, and where honest trade loses, each with
-its arithmetic.
+"""The abuse check: where the settings can be abused for cash, and where honest trade loses money,
+each with its arithmetic.
 
-A farm is reckoned per 1,000 Credits that it puts in play: what it takes out in cash beyond what it
-paid in, and what answers of others' keys it gets for that, at what they cost. Only cash is
-profit: answers are what an operator gives away knowingly (a welcome, an advance), within limits per
-person that the settings say. `benchmarks/economy` plays the same farms on the real ledger.
+A scenario is calculated per 1,000 Credits that it puts in play: what it takes out in cash beyond
+what it paid in, and what answers of others' keys it gets for that, at what they cost. Only cash is
+profit: answers are what an operator gives away knowingly (a welcome gift, an advance), within
+limits per person that the settings say. `benchmarks/economy` plays the same scenarios on the real
+ledger.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from core.users.referrals import TOPUP_PERCENT
 
 _DOLLAR: Final = usd("1")
 _NOTHING: Final = NanoUsd(0)
-#: Credits that everything is reckoned for.
+#: Every figure is calculated for so many Credits.
 PLAYED: Final = Credits(1_000)
 
 Name = Literal[
@@ -51,8 +52,8 @@ NAMES: Final[tuple[Name, ...]] = get_args(Name)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A pack, or the free amount, as it is sold at a gateway: what is paid, what the gateway keeps,
-    what is given for it."""
+    """A pack as it is sold at a gateway: what is paid and what the gateway keeps (nano-dollars),
+    what is given for it (Credits)."""
 
     gateway: str
     pack: str
@@ -60,15 +61,15 @@ class Way:
     fee: NanoUsd
     bought: Credits
     bonus: Credits
-    #: Whether its payer's bank may take the money back.
+    #: Whether the payer's bank may take the money back.
     disputable: bool
 
     def net(self) -> NanoUsd:
-        """What 1,000 bought Credits bring the operator."""
+        """What 1,000 bought Credits bring the operator, in nano-dollars."""
         return NanoUsd((self.cash - self.fee).units * PLAYED.units // self.bought.units)
 
     def price(self) -> NanoUsd:
-        """What 1,000 bought Credits cost their buyer."""
+        """What 1,000 bought Credits cost their buyer, in nano-dollars."""
         return NanoUsd(self.cash.units * PLAYED.units // self.bought.units)
 
 
@@ -84,34 +85,34 @@ class Lowering:
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """What the check reckons with."""
+    """The settings and figures that the abuse check calculates with."""
 
     policy: Policy
     ways: Sequence[Way]
     welcome: Credits
-    #: What answers cost at suppliers, of what is charged for them at par: percent.
+    #: What answers cost at suppliers, in per cent of what is charged for them at par.
     cost_percent: int
-    #: Of a friend's top-up, to whoever invited them, as gift.
+    #: The inviter's share of a friend's top-up, given as gift, in per cent.
     inviter_percent: int = TOPUP_PERCENT
     #: None while nothing lowers prices or raises top-ups.
     lowering: Lowering | None = None
 
     @property
     def answers(self) -> NanoUsd:
-        """What answers for 1,000 Credits cost at suppliers."""
+        """What answers for 1,000 Credits cost at suppliers, in nano-dollars."""
         return PAR.times(PLAYED.units).share_down(self.cost_percent, 100)
 
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """What somebody could try, per 1,000 Credits put in play."""
+    """A way to abuse the settings that somebody could try, per 1,000 Credits put in play."""
 
     name: Name
     cash: NanoUsd
     answers: NanoUsd
-    #: How the cash comes about, in figures.
+    #: How the profit comes about, in figures.
     sum: str
-    #: It stays so only while payouts are decided as their risk card advises.
+    #: Whether it holds only while admins decide payouts as the risk card advises.
     heeding: bool = False
 
     @property
@@ -122,8 +123,8 @@ class Farm:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """Honest trade by a way, per 1,000 bought Credits: all of them spent on contributed keys, all
-    that those earn paid out."""
+    """Honest trade by a sale channel, per 1,000 bought Credits: all of them spent on contributed
+    keys, all that those earn paid out."""
 
     way: Way
     net: NanoUsd
@@ -147,17 +148,17 @@ class Offered:
 
     @property
     def loses(self) -> bool:
-        """Whether it brings less than it cost."""
+        """Whether a dollar of cost brings less than a dollar."""
         return self.brings < _DOLLAR
 
     @property
     def mending(self) -> int:
-        """The floor from which on it doesn't lose."""
+        """The floor from which on it doesn't lose, in per cent over cost."""
         return -(-100 * PAR.units // self.credit.units) - 100
 
 
 def offered(economy: Economy) -> Offered | None:
-    """None while nothing is sold or nothing is lowered."""
+    """Honest trade at the lowest price; None while nothing is sold or nothing is lowered."""
     lowering = economy.lowering
     if lowering is None or not economy.ways:
         return None
@@ -182,14 +183,14 @@ def paid_out() -> NanoUsd:
 
 
 def trades(economy: Economy) -> list[Trade]:
-    """Each way that something is sold by."""
+    """Honest trade by each sale channel."""
     out = paid_out() if economy.policy.suppliers else NanoUsd(0)
     return [Trade(way, way.net(), out) for way in economy.ways]
 
 
 def farms(economy: Economy) -> list[Farm]:
-    """Each farm; see `benchmarks/economy` for what it does. Where nobody may contribute, there is
-    no way to cash at all."""
+    """Every abuse scenario; see `benchmarks/economy` for what each does. Where nobody may
+    contribute, there is no way to cash at all."""
     found = [
         Farm("welcome", _NOTHING, economy.answers, f"0.00: {economy.welcome.units:,} Credits each")
     ]
@@ -204,7 +205,7 @@ def farms(economy: Economy) -> list[Farm]:
 
 
 def _lent(economy: Economy) -> list[Farm]:
-    """What is tried with gifts, and with keys."""
+    """The scenarios that are tried with gifts, and with contributed keys."""
     policy, answers = economy.policy, economy.answers
     friend = answers.share_down(*chart.NET)
     share = policy.advance_percent
@@ -235,7 +236,7 @@ def _lent(economy: Economy) -> list[Farm]:
 
 
 def _bought(economy: Economy) -> list[Farm]:
-    """What is tried with Credits that were bought."""
+    """The scenarios that are tried with bought Credits."""
     out, answers = paid_out(), economy.answers
     friend = answers.share_down(*chart.NET)
     price = min(way.price() for way in economy.ways)
@@ -261,7 +262,7 @@ def _bought(economy: Economy) -> list[Farm]:
 
 
 def _disputed(economy: Economy, *, contributing: bool) -> list[Farm]:
-    """What is tried with a payer's bank."""
+    """The scenarios that are tried with a payer's bank."""
     found = [
         Farm(
             "chargeback",

@@ -1,4 +1,4 @@
-"""What the figures ask for: prices to raise, keys that run out, suppliers to prefer."""
+"""Advice: prices to raise, keys that run out, cheaper suppliers to add a key for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from core.pricing.costs import Costs, NoCost
 from core.pricing.formula import PAR, tidy
 from core.pricing.prices import PriceBook
 
-#: The least markup (brief § 3): below it a price is too low, below nothing it loses money.
+#: The least markup in per cent: below it a price is too low, below zero it loses money.
 LEAST_PERCENT: Final = 20
-#: A key is told of when it lasts no longer at the pace of the last day, or so little is left.
+#: A key is reported when it lasts fewer hours at the cost of the last day, or so little is left.
 _HOURS: Final = 48
 _LOW_PERMILLE: Final = 200
-#: A supplier is told of when it is cheaper by so many percent at least.
+#: A supplier is reported when it is cheaper by so many per cent at least.
 _CHEAPER_PERCENT: Final = 10
 _MIX: Final = (Tokens(200_000), Tokens(100_000))
 
@@ -42,7 +42,7 @@ class RaisePrice:
 
 @dataclass(frozen=True, slots=True)
 class RunsOut:
-    """A key that can't pay for much more: for so many hours at the pace of the last day; None where
+    """A key that can't pay for much more: for so many hours at the cost of the last day; None where
     it wasn't used."""
 
     key: str
@@ -65,7 +65,7 @@ Advice = RaisePrice | RunsOut | Cheaper
 
 
 class Adviser:
-    """Works out what is to be done."""
+    """Finds out what the operator should do about prices and keys."""
 
     def __init__(
         self, *, store: Store, catalogue: Catalogue, costs: Costs, prices: PriceBook
@@ -76,7 +76,7 @@ class Adviser:
     async def advice(
         self, sold: Mapping[str, Sold], cards: Sequence[KeyCard], now_ms: int
     ) -> list[Advice]:
-        """The dearest first: losses, keys, suppliers."""
+        """All advice, the most urgent first: losses, keys, suppliers."""
         raises = [one for model in sold if (one := self._too_low(model, sold[model])) is not None]
         raises.sort(key=lambda one: one.margin_percent)
         return [*raises, *await self._running_out(cards, now_ms), *self._cheaper(cards, now_ms)]

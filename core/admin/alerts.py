@@ -1,5 +1,5 @@
-"""Alerts: what owners should know at once. The same one at most once an hour, and none of those
-that an owner muted.
+"""Alerts: what operators should know at once. The same one at most once an hour, and none of those
+that an operator muted.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.notification import OWNERS, notice
 
-#: The kind of their notices.
+#: The kind of their notifications.
 ALERT: Final = "alert"
 
 What = Literal["audit", "under-cost", "pool", "supplier", "payout", "errors"]
 _HOUR_MS: Final = 3_600_000
-#: How long one that is muted stays quiet.
+#: How many hours a muted alert stays quiet.
 MUTE_HOURS: Final = 4
 
 
 class Alerts:
-    """Tells and mutes."""
+    """Sends alerts to operators, and mutes them."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
 
     async def tell(self, what: What, subject: str, facts: Mapping[str, str | int]) -> bool:
-        """Owners hear of it, unless they just did or don't want to. `subject`: of which model,
-        supplier or the like; `facts` are what its words are made of."""
+        """Notifies operators; False when they were alerted within the hour or muted it. `subject`
+        is the model, supplier or the like; `facts` are what the sentence is made of."""
         table, now, id_ = schema.alert, self._clock.now_ms(), f"{what}/{subject}"
         rows = await self._store.fetch(sa.select(table).where(table.c.id == id_))
         if rows and (rows[0].muted_until > now or rows[0].told_at > now - _HOUR_MS):
@@ -54,12 +54,13 @@ class Alerts:
         )
         try:
             await self._ledger.record(change, row)
-        except CompanionRefused:  # another process tells it
+        except CompanionRefused:  # another process sends it
             return False
         return True
 
     async def mute(self, what: str, subject: str, *, also: Companion) -> int:
-        """Quiet until the time that it returns, in milliseconds UTC; `also` is written with it."""
+        """Mutes an alert until the time that is returned (ms UTC); `companion` is written with
+        it."""
         until = self._clock.now_ms() + MUTE_HOURS * _HOUR_MS
         key = {"id": f"{what}/{subject}"}
         await self._ledger.record(Update(schema.alert, key, {"muted_until": until}), also)

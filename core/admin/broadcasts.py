@@ -1,6 +1,6 @@
-"""What the operator tells everybody: queued as notices, so many at a time, until it is stopped.
+"""Broadcasts to everybody: queued as notifications, so many at a time, until one is stopped.
 
-Notices are told by whichever process has their reader's platform, and told once.
+Notifications are delivered by whichever process has their reader's platform, and only once.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.notification import notice
 
-#: The kind of its notices; their facts name the broadcast.
+#: The kind of its notifications; their facts name the broadcast.
 BROADCAST: Final = "broadcast"
-#: Seconds between two rounds, and how many may wait to be told: 20 a second, below what platforms
-#: take of a bot (Telegram: 30), so that other notices needn't wait.
+#: Seconds between two rounds, and how many may wait for delivery: 20 a second, below what platforms
+#: accept of a bot (Telegram: 30), so that other notifications needn't wait.
 ROUND_SECONDS: Final = 2.0
 WAITING_MOST: Final = 40
 _TRIES: Final = 20
 
 
 class BroadcastRuns(Refusal):
-    """Another one is being sent."""
+    """Another broadcast is still being sent."""
 
     code: ClassVar[str] = "broadcast_runs"
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """As its row says; see `core.db.tables.limits`."""
+    """A broadcast as its row says, with counts of recipients (see `core.db.tables.limits`)."""
 
     id: str
     text: str
@@ -50,20 +50,21 @@ class Broadcast:
 
 
 class Broadcasts:
-    """Begins, queues, stops."""
+    """Starts, queues and stops broadcasts, one at a time."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
 
     async def reach(self) -> int:
-        """How many people it would be told."""
+        """How many people a broadcast would reach."""
         rows = await self._store.fetch(
             sa.select(sa.func.count()).select_from(schema.person).where(*_HERE)
         )
         return int(rows[0][0])
 
     async def begin(self, cause: str, text: str, *, by: str, also: Companion) -> Broadcast:
-        """Begins one, once a `cause`, `also` with it; raises `BroadcastRuns`."""
+        """Starts a broadcast, once for each `cause`, with `companion` in the same submission;
+        raises `BroadcastInProgress`."""
         now = self._clock.now_ms()
         row = {
             "id": ids.derived("brd", now, cause),
@@ -83,19 +84,19 @@ class Broadcasts:
         return await self.get(str(row["id"]))
 
     async def get(self, broadcast: str) -> Broadcast:
-        """One by its id."""
+        """A broadcast by its id."""
         rows = await self._rows(schema.broadcast.c.id == broadcast)
         return rows[0]
 
     async def newest(self) -> Broadcast | None:
-        """The last one, running or not."""
+        """The newest broadcast, running or not; None where there was none."""
         rows = await self._rows()
         return rows[0] if rows else None
 
     async def stop(self, broadcast: str, *, also: Companion) -> Broadcast:
-        """Nobody else hears of it; what was told stays told."""
+        """Stops a broadcast: nobody else is notified."""
         key = {"id": broadcast}
-        await self._change(  # unless it has ended
+        await self._change(  # refused when it has ended
             Update(schema.broadcast, key, {"state": "stopped"}, _SENDING),
             Delete(schema.notice, {"kind": BROADCAST}),
             also,
@@ -103,7 +104,7 @@ class Broadcasts:
         return await self.get(broadcast)
 
     async def work(self) -> None:
-        """A chore: queues it for the next people."""
+        """A job: queues the running broadcast for the next people."""
         for one in await self._store.fetch(
             sa.select(schema.broadcast).where(schema.broadcast.c.state == "sending")
         ):
@@ -116,7 +117,7 @@ class Broadcasts:
                 await self._change(Update(schema.broadcast, key, {"state": "done"}, _SENDING))
 
     async def unreached(self, broadcast: str) -> None:
-        """Somebody's chats all refused it."""
+        """Counts a person whose chats all refused the broadcast."""
         for _ in range(_TRIES):
             one = await self.get(broadcast)
             key, change = {"id": broadcast}, {"failed": one.failed + 1}
@@ -161,7 +162,7 @@ class Broadcasts:
         return [row.id for row in rows]
 
     async def _change(self, *companions: Companion) -> bool:
-        """False when others have changed it since it was read."""
+        """Records companions; False when others have changed the row since it was read."""
         try:
             await self._ledger.record(*companions)
         except CompanionRefused:

@@ -1,4 +1,4 @@
-"""Erasing a person: the ledger keeps amounts, nothing keeps who it was (design.md § Chart).
+"""The erasure of a person: the ledger keeps amounts, nothing keeps who it was.
 
 What they have is forfeited, their keys are taken out, what waits to be paid out is cancelled first.
 Whoever comes back by the same name is somebody new, without a welcome.
@@ -37,7 +37,7 @@ Why = Literal["asks", "order", "payout", "dispute", "owes", "role", "gone"]
 
 
 class NotErasable(Refusal):
-    """Something of theirs has to end first."""
+    """The person can't be erased before something of theirs has ended."""
 
     code: ClassVar[str] = "not_erasable"
 
@@ -47,16 +47,16 @@ class NotErasable(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Stakes:
-    """What is lost with an erasure."""
+    """What a person loses with an erasure, in Credits and keys."""
 
     credits: Credits
     withdrawable: Credits
-    #: Keys that serve or wait for their owner's word.
+    #: Contributed keys that serve, close or wait for their contributor's answer.
     keys: int
 
 
 class Erasing:
-    """Looks, erases, and sweeps what comes back to who is gone."""
+    """Erases people, and forfeits what comes back to them later."""
 
     def __init__(
         self,
@@ -74,7 +74,8 @@ class Erasing:
         self._withdrawals = withdrawals
 
     async def stakes(self, person: Person, *, theirs: bool) -> Stakes:
-        """What they would lose; `theirs`: it is their own wish. Raises `NotErasable`."""
+        """What a person would lose; `is_own_request`: they ask for it themselves. Raises
+        `NotErasable`."""
         lineage = await self._people.lineage(person.id)
         await self._check(person, lineage, theirs=theirs)
         earnings = await self._withdrawals.earnings(person.id)
@@ -87,7 +88,8 @@ class Erasing:
         )
 
     async def erase(self, person: Person, *, theirs: bool, also: Companion) -> None:
-        """Everything about them but amounts, `also` with it. Raises `NotErasable`."""
+        """Erases everything about a person but amounts, with `companion` in the same submission.
+        Raises `NotErasable`."""
         lineage = await self._people.lineage(person.id)
         await self._check(person, lineage, theirs=theirs)
         for one in await self._contributions.of(person.id):
@@ -114,7 +116,7 @@ class Erasing:
         self._people.forget()
 
     async def sweep(self) -> None:
-        """A chore: what came to people who are gone, out of a hold, a key, a friend's top-up."""
+        """A job: forfeits what came to erased people later, out of a hold, a key, a top-up."""
         table, account = schema.person, schema.account
         pockets = [
             account.c.code == sa.literal("user/") + table.c.id + f"/{name}"
@@ -172,7 +174,7 @@ class Erasing:
             raise NotErasable("owes")
 
     async def _rows(self, person: Person, lineage: Sequence[str]) -> list[Companion]:
-        """What is deleted and blanked; ids and amounts stay."""
+        """The rows that are deleted and blanked; ids and amounts stay."""
         now, everyone = self._clock.now_ms(), tuple(lineage)
         rows: list[Companion] = [
             Update(
@@ -215,7 +217,7 @@ class Erasing:
         return rows
 
     async def _places(self, lineage: Sequence[str]) -> tuple[str, ...]:
-        """Where nobody else ever spoke to us."""
+        """The places where nobody else ever wrote to the bot."""
         table, other = schema.conversation, schema.conversation.alias()
         rows = await self._store.fetch(
             sa.select(table.c.place)

@@ -1,4 +1,4 @@
-"""The lookout: what owners are alerted to, found by chores; and the figures of the last look."""
+"""The monitor: what operators are alerted to, found by jobs; and the figures of the last check."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from core.pool.pool import Pool
 from core.pool.types import KeyCard
 from core.pricing.formula import PAR
 
-#: Shares of all budgets at a supplier that are left, in percent, at which owners hear of it.
+#: Shares of all budgets at a supplier that are left, in per cent, at which operators are alerted.
 _LEVELS: Final = (20, 5, 0)
-#: A model's loss below this is no news.
+#: A model's loss below this, in nano-dollars, raises no alert.
 _LOSS_LEAST: Final = NanoUsd(10_000_000)
-#: So long a withdrawal may wait for a yes or no.
+#: How long a payout may wait for a decision, in milliseconds.
 _PAYOUT_MS: Final = DAY_MS
-#: Of so many answers of the last minutes so many in a hundred may fail.
+#: Of at least so many answers within the window so many per cent may fail.
 _WINDOW_SECONDS: Final = 600.0
 _ANSWERS_LEAST: Final = 20
 _FAILED_PERCENT: Final = 20
@@ -36,25 +36,25 @@ _FAILED: Final = ("refused", "broken", "timed_out", "lost")
 #: A ledger of more transfers isn't recomputed beside the service: it would take processor time from
 #: answers for too long. `creditbot audit` does that in a process of its own.
 _AUDITED_MOST: Final = 500_000
-#: States in which a key's budget counts.
+#: Keys in these states count with their budget.
 _COUNTS: Final = frozenset({"active", "cooling", "parked", "exhausted"})
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of the last look, for metrics."""
+    """The figures of the monitor's last check, for metrics."""
 
-    #: By supplier: dollars that keys can still cost; keys by state.
+    #: Nano-dollars that keys can still cost, by supplier; keys, by supplier and state.
     headroom: Mapping[str, NanoUsd] = field(default_factory=dict)
     keys: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    #: What waits: gateways' messages, notices, withdrawals.
+    #: How many wait: gateways' messages, notifications, payouts.
     webhooks: int = 0
     notices: int = 0
     payouts: int = 0
 
 
 class Lookout:
-    """Looks, alerts, and remembers the figures."""
+    """Checks the service, alerts operators, and keeps the figures."""
 
     def __init__(
         self,
@@ -65,14 +65,14 @@ class Lookout:
         ended: Mapping[str, int],
         clock: Clock,
     ) -> None:
-        """`ended`: how many asks ended how in this process."""
+        """`outcome_counts` says how many asks ended in this process, by outcome."""
         self._alerts, self._store, self._pool = alerts, store, pool
         self._ended, self._clock = ended, clock
         self.figures = Figures()
         self._seen: deque[tuple[float, Counter[str]]] = deque()
 
     async def look_here(self) -> None:
-        """A chore everywhere: what this process alone knows, and its figures."""
+        """A job on every process: checks what this process alone knows, and updates the figures."""
         for supplier in self._pool.down():
             await self._alerts.tell("supplier", supplier, {"supplier": supplier})
         await self._errors()
@@ -91,7 +91,7 @@ class Lookout:
         )
 
     async def look(self) -> None:
-        """A chore: models sold under cost, suppliers whose keys run out, what waits for owners."""
+        """A job: models sold under cost, suppliers whose keys run out, what waits for operators."""
         used = schema.usage.c
         rows = await self._store.fetch(
             sa.select(
@@ -115,8 +115,8 @@ class Lookout:
         await self._payouts()
 
     async def audited(self) -> None:
-        """A chore: the whole ledger recomputed, with all that is held against it; unless it has
-        grown too large for that."""
+        """A job: recomputes the whole ledger and compares other tables with it, unless it has grown
+        too large for that."""
         beyond = sa.select(schema.transfer.c.seq).order_by(schema.transfer.c.seq)
         if await self._store.fetch(beyond.offset(_AUDITED_MOST).limit(1)):
             return
@@ -154,7 +154,7 @@ class Lookout:
             await self._alerts.tell("payout", "", {"count": count})
 
     async def _errors(self) -> None:
-        """Of answers that ended in this process in the last minutes."""
+        """Checks the answers that ended in this process in the last minutes."""
         now, ended = self._clock.monotonic(), Counter(self._ended)
         self._seen.append((now, ended))
         while len(self._seen) > 1 and self._seen[1][0] <= now - _WINDOW_SECONDS:
@@ -170,7 +170,7 @@ class Lookout:
 
 
 def _level(cards: list[KeyCard]) -> tuple[int, NanoUsd] | None:
-    """The lowest level that a supplier's keys have fallen to, and the dollars that are left."""
+    """The lowest level in per cent that a supplier's keys have reached, and what is left."""
     budget = sum(card.budget.units for card in cards)
     left = sum(card.headroom.units for card in cards if card.state in {"active", "cooling"})
     fallen = [level for level in _LEVELS if left * 100 <= budget * level]

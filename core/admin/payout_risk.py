@@ -17,22 +17,23 @@ from core.earnings.types import DISPUTABLE_DAYS
 from core.money import Credits, NanoUsd
 
 _ASKERS_SHOWN = 5
-#: What no bank takes back: a payment on a chain, or of a code.
+#: Gateways whose payments no bank takes back: on a blockchain, or by a voucher.
 _FINAL = frozenset({"btcpay", "code"})
-#: Whoever paid so many percent of all they ever paid with on one person's keys asks nearly nowhere
-#: else; so much of what was earned may come of such people.
+#: Whoever spent so many per cent of all they ever paid with on one person's keys asks nearly
+#: nowhere else; the card advises a refusal when so many per cent of what was earned come of such
+#: people.
 _CAPTIVE_PERCENT = 80
 _DOUBTFUL_PERCENT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Somebody whose paid asks a contributor's keys served."""
+    """A person whose paid asks a contributor's keys served."""
 
     person: str
-    #: Credits that they had bought or earned, charged there.
+    #: Credits that they had bought or earned and that were charged there.
     paid: Credits
-    #: Ways by which they ever paid, their newest payment (ms UTC; 0: none), their disputes.
+    #: Gateways by which they ever paid, their newest payment (ms UTC; 0: none), their disputes.
     gateways: tuple[str, ...]
     newest: int
     disputes: int
@@ -43,19 +44,19 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What an admin weighs before a payout."""
+    """What an admin should consider before approving a payout."""
 
     #: Credits charged by all that ever paid there, and how many people those are.
     paid: Credits
     askers: int
-    #: The biggest of them.
+    #: The askers who paid most.
     biggest: tuple[Asker, ...]
     disputes: int
     #: Names by which the payee writes.
     names: tuple[str, ...]
     #: Keys of the payee that died.
     dead_keys: int
-    #: Dollars that lie at gateways, and what all earned Credits would be paid out as.
+    #: Nano-dollars at gateways, and what all earned Credits would be paid out as.
     cash: NanoUsd
     owed: NanoUsd
 
@@ -79,7 +80,7 @@ class Risk:
 
 
 async def risk_of(store: Store, people: Sequence[str], now_ms: int) -> Risk:
-    """Of a payee, by themselves and all who became a part of them."""
+    """The risk of paying out to a payee, given by their own id and those merged into it."""
     usage, key = schema.usage, schema.key
     rows = await store.fetch(
         sa.select(usage.c.person, sa.func.sum(usage.c.paid).label("paid"))

@@ -1,4 +1,4 @@
-"""The owner's two layers (brief § 6): Credits as users see them, dollars as suppliers charge them.
+"""The operator's report in two layers: Credits as users see them, dollars as suppliers charge them.
 
 Everything that is money is read from the ledger's accounts and their daily closings, so that the
 report is the ledger, and that of a past day the same whenever it is asked for. What each model was
@@ -23,20 +23,21 @@ from core.money import Credits, NanoUsd, Stars, total
 from core.pricing.formula import PAR
 
 _CONTRIBUTED: Final = "/contributed"
-#: What of people's Credits waits for something and can't be spent.
+#: Pockets whose Credits wait for the end of a dispute and can't be spent.
 _WAITS: Final = frozenset({"disputed-gift", "disputed-bought"})
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a supplier was paid: by keys of the operator's own, and by contributed ones."""
+    """What a supplier was paid in nano-dollars: by the operator's own keys and by contributed
+    ones."""
 
     own: NanoUsd
     contributed: NanoUsd
 
     @property
     def all(self) -> NanoUsd:
-        """Both."""
+        """What was paid by all keys together."""
         return self.own + self.contributed
 
 
@@ -59,7 +60,7 @@ class Sold:
 
 @dataclass(frozen=True, slots=True)
 class Cash:
-    """What came in at a gateway, what went out, and what lies there; one unit."""
+    """What came in at a gateway, what went out, and what is there; in one unit."""
 
     came: NanoUsd | Stars
     went: NanoUsd | Stars
@@ -86,13 +87,13 @@ class Solvency:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A period in the owner's words; what stands, stands at its end."""
+    """The report of a period; balances are those at its end."""
 
     period: Period
     people: int
-    #: Who asked.
+    #: How many people asked.
     active: int
-    #: Credits in circulation, by pocket, what is held included; what is on the way; what is owed.
+    #: Credits in circulation, by pocket, what is held included; unvested ones; owed ones.
     circulation: Mapping[str, Credits]
     on_the_way: Credits
     owed: Credits
@@ -122,7 +123,7 @@ class Report:
 
     @property
     def balance(self) -> Credits:
-        """All that users have."""
+        """All Credits that users have."""
         return total(Credits, self.circulation.values())
 
     @property
@@ -132,12 +133,12 @@ class Report:
 
     @property
     def revenue_at_par(self) -> NanoUsd:
-        """The same at $0.01 a Credit (brief § 6)."""
+        """The revenue at $0.01 a Credit."""
         return PAR.times(self.revenue.units)
 
     @property
     def revenue_paid(self) -> NanoUsd:
-        """What of it was really paid: a gift brought nothing, and gateways kept their fees."""
+        """What of the revenue was really paid: gifts brought nothing, and gateways kept fees."""
         paid = PAR.times(sum(one.paid.units for one in self.sold.values()))
         came = sum(one.came.units for one in self.cash.values() if isinstance(one.came, NanoUsd))
         kept = self.gateway_fees.units
@@ -163,7 +164,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What the answers of a UTC day brought and cost."""
+    """What the answers of a UTC day brought in Credits and cost in nano-dollars."""
 
     #: Its beginning, in milliseconds UTC.
     begins: int
@@ -172,7 +173,7 @@ class Day:
 
 
 async def daily(store: Store, period: Period) -> list[Day]:
-    """Each day of a period that has a beginning."""
+    """The sales of each day of a period that has a beginning."""
     used = schema.usage.c
     number = (used.at - used.at % DAY_MS).label("begins")
     rows = await store.fetch(
@@ -193,7 +194,7 @@ async def daily(store: Store, period: Period) -> list[Day]:
 
 
 async def report(store: Store, period: Period, now_ms: int) -> Report:
-    """From one snapshot."""
+    """Builds the report of a period from one snapshot."""
 
     def read(connection: sa.Connection) -> Report:
         return report_snapshot(connection, period, now_ms)
@@ -202,7 +203,7 @@ async def report(store: Store, period: Period, now_ms: int) -> Report:
 
 
 def report_snapshot(connection: sa.Connection, period: Period, now_ms: int) -> Report:
-    """The same, in the transaction of a connection that the caller holds."""
+    """Builds the report of a period in the transaction of the caller's connection."""
     is_now = period.to_ms > now_ms
     end = standing(connection, None if is_now else period.until)
     begin = Standing({}) if period.before is None else standing(connection, period.before)

@@ -1,5 +1,5 @@
-"""What the whole ledger stood at: every account, those of one kind added up, now or when a past UTC
-day ended. A past day is one closing away for each account, however long the history is.
+"""The trial balance of the whole ledger: every account, those of one kind added up, now or when a
+past UTC day ended. A past day is one closing away for each account, however long the history is.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Sums:
         return self.credits - self.debits
 
     def less(self, earlier: Sums) -> Sums:
-        """What moved since then."""
+        """What moved between an earlier balance and this one."""
         return Sums(
             self.debits - earlier.debits,
             self.credits - earlier.credits,
@@ -59,7 +59,7 @@ class Sums:
 
 
 class Standing(Mapping[str, Sums]):
-    """By account or kind; what isn't there is nothing."""
+    """The sums of every account or kind of accounts, by name; zero for names that aren't there."""
 
     def __init__(self, sums: Mapping[str, Sums]) -> None:
         self._sums = dict(sums)
@@ -74,7 +74,7 @@ class Standing(Mapping[str, Sums]):
         return len(self._sums)
 
     def since(self, earlier: Standing) -> Standing:
-        """What moved between the two."""
+        """What moved between an earlier trial balance and this one."""
         return Standing({name: self[name].less(earlier[name]) for name in {*self, *earlier}})
 
     def credits(self, name: str) -> Credits:
@@ -82,11 +82,11 @@ class Standing(Mapping[str, Sums]):
         return Credits(self[name].posted)
 
     def dollars(self, name: str) -> NanoUsd:
-        """Debits less credits of accounts in dollars: what lies there."""
+        """Debits less credits of accounts in dollars: what is there."""
         return NanoUsd(-self[name].posted)
 
     def under(self, kind: str) -> dict[str, Sums]:
-        """Those whose name begins so, by the rest of it."""
+        """The sums whose name begins with a kind, by the rest of the name."""
         head = f"{kind}/"
         return {name[len(head) :]: self[name] for name in sorted(self) if name.startswith(head)}
 
@@ -100,33 +100,33 @@ class Period:
 
     @classmethod
     def last(cls, days: int, now_ms: int) -> Period:
-        """Today and the days before, so many in all."""
+        """The period of so many days that ends today."""
         today = _date(now_ms)
         return cls(today - timedelta(days=days - 1), today)
 
     @classmethod
     def whole(cls, now_ms: int) -> Period:
-        """From the beginning to now."""
+        """The period from the beginning to today."""
         return cls(None, _date(now_ms))
 
     @property
     def before(self) -> date | None:
-        """The day at whose end it begins."""
+        """The day at whose end the period begins; None: it has no beginning."""
         return None if self.since is None else self.since - timedelta(days=1)
 
     @property
     def from_ms(self) -> int:
-        """When it begins."""
+        """When the period begins (ms UTC)."""
         return 0 if self.since is None else _ms(self.since)
 
     @property
     def to_ms(self) -> int:
-        """When it is over."""
+        """When the period is over (ms UTC)."""
         return _ms(self.until) + DAY_MS
 
 
 def standing(connection: sa.Connection, day: date | None) -> Standing:
-    """When that day ended, holds not counted; None: now."""
+    """The trial balance when that day ended, holds not counted; None: now."""
     account = schema.account.c
     debits: sa.ColumnElement[Any] = account.debits_posted
     credited: sa.ColumnElement[Any] = account.credits_posted
@@ -156,7 +156,8 @@ def standing(connection: sa.Connection, day: date | None) -> Standing:
 
 
 def _closed(day: date) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[Any]]:
-    """Accounts with their newest closing up to a day, or as they are where none moved since."""
+    """The balances of accounts when a day ended: those of the newest closing up to it, or today's
+    where nothing moved since."""
     account, closing = schema.account.c, schema.closing
     number = (day - date(1970, 1, 1)).days
     earlier = closing.alias("earlier")

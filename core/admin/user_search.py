@@ -21,13 +21,13 @@ from core.users.types import Person, UnknownPerson
 
 #: The end of a key by which its contributor is found.
 _TAIL = 4
-#: Orders, keys and withdrawals that a card shows.
+#: How many orders and payouts the card of a person shows.
 _NEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something of theirs with an id of its own: an order, a withdrawal."""
+    """An order or a payout of a person, in one line."""
 
     id: str
     state: str
@@ -46,13 +46,13 @@ class Dossier:
     pockets: dict[chart.Pocket, Credits]
     held: Credits
     owed: Credits
-    #: Answers that were charged for, what they cost, when the last one came.
+    #: Charged answers, their Credits, and when the last one came (ms UTC).
     asks: int
     spent: Credits
     last_ask: int
-    #: Accounts that became a part of this one.
+    #: How many people were merged into this one.
     parts: int
-    #: Who came by their invitation; by whom they came, if anybody.
+    #: How many people they invited; the id of whoever invited them, or empty.
     friends: int
     inviter: str
     orders: int
@@ -63,7 +63,7 @@ class Dossier:
 
 
 class Dossiers:
-    """Searches and opens them."""
+    """Searches people by whatever is known of them, and collects their details."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Dossiers:
         self._invitations, self._contributions = invitations, contributions
 
     async def newest(self, most: int, *, before: str = "") -> list[Person]:
-        """Who wrote for the first time last; `before` is the id where the last page ended."""
+        """The newest people; `before` is the id where the last page ended."""
         table = schema.person.c
         statement = sa.select(table.id).where(
             table.merged_into.is_(None), table.erased_at.is_(None)
@@ -89,7 +89,7 @@ class Dossiers:
         return [await self._people.find(row.id) for row in rows]
 
     async def find(self, text: str) -> list[Person]:
-        """By `telegram:7`, its bare id, a person's, order's or withdrawal's id, or the end of a
+        """People by `telegram:7`, its bare id, a person's, order's or payout's id, or the end of a
         contributed key; raises `UnknownPerson`."""
         ids = dict.fromkeys(
             [(await survivor(self._store, id_))[0] for id_ in await self._ids(text)]
@@ -99,7 +99,7 @@ class Dossiers:
         return [await self._people.find(id_) for id_ in ids]
 
     async def of(self, person: Person) -> Dossier:
-        """Everything, now."""
+        """The details of a person as they are now."""
         lineage = await self._people.lineage(person.id)
         purse = await self._ledger.balances([*chart.pockets(person.id), chart.owed(person.id)])
         usage, row = schema.usage.c, schema.person.c

@@ -1,1 +1,1 @@
-"""Asking: the main road, from a question to a settled answer."""
+"""Asks: everything from a question to a settled and delivered answer."""

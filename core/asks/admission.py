@@ -52,7 +52,7 @@ from core.users.service import People
 
 #: Quote and hold again, when others drew on the balance or the key in between.
 ADMISSION_TRIES = 6
-#: As often a place among a promotion's uses is looked for, when others were faster.
+#: How often a place among a promotion's uses is looked for, when others were faster.
 PLACE_TRIES = 20
 #: A process that lives renews an ask's lease well before it lapses.
 LEASE_SECONDS = 12
@@ -60,7 +60,7 @@ LEASE_SECONDS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A question with everything that admission knows of it."""
+    """A question with everything that admission has found out about it."""
 
     question: Question
     data_key: DataKey
@@ -92,7 +92,8 @@ class Admission:
         self._clock, self._owner = clock, owner
 
     async def admit(self, question: Question) -> Run:
-        """Holds the most that it can cost, Credits and dollars; raises an `AskRefusal`."""
+        """Holds the most that the ask can cost, Credits and nano-dollars; raises an
+        `AskRefusal`."""
         await self._prices.refresh()
         await self._deals.know(question.person.id)
         draft = await self._draft(question)
@@ -127,7 +128,8 @@ class Admission:
         raise refused or _nobody(question)
 
     async def _held(self, draft: _Draft, quoted: Quote, candidate: Candidate) -> Receipt:
-        """Raises `UsedUp` when the promotion has no place left, and what the ledger refuses."""
+        """Submits the hold; raises `PromotionUsedUp` when the promotion has no place left, and what
+        the ledger refuses."""
         question = draft.question
         for _ in range(PLACE_TRIES):
             async with self._deals.promotions.use(
@@ -236,8 +238,8 @@ class Admission:
         )
 
     async def _balances(self, question: Question) -> Mapping[str, Balance]:
-        """The person's purse. What they owe is repaid first, out of what came back meanwhile;
-        while something is owed nothing is asked (design § Claw-back)."""
+        """The balances that a person can spend. What they owe is repaid first, out of what came
+        back meanwhile; while something is still owed, no ask is admitted."""
         person = question.person.id
         purse, owed = self.purses.accounts(person), chart.owed(person)
         balances = dict(await self._ledger.balances((*purse, owed)))
@@ -254,7 +256,7 @@ class Admission:
     def _shortage(
         question: Question, quoted: Quote, shortage: InsufficientFunds
     ) -> NotEnoughCredits:
-        """Others were faster: told with the ledger's own figures."""
+        """The refusal when others drew on the balance first, with the ledger's own figures."""
         return NotEnoughCredits(
             question.model,
             quoted.price,
@@ -322,7 +324,7 @@ class Admission:
 
 
 def _offered(quoted: Quote) -> dict[str, object]:
-    """What of the ask's row says that its price isn't the plain one."""
+    """The columns of the ask's row that say why its price isn't the plain one."""
     lower = bool(quoted.tier) or quoted.promotion is not None
     return {
         "input_rate": quoted.price.input_rate.units if lower else None,
@@ -336,12 +338,13 @@ def _nobody(question: Question) -> AskRefusal:
     return NothingServes(question.model) if question.recording is None else NothingHears()
 
 
-#: A shorter answer than this is not worth beginning; a smaller balance is told what it would need.
+#: A shorter answer than this is not worth starting: a smaller balance is refused, and told what it
+#: would need.
 USEFUL_ANSWER = Tokens(200)
 
 #: Audio longer than this is not taken.
 RECORDING_SECONDS_MAX = Seconds(3_600)
-#: A supplier may hear more than the platform told: a twentieth and this are held beside it.
+#: A supplier may count more seconds than the platform reported: a twentieth and this are held too.
 _MARGIN = Seconds(2)
 
 
@@ -357,8 +360,9 @@ def quote(
 ) -> Quote:
     """What this may cost at most, with the answer limit shrunk to what the balance can pay.
 
-    `have` is free to spend, `held` reserved elsewhere. Raises `QuestionTooLong` when the model has
-    no room to answer, `NotEnoughCredits` when the balance can't pay for a useful answer.
+    `available` is free to spend, `held` is held by other asks, in Credits. Raises `QuestionTooLong`
+    when the model has no room to answer, `NotEnoughCredits` when the balance can't pay for a useful
+    answer.
     """
     room = model.context.units - prompt.units
     if room < USEFUL_ANSWER.units:
@@ -393,6 +397,6 @@ def quote_recording(
 
 
 def _affordable(price: Price, prompt: Tokens, have: Credits) -> Tokens:
-    """The longest answer whose price, prompt included, is within `have`."""
+    """The longest answer whose price, prompt included, is within `available`."""
     rest = have.units * 1_000_000 - prompt.units * price.input_rate.units
     return Tokens(max(0, rest // price.output_rate.units)) if price.output_rate.units else Tokens(0)

@@ -19,7 +19,7 @@ _BEGIN, _LENGTH = len("ask/") + 1, len(ids.new("ask", 0))
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """How many asks are in which state, and what does not fit the ledger."""
+    """How many asks are open and settled, and what of them does not fit the ledger."""
 
     open: int
     settled: int
@@ -45,7 +45,7 @@ async def check(store: Store) -> Asks:
 
 async def _charges(store: Store) -> list[str]:
     """Usage rows whose charge is not what the settlement posted from the person's pockets, and
-    charges that no usage row tells of."""
+    charges that have no usage row."""
     transfer, submission, usage = schema.transfer, schema.submission, schema.usage
     posted = (
         sa.select(

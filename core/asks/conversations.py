@@ -25,7 +25,7 @@ from core.money import Tokens
 from core.pool.providers.types import Message
 from core.pool.vault import DataKey
 
-#: History sent with a question at most (issue: 4,000 tokens by default), and turns looked at.
+#: History sent with a question at most, unless the settings say otherwise; and turns read for it.
 HISTORY_TOKENS = Tokens(4_000)
 HISTORY_TURNS = 40
 
@@ -34,7 +34,7 @@ _LAST = "z"
 
 
 def _turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
-    """A conversation, where it branched, and its newest turns; made once."""
+    """The statement of a conversation, where it branched, and its newest turns; built once."""
     ask, talk = schema.ask, conversation.subquery()
     turn = sa.and_(
         ask.c.conversation == talk.c.id,
@@ -61,7 +61,7 @@ def _turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
 
 
 _TALK = sa.select(schema.conversation.c.id, schema.conversation.c.branched_from)
-#: Of the conversation that runs in a place, and of the one that an ask belongs to.
+#: Selects the conversation that runs in a place, and the one that an ask belongs to.
 _RUNNING = _turns(
     _TALK.where(
         schema.conversation.c.place == sa.bindparam("place"),
@@ -83,17 +83,17 @@ _AROUND = _turns(
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """Where a question stands."""
+    """The conversation that a question belongs to, and its history."""
 
     conversation: str
     history: History
-    #: What becomes of conversations with this ask.
+    #: Rows of conversations that are written with this ask.
     companions: tuple[Companion, ...] = ()
 
 
 @dataclass(slots=True)
 class _Found:
-    """A conversation as far as it was read: its turns and those that it branched from."""
+    """The turns of a conversation as far as they were read, and where it branched off."""
 
     id: str
     #: The ask that the turns read so far go on from; None: they begin there.
@@ -103,12 +103,12 @@ class _Found:
 
     @property
     def newest(self) -> str | None:
-        """The ask whose answer was the last."""
+        """The id of the ask whose answer was the last; None for an empty conversation."""
         return self.turns[0].id if self.turns else self.stem
 
 
 class Conversations:
-    """One running conversation a person and place; `/new` begins the next."""
+    """Keeps one running conversation for each person and place; `/new` begins the next."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, clock: Clock, history_tokens: Tokens = HISTORY_TOKENS
@@ -128,7 +128,7 @@ class Conversations:
         return rows[0].id if rows else None
 
     async def end(self, person: str, place: str) -> bool:
-        """Ends what runs there; False when nothing did."""
+        """Ends the conversation that runs there; False when none did."""
         id_ = await self.current(person, place)
         if id_ is None:
             return False
@@ -161,8 +161,7 @@ class Conversations:
         return Thread(running.id, await self._history(running, data_key))
 
     def _begin(self, question: Question, running: _Found | None, history: History) -> Thread:
-        """A new conversation, written with its first ask; it takes the place of the one that
-        runs."""
+        """A new conversation, written with its first ask; it replaces the one that runs."""
         now = self._clock.now_ms()
         id_ = ids.new("cnv", now)
         row = {
@@ -179,7 +178,7 @@ class Conversations:
         return Thread(id_, history, (Insert(schema.conversation, row), *ended))
 
     async def _around(self, ask: str, before: str) -> _Found | None:
-        """The conversation of an ask, up to that ask."""
+        """The conversation of an ask, with its turns up to that ask."""
         return await self._read(_AROUND, {"ask": ask, "before": before, "until": ask})
 
     async def _read(self, statement: sa.Select[Any], values: dict[str, str]) -> _Found | None:
@@ -190,7 +189,8 @@ class Conversations:
         return _Found(rows[0].conversation, rows[0].branched_from, turns)
 
     async def _history(self, found: _Found, data_key: DataKey) -> History:
-        """With what it branched from, and what that did, as far back as is looked at."""
+        """The turns of a conversation and of those that it branched from, as far back as is
+        read."""
         rows, stem = found.turns, found.stem
         while stem is not None and len(rows) < HISTORY_TURNS:
             older = await self._around(stem, _LAST)
@@ -213,7 +213,7 @@ class Conversations:
 
 
 def _untried(history: History, question: Question) -> History:
-    """Without the tries before this one of a question that is asked again."""
+    """The history without earlier attempts of a question that is asked again."""
     tried = question.again and history.turns and history.turns[-1][0] == question.text
     return replace(history, turns=history.turns[:-1]) if tried else history
 
@@ -225,8 +225,8 @@ def _turn(row: sa.Row[Any], data_key: DataKey) -> tuple[str, str] | None:
 
 
 def messages(question: Question, history: History) -> list[Message]:
-    """What is sent: the earlier turns and the question. No system prompt of ours: it would be
-    charged to the person."""
+    """The messages for the model: the earlier turns and the question. There is no system prompt,
+    since it would be charged to the person."""
     turns: list[Message] = []
     for asked, answered in history.turns:
         turns += [Message("user", asked), Message("assistant", answered)]

@@ -1,4 +1,4 @@
-"""The heartbeat: each running ask's lease and shown tokens are recorded every two seconds, and
+"""The heartbeat: each running ask's lease and delivered tokens are recorded every two seconds, and
 other processes' Stop flags are read."""
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ BEAT_SECONDS = 2.0
 
 
 class Beating:
-    """One task for all running asks of this process."""
+    """Renews the leases of all running asks of this process, in one task."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, owner: str) -> None:
         self._store, self._ledger, self._clock, self._owner = store, ledger, clock, owner
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, runs: Mapping[str, Run]) -> None:
-        """Beats for whatever `runs` holds at each beat."""
+        """Starts the task, which records whatever `runs` holds every two seconds."""
         self._task = asyncio.get_running_loop().create_task(self._beat_on(runs), name="beating")
 
     async def stop(self) -> None:
-        """No more beats."""
+        """Cancels the task and awaits its end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -51,7 +51,8 @@ class Beating:
                 await self.beat(due)
 
     async def beat(self, runs: list[Run]) -> None:
-        """Records what each run has shown; a failure leaves its lease as it was."""
+        """Renews each lease and records its delivered tokens; a failure leaves the lease as it
+        was."""
         outcomes = await asyncio.gather(*map(self._record, runs), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, LedgerRefusal):

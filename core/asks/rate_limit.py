@@ -1,4 +1,4 @@
-"""How much a person or a group may ask: so many asks a minute and at once, so many Credits a day.
+"""Rate limits of a person or a group: asks a minute, asks at once, Credits a UTC day.
 
 Minutes and what runs are counted in this process, days by the rows of answers.
 """
@@ -26,7 +26,7 @@ _MOST = 50_000
 
 
 class TooFast(AskRefusal):
-    """So many asks a minute; the next may come in `seconds`."""
+    """The person or group asked too often this minute; the next ask may come in `seconds`."""
 
     code: ClassVar[str] = "too_fast"
 
@@ -35,7 +35,7 @@ class TooFast(AskRefusal):
 
 
 class TooManyAtOnce(AskRefusal):
-    """So many of a person's asks run."""
+    """As many asks of the person or group run as may run at once."""
 
     code: ClassVar[str] = "too_many_at_once"
 
@@ -44,7 +44,7 @@ class TooManyAtOnce(AskRefusal):
 
 
 class DayIsSpent(AskRefusal):
-    """So many Credits a UTC day, and they are spent or held."""
+    """The Credits that a person may spend this UTC day are spent or held."""
 
     code: ClassVar[str] = "day_is_spent"
 
@@ -53,7 +53,7 @@ class DayIsSpent(AskRefusal):
 
 
 class Pacing:
-    """Lets asks through, as the operator's rules say."""
+    """Admits asks within the limits of the person and the group that they come from."""
 
     def __init__(self, *, rules: Rules, deals: Deals, store: Store, clock: Clock) -> None:
         self._rules, self._deals, self._store, self._clock = rules, deals, store, clock
@@ -62,8 +62,9 @@ class Pacing:
 
     @contextlib.asynccontextmanager
     async def turn(self, question: Question) -> AsyncIterator[None]:
-        """Counts an ask that is admitted inside, until `ended`, unless it is refused there. Raises
-        `Paused`, `Blocked`, `TooFast`, `TooManyAtOnce`, `DayIsSpent`."""
+        """Counts an ask that is admitted inside, until `release`, unless it is refused there.
+        Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`, `TooManyConcurrentAsks`,
+        `DailyLimitReached`."""
         await self._deals.know(question.person.id)
         self._check(question)
         self._began(question)
@@ -125,7 +126,7 @@ class Pacing:
             del self._times[next(iter(self._times))]
 
     def ended(self, question: Question) -> None:
-        """It is over."""
+        """Counts an ask as running no more."""
         for subject in (question.person.id, _group(question.place)):
             self._running[subject] -= 1
             if not self._running[subject]:
@@ -133,5 +134,5 @@ class Pacing:
 
 
 def _group(place: str) -> str:
-    """`<platform>:<chat>`: a chat with all its threads."""
+    """The group of a place, `<platform>:<chat>`: a chat with all its threads."""
     return ":".join(place.split(":")[:2])

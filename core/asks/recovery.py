@@ -1,4 +1,4 @@
-"""The sweeper: settles asks whose process died, for what was shown (design § The road, 6).
+"""Recovery: settles asks whose process died, for the tokens that were delivered.
 
 A live process renews its leases every two seconds; only when one lapsed is the ask taken over, by
 compare-and-set, so that a process that merely stalled can't settle it a second time.
@@ -35,7 +35,7 @@ _AT_ONCE = 200
 
 
 class Sweeper:
-    """Settles what nobody else will; safe to run anywhere, any number of times."""
+    """Settles asks whose process died; safe to run on any process, any number of times."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Sweeper:
         self._pool, self._clock, self._owner = pool, clock, owner
 
     async def sweep(self) -> int:
-        """Settles every ask whose lease lapsed; gives how many."""
+        """Settles every ask whose lease lapsed; returns how many."""
         await self._prices.refresh()
         swept = 0
         for row in await self._lapsed():
@@ -59,7 +59,7 @@ class Sweeper:
                 await self._take_over(row)
                 await self._settle(row)
             except (CompanionRefused, IdempotencyConflict, HoldResolved):
-                continue  # its own process, or another sweeper, was faster: that counts
+                continue  # its own process, or another recovery, was faster: that counts
             swept += 1
         return swept
 
@@ -122,7 +122,7 @@ class Sweeper:
         log.info("swept an ask of a process that is gone: %s", row.id)
 
     async def _drawn(self, ask: str) -> Drawn:
-        """What the ask's hold drew: the ledger keeps every open one."""
+        """What the ask's hold drew: the ledger keeps every open hold."""
         hold, account = schema.hold, schema.account
         rows = await self._store.fetch(
             sa.select(account.c.code, hold.c.amount)
@@ -133,8 +133,8 @@ class Sweeper:
         return [(row.code, row.amount) for row in rows]
 
     def _bill(self, row: sa.Row[Any]) -> Bill:
-        """What was shown, within the hold; the key's dollars in full, since nobody knows what the
-        supplier took."""
+        """The bill for what was delivered, within the hold; the key's dollars in full, since nobody
+        knows what the supplier charged."""
         price = self._prices.by_id(row.price)
         if price is not None and row.input_rate is not None:
             rates = MicroCredits(row.input_rate), MicroCredits(row.output_rate)

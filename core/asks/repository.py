@@ -1,5 +1,5 @@
-"""Asks as recorded: results read back, deliveries claimed once, Stop passed on between processes;
-and what people asked and were charged, for `/usage` and `/export`.
+"""The repository of asks: results read back, deliveries claimed once, Stop passed on between
+processes; and what people asked and were charged, for `/usage` and `/export`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLAIMS_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A settled ask that has not been seen in its chat."""
+    """A settled ask with its question and result, and where in a chat it belongs."""
 
     person: Person
     place: str
@@ -38,12 +38,12 @@ class Saved:
     shown_in: str
     question: str
     result: Result
-    #: See `Question`.
+    #: How its platform can be answered later (see `Question`); a secret, may be empty.
     way_back: str = field(default="", repr=False)
 
 
 class Records:
-    """The table of asks, read and marked."""
+    """Reads the table of asks and marks their progress: stops, messages, deliveries."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, people: People, clock: Clock, owner: str
@@ -69,7 +69,8 @@ class Records:
         return rows[0].id if rows else None
 
     async def request_stop(self, ask: str, person: str) -> bool:
-        """Leaves word for the process that serves it; False when it is not theirs or has ended."""
+        """Asks the process that serves the ask to stop it; False when it is not theirs or has
+        ended."""
         try:
             await self._ledger.record(
                 Update(
@@ -84,11 +85,11 @@ class Records:
         return True
 
     async def started(self, ask: str, message: str) -> None:
-        """This message will show the answer."""
+        """Records the message that will show the answer."""
         await self._ledger.record(Update(schema.ask, {"id": ask}, {"shown_in": message}))
 
     async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
-        """The final text is in the chat, in these messages."""
+        """Records that the final text is in the chat, in these messages."""
         now = self._clock.now_ms()
         change = {"shown_in": messages[-1], "landed_at": now, "way_back": None}
         await self._ledger.record(
@@ -128,13 +129,13 @@ class Records:
         return await self._saved(rows[0]) if rows else None
 
     async def claim(self, ask: str) -> Saved | None:
-        """One answer that nobody is showing; None when it landed or somebody is about to."""
+        """Claims one undelivered answer; None when it was delivered or somebody is about to."""
         rows = await self._fetch(schema.ask.c.id == ask, *self._unlanded(), self._abandoned())
         return await self._take(rows[0]) if rows else None
 
     async def claim_some(self, platforms: Collection[str]) -> list[Saved]:
-        """Answers in chats of these platforms that nobody is showing, for the landing chore; each
-        goes to one claimer."""
+        """Claims undelivered answers in chats of these platforms, for the delivery job; each goes
+        to one claimer."""
         if not platforms:
             return []
         now = self._clock.now_ms()
@@ -151,7 +152,7 @@ class Records:
         return (schema.ask.c.state == "settled", schema.ask.c.landed_at.is_(None))
 
     def _abandoned(self) -> sa.ColumnElement[bool]:
-        """Whoever was to show it had its time."""
+        """The condition that whoever was to deliver it has had its time."""
         return schema.ask.c.lease_until < self._clock.now_ms()
 
     async def _take(self, row: sa.Row[tuple[object, ...]]) -> Saved | None:
@@ -217,7 +218,7 @@ _EXPORTED_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One answer that was charged."""
+    """An answer that was charged, without its words."""
 
     ask: str
     at: int
@@ -227,7 +228,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One ask with its words; empty where they were erased."""
+    """An ask with its question and answer, for export; empty where they were erased."""
 
     at: int
     model: str
@@ -241,14 +242,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """An answer as a receipt tells of it: never a word of what was asked or said."""
+    """An answer as evidence for a disputed payment shows it: never a word of what was said."""
 
     ask: str
     at: int
     model: str
     input: Tokens
     output: Tokens
-    #: Of audio that was written down; None for a question.
+    #: The length of audio that was transcribed; None for a question.
     seconds: Seconds | None
     charge: Credits
     #: When its last word was in the chat; None while that isn't known.
@@ -256,7 +257,7 @@ class Delivered:
 
 
 class Journal:
-    """Reads what a person asked."""
+    """Reads what people asked, were answered and were charged."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -297,7 +298,7 @@ class Journal:
         ]
 
     async def turns(self, person: str, data_key: DataKey) -> list[Turn]:
-        """Everything asked and answered, the oldest first."""
+        """Everything that a person asked and was answered, the oldest first."""
         ask, usage = schema.ask, schema.usage
         rows = await self._store.fetch(
             sa.select(
@@ -343,7 +344,8 @@ class Journal:
 
 
 def opened(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
-    """An ask's `question`, `answer` or `way_back`; empty when there is none or it was erased."""
+    """Unseals an ask's `question`, `answer` or `way_back`; empty when there is none or it was
+    erased."""
     if sealed is None:
         return ""
     try:

@@ -14,7 +14,8 @@ from core.pool.vault import DataKey
 
 
 class Run:
-    """Written by the one task that serves it; followed by any number of readers."""
+    """An ask while it runs: written by the one task that serves it, followed by any number of
+    readers."""
 
     def __init__(
         self,
@@ -28,22 +29,22 @@ class Run:
         drawn: Drawn,
         branched: bool = False,
     ) -> None:
-        """`drawn`: what its hold took of whoever asks."""
+        """`drawn` is what its hold took from the asker's accounts."""
         self.question, self.quote, self.messages = question, quote, messages
         self.data_key, self.owner, self.drawn = data_key, owner, drawn
-        #: It goes on from an older answer.
+        #: Whether it goes on from an older answer.
         self.branched = branched
-        #: The key that serves now, and which try it is.
+        #: The key that serves now, and the number of the attempt.
         self.candidate, self.tries = candidate, 1
-        #: Loop time at which it began.
+        #: The event loop's time at which it started, in seconds.
         self.began = asyncio.get_running_loop().time()
         self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.stopping = False
-        #: Tokens were spent that nobody saw.
+        #: Whether tokens were spent on reasoning that nobody sees.
         self.thinking = False
-        #: What is to be written down, once it has been read.
+        #: The audio that is to be transcribed, once it has been read.
         self.clip: Clip | None = None
-        #: Another process settled it; nothing of it may be written here any more.
+        #: Whether another process settled it; nothing of it may be written here any more.
         self.lost = False
         self._parts: list[str] = []
         self._changed = asyncio.Event()
@@ -56,7 +57,7 @@ class Run:
 
     @property
     def standing(self) -> Standing:
-        """What it holds now."""
+        """What the ask holds now, and who may settle it."""
         return Standing(
             ask=self.question.id,
             person=self.question.person.id,
@@ -85,24 +86,24 @@ class Run:
         return bool(self._parts)
 
     def add(self, text: str) -> None:
-        """More of the answer arrived."""
+        """Appends text of the answer that arrived."""
         self._parts.append(text)
         self._changed.set()
 
     def scope(self, scope: asyncio.Timeout) -> None:
-        """The deadline under which the stream is read; stopping makes it now."""
+        """Sets the deadline under which the stream is read; stopping moves it to now."""
         self._scope = scope
         if self.stopping:
             scope.reschedule(0)
 
     def stop(self) -> None:
-        """End it soon; what was shown is billed. A second time does nothing."""
+        """Ends the ask soon; what was delivered is billed. A second time does nothing."""
         self.stopping = True
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(0)
 
     def finish(self, result: Result | Exception) -> None:
-        """It is settled (or could not be): readers are told."""
+        """Gives readers the result, or the failure where it could not be settled."""
         if not self.result.done():
             if isinstance(result, Exception):
                 self.result.set_exception(result)
@@ -112,7 +113,7 @@ class Run:
         self._changed.set()
 
     async def frames(self) -> AsyncIterator[str]:
-        """The newest text each time it grew, until the end. A slow reader misses frames."""
+        """Yields the whole text each time it grew, until the end. A slow reader skips some."""
         shown = 0
         while not self.result.done():
             await self._changed.wait()

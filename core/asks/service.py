@@ -1,4 +1,4 @@
-"""The road of an ask: quote → hold → route → stream → settle (design § The road of an ask)."""
+"""The life of an ask: quote → hold → route → stream → settle."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ RUNS_MAX = 4_096
 #: Of them those that hold audio in memory.
 RECORDINGS_MAX = 24
 #: Pauses before settling is tried again while the database can't write, in seconds; afterwards
-#: the lease lapses and the sweeper settles.
+#: the lease lapses and the recovery job settles.
 SETTLE_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
 
 
@@ -85,15 +85,15 @@ class Asking:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        #: How many asks ended how in this process.
+        #: How many asks ended in this process, by outcome.
         self.ended: Counter[str] = Counter()
 
     async def start(self) -> None:
-        """Begins to keep the leases of running asks."""
+        """Starts the heartbeat that renews the leases of running asks."""
         await self._beating.start(self._runs)
 
     async def stop(self, *, grace_seconds: float = 10.0) -> None:
-        """No new asks; running ones may finish, then are stopped and settled (rule 10)."""
+        """Takes no new asks; running ones may finish, then are stopped and settled."""
         self._stopping = True
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace_seconds)
@@ -149,14 +149,14 @@ class Asking:
         return True
 
     async def resume(self, ask: str) -> Saved | None:
-        """For a message that came again: its saved answer, if the process that should have shown
-        it is gone; None while it is being served or was shown."""
+        """For a message that came again: its settled answer, if the process that should have
+        delivered it is gone; None while it is being served or was delivered."""
         if ask in self._runs:
             return None
         return await self._records.claim(ask)
 
     async def _carry(self, run: Run) -> None:
-        """Serves and settles; whatever happens, readers of the run are told its end."""
+        """Serves and settles an ask; whatever happens, readers of the run get its end."""
         try:
             ending = await self._serving.serve(run, end_user=_end_user(run.question.person.id))
         except Exception as failure:  # noqa: BLE001 - a bug, a database that is down: settle anyway
@@ -204,7 +204,7 @@ class Asking:
             model=question.model.id,
             text=text,
             prompt=booked.usage.input,
-            # Our count is never told as more than the whole that the supplier counted.
+            # Our own count is never shown as more than the whole that the supplier counted.
             history=min(run.quote.history, booked.usage.input),
             output=booked.usage.output,
             charge=booked.charge,
@@ -246,7 +246,8 @@ class Asking:
 
     @staticmethod
     def _believed(run: Run, ending: Ending, text: str) -> Ending:
-        """The ending without a usage that can't be true (security.md: a supplier that lies)."""
+        """The ending without a usage that can't be true, since a supplier may report a false
+        one."""
         told = ending.usage
         model = run.question.model
         if told is None:
@@ -257,12 +258,12 @@ class Asking:
         if not recording and plausible(told, model=model, quote=run.quote, text=text):
             return ending
         log.warning("supplier %s told an impossible usage", run.candidate.supplier)
-        # Of audio it is believed as much as was held.
+        # Of audio, as many seconds are accepted as were held.
         return ending if recording else replace(ending, usage=None)
 
     async def _shown(self, run: Run, ending: Ending, text: str) -> Tokens:
-        """Tokens that the person saw: the supplier's count where it tells one that is only theirs,
-        else ours."""
+        """Tokens that the person saw: the supplier's count where it counts nothing else, else our
+        own count."""
         if not text or run.question.recording is not None:
             return Tokens(0)
         if ending.usage is not None and not run.question.model.thinking:
@@ -270,7 +271,7 @@ class Asking:
         return await count(run.question.model, text)
 
     async def _submit(self, submission: Submission) -> Receipt | None:
-        """None: another process had settled it first, and that counts."""
+        """Submits a settlement; None when another process had settled it first, and that counts."""
         for pause in (*SETTLE_PAUSES, None):
             try:
                 return await self._ledger.submit(submission)
@@ -284,5 +285,5 @@ class Asking:
 
 
 def _end_user(person: str) -> str:
-    """A stable name for suppliers that tells them nothing."""
+    """A stable id for suppliers that doesn't tell them who the person is."""
     return hashlib.blake2b(person.encode(), digest_size=16, person=b"end-user").hexdigest()

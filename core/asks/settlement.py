@@ -4,13 +4,13 @@ submission. What an ending costs is one table, from how the ask ended to Credits
 ending                              the asker pays              the key pays
 done, length, filtered with usage   by usage, within the hold   by usage
 the same without usage              by our count                by our count
-stopped, broken, timed out, lost    what was shown              what was shown; all that is held
-                                                                when the model was thinking
-nothing shown, whatever the ending  nothing                     usage if told; the prompt, if the
-                                                                call may have been billed; else 0
+stopped, broken, timed out, lost    what was delivered          what was delivered; all that is held
+                                                                when the model was reasoning
+nothing delivered, any ending       nothing                     usage if reported; the prompt, if
+                                                                it may have been billed; else 0
 
-Audio is billed by the length that its supplier tells, else by the platform's, and is believed up to
-the length that was held; where nothing was said, nothing is paid.
+Audio is billed by the length that its supplier reports, else by the platform's, and at most by the
+length that was held; where nothing was said, nothing is paid.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from core.pool.types import Candidate, Terms
 from core.pricing.catalogue import Model, Route
 from core.pricing.costs import Costs
 
-#: Whoever settles an ask, or claims its landing, has this long to show it before others may.
+#: Whoever settles an ask, or claims its delivery, has this long to deliver it before others may.
 LANDING_LEASE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What an open ask holds, and who may settle it."""
+    """What an ask that isn't settled yet holds, and which process may settle it."""
 
     ask: str
     person: str
     model: str
-    #: The price's id that it was quoted at.
+    #: The id of the price that it was quoted at.
     price: str
     key: str
     supplier: str
@@ -51,14 +51,14 @@ class Standing:
     owner: str
     #: What its hold drew from the asker.
     drawn: Drawn
-    #: On which terms the key that serves now was contributed; None for the operator's own.
+    #: The terms on which the key that serves now was contributed; None for the operator's own.
     terms: Terms | None
     #: The promotion that made its price what it is; empty: none.
     promotion: str = ""
 
     @property
     def credits_hold(self) -> str:
-        """The submission that holds the asker's Credits: the first, through every try."""
+        """The submission that holds the asker's Credits: the first one, through every attempt."""
         return f"ask/{self.ask}/hold"
 
     @property
@@ -78,10 +78,10 @@ def settlement(
     showing: bool = True,
     watch: Sequence[Account[Credits]] = (),
 ) -> Submission:
-    """`ask/<id>/settle`: done once, by the ask's owner only, never above what was held.
+    """`ask/<id>/settle`: done once, only by the process that serves the ask, never above the hold.
 
-    `showing`: the settler is about to show it; else anyone may land it at once. Beside the key's
-    balance that of the accounts in `watch` is told.
+    `will_deliver`: the settler is about to deliver it; else anyone may claim it at once. The
+    receipt has the balances of the key and of the accounts in `watch`.
     """
     paid = paid_of(standing.drawn, bill.charge)
     entries: list[Entry] = [
@@ -158,31 +158,31 @@ def _usage_row(standing: Standing, bill: Bill, paid: Credits, at_ms: int) -> dic
     }
 
 
-#: After these the supplier may have worked, though nothing came: its prompt price is booked.
+#: After these faults the supplier may have billed, though nothing came: the prompt is booked.
 MAYBE_BILLED = frozenset({Fault.TIMEOUT, Fault.NETWORK})
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the stream ended, before anything is booked."""
+    """How the stream of an answer ended, before anything is booked."""
 
     outcome: Outcome
     usage: Usage | None = None
-    #: The supplier may have billed though it told nothing.
+    #: Whether the supplier may have billed though it reported nothing.
     maybe_billed: bool = False
-    #: It was thinking when it was cut off: tokens that we can't count were spent.
+    #: Whether the model was reasoning when it was cut off: tokens that we can't count were spent.
     thinking: bool = False
     trouble: Trouble = Trouble.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What is booked for an ask."""
+    """What is booked for an ask: its usage, Credits charged, nano-dollars of cost."""
 
     usage: Usage
     charge: Credits
     cost: NanoUsd
-    #: The figures are our own counts.
+    #: Whether the figures are our own counts.
     estimated: bool
 
 
@@ -206,7 +206,8 @@ def bill(
     shown: Tokens,
     key_held: NanoUsd,
 ) -> Bill:
-    """The bill of an ending; `shown` is our count of `text`. Never more Credits than were held."""
+    """The bill of an ending; `delivered_tokens` is our count of `text`. Never more Credits than
+    were held."""
     usage = ending.usage or Usage(quote.prompt, shown)
     estimated = ending.usage is None
     charge = Credits(0)
@@ -231,7 +232,7 @@ def bill_recording(
     at_ms: int,
     text: str,
 ) -> Bill:
-    """The bill for audio of a `length` as the platform told it; never more than was held."""
+    """The bill for audio of a `length` as the platform reported it; never more than was held."""
     none = Tokens(0)
     heard = length if ending.usage is None else min(ending.usage.audio, quote.audio)
     charge = min(quote.price.charge_seconds(heard), quote.most) if text else Credits(0)

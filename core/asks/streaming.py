@@ -1,4 +1,4 @@
-"""Serving: the stream of one ask, with failover to the next key until something was shown."""
+"""The stream of one answer, with failover to the next key until something was delivered."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from core.pool.providers.types import Clip, Fault, Finish, SupplierFault, Text, 
 from core.pool.types import Candidate
 from core.pricing.costs import Costs
 
-#: Keys that one ask tries at most.
+#: How many keys one ask tries at most.
 TRIES_MAX = 4
-#: Nothing of the answer after this long, all tries together: given up.
+#: An ask is given up when nothing of its answer came in this time, all attempts together.
 FIRST_TEXT_SECONDS = 120.0
-#: The same for audio, which is fetched, sent and heard to its end first.
+#: The same for audio, which is fetched, sent and transcribed to its end first.
 HEARING_SECONDS = 300.0
-#: A hard stop ends every stream (design § The road of an ask).
+#: Every stream is ended after this time at the latest.
 HARD_STOP_SECONDS = 900.0
 
 #: Faults that the question, not the key, caused: another key would answer the same.
@@ -42,13 +42,14 @@ _ENDS = {
 
 
 class Serving:
-    """Streams asks from the pool."""
+    """Streams answers from the pool's keys into running asks."""
 
     def __init__(self, *, pool: Pool, ledger: Ledger, costs: Costs, clock: Clock) -> None:
         self._pool, self._ledger, self._costs, self._clock = pool, ledger, costs, clock
 
     async def serve(self, run: Run, *, end_user: str) -> Ending:
-        """Streams into `run` until the answer's end, trying other keys while nothing was shown."""
+        """Streams into `run` until the answer's end, trying other keys while nothing was
+        delivered."""
         tried = {run.candidate.key}
         while True:
             try:
@@ -157,7 +158,7 @@ def _ended(run: Run, finish: Finish) -> Ending:
 
 
 def _personal(run: Run, fault: SupplierFault) -> Trouble | None:
-    """What of a fault is the asker's to mend; None when another key may do better."""
+    """The failure that the question itself caused; None when another key may do better."""
     refused = fault.fault is Fault.BAD_REQUEST and fault.status in _UNREADABLE
     if refused and run.clip is not None:
         return Trouble.UNREADABLE
@@ -165,7 +166,7 @@ def _personal(run: Run, fault: SupplierFault) -> Trouble | None:
 
 
 async def _clip(run: Run) -> Clip | None:
-    """The audio to write down, read once; None for a question. Raises what its reader refuses."""
+    """The audio to transcribe, read once; None for a question. Raises what its reader refuses."""
     recording = run.question.recording
     if recording is not None and run.clip is None:
         run.clip = Clip(recording.name, await recording.read())

@@ -17,7 +17,7 @@ from core.users.types import Person
 
 
 class Outcome(enum.Enum):
-    """How an ask ended. What each does to the ledger: `core.asks.settlement`."""
+    """How an ask ended; `core.asks.settlement` says what each outcome costs."""
 
     #: The model said that it was done.
     DONE = "done"
@@ -25,15 +25,15 @@ class Outcome(enum.Enum):
     LENGTH = "length"
     #: The supplier's rules cut the answer off.
     FILTERED = "filtered"
-    #: The person stopped it, or the service was stopping.
+    #: The person stopped it, or the service was shutting down.
     STOPPED = "stopped"
-    #: No supplier answered, or the question was refused, before anything was shown.
+    #: No supplier answered, or the question was refused, before anything was delivered.
     REFUSED = "refused"
-    #: It broke after something was shown.
+    #: It broke after something was delivered.
     BROKEN = "broken"
     #: Nothing more came in time, or the hard stop was reached.
     TIMED_OUT = "timed_out"
-    #: The process that served it died; the sweeper settled it.
+    #: The process that served it died; the recovery job settled it.
     LOST = "lost"
 
 
@@ -53,11 +53,11 @@ class Trouble(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Audio that somebody wants written down."""
+    """Audio that a person wants transcribed."""
 
     #: A file name that tells suppliers its format.
     name: str
-    #: As the platform told or the file says, rounded up.
+    #: As the platform or the file says, rounded up.
     length: Seconds
     #: Gives the bytes, of bounded size; raises a `Refusal` when they can't be had.
     read: Callable[[], Awaitable[bytes]] = field(repr=False)
@@ -65,7 +65,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asks, and where."""
+    """What a person asks, of which model, and in which place."""
 
     #: Derived from platform, chat and message (or button): the same update, the same id.
     id: str
@@ -76,9 +76,10 @@ class Question:
     model: Model
     #: Another ask that this one repeats or goes on from; its id, else empty.
     follows: str = ""
-    #: Where the followed ask stands in the history: `again` leaves it out, `continue` keeps it.
+    #: Whether it asks the followed ask again, which the history then leaves out; when it continues
+    #: it, the history keeps it.
     again: bool = False
-    #: What is to be written down by a model that is paid by the second; `text` only goes with it.
+    #: Audio for a model that is paid by the second; `text` only goes with it.
     recording: Recording | None = None
     #: An ask of theirs in this place to whose answer it is a reply; else empty.
     replies_to: str = ""
@@ -95,7 +96,7 @@ class History:
     #: (question, answer)
     turns: tuple[tuple[str, str], ...] = ()
     left_out: int = 0
-    #: It ends with an older answer: what was said after that is on another branch.
+    #: Whether it ends with an older answer: what was said after that is on another branch.
     branched: bool = False
 
 
@@ -104,7 +105,7 @@ class Quote:
     """The most that an ask can cost, at one version of the price."""
 
     price: Price
-    #: The whole prompt, history included.
+    #: All tokens of the prompt, history included.
     prompt: Tokens
     history: Tokens
     answer_limit: Tokens
@@ -112,9 +113,9 @@ class Quote:
     most: Credits
     #: Earlier turns that didn't fit.
     left_out: int = 0
-    #: The balance, not the model, set the answer limit.
+    #: Whether the balance, not the model, set the answer limit.
     shortened: bool = False
-    #: The longest that audio is billed as; nothing for a question.
+    #: The most seconds that audio is billed as; none for a question.
     audio: Seconds = NO_AUDIO
     #: The tier and the promotion that made the price what it is, if any.
     tier: str = ""
@@ -123,7 +124,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An ask's end, as shown and as booked."""
+    """How an ask ended: its text, tokens and charge, as shown and as booked."""
 
     ask: str
     outcome: Outcome
@@ -133,14 +134,15 @@ class Result:
     history: Tokens
     output: Tokens
     charge: Credits
-    #: The person's Credits after it; None when told from the record alone.
+    #: The person's Credits after it; None when read back from the database.
     left: Credits | None = None
     left_out: int = 0
     shortened: bool = False
     trouble: Trouble = Trouble.NONE
-    #: What of the charge the history caused, before rounding; None when told from the record alone.
+    #: What of the charge the history caused, before rounding; None when read back from the
+    #: database.
     history_price: MicroCredits | None = None
-    #: The billed length of audio that was written down; None for a question.
+    #: The billed length of audio that was transcribed; None for a question.
     audio: Seconds | None = None
 
 
@@ -148,11 +150,11 @@ class Result:
 
 
 class AskRefusal(Refusal):
-    """An ask that was not begun; nothing is held."""
+    """An ask that was refused before it started; nothing is held."""
 
 
 class EmptyQuestion(AskRefusal):
-    """There is nothing to answer."""
+    """The question is empty: there is nothing to answer."""
 
     code: ClassVar[str] = "empty_question"
 
@@ -173,12 +175,13 @@ class NotEnoughCredits(AskRefusal):
 
     def __init__(self, model: Model, price: Price, need: Credits, have: Credits, held: Credits):
         self.model, self.price = model, price
-        #: `have` is free to spend; `held` is reserved by asks that run.
+        #: `available` is free to spend; `held` is reserved by asks that run.
         self.need, self.have, self.held = need, have, held
 
 
 class Owes(AskRefusal):
-    """Credits that were spent and then taken back by a refund are owed: first they are repaid."""
+    """The person owes Credits that a refund took back after they were spent, and must repay
+    first."""
 
     code: ClassVar[str] = "owes"
 
@@ -196,13 +199,13 @@ class NothingServes(AskRefusal):
 
 
 class NothingHears(AskRefusal):
-    """No key can serve a model that writes down audio now."""
+    """No key can serve a model that transcribes audio now."""
 
     code: ClassVar[str] = "nothing_hears"
 
 
 class RecordingTooLong(AskRefusal):
-    """Audio is written down up to a length."""
+    """The audio is longer than what is transcribed at most."""
 
     code: ClassVar[str] = "recording_too_long"
 
@@ -220,12 +223,12 @@ class AlreadyAsked(AskRefusal):
 
 
 class TooManyAsks(AskRefusal):
-    """More asks run than this process may hold."""
+    """As many asks run as this process may serve at once."""
 
     code: ClassVar[str] = "too_many_asks"
 
 
 class ServiceStopping(AskRefusal):
-    """The service is about to stop; no new asks."""
+    """The service is shutting down and takes no new asks."""
 
     code: ClassVar[str] = "service_stopping"

@@ -1,1 +1,1 @@
-"""The store: schema, migrations, connections, reads, backups. Only `core.ledger` writes rows."""
+"""The database: tables, migrations, connections, reads, backups. Only `core.ledger` writes rows."""

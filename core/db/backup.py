@@ -1,7 +1,7 @@
 """Exact copies of an SQLite database, taken while it is in use, and put back.
 
 A copy is made beside its destination, checked, and only then given the destination's name: what
-stands under that name is always whole. Copies are for their owner alone (0600), like the database.
+stands under that name is always whole. Copies have mode 0600, like the database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.db import connections, migrate
 from core.db.connections import Address
 from core.db.errors import DatabaseExists, DatabaseUnavailable, ForeignDatabase, OnlySqlite
 
-#: Pages a step: between steps the service's writer gets its turn.
+#: Pages that are copied in one step: between steps the service's writer gets its turn.
 _STEP_PAGES = 2_000
 
 

@@ -1,5 +1,5 @@
-"""Connections as this product needs them: durable, bounded in time, private; and where a database
-is: its URL taken apart, shown without its password.
+"""Connections as this product needs them: durable, bounded in time, private; and a database's
+address, taken from its URL and shown without its password.
 
 SQLite goes through `pysqlite3` alone: SQLite before 3.51.3 can corrupt a WAL that several
 connections checkpoint, and two copies of SQLite in one process drop each other's file locks.
@@ -56,7 +56,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error, StoreRe
 
 
 def open_sqlite(address: Address, *, write: bool) -> Any:
-    """A connection in autocommit mode; transactions are begun by name. One thread at a time."""
+    """A connection in autocommit mode: `BEGIN` is a statement. For one thread at a time."""
     if write:
         _make_private(address)
     connection = None
@@ -81,7 +81,7 @@ def open_sqlite(address: Address, *, write: bool) -> Any:
 
 
 def open_postgres(address: Address) -> psycopg.Connection[Any]:
-    """A connection in autocommit mode; transactions are begun by name."""
+    """A connection in autocommit mode: `BEGIN` is a statement."""
     try:
         return psycopg.connect(
             address.conninfo,
@@ -96,7 +96,7 @@ def open_postgres(address: Address) -> psycopg.Connection[Any]:
 
 
 def engine(address: Address, *, write: bool, size: int) -> sa.Engine:
-    """A SQLAlchemy engine of at most `size` connections; a transaction begins when asked for."""
+    """A SQLAlchemy engine of at most `size` connections; a transaction begins by `begin` alone."""
     shared: dict[str, Any] = {
         "poolclass": pool.QueuePool,
         "pool_size": size,
@@ -124,7 +124,7 @@ def _plain(address: Address) -> psycopg.Connection[Any]:
 
 
 def _make_private(address: Address) -> None:
-    """Creates the file for its owner alone; SQLite gives its WAL the same mode."""
+    """Creates the file with mode 0600; SQLite gives its WAL the same mode."""
     try:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(address.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -145,7 +145,7 @@ Dialect = Literal["sqlite", "postgresql"]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database's place: a file for SQLite, a connection text for PostgreSQL."""
+    """A database's address is a file for SQLite, and a connection text for PostgreSQL."""
 
     dialect: Dialect
     #: For people and logs: never with a password.

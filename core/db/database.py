@@ -1,7 +1,7 @@
-"""The store: one database, its readers, and the way in for the ledger's writer.
+"""The database as the rest of the program reads it.
 
-Reads run on a few threads, in transactions that end with them. Writes are not here: what must be
-true is written by `core.ledger`.
+Reads run on a few threads, in transactions that end with them. Writes are not here: every row is
+written by `core.ledger`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ T = TypeVar("T")
 
 
 class Store:
-    """An open database. `kind` is what it was born as: `live` or `demo`."""
+    """A `Database` is open, at this version, and read from. Its `kind` never changes: `live` or
+    `demo`."""
 
     def __init__(self, address: Address, kind: str, engine: sa.Engine) -> None:
-        """For `open`, which has looked at the database first."""
+        """Called by `open`, which has checked the database first."""
         self.address = address
         self.dialect: Dialect = address.dialect
         self.kind = kind
@@ -38,9 +39,9 @@ class Store:
     ) -> Store:
         """Opens the database at `url`.
 
-        A new one is born of `kind`; with None either kind is taken and nothing is ever made or
-        changed. `migrate` brings it to this version first: unless told, on SQLite only. Raises
-        ForeignDatabase, NewerDatabase, WrongKind, NeedsMigration or DatabaseUnavailable.
+        A new one is made of `kind`; with None either kind is taken and nothing is ever made or
+        changed. `migrate` brings it to this version first; by default on SQLite only. Raises
+        ForeignDatabase, NewerDatabase, WrongDatabaseKind, NeedsMigration or DatabaseUnavailable.
         """
         address = connections.parse(url)
         wanted = address.dialect == "sqlite" if migrate is None else migrate
@@ -63,21 +64,21 @@ class Store:
     async def fetch(
         self, statement: sa.Select[Any], values: Mapping[str, object] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        """All rows of `statement`, as of now; `values` are those of its bound parameters, for a
-        statement that is made once. Raises DatabaseUnavailable when it can't be read."""
+        """All rows of `statement`, as of now; `values` fill its bound parameters, so that the
+        statement need be built only once. Raises DatabaseUnavailable when it can't be read."""
         return await self._readers.read(
             lambda connection: connection.execute(statement, values).all(), shares=True, again=True
         )
 
     async def read(self, work: Callable[[sa.Connection], T], *, again: bool = False) -> T:
-        """What `work` makes of one consistent snapshot; it runs on a reader's thread.
+        """What `work` returns for one consistent snapshot; it runs on a reader's thread.
 
-        With `again` it may run a second time, when the connection turns out to have died since it
-        was used last. A snapshot left open keeps the database from tidying up behind it: be quick,
-        or be rare. Raises DatabaseUnavailable.
+        With `retry` it may run a second time, when the connection turns out to have died since it
+        was used last. An open snapshot keeps the database from cleaning up old rows: be quick, or
+        be rare. Raises DatabaseUnavailable.
         """
         return await self._readers.read(work, again=again)
 
     async def close(self) -> None:
-        """Ends the reads that run, and closes every connection."""
+        """Waits for the reads that run, and closes every connection."""
         await asyncio.to_thread(self._readers.close)

@@ -1,4 +1,4 @@
-"""Why a database can't be used. Addresses are shown without their password, always."""
+"""Why a database can't be used. Its address is always shown without the password."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class StoreRefusal(Refusal):
 
 
 class ForeignDatabase(StoreRefusal):
-    """Something else lives there: it isn't this product's database."""
+    """The address holds a database or a file that isn't this product's."""
 
     code: ClassVar[str] = "foreign_database"
 
 
 class NewerDatabase(StoreRefusal):
-    """A newer version of the product wrote it."""
+    """The database was written by a newer version of the product."""
 
     code: ClassVar[str] = "newer_database"
 
 
 class NeedsMigration(StoreRefusal):
-    """It is empty or of an older version, and this command may not change that."""
+    """The database is empty or of an older version, and this command may not change that."""
 
     code: ClassVar[str] = "needs_migration"
 
 
 class DatabaseUnavailable(StoreRefusal):
-    """It can't be reached, opened or read now."""
+    """The database can't be reached, opened or read now."""
 
     code: ClassVar[str] = "database_unavailable"
 
@@ -45,7 +45,7 @@ class DatabaseExists(StoreRefusal):
 
 
 class OnlySqlite(StoreRefusal):
-    """The command is for SQLite files; PostgreSQL has its own tools for it."""
+    """The command works on SQLite files only; PostgreSQL has its own tools for it."""
 
     code: ClassVar[str] = "only_sqlite"
 

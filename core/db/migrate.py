@@ -1,6 +1,4 @@
-"""Brings a database to this version by Alembic, in the caller's transaction, and says what a
-database is before anything uses it.
-"""
+"""Brings a database to this version by Alembic, and checks what a database is before it is used."""
 
 from __future__ import annotations
 
@@ -56,24 +54,25 @@ _POSTGRES_LOCK = 0x6372_6564_6974
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a database says of itself; no revision when it is empty, no kind when it has none."""
+    """A database has a revision (None when it is empty) and a kind (None when it has none yet)."""
 
     revision: str | None
     kind: str | None
 
 
 async def migrate(url: str, kind: Kind, clock: Clock) -> None:
-    """Brings the database at `url` to this version, and makes it of `kind` where it is new.
+    """Brings the database at `url` to this version, and gives it `kind` where it is new.
 
-    Raises ForeignDatabase, NewerDatabase, WrongKind or DatabaseUnavailable; then nothing changed.
+    Raises ForeignDatabase, NewerDatabase, WrongDatabaseKind or DatabaseUnavailable; then nothing
+    changed.
     """
     await asyncio.to_thread(bring_up, connections.parse(url), kind, clock)
 
 
 def bring_up(address: Address, kind: Kind, clock: Clock) -> None:
-    """`migrate`, from a thread of the caller's: all steps in one transaction, processes in turn."""
+    """`migrate`, on the caller's thread: all steps in one transaction, one process at a time."""
     if address.dialect == "sqlite" and address.file.exists():
-        # A connection that may write changes the file's mode and its format: look without it first.
+        # A connection that may write changes the file's mode and format: check without it first.
         _check(_looked(address), kind, address)
     engine = connections.engine(address, write=True, size=1)
     try:
@@ -95,7 +94,10 @@ def bring_up(address: Address, kind: Kind, clock: Clock) -> None:
 
 
 def inspect(engine: sa.Engine, address: Address, kind: Kind | None) -> str:
-    """The kind of a database that is ready for use; otherwise raises what is wrong with it."""
+    """The kind of a database that is ready for use.
+
+    Raises ForeignDatabase, NewerDatabase, WrongDatabaseKind, NeedsMigration or DatabaseUnavailable.
+    """
     try:
         with engine.begin() as connection:
             found = _look(connection, address)
@@ -150,14 +152,15 @@ def _blame(error: Exception, address: Address) -> Exception:
 
 
 def scripts() -> ScriptDirectory:
-    """The steps, as Alembic knows them. Alembic is loaded here alone: databases are seldom old."""
+    """The migrations, as Alembic knows them. Alembic is imported here, when it is needed at all:
+    databases are seldom old."""
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory(str(Path(__file__).parent / "migrations"))
 
 
 def upgrade(connection: sa.Connection, to: str = "") -> None:
-    """Every step from where the database is to a revision, the newest unless named."""
+    """Runs every migration from the database's revision to another, the newest by default."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 

@@ -1,7 +1,8 @@
-"""The readers: a few threads, each of which takes what waits and reads it in one transaction.
+"""A pool of reader threads, each of which takes the reads that wait and runs them in one
+transaction.
 
-Under load all that came meanwhile share the cost of a transaction and of a change of threads;
-alone, a read waits for nobody. Short statements share, long work has a transaction of its own.
+Under load, reads share the cost of a transaction and of a change of threads; alone, a read waits
+for nobody. Short statements are batched, long work has a transaction of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from core.db.errors import DatabaseUnavailable
 
 READERS = 4
-#: Reads that share a transaction at most; the others go to the next thread.
+#: As many reads share a transaction at most; the others go to the next thread.
 _SHARED_MAX = 32
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ Work = Callable[[sa.Connection], Any]
 
 
 class _Read:
-    """Work that somebody waits for."""
+    """A read waits in the queue with the future that its caller awaits."""
 
     __slots__ = ("again", "future", "shares", "work")
 
@@ -35,10 +36,11 @@ class _Read:
 
 
 class Readers:
-    """Owns the threads. `read` is for event loops, `close` for a thread that may wait."""
+    """A pool of threads reads the database. `run` is for event loops, `close` for a thread that may
+    block."""
 
     def __init__(self, engine: sa.Engine, shown: str) -> None:
-        """`engine` reads only; `shown` is its database in words for errors."""
+        """`engine` only reads; `display_name` is its database's name in errors."""
         self._engine, self._shown = engine, shown
         self._postgres = engine.dialect.name == "postgresql"
         self._queue: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
@@ -53,10 +55,11 @@ class Readers:
     async def read(
         self, work: Callable[[sa.Connection], T], *, shares: bool = False, again: bool = False
     ) -> T:
-        """What `work` makes of one consistent snapshot, begun after this was called.
+        """What `work` returns for one consistent snapshot, begun after this was called.
 
-        Work that `shares` is done beside others', and once more if that fails; with `again` it is
-        also done once more when its connection turns out to have died. Raises DatabaseUnavailable.
+        `batchable` work may share a transaction with other work, and is run once more by itself if
+        that fails. With `retry` it is also run once more when its connection turns out to have
+        died. Raises DatabaseUnavailable.
         """
         if self._closed:
             raise RuntimeError("the store is closed")
@@ -65,7 +68,7 @@ class Readers:
         return await future
 
     def close(self) -> None:
-        """Does what was asked for, then ends the threads and closes every connection."""
+        """Runs the reads that wait, then ends the threads and closes every connection."""
         self._closed = True
         self._queue.put(None)
         for thread in self._threads:
@@ -79,7 +82,8 @@ class Readers:
             self._do(reads)
 
     def _take(self) -> list[_Read] | None:
-        """One read, with what else waits if it shares; None when it is time to end."""
+        """The next read, with the others that wait if they are batchable; None when it is time to
+        end."""
         first = self._queue.get()
         if first is None:
             self._queue.put(None)  # for the other threads
@@ -101,7 +105,7 @@ class Readers:
         if len(sharing) > 1:
             try:
                 found = self._once(lambda connection: [one.work(connection) for one in sharing])
-            except Exception:  # noqa: BLE001 - whose fault it is shows when each is done alone
+            except Exception:  # noqa: BLE001 - which read failed shows when each runs alone
                 sharing = []
             else:
                 _tell(sharing, found)
@@ -121,7 +125,7 @@ class Readers:
             unavailable = DatabaseUnavailable(self._shown)
             unavailable.__cause__ = error
             return unavailable
-        except Exception as error:  # noqa: BLE001 - it belongs to who waits, not to the thread
+        except Exception as error:  # noqa: BLE001 - it is raised to the caller, not on this thread
             return error
 
     def _once(self, work: Work) -> Any:
@@ -135,11 +139,11 @@ class Readers:
 
 
 def _tell(reads: Sequence[_Read], found: Sequence[Any]) -> None:
-    """Answers, on the loop that waits: reads that share a transaction come from one loop."""
+    """Resolves the reads' futures on their event loop; reads of one batch come from one loop."""
     try:
         reads[0].future.get_loop().call_soon_threadsafe(_answer, reads, found)
     except RuntimeError:
-        # The loop was closed under us: nobody waits any more.
+        # The loop was closed: nobody waits any more.
         return
 
 

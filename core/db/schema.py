@@ -1,8 +1,8 @@
-"""Every table under one name; each stands in `core.db.tables`, in the module named after the
-package that writes it.
+"""Every table of the database, for `from core.db import schema`; each is defined in
+`core.db.tables`, in the module named after the package that writes it.
 
-Times are milliseconds UTC; amounts whole units; secrets sealed. The ledger's own tables are written
-by nothing else; the others as companions of submissions or through `Ledger.record`.
+Times are milliseconds UTC; amounts are whole units; secrets are sealed. `core.ledger` alone writes
+its own tables; rows of the others are companions of submissions, or go through `Ledger.record`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Companions: rows of other rooms that must be true at the same instant as a ledger submission.
+"""Companions: writes to other tables that are committed together with a ledger submission.
 
-A room declares what shall become of its own tables; the ledger's writer alone carries it out, with
-the transfers or for itself (`Ledger.record`).
+A package declares what shall become of its own tables; the ledger's writer alone carries it out,
+together with transfers or without any (`Ledger.record`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A row that must not be there yet; with `ignore`, one that is there already is left alone."""
+    """Inserts a row that must not be there yet; with `ignore`, a row that is there stays as it
+    is."""
 
     table: sa.Table
     row: Mapping[str, Any]
@@ -24,7 +25,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change the one row with this primary `key`, only while it still is as `expect` says."""
+    """Changes the one row with this primary `key`, only while it still is as `expect` says."""
 
     table: sa.Table
     key: Mapping[str, Any]
@@ -34,7 +35,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove the rows that match `where`, if any; never a table of the ledger."""
+    """Removes the rows that match `where`, if any; never from a table of the ledger."""
 
     table: sa.Table
     where: Mapping[str, Any]
@@ -42,7 +43,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class UpdateAll:
-    """Change all rows that match `where`, if any; never a table of the ledger."""
+    """Changes all rows that match `where`, if any; never in a table of the ledger."""
 
     table: sa.Table
     where: Mapping[str, Any]

@@ -1,2 +1,1 @@
-"""Earning: contributions of keys, what they are worth, what their use brings, cashing out; and what
-inviting friends brings."""
+"""Earnings: contributions of keys, what they are worth, what their use vests, and withdrawals."""

@@ -1,5 +1,5 @@
-"""The audit of what is earned: referrals, contributions and payouts have what the ledger says, and
-nobody earned more by a key than nine tenths of what was paid for its answers.
+"""The audit of earnings: referrals, contributions and payouts have what the ledger says, and nobody
+earned more by a key than nine tenths of what was paid for its answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def check_earning(store: Store) -> list[str]:
 
 
 def _contributions_and_payouts(connection: sa.Connection) -> list[str]:
-    """From one snapshot."""
+    """Checks contributions and payouts, read from one snapshot."""
     account, given, used = schema.account, schema.contribution, schema.usage
     wanted = sa.or_(*(account.c.code.like(pattern) for pattern in ("key/%", "use/%")))
     balances = {
@@ -119,7 +119,7 @@ def _payouts(connection: sa.Connection) -> list[str]:
 
 
 def _stands(row: sa.Row[Any] | None) -> int:
-    """Debits less credits."""
+    """Posted debits less posted credits of an account's row."""
     return 0 if row is None else int(row.debits_posted - row.credits_posted)
 
 
@@ -145,7 +145,7 @@ def _taken_of_earned(connection: sa.Connection, codes: Sequence[str]) -> int:
 
 
 def _earned(connection: sa.Connection) -> dict[str, int]:
-    """What each contribution brought its owner as earned Credits."""
+    """Earned Credits that each contribution brought its contributor, by key."""
     moved, whence, into = schema.transfer, schema.account.alias(), schema.account.alias()
     rows = connection.execute(
         sa.select(whence.c.code, sa.func.sum(moved.c.amount))

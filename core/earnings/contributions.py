@@ -48,21 +48,21 @@ from core.pool.pool import Pool
 from core.pool.types import DuplicateKey, KeyRefused, Terms, UnknownKey
 from core.users.types import Person
 
-#: A key that was examined waits so long for its owner's word, then it is forgotten.
+#: An offer waits this long for its contributor's answer, then it is deleted.
 OFFER_SECONDS = 3_600
-#: Of one person that wait, or serve, at once.
+#: How many offers one person may have waiting, and how many contributions open, at once.
 OFFERS_MAX, OPEN_MAX = 3, 20
-#: The inviter's part of what a contribution is worth (brief § 2).
+#: The inviter's share of a contribution's net Credits, in percent.
 INVITER_PERCENT = 5
 _TRIES = 8
 
 
-#: Tells who invited a person; empty for nobody.
+#: Gives the id of whoever invited a person; empty for nobody.
 InviterOf = Callable[[str], Awaitable[str]]
 
 
 class Contributions:
-    """Everybody's."""
+    """Takes contributed keys: offers them, opens them, raises them, and reads them."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Contributions:
     async def examine(
         self, person: Person, supplier: str, secret: SecretStr, account: str
     ) -> Offer:
-        """Examines a key by real calls and keeps it, sealed, until its owner has answered. Raises
+        """Validates a key by real calls and keeps it, sealed, until its contributor answers. Raises
         `NotContributable`, `KeyRefused`, `DuplicateKey`, `SameOrganisation`, `WorthNothing`,
         `TooManyContributions`."""
         if supplier not in self.policy.suppliers:
@@ -112,7 +112,7 @@ class Contributions:
         return Offer(id_, supplier, row.row["tail"], findings.models, average, worth)
 
     async def offer(self, key: str, person: Person) -> Offer:
-        """One that waits for its owner's word; raises `OfferGone`."""
+        """An offer that waits for its contributor's answer; raises `OfferGone`."""
         found = await self._rows(schema.key.c.id == key, schema.key.c.owner == person.id)
         if not found or found[0].state != "offered":
             raise OfferGone
@@ -126,13 +126,13 @@ class Contributions:
         return Offer(key, row.supplier, row.tail, models, average, worth)
 
     async def drop(self, key: str, person: Person) -> None:
-        """Its owner says no: nothing of it is kept. Raises `OfferGone`."""
+        """The contributor declines: nothing of the key is kept. Raises `OfferGone`."""
         await self.offer(key, person)
         await self._forget(key)
 
     async def open(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
-        """Its owner agrees, to this quota at most: from now on it serves. Raises `OfferGone`,
-        `WorthNothing`."""
+        """The contributor agrees, to this quota at most: from now on the key serves. Raises
+        `OfferGone`, `WorthNothing`."""
         offer = await self.offer(key, person)
         if offer.worth is not None:
             quota = min(quota, offer.worth.quota)
@@ -159,7 +159,7 @@ class Contributions:
         return await self.get(key, person.id)
 
     async def raised(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
-        """More of the same key, as a contribution of its own. Raises `UnknownKey`,
+        """Contributes more of the same key, as a contribution of its own. Raises `UnknownKey`,
         `WorthNothing`, `TooManyContributions`."""
         first = await self.get(key, person.id)
         if first.state != "open":
@@ -186,7 +186,7 @@ class Contributions:
         return await self.get(id_, person.id)
 
     async def average_of(self, contribution: Contribution) -> Average | None:
-        """An average request of what a key can use."""
+        """An average request to the models that a contribution's key can use."""
         record = next(
             (one for one in await self._pool.listed() if one.id == contribution.key), None
         )
@@ -194,7 +194,7 @@ class Contributions:
         return await self._valuer.average(contribution.supplier, models or frozenset())
 
     async def forget_offers(self) -> None:
-        """A chore: keys whose owners never answered are forgotten."""
+        """A job: deletes keys whose contributors never answered their offer."""
         table, before = schema.contribution, self._clock.now_ms() - OFFER_SECONDS * 1_000
         for row in await self._store.fetch(
             sa.select(table.c.key).where(table.c.state == "offered", table.c.created_at < before)
@@ -204,19 +204,19 @@ class Contributions:
     # --- reading --------------------------------------------------------------------------------
 
     async def get(self, key: str, owner: str) -> Contribution:
-        """One of a person's; raises `UnknownKey`."""
+        """A contribution of a person, by its key; raises `UnknownKey`."""
         found = await self._rows(schema.key.c.id == key, schema.key.c.owner == owner)
         if not found or found[0].state == "offered":
             raise UnknownKey(key)
         return found[0]
 
     async def of(self, owner: str) -> list[Contribution]:
-        """A person's, the oldest first, ended ones included."""
+        """All contributions of a person, the oldest first, ended ones included."""
         rows = await self._rows(schema.key.c.owner == owner)
         return [row for row in rows if row.state != "offered"]
 
     async def in_state(self, state: State) -> list[Contribution]:
-        """All that are in a state."""
+        """All contributions that are in a state."""
         return await self._rows(schema.contribution.c.state == state)
 
     # --- helpers --------------------------------------------------------------------------------
@@ -247,8 +247,8 @@ class Contributions:
         verified: bool,
         companions: Callable[[dict[str, Any]], tuple[Companion, ...]],
     ) -> None:
-        """One submission: dollars, Credits, fee, advance, rows. The advance that nobody verified
-        comes out of what one person may be lent, as much as is left of it."""
+        """Opens a contribution in one submission: dollars, Credits, fee, advance, rows. Where the
+        quota is not verified, the advance comes out of the person's credit line."""
         inviter = await self._inviter_of(person)
         inviting = worth.net.share_down(INVITER_PERCENT, 100) if inviter else Credits(0)
         lender = chart.lender(person, verified=verified)
@@ -283,7 +283,7 @@ class Contributions:
         most = self.policy.advance_unverified
         if most.is_zero:
             return most
-        # Lent once for all of a person's, whatever comes of it.
+        # The credit line is lent once for all contributions of a person, whatever comes of them.
         with suppress(IdempotencyConflict):  # when it was another sum
             grant = Submission(f"line/{person}", (chart.credit_line(person, most),))
             await self._ledger.submit(grant)
@@ -346,14 +346,14 @@ class Contributions:
 
 
 async def any_contributions(store: Store) -> bool:
-    """Whether a key was ever taken, so that somebody may have earned something."""
+    """Whether a key was ever contributed, so that somebody may have earned something."""
     opened = sa.select(schema.contribution.c.key).where(
         schema.contribution.c.opened_at.is_not(None)
     )
     return bool(await store.fetch(opened.limit(1)))
 
 
-#: What an ask's hold drew: accounts' codes with their Credits, in the order in which they pay.
+#: What an ask's hold drew: codes of accounts with their Credits, in the order in which they pay.
 Drawn = Sequence[tuple[str, int]]
 
 
@@ -371,8 +371,8 @@ def paid_of(drawn: Drawn, charge: Credits) -> Credits:
 def vesting(
     key: str, terms: Terms | None, *, asker: str, charge: Credits, paid: Credits
 ) -> tuple[Entry, ...]:
-    """The entries for a charge, `paid` of it as `paid_of` tells. None for a key of the operator's
-    own, and for an owner who asked on a key of their own."""
+    """The entries by which a charge vests, `paid` of it as `calculate_paid_part` says. None for a
+    key of the operator's own, and for a contributor who asked on a key of their own."""
     if terms is None or terms.owner == asker:
         return ()
     uses: tuple[tuple[chart.Use, Credits], ...] = (("paid", paid), ("free", charge - paid))

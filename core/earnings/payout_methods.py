@@ -1,4 +1,4 @@
-"""Where people are paid: an address a method, sealed, as they gave it last (security.md)."""
+"""Where people are paid: one address for each method, sealed, as they gave it last."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from core.ledger.types import CompanionRefused
 from core.notification import notice
 from core.pool.vault import Unsealable, Vault, VaultLocked
 
-#: Two that are given at once are tried so often.
+#: How often saving is tried again when two addresses are given at once.
 _TRIES = 8
 
 
 class Addresses:
-    """Everybody's; only a payout's sender ever sees one again."""
+    """Keeps people's payout addresses, sealed; only whoever sends a payout ever sees one again."""
 
     def __init__(self, *, store: Store, ledger: Ledger, vault: Vault, clock: Clock) -> None:
         self._store, self._ledger, self._vault, self._clock = store, ledger, vault, clock
 
     async def keep(self, person: str, method: Method, address: SecretStr, hint: str) -> None:
-        """Keeps an address; `hint` is what of it may be shown. Where it takes the place of another
-        one, payouts wait and every platform of its person hears of it."""
+        """Saves an address; `hint` is what of it may be shown. Where it replaces another one,
+        payouts wait and the person is notified on every platform."""
         for left in reversed(range(_TRIES)):
             companions = await self._kept(person, method, address.get_secret_value().encode(), hint)
             try:
@@ -44,14 +44,15 @@ class Addresses:
     async def _kept(
         self, person: str, method: Method, plain: bytes, hint: str
     ) -> tuple[Companion, ...]:
-        """What keeps it; nothing where it is kept already."""
+        """The rows that save an address; none where it is saved already."""
         id_, now, table = f"{person}/{method}", self._clock.now_ms(), schema.payout_method
         sealed = self._vault.seal(f"payout-method/{id_}", plain)
         rows = await self._store.fetch(sa.select(table.c.sealed).where(table.c.id == id_))
         if not rows:
             row = {"id": id_, "sealed": sealed, "hint": hint, "changed_at": 0}
             return (Insert(table, row),)
-        # One that nobody can open any more, since a master key was lost, is another one.
+        # An address that nobody can unseal any more, since a master key was lost, counts as
+        # another.
         with suppress(Unsealable, VaultLocked):
             if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
                 return ()
@@ -66,17 +67,17 @@ class Addresses:
         return (Update(table, {"id": id_}, change), told)
 
     async def hint(self, person: str, method: Method) -> str:
-        """What may be shown of where a person is paid; empty for nowhere yet."""
+        """What may be shown of a person's address; empty where they gave none."""
         rows = await self._rows(person, method)
         return str(rows[0].hint) if rows else ""
 
     async def changed_at(self, person: str, method: Method) -> int:
-        """When it took the place of another one (ms UTC); 0 when it never did."""
+        """When a person's address replaced another one (ms UTC); 0 when it never did."""
         rows = await self._rows(person, method)
         return int(rows[0].changed_at) if rows else 0
 
     async def for_payout(self, person: str, method: Method, payout: str) -> tuple[bytes, str]:
-        """The address sealed for one payout, and its hint; raises `NoAddress`, also where the
+        """The address sealed for one payout, and its hint; raises `NoPayoutAddress`, also where the
         master key that opens it is lost."""
         rows = await self._rows(person, method)
         if not rows:
@@ -85,7 +86,8 @@ class Addresses:
         return self._vault.seal(f"payout/{payout}", plain), str(rows[0].hint)
 
     async def of(self, payout: Payout) -> SecretStr:
-        """Where a payout goes; raises `NoAddress` once nobody needs it any more, or can open it."""
+        """Where a payout goes; raises `NoPayoutAddress` once its address was deleted or can't be
+        unsealed."""
         table = schema.payout
         rows = await self._store.fetch(sa.select(table.c.sealed).where(table.c.id == payout.id))
         if not rows or rows[0].sealed is None:

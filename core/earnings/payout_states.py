@@ -1,4 +1,4 @@
-"""A payout's steps: each a state that follows another, its entries and its notice, all or none."""
+"""The states of a payout: each transition writes its entries and its notification, all or none."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from core.ledger.types import CompanionRefused, Entry, HoldResolved, Idempotency
 from core.notification import notice
 from core.users.service import survivor
 
-#: With its end nobody needs its address any more, nor is it to be looked at.
+#: Columns of a payout at its end: its address is deleted, and nothing more is due.
 _OVER: Mapping[str, None] = {"due_at": None, "sealed": None}
 
 
 class Steps:
-    """Reads payouts, and moves them on."""
+    """Reads payouts and moves each from one state to the next."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
@@ -31,21 +31,22 @@ class Steps:
     async def rows(
         self, *where: sa.ColumnElement[bool], most: int = 1, oldest: bool = False
     ) -> list[Payout]:
-        """Those that are so, the newest first unless the oldest are wanted."""
+        """Payouts that match the conditions, the newest first unless the oldest are wanted."""
         table = schema.payout
         order = table.c.id if oldest else table.c.id.desc()
         rows = await self._store.fetch(sa.select(table).where(*where).order_by(order).limit(most))
         return [payout_of(row) for row in rows]
 
     async def get(self, payout: str) -> Payout:
-        """One; raises `PayoutMoved` when there is none."""
+        """A payout by its id; raises `PayoutStateConflict` when there is none."""
         found = await self.rows(schema.payout.c.id == payout)
         if not found:
             raise PayoutMoved(payout)
         return found[0]
 
     async def payee(self, one: Payout) -> tuple[str, Companion]:
-        """Who gets it now: its person, or whose part they became; and what keeps that true."""
+        """Who gets a payout now: its person, or whom they were merged into; and a companion that
+        refuses the submission when that changes."""
         return await survivor(self._store, one.person)
 
     async def moved(
@@ -57,7 +58,8 @@ class Steps:
         change: Mapping[str, Any],
         also: Sequence[Companion] = (),
     ) -> None:
-        """From where it stood when it was read. Raises `PayoutMoved` when it doesn't any more."""
+        """Moves a payout from the state in which it was read to `state`. Raises
+        `PayoutStateConflict` when it has left that state."""
         companions = (
             self._stands(one, state, change),
             self._told(one, (await self.payee(one))[0], state, str(change.get("reason", ""))),
@@ -80,20 +82,20 @@ class Steps:
         change: Mapping[str, Any],
         also: Sequence[Companion] = (),
     ) -> None:
-        """The same, at an end: nobody needs its address any more."""
+        """Moves a payout to a final state, where its address is deleted."""
         await self.moved(one, state, entries, change={**_OVER, **change}, also=also)
 
     async def released(
         self, one: Payout, state: State, *, by: str, reason: str, also: Sequence[Companion] = ()
     ) -> Payout:
-        """It ends before it was sent: what it held is there again, and first repays what is owed.
-        Raises `PayoutMoved`."""
+        """Ends a payout before it was sent: its held Credits come back, and first repay what is
+        owed. Raises `PayoutStateConflict`."""
         person, still = await self.payee(one)
         entries: tuple[Entry, ...] = (
             *chart.not_withdrawn(one.id, one.hold),
             chart.repay_owed(one.person),
         )
-        if person != one.person:  # what comes back is passed on to whom it belongs now
+        if person != one.person:  # what comes back is passed on to whom they were merged into
             also = (*also, self.aged(one, person), still)
         change = {"decided_by": by, "reason": reason}
         await self.ended(one, state, entries, change=change, also=also)
@@ -102,7 +104,8 @@ class Steps:
     def taken_back(
         self, one: Payout, person: str, reason: str
     ) -> tuple[list[Entry], list[Companion]]:
-        """What cancels one in a submission of somebody else's, for a person who owes."""
+        """The entries and rows that cancel a payout within another submission, for a person who
+        owes."""
         companions: list[Companion] = [
             self._stands(one, "cancelled", {**_OVER, "reason": reason}),
             self._told(one, person, "cancelled", reason),
@@ -112,7 +115,7 @@ class Steps:
         return list(chart.not_withdrawn(one.id, one.hold)), companions
 
     def aged(self, one: Payout, person: str) -> Insert:
-        """What comes back is as old as it was."""
+        """The row by which Credits that come back keep their age."""
         row = {
             "id": f"payout/{one.id}",
             "person": person,

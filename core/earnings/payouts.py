@@ -1,4 +1,4 @@
-"""Withdrawals' nouns: a payout, what can be withdrawn, and each way it can be refused."""
+"""Types of withdrawals: a payout, what can be withdrawn, and each way it can be refused."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ State = Literal["requested", "approved", "sent", "paid", "rejected", "returned",
 Method = Literal["paypal", "btcpay", "manual", "sandbox"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-#: The kind of the notices of payouts; and of those to owners: one waits for their yes or no, one
-#: can't go on by itself.
+#: Kinds of notifications: to the person about their payout; to operators about one that waits for
+#: their decision, and about one that is stuck.
 PAYOUT, PAYOUT_WAITS, PAYOUT_STUCK = "payout", "payout_waits", "payout_stuck"
-#: 100 Credits are $0.90 (brief § 7), in nano-dollars a Credit.
+#: 100 Credits are paid out as $0.90: nano-dollars for each Credit.
 RATE = NanoUsd(9_000_000)
 _CENT = 10_000_000
-#: Business days within which a request is handled (brief § 7).
+#: Business days within which a request is handled.
 BUSINESS_DAYS = 5
 
 
 class NothingWithdrawable(Refusal):
-    """Less than the least can be withdrawn now."""
+    """The person can't withdraw this amount, or less than the minimum is withdrawable now."""
 
     code: ClassVar[str] = "nothing_withdrawable"
 
@@ -36,8 +36,8 @@ class NothingWithdrawable(Refusal):
 
 
 class WithdrawalsWait(Refusal):
-    """For now this person can't withdraw: `why` is owes, disputed, linked or moved (the address),
-    `until` when that is over (ms UTC; 0 where nobody knows)."""
+    """For now this person can't withdraw: `reason` is owes, disputed, linked or moved (the
+    address), `until` when that is over (ms UTC; 0 where nobody knows)."""
 
     code: ClassVar[str] = "withdrawals_wait"
 
@@ -46,7 +46,7 @@ class WithdrawalsWait(Refusal):
 
 
 class TooManyWithdrawals(Refusal):
-    """So many of this person's wait to be sent that no more are taken."""
+    """As many payouts of this person wait to be sent as may wait at once."""
 
     code: ClassVar[str] = "too_many_withdrawals"
 
@@ -55,7 +55,7 @@ class TooManyWithdrawals(Refusal):
 
 
 class PayoutMoved(Refusal):
-    """The payout is no longer in a state for this."""
+    """The payout is no longer in a state that allows this."""
 
     code: ClassVar[str] = "payout_moved"
 
@@ -64,7 +64,7 @@ class PayoutMoved(Refusal):
 
 
 class NoAddress(Refusal):
-    """Nobody has said where to pay by that method."""
+    """The person has no usable address for that payout method."""
 
     code: ClassVar[str] = "no_address"
 
@@ -73,21 +73,21 @@ class NoAddress(Refusal):
 class Earnings:
     """What a person earned, and what of it can be withdrawn."""
 
-    #: There and not held.
+    #: Earned Credits that are not held.
     available: Credits
     withdrawable: Credits
-    #: When all that is there now can be withdrawn, at the latest (ms UTC); 0: now.
+    #: When all that is available can be withdrawn, at the latest (ms UTC); 0: now.
     all_at: int
 
     @property
     def waiting(self) -> Credits:
-        """Earned too lately."""
+        """Credits that were earned too lately to be withdrawn."""
         return self.available - self.withdrawable
 
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """A withdrawal, wherever it stands."""
+    """A withdrawal of earned Credits for cash, in whatever state."""
 
     id: str
     person: str
@@ -101,13 +101,13 @@ class Payout:
     decided_by: str
     reason: str
     external: str
-    #: Times that somebody worked on it in this state, and when it is to be (ms UTC).
+    #: How often it was worked on in this state, and when it is due next (ms UTC).
     tries: int
     due_at: int | None
 
     @property
     def hold(self) -> str:
-        """The submission that holds its Credits."""
+        """The id of the submission that holds its Credits."""
         return f"payout/{self.id}/requested"
 
     @property
@@ -117,12 +117,12 @@ class Payout:
 
 
 def cash_of(amount: Credits) -> NanoUsd:
-    """What so many Credits are paid out as: cents, rounded down (74,997 → $674.97)."""
+    """What so many Credits are paid out as: rounded down to whole cents (74,997 → $674.97)."""
     return NanoUsd(amount.units * RATE.units // _CENT * _CENT)
 
 
 def expected_by(at_ms: int) -> int:
-    """When a request of then is handled at the latest: five business days on."""
+    """When a request made at `at_ms` is handled at the latest: five business days on (ms UTC)."""
     at, left = as_datetime(at_ms), BUSINESS_DAYS
     while left:
         at += timedelta(days=1)
@@ -131,7 +131,7 @@ def expected_by(at_ms: int) -> int:
 
 
 def payout_of(row: sa.Row[Any]) -> Payout:
-    """A payout's row."""
+    """A payout as its row says."""
     return Payout(
         id=row.id,
         person=row.person,

@@ -1,4 +1,4 @@
-"""Watching a contribution earn: what its owner is shown of it, Credits only."""
+"""Statistics of a contribution: what its contributor is shown of it, in Credits only."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from core.earnings.types import Contribution
 from core.ledger.ledger import Ledger
 from core.money import Credits
 
-#: Days of the feed and of the chart.
+#: Days that the feed and the chart show.
 FEED_DAYS, CHART_DAYS = 7, 30
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What a key brought on a UTC day, and in how many answers."""
+    """What keys vested on a UTC day, in Credits, and in how many answers."""
 
     #: Its beginning, in milliseconds UTC.
     at_ms: int
@@ -32,14 +32,14 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a contribution is."""
+    """How far a contribution has vested and how much of it was used."""
 
-    #: Not vested yet, and what of it may be spent in advance all the same.
+    #: Credits that have not vested yet, and what of them may be spent in advance all the same.
     on_the_way: Credits
     usable: Credits
-    #: What its use brought so far: earned and gifts, what covered an advance included.
+    #: Credits that its use vested so far: earned and gifts, what covered an advance included.
     brought: Credits
-    #: Used share of its quota, in thousandths.
+    #: The used share of its quota, in thousandths.
     used_permille: int
     answers: int
     #: When it served last (ms UTC); 0 when it never did.
@@ -47,13 +47,13 @@ class Progress:
 
 
 class Watching:
-    """Reads; changes nothing."""
+    """Reads what contributions have vested, in all and day by day; changes nothing."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
 
     async def progress(self, one: Contribution) -> Progress:
-        """How far it is now."""
+        """How far a contribution is now."""
         quota, waits, line = (
             chart.key_quota(one.key),
             chart.unvested(one.key),
@@ -63,7 +63,7 @@ class Watching:
         unvested = balances[waits.code].posted
         lent = max(0, one.advance.units - balances[line.code].posted)
         returned = one.returned_credits.units
-        # Closed ones were emptied: what didn't go back was brought.
+        # Closed contributions were emptied: what didn't go back has vested.
         brought = one.credited.units - returned - (unvested if one.state != "closed" else 0)
         held = balances[quota.code]
         used = held.debits_posted + held.debits_pending - one.returned_quota.units
@@ -85,7 +85,8 @@ class Watching:
         )
 
     async def days(self, keys: Sequence[str], count: int) -> list[Day]:
-        """The last days, the oldest first, today included; days without an answer too."""
+        """What keys vested on each of the last days, the oldest first, today and empty days
+        included."""
         today = self._clock.now_ms() // DAY_MS
         first = today - count + 1
         table = schema.usage

@@ -1,12 +1,12 @@
-"""How a contribution ends: withdrawn by its owner, dead, or used up (design § Claw-back).
+"""How a contribution ends: withdrawn by its contributor, dead, used up, or reported stolen.
 
-First it serves no more, nor is it spent in advance; once its running answers are
-settled, what is left is worked out, and moves in one submission. Nothing that runs meanwhile can
-change those figures, so they are exact.
+First it serves no more, nor is it spent in advance; once its running answers are settled, what is
+left is calculated, and moves in one submission. Nothing that runs meanwhile can change those
+figures, so they are exact.
 
 Taken back are the Credits of the dollars that were not used, and at most those that didn't vest. So
-an owner keeps the better of what the use of the key was charged, and the used share of what it was
-valued at; what of that didn't vest covers what was spent in advance, the rest is a gift.
+a contributor keeps the better of what the use of the key was charged, and the used share of what it
+was valued at; what of that didn't vest covers what was spent in advance, the rest is a gift.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from core.pool.types import OVER, UnknownKey
 
 _log = logging.getLogger(__name__)
 
-#: The kind of the notice that a contribution ended.
+#: The kind of the notification that a contribution ended.
 KEY_ENDED = "key_ended"
 
-#: What others changed meanwhile is read and tried again so often.
+#: How often a change is tried again when others changed the same rows meanwhile.
 _TRIES = 8
 
 Reason = Literal["withdrawn", "dead", "exhausted", "stolen"]
 
-#: What cancels a person's withdrawals that were not sent yet.
+#: Gives the entries and rows that cancel a person's unsent withdrawals.
 Cancelling = Callable[[str], Awaitable[tuple[Sequence[Entry], Sequence[Companion]]]]
 
 
 class StillUsed(Refusal):
-    """Of a contribution so much was spent in advance, or is used, that it can't be made smaller."""
+    """The contribution can't be lowered so far, since more of it was already spent in advance."""
 
     code: ClassVar[str] = "still_used"
 
@@ -61,24 +61,25 @@ class StillUsed(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What a contribution leaves, in its own figures."""
+    """What is left of a contribution when it ends, in Credits and nano-dollars."""
 
     #: Dollars that were not used, and the Credits and fee that go back with them.
     quota: NanoUsd
     returned: Credits
     fee: Credits
-    #: Credits of its use that didn't vest: some pay for what was spent in advance.
+    #: Credits of its use that didn't vest: what covers the spent advance, and what is kept as a
+    #: gift.
     covered: Credits
     kept: Credits
     #: Of the advance: what wasn't spent, what is there above what was lent (an answer's use filled
-    #: it up as it was before it became smaller), and what was spent and nothing covers.
+    #: it up after it was lowered), and what was spent and nothing covers.
     line: Credits
     over: Credits
     due: Credits
 
 
 class Closing:
-    """Ends contributions."""
+    """Ends contributions, whole or in part, and settles what is left of them."""
 
     def __init__(
         self,
@@ -93,8 +94,8 @@ class Closing:
         self._clock, self._cancelling = clock, cancelling
 
     async def withdraw(self, key: str, owner: str) -> None:
-        """Its owner takes it back: erased from the vault at once, ended as soon as its running
-        answers are. Raises `UnknownKey`."""
+        """The contributor takes the key back: its secret is deleted at once, the contribution ends
+        as soon as its running answers do. Raises `UnknownKey`."""
         for _ in range(_TRIES):
             one = await self._contributions.get(key, owner)
             if one.state != "open":
@@ -105,8 +106,8 @@ class Closing:
         raise UnknownKey(key)
 
     async def lower(self, key: str, owner: str, left: Credits) -> None:
-        """Only so much of what hasn't vested stays; the rest ends now. Raises `UnknownKey`,
-        `StillUsed`."""
+        """Lowers a contribution: only so much of what hasn't vested remains; the rest ends now.
+        Raises `UnknownKey`, `ContributionInUse`."""
         for _ in range(_TRIES):
             one = await self._contributions.get(key, owner)
             if one.state != "open":
@@ -123,8 +124,8 @@ class Closing:
         raise UnknownKey(key)
 
     async def forfeit(self, key: str, *also: Companion) -> None:
-        """An admin ends it because it was reported stolen: what it brought and was not paid out is
-        forfeited (security.md). `also` is written with it. Raises `UnknownKey`."""
+        """An admin ends a contribution because its key was reported stolen: what it brought and was
+        not paid out is forfeited. `companions` are written with it. Raises `UnknownKey`."""
         for one in await self._contributions.in_state("open"):
             if one.key == key and await self._begin(one, "stolen", also):
                 await self.work()
@@ -132,7 +133,7 @@ class Closing:
         raise UnknownKey(key)
 
     async def work(self) -> None:
-        """A chore: what died or is used up begins to end; what is quiet ends."""
+        """A job: starts to close what died or is used up; ends what has no running answers."""
         for one in await self._contributions.in_state("open"):
             reason = await self._over(one)
             if reason is not None:
@@ -140,7 +141,7 @@ class Closing:
         for one in await self._contributions.in_state("closing"):
             try:
                 await self._end(one)
-            except Exception as failure:  # noqa: BLE001 - one's trouble is no other's
+            except Exception as failure:  # noqa: BLE001 - the others go on
                 _log.error("%s could not be ended: %s", one.key, cause(failure))
 
     # --- beginning ------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ class Closing:
         balances = await self._ledger.balances([quota, waits])
         if balances[quota.code].held:
             return None
-        # Whoever got all that the key was worth owes nobody more use of it.
+        # Whoever got all that the key was worth owes no more use of it.
         if not balances[waits.code].posted:
             return "exhausted"
         dust = NanoUsd(balances[quota.code].available) < self._pool.contributed.least(one.key)
@@ -161,7 +162,7 @@ class Closing:
     async def _begin(
         self, one: Contribution, reason: Reason, also: Sequence[Companion] = ()
     ) -> bool:
-        """False when it was ended or changed elsewhere since it was read."""
+        """Starts to close a contribution; False when it was changed since it was read."""
         now = self._clock.now_ms()
         state = "withdrawn" if reason == "stolen" else reason
         gone = {"state": state, "reason": reason, "state_at": now, "sealed": None}
@@ -219,7 +220,8 @@ class Closing:
             _log.info("%s is ended later: %s", one.key, refused.code)
 
     async def _rest(self, one: Contribution) -> _Rest | None:
-        """None while an answer of it runs, or one of its owner's that draws on the advance."""
+        """What is left of a contribution; None while an answer of its key runs, or an ask of its
+        contributor that draws on the advance."""
         quota, waits, line = (
             chart.key_quota(one.key),
             chart.unvested(one.key),
@@ -247,7 +249,7 @@ class Closing:
         )
 
     async def _brought(self, key: str) -> tuple[Credits, Credits]:
-        """What its use brought at most: earned, and as a gift."""
+        """What use of a key vested at most: as earned, and as a gift."""
         paid, free = chart.used(key, "paid"), chart.used(key, "free")
         balances = await self._ledger.balances([paid, free])
         charged = [Credits(balances[account.code].posted) for account in (paid, free)]
@@ -272,7 +274,7 @@ class Closing:
         }
         return (
             Update(schema.contribution, {"key": one.key}, change, {"state": "closing"}),
-            # Whose it is must not have changed since it was read.
+            # The contributor must not have changed since it was read.
             Update(schema.key, {"id": one.key}, {"owner": one.owner}, {"owner": one.owner}),
             notice(
                 self._clock,
@@ -326,14 +328,14 @@ class Closing:
 
 
 def _returned(one: Contribution, quota: NanoUsd) -> Credits:
-    """The Credits of so many dollars more that go back unused: rounded up over all that ever went
-    back of it, so that however often a part goes, the sum is the same."""
+    """The Credits that go back with an unused quota: rounded up over all that ever went back of the
+    contribution, so that however often a part goes, the sum is the same."""
     whole = one.returned_quota + quota
     return one.credited.share_up(whole.units, one.quota.units) - one.returned_credits
 
 
 def _fee(one: Contribution, returned: Credits) -> Credits:
-    """The fee that was taken of Credits that go back."""
+    """The fee that was taken of the Credits that go back."""
     before, after = one.returned_credits, one.returned_credits + returned
     whole = one.credited.units
     return one.fee.share_down(after.units, whole) - one.fee.share_down(before.units, whole)

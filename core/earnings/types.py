@@ -1,5 +1,5 @@
-"""An offer, a contribution, each way it can be refused; and what an operator allows of contributing
-and cashing out, as a set (`CREDITBOT_PROFILE`).
+"""An offer, a contribution, each way it can be refused; and the operator's policy of contributions
+and withdrawals (`CREDITBOT_PROFILE`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = Literal["offered", "open", "closing", "closed"]
 
 
 class NotContributable(Refusal):
-    """Keys of that supplier aren't taken; `known` are the names of those that are."""
+    """Keys of that supplier aren't taken; `known_suppliers` are those whose keys are."""
 
     code: ClassVar[str] = "not_contributable"
 
@@ -28,7 +28,7 @@ class NotContributable(Refusal):
 
 
 class SameOrganisation(Refusal):
-    """A key of the same account at its supplier is in the pool: they share limits and money."""
+    """A key of the same supplier account is in the pool: both share its limits and its money."""
 
     code: ClassVar[str] = "same_organisation"
 
@@ -37,13 +37,13 @@ class SameOrganisation(Refusal):
 
 
 class OfferGone(Refusal):
-    """The offer was taken, dropped, or is too old."""
+    """The offer was accepted, declined, or is too old."""
 
     code: ClassVar[str] = "offer_gone"
 
 
 class TooManyContributions(Refusal):
-    """So many keys of one person are in the pool, or wait for an answer."""
+    """As many keys of this person are in the pool, or wait for an answer, as may be at once."""
 
     code: ClassVar[str] = "too_many_contributions"
 
@@ -56,32 +56,32 @@ class WorthNothing(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A key that was examined, before its owner agreed."""
+    """A validated key with its valuation, before its contributor agreed."""
 
     key: str
     supplier: str
     tail: str
-    #: How many models of the catalogue it can serve.
+    #: Models of the catalogue that it can serve.
     models: frozenset[str]
     average: Average
-    #: What its supplier says that it can still pay; None where that tells nothing, and its owner
-    #: says for how many Credits it may be used.
+    #: The valuation of what its supplier says that it can still pay; None where the supplier says
+    #: nothing, and the contributor says for how many Credits it may be used.
     worth: Worth | None
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """A contribution as its row says; what it brought so far is the ledger's to say."""
+    """A contribution as its row says; what it vested so far is in the ledger."""
 
     key: str
     supplier: str
     tail: str
     owner: str
     state: State
-    #: How the key fares: active, cooling, paused, …; and why.
+    #: The state of the key: active, cooling, paused, …; and why.
     health: str
     why: str
-    #: Who contributed it.
+    #: The person who contributed it, before any link merged them.
     person: str
     quota: NanoUsd
     credited: Credits
@@ -98,12 +98,12 @@ class Contribution:
 
     @property
     def lender(self) -> Account[Credits]:
-        """Whose account lent what may be spent in advance."""
+        """The account that lent what may be spent in advance."""
         return chart.lender(self.person, verified=self.verified)
 
 
 def contribution_of(row: sa.Row[Any]) -> Contribution:
-    """A contribution's row, joined with its key's."""
+    """A contribution from its row, joined with its key's."""
     return Contribution(
         key=row.key,
         supplier=row.provider,
@@ -128,30 +128,30 @@ def contribution_of(row: sa.Row[Any]) -> Contribution:
     )
 
 
-#: Which text contributors agree to; raise it when the text changes what they agree to.
+#: The version of the text that contributors agree to; changes when what they agree to changes.
 CONSENT = "2026-11"
-#: A payer's bank may take a payment back for so long.
+#: For so many days a payer's bank may take a payment back.
 DISPUTABLE_DAYS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The numbers of design § Withdrawing; those of the brief where it names them."""
+    """What the operator allows of contributions and withdrawals, in numbers."""
 
     #: Suppliers whose keys may be contributed; none until the operator names them.
     suppliers: frozenset[str] = frozenset()
-    #: Of a contribution whose quota its supplier tells, so much may be spent before it vests.
+    #: Of a contribution whose quota its supplier reports, so much may be spent before it vests.
     advance_percent: int = 25
-    #: Of all others, so much in all for one person.
+    #: Of all other contributions of one person together, so much.
     advance_unverified: Credits = Credits(1_000)  # noqa: RUF009 - a constant
     #: Earned Credits can be withdrawn so long after they were earned.
     payout_hold_days: int = 30
-    #: The least that is paid out (brief § 7).
+    #: The least that is paid out at once.
     payout_least: Credits = Credits(10_000)  # noqa: RUF009
-    #: One contribution is worth at most so much.
+    #: The most that the quota of one contribution may be.
     quota_most: NanoUsd = usd("10000")  # noqa: RUF009
 
 
 SAFE = Policy()
-#: As the brief has it: withdrawable at once, spendable in full where the quota is verified.
+#: The profile `brief`: withdrawable at once, spendable in full where the quota is verified.
 BRIEF = Policy(advance_percent=100, payout_hold_days=0)

@@ -1,5 +1,4 @@
-"""What a key is worth (brief § 2): the average requests that its quota pays for, at their price,
-less the fee.
+"""What a key is worth: the average requests that its quota pays for, at their price, less the fee.
 
 An average request is 1,000 tokens, two in for one out. For a key with many models it is the usual
 mix of those that its supplier served.
@@ -25,14 +24,14 @@ REQUEST_TOKENS = 1_000
 #: Tokens in for each token out.
 _INWARD = 2
 _DAYS_MS = 30 * DAY_MS
-#: Fewer answers tell no mix.
+#: Fewer answers than this say nothing about the usual mix.
 _MIX_LEAST = 50
 _MICRO = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What a quota is worth: `net` is `gross` less the fee."""
+    """What a quota is worth: requests, and Credits; `net` is `gross` less the fee."""
 
     quota: NanoUsd
     requests: int
@@ -41,7 +40,7 @@ class Worth:
 
     @property
     def net(self) -> Credits:
-        """What its owner is credited."""
+        """The Credits that the contributor gets."""
         return self.gross - self.fee
 
 
@@ -55,7 +54,7 @@ class Average:
     denominator: int
 
     def worth(self, quota: NanoUsd) -> Worth:
-        """Of a quota."""
+        """What a quota is worth."""
         return self._of(quota.units * self.denominator // self.cost, quota)
 
     def answers(self, credits: Credits) -> int:  # noqa: A002
@@ -76,7 +75,7 @@ class Average:
 
 
 def average(mix: Sequence[tuple[int, tuple[int, int], Price]]) -> Average:
-    """The average of (weight, pico-dollars per token in and out, price)."""
+    """The average request of (weight, pico-dollars per token in and out, price)."""
     parts = _INWARD + 1
     weights = sum(weight for weight, _, _ in mix)
     # A pico-dollar a token is a nano-dollar for a thousand of them.
@@ -89,7 +88,7 @@ def average(mix: Sequence[tuple[int, tuple[int, int], Price]]) -> Average:
 
 
 class Valuer:
-    """Works out averages from prices, costs and what suppliers served lately."""
+    """Calculates average requests from prices, costs and what suppliers served lately."""
 
     def __init__(
         self,
@@ -104,7 +103,8 @@ class Valuer:
         self._prices, self._costs = prices, costs
 
     async def average(self, supplier: str, usable: Collection[str]) -> Average | None:
-        """Of a supplier's models that a key can use; None when none of them is on sale."""
+        """The average request to a supplier's models that a key can use; None when none of them is
+        on sale."""
         await self._prices.refresh()
         found = [
             (model, route, price)

@@ -47,21 +47,22 @@ from core.ledger.types import (
 from core.money import Credits, NanoUsd
 from core.notification import OWNERS, notice
 
-#: After a link, and after another address was given, so long (security.md).
+#: Withdrawals wait this long after a link and after the address changed, so that the person
+#: notices when somebody else did it.
 QUIET_HOURS = 72
 _HOUR_MS = 3_600_000
-#: What was paid is asked about again at most so long after it was asked for.
+#: The gateway is asked whether a paid payout came back, until so long after its request.
 _LATE: Final = timedelta(days=120)
 _UNSENT: Final[tuple[State, ...]] = ("requested", "approved")
-#: So many of one person's may wait to be sent.
+#: How many payouts of one person may wait to be sent.
 OPEN_MOST: Final = 3
 _AT_ONCE: Final = 50
-#: More than anybody has waiting.
+#: More payouts than any person has unsent.
 _ALL: Final = 1_000
 
 
 class Withdrawals:
-    """Everybody's."""
+    """Withdrawals of all people: requested, decided, sent, paid, returned, cancelled."""
 
     def __init__(
         self,
@@ -86,25 +87,25 @@ class Withdrawals:
         return await self._ageing.earnings(person)
 
     async def of(self, people: Sequence[str], most: int = 10) -> list[Payout]:
-        """These people's, the newest first."""
+        """The payouts of these people, the newest first."""
         return await self._steps.rows(schema.payout.c.person.in_(people), most=most)
 
     async def get(self, payout: str) -> Payout:
-        """One; raises `PayoutMoved` when there is none."""
+        """A payout by its id; raises `PayoutStateConflict` when there is none."""
         return await self._steps.get(payout)
 
     async def payee(self, one: Payout) -> str:
-        """Who gets it: its person, or whose part they became."""
+        """Who gets a payout: its person, or whom they were merged into."""
         return (await self._steps.payee(one))[0]
 
     async def in_state(self, *states: State, most: int = 100) -> list[Payout]:
-        """Those that stand there, the oldest first."""
+        """The payouts that are in these states, the oldest first."""
         return await self._steps.rows(schema.payout.c.state.in_(states), most=most, oldest=True)
 
     # --- asking for it --------------------------------------------------------------------------
 
     async def may(self, person: str, method: Method | None = None) -> None:
-        """Raises `WithdrawalsWait` for whoever can't withdraw now."""
+        """Raises `WithdrawalBlocked` for whoever can't withdraw now."""
         owed = chart.owed(person)
         if (await self._ledger.balances([owed]))[owed.code].posted:
             raise WithdrawalsWait("owes")
@@ -130,8 +131,9 @@ class Withdrawals:
     async def request(
         self, person: str, amount: Credits, method: Method, *, cause: str, at_ms: int
     ) -> Payout:
-        """Holds the Credits, and owners hear that it waits for them; once a cause (a button).
-        Raises `WithdrawalsWait`, `TooManyWithdrawals`, `NoAddress`, `NothingWithdrawable`."""
+        """Requests a payout: holds the Credits and notifies the operators; once for each cause (a
+        button). Raises `WithdrawalBlocked`, `TooManyWithdrawals`, `NoPayoutAddress`,
+        `NothingWithdrawable`."""
         id_ = ids.derived("out", at_ms, cause)
         known = await self._steps.rows(schema.payout.c.id == id_)
         if known:
@@ -170,21 +172,22 @@ class Withdrawals:
             await self._ledger.submit(Submission(f"payout/{id_}/requested", entries, companions))
         except InsufficientFunds:  # another of theirs, or an ask, was faster
             raise short from None
-        except (CompanionRefused, IdempotencyConflict):  # the same press, on another process
+        except (CompanionRefused, IdempotencyConflict):  # the same button press, on another process
             return await self.get(id_)
         return await self.get(id_)
 
     # --- what people and admins decide ----------------------------------------------------------
 
     async def cancel(self, payout: str, people: Sequence[str]) -> Payout:
-        """Its person takes it back, while it isn't sent. Raises `PayoutMoved`."""
+        """Cancels a payout for its person, while it isn't sent. Raises `PayoutStateConflict`."""
         one = await self.get(payout)
         if one.person not in people or not one.unsent:
             raise PayoutMoved(payout)
         return await self._steps.released(one, "cancelled", by=one.person, reason="")
 
     async def approve(self, payout: str, *, by: str, also: Sequence[Companion] = ()) -> Payout:
-        """An admin agrees; checked again. Raises `PayoutMoved`, `WithdrawalsWait`."""
+        """Approves a payout for an admin; the person is checked again. Raises
+        `PayoutStateConflict`, `WithdrawalBlocked`."""
         one = await self.get(payout)
         if one.state != "requested":
             raise PayoutMoved(payout)
@@ -196,7 +199,7 @@ class Withdrawals:
     async def reject(
         self, payout: str, *, by: str, reason: str, also: Sequence[Companion] = ()
     ) -> Payout:
-        """An admin says no: the Credits come back. Raises `PayoutMoved`."""
+        """Rejects a payout for an admin: the Credits come back. Raises `PayoutStateConflict`."""
         one = await self.get(payout)
         if not one.unsent:
             raise PayoutMoved(payout)
@@ -205,7 +208,7 @@ class Withdrawals:
     # --- what becomes of it at its gateway ------------------------------------------------------
 
     async def due(self, methods: Collection[Method]) -> list[Payout]:
-        """Those of these methods that are to be sent or asked about now, the oldest first."""
+        """The payouts of these methods that are to be sent or checked now, the oldest first."""
         table, now = schema.payout.c, self._clock.now_ms()
         late = round(_LATE.total_seconds() * 1_000)
         return await self._steps.rows(
@@ -220,7 +223,8 @@ class Withdrawals:
         )
 
     async def claimed(self, one: Payout, *, until_ms: int) -> Payout | None:
-        """Nobody else works on it until then; None when somebody does, or it moved on."""
+        """Claims a payout, so that nobody else works on it until then; None when somebody does, or
+        its state changed."""
         change = {"due_at": until_ms, "tries": one.tries + 1}
         if not await self._noted(one, change):
             return None
@@ -229,8 +233,8 @@ class Withdrawals:
     async def sent(
         self, one: Payout, *, again_ms: int | None, also: Sequence[Companion] = ()
     ) -> Payout:
-        """It is about to be given to its gateway, or paid by hand (never asked about again): from
-        here on it can't be cancelled. Raises `PayoutMoved`."""
+        """The payout is about to be given to its gateway, or paid by hand (never checked again):
+        from here on it can't be cancelled. Raises `PayoutStateConflict`."""
         gone: tuple[Entry, ...] = chart.withdrawn(one.id, one.hold, one.credits)
         change = {"due_at": again_ms, "tries": 0, "reason": ""}
         entries = (*gone, chart.payout_sent(one.cash))
@@ -240,8 +244,8 @@ class Withdrawals:
     async def noted(
         self, one: Payout, *, external: str, again_ms: int | None, stuck: str = ""
     ) -> None:
-        """When it is to be looked at again, and what its gateway calls it. Where it is `stuck`
-        (why, for owners) they hear of it, once until it goes on."""
+        """Records the gateway's id of a payout, and when to check it next (ms UTC). Where it has a
+        `stuck_reason`, operators are notified, once until it goes on."""
         change = {"external": external or None, "due_at": again_ms, "reason": stuck}
         told = (
             (self._for_owners(PAYOUT_STUCK, _row(one, stuck)),) if stuck and not one.reason else ()
@@ -257,15 +261,15 @@ class Withdrawals:
         again_ms: int | None = None,
         also: Sequence[Companion] = (),
     ) -> None:
-        """It has arrived; with `again_ms` it is asked about then whether it came back. Raises
-        `PayoutMoved`."""
+        """The payout has arrived; at `next_check_ms` the gateway is asked whether it came back.
+        Raises `PayoutStateConflict`."""
         change = {"external": external or None, "due_at": again_ms, "tries": 0, "reason": ""}
         entries = chart.payout_paid(one.method, one.cash, fee)
         await self._steps.ended(one, "paid", entries, change=change, also=also)
 
     async def returned(self, one: Payout, *, reason: str, also: Sequence[Companion] = ()) -> None:
-        """It was sent and didn't arrive, or was paid and came back: the Credits come back, as old
-        as they were. Raises `PayoutMoved`."""
+        """The payout was sent and didn't arrive, or was paid and came back: its Credits come back,
+        as old as they were. Raises `PayoutStateConflict`."""
         if one.state not in {"sent", "paid"}:
             raise PayoutMoved(one.id)
         person, still = await self._steps.payee(one)
@@ -277,8 +281,8 @@ class Withdrawals:
     # --- people who owe -------------------------------------------------------------------------
 
     async def cancelling(self, person: str) -> tuple[list[Entry], list[Companion]]:
-        """For a claw-back: what takes back all withdrawals of a person, and of who became a part
-        of them, that were not sent."""
+        """For a claw-back: the entries and rows that cancel all unsent payouts of a person and of
+        whoever was merged into them."""
         entries: list[Entry] = []
         companions: list[Companion] = []
         for one in await self._unsent(person):
@@ -288,8 +292,7 @@ class Withdrawals:
         return entries, companions
 
     async def release_owing(self) -> None:
-        """A chore: whoever owes is paid nothing. What they asked for and wasn't sent is cancelled,
-        and repays."""
+        """A job: cancels unsent payouts of people who owe Credits; what comes back repays."""
         out, person, account = schema.payout, schema.person, schema.account
         payee = sa.func.coalesce(person.c.merged_into, person.c.id)
         owing = (
@@ -311,7 +314,7 @@ class Withdrawals:
     # --- helpers --------------------------------------------------------------------------------
 
     async def _unsent(self, person: str) -> list[Payout]:
-        """A person's that can still be cancelled, and those of who became a part of them."""
+        """The unsent payouts of a person and of whoever was merged into them."""
         table, people = schema.payout.c, schema.person.c
         parts = sa.select(people.id).where(people.merged_into == person)
         theirs = sa.or_(table.person == person, table.person.in_(parts))
@@ -323,7 +326,7 @@ class Withdrawals:
             raise WithdrawalsWait(why, until)
 
     async def _noted(self, one: Payout, change: Mapping[str, Any], *also: Companion) -> bool:
-        """False when others have changed it since it was read."""
+        """Updates a payout; False when others have changed it since it was read."""
         read = {"state": one.state, "due_at": one.due_at}
         try:
             await self._ledger.record(Update(schema.payout, {"id": one.id}, change, read), *also)
@@ -340,7 +343,7 @@ class Withdrawals:
 
 
 def _row(one: Payout, reason: str) -> dict[str, str | int]:
-    """What owners are told of it."""
+    """What operators are told about a payout."""
     return {
         "id": one.id,
         "credits": one.credits.units,
@@ -352,7 +355,7 @@ def _row(one: Payout, reason: str) -> dict[str, str | int]:
 
 
 class Ageing:
-    """Knows how long ago Credits came."""
+    """Knows which earned Credits are old enough to be withdrawn."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, hold_days: int) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
@@ -375,8 +378,8 @@ class Ageing:
         return Earnings(Credits(balance.available), withdrawable, all_at)
 
     async def cap(self, person: str) -> Credits:
-        """All that had ever come into the pocket when the hold days began, and what came later with
-        its age."""
+        """All Credits that had ever come into the earned pocket when the hold period began, and
+        what came later with its age."""
         account = chart.pocket(person, "earned")
         if not self._days:
             balance = (await self._ledger.balances([account]))[account.code]

@@ -1,1 +1,1 @@
-"""Upkeep: what happens without a request."""
+"""Jobs: what happens without a request, and the delivery of notifications."""

@@ -1,6 +1,6 @@
-"""Notices (`core.notification`) are told: a chore has front ends do it.
+"""The queue of notifications (`core.notification`): a job has front ends deliver them.
 
-One for the owners becomes one for each of them when it is due: who they are is known then.
+One for the operators becomes one for each of them when it is due: who they are is known then.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from core.notification import OWNERS, Facts
 
 _log = logging.getLogger(__name__)
 
-#: Somebody who tells a notice has this long before another may.
+#: A process that delivers a notification has this long before another may.
 _LEASE_MS = 120_000
-#: Times that a notice is tried; the pause doubles from the first on.
+#: How often delivery is tried; the pause doubles each time.
 TRIES_MAX = 8
 _PAUSE_MS = 30_000
 _AT_ONCE = 50
@@ -36,17 +36,17 @@ _AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell."""
+    """Something that a person is told without having asked."""
 
     id: str
-    #: A person's id; of an owner the name by which they write: `telegram:123`.
+    #: A person's id; of an operator the name by which they write: `telegram:123`.
     person: str
     kind: str
     facts: Facts
 
 
 class Notices:
-    """The chore. `tell` shows one and raises when it couldn't."""
+    """The job that delivers due notifications, each by one process at a time."""
 
     def __init__(
         self,
@@ -57,12 +57,13 @@ class Notices:
         tell: Callable[[Notice], Awaitable[None]],
         owners: Callable[[], Sequence[str]],
     ) -> None:
-        """`owners` by the names by which they write."""
+        """`deliver` shows a notification and raises when it couldn't; `list_operators` gives the
+        operators by the names by which they write."""
         self._store, self._ledger, self._clock, self._tell = store, ledger, clock, tell
         self._owners = owners
 
     async def work(self) -> None:
-        """Tells what is due."""
+        """Delivers the notifications that are due."""
         table, now = schema.notice, self._clock.now_ms()
         due = await self._store.fetch(
             sa.select(table).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_ONCE)
@@ -73,7 +74,7 @@ class Notices:
                 await self._ledger.record(
                     Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
                 )
-            except CompanionRefused:  # another process tells it
+            except CompanionRefused:  # another process delivers it
                 continue
             if row.person == OWNERS and (owners := self._owners()):
                 await self._to_each(row, claim["due_at"], owners)
@@ -84,7 +85,7 @@ class Notices:
             )
 
     async def _to_each(self, row: sa.Row[Any], claimed: int, owners: Sequence[str]) -> None:
-        """A notice of its own for each owner, in place of this one."""
+        """Replaces this notification by one of its own for each operator."""
         each = [
             {
                 "id": ids.derived("ntc", row.created_at, row.id, owner),
@@ -104,7 +105,7 @@ class Notices:
             )
 
     async def _told(self, one: Notice, tries: int) -> int | None:
-        """When to try again; None when it was told, or never will be."""
+        """When to try again (ms UTC); None when it was delivered, or never will be."""
         try:
             await self._tell(one)
         except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason

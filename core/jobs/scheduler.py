@@ -1,4 +1,4 @@
-"""Jobs: plain functions run again and again, safe to run twice, each owned by one runner.
+"""Jobs: plain functions run again and again, safe to run twice.
 
 A job that concerns the whole service runs on one process at a time, under a lease in the
 database; one that refreshes a process's own memory runs everywhere. Which master keys the processes
@@ -27,13 +27,13 @@ from core.ledger.types import CompanionRefused
 
 log = logging.getLogger(__name__)
 
-#: A chore that takes longer is cut off; the next turn tries again.
+#: A job that takes longer is cut off; the next turn tries again.
 CHORE_SECONDS_MAX = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to be done every so often."""
+    """A function that is to be run every so many seconds."""
 
     name: str
     every_seconds: float
@@ -45,7 +45,7 @@ class Chore:
 
 
 class Chores:
-    """Runs chores until it is stopped."""
+    """Runs jobs, one task for each, until it is stopped."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, clock: Clock, owner: str, chores: Sequence[Chore]
@@ -55,7 +55,7 @@ class Chores:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """One task a chore."""
+        """Starts one task for each job."""
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._keep(chore), name=f"chore {chore.name}")
@@ -63,14 +63,14 @@ class Chores:
         ]
 
     async def stop(self) -> None:
-        """Cancels and awaits them."""
+        """Cancels the tasks of all jobs and awaits their end."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
     async def run_once(self, chore: Chore) -> bool:
-        """Runs it now, unless another process has the lease or did it just now."""
+        """Runs a job now; False when another process has its lease or ran it just now."""
         if not chore.everywhere and not await self._lease(chore):
             return False
         async with asyncio.timeout(CHORE_SECONDS_MAX):
@@ -89,7 +89,7 @@ class Chores:
                 log.error("chore %s failed: %s", chore.name, cause(failure))
 
     async def _lease(self, chore: Chore) -> bool:
-        """Takes the chore's turn by compare-and-set."""
+        """Takes the job's lease by compare-and-set; False when another process has it."""
         table, now = schema.chore, self._clock.now_ms()
         until = now + round(chore.every_seconds * 700)
         rows: Sequence[sa.Row[Any]] = await self._store.fetch(
@@ -111,26 +111,27 @@ class Chores:
 
 _NAME = "open with "
 _EVERY_SECONDS = 15.0
-#: Who has said nothing for so long runs no more.
+#: A process that renewed its registration no more for so long has ended.
 _SILENT_MS = 45_000
 
 
 def opening(keys: Sequence[str]) -> Chore:
-    """A chore that does nothing: that somebody had its turn is what it tells."""
+    """The job by which processes register their master keys: it does nothing but take its lease,
+    whose row says that a process with these keys runs."""
 
     async def nothing() -> None:
-        """The turn is all."""
+        """Does nothing: the lease is all that counts."""
 
     return Chore(_NAME + ",".join(keys), _EVERY_SECONDS, nothing)
 
 
 async def closed(ledger: Ledger, chore: Chore) -> None:
-    """A process ends; others of the same set say again that they run."""
+    """Removes the registration of a process that ends; others with the same keys renew theirs."""
     await ledger.record(Delete(schema.chore, {"name": chore.name}))
 
 
 async def all_open_with(store: Store, clock: Clock, key: str) -> bool:
-    """Whether every process that runs has this master key."""
+    """Whether every running process has this master key."""
     table = schema.chore
     rows = await store.fetch(
         sa.select(table.c.name).where(

@@ -1,7 +1,7 @@
-"""The audit: recomputes the whole ledger from its transfers, in one snapshot, and tells every flaw.
+"""The audit: recomputes the whole ledger from its transfers, in one snapshot, and lists every flaw.
 
 It reads transfers once, in order, and keeps only accounts and open holds in memory. It trusts no
-figure that it can compute, and runs beside a working service.
+figure that it can compute, and may run while the service works.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core.ledger.planner import day_number, day_text
 from core.ledger.state import account_seal, submission_seal
 from core.ledger.types import UNITS, Kind, Limit
 
-#: Findings past this many are counted, not told.
+#: Findings past this many are counted, not listed.
 FINDINGS_MAX = 100
 _ROWS_A_TIME = 5_000
 _LIMITS = {limit.value for limit in Limit}
@@ -29,7 +29,8 @@ POSTED, PENDING, POST, VOID = (kind.value for kind in Kind)
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the audit went through, and what it found wrong: nothing, if all is well."""
+    """The result of an audit says how many rows it went through, and what it found wrong: nothing,
+    if all is well."""
 
     accounts: int
     transfers: int
@@ -38,18 +39,18 @@ class Audit:
 
 
 async def audit(store: Store) -> Audit:
-    """Checks the ledger in `store`. Raises DatabaseUnavailable when it can't be read."""
+    """Audits the ledger in `db`. Raises DatabaseUnavailable when it can't be read."""
     return await store.read(audit_snapshot)
 
 
 def audit_snapshot(connection: sa.Connection) -> Audit:
-    """The same, in the transaction of a connection that the caller holds."""
+    """Audits the ledger in the transaction of a connection that the caller holds."""
     return _Auditor(connection).run()
 
 
 @dataclass(slots=True)
 class _Account:
-    """An account's row, and beside it what its transfers make of it."""
+    """An account's row is kept beside the figures that its transfers add up to."""
 
     code: str
     unit: str
@@ -78,7 +79,7 @@ class _Account:
 
 @dataclass(slots=True)
 class _Submission:
-    """The submission whose transfers are going by."""
+    """One submission's transfers are read at a time; these are the names of those read so far."""
 
     row: Any
     names: list[str] = field(default_factory=list)
@@ -90,7 +91,7 @@ class _Auditor:
         self._findings: list[str] = []
         self._unsaid = 0
         self._accounts: dict[int, _Account] = {}
-        #: Pending transfers not resolved yet: name, debit, credit, amount.
+        #: Pending transfers not resolved yet, by number: name, debit, credit, amount.
         self._open: dict[int, tuple[str, int, int, int]] = {}
         self._transfers = 0
 
@@ -227,7 +228,7 @@ class _Auditor:
             self._find(f"submission {row.submission_id}: it or its transfers' names were altered")
 
     def _check_empty_submissions(self) -> None:
-        """Submissions that moved nothing are no transfer's; and no other may lack its transfers."""
+        """Checks submissions that have no transfers, and that no other lacks its transfers."""
         submission = schema.submission
         total = self._connection.execute(sa.select(sa.func.sum(submission.c.transfers))).scalar()
         if (total or 0) != self._transfers:
@@ -242,7 +243,8 @@ class _Auditor:
         if account is None or closing.head != row.seq or account.head != row.seq:
             self._find(f"{what}: no such transfer")
             return
-        # Closed when the day of its transfer is over; once more, the same, before it moves again.
+        # An account is closed once the day of its transfer is over, and once more, with the same
+        # figures, before it moves again.
         day, quiet = day_number(closing.day), account.closed >= account.day
         if day <= account.closed if quiet else day != account.day:
             self._find(f"{what}: not the day of its transfer")

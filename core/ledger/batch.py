@@ -1,8 +1,8 @@
-"""A batch: many submissions in one transaction, each with an answer of its own.
+"""A batch: many submissions in one transaction, each with a result of its own.
 
-The usual way is plain: plan all, write all, commit once. Whenever anything is refused or in the way
-there, the same batch is done again with care, each submission's companions under a savepoint, so
-that one refusal never costs a neighbour anything.
+Normally all are planned, all are written, and one commit ends it. When a companion is refused, or
+another writer is in the way, the same batch is tried again carefully: each submission's companions
+under a savepoint, so that one refusal never costs another submission anything.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from core.ledger.types import (
 )
 
 Answer = Receipt | LedgerRefusal | None
-#: Told how far the writer is: `begun`, `written`, `committed`. Tests stop the world there.
+#: Is called with how far the writer is: `begun`, `written`, `committed`. Tests stop it there.
 Phase = Callable[[str], None]
 
 _CAREFUL_TRIES = 3
 
 
 class _InTheWay(Exception):
-    """Another writer was in the way; the transaction is gone, try again."""
+    """Another writer was in the way: the transaction is gone, and is tried again."""
 
 
 def run(session: Session, clock: Clock, jobs: Sequence[Job], phase: Phase) -> list[Answer]:
-    """Does the jobs and answers each, in order. Never raises what the database may do to it."""
+    """Writes a batch; a result for each submission, in order. Never raises a database's error."""
     for careful in (False, *[True] * _CAREFUL_TRIES):
         try:
             return _Attempt(session, clock, jobs, phase, careful=careful).run()
@@ -49,7 +49,8 @@ def run(session: Session, clock: Clock, jobs: Sequence[Job], phase: Phase) -> li
 
 
 class _Attempt:
-    """One transaction's worth."""
+    """One try to write a batch in one transaction; a careful one puts each submission's companions
+    under a savepoint."""
 
     def __init__(
         self, session: Session, clock: Clock, jobs: Sequence[Job], phase: Phase, *, careful: bool
@@ -57,7 +58,7 @@ class _Attempt:
         self._session, self._clock, self._jobs = session, clock, jobs
         self._phase, self._careful = phase, careful
         self._draft = Draft()
-        #: Submissions that this batch did, by id: the same id may come twice in one batch.
+        #: Submissions that this batch wrote, by id: the same id may come twice in one batch.
         self._done: dict[str, tuple[bytes, Receipt]] = {}
         self._answers: list[Answer] = []
         self._committing = False
@@ -139,7 +140,8 @@ class _Attempt:
                 raise
 
     def _before(self, job: Job, known: Mapping[str, Known]) -> Receipt | None:
-        """The first receipt of a submission that came before; nothing is checked again."""
+        """The first receipt of a submission that came before, None for a new one; raises
+        IdempotencyConflict when the entries differ."""
         assert job.submission is not None
         row_id = job.submission.id
         if row_id in self._done:

@@ -1,4 +1,4 @@
-"""Companions as SQL: checked against their table once, the statement's text made once per shape.
+"""Companions as SQL: checked against their table, with the statement's text made once per shape.
 
 What can't be right (an unknown column, a value of another type) is the caller's bug and raises
 ValueError before it queues; no message holds a value, for values may be private.
@@ -20,10 +20,10 @@ _INT_MAX = (1 << 63) - 1
 
 
 class Prepared(NamedTuple):
-    """One statement for the writer."""
+    """A prepared statement carries out one companion; the writer only runs it."""
 
     table: str
-    #: The row it touches, for a common order of locks.
+    #: The row's primary key as text, by which statements are sorted for a common order of locks.
     key: str
     sql: str
     values: tuple[Any, ...]
@@ -32,17 +32,17 @@ class Prepared(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """A statement's text, and what its values may be."""
+    """Companions of one shape share a statement's text; their values have the same types."""
 
     sql: str
-    #: One set of types a value, in the values' order.
+    #: For each value the set of its types, in the values' order.
     takes: tuple[frozenset[type[Any]], ...]
     #: The columns of the primary key.
     key: tuple[str, ...]
 
 
 class Statements:
-    """Prepares companions for one dialect; their shapes are worked out once."""
+    """The companions' statements are prepared for one dialect; each shape is worked out once."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._mark = "?" if dialect == "sqlite" else "%s"
@@ -53,7 +53,7 @@ class Statements:
         return tuple([_PREPARE[type(one)](self, one) for one in companions])
 
     def insert(self, one: Insert) -> Prepared:
-        """`one` as an INSERT."""
+        """The companion as an INSERT."""
         row, table = one.row, one.table
         known = (Insert, table.name, one.ignore, *row)
         shape = self._shapes.get(known)
@@ -72,7 +72,7 @@ class Statements:
         return Prepared(table.name, key, shape.sql, values, False)
 
     def update(self, one: Update) -> Prepared:
-        """`one` as an UPDATE of one row."""
+        """The companion as an UPDATE of one row."""
         table = one.table
         expected, counts = _expectations(table, one.expect)
         known = (Update, table.name, *one.key, None, *one.change, None, *counts)
@@ -92,7 +92,7 @@ class Statements:
         return Prepared(table.name, key, shape.sql, values + expected, True)
 
     def update_all(self, one: UpdateAll) -> Prepared:
-        """`one` as an UPDATE of whatever matches."""
+        """The companion as an UPDATE of all rows that match."""
         table = one.table
         expected, counts = _expectations(table, one.where)
         known = (UpdateAll, table.name, *one.change, None, *counts)
@@ -110,7 +110,7 @@ class Statements:
         return Prepared(table.name, "", shape.sql, values + expected, False)
 
     def delete(self, one: Delete) -> Prepared:
-        """`one` as a DELETE."""
+        """The companion as a DELETE of all rows that match."""
         table = one.table
         expected, counts = _expectations(table, one.where)
         known = (Delete, table.name, *counts)
@@ -168,7 +168,8 @@ _ACCEPTED: dict[type[Any], frozenset[type[Any]]] = {
 
 @cache
 def _taken(table: sa.Table, name: str) -> frozenset[type[Any]]:
-    """What a column may hold; raises for a table of the ledger's, or when there is no such one."""
+    """The types that a column accepts; raises ValueError for a table of the ledger, or when there
+    is no such column."""
     if table.name in LEDGER_TABLES:
         raise ValueError(f"{table.name} is written by the ledger alone")
     if name not in table.columns:
@@ -186,7 +187,7 @@ def _check(
     values: tuple[Any, ...],
     takes: tuple[frozenset[type[Any]], ...],
 ) -> None:
-    # `takes` may go on: an update's expectations have been looked at.
+    # `accepted` may be longer: an update's expectations were checked before.
     for name, value, taken in zip(names, values, takes, strict=False):
         kind = type(value)
         if kind not in taken:

@@ -1,6 +1,6 @@
 """Daily closings: what each account stood at when a UTC day ended.
 
-The writer keeps an account's closing when the account first moves on a later day; the chore here
+The writer writes an account's closing when the account first moves on a later day; the job here
 closes those that have not moved since. So any past day is one row away, however long history is.
 """
 
@@ -29,7 +29,7 @@ async def close_days(store: Store, ledger: Ledger, clock: Clock, until_day: str)
     if until > clock.now_ms() // DAY_MS:
         raise ValueError(f"{until_day} is still to come")
     account, closing = schema.account.c, schema.closing.c
-    # Who hasn't moved since it was closed is closed already, whatever day it is.
+    # An account that hasn't moved since its closing is closed already, whatever day it is.
     newest = (
         sa.select(closing.head)
         .where(closing.account == account.id)

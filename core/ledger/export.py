@@ -1,6 +1,6 @@
-"""The ledger as files for other eyes: beancount's plain-text accounts, and CSV.
+"""Exports of the ledger: beancount's plain-text accounts, and CSV.
 
-Account names and ids are all that is told of people; no prompt, key or address is in the ledger.
+Account codes and ids are all that they say of people; no prompt, key or address is in the ledger.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.ledger.types import UNITS, Kind, Limit
 from core.money import decimal_text
 
 _ROWS_A_TIME = 5_000
-#: What an account is in a bookkeeper's words: what people may still spend is owed to them.
+#: beancount's root for an account, by its limit: what people may still spend is a liability.
 _ROOTS = {
     Limit.DEBITS_WITHIN_CREDITS: "Liabilities",
     Limit.CREDITS_WITHIN_DEBITS: "Assets",
@@ -35,7 +35,7 @@ _COLUMNS = (
 
 
 async def beancount(store: Store, out: TextIO) -> None:
-    """Writes every posted transfer, and what each account must stand at; `bean-check` accepts it.
+    """Writes every posted transfer, and each account's balance, for `bean-check` to compare.
 
     Holds are left out: nothing has moved until they are posted.
     """
@@ -43,17 +43,17 @@ async def beancount(store: Store, out: TextIO) -> None:
 
 
 async def csv(store: Store, out: TextIO) -> None:
-    """Writes every transfer with all that is known of it; amounts are exact decimals."""
+    """Writes every transfer with all its columns; amounts are exact decimals."""
     await store.read(lambda connection: _csv(connection, out))
 
 
 def beancount_account(code: str, limit: Limit) -> str:
-    """A code as beancount's name: `user/p_1/gift` → `Liabilities:User:P-5f1:Gift`."""
+    """An account's code as a beancount name: `user/p_1/gift` → `Liabilities:User:P-5f1:Gift`."""
     return ":".join([_ROOTS[limit], *[_component(part) for part in code.split("/")]])
 
 
 def code_of(name: str) -> str:
-    """The code that `beancount_account` made `name` from."""
+    """The code that `to_beancount_account` made `name` from."""
     return "/".join([_part(component) for component in name.split(":")[1:]])
 
 

@@ -1,4 +1,4 @@
-"""The ledger as the rest of the program sees it: submit, record, ask for balances."""
+"""The ledger as the rest of the program sees it: submit, record, read balances."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _unnoticed(_phase: str) -> None:
 
 
 class Ledger:
-    """The one way to write. Start it, submit from any task of that event loop, stop it."""
+    """The ledger is the one way to write to the database. Start it, submit from any task of that
+    event loop, stop it."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Ledger:
         batch_max: int = BATCH_MAX,
         phase: Phase = _unnoticed,
     ) -> None:
-        """`queue_max` submissions may wait; `batch_max` share a commit; `phase` is for tests."""
+        """`queue_max` submissions may wait; `batch_max` share a commit; `on_phase` is for tests."""
         self._store, self._clock = store, clock
         self._queue_max, self._batch_max, self._phase = queue_max, batch_max, phase
         self._statements = Statements(store.dialect)
@@ -68,17 +69,17 @@ class Ledger:
         self._writer.start()
 
     async def stop(self) -> None:
-        """Does what was accepted, refuses from now on; returns when all of it is durable."""
+        """Writes what was accepted and refuses the rest; returns when all of it is durable."""
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.stop()
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Does `submission`, all or none; what the receipt tells is durable.
+        """Writes `submission`, all or none; what the receipt says is durable.
 
-        The same id and entries again answer with the first receipt. Raises a LedgerRefusal, and
-        then nothing of it was done; after LedgerUnavailable alone that isn't known: submit it
-        again. ValueError and TypeError are the caller's bugs.
+        The same id and entries again answer with the first receipt. Raises a LedgerRefusal: then
+        nothing of it was written, but for LedgerUnavailable, after which that isn't known: submit
+        it again. ValueError and TypeError are the caller's bugs.
         """
         rows = submission.companions
         statements = self._statements.prepare(rows) if rows else ()
@@ -88,7 +89,7 @@ class Ledger:
         return receipt
 
     async def record(self, *companions: Companion) -> None:
-        """Writes companions by themselves, all or none, in the same order as submissions.
+        """Writes companions without transfers, all or none, in one order with submissions.
 
         Raises CompanionRefused, LedgerBusy or LedgerUnavailable.
         """
@@ -96,13 +97,14 @@ class Ledger:
         await self._put(Job(self._new_future(), statements=statements))
 
     async def close_accounts(self, codes: Iterable[str], day: int) -> None:
-        """Keeps what the accounts were at the end of their last day before `day` (since 1970)."""
+        """Writes what the accounts stood at when their last day before `day` ended; `day` is
+        counted since 1970."""
         job = Job(self._new_future(), close_day=day)
         job.watch = tuple(codes)
         await self._put(job)
 
     async def balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
-        """The balances now, by code; an account that was never used stands at zero."""
+        """The accounts' balances now, by code; an account that was never used stands at zero."""
         codes = [account.code for account in accounts]
         if self._store.dialect == "sqlite":
             found: dict[str, Balance] = await self._put(Read(self._new_future(), codes))
@@ -111,7 +113,7 @@ class Ledger:
         return {code: found.get(code, Balance()) for code in codes}
 
     async def find(self, submission_id: str) -> Receipt | None:
-        """What a submission did, or None when it was never done."""
+        """The receipt of a submission, or None when it was never written."""
         return await self._store.read(
             lambda connection: _find(connection, submission_id), again=True
         )
@@ -140,7 +142,7 @@ class Ledger:
         return self._loop.create_future()
 
     def _put(self, work: Work) -> asyncio.Future[Any]:
-        """Queues a piece of work; answers with its future."""
+        """Queues an item for the writer; answers with its future."""
         if self._writer is None:
             raise LedgerUnavailable
         if self._waiting >= self._queue_max:

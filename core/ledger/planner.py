@@ -1,7 +1,7 @@
-"""The rules: resolves a submission's entries to transfers on the book's current balances.
+"""The ledger's rules: resolves a submission's entries to transfers on the current balances.
 
-Plain functions over values, one submission at a time. What a submission does goes straight into the
-draft, whose rows tell how to go back: a refused one is undone to the last figure. No SQL here.
+One submission at a time, in memory. What a submission does goes straight into the write set, whose
+rows say how to go back: a refused submission is undone to the last figure. No SQL here.
 """
 
 from __future__ import annotations
@@ -40,35 +40,36 @@ from core.ledger.types import (
 POSTED, PENDING, POST, VOID = Kind.POSTED, Kind.PENDING, Kind.POST, Kind.VOID
 UNLIMITED = Limit.NONE
 _EPOCH = date(1970, 1, 1)
-#: What a named tuple's own constructor does, in half the time.
+#: Makes a named tuple in half the time of its own constructor.
 _tuple = tuple.__new__
 _NOTHING_WATCHED: Mapping[str, Balance] = MappingProxyType({})
 
 
 def day_text(day: int) -> str:
-    """A day, counted since 1970, as YYYY-MM-DD."""
+    """A UTC day, counted since 1970, as YYYY-MM-DD."""
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def day_number(day: str) -> int:
-    """YYYY-MM-DD as days since 1970."""
+    """A UTC day, YYYY-MM-DD, as days since 1970."""
     return (date.fromisoformat(day) - _EPOCH).days
 
 
 class Planner:
-    """Works out one batch: `plan` a submission, then `accept` it or `undo` it."""
+    """A planner plans one batch: `plan_submission`, then `accept_plan` or `undo_plan`, one at a
+    time."""
 
     def __init__(
         self, book: Book, draft: Draft, now_ms: int, was_hold: Callable[[str], bool]
     ) -> None:
-        """`was_hold` tells whether a hold of that name was ever written."""
+        """`was_hold_written` says whether a hold of that name was ever written."""
         self._book, self._draft, self._now = book, draft, now_ms
         self._was_hold = was_hold
         self._today = now_ms // DAY_MS
-        #: Holds that submissions of this batch ended.
+        #: Names of holds that submissions of this batch ended.
         self._ended: set[str] = set()
         self._id = ""
-        #: What the submission that is being worked out does to holds and days.
+        #: What the submission that is being planned does to holds and days.
         self._opened: list[HoldState] = []
         self._closed: list[HoldState] = []
         self._holds_before: dict[str, tuple[HoldState, ...]] = {}
@@ -76,7 +77,7 @@ class Planner:
         self._begin()
 
     def _begin(self) -> None:
-        """Remembers where book and draft stand: the draft's rows are what `undo` goes back by."""
+        """Remembers where the state and the write set stand, for `undo_plan`."""
         book, draft = self._book, self._draft
         self._first, self._seq = book.next_transfer, book.next_submission
         self._changed, self._closings = len(draft.changed), len(draft.closings)
@@ -90,7 +91,8 @@ class Planner:
     # --- a submission as a whole -----------------------------------------------------------------
 
     def plan(self, job: Job) -> Receipt:
-        """What the submission does, in the draft. Raises a LedgerRefusal after undoing it."""
+        """Puts what a submission does into the write set. Raises a LedgerRefusal after undoing
+        it."""
         submission = job.submission
         assert submission is not None
         row_id = self._id = submission.id
@@ -112,7 +114,7 @@ class Planner:
         return _tuple(Receipt, (row_id, tuple(transfers), False, _NOTHING_WATCHED))
 
     def close(self, job: Job) -> None:
-        """Closes the named accounts before the job's day, in the draft like a submission."""
+        """Closes accounts before a day, in the write set like a submission."""
         self._begin()
         for code in job.watch if job.close_day else ():
             account = self._book.accounts.get(code)
@@ -121,7 +123,7 @@ class Planner:
                 self._change(account)
 
     def accept(self) -> None:
-        """What was planned last counts: there is no way back from here."""
+        """Accepts what was planned last; it can't be undone any more."""
         draft = self._draft
         for hold in self._opened:
             draft.opened[hold.seq] = hold
@@ -133,7 +135,7 @@ class Planner:
                 del self._book.holds[hold.name]
 
     def undo(self) -> None:
-        """Forgets what was planned last: every figure is as it was before."""
+        """Undoes what was planned last: every figure is as it was before."""
         book, draft = self._book, self._draft
         resolved = {hold.seq: hold.amount for hold in self._closed}
         rows = draft.transfers
@@ -159,7 +161,8 @@ class Planner:
         self._begin()
 
     def _counted_day(self, job: Job) -> int:
-        """Today, or later when an account already counts to a later day: days never go back."""
+        """The day that a submission counts to: today, or a later day when one of its accounts
+        counts to that already, for days never go back."""
         day = self._today
         accounts = self._book.accounts
         for code, account in job.accounts.items():
@@ -217,7 +220,7 @@ class Planner:
     def _add(
         self, kind: Kind, debit: AccountState, credit: AccountState, amount: int, held: int
     ) -> None:
-        """Adds to the sums what a transfer does; `held` is what the hold that it ends held."""
+        """Adds a transfer to both accounts' sums; `held` is the amount of the hold that it ends."""
         if kind is PENDING:
             debit.debits_pending += amount
             credit.credits_pending += amount
@@ -230,13 +233,13 @@ class Planner:
             credit.credits_pending -= held
 
     def _change(self, account: AccountState) -> None:
-        """The batch will write the account's row."""
+        """Marks an account's row as one that the batch will write."""
         if not account.dirty:
             account.dirty = True
             self._draft.changed.append(account)
 
     def _turn(self, account: AccountState, day: int) -> None:
-        """The account moves on a new day: keep what it was when its last day ended."""
+        """Begins an account's new day: what it stood at when its last day ended is a closing."""
         self._turned.append((account, account.day))
         if account.head:
             self._draft.closings += (

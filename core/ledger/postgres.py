@@ -1,8 +1,8 @@
-"""The writer's session on PostgreSQL: nothing is validated against memory, for others write too.
+"""The writer's session on PostgreSQL: it trusts no figures in memory, for others write too.
 
-Each batch locks the accounts that it may touch, in the order of their numbers, and only then reads
-what it decides on. No flow locks a companion's row before an account. A whole batch is two round
-trips, and a hot account gets one new version a batch, however many transfers meet in it.
+Each batch locks the accounts that it may touch, in the order of their ids, and only then reads what
+it decides on. No flow locks a companion's row before an account. A whole batch is two round trips,
+and a busy account's row is written once in a batch, however many of its transfers are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from core.ledger.session import Known, Verdict
 from core.ledger.state import TRANSFER_WIDTH, AccountState, Book, Draft, HoldState, account_seal
 from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
 
-#: What is remembered of accounts never changes; past this many it starts over: about 40 MB.
+#: What is cached of accounts never changes; past this many the cache starts over: about 40 MB.
 _REMEMBERED_MAX = 100_000
 _LOCK_TRIES = 5
 
@@ -47,7 +47,7 @@ _KNOWN = "SELECT id, digest, seq, first, transfers FROM submission WHERE id = AN
 _HOLDS = (
     "SELECT seq, name, debit, credit, amount FROM hold WHERE name = ANY(%s::text[]) ORDER BY seq"
 )
-#: What is read under the locks: a block of numbers, submissions that came before, holds.
+#: What is read under the locks: a block of numbers, submissions that were written before, holds.
 _READ = (
     "SELECT NULL::text, NULL::bytea, nextval('block'), 0::bigint, 0::bigint, 0::bigint"
     " UNION ALL SELECT id, digest, seq, first, transfers, 0 FROM submission"
@@ -68,8 +68,8 @@ _BALANCES = (
     "SELECT code, debits_pending, debits_posted, credits_pending, credits_posted"
     " FROM account WHERE code = ANY(%s::text[])"
 )
-#: Everything that a batch writes to the ledger's own tables, in one statement: each costs the
-#: client and the server as much as a dozen rows.
+#: Everything that a batch writes to the ledger's own tables, in one statement: a statement costs
+#: the client and the server as much as a dozen rows.
 _WRITE = (
     "WITH submissions AS ("
     " INSERT INTO submission (seq, id, digest, at, first, transfers, seal) SELECT * FROM"
@@ -92,14 +92,14 @@ _NEW_CLOSINGS = (
     " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
 )
 
-#: Fails unless the row was there and as expected, and so ends the transaction where it stands.
+#: Fails unless the row was there and as expected, and so ends the transaction at that statement.
 _CHECKED = "WITH changed AS ({} RETURNING 1) SELECT 1 / count(*) FROM changed"
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class _Name:
-    """What never changes about an account."""
+    """An account's id, code, unit and limit, which never change."""
 
     __slots__ = ("code", "id", "limit", "unit")
 
@@ -110,7 +110,7 @@ class _Name:
 
 
 class PostgresSession:
-    """See `core.ledger.session.Session`."""
+    """The writer's session on PostgreSQL implements `LedgerSession`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -118,7 +118,7 @@ class PostgresSession:
         self._book: Book | None = None
         self._names: dict[str, _Name] = {}
         self._names_by_id: dict[int, _Name] = {}
-        #: Accounts of holds that this process made: they can be locked without asking first.
+        #: Accounts of holds that this process made: they can be locked without reading them first.
         self._hold_accounts: dict[str, tuple[int, ...]] = {}
         self._settling: list[str] = []
         self._companions: list[Prepared] = []
@@ -126,14 +126,14 @@ class PostgresSession:
 
     @property
     def book(self) -> Book:
-        """See `Session`."""
+        """See `LedgerSession`."""
         assert self._book is not None
         return self._book
 
     # --- before: locks, then reads ---------------------------------------------------------------
 
     def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         db = self._connected()
         self._meet(db, jobs)
         codes = {code for job in jobs for code in (*job.accounts, *job.watch)}
@@ -151,7 +151,8 @@ class PostgresSession:
         raise errors.SerializationFailure("holds kept appearing")
 
     def _meet(self, db: _Connection, jobs: Sequence[Job]) -> None:
-        """Learns the accounts' numbers; missing ones are made, in a transaction apart."""
+        """Caches the accounts' ids; accounts that are missing are inserted, in a transaction of
+        their own."""
         if len(self._names) > _REMEMBERED_MAX:
             self._names.clear()
             self._names_by_id.clear()
@@ -179,7 +180,7 @@ class PostgresSession:
             self._names[name.code] = self._names_by_id[name.id] = name
 
     def _accounts_of(self, db: _Connection, names: list[str]) -> set[int]:
-        """The numbers of the holds' accounts, which must be locked with the others."""
+        """The ids of the holds' accounts, which must be locked with the others."""
         missing = [name for name in names if name not in self._hold_accounts]
         found: dict[str, tuple[int, ...]] = {}
         if missing:
@@ -198,7 +199,8 @@ class PostgresSession:
     def _lock(
         self, db: _Connection, numbers: list[int], ids: list[str], names: list[str]
     ) -> Mapping[str, Known] | None:
-        """Locks, then reads, in one round trip; None when a hold needs an account not locked."""
+        """Locks accounts, then reads, in one round trip: the submissions that were written before.
+        None when a hold has an account that isn't locked."""
         with db.pipeline():
             db.execute("BEGIN")
             locked = db.execute(_LOCK, (_numbers(numbers),), prepare=True)
@@ -224,21 +226,21 @@ class PostgresSession:
         return {one.id: one for one in known}
 
     def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         db = self._connected()
         rows = db.execute(_TRANSFERS, (known.first, known.first + known.transfers)).fetchall()
         return tuple([Transfer._make((*row[:4], Kind(row[4]), *row[5:])) for row in rows])
 
     def was_hold(self, name: str) -> bool:
-        """See `Session`."""
+        """See `LedgerSession`."""
         submission, _, entry = name.rpartition("/")
         return self._connected().execute(_WAS_HOLD, (submission, entry)).fetchone() is not None
 
     # --- after: companions, rows, commit ---------------------------------------------------------
 
     def apply(self, statements: Sequence[Prepared]) -> None:
-        """See `Session`. They go with `commit`, by table and key, for fewer deadlocks."""
-        # A deletion names no key: where there is one, its table's rows keep their order.
+        """See `LedgerSession`. `commit` sends them, by table and key, for fewer deadlocks."""
+        # A deletion names no key: where there is one, its table's statements keep their order.
         as_they_came = {one.table for one in statements if not one.key}
         self._companions = sorted(
             statements,
@@ -246,7 +248,7 @@ class PostgresSession:
         )
 
     def apply_one(self, statements: Sequence[Prepared]) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         db = self._connected()
         db.execute("SAVEPOINT one")
         for table, _key, sql, values, must_change in statements:
@@ -260,12 +262,13 @@ class PostgresSession:
         db.execute("RELEASE one")
 
     def write(self, draft: Draft) -> None:
-        """See `Session`. The rows go with `commit`."""
+        """See `LedgerSession`. `commit` sends the rows."""
         assert len(draft.transfers) < BLOCK * TRANSFER_WIDTH
         self._draft = draft
 
     def commit(self) -> None:
-        """See `Session`. One round trip: what fails in it stops what follows, the commit too."""
+        """See `LedgerSession`. One round trip: a failure stops all that follows, the commit
+        too."""
         db, draft = self._connected(), self._draft
         assert draft is not None
         with db.pipeline():
@@ -299,7 +302,7 @@ class PostgresSession:
         self._book = None
 
     def rollback(self) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._book, self._draft = None, None
         if self._db is None:
             return
@@ -309,23 +312,23 @@ class PostgresSession:
             self.close()
 
     def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self.close()
         rows = self._connected().execute(_KNOWN, (list(ids),)).fetchall()
         return {row[0]: Known(*row) for row in rows}
 
     def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         every = [code for codes in wanted for code in codes]
         rows = self._connected().execute(_BALANCES, (every,)).fetchall()
         found = {row[0]: Balance(*row[1:]) for row in rows}
         return [{code: found[code] for code in codes if code in found} for codes in wanted]
 
     def idle(self) -> None:
-        """See `Session`. The server tidies up by itself."""
+        """See `LedgerSession`. The server does its maintenance by itself."""
 
     def close(self) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._book = None
         self._hold_accounts.clear()
         if self._db is not None:
@@ -334,10 +337,10 @@ class PostgresSession:
             self._db = None
 
     def judge(self, error: Exception) -> Verdict:
-        """See `Session`."""
+        """See `LedgerSession`."""
         in_the_way = (
             psycopg.IntegrityError,
-            errors.DivisionByZero,  # a companion's row isn't as expected: see `_CHECKED`
+            errors.DivisionByZero,  # a companion's row isn't as expected: see `_MUST_CHANGE`
             errors.SerializationFailure,
             errors.DeadlockDetected,
             errors.LockNotAvailable,
@@ -351,7 +354,8 @@ class PostgresSession:
 
 
 def _columns(kinds: str, rows: list[Any]) -> list[str]:
-    """Rows, end to end, as one array a column, written out: the driver's way takes more CPU."""
+    """Rows, end to end, as an array literal for each column: it takes less CPU than the driver's
+    own way."""
     width = len(kinds)
     return [_WRITTEN[kind](rows[at::width]) for at, kind in enumerate(kinds)]
 

@@ -1,4 +1,5 @@
-"""A submission made ready for the writer: checked for bugs, digested, its accounts and holds named.
+"""Prepares submissions for the writer: checks them for bugs, hashes them, collects the accounts and
+holds that they name.
 
 What is wrong here is the caller's bug, so it raises ValueError or TypeError before anything queues.
 """
@@ -15,7 +16,7 @@ from core.ledger.companion_sql import Prepared
 from core.ledger.types import Account, Entry, Limit, Submission
 from core.money import Money
 
-#: Room for the sums of billions of such amounts in 63 bits is not needed; of thousands it is.
+#: Sums of thousands of such amounts fit in 63 bits; sums of billions of them aren't needed.
 AMOUNT_MAX = 1 << 50
 ENTRIES_MAX = 200
 POCKETS_MAX = 10
@@ -25,7 +26,8 @@ AccountT: TypeAlias = Account[Any]
 
 
 class Job:
-    """What the writer takes from its queue: a submission, companions alone, or days to close."""
+    """The writer takes this from its queue and writes it: a submission, companions alone, or
+    accounts whose days are closed."""
 
     __slots__ = (
         "accounts",
@@ -48,23 +50,23 @@ class Job:
     ) -> None:
         self.future = future
         self.submission = submission
-        #: Its companions, as SQL.
+        #: Its companions as SQL.
         self.statements = statements
         self.digest = b""
-        #: Every account that the entries name, by code; holds' own accounts are not among them.
+        #: Every account that the entries name, by code; without the accounts of holds.
         self.accounts: dict[str, AccountT] = {}
         #: Every hold that the entries settle, by name.
         self.holds: tuple[str, ...] = ()
-        #: Close the accounts in `watch` before this day; 0 for every other job.
+        #: The accounts in `watch` are closed before this day; 0: nothing is closed.
         self.close_day = close_day
-        #: Codes of accounts that are only looked at: whose balances the receipt shall tell.
+        #: Codes of accounts that are only read: whose balances the receipt shall hold.
         self.watch: tuple[str, ...] = ()
 
 
 def ready(
     submission: Submission, statements: tuple[Prepared, ...], future: asyncio.Future[Any]
 ) -> Job:
-    """The job for `submission`; raises ValueError or TypeError for what only a bug can submit."""
+    """Prepares `submission`; raises ValueError or TypeError for what only a bug can submit."""
     job = Job(future, submission=submission, statements=statements)
     entries, row_id = submission.entries, submission.id
     if not 0 < len(row_id) <= ID_CHARS_MAX or "\0" in row_id:
@@ -87,7 +89,7 @@ def ready(
     return job
 
 
-# --- one function a kind of entry: check it, name what it touches, give its canonical text -------
+# --- for each kind of entry a function: checks it, collects its accounts, gives its canonical text
 
 
 def _move(entry: Any, job: Job) -> str:

@@ -1,7 +1,8 @@
-"""What the writer asks of a database: one protocol, a file for each kind that speaks it.
+"""What the writer needs of a database: one protocol, with an implementation for each kind of
+database in a module of its own.
 
-All methods run on the writer's thread. A session may raise its driver's errors; `judge` says what
-they mean.
+All methods run on the writer's thread. A session may raise its driver's errors; `classify_error`
+says what they mean.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Verdict = Literal["conflict", "unavailable"]
 
 
 class Known(NamedTuple):
-    """A submission as it stands in the database."""
+    """A submission was written before: this is its row in the database."""
 
     id: str
     digest: bytes
@@ -30,7 +31,7 @@ class Known(NamedTuple):
 
 
 class Session(Protocol):
-    """A connection that the writer owns, with the book that belongs to it."""
+    """A session is the writer's connection to a database, with the ledger's state in memory."""
 
     @property
     def book(self) -> Book:
@@ -38,14 +39,14 @@ class Session(Protocol):
         ...
 
     def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
-        """Begins a transaction in which the book holds everything that the jobs name.
+        """Begins a transaction in which `ledger_state` holds everything that the batch names.
 
-        Answers with those of their submissions that were written before.
+        Answers with those of its submissions that were written before.
         """
         ...
 
     def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
-        """What a submission that was written before did."""
+        """The transfers of a submission that was written before."""
         ...
 
     def was_hold(self, name: str) -> bool:
@@ -53,11 +54,13 @@ class Session(Protocol):
         ...
 
     def apply(self, statements: Sequence[Prepared]) -> None:
-        """Carries out companions, now or at the commit: CompanionRefused or a conflict ends it."""
+        """Carries out companions, now or at the commit; CompanionRefused or a conflict ends the
+        transaction."""
         ...
 
     def apply_one(self, statements: Sequence[Prepared]) -> None:
-        """The same for one submission: when it raises, its rows alone are undone."""
+        """Carries out the companions of one submission: when it raises, its rows alone are
+        undone."""
         ...
 
     def write(self, draft: Draft) -> None:
@@ -65,11 +68,11 @@ class Session(Protocol):
         ...
 
     def commit(self) -> None:
-        """Makes it durable; the book counts from now on."""
+        """Makes the transaction durable; `ledger_state` holds from now on."""
         ...
 
     def rollback(self) -> None:
-        """Ends the transaction, or the connection when that fails; the book is forgotten."""
+        """Ends the transaction, or the connection when that fails; `ledger_state` is dropped."""
         ...
 
     def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
@@ -77,16 +80,16 @@ class Session(Protocol):
         ...
 
     def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
-        """For each of the lists of codes its balances as of now, all of one moment; accounts that
-        don't exist are left out."""
+        """For each list of codes the accounts' balances, all of one moment; accounts that don't
+        exist are left out."""
         ...
 
     def idle(self) -> None:
-        """Nothing waits: time to tidy up."""
+        """Does maintenance of the database; called while nothing waits to be written."""
         ...
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection; the next use opens another one."""
         ...
 
     def judge(self, error: Exception) -> Verdict:

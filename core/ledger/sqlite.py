@@ -1,7 +1,7 @@
 """The writer's session on SQLite: balances stay in memory between batches.
 
 That is safe because the file has one writer at a time, and `PRAGMA data_version`, read inside the
-transaction, tells when another process (an operator's command) was that writer meanwhile.
+transaction, changes when another process (an operator's command) has written meanwhile.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from core.ledger.state import (
 )
 from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
 
-#: Past this the book starts over, so that memory stays bounded: about 40 MB.
+#: Past so many accounts `LedgerState` starts over, so that memory stays bounded: about 40 MB.
 _ACCOUNTS_MAX = 100_000
-#: WAL written since the last checkpoint that makes one worth while: about 1 MB.
+#: Batches since the last checkpoint that make the next one worth while: about 1 MB of WAL.
 _CHECKPOINT_BATCHES = 32
 
 _ACCOUNT = (
@@ -57,12 +57,13 @@ _TRANSFERS = (
 )
 
 
-#: Rows that one statement writes: the interpreter is given away once a statement, not once a row.
+#: Rows that one statement may write, the most first: the GIL is released once for each statement,
+#: not once for each row.
 _ROWS = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
 class _Many:
-    """A statement over rows that lie end to end in one list."""
+    """A bulk statement takes many rows, whose values lie end to end in one list."""
 
     def __init__(self, width: int, before: str, row: str = "", after: str = "") -> None:
         self._width = width
@@ -70,7 +71,7 @@ class _Many:
         self._texts = [(rows, before + ", ".join([row] * rows) + after) for rows in _ROWS]
 
     def __call__(self, db: Any, values: Sequence[Any]) -> list[Any]:
-        """Runs it over all rows, in as few statements as it takes; answers with what they found."""
+        """Runs it over all rows, in as few statements as possible; answers with the rows found."""
         found: list[Any] = []
         width, at, left = self._width, 0, len(values) // self._width
         for rows, text in self._texts:
@@ -82,7 +83,7 @@ class _Many:
 
 
 def _insert(table: sa.Table) -> _Many:
-    # The driver takes a microsecond over each None and each bytes: see `_spare_the_driver`.
+    # The driver takes a microsecond for each None and each bytes: see `_convert_for_driver`.
     marks = ["nullif(?, 0)" if column.nullable else "?" for column in table.columns]
     names = ", ".join(table.columns.keys())
     before = f"INSERT INTO {table.name} ({names}) VALUES "  # noqa: S608
@@ -108,7 +109,7 @@ _CHANGE_ACCOUNTS = _Many(
 
 
 class SqliteSession:
-    """See `core.ledger.session.Session`."""
+    """The writer's session on SQLite implements `LedgerSession`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -121,12 +122,12 @@ class SqliteSession:
 
     @property
     def book(self) -> Book:
-        """See `Session`."""
+        """See `LedgerSession`."""
         assert self._book is not None
         return self._book
 
     def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         db = self._connected()
         db.execute("BEGIN IMMEDIATE")
         book = self._freshened(db)
@@ -141,7 +142,7 @@ class SqliteSession:
                     self._next_account += 1
                     accounts[code] = book.by_id[state.id] = state
                 elif not state.head and not state.stored:
-                    # Named before, but never used: whoever uses it first says what it is.
+                    # Named before, but never used: its first use says what it is.
                     state.unit, state.limit = account.unit, account.limit
             for code in job.watch:
                 if code not in accounts:
@@ -155,17 +156,17 @@ class SqliteSession:
         return {row[0]: Known._make(row) for row in _KNOWN(db, ids)}
 
     def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         rows = self._db.execute(_TRANSFERS, (known.first, known.first + known.transfers))
         return tuple([Transfer._make((*row[:4], Kind(row[4]), *row[5:])) for row in rows])
 
     def was_hold(self, name: str) -> bool:
-        """See `Session`."""
+        """See `LedgerSession`."""
         submission, _, entry = name.rpartition("/")
         return self._db.execute(_WAS_HOLD, (submission, entry)).fetchone() is not None
 
     def apply(self, statements: Sequence[Prepared]) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         execute = self._db.execute
         for table, _key, sql, values, must_change in statements:
             try:
@@ -176,7 +177,7 @@ class SqliteSession:
                 raise CompanionRefused(table)
 
     def apply_one(self, statements: Sequence[Prepared]) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._db.execute("SAVEPOINT one")
         try:
             self.apply(statements)
@@ -187,7 +188,7 @@ class SqliteSession:
             self._db.execute("RELEASE one")
 
     def write(self, draft: Draft) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._draft = draft
         db = self._db
         new: list[Any] = []
@@ -213,7 +214,7 @@ class SqliteSession:
         _CHANGE_ACCOUNTS(db, changes)
 
     def commit(self) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._db.execute("COMMIT")
         if self._draft is not None:
             for account in self._draft.changed:
@@ -224,7 +225,7 @@ class SqliteSession:
         self._batches += 1
 
     def rollback(self) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._book, self._draft = None, None
         if self._db is None:
             return
@@ -235,14 +236,14 @@ class SqliteSession:
             self.close()
 
     def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self.rollback()
         self.close()
         db = self._connected()
         return self._known(db, ids)
 
     def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
-        """See `Session`."""
+        """See `LedgerSession`."""
         db = self._connected()
         db.execute("BEGIN")
         try:
@@ -260,13 +261,13 @@ class SqliteSession:
             db.execute("COMMIT")
 
     def idle(self) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         if self._db is not None and self._batches >= _CHECKPOINT_BATCHES:
             self._batches = 0
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
-        """See `Session`."""
+        """See `LedgerSession`."""
         self._book = None
         if self._db is not None:
             with contextlib.suppress(sqlite.Error):
@@ -274,7 +275,7 @@ class SqliteSession:
             self._db = None
 
     def judge(self, error: Exception) -> Verdict:
-        """See `Session`."""
+        """See `LedgerSession`."""
         return "conflict" if isinstance(error, sqlite.IntegrityError) else "unavailable"
 
     def _connected(self) -> Any:
@@ -284,7 +285,7 @@ class SqliteSession:
         return self._db
 
     def _freshened(self, db: Any) -> Book:
-        """The book, started over when another process has written since."""
+        """The ledger's state, started over when another process has written since."""
         version = db.execute("PRAGMA data_version").fetchone()[0]
         book = self._book
         if book is None or version != self._version or len(book.accounts) > _ACCOUNTS_MAX:
@@ -320,7 +321,7 @@ class SqliteSession:
 
 
 def _spare_the_driver(draft: Draft) -> None:
-    """Values that it binds as they are: a bytearray for each bytes, a zero for each None."""
+    """Replaces values that the driver is slow with: a bytearray for each bytes, 0 for each None."""
     rows = draft.submissions
     for column in (2, 6):
         rows[column::SUBMISSION_WIDTH] = list(map(bytearray, rows[column::SUBMISSION_WIDTH]))

@@ -1,7 +1,7 @@
-"""The book: accounts and open holds as they stand in memory while a batch is worked out.
+"""The ledger's state in memory: accounts and open holds while a batch is planned.
 
-On SQLite it stays resident between batches; on PostgreSQL it lives for one batch, under the locks.
-A `Draft` is what a batch will write. No SQL here.
+On SQLite it stays in memory between batches; on PostgreSQL it lives for one batch, under the locks.
+A `WriteSet` is what a batch will write. No SQL here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from core.ledger.types import Balance, Limit
 from core.money import Money
 
 DAY_MS = 86_400_000
-#: More than any balance can reach: the room of an account without a floor.
+#: More than any balance can reach: the most that an account without a limit may move.
 UNBOUNDED = 1 << 62
 
 
 class AccountState:
-    """An account's running sums, the head of its chain and the day that it counts to."""
+    """An account is in memory with its running sums, its newest transfer (`head`), and the UTC day
+    (days since 1970) that this one counts to."""
 
     __slots__ = (
         "code",
@@ -45,33 +46,33 @@ class AccountState:
         self.credits_pending = self.credits_posted = 0
         self.head = 0
         self.day = 0
-        #: Whether the database has its row; and whether this batch changes it.
+        #: Whether the database has its row; and whether this batch has changed it.
         self.stored = False
         self.dirty = False
 
     @property
     def debit_room(self) -> int:
-        """How much a debit may still take."""
+        """The most that a debit may still take."""
         if self.limit is Limit.DEBITS_WITHIN_CREDITS:
             return self.credits_posted - self.debits_posted - self.debits_pending
         return UNBOUNDED
 
     @property
     def credit_room(self) -> int:
-        """How much a credit may still bring."""
+        """The most that a credit may still bring."""
         if self.limit is Limit.CREDITS_WITHIN_DEBITS:
             return self.debits_posted - self.credits_posted - self.credits_pending
         return UNBOUNDED
 
     def balance(self) -> Balance:
-        """The sums as they stand."""
+        """The account's sums as a `Balance`."""
         return Balance(
             self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted
         )
 
 
 class HoldState:
-    """One open pending transfer."""
+    """A hold is open: it is one pending transfer that is not resolved yet."""
 
     __slots__ = ("amount", "credit", "debit", "name", "seq", "stored")
 
@@ -86,7 +87,8 @@ class HoldState:
 
 @dataclass(slots=True)
 class Book:
-    """Accounts by code, open holds by name, and the next number of each kind of row."""
+    """The ledger's state holds accounts by code, open holds by name, and the next number of each
+    kind of row."""
 
     accounts: dict[str, AccountState] = field(default_factory=dict)
     by_id: dict[int, AccountState] = field(default_factory=dict)
@@ -95,7 +97,8 @@ class Book:
     next_transfer: int = 1
 
 
-#: How many columns a row has; drafts keep rows end to end, as statements of many rows want them.
+#: How many columns a row has; a write set keeps rows end to end, as statements of many rows take
+#: them.
 SUBMISSION_WIDTH = 7
 TRANSFER_WIDTH = 11
 CLOSING_WIDTH = 5
@@ -103,7 +106,8 @@ CLOSING_WIDTH = 5
 
 @dataclass(slots=True)
 class Draft:
-    """The rows that a batch will write, end to end, and the accounts that it changed."""
+    """A write set is what a batch will write: rows end to end, holds, and the accounts that it
+    changed."""
 
     submissions: list[Any] = field(default_factory=list)
     transfers: list[Any] = field(default_factory=list)
@@ -114,12 +118,12 @@ class Draft:
 
 
 def account_seal(code: str, unit: str, limit: str) -> bytes:
-    """What the audit compares an account's unchanging columns with."""
+    """A hash of an account's unchanging columns, which the audit computes again."""
     return blake2b(f"{code}\0{unit}\0{limit}".encode(), digest_size=8).digest()
 
 
 def submission_seal(row_id: str, digest: bytes, at: int, names: str) -> bytes:
-    """What the audit compares a submission's row and its transfers' names with.
+    """A hash of a submission's row and its transfers' names, which the audit computes again.
 
     `names` is `<entry>\\0<n>\\0` for each transfer, in order.
     """

@@ -1,4 +1,4 @@
-"""The ledger's nouns: accounts, entries, submissions, companions, receipts, and each refusal.
+"""The ledger's types: accounts, entries, submissions, receipts, and each refusal.
 
 Double entry after TigerBeetle: a transfer moves a positive whole amount from a debit account to a
 credit account of the same unit. These types hold no balances and no SQL, and know no account names.
@@ -20,9 +20,9 @@ UNITS: Mapping[str, type[Money]] = {kind.NAME: kind for kind in (Credits, NanoUs
 
 
 class Limit(enum.Enum):
-    """The floor that an account carries; `available` never goes below zero on a limited account."""
+    """A limit keeps what is `available` of an account from going below zero."""
 
-    #: No floor: a platform account, which may go either way.
+    #: No limit: a platform account, which may go either way.
     NONE = "none"
     #: Debits (posted and pending) stay within posted credits: a pocket, a key's quota.
     DEBITS_WITHIN_CREDITS = "debits"
@@ -31,7 +31,7 @@ class Limit(enum.Enum):
 
 
 class Account(NamedTuple, Generic[AnyMoney]):
-    """Where money of one unit is kept. Opened by its first transfer; the code is its identity."""
+    """An account keeps money of one unit. Its first transfer opens it; its code identifies it."""
 
     code: str
     unit: type[AnyMoney]
@@ -42,7 +42,7 @@ AnyAccount = Account[Credits] | Account[NanoUsd] | Account[Stars]
 
 
 class Balance(NamedTuple):
-    """The four running sums of an account, in its unit; never negative."""
+    """A balance is the four running sums of an account, in its unit; none is ever negative."""
 
     debits_pending: int = 0
     debits_posted: int = 0
@@ -51,7 +51,7 @@ class Balance(NamedTuple):
 
     @property
     def available(self) -> int:
-        """What a debit may still take from an account filled by credits: holds are gone from it."""
+        """What a debit may still take from an account filled by credits; holds count as gone."""
         return self.credits_posted - self.debits_posted - self.debits_pending
 
     @property
@@ -69,7 +69,8 @@ class Balance(NamedTuple):
 
 
 class Move(NamedTuple, Generic[AnyMoney]):
-    """One transfer of a known amount; `pending` reserves it until it is settled or voided."""
+    """A `Move` is one transfer of a known amount; `pending` reserves it until it is settled or
+    voided."""
 
     name: str
     debit: Account[AnyMoney]
@@ -79,7 +80,8 @@ class Move(NamedTuple, Generic[AnyMoney]):
 
 
 class Cascade(NamedTuple, Generic[AnyMoney]):
-    """Plan: draw `amount` from `debits` in their order, each to its floor; all of it or refused."""
+    """A `Cascade` draws `amount` from `debits` in their order, each as far as it allows; it is
+    refused when they don't reach."""
 
     name: str
     debits: tuple[Account[AnyMoney], ...]
@@ -89,7 +91,7 @@ class Cascade(NamedTuple, Generic[AnyMoney]):
 
 
 class AtMost(NamedTuple, Generic[AnyMoney]):
-    """Plan: move as much of `amount` as the debit account's floor allows; nothing is fine too."""
+    """An `AtMost` moves as much of `amount` as the debit account allows; nothing is fine too."""
 
     name: str
     debit: Account[AnyMoney]
@@ -98,8 +100,8 @@ class AtMost(NamedTuple, Generic[AnyMoney]):
 
 
 class Capped(NamedTuple, Generic[AnyMoney]):
-    """Plan: reserve `amount`, refused when all that ever left the debit account, what is reserved
-    and this included, would pass `cap`: only what was there at an earlier time may go."""
+    """A `Capped` reserves `amount`. It is refused when all that ever left the debit account, with
+    what is reserved and this, would pass `cap`: only what was there at an earlier time may go."""
 
     name: str
     debit: Account[AnyMoney]
@@ -109,9 +111,9 @@ class Capped(NamedTuple, Generic[AnyMoney]):
 
 
 class Share(NamedTuple, Generic[AnyMoney]):
-    """What follows a count: `numerator` of each `denominator` counted moves from `debit`, as far as
-    that reaches; first into each account of `fills` until it stands at its level, then to `credit`.
-    """
+    """A `Share` of what `Accrue` counts moves from `debit`: `numerator` for each `denominator`
+    counted, as far as that reaches; first into each account of `fills` until it stands at its
+    level, then to `credit`."""
 
     numerator: int
     denominator: int
@@ -121,9 +123,9 @@ class Share(NamedTuple, Generic[AnyMoney]):
 
 
 class Accrue(NamedTuple, Generic[AnyMoney]):
-    """Plan: count `amount` from `source` onto `counter`, and move what the shares of the whole
-    count, each rounded down, grew by. So nothing is lost in rounding, however it is split; and it
-    never refuses anything."""
+    """An `Accrue` counts `amount` from `source` onto `counter`, and moves what each share of the
+    whole count, rounded down, grew by. So nothing is lost in rounding, however the count is split.
+    It is never refused."""
 
     name: str
     source: Account[AnyMoney]
@@ -133,7 +135,7 @@ class Accrue(NamedTuple, Generic[AnyMoney]):
 
 
 class Settle(NamedTuple, Generic[AnyMoney]):
-    """Plan: post `amount` of a hold, in the order it was drawn, and give the rest back.
+    """A `Settle` posts `amount` of a hold, in the order it was drawn, and gives the rest back.
 
     `hold` names the pending entry as `<submission id>/<entry name>`. Zero voids all of it. More
     than was held is refused (`SettleTooMuch`).
@@ -145,7 +147,7 @@ class Settle(NamedTuple, Generic[AnyMoney]):
 
 
 class SweepOwed(NamedTuple, Generic[AnyMoney]):
-    """Plan: repay what is owed from `pockets`, in order, as far as both reach."""
+    """A `SweepOwed` repays what is owed from `pockets`, in order, as far as both reach."""
 
     name: str
     pockets: tuple[Account[AnyMoney], ...]
@@ -171,7 +173,8 @@ Entry = (
 
 
 class Submission(NamedTuple):
-    """One linked batch, all or none. `id` is the caller's, derived from the cause.
+    """A submission is a batch of entries, all or none. `id` is the caller's, derived from the
+    cause.
 
     Submitting the same id with the same entries again answers with the first receipt (`existed`);
     with other entries it is an `IdempotencyConflict`. Companions are not compared.
@@ -180,12 +183,12 @@ class Submission(NamedTuple):
     id: str
     entries: tuple[Entry, ...]
     companions: tuple[Companion, ...] = ()
-    #: Accounts whose balances after this submission the receipt shall tell.
+    #: Accounts whose balances after this submission the receipt shall hold.
     watch: tuple[AnyAccount, ...] = ()
 
 
 class Kind(enum.IntEnum):
-    """What a transfer row does."""
+    """A transfer posts, reserves, or resolves what was reserved."""
 
     POSTED = 0
     PENDING = 1
@@ -195,7 +198,8 @@ class Kind(enum.IntEnum):
 
 
 class Transfer(NamedTuple):
-    """A transfer as written. Its id is `<submission>/<entry>/<n>`; `amount` is in the unit."""
+    """A transfer was written. Its id is `<submission>/<entry>/<n>`; `amount` is in its accounts'
+    unit."""
 
     seq: int
     submission: str
@@ -213,13 +217,13 @@ class Transfer(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What a submission did. Durable by the time anyone sees it."""
+    """A receipt says what a submission did. It is durable by the time anyone sees it."""
 
     id: str
     transfers: tuple[Transfer, ...]
     #: True when this id had been submitted before: nothing was done again.
     existed: bool = False
-    #: Balances right after, by account code, of the accounts that the submission watches.
+    #: Balances right after it, by code, of the accounts that the submission watches.
     balances: Mapping[str, Balance] = MappingProxyType({})
 
     def moved(self, entry: str) -> int:
@@ -257,7 +261,7 @@ class IdempotencyConflict(LedgerRefusal):
 
 
 class HoldNotFound(LedgerRefusal):
-    """There never was a hold of that name."""
+    """No hold of that name was ever written."""
 
     code: ClassVar[str] = "hold_not_found"
 
@@ -266,7 +270,7 @@ class HoldNotFound(LedgerRefusal):
 
 
 class HoldResolved(LedgerRefusal):
-    """The hold was settled or voided before: the first one counts."""
+    """The hold was settled or voided before; the first time counts."""
 
     code: ClassVar[str] = "hold_resolved"
 
@@ -284,7 +288,7 @@ class SettleTooMuch(LedgerRefusal):
 
 
 class CompanionRefused(LedgerRefusal):
-    """A row that should be new is there already, or is no longer as expected."""
+    """A companion's row is there already though it should be new, or is no longer as expected."""
 
     code: ClassVar[str] = "companion_refused"
 

@@ -1,7 +1,7 @@
-"""The writer: the one thread of a process that writes.
+"""The writer: the one thread of a process that writes to the database.
 
-It takes whatever waits, commits it in one transaction, answers, and takes what came meanwhile: a
-batch is as large as the load makes it, without a timer. While nothing waits it sleeps.
+It takes whatever waits, commits it in one transaction, resolves the futures, and takes what came
+meanwhile: a batch is as large as the load makes it, without a timer. While nothing waits it sleeps.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from core.ledger.prepare import Job
 from core.ledger.session import Session
 from core.ledger.types import Balance, LedgerUnavailable
 
-#: After this much quiet the writer tidies up behind itself.
+#: After so many seconds without work the writer lets the session tidy up.
 _IDLE_S = 0.05
 
 
 class Read:
-    """Balances that somebody waits for."""
+    """A read of balances waits in the writer's queue."""
 
     __slots__ = ("codes", "future")
 
@@ -37,7 +37,7 @@ _Answered = tuple[asyncio.Future[Any], Any]
 
 
 class Writer:
-    """Owns a session and its thread. `put` is for the event loop's thread alone."""
+    """The writer owns a session and its thread. `enqueue` is for the event loop's thread alone."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Writer:
         answered: Callable[[int], None],
         phase: batch.Phase,
     ) -> None:
-        """`answered` is told, on the loop, how many pieces of work were just answered."""
+        """`on_answered` is called, on the loop, with how many items were just answered."""
         self._session, self._clock, self._batch_max = session, clock, batch_max
         self._answered, self._phase = answered, phase
         self._loop = asyncio.get_running_loop()
@@ -60,11 +60,11 @@ class Writer:
         self._thread.start()
 
     def put(self, work: Work) -> None:
-        """Queues a piece of work; its future will be answered."""
+        """Queues an item; its future will be resolved."""
         self._queue.put(work)
 
     async def stop(self) -> None:
-        """Does all that is queued, then ends the thread and the connection."""
+        """Writes all that is queued, then ends the thread and the connection."""
         self._queue.put(None)
         await asyncio.shield(self._ended)
         self._thread.join()
@@ -78,7 +78,7 @@ class Writer:
             self._tell(self._ended.set_result, None)
 
     def _take(self) -> list[Work] | None:
-        """What waits, at most a batch; None when it is time to end."""
+        """The items that wait, at most a batch; None when it is time to end."""
         try:
             first = self._queue.get(timeout=_IDLE_S)
         except queue.Empty:
@@ -112,7 +112,7 @@ class Writer:
     def _write(self, jobs: list[Job]) -> Sequence[Any]:
         try:
             return batch.run(self._session, self._clock, jobs, self._phase)
-        except Exception as bug:  # noqa: BLE001 - it belongs to those who wait, not to the thread
+        except Exception as bug:  # noqa: BLE001 - it is raised to the callers, not on this thread
             self._session.rollback()
             self._session.close()
             return [bug] * len(jobs)
@@ -134,7 +134,7 @@ class Writer:
         try:
             self._loop.call_soon_threadsafe(what, value)
         except RuntimeError:
-            # The loop was closed under us: nobody waits any more.
+            # The loop was closed: nobody waits any more.
             return
 
     def _answer(self, answers: list[_Answered]) -> None:

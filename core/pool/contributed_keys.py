@@ -1,4 +1,4 @@
-"""Keys of other people's: their rows, what they lend to their owners, when they are used up."""
+"""Contributed keys: their rows, what they lend to their contributors, when they are used up."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 
-#: Of a person's contributions so many are spent in advance at once: an ask draws ten accounts.
+#: An ask draws on the advances of so many contributions: with the pockets that is ten accounts.
 ADVANCES_MAX = 7
 
-#: The smallest answer, with its question, that is worth giving: a key that can't pay for it is used
-#: up.
+#: The smallest useful ask, in tokens in and out: a key that can't pay for it is used up.
 LEAST_ANSWER = (Tokens(100), Tokens(200))
 
 
 class Contributed:
-    """The pool's side of contributions; who gets what for them is `core.earnings`'s."""
+    """Contributed keys serve other people's asks; `core.earnings` decides who gets what for
+    them."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Contributed:
     ) -> None:
         self._keys, self._vault, self._suppliers = keys, vault, suppliers
         self._catalogue, self._costs, self._clock = catalogue, costs, clock
-        #: Every key as the pool knows it, as it last read them.
+        #: Every key by its id, as the pool last read them.
         self.records: Mapping[str, KeyRecord] = {}
 
     async def offered(
@@ -52,8 +52,8 @@ class Contributed:
         owner: str,
         account: str = "",
     ) -> tuple[str, Insert]:
-        """A person's key that was examined, not serving yet: its id, and its row for the submission
-        that keeps it. Raises `DuplicateKey` when it is or ever was in the pool."""
+        """The id and the row of a person's key that was validated and doesn't serve yet; the caller
+        writes the row. Raises `DuplicateKey` when the key is or ever was in the pool."""
         at = self._suppliers[supplier]
         if await self._keys.known(at, secret):
             raise DuplicateKey(at.name, secret.get_secret_value()[-4:])
@@ -62,8 +62,8 @@ class Contributed:
         )
 
     def raised(self, key: str) -> tuple[str, Insert]:
-        """More of a contributed key: a row of its own for the same secret, serving at once. Raises
-        `UnknownKey`."""
+        """The id and the row of a key with the same secret as another one, for more of it being
+        contributed; it serves at once. Raises `UnknownKey`."""
         record = self._record(key)
         secret, account = self._keys.secret(record)
         return self._keys.row(
@@ -76,19 +76,20 @@ class Contributed:
         )
 
     def organisation(self, supplier: str, id_: str) -> bytes | None:
-        """What tells the same account at a supplier again, and nothing else; None for no id."""
+        """A fingerprint that recognizes the same account at a supplier; None for no id."""
         return self._vault.fingerprint(f"account at {supplier}", id_) if id_ else None
 
     def advances(self, person: str) -> tuple[str, ...]:
-        """The keys that a person contributed and may spend something of in advance, the oldest
-        first, as many as an ask may draw on."""
+        """The keys that a person contributed and whose advance they may spend, the oldest first, as
+        many as an ask may draw on."""
         keys = (
             record.id for record in self.records.values() if record.owner == person and record.lends
         )
         return tuple(sorted(keys)[:ADVANCES_MAX])
 
     def least(self, key: str) -> NanoUsd:
-        """What the smallest useful answer of a key costs; nothing when it serves no model."""
+        """What the smallest useful answer of a key costs, in nano-dollars; zero when it serves no
+        model."""
         record = self._record(key)
         now = self._clock.now_ms()
         costs = [

@@ -1,6 +1,6 @@
-"""How a key and its supplier fare: pauses that grow, a circuit per supplier, when a key is dead.
+"""The rules of health: cooldowns that grow, a circuit for each supplier, when a key is dead.
 
-Plain rules over values; the pool carries them out.
+Plain rules over values; `HealthTracker` and the pool carry them out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from core.pool.providers.types import Fault, SupplierFault
 from core.pool.types import KeyRecord, Refused
 
-#: First pause after a fault, in seconds; it doubles with each further one, up to the longest.
+#: The first cooldown after a fault; it doubles with each further fault, up to the longest.
 FIRST_PAUSE_SECONDS: Mapping[Fault, float] = {
     Fault.THROTTLED: 4.0,
     Fault.UNWELL: 1.0,
@@ -21,27 +21,27 @@ FIRST_PAUSE_SECONDS: Mapping[Fault, float] = {
     Fault.TIMEOUT: 2.0,
 }
 PAUSE_MAX_SECONDS = 300.0
-#: A refused key rests this long and is looked at again by another path.
+#: A refused key cools down so long; then a call of another path checks it again.
 SECOND_LOOK_SECONDS = 30.0
-#: Two refusals by the same path are believed when so far apart.
+#: Two refusals to calls of the same path are believed when they are so far apart.
 SAME_PATH_SECONDS = 600.0
-#: A key without money is tried again after this long: somebody may have paid.
+#: A key without money is tried again after so long: somebody may have paid.
 PARKED_SECONDS = 6 * 3_600.0
-#: That a key lacks a model is believed this long.
+#: That a key can't use a model is believed so long.
 MISSING_SECONDS = 3_600.0
 
 #: Faults in a row, of any of its keys, that open a supplier's circuit, and for how long at first.
 CIRCUIT_FAULTS = 5
 CIRCUIT_SECONDS = 15.0
 
-#: By which call a fault was learned of.
+#: The kind of a call: for an answer, or for the list of models.
 Path = Literal["answer", "list"]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A call that something was learned of: by which path, when it began, of which of its
-    supplier's models (empty: of none)."""
+    """An attempt is a call whose outcome is recorded: its path, when it began (milliseconds UTC),
+    and the supplier's model that it asked for (empty: none)."""
 
     path: Path
     began_ms: int
@@ -53,7 +53,8 @@ _SUPPLIERS_OWN = frozenset({Fault.UNWELL, Fault.NETWORK, Fault.TIMEOUT})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a key after a fault: its state, why, and until when it rests."""
+    """A verdict says what becomes of a key after a fault: its state, why, and until when it cools
+    down."""
 
     state: Literal["active", "cooling", "parked", "dead"]
     reason: str
@@ -65,8 +66,8 @@ class Verdict:
 def judged(
     record: KeyRecord, fault: SupplierFault, attempt: Attempt, now_ms: int
 ) -> Verdict | None:
-    """The verdict on a key after a fault; None when the key is not to blame. Learns from it. Calls
-    that ran already when it was blamed say nothing new, however many they are."""
+    """The verdict on a key after a fault, which its record is updated by; None when the fault isn't
+    the key's. Calls that ran already at its last fault say nothing new, however many they are."""
     if fault.fault is Fault.DEAD:
         verdict = _refused(record, attempt, now_ms)
     elif fault.fault is Fault.BROKE:
@@ -110,7 +111,7 @@ def _refused(record: KeyRecord, attempt: Attempt, now_ms: int) -> Verdict | None
 
 def _pause(fault: SupplierFault, failures: int) -> float:
     grown = FIRST_PAUSE_SECONDS[fault.fault] * 2.0 ** min(failures - 1, 10)
-    # Jitter only lengthens what a supplier asked for; everybody's own pauses are spread.
+    # Jitter only lengthens what a supplier asked for; a cooldown of our own may be shorter, too.
     spread = 1.0 + random.random() / 4  # noqa: S311 - no secret
     if fault.retry_after is not None:
         return max(fault.retry_after, 0.5) * spread
@@ -119,7 +120,8 @@ def _pause(fault: SupplierFault, failures: int) -> float:
 
 @dataclass(slots=True)
 class Circuit:
-    """A supplier's: closed, or open until a time; then one call tries it."""
+    """A supplier's circuit is closed, or open until a time; then one call at a time tries the
+    supplier again."""
 
     faults: int = 0
     opened_at: int = 0
@@ -133,8 +135,8 @@ class Circuit:
         return now_ms >= self.open_until and self.in_flight == 0
 
     def failed(self, fault: Fault, attempt: Attempt, now_ms: int) -> None:
-        """Learns of a fault; only those count that are the supplier's own, and not those of calls
-        that ran already when it opened."""
+        """Records a fault of a call. Only the supplier's own faults count, and not those of calls
+        that ran already when the circuit opened."""
         if fault not in _SUPPLIERS_OWN:
             self.worked()
             return
@@ -147,7 +149,7 @@ class Circuit:
             self.open_until = now_ms + _ms(CIRCUIT_SECONDS * 2.0**times)
 
     def worked(self) -> None:
-        """Learns of a call that the supplier answered."""
+        """Records that the supplier answered a call: the circuit closes."""
         self.faults, self.opened_at, self.open_until = 0, 0, 0
 
 

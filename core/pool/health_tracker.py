@@ -1,4 +1,4 @@
-"""What the pool concludes from each call for a key; its owner hears of what lasts."""
+"""Tracks keys' health by the outcome of each call; a contributor is notified of long cooldowns."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from core.pool.types import KeyRecord
 
 _log = logging.getLogger(__name__)
 
-#: The kind of the notice that a contributed key rests for long, and why.
+#: The kind of the notification that a contributed key cools down for long, and why.
 KEY_RESTS = "key_rests"
-#: Its owner hears of a rest that is this long.
+#: Its contributor is notified of a cooldown of so many seconds or more.
 LONG_SECONDS = 3_600.0
-#: How much of a new time until the first text goes into what is remembered.
+#: The weight of a new time until the first token in the average that is remembered.
 _NEWS = 0.2
 
 
 class Conclusions:
-    """Draws them."""
+    """The health tracker updates keys' health after each call, in memory and, where it lasts, in
+    the key's row."""
 
     def __init__(self, keys: Keys, clock: Clock) -> None:
         self._keys, self._clock = keys, clock
 
     async def blame(self, record: KeyRecord, fault: SupplierFault, attempt: Attempt) -> bool:
-        """Of a fault; whether other processes must know."""
+        """Records a fault of a call; whether the key's row was changed, for other processes to
+        know."""
         now = self._clock.now_ms()
         record.last_error = str(fault)
         if fault.fault is Fault.MODEL_MISSING and attempt.model:
@@ -55,8 +57,8 @@ class Conclusions:
         return True
 
     def paced(self, record: KeyRecord, limits: Limits) -> None:
-        """Of what is left of its limits: with nothing left the key rests until there is, without
-        being asked in vain; and no more calls begin than its supplier takes."""
+        """Records what is left of a key's rate limits: no more calls begin than its supplier takes,
+        and with nothing left the key cools down until there is, without being called in vain."""
         now = self._clock.now_ms()
         if limits.left is not None:
             record.load.told(limits.left, now + round(limits.left_seconds * 1_000))
@@ -66,7 +68,7 @@ class Conclusions:
             record.reason = Fault.THROTTLED.value
 
     async def ended_well(self, record: KeyRecord, circuit: Circuit, attempt: Attempt) -> None:
-        """Of an answer that came to its end."""
+        """Records that an answer came to its end."""
         circuit.worked()
         if attempt.began_ms <= record.blamed_at:
             return
@@ -76,7 +78,8 @@ class Conclusions:
                 await self._keys.change(record, "active")
 
     def _told(self, record: KeyRecord, verdict: Verdict, now: int) -> Sequence[Companion]:
-        """That it is dead its owner hears when it has ended, with what became of its Credits."""
+        """The contributor's notification of a long cooldown. Of a dead key they are notified when
+        the contribution has ended, with what became of its Credits."""
         rests = (verdict.until_ms - now) / 1_000
         if record.owner is None or record.state == verdict.state or rests < LONG_SECONDS:
             return ()
@@ -93,7 +96,7 @@ class Conclusions:
 
 
 def began_well(record: KeyRecord, circuit: Circuit, attempt: Attempt, seconds: float) -> None:
-    """Of an answer's first text, and how long it took."""
+    """Records that an answer began, after so many seconds."""
     circuit.worked()
     if attempt.began_ms > record.blamed_at:
         record.load.doubted = False

@@ -1,4 +1,4 @@
-"""Examining a key before it is taken: the cheapest real calls that tell what it is good for."""
+"""Validates a key before it is taken, by the cheapest real calls that show what it is good for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core.pool.types import KeyRefused, Unfit, usable
 from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
 
-#: Models that are tried before a key counts as good for none.
+#: So many models are tried before a key counts as good for none.
 _TRIES: Final = 3
 _WORDS: Final = (Message("user", "Say ok."),)
 _LIMIT: Final = Tokens(16)
@@ -34,18 +34,18 @@ _WHY: dict[Fault, Unfit] = {
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What an examination found."""
+    """The validation of a key found these models, this money, and this account."""
 
-    #: The supplier's models of the catalogue that it can use.
+    #: The supplier's models of the catalogue that the key can use.
     models: frozenset[str]
-    #: What the account can still pay, where its supplier tells.
+    #: What the account can still pay; None where its supplier doesn't say.
     left: NanoUsd | None
-    #: The account's own id at its supplier, where that tells; never shown or stored as it is.
+    #: The supplier's id of the account, empty where it doesn't say; never shown or stored as it is.
     organisation: str
 
 
 class Examiner:
-    """Asks suppliers about keys."""
+    """A key validator asks suppliers what a key is good for; it stores nothing."""
 
     def __init__(self, *, catalogue: Catalogue, costs: Costs, clock: Clock) -> None:
         self._catalogue, self._costs, self._clock = catalogue, costs, clock
@@ -57,7 +57,7 @@ class Examiner:
         secret: SecretStr,
         account_id: str,
     ) -> Findings:
-        """The list of models, what the account tells, and one small answer; raises `KeyRefused`."""
+        """Asks for the list of models, the account and one small answer; raises `KeyRefused`."""
         check_shape(supplier, secret, account_id)
         target = Target(supplier.base_url, secret, account_id)
         try:
@@ -75,7 +75,7 @@ class Examiner:
     async def _listed(
         self, client: aiohttp.ClientSession, supplier: Supplier, target: Target
     ) -> list[str] | None:
-        """The ids that the supplier lists for this key; None where its list tells nothing."""
+        """The model ids that the supplier lists for this key; None where its list means nothing."""
         try:
             listed = await supplier.adapter(client).models(target)
         except SupplierFault as fault:
@@ -85,7 +85,7 @@ class Examiner:
         return [one.id for one in listed] if supplier.lists else None
 
     def _routes(self, supplier: Supplier, listed: Sequence[str] | None) -> list[Route]:
-        """What of the catalogue the key can be asked for, the cheapest first; raises
+        """The routes of the catalogue that the key can serve, the cheapest first; raises
         `KeyRefused`."""
         routes = {
             route.model: route
@@ -113,7 +113,8 @@ class Examiner:
         target: Target,
         routes: Sequence[Route],
     ) -> str:
-        """A small answer of the cheapest model that gives one, and whose account it came from."""
+        """Asks for a small answer, of the cheapest model that gives one; the account's id, as its
+        headers say. Raises `SupplierFault`."""
         missing: SupplierFault | None = None
         for route in routes[:_TRIES]:
             call = Call(route.model, _WORDS, _LIMIT)

@@ -1,7 +1,7 @@
-"""Keys in the database: sealed rows, their budgets as dollar accounts, their changes of state.
+"""Keys in the database: their sealed rows, their budgets as accounts, their changes of state.
 
-Every change is a companion with the state that it expects, so that several processes never undo
-each other's.
+Every change is a companion with the state that it expects, so that processes never undo each
+other's changes.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _ACCOUNT = re.compile(r"[0-9a-f]{32}")
 
 
 class Keys:
-    """The keys' rows and accounts."""
+    """The repository of keys reads and changes their rows and the accounts of their budgets."""
 
     def __init__(self, store: Store, ledger: Ledger, vault: Vault, clock: Clock) -> None:
         self._store, self._ledger = store, ledger
         self._vault, self._clock = vault, clock
 
     async def load(self) -> list[KeyRecord]:
-        """Every key, with its money."""
+        """Reads every key, with its money."""
         rows = await self._store.fetch(_with_terms().order_by(schema.key.c.id))
         records = [record_of(row) for row in rows]
         await self.hear(records)
         return records
 
     async def hear(self, records: Iterable[KeyRecord]) -> None:
-        """Reads the balances of keys."""
+        """Reads the balances of keys' accounts into their records."""
         records = list(records)
         accounts = [
             account(record.id)
@@ -77,8 +77,8 @@ class Keys:
         account: str,
         also: Sequence[Companion] = (),
     ) -> str:
-        """A new key of the operator's own, its budget and `also` with it; its id. Raises
-        `KeyRefused`, `BadBudget`, `DuplicateKey`."""
+        """Adds a key of the operator's own, its budget and `also` with it; answers with its id.
+        Raises `KeyRefused`, `BadBudget`, `DuplicateKey`."""
         check_shape(supplier, secret, account)
         if budget.units <= 0:
             raise BadBudget(budget)
@@ -105,8 +105,8 @@ class Keys:
         models: frozenset[str] | None = None,
         again: bool = False,
     ) -> tuple[str, Insert]:
-        """A new key's id and its row, for whoever brings its budget; `again` where its owner
-        contributes more of a key that is in the pool."""
+        """A new key's id and its row, for the submission that brings its budget; `is_raise` where
+        the contributor gives more of a key that is in the pool already."""
         now, key = self._clock.now_ms(), secret.get_secret_value()
         id_ = ids.new("key", now)
         named = f"{key}\0{id_}" if again else key
@@ -129,8 +129,8 @@ class Keys:
         return id_, Insert(schema.key, row)
 
     def secret(self, record: KeyRecord) -> tuple[SecretStr, str]:
-        """A key itself, and its account; raises `UnknownKey` when it is erased, `Unsealable`,
-        `VaultLocked`."""
+        """The secret of a key, and Cloudflare's account id; raises `UnknownKey` when it is erased,
+        `Unsealable`, `VaultLocked`."""
         if record.sealed is None:
             raise UnknownKey(record.id)
         context = key_context(record.id, record.provider, record.base_url)
@@ -144,8 +144,8 @@ class Keys:
     async def adopt(
         self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
     ) -> str:
-        """The operator's own key from the settings, as it stands there: the same key is the same
-        row, at the address and with the budget given now; its id. Raises as `add`."""
+        """Adds an own key of the settings, or updates the row that it has already to the address
+        and the budget given now; answers with its id. Raises as `add`."""
         found = await self._by_secret(supplier, secret)
         if found is None:
             try:
@@ -166,7 +166,7 @@ class Keys:
     async def set_budget(
         self, record: KeyRecord, budget: NanoUsd, also: Sequence[Companion] = ()
     ) -> None:
-        """Tops an own key up to a budget, or takes back what is above it and not used or held."""
+        """Raises an own key's budget, or lowers it by what is neither used nor held."""
         await self.hear([record])
         difference = budget.units - record.budget
         if difference == 0:
@@ -176,8 +176,8 @@ class Keys:
             entry = chart.fund_own_key(record.id, NanoUsd(difference))
         else:
             entry = chart.take_back_own_key(record.id, NanoUsd(-difference))
-        # The id says from where to where: processes that start together with the same settings
-        # change it once.
+        # The id holds the budget before and after: processes that start together with the same
+        # settings change it once.
         cause = f"key/{record.id}/budget/{record.credited}/{record.returned}/{budget.units}"
         await self._ledger.submit(Submission(cause, (entry,), tuple(also)))
         await self.hear([record])
@@ -191,8 +191,8 @@ class Keys:
         until_ms: int = 0,
         also: Sequence[Companion] = (),
     ) -> bool:
-        """Changes a key's state in its row, and `also` with it; False when its row is no longer as
-        remembered."""
+        """Changes a key's state in its row, and `also` with it; False when the row is no longer in
+        the record's state."""
         change = {
             "state": state,
             "reason": reason,
@@ -206,18 +206,18 @@ class Keys:
         return done
 
     async def learn_models(self, record: KeyRecord, models: frozenset[str]) -> None:
-        """Keeps what a key can use."""
+        """Saves which models a key can use."""
         record.models = models
         listed = json.dumps(sorted(models))
         change = {"models": listed, "models_at": self._clock.now_ms()}
         await self._update(record.id, change, {})
-        # Whoever read the row before this was written has put the older list back.
+        # A reload that read the row before this was written may have put the older list back.
         record.models = models
         record.changes += 1
 
     async def erase(self, record: KeyRecord, reason: str, also: Sequence[Companion] = ()) -> None:
-        """Withdraws a key: its secret is destroyed, what is left of an own budget taken back.
-        Raises `UnknownKey` when it is no longer there to be withdrawn."""
+        """Withdraws a key: its secret is destroyed, and what is left of an own budget is taken
+        back. Raises `UnknownKey` when its state changed elsewhere."""
         change = {
             "state": "withdrawn",
             "reason": reason,
@@ -235,8 +235,8 @@ class Keys:
                 await self.set_budget(record, NanoUsd(record.budget - record.headroom))
 
     def target(self, record: KeyRecord, supplier: Supplier) -> Target:
-        """Where a key's calls go, with the key: only ever to the address that it is sealed for.
-        Raises `UnknownKey` when it is erased, `Unsealable`, `VaultLocked`."""
+        """The target of a key's calls: the key, and the address that it is sealed for, never any
+        other. Raises `UnknownKey` when it is erased, `Unsealable`, `VaultLocked`."""
         if record.base_url != supplier.address:
             raise UnknownKey(record.id)
         return Target(supplier.base_url, *self.secret(record))
@@ -247,7 +247,7 @@ class Keys:
         over = record.state in {"dead", "withdrawn"}
         if record.base_url == supplier.address and self._opens(record) and not over:
             return
-        # Whoever gives the key again may also give it a new address; nobody else can.
+        # The settings that hold the key may also give it a new address; nothing else can.
         change: dict[str, Any] = {
             "base_url": supplier.address,
             "sealed": self._seal(record.id, supplier, secret, account),
@@ -290,14 +290,15 @@ class Keys:
 
 
 def _with_terms() -> sa.Select[Any]:
-    """Keys with the terms of those that were contributed."""
+    """Selects keys, with the terms of those that were contributed."""
     key, given = schema.key, schema.contribution
     told = (given.c.advance, given.c.inviter, given.c.state.label("contribution"))
     return sa.select(key, *told).select_from(key.outerjoin(given, given.c.key == key.c.id))
 
 
 def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:
-    """Raises `KeyRefused` when a key, or Cloudflare's account id with it, can't be right."""
+    """Raises `KeyRefused` when a key, or Cloudflare's account id that comes with it, can't be
+    right."""
     reason: Unfit | None = unfit(secret.get_secret_value())
     if reason is None and not supplier.accepts(secret.get_secret_value()):
         reason = "shape"

@@ -1,4 +1,4 @@
-"""Asks keys for their lists of models: what can be served, and whether a refused key is dead."""
+"""Asks for the models that keys list: what can be served, and whether a refused key is dead."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from core.pool.types import KeyRecord, usable
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 
-#: Lists asked for at once.
+#: So many lists are asked for at once.
 _AT_ONCE = 4
 
 Blame = Callable[[KeyRecord, SupplierFault, Attempt], Awaitable[None]]
 
 
 class Checks:
-    """Compares what keys list with the catalogue."""
+    """Model discovery finds which models of the catalogue keys can use, by the models that they
+    list."""
 
     def __init__(
         self, catalogue: Catalogue, costs: Costs, clock: Clock, keys: Keys, blame: Blame
@@ -35,7 +36,7 @@ class Checks:
     async def run(
         self, client: aiohttp.ClientSession, due: Iterable[tuple[KeyRecord, Supplier]]
     ) -> None:
-        """Checks keys, a few at once."""
+        """Asks for the lists of keys, a few at once, and updates what the keys can use."""
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(record: KeyRecord, supplier: Supplier) -> None:

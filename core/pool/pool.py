@@ -1,7 +1,7 @@
-"""The pool: keys that serve asks. The one place that other rooms speak to.
+"""The pool: the keys that serve asks. Other packages use this class of `core.pool`.
 
-Money is the ledger's: the pool only reads how much a key's account may still hold. What it learns
-of a key's health lives here; what other processes must know goes into the key's row.
+The ledger keeps the money: the pool only reads how much a key's account may still hold. What it
+learns of a key's health stays in this process; what others must know goes into the key's row.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
 
-#: The smallest ask for which a key is offered: what menus reckon with.
+#: The smallest ask, by which menus say that a model can be served: tokens in, tokens out.
 _SMALL_ASK = (Tokens(200), Tokens(200))
 _SHORT_CLIP = Seconds(60)
 
 
 class Pool:
-    """The keys, the suppliers, and the one outgoing session."""
+    """The pool holds the keys, the suppliers, and the one HTTP session for calls to them."""
 
     def __init__(
         self,
@@ -99,7 +99,8 @@ class Pool:
         self._first_check: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Loads the keys; what each one lists is asked in the background (see `checked`)."""
+        """Loads the keys; what models each one lists is asked in the background (see
+        `wait_for_first_check`)."""
         self._session = http.session()
         await self.reload()
         self._first_check = asyncio.create_task(self.check_models(), name="pool first check")
@@ -151,17 +152,16 @@ class Pool:
     async def adopt(
         self, supplier: str, secret: SecretStr, budget: NanoUsd, *, account: str = ""
     ) -> KeyCard:
-        """Takes an own key as the settings give it: the same key again is the same row, its budget
-        and address as given now, and a key that was dead gets another chance. Raises as
-        `add_own_key`."""
+        """Adds an own key of the settings, or updates its row: its budget and address become those
+        given now, and a key that was dead gets another chance. Raises as `add_own_key`."""
         id_ = await self._keys.adopt(self.supplier(supplier), secret, budget, account)
         return await self._card_of(id_)
 
     async def probe(
         self, supplier: str, secret: SecretStr, *, account: str = ""
     ) -> list[ListedModel]:
-        """What a key lists, asked of its supplier now; nothing is kept. Raises `UnknownSupplier`,
-        `KeyRefused`."""
+        """The models that a key lists, asked of its supplier now; nothing is stored. Raises
+        `UnknownSupplier`, `KeyRefused`."""
         at = self.supplier(supplier)
         check_shape(at, secret, account)
         try:
@@ -174,25 +174,25 @@ class Pool:
             raise KeyRefused(at.name, "refused" if refused else "unreachable") from None
 
     async def examine(self, supplier: str, secret: SecretStr, *, account: str = "") -> Findings:
-        """What a key is good for, by the cheapest real calls; nothing is kept. Raises
+        """What a key is good for, found out by the cheapest real calls; nothing is stored. Raises
         `UnknownSupplier`, `KeyRefused`."""
         return await self._examiner.examine(
             self._client(), self.supplier(supplier), secret, account
         )
 
     async def cards(self) -> list[KeyCard]:
-        """Every key as it stands now, the oldest first; not those withdrawn."""
+        """A summary of every key as it is now, the oldest first; without withdrawn ones."""
         await self.reload()
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._rack.card(record) for record in kept]
 
     async def listed(self) -> list[KeyRecord]:
-        """Every key's record, also of those that don't serve yet or any more."""
+        """The record of every key, also of those that don't serve yet or any more."""
         await self.reload()
         return list(self._records.values())
 
     async def resume(self, key: str, *, also: Sequence[Companion] = ()) -> None:
-        """Lets a key serve again, whatever kept it; raises `UnknownKey`."""
+        """Lets a key serve again, whatever kept it from that; raises `UnknownKey`."""
         await self.set_state(key, "active", also=also)
         record = self._record(key)
         record.refused, record.failures, record.missing = None, 0, {}
@@ -227,11 +227,11 @@ class Pool:
         self._sort()
 
     async def reload(self) -> None:
-        """Reads what other processes changed; what was learned here stays."""
+        """Reads what other processes changed; what was learned in this process stays."""
         changes = {id_: record.changes for id_, record in self._records.items()}
         read = await self._keys.load()
         for fresh in read:
-            # Streams that run hold on to a record, so one that is known is renewed, not replaced.
+            # Streams that run keep a record, so a known one is refreshed, not replaced.
             known = self._records.setdefault(fresh.id, fresh)
             if known is not fresh:
                 known.renew(fresh, changed=known.changes != changes.get(fresh.id, 0))
@@ -240,7 +240,7 @@ class Pool:
         self._sort()
 
     async def check_models(self) -> None:
-        """Asks every key for its list of models, and looks again at keys that were refused."""
+        """Asks every key for its list of models, and checks keys again that were refused."""
         due = [
             (record, self._suppliers[record.provider])
             for record in self._rack
@@ -271,10 +271,10 @@ class Pool:
         asker: str = "",
         audio: Seconds = NO_AUDIO,
     ) -> Candidate | None:
-        """The best key for an ask, or None. Nothing is reserved: its hold is the ledger's to take
-        or refuse, and then the next candidate is asked for with this one in `skip`; but to those
-        who choose meanwhile it is busier. A model that is paid by the second costs what `audio`
-        does, whatever the tokens."""
+        """Chooses the best key for an ask; None when there is none. Nothing is reserved: the ledger
+        takes or refuses its hold, and after a refusal the next candidate is chosen with this one in
+        `skip_keys`. Until then the key counts as busier. A model that is paid by the second costs
+        what `audio` does, whatever the tokens."""
         best = self._rack.best(
             router.Wish(model, input, answer_limit, skip, own_keys_only, asker, audio)
         )
@@ -291,17 +291,17 @@ class Pool:
         own_keys_only: bool = False,
         asker: str = "",
     ) -> Tokens:
-        """The longest answer, up to the limit, that some key can still pay for: what is left of a
-        budget is used, not left lying."""
+        """The longest answer, up to the limit, that some key can still pay for, so that the rest of
+        a budget is used up."""
         return self._rack.room(router.Wish(model, input, answer_limit, (), own_keys_only, asker))
 
     def down(self) -> list[str]:
-        """Suppliers that fail and aren't asked for a while, as far as this process knows."""
+        """The suppliers whose circuit is open in this process: they fail and aren't called."""
         now = self._clock.now_ms()
         return sorted(name for name, one in self._rack.circuits.items() if now < one.open_until)
 
     def settled(self, key: str, headroom: Balance | NanoUsd) -> None:
-        """Tells a key's balance, or what of it is available, right after a submission."""
+        """Takes a key's balance, or what of it is available, right after a submission."""
         if (record := self._records.get(key)) is not None:
             record.heard(headroom)
 
@@ -314,9 +314,9 @@ class Pool:
         end_user: str = "",
         clip: Clip | None = None,
     ) -> AsyncGenerator[Piece, None]:
-        """Asks the supplier, or lets it write down a `clip`. Yields pieces, a `Finish` last; raises
-        `SupplierFault` after the pool has drawn its conclusions. Leaving early closes the
-        connection."""
+        """Asks the supplier for an answer, or for a transcript of a `clip`. Yields events, a
+        `Finish` last; raises `SupplierFault` after the key's health is updated. Leaving early
+        closes the connection."""
         attempt = Attempt("answer", self._clock.now_ms(), candidate.route.model)
         record, target, supplier = self._opened(candidate)
         circuit = self._rack.circuits[supplier.name]
@@ -335,7 +335,7 @@ class Pool:
                             continue
                         if first and isinstance(piece, (Text, Thinking)):
                             first = False
-                            if clip is None:  # a clip's time tells of its length, not of the key
+                            if clip is None:  # for a clip the time depends on its length
                                 seconds = self._clock.monotonic() - began
                                 began_well(record, circuit, attempt, seconds)
                         if isinstance(piece, Finish):
@@ -349,7 +349,7 @@ class Pool:
             circuit.in_flight -= 1
 
     async def gave_up(self, candidate: Candidate, began_ms: int) -> None:
-        """Learns that nothing came of a call that began then, as long as anybody waits."""
+        """Records that a call that began then was not answered in time."""
         attempt = Attempt("answer", began_ms)
         self._rack.circuits[candidate.supplier].failed(Fault.TIMEOUT, attempt, self._clock.now_ms())
         if candidate.key in self._records:
@@ -363,12 +363,13 @@ class Pool:
     # --- helpers -----------------------------------------------------------------------------
 
     def _opened(self, candidate: Candidate) -> tuple[KeyRecord, Target, Supplier]:
-        """The key for a call; a fault of the key when it can't be used any more."""
+        """The record, the target and the supplier for a call; raises `SupplierFault` when the key
+        can't be used any more."""
         record = self._records.get(candidate.key)
         supplier = self._suppliers.get(candidate.supplier)
         if record is None or supplier is None:
             raise SupplierFault(Fault.BAD_REQUEST, code="gone")
-        if not record.healthy(self._clock.now_ms()):  # it began to rest since it was chosen
+        if not record.healthy(self._clock.now_ms()):  # its cooldown began since it was chosen
             raise SupplierFault(Fault.BAD_REQUEST, code="rests")
         try:
             return record, self._keys.target(record, supplier), supplier

@@ -1,5 +1,5 @@
-"""Which key serves an ask, of those that serve now: able, healthy, with money for the worst case;
-the cheapest supplier first, then the key that is least used and least busy.
+"""Chooses the key that serves an ask: of those that can use the model, are healthy and have money
+for the worst case, one of the cheapest supplier, and of these the least used and least busy.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from core.pool.types import OVER, Candidate, KeyCard, KeyRecord
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs, NoCost
 
-#: What one more call in flight, one fault in a row, and a second until the first text weigh, beside
-#: a thousandth of the budget used.
+#: What one more call in flight, one more fault in a row, and one more second until the first token
+#: add to a key's score; a thousandth of its budget used adds one.
 _BUSY, _FAILED, _SECOND = 10, 20, 20
-#: What is held against a key makes it wait until others have used so much more, not longer: who
-#: isn't asked can't do better. A bad key rests; with the spread this stays below ten points.
+#: What faults and slowness add at most: a key that is never called can't do better. A bad key cools
+#: down instead; together with the jitter this stays below a tenth of the budget.
 _AGAINST_MAX = 60
-#: Equals are spread, so that many processes don't all take the same key.
+#: The random part of a score, so that many processes don't all take the same key of equal ones.
 _SPREAD = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What an ask needs of a key."""
+    """A routing request says what an ask needs of a key."""
 
     model: Model
     input: Tokens
@@ -51,7 +51,8 @@ def choose(
     costs: Costs,
     now_ms: int,
 ) -> Candidate | None:
-    """The best key by supplier and cost; None when none can serve. `keys` are by supplier."""
+    """The best key for a request, by cost and then by score; None when none can serve. `keys` are
+    by supplier."""
     best: tuple[int, float, Candidate] | None = None
     for route in wish.model.routes:
         records = keys.get(route.provider)
@@ -77,8 +78,8 @@ def room(
     costs: Costs,
     now_ms: int,
 ) -> Tokens:
-    """The longest answer, up to the wish's limit, that some key can still pay for; none where a
-    shorter one than the limit would help nothing."""
+    """The longest answer, up to the request's limit, that some key can still pay for; 0 where no
+    key can pay for any."""
     best = 0
     least = replace(wish, answer_limit=Tokens(1))
     for route in wish.model.routes:
@@ -138,7 +139,8 @@ def _burden(record: KeyRecord, now_ms: int) -> float:
 
 
 class Rack:
-    """Those that serve at the address that their supplier has now, and the suppliers' circuits."""
+    """The router holds the keys that serve at their supplier's present address, and the suppliers'
+    circuits, and chooses a key for each ask."""
 
     def __init__(
         self,
@@ -157,7 +159,7 @@ class Rack:
         return (record for records in self._keys.values() for record in records)
 
     def sort(self, records: Iterable[KeyRecord]) -> None:
-        """Takes what serves of all keys."""
+        """Takes, of all keys, those that serve."""
         keys: dict[str, list[KeyRecord]] = defaultdict(list)
         for record in records:
             supplier = self._suppliers.get(record.provider)
@@ -171,15 +173,15 @@ class Rack:
         self._keys = dict(keys)
 
     def best(self, wish: Wish) -> Candidate | None:
-        """The best key for a wish, or None."""
+        """The best key for a request, or None."""
         return choose(wish, self._keys, self.circuits, self._costs, self._clock.now_ms())
 
     def room(self, wish: Wish) -> Tokens:
-        """The longest answer, up to the wish's limit, that some key can still pay for."""
+        """The longest answer, up to the request's limit, that some key can still pay for."""
         return room(wish, self._keys, self.circuits, self._costs, self._clock.now_ms())
 
     def card(self, record: KeyRecord) -> KeyCard:
-        """A key as it stands now."""
+        """What admins see of a key as it is now."""
         now = self._clock.now_ms()
         routes = {
             route.model

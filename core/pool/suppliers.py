@@ -1,4 +1,6 @@
-"""The suppliers: each one's address, wire and dialect. A contributed key goes nowhere else."""
+"""The suppliers: each one's address, wire format and dialect. A contributed key is sent to its
+supplier's address only.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ Wire = Literal["openai", "anthropic", "cloudflare"]
 
 @dataclass(frozen=True, slots=True)
 class Supplier:
-    """Where and how to speak to a supplier."""
+    """A supplier has an address, a way in which calls to it are written, and keys of some shape."""
 
     name: str
     #: As people know it.
@@ -28,29 +30,29 @@ class Supplier:
     wire: Wire
     base_url: str
     dialect: Dialect = PLAIN
-    #: An address of the operator's own: it serves own keys only, and its own models too.
+    #: Whether the address is the operator's own: it serves own keys only, and its own models too.
     custom: bool = False
-    #: Whether its list of models names all that a key can use.
+    #: Whether its list of models names all models that a key can use.
     lists: bool = True
-    #: What its keys look like; a key that doesn't is refused before it is sent anywhere.
+    #: A pattern of its keys; a key that doesn't match is refused before it is sent anywhere.
     key_shape: str = r"[!-~]{8,400}"
-    #: How a key that is surely one of its begins, and whether all of its begin so; empty where
-    #: nothing tells.
+    #: A pattern by which its keys begin and no other supplier's do (empty: there is none), and
+    #: whether all of its keys begin so.
     key_mark: str = ""
     marks_all: bool = True
-    #: What it tells of the account behind a key, and where.
+    #: The format and the address in which it describes the account behind a key; empty: it doesn't.
     tells: Tells = ""
     account_url: str = ""
 
     def at(self, base_url: str) -> Self:
-        """This supplier at an address of the operator's own."""
+        """The same supplier at an address of the operator's own."""
         return replace(
             self, base_url=base_url.rstrip("/"), custom=True, key_shape=_ANY_KEY, tells=""
         )
 
     @property
     def address(self) -> str:
-        """As a key's row names it: empty for the built-in address."""
+        """The address as a key's row names it: empty for the built-in one."""
         return self.base_url if self.custom else ""
 
     def accepts(self, secret: str) -> bool:
@@ -58,7 +60,8 @@ class Supplier:
         return re.fullmatch(self.key_shape, secret) is not None
 
     def adapter(self, client: aiohttp.ClientSession, *, plain: bool = False) -> Adapter:
-        """Its wire over an HTTP session; `plain` for a model that only a custom address has."""
+        """An adapter over an HTTP session; `plain_dialect` for a model that only a custom address
+        has."""
         if self.wire == "anthropic":
             return Anthropic(client)
         if self.wire == "cloudflare":
@@ -118,7 +121,7 @@ _ALL = (
         tells="xai",
         account_url="https://api.x.ai/v1/api-key",
     ),
-    # Mistral refuses fields that it doesn't know; it tells usage unasked.
+    # Mistral refuses fields that it doesn't know; it reports usage unasked.
     Supplier(
         "mistral", "Mistral", "openai", "https://api.mistral.ai/v1", Dialect(asks_usage=False)
     ),
@@ -169,7 +172,7 @@ _ALL = (
     ),
 )
 
-#: Keys that no supplier's users may be served with: of whole organisations, of subscriptions.
+#: Keys that are never taken: those that administer an organisation or belong to a subscription.
 _ADMIN_KEY, _SUBSCRIPTION_KEY = re.compile(r"sk-(ant-)?admin"), re.compile(r"sk-ant-(oat|ort)")
 
 #: Every supplier of the catalogue, at its own address.
@@ -177,16 +180,16 @@ SUPPLIERS: Mapping[str, Supplier] = MappingProxyType({one.name: one for one in _
 
 
 def unfit(secret: str) -> Literal["admin", "subscription"] | None:
-    """Whether a key is of a kind that is never taken: it administers an organisation, or belongs to
-    a subscription (providers.md: refuse both)."""
+    """The kind of a key that is never taken, None for others: it administers an organisation and
+    can't run models, or belongs to a subscription that other products may not use."""
     if _ADMIN_KEY.match(secret):
         return "admin"
     return "subscription" if _SUBSCRIPTION_KEY.match(secret) else None
 
 
 def guessed(secret: str, suppliers: Mapping[str, Supplier]) -> tuple[str, ...]:
-    """Whose key it may be: the one whose mark it bears, else all of its shape that have no mark of
-    their own."""
+    """The suppliers that a key may be of: those whose prefix it has, else all whose shape it has
+    and whose keys have no prefix of their own."""
     marked = [
         one.name for one in SUPPLIERS.values() if one.key_mark and re.match(one.key_mark, secret)
     ]

@@ -1,8 +1,8 @@
-"""What the pool remembers of each key, and what it tells others of it; never the key itself. And
-how busy a key is.
+"""The pool's types: refusals, what it remembers of each key, what it shows of it (never the key
+itself), and how busy a key is.
 
-Whoever chooses a key has not begun yet: the ledger holds its money first, for many at once. So
-choices count until they begin, and whether one may begin is asked again then.
+A call doesn't begin when its key is chosen: the ledger holds the key's money first. So choices
+count as calls until they begin, and whether a call may begin is checked again then.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ State = Literal[
 #: Why a key is paused that its contributor can't resume.
 BY_OPERATOR = "by the operator"
 
-#: States in which a key serves, once the time until which it cools is over.
+#: States in which a key serves, once its cooldown is over.
 SERVING: frozenset[str] = frozenset({"active", "cooling", "parked"})
-#: States that a key doesn't leave by itself.
+#: States that a key never leaves by itself.
 OVER: frozenset[str] = frozenset({"dead", "withdrawn"})
 
 
@@ -58,11 +58,11 @@ Unfit = Literal[
 
 
 class PoolRefusal(Refusal):
-    """The pool can't do that with a key."""
+    """The pool can't do with a key what was asked."""
 
 
 class UnknownSupplier(PoolRefusal):
-    """No supplier of that name; `known` are the names."""
+    """There is no supplier of that name; `known_names` are those that there are."""
 
     code: ClassVar[str] = "unknown_supplier"
 
@@ -71,7 +71,7 @@ class UnknownSupplier(PoolRefusal):
 
 
 class KeyRefused(PoolRefusal):
-    """The key can't be taken; see `Unfit`."""
+    """The key can't be taken, for one of the reasons of `RejectionReason`."""
 
     code: ClassVar[str] = "key_refused"
 
@@ -80,8 +80,8 @@ class KeyRefused(PoolRefusal):
 
 
 class NotItsKey(PoolRefusal):
-    """It looks like a key of none of the suppliers whose keys are taken; `known` are their
-    titles."""
+    """The text looks like a key of none of the suppliers whose keys are taken; `known_titles` are
+    their names as people know them."""
 
     code: ClassVar[str] = "not_its_key"
 
@@ -108,7 +108,7 @@ class UnknownKey(PoolRefusal):
 
 
 class PausedByOperator(PoolRefusal):
-    """Only the operator lets such a key serve again."""
+    """The operator paused the key, and nobody else may let it serve again."""
 
     code: ClassVar[str] = "paused_by_operator"
 
@@ -117,7 +117,7 @@ class PausedByOperator(PoolRefusal):
 
 
 class BadBudget(PoolRefusal):
-    """A budget must be above zero."""
+    """The budget of a key must be above zero nano-dollars."""
 
     code: ClassVar[str] = "bad_budget"
 
@@ -127,8 +127,8 @@ class BadBudget(PoolRefusal):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Of a contributed key: whose it is, what they may spend of it before it vests, and who
-    invited them (empty: nobody)."""
+    """A key was contributed on terms: its contributor, the Credits that they may spend of it before
+    it vests, and who invited them (empty: nobody)."""
 
     owner: str
     advance: Credits
@@ -137,7 +137,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A key that can serve an ask, by this route; `hold` is the most that it can cost."""
+    """A candidate is a key that can serve an ask, by this route; `hold` is the most that the answer
+    can cost, in nano-dollars."""
 
     key: str
     supplier: str
@@ -149,7 +150,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class KeyCard:
-    """A key as admins see it."""
+    """Admins see this summary of a key: its state, its money, the last fault; never the key
+    itself."""
 
     id: str
     supplier: str
@@ -169,42 +171,43 @@ class KeyCard:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refusal of a key by its supplier: when, and by which path."""
+    """A supplier refused a key: at which time, and to which kind of call."""
 
     at_ms: int
     path: Literal["answer", "list"]
 
 
-#: A key of whose last call nothing came is tried by so many at once, until one is answered.
+#: A key whose last call failed is tried by so many calls at once, until one of them is answered.
 TRIALS_MAX = 2
 
 
-#: Who chose a key and hasn't begun after this long won't begin.
+#: A choice that hasn't become a call after so many milliseconds doesn't count any more.
 _CHOICE_MS = 1_000
 
 
 @dataclass(slots=True)
 class Load:
-    """Of one key, in this process."""
+    """A key's load in this process is the calls that run, those that are about to, and how many
+    requests its supplier still takes."""
 
     in_flight: int = 0
-    #: Those that chose it lately and haven't begun, and when the last one did.
+    #: Choices of this key that haven't become calls yet, and when the last one was made.
     choices: int = 0
     chosen_at: int = 0
-    #: Of those in flight the ones to which nothing was answered yet.
+    #: Calls in flight to which nothing was answered yet.
     unanswered: int = 0
-    #: It failed, and nothing of a call that began since has come.
+    #: Whether a call failed, and no call that began since has been answered.
     doubted: bool = False
-    #: Requests that its supplier still takes, as far as it told, until then.
+    #: Requests that its supplier still takes, as far as it said, until a time.
     left: int = 0
     left_until: int = 0
 
     def busy(self, now_ms: int) -> int:
-        """Calls that run or are about to."""
+        """The number of calls that run or are about to."""
         return self.in_flight + (self.choices if now_ms - self.chosen_at <= _CHOICE_MS else 0)
 
     def chosen(self, now_ms: int) -> None:
-        """One more is about to begin."""
+        """Counts one more call that is about to begin."""
         self.choices = self.busy(now_ms) - self.in_flight + 1
         self.chosen_at = now_ms
 
@@ -216,7 +219,8 @@ class Load:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[], None]]:
-        """A call, with what is to be told when something of its answer comes."""
+        """Counts a call while it runs; yields a function to be called once something of the answer
+        comes."""
         self.choices = max(0, self.choices - 1)
         self.in_flight += 1
         self.unanswered += 1
@@ -235,14 +239,15 @@ class Load:
             self.in_flight -= 1
 
     def told(self, left: int, until_ms: int) -> None:
-        """The supplier tells how many requests it still takes; those that run may not be counted
-        there yet."""
+        """Records how many requests the supplier says that it still takes; calls that run may not
+        be counted there yet."""
         self.left, self.left_until = left - self.unanswered, until_ms
 
 
 @dataclass(slots=True)
 class KeyRecord:
-    """A key in memory: its row, its money as last heard, its health as learned here."""
+    """A key is in memory with its row, its money (nano-dollars) as last read, and its health as
+    learned in this process."""
 
     id: str
     provider: str
@@ -252,15 +257,15 @@ class KeyRecord:
     sealed: bytes | None = field(repr=False)
     state: str
     reason: str
-    #: When it may serve again, by the clock; 0 when it may.
+    #: Until when it cools down (milliseconds UTC); 0 when it doesn't.
     cooling_until: int
-    #: What it lists; None until listed: then everything is worth a try.
+    #: The models that it lists; None until listed: until then every model is worth a try.
     models: frozenset[str] | None
-    #: On what terms it was contributed; None for the operator's own. While it `lends`, its owner's
-    #: asks may draw on what is not vested yet.
+    #: The terms of a contributed key; None for the operator's own. While it `lends_advance`, its
+    #: contributor's asks may draw on what is not vested yet.
     terms: Terms | None = None
     lends: bool = False
-    #: Models that it listed but refused, and until when that is believed.
+    #: Models that it listed but couldn't use, and until when that is believed.
     missing: dict[str, int] = field(default_factory=dict)
 
     credited: int = 0
@@ -268,11 +273,11 @@ class KeyRecord:
     held: int = 0
     returned: int = 0
 
-    #: How often its state was changed from here: what was read before is old.
+    #: How often this process changed it: what was read of its row before is old.
     changes: int = 0
     load: Load = field(default_factory=Load)
     failures: int = 0
-    #: When it was blamed last: calls that began before then say nothing new of it.
+    #: The time of its last fault: calls that began before it say nothing new of the key.
     blamed_at: int = 0
     refused: Refused | None = None
     first_text_ms: float = 0.0
@@ -285,7 +290,7 @@ class KeyRecord:
 
     @property
     def budget(self) -> int:
-        """Nano-dollars that it was given and not taken back."""
+        """Nano-dollars that it was given and that weren't taken back."""
         return self.credited - self.returned
 
     @property
@@ -295,11 +300,11 @@ class KeyRecord:
 
     @property
     def used_permille(self) -> int:
-        """The share of the budget that is used or held."""
+        """The share of the budget that is used or held, in thousandths."""
         return (self.used + self.held) * 1_000 // self.budget if self.budget > 0 else 1_000
 
     def heard(self, balance: Balance | NanoUsd) -> None:
-        """Learns its account's balance, or only what is available of it."""
+        """Takes its account's balance, or only what is available of it."""
         if isinstance(balance, NanoUsd):
             self.held = max(0, self.credited - self.debited - balance.units)
             return
@@ -307,8 +312,8 @@ class KeyRecord:
         self.held = balance.debits_pending
 
     def renew(self, fresh: KeyRecord, *, changed: bool) -> None:
-        """Takes over what its row and its account say; what was learned here stays, and its state
-        and models if it was `changed` from here since that was read."""
+        """Takes over what its row and its account say. What was learned in this process stays, and
+        so do its state and models if they were `changed_here` since the row was read."""
         if not changed:
             self._renew_state(fresh)
             self.models = fresh.models
@@ -327,17 +332,17 @@ class KeyRecord:
         self.state, self.sealed = fresh.state, fresh.sealed
 
     def healthy(self, now_ms: int) -> bool:
-        """Whether it may be tried now."""
+        """Whether the key may be used now."""
         return self.state in SERVING and self.cooling_until <= now_ms and self.load.admits(now_ms)
 
     def serves(self, model: str, now_ms: int) -> bool:
-        """Whether it can use a supplier's model, as far as is known."""
+        """Whether the key can use a supplier's model, as far as is known."""
         if self.missing.get(model, 0) > now_ms:
             return False
         return self.models is None or model in self.models
 
     def card(self, now_ms: int, models: int) -> KeyCard:
-        """What admins see."""
+        """What admins see of the key; `models` is how many of the catalogue it can serve."""
         state = self.state
         if state in SERVING:
             state = "active" if self.cooling_until <= now_ms else state
@@ -362,7 +367,7 @@ class KeyRecord:
 
 
 def record_of(row: sa.Row[Any]) -> KeyRecord:
-    """A key's row, joined with its contribution's, as a record."""
+    """A record of a key's row, which is joined with its contribution's."""
     terms = None
     if row.owner is not None:
         terms = Terms(row.owner, Credits(row.advance or 0), row.inviter or "")
@@ -387,7 +392,7 @@ _DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 
 
 def usable(listed: Iterable[str], routes: Iterable[str]) -> frozenset[str]:
-    """The routes' models that are listed, by their own id or by a dated one of it."""
+    """The models of `routes` that are listed, by their own id or by a dated form of it."""
     names = {name.lower() for name in listed}
     names |= {_DATED.sub("", name) for name in names}
     return frozenset(route for route in routes if route.lower() in names)

@@ -1,4 +1,4 @@
-"""The vault: seals keys and people's texts, so that a database or a backup alone tells nothing.
+"""The vault: seals keys and people's texts, so that a database or a backup alone reveals nothing.
 
 AES-256-GCM. Every secret is sealed by a data key of its own, and that is wrapped by a master key
 from the environment; both are bound to a context (whose, which supplier, which address), so that
@@ -43,8 +43,8 @@ _FINGERPRINT = "fingerprint"
 
 
 class VaultLocked(Refusal):
-    """No master key that was given opens what is sealed; `needs` is the short id of the one that
-    does."""
+    """None of the given master keys opens a sealed value; `needed_key` is the short id of the one
+    that does."""
 
     code: ClassVar[str] = "vault_locked"
 
@@ -53,7 +53,7 @@ class VaultLocked(Refusal):
 
 
 class BadMasterKey(Refusal):
-    """There is no master key, or one is not 32 bytes long."""
+    """No master key was given, or one is not 32 bytes long."""
 
     code: ClassVar[str] = "bad_master_key"
 
@@ -66,20 +66,21 @@ class Unsealable(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """What of a table can't be opened."""
+    """Some sealed values of one table can't be opened."""
 
     table: str
-    #: Rows that can't be opened, of those that are sealed.
+    #: How many rows can't be opened, and how many are sealed.
     rows: int
     of: int
     #: The short ids of the master keys that sealed them; none for what was altered.
     needs: tuple[str, ...]
-    #: Of suppliers' keys: `openai …0001`.
+    #: Which suppliers' keys are among them, like `openai …0001`.
     keys: tuple[str, ...]
 
 
 class NotAllOpens(Refusal):
-    """Something is sealed by none of the master keys that were given, or was altered."""
+    """Some sealed values can't be opened: none of the given master keys sealed them, or they were
+    altered."""
 
     code: ClassVar[str] = "not_all_opens"
 
@@ -89,16 +90,18 @@ class NotAllOpens(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How a database's secrets stand to the master keys that were given."""
+    """A survey counts a database's secrets: how many are sealed, how many by older master keys, and
+    which can't be opened."""
 
     sealed: int
-    #: By another one than the first.
+    #: Those that are sealed by another master key than the first.
     older: int
     shut: tuple[Shut, ...]
 
 
 class DataKey:
-    """A person's key, for their questions and answers. Never shown, never stored unwrapped."""
+    """A person's data key seals their questions and answers. It is never shown, and never stored
+    unwrapped."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
@@ -109,7 +112,7 @@ class DataKey:
         return _TEXT + nonce + self._cipher.encrypt(nonce, text, _bound(_TEXT, context))
 
     def unseal(self, context: str, sealed: bytes) -> bytes:
-        """The text again; raises `Unsealable`."""
+        """Opens a sealed text; raises `Unsealable`."""
         if sealed[:1] != _TEXT:
             raise Unsealable
         nonce, hidden = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
@@ -118,7 +121,8 @@ class DataKey:
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column of secrets or data keys: where, and in which context each row's was sealed."""
+    """A column holds sealed secrets or data keys: its table, the name of the id column, and the
+    context in which each row's value is sealed."""
 
     table: sa.Table
     id: str
@@ -130,7 +134,8 @@ _SealedRow = tuple[sa.Row[Any], bytes]
 
 
 def key_context(id_: str, provider: str, base_url: str) -> str:
-    """The context of a supplier's key: its row, its supplier and its address, never its owner."""
+    """The context of a supplier's key: its row, its supplier and its address; not its contributor,
+    who may change by a link."""
     return f"key\0{id_}\0{provider}\0{base_url}"
 
 
@@ -147,7 +152,7 @@ SEALED: tuple[SealedColumn, ...] = (
 
 
 class Vault:
-    """Seals and unseals; holds the master keys."""
+    """The vault holds the master keys, and seals and unseals secrets by them."""
 
     def __init__(self, master_keys: Sequence[bytes]) -> None:
         """The first key seals, all of them open; raises `BadMasterKey`. See `open`."""
@@ -159,8 +164,8 @@ class Vault:
 
     @classmethod
     async def open(cls, master_keys: Sequence[bytes], store: Store, ledger: Ledger) -> Self:
-        """A vault over a database, whose fingerprint key is made at the first time; raises
-        `VaultLocked` when no key given opens it, `BadMasterKey`."""
+        """Opens the vault of a database; the first time its fingerprint key is made. Raises
+        `VaultLocked` when no given master key opens that, `BadMasterKey`."""
         vault = cls(master_keys)
         sealed = await _fingerprint_key(store)
         if sealed is None:
@@ -174,7 +179,7 @@ class Vault:
 
     @property
     def opens_with(self) -> tuple[str, ...]:
-        """The short ids of its master keys, the one that seals first."""
+        """The short ids of the master keys; the first one seals."""
         return tuple(id_.hex() for id_ in self._masters)
 
     def seal(self, context: str, secret: bytes) -> bytes:
@@ -184,7 +189,7 @@ class Vault:
         return head + nonce + cipher.encrypt(nonce, secret, _bound(_SECRET, context))
 
     def unseal(self, context: str, sealed: bytes) -> bytes:
-        """The secret again; raises `Unsealable`, `VaultLocked`."""
+        """Opens a sealed secret; raises `Unsealable`, `VaultLocked`."""
         cipher = AESGCM(self._unwrapped(_SECRET, context, sealed))
         nonce, hidden = sealed[_HEAD : _HEAD + _NONCE], sealed[_HEAD + _NONCE :]
         return _opened(cipher, nonce, hidden, _bound(_SECRET, context))
@@ -199,20 +204,22 @@ class Vault:
         return DataKey(self._unwrapped(_DATA_KEY, context, wrapped))
 
     def fingerprint(self, provider: str, secret: str) -> bytes:
-        """What tells the same key again, and nothing else; it outlives changes of master keys."""
+        """A keyed hash that recognizes the same secret and reveals nothing else; it stays the same
+        when master keys change."""
         assert self._fingerprint_key, "the vault is not open"
         told = f"{provider}\0{secret}".encode()
         return hmac.digest(self._fingerprint_key, told, hashlib.sha256)
 
     def rewrapped(self, context: str, sealed: bytes) -> bytes | None:
-        """A secret or data key wrapped by the first master key; None if it is that already."""
+        """A sealed secret or data key, wrapped by the first master key; None if it is already."""
         if sealed[1 : 1 + _ID] == self._first:
             return None
         kind = sealed[:1]
         return self._wrap(kind, context, self._unwrapped(kind, context, sealed)) + sealed[_HEAD:]
 
     async def survey(self, store: Store, columns: Sequence[SealedColumn] = SEALED) -> Survey:
-        """Tries everything that is sealed, and names what can't be opened. Needs no open vault."""
+        """Tries to open everything that is sealed, and lists what can't be opened. Needs no open
+        vault."""
         sealed = older = 0
         shut = []
         for place in columns:
@@ -244,9 +251,9 @@ class Vault:
     async def rotate(
         self, store: Store, ledger: Ledger, columns: Sequence[SealedColumn] = SEALED
     ) -> int:
-        """Wraps everything by the first master key, while the service runs, and tells how many
-        values changed. Afterwards the other master keys can go. All or nothing: raises
-        `NotAllOpens` before anything is changed. Needs no open vault."""
+        """Wraps everything by the first master key, while the service runs; answers with how many
+        values changed. Afterwards the other master keys can be removed. All or nothing: raises
+        `SecretsUnopenable` before anything is changed. Needs no open vault."""
         surveyed = await self.survey(store, columns)
         if surveyed.shut:
             raise NotAllOpens(surveyed.shut)
@@ -290,7 +297,7 @@ class Vault:
 
 
 async def _sealed(store: Store, place: SealedColumn) -> list[_SealedRow]:
-    """The rows of a place where something is sealed, with that."""
+    """The rows whose value in a sealed column isn't NULL, each with that value."""
     column = place.table.c[place.column]
     rows = await store.fetch(
         sa.select(place.table).where(column.is_not(None)).order_by(place.table.c[place.id])
@@ -305,7 +312,7 @@ async def _fingerprint_key(store: Store) -> bytes | None:
 
 
 def _id(master: bytes) -> bytes:
-    """The short public name of a master key."""
+    """The short id of a master key, which reveals nothing of it."""
     return hashlib.sha256(b"creditbot master key\0" + master).digest()[:_ID]
 
 

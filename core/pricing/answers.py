@@ -1,6 +1,7 @@
-"""The three answers to a supplier's change of cost: pass it on, share it, absorb it (brief § 3).
+"""The three responses to a supplier's change of cost: pass it on, share it, absorb it.
 
-All three are worked out on a mix of use; none of them is ever chosen by itself.
+The first two are calculated on a model's usage; absorbing leaves the price as it is. None of them
+is ever chosen by itself: an admin decides.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from core.pricing.levels import Levels
 from core.pricing.mix import Mix
 from core.pricing.prices import Price
 
-#: The least markup (brief § 3): what sharing a rise leaves.
+#: The least markup, in per cent of the cost: what sharing a rise leaves.
 LEAST_PERCENT: Final = 20
 _CREDIT: Final = 1_000_000
 
@@ -25,11 +26,12 @@ Pair = tuple[MicroCredits, MicroCredits]
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What may be done: rates in and out; None where it would not differ from its neighbours."""
+    """An admin may respond to a change of cost with these rates in and out (micro-Credits); None
+    where a response would not differ from the others."""
 
     passed: Pair | None
     shared: Pair | None
-    #: Whether use of this mix costs more than before.
+    #: Whether the same usage costs more than before.
     dearer: bool
 
 
@@ -69,10 +71,10 @@ def _moved(price: Price, ratio: Fraction, to_whole: Callable[[Fraction], int]) -
 def _rate(
     price: Price, rate: MicroCredits, ratio: Fraction, to_whole: Callable[[Fraction], int]
 ) -> MicroCredits:
-    """A rate moved in the steps in which it is written: whole Credits per 1K tokens or minute, or
-    two digits."""
+    """A rate times `ratio`, in the steps in which it is written: whole Credits per 1K tokens or
+    minute, or two digits."""
     per = 60 if price.per == "second" else 1_000
-    # A minute's price is a whole number of micro-Credits a second, rounded down: see `setprice`.
+    # `/setprice` stores a minute's price as whole micro-Credits a second, rounded down.
     shown = round(rate.units * per, -4) if price.per == "second" else rate.units * per
     step = _CREDIT
     if shown % _CREDIT or to_whole(shown * ratio / step) * step in {0, shown}:
@@ -85,13 +87,13 @@ def _nearest(amount: Fraction) -> int:
 
 
 def nearest_digits(amount: int) -> int:
-    """The nearest amount of two digits."""
+    """The nearest amount that has two digits and then zeros."""
     step = _two_digits(Fraction(amount))
     return _nearest(Fraction(amount, step)) * step
 
 
 def _two_digits(amount: Fraction) -> int:
-    """The step that leaves two digits of an amount."""
+    """The power of ten whose multiples write an amount in two digits."""
     step = 1
     while amount >= 100 * step:
         step *= 10

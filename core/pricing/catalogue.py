@@ -23,7 +23,7 @@ from core.pricing.rates import Per
 ANSWER_LIMIT = Tokens(2_000)
 THINKING_ANSWER_LIMIT = Tokens(8_000)
 
-#: Assumed of a custom address's model where its server doesn't say: what small servers default to.
+#: The context of a custom address's model whose server doesn't say: a small server's default.
 LOCAL_CONTEXT = Tokens(8_192)
 
 _LONG_CONTEXT = 400_000
@@ -33,7 +33,7 @@ _NEAR_ENOUGH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way to a model: a supplier's name, and the supplier's own id of the model."""
+    """A route to a model is a supplier's name, and the supplier's own id of the model."""
 
     provider: str
     model: str
@@ -43,14 +43,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model on sale."""
+    """A model is on sale: what people call it, what it can do, and by which routes it is served."""
 
     id: str
     name: str
     maker: str
     #: Tokens of prompt and answer together.
     context: Tokens
-    #: The usual answer limit.
+    #: The usual limit of an answer, in tokens.
     answer_limit: Tokens
     thinking: bool
     #: Codes for the card: fast, high_performance, thinking, long_context, cheap, code,
@@ -59,16 +59,16 @@ class Model:
     routes: tuple[Route, ...]
     tokenizer: Tokenizer = "estimate"
     aliases: tuple[str, ...] = ()
-    #: What is paid: tokens of a chat, or seconds of audio that it writes down.
+    #: What its price is per: tokens of a chat, or seconds of audio that it transcribes.
     per: Per = "token"
     #: Ordinary words: they name the model in a choice, but never as the first word of a question.
     nicknames: tuple[str, ...] = ()
-    #: One of a custom address's own models.
+    #: Whether it is one of a custom address's own models.
     local: bool = False
 
 
 class UnknownModel(Refusal):
-    """No model of that name; `near` holds up to three ids that look like it."""
+    """There is no model of that name; `similar` holds up to three ids that look like it."""
 
     code: ClassVar[str] = "unknown_model"
 
@@ -77,7 +77,7 @@ class UnknownModel(Refusal):
 
 
 class Listed(Protocol):
-    """A model as a server lists it."""
+    """The server of a custom address lists a model of its own."""
 
     @property
     def id(self) -> str:
@@ -86,17 +86,17 @@ class Listed(Protocol):
 
     @property
     def context(self) -> Tokens | None:
-        """Where the server tells it."""
+        """The context in tokens; None where the server doesn't say."""
         ...
 
 
 def normalised(name: str) -> str:
-    """A name without what people vary: case, spaces, dots, dashes."""
+    """A name in lower case, without spaces, dots and dashes: what people vary."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
 class Catalogue:
-    """All models, in the menus' order."""
+    """The catalogue holds all models on sale, in the menus' order, and finds them by name."""
 
     def __init__(
         self,
@@ -138,16 +138,16 @@ class Catalogue:
 
     @property
     def asked(self) -> list[Model]:
-        """The models that questions go to."""
+        """The models that answer questions."""
         return [model for model in self._models.values() if model.per == "token"]
 
     @property
     def hearing(self) -> list[Model]:
-        """The models that write down audio."""
+        """The models that transcribe audio."""
         return [model for model in self._models.values() if model.per == "second"]
 
     def is_local(self, route: Route) -> bool:
-        """Whether it leads to a model that only an address of the operator's own has."""
+        """Whether a route leads to a model that only a custom address has."""
         return any(model.local and route in model.routes for model in self._models.values())
 
     @property
@@ -156,7 +156,7 @@ class Catalogue:
         return self._models[self._default] if self._default else self.asked[0]
 
     def find(self, text: str) -> Model:
-        """The model of an id, a name or an alias, the successor for a retired name; raises
+        """The model of an id, a name or an alias; for a retired name its successor. Raises
         `UnknownModel`."""
         found = self._find(text)
         if found is None:
@@ -164,19 +164,19 @@ class Catalogue:
         return self._models[found]
 
     def has(self, word: str) -> bool:
-        """Whether a word names a model that can be asked and nothing else, as in `/ask gpt-4
-        why …`."""
+        """Whether a word can only mean a model that answers questions, as in `/ask gpt-4 why …`;
+        nicknames are ordinary words too."""
         short = normalised(word)
         return short in self._words or short in self._retired
 
     def is_retired(self, text: str) -> bool:
-        """Whether a name is one of the past, so that `find` gives its successor."""
+        """Whether a name is retired, so that `find` gives its successor."""
         short = normalised(text)
         return short not in self._names and short in self._retired
 
     def add_local(self, provider: str, listed: Iterable[Listed]) -> None:
-        """Offers a custom address's models under their own names, beside those of the catalogue
-        that it serves; the same list again changes nothing, what it no longer has goes."""
+        """Puts a custom address's own models on sale under their own names, beside those of the
+        catalogue that it serves. Its models that are no longer listed are removed."""
         known = {
             route.model
             for model in self._models.values()
@@ -212,7 +212,7 @@ class Catalogue:
 
     def _name(self, model: Model) -> None:
         if model.local:
-            # Whoever runs an own server means its model by that name, whatever else it was before.
+            # Whoever runs a server means its model by that name, even where it meant another one.
             self._names[normalised(model.id)] = model.id
             self._words.add(normalised(model.id))
             return
@@ -234,8 +234,8 @@ class Catalogue:
 def listed_models(
     provider: str, listed: Iterable[Listed], known: Iterable[str], taken: Collection[str] = ()
 ) -> list[Model]:
-    """The models of a server that no route of the catalogue leads to, as models of its own; with
-    the supplier's name in front where another model has the id already."""
+    """A server's models that no route of the catalogue leads to; their id begins with the
+    supplier's name where another model has that id already."""
     served = {normalised(model) for model in known}
     found: dict[str, Model] = {}
     for one in listed:
@@ -275,7 +275,7 @@ def _merged(shipped: Sheet, own: Sheet) -> tuple[list[Model], dict[str, str], st
     models = [_model(row) for row in rows.values() if row.id not in gone]
     kept = {name: successor for name, successor in retired.items() if successor not in gone}
     default = own.default or shipped.default
-    # An operator who sells under an old name takes it back from its successor.
+    # A name that the operator sells a model under is no longer retired.
     sold = {normalised(name) for model in models for name in (model.id, model.name, *model.aliases)}
     kept = {name: successor for name, successor in kept.items() if normalised(name) not in sold}
     return models, kept, None if default in gone else default

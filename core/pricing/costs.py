@@ -1,6 +1,6 @@
-"""What an answer costs the platform: the supplier's rates, with our own where the package has none.
+"""What an answer costs the platform: the price package's rates, with our own where it has none.
 
-Never shown to users. A route without a known cost, or with one of zero, is refused, not sold.
+Users never see a cost. A route whose cost is unknown or zero is refused, not sold.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.pricing.catalogue import Route
 from core.pricing.levels import Level
 from core.pricing.rates import PICO, Era, Per, Rate, Rates, rates_at, rates_within
 
-#: A call held for now may run at the dearer rate of a peak hour that begins meanwhile.
+#: A call that is held now may run at the dearer rate of a peak hour that begins meanwhile.
 HOLD_SPAN = timedelta(minutes=15)
 
 #: Nominal rates of a custom address's own models (a local server): never sold for nothing.
@@ -29,7 +29,7 @@ _EVERY_MODEL = "*"
 
 
 class NoCost(Refusal):
-    """What this route costs is unknown or zero: it can't be sold."""
+    """The cost of a route is unknown or zero: it can't be sold."""
 
     code: ClassVar[str] = "no_cost"
 
@@ -38,35 +38,36 @@ class NoCost(Refusal):
 
 
 class UsageLike(Protocol):
-    """What a call used: `input` is the whole prompt, the cached and written parts included."""
+    """A call used these tokens: `input` is the whole prompt, with its cached and written parts."""
 
     @property
     def input(self) -> Tokens:
-        """The whole prompt."""
+        """The tokens of the whole prompt."""
         ...
 
     @property
     def output(self) -> Tokens:
-        """The answer, reasoning included."""
+        """The tokens of the answer, reasoning included."""
         ...
 
     @property
     def cached(self) -> Tokens:
-        """The part of the prompt read from a cache."""
+        """The tokens of the prompt that were read from a cache."""
         ...
 
     @property
     def cache_written(self) -> Tokens:
-        """The part of the prompt written to a cache."""
+        """The tokens of the prompt that were written to a cache."""
         ...
 
 
 class Costs:
-    """Rates by route; the first of: what an admin said, what was given, the overlay, our overrides,
-    the package."""
+    """Costs are suppliers' rates by route. The first that there is counts: an admin's override, the
+    operator's overlay, the overrides that ship, the price package."""
 
     def __init__(self, given: Mapping[Route, Rates | Sequence[Era]] | None = None) -> None:
-        """With `given`, these rates alone count (a test's world); else see `load`."""
+        """With `fixed_rates` the package is ignored (in tests); the product's costs come by
+        `load`."""
         self._given: dict[tuple[str, str], tuple[Era, ...]] = {}
         self._alone = given is not None
         self._renewed: Mapping[str, Any] = {}
@@ -78,30 +79,30 @@ class Costs:
 
     @classmethod
     def load(cls, overlay: Path | None = None) -> Self:
-        """The product's costs; raises `BadOverlay`."""
+        """The product's costs, with the operator's `overlay` file; raises `BadOverlay`."""
         costs = cls()
         for row in (*files.overrides(), *files.overlay(overlay).cost):
             costs._given[row.provider, row.model] = (Era(row.rates()),)
         return costs
 
     def prepare(self) -> None:
-        """Reads the price package, half a second that the event loop shall not wait: call it from
-        a thread before the first question."""
+        """Reads the price package, which takes half a second: call it from a thread before the
+        first question."""
         if not self._alone:
             package.read()
 
     def add_local(self, provider: str) -> None:
-        """Lets the models of a custom address be sold: at `LOCAL_RATES` unless given otherwise."""
+        """Gives the models of a custom address a cost: `LOCAL_RATES` unless the overlay has one."""
         self._given.setdefault((provider, _EVERY_MODEL), (Era(LOCAL_RATES),))
         self._eras.cache_clear()
 
     def renew(self, data: Mapping[str, Any]) -> None:
-        """Newer data of the package, in place of what is installed."""
+        """Takes newer data of the price package, in place of the installed data."""
         self._renewed = data
         self._eras.cache_clear()
 
     def override(self, said: Mapping[Route, Rates]) -> None:
-        """What an admin says of routes, in place of all that was said before."""
+        """Takes the admins' overrides, in place of all earlier ones."""
         self._said = {(route.provider, route.model): (Era(rates),) for route, rates in said.items()}
         self._eras.cache_clear()
 
@@ -111,33 +112,35 @@ class Costs:
         return bool(eras) and all(era.rates.sellable(per) for era in eras)
 
     def rates(self, route: Route, at_ms: int) -> Rates:
-        """The rates at a time; raises `NoCost`."""
+        """A route's rates at a time; raises `NoCost`."""
         return rates_at(self._known(route), at_ms)
 
     def cost(self, route: Route, usage: UsageLike, at_ms: int) -> NanoUsd:
-        """The cost of a call made at a time, rounded up; raises `NoCost`."""
+        """The cost of a call at a time, in nano-dollars, rounded up; raises `NoCost`."""
         cached, written = usage.cached.units, usage.cache_written.units
         plain = max(0, usage.input.units - cached - written)
         return self.rates(route, at_ms).cost(plain, cached, written, usage.output.units)
 
     def most(self, route: Route, input: Tokens, output: Tokens, at_ms: int) -> NanoUsd:  # noqa: A002
-        """The most that such a call can cost: nothing cached, or all of it written to a cache, at
-        the dearest hour within the next `HOLD_SPAN`; raises `NoCost`."""
+        """The most that a call can cost, in nano-dollars: nothing cached, or all of it written to a
+        cache, at the dearest hour within the next `HOLD_SPAN`; raises `NoCost`."""
         every = rates_within(self._known(route), at_ms, HOLD_SPAN)
         return max(rates.most(input.units, output.units) for rates in every)
 
     def seconds(self, route: Route, length: Seconds, at_ms: int) -> NanoUsd:
-        """The cost of audio of a length, rounded up; raises `NoCost`."""
+        """The cost of audio of a length, in nano-dollars, rounded up; raises `NoCost`."""
         rate = rates_at(self._known(route, "second"), at_ms).second.base
         return NanoUsd(-(-rate * length.units // PICO))
 
     def base(self, route: Route, at_ms: int, per: Per = "token") -> tuple[int, int]:
-        """Pico-dollars per token in and out, short prompt, or those of a second of
-        audio, at the dearest hour of the next day; raises `NoCost`. What prices are made from."""
+        """The rates that prices are made from: pico-dollars per token in and out for a short
+        prompt (for audio both are the rate per second), at the dearest hour of the next day;
+        raises `NoCost`."""
         return self._dearest(route, at_ms, per).base(per)
 
     def level(self, route: Route, at_ms: int, per: Per = "token") -> Level:
-        """The same with the rate of cached tokens: what costs are compared by; raises `NoCost`."""
+        """The same rates with that of cached tokens, by which costs are compared; raises
+        `NoCost`."""
         rates = self._dearest(route, at_ms, per)
         if per == "second":
             return Level(0, 0, 0, rates.second.base)

@@ -1,10 +1,10 @@
-"""Deals: which tier and which promotion a person has, and what a model costs them, in one order:
+"""Deals: which tier and which promotions a person has, and what a model costs them. In this order:
 price → tier → the best one promotion → round up → floor.
 
-What comes out is the price that its person sees and pays, and no other; never above the plain
-price, never below the floor. A price that is below the floor by itself stays what it is. What is
-known of a person is kept for half a minute and read again after each of their asks and orders,
-beside the ask. While neither tiers nor promotions exist nothing is read at all.
+The result is the one price that a person sees and pays; never above the list price, never below
+the floor. A list price that is itself below the floor stays as it is. What is read of a person is
+cached for half a minute and read again after each of their asks and orders, beside the ask. While
+neither tiers nor promotions exist nothing is read at all.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from core.pricing.prices import Price, PriceBook
 from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
 
-#: No offer is as good as free.
+#: The largest discount, in per cent: nothing is free.
 DISCOUNT_MAX = 99
 
 
-#: Of a bonus on top-ups: more is a slip.
+#: The largest bonus on top-ups, in per cent: more is a slip.
 BONUS_MAX = 100
 
 
-#: Over the supplier's cost: what a payment's fees take.
+#: The floor, in per cent over the supplier's cost: what a payment's fees take.
 FLOOR_PERCENT = 10
 
 
-#: What was read of a person is believed so long, of so many people.
+#: What was read of a person is cached for so long, of so many people.
 KNOWN_SECONDS = 30.0
 _PEOPLE_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was read of a person: the tier that they reach, the promotions that they have a code
-    of, and those that they (or all together) used up."""
+    """This was read of a person: the tier that they reach, the promotions that they redeemed a
+    voucher of, and those that they (or all together) used up; promotions are ids."""
 
     reached: str = ""
     held: frozenset[str] = frozenset()
@@ -51,17 +51,17 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """A model's price for somebody, and what made it so."""
+    """A deal is a model's price for somebody, with the tier and the promotion that lowered it."""
 
     price: Price
-    #: Empty, None: it made no difference.
+    #: Empty or None where it made no difference.
     tier: str = ""
     promotion: Promotion | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bonus:
-    """What a top-up brings on top: a tier, by so many per cent of what is bought, and a
+    """A top-up brings a bonus on top: by a tier, so many per cent of what is bought, and by a
     promotion."""
 
     tier: str = ""
@@ -70,7 +70,7 @@ class Bonus:
 
 
 class Deals:
-    """What everybody is offered."""
+    """`Deals` works out what each person is offered: prices for models, bonuses on top-ups."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Deals:
         clock: Clock,
         floor_percent: int = FLOOR_PERCENT,
     ) -> None:
-        """`floor_percent` over what a supplier takes no offer goes."""
+        """No offer goes below the supplier's cost and `floor_percent` of it."""
         self._prices, self._catalogue, self._costs = prices, catalogue, costs
         self.tiers, self.promotions = tiers, promotions
         self._clock, self._floor_percent = clock, floor_percent
@@ -95,7 +95,8 @@ class Deals:
         await self.promotions.load()
 
     async def know(self, person: str, *, afresh: bool = False) -> None:
-        """Reads what the offers of this person depend on, unless it was read lately."""
+        """Reads what the offers of this person depend on, unless it is cached; with `force` always.
+        The other methods go by the cache alone."""
         if not self.tiers.all and not self.promotions.all:
             return
         now, known = self._clock.monotonic(), self._people.get(person)
@@ -116,16 +117,16 @@ class Deals:
             self._people.popitem(last=False)
 
     def forget(self, person: str) -> None:
-        """Something of theirs changed: it is read again when it is needed."""
+        """Drops what is cached of a person, after something of theirs changed."""
         self._people.pop(person, None)
 
     def tier(self, person: str) -> Tier | None:
-        """The tier of somebody who is known."""
+        """The tier of somebody who was loaded."""
         return self.tiers.of(person, self._known(person).reached) if self.tiers.all else None
 
     def price(self, person: str, model: str, *, without: Collection[str] = ()) -> Deal | None:
-        """What a model costs somebody who is known (or nobody, by an empty name); None when it has
-        no price. `without` some promotions, by id."""
+        """What a model costs somebody who was loaded (or nobody, by an empty id); None when it has
+        no price. `without` holds ids of promotions that don't count."""
         plain = self._prices.current(model)
         if plain is None or not (self.tiers.all or self.promotions.all):
             return None if plain is None else Deal(plain)
@@ -142,7 +143,7 @@ class Deals:
         return self._deal(plain, tier, best)
 
     def bonus(self, person: str, *, without: Collection[str] = ()) -> Bonus:
-        """What a top-up brings on top to somebody who is known."""
+        """What a top-up brings on top to somebody who was loaded."""
         tier = self.tier(person)
         best = max(
             (
@@ -158,14 +159,14 @@ class Deals:
         return Bonus(tier.name, tier.bonus, best)
 
     def lowered(self, plain: Price, promotion: Promotion) -> Price:
-        """A price with that promotion alone, for whoever makes one."""
+        """A price with that promotion alone: what an admin who makes it is shown."""
         return self._offered(plain, 0, promotion.percent)
 
     def _deal(self, plain: Price, tier: Tier | None, promotion: Promotion | None) -> Deal:
         off = 0 if tier is None else tier.discount
         by_tier = self._offered(plain, off, 0)
         both = by_tier if promotion is None else self._offered(plain, off, promotion.percent)
-        # What makes no difference, because of the floor, is neither told nor used up.
+        # What makes no difference, because of the floor, is neither shown nor used up.
         return Deal(
             both,
             tier.name if tier is not None and by_tier != plain else "",
@@ -195,7 +196,7 @@ class Deals:
 
 
 def _order(promotion: Promotion) -> tuple[int, bool, str]:
-    """The best last: of two that are as good the one that isn't used up."""
+    """A sort key, the best promotion last: of two equal ones the one that has no limit."""
     return promotion.percent, not promotion.limited, promotion.id
 
 
@@ -205,8 +206,8 @@ def _used_up(promotion: Promotion, by_all: int, by_person: int) -> bool:
 
 
 def offered(price: Price, *, tier: int, promotion: int, least: MicroCredits) -> Price:
-    """The price less so many per cent for a tier, then so many for a promotion; `least` is what
-    tokens of the usual mix cost at least (`floor`). The rates are rounded up, once."""
+    """The price less a tier's per cent, then less a promotion's; `floor_rate` is what tokens of the
+    usual mix cost at least (`calculate_floor`). The rates are rounded up, once."""
     plain = mixed(price.input_rate, price.output_rate)
     least = min(least, plain)
     inward, outward = (
@@ -220,8 +221,9 @@ def offered(price: Price, *, tier: int, promotion: int, least: MicroCredits) -> 
 
 
 def floor(costs: Costs, model: Model, at_ms: int, percent: int) -> MicroCredits | None:
-    """What tokens of the usual mix cost at least: so many per cent over what the dearest supplier
-    takes, at par. None while no supplier's cost is known: then nothing is taken off."""
+    """What tokens of the usual mix cost at least, in micro-Credits: so many per cent over what the
+    dearest supplier takes, at par. None while no supplier's cost is known: then there are no
+    discounts."""
     known = [route for route in model.routes if costs.known(route, model.per)]
     if not known:
         return None
@@ -231,5 +233,5 @@ def floor(costs: Costs, model: Model, at_ms: int, percent: int) -> MicroCredits 
 
 
 def mixed(inward: MicroCredits, outward: MicroCredits) -> MicroCredits:
-    """What tokens of the usual mix cost, two in for each one out; likewise three seconds."""
+    """What tokens of the usual mix cost: two in and one out; for audio, three seconds."""
     return inward.times(INPUT_WEIGHT) + outward

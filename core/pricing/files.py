@@ -1,7 +1,7 @@
-"""The data files of this room and the operator's overlay, checked as they are read.
+"""The data files of this package and the operator's overlay, checked as they are read.
 
-One schema reads both: the overlay has the catalogue's shape, says only what it changes, and may
-carry costs. Whatever is wrong with it is said in words, all at once.
+One schema reads both: the overlay has the catalogue's shape, holds only what it changes, and may
+carry costs. All that is wrong with it is reported at once, in words.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PICO_PER_SECOND = Fraction(10**12, 60)
 
 
 class BadOverlay(Refusal):
-    """The operator's overlay file can't be used; `reason` says where and why."""
+    """The operator's overlay file can't be used; `reason` says where it is wrong, and why."""
 
     code: ClassVar[str] = "bad_overlay"
 
@@ -48,7 +48,8 @@ class _Strict(BaseModel):
 
 
 class ModelRow(_Strict):
-    """A [[model]]; in an overlay only `id` and what changes."""
+    """A [[model]] of the catalogue has all of these; in an overlay it has only `id` and what
+    changes."""
 
     id: _Name
     name: _Name | None = None
@@ -65,8 +66,8 @@ class ModelRow(_Strict):
 
 
 class CostRow(_Strict):
-    """A [[cost]]: dollars per million tokens, or per minute of audio, as text; model "*" is every
-    model of a supplier."""
+    """A [[cost]] of a model is in dollars per million tokens, or per minute of audio, as text;
+    model "*" means every model of a supplier."""
 
     provider: _Name
     model: _Name
@@ -78,13 +79,13 @@ class CostRow(_Strict):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        """Leaving out a side of a price is a slip, not a price of nothing."""
+        """Refuses a cost that leaves out input or output: that is a slip, not a cost of zero."""
         if self.minute is None and not {"input", "output"} <= self.model_fields_set:
             raise ValueError("a cost needs input and output, or minute")
         return self
 
     def rates(self) -> Rates:
-        """The rates it states; what it leaves out costs as the input."""
+        """The row's rates in pico-dollars; cached tokens that it leaves out cost as the input."""
         plain = _rate(self.input)
         return Rates(
             input=plain,
@@ -96,7 +97,7 @@ class CostRow(_Strict):
 
 
 class Sheet(_Strict):
-    """A catalogue file, or an overlay on it."""
+    """A catalogue file has these contents, and so has an operator's overlay on it."""
 
     default: _Name | None = None
     model: tuple[ModelRow, ...] = ()
@@ -116,7 +117,7 @@ def overrides() -> tuple[CostRow, ...]:
 
 
 def overlay(path: Path | None) -> Sheet:
-    """The operator's file, empty without one; raises `BadOverlay`."""
+    """The operator's overlay file, empty without one; raises `BadOverlay`."""
     if path is None:
         return Sheet()
     try:

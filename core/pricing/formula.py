@@ -1,8 +1,8 @@
-"""The formula that suggests a price: Base cost × (1 + Markup) × Demand ÷ $0.01, tidied upwards. An
-admin's price wins until changed; this one stands where none was set.
+"""The formula that suggests a price: Base cost × (1 + Markup) × Demand ÷ $0.01, rounded up to a
+tidy rate. An admin's price wins until it is changed; the formula's stands where none was set.
 
-The demand factor, 0.8 – 1.5, follows how much a model is wanted and how scarce its keys are;
-smoothed, so that an hour's rush is no news, and with hysteresis, so that it doesn't flutter.
+The demand factor, 0.8 – 1.5, follows how much a model is asked and how scarce its keys are. It is
+smoothed, so that an hour's rush doesn't move it, and has hysteresis, so that it doesn't flutter.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Final, Self
 
 from core.money import MicroCredits, NanoUsd
 
-#: What a bought Credit brings (brief § 2): one cent.
+#: What a bought Credit brings: one cent.
 PAR = NanoUsd(10_000_000)
 MARKUP_PERCENT = 35
-#: Tokens in for each token out, until a model's real mix is known.
+#: Tokens in for each token out, until a model's real usage is known.
 INPUT_WEIGHT = 2
 #: A Credit at par is $0.01: a micro-Credit is ten thousand pico-dollars.
 PICO_PER_MICRO_CREDIT = 10_000
 
 # Two digits at most, each step at most a ninth above the last: a price of 35 % markup stays within
-# the 50 % that the brief allows.
+# 50 %, the most that a markup may be.
 _TIDY = (
     *(10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32, 35, 38, 40, 42, 45),
     *(50, 55, 60, 65, 70, 75, 80, 85, 90, 100),
@@ -30,7 +30,8 @@ _TIDY = (
 
 
 def base_rate(input_pico: int, output_pico: int) -> tuple[int, int]:
-    """What a token costs on average, in pico-dollars, as a fraction (numerator, denominator)."""
+    """What a token of the usual mix costs on average, in pico-dollars, as a fraction (numerator,
+    denominator)."""
     return INPUT_WEIGHT * input_pico + output_pico, INPUT_WEIGHT + 1
 
 
@@ -40,7 +41,7 @@ def suggestion(
     markup_percent: int = MARKUP_PERCENT,
     demand_percent: int = 100,
 ) -> MicroCredits:
-    """One price for tokens in and out, from each route's pico-dollars per token in and out. The
+    """One rate for tokens in and out, from each route's pico-dollars per token in and out. The
     dearest route counts: whichever serves, the base cost is covered."""
     numerator, denominator = max((base_rate(*base) for base in bases), key=lambda pair: pair[0])
     factor = (100 + markup_percent) * demand_percent
@@ -50,7 +51,7 @@ def suggestion(
 
 
 def tidy(rate: MicroCredits) -> MicroCredits:
-    """The next rate up that reads well on a card: two digits, small steps; at least 1."""
+    """The next rate up that reads well on a card, of at most two digits; at least 1."""
     if rate.units <= 0:
         return MicroCredits(1)
     scale = 1
@@ -67,15 +68,15 @@ def tidy(rate: MicroCredits) -> MicroCredits:
 USUAL_PERCENT: Final = 100
 LEAST_PERCENT: Final = 80
 MOST_PERCENT: Final = 150
-#: Load alone goes no further than this.
+#: The factor that load alone leads to is at most this, in per cent.
 _LOAD_MOST: Final = 130
-#: A point of load beside the usual moves the factor by a quarter of one.
+#: A point of load above or below the usual moves the factor by a quarter of a point.
 _LOAD_PART: Final = 4
 #: Keys that last a week are plenty; those that last a day are scarce, and cost half as much again.
 _PLENTY_HOURS: Final = 168
 _SCARCE_HOURS: Final = 24
 _SCARCE_PERCENT: Final = 50
-#: Of the way to its target the smoothed measure goes this part in an hour: most of it in a day.
+#: In an hour the smoothed measure goes an eighth of the way to its target: most of it in a day.
 _HOURLY_PART: Final = 8
 #: The factor follows once the measure is so many points away.
 _STEP_PERCENT: Final = 5
@@ -84,13 +85,14 @@ _HUNDREDTHS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A model's: the smoothed measure in hundredths of a per cent, and the factor in per cent."""
+    """A model's demand is a smoothed measure in hundredths of a per cent, and a factor in per
+    cent."""
 
     smoothed: int = USUAL_PERCENT * _HUNDREDTHS
     factor: int = USUAL_PERCENT
 
     def after_an_hour(self, target: int) -> Self:
-        """An hour later, with a target in per cent."""
+        """The demand an hour later, with a target in per cent."""
         way = target * _HUNDREDTHS - self.smoothed
         smoothed = self.smoothed + round(way / _HOURLY_PART)
         away = abs(smoothed - self.factor * _HUNDREDTHS) >= _STEP_PERCENT * _HUNDREDTHS
@@ -98,8 +100,8 @@ class Demand:
 
 
 def target(*, day: int, usual_day: int, hours_left: int | None) -> int:
-    """Where the factor tends, in per cent: from what the last day and a usual one used, and the
-    hours that keys last at that day's pace; None: nobody draws on them."""
+    """The demand factor that is aimed for, in per cent: from what the last day and a usual day
+    cost, and the hours that keys last at the last day's rate of use (None: nobody uses them)."""
     load = USUAL_PERCENT
     if usual_day > 0:
         load += (day * 100 // usual_day - 100) // _LOAD_PART

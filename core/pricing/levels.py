@@ -1,6 +1,7 @@
-"""What a supplier takes for a model in short, and so much use of it: what costs are compared by.
+"""A supplier's rates for a model in short, and how much a model was used: what suppliers' costs are
+compared by.
 
-Whole numbers throughout: pico-dollars (see `rates`).
+Whole numbers of pico-dollars throughout (see `core.pricing.rates`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Final, Self
 
-#: A level's `real` when calls came to what the supplier's list says.
+#: `SupplierRate.billed_permille` when calls cost what the supplier's list says.
 AS_LISTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What one supplier was asked for: answers, and their tokens, or seconds of audio."""
+    """One supplier was used so much for a model: answers, and their tokens or seconds of audio."""
 
     answers: int = 0
-    #: Tokens in that were not read from a cache, those that were, tokens out.
+    #: Tokens in that were not read from a cache, tokens in that were, tokens out.
     plain: int = 0
     cached: int = 0
     output: int = 0
@@ -27,19 +28,19 @@ class Use:
 
     @property
     def input(self) -> int:
-        """All tokens in."""
+        """All tokens of the prompts, cached ones included."""
         return self.plain + self.cached
 
 
-#: A model's use until its own is known: two tokens in to one out, an hour of audio.
+#: A model's usage until its own is known: two tokens in to one out, an hour of audio.
 USUAL: Final = Use(plain=200_000, output=100_000, seconds=3_600)
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a supplier takes for a model, as prices reckon with it: pico-dollars per token in, read
-    from a cache and out, or per second. `real` is what calls came to, in thousandths of that:
-    long prompts and what is written to caches cost more than the list's first line."""
+    """A supplier's rates for a model are pico-dollars per token in, per token read from a cache and
+    per token out, or per second. `billed_permille` is what calls really cost, in thousandths of the
+    list: long prompts and what is written to caches cost more than the list's first line."""
 
     input: int
     cached: int
@@ -48,20 +49,20 @@ class Level:
     real: int = AS_LISTED
 
     def text(self) -> str:
-        """As it is kept."""
+        """The rates as JSON, for the database."""
         return json.dumps(astuple(self))
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """What `text` made."""
+        """The rates of a JSON text that `to_text` made."""
         return cls(*json.loads(text))
 
     def same_list(self, other: Level) -> bool:
-        """Whether the list says the same of both."""
+        """Whether both have the same list rates, whatever calls really cost."""
         return astuple(self)[:-1] == astuple(other)[:-1]
 
     def listed(self, use: Use) -> int:
-        """What so much costs by the list, in pico-dollars."""
+        """What so much usage costs by the list, in pico-dollars."""
         return (
             use.plain * self.input
             + use.cached * self.cached
@@ -70,7 +71,7 @@ class Level:
         )
 
     def cost(self, use: Use) -> int:
-        """What so much really costs, in pico-dollars, rounded up."""
+        """What so much usage really costs, in pico-dollars, rounded up."""
         return -(-self.listed(use) * self.real // AS_LISTED)
 
 

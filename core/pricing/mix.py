@@ -1,6 +1,6 @@
-"""A model's use by supplier, and what a price brings on it: the ground of every margin.
+"""A model's usage by supplier, and what a price earns on it: what every margin is calculated from.
 
-A Credit at par is a cent; pico-dollars throughout.
+A Credit at par is a cent; amounts are pico-dollars throughout.
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ from core.pricing.prices import Price
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A model's use by supplier; `real` when people made it, else the usual one is assumed."""
+    """A model's usage is kept by supplier; it was measured on people's asks, or else the usual mix
+    is assumed."""
 
     uses: Mapping[str, Use]
     real: bool = True
 
     @property
     def answers(self) -> int:
-        """How many answers it was."""
+        """How many answers all suppliers gave."""
         return sum(use.answers for use in self.uses.values())
 
     @property
     def input(self) -> int:
-        """All tokens in."""
+        """The tokens in of all suppliers."""
         return sum(use.input for use in self.uses.values())
 
     @property
     def output(self) -> int:
-        """All tokens out."""
+        """The tokens out of all suppliers."""
         return sum(use.output for use in self.uses.values())
 
     @property
     def seconds(self) -> int:
-        """All seconds of audio."""
+        """The seconds of audio of all suppliers."""
         return sum(use.seconds for use in self.uses.values())
 
     def cost(self, levels: Levels) -> int:
-        """What it costs at these levels, in pico-dollars; suppliers without one don't count."""
+        """What the usage costs at these rates, in pico-dollars; suppliers without any don't
+        count."""
         return sum(levels[name].cost(use) for name, use in self.uses.items() if name in levels)
 
     def brings(self, inward: MicroCredits, outward: MicroCredits, *, seconds: bool) -> int:
-        """What these rates bring for it at par, in pico-dollars, before any rounding up."""
+        """What these prices bring for the usage at par, in pico-dollars, before any rounding up."""
         micro = (
             inward.units * self.seconds
             if seconds
@@ -55,9 +57,9 @@ class Mix:
         return micro * PICO_PER_MICRO_CREDIT
 
     def margin(self, price: Price, levels: Levels) -> int | None:
-        """Profit on cost in per cent, rounded down; None where nothing is known to cost anything.
+        """The price's profit on cost, in per cent, rounded down; None where no cost is known.
 
-        Charges are rounded up to whole Credits, answer by answer: what that brings is extra."""
+        Charges are rounded up to whole Credits, answer by answer: that extra isn't in it."""
         cost = self.cost(levels)
         if cost <= 0:
             return None

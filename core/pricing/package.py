@@ -1,4 +1,4 @@
-"""Supplier costs out of genai-prices: read once per route, so that an ask computes whole numbers.
+"""Suppliers' rates out of genai-prices: read once per route, so that an ask computes whole numbers.
 
 The package is large (0.3 s and 27 MB to import), so it is imported at the first question.
 """
@@ -24,7 +24,7 @@ _PER_SECOND = Fraction(10**12, 3600)
 
 
 def eras_of(data: Mapping[str, Any], provider: str, model: str) -> tuple[Era, ...]:
-    """The data's rates for a supplier's model, oldest first; empty where it knows none."""
+    """The data's rates for a supplier's model, oldest first; empty where it has none."""
     found = data.get(_NAMES.get(provider, provider))
     info = found.find_model(model) if found is not None else None
     if info is None:
@@ -35,7 +35,7 @@ def eras_of(data: Mapping[str, Any], provider: str, model: str) -> tuple[Era, ..
 
 @functools.cache
 def read() -> dict[str, Any]:
-    """The package's data by its own names of the suppliers; read once."""
+    """The installed package's data, by its own names of the suppliers; read once."""
     from genai_prices import data
 
     return {provider.id: provider for provider in data.providers}

@@ -38,7 +38,7 @@ Record = Callable[..., Awaitable[None]]
 
 
 class Reads(Protocol):
-    """What the book needs of the store."""
+    """The price book needs this of the database: reading rows."""
 
     async def fetch(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         """All rows of a query."""
@@ -46,7 +46,7 @@ class Reads(Protocol):
 
 
 class BadPrice(Refusal):
-    """A rate that is no price: not above zero, or out of all proportion."""
+    """A rate can't be a price: it is not above zero, or out of all proportion."""
 
     code: ClassVar[str] = "bad_price"
 
@@ -56,7 +56,8 @@ class BadPrice(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A row of the book. Rates are micro-Credits per token, or per second of audio."""
+    """A price is a row of the book. Its rates are micro-Credits per token, or per second of
+    audio."""
 
     id: str
     model: str
@@ -72,11 +73,11 @@ class Price:
         return self.input_rate == self.output_rate
 
     def exact(self, input: Tokens, output: Tokens) -> MicroCredits:  # noqa: A002
-        """The price of so many tokens, before rounding."""
+        """The price of so many tokens, in micro-Credits, before rounding."""
         return self.input_rate.times(input.units) + self.output_rate.times(output.units)
 
     def charge(self, input: Tokens, output: Tokens) -> Credits:  # noqa: A002
-        """The charge for an answer: whole Credits, rounded up once, at least 1 (brief § 4)."""
+        """The charge for an answer: whole Credits, rounded up once, at least 1."""
         return max(Credits(1), self.exact(input, output).rounded_up())
 
     def charge_seconds(self, length: Seconds) -> Credits:
@@ -96,7 +97,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class NewPrice:
-    """A price to be set. Rates as of `Price`."""
+    """A new price is to be set; its rates are micro-Credits, as those of `Price`."""
 
     model: str
     input_rate: MicroCredits
@@ -104,7 +105,7 @@ class NewPrice:
     per: Per = "token"
 
 
-#: What is written together with a price: the log's row, what it decides.
+#: What is written together with a price: the admin log's row, the decision that led to it.
 Also = Callable[[Price], Sequence[Companion]]
 
 
@@ -113,7 +114,8 @@ def _nothing_else(_: Price) -> Sequence[Companion]:
 
 
 class PriceBook:
-    """The prices in effect. Reads are memory; only `start`, `load`, `change` and `refresh` wait."""
+    """The price book holds all prices. Its reads are from memory; only `start`, `load`,
+    `set_price`, `set_prices` and `refresh` wait."""
 
     def __init__(
         self,
@@ -142,7 +144,7 @@ class PriceBook:
         await self.refresh(at_most_seconds=0)
 
     async def load(self) -> None:
-        """Loads the book as it is and writes nothing: for whoever only looks."""
+        """Loads the book as it is and writes nothing: for commands that only read."""
         await asyncio.to_thread(self._costs.prepare)
         async with self._reading:
             await self._read()
@@ -152,18 +154,20 @@ class PriceBook:
         return self.at(model, self._clock.now_ms())
 
     def at(self, model: str, at_ms: int) -> Price | None:
-        """The price of a model in effect at a time, as far as is known now; None if none is."""
+        """The price of a model in effect at a time, as far as is known now; None if there is
+        none."""
         for price in reversed(self._history.get(model, ())):
             if price.effective_at <= at_ms:
                 return price
         return None
 
     def newest(self, model: str) -> Price | None:
-        """The row that was set last, coming or not; None for a model without a price."""
+        """The row that was set last, in effect or not; None for a model without a price."""
         return max(self._history.get(model, ()), key=lambda price: price.id, default=None)
 
     def without(self, price: Price) -> Price | None:
-        """What would hold from a row's time on if it weren't there; None if it is the first."""
+        """The price that would be in effect from a row's time on without that row; None if it is
+        the first."""
         others = [one for one in self._history.get(price.model, ()) if one.id != price.id]
         return next(
             (one for one in reversed(others) if one.effective_at <= price.effective_at), None
@@ -180,7 +184,7 @@ class PriceBook:
         return self._by_id.get(id)
 
     def history(self, model: str) -> tuple[Price, ...]:
-        """All rows of a model, in the order in which they take effect, coming ones included."""
+        """All rows of a model, in the order in which they take effect, also those to come."""
         return tuple(self._history.get(model, ()))
 
     async def change(
@@ -195,8 +199,8 @@ class PriceBook:
         per: Per = "token",
         also: Also = _nothing_else,
     ) -> Price:
-        """Sets a price from a time on, now by default; what `also` makes of it is written with it,
-        all or none. Raises `BadPrice`."""
+        """Sets a price from a time on, now by default; the companions that `also` returns for it
+        are written with it, all or none. Raises `BadPrice`."""
         wanted = NewPrice(model, input_rate, output_rate, per)
         changed = await self.change_all(
             [wanted], set_by=set_by, note=note, effective_at=effective_at, also=also
@@ -212,7 +216,7 @@ class PriceBook:
         effective_at: int | None = None,
         also: Also = _nothing_else,
     ) -> list[Price]:
-        """The same of several models, all or none."""
+        """Sets the prices of several models as `set_price` does, all or none."""
         for rate in (rate for one in wanted for rate in (one.input_rate, one.output_rate)):
             if not 0 < rate.units <= _RATE_MAX.units:
                 raise BadPrice(rate)
@@ -245,7 +249,7 @@ class PriceBook:
             self._read_at = self._clock.monotonic()
 
     def suggested(self, model: Model) -> tuple[MicroCredits, MicroCredits]:
-        """The formula's price in and out, one blended price; raises `NoCost`."""
+        """The formula's rates in and out, which are the same; raises `NoCost`."""
         now, per = self._clock.now_ms(), model.per
         known = [route for route in model.routes if self._costs.known(route, per)]
         bases = [self._costs.base(route, now, per) for route in known or model.routes[:1]]
@@ -253,7 +257,7 @@ class PriceBook:
         return rate, rate
 
     def _is_fresh(self, seconds: float) -> bool:
-        # A custom address may have told a model since, which is offered before anyone reads again.
+        # A custom address may have listed a model since, which can be asked before the next read.
         recent = self._clock.monotonic() - self._read_at < seconds
         return recent and not any(self.unpriced())
 
@@ -272,12 +276,13 @@ class PriceBook:
             insort(
                 self._history.setdefault(price.model, []),
                 price,
-                # Of two for one time the later word counts; the first prices' ids are the least.
+                # Of two for one time the later one counts; the first prices' ids are the smallest.
                 key=lambda one: (one.effective_at, one.id),
             )
 
     def unpriced(self) -> Iterator[Model]:
-        """Models that could be sold and have no price yet: the next `refresh` gives them one."""
+        """The models that could be sold and have no price yet; the next `refresh` gives them
+        one."""
         return (
             model
             for model in self._catalogue.models.values()
@@ -289,8 +294,8 @@ class PriceBook:
         return [self._seed(model) for model in self.unpriced()]
 
     def _seed(self, model: Model) -> Price:
-        # In effect since ever and with an id of its own: several processes that start at once on a
-        # new database seed the same row, whichever comes first.
+        # In effect since ever, with an id that is derived from the model: several processes that
+        # start at once on a new database write the same row, whichever comes first.
         rates = self.suggested(model)
         return Price(ids.derived("prc", 0, model.id), model.id, model.per, *rates, 0, FORMULA)
 

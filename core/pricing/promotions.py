@@ -1,7 +1,7 @@
-"""Promotions: what is cheaper, or brings more, for a while; and how often it may be used.
+"""Promotions: what is cheaper, or brings more, for a while; and how often each may be used.
 
-A limited one is used by a row with a place of its own among all uses, and among those of its
-person: no two rows have the same, so that a limit holds on however many processes. Who is faster
+Each use of a limited promotion is a row with a place among all its uses, and one among its person's
+uses. No two rows have the same place, so a limit holds on however many processes: who is faster
 has the place, who is slower takes the next one.
 """
 
@@ -26,37 +26,37 @@ from core.pricing.tiers import theirs
 
 Kind = Literal["discount", "bonus", "credits"]
 
-#: Places are looked through when few are left.
+#: All places are read through when few are left.
 TOTAL_MAX = 100_000
 PER_PERSON_MAX = 1_000
-#: All that run or are to come are kept in memory.
+#: All promotions that run or are to come are kept in memory.
 RUNNING_MAX = 200
 
 
 class UsedUp(Refusal):
-    """So often it may be used, by all or by this person, and it was."""
+    """A promotion was used as often as it may be, by all or by this person."""
 
     code: ClassVar[str] = "used_up"
 
 
 class TooManyPromotions(Refusal):
-    """Nobody keeps more in mind."""
+    """There are as many promotions as there may be at once."""
 
     code: ClassVar[str] = "too_many_promotions"
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A promotion as its admin made it."""
+    """A promotion is as its admin made it: what it gives, to whom, when, and how often."""
 
     id: str
     kind: Kind
-    #: Off prices, or on top of what is bought; and the gift.
+    #: Per cent off prices, or on top of what is bought; and the Credits of a gift.
     percent: int = 0
     credits: Credits = Credits(0)  # noqa: RUF009 - a constant
-    #: Whose price it lowers; none named: all.
+    #: Ids of the models whose price it lowers; empty: all.
     models: frozenset[str] = frozenset()
-    #: Only for whoever redeemed a code of it.
+    #: Whether it is only for whoever redeemed a voucher of it.
     coded: bool = False
     #: From and to, in milliseconds UTC; None: until it is ended.
     starts_at: int = 0
@@ -67,30 +67,30 @@ class Promotion:
 
     @property
     def limited(self) -> bool:
-        """Whether uses are counted."""
+        """Whether its uses are counted."""
         return self.total is not None or self.per_person is not None
 
     def runs(self, at_ms: int) -> bool:
-        """Whether it counts at a time."""
+        """Whether it runs at a time (milliseconds UTC)."""
         return self.starts_at <= at_ms and (self.ends_at is None or at_ms < self.ends_at)
 
     def lowers(self, model: str) -> bool:
-        """Whether it is about this model's price."""
+        """Whether it lowers this model's price."""
         return self.kind == "discount" and (not self.models or model in self.models)
 
 
 class Promotions:
-    """Those that run or are to come, as every process knows them; and their uses."""
+    """`Promotions` keeps all that run or are to come in memory; their uses are in the database."""
 
     def __init__(self, store: Reads, record: Record, clock: Clock) -> None:
         """`record` writes companions (`Ledger.record`)."""
         self._store, self._record, self._clock = store, record, clock
         self.all: tuple[Promotion, ...] = ()
-        #: Places that this process is about to take.
+        #: By promotion, the places that this process is about to take.
         self._taking: defaultdict[str, set[int]] = defaultdict(set)
 
     async def load(self) -> None:
-        """Reads them again."""
+        """Reads the promotions again, as other processes may have changed them."""
         table = schema.promotion
         rows = await self._store.fetch(
             sa.select(table)
@@ -103,12 +103,12 @@ class Promotions:
         self.all = tuple(promotion_of(row) for row in rows)
 
     def running(self, kind: Kind) -> list[Promotion]:
-        """Those of a kind that count now."""
+        """The promotions of a kind that run now."""
         now = self._clock.now_ms()
         return [one for one in self.all if one.kind == kind and one.runs(now)]
 
     async def find(self, id_: str) -> Promotion | None:
-        """One by its id, unless it was ended early."""
+        """A promotion by its id, unless it was ended early."""
         table = schema.promotion
         rows = await self._store.fetch(
             sa.select(table).where(table.c.id == id_, table.c.ended_at.is_(None))
@@ -116,7 +116,8 @@ class Promotions:
         return promotion_of(rows[0]) if rows else None
 
     async def add(self, promotion: Promotion, *also: Companion, by: str) -> None:
-        """It counts from its time on; `also` is written with it. Raises `TooManyPromotions`."""
+        """Adds a promotion, which runs from its time on; `also` is written with it. Raises
+        `TooManyPromotions`."""
         if len(self.all) >= RUNNING_MAX:
             raise TooManyPromotions
         row = {
@@ -138,14 +139,14 @@ class Promotions:
         await self.load()
 
     async def end(self, id_: str, *, also: Companion) -> None:
-        """It counts no more; what was quoted before is honoured. The ledger's `CompanionRefused`
-        comes when it was ended before."""
+        """Ends a promotion now; what was quoted before is honoured. Raises the ledger's
+        `CompanionRefused` when it was ended before."""
         now = {"ended_at": self._clock.now_ms()}
         await self._record(Update(schema.promotion, {"id": id_}, now, {"ended_at": None}), also)
         await self.load()
 
     async def used(self, promotions: Collection[Promotion], person: str) -> dict[str, list[int]]:
-        """How often each was used: by all, by this person. Only of limited ones."""
+        """How often each limited promotion was used: by all, and by this person; by its id."""
         limited = [one for one in promotions if one.limited]
         if not limited:
             return {}
@@ -156,7 +157,7 @@ class Promotions:
         }
 
     async def held(self, promotions: Collection[Promotion], person: str) -> frozenset[str]:
-        """Which of them this person redeemed a code of."""
+        """The ids of those promotions that this person redeemed a voucher of."""
         coded = [one.id for one in promotions if one.coded]
         if not coded:
             return frozenset()
@@ -172,9 +173,9 @@ class Promotions:
     async def use(
         self, promotion: Promotion | None, person: str, cause: str
     ) -> AsyncIterator[tuple[Companion, ...]]:
-        """The row of a use, to be written with what `cause` is, inside; nothing for what isn't
-        limited. It is refused when somebody took the place meanwhile: then try again. Raises
-        `UsedUp`."""
+        """A context with the row of a use, to be written inside it together with its `cause`; no
+        row where the promotion isn't limited. The ledger refuses the row when somebody took its
+        place meanwhile: then try again. Raises `PromotionUsedUp`."""
         if promotion is None or not promotion.limited:
             yield ()
             return
@@ -245,7 +246,7 @@ class Promotions:
 
 
 def _free(places: int, taken: Collection[int]) -> int:
-    """The first place that nobody has; raises `UsedUp`."""
+    """The first place that nobody has; raises `PromotionUsedUp`."""
     for place in range(places):
         if place not in taken:
             return place
@@ -253,7 +254,7 @@ def _free(places: int, taken: Collection[int]) -> int:
 
 
 def promotion_of(row: sa.Row[Any]) -> Promotion:
-    """A row of the table."""
+    """A promotion from its row in the database."""
     return Promotion(
         id=row.id,
         kind=row.kind,

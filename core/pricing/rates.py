@@ -1,7 +1,7 @@
 """What a supplier charges: rates per token by prompt size, date and hour; exact, in whole numbers.
 
 Rates are pico-dollars (10⁻¹² $) per token: a published price per million tokens with up to six
-decimals is exact in them. Only a cost that leaves this module is rounded, up, to nano-dollars.
+decimals is exact in them. Only a cost that leaves this module is rounded up, to nano-dollars.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 from core.clock import DAY_MS
 from core.money import NanoUsd
 
-#: What a model is paid by: tokens of chat, or seconds of audio.
+#: What a price or a rate is per: a token of chat, or a second of audio.
 Per = Literal["token", "second"]
 
 #: Pico-dollars in a nano-dollar.
@@ -23,14 +23,15 @@ PICO = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Pico-dollars per token; from a prompt longer than a step's start, the step's rate for all."""
+    """A rate is in pico-dollars per token; a prompt longer than a step's start has that step's rate
+    for all its tokens."""
 
     base: int
     #: (start in prompt tokens, rate), ascending.
     steps: tuple[tuple[int, int], ...] = ()
 
     def at(self, prompt: int) -> int:
-        """The rate that holds for a prompt of so many tokens."""
+        """The rate for a prompt of so many tokens."""
         found = self.base
         for start, rate in self.steps:
             if prompt > start:
@@ -38,7 +39,7 @@ class Rate:
         return found
 
     def most(self, prompt: int) -> int:
-        """The dearest rate for any prompt up to so many tokens."""
+        """The dearest rate of any prompt up to so many tokens."""
         return max((self.base, *(rate for start, rate in self.steps if prompt > start)))
 
 
@@ -47,7 +48,7 @@ NO_RATE = Rate(0)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The rates of one route at one time."""
+    """A route has these rates at one time, in pico-dollars per token or second."""
 
     input: Rate
     output: Rate
@@ -57,20 +58,22 @@ class Rates:
     second: Rate = NO_RATE
 
     def sellable(self, per: Per) -> bool:
-        """Whether every token, or second, has a cost: a free one is most likely a gap in the
-        data."""
+        """Whether tokens in and out, or seconds, have a cost: a cost of zero is most likely a gap
+        in the data."""
         if per == "second":
             return self.second.base > 0
         return self.input.base > 0 and self.output.base > 0
 
     def base(self, per: Per) -> tuple[int, int]:
-        """Pico-dollars per token in and out, short prompt; per second, both are its rate."""
+        """Pico-dollars per token in and out for a short prompt; for audio both are the rate per
+        second."""
         if per == "second":
             return self.second.base, self.second.base
         return self.input.base, self.output.base
 
     def cost(self, plain: int, cached: int, written: int, output: int) -> NanoUsd:
-        """The cost of a call whose prompt is the three parts together, rounded up."""
+        """The cost in nano-dollars, rounded up, of a call with so many tokens; its prompt is the
+        first three together."""
         prompt = plain + cached + written
         pico = (
             plain * self.input.at(prompt)
@@ -81,14 +84,15 @@ class Rates:
         return NanoUsd(-(-pico // PICO))
 
     def most(self, prompt: int, output: int) -> NanoUsd:
-        """The most that such a call can cost, however its prompt is cached, rounded up."""
+        """The most that a call with so many tokens can cost, in nano-dollars, rounded up, however
+        its prompt is cached."""
         dearest = max(rate.most(prompt) for rate in (self.input, self.cached, self.cache_written))
         return NanoUsd(-(-(prompt * dearest + output * self.output.most(prompt)) // PICO))
 
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """Rates and when they hold: from a UTC day on, or in daily UTC hours, or always."""
+    """Rates apply in a period: from a UTC day on, in daily UTC hours, or always."""
 
     rates: Rates
     since: date | None = None
@@ -96,7 +100,7 @@ class Era:
     hours: tuple[time, time] | None = None
 
     def holds(self, at: datetime) -> bool:
-        """Whether these rates hold at a time (UTC)."""
+        """Whether these rates apply at a time (UTC)."""
         if self.since is not None and at.date() < self.since:
             return False
         if self.hours is None:
@@ -108,7 +112,7 @@ class Era:
 
 
 def rates_at(eras: Sequence[Era], at_ms: int) -> Rates:
-    """The rates at a time: the last era that holds, else the first."""
+    """The rates at a time: those of the last period that applies, else of the first."""
     if len(eras) == 1:
         return eras[0].rates
     at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(tzinfo=None)
@@ -119,7 +123,7 @@ def rates_at(eras: Sequence[Era], at_ms: int) -> Rates:
 
 
 def rates_within(eras: Sequence[Era], at_ms: int, span: timedelta) -> list[Rates]:
-    """All rates that hold at some time from `at_ms` to `span` later."""
+    """All rates that apply at some time from `at_ms` to `span` later."""
     if len(eras) == 1:
         return [eras[0].rates]
     span_ms = span // timedelta(milliseconds=1)

@@ -1,4 +1,6 @@
-"""Where suppliers' lists come from: the package as installed, or fetched where that is allowed."""
+"""Where suppliers' price lists come from: the package as installed, or fetched where that is
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -22,48 +24,48 @@ log = logging.getLogger(__name__)
 
 _PACKAGE: Final = "genai-prices"
 _DATE: Final = re.compile(rb"\b20\d\d-[01]\d-[0-3]\d\b")
-#: A fetch is given up after so long.
+#: A fetch is given up after so many seconds.
 _FETCH_SECONDS: Final = 30.0
 #: Lists that were fetched are fetched again when they are older.
 _AGE_MS: Final = 12 * 3_600_000
-#: Data with fewer suppliers than this part of the installed data is not believed.
+#: Fetched data with fewer suppliers than so many per cent of the installed data is not used.
 _BELIEVED_PERCENT: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PriceData:
-    """What prices are worked out from."""
+    """The price package's data that is in use has a version and an age."""
 
     version: str
-    #: At most so many days old: the newest past day that it speaks of; None where it names none.
+    #: It is at most so many days old, by the newest past day that it names; None if it names none.
     days: int | None
-    #: When it was fetched; None for the installed data.
+    #: When it was fetched (milliseconds UTC); None for the installed data.
     fetched_at: int | None = None
 
 
 class PriceSource:
-    """The data, and its renewal."""
+    """The source of suppliers' price lists says how old they are, and fetches newer ones."""
 
     def __init__(self, costs: Costs, clock: Clock, *, fetches: bool = False, url: str = "") -> None:
-        """Lists are fetched only where `fetches` says so: from the package's own address, or from
-        a copy of its data file at `url`."""
+        """Lists are fetched only if `may_fetch` says so: from the package's own address, or from a
+        copy of its data file at `url`."""
         self._costs, self._clock = costs, clock
         self.fetches, self._url = fetches, url
         self._fetched_at: int | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether costs are as new as they get: installed data may be older than what was fetched
-        before a restart, and would look like a change."""
+        """Whether costs may be compared yet: until the first fetch, the installed data may be older
+        than what was fetched before a restart, and would look like a change."""
         return not self.fetches or self._fetched_at is not None
 
     def data(self, now_ms: int) -> PriceData:
-        """What there is."""
+        """The version and the age of the data that is in use."""
         return PriceData(*installed(now_ms), self._fetched_at)
 
     async def fetch(self) -> None:
-        """Renews the lists, at most once in a while, where that is allowed; whatever goes wrong
-        leaves those that are there."""
+        """Fetches newer lists where that is allowed, at most every twelve hours; when that fails,
+        the lists that are there stay."""
         now = self._clock.now_ms()
         recent = self._fetched_at is not None and now - self._fetched_at < _AGE_MS
         if not self.fetches or recent:
@@ -94,8 +96,8 @@ def installed(now_ms: int) -> tuple[str, int | None]:
 
 @cache
 def _days() -> tuple[str, ...]:
-    """Every day that the data speaks of; it carries no date of its own. Read as text: importing it
-    costs half a second."""
+    """Every day that the data names, for it carries no date of its own. It is read as text:
+    importing it takes half a second."""
     found = util.find_spec("genai_prices")
     folder = Path(found.origin).parent if found is not None and found.origin else None
     text = b"" if folder is None else (folder / "data.py").read_bytes()

@@ -21,12 +21,12 @@ from core.pricing.prices import Reads, Record
 
 By = Literal["topups", "spending"]
 BYS: tuple[By, ...] = get_args(By)
-#: Each costs a sum in whatever is read of a person.
+#: Each tier adds a sum to what is read of a person.
 TIERS_MAX = 20
 
 
 class NoTier(Refusal):
-    """There is no tier of that name."""
+    """There is no tier of the name that was asked for."""
 
     code: ClassVar[str] = "no_tier"
 
@@ -35,14 +35,14 @@ class NoTier(Refusal):
 
 
 class TooManyTiers(Refusal):
-    """Nobody needs more."""
+    """There are as many tiers as there may be."""
 
     code: ClassVar[str] = "too_many_tiers"
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A tier, and who reaches it."""
+    """A tier says who reaches it, and what they get."""
 
     name: str
     #: Credits bought (without any bonus), or spent on answers, within so many days.
@@ -59,24 +59,25 @@ class Tier:
 
 
 class Tiers:
-    """All tiers, and to whom an admin gave one."""
+    """`Tiers` keeps all tiers in memory, and the people to whom an admin assigned one."""
 
     def __init__(self, store: Reads, record: Record, clock: Clock) -> None:
         """`record` writes companions (`Ledger.record`)."""
         self._store, self._record, self._clock = store, record, clock
-        #: The best first.
+        #: All tiers, the best first.
         self.all: tuple[Tier, ...] = ()
         self.given: Mapping[str, str] = {}
 
     async def load(self) -> None:
-        """Reads them again."""
+        """Reads the tiers again, as other processes may have changed them."""
         rows = [_tier(row) for row in await self._store.fetch(sa.select(schema.tier))]
         rows.sort(key=lambda tier: (tier.discount, tier.bonus, tier.least, tier.name), reverse=True)
         self.all = tuple(rows)
         self.given = await self._given() if rows else {}
 
     async def _given(self) -> dict[str, str]:
-        """By whom they belong to now; one of their own before one that came by a link."""
+        """Assigned tiers by person. Where people became one, the survivor's own tier counts before
+        one that came by the link."""
         given, person = schema.tier_given.c, schema.person.c
         found = await self._store.fetch(
             sa.select(given.person, given.tier, person.merged_into).select_from(
@@ -87,19 +88,19 @@ class Tiers:
         return came | {row.person: row.tier for row in found}
 
     def find(self, name: str) -> Tier:
-        """By its name, in any case; raises `NoTier`."""
+        """The tier of a name, in any case; raises `UnknownTier`."""
         for tier in self.all:
             if tier.name.casefold() == name.strip().casefold():
                 return tier
         raise NoTier(name)
 
     def of(self, person: str, reached: str) -> Tier | None:
-        """What a person has who has `reached` that one: an admin's word wins."""
+        """The tier of a person who reaches `reached_tier` by themselves: an assigned one wins."""
         name = self.given.get(person, reached)
         return next((tier for tier in self.all if tier.name == name), None)
 
     async def put(self, tier: Tier, *, also: Companion) -> None:
-        """From now on this is the tier of that name; `also` is written with it. Raises
+        """Adds a tier, or replaces the one of that name; `also` is written with it. Raises
         `TooManyTiers`."""
         known = any(one.name == tier.name for one in self.all)
         if len(self.all) >= TIERS_MAX and not known:
@@ -120,33 +121,35 @@ class Tiers:
         await self.load()
 
     async def remove(self, name: str, *, also: Companion) -> None:
-        """Nobody has it any more."""
+        """Removes a tier, also from those to whom it was assigned; `also` is written with it."""
         await self._record(
             Delete(schema.tier, {"name": name}), Delete(schema.tier_given, {"tier": name}), also
         )
         await self.load()
 
     async def give(self, person: str, name: str, *, by: str, also: Companion) -> None:
-        """Gives a person a tier, whatever they buy; an empty name: none."""
+        """Assigns a tier to a person, whatever they buy; an empty name assigns none. `also` is
+        written with it."""
         row = {"person": person, "tier": name, "by": by, "at": self._clock.now_ms()}
         await self._record(await self._nothing_given(person), Insert(schema.tier_given, row), also)
         await self.load()
 
     async def take_back(self, person: str, *, also: Companion) -> None:
-        """They have again what they reach by themselves."""
+        """Gives a person again the tier that they reach by themselves; `also` is written with
+        it."""
         await self._record(await self._nothing_given(person), also)
         await self.load()
 
     async def _nothing_given(self, person: str) -> Companion:
-        """Nor to anyone who became a part of them."""
+        """Deletes what was assigned to a person, and to those who were merged into them."""
         everyone = tuple(
             row[0] for row in await self._store.fetch(sa.select(theirs(person).subquery()))
         )
         return Delete(schema.tier_given, {"person": everyone})
 
     async def measured(self, person: str) -> dict[tuple[By, int], Credits]:
-        """What a person and those who became a part of them bought and spent within the days of
-        each tier: reads of their own rows, by index."""
+        """What a person and those who were merged into them bought and spent (Credits) within the
+        days of each tier; it reads their own rows, by index."""
         spans = sorted({(tier.by, tier.days) for tier in self.all})
         if not spans:
             return {}
@@ -155,7 +158,7 @@ class Tiers:
         return {span: Credits(int(units)) for span, units in zip(spans, found, strict=True)}
 
     def reached(self, measured: Mapping[tuple[By, int], Credits]) -> str:
-        """The best tier for that much; empty: none."""
+        """The name of the best tier that those amounts reach; empty: none."""
         for tier in self.all:
             if measured.get((tier.by, tier.days), Credits(0)) >= tier.least:
                 return tier.name
@@ -179,7 +182,7 @@ class Tiers:
 
 
 def theirs(person: str) -> sa.CompoundSelect[str]:
-    """The ids of a person and of everyone who became a part of them."""
+    """Selects the ids of a person and of everyone who was merged into them."""
     table = schema.person.c
     return sa.union_all(
         sa.select(sa.literal(person)), sa.select(table.id).where(table.merged_into == person)

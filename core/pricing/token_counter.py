@@ -1,7 +1,7 @@
-"""Counts tokens, to quote before an answer and to bill where a supplier tells no usage.
+"""Counts tokens, to quote before an answer and to bill where a supplier reports no usage.
 
 OpenAI's models are counted exactly, by tiktoken on ranks that ship. Others publish no tokenizer
-that is small enough to ship, so they get a stated estimate from above: `ESTIMATE`.
+that is small enough to ship, so their tokens are estimated, and never too few: `ESTIMATE_PERCENT`.
 
 Loading an encoding takes 0.3 s and 50 MB (o200k), so nothing is loaded before its first use, only
 one encoding stays, and loading and long texts have a thread of their own, off the event loop.
@@ -32,9 +32,9 @@ CALL_OVERHEAD = Tokens(16)
 ESTIMATE_PERCENT = 140
 ESTIMATE_BYTES = 3
 
-#: Up to here counting is so quick (10 µs a hundred tokens) that a thread would cost more.
+#: Up to so many characters counting is so quick (10 µs a hundred tokens) that a thread costs more.
 _INLINE_CHARS = 4_000
-#: Longer runs are cut: the splitter's time grows faster than a run without spaces.
+#: Longer texts are cut: the splitter's time grows faster than a run without spaces.
 _PIECE_CHARS = 20_000
 
 Encoding = Literal["o200k", "cl100k"]
@@ -45,7 +45,7 @@ class _Encoder(Protocol):
 
 
 class _Counter:
-    """The one resident encoding and its thread."""
+    """The counter counts tokens by the one encoding that is in memory, on a thread of its own."""
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
@@ -53,7 +53,7 @@ class _Counter:
         self._encoder: _Encoder | None = None
 
     async def count(self, name: Encoding, text: str) -> int:
-        """Tokens of a text; short ones at once when the encoding is there."""
+        """The tokens of a text; short texts are counted at once when the encoding is loaded."""
         if len(text) <= _INLINE_CHARS and self._name == name and self._encoder is not None:
             return len(self._encoder.encode_ordinary(text))
         if self._thread is None:
@@ -77,7 +77,7 @@ _COUNTER = _Counter()
 
 
 async def count(model: Model, text: str) -> Tokens:
-    """The tokens of a text for a model: exact for OpenAI's tokenizers, else from above."""
+    """The tokens of a text for a model: exact for OpenAI's tokenizers, else estimated."""
     if not text:
         return Tokens(0)
     if model.tokenizer != "estimate":
@@ -96,7 +96,7 @@ async def count_messages(model: Model, texts: Iterable[str]) -> Tokens:
 
 
 def load(name: Encoding) -> _Encoder:
-    """An encoding from the ranks that ship; raises ValueError when they are damaged."""
+    """Loads an encoding from the ranks that ship; raises ValueError when they are damaged."""
     import tiktoken
 
     data = resources.files("core.pricing").joinpath("data")
@@ -105,7 +105,7 @@ def load(name: Encoding) -> _Encoder:
     encoder = tiktoken.Encoding(
         name, pat_str="|".join(encoding["pattern"]), mergeable_ranks=ranks, special_tokens={}
     )
-    # The encoder has copied the ranks to its own tables; its Python copy is 30 MB of nothing.
+    # The encoder has copied the ranks to its own tables: the Python copy is 30 MB for nothing.
     ranks.clear()
     return encoder
 

@@ -1,1 +1,1 @@
-"""Prices over time: margins, suggestions, changes of suppliers and what follows from them."""
+"""Repricing: margins, price suggestions, changes of suppliers and what follows from them."""

@@ -1,5 +1,5 @@
-"""Telling people that a model's Credit price is another: only when the operator wants it, and never
-why. Those are told who asked that model in the last 30 days.
+"""Announcements that a model's Credit price changed: only when the operator wants it, and never
+why. Whoever asked that model in the last 30 days is notified.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from core.notification import Facts, notice
 from core.pricing.prices import Price
 from core.repricing.margins import MIX_DAYS
 
-#: The kind of the notice.
+#: The kind of the notification.
 PRICE_CHANGED: Final = "price"
-#: Rows of one submission.
+#: Notifications that one submission writes.
 _AT_ONCE: Final = 200
 
 
 class PriceNews:
-    """Writes the notices."""
+    """Writes the notifications that announce a new price to people."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
 
     async def tell(self, model: str, old: Price, new: Price) -> int:
-        """Everybody who used it, once for each new price however often this is done; how many.
-        `model` is its name as people read it."""
+        """Notifies everybody who used the model, once for each new price; returns how many. `model`
+        is its name as people read it."""
         used = schema.usage.c
         since = self._clock.now_ms() - MIX_DAYS * DAY_MS
         rows = await self._store.fetch(
@@ -57,6 +57,6 @@ class PriceNews:
         }
         cause = f"price/{new.id}/{person}"
         row = notice(self._clock, cause_id=cause, person=person, kind=PRICE_CHANGED, facts=facts)
-        # By the price's own time: told again, it is the same notice.
+        # By the price's own time: announced again, it is the same notification.
         same = {**row.row, "id": ids.derived("ntc", new.effective_at, cause)}
         return Insert(row.table, same, ignore=True)

@@ -1,4 +1,4 @@
-"""Repricing by itself: off until an admin gives a model bounds, and then only within them.
+"""Automatic pricing: off until an admin gives a model bounds, and then only within them.
 
 The formula is followed no further than so many per cent from the last price that a person set (or
 the first one), so much a day, so often. A model with a supplier's change that waits, or that is
@@ -32,14 +32,14 @@ _HOUR_MS: Final = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a price moves by itself, and how far a day, in per cent."""
+    """Limits of automatic price changes: hours between two, and per cent a day."""
 
     hours: int = 24
     day_percent: int = 10
 
 
 class Automatic:
-    """The bounds, and the chore."""
+    """Keeps the bounds of models, and moves their prices within them."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Automatic:
         self._repricing, self.pace = repricing, pace
 
     async def bounds(self) -> Mapping[str, int]:
-        """Per cent by model; those that aren't there move only by hand."""
+        """Bounds in per cent by model; prices of all other models change only by hand."""
         rows = await self._store.fetch(sa.select(schema.price_bound))
         return {row.model: row.percent for row in rows}
 
     async def bind(self, models: Sequence[str], percent: int, *, actor: str) -> None:
-        """Gives models bounds; 0 takes them away."""
+        """Sets the bounds of models in per cent; 0 removes them."""
         before, now = await self.bounds(), self._clock.now_ms()
         rows: list[Companion] = []
         for model in models:
@@ -82,7 +82,7 @@ class Automatic:
         await self._ledger.record(*rows)
 
     async def reprice(self) -> None:
-        """The chore: every model that has bounds, where it is time."""
+        """A job: moves the price of every model that has bounds, where it is time."""
         bounds = await self.bounds()
         if not bounds:
             return
@@ -105,7 +105,7 @@ class Automatic:
         return {row.model for row in rows}
 
     def _next(self, one: Suggestion, percent: int) -> NewPrice | None:
-        """The next price; None where it is not time, or nothing would move."""
+        """The next price of a model; None where it is not time, or nothing would change."""
         now, model = self._clock.now_ms(), one.model.id
         moved = one.now.set_by == AUTOMATIC
         if moved and now - one.now.effective_at < self.pace.hours * _HOUR_MS:
@@ -139,7 +139,7 @@ class Automatic:
 
 
 def _within(goal: MicroCredits, *, now: MicroCredits, least: int, most: int) -> MicroCredits:
-    """The goal, no further than the bounds allow, in two digits where those fit between them."""
+    """The target, no further than the bounds allow, in two digits where those fit between them."""
     if least > most:
         return now
     held = min(max(goal.units, least), most)

@@ -1,4 +1,4 @@
-"""What an admin says that a supplier takes, in place of its list: kept for every process."""
+"""Cost overrides: what an admin says that a supplier charges, in place of its price list."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _FIELDS: Final = ("input", "output", "cached", "cache_written", "second")
 
 
 class Overrides:
-    """Keeps them, and tells the costs."""
+    """Keeps the overrides of all routes in the database and applies them to the costs."""
 
     def __init__(self, *, store: Store, ledger: Ledger, costs: Costs, clock: Clock) -> None:
         self._store, self._ledger = store, ledger
         self._costs, self._clock = costs, clock
 
     async def load(self) -> None:
-        """Reads them; a chore too, since another process may have set one."""
+        """Reads the overrides; a job too, since another process may have set one."""
         rows = await self._store.fetch(sa.select(schema.supplier_override))
         self._costs.override({Route(row.provider, row.model): _rates(row.rates) for row in rows})
 
     async def set(self, route: Route, rates: Rates | None, *, actor: str) -> None:
-        """What a route costs from now on; None: what the list says again."""
+        """Sets what a route costs from now on; None: what the price list says."""
         table = schema.supplier_override
         where = {"provider": route.provider, "model": route.model}
         before = await self._store.fetch(

@@ -1,6 +1,6 @@
-"""Watches what suppliers take: their lists, what calls really came to, and what is absorbed.
+"""Watches what suppliers charge: their price lists, what calls really cost, and absorbed changes.
 
-Finds changes and raises them, with a notice for the owners; decides nothing.
+Finds changes and raises them, with a notification for the operators; decides nothing.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from core.pricing.rates import PICO
 from core.repricing.margins import Margins, used_since
 from core.repricing.supplier_changes import COST_CHANGED, CostChange, change_of
 
-#: What calls came to is compared over so many days at most, by so many answers at least; so far
-#: from what is known, in thousandths, it is a change.
+#: What calls really cost is compared over so many days at most, by so many answers at least; it is
+#: a change when it differs by so many thousandths.
 _DRIFT_DAYS: Final = 7
 _DRIFT_ANSWERS: Final = 20
 _DRIFT: Final = 100
-#: An answer's row may be written so much later than its time says.
+#: An answer's row may be written this much later than its time says.
 _LATE_MS: Final = 60_000
-#: As many as one notice names.
+#: How many changes one notification names.
 _TOLD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What the last look found."""
+    """The rate of a supplier that the last check found, and when (ms UTC)."""
 
     level: Level
     at: int
 
 
 class CostWatch:
-    """The chores that look."""
+    """The jobs that compare what suppliers charge with what is known."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class CostWatch:
         clock: Clock,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`ready` says whether the lists are worth looking at yet."""
+        """`is_ready` says whether the price lists are loaded yet."""
         self._ready = ready
         self._store, self._ledger, self._clock = store, ledger, clock
         self._catalogue, self._margins = catalogue, margins
@@ -67,8 +67,8 @@ class CostWatch:
     # --- lists ----------------------------------------------------------------------------------
 
     async def look(self) -> None:
-        """Compares every known list with what the last look found; safe to run at any time, on
-        several processes at once."""
+        """Compares every known price list with what the last check found; safe to run at any time,
+        on several processes at once."""
         if not self._ready():
             return
         kept = await self._kept()
@@ -100,8 +100,8 @@ class CostWatch:
     # --- bills ----------------------------------------------------------------------------------
 
     async def compare_bills(self) -> None:
-        """Compares what calls came to with what the lists say: long prompts, other hours, and
-        whatever else a list's first line doesn't show."""
+        """Compares what calls really cost with what the price lists say: long prompts, other hours,
+        and whatever else a list's first line doesn't show."""
         kept, waiting = await self._kept(), await self._waiting()
         week = self._clock.now_ms() - _DRIFT_DAYS * DAY_MS
         rows: list[Companion] = []
@@ -138,7 +138,7 @@ class CostWatch:
     # --- what is absorbed -----------------------------------------------------------------------
 
     async def watch_absorbed(self) -> None:
-        """Counts what absorbing loses; raises again what reached its end."""
+        """Counts what absorbed changes lose; raises again those that reached their end."""
         now = self._clock.now_ms()
         for change in (await self._waiting()).values():
             if change.state != "absorbed":
@@ -156,7 +156,7 @@ class CostWatch:
                 await self._again(change)
 
     async def _lost(self, change: CostChange, since: int, to: int) -> NanoUsd:
-        """What the supplier took more than before the change, for the answers of a time."""
+        """What the supplier charged more than before the change, for the answers of a time."""
         uses = await used_since(self._store, since, before=to, model=change.model)
         use = uses.get(change.model, {}).get(change.provider, Use())
         pico = change.new.cost(use) - change.old.cost(use)
@@ -180,8 +180,8 @@ class CostWatch:
         waiting: CostChange | None,
         raised: list[str],
     ) -> list[Companion]:
-        """The rows of a change; one that waits, or is absorbed, is measured from its own beginning:
-        that is what the price was made for."""
+        """The rows of a change; one that waits, or is absorbed, is measured from its own beginning,
+        since the price was made for that."""
         if waiting is None:
             return [self._opened(why, model, provider, known, new, raised)]
         seen = {"state": waiting.state, "version": waiting.version}
@@ -243,7 +243,7 @@ class CostWatch:
         return Update(schema.supplier_cost, key, change, {"level": known.text()})
 
     async def _write(self, rows: list[Companion], raised: list[str]) -> None:
-        """All of it with one notice, or none where another process was faster."""
+        """Writes all rows with one notification, or none where another process was faster."""
         if raised:
             facts: Facts = {"changes": " ".join(raised[:_TOLD]), "count": len(raised)}
             cause = f"changes/{raised[0]}/{self._clock.now_ms()}"

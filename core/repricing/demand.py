@@ -19,21 +19,21 @@ from core.pricing.catalogue import Catalogue, Model
 from core.pricing.formula import Demand, target
 from core.repricing.margins import MIX_DAYS
 
-#: Less than this of use says nothing of what is usual.
+#: Fewer days of use than this say nothing about what is usual.
 _KNOWN_DAYS: Final = 7
 _SERVING: Final = frozenset({"active", "cooling"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """Nano-dollars of suppliers' cost: of the last day, and of a usual one; 0 until known."""
+    """Suppliers' cost in nano-dollars, of the last day and of a usual day; 0 until known."""
 
     day: int
     usual: int
 
 
 class Demands:
-    """Every model's."""
+    """Tracks the demand of every model and its factor on prices."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, catalogue: Catalogue, pool: Pool, clock: Clock
@@ -43,16 +43,16 @@ class Demands:
         self._now: Mapping[str, Demand] = {}
 
     def factor(self, model: str) -> int:
-        """A model's factor in per cent; 100 until measured."""
+        """The demand factor of a model in per cent; 100 until measured."""
         return self._now.get(model, Demand()).factor
 
     async def load(self) -> None:
-        """Reads what was measured; a chore too, since one process measures for all."""
+        """Reads what was measured; a job too, since one process measures for all."""
         rows = await self._store.fetch(sa.select(schema.demand))
         self._now = {row.model: Demand(row.smoothed, row.factor) for row in rows}
 
     async def measure(self) -> None:
-        """An hour has gone by. Models that are as usual have no row."""
+        """A job, every hour: measures demand. Models with usual demand have no row."""
         await self.load()
         cards = [card for card in await self._pool.cards() if card.state in _SERVING]
         paces, keys = await self._paces(), await self._keys()
@@ -100,7 +100,7 @@ class Demands:
         return found
 
     async def _keys(self) -> dict[str, int]:
-        """What each key paid in the last day."""
+        """What each key cost in the last day, in nano-dollars."""
         used = schema.usage.c
         rows = await self._store.fetch(
             sa.select(used.key, sa.func.sum(used.cost).label("cost"))
@@ -111,7 +111,7 @@ class Demands:
 
 
 def _hours(model: Model, cards: list[KeyCard], paid: Mapping[str, int]) -> int | None:
-    """How long the keys that serve a model last at the pace of the last day, together."""
+    """How many hours all keys that serve a model last at the cost of the last day."""
     suppliers = {route.provider for route in model.routes}
     mine = [card for card in cards if card.supplier in suppliers]
     pace = sum(paid.get(card.id, 0) for card in mine)

@@ -1,6 +1,6 @@
-"""Margins: what each model's use of the last 30 days costs now, and what a price brings on it.
+"""Margins: what each model's usage of the last 30 days costs now, and what a price brings on it.
 
-The mix is read from the rows of answers, by their time, at most every five minutes.
+Usage is read from the rows of answers, by their time, at most every five minutes.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from core.pricing.prices import Price
 
 MIX_DAYS: Final = 30
 _FRESH_SECONDS: Final = 300.0
-#: Keys in these states pay for nothing any more.
+#: Keys in these states serve nothing any more.
 _OVER: Final = frozenset({"dead", "withdrawn"})
 
 Uses = Mapping[str, Mapping[str, Use]]
 
 
 class Mixes:
-    """Every model's use, by model and supplier."""
+    """The usage of the last 30 days by model and supplier, cached for five minutes."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._uses: Uses = {}
-        #: What calls came to by model and supplier, in thousandths of their list (see `Level`).
+        #: What calls cost by model and supplier, in thousandths of the list price (see
+        #: `SupplierRate`).
         self.reals: Mapping[tuple[str, str], int] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
     async def uses(self) -> Uses:
-        """Of the last 30 days; models that nobody asked are not in it."""
+        """The usage of the last 30 days; models that nobody asked are not in it."""
         async with self._reading:
             if self._clock.monotonic() - self._read_at >= _FRESH_SECONDS:
                 self._uses = await used_since(self._store, self._clock.now_ms() - MIX_DAYS * DAY_MS)
@@ -56,7 +57,7 @@ class Mixes:
 async def used_since(
     store: Store, since_ms: int, *, before: int | None = None, model: str | None = None
 ) -> Uses:
-    """What was used from a time on, and before another; by model, or of one, and supplier."""
+    """The usage from a time on, and before another; of all models or one, by supplier."""
     used = schema.usage.c
     which = [used.at >= since_ms]
     if before is not None:
@@ -94,26 +95,26 @@ async def used_since(
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a model's margin stands on: what suppliers take now, and the mix."""
+    """What a model's margin is calculated from: what suppliers charge now, and its usage."""
 
     model: Model
     levels: Mapping[str, Level]
-    #: The usual mix at the cheapest supplier, and the real one where people asked.
+    #: The usual usage at the cheapest supplier, and the real usage where people asked.
     usual: Mix
     real: Mix | None
 
     @property
     def mix(self) -> Mix:
-        """The real one where there is one."""
+        """The real usage where there is some, else the usual usage."""
         return self.real or self.usual
 
     def margin(self, price: Price) -> int | None:
-        """Profit on cost of a price on the mix, in per cent; None where no cost is known."""
+        """Profit on cost of a price on this usage, in per cent; None where no cost is known."""
         return self.mix.margin(price, self.levels)
 
 
 class Margins:
-    """Works out what margins stand on."""
+    """Collects what margins are calculated from, for one model or all."""
 
     def __init__(
         self, *, catalogue: Catalogue, costs: Costs, mixes: Mixes, pool: Pool, clock: Clock
@@ -122,28 +123,28 @@ class Margins:
         self._pool, self._clock = pool, clock
 
     async def of(self, model: Model) -> Ground:
-        """One model's."""
+        """The margin basis of one model."""
         uses, suppliers = await self._mixes.uses(), await self.suppliers()
         return self._ground(model, uses, suppliers)
 
     async def all(self) -> list[Ground]:
-        """Every model's, in the menus' order; those whose cost nobody knows are left out."""
+        """The margin basis of every model, in the menus' order, but for those of unknown cost."""
         uses, suppliers = await self._mixes.uses(), await self.suppliers()
         models = self._catalogue.models.values()
         grounds = (self._ground(model, uses, suppliers) for model in models)
         return [ground for ground in grounds if ground.levels]
 
     async def uses(self) -> Uses:
-        """Of the last 30 days, as `Mixes` has it."""
+        """The usage of the last 30 days, from `RecentUsage`."""
         return await self._mixes.uses()
 
     async def suppliers(self) -> frozenset[str]:
-        """Those that some key pays, the operator's own or a contributed one."""
+        """Suppliers for which there is a key, the operator's own or a contributed one."""
         cards = await self._pool.cards()
         return frozenset(card.supplier for card in cards if card.state not in _OVER)
 
     def levels(self, model: Model) -> dict[str, Level]:
-        """What each of a model's suppliers takes now by its list, where that is known."""
+        """What each supplier of a model charges now by its price list, where that is known."""
         now, found = self._clock.now_ms(), {}
         for route in model.routes:
             if route.provider not in found and self._costs.known(route, model.per):

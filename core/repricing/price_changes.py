@@ -14,7 +14,7 @@ from core.pricing.prices import NewPrice, Price, PriceBook
 
 
 class NotUndone(Refusal):
-    """The price can't be taken back: another was set since, or there was none before it."""
+    """The price can't be undone: another was set since, or there was none before it."""
 
     code: ClassVar[str] = "not_undone"
 
@@ -27,7 +27,7 @@ class Change:
     new: Price
 
 
-#: What else is true from the moment at which a price is set.
+#: Gives the rows that are written in the same submission as a price.
 With = Callable[[Price], Sequence[Companion]]
 
 
@@ -36,7 +36,7 @@ def _nothing(_: Price) -> Sequence[Companion]:
 
 
 class Repricing:
-    """Sets prices and takes them back."""
+    """Sets prices for an admin and undoes them."""
 
     def __init__(self, *, prices: PriceBook, clock: Clock) -> None:
         self._prices, self._clock = prices, clock
@@ -50,7 +50,8 @@ class Repricing:
         at_ms: int | None = None,
         also: With = _nothing,
     ) -> Change:
-        """One price, from a time on; raises `BadPrice`. `also` goes with it, all or none."""
+        """Sets one price, from a time on; raises `BadPrice`. What `build_companions` gives is
+        written with it, all or none."""
         changes = await self.set_all([wanted], actor=actor, act=act, at_ms=at_ms, also=also)
         return changes[0]
 
@@ -63,7 +64,7 @@ class Repricing:
         at_ms: int | None = None,
         also: With = _nothing,
     ) -> list[Change]:
-        """Several at once, all or none; raises `BadPrice`."""
+        """Sets several prices at once, all or none; raises `BadPrice`."""
         when = self._clock.now_ms() if at_ms is None else at_ms
         before: Mapping[str, Price | None] = {
             one.model: self._prices.at(one.model, when) for one in wanted
@@ -83,8 +84,8 @@ class Repricing:
         return [Change(before[new.model], new) for new in news]
 
     def undoes(self, price: Price) -> Price | None:
-        """What holds once a price is taken back; None where it can't be: it isn't the last word on
-        its model, holds no more, or nothing was before it."""
+        """The price that holds once a price is undone; None where it can't be: it isn't the newest
+        of its model, holds no more, or nothing was before it."""
         newest, current = self._prices.newest(price.model), self._prices.current(price.model)
         coming = price.effective_at > self._clock.now_ms()
         if newest is None or newest.id != price.id or not (coming or current == price):
@@ -93,7 +94,7 @@ class Repricing:
 
     async def undo(self, id_: str, *, actor: str) -> Change:
         """Sets what held before a price, from its own time on if that is still to come; raises
-        `NotUndone`."""
+        `PriceNotUndoable`."""
         await self._prices.refresh(at_most_seconds=0)
         undone = self._prices.by_id(id_)
         back = None if undone is None else self.undoes(undone)
@@ -105,7 +106,7 @@ class Repricing:
 
 
 def facts(price: Price | None) -> dict[str, str | int]:
-    """A price in the admin log."""
+    """The facts of a price in the admin log."""
     if price is None:
         return {}
     return {

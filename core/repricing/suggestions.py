@@ -1,6 +1,6 @@
-"""What the formula suggests for a model in use: its base cost is the real mix's, once it is known.
-Where people asked little yet, the usual mix at the dearest supplier stands in, as it does for a
-first price.
+"""Suggestions: what the formula makes of a model's base cost, which is that of its real usage once
+it is known. Where people asked little yet, the usual usage at the dearest supplier stands in, as it
+does for a first price.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from core.pricing.mix import Mix
 from core.pricing.prices import FORMULA, NewPrice, Price, PriceBook
 from core.repricing.margins import Ground, Margins
 
-#: Whose prices are the formula's own when it reprices by itself.
+#: The actor of prices that automatic pricing sets.
 AUTOMATIC: Final = "automatic"
-#: A suggestion nearer than this to the price is none: per cent of the price.
+#: A suggestion is worth changing the price for from this difference on, in per cent of the price.
 _NEAR_PERCENT: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A model's price, and what the formula makes of its costs."""
+    """The price of a model, and the rates that the formula suggests for it."""
 
     ground: Ground
     now: Price
@@ -36,17 +36,17 @@ class Suggestion:
 
     @property
     def model(self) -> Model:
-        """Whose it is."""
+        """The model that the suggestion is for."""
         return self.ground.model
 
     @property
     def wanted(self) -> NewPrice:
-        """The price that it would be."""
+        """The suggestion as a price to be set."""
         return NewPrice(self.now.model, self.input_rate, self.output_rate, self.now.per)
 
     @property
     def price(self) -> Price:
-        """The same as a price, to be shown; in no book."""
+        """The suggestion as a price to be shown; it is in no price book."""
         return Price(
             "", self.now.model, self.now.per, self.input_rate, self.output_rate, 0, AUTOMATIC
         )
@@ -58,7 +58,7 @@ class Suggestion:
 
     @property
     def differs(self) -> bool:
-        """Whether it is far enough from the price to be worth a change."""
+        """Whether the suggestion is far enough from the price to be worth a change."""
         return any(
             abs(new.units - old.units) * 100 >= old.units * _NEAR_PERCENT
             for old, new in (
@@ -73,7 +73,7 @@ def _usual_demand(_: str) -> int:
 
 
 class Suggestions:
-    """Works them out."""
+    """Calculates price suggestions from margins, markup and demand."""
 
     def __init__(
         self,
@@ -83,21 +83,21 @@ class Suggestions:
         markup_percent: int = MARKUP_PERCENT,
         demand: Callable[[str], int] = _usual_demand,
     ) -> None:
-        """`demand` is a model's factor in per cent."""
+        """`get_demand_percent` gives the demand factor of a model in per cent."""
         self._margins, self._prices = margins, prices
         self._markup, self._demand = markup_percent, demand
 
     @property
     def markup_percent(self) -> int:
-        """What is added to the base cost."""
+        """What is added to the base cost, in per cent."""
         return self._markup
 
     async def of(self, model: Model) -> Suggestion | None:
-        """One model's; None where its cost or price is unknown."""
+        """The suggestion for one model; None where its cost or price is unknown."""
         return self._of(await self._margins.of(model))
 
     async def all(self) -> list[Suggestion]:
-        """Every model's, in the menus' order."""
+        """The suggestions for all models, in the menus' order."""
         found = (self._of(ground) for ground in await self._margins.all())
         return [one for one in found if one is not None]
 
@@ -116,7 +116,7 @@ class Suggestions:
         return Suggestion(ground, now, *rates, demand)
 
 
-#: A mix of fewer answers may be one person's habit.
+#: The usage of fewer answers may be one person's habit.
 ANSWERS_LEAST: Final = 20
 
 Pair = tuple[MicroCredits, MicroCredits]
@@ -125,8 +125,8 @@ Pair = tuple[MicroCredits, MicroCredits]
 def suggested(
     real: Mix | None, levels: Levels, *, blended: bool, markup_percent: int, demand_percent: int
 ) -> Pair:
-    """Rates in and out; one for both where the price is `blended` or for seconds. `levels` holds a
-    supplier at least."""
+    """Suggests rates in and out; one for both where the price is blended or for seconds. `rates`
+    must have one supplier at least."""
     factor = (100 + markup_percent) * demand_percent
     if real is not None and real.answers >= ANSWERS_LEAST:
         costs = [(levels[name], use) for name, use in real.uses.items() if name in levels]

@@ -1,4 +1,4 @@
-"""Supplier changes: what a supplier takes now differs from what a price was made for.
+"""Supplier changes: what a supplier charges now differs from what a price was made for.
 
 Each waits for an admin, who passes it on, shares it or absorbs it; until then no price moves.
 """
@@ -28,21 +28,21 @@ from core.pricing.prices import NewPrice, Price, PriceBook
 from core.repricing.margins import Margins
 from core.repricing.price_changes import Change, Repricing
 
-#: The kind of the notice that owners get.
+#: The kind of the notification that operators get.
 COST_CHANGED: Final = "supplier changes"
 
 Kind = Literal["passed", "shared"]
 
 
 class Decided(Refusal):
-    """Somebody decided it already, or the supplier took it back."""
+    """The change was decided already, or the supplier took it back."""
 
     code: ClassVar[str] = "decided"
 
 
 @dataclass(frozen=True, slots=True)
 class CostChange:
-    """A row; see `schema.supplier_change`."""
+    """A change of what a supplier charges, as its row in `schema.supplier_change` says."""
 
     id: str
     model: str
@@ -61,7 +61,7 @@ class CostChange:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A change with what may be done about it, on the mix of real use."""
+    """A change with the rates that may be set in response, and their margins on real usage."""
 
     change: CostChange
     model: Model
@@ -73,11 +73,11 @@ class Offer:
 
     @property
     def before(self) -> int | None:
-        """Profit on cost of today's price as it was, in per cent."""
+        """Profit on the old cost at today's price, in per cent."""
         return self.mix.margin(self.now, self.old)
 
     def margin(self, rates: Pair | None = None) -> int | None:
-        """What rates bring on the new cost, in per cent; those of today's price unless given."""
+        """Profit on the new cost at these rates, or else at today's price, in per cent."""
         return self.mix.margin(self.now if rates is None else self.priced(rates), self.new)
 
     def priced(self, rates: Pair) -> Price:
@@ -85,12 +85,12 @@ class Offer:
         return replace(self.now, input_rate=rates[0], output_rate=rates[1])
 
     def rates(self, kind: Kind) -> Pair | None:
-        """What is offered for a kind of answer."""
+        """The rates of a kind of response; None where there are none."""
         return self.answers.passed if kind == "passed" else self.answers.shared
 
 
 class Changes:
-    """Reads them, and writes what was decided."""
+    """Reads supplier changes, and writes what an admin decided about them."""
 
     def __init__(
         self,
@@ -108,12 +108,12 @@ class Changes:
         self._repricing, self._margins = repricing, margins
 
     async def waiting(self, *states: str) -> list[CostChange]:
-        """Those that wait for a decision, or are in given states; the oldest first."""
+        """The changes that wait for a decision, or are in given states; the oldest first."""
         table = schema.supplier_change
         return await self._read(table.c.state.in_(states or ("open",)))
 
     async def get(self, id_: str) -> CostChange:
-        """One, in whatever state; raises `Decided` where there is none."""
+        """A change by its id, in whatever state; raises `AlreadyDecided` where there is none."""
         found = await self._read(schema.supplier_change.c.id == id_)
         if not found:
             raise Decided
@@ -125,7 +125,7 @@ class Changes:
         return [change_of(row) for row in rows]
 
     async def offer(self, change: CostChange) -> Offer | None:
-        """What may be done; None where the model is no longer sold."""
+        """The options for a change; None where the model is no longer sold."""
         model = self._catalogue.models.get(change.model)
         await self._prices.refresh()
         now = None if model is None else self._prices.current(model.id)
@@ -141,8 +141,8 @@ class Changes:
     async def decide(
         self, change: CostChange, kind: Kind, rates: Pair, *, actor: str, about: str
     ) -> Change:
-        """Sets the price that was offered and closes the change, both or neither; raises
-        `Decided`. `about` says in the admin log what was done."""
+        """Sets the price that was chosen and closes the change, both or neither; raises
+        `AlreadyDecided`. `act` says in the admin log what was done."""
 
         def closed(price: Price) -> Sequence[Update]:
             now = {"decided_at": self._clock.now_ms(), "decided_by": actor}
@@ -163,8 +163,8 @@ class Changes:
         until: int | None = None,
         cap: NanoUsd | None = None,
     ) -> None:
-        """The price stays; raised again at a time or once so much is lost. Without either it is
-        kept for good. Raises `Decided`."""
+        """Absorbs a change: the price stays. It is raised again at a time (ms UTC) or once so many
+        nano-dollars are lost; without either it is kept for good. Raises `AlreadyDecided`."""
         now = self._clock.now_ms()
         ends = until is not None or cap is not None
         facts: Facts = {
@@ -199,7 +199,7 @@ class Changes:
 
 
 def change_of(row: sa.Row[Any]) -> CostChange:
-    """A change as it is kept."""
+    """A supplier change as its row says."""
     return CostChange(
         id=row.id,
         model=row.model,

@@ -1,1 +1,1 @@
-"""People: who writes, what they set, and the key that seals their history."""
+"""Users: who writes, what they set, and the key that seals their history."""

@@ -1,4 +1,4 @@
-"""Balances: all that a person can spend; what they owe, repaid out of whatever they have, also
+"""Balances: all that a person can spend; what they owe, repaid out of whatever they have, even
 while they ask nothing; and Credits that an admin gives, with a reason, always as a gift.
 """
 
@@ -22,25 +22,25 @@ from core.users.types import Person
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """What is there to spend, and what running asks reserve."""
+    """What a person can spend now, and what their running asks hold, in Credits."""
 
     have: Credits
     held: Credits
 
 
 class Purses:
-    """The pockets of people, with what they may spend of their contributions in advance."""
+    """Reads what each person can spend: their pockets, then advances on their contributions."""
 
     def __init__(self, *, ledger: Ledger, advances: Callable[[str], tuple[str, ...]]) -> None:
-        """`advances` tells a person's keys that lend to them."""
+        """`list_lending_keys` gives the ids of a person's keys that lend them an advance."""
         self._ledger, self._advances = ledger, advances
 
     def accounts(self, person: str) -> tuple[Account[Credits], ...]:
-        """All that a person's asks draw on, in order."""
+        """The accounts that a person's asks draw on, in the order in which they pay."""
         return chart.purse(person, self._advances(person))
 
     async def of(self, person: str) -> Purse:
-        """A person's, now."""
+        """What a person can spend now."""
         balances = (await self._ledger.balances(self.accounts(person))).values()
         return Purse(
             Credits(sum(balance.available for balance in balances)),
@@ -49,13 +49,13 @@ class Purses:
 
 
 class Debts:
-    """The chore."""
+    """The job that repays what people owe out of whatever they have."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
 
     async def repay(self) -> None:
-        """Everybody who owes something and has something pays."""
+        """Repays for every person who owes Credits and has some."""
         account = schema.account.c
         for row in await self._store.fetch(
             sa.select(account.code).where(

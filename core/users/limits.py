@@ -1,4 +1,4 @@
-"""What the operator allows now: what is paused, who is blocked, how much anybody may ask.
+"""Limits: what the operator paused, whom they blocked, how much each person may ask.
 
 The rows are few and read by every ask, so they are kept in memory and read again every few seconds.
 """
@@ -26,7 +26,7 @@ PAUSABLE: tuple[Pausable, ...] = get_args(Pausable)
 
 
 class Paused(Refusal):
-    """The operator paused it; `sentence` is what they say about it, may be empty."""
+    """The operator paused `feature`; `sentence` is what they say about it and may be empty."""
 
     code: ClassVar[str] = "paused"
 
@@ -35,14 +35,14 @@ class Paused(Refusal):
 
 
 class Blocked(Refusal):
-    """The operator blocked this person."""
+    """The operator blocked this person from using the service."""
 
     code: ClassVar[str] = "blocked"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How much may be asked; None: as everyone may, or without a limit."""
+    """How much a person or a group may ask; None means as everyone, or without a limit."""
 
     #: Asks a minute, asks at once, Credits a UTC day.
     per_minute: int | None = None
@@ -53,7 +53,7 @@ class Allowance:
     reason: str = ""
 
     def over(self, usual: Allowance) -> Allowance:
-        """This, and the usual where it says nothing."""
+        """This allowance, with `defaults` where it sets nothing."""
         return replace(
             self,
             per_minute=usual.per_minute if self.per_minute is None else self.per_minute,
@@ -64,7 +64,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Something that is paused: what people read of it, since when, by whom."""
+    """A pause of one feature: what people read about it, since when (ms UTC), and by whom."""
 
     sentence: str
     since: int
@@ -72,33 +72,34 @@ class Switch:
 
 
 class Rules:
-    """The operator's, as every process knows them."""
+    """The operator's pauses and allowances, kept in memory and reloaded every few seconds."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, clock: Clock, usual: Allowance, deals: Deals
     ) -> None:
-        """`usual` is everyone's allowance, from the settings; `deals` tell who has which tier."""
+        """`default_allowance` is everyone's, from the settings; `deals` knows who has which
+        tier."""
         self._store, self._ledger, self._clock, self._deals = store, ledger, clock, deals
         self.usual = usual
         self.switches: Mapping[str, Switch] = {}
         self._allowances: Mapping[str, Allowance] = {}
 
     async def load(self) -> None:
-        """Reads them again, as other processes may have changed them."""
+        """Reads pauses and allowances again, since other processes may have changed them."""
         switches = await self._store.fetch(sa.select(schema.switch))
         self.switches = {row.what: Switch(row.sentence, row.since, row.by) for row in switches}
         rows = await self._store.fetch(sa.select(schema.allowance))
         self._allowances = {row.subject: _allowance(row) for row in rows}
 
     def check(self, what: Pausable, person: str) -> None:
-        """Raises `Paused`, `Blocked`."""
+        """Raises `FeaturePaused` or `PersonBlocked`."""
         switch = self.switches.get(what)
         if switch is not None:
             raise Paused(what, switch.sentence)
         self.check_blocked(person)
 
     def check_blocked(self, person: str) -> None:
-        """Raises `Blocked`."""
+        """Raises `PersonBlocked`."""
         if self.of(person).blocked:
             raise Blocked
 
@@ -107,7 +108,7 @@ class Rules:
         return self._allowances.get(subject, Allowance())
 
     def of(self, subject: str) -> Allowance:
-        """What a person may: by the operator's word, else by their tier, else as everyone."""
+        """What a person may ask: by their override, else by their tier, else as everyone."""
         own, tier = self._allowances.get(subject), self._deals.tier(subject)
         usual = self.usual
         if tier is not None:
@@ -115,17 +116,18 @@ class Rules:
         return usual if own is None else own.over(usual)
 
     async def pause(self, what: Pausable, sentence: str, *, by: str, also: Companion) -> None:
-        """Pauses it for everyone but the operator's admins; `also` is written with it."""
+        """Pauses a feature for everyone but admins; `companion` is written in the same
+        submission."""
         row = {"sentence": sentence, "since": self._clock.now_ms(), "by": by}
         await self._keep(schema.switch, {"what": what}, row, also)
 
     async def go_on(self, what: Pausable, *, also: Companion) -> None:
-        """It runs again."""
+        """Ends the pause of a feature; `companion` is written in the same submission."""
         await self._ledger.record(Delete(schema.switch, {"what": what}), also)
         await self.load()
 
     async def allow(self, subject: str, allowance: Allowance, *, by: str, also: Companion) -> None:
-        """Sets what a person or a group may; `also` is written with it."""
+        """Sets what a person or a group may ask; `companion` is written in the same submission."""
         now, per_day = self._clock.now_ms(), allowance.per_day
         row = {
             "per_minute": allowance.per_minute,
@@ -141,7 +143,7 @@ class Rules:
     async def _keep(
         self, table: sa.Table, key: Mapping[str, Any], row: Mapping[str, Any], also: Companion
     ) -> None:
-        """The row as it is from now on, whether it was there or not."""
+        """Updates the row, or inserts it where there was none."""
         try:
             await self._ledger.record(Update(table, key, row), also)
         except CompanionRefused:

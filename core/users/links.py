@@ -33,9 +33,9 @@ from core.users.types import Person, TooManyTries
 #: 60 bits.
 _CODE_CHARS = 12
 CODE_SECONDS = 600
-#: "All of it", for plans that move what there is.
+#: The upper bound of moves that take whatever an account has.
 _ALL = Credits(10**15)
-#: A link that payments change at the same time is worked out again so often.
+#: How often a merge is tried again when payments change its figures at the same time.
 _TRIES = 8
 
 
@@ -46,12 +46,12 @@ class LinkRefused(Refusal):
 
 
 class AlreadyOne(Refusal):
-    """Both sides are the same person already."""
+    """Both sides of the link are the same person already."""
 
     code: ClassVar[str] = "already_one"
 
 
-#: Tells what of a person's earned Credits is old enough to be withdrawn.
+#: Gives what of a person's earned Credits is old enough to be withdrawn.
 Aged = Callable[[str], Awaitable[Credits]]
 
 
@@ -70,7 +70,7 @@ class Proposal:
 
 
 class Links:
-    """Proposes and makes links."""
+    """Links two people into one: codes, proposals and the merge."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, people: People, clock: Clock, aged: Aged
@@ -97,7 +97,8 @@ class Links:
         return ids.grouped(code)
 
     async def join(self, person: Person, code: str) -> Proposal:
-        """Types a code; raises `LinkRefused`, `TooManyTries` or `AlreadyOne`."""
+        """Claims the code that a person typed; raises `LinkRefused`, `TooManyAttempts` or
+        `AlreadyLinked`."""
         now, table = self._clock.now_ms(), schema.link
         self._tries.check(person.id)
         rows = await self._store.fetch(
@@ -158,14 +159,14 @@ class Links:
         )
 
     async def cancel(self, link: str, person: Person) -> None:
-        """Either side says no."""
+        """Ends the proposal, because either side says no."""
         if await self._live(link, person) is not None:
             await self._ledger.record(
                 Update(schema.link, {"id": link}, {"done_at": self._clock.now_ms()})
             )
 
     async def agree(self, link: str, person: Person) -> bool:
-        """One side says yes; True when both have and the two are one. Raises `LinkRefused`."""
+        """One side says yes; True once both have and the two are merged. Raises `LinkRefused`."""
         row = await self._live(link, person)
         if row is None:
             raise LinkRefused
@@ -184,8 +185,8 @@ class Links:
         raise LinkRefused
 
     async def pass_on_rests(self) -> None:
-        """A chore: what came back to people who became a part of others, whenever it does: out of
-        a hold, a payout that was not sent, a key that they had contributed."""
+        """A job: passes on what comes back to merged people, whenever it does: out of a hold, a
+        payout that was not sent, a key that they had contributed."""
         table, account = schema.person, schema.account
         pockets = [
             account.c.code == sa.literal("user/") + table.c.id + f"/{name}"
@@ -258,7 +259,7 @@ class Links:
         return True
 
     async def _ages_move(self, link: str, part: str, survivor: str) -> list[Companion]:
-        """What the part earned long enough ago to be withdrawn keeps its age."""
+        """What the merged person earned long enough ago to be withdrawn keeps its age."""
         aged = await self._aged(part)
         if aged.is_zero:
             return []
@@ -298,26 +299,26 @@ def _age(person: Person) -> tuple[int, str]:
     return person.created_at, person.id
 
 
-#: Wrong codes that a person may type within so long.
+#: How many wrong codes a person may type within how many seconds.
 TRIES_MAX = 5
 TRIES_SECONDS = 600
 _PEOPLE_MAX = 10_000
 
 
 class Tries:
-    """Counts wrong codes of each person, in this process."""
+    """Limits how many wrong codes each person may type, counted in this process."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._wrong: Recent[str, list[int]] = Recent(clock, seconds=TRIES_SECONDS, most=_PEOPLE_MAX)
 
     def check(self, person: str) -> None:
-        """Raises `TooManyTries`."""
+        """Raises `TooManyAttempts`."""
         if len(self._lately(person)) >= TRIES_MAX:
             raise TooManyTries
 
     def wrong(self, person: str) -> None:
-        """They typed one that leads nowhere."""
+        """Counts a code that leads nowhere against a person."""
         self._wrong.put(person, [*self._lately(person), self._clock.now_ms()])
 
     def _lately(self, person: str) -> list[int]:

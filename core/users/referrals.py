@@ -4,7 +4,7 @@ the friends get.
 An inviter is always older than whom they invited, also after links, whose survivor is the older
 one: so nobody invites themselves, and no ring can be. A binding is made once, by the message that
 made the person, and never changed; only a link between the two undoes it. Of top-ups the share is
-entries of the order's own submission; of contributions `chart.vest` gives it as they vest.
+entries of the order's own submission; of contributions `chart.vest_charge` gives it as they vest.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ BIND_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of somebody's invitations."""
+    """What came of a person's invitations: counts of people, and Credits earned."""
 
     came: int
-    #: How many of them have bought something that stands, and what that earned.
+    #: How many of them have bought something that was not refunded, and what that earned.
     bought: int
     earned: Credits
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """Invitations between two people who become one: what they earned, and their rows' change."""
+    """What a link undoes of referrals between two people: Credits earned, and changed rows."""
 
     earned: Credits
     rows: tuple[Companion, ...]
 
 
 class Invitations:
-    """Codes and bindings."""
+    """Creates invitation codes and records who came by whose code."""
 
     def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store, self._ledger, self._clock = store, ledger, clock
 
     async def code(self, person: Person) -> str:
-        """`ref_…`: theirs for good, made when it is first asked for."""
+        """A person's code, `ref_…`: created when first asked for, and theirs for good."""
         table = schema.invitation
         chosen = sa.select(table.c.code).where(table.c.person == person.id)
         rows = await self._store.fetch(chosen)
@@ -74,7 +74,7 @@ class Invitations:
         return INVITATION_PREFIX + str(rows[0].code)
 
     async def bind(self, person: Person, code: str, platform: str, external_id: str) -> bool:
-        """Notes that this person came by that code; True also when they did before. False unless
+        """Records that this person came by that code; True also when they did before. False unless
         the code is an older person's and this one came into being just now, under this name, and
         has done nothing yet."""
         owner = await self._older(person, code)
@@ -112,7 +112,7 @@ class Invitations:
         return Tally(len(earned), sum(map(bool, earned)), Credits(sum(earned)))
 
     async def inviter_of(self, person: str) -> str:
-        """By whom they came, as that person is now; empty for nobody."""
+        """The id of whoever invited a person, as merged by now; empty for nobody."""
         table = schema.referral
         rows = await self._store.fetch(
             sa.select(table.c.inviter).where(table.c.person == person, table.c.undone_at.is_(None))
@@ -159,9 +159,9 @@ class Invitations:
 
 
 async def undone_between(store: Store, at_ms: int, part: str, survivor: str) -> Undone:
-    """What a link undoes, where `part` becomes a part of `survivor`: invitations of either side, or
-    of a part of it, by the other, with what their top-ups earned. What contributions bring from
-    then on goes to the survivor, and to nobody for keys that are their own."""
+    """What a link undoes, where `merged` becomes a part of `survivor_id`: invitations of either
+    side, or of a part of it, by the other, with what their top-ups earned. What contributions bring
+    from then on goes to the survivor, and to nobody for keys that are their own."""
     table = schema.referral
     ours, theirs = await lineage(store, part), await lineage(store, survivor)
     rows = await store.fetch(
@@ -209,7 +209,7 @@ async def _contributions_move(
     ]
 
 
-#: Of the Credits that a friend's top-up stands for; the setting's default.
+#: The inviter's share of the Credits of a friend's top-up, in percent; the setting's default.
 TOPUP_PERCENT = 10
 
 
@@ -219,16 +219,16 @@ def share_of(credits_: Credits, percent: int) -> Credits:
 
 
 def referral_of_topup(inviter: str, *, had: Credits, has: Credits) -> tuple[Entry, ...]:
-    """An order changes, and with it the share: the difference is given as gift, or taken back,
-    gift first, the rest owed: nobody profits from a friend's refund."""
+    """The entries by which an inviter's share follows a changed order: more is given as gift, less
+    is taken back, gift first, the rest owed: nobody profits from a friend's refund."""
     if has >= had:
         return chart.referral_given(inviter, has - had)
     return chart.referral_taken_back(inviter, had - has)
 
 
 async def earned_by_keys(store: Store, ledger: Ledger, inviters: Sequence[str]) -> Credits:
-    """What these people have got, all together, of what friends' contributions have vested: by the
-    counts of use, as `chart.vest` gives it."""
+    """What these people got, all together, of what friends' contributions have vested: calculated
+    from the counts of use, as `chart.vest_charge` does."""
     table = schema.contribution
     rows = await store.fetch(
         sa.select(table.c.key, table.c.inviting).where(table.c.inviter.in_(inviters))

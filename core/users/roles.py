@@ -1,8 +1,8 @@
-"""Owners: who may use the operator's commands.
+"""Roles: who may use the operator's commands.
 
-Owners are platform ids in the settings, and whoever opened the one-time link that `creditbot init`
-prints; only the code's digest is kept. An owner names others: admins, who do everything but name
-others, and support, who only read.
+Operators (role `owner`) are platform ids in the settings, and whoever opened the one-time link that
+`creditbot init` prints; only the code's digest is kept. An operator names others: admins, who do
+everything but name others, and support, who only read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 
-#: ≥ 50 bits (security.md), in a deep link's alphabet.
+#: 128 bits, in a deep link's alphabet: too many to guess.
 _CODE_BYTES = 16
 CODE_PREFIX = "own_"
 CODE_SECONDS = 86_400
@@ -32,7 +32,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Owners:
-    """Who may do what, by the names by which they write."""
+    """Knows which platform ids are operators, admins or support."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, clock: Clock, admins: Collection[tuple[str, str]]
@@ -42,7 +42,7 @@ class Owners:
         self._roles: Mapping[tuple[str, str], Role] = self._settings
 
     async def load(self) -> None:
-        """Reads who opened a link or was named, here or on another process."""
+        """Reads the roles again, since other processes may have changed them."""
         table = schema.owner
         rows = await self._store.fetch(
             sa.select(table.c.platform, table.c.external_id, table.c.role)
@@ -51,11 +51,11 @@ class Owners:
         self._roles = {**named, **self._settings}
 
     def role(self, platform: str, external_id: str) -> Role | None:
-        """What somebody is; None for everybody else."""
+        """The role of a platform id; None for whoever has none."""
         return self._roles.get((platform, external_id))
 
     def on(self, platform: str) -> list[str]:
-        """The ids on a platform of owners and admins."""
+        """The ids on a platform of operators and admins."""
         return sorted(
             id_
             for (known, id_), role in self._roles.items()
@@ -63,20 +63,20 @@ class Owners:
         )
 
     def names(self) -> list[str]:
-        """The owners, by the names by which they write: `telegram:123`."""
+        """The operators, by the names by which they write: `telegram:123`."""
         return sorted(
             f"{platform}:{id_}" for (platform, id_), role in self._roles.items() if role == "owner"
         )
 
     def everyone(self) -> list[tuple[str, Role]]:
-        """All who have a role, by name."""
+        """Everyone who has a role, by the names by which they write."""
         return sorted((f"{platform}:{id_}", role) for (platform, id_), role in self._roles.items())
 
     async def name(
         self, platform: str, external_id: str, role: Role | None, also: Companion
     ) -> None:
-        """Gives somebody a role, or takes theirs away; `also` is written with it. Those of the
-        settings keep theirs."""
+        """Gives a platform id a role, or takes it away; `companion` is written with it. Those of
+        the settings keep theirs."""
         table = schema.owner
         key = {"platform": platform, "external_id": external_id}
         await self._ledger.record(Delete(table, key))
@@ -88,7 +88,7 @@ class Owners:
         await self.load()
 
     async def offer(self) -> str:
-        """A new one-time code, for a link; good for a day."""
+        """A new one-time code for an operator's link; good for a day."""
         code = CODE_PREFIX + secrets.token_urlsafe(_CODE_BYTES)
         until = self._clock.now_ms() + CODE_SECONDS * 1000
         row = {"digest": _digest(code), "expires_at": until, "used_at": None}
@@ -96,7 +96,7 @@ class Owners:
         return code
 
     async def claim(self, code: str, platform: str, external_id: str) -> bool:
-        """Makes the code's first opener an owner; False when it is unknown, used or too old."""
+        """Makes the code's first opener an operator; False when it is unknown, used or too old."""
         now, table = self._clock.now_ms(), schema.owner_code
         digest = _digest(code)
         rows = await self._store.fetch(

@@ -1,4 +1,4 @@
-"""People: found or made at their first message, with a welcome gift, settings and a data key."""
+"""Users: found or created at their first message, with a welcome gift, settings, a data key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.pool.vault import DataKey, Vault
 from core.users.ttl_cache import Recent
 from core.users.types import Person, UnknownPerson, Welcome
 
-#: Another process may change a person's settings; ours are believed for this long.
+#: Another process may change a person's settings; what was read is used for this long.
 REMEMBERED_SECONDS = 10.0
 REMEMBERED_PEOPLE = 20_000
 
@@ -26,7 +26,7 @@ _COLUMNS = tuple(schema.person.c[name] for name in Person.__dataclass_fields__)
 
 
 class People:
-    """Everyone who ever wrote, by platform id."""
+    """Finds, creates and changes everyone who ever wrote, by platform id."""
 
     def __init__(
         self, *, store: Store, ledger: Ledger, vault: Vault, clock: Clock, welcome: Welcome
@@ -42,9 +42,9 @@ class People:
         )
 
     async def of(self, platform: str, external_id: str, *, language: str) -> Person:
-        """The person who writes from there; made now, with the welcome gift, if new.
+        """The person who writes from there; created now, with the welcome gift, if new.
 
-        `language` is what the platform tells; it counts only for someone new.
+        `language` is what the platform reports; it counts only for someone new.
         """
         known = self._recent.get((platform, external_id))
         if known is not None:
@@ -58,11 +58,11 @@ class People:
         return person
 
     async def find(self, text: str) -> Person:
-        """By `telegram:123` or `usr_…`; raises `UnknownPerson`."""
+        """The person of `telegram:123` or `usr_…`; raises `UnknownPerson`."""
         return await find(self._store, text)
 
     async def identities(self, person: str) -> list[tuple[str, str]]:
-        """From which platforms, by which ids, a person writes."""
+        """The (platform, id) pairs by which a person writes, the oldest first."""
         table = schema.identity
         rows = await self._store.fetch(
             sa.select(table.c.platform, table.c.external_id)
@@ -72,16 +72,16 @@ class People:
         return [(row.platform, row.external_id) for row in rows]
 
     def forget(self) -> None:
-        """What was read lately is read again."""
+        """Clears the cache, so that every person is read again."""
         self._recent.clear()
 
     async def lineage(self, person: str) -> list[str]:
-        """The person and everyone who became a part of them, for history."""
+        """The ids of a person and of everyone who was merged into them."""
         return await lineage(self._store, person)
 
     async def part(self, platform: str, external_id: str) -> bool:
-        """`/unlink`: from now on this name is somebody new, who gets no welcome; everything stays
-        with the person that it leaves. False when it is their only name."""
+        """`/unlink`: from now on this identity is a new person, who gets no welcome gift;
+        everything stays with the person that it leaves. False when it is their only identity."""
         person = await self._read(platform, external_id)
         if person is None or len(await self.identities(person.id)) < 2:
             return False
@@ -96,7 +96,7 @@ class People:
         return True
 
     async def change(self, person: Person, **changes: object) -> None:
-        """Change settings: language, zone, model, footer, own_keys_only."""
+        """Changes settings of a person: language, zone, model, footer, own_keys_only."""
         await self._ledger.record(Update(schema.person, {"id": person.id}, changes))
         self._recent.clear()
 
@@ -155,7 +155,7 @@ class People:
         )
 
     def print_of(self, platform: str, external_id: str) -> bytes:
-        """By what a name is known again once it was erased."""
+        """The fingerprint by which an erased identity is recognised when it comes back."""
         return self._vault.fingerprint(f"name on {platform}", external_id)
 
     async def _was_erased(self, platform: str, external_id: str) -> bool:
@@ -207,7 +207,8 @@ async def find(store: Store, text: str) -> Person:
 
 
 async def survivor(store: Store, person: str) -> tuple[str, Companion]:
-    """Whom a person's Credits belong to now, and what keeps that true until it is written."""
+    """The person whom somebody was merged into, or themselves; and a companion that refuses the
+    submission when that changes before it is written."""
     table = schema.person
     while True:
         rows = await store.fetch(sa.select(table.c.merged_into).where(table.c.id == person))
@@ -219,7 +220,7 @@ async def survivor(store: Store, person: str) -> tuple[str, Companion]:
 
 
 async def lineage(store: Store, person: str) -> list[str]:
-    """A person and everyone who became a part of them."""
+    """The ids of a person and of everyone who was merged into them."""
     table = schema.person
     rows = await store.fetch(sa.select(table.c.id).where(table.c.merged_into == person))
     return [person, *(row.id for row in rows)]

@@ -1,4 +1,4 @@
-"""A person as the core knows them, and what can be refused about people."""
+"""A person as the core knows them, the welcome gift, and refusals about people."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What a new person gets, and how many people a UTC day at most get it (security.md)."""
+    """What a new person is given in Credits, and how many people a UTC day get it at most, so that
+    throw-away accounts bring little."""
 
     credits: Credits
     people_per_day: int
 
 
 class UnknownPerson(Refusal):
-    """Nobody is known by that id."""
+    """No person is known by the id that was asked for."""
 
     code: ClassVar[str] = "unknown_person"
 
@@ -47,6 +48,6 @@ class UnknownPerson(Refusal):
 
 
 class TooManyTries(Refusal):
-    """Too many wrong codes; wait."""
+    """This person typed too many wrong codes and has to wait."""
 
     code: ClassVar[str] = "too_many_tries"

@@ -1,1 +1,1 @@
-"""Gateways: each speaks to one payment service, and tells what it heard as values."""
+"""Gateways: each speaks to one payment service, and reports what it heard as values."""

@@ -1,4 +1,6 @@
-"""What every gateway does. A gateway moves no Credits: it tells, `payments.fulfillment` decides."""
+"""What every gateway does. A gateway moves no Credits: it reports events, `payments.fulfillment`
+decides.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from payments.types import Cash, Changed, Checkout, Dispute, News, Order
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A webhook that was proven to be the gateway's own."""
+    """A webhook's message that was proven to be the gateway's own."""
 
     #: The gateway's id of it: the same when it is delivered again.
     id: str
@@ -20,7 +22,7 @@ class Message:
 
 
 class Gateway(Protocol):
-    """One payment service, as the operator's account there."""
+    """A gateway speaks to one payment service, as the operator's account there."""
 
     @property
     def name(self) -> str:
@@ -29,8 +31,8 @@ class Gateway(Protocol):
 
     @property
     def platform(self) -> str:
-        """The one platform where it is offered, whose front end brings its news: `telegram`,
-        `discord`. Empty: it is offered anywhere, and tells by webhooks."""
+        """The one platform where it is offered, whose front end brings its events: `telegram`,
+        `discord`. Empty: it is offered anywhere, and sends webhooks."""
         ...
 
     @property
@@ -39,22 +41,22 @@ class Gateway(Protocol):
         ...
 
     def amount(self, value: NanoUsd) -> Cash | None:
-        """What is to be paid for what the offer counts so much; None for what it doesn't sell."""
+        """The cash that is to be paid for so much of the offer; None for what it doesn't sell."""
         ...
 
     async def probe(self) -> None:
-        """Whether the account lets us in and is set up for what we do; raises
-        `GatewayUnavailable`, with what is wrong where that can be told."""
+        """Checks that the account lets us in and is set up for what we do; raises
+        `GatewayUnavailable`, with what is wrong where that is known."""
         ...
 
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
-        """Makes the checkout of an order, the same one however often it is asked for; `what` is
-        the line that the payer reads. Raises `GatewayUnavailable`."""
+        """Makes the checkout of an order, the same one however often it is asked for; `description`
+        is the line that the payer reads. Raises `GatewayUnavailable`."""
         ...
 
     async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
-        """Proves a webhook's raw body; raises `Forged`, or `GatewayUnavailable` where the proof is
-        the gateway's to give and it doesn't. Header names are in small letters."""
+        """Proves a webhook's raw body; raises `InvalidSignature`, or `GatewayUnavailable` where the
+        proof is the gateway's to give and it doesn't. Header names are in small letters."""
         ...
 
     async def news(self, body: bytes) -> Sequence[News | Changed]:
@@ -63,8 +65,9 @@ class Gateway(Protocol):
         ...
 
     async def look(self, order: Order) -> Sequence[News]:
-        """What the gateway says of an order now, for what no webhook told; takes what its payer
-        has agreed to pay. Raises `GatewayUnavailable`, `PaymentRefused`."""
+        """The events of an order as the gateway has them now, for what no webhook reported;
+        captures what its payer has agreed to pay. Raises `GatewayUnavailable`,
+        `PaymentMismatch`."""
         ...
 
     async def late(self) -> Mapping[str, Cash]:
@@ -74,7 +77,7 @@ class Gateway(Protocol):
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
         """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`,
-        `NotGivenBack`."""
+        `RefundDeclined`."""
         ...
 
     async def close(self) -> None:
@@ -87,7 +90,7 @@ class Accepts(Protocol):
     """A gateway at which a dispute can be given up: the payer is right, no evidence is sent."""
 
     async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
-        """Gives up an open dispute of this order, for good, and tells what came of it: `lost`, or
+        """Gives up an open dispute of this order, for good, and reports what came of it: `lost`, or
         how it was decided before. The same however often it is asked for. Raises
         `GatewayUnavailable`: then it is as open as before."""
         ...
@@ -95,7 +98,7 @@ class Accepts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a gateway's list."""
+    """A page is a part of a gateway's list of transactions."""
 
     news: Sequence[News]
     #: From where to go on, once all of it was dealt with.
@@ -114,7 +117,7 @@ class Listed(Protocol):
         ...
 
     async def page(self, mark: str) -> Page:
-        """What comes after `mark` (empty: the list's beginning), the oldest first. Raises
+        """What comes after `cursor` (empty: the list's beginning), the oldest first. Raises
         `GatewayUnavailable`."""
         ...
 
@@ -125,5 +128,5 @@ class Consuming(Protocol):
     delivered."""
 
     async def consume(self, purchase: str) -> None:
-        """Tells that it was; again does no harm. Raises `GatewayUnavailable`."""
+        """Says that the purchase was delivered; again does no harm. Raises `GatewayUnavailable`."""
         ...

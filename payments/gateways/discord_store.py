@@ -1,4 +1,4 @@
-"""Discord's own store: each pack is a consumable SKU. Discord tells of an entitlement; that is read
+"""Discord's own store: each pack is a consumable SKU. Discord reports an entitlement; that is read
 again, credited, and only then consumed, so that it can be bought again.
 """
 
@@ -43,7 +43,7 @@ _AGAIN_MS: Final = DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Entitled:
-    """Discord's word that somebody bought something."""
+    """An entitlement is Discord's word that somebody bought something."""
 
     id: str
     sku: str
@@ -58,7 +58,7 @@ class Entitled:
 
 @dataclass(frozen=True, slots=True)
 class SkuCard:
-    """A SKU of the app."""
+    """A SKU is something that the app sells in Discord's store."""
 
     id: str
     name: str
@@ -67,7 +67,8 @@ class SkuCard:
 
 
 class StoreApi(Protocol):
-    """What the gateway asks of Discord; every method raises `GatewayUnavailable`."""
+    """The API of Discord's store that the gateway needs; every method raises
+    `GatewayUnavailable`."""
 
     async def application(self) -> str:
         """The app's own id."""
@@ -82,7 +83,8 @@ class StoreApi(Protocol):
         ...
 
     async def entitlements(self, skus: Sequence[str], after: str) -> Sequence[Entitled]:
-        """Those of these SKUs after an id, the oldest first, deleted ones too; at most `PAGE`."""
+        """Those of these SKUs after an id, the oldest first, deleted ones too; at most
+        `PAGE_SIZE`."""
         ...
 
     async def consume(self, id_: str) -> None:
@@ -96,7 +98,7 @@ class StoreApi(Protocol):
 
 @final
 class DiscordSkus:
-    """See `Gateway`."""
+    """The gateway of Discord's own store: it sells packs alone, each as a SKU."""
 
     name = "skus"
     platform = PLATFORM
@@ -173,16 +175,16 @@ class DiscordSkus:
         return Page(news, f"{begun}:{max(int(after), read)}", more=False)
 
     async def late(self) -> Mapping[str, Cash]:
-        """See `Gateway`: the list tells that too."""
+        """See `Gateway`: the list has that too."""
         return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
-        """See `Gateway`: Discord alone gives back, and tells."""
+        """See `Gateway`: Discord alone gives back, and reports it."""
         del payment, amount, cause
         raise RefundRefused(order.id, "elsewhere")
 
     async def consume(self, purchase: str) -> None:
-        """See `Consuming`."""
+        """See `SupportsConsumption`."""
         await self._api.consume(purchase)
 
     async def close(self) -> None:
@@ -206,5 +208,6 @@ class DiscordSkus:
 
 
 def heard(entitlement: str, what: str) -> Message:
-    """What Discord told of an entitlement, to be kept until it was read again and worked out."""
+    """The message that an entitlement was created or deleted, to be stored until it is read again
+    and processed."""
     return Message(f"{what}/{entitlement}", json.dumps({"entitlement": entitlement}).encode())

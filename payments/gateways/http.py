@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service answered: done, or refused (400 to 499)."""
+    """A response of a service that did what it was asked, or refused it (400 to 499)."""
 
     status: int
     #: Its JSON; None where there is none.
@@ -42,7 +42,8 @@ class Answer:
 
 @final
 class Wire:
-    """The connections to one service."""
+    """The HTTP client of one payment service: it holds the connections and retries what may be
+    repeated."""
 
     def __init__(self, gateway: str, url: str) -> None:
         self._gateway, self._url = gateway, url
@@ -58,7 +59,7 @@ class Wire:
         body: bytes | None = None,
         again: bool,
     ) -> Answer:
-        """An answer; `again` where the same call twice does what it does once. Raises
+        """An answer; `idempotent` where the same call twice does what it does once. Raises
         `GatewayUnavailable` when the service fails, asks to wait, or can't be reached."""
         for attempt in range(_TRIES if again else 1):
             if attempt:

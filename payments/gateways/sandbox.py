@@ -46,7 +46,7 @@ def signed(secret: str, body: bytes, at_seconds: int) -> str:
 
 @final
 class SandboxApi:
-    """Calls to the service."""
+    """A client that calls the sandbox's payment service."""
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
         self.url = url
@@ -66,7 +66,7 @@ class SandboxApi:
 
 @final
 class Sandbox:
-    """See `Gateway`."""
+    """The demo's gateway, which speaks to the sandbox's payment service."""
 
     name = NAME
     platform = ""
@@ -137,7 +137,7 @@ class Sandbox:
         return (_refunded(made),)
 
     async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
-        """See `Accepts`."""
+        """See `SupportsDisputeAcceptance`."""
         await self._asked("POST", f"/checkouts/{order.external}/disputes/{dispute.id}/accept", {})
         return await self._checkout(order.external)
 
@@ -189,7 +189,7 @@ def _refunded(said: Mapping[str, Any]) -> Refunded:
 
 @final
 class SandboxPayouts:
-    """See `Disburser`."""
+    """The demo's payout provider, which pays through the sandbox's payment service."""
 
     remembers_days = 3_650
     #: Its page has a button by which what has arrived comes back.
@@ -199,13 +199,13 @@ class SandboxPayouts:
         self._api = SandboxApi(url=url, secret=secret)
 
     async def probe(self) -> str:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         if not (await self._api.asked("GET", "/checkouts")).fine:
             raise GatewayUnavailable(NAME)
         return ""
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         asked = {
             "id": payout.id,
             "cents": cents(payout.cash),
@@ -218,16 +218,16 @@ class SandboxPayouts:
         return _as_told(answer.body if answer.fine else None, payout)
 
     async def disbursed(self, payout: Payout) -> Disbursed:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         answer = await self._api.asked("GET", f"/payouts?id={payout.id}")
         return _as_told(answer.body if answer.fine else None, payout)
 
     def page(self, payout: Payout) -> str:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         return f"{self._api.url}/payouts/{payout.id}"
 
     async def close(self) -> None:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         await self._api.close()
 
 

@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 @final
 class Stripe:
-    """See `Gateway`."""
+    """The Stripe gateway: it sells by Stripe's hosted checkout page."""
 
     name = "stripe"
     platform = ""
@@ -163,7 +163,8 @@ class Stripe:
         return _refunded(made)
 
     async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
-        """See `Accepts`. Stripe closes a dispute once, and refuses one that is decided."""
+        """See `SupportsDisputeAcceptance`. Stripe closes a dispute once, and refuses one that is
+        decided."""
         del order
         known = await self._dispute(dispute.id)
         if not known or cast("Dispute", known[-1]).state != "open":

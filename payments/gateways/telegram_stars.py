@@ -1,6 +1,6 @@
-"""Telegram Stars: an invoice in the chat. Telegram asks first whether it may be paid, then tells
+"""Telegram Stars: an invoice in the chat. Telegram asks first whether it may be paid, then reports
 that it was, in an update of the bot's own: that is the proof, and the bot's list of Stars says the
-same again for what no update told.
+same again for what no update reported.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LOOK_SECONDS: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class PreCheckout:
-    """Telegram asks whether somebody may pay an invoice now."""
+    """A pre-checkout question: Telegram asks whether somebody may pay an invoice now."""
 
     #: The payer's id on Telegram.
     payer: str
@@ -58,7 +58,8 @@ class PreCheckout:
 
 @dataclass(frozen=True, slots=True)
 class StarsTold:
-    """Telegram says that an invoice was paid, or that it gave a payment back."""
+    """An update by which Telegram says that an invoice was paid, or that it gave a payment back.
+    The names of its fields are kept in the database."""
 
     #: Telegram's id of the payment.
     charge: str
@@ -69,14 +70,14 @@ class StarsTold:
     refunded: bool = False
 
     def message(self) -> Message:
-        """To be kept until it is worked out."""
+        """The update as a message to be stored until it is processed."""
         kind = "refunded" if self.refunded else "paid"
         return Message(f"{kind}/{self.charge}", json.dumps(asdict(self)).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class StarMove:
-    """A line of the bot's list of Stars."""
+    """A record is a line of the bot's list of Star transactions."""
 
     #: The payment's id; a refund has the same as what it gives back.
     charge: str
@@ -89,7 +90,7 @@ class StarMove:
 
 
 class StarsApi(Protocol):
-    """What the gateway asks of Telegram; every method raises `GatewayUnavailable`."""
+    """The API of Telegram that the gateway needs; every method raises `GatewayUnavailable`."""
 
     async def balance(self) -> Stars:
         """What the bot has."""
@@ -100,7 +101,7 @@ class StarsApi(Protocol):
         ...
 
     async def refund(self, payer: str, charge: str) -> None:
-        """Gives a payment back; that it was given back before is fine. Raises `NotGivenBack`
+        """Gives a payment back; that it was given back before is fine. Raises `RefundDeclined`
         too."""
         ...
 
@@ -111,7 +112,7 @@ class StarsApi(Protocol):
 
 @final
 class TelegramStars:
-    """See `Gateway`."""
+    """The Telegram Stars gateway: it sells by invoices that the chat itself shows."""
 
     name = "stars"
     platform = PLATFORM
@@ -179,7 +180,7 @@ class TelegramStars:
         return Page([news for move in fresh for news in self._told(move)], mark, len(moves) == PAGE)
 
     async def late(self) -> Mapping[str, Cash]:
-        """See `Gateway`: the list tells that too."""
+        """See `Gateway`: the list has that too."""
         return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
@@ -209,7 +210,7 @@ class TelegramStars:
             self._paid.popitem(last=False)
 
     async def may_pay(self, asked: PreCheckout, find: Callable[[str], Awaitable[Order]]) -> None:
-        """Answers from memory; one that isn't there is looked up with `find`, once and not for
+        """Answers from memory; one that isn't there is looked up with `get_order`, once and not for
         long. Raises `CheckoutRefused`."""
         id_ = asked.payload
         order = self._open.get(id_) or await self._found(id_, find)

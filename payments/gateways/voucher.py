@@ -1,4 +1,4 @@
-"""Codes sold elsewhere, as a gateway: their cash is the operator's already, nobody is asked."""
+"""Vouchers, sold elsewhere, as a gateway: their cash is the operator's already, nobody is asked."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ CODE = "code"
 
 
 def payment_of(order: Order) -> Payment:
-    """The code itself is the payment: it can't count twice."""
+    """The voucher itself as the payment of its order: it can't count twice."""
     return Payment(CODE, order.external, order.id, order.amount, type(order.amount)(0))
 
 
 @final
 class Code:
-    """See `Gateway`."""
+    """The gateway of vouchers: an order of a voucher is paid by the voucher itself."""
 
     name = CODE
     platform = ""
     open_seconds = 3_600
 
     def amount(self, value: NanoUsd) -> None:
-        """See `Gateway`; nothing is bought by a code that isn't there."""
+        """See `Gateway`; nothing is bought by a voucher that isn't there."""
         del value
 
     async def probe(self) -> None:
         """See `Gateway`."""
 
     async def begin(self, order: Order, what: str, language: str) -> Checkout:
-        """See `Gateway`; nothing is bought by a code that isn't there."""
+        """See `Gateway`; nothing is bought by a voucher that isn't there."""
         del order, what, language
         raise GatewayUnavailable(self.name)
 
@@ -57,7 +57,7 @@ class Code:
         return ()
 
     async def look(self, order: Order) -> Sequence[News]:
-        """See `Gateway`: an order of a code is as good as paid."""
+        """See `Gateway`: an order of a voucher is as good as paid."""
         return (payment_of(order),)
 
     async def late(self) -> Mapping[str, Cash]:
@@ -65,7 +65,7 @@ class Code:
         return {}
 
     async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
-        """See `Gateway`; the money goes back where the code was sold, by the operator."""
+        """See `Gateway`; the money goes back where the voucher was sold, by the operator."""
         del order
         return (Refunded(self.name, cause, payment, amount),)
 

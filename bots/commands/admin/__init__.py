@@ -1,1 +1,1 @@
-"""The commands of owners, admins and support."""
+"""The commands of operators, admins and support."""

@@ -1,4 +1,4 @@
-"""Alerts as owners meet them: what it is, [Mute 4 h], [Open]."""
+"""Alerts as operators meet them: what it is, [Mute 4 h], [Open]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Facts = Mapping[str, str | int]
 
 
 class AlertCommands:
-    """The buttons under an alert."""
+    """The actions of the buttons that stand under an alert."""
 
     def __init__(self, *, alerts: Alerts, clock: Clock) -> None:
         self._alerts, self._clock = alerts, clock
@@ -28,7 +28,7 @@ class AlertCommands:
         return Room(actions=(Action("alert-mute", self.mute, admin=True),))
 
     async def mute(self, request: Request) -> Reply:
-        """Quiet for some hours, for all owners."""
+        """Quiet for some hours, for all operators."""
         what, subject = str(request.data["what"]), str(request.data["subject"])
         row = logged(
             self._clock,
@@ -42,7 +42,7 @@ class AlertCommands:
 
 
 def alert_card(notice: Notice) -> Reply:
-    """An alert for owners."""
+    """An alert for operators."""
     facts = notice.facts
     what, subject = str(facts["what"]), str(facts["subject"])
     action, data = _OPENS[what]

@@ -34,7 +34,7 @@ def told(broadcast: Broadcast) -> tuple[Said, ...]:
 
 
 class BroadcastCommands:
-    """One message to everybody, at the pace that platforms take."""
+    """The command that sends one message to everybody, within the platforms' rate limits."""
 
     def __init__(self, *, broadcasts: Broadcasts, clock: Clock) -> None:
         self._broadcasts, self._clock = broadcasts, clock

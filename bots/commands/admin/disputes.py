@@ -1,4 +1,6 @@
-"""Disputes as owners meet them: a notice with [Evidence] and [Accept]. Cash may show here."""
+"""Disputes as operators meet them: a notification with [Evidence] and [Accept]. Cash may show
+here.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from payments.evidence import Evidence
 from payments.types import Dispute, NoDispute
 from payments.webhooks import UNWORKED
 
-#: The kinds of notices that are for owners.
+#: The kinds of notifications that are for operators.
 FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT})
 
 
@@ -36,7 +38,7 @@ def _(refusal: NoDispute) -> Said:
 
 
 class DisputeCommands:
-    """What an owner does about a dispute."""
+    """The actions by which an operator answers a dispute: evidence, or giving it up."""
 
     def __init__(
         self, *, cashier: Cashier, evidence: Evidence, ledger: Ledger, clock: Clock
@@ -139,7 +141,7 @@ def dispute_choices(
 
 
 async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
-    """A notice for owners as a card."""
+    """A notification for operators as a card."""
     if notice.kind == ALERT:
         return alert_card(notice)
     if notice.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:

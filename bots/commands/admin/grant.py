@@ -1,4 +1,4 @@
-"""The owner's commands `/grant` and `/audit`."""
+"""The operator's commands `/grant` and `/audit`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _GRANT_HOW = say(
 
 
 class AdminCommands:
-    """What the operator does from chat; every act is authorised again at each press."""
+    """The commands that grant Credits and audit the books; every act is authorised again at each
+    press."""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ _WHAT: Final[dict[Pausable, Said]] = {
 
 
 class GoverningCommands:
-    """Switches, limits, roles."""
+    """The commands that pause features, limit what people may ask, and give roles."""
 
     def __init__(self, *, rules: Rules, owners: Owners, people: People, clock: Clock) -> None:
         self._rules, self._owners, self._people = rules, owners, people

@@ -35,7 +35,7 @@ _LISTED: Final = 10
 
 
 class PayoutCommands:
-    """The queue, yes and no; and what is paid by hand."""
+    """The commands of the payout queue: what waits, yes and no, and what is paid by hand."""
 
     def __init__(
         self, *, withdrawals: Withdrawals, payouts: Payouts, cards: PayoutCards, clock: Clock
@@ -333,7 +333,7 @@ _BETTER_NOT: Final = say(
 
 
 class PayoutCards:
-    """Makes them."""
+    """The builder of a payout's card: its state, its risk, and the buttons that fit both."""
 
     def __init__(
         self,
@@ -451,7 +451,7 @@ def _summary(one: Payout) -> Said:
 
 
 def waiting_card(notice: Notice) -> Reply:
-    """A notice for owners: a withdrawal waits for their yes or no, or can't go on."""
+    """A notification for operators: a withdrawal waits for their yes or no, or can't go on."""
     facts = notice.facts
     payout = str(facts["payout"])
     way = next(words for method, words in WAYS.items() if method == facts["method"])

@@ -1,7 +1,7 @@
 """The operator's pool: `/pool` shows every key; `add`, `budget`, `pause`, `resume` change one.
 Dollars may show here.
 
-The key itself is asked for by a prompt: never written behind the command.
+The key itself is asked for by a form: never written behind the command.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ _BUTTONS_MAX: Final = 24
 
 
 class PoolCommands:
-    """Every key, from chat: the operator's own, and those of contributors."""
+    """The commands that show and change every key: the operator's own, and those of
+    contributors."""
 
     def __init__(self, *, pool: Pool, closing: Closing, clock: Clock) -> None:
         self._pool, self._closing, self._clock = pool, closing, clock
@@ -97,7 +98,7 @@ class PoolCommands:
         ]
 
     async def pool(self, request: Request) -> Reply | Prompt:
-        """Every key, the prompt for a new one, or one that changes."""
+        """Every key, the form for a new one, or one that changes."""
         words = request.text.split()
         match [word.casefold() for word in words[:1]]:
             case []:

@@ -35,7 +35,7 @@ _BUTTONS: Final = 6
 
 
 class SuggestCommands:
-    """The formula's view of every price."""
+    """The commands that show the formula's suggestion beside every price, and set it."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SuggestCommands:
         setting: PriceCommands,
         bounds: BoundCommands,
     ) -> None:
-        """`setting` changes a single price, and asks before a large step."""
+        """`set_price_commands` changes a single price, and asks before a large step."""
         self._bounds = bounds
         self._catalogue, self._prices = catalogue, prices
         self._suggestions, self._repricing = suggestions, repricing
@@ -297,7 +297,7 @@ _HOW: Final = say(
 
 
 class BoundCommands:
-    """Sets bounds; `/pricing` leads here."""
+    """The part of `/pricing` that sets how far prices may move by themselves."""
 
     def __init__(self, *, catalogue: Catalogue, automatic: Automatic) -> None:
         self._catalogue, self._automatic = catalogue, automatic

@@ -48,7 +48,7 @@ def _(refusal: TooManyPromotions) -> Said:
 
 
 class PromotionCommands:
-    """What admins do about promotions."""
+    """The commands by which admins make, list and end promotions and their codes."""
 
     def __init__(
         self,
@@ -337,7 +337,7 @@ _WORD: Final = re.compile(r"[A-Z0-9-]{4,32}")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A promotion that was written, and the codes that it shall have: so many, or one word."""
+    """A promotion as an admin wrote it, and the codes that it shall have: so many, or one word."""
 
     promotion: Promotion
     codes: int = 0
@@ -348,7 +348,7 @@ class Draft:
 
 def draft_of(text: str, *, id_: str, catalogue: Catalogue, now_ms: int, zone: str) -> Draft:
     """What an admin wrote; dates are days of their zone, the last one included. Raises
-    `NotUnderstood`, `UnknownModel`."""
+    `UsageError`, `UnknownModel`."""
     found, rest = _taken(text)
     kinds = [name for name in ("off", "bonus", "gift", "cash") if name in found]
     if len(kinds) != 1:
@@ -429,7 +429,7 @@ def codes_line(draft: Draft) -> Said | None:
 
 
 def _taken(text: str) -> tuple[dict[str, str], str]:
-    """Each part by its name, and what is left of the text; raises `NotUnderstood` for a part that
+    """Each part by its name, and what is left of the text; raises `UsageError` for a part that
     comes twice."""
     rest = " ".join(unicodedata.normalize("NFKC", text).split())
     found = {}

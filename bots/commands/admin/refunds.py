@@ -1,4 +1,4 @@
-"""The owner's side of payments: `/payment` and `/refund`. Cash may show here."""
+"""The operator's side of payments: `/payment` and `/refund`. Cash may show here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFUND_HOW = say(
 
 
 class RefundCommands:
-    """What the owner sees and does of orders."""
+    """The commands by which the operator looks at orders and gives their money back."""
 
     def __init__(self, *, cashier: Cashier) -> None:
         self._cashier = cashier

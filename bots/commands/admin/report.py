@@ -42,7 +42,7 @@ _CENT: Final = 10_000_000
 
 
 class ReportCommands:
-    """What the operator reads of the economy."""
+    """The commands that show the operator both layers of the economy, with a chart."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ class ReportCommands:
         )
 
     def _period(self, text: str) -> Period:
-        """What was typed; raises `NotUnderstood`."""
+        """What was typed; raises `UsageError`."""
         try:
             return period_of(text, self._clock.now_ms())
         except ValueError:
@@ -258,7 +258,7 @@ def _drawn(days: Sequence[Day]) -> tuple[tuple[int, int, int], ...]:
 
 
 def _word(period: Period) -> str:
-    """A period as `period_of` reads it."""
+    """A period as `parse_period` reads it."""
     if period.since is None:
         return ""
     return f"{period.since.isoformat()} {period.until.isoformat()}"

@@ -1,8 +1,8 @@
 """`/setprice`: a price from now or a time on, what it does to the margin, and its undoing.
 
-What an owner types (`gpt-4 5 15 at 18:30`, `whisper 0.04/s in 2h`) is read here, and how prices and
-margins read is said here; only an owner reads margins. A new price has a button by which people are
-told of it.
+What an operator types (`gpt-4 5 15 at 18:30`, `whisper 0.04/s in 2h`) is parsed here, and prices
+and margins are put into words here; only operators read margins. A new price has a button by which
+people are told of it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _(refusal: NotUndone) -> Said:
 
 
 class PriceCommands:
-    """Sets prices by hand; every act is authorised again at each press."""
+    """The commands that set prices by hand; every act is authorised again at each press."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class PriceCommands:
         return await self.asked(request, new, at_ms)
 
     async def asked(self, request: Request, new: NewPrice, at_ms: int | None = None) -> Reply:
-        """Sets it, or asks first; `request` may be a press."""
+        """Sets the price, or asks first; `request` may be a button press."""
         now = self._clock.now_ms()
         old = self._prices.at(new.model, now if at_ms is None else at_ms)
         if old is None or not moves_by_half(old, new):
@@ -214,7 +214,7 @@ _UNITS: Final = {"s": "second", "sec": "second", "min": "minute", "1k": "1k"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A price that was typed, and from when on in milliseconds UTC; None: now."""
+    """A price as it was typed, and from when on in milliseconds UTC; None: from now on."""
 
     model: Model
     inward: MicroCredits
@@ -378,7 +378,7 @@ def short_price(price: Price) -> Said:
 
 
 class PriceNewsCommands:
-    """Has a price told to those who use its model."""
+    """The action that announces a new price to the people who use its model."""
 
     def __init__(self, *, catalogue: Catalogue, prices: PriceBook, news: PriceNews) -> None:
         self._catalogue, self._prices, self._news = catalogue, prices, news

@@ -2,7 +2,7 @@
 absorbed; `/suppliers cost gpt-4 openai 30 60` says what a supplier takes, where its list is wrong
 or late.
 
-The demo's owner plays a supplier's rise by a button. Dollars show here.
+The demo's operator plays a supplier's rise by a button. Dollars show here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _(refusal: Decided) -> Said:
 
 
 class SupplierCommands:
-    """Changes of costs, decided by buttons; every press is authorised again."""
+    """The commands that show changes of suppliers' costs and decide them by buttons; every press is
+    authorised again."""
 
     def __init__(
         self,
@@ -205,10 +206,11 @@ class SupplierCommands:
             await self._changes.absorb(one, actor=request.person.id, until=until, cap=cap)
         return await self._kept(waiting[-1])
 
-    # --- what owners are told -------------------------------------------------------------------
+    # --- what operators are told
+    # -------------------------------------------------------------------
 
     async def told(self, notice: Notice) -> Reply:
-        """A notice's card: the change itself where it is one, else a list of buttons."""
+        """A notification's card: the change itself where it is one, else a list of buttons."""
         ids = str(notice.facts["changes"]).split()
         found = [await self._changes.get(id_) for id_ in ids]
         offers = await self._offers([one for one in found if one.state == "open"])
@@ -227,7 +229,7 @@ class SupplierCommands:
         return [offer for offer in found if offer is not None]
 
     async def _offer(self, change: CostChange) -> Offer:
-        """Raises `Decided`."""
+        """Raises `AlreadyDecided`."""
         offer = await self._changes.offer(change) if change.state == "open" else None
         if offer is None:
             raise Decided
@@ -268,7 +270,7 @@ _HOW_COST: Final = say(
 
 
 class CostCommands:
-    """Overrides; `/suppliers` leads here."""
+    """The part of `/suppliers` that overrides what a supplier's list says of a cost."""
 
     def __init__(
         self,
@@ -279,7 +281,8 @@ class CostCommands:
         margins: Margins,
         sandbox: bool,
     ) -> None:
-        """`sandbox`: whether the suppliers are a sandbox's, whose prices the owner may play."""
+        """`is_sandbox`: whether the suppliers are a sandbox's, whose prices the operator may
+        play."""
         self._catalogue, self._overrides = catalogue, overrides
         self._watch, self._margins, self.sandbox = watch, margins, sandbox
 
@@ -347,7 +350,7 @@ def _number(word: str) -> Decimal | None:
 
 
 def _rates(model: Model, dollars: Sequence[Decimal]) -> Rates:
-    """Raises `NotUnderstood` for what is no cost; one of zero would be sold for nothing."""
+    """Raises `UsageError` for what is no cost; one of zero would be sold for nothing."""
     if not all(0 < one <= _MOST for one in dollars):
         raise NotUnderstood(_HOW_COST)
     if model.per == "second":

@@ -55,7 +55,7 @@ def _(refusal: TooManyTiers) -> Said:
 
 
 class TierCommands:
-    """What people see of tiers, and admins do about them."""
+    """The command that shows people their tier, and lets admins define and assign tiers."""
 
     def __init__(self, *, deals: Deals, people: People, clock: Clock) -> None:
         self._deals, self._people, self._clock = deals, people, clock
@@ -173,7 +173,7 @@ class TierCommands:
 
 
 def tier_of(text: str) -> Tier:
-    """A tier as an admin writes it; raises `NotUnderstood`."""
+    """A tier as an admin writes it; raises `UsageError`."""
     matched = _REACHED.fullmatch(text.strip().replace("％", "%"))
     if matched is None or matched["name"].casefold() in _RESERVED:
         raise NotUnderstood(_HOW)

@@ -39,7 +39,7 @@ _REASON: Final = Blank("reason", say("Why"), most=200, hidden=False)
 
 
 class UserCommands:
-    """A list, a search, a card, and what can be done from it."""
+    """The commands that list and find people, show their card, and act from it."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class UserCommands:
         return await self._ask(request, say("Give Credits"), (_AMOUNT, _REASON), "user-grant-now")
 
     async def grant_now(self, request: Request) -> Reply:
-        """Given, once a prompt."""
+        """Given, once a form."""
         person, entered = await self._pressed(request), request.entered
         amount = _number(entered["credits"].get_secret_value(), most=_GRANT_MAX)
         if not amount:
@@ -356,7 +356,7 @@ class UserCommands:
 
 
 def _number(text: str, *, most: int) -> int:
-    """A whole number, 0 or more; raises `NotUnderstood`."""
+    """A whole number, 0 or more; raises `UsageError`."""
     word = text.strip().replace(",", "").replace(" ", "")
     if not word.isascii() or not word.isdecimal() or len(word) > len(str(most)) or int(word) > most:
         raise NotUnderstood(say("That is no number I can take. Nothing was changed."))

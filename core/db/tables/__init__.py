@@ -1,1 +1,1 @@
-"""The tables of the database, by the package that owns them."""
+"""The tables of the database, one module for each package that writes some."""

@@ -40,11 +40,11 @@ ask = sa.Table(
     required("held", sa.BigInteger),
     #: open → settled
     required("state", sa.Text),
-    #: Process that runs it, and until when it may be presumed alive.
+    #: The process that runs it (its `process_id`), and until when that is presumed alive.
     required("owner", sa.Text),
     required("lease_until", sa.BigInteger),
     required("stop_requested", sa.Boolean),
-    #: The try that runs: 1 is the first key; and that key with the dollars held on it.
+    #: The try that runs (1 is the first key), its key, and the nano-dollars held on that.
     required("tries", sa.Integer),
     required("key", sa.Text),
     required("key_held", sa.BigInteger),
@@ -53,19 +53,19 @@ ask = sa.Table(
     #: done, length, stopped, refused, broken, timed_out, lost; empty while open
     required("outcome", sa.Text),
     sa.Column("ended_at", sa.BigInteger),
-    #: When the final text is known to be in the chat.
+    #: When the final text was delivered to the chat.
     sa.Column("landed_at", sa.BigInteger),
     #: Sealed by the person's data key.
     sa.Column("question", sa.LargeBinary),
     sa.Column("answer", sa.LargeBinary),
-    #: How its platform can be answered besides by place and message, as it says; sealed likewise.
+    #: What its platform needs to be answered, besides place and message; sealed likewise.
     sa.Column("way_back", sa.LargeBinary),
     #: Another ask that this one repeats (Again) or goes on from (Continue).
     sa.Column("follows", sa.Text),
     #: The longest that audio is billed as; null for a question.
     sa.Column("seconds", sa.BigInteger),
-    #: What was offered: the rates it is billed at where they aren't the price's own, and why: the
-    #: asker's tier, the promotion.
+    #: The rates it is billed at where they aren't the price's own, and why: the asker's tier, and
+    #: the promotion.
     sa.Column("input_rate", sa.BigInteger),
     sa.Column("output_rate", sa.BigInteger),
     sa.Column("tier", sa.Text),
@@ -86,7 +86,7 @@ shown = sa.Table(
     required("ask", sa.Text),
 )
 
-#: One row a served ask: what it used, was charged and cost. Outlives erasure.
+#: One row for each served ask: what it used, was charged and cost. It outlives erasure.
 usage = sa.Table(
     "usage",
     metadata,
@@ -102,7 +102,7 @@ usage = sa.Table(
     required("output_tokens", sa.BigInteger),
     #: Of audio that was written down; null for a question.
     sa.Column("seconds", sa.BigInteger),
-    #: The supplier told no usage: these are our own counts.
+    #: Whether the counts are our own, for the supplier reported no usage.
     required("estimated", sa.Boolean),
     #: Credits charged, those of them that the asker had bought or earned, and the supplier's cost
     #: in nano-dollars.

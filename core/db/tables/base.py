@@ -1,4 +1,4 @@
-"""What every table is made with."""
+"""The metadata that all tables share, and what their columns and indexes are made with."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, **more: object):  # type: ignore[no-untyped-def, type-arg]
-    """A column that is always there."""
+    """A column that is never NULL."""
     return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
 
 
 def some(name: str, column: str, where: str, *, unique: bool = False) -> sa.Index:
-    """An index of some rows alone."""
+    """A partial index: of the rows alone that match `where`."""
     rows = sa.text(where)
     return sa.Index(name, column, unique=unique, sqlite_where=rows, postgresql_where=rows)
 

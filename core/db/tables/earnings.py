@@ -1,4 +1,4 @@
-"""The tables of `core.earnings`: what people contribute, and what becomes of it."""
+"""The tables of `core.earnings`: contributions, payout methods, payouts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 from core.db.tables.base import metadata, required, some
 
-#: A key that somebody contributed, and on which terms; the key's own row says how it fares.
+#: A key that somebody contributed, and on which terms; the key's own row holds its state.
 contribution = sa.Table(
     "contribution",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
-    #: Who contributed it; whose it is now says the key.
+    #: Who contributed it; the key's own row says whose it is now.
     required("person", sa.Text, index=True),
     #: offered, open, closing, closed; dropped when it was never opened.
     required("state", sa.Text),
@@ -21,18 +21,18 @@ contribution = sa.Table(
     required("fee", sa.BigInteger),
     #: What may be spent of it before it vests.
     required("advance", sa.BigInteger),
-    #: Who invited its owner, and what it brings to them in the end.
+    #: Who invited the contributor, and the Credits that it brings to them in the end.
     sa.Column("inviter", sa.Text),
     required("inviting", sa.BigInteger),
-    #: Whether the supplier told the quota.
+    #: Whether the supplier reported the quota.
     required("verified", sa.Boolean),
     #: Requests that it was valued at.
     required("requests", sa.BigInteger),
-    #: The supplier's organisation behind it, by a keyed fingerprint; null where none is told.
+    #: The supplier's organisation behind it, by a keyed fingerprint; null where it is not known.
     sa.Column("organisation", sa.LargeBinary),
     #: An earlier contribution with the same key.
     sa.Column("raises", sa.Text, index=True),
-    #: The version of the text that its owner agreed to; empty until then.
+    #: The version of the text that the contributor agreed to; empty until then.
     required("consent", sa.Text),
     #: Why it ended: withdrawn, dead, exhausted, reported; empty until then.
     required("reason", sa.Text),
@@ -51,7 +51,7 @@ contribution = sa.Table(
     ),
 )
 
-#: Where a person is paid: one place a method, sealed, as they gave it last.
+#: Where a person is paid: one address for each method, sealed, as they gave it last.
 payout_method = sa.Table(
     "payout_method",
     metadata,
@@ -60,7 +60,7 @@ payout_method = sa.Table(
     required("sealed", sa.LargeBinary),
     #: What of it may be shown.
     required("hint", sa.Text),
-    #: When it took the place of another one; 0 when it is the first.
+    #: When it replaced another address; 0 when it is the first.
     required("changed_at", sa.BigInteger),
 )
 
@@ -74,7 +74,7 @@ payout = sa.Table(
     #: Nano-dollars, whole cents.
     required("cash", sa.BigInteger),
     required("method", sa.Text),
-    #: Where it goes, as it was when it was asked for.
+    #: The address that it goes to, as it was when the payout was requested.
     sa.Column("sealed", sa.LargeBinary),
     required("hint", sa.Text),
     #: requested, approved, sent, paid, rejected, returned, cancelled
@@ -86,14 +86,15 @@ payout = sa.Table(
     required("reason", sa.Text),
     #: The gateway's own id of it.
     sa.Column("external", sa.Text),
-    #: Times that its gateway was asked, and when it is to be asked (again); null when it is over.
+    #: How often its gateway was asked, and when it is asked next; null when it is over.
     required("tries", sa.Integer),
     sa.Column("due_at", sa.BigInteger),
     sa.Index("ix_payout_person_id", "person", "id"),
     some("ix_payout_open", "state", "state IN ('requested', 'approved', 'sent')"),
 )
 
-#: Earned Credits that came with their age: back from a payout, or from an account that was joined.
+#: Earned Credits whose hold period had already run when they came in: back from a payout, or from
+#: an account that was joined.
 matured = sa.Table(
     "matured",
     metadata,

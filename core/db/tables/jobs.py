@@ -1,4 +1,6 @@
-"""The tables of upkeep, the desk and the front ends: buttons, prompts, notices, chores, the log."""
+"""The tables of `core.jobs`, `core.admin_log` and the front ends: buttons, forms (`prompt`),
+notifications (`notice`), jobs (`chore`), the admin log.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ button = sa.Table(
     sa.Column("used_at", sa.BigInteger),
 )
 
-#: What a person is to be told without having asked; told at least once, shown once.
+#: Notifications: what a person is told without having asked. Each is delivered at least once.
 notice = sa.Table(
     "notice",
     metadata,
@@ -31,23 +33,24 @@ notice = sa.Table(
     required("data", sa.Text),
     required("created_at", sa.BigInteger),
     required("tries", sa.Integer),
-    #: When it is to be told (again); null once it was, or was given up.
+    #: When it is delivered (next); null once it was, or was given up.
     sa.Column("due_at", sa.BigInteger),
     some("ix_notice_due", "due_at", "due_at IS NOT NULL"),
 )
 
-#: What somebody is asked for in private, one of it a place, the newest; never what they answer.
+#: Forms: what somebody is asked for in private; the newest one of each place. What they fill in is
+#: never kept.
 prompt = sa.Table(
     "prompt",
     metadata,
     sa.Column("place", sa.Text, primary_key=True),
     required("id", sa.Text),
     required("action", sa.Text),
-    #: JSON of the action's arguments, and of the form in its reader's words.
+    #: JSON of the action's arguments, and of the form in its reader's language.
     required("data", sa.Text),
     required("form", sa.Text),
     required("expires_at", sa.BigInteger, index=True),
-    #: The message that filled it in, or what else ended it; empty while it waits.
+    #: The message that filled it in, or what else closed it; empty while it waits.
     required("closed_by", sa.Text),
 )
 

@@ -21,7 +21,7 @@ account = sa.Table(
     required("head", sa.BigInteger),
     #: The UTC day (days since 1970) that its newest transfer counts to; never goes back.
     required("day", sa.BigInteger),
-    #: Of code, unit and limit, so that the audit sees them altered.
+    #: A hash of code, unit and limit, by which the audit sees that they were altered.
     required("seal", sa.LargeBinary),
     sa.CheckConstraint(
         "debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0"
@@ -40,13 +40,14 @@ submission = sa.Table(
     metadata,
     sa.Column("seq", Big, primary_key=True, autoincrement=False),
     required("id", sa.Text, unique=True),
-    #: Of the entries as submitted, to tell a retry from a conflict.
+    #: A hash of the entries as submitted, to tell a retry from a conflict.
     required("digest", sa.LargeBinary),
     required("at", sa.BigInteger),
     #: Its transfers: `transfers` of them, from `first` on without a gap.
     required("first", sa.BigInteger),
     required("transfers", sa.Integer),
-    #: Of the id, digest, time and its transfers' names, so that the audit sees them altered.
+    #: A hash of the id, digest, time and its transfers' names, by which the audit sees that they
+    #: were altered.
     required("seal", sa.LargeBinary),
 )
 

@@ -1,4 +1,4 @@
-"""The tables of what the operator allows and tells: switches, limits, broadcasts, alerts."""
+"""The tables of what the operator allows and announces: switches, limits, alerts, broadcasts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ switch = sa.Table(
     "switch",
     metadata,
     sa.Column("what", sa.Text, primary_key=True),
-    #: What people read meanwhile; empty: a sentence of ours.
+    #: What people read meanwhile; empty: the product's own sentence.
     required("sentence", sa.Text),
     required("since", sa.BigInteger),
     required("by", sa.Text),
@@ -34,7 +34,7 @@ allowance = sa.Table(
     required("at", sa.BigInteger),
 )
 
-#: When owners were last alerted to something, and until when they don't want to be.
+#: When operators were last alerted to something, and until when they don't want to be.
 alert = sa.Table(
     "alert",
     metadata,
@@ -44,7 +44,7 @@ alert = sa.Table(
     required("muted_until", sa.BigInteger),
 )
 
-#: What the operator tells everybody, and how far that is.
+#: Broadcasts: what the operator tells everybody, and how far the delivery is.
 broadcast = sa.Table(
     "broadcast",
     metadata,

@@ -1,4 +1,4 @@
-"""The tables of `payments`: orders, what was paid and given back, what gateways told."""
+"""The tables of `payments`: orders, payments, refunds, disputes, vouchers, webhooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from core.db.tables.base import metadata, required, some
 
-#: A person's wish to buy; created before the gateway hears of it.
+#: An order: what a person wants to buy; written before the gateway is asked for a checkout.
 order = sa.Table(
     "order",
     metadata,
@@ -16,7 +16,7 @@ order = sa.Table(
     required("place", sa.Text),
     required("shown_in", sa.Text),
     required("gateway", sa.Text),
-    #: The gateway's own id of the checkout; null until it has told it.
+    #: The gateway's own id of the checkout; null until it is known.
     sa.Column("external", sa.Text),
     #: Where to pay; empty where the platform itself shows the payment.
     required("url", sa.Text),
@@ -98,7 +98,7 @@ dispute = sa.Table(
     metadata,
     sa.Column("gateway", sa.Text, primary_key=True),
     sa.Column("external", sa.Text, primary_key=True),
-    #: Our own id, as owners read it.
+    #: Our own id, as operators read it.
     required("id", sa.Text, unique=True),
     required("order", sa.Text, index=True),
     #: The gateway's id of the payment.
@@ -106,7 +106,7 @@ dispute = sa.Table(
     required("amount", sa.BigInteger),
     #: open, won, lost
     required("state", sa.Text),
-    #: The bank's word for why, as the gateway tells it; may be empty.
+    #: The bank's reason, as the gateway reports it; may be empty.
     required("reason", sa.Text),
     required("opened_at", sa.BigInteger),
     #: Until when the gateway takes evidence, if it says so.
@@ -114,7 +114,7 @@ dispute = sa.Table(
     sa.Column("ended_at", sa.BigInteger),
 )
 
-#: Codes that are worth Credits, by the digest of what is typed.
+#: Vouchers: codes that are worth Credits, by the hash of what is typed.
 code = sa.Table(
     "code",
     metadata,
@@ -137,7 +137,7 @@ code = sa.Table(
     sa.Column("promotion", sa.Text, index=True),
 )
 
-#: A gateway's messages, each once, kept before it is told that we have them.
+#: A gateway's messages, each once; a row is written before the message is acknowledged.
 webhook = sa.Table(
     "webhook",
     metadata,
@@ -148,7 +148,7 @@ webhook = sa.Table(
     #: The body, sealed by a master key.
     sa.Column("sealed", sa.LargeBinary),
     required("tries", sa.Integer),
-    #: When it is to be looked at (again); null once it is done with.
+    #: When it is processed (next); null once it is done.
     sa.Column("due_at", sa.BigInteger),
     #: Why nothing came of it; empty while it waits or when all was well.
     required("verdict", sa.Text),

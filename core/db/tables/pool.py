@@ -1,4 +1,4 @@
-"""The tables of the pool: keys, and what seals them."""
+"""The tables of `core.pool`: suppliers' keys, and the vault's own secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ key = sa.Table(
     required("fingerprint", sa.LargeBinary, unique=True),
     #: The key under its own data key, and that wrapped by a master key; null once erased.
     sa.Column("sealed", sa.LargeBinary),
-    #: The contributor; null for the operator's own.
+    #: The contributor; null for a key of the operator's own.
     sa.Column("owner", sa.Text),
     #: submitted, validated, active, cooling, parked, exhausted, dead, withdrawn, paused
     required("state", sa.Text),

@@ -24,7 +24,7 @@ price = sa.Table(
     sa.Index("ix_price_model_effective", "model", "effective_at"),
 )
 
-#: What regular customers get; who has which is worked out of their top-ups or asks.
+#: Tiers: what regular customers get; who has which follows from their top-ups or asks.
 tier = sa.Table(
     "tier",
     metadata,
@@ -53,7 +53,7 @@ tier_given = sa.Table(
     required("at", sa.BigInteger),
 )
 
-#: What is cheaper, or brings more, for a while.
+#: Promotions: what is cheaper, or brings more, for a while.
 promotion = sa.Table(
     "promotion",
     metadata,
@@ -64,7 +64,7 @@ promotion = sa.Table(
     required("credits", sa.BigInteger),
     #: Ids of the models that are cheaper, as JSON; empty: all.
     required("models", sa.Text),
-    #: Only for whoever redeemed a code of it.
+    #: Only for whoever redeemed a voucher of it.
     required("coded", sa.Boolean),
     required("starts_at", sa.BigInteger),
     sa.Column("ends_at", sa.BigInteger),
@@ -77,8 +77,8 @@ promotion = sa.Table(
     sa.Column("ended_at", sa.BigInteger, index=True),
 )
 
-#: One row a use of a promotion that is limited, by what used it: an ask, an order, a code and its
-#: person. No two have the same place among all, nor the same among one person's: so a limit holds,
+#: One row for each use of a limited promotion, by what used it: an ask, an order, a voucher and its
+#: person. No two have the same place among all uses, nor among one person's: so a limit holds,
 #: whoever is faster.
 promotion_use = sa.Table(
     "promotion_use",
@@ -94,7 +94,7 @@ promotion_use = sa.Table(
     sa.Index("ix_promotion_use_cause", "cause"),
 )
 
-#: Who redeemed a code of a promotion that others don't have.
+#: Who redeemed a voucher of a promotion that is only for those who did.
 promotion_holder = sa.Table(
     "promotion_holder",
     metadata,

@@ -1,4 +1,6 @@
-"""The tables of what suppliers take: as last seen, and each change until somebody decided."""
+"""The tables of `core.repricing`: suppliers' costs as last seen, their changes, overrides, demand,
+and how far prices may move by themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import sqlalchemy as sa
 
 from core.db.tables.base import metadata, required, some
 
-#: What a supplier takes for a model, as the last look found it.
+#: What a supplier takes for a model, as it was last seen.
 supplier_cost = sa.Table(
     "supplier_cost",
     metadata,
@@ -18,24 +20,24 @@ supplier_cost = sa.Table(
     required("at", sa.BigInteger),
 )
 
-#: A change of it, which waits for a decision.
+#: A change of what a supplier takes, which waits for a decision.
 supplier_change = sa.Table(
     "supplier_change",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     required("model", sa.Text),
     required("provider", sa.Text),
-    #: list: its price list or an override; drift: what calls came to; again: an absorbed one whose
-    #: time or cap was reached.
+    #: list: its price list or an override changed; drift: calls cost something else than the list
+    #: says; again: an absorbed change whose time or cap was reached.
     required("why", sa.Text),
-    #: The level that the price was made for, and the one that holds now.
+    #: The rates that the price was made for, and those that hold now (JSON of `SupplierRate`).
     required("old", sa.Text),
     required("new", sa.Text),
     #: Goes up when `new` changes while it waits.
     required("version", sa.Integer),
     required("raised_at", sa.BigInteger),
-    #: open; passed, shared, kept; absorbed until it is over; gone: it was taken back, or another
-    #: took its place.
+    #: open; passed, shared, kept; absorbed until it is over; gone: the supplier undid it, or
+    #: another change replaced it.
     required("state", sa.Text),
     sa.Column("decided_at", sa.BigInteger),
     required("decided_by", sa.Text),

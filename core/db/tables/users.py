@@ -1,4 +1,4 @@
-"""The tables of people: by which names they write, who may what, who came by whom."""
+"""The tables of people: their identities on the platforms, roles, links, referrals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ person = sa.Table(
     some("ix_person_erased", "erased_at", "erased_at IS NOT NULL"),
 )
 
-#: Names that were erased, by a keyed fingerprint: who comes back gets no second welcome.
+#: Identities that were erased, by a keyed fingerprint: who comes back gets no second welcome.
 erased = sa.Table(
     "erased",
     metadata,
@@ -45,7 +45,7 @@ identity = sa.Table(
     required("created_at", sa.BigInteger),
 )
 
-#: Two people who may be one: a code, shown to one side and typed on the other; both agree.
+#: Two people who may become one: a code, shown to one side and typed on the other; both agree.
 link = sa.Table(
     "link",
     metadata,
@@ -61,8 +61,8 @@ link = sa.Table(
     sa.Column("done_at", sa.BigInteger),
 )
 
-#: Who may use the operator's commands, beside the admins of the settings: owners opened a one-time
-#: link, others were named by one.
+#: Who may use the operator's commands, beside the admins of the settings: an owner opened a
+#: one-time link, others were named by an owner.
 owner = sa.Table(
     "owner",
     metadata,
@@ -91,7 +91,7 @@ invitation = sa.Table(
     required("created_at", sa.BigInteger),
 )
 
-#: Who was invited, once and for good, by whom.
+#: By whom a person was invited, once and for good.
 referral = sa.Table(
     "referral",
     metadata,

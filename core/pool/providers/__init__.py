@@ -1,1 +1,3 @@
-"""Wire adapters: a call in, pieces of an answer out, each fault by what the pool does about it."""
+"""Adapters for suppliers' wire formats: a call in, events of an answer out, faults by what the pool
+does about them.
+"""

@@ -1,5 +1,5 @@
-"""What a key's supplier tells of the account behind it: what is left, and whose it is. Most tell
-nothing; names and addresses that some tell are not kept.
+"""What a supplier says of the account behind a key: the money that is left, and the account's id.
+Most say nothing; names and addresses that some say are not kept.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from core.pool.providers.types import Fault, SupplierFault, Target
 
 Tells = Literal["", "deepseek", "moonshot", "xai"]
 
-#: No account of anybody's who contributes a key holds more.
+#: A larger amount in dollars is not believed.
 _MOST = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """What is known: what the account can still pay, and its own id there."""
+    """This is what is known of an account: what it can still pay, and its id at the supplier."""
 
     left: NanoUsd | None = None
     organisation: str = ""
@@ -32,7 +32,8 @@ class AccountInfo:
 async def account(
     client: aiohttp.ClientSession, tells: Tells, url: str, target: Target
 ) -> AccountInfo:
-    """Asks; nothing is known of suppliers that tell nothing. Raises `SupplierFault`."""
+    """Asks a supplier about the account behind a key; an empty answer where there is nothing to
+    ask. Raises `SupplierFault`."""
     if not tells:
         return AccountInfo()
     return await _ASK[tells](client, url, target)

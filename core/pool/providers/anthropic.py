@@ -1,7 +1,7 @@
-"""The Anthropic wire: Messages, streamed.
+"""The Anthropic wire format: Messages, streamed.
 
-`input_tokens` leaves out what a cache served or took, so the whole prompt is the three together;
-counts in `message_delta` are running totals, the last ones hold.
+`input_tokens` leaves out what was read from or written to a cache, so the whole prompt is the three
+together; counts in `message_delta` are running totals, the last ones are final.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _REASONS: Mapping[str, Literal["stop", "length", "filtered"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Anthropic:
-    """The adapter; see `Adapter`."""
+    """The adapter for Anthropic's Messages implements `SupplierAdapter`."""
 
     client: aiohttp.ClientSession
 
     async def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
-        """See `Adapter`."""
+        """See `SupplierAdapter`."""
         url = f"{target.base_url}/v1/messages"
         counts: dict[str, int] = {}
         reason: Literal["stop", "length", "filtered"] | None = None
@@ -79,7 +79,7 @@ class Anthropic:
         yield Finish(reason, _usage(counts))
 
     async def models(self, target: Target) -> list[ListedModel]:
-        """See `Adapter`."""
+        """See `SupplierAdapter`."""
         url = f"{target.base_url}/v1/models"
         said = await http.got(self.client, url, _headers(target), limit="1000")
         rows = said.get("data") if isinstance(said, dict) else None

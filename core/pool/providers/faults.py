@@ -1,4 +1,4 @@
-"""Every way in which suppliers say no, by what the pool does about it.
+"""Classifies suppliers' errors by what the pool does about them.
 
 A supplier's own words are read here and stay here: a fault carries a code only if it is one of the
 codes written below, so that no key, prompt or foreign text gets into a log.
@@ -78,7 +78,7 @@ _MEANING: Mapping[str, Fault] = {
     ),
 }  # fmt: skip
 
-#: What only the wording tells, at the start of a message or anywhere in it, in lower case.
+#: Faults that only the wording shows, at the start of a message or anywhere in it, in lower case.
 _BEGINNINGS: Mapping[str, Fault] = {
     "your credit balance is too low": Fault.BROKE,
     "you have reached your specified": Fault.BROKE,
@@ -108,7 +108,8 @@ _STATUSES: Mapping[int, Fault] = {
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a supplier says: its codes, most telling first, its message, the wait it asks for."""
+    """A supplier's error has codes (the most specific first), a message, and perhaps the seconds
+    that it asks to wait."""
 
     codes: tuple[str, ...]
     message: str
@@ -116,7 +117,7 @@ class _Told:
 
 
 def of_response(status: int, headers: Mapping[str, str], body: bytes) -> SupplierFault:
-    """The fault of an HTTP answer that is none."""
+    """The fault of an HTTP response that is an error."""
     told = _told(_parsed(body))
     fault, code = _judged(status, told)
     wait = _wait(headers)
@@ -126,7 +127,7 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes) -> Supplie
 
 
 def of_event(error: object) -> SupplierFault:
-    """The fault of an error object inside a stream that had begun well."""
+    """The fault of an error object inside a stream that began without one."""
     told = _told(error)
     status = next((int(code) for code in told.codes if _is_status(code)), _STATUS_OK)
     fault, code = _judged(status, told)
@@ -145,7 +146,7 @@ def translated() -> Iterator[None]:
     except (aiohttp.ClientError, OSError):
         raise SupplierFault(Fault.NETWORK) from None
     except (AttributeError, IndexError, KeyError, TypeError):
-        # A server that answers in shapes of its own; what it said must not get into a traceback.
+        # A server answered in another shape; what it said must not get into a traceback.
         raise SupplierFault(Fault.UNWELL, code="malformed") from None
 
 

@@ -1,6 +1,6 @@
 """One call to a supplier over the pool's one HTTP session: deadlines, no redirects, bounded bodies.
 
-The key travels in a header only. Whatever is not an answer is raised as a `SupplierFault`.
+The key is sent in a header only. Whatever is not an answer is raised as a `SupplierFault`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from core.pool.providers import faults
 from core.pool.providers.types import Fault, SupplierFault
 
 CONNECT_SECONDS = 10.0
-#: Between two reads: models that think may say nothing for minutes.
+#: The most between two reads: models that reason may send nothing for minutes.
 READ_SECONDS = 180.0
-#: Of a file up and the answer to it.
+#: The most for sending a file and receiving the answer.
 UPLOAD_SECONDS = 300.0
-#: Of a whole list of models.
+#: The most for a whole list of models.
 LIST_SECONDS = 20.0
 
-#: For the end of a body whose last event has come; past it the connection is given up.
+#: The most for the end of a body whose last event has come; after it the connection is closed.
 _DRAIN_SECONDS = 0.5
 
 _AT_ONCE_BYTES_MAX = 256 << 10
@@ -43,8 +43,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def session() -> aiohttp.ClientSession:
-    """The one outgoing session: no cap on calls in flight, no proxy or netrc of the environment, no
-    cookies."""
+    """Creates the session for calls: no cap on calls in flight, no proxy or netrc of the
+    environment, no cookies."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -57,7 +57,7 @@ def session() -> aiohttp.ClientSession:
 async def posted(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """An open answer to a POST of JSON; leaving early closes its connection."""
+    """Posts JSON; a context with the open response, and leaving it early closes the connection."""
     content = _encode(body).encode()
     # A large body is written in parts, so that the loop can do other things in between.
     data = io.BytesIO(content) if len(content) > _AT_ONCE_BYTES_MAX else content
@@ -74,7 +74,7 @@ async def posted(
 async def uploaded(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], form: aiohttp.FormData
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """An open answer to a POST of a form with a file."""
+    """Posts a form with a file; a context with the open response."""
     with faults.translated():
         async with client.post(
             url, data=form, headers=headers, timeout=_UPLOAD, allow_redirects=False
@@ -86,7 +86,7 @@ async def uploaded(
 async def got(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], **query: str
 ) -> Any:
-    """The parsed answer to a GET of a list."""
+    """Gets a list, and parses its JSON."""
     with faults.translated():
         async with client.get(
             url, headers=headers, params=query, timeout=_LIST, allow_redirects=False
@@ -96,7 +96,7 @@ async def got(
 
 
 async def read(response: aiohttp.ClientResponse, most: int = _LIST_BYTES_MAX) -> bytes:
-    """The whole body; raises `SupplierFault` when it is larger than `most` bytes."""
+    """Reads the whole body; raises `SupplierFault` when it is larger than `max_bytes`."""
     parts, size = [], 0
     async for chunk in response.content.iter_any():
         parts.append(chunk)

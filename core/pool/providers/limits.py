@@ -1,4 +1,4 @@
-"""What suppliers tell in the headers of an answer: whose account it is, and what it has left."""
+"""Parses the rate-limit headers of an answer: the account's id, and what is left of its limits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from core.pool.providers.types import Limits
 
-#: A supplier that asks for more is asked again after an hour all the same.
+#: A supplier whose headers say to wait longer is called again after an hour all the same.
 WAIT_MAX_SECONDS = 3_600.0
 
 _ORGANISATIONS = ("openai-organization", "anthropic-organization-id")
-#: What is left, and when it is full again: OpenAI and who imitates it, then Anthropic.
+#: The headers of what is left, and of when it is full again: OpenAI's, which others imitate, then
+#: Anthropic's.
 _LEFT = (
     *(
         (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}")
@@ -29,7 +30,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def told(headers: Mapping[str, str]) -> Limits | None:
-    """What an answer's headers tell; None when that is nothing."""
+    """What an answer's headers say of rate limits and the account; None when that is nothing."""
     organisation = next((headers[name] for name in _ORGANISATIONS if headers.get(name)), "")
     waits = [
         _wait(headers.get(reset, ""))
@@ -44,7 +45,8 @@ def told(headers: Mapping[str, str]) -> Limits | None:
 
 
 def _requests(headers: Mapping[str, str]) -> tuple[int | None, float]:
-    """How many requests are left, and for how long; None where that isn't told, or none are."""
+    """How many requests are left, and for how many seconds; None where the headers don't say, or
+    none are left."""
     for left, reset in _LEFT:
         said = headers.get(left, "").strip()
         if "requests" in left and said.isdecimal() and int(said):

@@ -1,6 +1,6 @@
-"""The OpenAI wire: chat completions, as OpenAI speaks it and as all who imitate it do.
+"""The OpenAI wire format: chat completions, as OpenAI and the suppliers that imitate it have them.
 
-What the imitators vary is a `Dialect`. Sampling parameters are never sent: current models refuse
+What they vary is an `OpenAIDialect`. Sampling parameters are never sent: current models refuse
 them.
 """
 
@@ -44,29 +44,29 @@ _CONTEXT_FIELDS = ("context_length", "context_window", "max_context_length", "ma
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server of this wire takes."""
+    """A dialect says which fields a server of this wire format takes."""
 
-    #: The name of the answer's limit.
+    #: The name of the field with the answer's limit.
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     #: Whether usage must be asked for, in `stream_options`, which some servers refuse.
     asks_usage: bool = True
-    #: Whether it is OpenAI itself: takes `store`, `safety_identifier`, `include_obfuscation`.
+    #: Whether it is OpenAI itself, which takes `store`, `safety_identifier`, `include_obfuscation`.
     is_openai: bool = False
 
 
-#: What nearly everybody takes.
+#: The dialect that nearly all servers take.
 PLAIN = Dialect()
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAI:
-    """The adapter; see `Adapter`."""
+    """The adapter for OpenAI's chat completions and audio implements `SupplierAdapter`."""
 
     client: aiohttp.ClientSession
     dialect: Dialect = PLAIN
 
     def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
-        """See `Adapter`."""
+        """See `SupplierAdapter`."""
         if call.clip is not None:
             url, headers = f"{target.base_url}/audio/transcriptions", _headers(target)
             return transcription.pieces(self.client, url, headers, call.model, call.clip)
@@ -107,7 +107,7 @@ class OpenAI:
             yield Finish(reason, used)
 
     async def models(self, target: Target) -> list[ListedModel]:
-        """See `Adapter`."""
+        """See `SupplierAdapter`."""
         said = await http.got(self.client, f"{target.base_url}/models", _headers(target))
         rows = said.get("data") if isinstance(said, dict) else said
         if not isinstance(rows, list):
@@ -156,7 +156,7 @@ def _part(part: Mapping[str, Any]) -> Piece:
 
 
 def _whole(said: Any) -> list[Piece]:
-    """The pieces of an answer that came at once, though a stream was asked for."""
+    """The events of an answer that came all at once, though a stream was asked for."""
     choices = said.get("choices") if isinstance(said, dict) else None
     if not choices or said.get("error"):
         raise faults.of_event(said)
@@ -172,7 +172,7 @@ def _usage_of(chunk: Mapping[str, Any]) -> Usage | None:
 
 
 def usage(said: Mapping[str, Any]) -> Usage | None:
-    """The usage as every supplier of this wire tells it; None where it makes no sense.
+    """The usage as any supplier of this wire format reports it; None where it makes no sense.
 
     Some count reasoning in the total only, so what the total has above the prompt is output.
     """
@@ -215,18 +215,19 @@ _PAGES_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Cloudflare:
-    """The adapter; see `Adapter`. A target without an account can't be called."""
+    """The adapter for Cloudflare implements `SupplierAdapter`. A target without an account id can't
+    be called."""
 
     client: aiohttp.ClientSession
     dialect: Dialect = PLAIN
 
     def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
-        """See `Adapter`."""
+        """See `SupplierAdapter`."""
         address = f"{_address(target)}/v1"
         return OpenAI(self.client, self.dialect).stream(replace(target, base_url=address), call)
 
     async def models(self, target: Target) -> list[ListedModel]:
-        """See `Adapter`."""
+        """See `SupplierAdapter`."""
         url = f"{_address(target)}/models/search"
         headers = {"Authorization": f"Bearer {target.key.get_secret_value()}"}
         found: list[ListedModel] = []

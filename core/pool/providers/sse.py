@@ -1,4 +1,4 @@
-"""Server-sent events from an aiohttp body: bounded, and forgiving in what servers vary.
+"""Reads server-sent events from an aiohttp body, within bounds, in all forms that servers use.
 
 Takes CRLF and LF, comments, fields without a space, events of several data lines, a last event
 without its blank line, and bytes cut anywhere, inside a character too.
@@ -17,7 +17,7 @@ STREAM_BYTES_MAX = 64 << 20
 
 
 class Body(Protocol):
-    """What of aiohttp's stream reader is used."""
+    """A stream of bytes is the part of aiohttp's stream reader that is used here."""
 
     def iter_any(self) -> AsyncIterator[bytes]:
         """Bytes as they come."""

@@ -1,4 +1,4 @@
-"""Audio on the OpenAI wire: a file as multipart in, its words and how long it is out."""
+"""Transcription in the OpenAI wire format: an audio file goes in, its text and length come out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.pool.providers.types import (
     Usage,
 )
 
-#: A longer one is no length of a file that anyone sends.
+#: A longer duration is not believed.
 _SECONDS_MAX = 1_000_000
 _ANSWER_BYTES_MAX = 4 << 20
 
@@ -30,13 +30,13 @@ _ANSWER_BYTES_MAX = 4 << 20
 async def pieces(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], model: str, clip: Clip
 ) -> AsyncGenerator[Piece, None]:
-    """What is said in a clip, and its end with the length that the supplier bills; raises
-    `SupplierFault`."""
+    """Transcribes a clip: yields its text, and a `Finish` with the length that the supplier bills;
+    raises `SupplierFault`."""
     form = aiohttp.FormData()
     form.add_field("model", model)
-    # Only the Whisper family knows the verbose form, which alone tells its length everywhere.
+    # Only the Whisper family has the verbose format, which alone holds the length everywhere.
     form.add_field("response_format", "verbose_json" if "whisper" in model else "json")
-    # Written in parts, so that the loop can do other things in between.
+    # Sent in parts, so that the event loop can do other things in between.
     form.add_field("file", io.BytesIO(clip.content), filename=clip.name)
     async with http.uploaded(client, url, headers, form) as response:
         said = http.parsed(await http.read(response, _ANSWER_BYTES_MAX))
@@ -51,7 +51,7 @@ async def pieces(
 
 
 def _length(said: Mapping[str, Any]) -> Seconds | None:
-    """The billed length, else the file's, in whole seconds, rounded up; None where none is told."""
+    """The billed length, else the file's, in whole seconds, rounded up; None without either."""
     usage = said.get("usage")
     billed = usage.get("seconds") if isinstance(usage, dict) else None
     for seconds in (billed, said.get("duration")):

@@ -1,4 +1,5 @@
-"""What a wire adapter is: a call in, pieces of an answer out, and each fault by what the pool does.
+"""What an adapter is: a call in, events of an answer out, and faults by what the pool does about
+them.
 
 One adapter speaks one wire format; a supplier is an adapter with an address. Adapters never retry,
 never keep state, and never put a key, a prompt or a supplier's raw text into an error.
@@ -20,7 +21,7 @@ NO_TOKENS, NO_AUDIO = Tokens(0), Seconds(0)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation as sent to a model."""
+    """A chat message is one message of a conversation, as it is sent to a model."""
 
     role: Literal["system", "user", "assistant"]
     text: str
@@ -28,8 +29,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used, in one meaning for every supplier: `input` is the whole prompt, the cached
-    and cache-written parts included; `output` includes reasoning; `audio` was written down."""
+    """A call's usage is counted alike for every supplier: `input` is the whole prompt, with its
+    cached and cache-written parts; `output` includes reasoning; `audio` is what was transcribed."""
 
     input: Tokens
     output: Tokens
@@ -40,7 +41,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Audio to be written down: a name whose ending tells suppliers its format, and its bytes."""
+    """An audio clip is to be transcribed: it has a name whose ending is its format, and its
+    bytes."""
 
     name: str
     content: bytes = field(repr=False)
@@ -48,32 +50,34 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to a model. No sampling parameters: suppliers refuse them on current models."""
+    """A call asks a model for an answer. It has no sampling parameters: suppliers refuse them on
+    current models."""
 
     model: str
     messages: Sequence[Message]
     answer_limit: Tokens
     #: A stable hash of the person, where the supplier asks for one.
     end_user: str = ""
-    #: In place of messages: the answer is what is said in it.
+    #: Audio in place of messages: then the answer is its transcript.
     clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of the answer."""
+    """A stream event that brings the next piece of the answer's text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """The model thinks: tokens are spent, nothing is shown."""
+    """A stream event that says that the model reasons: tokens are used, but nothing is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The answer's end. `usage` is None where the supplier told none, which is not zero."""
+    """A stream event that ends the answer. `usage` is None where the supplier reported none, which
+    is not zero."""
 
     reason: Literal["stop", "length", "filtered"]
     usage: Usage | None
@@ -81,12 +85,12 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an answer's headers tell: the account's own id there (may be empty), and for how many
-    seconds nothing is left of a limit."""
+    """A stream event that says what an answer's headers tell of rate limits. `organisation` is the
+    account's id (may be empty); for `wait_seconds` nothing is left of some limit."""
 
     organisation: str
     wait_seconds: float
-    #: Requests that are left, for so many seconds; None where that isn't told.
+    #: Requests that are left, for so many seconds; None where the headers don't say.
     left: int | None = None
     left_seconds: float = 0.0
 
@@ -96,7 +100,8 @@ Piece = Text | Thinking | Finish | Limits
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where and with which key a call goes. `account` is Cloudflare's account id, else empty."""
+    """A call goes to a target: an address, and the key to send there. `account` is Cloudflare's
+    account id, else empty."""
 
     base_url: str
     key: SecretStr
@@ -104,23 +109,24 @@ class Target:
 
 
 class Fault(enum.Enum):
-    """Why a call failed, by what the pool does about it (providers.md § Pool classification)."""
+    """Faults are the reasons why a call failed, by what the pool does about them. What the asker
+    wrote never harms the key."""
 
-    #: The key is refused: dead after a second refusal at another time.
+    #: The supplier refuses the key: it is dead after a second refusal some time later.
     DEAD = "dead"
-    #: No money or a spend limit behind it: parked, not retried.
+    #: The account has no money, or reached its spend limit: the key is parked for hours.
     BROKE = "broke"
-    #: Too many requests: cooled as long as the supplier says, else growing pauses.
+    #: Too many requests: the key cools down as long as the supplier says, else longer each time.
     THROTTLED = "throttled"
-    #: The supplier is overloaded or failing: cooled briefly, counts for its circuit.
+    #: The supplier is overloaded or failing: a short cooldown, and it counts for the circuit.
     UNWELL = "unwell"
-    #: This key may not use this model: its list is narrowed.
+    #: The key may not use this model: for a while it isn't chosen for it.
     MODEL_MISSING = "model_missing"
-    #: The prompt is too long for the model: the asker's to mend, the key is fine.
+    #: The prompt is too long for the model: the asker can change that, the key is fine.
     TOO_LONG = "too_long"
-    #: The supplier's rules refuse the content: the asker's to mend, the key is fine.
+    #: The supplier's rules refuse the content: the asker can change that, the key is fine.
     REFUSED_CONTENT = "refused_content"
-    #: The request itself is wrong: ours to mend, the key is fine.
+    #: The request itself is wrong: a bug of ours, the key is fine.
     BAD_REQUEST = "bad_request"
     #: No connection, or it broke.
     NETWORK = "network"
@@ -129,7 +135,7 @@ class Fault(enum.Enum):
 
 
 class SupplierFault(Exception):
-    """A call that failed. Not a refusal: it never reaches a person as it is."""
+    """A call to a supplier failed. This isn't a `Refusal`: it never reaches a person as it is."""
 
     def __init__(
         self, fault: Fault, *, status: int = 0, code: str = "", retry_after: float | None = None
@@ -142,18 +148,19 @@ class SupplierFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model that a key can use, by the supplier's own id; context in tokens where it tells."""
+    """A key lists this model, by the supplier's own id; its context is in tokens, where that is
+    listed."""
 
     id: str
     context: Tokens | None = None
 
 
 class Adapter(Protocol):
-    """A wire format."""
+    """An adapter makes calls in one wire format."""
 
     def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
-        """Yields pieces, perhaps `Limits` first and a `Finish` last; raises `SupplierFault`, also
-        mid-stream.
+        """Yields events, perhaps `RateLimitInfo` first and a `Finish` last; raises `SupplierFault`,
+        also mid-stream.
 
         Closing it early closes the connection.
         """

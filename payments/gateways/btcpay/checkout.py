@@ -1,8 +1,8 @@
 """BTCPay Server by its Greenfield API: invoices in dollars, paid on a chain or over Lightning.
 
 What is paid there can't be taken back, comes in parts, late, or too much of it. So each payment
-that the server calls settled is told by itself, worth what it is at the invoice's own rate, and a
-refund is a page on which the payer says where it goes. BTCPay keeps nothing; what the chain costs
+that the server calls settled is an event by itself, worth what it is at the invoice's own rate, and
+a refund is a page on which the payer says where it goes. BTCPay keeps nothing; what the chain costs
 is the payer's.
 """
 
@@ -62,7 +62,7 @@ _REFUND_NAME_CHARS_MAX = 50
 
 @final
 class BtcPay:
-    """See `Gateway`."""
+    """The BTCPay Server gateway: it sells by invoices in dollars, paid in cryptocurrency."""
 
     name = NAME
     platform = ""
@@ -188,7 +188,7 @@ class BtcPay:
         return news
 
     async def _payments(self, said: Mapping[str, Any]) -> list[Payment]:
-        """Each settled payment of an invoice; raises `PaymentRefused`."""
+        """Each settled payment of an invoice; raises `PaymentMismatch`."""
         order = _order_of(said)
         if not order or _untouched(said):
             return []

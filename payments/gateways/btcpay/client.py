@@ -21,7 +21,7 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @final
 class BtcPayApi:
-    """A store of the operator's."""
+    """A client of the BTCPay Server API for one store of the operator's."""
 
     def __init__(self, *, url: str, store_id: str, key: SecretStr) -> None:
         self._wire = Wire(NAME, url)

@@ -37,7 +37,7 @@ _ARCHIVED: Final = "its pull payment was archived: look there whether it was pai
 
 @final
 class BtcPayPayouts:
-    """See `Disburser`."""
+    """The payout provider that pays in bitcoin, by a BTCPay Server."""
 
     #: A pull payment is kept for good, and so is its name.
     remembers_days = 3_650
@@ -47,13 +47,13 @@ class BtcPayPayouts:
         self._api = BtcPayApi(url=url, store_id=store_id, key=key)
 
     async def probe(self) -> str:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         await self._api.allowed(PERMISSIONS)
         await self._pulls()
         return "coins leave by a hot wallet's payout processor, or when you sign them there"
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         ours = await self._ours(payout)
         if not ours:
             await self._make(payout)
@@ -69,18 +69,18 @@ class BtcPayPayouts:
         return await self._claimed(ours[0][0], payout, address)
 
     async def disbursed(self, payout: Payout) -> Disbursed:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         stands = await self._stands(id_of(payout.external), payout)
         if stands is None:
             raise GatewayUnavailable(NAME, _ARCHIVED)
         return stands
 
     def page(self, payout: Payout) -> str:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         return f"{self._api.url}/pull-payments/{payout.external}" if payout.external else ""
 
     async def close(self) -> None:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         await self._api.close()
 
     async def _pulls(self) -> list[Mapping[str, Any]]:

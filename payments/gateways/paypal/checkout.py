@@ -71,7 +71,7 @@ _LOST = frozenset({"RESOLVED_BUYER_FAVOUR", "ACCEPTED"})
 
 @final
 class PayPal:
-    """See `Gateway`."""
+    """The PayPal gateway: the payer agrees at PayPal, and the gateway captures the money."""
 
     name = NAME
     platform = ""
@@ -209,7 +209,7 @@ class PayPal:
 
     async def _order(self, order: Order) -> Any:
         """PayPal's side of an order, None where there is none (they vanish). Raises
-        `PaymentRefused` when it isn't what we made."""
+        `PaymentMismatch` when it isn't what we made."""
         if not order.external:
             return None
         said = await self._api.get(f"/v2/checkout/orders/{_id(order.external)}")
@@ -292,7 +292,7 @@ class PayPal:
             return await self._went_back(said)
 
     async def _went_back(self, said: Mapping[str, Any]) -> Sequence[News]:
-        """A refund, unless it is the money of a dispute, which is told as that."""
+        """A refund, unless it is the money of a dispute, which is reported as that."""
         refunds = _refunded(said)
         at = seconds(str(said.get("create_time", "")))
         for refund in refunds:
@@ -306,7 +306,7 @@ class PayPal:
 
     async def _disputes(self, payment: str) -> list[Mapping[str, Any]]:
         """The disputes of a payment; none where the app may not read disputes, since then none is
-        ever told either."""
+        ever reported either."""
         found = await self._api.get(
             "/v1/customer/disputes", {"disputed_transaction_id": payment}, none=_NOT_READABLE
         )

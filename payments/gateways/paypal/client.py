@@ -25,7 +25,7 @@ _REFUSED = "PayPal refuses the client id with this secret at this address"
 
 @final
 class PayPalApi:
-    """An app of the operator's PayPal account."""
+    """A client of PayPal's REST API for one app of the operator's account."""
 
     def __init__(self, *, client_id: str, client_secret: SecretStr, url: str) -> None:
         self._id, self._secret = client_id, client_secret
@@ -52,8 +52,9 @@ class PayPalApi:
         return answer.body
 
     async def post(self, path: str, body: bytes, *, once: str = "") -> Answer:
-        """An answer, a refusal too. `once`: the request id under which it happens once, however
-        often it is sent; without one, a call that may be repeated. Raises `GatewayUnavailable`."""
+        """An answer, a refusal too. `request_id`: the request id under which it happens once,
+        however often it is sent; without one, a call that may be repeated. Raises
+        `GatewayUnavailable`."""
         headers = {"PayPal-Request-Id": once} if once else {}
         return await self._called("POST", path, headers=headers, body=body)
 

@@ -39,7 +39,7 @@ _OFF: Final = frozenset({"DENIED", "CANCELED"})
 
 @final
 class PayPalPayouts:
-    """See `Disburser`."""
+    """The payout provider that pays to PayPal accounts, by e-mail address."""
 
     #: PayPal's thirty, less a margin.
     remembers_days = 28
@@ -50,13 +50,13 @@ class PayPalPayouts:
         self._api = PayPalApi(client_id=client_id, client_secret=client_secret, url=api_url)
 
     async def probe(self) -> str:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         if SCOPE in await self._api.scopes():
             return ""
         return "its token doesn't name Payouts: if PayPal refuses them, ask it to allow them"
 
     async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         item = {
             "recipient_type": "EMAIL",
             "receiver": address.get_secret_value(),
@@ -75,16 +75,16 @@ class PayPalPayouts:
         raise GatewayUnavailable(NAME, f"PayPal says {issue(answer)}")
 
     async def disbursed(self, payout: Payout) -> Disbursed:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         return await self._stands(_batch(payout.external), payout)
 
     def page(self, payout: Payout) -> str:
-        """See `Disburser`; PayPal has none that can be linked to."""
+        """See `PayoutProvider`; PayPal has none that can be linked to."""
         del payout
         return ""
 
     async def close(self) -> None:
-        """See `Disburser`."""
+        """See `PayoutProvider`."""
         await self._api.close()
 
     async def _stands(self, batch: str, payout: Payout) -> Disbursed:

@@ -33,7 +33,8 @@ _EVENT = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def plausible(headers: Mapping[str, str], body: bytes, *, live: bool) -> str:
-    """The event's id; raises `Forged` for what can't be PayPal's, or is of the other mode."""
+    """The event's id; raises `InvalidSignature` for what can't be PayPal's, or is of the other
+    mode."""
     given = [headers.get(header, "") for header in _HEADERS.values()]
     if not all(0 < len(value) <= _HEADER_CHARS_MAX for value in given):
         raise Forged(NAME, "headers")
