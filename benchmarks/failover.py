@@ -24,7 +24,7 @@ from benchmarks import service, supplier
 from bots.app import App
 from core.clock import SystemClock
 from core.db.migrate import migrate
-from core.money import usd
+from core.money import parse_usd
 from core.pool.types import KeyRecord
 
 #: How many keys fail before the one that answers.
@@ -37,8 +37,8 @@ def _set(records: list[KeyRecord], failing: int) -> None:
     good, *bad = records
     good.first_text_ms = 60_000.0  # held against it: the others are chosen first
     for number, record in enumerate(bad):
-        record.failures = record.blamed_at = 0
-        record.load.doubted = False
+        record.failures = record.last_fault_at = 0
+        record.load.is_doubted = False
         record.cooling_until = 0 if number < failing else _FAR_MS
 
 
@@ -46,14 +46,14 @@ async def _measure(app: App, asks: int) -> dict[int, float]:
     """The median of each turn, in milliseconds."""
     for number in range(max(TURNS)):
         secret = SecretStr(f"sk-bad-00000000000{number}")
-        await app.pool.add_own_key("openai", secret, usd("1000000"))
+        await app.pool.add_own_key("openai", secret, parse_usd("1000000"))
     records = list(app.pool._records.values())
-    circuit = app.pool._rack.circuits["openai"]
+    circuit = app.pool._router.circuits["openai"]
     took: dict[int, list[float]] = {failing: [] for failing in TURNS}
     for number in range(asks * len(TURNS)):
         failing = TURNS[number % len(TURNS)]
         _set(records, failing)
-        circuit.worked()
+        circuit.record_success()
         took[failing].append(await service._ask(app, number))
     # The first tenth warms up.
     return {

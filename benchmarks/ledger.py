@@ -43,10 +43,10 @@ from benchmarks.yardsticks import (
     RawPostgres,
     fresh_id,
 )
-from core.admin.report import report
-from core.admin.trial_balance import Period
-from core.db.database import Store
-from core.ledger.audit import audit
+from core.admin.report import build_report
+from core.admin.trial_balance import ReportPeriod
+from core.db.database import Database
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Settle, Submission
 from core.money import Credits
@@ -82,8 +82,8 @@ async def load(ledger: Ledger, callers: int, transfers: int, people: int) -> tup
     return transfers / seconds, cpu / transfers * 1e6
 
 
-async def open_ledger(url: str) -> tuple[Store, Ledger]:
-    store = await Store.open(url, kind="demo", clock=CLOCK, migrate=True)
+async def open_ledger(url: str) -> tuple[Database, Ledger]:
+    store = await Database.open(url, kind="demo", clock=CLOCK, migrate=True)
     ledger = Ledger(store, CLOCK)
     await ledger.start()
     give_back()
@@ -117,7 +117,7 @@ async def against(
 
 
 async def on_sqlite(folder: Path, *, full: bool) -> list[str]:
-    empty = await Store.open(f"sqlite:///{folder}/raw.db", kind="demo", clock=CLOCK)
+    empty = await Database.open(f"sqlite:///{folder}/raw.db", kind="demo", clock=CLOCK)
     await empty.close()
     raw, bare = Raw(folder / "raw.db"), Bare(folder / "bare.db")
     store, ledger = await open_ledger(f"sqlite:///{folder}/ours.db")
@@ -128,17 +128,17 @@ async def on_sqlite(folder: Path, *, full: bool) -> list[str]:
             await against(bare, raw, ledger, callers, goal, 3 * ROUNDS if full else ROUNDS)
         )
     await ledger.stop()
-    assert (await audit(store)).findings == ()
+    assert (await check_ledger(store)).findings == ()
     await store.close()
     return lines
 
 
 async def growth(folder: Path, *, full: bool) -> list[str]:
     sizes = (100_000, 10_000_000) if full else (10_000, 500_000)
-    ledgers: list[tuple[int, Store, Ledger, list[float], list[float]]] = []
+    ledgers: list[tuple[int, Database, Ledger, list[float], list[float]]] = []
     for past in sizes:
         file = folder / f"past{past}.db"
-        empty = await Store.open(f"sqlite:///{file}", kind="demo", clock=CLOCK)
+        empty = await Database.open(f"sqlite:///{file}", kind="demo", clock=CLOCK)
         await empty.close()
         began = time.perf_counter()
         fill(file, past)
@@ -166,13 +166,13 @@ async def growth(folder: Path, *, full: bool) -> list[str]:
     return lines
 
 
-async def reported(store: Store) -> float:
+async def reported(store: Database) -> float:
     """Seconds for the report of yesterday and of today."""
     now = CLOCK.now_ms()
-    today = Period.last(1, now)
+    today = ReportPeriod.last_days(1, now)
     began = time.perf_counter()
     for day in (today.until - timedelta(days=1), today.until):
-        await report(store, Period(day, day), now)
+        await build_report(store, ReportPeriod(day, day), now)
     return time.perf_counter() - began
 
 
@@ -192,14 +192,14 @@ async def on_postgres(folder: Path, *, full: bool) -> list[str]:
             for name in ("bare", "raw", "ours"):
                 connection.execute(f"CREATE DATABASE {name}")
         bare, raw, ours = (uri.replace("/postgres?", f"/{n}?") for n in ("bare", "raw", "ours"))
-        empty = await Store.open(raw, kind="demo", clock=CLOCK, migrate=True)
+        empty = await Database.open(raw, kind="demo", clock=CLOCK, migrate=True)
         await empty.close()
         store, ledger = await open_ledger(ours)
         await fund(ledger, _PEOPLE)
         sides = BarePostgres(bare, 64), RawPostgres(raw, 64)
         lines = [HEADING, await against(*sides, ledger, 64, 10.0, 2 * ROUNDS if full else ROUNDS)]
         await ledger.stop()
-        assert (await audit(store)).findings == ()
+        assert (await check_ledger(store)).findings == ()
         await store.close()
         return lines
     finally:

@@ -21,14 +21,14 @@ from pydantic import SecretStr
 from benchmarks.supplier import MODEL
 from bots import run as _everything_that_run_imports  # noqa: F401 - for the memory it takes
 from bots.app import App, OwnKey, Plan, build
-from bots.chat.types import Answer, Incoming, Place, Sender
+from bots.chat.types import Answer, IncomingMessage, Place, Sender
 from core.clock import SystemClock
-from core.db.database import Store
-from core.money import Credits, usd
+from core.db.database import Database
+from core.money import Credits, parse_usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.users.types import Welcome
+from core.users.types import WelcomeGift
 
 PEOPLE = 200
 
@@ -43,35 +43,35 @@ async def _app(url: str, database: str) -> App:
     plan = Plan(
         master_keys=[bytes(32)],
         admins=(),
-        welcome=Welcome(Credits(10_000_000), 1_000_000),
-        suppliers={"openai": SUPPLIERS["openai"].at(url)},
-        own_keys=[OwnKey("openai", SecretStr("sk-bench-000000000001"), usd("1000000"))],
+        welcome=WelcomeGift(Credits(10_000_000), 1_000_000),
+        suppliers={"openai": SUPPLIERS["openai"].with_base_url(url)},
+        own_keys=[OwnKey("openai", SecretStr("sk-bench-000000000001"), parse_usd("1000000"))],
     )
-    store = await Store.open(database, kind="live", clock=clock)
+    store = await Database.open(database, kind="live", clock=clock)
     app = await build(
         plan, store=store, clock=clock, catalogue=Catalogue.load(), costs=Costs.load()
     )
     await app.start()
-    await app.pool.checked(10)
+    await app.pool.wait_for_first_check(10)
     return app
 
 
 async def _ask(app: App, number: int) -> float:
     """One ask as an adapter hands it over, in seconds until its answer had landed."""
     person = str(number % PEOPLE)
-    incoming = Incoming(
+    incoming = IncomingMessage(
         place=Place("telegram", person, str(number)),
         sender=Sender(person, "en"),
         message=str(number),
         at_ms=app.clock.now_ms(),
-        fills=True,
+        may_fill_form=True,
         text=f"/ask {MODEL} why is the sky blue? " + "tell me more about it " * 8,
     )
     began = time.perf_counter()
-    async for output in app.front.handle(incoming):
+    async for output in app.front.handle_message(incoming):
         if isinstance(output, Answer):
             assert "Credit" in output.footer, output
-            await app.front.landed(output.ask, incoming.place, ["1"])
+            await app.front.mark_delivered(output.ask, incoming.place, ["1"])
             return time.perf_counter() - began
     raise AssertionError("no answer")
 

@@ -16,8 +16,8 @@ import psycopg
 import pysqlite3.dbapi2 as sqlite
 
 from core.clock import SystemClock
-from core.ids import derived
-from core.ledger.types import Account, Limit
+from core.ids import derive_id
+from core.ledger.types import Account, BalanceLimit
 from core.money import Credits
 
 CLOCK = SystemClock()
@@ -25,7 +25,7 @@ ISSUED = Account("issued/grant", Credits)
 SPENT = Account("spent/gpt-4", Credits)
 PEOPLE = 10_000
 POCKETS = [
-    Account(f"user/{number:06}/bought", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    Account(f"user/{number:06}/bought", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
     for number in range(PEOPLE)
 ]
 _CAUSES = itertools.count()
@@ -33,7 +33,7 @@ _CAUSES = itertools.count()
 
 def fresh_id() -> str:
     """An id as the product derives it from the message that asked."""
-    return derived("ask", CLOCK.now_ms(), "benchmark", str(next(_CAUSES)))
+    return derive_id("ask", CLOCK.now_ms(), "benchmark", str(next(_CAUSES)))
 
 
 _PEOPLE_RAW = 1_000

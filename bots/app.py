@@ -15,34 +15,34 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
-from bots.chat.callbacks import Buttons
-from bots.chat.forms import Prompts
-from bots.chat.types import Deliverer
-from bots.commands.answers import Answers
+from bots.chat.callbacks import ButtonRepository
+from bots.chat.forms import Forms
+from bots.chat.types import Notifier
+from bots.commands.answers import AnswerRenderer
 from bots.dispatcher import Dispatcher
 from bots.earning import Earning, open_earning
-from bots.notifications import Landing
+from bots.notifications import AnswerRedelivery
 from bots.plan import OwnKey, Plan
 from bots.register import rooms
-from bots.render.queue import Lanes
+from bots.render.queue import ConversationQueue
 from bots.repricing import PriceDesk, open_price_desk
 from bots.services import Parts
 from bots.shop import open_shop
 from core import ids
 from core.admin.broadcasts import ROUND_SECONDS
-from core.admin.monitor import Lookout
+from core.admin.monitor import Monitor
 from core.asks.admission import Admission
 from core.asks.conversations import Conversations
-from core.asks.heartbeat import Beating
-from core.asks.rate_limit import Pacing
-from core.asks.recovery import Sweeper
-from core.asks.repository import Records
-from core.asks.service import Asking
-from core.asks.streaming import Serving
-from core.clock import Clock, day_of
-from core.db.database import Store
-from core.earnings.contributions import any_contributions
-from core.jobs.scheduler import Chore, Chores, closed, opening
+from core.asks.heartbeat import Heartbeat
+from core.asks.rate_limit import RateLimiter
+from core.asks.recovery import AskRecovery
+from core.asks.repository import AskRepository
+from core.asks.service import AskService
+from core.asks.streaming import AnswerStream
+from core.clock import Clock, as_utc_day
+from core.db.database import Database
+from core.earnings.contributions import has_contributions
+from core.jobs.scheduler import Job, Scheduler, create_registration_job, unregister_process
 from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerRefusal
@@ -54,13 +54,13 @@ from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotions
 from core.pricing.tiers import Tiers
-from core.users.balances import Debts, Purses
-from core.users.limits import Rules
+from core.users.balances import Balances, DebtRepayment
+from core.users.limits import UserLimits
 from core.users.links import Links
-from core.users.referrals import Invitations
-from core.users.roles import Owners
-from core.users.service import People
-from payments.vouchers import any_codes
+from core.users.referrals import Referrals
+from core.users.roles import Roles
+from core.users.service import Users
+from payments.vouchers import has_vouchers
 
 __all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
 
@@ -74,12 +74,12 @@ GRACE_SECONDS = 10.0
 class App(Parts):
     """A service, wired; `start` and `stop` are its life."""
 
-    sweeper: Sweeper
-    asking: Asking
+    sweeper: AskRecovery
+    asking: AskService
     front: Dispatcher
-    landing: Landing
-    lookout: Lookout
-    chores: Chores
+    landing: AnswerRedelivery
+    lookout: Monitor
+    chores: Scheduler
 
     async def start(self) -> None:
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
@@ -89,12 +89,12 @@ class App(Parts):
         await self.prices.start()
         await self.deals.load()
         for own in self.plan.own_keys:
-            await self.pool.adopt(own.supplier, own.key, own.budget, account=own.account)
+            await self.pool.upsert_own_key(own.supplier, own.key, own.budget, account=own.account)
         await self.pool.start()
-        await self.desk.watch.look()
+        await self.desk.watch.check_price_lists()
         await self.asking.start()
         await self.shop.start()
-        await self.chores.run_once(opening(self.vault.opens_with))
+        await self.chores.run_job_once(create_registration_job(self.vault.master_key_ids))
         await self.chores.start()
         release_memory()
 
@@ -106,7 +106,9 @@ class App(Parts):
         await self.earning.stop()
         await self.pool.stop()
         with suppress(LedgerRefusal):  # it is known soon enough
-            await closed(self.ledger, opening(self.vault.opens_with))
+            await unregister_process(
+                self.ledger, create_registration_job(self.vault.master_key_ids)
+            )
         await self.ledger.stop()
         await self.store.close()
 
@@ -114,7 +116,7 @@ class App(Parts):
 async def build(
     plan: Plan,
     *,
-    store: Store,
+    store: Database,
     clock: Clock,
     catalogue: Catalogue,
     costs: Costs,
@@ -124,45 +126,52 @@ async def build(
     await ledger.start()
     try:
         vault = await Vault.open(plan.master_keys, store, ledger)
-        trades = bool(plan.gateways) or await any_codes(store)
-        earns = bool(plan.policy.suppliers) or await any_contributions(store)
+        trades = bool(plan.gateways) or await has_vouchers(store)
+        earns = bool(plan.policy.suppliers) or await has_contributions(store)
     except BaseException:
         await ledger.stop()
         raise
     parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades, earns)
     asking = _asking(parts)
-    answers = Answers(asking=asking, records=parts.records, catalogue=catalogue, lanes=Lanes())
-    buttons = Buttons(store=store, ledger=ledger, clock=clock)
-    prompts = Prompts(store=store, ledger=ledger, clock=clock, buttons=buttons)
-    landing = Landing(records=parts.records, answers=answers, deliverers=parts.deliverers)
-    lookout = Lookout(
+    answers = AnswerRenderer(
+        ask_service=asking,
+        ask_repository=parts.records,
+        catalogue=catalogue,
+        conversation_queue=ConversationQueue(),
+    )
+    buttons = ButtonRepository(db=store, ledger=ledger, clock=clock)
+    prompts = Forms(db=store, ledger=ledger, clock=clock, buttons=buttons)
+    landing = AnswerRedelivery(
+        ask_repository=parts.records, answer_renderer=answers, notifiers=parts.deliverers
+    )
+    lookout = Monitor(
         alerts=parts.alerts,
-        store=store,
+        db=store,
         pool=parts.pool,
-        ended=asking.ended,
+        outcome_counts=asking.outcome_counts,
         clock=clock,
     )
-    sweeper = Sweeper(
-        store=store,
+    sweeper = AskRecovery(
+        db=store,
         ledger=ledger,
         prices=parts.prices,
         pool=parts.pool,
         clock=clock,
-        owner=parts.owner,
+        process_id=parts.owner,
     )
     return App(
         **{field.name: getattr(parts, field.name) for field in fields(parts)},
         sweeper=sweeper,
         asking=asking,
         front=Dispatcher(
-            people=parts.people,
+            users=parts.people,
             registry=rooms(parts, asking, buttons, prompts),
             buttons=buttons,
-            prompts=prompts,
-            answers=answers,
+            forms=prompts,
+            answer_renderer=answers,
             clock=clock,
-            owners=parts.owners,
-            rules=parts.rules,
+            roles=parts.owners,
+            user_limits=parts.rules,
         ),
         landing=landing,
         lookout=lookout,
@@ -172,7 +181,7 @@ async def build(
 
 def _parts(
     plan: Plan,
-    store: Store,
+    store: Database,
     clock: Clock,
     catalogue: Catalogue,
     costs: Costs,
@@ -181,19 +190,21 @@ def _parts(
     trades: bool,
     earns: bool,
 ) -> Parts:
-    owner = ids.new("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
-    people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
-    invitations = Invitations(store=store, ledger=ledger, clock=clock)
-    owners = Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins)
+    owner = ids.new_id("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
+    people = Users(db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=plan.welcome)
+    invitations = Referrals(db=store, ledger=ledger, clock=clock)
+    owners = Roles(db=store, ledger=ledger, clock=clock, operators=plan.admins)
     pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
     desk = _desk(plan, store, ledger, clock, catalogue, costs, pool)
     deals = _deals(plan, store, clock, catalogue, costs, ledger, desk.prices)
-    rules = Rules(store=store, ledger=ledger, clock=clock, usual=plan.usual, deals=deals)
-    purses = Purses(ledger=ledger, advances=pool.contributed.advances)
+    rules = UserLimits(
+        db=store, ledger=ledger, clock=clock, default_allowance=plan.usual, deals=deals
+    )
+    purses = Balances(ledger=ledger, list_lending_keys=pool.contributed_keys.list_advance_keys)
     earning = _earning(
         plan, store, ledger, vault, clock, catalogue, costs, desk, pool, invitations, rules, earns
     )
-    deliverers: dict[str, Deliverer] = {}
+    deliverers: dict[str, Notifier] = {}
     return Parts(
         clock=clock,
         owner=owner,
@@ -213,7 +224,7 @@ def _parts(
         purses=purses,
         links=_links(store, ledger, people, clock, earning),
         conversations=_conversations(plan, store, ledger, clock),
-        records=Records(store=store, ledger=ledger, people=people, clock=clock, owner=owner),
+        records=AskRepository(db=store, ledger=ledger, users=people, clock=clock, process_id=owner),
         shop=open_shop(
             plan,
             store=store,
@@ -236,7 +247,7 @@ def _parts(
 
 def _earning(
     plan: Plan,
-    store: Store,
+    store: Database,
     ledger: Ledger,
     vault: Vault,
     clock: Clock,
@@ -244,8 +255,8 @@ def _earning(
     costs: Costs,
     desk: PriceDesk,
     pool: Pool,
-    invitations: Invitations,
-    rules: Rules,
+    invitations: Referrals,
+    rules: UserLimits,
     earns: bool,
 ) -> Earning:
     return open_earning(
@@ -258,25 +269,27 @@ def _earning(
         costs=costs,
         prices=desk.prices,
         clock=clock,
-        inviter_of=invitations.inviter_of,
+        inviter_of=invitations.find_inviter,
         rules=rules,
         active=earns,
     )
 
 
-def _conversations(plan: Plan, store: Store, ledger: Ledger, clock: Clock) -> Conversations:
+def _conversations(plan: Plan, store: Database, ledger: Ledger, clock: Clock) -> Conversations:
     return Conversations(
-        store=store, ledger=ledger, clock=clock, history_tokens=plan.history_tokens
+        db=store, ledger=ledger, clock=clock, max_history_tokens=plan.history_tokens
     )
 
 
-def _links(store: Store, ledger: Ledger, people: People, clock: Clock, earning: Earning) -> Links:
-    return Links(store=store, ledger=ledger, people=people, clock=clock, aged=earning.withdrawable)
+def _links(store: Database, ledger: Ledger, people: Users, clock: Clock, earning: Earning) -> Links:
+    return Links(
+        db=store, ledger=ledger, users=people, clock=clock, get_withdrawable=earning.withdrawable
+    )
 
 
 def _deals(
     plan: Plan,
-    store: Store,
+    store: Database,
     clock: Clock,
     catalogue: Catalogue,
     costs: Costs,
@@ -296,7 +309,7 @@ def _deals(
 
 def _pool(
     plan: Plan,
-    store: Store,
+    store: Database,
     clock: Clock,
     catalogue: Catalogue,
     costs: Costs,
@@ -304,7 +317,7 @@ def _pool(
     vault: Vault,
 ) -> Pool:
     return Pool(
-        store=store,
+        db=store,
         ledger=ledger,
         vault=vault,
         catalogue=catalogue,
@@ -316,7 +329,7 @@ def _pool(
 
 def _desk(
     plan: Plan,
-    store: Store,
+    store: Database,
     ledger: Ledger,
     clock: Clock,
     catalogue: Catalogue,
@@ -337,75 +350,79 @@ def _desk(
     )
 
 
-def _asking(parts: Parts) -> Asking:
-    return Asking(
+def _asking(parts: Parts) -> AskService:
+    return AskService(
         admission=Admission(
             ledger=parts.ledger,
-            people=parts.people,
-            purses=parts.purses,
+            users=parts.people,
+            balances=parts.purses,
             pool=parts.pool,
             prices=parts.prices,
             deals=parts.deals,
             conversations=parts.conversations,
             clock=parts.clock,
-            owner=parts.owner,
+            process_id=parts.owner,
         ),
-        serving=Serving(pool=parts.pool, ledger=parts.ledger, costs=parts.costs, clock=parts.clock),
-        records=parts.records,
-        beating=Beating(
-            store=parts.store, ledger=parts.ledger, clock=parts.clock, owner=parts.owner
+        answer_stream=AnswerStream(
+            pool=parts.pool, ledger=parts.ledger, costs=parts.costs, clock=parts.clock
+        ),
+        repository=parts.records,
+        heartbeat=Heartbeat(
+            db=parts.store, ledger=parts.ledger, clock=parts.clock, process_id=parts.owner
         ),
         ledger=parts.ledger,
         pool=parts.pool,
         costs=parts.costs,
         clock=parts.clock,
-        pacing=Pacing(rules=parts.rules, deals=parts.deals, store=parts.store, clock=parts.clock),
+        rate_limiter=RateLimiter(
+            limits=parts.rules, deals=parts.deals, db=parts.store, clock=parts.clock
+        ),
         deals=parts.deals,
     )
 
 
 def _chores(
     parts: Parts,
-    sweeper: Sweeper,
-    landing: Landing,
-    buttons: Buttons,
-    prompts: Prompts,
-    lookout: Lookout,
-) -> Chores:
+    sweeper: AskRecovery,
+    landing: AnswerRedelivery,
+    buttons: ButtonRepository,
+    prompts: Forms,
+    lookout: Monitor,
+) -> Scheduler:
     async def compare_models() -> None:
         """A custom address may list models that have no price yet."""
         await parts.pool.check_models()
         await parts.prices.refresh(at_most_seconds=0)
 
     async def close_yesterday() -> None:
-        today = day_of(parts.clock.now_ms())
+        today = as_utc_day(parts.clock.now_ms())
         await close_days(parts.store, parts.ledger, parts.clock, today)
 
-    debts = Debts(store=parts.store, ledger=parts.ledger, clock=parts.clock)
-    return Chores(
-        store=parts.store,
+    debts = DebtRepayment(db=parts.store, ledger=parts.ledger, clock=parts.clock)
+    return Scheduler(
+        db=parts.store,
         ledger=parts.ledger,
         clock=parts.clock,
-        owner=parts.owner,
-        chores=(
-            Chore("sweep asks", 5.0, sweeper.sweep, everywhere=True),
-            Chore("land answers", 15.0, landing.land, everywhere=True),
-            Chore("read keys again", 5.0, parts.pool.reload, everywhere=True),
-            Chore("pass on rests of links", 10.0, parts.links.pass_on_rests),
-            Chore("repay what is owed", 60.0, debts.repay),
-            Chore("tell everybody", ROUND_SECONDS, parts.broadcasts.work),
-            Chore("sweep what erased people left", 60.0, parts.erasing.sweep),
-            Chore("read owners again", 60.0, parts.owners.load, everywhere=True),
-            Chore("read rules again", 5.0, parts.rules.load, everywhere=True),
-            Chore("read offers again", 5.0, parts.deals.load, everywhere=True),
-            Chore("compare models", 300.0, compare_models, everywhere=True),
-            opening(parts.vault.opens_with),
-            Chore("forget buttons", 3_600.0, buttons.forget_expired),
-            Chore("forget prompts", 3_600.0, prompts.forget_expired),
-            Chore("look out here", 30.0, lookout.look_here, everywhere=True),
-            Chore("look out", 600.0, lookout.look),
-            Chore("audit", 43_200.0, lookout.audited),
-            Chore("close days", 3_600.0, close_yesterday),
+        process_id=parts.owner,
+        jobs=(
+            Job("sweep asks", 5.0, sweeper.recover_lapsed_asks, on_every_process=True),
+            Job("land answers", 15.0, landing.redeliver_answers, on_every_process=True),
+            Job("read keys again", 5.0, parts.pool.reload, on_every_process=True),
+            Job("pass on rests of links", 10.0, parts.links.forward_merged_balances),
+            Job("repay what is owed", 60.0, debts.repay_all),
+            Job("tell everybody", ROUND_SECONDS, parts.broadcasts.queue_next),
+            Job("sweep what erased people left", 60.0, parts.erasing.forfeit_leftovers),
+            Job("read owners again", 60.0, parts.owners.load, on_every_process=True),
+            Job("read rules again", 5.0, parts.rules.load, on_every_process=True),
+            Job("read offers again", 5.0, parts.deals.load, on_every_process=True),
+            Job("compare models", 300.0, compare_models, on_every_process=True),
+            create_registration_job(parts.vault.master_key_ids),
+            Job("forget buttons", 3_600.0, buttons.delete_expired_buttons),
+            Job("forget prompts", 3_600.0, prompts.delete_expired_forms),
+            Job("look out here", 30.0, lookout.check_process, on_every_process=True),
+            Job("look out", 600.0, lookout.check_service),
+            Job("audit", 43_200.0, lookout.audit_ledger),
+            Job("close days", 3_600.0, close_yesterday),
             *parts.shop.chores(),
             *parts.earning.chores(),
             *parts.desk.chores(),

@@ -12,45 +12,51 @@ from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
 
-from bots.chat.callbacks import ButtonGone, Buttons, NotYourButton, of_answer, screen_of
-from bots.chat.command import Action, Command, Request, may
-from bots.chat.forms import PromptOver, Prompts, Waiting
-from bots.chat.i18n import LANGUAGES, language_for, render
-from bots.chat.registry import Registry, split
-from bots.chat.reply import Prompt, Reply, Said, Steps, say
+from bots.chat.callbacks import (
+    ButtonExpired,
+    ButtonRepository,
+    NotYourButton,
+    parse_answer_button,
+    render_card,
+)
+from bots.chat.command import Action, Command, Request, is_allowed
+from bots.chat.forms import FormClosed, Forms, PendingForm
+from bots.chat.i18n import LANGUAGES, find_nearest_language, render
+from bots.chat.registry import CommandRegistry, split_command
+from bots.chat.reply import FormRequest, Phrase, Reply, ReplyStream, say
 from bots.chat.types import (
-    Filled,
+    ButtonPress,
+    Card,
     Form,
-    Incoming,
+    FormSubmission,
+    IncomingMessage,
     MenuItem,
     MenuOption,
     Output,
     Place,
     Platform,
-    Press,
-    Screen,
     Sender,
     Suggestion,
 )
 from bots.commands import governed, refusals_earning  # noqa: F401 - their sentences join in
-from bots.commands.answers import Answers
-from bots.commands.errors import sentence
+from bots.commands.answers import AnswerRenderer
+from bots.commands.errors import explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT
 from bots.render.secret_scan import find_secrets
-from core.asks.run import Run
+from core.asks.run import AskRun
 from core.asks.types import AlreadyAsked
 from core.clock import Clock
-from core.errors import Refusal, cause
-from core.users.limits import Rules
-from core.users.roles import Owners
-from core.users.service import People
-from core.users.ttl_cache import Recent
+from core.errors import Refusal, describe_failure
+from core.users.limits import UserLimits
+from core.users.roles import Roles
+from core.users.service import Users
+from core.users.ttl_cache import TtlCache
 from core.users.types import Person
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 #: A platform may deliver the same update twice; cards are not repeated for this long.
-_REPEATS_SECONDS = 600.0
+_REPEAT_WINDOW_SECONDS = 600.0
 _REPEATS_MAX = 20_000
 
 _PASTED_KEY = (
@@ -74,56 +80,61 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        people: People,
-        registry: Registry,
-        buttons: Buttons,
-        prompts: Prompts,
-        answers: Answers,
+        users: Users,
+        registry: CommandRegistry,
+        buttons: ButtonRepository,
+        forms: Forms,
+        answer_renderer: AnswerRenderer,
         clock: Clock,
-        owners: Owners,
-        rules: Rules,
+        roles: Roles,
+        user_limits: UserLimits,
     ) -> None:
-        self._people, self._registry, self._buttons = people, registry, buttons
-        self._prompts = prompts
-        self._answers, self._clock = answers, clock
-        self._owners, self._rules = owners, rules
-        self._seen: Recent[tuple[str, str], bool] = Recent(
-            clock, seconds=_REPEATS_SECONDS, most=_REPEATS_MAX
+        self._users, self._registry, self._buttons = users, registry, buttons
+        self._forms = forms
+        self._answer_renderer, self._clock = answer_renderer, clock
+        self._roles, self._user_limits = roles, user_limits
+        self._seen_updates: TtlCache[tuple[str, str], bool] = TtlCache(
+            clock, seconds=_REPEAT_WINDOW_SECONDS, max_entries=_REPEATS_MAX
         )
 
     # --- messages ---------------------------------------------------------------------------
 
-    async def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+    async def handle_message(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
         """See `ChatHandler`."""
         update = (incoming.place.code, incoming.message)
-        if self._seen.get(update):
+        if self._seen_updates.get(update):
             return
-        self._seen.put(update, thing=True)
-        word, _ = split(incoming.text.strip())
-        command = self._registry.by_word(word) if word else None
-        prompts = command is not None and command.prompts
-        async with self._prompts.turn(incoming.place.code, prompts=prompts):
-            async for output in self._handled(incoming, command):
+        self._seen_updates.put(update, value=True)
+        word, _ = split_command(incoming.text.strip())
+        command = self._registry.find_command(word) if word else None
+        opens_form = command is not None and command.opens_form
+        async with self._forms.lock_place(incoming.place.code, prompts=opens_form):
+            async for output in self._handle_new_message(incoming, command):
                 yield output
 
-    async def _handled(self, incoming: Incoming, command: Command | None) -> AsyncIterator[Output]:
-        language = language_for(incoming.sender.language)
+    async def _handle_new_message(
+        self, incoming: IncomingMessage, command: Command | None
+    ) -> AsyncIterator[Output]:
+        language = find_nearest_language(incoming.sender.language)
         secrets = find_secrets(incoming.text)
         try:
-            person = await self._people.of(
+            person = await self._users.get_or_create(
                 incoming.place.platform, incoming.sender.id, language=language
             )
             language = person.language
-            if incoming.fills and (asked := await self._awaited(incoming, command)) is not None:
-                async for output in self._typed(asked, incoming, person):
+            if (
+                incoming.may_fill_form
+                and (pending := await self._find_answered_form(incoming, command)) is not None
+            ):
+                async for output in self._submit_typed(pending, incoming, person):
                     yield output
                 return
             if secrets:
-                told = say(_PASTED_KEY, kind=secrets[0].kind)
-                yield replace(self._say(told, language), erase_incoming=True)
+                warning = say(_PASTED_KEY, kind=secrets[0].kind)
+                yield replace(self._text_card(warning, language), erase_incoming=True)
                 return
-            request = self._request(person, incoming.place, incoming.sender, incoming.message)
-            asked_for = replace(
+            request = self._build_request(person, incoming.place, incoming.sender, incoming.message)
+            full_request = replace(
                 request,
                 at_ms=incoming.at_ms,
                 text=incoming.text.strip(),
@@ -131,78 +142,82 @@ class Dispatcher:
                 replies_to=incoming.replies_to,
                 way_back=incoming.way_back,
             )
-            async for output in self._run(asked_for):
+            async for output in self._route_request(full_request):
                 yield output
         except AlreadyAsked as again:
-            saved = await self._answers.resumed(again.ask)
+            saved = await self._answer_renderer.resume_answer(again.ask)
             if saved is not None:
                 yield saved
         except Refusal as refusal:
-            yield replace(self._say(sentence(refusal), language), erase_incoming=bool(secrets))
+            yield replace(
+                self._text_card(explain_refusal(refusal), language), erase_incoming=bool(secrets)
+            )
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
-            log.error("a message could not be handled: %s", cause(failure))
-            yield self._say(_OUR_FAULT, language)
+            _log.error("a message could not be handled: %s", describe_failure(failure))
+            yield self._text_card(_OUR_FAULT, language)
 
-    async def _run(self, request: Request) -> AsyncIterator[Output]:
-        word, rest = split(request.text)
-        if request.audio is not None and word in {"", self._registry.ask.name}:
-            async for output in self._perform(self._registry.heard, replace(request, text=rest)):
+    async def _route_request(self, request: Request) -> AsyncIterator[Output]:
+        word, rest = split_command(request.text)
+        if request.audio is not None and word in {"", self._registry.ask_command.name}:
+            async for output in self._perform(
+                self._registry.audio_action, replace(request, text=rest)
+            ):
                 yield output
             return
         if word:
-            command = self._registry.by_word(word)
-            if command is None or not self._may(command, request):
-                yield self._say(
-                    self._registry.missing(word, request.admin), request.person.language
+            command = self._registry.find_command(word)
+            if command is None or not self._check_allowed(command, request):
+                yield self._text_card(
+                    self._registry.explain_missing(word, request.is_admin), request.person.language
                 )
                 return
             request = replace(request, text=rest)
         else:
-            titled = self._registry.by_title(request.text) if request.place.private else None
-            command = titled or self._registry.ask
+            titled = self._registry.find_by_title(request.text) if request.place.private else None
+            command = titled or self._registry.ask_command
             if titled is not None:
                 request = replace(request, text="")
-            if not may(command, request.role):
-                command = self._registry.ask
+            if not is_allowed(command, request.role):
+                command = self._registry.ask_command
         async for output in self._perform(command, request):
             yield output
 
-    async def _perform(self, doing: Command | Action, request: Request) -> AsyncIterator[Output]:
-        if doing.pausable and not request.admin:
-            self._rules.check(doing.pausable, request.person.id)
-        async with self._answers.lane(request) if doing.asks else nullcontext():
-            reply = await doing.handler(request)
-            if isinstance(reply, Run):
-                async for output in self._answers.follow(reply):
+    async def _perform(self, entry: Command | Action, request: Request) -> AsyncIterator[Output]:
+        if entry.pausable and not request.is_admin:
+            self._user_limits.check_allowed(entry.pausable, request.person.id)
+        async with self._answer_renderer.enter_queue(request) if entry.is_ask else nullcontext():
+            reply = await entry.handler(request)
+            if isinstance(reply, AskRun):
+                async for output in self._answer_renderer.stream_run(reply):
                     yield output
-            elif isinstance(reply, Prompt):
-                yield await self._prompts.card(
+            elif isinstance(reply, FormRequest):
+                yield await self._forms.open_form(
                     reply, request, public_note=_IN_PRIVATE, unreachable_note=_WRITE_FIRST
                 )
-            elif isinstance(reply, Steps):
-                async with aclosing(reply.cards) as cards:
-                    async for card in cards:
-                        yield await self._screen(card, request)
+            elif isinstance(reply, ReplyStream):
+                async with aclosing(reply.replies) as cards:
+                    async for step_reply in cards:
+                        yield await self._render_card(step_reply, request)
             elif reply is not None:
-                yield await self._screen(reply, request)
+                yield await self._render_card(reply, request)
 
     @staticmethod
-    def _may(doing: Command | Action, request: Request) -> bool:
+    def _check_allowed(entry: Command | Action, request: Request) -> bool:
         """Checked again at each press; what is refused is logged, never what came with it."""
-        allowed = may(doing, request.role)
+        allowed = is_allowed(entry, request.role)
         if not allowed:
-            log.warning(
-                "refused: %s by %s in %s", doing.name, request.person.id, request.place.code
+            _log.warning(
+                "refused: %s by %s in %s", entry.name, request.person.id, request.place.code
             )
         return allowed
 
-    def _request(self, person: Person, place: Place, sender: Sender, message: str) -> Request:
-        role = self._owners.role(place.platform, sender.id)
+    def _build_request(self, person: Person, place: Place, sender: Sender, message: str) -> Request:
+        role = self._roles.get_role(place.platform, sender.id)
         return Request(
             person=person,
             place=place,
             sender=sender.id,
-            admin=role in {"owner", "admin"},
+            is_admin=role in {"owner", "admin"},
             role=role,
             message=message,
             at_ms=self._clock.now_ms(),
@@ -210,190 +225,203 @@ class Dispatcher:
 
     # --- buttons ----------------------------------------------------------------------------
 
-    async def press(self, press: Press) -> AsyncIterator[Output]:
+    async def handle_press(self, press: ButtonPress) -> AsyncIterator[Output]:
         """See `ChatHandler`."""
-        language = language_for(press.sender.language)
+        language = find_nearest_language(press.sender.language)
         try:
-            person = await self._people.of(press.place.platform, press.sender.id, language=language)
+            person = await self._users.get_or_create(
+                press.place.platform, press.sender.id, language=language
+            )
             language = person.language
             request = replace(
-                self._request(person, press.place, press.sender, press.message),
+                self._build_request(person, press.place, press.sender, press.message),
                 button=press.button,
                 way_back=press.way_back,
             )
-            async for output in self._act(request):
+            async for output in self._run_action(request):
                 yield output
         except AlreadyAsked:
-            yield self._say(sentence(ButtonGone()), language)
+            yield self._text_card(explain_refusal(ButtonExpired()), language)
         except Refusal as refusal:
-            yield self._say(sentence(refusal), language)
+            yield self._text_card(explain_refusal(refusal), language)
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
-            log.error("a button could not be handled: %s", cause(failure))
-            yield self._say(_OUR_FAULT, language)
+            _log.error("a button could not be handled: %s", describe_failure(failure))
+            yield self._text_card(_OUR_FAULT, language)
 
-    async def _act(self, request: Request) -> AsyncIterator[Output]:
-        pressed = of_answer(request.button) or await self._buttons.press(
+    async def _run_action(self, request: Request) -> AsyncIterator[Output]:
+        button_action = parse_answer_button(request.button) or await self._buttons.authorize_press(
             request.button, person=request.person.id, place=request.place.code
         )
-        action = self._registry.action(pressed.action)
+        action = self._registry.find_action(button_action.action)
         if action is None:
-            raise ButtonGone
-        if not self._may(action, request):
+            raise ButtonExpired
+        if not self._check_allowed(action, request):
             raise NotYourButton
-        async for output in self._perform(action, replace(request, data=pressed.data)):
+        async for output in self._perform(action, replace(request, data=button_action.data)):
             yield output
 
     # --- forms ------------------------------------------------------------------------------
 
-    async def form(self, press: Press) -> Form | Screen:
+    async def get_form(self, press: ButtonPress) -> Form | Card:
         """See `ChatHandler`."""
-        language = language_for(press.sender.language)
+        language = find_nearest_language(press.sender.language)
         try:
-            person = await self._people.of(press.place.platform, press.sender.id, language=language)
-            language = person.language
-            asked = await self._prompts.at(press.place.code)
-        except Refusal as refusal:
-            return self._say(sentence(refusal), language)
-        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
-            log.error("a form could not be opened: %s", cause(failure))
-            return self._say(_OUR_FAULT, language)
-        if asked is None or asked.form.id != press.button or asked.over:
-            return self._say(sentence(PromptOver()), language)
-        return asked.form
-
-    async def fill(self, filled: Filled) -> AsyncIterator[Output]:
-        """See `ChatHandler`."""
-        update = (filled.place.code, filled.message)
-        if self._seen.get(update):
-            return
-        self._seen.put(update, thing=True)
-        language = language_for(filled.sender.language)
-        try:
-            person = await self._people.of(
-                filled.place.platform, filled.sender.id, language=language
+            person = await self._users.get_or_create(
+                press.place.platform, press.sender.id, language=language
             )
             language = person.language
-            asked = await self._prompts.at(filled.place.code)
-            if asked is not None and asked.closed_by == filled.message:
+            pending = await self._forms.find_form(press.place.code)
+        except Refusal as refusal:
+            return self._text_card(explain_refusal(refusal), language)
+        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
+            _log.error("a form could not be opened: %s", describe_failure(failure))
+            return self._text_card(_OUR_FAULT, language)
+        if pending is None or pending.form.id != press.button or pending.is_closed:
+            return self._text_card(explain_refusal(FormClosed()), language)
+        return pending.form
+
+    async def submit_form(self, submission: FormSubmission) -> AsyncIterator[Output]:
+        """See `ChatHandler`."""
+        update = (submission.place.code, submission.message)
+        if self._seen_updates.get(update):
+            return
+        self._seen_updates.put(update, value=True)
+        language = find_nearest_language(submission.sender.language)
+        try:
+            person = await self._users.get_or_create(
+                submission.place.platform, submission.sender.id, language=language
+            )
+            language = person.language
+            pending = await self._forms.find_form(submission.place.code)
+            if pending is not None and pending.closed_by == submission.message:
                 return  # another process took it
-            async for output in self._filled(asked, filled, person):
+            async for output in self._process_submission(pending, submission, person):
                 yield output
         except Refusal as refusal:
-            yield self._say(sentence(refusal), language)
+            yield self._text_card(explain_refusal(refusal), language)
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
-            log.error("a form could not be handled: %s", cause(failure))
-            yield self._say(_OUR_FAULT, language)
+            _log.error("a form could not be handled: %s", describe_failure(failure))
+            yield self._text_card(_OUR_FAULT, language)
 
-    async def _awaited(self, incoming: Incoming, command: Command | None) -> Waiting | None:
+    async def _find_answered_form(
+        self, incoming: IncomingMessage, command: Command | None
+    ) -> PendingForm | None:
         """The form that this message answers; a command ends the wait instead."""
-        asked = await self._prompts.at(incoming.place.code)
-        if asked is not None and command is not None:
-            await self._prompts.close(asked.place, asked.form.id)
+        pending = await self._forms.find_form(incoming.place.code)
+        if pending is not None and command is not None:
+            await self._forms.close_form(pending.place, pending.form.id)
             return None
-        return await self._prompts.answered(asked, incoming.text, incoming.message)
+        return await self._forms.match_answer(pending, incoming.text, incoming.message)
 
-    async def _typed(
-        self, asked: Waiting, incoming: Incoming, person: Person
+    async def _submit_typed(
+        self, pending: PendingForm, incoming: IncomingMessage, person: Person
     ) -> AsyncIterator[Output]:
         """What was asked for came as a message: that goes before anything else is done."""
         yield replace(
-            self._say(_ERASED, person.language),
+            self._text_card(_ERASED, person.language),
             erase_incoming=True,
             kept_note=render(_KEPT, person.language),
             passing=True,
         )
-        filled = Filled(
+        submission = FormSubmission(
             place=incoming.place,
             sender=incoming.sender,
-            form=asked.form.id,
+            form=pending.form.id,
             message=incoming.message,
-            values=asked.typed(incoming.text.strip()),
+            values=pending.parse_text(incoming.text.strip()),
         )
-        async for output in self._filled(asked, filled, person):
+        async for output in self._process_submission(pending, submission, person):
             yield output
 
-    async def _filled(
-        self, asked: Waiting | None, filled: Filled, person: Person
+    async def _process_submission(
+        self, pending: PendingForm | None, submission: FormSubmission, person: Person
     ) -> AsyncIterator[Output]:
-        action = self._registry.action(asked.action) if asked is not None else None
-        if asked is None or action is None:
-            raise PromptOver
-        request = self._request(person, filled.place, filled.sender, filled.message)
-        if not self._may(action, request):
+        action = self._registry.find_action(pending.action) if pending is not None else None
+        if pending is None or action is None:
+            raise FormClosed
+        request = self._build_request(
+            person, submission.place, submission.sender, submission.message
+        )
+        if not self._check_allowed(action, request):
             raise NotYourButton
-        entered = await self._prompts.take(asked, filled)
-        request = replace(request, button=asked.form.id, data=asked.data, entered=entered)
+        entered = await self._forms.accept_submission(pending, submission)
+        request = replace(request, button=pending.form.id, data=pending.data, entered=entered)
         async for output in self._perform(action, request):
             yield output
 
     # --- what adapters tell and ask -----------------------------------------------------------
 
-    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+    async def mark_delivered(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         """See `ChatHandler`."""
-        await self._answers.landed(ask, place.code, messages)
+        await self._answer_renderer.mark_delivered(ask, place.code, messages)
 
-    async def started(self, ask: str, message: str) -> None:
+    async def mark_started(self, ask: str, message: str) -> None:
         """See `ChatHandler`."""
-        await self._answers.started(ask, message)
+        await self._answer_renderer.mark_started(ask, message)
 
-    def languages(self) -> Sequence[str]:
+    def list_languages(self) -> Sequence[str]:
         """See `ChatHandler`."""
         return tuple(LANGUAGES)
 
-    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+    def build_menu(
+        self, language: str, scope: Literal["private", "group", "admin"]
+    ) -> list[MenuItem]:
         """See `ChatHandler`."""
         return [
             MenuItem(
                 command.name,
-                render(command.does, language),
+                render(command.description, language),
                 title=render(command.title, language),
                 options=tuple(
                     MenuOption(
                         option.name,
-                        render(option.about, language),
+                        render(option.description, language),
                         required=option.required,
-                        completes=option.completes,
-                        leads=option.leads,
+                        completion=option.completion,
+                        comes_first=option.comes_first,
                     )
                     for option in command.options
                 ),
-                admin=command.admin,
-                in_groups=command.in_groups,
-                private=command.private or command.admin or not command.in_groups,
+                admin_only=command.admin_only,
+                allowed_in_groups=command.allowed_in_groups,
+                is_private=command.is_private
+                or command.admin_only
+                or not command.allowed_in_groups,
             )
             for command in self._registry.commands
-            if (scope == "admin" or not command.admin) and (scope != "group" or command.in_groups)
+            if (scope == "admin" or not command.admin_only)
+            and (scope != "group" or command.allowed_in_groups)
         ]
 
-    def suggest(self, completes: str, typed: str, language: str) -> list[Suggestion]:
+    def suggest_completions(self, completion: str, typed: str, language: str) -> list[Suggestion]:
         """See `ChatHandler`."""
-        suggester = self._registry.suggesters.get(completes)
-        if suggester is None:
+        suggest = self._registry.suggesters.get(completion)
+        if suggest is None:
             return []
-        return [Suggestion(value, render(label, language)) for value, label in suggester(typed)]
+        return [Suggestion(value, render(label, language)) for value, label in suggest(typed)]
 
-    def about(self, language: str) -> tuple[str, str]:
+    def describe_bot(self, language: str) -> tuple[str, str]:
         """See `ChatHandler`."""
         return render(ABOUT, language), render(ABOUT_SHORT, language)
 
-    def admins(self, platform: Platform) -> Sequence[str]:
+    def list_admins(self, platform: Platform) -> Sequence[str]:
         """See `ChatHandler`."""
-        return self._owners.on(platform)
+        return self._roles.list_admin_ids(platform)
 
     # --- rendering ----------------------------------------------------------------------------
 
-    async def _screen(self, reply: Reply, request: Request) -> Screen:
-        place = request.own_place if reply.private else request.place
-        screen = await screen_of(reply, self._buttons, person=request.person, place=place)
+    async def _render_card(self, reply: Reply, request: Request) -> Card:
+        place = request.private_place if reply.private else request.place
+        card = await render_card(reply, self._buttons, person=request.person, place=place)
         if place is not request.place:
             language = reply.language or request.person.language
-            screen = replace(
-                screen,
+            card = replace(
+                card,
                 public_note=render(_IN_PRIVATE, language),
                 unreachable_note=render(_WRITE_FIRST, language),
             )
-        return replace(screen, replace=reply.replace and bool(request.button))
+        return replace(card, replace=reply.replace and bool(request.button))
 
     @staticmethod
-    def _say(said: Said, language: str) -> Screen:
-        return Screen(lines=(render(said, language),), aside=True)
+    def _text_card(phrase: Phrase, language: str) -> Card:
+        return Card(lines=(render(phrase, language),), aside=True)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bots.chat.command import Room
-from bots.commands.admin.payouts import PayoutCards, PayoutCommands
+from bots.chat.command import CommandGroup
+from bots.commands.admin.payouts import PayoutCardBuilder, PayoutCommands
 from bots.commands.contribute import ContributeCommands
-from bots.commands.my_keys import KeysCommands
+from bots.commands.my_keys import MyKeysCommands
 from bots.commands.withdraw import WithdrawCommands
 from bots.plan import Plan
 from core.clock import Clock
-from core.db.database import Store
-from core.earnings.contributions import Contributions, InviterOf
-from core.earnings.payout_methods import Addresses
-from core.earnings.payouts import Method
-from core.earnings.statistics import Watching
-from core.earnings.termination import Closing
-from core.earnings.types import Policy
-from core.earnings.valuation import Valuer
+from core.db.database import Database
+from core.earnings.contributions import Contributions, FindInviter
+from core.earnings.payout_methods import PayoutMethods
+from core.earnings.payouts import PayoutMethod
+from core.earnings.statistics import ContributionStatistics
+from core.earnings.termination import ContributionTermination
+from core.earnings.types import EarningPolicy
+from core.earnings.valuation import KeyValuer
 from core.earnings.withdrawals import Withdrawals
-from core.jobs.scheduler import Chore
+from core.jobs.scheduler import Job
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pool.pool import Pool
@@ -28,8 +28,8 @@ from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import PriceBook
-from core.users.limits import Rules
-from core.users.service import People
+from core.users.limits import UserLimits
+from core.users.service import Users
 from payments.payouts import Payouts
 
 
@@ -37,35 +37,35 @@ from payments.payouts import Payouts
 class Earning:
     """Everything about keys of other people's, and what they are paid for them."""
 
-    policy: Policy
+    policy: EarningPolicy
     contributions: Contributions
-    closing: Closing
-    addresses: Addresses
+    closing: ContributionTermination
+    addresses: PayoutMethods
     withdrawals: Withdrawals
-    watching: Watching
+    watching: ContributionStatistics
     payouts: Payouts
     #: By which people are paid.
-    methods: tuple[Method, ...]
+    methods: tuple[PayoutMethod, ...]
     #: Whether anybody's key is taken, or ever was.
     active: bool
     pool: Pool
-    store: Store
+    store: Database
     clock: Clock
 
     async def withdrawable(self, person: str) -> Credits:
         """What a person could withdraw now."""
-        return (await self.withdrawals.earnings(person)).withdrawable
+        return (await self.withdrawals.get_earnings(person)).withdrawable
 
     async def stop(self) -> None:
         """Closes the gateways' connections."""
         await self.payouts.close()
 
-    def chores(self) -> tuple[Chore, ...]:
+    def chores(self) -> tuple[Job, ...]:
         """What happens without a request."""
         return (
-            Chore("end contributions", 15.0, self.closing.work),
-            Chore("forget offers of keys", 600.0, self.contributions.forget_offers),
-            Chore("send payouts", 10.0, self.payouts.work),
+            Job("end contributions", 15.0, self.closing.process_terminations),
+            Job("forget offers of keys", 600.0, self.contributions.delete_expired_offers),
+            Job("send payouts", 10.0, self.payouts.process_due_payouts),
         )
 
     def contribute(self, catalogue: Catalogue) -> ContributeCommands:
@@ -77,30 +77,30 @@ class Earning:
             clock=self.clock,
         )
 
-    def rooms(self, contribute: ContributeCommands, people: People) -> tuple[Room, ...]:
+    def rooms(self, contribute: ContributeCommands, people: Users) -> tuple[CommandGroup, ...]:
         """The rooms of contributing, where keys are taken; and of what became of those that were,
         for whoever earned something must come by it."""
         if not self.active:
             return ()
-        keys = KeysCommands(
+        keys = MyKeysCommands(
             contributions=self.contributions,
-            closing=self.closing,
-            watching=self.watching,
+            termination=self.closing,
+            statistics=self.watching,
             withdrawals=self.withdrawals,
             pool=self.pool,
         )
         withdraw = WithdrawCommands(
             withdrawals=self.withdrawals,
-            addresses=self.addresses,
-            people=people,
+            payout_methods=self.addresses,
+            users=people,
             methods=self.methods,
         )
-        cards = PayoutCards(
+        cards = PayoutCardBuilder(
             withdrawals=self.withdrawals,
-            addresses=self.addresses,
+            payout_methods=self.addresses,
             payouts=self.payouts,
-            people=people,
-            store=self.store,
+            users=people,
+            db=self.store,
             clock=self.clock,
         )
         payouts = PayoutCommands(
@@ -113,7 +113,7 @@ class Earning:
 def open_earning(
     plan: Plan,
     *,
-    store: Store,
+    store: Database,
     ledger: Ledger,
     vault: Vault,
     pool: Pool,
@@ -121,40 +121,40 @@ def open_earning(
     costs: Costs,
     prices: PriceBook,
     clock: Clock,
-    inviter_of: InviterOf,
-    rules: Rules,
+    inviter_of: FindInviter,
+    rules: UserLimits,
     active: bool,
 ) -> Earning:
     """Wires it; nothing starts yet."""
     policy = plan.policy
-    valuer = Valuer(store=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
+    valuer = KeyValuer(db=store, catalogue=catalogue, prices=prices, costs=costs, clock=clock)
     contributions = Contributions(
-        store=store,
+        db=store,
         ledger=ledger,
         pool=pool,
         valuer=valuer,
         clock=clock,
         policy=policy,
-        inviter_of=inviter_of,
+        find_inviter=inviter_of,
     )
-    addresses = Addresses(store=store, ledger=ledger, vault=vault, clock=clock)
+    addresses = PayoutMethods(db=store, ledger=ledger, vault=vault, clock=clock)
     withdrawals = Withdrawals(
-        store=store, ledger=ledger, addresses=addresses, clock=clock, policy=policy
+        db=store, ledger=ledger, payout_methods=addresses, clock=clock, policy=policy
     )
-    closing = Closing(
+    closing = ContributionTermination(
         contributions=contributions,
         ledger=ledger,
         pool=pool,
         clock=clock,
-        cancelling=withdrawals.cancelling,
+        plan_cancellation=withdrawals.plan_cancellation,
     )
-    watching = Watching(store=store, ledger=ledger, clock=clock)
+    watching = ContributionStatistics(db=store, ledger=ledger, clock=clock)
     payouts = Payouts(
         withdrawals=withdrawals,
-        addresses=addresses,
-        disbursers=plan.disbursers,
+        payout_methods=addresses,
+        providers=plan.disbursers,
         clock=clock,
-        paused=lambda: "payouts" in rules.switches,
+        is_paused=lambda: "payouts" in rules.pauses,
     )
     return Earning(
         policy=policy,

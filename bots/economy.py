@@ -8,21 +8,21 @@ from typing import Final
 import sqlalchemy as sa
 
 from bots.plan import Plan
-from core.admin.abuse_check import Economy, Lowering, Way
+from core.admin.abuse_check import EconomySettings, PriceReductions, SaleChannel
 from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Store
-from core.money import NanoUsd, usd
+from core.db.database import Database
+from core.money import NanoUsd, parse_usd
 from core.pricing.formula import MARKUP_PERCENT, PAR
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import DiscordSkus
+from payments.gateways.discord_store import DiscordStoreGateway
 from payments.offer import Offer
 
 #: What processors list for a domestic card (parts of ten thousand, and each time), until payments
 #: say what they keep. A Star is counted as what it brings, a coin costs nothing to take.
 _LISTED: Final[Mapping[str, tuple[int, NanoUsd]]] = {
-    "stripe": (290, usd("0.30")),
-    "paypal": (349, usd("0.49")),
+    "stripe": (290, parse_usd("0.30")),
+    "paypal": (349, parse_usd("0.49")),
 }
 #: What can't be taken back by a bank.
 _FINAL: Final = frozenset({"btcpay", "code"})
@@ -31,40 +31,42 @@ _DAYS_MS: Final = 30 * DAY_MS
 _ANSWERS_LEAST: Final = 20
 
 
-async def economy_of(plan: Plan, store: Store, now_ms: int) -> Economy:
+async def economy_of(plan: Plan, store: Database, now_ms: int) -> EconomySettings:
     """For `creditbot check` and `/report`."""
     kept = await _kept(store)
     ways = [
         way for name, gateway in plan.gateways.items() for way in _ways(gateway, name, plan, kept)
     ]
-    return Economy(
+    return EconomySettings(
         policy=plan.policy,
-        ways=ways,
-        welcome=plan.welcome.credits,
+        channels=ways,
+        welcome_credits=plan.welcome.credits,
         cost_percent=await _cost_percent(store, now_ms),
         inviter_percent=plan.offer.inviter_percent,
-        lowering=await _lowering(store, plan.floor_percent, now_ms),
+        reductions=await _lowering(store, plan.floor_percent, now_ms),
     )
 
 
 def _ways(
     gateway: Gateway, name: str, plan: Plan, kept: Mapping[str, tuple[int, NanoUsd]]
-) -> Iterator[Way]:
+) -> Iterator[SaleChannel]:
     offer: Offer = plan.offer
     for pack in offer.packs:
-        if isinstance(gateway, DiscordSkus):
-            if not gateway.sku(pack.cash):
+        if isinstance(gateway, DiscordStoreGateway):
+            if not gateway.find_sku(pack.cash):
                 continue
             fee = pack.cash.share_up(gateway.fee_percent, 100)
         else:
             parts, each = kept.get(name, _LISTED.get(name, (0, NanoUsd(0))))
             fee = pack.cash.share_up(parts, 10_000) + each
-        given = offer.given(pack.cash)
+        given = offer.compute_entitlement(pack.cash)
         final = name in _FINAL
-        yield Way(name, pack.name, pack.cash, fee, given.bought, given.bonus, disputable=not final)
+        yield SaleChannel(
+            name, pack.name, pack.cash, fee, given.bought, given.bonus, is_disputable=not final
+        )
 
 
-async def _kept(store: Store) -> Mapping[str, tuple[int, NanoUsd]]:
+async def _kept(store: Database) -> Mapping[str, tuple[int, NanoUsd]]:
     """What gateways that take dollars kept of all payments so far, as parts of ten thousand."""
     table = schema.payment.c
     rows = await store.fetch(
@@ -83,7 +85,7 @@ async def _kept(store: Store) -> Mapping[str, tuple[int, NanoUsd]]:
     }
 
 
-async def _lowering(store: Store, floor: int, now_ms: int) -> Lowering | None:
+async def _lowering(store: Database, floor: int, now_ms: int) -> PriceReductions | None:
     tier, running = schema.tier.c, schema.promotion.c
     most = sa.func.coalesce
     tiers = await store.fetch(
@@ -103,13 +105,15 @@ async def _lowering(store: Store, floor: int, now_ms: int) -> Lowering | None:
     )
     best = {row.kind: int(row.percent) for row in promotions}
     kept = (100 - int(tiers[0].discount)) * (100 - best.get("discount", 0))
-    lowering = Lowering(
-        discount=100 - kept // 100, bonus=int(tiers[0].bonus) + best.get("bonus", 0), floor=floor
+    lowering = PriceReductions(
+        discount_percent=100 - kept // 100,
+        bonus_percent=int(tiers[0].bonus) + best.get("bonus", 0),
+        floor_percent=floor,
     )
-    return lowering if lowering.discount or lowering.bonus else None
+    return lowering if lowering.discount_percent or lowering.bonus_percent else None
 
 
-async def _cost_percent(store: Store, now_ms: int) -> int:
+async def _cost_percent(store: Database, now_ms: int) -> int:
     """Of what is charged at par, what suppliers take: lately, or by the formula's markup."""
     used = schema.usage.c
     rows = await store.fetch(
@@ -121,4 +125,4 @@ async def _cost_percent(store: Store, now_ms: int) -> int:
     )
     if rows[0].answers < _ANSWERS_LEAST or not rows[0].charge:
         return 100 * 100 // (100 + MARKUP_PERCENT)
-    return -(-int(rows[0].cost) * 100 // PAR.times(int(rows[0].charge)).units)
+    return -(-int(rows[0].cost) * 100 // PAR.multiply_by(int(rows[0].charge)).units)

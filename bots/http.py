@@ -23,17 +23,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from core.admin.monitor import Lookout
-from core.asks.service import Asking
+from core.admin.monitor import Monitor
+from core.asks.service import AskService
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.errors import Refusal
 from core.pool.pool import Pool
 
 _READY_SECONDS_MAX = 3.0
 
 
-class PortTaken(Refusal):
+class PortInUse(Refusal):
     """The server's address can't be listened on: another program has the port."""
 
     code = "port_taken"
@@ -42,7 +42,7 @@ class PortTaken(Refusal):
         self.host, self.port = host, port
 
 
-def service_app(store: Store, routes: Sequence[Route]) -> Starlette:
+def build_service_app(db: Database, routes: Sequence[Route]) -> Starlette:
     """`/healthz`: the process lives. `/readyz`: the database answers."""
 
     async def healthz(_: Request) -> Response:
@@ -51,7 +51,7 @@ def service_app(store: Store, routes: Sequence[Route]) -> Starlette:
     async def readyz(_: Request) -> Response:
         try:
             async with asyncio.timeout(_READY_SECONDS_MAX):
-                await store.fetch(schema.meta.select().limit(1))
+                await db.fetch(schema.meta.select().limit(1))
         except (Refusal, TimeoutError):
             return JSONResponse({"ready": False, "database": "unavailable"}, status_code=503)
         return JSONResponse({"ready": True})
@@ -59,12 +59,12 @@ def service_app(store: Store, routes: Sequence[Route]) -> Starlette:
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), *routes])
 
 
-def metrics_app(registry: CollectorRegistry) -> Starlette:
+def build_metrics_app(registry: CollectorRegistry) -> Starlette:
     """`/metrics`, and nothing else."""
     return Starlette(routes=[Mount("/metrics", make_asgi_app(registry=registry))])
 
 
-class _Quiet(uvicorn.Server):
+class _SignalFreeServer(uvicorn.Server):
     """A server that leaves signals to the service."""
 
     @contextlib.contextmanager
@@ -72,12 +72,12 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-class Server:
+class HttpServer:
     """An HTTP server listens on one address, as a task of the service's own loop."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._server = _Quiet(
+        self._server = _SignalFreeServer(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
             )
@@ -90,7 +90,7 @@ class Server:
         try:
             self._socket = socket.create_server((self._host, self._port))
         except OSError:
-            raise PortTaken(self._host, self._port) from None
+            raise PortInUse(self._host, self._port) from None
         serving = self._server.serve(sockets=[self._socket])
         self._task = asyncio.get_running_loop().create_task(serving, name="http")
         port: int = self._socket.getsockname()[1]
@@ -105,54 +105,60 @@ class Server:
             self._socket.close()
 
 
-class _Now(Collector):
+class _LiveMetrics(Collector):
     """Metrics that are read at each scrape; those of the database are as the monitor saw them
     last."""
 
-    def __init__(self, asking: Asking, pool: Pool, lookout: Lookout) -> None:
-        self._asking, self._pool, self._lookout = asking, pool, lookout
+    def __init__(self, ask_service: AskService, pool: Pool, monitor: Monitor) -> None:
+        self._ask_service, self._pool, self._monitor = ask_service, pool, monitor
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
-            "creditbot_asks_running", "Asks that run in this process", self._asking.running
+            "creditbot_asks_running",
+            "Asks that run in this process",
+            self._ask_service.running_count,
         )
         yield GaugeMetricFamily(
-            "creditbot_models_servable", "Models that keys can serve", len(self._pool.servable())
+            "creditbot_models_servable",
+            "Models that keys can serve",
+            len(self._pool.list_servable_models()),
         )
-        ended = CounterMetricFamily(
+        ended_asks = CounterMetricFamily(
             "creditbot_asks_ended", "Asks that ended, by how", labels=["outcome"]
         )
-        for outcome, number in self._asking.ended.items():
-            ended.add_metric([outcome], number)
-        yield ended
-        yield from self._seen()
+        for outcome, number in self._ask_service.outcome_counts.items():
+            ended_asks.add_metric([outcome], number)
+        yield ended_asks
+        yield from self._collect_monitored()
 
-    def _seen(self) -> Iterable[Metric]:
-        figures, down = self._lookout.figures, set(self._pool.down())
-        left = GaugeMetricFamily(
+    def _collect_monitored(self) -> Iterable[Metric]:
+        figures, down = self._monitor.figures, set(self._pool.list_down_suppliers())
+        headroom = GaugeMetricFamily(
             "creditbot_keys_left_nanodollars", "What keys can still cost", labels=["supplier"]
         )
-        fails = GaugeMetricFamily(
+        down_suppliers = GaugeMetricFamily(
             "creditbot_supplier_down", "1 while a supplier isn't asked", labels=["supplier"]
         )
         for supplier, amount in figures.headroom.items():
-            left.add_metric([supplier], amount.units)
-            fails.add_metric([supplier], int(supplier in down))
+            headroom.add_metric([supplier], amount.units)
+            down_suppliers.add_metric([supplier], int(supplier in down))
         keys = GaugeMetricFamily("creditbot_keys", "Keys by state", labels=["supplier", "state"])
         for (supplier, state), number in figures.keys.items():
             keys.add_metric([supplier, state], number)
-        waits = GaugeMetricFamily("creditbot_waiting", "What waits to be done", labels=["what"])
+        waiting = GaugeMetricFamily("creditbot_waiting", "What waits to be done", labels=["what"])
         for what, number in (
             ("webhooks", figures.webhooks),
-            ("notices", figures.notices),
+            ("notices", figures.notifications),
             ("payouts", figures.payouts),
         ):
-            waits.add_metric([what], number)
-        yield from (left, fails, keys, waits)
+            waiting.add_metric([what], number)
+        yield from (headroom, down_suppliers, keys, waiting)
 
 
-def registry(asking: Asking, pool: Pool, lookout: Lookout) -> CollectorRegistry:
+def build_metrics_registry(
+    ask_service: AskService, pool: Pool, monitor: Monitor
+) -> CollectorRegistry:
     """A registry of this service alone."""
-    made = CollectorRegistry()
-    made.register(_Now(asking, pool, lookout))
-    return made
+    metrics_registry = CollectorRegistry()
+    metrics_registry.register(_LiveMetrics(ask_service, pool, monitor))
+    return metrics_registry

@@ -15,10 +15,10 @@ from typing import ClassVar
 
 import structlog
 
-_LOUD = ("alembic", "httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler")
+_NOISY_LOGGERS = ("alembic", "httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler")
 
 
-def set_up_logs(level: str) -> None:
+def configure_logging(level: str) -> None:
     """Sends every log of this process to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_logger_name,
@@ -48,7 +48,7 @@ def set_up_logs(level: str) -> None:
     root.setLevel(level.upper())
     # A refused submission ends its pipeline early; the library warns of it, with a name in it.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
-    for name in _LOUD:
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

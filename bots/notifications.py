@@ -8,30 +8,30 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from bots.chat.callbacks import Buttons, screen_of
+from bots.chat.callbacks import ButtonRepository, render_card
 from bots.chat.i18n import render
-from bots.chat.reply import Reply, Said, say
-from bots.chat.types import Button, Deliverer, Place, Screen, Unlanded
-from bots.commands.admin.broadcast import TITLE, told
-from bots.commands.admin.disputes import FOR_OWNERS, owners_card
-from bots.commands.admin.setprice import price_news_words
-from bots.commands.answers import Answers
-from bots.commands.text import cash_text, in_credits
-from bots.commands.withdraw import EARNED, earned_words
+from bots.chat.reply import Phrase, Reply, say
+from bots.chat.types import Button, Card, Notifier, Place, UndeliveredAnswer
+from bots.commands.admin.broadcast import BROADCAST_TITLE, broadcast_lines
+from bots.commands.admin.disputes import OPERATOR_KINDS, make_operator_card
+from bots.commands.admin.setprice import compose_price_announcement
+from bots.commands.answers import AnswerRenderer
+from bots.commands.text import format_cash, format_credits
+from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
 from core.admin.broadcasts import BROADCAST, Broadcasts
-from core.asks.repository import Records, Saved
-from core.errors import cause
-from core.jobs.notifications import Notice
+from core.asks.repository import AskRepository, SettledAsk
+from core.errors import describe_failure
+from core.jobs.notifications import Notification
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
-from core.users.balances import Purses
-from core.users.service import People
+from core.users.balances import Balances
+from core.users.service import Users
 from payments.checkout import Cashier
 from payments.fulfillment import PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import Order
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class NobodyReached(Exception):
@@ -39,159 +39,181 @@ class NobodyReached(Exception):
 
 
 #: How cards of other kinds of notifications to operators are made, by kind.
-OwnersCards = Mapping[str, Callable[[Notice], Awaitable[Reply]]]
+OperatorCards = Mapping[str, Callable[[Notification], Awaitable[Reply]]]
 
 
-class Telling:
+class NotificationSender:
     """The sender of notifications: it renders each one in its reader's words and hands it to front
     ends."""
 
     def __init__(
         self,
         *,
-        people: People,
-        purses: Purses,
+        users: Users,
+        balances: Balances,
         cashier: Cashier,
-        buttons: Buttons,
+        buttons: ButtonRepository,
         broadcasts: Broadcasts,
-        deliverers: Mapping[str, Deliverer],
-        cards: OwnersCards,
+        notifiers: Mapping[str, Notifier],
+        operator_cards: OperatorCards,
     ) -> None:
         """`notifiers` by platform, as front ends start; `operator_cards` make the cards of other
         kinds of notifications to operators."""
-        self._cards = cards
-        self._people, self._purses, self._cashier = people, purses, cashier
-        self._buttons, self._deliverers = buttons, deliverers
+        self._operator_cards = operator_cards
+        self._users, self._balances, self._cashier = users, balances, cashier
+        self._buttons, self._notifiers = buttons, notifiers
         self._broadcasts = broadcasts
 
-    async def tell(self, notice: Notice) -> None:
+    async def send_notification(self, notification: Notification) -> None:
         """Shows a notification once on each platform of its person, in the message that it is about
         where there is one, or to an operator where they are one; raises `NobodyReached`."""
-        if notice.kind in FOR_OWNERS or notice.kind in self._cards:
-            await self._tell_owner(notice)
+        if notification.kind in OPERATOR_KINDS or notification.kind in self._operator_cards:
+            await self._notify_operator(notification)
             return
-        if notice.kind == BROADCAST:
-            await self._tell_everybodys(notice)
+        if notification.kind == BROADCAST:
+            await self._send_broadcast(notification)
             return
-        person = await self._people.find(notice.person)
-        order = await self._about(notice)
-        title, lines = await self._words(notice, order)
-        screen = Screen(
+        person = await self._users.find(notification.person)
+        order = await self._find_order(notification)
+        title, lines = await self._compose_text(notification, order)
+        card = Card(
             title=render(title, person.language, person.zone),
             lines=tuple(render(line, person.language, person.zone) for line in lines),
             buttons=tuple(
                 (Button("", render(label, person.language, person.zone), url),)
-                for label, url in _links(notice, order)
+                for label, url in _list_links(notification, order)
             ),
             private=True,
         )
         reached = [
-            await self._shown(notice, screen, platform, id_, _shown_in(order, platform, id_))
-            for platform, id_ in await self._people.identities(person.id)
+            await self._try_notify(
+                notification, card, platform, id_, _find_order_message(order, platform, id_)
+            )
+            for platform, id_ in await self._users.list_identities(person.id)
         ]
         if not any(reached):
             raise NobodyReached
 
-    async def _tell_everybodys(self, notice: Notice) -> None:
+    async def _send_broadcast(self, notification: Notification) -> None:
         """Shows a broadcast once a person, where they wrote from first. Whoever can't be shown it
         isn't tried again, unless another process has their platform; raises `NobodyReached`."""
-        broadcast = await self._broadcasts.get(str(notice.facts["broadcast"]))
-        names = await self._people.identities(notice.person)
+        broadcast = await self._broadcasts.get(str(notification.facts["broadcast"]))
+        names = await self._users.list_identities(notification.person)
         if not names:
             return  # erased meanwhile
-        here = [(platform, id_) for platform, id_ in names if platform in self._deliverers]
-        if not here:
+        reachable = [(platform, id_) for platform, id_ in names if platform in self._notifiers]
+        if not reachable:
             raise NobodyReached
-        language = (await self._people.find(notice.person)).language
-        lines = tuple(render(line, language) for line in told(broadcast))
-        screen = Screen(title=render(TITLE, language), lines=lines, private=True)
-        for platform, id_ in here:
-            if await self._shown(notice, screen, platform, id_):
+        language = (await self._users.find(notification.person)).language
+        lines = tuple(render(line, language) for line in broadcast_lines(broadcast))
+        card = Card(title=render(BROADCAST_TITLE, language), lines=lines, private=True)
+        for platform, id_ in reachable:
+            if await self._try_notify(notification, card, platform, id_):
                 return
-        await self._broadcasts.unreached(broadcast.id)
+        await self._broadcasts.record_unreached(broadcast.id)
 
-    async def _shown(
-        self, notice: Notice, screen: Screen, platform: str, id_: str, instead: str = ""
+    async def _try_notify(
+        self,
+        notification: Notification,
+        card: Card,
+        platform: str,
+        id_: str,
+        replace_message: str = "",
     ) -> bool:
-        deliverer = self._deliverers.get(platform)
+        deliverer = self._notifiers.get(platform)
         if deliverer is None:
             return False
         try:
-            await deliverer.notify(id_, screen, instead=instead)
+            await deliverer.notify_person(id_, card, replace_message=replace_message)
         except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
-            log.info("%s could not be told on %s: %s", notice.id, platform, cause(failure))
+            _log.info(
+                "%s could not be told on %s: %s",
+                notification.id,
+                platform,
+                describe_failure(failure),
+            )
             return False
         return True
 
-    async def _tell_owner(self, notice: Notice) -> None:
-        platform, _, id_ = notice.person.partition(":")
-        deliverer = self._deliverers.get(platform)
+    async def _notify_operator(self, notification: Notification) -> None:
+        platform, _, id_ = notification.person.partition(":")
+        deliverer = self._notifiers.get(platform)
         if deliverer is None:
             raise NobodyReached
         # Whoever owns the service may not have written yet: the buttons are for them all the same.
-        owner = await self._people.of(platform, id_, language="en")
-        shown = self._cards.get(notice.kind)
-        card = await (shown(notice) if shown else owners_card(notice, self._cashier))
-        place = Place.of(f"{platform}:{id_}:")
-        await deliverer.notify(id_, await screen_of(card, self._buttons, person=owner, place=place))
+        operator = await self._users.get_or_create(platform, id_, language="en")
+        make_card = self._operator_cards.get(notification.kind)
+        reply = await (
+            make_card(notification)
+            if make_card
+            else make_operator_card(notification, self._cashier)
+        )
+        place = Place.from_code(f"{platform}:{id_}:")
+        await deliverer.notify_person(
+            id_, await render_card(reply, self._buttons, person=operator, place=place)
+        )
 
-    async def _about(self, notice: Notice) -> Order | None:
+    async def _find_order(self, notification: Notification) -> Order | None:
         """The order whose card becomes this notification."""
-        if notice.kind != PAID:
+        if notification.kind != PAID:
             return None
-        return await self._cashier.orders.get(str(notice.facts["order"]))
+        return await self._cashier.orders.get(str(notification.facts["order"]))
 
-    async def _words(self, notice: Notice, paid: Order | None) -> tuple[Said, tuple[Said, ...]]:
-        if paid is not None and _is_part(notice):
-            return _part(notice, paid)
-        if notice.kind in EARNED:
-            return earned_words(notice)
-        if notice.kind == PRICE_CHANGED:
-            return price_news_words(notice)
-        have = (await self._purses.of(notice.person)).have
-        order = str(notice.facts.get("order", ""))
-        moved = Credits(int(notice.facts["credits"]))
+    async def _compose_text(
+        self, notification: Notification, paid: Order | None
+    ) -> tuple[Phrase, tuple[Phrase, ...]]:
+        if paid is not None and _is_partial_payment(notification):
+            return _compose_partial_payment(notification, paid)
+        if notification.kind in EARNING_KINDS:
+            return compose_earning_notification(notification)
+        if notification.kind == PRICE_CHANGED:
+            return compose_price_announcement(notification)
+        available = (await self._balances.for_user(notification.person)).available
+        order = str(notification.facts.get("order", ""))
+        amount = Credits(int(notification.facts["credits"]))
         claim = say("Open the link to say where your money shall go.")
-        return _TITLES[notice.kind], (
-            *((claim,) if "claim" in notice.facts else ()),
-            *(() if moved.is_zero else (_LINES[notice.kind](in_credits(moved)),)),
-            say("You have {have} now.", have=in_credits(have)),
+        return _TITLES[notification.kind], (
+            *((claim,) if "claim" in notification.facts else ()),
+            *(() if amount.is_zero else (_LINES[notification.kind](format_credits(amount)),)),
+            say("You have {have} now.", have=format_credits(available)),
             *((say("Order {order}", order=order),) if order else ()),
         )
 
 
-def _is_part(notice: Notice) -> bool:
+def _is_partial_payment(notification: Notification) -> bool:
     """Whether it tells of money that doesn't yet pay its order."""
-    return notice.kind == PAID and not notice.facts["credits"]
+    return notification.kind == PAID and not notification.facts["credits"]
 
 
-def _part(notice: Notice, order: Order) -> tuple[Said, tuple[Said, ...]]:
-    paid = type(order.amount)(int(notice.facts["paid"]))
+def _compose_partial_payment(
+    notification: Notification, order: Order
+) -> tuple[Phrase, tuple[Phrase, ...]]:
+    paid = type(order.amount)(int(notification.facts["paid"]))
     return say("A part is paid"), (
         say(
             "{paid} of {amount} have arrived. Credits come with the rest; if you would rather have"
             " it back, ask for it: /paysupport.",
-            paid=cash_text(paid),
-            amount=cash_text(order.amount),
+            paid=format_cash(paid),
+            amount=format_cash(order.amount),
         ),
         say("Order {order}", order=order.id),
     )
 
 
-def _links(notice: Notice, paid: Order | None) -> list[tuple[Said, str]]:
+def _list_links(notification: Notification, paid: Order | None) -> list[tuple[Phrase, str]]:
     """What can be opened, and where it leads."""
-    if "claim" in notice.facts:
-        return [(say("Take your money back"), str(notice.facts["claim"]))]
-    if paid is not None and _is_part(notice) and paid.open and paid.url:
+    if "claim" in notification.facts:
+        return [(say("Take your money back"), str(notification.facts["claim"]))]
+    if paid is not None and _is_partial_payment(notification) and paid.is_open and paid.url:
         return [(say("Pay the rest"), paid.url)]
     return []
 
 
-def _shown_in(order: Order | None, platform: str, chat: str) -> str:
+def _find_order_message(order: Order | None, platform: str, chat: str) -> str:
     """The message of this chat that shows the order; empty if there is none."""
     if order is None:
         return ""
-    place = Place.of(order.place)
+    place = Place.from_code(order.place)
     return order.shown_in if (place.platform, place.chat) == (platform, chat) else ""
 
 
@@ -201,7 +223,7 @@ _TITLES = {
     FRIEND_BOUGHT: say("🎁 A friend topped up"),
     FRIEND_REFUNDED: say("A friend's payment was given back"),
 }
-_LINES: Mapping[str, Callable[[Said], Said]] = {
+_LINES: Mapping[str, Callable[[Phrase], Phrase]] = {
     PAID: lambda credits_: say("{credits} have arrived.", credits=credits_),
     REFUNDED: lambda credits_: say("{credits} were taken back with it.", credits=credits_),
     FRIEND_BOUGHT: lambda credits_: say(
@@ -211,45 +233,51 @@ _LINES: Mapping[str, Callable[[Said], Said]] = {
 }
 
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-LANDING_SECONDS_MAX = 60.0
+REDELIVERY_SECONDS_MAX = 60.0
 _ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
 
 
-class Landing:
+class AnswerRedelivery:
     """The job that redelivers saved answers; front ends that can deliver are registered here."""
 
     def __init__(
-        self, *, records: Records, answers: Answers, deliverers: dict[str, Deliverer]
+        self,
+        *,
+        ask_repository: AskRepository,
+        answer_renderer: AnswerRenderer,
+        notifiers: dict[str, Notifier],
     ) -> None:
-        self._records, self._answers = records, answers
+        self._ask_repository, self._answer_renderer = ask_repository, answer_renderer
         #: The front ends that were registered, by platform.
-        self._deliverers = deliverers
+        self._notifiers = notifiers
 
-    def by(self, platform: str, deliverer: Deliverer) -> None:
+    def register_notifier(self, platform: str, notifier: Notifier) -> None:
         """Registers the front end that shows what belongs into its platform's chats."""
-        self._deliverers[platform] = deliverer
+        self._notifiers[platform] = notifier
 
-    async def land(self) -> None:
+    async def redeliver_answers(self) -> None:
         """Shows every answer that no process shows; a chat that refuses is given up."""
-        for saved in await self._records.claim_some(list(self._deliverers)):
+        for saved in await self._ask_repository.claim_answers(list(self._notifiers)):
             try:
-                await self._land(saved)
+                await self._redeliver(saved)
             except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
-                log.error("%s could not be landed: %s", saved.result.ask, cause(failure))
+                _log.error(
+                    "%s could not be landed: %s", saved.result.ask, describe_failure(failure)
+                )
 
-    async def _land(self, saved: Saved) -> None:
-        place = Place.of(saved.place)
-        unlanded = Unlanded(
+    async def _redeliver(self, saved: SettledAsk) -> None:
+        place = Place.from_code(saved.place)
+        undelivered = UndeliveredAnswer(
             ask=saved.result.ask,
             place=place,
             asked_in=saved.asked_in,
             shown_in=saved.shown_in,
-            answer=self._answers.saved(saved),
+            answer=self._answer_renderer.render_saved(saved),
             way_back=saved.way_back,
-            elsewhere=render(_ELSEWHERE, saved.person.language),
+            elsewhere_note=render(_ELSEWHERE, saved.person.language),
         )
-        async with asyncio.timeout(LANDING_SECONDS_MAX):
-            messages = await self._deliverers[place.platform].deliver(unlanded)
-        await self._answers.landed(saved.result.ask, saved.place, messages)
+        async with asyncio.timeout(REDELIVERY_SECONDS_MAX):
+            messages = await self._notifiers[place.platform].deliver_answer(undelivered)
+        await self._answer_renderer.mark_delivered(saved.result.ask, saved.place, messages)

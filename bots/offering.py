@@ -8,21 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bots.commands.text import money
-from core.money import Credits, NanoUsd, usd
+from bots.commands.text import format_usd
+from core.money import Credits, NanoUsd, parse_usd
 from payments.offer import CENT, Offer, Pack
 
 _PACK = re.compile(r"([^:,]{1,32}):([^:,]+):(\d{1,9})")
 #: A bonus doubles what was paid for at most: more is a slip.
 _BONUS_FACTOR_MAX = 2
 #: More is a slip.
-DOLLARS_MAX = usd("100000")
+DOLLARS_MAX = parse_usd("100000")
 
 
 def dollars(text: str) -> NanoUsd:
     """An amount in whole cents above zero; raises ValueError."""
     try:
-        amount = usd(text.strip())
+        amount = parse_usd(text.strip())
     except ValueError:
         amount = NanoUsd(0)
     if amount.units <= 0 or amount.units % CENT.units or amount > DOLLARS_MAX:
@@ -46,7 +46,7 @@ def packs_of(text: str) -> tuple[Pack, ...]:
 def wrong_with(offer: Offer) -> dict[str, str]:
     """What can't stand together: the setting's name and what is wrong with it."""
     problems = {}
-    if offer.least > offer.most:
+    if offer.min_amount > offer.max_amount:
         problems["topup_least"] = "is more than CREDITBOT_TOPUP_MOST"
     for what in _wrong_packs(offer):
         problems.setdefault("packs", what)
@@ -61,8 +61,11 @@ def _wrong_packs(offer: Offer) -> Sequence[str]:
     if len({pack.cash for pack in packs}) < len(packs):
         found.append("has two packs of one price")
     for pack in packs:
-        price, least = money(pack.cash), offer.free(pack.cash).total
-        if not offer.least <= pack.cash <= offer.most:
+        price, least = (
+            format_usd(pack.cash),
+            offer.compute_entitlement_without_pack(pack.cash).total,
+        )
+        if not offer.min_amount <= pack.cash <= offer.max_amount:
             found.append(
                 f"has {pack.name} for {price}, which is not between CREDITBOT_TOPUP_LEAST and"
                 " CREDITBOT_TOPUP_MOST"
@@ -72,6 +75,8 @@ def _wrong_packs(offer: Offer) -> Sequence[str]:
                 f"has {pack.name} with {pack.credits.units:,} Credits, but {price} buys"
                 f" {least.units:,} without a pack"
             )
-        elif pack.credits > offer.given(pack.cash).bought.times(_BONUS_FACTOR_MAX):
+        elif pack.credits > offer.compute_entitlement(pack.cash).bought.multiply_by(
+            _BONUS_FACTOR_MAX
+        ):
             found.append(f"has {pack.name} with more than twice the Credits that {price} is worth")
     return found

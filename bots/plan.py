@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from bots.commands.topup import Terms
-from core.asks.conversations import HISTORY_TOKENS
-from core.earnings.payouts import Method
-from core.earnings.types import SAFE, Policy
+from bots.commands.topup import PaymentTerms
+from core.asks.conversations import HISTORY_TOKENS_MAX
+from core.earnings.payouts import PayoutMethod
+from core.earnings.types import SAFE_POLICY, EarningPolicy
 from core.money import NanoUsd, Tokens
 from core.pool.suppliers import Supplier
 from core.pricing.deals import FLOOR_PERCENT
 from core.pricing.formula import MARKUP_PERCENT
-from core.repricing.automatic import Pace
+from core.repricing.automatic import RepricingLimits
 from core.users.limits import Allowance
-from core.users.types import Welcome
+from core.users.types import WelcomeGift
 from payments.gateways.base import Gateway
 from payments.offer import Offer
-from payments.payouts import Disburser
+from payments.payouts import PayoutProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class PricePlan:
 
     markup_percent: int = MARKUP_PERCENT
     #: Of prices that an admin lets move by themselves.
-    pace: Pace = field(default_factory=Pace)
+    pace: RepricingLimits = field(default_factory=RepricingLimits)
     #: Whether suppliers' lists are fetched, and from where but the package's own address.
     fetches: bool = False
     lists_url: str = ""
@@ -51,20 +51,20 @@ class Plan:
 
     master_keys: Sequence[bytes]
     admins: Collection[tuple[str, str]]
-    welcome: Welcome
+    welcome: WelcomeGift
     suppliers: Mapping[str, Supplier]
     own_keys: Sequence[OwnKey] = ()
     default_model: str = ""
-    history_tokens: Tokens = HISTORY_TOKENS
+    history_tokens: Tokens = HISTORY_TOKENS_MAX
     #: Where Credits can be bought; none: they can't.
     gateways: Mapping[str, Gateway] = field(default_factory=dict)
     offer: Offer = field(default_factory=Offer)
-    terms: Terms = field(default_factory=Terms)
+    terms: PaymentTerms = field(default_factory=PaymentTerms)
     #: What may be contributed and cashed out.
-    policy: Policy = SAFE
+    policy: EarningPolicy = SAFE_POLICY
     #: Which gateways can pay people; and by which ways they are paid: by hand where none of these.
-    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
-    methods: Sequence[Method] = ("manual",)
+    disbursers: Mapping[PayoutMethod, PayoutProvider] = field(default_factory=dict)
+    methods: Sequence[PayoutMethod] = ("manual",)
     #: What everyone may ask, unless the operator says otherwise of somebody.
     usual: Allowance = field(default_factory=Allowance)
     #: Over what a supplier takes no offer lowers a price, in per cent.

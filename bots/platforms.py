@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from bots.config.settings import Settings
 from bots.telegram.config import TelegramConfig
-from bots.telegram.payments import BotStars
+from bots.telegram.payments import TelegramStarsClient
 from core.clock import SystemClock
-from core.money import usd
+from core.money import parse_usd
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import DiscordSkus
-from payments.gateways.telegram_stars import TelegramStars
+from payments.gateways.discord_store import DiscordStoreGateway
+from payments.gateways.telegram_stars import TelegramStarsGateway
 
 if TYPE_CHECKING:
     from bots.discord.config import DiscordConfig
@@ -46,18 +46,18 @@ def platform_gateways(settings: Settings) -> list[Gateway]:
     named."""
     gateways: list[Gateway] = []
     if settings.telegram_stars and settings.telegram_token.get_secret_value():
-        stars = TelegramStars(
-            api=BotStars(telegram_config(settings)),
-            usd_per_star=usd(settings.telegram_star_usd),
+        stars = TelegramStarsGateway(
+            api=TelegramStarsClient(telegram_config(settings)),
+            usd_per_star=parse_usd(settings.telegram_star_usd),
             clock=SystemClock(),
         )
         gateways.append(stars)
     if settings.discord_packs:
         # Its library is large: whoever doesn't sell by it doesn't load it.
-        from bots.discord.store import DiscordStore
+        from bots.discord.store import DiscordStoreClient
 
-        skus = DiscordSkus(
-            api=DiscordStore(discord_config(settings)),
+        skus = DiscordStoreGateway(
+            api=DiscordStoreClient(discord_config(settings)),
             packs=settings.discord_packs,
             fee_percent=settings.discord_fee_percent,
             test_purchases=settings.discord_test_purchases,

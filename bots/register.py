@@ -2,79 +2,81 @@
 
 from __future__ import annotations
 
-from bots.chat.callbacks import Buttons
-from bots.chat.forms import Prompts
-from bots.chat.registry import Registry
+from bots.chat.callbacks import ButtonRepository
+from bots.chat.forms import Forms
+from bots.chat.registry import CommandRegistry
 from bots.commands.account import AccountCommands
 from bots.commands.admin.alerts import AlertCommands
 from bots.commands.admin.broadcast import BroadcastCommands
-from bots.commands.admin.grant import AdminCommands
-from bots.commands.admin.limits import GoverningCommands
+from bots.commands.admin.grant import GrantCommands
+from bots.commands.admin.limits import LimitCommands
 from bots.commands.admin.pool import PoolCommands
 from bots.commands.admin.promotions import PromotionCommands
 from bots.commands.admin.report import ReportCommands
 from bots.commands.admin.tiers import TierCommands
 from bots.commands.admin.users import UserCommands
 from bots.commands.ask import AskCommands
-from bots.commands.erase import LeaveCommands
+from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
 from bots.commands.link import LinkCommands
-from bots.commands.models import Choosing
+from bots.commands.models import ModelCommands
 from bots.commands.start import StartCommands
 from bots.commands.voice import VoiceCommands
 from bots.economy import economy_of
-from bots.sandbox.crowd import Crowd
+from bots.sandbox.crowd import CrowdCommands
 from bots.services import Parts
-from core.admin.advice import Adviser
-from core.admin.user_search import Dossiers
-from core.asks.repository import Journal
-from core.asks.service import Asking
+from core.admin.advice import Advisor
+from core.admin.user_search import UserSearch
+from core.asks.repository import AskHistory
+from core.asks.service import AskService
 
 
-def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> Registry:
+def rooms(
+    parts: Parts, asking: AskService, buttons: ButtonRepository, prompts: Forms
+) -> CommandRegistry:
     """Every room of commands, in the order of the menus."""
-    choosing = Choosing(
+    choosing = ModelCommands(
         catalogue=parts.catalogue,
         prices=parts.prices,
         deals=parts.deals,
         pool=parts.pool,
-        people=parts.people,
-        purses=parts.purses,
+        users=parts.people,
+        balances=parts.purses,
         default_model=parts.plan.default_model,
     )
     start = StartCommands(
-        people=parts.people,
-        purses=parts.purses,
-        choosing=choosing,
-        owners=parts.owners,
-        invitations=parts.shop.invitations if parts.shop.rewards else None,
+        users=parts.people,
+        balances=parts.purses,
+        model_commands=choosing,
+        roles=parts.owners,
+        referrals=parts.shop.invitations if parts.shop.rewards else None,
         commands=lambda: registry.commands,
     )
     ask = AskCommands(
-        asking=asking,
-        records=parts.records,
+        ask_service=asking,
+        ask_repository=parts.records,
         conversations=parts.conversations,
         catalogue=parts.catalogue,
-        choosing=choosing,
+        model_commands=choosing,
     )
-    admin = AdminCommands(
-        store=parts.store,
+    admin = GrantCommands(
+        db=parts.store,
         ledger=parts.ledger,
-        people=parts.people,
+        users=parts.people,
         clock=parts.clock,
     )
-    pool = PoolCommands(pool=parts.pool, closing=parts.earning.closing, clock=parts.clock)
+    pool = PoolCommands(pool=parts.pool, termination=parts.earning.closing, clock=parts.clock)
     contribute = parts.earning.contribute(parts.catalogue)
-    registry = Registry(
+    registry = CommandRegistry(
         [
             start.first(),
             ask.room(),
-            VoiceCommands(asking=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
+            VoiceCommands(ask_service=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
             choosing.room(),
             _account(parts, choosing).room(),
-            TierCommands(deals=parts.deals, people=parts.people, clock=parts.clock).room(),
+            TierCommands(deals=parts.deals, users=parts.people, clock=parts.clock).room(),
             _export(parts).room(),
-            LeaveCommands(erasing=parts.erasing, clock=parts.clock).room(),
+            EraseCommands(erasure=parts.erasing, clock=parts.clock).room(),
             *parts.shop.rooms(choosing),
             *parts.earning.rooms(contribute, parts.people),
             start.room(),
@@ -92,9 +94,9 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
             prompts.room(),
         ],
         suggesters={
-            "model": choosing.suggestions,
-            "supplier": pool.suggestions,
-            "contributable": contribute.suggestions,
+            "model": choosing.suggest_models,
+            "supplier": pool.suggest_suppliers,
+            "contributable": contribute.suggest_contributable,
         },
     )
     return registry
@@ -103,22 +105,22 @@ def rooms(parts: Parts, asking: Asking, buttons: Buttons, prompts: Prompts) -> R
 def _promotions(parts: Parts) -> PromotionCommands:
     return PromotionCommands(
         deals=parts.deals,
-        codes=parts.shop.codes,
+        vouchers=parts.shop.codes,
         catalogue=parts.catalogue,
         prices=parts.prices,
-        store=parts.store,
+        db=parts.store,
         clock=parts.clock,
     )
 
 
 def _report(parts: Parts) -> ReportCommands:
     return ReportCommands(
-        store=parts.store,
+        db=parts.store,
         pool=parts.pool,
         catalogue=parts.catalogue,
         prices=parts.prices,
-        adviser=Adviser(
-            store=parts.store,
+        advisor=Advisor(
+            db=parts.store,
             catalogue=parts.catalogue,
             costs=parts.costs,
             prices=parts.prices,
@@ -129,74 +131,74 @@ def _report(parts: Parts) -> ReportCommands:
     )
 
 
-def _governing(parts: Parts) -> GoverningCommands:
-    return GoverningCommands(
-        rules=parts.rules, owners=parts.owners, people=parts.people, clock=parts.clock
+def _governing(parts: Parts) -> LimitCommands:
+    return LimitCommands(
+        user_limits=parts.rules, roles=parts.owners, users=parts.people, clock=parts.clock
     )
 
 
 def _users(parts: Parts) -> UserCommands:
     return UserCommands(
-        dossiers=Dossiers(
-            store=parts.store,
+        user_search=UserSearch(
+            db=parts.store,
             ledger=parts.ledger,
-            people=parts.people,
-            invitations=parts.shop.invitations,
+            users=parts.people,
+            referrals=parts.shop.invitations,
             contributions=parts.earning.contributions,
         ),
-        people=parts.people,
-        owners=parts.owners,
-        rules=parts.rules,
+        users=parts.people,
+        roles=parts.owners,
+        user_limits=parts.rules,
         ledger=parts.ledger,
-        erasing=parts.erasing,
-        exporting=_export(parts),
+        erasure=parts.erasing,
+        export_commands=_export(parts),
         deals=parts.deals,
-        journal=Journal(parts.store),
+        ask_history=AskHistory(parts.store),
         clock=parts.clock,
     )
 
 
-def _linking(parts: Parts, buttons: Buttons) -> LinkCommands:
+def _linking(parts: Parts, buttons: ButtonRepository) -> LinkCommands:
     return LinkCommands(
         links=parts.links,
-        people=parts.people,
+        users=parts.people,
         buttons=buttons,
-        deliverers=parts.deliverers,
-        rules=parts.rules,
+        notifiers=parts.deliverers,
+        user_limits=parts.rules,
     )
 
 
 def _export(parts: Parts) -> ExportCommands:
     return ExportCommands(
         ledger=parts.ledger,
-        purses=parts.purses,
-        journal=Journal(parts.store),
-        people=parts.people,
+        balances=parts.purses,
+        ask_history=AskHistory(parts.store),
+        users=parts.people,
         orders=parts.shop.cashier.orders,
         contributions=parts.earning.contributions,
         withdrawals=parts.earning.withdrawals,
     )
 
 
-def _crowd(parts: Parts, asking: Asking) -> Crowd:
-    return Crowd(
-        people=parts.people,
+def _crowd(parts: Parts, asking: AskService) -> CrowdCommands:
+    return CrowdCommands(
+        users=parts.people,
         cashier=parts.shop.cashier,
-        asking=asking,
+        ask_service=asking,
         pool=parts.pool,
         catalogue=parts.catalogue,
         prices=parts.prices,
     )
 
 
-def _account(parts: Parts, choosing: Choosing) -> AccountCommands:
+def _account(parts: Parts, choosing: ModelCommands) -> AccountCommands:
     return AccountCommands(
-        purses=parts.purses,
-        journal=Journal(parts.store),
-        people=parts.people,
+        balances=parts.purses,
+        ask_history=AskHistory(parts.store),
+        users=parts.people,
         catalogue=parts.catalogue,
-        choosing=choosing,
+        model_commands=choosing,
         deals=parts.deals,
         clock=parts.clock,
-        sells=bool(parts.plan.gateways),
+        is_selling=bool(parts.plan.gateways),
     )

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bots.chat.command import Room
-from bots.commands.admin.pricing import BoundCommands, SuggestCommands
-from bots.commands.admin.setprice import PriceCommands, PriceNewsCommands
+from bots.chat.command import CommandGroup
+from bots.commands.admin.pricing import PriceBoundCommands, PricingCommands
+from bots.commands.admin.setprice import PriceAnnouncementCommands, SetPriceCommands
 from bots.commands.admin.suppliers import CostCommands, SupplierCommands
-from bots.notifications import OwnersCards
+from bots.notifications import OperatorCards
 from bots.plan import Plan
 from core.clock import Clock
-from core.db.database import Store
-from core.jobs.scheduler import Chore
+from core.db.database import Database
+from core.jobs.scheduler import Job
 from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import PriceBook
 from core.pricing.source import PriceSource
-from core.repricing.announcements import PriceNews
-from core.repricing.automatic import Automatic
-from core.repricing.cost_overrides import Overrides
+from core.repricing.announcements import PriceAnnouncements
+from core.repricing.automatic import AutomaticPricing
+from core.repricing.cost_overrides import CostOverrides
 from core.repricing.cost_watch import CostWatch
-from core.repricing.demand import Demands
-from core.repricing.margins import Margins, Mixes
-from core.repricing.price_changes import Repricing
-from core.repricing.suggestions import Suggestions
-from core.repricing.supplier_changes import COST_CHANGED, Changes
+from core.repricing.demand import DemandTracker
+from core.repricing.margins import Margins, RecentUsage
+from core.repricing.price_changes import PriceChanges
+from core.repricing.suggestions import PriceSuggestions
+from core.repricing.supplier_changes import COST_CHANGED, SupplierChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +41,38 @@ class PriceDesk:
     sandbox: bool
     source: PriceSource
     margins: Margins
-    suggestions: Suggestions
-    repricing: Repricing
-    automatic: Automatic
-    demands: Demands
-    overrides: Overrides
-    changes: Changes
+    suggestions: PriceSuggestions
+    repricing: PriceChanges
+    automatic: AutomaticPricing
+    demands: DemandTracker
+    overrides: CostOverrides
+    changes: SupplierChanges
     watch: CostWatch
-    news: PriceNews
+    news: PriceAnnouncements
 
-    def rooms(self) -> tuple[Room, ...]:
+    def rooms(self) -> tuple[CommandGroup, ...]:
         """Its commands, in the order of the menus."""
-        suggesting = SuggestCommands(
+        suggesting = PricingCommands(
             catalogue=self.catalogue,
             prices=self.prices,
             suggestions=self.suggestions,
-            repricing=self.repricing,
-            setting=self.setting(),
-            bounds=BoundCommands(catalogue=self.catalogue, automatic=self.automatic),
+            price_changes=self.repricing,
+            set_price_commands=self.setting(),
+            bound_commands=PriceBoundCommands(
+                catalogue=self.catalogue, automatic_pricing=self.automatic
+            ),
         )
-        news = PriceNewsCommands(catalogue=self.catalogue, prices=self.prices, news=self.news)
+        news = PriceAnnouncementCommands(
+            catalogue=self.catalogue, prices=self.prices, announcements=self.news
+        )
         return (self.setting().room(), suggesting.room(), self._suppliers().room(), news.room())
 
-    def setting(self) -> PriceCommands:
+    def setting(self) -> SetPriceCommands:
         """`/setprice`."""
-        return PriceCommands(
+        return SetPriceCommands(
             catalogue=self.catalogue,
             prices=self.prices,
-            repricing=self.repricing,
+            price_changes=self.repricing,
             margins=self.margins,
             clock=self.clock,
         )
@@ -76,52 +80,56 @@ class PriceDesk:
     def _suppliers(self) -> SupplierCommands:
         return SupplierCommands(
             catalogue=self.catalogue,
-            changes=self.changes,
+            supplier_changes=self.changes,
             margins=self.margins,
-            costs=CostCommands(
+            cost_commands=CostCommands(
                 catalogue=self.catalogue,
-                overrides=self.overrides,
-                watch=self.watch,
+                cost_overrides=self.overrides,
+                cost_watch=self.watch,
                 margins=self.margins,
-                sandbox=self.sandbox,
+                is_sandbox=self.sandbox,
             ),
             source=self.source,
             clock=self.clock,
         )
 
-    def cards(self) -> OwnersCards:
+    def cards(self) -> OperatorCards:
         """How owners see its notices."""
-        return {COST_CHANGED: self._suppliers().told}
+        return {COST_CHANGED: self._suppliers().make_notification_card}
 
     async def load(self) -> None:
         """Reads what is kept, before anything has a price."""
         await self.overrides.load()
         await self.demands.load()
 
-    def chores(self) -> tuple[Chore, ...]:
+    def chores(self) -> tuple[Job, ...]:
         """What it does by itself; no price moves by any of it but those that an admin lets."""
-        fetching = Chore(
-            "fetch suppliers' lists", 3_600.0, self._renew, everywhere=True, at_start=True
+        fetching = Job(
+            "fetch suppliers' lists",
+            3_600.0,
+            self._renew,
+            on_every_process=True,
+            runs_at_start=True,
         )
         return (
-            Chore("read costs again", 30.0, self.load, everywhere=True),
-            Chore("look at suppliers' lists", 300.0, self.watch.look),
-            Chore("watch absorbed changes", 300.0, self.watch.watch_absorbed),
-            Chore("compare bills with lists", 3_600.0, self.watch.compare_bills),
-            Chore("measure demand", 3_600.0, self.demands.measure),
-            Chore("reprice", 3_600.0, self.automatic.reprice),
-            *((fetching,) if self.source.fetches else ()),
+            Job("read costs again", 30.0, self.load, on_every_process=True),
+            Job("look at suppliers' lists", 300.0, self.watch.check_price_lists),
+            Job("watch absorbed changes", 300.0, self.watch.check_absorbed_changes),
+            Job("compare bills with lists", 3_600.0, self.watch.compare_bills),
+            Job("measure demand", 3_600.0, self.demands.measure_demand),
+            Job("reprice", 3_600.0, self.automatic.reprice_models),
+            *((fetching,) if self.source.may_fetch else ()),
         )
 
     async def _renew(self) -> None:
-        await self.source.fetch()
-        await self.watch.look()
+        await self.source.fetch_data()
+        await self.watch.check_price_lists()
 
 
 def open_price_desk(
     plan: Plan,
     *,
-    store: Store,
+    store: Database,
     ledger: Ledger,
     catalogue: Catalogue,
     costs: Costs,
@@ -131,13 +139,16 @@ def open_price_desk(
 ) -> PriceDesk:
     """Wires it."""
     said = plan.pricing
-    source = PriceSource(costs, clock, fetches=said.fetches, url=said.lists_url)
-    mixes = Mixes(store=store, clock=clock)
-    margins = Margins(catalogue=catalogue, costs=costs, mixes=mixes, pool=pool, clock=clock)
-    demands = Demands(store=store, ledger=ledger, catalogue=catalogue, pool=pool, clock=clock)
-    repricing = Repricing(prices=prices, clock=clock)
-    suggestions = Suggestions(
-        margins=margins, prices=prices, markup_percent=said.markup_percent, demand=demands.factor
+    source = PriceSource(costs, clock, may_fetch=said.fetches, url=said.lists_url)
+    mixes = RecentUsage(db=store, clock=clock)
+    margins = Margins(catalogue=catalogue, costs=costs, recent_usage=mixes, pool=pool, clock=clock)
+    demands = DemandTracker(db=store, ledger=ledger, catalogue=catalogue, pool=pool, clock=clock)
+    repricing = PriceChanges(prices=prices, clock=clock)
+    suggestions = PriceSuggestions(
+        margins=margins,
+        prices=prices,
+        markup_percent=said.markup_percent,
+        get_demand_percent=demands.get_factor,
     )
     return PriceDesk(
         catalogue=catalogue,
@@ -148,33 +159,33 @@ def open_price_desk(
         margins=margins,
         suggestions=suggestions,
         repricing=repricing,
-        automatic=Automatic(
-            store=store,
+        automatic=AutomaticPricing(
+            db=store,
             ledger=ledger,
             prices=prices,
             suggestions=suggestions,
-            repricing=repricing,
+            price_changes=repricing,
             clock=clock,
-            pace=said.pace,
+            limits=said.pace,
         ),
         demands=demands,
-        overrides=Overrides(store=store, ledger=ledger, costs=costs, clock=clock),
-        changes=Changes(
-            store=store,
+        overrides=CostOverrides(db=store, ledger=ledger, costs=costs, clock=clock),
+        changes=SupplierChanges(
+            db=store,
             ledger=ledger,
             catalogue=catalogue,
             prices=prices,
-            repricing=repricing,
+            price_changes=repricing,
             margins=margins,
             clock=clock,
         ),
         watch=CostWatch(
-            store=store,
+            db=store,
             ledger=ledger,
             catalogue=catalogue,
             margins=margins,
             clock=clock,
-            ready=lambda: source.ready,
+            is_ready=lambda: source.is_ready,
         ),
-        news=PriceNews(store=store, ledger=ledger, clock=clock),
+        news=PriceAnnouncements(db=store, ledger=ledger, clock=clock),
     )

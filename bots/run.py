@@ -19,36 +19,36 @@ from pydantic import SecretStr
 from bots import http
 from bots.app import App, OwnKey, Plan, build
 from bots.cli.errors import Unusable
-from bots.commands.topup import Terms
+from bots.commands.topup import PaymentTerms
 from bots.config.gateways import disbursers_of, gateways_of
 from bots.config.settings import MASTER_KEY_BYTES, Configuration, Settings
-from bots.console.console import Console
-from bots.http import Server, metrics_app, service_app
-from bots.logs import set_up_logs
+from bots.console.console import ConsoleAdapter
+from bots.http import HttpServer, build_metrics_app, build_service_app
+from bots.logs import configure_logging
 from bots.output import tell
 from bots.plan import PricePlan
 from bots.platforms import discord_config, telegram_config
-from bots.sandbox.payment_service import SandboxCheckout
+from bots.sandbox.payment_service import SandboxPaymentService
 from bots.sandbox.supplier import SandboxSupplier
 from bots.selling_settings import ways
 from bots.supplier_settings import SupplierSetting
-from bots.telegram.adapter import Telegram
+from bots.telegram.adapter import TelegramAdapter
 from core.clock import Clock, SystemClock
-from core.db.database import Store
-from core.earnings.types import Policy
-from core.errors import cause
-from core.money import Credits, NanoUsd, Tokens, usd
+from core.db.database import Database
+from core.earnings.types import EarningPolicy
+from core.errors import describe_failure
+from core.money import Credits, NanoUsd, Tokens, parse_usd
 from core.pool.suppliers import SUPPLIERS, Supplier
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.repricing.automatic import Pace
+from core.repricing.automatic import RepricingLimits
 from core.users.limits import Allowance
-from core.users.types import Welcome
-from payments.gateways.sandbox import Sandbox, SandboxPayouts
-from payments.webhooks import payment_routes
+from core.users.types import WelcomeGift
+from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
+from payments.webhooks import build_payment_routes
 
 if TYPE_CHECKING:
-    from bots.discord.adapter import Discord
+    from bots.discord.adapter import DiscordAdapter
     from bots.discord.client import DiscordUnavailable
 
 log = logging.getLogger(__name__)
@@ -58,16 +58,16 @@ DEMO = Path(".demo")
 _CHECK_SECONDS_MAX = 10.0
 _WELCOME_RUN, _WELCOME_DEMO = 20, 1_000
 #: Each sandbox key of the demo may "cost" this much.
-_DEMO_BUDGET = usd("50")
+_DEMO_BUDGET = parse_usd("50")
 #: What an own key of a custom address may cost, when nothing is said: nobody charges for it, but
 #: every key has a quota.
-_LOCAL_BUDGET = usd("1000")
+_LOCAL_BUDGET = parse_usd("1000")
 
 
 async def run(configuration: Configuration) -> int:
     """Serves until SIGTERM or SIGINT, then ends cleanly."""
     settings = configuration.settings
-    set_up_logs(settings.log_level)
+    configure_logging(settings.log_level)
     if not settings.master_keys.get_secret_value():
         raise Unusable("CREDITBOT_MASTER_KEYS is not set. `creditbot init` makes one.")
     platforms = (settings.telegram_token, settings.discord_token)
@@ -77,7 +77,7 @@ async def run(configuration: Configuration) -> int:
             " `creditbot init`."
         )
     clock = SystemClock()
-    store = await Store.open(settings.database_url.get_secret_value(), kind="live", clock=clock)
+    store = await Database.open(settings.database_url.get_secret_value(), kind="live", clock=clock)
     app = await open_app(live_plan(configuration), settings, store, clock)
     try:
         await _serve(app, settings)
@@ -113,21 +113,21 @@ def pricing_plan(settings: Settings) -> PricePlan:
     """How prices are worked out, as the settings say it."""
     return PricePlan(
         markup_percent=settings.markup_percent,
-        pace=Pace(settings.reprice_hours, settings.reprice_day_percent),
+        pace=RepricingLimits(settings.reprice_hours, settings.reprice_day_percent),
         fetches=settings.price_updates,
         lists_url=settings.price_updates_url,
     )
 
 
-def _terms(settings: Settings) -> Terms:
-    return Terms(
+def _terms(settings: Settings) -> PaymentTerms:
+    return PaymentTerms(
         settings.terms,
         settings.support_contact,
         telegram_outside=settings.telegram_external_checkout,
     )
 
 
-async def open_app(plan: Plan, settings: Settings, store: Store, clock: Clock) -> App:
+async def open_app(plan: Plan, settings: Settings, store: Database, clock: Clock) -> App:
     """Wires and starts; the store is closed when that fails."""
     app = await _built(plan, settings, store, clock)
     try:
@@ -138,7 +138,7 @@ async def open_app(plan: Plan, settings: Settings, store: Store, clock: Clock) -
     return app
 
 
-async def _built(plan: Plan, settings: Settings, store: Store, clock: Clock) -> App:
+async def _built(plan: Plan, settings: Settings, store: Database, clock: Clock) -> App:
     try:
         catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
         return await build(plan, store=store, clock=clock, catalogue=catalogue, costs=costs)
@@ -151,13 +151,13 @@ async def _serve(app: App, settings: Settings) -> None:
     telegram, discord = _telegram(app, settings), _discord(app, settings)
     servers = []
     if settings.http_port:
-        routes = [] if telegram is None else telegram.routes()
-        routes += payment_routes(app.shop.inbox, app.shop.gateways)
-        served = service_app(app.store, routes)
-        servers.append(Server(served, settings.http_host, settings.http_port))
+        routes = [] if telegram is None else telegram.build_routes()
+        routes += build_payment_routes(app.shop.inbox, app.shop.gateways)
+        served = build_service_app(app.store, routes)
+        servers.append(HttpServer(served, settings.http_host, settings.http_port))
     if settings.metrics_port:
-        measured = metrics_app(http.registry(app.asking, app.pool, app.lookout))
-        servers.append(Server(measured, settings.http_host, settings.metrics_port))
+        measured = build_metrics_app(http.build_metrics_registry(app.asking, app.pool, app.lookout))
+        servers.append(HttpServer(measured, settings.http_host, settings.metrics_port))
     stopped = _stop_signal()
     begun: list[Callable[[], Awaitable[None]]] = []
     try:
@@ -167,11 +167,11 @@ async def _serve(app: App, settings: Settings) -> None:
         if telegram is not None:
             await telegram.start()
             begun.append(telegram.stop)
-            app.landing.by("telegram", telegram)
+            app.landing.register_notifier("telegram", telegram)
         if discord is not None:
             await _started(discord)
             begun.append(discord.stop)
-            app.landing.by("discord", discord)
+            app.landing.register_notifier("discord", discord)
         tell("creditbot runs. Stop it with Ctrl-C.")
         await stopped.wait()
         log.info("stopping: running answers may finish")
@@ -180,25 +180,25 @@ async def _serve(app: App, settings: Settings) -> None:
         endings = [app.asking.stop(), *(stop() for stop in reversed(begun))]
         for outcome in await asyncio.gather(*endings, return_exceptions=True):
             if isinstance(outcome, BaseException):
-                log.error("stopping failed: %s", cause(outcome))
+                log.error("stopping failed: %s", describe_failure(outcome))
 
 
-def _telegram(app: App, settings: Settings) -> Telegram | None:
+def _telegram(app: App, settings: Settings) -> TelegramAdapter | None:
     if not settings.telegram_token.get_secret_value():
         return None
-    return Telegram(telegram_config(settings), app.front, app.clock, app.shop.stars)
+    return TelegramAdapter(telegram_config(settings), app.front, app.clock, app.shop.stars)
 
 
-def _discord(app: App, settings: Settings) -> Discord | None:
+def _discord(app: App, settings: Settings) -> DiscordAdapter | None:
     if not settings.discord_token.get_secret_value():
         return None
     # Its library is large: whoever doesn't serve Discord doesn't load it.
-    from bots.discord.adapter import Discord
+    from bots.discord.adapter import DiscordAdapter
 
-    return Discord(discord_config(settings), app.front, app.clock, app.shop.skus)
+    return DiscordAdapter(discord_config(settings), app.front, app.clock, app.shop.skus)
 
 
-async def _started(discord: Discord) -> None:
+async def _started(discord: DiscordAdapter) -> None:
     from bots.discord.client import DiscordUnavailable
 
     try:
@@ -223,14 +223,14 @@ async def sync_discord(configuration: Configuration) -> int:
     if not settings.discord_token.get_secret_value():
         raise Unusable("CREDITBOT_DISCORD_TOKEN is not set. Nothing was published.")
     from bots.discord.client import DiscordUnavailable
-    from bots.discord.commands import sync
+    from bots.discord.commands import publish_commands
 
     clock = SystemClock()
     url = settings.database_url.get_secret_value()
-    store = await Store.open(url, kind="live", clock=clock, migrate=False)
+    store = await Database.open(url, kind="live", clock=clock, migrate=False)
     app = await _built(live_plan(configuration), settings, store, clock)
     try:
-        return await sync(discord_config(settings), app.front)
+        return await publish_commands(discord_config(settings), app.front)
     except DiscordUnavailable as unavailable:
         raise Unusable(discord_in_words(unavailable)) from None
     finally:
@@ -249,22 +249,22 @@ def _stop_signal() -> asyncio.Event:
 async def demo(configuration: Configuration) -> int:
     """A chat in the terminal: sandbox supplier, SQLite, nothing to sign up for."""
     settings = configuration.settings
-    set_up_logs("error")
+    configure_logging("error")
     url = demo_database(settings)
     clock = SystemClock()
-    store = await Store.open(url, kind="demo", clock=clock)
+    store = await Database.open(url, kind="demo", clock=clock)
     custom = {name: given for name, given in configuration.suppliers.items() if given.url}
     catalogue = Catalogue.load(settings.overlay)
-    sandbox = None if custom else SandboxSupplier(catalogue, pace_seconds=_pace())
+    sandbox = None if custom else SandboxSupplier(catalogue, piece_delay_seconds=_pace())
     secret = secrets.token_urlsafe()
-    checkout = SandboxCheckout(secret)
+    checkout = SandboxPaymentService(secret)
     try:
         base = "" if sandbox is None else await sandbox.start()
         paying = await checkout.start()
-        gateway = Sandbox(url=paying, secret=SecretStr(secret))
+        gateway = SandboxGateway(url=paying, secret=SecretStr(secret))
         plan = Plan(
             master_keys=settings.master_key_bytes or [demo_master_key()],
-            admins=[("console", Console.OWNER), *settings.admin_ids],
+            admins=[("console", ConsoleAdapter.OWNER), *settings.admin_ids],
             welcome=_welcome(settings, _WELCOME_DEMO),
             suppliers=suppliers_of(custom) if custom else _sandboxed(base),
             own_keys=_own_keys(custom) if custom else _sandbox_keys(),
@@ -277,16 +277,18 @@ async def demo(configuration: Configuration) -> int:
             terms=_terms(settings),
             policy=_demo_policy(settings),
             pricing=pricing_plan(settings),
-            disbursers={"sandbox": SandboxPayouts(url=paying, secret=SecretStr(secret))},
+            disbursers={"sandbox": SandboxPayoutProvider(url=paying, secret=SecretStr(secret))},
             methods=("sandbox", *(one for one in ways(settings.payouts) if one == "manual")),
             crowd=sandbox is not None,
         )
         app = await open_app(plan, settings, store, clock)
-        served = service_app(app.store, payment_routes(app.shop.inbox, app.shop.gateways))
-        server = Server(served, "127.0.0.1", 0)
+        served = build_service_app(
+            app.store, build_payment_routes(app.shop.inbox, app.shop.gateways)
+        )
+        server = HttpServer(served, "127.0.0.1", 0)
         try:
-            gateway.reached_at(f"http://127.0.0.1:{await server.start()}")
-            await app.pool.checked(_CHECK_SECONDS_MAX)
+            gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
+            await app.pool.wait_for_first_check(_CHECK_SECONDS_MAX)
             await app.prices.refresh(at_most_seconds=0)
             await _chat(app, url)
         finally:
@@ -306,8 +308,8 @@ async def _chat(app: App, url: str) -> None:
         tell("Ctrl-D ends. To audit the ledger in another terminal:")
         tell(f"  CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit")
         tell("")
-    console = Console(app.front, input=sys.stdin, output=sys.stdout, is_terminal=terminal)
-    app.landing.by("console", console)
+    console = ConsoleAdapter(app.front, input=sys.stdin, output=sys.stdout, is_terminal=terminal)
+    app.landing.register_notifier("console", console)
     await console.run()
     if not terminal:
         tell(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)
@@ -331,7 +333,7 @@ def demo_master_key() -> bytes:
     return base64.b64decode(file.read_text().strip())
 
 
-def _demo_policy(settings: Settings) -> Policy:
+def _demo_policy(settings: Settings) -> EarningPolicy:
     """Every supplier's keys, and as in the brief unless the settings say otherwise."""
     if "profile" not in settings.model_fields_set:
         settings = settings.model_copy(update={"profile": "brief"})
@@ -344,9 +346,9 @@ def _pace() -> float:
     return 0.03 if sys.stdin.isatty() else 0.0
 
 
-def _welcome(settings: Settings, default: int) -> Welcome:
+def _welcome(settings: Settings, default: int) -> WelcomeGift:
     amount = default if settings.welcome_credits is None else settings.welcome_credits
-    return Welcome(Credits(amount), settings.welcome_people_per_day)
+    return WelcomeGift(Credits(amount), settings.welcome_people_per_day)
 
 
 def _usual(settings: Settings) -> Allowance:
@@ -357,9 +359,9 @@ def _usual(settings: Settings) -> Allowance:
 def _sandboxed(base: str) -> Mapping[str, Supplier]:
     return {
         name: replace(
-            built_in.at(f"{base}/{name}/v1"),
+            built_in.with_base_url(f"{base}/{name}/v1"),
             wire="openai",
-            tells="deepseek",
+            account_api="deepseek",
             account_url=f"{base}/{name}/v1/user/balance",
         )
         for name, built_in in SUPPLIERS.items()
@@ -367,7 +369,7 @@ def _sandboxed(base: str) -> Mapping[str, Supplier]:
 
 
 def _sandbox_keys() -> list[OwnKey]:
-    return [OwnKey(name, SecretStr(SandboxSupplier.KEY), _DEMO_BUDGET) for name in SUPPLIERS]
+    return [OwnKey(name, SecretStr(SandboxSupplier.DEMO_KEY), _DEMO_BUDGET) for name in SUPPLIERS]
 
 
 def suppliers_of(given: Mapping[str, SupplierSetting]) -> Mapping[str, Supplier]:
@@ -377,7 +379,9 @@ def suppliers_of(given: Mapping[str, SupplierSetting]) -> Mapping[str, Supplier]
         known = ", ".join(sorted(SUPPLIERS))
         raise Unusable(f"CREDITBOT_SUPPLIER_{unknown[0].upper()} is unknown. Known: {known}.")
     return {
-        name: built_in.at(given[name].url) if name in given and given[name].url else built_in
+        name: built_in.with_base_url(given[name].url)
+        if name in given and given[name].url
+        else built_in
         for name, built_in in SUPPLIERS.items()
     }
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from core.earnings.payouts import Method
-from core.money import NanoUsd, usd
+from core.earnings.payouts import PayoutMethod
+from core.money import NanoUsd, parse_usd
 from payments.offer import Offer
 
 #: Each gateway's settings: none of them, or all.
@@ -20,10 +20,14 @@ _GATEWAYS = {
     "BTCPay": ("btcpay_url", "btcpay_store_id", "btcpay_api_key", "btcpay_webhook_secret"),
 }
 #: Ways by which people can be paid, and the setting that each needs.
-_PAYS: Mapping[Method, str] = {"paypal": "paypal_client_id", "btcpay": "btcpay_url", "manual": ""}
+_PAYS: Mapping[PayoutMethod, str] = {
+    "paypal": "paypal_client_id",
+    "btcpay": "btcpay_url",
+    "manual": "",
+}
 _SNOWFLAKE = re.compile(r"\d{1,20}")
 #: Outside of these it is a slip.
-_STAR_LEAST, _STAR_MOST = usd("0.001"), usd("1")
+_STAR_LEAST, _STAR_MOST = parse_usd("0.001"), parse_usd("1")
 
 
 def lacking(values: Mapping[str, str]) -> dict[str, str]:
@@ -64,7 +68,7 @@ def known_ways(text: str) -> str:
     return text
 
 
-def ways(text: str) -> tuple[Method, ...]:
+def ways(text: str) -> tuple[PayoutMethod, ...]:
     """The ways that are named there, in their order."""
     return tuple(method for name in _named(text) for method in _PAYS if method == name)
 
@@ -82,7 +86,7 @@ def _named(text: str) -> list[str]:
 def star(text: str) -> str:
     """The text, if it is what a Star can bring; else raises ValueError."""
     try:
-        fine = _STAR_LEAST <= usd(text) <= _STAR_MOST
+        fine = _STAR_LEAST <= parse_usd(text) <= _STAR_MOST
     except ValueError:
         fine = False
     if not fine:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bots.chat.types import Deliverer
+from bots.chat.types import Notifier
 from bots.earning import Earning
 from bots.plan import Plan
 from bots.repricing import PriceDesk
 from bots.shop import Shop
 from core.admin.alerts import Alerts
 from core.admin.broadcasts import Broadcasts
-from core.admin.erasure import Erasing
+from core.admin.erasure import Erasure
 from core.asks.conversations import Conversations
-from core.asks.repository import Records
+from core.asks.repository import AskRepository
 from core.clock import Clock
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
 from core.pool.vault import Vault
@@ -23,11 +23,11 @@ from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
-from core.users.balances import Purses
-from core.users.limits import Rules
+from core.users.balances import Balances
+from core.users.limits import UserLimits
 from core.users.links import Links
-from core.users.roles import Owners
-from core.users.service import People
+from core.users.roles import Roles
+from core.users.service import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Parts:
     #: This process, by a name that no other has: whose asks and chores are whose.
     owner: str
     plan: Plan
-    store: Store
+    store: Database
     ledger: Ledger
     vault: Vault
     catalogue: Catalogue
@@ -48,37 +48,37 @@ class Parts:
     pool: Pool
     #: What prices are decided with.
     desk: PriceDesk
-    people: People
-    purses: Purses
-    owners: Owners
-    rules: Rules
+    people: Users
+    purses: Balances
+    owners: Roles
+    rules: UserLimits
     links: Links
     conversations: Conversations
-    records: Records
+    records: AskRepository
     shop: Shop
     earning: Earning
     #: Front ends that reach people by themselves, by platform, as they start.
-    deliverers: dict[str, Deliverer]
+    deliverers: dict[str, Notifier]
 
     @property
     def broadcasts(self) -> Broadcasts:
         """What is told to everybody; likewise."""
-        return Broadcasts(store=self.store, ledger=self.ledger, clock=self.clock)
+        return Broadcasts(db=self.store, ledger=self.ledger, clock=self.clock)
 
     @property
     def alerts(self) -> Alerts:
         """What owners should know at once; likewise."""
-        return Alerts(store=self.store, ledger=self.ledger, clock=self.clock)
+        return Alerts(db=self.store, ledger=self.ledger, clock=self.clock)
 
     @property
-    def erasing(self) -> Erasing:
+    def erasing(self) -> Erasure:
         """What erases people; it remembers nothing."""
-        return Erasing(
-            store=self.store,
+        return Erasure(
+            db=self.store,
             ledger=self.ledger,
-            people=self.people,
+            users=self.people,
             contributions=self.earning.contributions,
-            closing=self.earning.closing,
+            termination=self.earning.closing,
             withdrawals=self.earning.withdrawals,
             clock=self.clock,
         )

@@ -6,70 +6,70 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bots.chat.callbacks import Buttons
-from bots.chat.command import Room
-from bots.chat.i18n import language_for, render
-from bots.chat.types import Deliverer
+from bots.chat.callbacks import ButtonRepository
+from bots.chat.command import CommandGroup
+from bots.chat.i18n import find_nearest_language, render
+from bots.chat.types import Notifier
 from bots.commands.admin.disputes import DisputeCommands
 from bots.commands.admin.refunds import RefundCommands
-from bots.commands.models import Choosing
+from bots.commands.models import ModelCommands
 from bots.commands.redeem import RedeemCommands
 from bots.commands.refer import ReferCommands
-from bots.commands.topup import PayingCommands, Terms, terms_lines
-from bots.notifications import OwnersCards, Telling
+from bots.commands.topup import PaymentTerms, TopUpCommands, list_terms
+from bots.notifications import NotificationSender, OperatorCards
 from bots.plan import Plan
-from bots.platform_payments import SkusTill, StarsTill
+from bots.platform_payments import StarsPayments, StorePurchases
 from core.admin.broadcasts import Broadcasts
 from core.clock import Clock
-from core.db.database import Store
-from core.jobs.notifications import Notices
-from core.jobs.scheduler import Chore
+from core.db.database import Database
+from core.jobs.notifications import NotificationQueue
+from core.jobs.scheduler import Job
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from core.pricing.deals import Deals
-from core.users.balances import Purses
-from core.users.referrals import Invitations
-from core.users.roles import Owners
-from core.users.service import People
+from core.users.balances import Balances
+from core.users.referrals import Referrals
+from core.users.roles import Roles
+from core.users.service import Users
 from payments.checkout import Cashier
-from payments.evidence import Evidence
-from payments.fulfillment import Crediting
+from payments.evidence import EvidenceBuilder
+from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import DiscordSkus
-from payments.gateways.telegram_stars import TelegramStars
-from payments.gateways.voucher import CODE, Code
+from payments.gateways.discord_store import DiscordStoreGateway
+from payments.gateways.telegram_stars import TelegramStarsGateway
+from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
 from payments.offer import Offer
-from payments.orders import Orders, Promises
-from payments.promo_codes import PromotionCodes
-from payments.reconciliation import Listing
-from payments.vouchers import Codes
-from payments.webhooks import Inbox
+from payments.orders import Orders, PersonalOffers
+from payments.promo_codes import PromoCodes
+from payments.reconciliation import TransactionListing
+from payments.vouchers import Vouchers
+from payments.webhooks import WebhookInbox
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
     """Everything about money, from a gateway's message to the words in a chat."""
 
-    store: Store
+    store: Database
     ledger: Ledger
     clock: Clock
-    people: People
-    invitations: Invitations
-    deliverers: Mapping[str, Deliverer]
-    terms: Terms
+    people: Users
+    invitations: Referrals
+    deliverers: Mapping[str, Notifier]
+    terms: PaymentTerms
     #: Those of the settings.
     gateways: Mapping[str, Gateway]
     cashier: Cashier
-    codes: Codes
-    inbox: Inbox
-    notices: Notices
+    codes: Vouchers
+    inbox: WebhookInbox
+    notices: NotificationQueue
     #: Whether anything is sold: here, or as codes elsewhere.
     trades: bool
     #: Whether keys may be contributed.
     contributing: bool
     #: What front ends do about their platform's own payments, where those are sold by.
-    stars: StarsTill | None
-    skus: SkusTill | None
+    stars: StarsPayments | None
+    skus: StorePurchases | None
 
     @property
     def inviter_percent(self) -> int:
@@ -91,47 +91,57 @@ class Shop:
         for gateway in self.gateways.values():
             await gateway.close()
 
-    def chores(self) -> tuple[Chore, ...]:
+    def chores(self) -> tuple[Job, ...]:
         """What happens without a request."""
-        notices = Chore("tell notices", 2.0, self.notices.work, everywhere=True)
+        notices = Job("tell notices", 2.0, self.notices.deliver_due, on_every_process=True)
         if not self.trades:
             return (notices,)
         chores = (
             notices,
-            Chore("reconcile payments", 120.0, self.cashier.reconcile, at_start=True),
-            Chore("forget webhooks", 3_600.0, self.inbox.forget_old),
+            Job("reconcile payments", 120.0, self.cashier.reconcile_orders, runs_at_start=True),
+            Job("forget webhooks", 3_600.0, self.inbox.delete_old_messages),
         )
         if self.stars is None:
             return chores
-        known = Chore("know open orders", 10.0, self.stars.refresh, everywhere=True, at_start=True)
+        known = Job(
+            "know open orders",
+            10.0,
+            self.stars.refresh_open_orders,
+            on_every_process=True,
+            runs_at_start=True,
+        )
         return (*chores, known)
 
-    def rooms(self, choosing: Choosing) -> tuple[Room, ...]:
+    def rooms(self, choosing: ModelCommands) -> tuple[CommandGroup, ...]:
         """The rooms of payments, where anything is sold; of inviting, where it earns something."""
         refer = ReferCommands(
-            invitations=self.invitations,
-            store=self.store,
+            referrals=self.invitations,
+            db=self.store,
             ledger=self.ledger,
             percent=self.inviter_percent,
-            contributing=self.contributing,
-            deliverers=self.deliverers,
+            has_contributions=self.contributing,
+            notifiers=self.deliverers,
         )
         inviting = (refer.room(),) if self.rewards else ()
-        redeeming = RedeemCommands(codes=self.codes, ledger=self.ledger, choosing=choosing).room()
+        redeeming = RedeemCommands(
+            vouchers=self.codes, ledger=self.ledger, model_commands=choosing
+        ).room()
         if not self.trades:
             return redeeming, *inviting
-        paying = PayingCommands(
+        paying = TopUpCommands(
             cashier=self.cashier,
-            people=self.people,
-            choosing=choosing,
+            users=self.people,
+            model_commands=choosing,
             clock=self.clock,
             terms=self.terms,
-            sells=bool(self.gateways),
+            is_selling=bool(self.gateways),
         )
-        told = "\n".join(render(line, "en") for line in terms_lines(self.terms))
+        told = "\n".join(render(line, "en") for line in list_terms(self.terms))
         disputes = DisputeCommands(
             cashier=self.cashier,
-            evidence=Evidence(cashier=self.cashier, store=self.store, clock=self.clock, terms=told),
+            evidence_builder=EvidenceBuilder(
+                cashier=self.cashier, db=self.store, clock=self.clock, terms=told
+            ),
             ledger=self.ledger,
             clock=self.clock,
         )
@@ -147,17 +157,17 @@ class Shop:
 def open_shop(
     plan: Plan,
     *,
-    store: Store,
+    store: Database,
     ledger: Ledger,
     vault: Vault,
-    people: People,
-    purses: Purses,
-    owners: Owners,
-    invitations: Invitations,
+    people: Users,
+    purses: Balances,
+    owners: Roles,
+    invitations: Referrals,
     clock: Clock,
     deals: Deals,
-    deliverers: Mapping[str, Deliverer],
-    cards: OwnersCards = MappingProxyType({}),
+    deliverers: Mapping[str, Notifier],
+    cards: OperatorCards = MappingProxyType({}),
     trades: bool = True,
 ) -> Shop:
     """Wires it; nothing starts yet."""
@@ -166,35 +176,35 @@ def open_shop(
 
     async def who(platform: str, id_: str) -> str:
         """Whoever bought in a platform's store may never have written here."""
-        return (await people.of(platform, id_, language=language_for(""))).id
+        return (await people.get_or_create(platform, id_, language=find_nearest_language(""))).id
 
-    crediting = Crediting(
-        orders=orders, store=store, ledger=ledger, clock=clock, offer=offer, who=who
+    crediting = Fulfillment(
+        orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, get_person_id=who
     )
     cashier = Cashier(
-        gateways={**gateways, CODE: Code()},
+        gateways={**gateways, VOUCHER_GATEWAY: VoucherGateway()},
         orders=orders,
-        crediting=crediting,
-        store=store,
+        fulfillment=crediting,
+        db=store,
         clock=clock,
-        listing=Listing(crediting=crediting, store=store, ledger=ledger),
+        transaction_listing=TransactionListing(fulfillment=crediting, db=store, ledger=ledger),
     )
-    inbox = Inbox(
+    inbox = WebhookInbox(
         gateways=gateways,
-        crediting=crediting,
-        store=store,
+        fulfillment=crediting,
+        db=store,
         ledger=ledger,
         vault=vault,
         clock=clock,
     )
-    telling = Telling(
-        people=people,
-        purses=purses,
+    telling = NotificationSender(
+        users=people,
+        balances=purses,
         cashier=cashier,
-        buttons=Buttons(store=store, ledger=ledger, clock=clock),
-        broadcasts=Broadcasts(store=store, ledger=ledger, clock=clock),
-        deliverers=deliverers,
-        cards=cards,
+        buttons=ButtonRepository(db=store, ledger=ledger, clock=clock),
+        broadcasts=Broadcasts(db=store, ledger=ledger, clock=clock),
+        notifiers=deliverers,
+        operator_cards=cards,
     )
     return Shop(
         store=store,
@@ -216,40 +226,47 @@ def open_shop(
     )
 
 
-def _orders(offer: Offer, deals: Deals, store: Store, ledger: Ledger, clock: Clock) -> Orders:
-    promises = Promises(offer, deals)
-    return Orders(store=store, ledger=ledger, clock=clock, offer=offer, promises=promises)
+def _orders(offer: Offer, deals: Deals, store: Database, ledger: Ledger, clock: Clock) -> Orders:
+    promises = PersonalOffers(offer, deals)
+    return Orders(db=store, ledger=ledger, clock=clock, offer=offer, personal_offers=promises)
 
 
 def _codes(
-    orders: Orders, crediting: Crediting, deals: Deals, store: Store, ledger: Ledger, clock: Clock
-) -> Codes:
-    return Codes(
+    orders: Orders,
+    crediting: Fulfillment,
+    deals: Deals,
+    store: Database,
+    ledger: Ledger,
+    clock: Clock,
+) -> Vouchers:
+    return Vouchers(
         orders=orders,
-        crediting=crediting,
-        store=store,
+        fulfillment=crediting,
+        db=store,
         ledger=ledger,
         clock=clock,
-        promotions=PromotionCodes(deals=deals, store=store, ledger=ledger, clock=clock),
+        promo_codes=PromoCodes(deals=deals, db=store, ledger=ledger, clock=clock),
     )
 
 
 def _notices(
-    store: Store, ledger: Ledger, clock: Clock, telling: Telling, owners: Owners
-) -> Notices:
-    told = telling.tell
-    return Notices(store=store, ledger=ledger, clock=clock, tell=told, owners=owners.names)
+    store: Database, ledger: Ledger, clock: Clock, telling: NotificationSender, owners: Roles
+) -> NotificationQueue:
+    told = telling.send_notification
+    return NotificationQueue(
+        db=store, ledger=ledger, clock=clock, deliver=told, list_operators=owners.list_operators
+    )
 
 
 def _stars(
-    gateway: Gateway | None, orders: Orders, inbox: Inbox, people: People, clock: Clock
-) -> StarsTill | None:
-    if not isinstance(gateway, TelegramStars):
+    gateway: Gateway | None, orders: Orders, inbox: WebhookInbox, people: Users, clock: Clock
+) -> StarsPayments | None:
+    if not isinstance(gateway, TelegramStarsGateway):
         return None
-    return StarsTill(gateway=gateway, orders=orders, inbox=inbox, people=people, clock=clock)
+    return StarsPayments(gateway=gateway, orders=orders, inbox=inbox, users=people, clock=clock)
 
 
-def _skus(gateway: Gateway | None, inbox: Inbox, clock: Clock) -> SkusTill | None:
-    if not isinstance(gateway, DiscordSkus):
+def _skus(gateway: Gateway | None, inbox: WebhookInbox, clock: Clock) -> StorePurchases | None:
+    if not isinstance(gateway, DiscordStoreGateway):
         return None
-    return SkusTill(gateway=gateway, inbox=inbox, clock=clock)
+    return StorePurchases(gateway=gateway, inbox=inbox, clock=clock)

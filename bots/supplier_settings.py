@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from core.money import NanoUsd, usd
+from core.money import NanoUsd, parse_usd
 
 SUPPLIER = re.compile(r"CREDITBOT_SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
 _NO_SECRET = SecretStr("")
@@ -35,7 +35,7 @@ def address(url: str) -> str:
 def is_budget(text: str) -> bool:
     """Whether this is a number of dollars that a key may cost."""
     try:
-        return usd(text) > _NO_BUDGET
+        return parse_usd(text) > _NO_BUDGET
     except ValueError:
         return False
 
@@ -54,7 +54,7 @@ def settings_of_suppliers(
         prefix = f"CREDITBOT_SUPPLIER_{supplier.upper().replace('-', '_')}"
         quota = _NO_BUDGET
         if is_budget(given.get("QUOTA", "1")):
-            quota = usd(given.get("QUOTA", "0"))
+            quota = parse_usd(given.get("QUOTA", "0"))
         else:
             problems[f"{prefix}_QUOTA"] = "is a budget in dollars above zero, like 50 or 12.5"
         if "KEY" in given and "QUOTA" not in given and "URL" not in given:

@@ -13,14 +13,14 @@ from core.db.writes import Insert
 Facts = Mapping[str, str | int]
 
 
-def logged(clock: Clock, *, actor: str, act: str, before: Facts, after: Facts) -> Insert:
+def admin_log_row(clock: Clock, *, actor: str, act: str, before: Facts, after: Facts) -> Insert:
     """A row of the admin log, to be written in the same submission as the act that it tells of.
     `actor` is a person's id, or `operator` for the command line."""
     now = clock.now_ms()
     return Insert(
         schema.admin_log,
         {
-            "id": ids.new("adm", now),
+            "id": ids.new_id("adm", now),
             "at": now,
             "actor": actor,
             "act": act,

@@ -16,10 +16,10 @@ from core.ledger.types import (
     Account,
     Accrue,
     AtMost,
+    BalanceLimit,
     Capped,
     Cascade,
     Entry,
-    Limit,
     Move,
     Settle,
     Share,
@@ -35,7 +35,7 @@ POCKETS: tuple[Pocket, ...] = ("gift", "bought", "earned")
 IssuedKind = Literal["welcome", "grant", "topup", "bonus", "referral", "code", "contribution"]
 
 #: Accounts are values that every ask names anew: the busiest are cached, not made again.
-_kept = lru_cache(maxsize=8_192)
+_cached = lru_cache(maxsize=8_192)
 
 OWN_SUPPLY = Account("supply/own", NanoUsd)
 OVERRUN = Account("overrun", NanoUsd)
@@ -43,10 +43,10 @@ OVERRUN = Account("overrun", NanoUsd)
 
 def pocket(person: str, name: Pocket) -> Account[Credits]:
     """One of a person's pockets, in Credits; never below zero."""
-    return Account(f"user/{person}/{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"user/{person}/{name}", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
-@_kept
+@_cached
 def pockets(person: str) -> tuple[Account[Credits], ...]:
     """A person's pockets in the order that an ask draws them."""
     return tuple(pocket(person, name) for name in POCKETS)
@@ -54,7 +54,7 @@ def pockets(person: str) -> tuple[Account[Credits], ...]:
 
 def owed(person: str) -> Account[Credits]:
     """What a person owes the platform; repaid before anything else."""
-    return Account(f"owed/{person}", Credits, Limit.CREDITS_WITHIN_DEBITS)
+    return Account(f"owed/{person}", Credits, BalanceLimit.CREDITS_WITHIN_DEBITS)
 
 
 def issued(kind: IssuedKind) -> Account[Credits]:
@@ -62,26 +62,26 @@ def issued(kind: IssuedKind) -> Account[Credits]:
     return Account(f"issued/{kind}", Credits)
 
 
-@_kept
+@_cached
 def spent(model: str) -> Account[Credits]:
     """All Credits that were charged for answers of a model."""
     return Account(f"spent/{model}", Credits)
 
 
-@_kept
+@_cached
 def key_quota(key: str) -> Account[NanoUsd]:
     """The nano-dollars that a key may still cost; a key *is* this account."""
-    return Account(f"key/{key}", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"key/{key}", NanoUsd, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
-@_kept
-def supplier(name: str, contributed: bool = False) -> Account[NanoUsd]:
+@_cached
+def supplier_cost(name: str, contributed: bool = False) -> Account[NanoUsd]:
     """The nano-dollars that calls to a supplier have cost, by the operator's own keys or by
     contributed ones."""
     return Account(f"supplier/{name}/contributed" if contributed else f"supplier/{name}", NanoUsd)
 
 
-def gift(person: str, kind: IssuedKind, amount: Credits) -> Move[Credits]:
+def give_gift(person: str, kind: IssuedKind, amount: Credits) -> Move[Credits]:
     """Flow: welcome, grant, bonus, referral, code → the gift pocket."""
     return Move("gift", issued(kind), pocket(person, "gift"), amount)
 
@@ -91,29 +91,29 @@ def fund_own_key(key: str, budget: NanoUsd) -> Move[NanoUsd]:
     return Move("budget", OWN_SUPPLY, key_quota(key), budget)
 
 
-def own_returned(key: str) -> Account[NanoUsd]:
+def returned_own_budget(key: str) -> Account[NanoUsd]:
     """The nano-dollars that were taken back of an own key's budget."""
     return Account(f"supply/own-returned/{key}", NanoUsd)
 
 
-def take_back_own_key(key: str, amount: NanoUsd) -> AtMost[NanoUsd]:
+def reclaim_own_budget(key: str, amount: NanoUsd) -> AtMost[NanoUsd]:
     """Flow: a smaller budget for an own key takes back what is neither used nor held."""
-    return AtMost("returned", key_quota(key), own_returned(key), amount)
+    return AtMost("returned", key_quota(key), returned_own_budget(key), amount)
 
 
 def hold_credits(
-    purse: tuple[Account[Credits], ...], model: str, amount: Credits
+    accounts: tuple[Account[Credits], ...], model: str, amount: Credits
 ) -> Cascade[Credits]:
     """Flow: an ask's hold on its asker's `spendable_accounts`, in their order."""
-    return Cascade("credits", purse, spent(model), amount, pending=True)
+    return Cascade("credits", accounts, spent(model), amount, pending=True)
 
 
 def hold_quota(
     key: str, supplier_name: str, amount: NanoUsd, *, contributed: bool = False
 ) -> Move[NanoUsd]:
     """Flow: an ask's hold on the key that serves it."""
-    to = supplier(supplier_name, contributed)
-    return Move("quota", key_quota(key), to, amount, pending=True)
+    supplier_account = supplier_cost(supplier_name, contributed)
+    return Move("quota", key_quota(key), supplier_account, amount, pending=True)
 
 
 def settle_credits(hold: str, charge: Credits) -> Settle[Credits]:
@@ -126,18 +126,20 @@ def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
     return Settle("cost", f"{hold}/quota", cost)
 
 
-def over_quota(
+def book_overrun(
     key: str, supplier_name: str, excess: NanoUsd, *, contributed: bool = False
 ) -> Cascade[NanoUsd]:
     """Flow: a cost above the hold: it takes what the key has left, and the rest is an overrun."""
-    to = supplier(supplier_name, contributed)
-    return Cascade("overrun", (key_quota(key), OVERRUN), to, excess)
+    supplier_account = supplier_cost(supplier_name, contributed)
+    return Cascade("overrun", (key_quota(key), OVERRUN), supplier_account, excess)
 
 
-def all_pockets(part: str, survivor: str, most: Credits) -> tuple[AtMost[Credits], ...]:
+def merge_pockets(merged: str, survivor: str, max_amount: Credits) -> tuple[AtMost[Credits], ...]:
     """Flow: two people became one: what each pocket of the one that was merged can give moves to
     the same pocket of the survivor."""
-    return tuple(AtMost(name, pocket(part, name), pocket(survivor, name), most) for name in POCKETS)
+    return tuple(
+        AtMost(name, pocket(merged, name), pocket(survivor, name), max_amount) for name in POCKETS
+    )
 
 
 def repay_owed(person: str) -> SweepOwed[Credits]:
@@ -151,35 +153,35 @@ ADVANCED = Account("advanced", Credits)
 #: Credits that somebody lost for good.
 FORFEITED = Account("forfeited", Credits)
 #: Where the counts of `key_usage` come from: Credits charged for what contributed keys served.
-_COUNTED = Account("use/counted", Credits)
+_COUNTED_USAGE = Account("use/counted", Credits)
 #: Of each Credit that was charged for a contributed key's answer, the contributor gets nine tenths,
 #: and whoever invited the contributor gets a twentieth of that.
-NET = (9, 10)
-INVITED = (45, 1_000)
+CONTRIBUTOR_SHARE = (9, 10)
+INVITER_SHARE = (45, 1_000)
 
 #: How an asker came by a Credit: bought or earned (paid), or given (free).
-Use = Literal["paid", "free"]
-_PAID = ("bought", "earned")
+CreditOrigin = Literal["paid", "free"]
+_PAID_POCKETS = ("bought", "earned")
 
 
-def unvested(key: str) -> Account[Credits]:
+def unvested_credits(key: str) -> Account[Credits]:
     """A contribution's net Credits that its use hasn't earned yet."""
-    return Account(f"key/{key}/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"key/{key}/unvested", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
 def advance(key: str) -> Account[Credits]:
     """What a contributor may spend of a contribution before it vests; use fills it up again."""
-    return Account(f"key/{key}/advance", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"key/{key}/advance", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
-def invited(key: str) -> Account[Credits]:
+def referral_reserve(key: str) -> Account[Credits]:
     """What a contribution will bring to whoever invited its contributor."""
-    return Account(f"key/{key}/invited", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"key/{key}/invited", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
-def used(key: str, use: Use) -> Account[Credits]:
+def key_usage(key: str, origin: CreditOrigin) -> Account[Credits]:
     """A count of the Credits charged for what a contributed key served, by their origin."""
-    return Account(f"use/{use}/{key}", Credits)
+    return Account(f"use/{origin}/{key}", Credits)
 
 
 def contribution_fee() -> Account[Credits]:
@@ -187,140 +189,151 @@ def contribution_fee() -> Account[Credits]:
     return Account("fee/contribution", Credits)
 
 
-def was_paid(code: str) -> bool:
+def is_paid_pocket(code: str) -> bool:
     """Whether the account of this code is a pocket of Credits that were bought or earned."""
-    return code.startswith("user/") and code.endswith(_PAID)
+    return code.startswith("user/") and code.endswith(_PAID_POCKETS)
 
 
-def purse(person: str, keys: tuple[str, ...]) -> tuple[Account[Credits], ...]:
+def spendable_accounts(person: str, keys: tuple[str, ...]) -> tuple[Account[Credits], ...]:
     """All accounts that an ask may draw, in order: the pockets, then the advances on the person's
     own contributed `keys`."""
     return (*pockets(person), *(advance(key) for key in keys))
 
 
-def lender(person: str, *, verified: bool) -> Account[Credits]:
+def advance_lender(person: str, *, verified: bool) -> Account[Credits]:
     """The account that lends an advance: without a bound where the supplier reported the key's
     quota, else out of what one person may be lent for all their contributions."""
     if verified:
         return ADVANCED
-    return Account(f"line/{person}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"line/{person}", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
-def credit_line(person: str, most: Credits) -> Move[Credits]:
+def open_credit_line(person: str, amount: Credits) -> Move[Credits]:
     """Flow: a person gets, once, what they may be lent for contributions that nobody can verify."""
-    return Move("line", ADVANCED, lender(person, verified=False), most)
+    return Move("line", ADVANCED, advance_lender(person, verified=False), amount)
 
 
-def contributed(
+def open_contribution(
     key: str,
     quota: NanoUsd,
     net: Credits,
     fee: Credits,
-    inviting: Credits,
-    line: Move[Credits] | None,
+    inviter_credits: Credits,
+    advance_move: Move[Credits] | None,
 ) -> tuple[Entry, ...]:
     """Flow: a contribution begins: the key's dollars, its Credits, the fee, what it will bring to
     whoever invited its contributor, and what may be spent of it in advance (`lend_advance`)."""
     moves: list[Entry] = [
         Move("quota", CONTRIBUTED_SUPPLY, key_quota(key), quota),
-        Move("net", issued("contribution"), unvested(key), net),
+        Move("net", issued("contribution"), unvested_credits(key), net),
     ]
     if not fee.is_zero:
         moves.append(Move("fee", issued("contribution"), contribution_fee(), fee))
-    if not inviting.is_zero:
-        moves.append(Move("inviting", issued("referral"), invited(key), inviting))
-    if line is not None:
-        moves.append(line)
+    if not inviter_credits.is_zero:
+        moves.append(Move("inviting", issued("referral"), referral_reserve(key), inviter_credits))
+    if advance_move is not None:
+        moves.append(advance_move)
     return tuple(moves)
 
 
-def lent(key: str, of: Account[Credits], line: Credits) -> Move[Credits]:
+def lend_advance(key: str, lender: Account[Credits], amount: Credits) -> Move[Credits]:
     """Flow: an amount of a contribution may be spent in advance."""
-    return Move("line", of, advance(key), line)
+    return Move("line", lender, advance(key), amount)
 
 
-def recalled(key: str, to: Account[Credits], line: Credits) -> Move[Credits]:
+def recall_advance(key: str, lender: Account[Credits], amount: Credits) -> Move[Credits]:
     """Flow: an amount of a contribution may no longer be spent in advance."""
-    return Move("line", advance(key), to, line)
+    return Move("line", advance(key), lender, amount)
 
 
-def lowered(key: str, quota: NanoUsd, returned: Credits, fee: Credits) -> tuple[Entry, ...]:
+def lower_contribution(
+    key: str, quota: NanoUsd, returned: Credits, fee: Credits
+) -> tuple[Entry, ...]:
     """Flow: a part of a contribution ends before it was used: its dollars and its Credits go back
     where they came from, with the fee that was taken of them. Refused when less is left."""
     moves: list[Entry] = []
     if not quota.is_zero:
         moves.append(Move("quota", key_quota(key), CONTRIBUTED_SUPPLY, quota))
     if not returned.is_zero:
-        moves.append(Move("unused", unvested(key), issued("contribution"), returned))
+        moves.append(Move("unused", unvested_credits(key), issued("contribution"), returned))
     if not fee.is_zero:
         moves.append(Move("fee", contribution_fee(), issued("contribution"), fee))
     return tuple(moves)
 
 
-def ended(
+def end_contribution(
     key: str,
-    owner: str,
-    to: Account[Credits],
+    contributor: str,
+    lender: Account[Credits],
     *,
     covered: Credits,
     kept: Credits,
-    line: Credits,
-    over: Credits,
+    unspent_advance: Credits,
+    excess_advance: Credits,
     due: Credits,
-    inviting: Credits,
+    inviter_credits: Credits,
 ) -> tuple[Entry, ...]:
     """Flow: a contribution ends. Of what didn't vest though the key was used, `covered` pays for
     what was spent in advance and `kept` stays with the contributor as a gift. `unspent_advance`
     goes back to the lender; `excess_advance`, by which use filled the advance above what was lent,
     becomes a gift. What is still `due` comes from earned, gift, bought, and the rest is owed."""
-    moves: list[Entry] = [AtMost("inviting", invited(key), issued("referral"), inviting)]
+    moves: list[Entry] = [
+        AtMost("inviting", referral_reserve(key), issued("referral"), inviter_credits)
+    ]
     if not covered.is_zero:
-        moves.append(Move("covered", unvested(key), to, covered))
+        moves.append(Move("covered", unvested_credits(key), lender, covered))
     if not kept.is_zero:
-        moves.append(Move("kept", unvested(key), pocket(owner, "gift"), kept))
-    if not line.is_zero:
-        moves.append(recalled(key, to, line))
-    if not over.is_zero:
-        moves.append(Move("over", advance(key), pocket(owner, "gift"), over))
+        moves.append(Move("kept", unvested_credits(key), pocket(contributor, "gift"), kept))
+    if not unspent_advance.is_zero:
+        moves.append(recall_advance(key, lender, unspent_advance))
+    if not excess_advance.is_zero:
+        moves.append(Move("over", advance(key), pocket(contributor, "gift"), excess_advance))
     if not due.is_zero:
-        drawn = tuple(pocket(owner, name) for name in ("earned", "gift", "bought"))
-        moves.append(Cascade("due", (*drawn, owed(owner)), to, due))
+        sources = tuple(pocket(contributor, name) for name in ("earned", "gift", "bought"))
+        moves.append(Cascade("due", (*sources, owed(contributor)), lender, due))
     return tuple(moves)
 
 
-def forfeited(
-    owner: str, kept: Credits, brought: tuple[Credits, Credits]
+def forfeit_earnings(
+    contributor: str, kept: Credits, earnings: tuple[Credits, Credits]
 ) -> tuple[AtMost[Credits], ...]:
     """Flow: a stolen key's end: what its use brought its contributor (`earnings`: earned, then as
     gifts) is forfeited, `kept` included, as far as it is still there."""
-    earned, free = brought
+    earned, free = earnings
     parts: tuple[tuple[Pocket, Credits], ...] = (("earned", earned), ("gift", free + kept))
     return tuple(
-        AtMost(f"forfeited-{name}", pocket(owner, name), FORFEITED, amount)
+        AtMost(f"forfeited-{name}", pocket(contributor, name), FORFEITED, amount)
         for name, amount in parts
         if not amount.is_zero
     )
 
 
-def all_forfeited(person: str, most: Credits) -> tuple[AtMost[Credits], ...]:
+def forfeit_pockets(person: str, max_amount: Credits) -> tuple[AtMost[Credits], ...]:
     """Flow: a person is erased: what each of their pockets can give is forfeited."""
-    return tuple(AtMost(name, pocket(person, name), FORFEITED, most) for name in POCKETS)
+    return tuple(AtMost(name, pocket(person, name), FORFEITED, max_amount) for name in POCKETS)
 
 
-def vest(
-    key: str, owner: str, inviter: str, line: Credits, use: Use, charged: Credits
+def vest_charge(
+    key: str,
+    contributor: str,
+    inviter: str,
+    advance_amount: Credits,
+    origin: CreditOrigin,
+    charge: Credits,
 ) -> Accrue[Credits]:
     """Flow: an answer of a contributed key was charged for. Its contributor's share first fills up
     what they spent in advance; the rest is earned where the charge was paid, else a gift."""
-    into = pocket(owner, "earned" if use == "paid" else "gift")
-    shares = [Share(*NET, unvested(key), ((advance(key), line),), into)]
+    target = pocket(contributor, "earned" if origin == "paid" else "gift")
+    shares = [
+        Share(*CONTRIBUTOR_SHARE, unvested_credits(key), ((advance(key), advance_amount),), target)
+    ]
     if inviter:
-        shares.append(Share(*INVITED, invited(key), (), pocket(inviter, "gift")))
-    return Accrue(f"vest-{use}", _COUNTED, used(key, use), charged, tuple(shares))
+        shares.append(Share(*INVITER_SHARE, referral_reserve(key), (), pocket(inviter, "gift")))
+    return Accrue(f"vest-{origin}", _COUNTED_USAGE, key_usage(key, origin), charge, tuple(shares))
 
 
 #: Cash that a payer's bank took back while a dispute is open; and what was lost by disputes.
-DISPUTED = Account("disputed", NanoUsd)
+DISPUTED_CASH = Account("disputed", NanoUsd)
 BAD_DEBT = Account("bad-debt", NanoUsd)
 
 
@@ -331,20 +344,20 @@ def cash(gateway: str, unit: type[AnyMoney]) -> Account[AnyMoney]:
 
 def sales(unit: type[AnyMoney]) -> Account[AnyMoney]:
     """The money that top-ups were sold for, in nano-dollars or Stars."""
-    return Account(_named("sales", unit), unit)
+    return Account(_unit_code("sales", unit), unit)
 
 
 def gateway_fees(unit: type[AnyMoney]) -> Account[AnyMoney]:
     """The fees that gateways kept of what was paid, in nano-dollars or Stars."""
-    return Account(_named("gateway-fees", unit), unit)
+    return Account(_unit_code("gateway-fees", unit), unit)
 
 
-def disputed(order: str, name: Literal["bought", "gift"]) -> Account[Credits]:
+def disputed_credits(order: str, name: Literal["bought", "gift"]) -> Account[Credits]:
     """What is left of an order while it is disputed: still its person's, but not to be spent."""
-    return Account(f"order/{order}/disputed-{name}", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    return Account(f"order/{order}/disputed-{name}", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
-def sold(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
+def credit_topup(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
     """Flow: a top-up brings Credits, bought ones and a bonus; what is owed is repaid at once."""
     moves: list[Entry] = []
     if not bought.is_zero:
@@ -354,19 +367,21 @@ def sold(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
     return (*moves, repay_owed(person))
 
 
-def took_cash(
+def receive_cash(
     gateway: str, gross: NanoUsd | Stars, fee: NanoUsd | Stars
 ) -> tuple[Move[NanoUsd] | Move[Stars], ...]:
     """Flow: a payment's cash: what reached the platform, and what the gateway kept; both in the
     same unit."""
     if isinstance(gross, NanoUsd):
         assert isinstance(fee, NanoUsd)
-        return _took(gateway, gross, fee)
+        return _receive_cash_of_unit(gateway, gross, fee)
     assert isinstance(fee, Stars)
-    return _took(gateway, gross, fee)
+    return _receive_cash_of_unit(gateway, gross, fee)
 
 
-def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney], ...]:
+def _receive_cash_of_unit(
+    gateway: str, gross: AnyMoney, fee: AnyMoney
+) -> tuple[Move[AnyMoney], ...]:
     unit = type(gross)
     net = gross - fee
     moves = [] if net.is_zero else [Move("cash", cash(gateway, unit), sales(unit), net)]
@@ -375,117 +390,117 @@ def _took(gateway: str, gross: AnyMoney, fee: AnyMoney) -> tuple[Move[AnyMoney],
     return tuple(moves)
 
 
-def took_back(
+def reverse_topup(
     person: str, bought: Credits, bonus: Credits, *, disputed_order: str = ""
 ) -> tuple[Entry, ...]:
     """Flow: a refund takes back the Credits of a top-up, first those that a dispute of the order
     holds. What was spent is owed, and whatever else the person has pays that at once."""
     moves: list[Entry] = []
     if not bought.is_zero:
-        held = (disputed(disputed_order, "bought"),) if disputed_order else ()
-        drawn = (*held, pocket(person, "bought"), owed(person))
-        moves.append(Cascade("bought", drawn, issued("topup"), bought))
+        disputed_accounts = (disputed_credits(disputed_order, "bought"),) if disputed_order else ()
+        sources = (*disputed_accounts, pocket(person, "bought"), owed(person))
+        moves.append(Cascade("bought", sources, issued("topup"), bought))
     if not bonus.is_zero:
-        held = (disputed(disputed_order, "gift"),) if disputed_order else ()
-        drawn = (*held, pocket(person, "gift"), owed(person))
-        moves.append(Cascade("bonus", drawn, issued("bonus"), bonus))
+        disputed_accounts = (disputed_credits(disputed_order, "gift"),) if disputed_order else ()
+        sources = (*disputed_accounts, pocket(person, "gift"), owed(person))
+        moves.append(Cascade("bonus", sources, issued("bonus"), bonus))
     return (*moves, repay_owed(person))
 
 
 #: The entry that gives, or takes back, what friends' top-ups earn their inviter.
-REFERRAL = "referral"
+REFERRAL_ENTRY = "referral"
 
 
-def referral_given(inviter: str, amount: Credits) -> tuple[Entry, ...]:
+def give_referral_bonus(inviter: str, amount: Credits) -> tuple[Entry, ...]:
     """Flow: what a friend's top-up earns the inviter, as a gift; what they owe is repaid first."""
     if amount.is_zero:
         return ()
-    given = Move(REFERRAL, issued("referral"), pocket(inviter, "gift"), amount)
-    return given, _repaid_by_inviter(inviter)
+    bonus = Move(REFERRAL_ENTRY, issued("referral"), pocket(inviter, "gift"), amount)
+    return bonus, _repay_owed_by_inviter(inviter)
 
 
-def referral_taken_back(inviter: str, amount: Credits) -> tuple[Entry, ...]:
+def reverse_referral_bonus(inviter: str, amount: Credits) -> tuple[Entry, ...]:
     """Flow: what a friend's top-up earned is taken back. What is spent of it is owed, and paid by
     whatever else the inviter has."""
     if amount.is_zero:
         return ()
-    drawn = (pocket(inviter, "gift"), owed(inviter))
+    sources = (pocket(inviter, "gift"), owed(inviter))
     return (
-        Cascade(REFERRAL, drawn, issued("referral"), amount),
-        _repaid_by_inviter(inviter),
+        Cascade(REFERRAL_ENTRY, sources, issued("referral"), amount),
+        _repay_owed_by_inviter(inviter),
     )
 
 
-def _repaid_by_inviter(inviter: str) -> SweepOwed[Credits]:
+def _repay_owed_by_inviter(inviter: str) -> SweepOwed[Credits]:
     """The inviter's `repay_owed`, by another entry name than the buyer's in the same submission."""
     return SweepOwed("referral-repay", pockets(inviter), owed(inviter))
 
 
-def gave_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
+def refund_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
     """Flow: a refund's cash leaves the gateway and comes off the sales."""
     if isinstance(amount, NanoUsd):
         return Move("cash", sales(NanoUsd), cash(gateway, NanoUsd), amount)
     return Move("cash", sales(Stars), cash(gateway, Stars), amount)
 
 
-def dispute_opened(
+def open_dispute(
     person: str, order: str, gateway: str, amount: NanoUsd, *, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
     """Flow: a dispute holds the Credits that are left of an order; the order's cash is gone until
     the dispute is decided."""
     return (
-        AtMost("bought", pocket(person, "bought"), disputed(order, "bought"), bought),
-        AtMost("bonus", pocket(person, "gift"), disputed(order, "gift"), bonus),
-        Move("cash", DISPUTED, cash(gateway, NanoUsd), amount),
+        AtMost("bought", pocket(person, "bought"), disputed_credits(order, "bought"), bought),
+        AtMost("bonus", pocket(person, "gift"), disputed_credits(order, "gift"), bonus),
+        Move("cash", DISPUTED_CASH, cash(gateway, NanoUsd), amount),
     )
 
 
-def dispute_released(
+def release_dispute(
     person: str, order: str, *, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
     """Flow: Credits that a dispute held go back to their person; what is owed is repaid."""
     return (
-        AtMost("bought-back", disputed(order, "bought"), pocket(person, "bought"), bought),
-        AtMost("bonus-back", disputed(order, "gift"), pocket(person, "gift"), bonus),
+        AtMost("bought-back", disputed_credits(order, "bought"), pocket(person, "bought"), bought),
+        AtMost("bonus-back", disputed_credits(order, "gift"), pocket(person, "gift"), bonus),
         repay_owed(person),
     )
 
 
-def dispute_won(gateway: str, amount: NanoUsd) -> Move[NanoUsd]:
+def win_dispute(gateway: str, amount: NanoUsd) -> Move[NanoUsd]:
     """Flow: a dispute was won: its cash is at the gateway again."""
-    return Move("cash", cash(gateway, NanoUsd), DISPUTED, amount)
+    return Move("cash", cash(gateway, NanoUsd), DISPUTED_CASH, amount)
 
 
-def dispute_lost(
+def lose_dispute(
     order: str, amount: NanoUsd, returned: NanoUsd, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:
     """Flow: a dispute was lost: the Credits that it held go back to where they were issued,
     `returned`, their worth, comes off the sales, and the rest of `amount` is bad debt."""
     moves: list[Entry] = [
-        AtMost("bought", disputed(order, "bought"), issued("topup"), bought),
-        AtMost("bonus", disputed(order, "gift"), issued("bonus"), bonus),
+        AtMost("bought", disputed_credits(order, "bought"), issued("topup"), bought),
+        AtMost("bonus", disputed_credits(order, "gift"), issued("bonus"), bonus),
     ]
     if not returned.is_zero:
-        moves.append(Move("returned", sales(NanoUsd), DISPUTED, returned))
+        moves.append(Move("returned", sales(NanoUsd), DISPUTED_CASH, returned))
     if returned != amount:
-        moves.append(Move("lost", BAD_DEBT, DISPUTED, amount - returned))
+        moves.append(Move("lost", BAD_DEBT, DISPUTED_CASH, amount - returned))
     return tuple(moves)
 
 
-def _named(name: str, unit: type[Money]) -> str:
+def _unit_code(name: str, unit: type[Money]) -> str:
     """An account's code for a unit: accounts of cash are in dollars unless their code says so."""
     return name if unit.NAME == NanoUsd.NAME else f"{name}/{unit.NAME.lower()}"
 
 
 PAYOUTS = Account("payouts", NanoUsd)
-IN_TRANSIT = Account("payouts-in-transit", NanoUsd)
+PAYOUTS_IN_TRANSIT = Account("payouts-in-transit", NanoUsd)
 #: What gateways took for paying out.
 PAYOUT_FEES = Account("payout-fees", NanoUsd)
 #: Of what is withdrawn nine tenths are redeemed, the rest is the fee.
-_REDEEMED = (9, 10)
+_REDEEMED_SHARE = (9, 10)
 
 
-def redeemed() -> Account[Credits]:
+def redeemed_credits() -> Account[Credits]:
     """Credits that were paid out."""
     return Account("redeemed/payout", Credits)
 
@@ -495,47 +510,47 @@ def payout_fee() -> Account[Credits]:
     return Account("fee/payout", Credits)
 
 
-def withdrawing(person: str, amount: Credits, cap: Credits) -> tuple[Entry, ...]:
+def hold_withdrawal(person: str, amount: Credits, cap: Credits) -> tuple[Entry, ...]:
     """Flow: a withdrawal holds earned Credits. `cap` is how many may ever have left that pocket:
     only what came in early enough may go."""
-    earned, paid = pocket(person, "earned"), amount.share_down(*_REDEEMED)
+    earned, redeemed = pocket(person, "earned"), amount.share_down(*_REDEEMED_SHARE)
     return (
-        Capped("redeemed", earned, redeemed(), paid, cap),
-        Capped("fee", earned, payout_fee(), amount - paid, cap),
+        Capped("redeemed", earned, redeemed_credits(), redeemed, cap),
+        Capped("fee", earned, payout_fee(), amount - redeemed, cap),
     )
 
 
-def withdrawn(payout: str, hold: str, amount: Credits) -> tuple[Settle[Credits], ...]:
+def settle_withdrawal(payout: str, hold: str, amount: Credits) -> tuple[Settle[Credits], ...]:
     """Flow: the Credits that a withdrawal holds are redeemed for good."""
-    paid = amount.share_down(*_REDEEMED)
+    redeemed = amount.share_down(*_REDEEMED_SHARE)
     return (
-        Settle(f"redeemed-{payout}", f"{hold}/redeemed", paid),
-        Settle(f"fee-{payout}", f"{hold}/fee", amount - paid),
+        Settle(f"redeemed-{payout}", f"{hold}/redeemed", redeemed),
+        Settle(f"fee-{payout}", f"{hold}/fee", amount - redeemed),
     )
 
 
-def not_withdrawn(payout: str, hold: str) -> tuple[Settle[Credits], ...]:
+def void_withdrawal(payout: str, hold: str) -> tuple[Settle[Credits], ...]:
     """Flow: the Credits that a withdrawal holds all go back to their pocket."""
     return tuple(
         Settle(f"{part}-{payout}", f"{hold}/{part}", Credits(0)) for part in ("redeemed", "fee")
     )
 
 
-def payout_sent(amount: NanoUsd) -> Move[NanoUsd]:
+def send_payout(amount: NanoUsd) -> Move[NanoUsd]:
     """Flow: a payout's dollars are given to its gateway."""
-    return Move("cash", PAYOUTS, IN_TRANSIT, amount)
+    return Move("cash", PAYOUTS, PAYOUTS_IN_TRANSIT, amount)
 
 
-def payout_paid(gateway: str, amount: NanoUsd, fee: NanoUsd) -> tuple[Move[NanoUsd], ...]:
+def complete_payout(gateway: str, amount: NanoUsd, fee: NanoUsd) -> tuple[Move[NanoUsd], ...]:
     """Flow: a payout has arrived; the gateway's fee for it is paid on top."""
-    at = cash(gateway, NanoUsd)
-    moves = [Move("cash", IN_TRANSIT, at, amount)]
+    cash_account = cash(gateway, NanoUsd)
+    moves = [Move("cash", PAYOUTS_IN_TRANSIT, cash_account, amount)]
     if not fee.is_zero:
-        moves.append(Move("fee", PAYOUT_FEES, at, fee))
+        moves.append(Move("fee", PAYOUT_FEES, cash_account, fee))
     return tuple(moves)
 
 
-def payout_returned(
+def return_payout(
     person: str,
     credits: Credits,  # noqa: A002
     amount: NanoUsd,
@@ -543,11 +558,11 @@ def payout_returned(
 ) -> tuple[Entry, ...]:
     """Flow: a payout that was sent didn't arrive (`gateway` is empty), or one that was paid came
     back to its `gateway`: the Credits and the dollars are back."""
-    earned, paid = pocket(person, "earned"), credits.share_down(*_REDEEMED)
-    whence = cash(gateway, NanoUsd) if gateway else IN_TRANSIT
+    earned, redeemed = pocket(person, "earned"), credits.share_down(*_REDEEMED_SHARE)
+    cash_account = cash(gateway, NanoUsd) if gateway else PAYOUTS_IN_TRANSIT
     return (
-        Move("redeemed", redeemed(), earned, paid),
-        Move("fee", payout_fee(), earned, credits - paid),
-        Move("cash", whence, PAYOUTS, amount),
+        Move("redeemed", redeemed_credits(), earned, redeemed),
+        Move("fee", payout_fee(), earned, credits - redeemed),
+        Move("cash", cash_account, PAYOUTS, amount),
         repay_owed(person),
     )

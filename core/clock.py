@@ -45,6 +45,6 @@ def as_ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def day_of(at_ms: int) -> str:
+def as_utc_day(at_ms: int) -> str:
     """The UTC day of a stored time (milliseconds), as YYYY-MM-DD."""
     return as_datetime(at_ms).date().isoformat()

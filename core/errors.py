@@ -23,13 +23,13 @@ class Refusal(Exception):
         return f"{self.code}({facts})"
 
 
-_FRAMES = 4
+_FRAMES_MAX = 4
 
 
-def cause(failure: BaseException) -> str:
+def describe_failure(failure: BaseException) -> str:
     """What failed and where: `KeyError at service.py:12 < run.py:80`. The exception's message is
     left out, for it may quote a prompt, a key or an address."""
-    frames = traceback.extract_tb(failure.__traceback__)[-_FRAMES:]
+    frames = traceback.extract_tb(failure.__traceback__)[-_FRAMES_MAX:]
     places = " < ".join(
         f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames)
     )

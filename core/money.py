@@ -49,7 +49,7 @@ class Amount:
         """Whether this is exactly nothing."""
         return self.units == 0
 
-    def times(self, count: int) -> Self:
+    def multiply_by(self, count: int) -> Self:
         """This amount, `count` times."""
         if type(count) is not int:
             raise TypeError(f"an amount is multiplied by a whole number, not {count!r}")
@@ -81,7 +81,7 @@ class MicroCredits(Amount):
     NAME: ClassVar[str] = "MICROCREDIT"
     DECIMALS: ClassVar[int] = 6
 
-    def rounded_up(self) -> Credits:
+    def round_up(self) -> Credits:
         """The charge for a price: rounded up to whole Credits, once, at the end."""
         return Credits(-(-self.units // 1_000_000))
 
@@ -127,12 +127,12 @@ AnyMoney = TypeVar("AnyMoney", Credits, NanoUsd, Stars)
 AnyAmount = TypeVar("AnyAmount", bound=Amount)
 
 
-def total(kind: type[AnyAmount], amounts: Iterable[AnyAmount]) -> AnyAmount:
+def sum_amounts(kind: type[AnyAmount], amounts: Iterable[AnyAmount]) -> AnyAmount:
     """The sum of `amounts`, zero of that kind when there are none."""
     return sum(amounts, start=kind(0))
 
 
-def usd(dollars: str) -> NanoUsd:
+def parse_usd(dollars: str) -> NanoUsd:
     """Nano-dollars of a decimal text ("499.955"); raises ValueError past nine decimals."""
     sign = -1 if dollars.startswith("-") else 1
     whole, _, fraction = dollars.removeprefix("-").partition(".")
@@ -141,7 +141,7 @@ def usd(dollars: str) -> NanoUsd:
     return NanoUsd(sign * int((whole or "0") + fraction.ljust(NanoUsd.DECIMALS, "0")))
 
 
-def decimal_text(amount: Amount) -> str:
+def format_decimal(amount: Amount) -> str:
     """The amount as exact decimal text in the unit's name: NanoUsd(45_000_000) → "0.045"."""
     digits = str(abs(amount.units)).rjust(amount.DECIMALS + 1, "0")
     sign = "-" if amount.units < 0 else ""

@@ -13,17 +13,19 @@ from core.db import schema
 from core.db.writes import Insert
 
 #: In place of a person's id: everybody who operates the service.
-OWNERS = "owners"
+OPERATORS = "owners"
 
 Facts = Mapping[str, str | int]
 
 
-def notice(clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts) -> Insert:
+def notification_row(
+    clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts
+) -> Insert:
     """A notification's row, to be written with what it tells of; the same cause at the same time
     gives the same row. `kind` and `facts` are what its sentence is made of."""
     now = clock.now_ms()
     row = {
-        "id": ids.derived("ntc", now, cause_id),
+        "id": ids.derive_id("ntc", now, cause_id),
         "person": person,
         "kind": kind,
         "data": json.dumps(dict(facts), sort_keys=True),

@@ -15,18 +15,25 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Entry, Submission
 from core.money import Credits, NanoUsd
-from core.notification import OWNERS, notice
+from core.notification import OPERATORS, notification_row
 from core.pricing.formula import PAR
-from core.users.service import survivor
-from payments.offer import Given, Offer
-from payments.orders import Orders, changed, event, given_for, left, standing
-from payments.referral_share import shared
-from payments.types import Dispute, Order, PaymentRefused
+from core.users.service import find_survivor
+from payments.offer import Entitlement, Offer
+from payments.orders import (
+    Orders,
+    current_entitlement,
+    entitlement_for,
+    order_event_row,
+    order_update,
+    remaining_cash,
+)
+from payments.referral_share import compute_referral_share
+from payments.types import Dispute, Order, PaymentMismatch
 
 #: Kinds of notifications to operators.
 DISPUTED, DISPUTE_ENDED = "disputed", "dispute_ended"
@@ -36,39 +43,39 @@ class Disputes:
     """The service that works out what each step of a dispute does to its order."""
 
     def __init__(
-        self, *, orders: Orders, store: Store, ledger: Ledger, clock: Clock, offer: Offer
+        self, *, orders: Orders, db: Database, ledger: Ledger, clock: Clock, offer: Offer
     ) -> None:
-        self._orders, self._store, self._ledger = orders, store, ledger
+        self._orders, self._db, self._ledger = orders, db, ledger
         self._clock, self._offer = clock, offer
 
     @staticmethod
-    def steps(dispute: Dispute) -> Sequence[Dispute]:
+    def expand_steps(dispute: Dispute) -> Sequence[Dispute]:
         """The dispute with the steps that must have come before: a loss counts, though no gateway
         had said that it was open."""
         return (replace(dispute, state="open"), dispute) if dispute.state == "lost" else (dispute,)
 
-    async def worked(self, order_id: str, dispute: Dispute) -> Submission | None:
+    async def prepare_submission(self, order_id: str, dispute: Dispute) -> Submission | None:
         """The submission of one step, None when it was done before or concerns nothing."""
         order = await self._orders.get(order_id)
         if type(dispute.amount) is not NanoUsd:
-            raise PaymentRefused(order.id, "unit")
-        every = await self._of(order.id)
-        known = every.get((dispute.gateway, dispute.id))
+            raise PaymentMismatch(order.id, "unit")
+        known_disputes = await self._list_rows(order.id)
+        recorded = known_disputes.get((dispute.gateway, dispute.id))
         if dispute.state == "open":
-            return None if known is not None else await self._opened(order, dispute)
-        if known is None or known.state != "open":
+            return None if recorded is not None else await self._open(order, dispute)
+        if recorded is None or recorded.state != "open":
             return None  # done before; or won before we heard of it, and nothing was moved
-        others = any(row.state == "open" for row in every.values() if row is not known)
-        return await self._ended(order, replace(dispute, amount=NanoUsd(known.amount)), others)
+        others = any(row.state == "open" for row in known_disputes.values() if row is not recorded)
+        return await self._close(order, replace(dispute, amount=NanoUsd(recorded.amount)), others)
 
-    async def _opened(self, order: Order, dispute: Dispute) -> Submission:
+    async def _open(self, order: Order, dispute: Dispute) -> Submission:
         assert isinstance(dispute.amount, NanoUsd)
-        person, still = await survivor(self._store, order.person)
+        person, person_guard = await find_survivor(self._db, order.person)
         now = self._clock.now_ms()
         row = {
             "gateway": dispute.gateway,
             "external": dispute.id,
-            "id": ids.derived("dsp", now, dispute.gateway, dispute.id),
+            "id": ids.derive_id("dsp", now, dispute.gateway, dispute.id),
             "order": order.id,
             "payment": dispute.payment,
             "amount": dispute.amount.units,
@@ -79,8 +86,8 @@ class Disputes:
             "ended_at": None,
         }
         return Submission(
-            _name(dispute),
-            chart.dispute_opened(
+            _submission_id(dispute),
+            chart.open_dispute(
                 person,
                 order.id,
                 dispute.gateway,
@@ -90,88 +97,98 @@ class Disputes:
             ),
             (
                 Insert(schema.dispute, row),
-                changed(order, {"dispute": dispute.id, "dispute_state": "open"}),
-                event(self._clock, order.id, "dispute open", amount=dispute.amount.units),
-                self._told(DISPUTED, order, dispute),
-                still,
+                order_update(order, {"dispute": dispute.id, "dispute_state": "open"}),
+                order_event_row(self._clock, order.id, "dispute open", amount=dispute.amount.units),
+                self._notification(DISPUTED, order, dispute),
+                person_guard,
             ),
         )
 
-    async def _ended(self, order: Order, dispute: Dispute, others: bool) -> Submission:
+    async def _close(self, order: Order, dispute: Dispute, others_open: bool) -> Submission:
         """`others_open`: more of this order's payments are disputed still, so the rest stays
         held."""
-        person, still = await survivor(self._store, order.person)
-        end = _won(dispute) if dispute.state == "won" else await self._lost(order, dispute, person)
-        rest = await self._held(order.id) - end.gone
-        released = chart.dispute_released(person, order.id, bought=rest.bought, bonus=rest.bonus)
-        state = "open" if others else dispute.state
+        person, person_guard = await find_survivor(self._db, order.person)
+        outcome = (
+            _win(dispute) if dispute.state == "won" else await self._lose(order, dispute, person)
+        )
+        still_held = await self._held_entitlement(order.id) - outcome.removed
+        released = chart.release_dispute(
+            person, order.id, bought=still_held.bought, bonus=still_held.bonus
+        )
+        state = "open" if others_open else dispute.state
         key = {"gateway": dispute.gateway, "external": dispute.id}
-        ended = {"state": dispute.state, "ended_at": self._clock.now_ms()}
+        change = {"state": dispute.state, "ended_at": self._clock.now_ms()}
         return Submission(
-            _name(dispute),
-            (*end.entries, *(() if others else released)),
+            _submission_id(dispute),
+            (*outcome.entries, *(() if others_open else released)),
             (
-                Update(schema.dispute, key, ended, {"state": "open"}),
-                changed(order, {"dispute": dispute.id, "dispute_state": state, **end.change}),
-                event(self._clock, order.id, f"dispute {dispute.state}", **end.figures),
-                self._told(DISPUTE_ENDED, order, dispute),
-                still,
-                *end.rows,
+                Update(schema.dispute, key, change, {"state": "open"}),
+                order_update(
+                    order, {"dispute": dispute.id, "dispute_state": state, **outcome.change}
+                ),
+                order_event_row(
+                    self._clock, order.id, f"dispute {dispute.state}", **outcome.figures
+                ),
+                self._notification(DISPUTE_ENDED, order, dispute),
+                person_guard,
+                *outcome.companions,
             ),
         )
 
-    async def _lost(self, order: Order, dispute: Dispute, person: str) -> _End:
+    async def _lose(self, order: Order, dispute: Dispute, person: str) -> _DisputeOutcome:
         """The order keeps what the offer gives for what is left of its cash."""
         assert isinstance(dispute.amount, NanoUsd)
-        stands, held = standing(order), await self._held(order.id)
-        now_left = left(order) - dispute.amount.units
-        kept = given_for(order, now_left, self._offer).at_most(stands)
-        gone = held.at_most(stands - kept)
-        returned = min(PAR.times(gone.bought.units), dispute.amount)
-        friend = await shared(
-            self._store,
+        current, held = current_entitlement(order), await self._held_entitlement(order.id)
+        remaining = remaining_cash(order) - dispute.amount.units
+        kept = entitlement_for(order, remaining, self._offer).cap_at(current)
+        removed = held.cap_at(current - kept)
+        returned = min(PAR.multiply_by(removed.bought.units), dispute.amount)
+        share = await compute_referral_share(
+            self._db,
             self._clock,
             order,
-            gives=kept.total,
+            total_given=kept.total,
             payer=person,
             offer=self._offer,
-            cause=_name(dispute),
+            cause=_submission_id(dispute),
         )
-        entries = chart.dispute_lost(order.id, dispute.amount, returned, gone.bought, gone.bonus)
-        return _End(
-            (*entries, *friend.entries),
-            gone,
+        entries = chart.lose_dispute(
+            order.id, dispute.amount, returned, removed.bought, removed.bonus
+        )
+        return _DisputeOutcome(
+            (*entries, *share.entries),
+            removed,
             {
                 "lost": order.lost.units + dispute.amount.units,
                 "bought": kept.bought.units,
                 "bonus": kept.bonus.units,
-                **friend.change,
+                **share.change,
             },
             {
                 "amount": dispute.amount.units,
                 "bad_debt": (dispute.amount - returned).units,
-                **friend.figures,
+                **share.figures,
             },
-            friend.rows,
+            share.companions,
         )
 
-    async def _of(self, order: str) -> Mapping[tuple[str, str], sa.Row[Any]]:
+    async def _list_rows(self, order: str) -> Mapping[tuple[str, str], sa.Row[Any]]:
         table = schema.dispute
-        rows = await self._store.fetch(sa.select(table).where(table.c.order == order))
+        rows = await self._db.fetch(sa.select(table).where(table.c.order == order))
         return {(row.gateway, row.external): row for row in rows}
 
-    async def _held(self, order: str) -> Given:
-        accounts = [chart.disputed(order, "bought"), chart.disputed(order, "gift")]
-        held = await self._ledger.balances(accounts)
+    async def _held_entitlement(self, order: str) -> Entitlement:
+        accounts = [chart.disputed_credits(order, "bought"), chart.disputed_credits(order, "gift")]
+        held = await self._ledger.read_balances(accounts)
         bought, bonus = (Credits(held[account.code].available) for account in accounts)
-        return Given(bought, bonus)
+        return Entitlement(bought, bonus)
 
-    def _told(self, kind: str, order: Order, dispute: Dispute) -> Insert:
+    def _notification(self, kind: str, order: Order, dispute: Dispute) -> Insert:
         assert isinstance(dispute.amount, NanoUsd)
-        return notice(
+        return notification_row(
             self._clock,
-            cause_id=f"{_name(dispute)}/told",
-            person=OWNERS,
+            cause_id=f"{_submission_id(dispute)}/told",
+            person=OPERATORS,
             kind=kind,
             facts={
                 "order": order.id,
@@ -185,23 +202,25 @@ class Disputes:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _DisputeOutcome:
     """The outcome of a dispute: what its end moves, and what it changes of its order."""
 
     entries: tuple[Entry, ...]
     #: Of what was held, what is nobody's any more.
-    gone: Given
+    removed: Entitlement
     change: Mapping[str, Any]
     figures: Mapping[str, int]
-    rows: tuple[Companion, ...] = ()
+    companions: tuple[Companion, ...] = ()
 
 
-def _won(dispute: Dispute) -> _End:
+def _win(dispute: Dispute) -> _DisputeOutcome:
     """Everything is as it was before the dispute."""
     assert isinstance(dispute.amount, NanoUsd)
-    cash = (chart.dispute_won(dispute.gateway, dispute.amount),)
-    return _End(cash, Given(Credits(0), Credits(0)), {}, {"amount": dispute.amount.units})
+    cash = (chart.win_dispute(dispute.gateway, dispute.amount),)
+    return _DisputeOutcome(
+        cash, Entitlement(Credits(0), Credits(0)), {}, {"amount": dispute.amount.units}
+    )
 
 
-def _name(dispute: Dispute) -> str:
+def _submission_id(dispute: Dispute) -> str:
     return f"dispute/{dispute.gateway}/{dispute.id}/{dispute.state}"

@@ -15,122 +15,135 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, IdempotencyConflict, Submission
 from core.money import Credits, NanoUsd
-from core.notification import notice
-from core.users.service import survivor
+from core.notification import notification_row
+from core.users.service import find_survivor
 from payments.disputes import Disputes
-from payments.offer import Offer, cents, of_cents
-from payments.orders import Orders, changed, event, given_for, left, standing
-from payments.referral_share import Shared, shared
+from payments.offer import Offer, from_cents, to_cents
+from payments.orders import (
+    Orders,
+    current_entitlement,
+    entitlement_for,
+    order_event_row,
+    order_update,
+    remaining_cash,
+)
+from payments.referral_share import ReferralShare, compute_referral_share
 from payments.types import (
     UNITS,
     Cash,
     Dispute,
-    News,
+    GatewayEvent,
     Order,
     Payment,
-    PaymentRefused,
-    Purchase,
-    Refunded,
-    TakenBack,
+    PaymentMismatch,
+    Refund,
+    Reversal,
+    StorePurchase,
     UnknownOrder,
 )
 
 #: Kinds of notifications that come of money.
 PAID, REFUNDED = "paid", "refunded"
 #: An order that others change at the same time is worked out again so often.
-_TRIES = 8
+_ATTEMPTS_MAX = 8
 
 #: Finds or makes the person who writes from a platform by an id there, and gives their own id.
-Who = Callable[[str, str], Awaitable[str]]
+GetPersonId = Callable[[str, str], Awaitable[str]]
 
 
-class Crediting:
+class Fulfillment:
     """Fulfillment is the one place where payments become Credits, and refunds take them back."""
 
     def __init__(
         self,
         *,
         orders: Orders,
-        store: Store,
+        db: Database,
         ledger: Ledger,
         clock: Clock,
         offer: Offer,
-        who: Who | None = None,
+        get_person_id: GetPersonId | None = None,
     ) -> None:
         """`offer` counts for orders that kept none; `get_person_id` is needed where platforms' own
         stores sell."""
-        self.orders, self._store, self._ledger = orders, store, ledger
-        self._clock, self._offer, self._who = clock, offer, who
-        self._disputes = Disputes(
-            orders=orders, store=store, ledger=ledger, clock=clock, offer=offer
-        )
+        self.orders, self._db, self._ledger = orders, db, ledger
+        self._clock, self._offer, self._get_person_id = clock, offer, get_person_id
+        self._disputes = Disputes(orders=orders, db=db, ledger=ledger, clock=clock, offer=offer)
 
-    async def pay(self, payment: Payment, *, telling: bool = True) -> Order:
+    async def credit_payment(self, payment: Payment, *, notify: bool = True) -> Order:
         """Credits what a payment brings, once, however often it is reported. Raises `UnknownOrder`,
         `PaymentMismatch`; nothing was credited then. Without `notify` its person gets no
         notification: they are shown it already."""
-        return await self._tried(lambda: self._pay(payment, telling=telling), payment.order)
+        return await self._submit_with_retries(
+            lambda: self._prepare_payment(payment, notify=notify), payment.order
+        )
 
-    async def tell(self, news: News) -> None:
+    async def handle(self, event: GatewayEvent) -> None:
         """Fulfills an event, whatever it is. Raises what the three methods below raise."""
-        if isinstance(news, Payment):
-            await self.pay(news)
-        elif isinstance(news, Purchase):
-            await self.pay(await self._payment(news))
-        elif isinstance(news, Refunded):
-            await self.refund(news)
-        elif isinstance(news, TakenBack):
-            await self.refund(await self._whole(news))
-        elif isinstance(news, Dispute):
-            await self.dispute(news)
+        if isinstance(event, Payment):
+            await self.credit_payment(event)
+        elif isinstance(event, StorePurchase):
+            await self.credit_payment(await self._payment_of_purchase(event))
+        elif isinstance(event, Refund):
+            await self.apply_refund(event)
+        elif isinstance(event, Reversal):
+            await self.apply_refund(await self._refund_of_reversal(event))
+        elif isinstance(event, Dispute):
+            await self.apply_dispute(event)
         else:
-            await self.orders.ended(await self.orders.get(news.order), news.state)
+            await self.orders.end_unpaid(await self.orders.get(event.order), event.state)
 
-    async def refund(self, refunded: Refunded) -> Order:
+    async def apply_refund(self, refund: Refund) -> Order:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
         what was spent is owed. A refund that failed gives it back. Each once."""
-        order = await self.orders.by_payment(refunded.gateway, refunded.payment)
-        return await self._tried(lambda: self._refund(order.id, refunded), order.id)
+        order = await self.orders.get_by_payment(refund.gateway, refund.payment)
+        return await self._submit_with_retries(
+            lambda: self._prepare_refund(order.id, refund), order.id
+        )
 
-    async def dispute(self, dispute: Dispute) -> Order:
+    async def apply_dispute(self, dispute: Dispute) -> Order:
         """Open: holds what is left of the order. Won: gives it back. Lost: it is gone, and what
         was spent is bad debt. Each once."""
-        order = await self.orders.by_payment(dispute.gateway, dispute.payment)
-        for one in self._disputes.steps(dispute):
-            order = await self._tried(partial(self._disputes.worked, order.id, one), order.id)
+        order = await self.orders.get_by_payment(dispute.gateway, dispute.payment)
+        for step in self._disputes.expand_steps(dispute):
+            order = await self._submit_with_retries(
+                partial(self._disputes.prepare_submission, order.id, step), order.id
+            )
         return order
 
-    async def _pay(self, payment: Payment, *, telling: bool) -> Submission | None:
+    async def _prepare_payment(self, payment: Payment, *, notify: bool) -> Submission | None:
         order = await self.orders.get(payment.order)
         if order.gateway != payment.gateway:
-            raise PaymentRefused(order.id, "gateway")
-        if payment.checkout and order.external and payment.checkout != order.external:
-            raise PaymentRefused(order.id, "checkout")
+            raise PaymentMismatch(order.id, "gateway")
+        if payment.checkout and order.external_id and payment.checkout != order.external_id:
+            raise PaymentMismatch(order.id, "checkout")
         if payment.payer and not order.place.startswith(f"{payment.payer}:"):
-            raise PaymentRefused(order.id, "payer")
+            raise PaymentMismatch(order.id, "payer")
         if type(payment.amount) is not type(order.amount):
-            raise PaymentRefused(order.id, "unit")
+            raise PaymentMismatch(order.id, "unit")
         if payment.amount != order.amount and not payment.any_amount:
-            raise PaymentRefused(order.id, "amount")
+            raise PaymentMismatch(order.id, "amount")
         if await self._exists(schema.payment, payment.gateway, payment.id):
             return None
-        amount = await self._counted(order, payment)
-        paid, stands = order.paid.units + amount.units, standing(order)
-        now_left = left(order) + amount.units
-        given = given_for(order, now_left, self._offer).at_least(stands)
-        more = given - stands
-        person, still = await survivor(self._store, order.person)
-        friend = await self._shared(order, given.total, person, f"{payment.gateway}/{payment.id}")
+        amount = await self._counted_amount(order, payment)
+        paid, current = order.paid.units + amount.units, current_entitlement(order)
+        remaining = remaining_cash(order) + amount.units
+        entitlement = entitlement_for(order, remaining, self._offer).raise_to(current)
+        added = entitlement - current
+        person, person_guard = await find_survivor(self._db, order.person)
+        share = await self._referral_share(
+            order, entitlement.total, person, f"{payment.gateway}/{payment.id}"
+        )
         now = self._clock.now_ms()
         receipt = {
             "gateway": payment.gateway,
             "external": payment.id,
-            "id": ids.derived("pay", now, payment.gateway, payment.id),
+            "id": ids.derive_id("pay", now, payment.gateway, payment.id),
             "order": order.id,
             "unit": amount.NAME,
             "amount": amount.units,
@@ -139,172 +152,182 @@ class Crediting:
         }
         change: dict[str, Any] = {
             "paid": paid,
-            "bought": given.bought.units,
-            "bonus": given.bonus.units,
+            "bought": entitlement.bought.units,
+            "bonus": entitlement.bonus.units,
         }
-        if not given.total.is_zero:
+        if not entitlement.total.is_zero:
             change |= {"state": "credited"}
-        figures = {"paid": amount.units, "credits": more.total.units}
+        figures = {"paid": amount.units, "credits": added.total.units}
         # Less than a cent on top is nothing to be told of.
-        heard = telling and not (more.total.is_zero and order.state == "credited")
-        told = notice(
+        is_worth_telling = notify and not (added.total.is_zero and order.state == "credited")
+        notification = notification_row(
             self._clock,
             cause_id=f"paid/{payment.gateway}/{payment.id}",
             person=person,
             kind=PAID,
-            facts={"order": order.id, "credits": more.total.units, "paid": now_left},
+            facts={"order": order.id, "credits": added.total.units, "paid": remaining},
         )
         return Submission(
             f"payment/{payment.gateway}/{payment.id}",
             (
-                *chart.took_cash(payment.gateway, amount, payment.fee),
-                *chart.sold(person, more.bought, more.bonus),
-                *friend.entries,
+                *chart.receive_cash(payment.gateway, amount, payment.fee),
+                *chart.credit_topup(person, added.bought, added.bonus),
+                *share.entries,
             ),
             (
                 Insert(schema.payment, receipt),
-                changed(order, {**change, **friend.change}),
-                event(self._clock, order.id, "paid", **figures, **friend.figures),
-                *((told,) if heard else ()),
-                still,
-                *friend.rows,
+                order_update(order, {**change, **share.change}),
+                order_event_row(self._clock, order.id, "paid", **figures, **share.figures),
+                *((notification,) if is_worth_telling else ()),
+                person_guard,
+                *share.companions,
             ),
         )
 
-    async def _refund(self, id_: str, refunded: Refunded) -> Submission | None:
+    async def _prepare_refund(self, id_: str, refund: Refund) -> Submission | None:
         order = await self.orders.get(id_)
-        if type(refunded.amount) is not type(order.amount):
-            raise PaymentRefused(order.id, "unit")
-        known = await self._store.fetch(
+        if type(refund.amount) is not type(order.amount):
+            raise PaymentMismatch(order.id, "unit")
+        recorded = await self._db.fetch(
             sa.select(schema.refund).where(
-                schema.refund.c.gateway == refunded.gateway,
-                schema.refund.c.external == refunded.id,
+                schema.refund.c.gateway == refund.gateway,
+                schema.refund.c.external == refund.id,
             )
         )
-        if refunded.failed:
-            if not known or known[0].failed_at is not None:
+        if refund.failed:
+            if not recorded or recorded[0].failed_at is not None:
                 return None
-            total = order.refunded.units - known[0].amount
-            return await self._refund_failed(order, refunded, total)
-        if known:
+            total = order.refunded.units - recorded[0].amount
+            return await self._prepare_failed_refund(order, refund, total)
+        if recorded:
             return None
-        total = order.refunded.units + refunded.amount.units
+        total = order.refunded.units + refund.amount.units
         if total > order.paid.units:
-            raise PaymentRefused(order.id, "amount")
-        stands, now_left = standing(order), left(order) - refunded.amount.units
-        kept = given_for(order, now_left, self._offer).at_most(stands)
-        person, still = await survivor(self._store, order.person)
-        cause = f"{refunded.gateway}/{refunded.id}"
-        friend = await self._shared(order, kept.total, person, cause)
+            raise PaymentMismatch(order.id, "amount")
+        current, remaining = current_entitlement(order), remaining_cash(order) - refund.amount.units
+        kept = entitlement_for(order, remaining, self._offer).cap_at(current)
+        person, person_guard = await find_survivor(self._db, order.person)
+        cause = f"{refund.gateway}/{refund.id}"
+        share = await self._referral_share(order, kept.total, person, cause)
         now = self._clock.now_ms()
         row = {
-            "gateway": refunded.gateway,
-            "external": refunded.id,
-            "id": ids.derived("rfd", now, refunded.gateway, refunded.id),
+            "gateway": refund.gateway,
+            "external": refund.id,
+            "id": ids.derive_id("rfd", now, refund.gateway, refund.id),
             "order": order.id,
-            "amount": refunded.amount.units,
+            "amount": refund.amount.units,
             "at": now,
             "failed_at": None,
         }
-        back = stands - kept
-        disputed = order.id if order.dispute_state == "open" else ""
+        removed = current - kept
+        disputed_order = order.id if order.dispute_state == "open" else ""
         change = {"refunded": total, "bought": kept.bought.units, "bonus": kept.bonus.units}
-        figures = {"refunded": refunded.amount.units, "credits": back.total.units}
-        facts: dict[str, str | int] = {"order": order.id, "credits": back.total.units}
-        if refunded.claim_url:
-            facts["claim"] = refunded.claim_url
-        told = notice(
+        figures = {"refunded": refund.amount.units, "credits": removed.total.units}
+        facts: dict[str, str | int] = {"order": order.id, "credits": removed.total.units}
+        if refund.claim_url:
+            facts["claim"] = refund.claim_url
+        notification = notification_row(
             self._clock,
-            cause_id=f"refunded/{refunded.gateway}/{refunded.id}",
+            cause_id=f"refunded/{refund.gateway}/{refund.id}",
             person=person,
             kind=REFUNDED,
             facts=facts,
         )
         return Submission(
-            f"refund/{refunded.gateway}/{refunded.id}",
+            f"refund/{refund.gateway}/{refund.id}",
             (
-                chart.gave_cash(refunded.gateway, refunded.amount),
-                *chart.took_back(person, back.bought, back.bonus, disputed_order=disputed),
-                *friend.entries,
+                chart.refund_cash(refund.gateway, refund.amount),
+                *chart.reverse_topup(
+                    person, removed.bought, removed.bonus, disputed_order=disputed_order
+                ),
+                *share.entries,
             ),
             (
                 Insert(schema.refund, row),
-                changed(order, {**change, **friend.change}),
-                event(self._clock, order.id, "refunded", **figures, **friend.figures),
-                told,
-                still,
-                *friend.rows,
+                order_update(order, {**change, **share.change}),
+                order_event_row(self._clock, order.id, "refunded", **figures, **share.figures),
+                notification,
+                person_guard,
+                *share.companions,
             ),
         )
 
-    async def _refund_failed(self, order: Order, refunded: Refunded, total: int) -> Submission:
-        amount = type(refunded.amount)(order.refunded.units - total)
-        stands, now_left = standing(order), left(order) + amount.units
-        given = given_for(order, now_left, self._offer).at_least(stands)
-        again = given - stands
-        person, still = await survivor(self._store, order.person)
-        cause = f"{refunded.gateway}/{refunded.id}/failed"
-        friend = await self._shared(order, given.total, person, cause)
-        key = {"gateway": refunded.gateway, "external": refunded.id}
-        change = {"refunded": total, "bought": given.bought.units, "bonus": given.bonus.units}
+    async def _prepare_failed_refund(self, order: Order, refund: Refund, total: int) -> Submission:
+        amount = type(refund.amount)(order.refunded.units - total)
+        current, remaining = current_entitlement(order), remaining_cash(order) + amount.units
+        entitlement = entitlement_for(order, remaining, self._offer).raise_to(current)
+        restored = entitlement - current
+        person, person_guard = await find_survivor(self._db, order.person)
+        cause = f"{refund.gateway}/{refund.id}/failed"
+        share = await self._referral_share(order, entitlement.total, person, cause)
+        key = {"gateway": refund.gateway, "external": refund.id}
+        change = {
+            "refunded": total,
+            "bought": entitlement.bought.units,
+            "bonus": entitlement.bonus.units,
+        }
         return Submission(
-            f"refund/{refunded.gateway}/{refunded.id}/failed",
+            f"refund/{refund.gateway}/{refund.id}/failed",
             (
-                *chart.took_cash(refunded.gateway, amount, type(amount)(0)),
-                *chart.sold(person, again.bought, again.bonus),
-                *friend.entries,
+                *chart.receive_cash(refund.gateway, amount, type(amount)(0)),
+                *chart.credit_topup(person, restored.bought, restored.bonus),
+                *share.entries,
             ),
             (
                 Update(
                     schema.refund, key, {"failed_at": self._clock.now_ms()}, {"failed_at": None}
                 ),
-                changed(order, {**change, **friend.change}),
-                event(
+                order_update(order, {**change, **share.change}),
+                order_event_row(
                     self._clock,
                     order.id,
                     "refund failed",
-                    credits=again.total.units,
-                    **friend.figures,
+                    credits=restored.total.units,
+                    **share.figures,
                 ),
-                still,
-                *friend.rows,
+                person_guard,
+                *share.companions,
             ),
         )
 
     # --- helpers --------------------------------------------------------------------------------
 
-    async def _payment(self, bought: Purchase) -> Payment:
+    async def _payment_of_purchase(self, purchase: StorePurchase) -> Payment:
         """A purchase as the payment of its order."""
-        assert self._who is not None, "a store sells"
-        who = self._who
-        order = await self.orders.claimed(
-            gateway=bought.gateway,
-            external=bought.id,
-            at_ms=bought.at_ms,
-            place=f"{bought.platform}:{bought.buyer}:",
-            value=bought.value,
-            person=lambda: who(bought.platform, bought.buyer),
+        assert self._get_person_id is not None, "a store sells"
+        get_person_id = self._get_person_id
+        order = await self.orders.claim_for_purchase(
+            gateway=purchase.gateway,
+            external_id=purchase.id,
+            at_ms=purchase.at_ms,
+            place=f"{purchase.platform}:{purchase.buyer}:",
+            value=purchase.value,
+            get_person_id=lambda: get_person_id(purchase.platform, purchase.buyer),
         )
         # What it costs now may not be what its order was about.
         amount = order.amount
-        return Payment(bought.gateway, bought.id, order.id, amount, bought.fee, checkout=bought.id)
+        return Payment(
+            purchase.gateway, purchase.id, order.id, amount, purchase.fee, checkout=purchase.id
+        )
 
-    async def _whole(self, back: TakenBack) -> Refunded:
+    async def _refund_of_reversal(self, reversal: Reversal) -> Refund:
         table = schema.payment
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.unit, table.c.amount).where(
-                table.c.gateway == back.gateway, table.c.external == back.payment
+                table.c.gateway == reversal.gateway, table.c.external == reversal.payment
             )
         )
         if not rows:
-            raise UnknownOrder(back.payment)
+            raise UnknownOrder(reversal.payment)
         amount = UNITS[rows[0].unit](rows[0].amount)
-        return Refunded(back.gateway, back.payment, back.payment, amount)
+        return Refund(reversal.gateway, reversal.payment, reversal.payment, amount)
 
-    async def _tried(self, work: Callable[[], Awaitable[Submission | None]], order: str) -> Order:
+    async def _submit_with_retries(
+        self, prepare: Callable[[], Awaitable[Submission | None]], order_id: str
+    ) -> Order:
         """Works it out on the order as it stands, and again when others changed it meanwhile."""
-        for _ in range(_TRIES):
-            submission = await work()
+        for _ in range(_ATTEMPTS_MAX):
+            submission = await prepare()
             if submission is None:
                 break
             try:
@@ -313,40 +336,42 @@ class Crediting:
                 continue
             break
         else:
-            raise PaymentRefused(order, "busy")
-        done = await self.orders.get(order)
-        self.orders.changed(done.person)
-        return done
+            raise PaymentMismatch(order_id, "busy")
+        order = await self.orders.get(order_id)
+        self.orders.invalidate_offer(order.person)
+        return order
 
-    async def _shared(self, order: Order, gives: Credits, payer: str, cause: str) -> Shared:
-        return await shared(
-            self._store,
+    async def _referral_share(
+        self, order: Order, total_given: Credits, payer: str, cause: str
+    ) -> ReferralShare:
+        return await compute_referral_share(
+            self._db,
             self._clock,
             order,
-            gives=gives,
+            total_given=total_given,
             payer=payer,
             offer=self._offer,
             cause=cause,
         )
 
-    async def _counted(self, order: Order, payment: Payment) -> Cash:
+    async def _counted_amount(self, order: Order, payment: Payment) -> Cash:
         """What of a payment counts: all of it, or where it has parts of cents, the whole cents by
         which it raises the sum of those that were counted before."""
         if not payment.parts:
             return payment.amount
         table = schema.payment
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.external).where(
                 table.c.gateway == payment.gateway, table.c.order == order.id
             )
         )
-        before = (payment.parts[row.external] for row in rows if row.external in payment.parts)
-        known = sum(before, start=NanoUsd(0))
-        return of_cents(cents(known + payment.parts[payment.id]) - cents(known))
+        counted = (payment.parts[row.external] for row in rows if row.external in payment.parts)
+        sum_before = sum(counted, start=NanoUsd(0))
+        return from_cents(to_cents(sum_before + payment.parts[payment.id]) - to_cents(sum_before))
 
     async def _exists(self, table: sa.Table, gateway: str, external: str) -> bool:
         return bool(
-            await self._store.fetch(
+            await self._db.fetch(
                 sa.select(table.c.gateway).where(
                     table.c.gateway == gateway, table.c.external == external
                 )

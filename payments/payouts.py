@@ -17,17 +17,23 @@ from pydantic import SecretStr
 
 from core.clock import DAY_MS, Clock
 from core.db.writes import Companion
-from core.earnings.payout_methods import Addresses
-from core.earnings.payouts import Method, NoAddress, Payout, PayoutMoved, WithdrawalsWait
+from core.earnings.payout_methods import PayoutMethods
+from core.earnings.payouts import (
+    NoPayoutAddress,
+    Payout,
+    PayoutMethod,
+    PayoutStateConflict,
+    WithdrawalBlocked,
+)
 from core.earnings.withdrawals import Withdrawals
-from core.errors import Refusal, cause
+from core.errors import Refusal, describe_failure
 from core.money import NanoUsd
 from payments.types import GatewayUnavailable
 
 _log = logging.getLogger(__name__)
 
 #: Whoever has claimed a payout is done with it in this time, and nobody else claims it for longer.
-_WORK_SECONDS: Final = 120
+_PROCESSING_SECONDS_MAX: Final = 120
 _CLAIM_MS: Final = 180_000
 #: A gateway is asked again after this long; the pause doubles, up to the longest: while it is on
 #: its way, and once it was paid.
@@ -40,52 +46,56 @@ _WAIT_MS: Final = 3_600_000
 _SOON_SECONDS: Final = 5
 
 NO_FEE = NanoUsd(0)
-_LOST = "where it goes can't be opened any more: reject it, and its person asks again"
-_LOST_SENT = "where it goes can't be opened any more: look at the gateway whether it was paid"
-_FORGOTTEN = "the gateway was asked so long ago that it may have forgotten: look whether it paid"
+_ADDRESS_LOST = "where it goes can't be opened any more: reject it, and its person asks again"
+_ADDRESS_LOST_AFTER_SENDING = (
+    "where it goes can't be opened any more: look at the gateway whether it was paid"
+)
+_TOO_LATE_TO_REPEAT = (
+    "the gateway was asked so long ago that it may have forgotten: look whether it paid"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Disbursed:
+class PayoutStatus:
     """The status that a payout has at its gateway."""
 
     state: Literal["pending", "paid", "failed"]
     #: The gateway's own id of it.
-    external: str
+    external_id: str
     #: What the gateway took for it, on top.
     fee: NanoUsd = NO_FEE
     #: Why it failed, in the gateway's code.
     reason: str = ""
 
 
-class Disburser(Protocol):
+class PayoutProvider(Protocol):
     """A payout provider is a gateway that pays people."""
 
     @property
-    def remembers_days(self) -> int:
+    def idempotency_days(self) -> int:
         """So long it knows our id of a payout again; later it is never asked for the same one."""
         ...
 
     @property
-    def watched_days(self) -> int:
+    def return_window_days(self) -> int:
         """So long after it was paid a payout may still come back; 0: never."""
         ...
 
-    async def probe(self) -> str:
+    async def check_account(self) -> str:
         """Checks that the account may pay people; gives what is doubtful, in words, empty when
         nothing is. Raises `GatewayUnavailable`, with what is wrong where that is known."""
         ...
 
-    async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+    async def send_payout(self, payout: Payout, address: SecretStr) -> PayoutStatus:
         """Pays, once for a payout's id however often it is asked. Raises `GatewayUnavailable`, with
         why where somebody has to do something."""
         ...
 
-    async def disbursed(self, payout: Payout) -> Disbursed:
+    async def fetch_payout(self, payout: Payout) -> PayoutStatus:
         """What became of one that it has. Raises as above."""
         ...
 
-    def page(self, payout: Payout) -> str:
+    def get_payout_url(self, payout: Payout) -> str:
         """Where the operator sees it; empty where there is no such place."""
         ...
 
@@ -102,154 +112,177 @@ class Payouts:
         self,
         *,
         withdrawals: Withdrawals,
-        addresses: Addresses,
-        disbursers: Mapping[Method, Disburser],
+        payout_methods: PayoutMethods,
+        providers: Mapping[PayoutMethod, PayoutProvider],
         clock: Clock,
-        paused: Callable[[], bool] = lambda: False,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         """While it is `is_paused` nothing is sent; what was sent is followed all the same."""
-        self._withdrawals, self._addresses = withdrawals, addresses
-        self._disbursers, self._clock, self._paused = disbursers, clock, paused
+        self._withdrawals, self._payout_methods = withdrawals, payout_methods
+        self._providers, self._clock, self._is_paused = providers, clock, is_paused
 
-    def by_hand(self, payout: Payout) -> bool:
+    def is_manual(self, payout: Payout) -> bool:
         """Whether an admin has to pay it, or already does."""
-        begun = payout.state == "sent" and payout.due_at is None
-        return begun or payout.method not in self._disbursers
+        is_begun = payout.state == "sent" and payout.due_at is None
+        return is_begun or payout.method not in self._providers
 
-    def page(self, payout: Payout) -> str:
+    def get_payout_url(self, payout: Payout) -> str:
         """Where the operator sees it at its gateway; empty where there is no such place."""
-        return "" if self.by_hand(payout) else self._disbursers[payout.method].page(payout)
+        return (
+            "" if self.is_manual(payout) else self._providers[payout.method].get_payout_url(payout)
+        )
 
-    async def work(self) -> None:
+    async def process_due_payouts(self) -> None:
         """A job: releases what isn't to be paid any more, sends what was approved, asks after what
         was sent, and after what was paid and may come back."""
-        await self._withdrawals.release_owing()
-        silent: set[Method] = set()
-        for one in await self._withdrawals.due(tuple(self._disbursers)):
+        await self._withdrawals.cancel_for_debtors()
+        silent_methods: set[PayoutMethod] = set()
+        for payout in await self._withdrawals.list_due(tuple(self._providers)):
             # One gateway that doesn't answer keeps no other's payouts waiting.
-            if one.method not in silent and not await self._worked(one):
-                silent.add(one.method)
+            if payout.method not in silent_methods and not await self._process(payout):
+                silent_methods.add(payout.method)
 
-    async def soon(self, payout: str) -> None:
+    async def try_send_now(self, payout_id: str) -> None:
         """Sends one that was approved just now, if its gateway is quick; else the job goes on."""
-        one = await self._withdrawals.get(payout)
-        if one.state == "approved" and not self.by_hand(one):
+        payout = await self._withdrawals.get(payout_id)
+        if payout.state == "approved" and not self.is_manual(payout):
             try:
                 async with asyncio.timeout(_SOON_SECONDS):
-                    await self._worked(one)
+                    await self._process(payout)
             except (TimeoutError, Refusal) as failure:
-                _log.info("%s is sent later: %s", one.id, cause(failure))
+                _log.info("%s is sent later: %s", payout.id, describe_failure(failure))
 
-    async def begun_by_hand(self, payout: str, *, also: Sequence[Companion] = ()) -> Payout:
+    async def begin_manual_payment(
+        self, payout_id: str, *, also: Sequence[Companion] = ()
+    ) -> Payout:
         """An admin is about to pay it: checked once more, and from here on it can't be cancelled.
         Raises `PayoutStateConflict`, `WithdrawalBlocked`."""
-        one = await self._withdrawals.get(payout)
-        if one.state != "approved" or not self.by_hand(one):
-            raise PayoutMoved(payout)
-        await self._withdrawals.may(await self._withdrawals.payee(one))
-        return await self._withdrawals.sent(one, again_ms=None, also=also)
+        payout = await self._withdrawals.get(payout_id)
+        if payout.state != "approved" or not self.is_manual(payout):
+            raise PayoutStateConflict(payout_id)
+        await self._withdrawals.check_may_withdraw(await self._withdrawals.find_payee(payout))
+        return await self._withdrawals.mark_sent(payout, next_check_ms=None, companions=also)
 
-    async def paid_by_hand(self, payout: str, *, also: Sequence[Companion] = ()) -> None:
+    async def confirm_manual_payment(
+        self, payout_id: str, *, also: Sequence[Companion] = ()
+    ) -> None:
         """An admin has paid it, or has seen at its gateway that it is. Raises
         `PayoutStateConflict`."""
-        one = await self._withdrawals.get(payout)
-        if one.state != "sent":
-            raise PayoutMoved(payout)
-        await self._withdrawals.paid(one, fee=NO_FEE, external=one.external, also=also)
+        payout = await self._withdrawals.get(payout_id)
+        if payout.state != "sent":
+            raise PayoutStateConflict(payout_id)
+        await self._withdrawals.mark_paid(
+            payout, fee=NO_FEE, external_id=payout.external_id, companions=also
+        )
 
     async def close(self) -> None:
         """Closes the gateways' connections."""
-        for disburser in self._disbursers.values():
-            await disburser.close()
+        for provider in self._providers.values():
+            await provider.close()
 
     # --- one of them ----------------------------------------------------------------------------
 
-    async def _worked(self, one: Payout) -> bool:
+    async def _process(self, payout: Payout) -> bool:
         """False when its gateway doesn't answer."""
         now = self._clock.now_ms()
-        claimed = await self._withdrawals.claimed(one, until_ms=now + _CLAIM_MS)
+        claimed = await self._withdrawals.claim_payout(payout, until_ms=now + _CLAIM_MS)
         if claimed is None:
             return True
         try:
-            async with asyncio.timeout(_WORK_SECONDS):
-                return await self._followed(claimed)
-        except PayoutMoved:
-            _log.info("%s was moved elsewhere", one.id)
+            async with asyncio.timeout(_PROCESSING_SECONDS_MAX):
+                return await self._follow(claimed)
+        except PayoutStateConflict:
+            _log.info("%s was moved elsewhere", payout.id)
         except Exception as failure:  # noqa: BLE001 - one's trouble is no other's
-            _log.error("%s could not be followed: %s", one.id, cause(failure))
+            _log.error("%s could not be followed: %s", payout.id, describe_failure(failure))
         return True
 
-    async def _followed(self, one: Payout) -> bool:
+    async def _follow(self, payout: Payout) -> bool:
         """Sends or checks a claimed payout. What its provider says is written while the claim
         holds. False when it doesn't answer."""
-        if one.state == "approved":
-            ready = await self._begun(one)
-            if ready is None:
+        if payout.state == "approved":
+            sent = await self._mark_sent(payout)
+            if sent is None:
                 return True
-            one = ready
+            payout = sent
         try:
-            told = await self._asked(one)
+            status = await self._ask_provider(payout)
         except GatewayUnavailable as unavailable:
-            _log.warning("%s: %s does not answer", one.id, one.method)
-            again, why = self._again(one), unavailable.why
-            await self._withdrawals.noted(one, external=one.external, again_ms=again, stuck=why)
-            return bool(why)
-        await self._told(one, told)
+            _log.warning("%s: %s does not answer", payout.id, payout.method)
+            check_at_ms, reason = self._next_check_ms(payout), unavailable.detail
+            await self._withdrawals.schedule_check(
+                payout,
+                external_id=payout.external_id,
+                next_check_ms=check_at_ms,
+                stuck_reason=reason,
+            )
+            return bool(reason)
+        await self._apply_status(payout, status)
         return True
 
-    async def _begun(self, one: Payout) -> Payout | None:
+    async def _mark_sent(self, payout: Payout) -> Payout | None:
         """Marked as sent, once more checked; None where it can't be now."""
-        if self._paused():
-            await self._waits(one, "")
+        if self._is_paused():
+            await self._postpone(payout, "")
             return None
         try:
-            await self._addresses.of(one)
-            await self._withdrawals.may(await self._withdrawals.payee(one))
-        except NoAddress:
-            await self._waits(one, _LOST)
+            await self._payout_methods.get_address(payout)
+            await self._withdrawals.check_may_withdraw(await self._withdrawals.find_payee(payout))
+        except NoPayoutAddress:
+            await self._postpone(payout, _ADDRESS_LOST)
             return None
-        except WithdrawalsWait as wait:
+        except WithdrawalBlocked as wait:
             # Approved it stays; whoever owes has it released.
-            _log.info("%s waits: %s", one.id, wait.why)
-            await self._waits(one, "")
+            _log.info("%s waits: %s", payout.id, wait.reason)
+            await self._postpone(payout, "")
             return None
-        return await self._withdrawals.sent(one, again_ms=one.due_at)
+        return await self._withdrawals.mark_sent(payout, next_check_ms=payout.due_at)
 
-    async def _waits(self, one: Payout, why: str) -> None:
-        again = self._clock.now_ms() + _WAIT_MS
-        await self._withdrawals.noted(one, external="", again_ms=again, stuck=why)
+    async def _postpone(self, payout: Payout, reason: str) -> None:
+        check_at_ms = self._clock.now_ms() + _WAIT_MS
+        await self._withdrawals.schedule_check(
+            payout, external_id="", next_check_ms=check_at_ms, stuck_reason=reason
+        )
 
-    async def _asked(self, one: Payout) -> Disbursed:
+    async def _ask_provider(self, payout: Payout) -> PayoutStatus:
         """Raises `GatewayUnavailable`."""
-        disburser = self._disbursers[one.method]
-        if one.external:
-            return await disburser.disbursed(one)
-        if self._clock.now_ms() > one.state_at + disburser.remembers_days * DAY_MS:
-            raise GatewayUnavailable(one.method, _FORGOTTEN)
+        provider = self._providers[payout.method]
+        if payout.external_id:
+            return await provider.fetch_payout(payout)
+        if self._clock.now_ms() > payout.state_at + provider.idempotency_days * DAY_MS:
+            raise GatewayUnavailable(payout.method, _TOO_LATE_TO_REPEAT)
         try:
-            address = await self._addresses.of(one)
-        except NoAddress:
-            raise GatewayUnavailable(one.method, _LOST_SENT) from None
-        return await disburser.disburse(one, address)
+            address = await self._payout_methods.get_address(payout)
+        except NoPayoutAddress:
+            raise GatewayUnavailable(payout.method, _ADDRESS_LOST_AFTER_SENDING) from None
+        return await provider.send_payout(payout, address)
 
-    async def _told(self, one: Payout, told: Disbursed) -> None:
-        if told.state == "failed":
-            await self._withdrawals.returned(one, reason=told.reason)
-        elif one.state == "paid":
-            await self._withdrawals.noted(one, external=one.external, again_ms=self._again(one))
-        elif told.state == "paid":
-            watched = self._disbursers[one.method].watched_days
-            again = self._clock.now_ms() + _PAUSE_MS if watched else None
-            await self._withdrawals.paid(one, fee=told.fee, external=told.external, again_ms=again)
+    async def _apply_status(self, payout: Payout, status: PayoutStatus) -> None:
+        if status.state == "failed":
+            await self._withdrawals.mark_returned(payout, reason=status.reason)
+        elif payout.state == "paid":
+            await self._withdrawals.schedule_check(
+                payout, external_id=payout.external_id, next_check_ms=self._next_check_ms(payout)
+            )
+        elif status.state == "paid":
+            window_days = self._providers[payout.method].return_window_days
+            check_at_ms = self._clock.now_ms() + _PAUSE_MS if window_days else None
+            await self._withdrawals.mark_paid(
+                payout, fee=status.fee, external_id=status.external_id, next_check_ms=check_at_ms
+            )
         else:
-            again = self._again(one)
-            await self._withdrawals.noted(one, external=told.external, again_ms=again)
+            check_at_ms = self._next_check_ms(payout)
+            await self._withdrawals.schedule_check(
+                payout, external_id=status.external_id, next_check_ms=check_at_ms
+            )
 
-    def _again(self, one: Payout) -> int | None:
+    def _next_check_ms(self, payout: Payout) -> int | None:
         """When it is to be asked about again; None: never."""
-        now, pause = self._clock.now_ms(), _PAUSE_MS << min(one.tries, 20)
-        if one.state != "paid":
+        now, pause = self._clock.now_ms(), _PAUSE_MS << min(payout.attempts, 20)
+        if payout.state != "paid":
             return now + min(_PAUSE_MAX_MS, pause)
-        again = now + min(_PAUSE_PAID_MAX_MS, pause)
-        over = one.state_at + self._disbursers[one.method].watched_days * DAY_MS
-        return again if again <= over else None
+        check_at_ms = now + min(_PAUSE_PAID_MAX_MS, pause)
+        window_ends_ms = (
+            payout.state_at + self._providers[payout.method].return_window_days * DAY_MS
+        )
+        return check_at_ms if check_at_ms <= window_ends_ms else None

@@ -13,18 +13,18 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, IdempotencyConflict, LedgerBusy, Submission
 from core.pricing.deals import Deals
 from core.pricing.promotions import Promotion
-from core.users.service import survivor
+from core.users.service import find_survivor
 from core.users.types import Person
 
 #: A place among a promotion's uses is looked for so often, when others were faster.
-_TRIES = 20
+_ATTEMPTS_MAX = 20
 
 
 class CodeRefused(Refusal):
@@ -33,44 +33,46 @@ class CodeRefused(Refusal):
 
     code: ClassVar[str] = "code_refused"
 
-    def __init__(self, why: Literal["unknown", "used", "expired", "void", "early", "held"]) -> None:
-        self.why = why
+    def __init__(
+        self, reason: Literal["unknown", "used", "expired", "void", "early", "held"]
+    ) -> None:
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class RedeemedPromotion:
     """The promotion that somebody got by a code."""
 
     promotion: Promotion
 
 
-class PromotionCodes:
+class PromoCodes:
     """The service that redeems codes of promotions."""
 
-    def __init__(self, *, deals: Deals, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._deals, self._store = deals, store
+    def __init__(self, *, deals: Deals, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._deals, self._db = deals, db
         self._ledger, self._clock = ledger, clock
 
-    async def redeem(self, person: Person, code: sa.Row[Any]) -> Granted:
+    async def redeem_code(self, person: Person, code: sa.Row[Any]) -> RedeemedPromotion:
         """Gives what the promotion of a row of codes gives; raises `CodeRefused`,
         `PromotionUsedUp`."""
-        for _ in range(_TRIES):
-            promotion = await self._promotion(code)
+        for _ in range(_ATTEMPTS_MAX):
+            promotion = await self._find_running_promotion(code)
             try:
                 if promotion.kind == "credits":
-                    await self._give(promotion, person, code)
+                    await self._give_credits(promotion, person, code)
                 else:
-                    await self._hold(promotion, person, code)
+                    await self._give_promotion(promotion, person, code)
             except IdempotencyConflict:  # somebody else had it at the same moment
                 raise CodeRefused("used") from None
             except CompanionRefused as refused:
-                await self._check(refused.table, code)
+                await self._raise_if_final(refused.table, code)
                 continue
-            self._deals.forget(person.id)
-            return Granted(promotion)
+            self._deals.forget_person(person.id)
+            return RedeemedPromotion(promotion)
         raise LedgerBusy
 
-    async def _promotion(self, code: sa.Row[Any]) -> Promotion:
+    async def _find_running_promotion(self, code: sa.Row[Any]) -> Promotion:
         promotion = await self._deals.promotions.find(code.promotion)
         now = self._clock.now_ms()
         if code.uses_max and code.uses >= code.uses_max:
@@ -79,29 +81,34 @@ class PromotionCodes:
             raise CodeRefused("void")
         if now < promotion.starts_at:
             raise CodeRefused("early")
-        if not promotion.runs(now):
+        if not promotion.is_running_at(now):
             raise CodeRefused("expired")
         return promotion
 
-    async def _give(self, promotion: Promotion, person: Person, code: sa.Row[Any]) -> None:
-        owner, still = await survivor(self._store, person.id)
-        once = code.uses_max > 0
-        cause = f"code/{code.id if once else ids.new('use', self._clock.now_ms())}"
-        async with self._deals.promotions.use(promotion, owner, cause) as use:
+    async def _give_credits(self, promotion: Promotion, person: Person, code: sa.Row[Any]) -> None:
+        survivor_id, person_guard = await find_survivor(self._db, person.id)
+        is_single_use = code.uses_max > 0
+        cause = f"code/{code.id if is_single_use else ids.new_id('use', self._clock.now_ms())}"
+        async with self._deals.promotions.reserve_use(promotion, survivor_id, cause) as use:
             await self._ledger.submit(
                 Submission(
                     cause,
-                    (chart.gift(owner, "code", promotion.credits), chart.repay_owed(owner)),
-                    (_used(code), _runs(promotion), still, *use),
+                    (
+                        chart.give_gift(survivor_id, "code", promotion.credits),
+                        chart.repay_owed(survivor_id),
+                    ),
+                    (_code_use_update(code), _running_guard(promotion), person_guard, *use),
                 )
             )
 
-    async def _hold(self, promotion: Promotion, person: Person, code: sa.Row[Any]) -> None:
+    async def _give_promotion(
+        self, promotion: Promotion, person: Person, code: sa.Row[Any]
+    ) -> None:
         row = {"person": person.id, "promotion": promotion.id, "at": self._clock.now_ms()}
-        held = Insert(schema.promotion_holder, row)
-        await self._ledger.record(_used(code), _runs(promotion), held)
+        holder = Insert(schema.promotion_holder, row)
+        await self._ledger.record(_code_use_update(code), _running_guard(promotion), holder)
 
-    async def _check(self, table: str, code: sa.Row[Any]) -> None:
+    async def _raise_if_final(self, table: str, code: sa.Row[Any]) -> None:
         """What was in the way; raises `CodeRefused` unless trying again can help."""
         if table == schema.promotion_holder.name:
             raise CodeRefused("held")
@@ -109,19 +116,19 @@ class PromotionCodes:
             raise CodeRefused("void")
         if table == schema.code.name:
             columns = schema.code.c
-            rows = await self._store.fetch(sa.select(columns.uses).where(columns.id == code.id))
+            rows = await self._db.fetch(sa.select(columns.uses).where(columns.id == code.id))
             raise CodeRefused("used" if rows[0].uses else "void")
 
 
-def _used(code: sa.Row[Any]) -> Companion:
+def _code_use_update(code: sa.Row[Any]) -> Companion:
     """It is used up, or was at least not taken back."""
-    good: dict[str, int | None] = {"voided_at": None}
-    change = {"uses": 1} if code.uses_max else good
-    expected = {"uses": 0, **good} if code.uses_max else good
+    not_voided: dict[str, int | None] = {"voided_at": None}
+    change = {"uses": 1} if code.uses_max else not_voided
+    expected = {"uses": 0, **not_voided} if code.uses_max else not_voided
     return Update(schema.code, {"id": code.id}, change, expected)
 
 
-def _runs(promotion: Promotion) -> Companion:
+def _running_guard(promotion: Promotion) -> Companion:
     """Nobody ended it meanwhile."""
     running = {"ended_at": None}
     return Update(schema.promotion, {"id": promotion.id}, running, running)

@@ -9,20 +9,25 @@ import logging
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert, Update
-from core.errors import cause
+from core.errors import describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from payments.fulfillment import Crediting
-from payments.gateways.base import Consuming, Gateway, Listed, Page
+from payments.fulfillment import Fulfillment
+from payments.gateways.base import (
+    Gateway,
+    SupportsConsumption,
+    SupportsTransactionList,
+    TransactionPage,
+)
 from payments.types import (
+    GatewayEvent,
     GatewayUnavailable,
-    News,
     Payment,
-    PaymentRefused,
-    Purchase,
-    TakenBack,
+    PaymentMismatch,
+    Reversal,
+    StorePurchase,
     UnknownOrder,
 )
 
@@ -32,53 +37,56 @@ _log = logging.getLogger(__name__)
 _PAGES_AT_ONCE = 50
 
 
-class Listing:
+class TransactionListing:
     """The service that reads the lists of those gateways that have one."""
 
-    def __init__(self, *, crediting: Crediting, store: Store, ledger: Ledger) -> None:
-        self._crediting, self._store, self._ledger = crediting, store, ledger
+    def __init__(self, *, fulfillment: Fulfillment, db: Database, ledger: Ledger) -> None:
+        self._fulfillment, self._db, self._ledger = fulfillment, db, ledger
 
-    async def read(self, gateway: Listed) -> int:
+    async def read_new_transactions(self, gateway: SupportsTransactionList) -> int:
         """Fulfills what is new; how much that was. What a gateway doesn't list now it lists at the
         next turn."""
         found = 0
         try:
             for _ in range(_PAGES_AT_ONCE):
-                mark = await self._mark(gateway.name)
-                page = await gateway.page(mark or "")
-                found += await self._taken(gateway, page)
-                await self._read_to(gateway.name, mark, page.mark)
-                if not page.more:
+                cursor = await self._load_cursor(gateway.name)
+                page = await gateway.list_transactions(cursor or "")
+                found += await self._fulfill_page(gateway, page)
+                await self._save_cursor(gateway.name, cursor, page.cursor)
+                if not page.has_more:
                     break
         except GatewayUnavailable as refused:
-            _log.warning("%s does not tell its list: %s", gateway.name, cause(refused))
+            _log.warning("%s does not tell its list: %s", gateway.name, describe_failure(refused))
         return found
 
-    async def _taken(self, gateway: Listed, page: Page) -> int:
+    async def _fulfill_page(self, gateway: SupportsTransactionList, page: TransactionPage) -> int:
         """Each by itself: what doesn't fit an order is no other's trouble."""
-        known, found = await self._known(gateway.name, page), 0
-        for news in page.news:
+        known, found = await self._find_known_events(gateway.name, page), 0
+        for event in page.events:
             try:
                 # Also what is known: a purchase may still have to be consumed.
-                concerns = await take(gateway, self._crediting, news)
+                is_ours = await fulfill_event(gateway, self._fulfillment, event)
             except GatewayUnavailable:
                 raise
-            except (UnknownOrder, PaymentRefused) as refused:
+            except (UnknownOrder, PaymentMismatch) as refused:
                 _log.info("%s lists what fits no order: %s", gateway.name, refused.code)
             else:
-                found += concerns and _name(news) not in known
+                found += is_ours and _event_key(event) not in known
         return found
 
-    async def _known(self, gateway: str, page: Page) -> set[tuple[str, str]]:
+    async def _find_known_events(self, gateway: str, page: TransactionPage) -> set[tuple[str, str]]:
         """Which of a page's events were fulfilled before."""
         known: set[tuple[str, str]] = set()
         for table in (schema.payment, schema.refund):
             names = [
-                name for news in page.news for kind, name in [_name(news)] if kind == table.name
+                name
+                for news in page.events
+                for kind, name in [_event_key(news)]
+                if kind == table.name
             ]
             if not names:
                 continue
-            rows = await self._store.fetch(
+            rows = await self._db.fetch(
                 sa.select(table.c.external).where(
                     table.c.gateway == gateway, table.c.external.in_(names)
                 )
@@ -86,44 +94,46 @@ class Listing:
             known |= {(table.name, row.external) for row in rows}
         return known
 
-    async def _mark(self, gateway: str) -> str | None:
+    async def _load_cursor(self, gateway: str) -> str | None:
         table = schema.listing
-        rows = await self._store.fetch(sa.select(table.c.mark).where(table.c.gateway == gateway))
+        rows = await self._db.fetch(sa.select(table.c.mark).where(table.c.gateway == gateway))
         return rows[0].mark if rows else None
 
-    async def _read_to(self, gateway: str, before: str | None, mark: str) -> None:
+    async def _save_cursor(self, gateway: str, before: str | None, cursor: str) -> None:
         table = schema.listing
-        if mark == before:
+        if cursor == before:
             return
         try:
             if before is None:
-                await self._ledger.record(Insert(table, {"gateway": gateway, "mark": mark}))
+                await self._ledger.record(Insert(table, {"gateway": gateway, "mark": cursor}))
             else:
-                change, expected = {"mark": mark}, {"mark": before}
+                change, expected = {"mark": cursor}, {"mark": before}
                 await self._ledger.record(Update(table, {"gateway": gateway}, change, expected))
         except CompanionRefused:
             _log.info("%s's list is read by another process too", gateway)
 
 
-def _name(news: News) -> tuple[str, str]:
+def _event_key(event: GatewayEvent) -> tuple[str, str]:
     """The table where it is noted, and by which of the gateway's ids."""
-    if isinstance(news, Payment | Purchase):
-        return schema.payment.name, news.id
-    assert isinstance(news, TakenBack), "what lists tell"
-    return schema.refund.name, news.payment
+    if isinstance(event, Payment | StorePurchase):
+        return schema.payment.name, event.id
+    assert isinstance(event, Reversal), "what lists tell"
+    return schema.refund.name, event.payment
 
 
-async def take(gateway: Gateway | Listed, crediting: Crediting, news: News) -> bool:
+async def fulfill_event(
+    gateway: Gateway | SupportsTransactionList, fulfillment: Fulfillment, event: GatewayEvent
+) -> bool:
     """Fulfills first, durably; a store's purchase is consumed after that, and again if that fails.
     False when it concerns nothing here. Raises what `Fulfillment.handle` raises, and
     `GatewayUnavailable`."""
     try:
-        await crediting.tell(news)
+        await fulfillment.handle(event)
     except UnknownOrder:
-        if not isinstance(news, TakenBack):
+        if not isinstance(event, Reversal):
             raise
         # It went back before it was credited: it never will be, or the list tells it again.
         return False
-    if isinstance(news, Purchase) and isinstance(gateway, Consuming):
-        await gateway.consume(news.id)
+    if isinstance(event, StorePurchase) and isinstance(gateway, SupportsConsumption):
+        await gateway.consume_purchase(event.id)
     return True

@@ -15,13 +15,13 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Update
 from core.ledger.types import Entry
 from core.money import Credits
-from core.notification import notice
-from core.users.referrals import referral_of_topup, share_of
-from core.users.service import survivor
+from core.notification import notification_row
+from core.users.referrals import adjust_referral_bonus, calculate_inviter_share
+from core.users.service import find_survivor
 from payments.offer import Offer
 from payments.types import Order
 
@@ -30,46 +30,46 @@ FRIEND_BOUGHT, FRIEND_REFUNDED = "friend_bought", "friend_refunded"
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ReferralShare:
     """The inviter's share as parts of the order's submission; it is empty when nobody's share
     changes."""
 
     entries: tuple[Entry, ...] = ()
-    rows: tuple[Companion, ...] = ()
+    companions: tuple[Companion, ...] = ()
     #: Of the order's own row, and figures for its history.
     change: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, int] = field(default_factory=dict)
 
 
-_NOTHING = Shared()
+_NO_SHARE = ReferralShare()
 
 
-async def shared(
-    store: Store,
+async def compute_referral_share(
+    db: Database,
     clock: Clock,
     order: Order,
     *,
-    gives: Credits,
+    total_given: Credits,
     payer: str,
     offer: Offer,
     cause: str,
-) -> Shared:
+) -> ReferralShare:
     """An order gives so much from now on; `payer` is whom its Credits belong to, and `cause` what
     changes it. `offer` counts for orders that kept none."""
-    row = await _counts_to(store, order, payer)
+    row = await _find_referral(db, order, payer)
     if row is None or row.undone_at is not None:
-        return _NOTHING
-    has = share_of(gives, (order.offer or offer).inviter_percent)
-    if has == order.share:
-        return _NOTHING
-    inviter, still = await survivor(store, row.inviter)
-    more = has - order.share
-    given = more.units > 0
-    told = notice(
+        return _NO_SHARE
+    share_credits = calculate_inviter_share(total_given, (order.offer or offer).inviter_percent)
+    if share_credits == order.share:
+        return _NO_SHARE
+    inviter, person_guard = await find_survivor(db, row.inviter)
+    more = share_credits - order.share
+    is_gain = more.units > 0
+    notification = notification_row(
         clock,
         cause_id=f"shared/{cause}",
         person=inviter,
-        kind=FRIEND_BOUGHT if given else FRIEND_REFUNDED,
+        kind=FRIEND_BOUGHT if is_gain else FRIEND_REFUNDED,
         facts={"credits": abs(more.units)},
     )
     earned = Update(
@@ -78,17 +78,17 @@ async def shared(
         {"earned": row.earned + more.units},
         {"earned": row.earned, "undone_at": None},
     )
-    return Shared(
-        referral_of_topup(inviter, had=order.share, has=has),
-        (still, earned, told),
-        {"referral": row.person, "share": has.units},
+    return ReferralShare(
+        adjust_referral_bonus(inviter, old_share=order.share, new_share=share_credits),
+        (person_guard, earned, notification),
+        {"referral": row.person, "share": share_credits.units},
         {"inviter": more.units},
     )
 
 
-async def _counts_to(store: Store, order: Order, payer: str) -> sa.Row[Any] | None:
+async def _find_referral(db: Database, order: Order, payer: str) -> sa.Row[Any] | None:
     if not order.referral and order.state == "credited":
         return None
     table = schema.referral
-    rows = await store.fetch(sa.select(table).where(table.c.person == (order.referral or payer)))
+    rows = await db.fetch(sa.select(table).where(table.c.person == (order.referral or payer)))
     return rows[0] if rows else None

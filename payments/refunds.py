@@ -12,27 +12,27 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.errors import Refusal
 from core.money import Stars
-from payments.fulfillment import Crediting
+from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
-from payments.orders import Orders, left
+from payments.orders import Orders, remaining_cash
 from payments.types import (
     Cash,
     GatewayUnavailable,
-    NotGivenBack,
     Order,
-    PaymentRefused,
-    RefundRefused,
+    PaymentMismatch,
+    RefundDeclined,
+    RefundUnsupported,
 )
 
-ASKED: Final = "refund-asked"
-_OVER: Final = ("refund-given", "refund-refused", "refund-looked-up")
-_PART: Final = "payment "
+REFUND_REQUESTED: Final = "refund-asked"
+_FINISHED_EVENTS: Final = ("refund-given", "refund-refused", "refund-looked-up")
+_PART_PREFIX: Final = "payment "
 #: Gateways know a refund by our idempotency key for a day at least (Stripe keeps keys for 24
 #: hours). Later they are only asked what they gave back.
-_KNOWN_MS: Final = 20 * 3_600_000
+_KEY_LIFETIME_MS: Final = 20 * 3_600_000
 
 
 class NothingToRefund(Refusal):
@@ -40,8 +40,8 @@ class NothingToRefund(Refusal):
 
     code: ClassVar[str] = "nothing_to_refund"
 
-    def __init__(self, order: str, left: Cash) -> None:
-        self.order, self.left = order, left
+    def __init__(self, order: str, remaining: Cash) -> None:
+        self.order, self.remaining = order, remaining
 
 
 class EarlierRefund(Refusal):
@@ -50,11 +50,11 @@ class EarlierRefund(Refusal):
 
     code: ClassVar[str] = "earlier_refund"
 
-    def __init__(self, order: str, given: Cash) -> None:
-        self.order, self.given = order, given
+    def __init__(self, order: str, refunded: Cash) -> None:
+        self.order, self.refunded = order, refunded
 
 
-class RefundUnsure(GatewayUnavailable):
+class RefundOutcomeUnknown(GatewayUnavailable):
     """The gateway didn't answer: whether the money went back isn't known. The next refund of the
     order finds out first."""
 
@@ -66,7 +66,7 @@ class RefundUnsure(GatewayUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class _Intent:
+class _RefundRequest:
     """A refund as it was written down: its cause, and how much of which payment."""
 
     cause: str
@@ -74,9 +74,9 @@ class _Intent:
     parts: tuple[tuple[str, int], ...]
 
 
-def refundable(order: Order) -> Cash:
+def refundable_cash(order: Order) -> Cash:
     """What of an order's cash can be given back."""
-    return type(order.paid)(max(0, left(order)))
+    return type(order.paid)(max(0, remaining_cash(order)))
 
 
 class Refunds:
@@ -88,111 +88,119 @@ class Refunds:
         *,
         gateways: Mapping[str, Gateway],
         orders: Orders,
-        crediting: Crediting,
-        store: Store,
+        fulfillment: Fulfillment,
+        db: Database,
         clock: Clock,
     ) -> None:
-        self._gateways, self._orders, self._crediting = gateways, orders, crediting
-        self._store, self._clock = store, clock
+        self._gateways, self._orders, self._fulfillment = gateways, orders, fulfillment
+        self._db, self._clock = db, clock
 
-    async def refund(self, order: Order, amount: Cash, *, cause: str) -> Order:
+    async def refund_order(self, order: Order, amount: Cash, *, cause: str) -> Order:
         """Gives a payer money back, once a cause, newest payment first. Raises `NothingToRefund`,
         `RefundUnsupported`, `EarlierRefund`, `RefundOutcomeUnknown`."""
-        at = self._gateways.get(order.gateway)
-        if at is None:
+        provider = self._gateways.get(order.gateway)
+        if provider is None:
             raise GatewayUnavailable(order.gateway)
-        asked, over = _intents(await self._orders.history(order.id))
-        if cause in over:
+        requests, finished_causes = _parse_requests(await self._orders.list_events(order.id))
+        if cause in finished_causes:
             return await self._orders.get(order.id)
-        waiting = [one for one in asked if one.cause not in over]
-        for one in waiting:
-            await self._again(at, order, one)
-        after = await self._orders.get(order.id)
-        if waiting:
-            if [one.cause for one in waiting] == [cause]:
-                return after
-            raise EarlierRefund(order.id, after.refunded)
-        there = refundable(after)
-        if amount.units > there.units or amount.units <= 0:
-            raise NothingToRefund(order.id, there)
-        parts = await self._parts(after, amount)
-        facts = {f"{_PART}{payment}": units for payment, units in parts}
-        await self._orders.noted(order, ASKED, cause=cause, **facts)
-        await self._give(at, order, _Intent(cause, self._clock.now_ms(), tuple(parts)))
+        unfinished = [one for one in requests if one.cause not in finished_causes]
+        for request in unfinished:
+            await self._resume_request(provider, order, request)
+        updated = await self._orders.get(order.id)
+        if unfinished:
+            if [one.cause for one in unfinished] == [cause]:
+                return updated
+            raise EarlierRefund(order.id, updated.refunded)
+        available = refundable_cash(updated)
+        if amount.units > available.units or amount.units <= 0:
+            raise NothingToRefund(order.id, available)
+        parts = await self._split_amount(updated, amount)
+        facts = {f"{_PART_PREFIX}{payment}": units for payment, units in parts}
+        await self._orders.record_event(order, REFUND_REQUESTED, cause=cause, **facts)
+        await self._execute_request(
+            provider, order, _RefundRequest(cause, self._clock.now_ms(), tuple(parts))
+        )
         return await self._orders.get(order.id)
 
-    async def _again(self, at: Gateway, order: Order, one: _Intent) -> None:
-        if self._clock.now_ms() - one.at < _KNOWN_MS:
-            await self._give(at, order, one)
+    async def _resume_request(
+        self, provider: Gateway, order: Order, request: _RefundRequest
+    ) -> None:
+        if self._clock.now_ms() - request.at < _KEY_LIFETIME_MS:
+            await self._execute_request(provider, order, request)
             return
-        for news in await at.look(order):
-            await self._crediting.tell(news)
-        await self._orders.noted(order, "refund-looked-up", cause=one.cause)
+        for event in await provider.fetch_order(order):
+            await self._fulfillment.handle(event)
+        await self._orders.record_event(order, "refund-looked-up", cause=request.cause)
 
-    async def _give(self, at: Gateway, order: Order, one: _Intent) -> None:
+    async def _execute_request(
+        self, provider: Gateway, order: Order, request: _RefundRequest
+    ) -> None:
         try:
-            for payment, units in one.parts:
+            for payment, units in request.parts:
                 part = type(order.paid)(units)
-                for news in await at.refund(order, payment, part, f"{one.cause}/{payment}"):
-                    await self._crediting.tell(news)
-        except (NotGivenBack, RefundRefused, PaymentRefused):
-            await self._orders.noted(order, "refund-refused", cause=one.cause)
+                for event in await provider.refund_payment(
+                    order, payment, part, f"{request.cause}/{payment}"
+                ):
+                    await self._fulfillment.handle(event)
+        except (RefundDeclined, RefundUnsupported, PaymentMismatch):
+            await self._orders.record_event(order, "refund-refused", cause=request.cause)
             raise
         except GatewayUnavailable:
-            raise RefundUnsure(order.gateway, order.id) from None
-        await self._orders.noted(order, "refund-given", cause=one.cause)
+            raise RefundOutcomeUnknown(order.gateway, order.id) from None
+        await self._orders.record_event(order, "refund-given", cause=request.cause)
 
-    async def _parts(self, order: Order, amount: Cash) -> list[tuple[str, int]]:
+    async def _split_amount(self, order: Order, amount: Cash) -> list[tuple[str, int]]:
         """How much goes back of which payment. Raises `RefundUnsupported`: Stars go back payment by
         payment, each as a whole."""
         rest, parts = amount.units, []
-        for payment, there in await self._left(order):
-            part = min(rest, there)
+        for payment, available in await self._list_refundable_payments(order):
+            part = min(rest, available)
             if part <= 0:
                 continue
-            if isinstance(amount, Stars) and part != there:
-                raise RefundRefused(order.id, "whole")
+            if isinstance(amount, Stars) and part != available:
+                raise RefundUnsupported(order.id, "whole")
             parts.append((payment, part))
             rest -= part
         return parts
 
-    async def _left(self, order: Order) -> list[tuple[str, int]]:
+    async def _list_refundable_payments(self, order: Order) -> list[tuple[str, int]]:
         """The gateway's ids of the order's payments, the newest first, and what of each is left;
         what was lost by a dispute is gone."""
         paid, back, dispute = schema.payment, schema.refund, schema.dispute
         lost = sa.select(dispute.c.payment).where(
             dispute.c.order == order.id, dispute.c.state == "lost"
         )
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(paid.c.external, paid.c.amount)
             .where(paid.c.order == order.id, paid.c.external.not_in(lost))
             .order_by(paid.c.at.desc())
         )
-        given = await self._store.fetch(
+        refunds = await self._db.fetch(
             sa.select(back.c.amount).where(back.c.order == order.id, back.c.failed_at.is_(None))
         )
-        gone = sum(row.amount for row in given)
+        refunded = sum(row.amount for row in refunds)
         found = []
         for row in rows:
-            used = min(gone, row.amount)
-            gone -= used
+            used = min(refunded, row.amount)
+            refunded -= used
             found.append((row.external, row.amount - used))
         return found
 
 
-def _intents(
+def _parse_requests(
     history: Iterable[tuple[int, str, Mapping[str, Any]]],
-) -> tuple[Sequence[_Intent], frozenset[str]]:
+) -> tuple[Sequence[_RefundRequest], frozenset[str]]:
     """Every refund that was asked for, and the causes of those that are over."""
-    asked, over = [], set()
+    requests, finished = [], set()
     for at, what, facts in history:
-        if what == ASKED:
+        if what == REFUND_REQUESTED:
             parts = [
-                (name.removeprefix(_PART), int(units))
+                (name.removeprefix(_PART_PREFIX), int(units))
                 for name, units in facts.items()
-                if name.startswith(_PART)
+                if name.startswith(_PART_PREFIX)
             ]
-            asked.append(_Intent(str(facts["cause"]), at, tuple(parts)))
-        elif what in _OVER:
-            over.add(str(facts["cause"]))
-    return asked, frozenset(over)
+            requests.append(_RefundRequest(str(facts["cause"]), at, tuple(parts)))
+        elif what in _FINISHED_EVENTS:
+            finished.add(str(facts["cause"]))
+    return requests, frozenset(finished)

@@ -13,7 +13,7 @@ from payments.offer import Offer
 #: What people pay with.
 Cash = NanoUsd | Stars
 
-State = Literal["created", "pending", "credited", "expired", "failed"]
+OrderState = Literal["created", "pending", "credited", "expired", "failed"]
 DisputeState = Literal["", "open", "won", "lost"]
 
 UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (NanoUsd, Stars)}
@@ -30,12 +30,12 @@ class Order:
     shown_in: str
     gateway: str
     #: The gateway's id of the checkout, once known, and where to pay.
-    external: str
+    external_id: str
     url: str
     amount: Cash
     #: The worth that the offer counts, in nano-dollars, also where Stars are paid.
     value: NanoUsd
-    state: State
+    state: OrderState
     paid: Cash
     refunded: Cash
     #: What was lost of it by disputes.
@@ -54,7 +54,7 @@ class Order:
     expires_at: int
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it waits to be paid."""
         return self.state in {"created", "pending"}
 
@@ -82,7 +82,7 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
-class Purchase:
+class StorePurchase:
     """A purchase was made in a platform's own store, where no order can be named: it pays its
     buyer's open order of that value, or else one that is made for it."""
 
@@ -101,7 +101,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True)
-class Refunded:
+class Refund:
     """A refund is money that went back to the payer, or failed to."""
 
     gateway: str
@@ -115,7 +115,7 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenBack:
+class Reversal:
     """A reversal is a payment that its service gave back as a whole, as it gives nothing back in
     parts."""
 
@@ -140,7 +140,7 @@ class Dispute:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CheckoutEnded:
     """The checkout has ended: nobody will pay this order any more."""
 
     order: str
@@ -148,7 +148,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class OrderChanged:
     """Something happened to an order: the gateway is to be asked about it
     (`Gateway.fetch_order`)."""
 
@@ -156,7 +156,7 @@ class Changed:
 
 
 #: What a gateway may report.
-News = Payment | Purchase | Refunded | TakenBack | Dispute | Ended
+GatewayEvent = Payment | StorePurchase | Refund | Reversal | Dispute | CheckoutEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Checkout:
     """A checkout is where an order is paid."""
 
     #: The gateway's own id of it.
-    external: str
+    external_id: str
     #: A link to open; empty where the platform itself shows the payment.
     url: str = ""
 
@@ -181,7 +181,7 @@ class UnknownOrder(Refusal):
         self.order = order
 
 
-class NoDispute(Refusal):
+class NoOpenDispute(Refusal):
     """There is no such dispute, it is decided already, or its gateway takes no acceptance."""
 
     code: ClassVar[str] = "no_dispute"
@@ -195,11 +195,11 @@ class TooManyOrders(Refusal):
 
     code: ClassVar[str] = "too_many_orders"
 
-    def __init__(self, waiting: int) -> None:
-        self.waiting = waiting
+    def __init__(self, open_count: int) -> None:
+        self.open_count = open_count
 
 
-class CardsStopped(Refusal):
+class CardPaymentsPaused(Refusal):
     """While a payment is disputed, and for a while after a bank took one back, this person pays by
     other ways than by card; `until` is when that is over (ms UTC; 0: when it is decided)."""
 
@@ -209,15 +209,15 @@ class CardsStopped(Refusal):
         self.until = until
 
 
-class PaymentRefused(Refusal):
+class PaymentMismatch(Refusal):
     """What a gateway reports doesn't fit the order: nothing was credited, an admin has to look."""
 
     code: ClassVar[str] = "payment_refused"
 
     def __init__(
-        self, order: str, why: Literal["gateway", "checkout", "unit", "amount", "payer", "busy"]
+        self, order: str, reason: Literal["gateway", "checkout", "unit", "amount", "payer", "busy"]
     ) -> None:
-        self.order, self.why = order, why
+        self.order, self.reason = order, reason
 
 
 class GatewayUnavailable(Refusal):
@@ -225,19 +225,19 @@ class GatewayUnavailable(Refusal):
 
     code: ClassVar[str] = "gateway_unavailable"
 
-    def __init__(self, gateway: str, why: str = "") -> None:
+    def __init__(self, gateway: str, detail: str = "") -> None:
         """`detail`: in our words, for the operator; empty where nothing is known."""
-        self.gateway, self.why = gateway, why
+        self.gateway, self.detail = gateway, detail
 
 
-class NotGivenBack(Refusal):
+class RefundDeclined(Refusal):
     """The gateway won't give a payment back; nothing was moved."""
 
     code: ClassVar[str] = "not_given_back"
 
-    def __init__(self, gateway: str, why: str) -> None:
+    def __init__(self, gateway: str, reason: str) -> None:
         """`reason`: the gateway's own name of the case."""
-        self.gateway, self.why = gateway, why
+        self.gateway, self.reason = gateway, reason
 
 
 class CheckoutRefused(Refusal):
@@ -246,25 +246,25 @@ class CheckoutRefused(Refusal):
     code: ClassVar[str] = "checkout_refused"
 
     def __init__(
-        self, order: str, why: Literal["over", "paid", "payer", "amount", "unsure"]
+        self, order: str, reason: Literal["over", "paid", "payer", "amount", "unsure"]
     ) -> None:
         """`unsure`: it couldn't be looked up in time."""
-        self.order, self.why = order, why
+        self.order, self.reason = order, reason
 
 
-class RefundRefused(Refusal):
+class RefundUnsupported(Refusal):
     """This payment can't be given back like that: only as a whole, or only by its own service."""
 
     code: ClassVar[str] = "refund_refused"
 
-    def __init__(self, order: str, why: Literal["whole", "elsewhere"]) -> None:
-        self.order, self.why = order, why
+    def __init__(self, order: str, reason: Literal["whole", "elsewhere"]) -> None:
+        self.order, self.reason = order, reason
 
 
-class Forged(Refusal):
+class InvalidSignature(Refusal):
     """A message was sent by no gateway of ours; its content was not used."""
 
     code: ClassVar[str] = "forged"
 
-    def __init__(self, gateway: str, why: str) -> None:
-        self.gateway, self.why = gateway, why
+    def __init__(self, gateway: str, reason: str) -> None:
+        self.gateway, self.reason = gateway, reason

@@ -16,32 +16,32 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
 from core.pricing.promotions import Promotion
-from core.users.links import Tries
-from core.users.service import lineage
+from core.users.links import AttemptLimiter
+from core.users.service import list_merged_ids
 from core.users.types import Person
-from payments.fulfillment import Crediting
-from payments.gateways.voucher import CODE, payment_of
+from payments.fulfillment import Fulfillment
+from payments.gateways.voucher import VOUCHER_GATEWAY, build_voucher_payment
 from payments.orders import Orders
-from payments.promo_codes import CodeRefused, Granted, PromotionCodes
+from payments.promo_codes import CodeRefused, PromoCodes, RedeemedPromotion
 from payments.types import Order, UnknownOrder
 
 #: 80 bits.
-_CODE_CHARS = 16
+_VOUCHER_CHARS = 16
 #: As many as are made at once, and how many of them a write takes.
-COUNT_MAX = 10_000
-A_TIME = 500
+VOUCHERS_MAX = 10_000
+WRITE_BATCH_SIZE = 500
 
-CodeState = Literal["open", "used", "expired", "void"]
+VoucherState = Literal["open", "used", "expired", "void"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class NewCode:
     """A new code as it is handed over; nobody can read it again."""
 
     id: str
@@ -56,13 +56,13 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class VoucherInfo:
     """A voucher as the database knows it, without its text."""
 
     id: str
     batch: str
     cash: NanoUsd
-    state: CodeState
+    state: VoucherState
     created_at: int
     expires_at: int | None
     #: The order that it became, and whose; empty until it is used.
@@ -70,64 +70,72 @@ class Card:
     person: str
 
 
-class Codes:
+class Vouchers:
     """The service that makes, lists, voids and redeems vouchers."""
 
     def __init__(
         self,
         *,
         orders: Orders,
-        crediting: Crediting,
-        store: Store,
+        fulfillment: Fulfillment,
+        db: Database,
         ledger: Ledger,
         clock: Clock,
-        promotions: PromotionCodes | None = None,
+        promo_codes: PromoCodes | None = None,
     ) -> None:
         """`promo_codes` is needed where codes of them are redeemed."""
-        self._orders, self._crediting, self._promotions = orders, crediting, promotions
-        self._store, self._ledger, self._clock = store, ledger, clock
-        self._tries = Tries(clock)
+        self._orders, self._fulfillment, self._promo_codes = orders, fulfillment, promo_codes
+        self._db, self._ledger, self._clock = db, ledger, clock
+        self._attempts = AttemptLimiter(clock)
 
-    def fresh(self, cash: NanoUsd, count: int, days: int | None) -> list[Fresh]:
+    def generate_vouchers(self, cash: NanoUsd, count: int, days: int | None) -> list[NewCode]:
         """New vouchers worth so much cash each, good for so many days, or for ever; raises
         `BadAmount`. They count once they are saved."""
-        self._orders.offer.check(cash)
+        self._orders.offer.validate_amount(cash)
         now = self._clock.now_ms()
-        batch = ids.new("bat", now)
-        until = None if days is None else now + days * DAY_MS
+        batch = ids.new_id("bat", now)
+        expires_at = None if days is None else now + days * DAY_MS
         return [
-            Fresh(ids.new("cod", now), batch, ids.grouped(ids.fresh(_CODE_CHARS)), cash, until)
+            NewCode(
+                ids.new_id("cod", now),
+                batch,
+                ids.group_code(ids.new_code(_VOUCHER_CHARS)),
+                cash,
+                expires_at,
+            )
             for _ in range(count)
         ]
 
-    def fresh_of(self, promotion: Promotion, count: int) -> list[Fresh]:
+    def generate_promo_codes(self, promotion: Promotion, count: int) -> list[NewCode]:
         """New codes of a promotion, each good once while that runs."""
-        now, until = self._clock.now_ms(), promotion.ends_at
-        batch, no_cash = ids.new("bat", now), NanoUsd(0)
+        now, expires_at = self._clock.now_ms(), promotion.ends_at
+        batch, no_cash = ids.new_id("bat", now), NanoUsd(0)
         return [
-            Fresh(ids.new("cod", now), batch, text, no_cash, until, promotion.id)
-            for text in (ids.grouped(ids.fresh(_CODE_CHARS)) for _ in range(count))
+            NewCode(ids.new_id("cod", now), batch, text, no_cash, expires_at, promotion.id)
+            for text in (ids.group_code(ids.new_code(_VOUCHER_CHARS)) for _ in range(count))
         ]
 
-    def shared_of(self, promotion: Promotion, word: str) -> Fresh:
+    def make_shared_promo_code(self, promotion: Promotion, word: str) -> NewCode:
         """One code of a promotion that many type: a word, as the operator chose it."""
-        now, until = self._clock.now_ms(), promotion.ends_at
-        code, batch = ids.new("cod", now), ids.new("bat", now)
-        return Fresh(code, batch, word, NanoUsd(0), until, promotion.id, uses_max=0)
+        now, expires_at = self._clock.now_ms(), promotion.ends_at
+        code_id, batch = ids.new_id("cod", now), ids.new_id("bat", now)
+        return NewCode(code_id, batch, word, NanoUsd(0), expires_at, promotion.id, uses_max=0)
 
-    async def keep(self, made: Sequence[Fresh], *also: Companion) -> None:
+    async def save_codes(self, codes: Sequence[NewCode], *also: Companion) -> None:
         """From now on they can be redeemed; `also` is written with the first of them."""
-        rows = self.rows(made)
-        for at in range(0, len(rows), A_TIME):
-            await self._ledger.record(*(() if at else also), *rows[at : at + A_TIME])
+        rows = self.build_rows(codes)
+        for start in range(0, len(rows), WRITE_BATCH_SIZE):
+            await self._ledger.record(
+                *(() if start else also), *rows[start : start + WRITE_BATCH_SIZE]
+            )
 
-    def rows(self, made: Sequence[Fresh]) -> list[Insert]:
+    def build_rows(self, codes: Sequence[NewCode]) -> list[Insert]:
         """What is kept of them; at most `WRITE_BATCH_SIZE` go in one write."""
         now = self._clock.now_ms()
         rows = [
             {
                 "id": one.id,
-                "digest": ids.digest(ids.bare(one.text)),
+                "digest": ids.hash_code(ids.normalize_code(one.text)),
                 "batch": one.batch,
                 "kind": "promotion" if one.promotion else "sold",
                 "cash": one.cash.units,
@@ -139,25 +147,27 @@ class Codes:
                 "voided_at": None,
                 "promotion": one.promotion or None,
             }
-            for one in made
+            for one in codes
         ]
         return [Insert(schema.code, row) for row in rows]
 
-    async def cards(self, batch: str = "") -> list[Card]:
+    async def list_vouchers(self, batch: str = "") -> list[VoucherInfo]:
         """Every voucher, or a batch's, the oldest first."""
         code, order = schema.code, schema.order
-        chosen = (
+        select = (
             sa.select(code, order.c.id.label("order"), order.c.person)
             .select_from(
-                code.outerjoin(order, (order.c.gateway == CODE) & (order.c.external == code.c.id))
+                code.outerjoin(
+                    order, (order.c.gateway == VOUCHER_GATEWAY) & (order.c.external == code.c.id)
+                )
             )
             .where(code.c.kind == "sold")
             .order_by(code.c.id)
         )
         if batch:
-            chosen = chosen.where(code.c.batch == batch)
+            select = select.where(code.c.batch == batch)
         return [
-            Card(
+            VoucherInfo(
                 row.id,
                 row.batch,
                 NanoUsd(row.cash),
@@ -167,15 +177,15 @@ class Codes:
                 row.order or "",
                 row.person or "",
             )
-            for row in await self._store.fetch(chosen)
+            for row in await self._db.fetch(select)
         ]
 
-    async def void(self, name: str) -> int:
+    async def void_codes(self, id_or_batch: str) -> int:
         """A code by its id, or a batch's: what nobody has used is good no more. How many."""
-        table, done = schema.code, 0
-        rows = await self._store.fetch(
+        table, voided_count = schema.code, 0
+        rows = await self._db.fetch(
             sa.select(table.c.id).where(
-                sa.or_(table.c.id == name, table.c.batch == name),
+                sa.or_(table.c.id == id_or_batch, table.c.batch == id_or_batch),
                 table.c.uses == 0,
                 table.c.voided_at.is_(None),
             )
@@ -187,26 +197,28 @@ class Codes:
                 await self._ledger.record(Update(table, {"id": row.id}, voided, unused))
             except CompanionRefused:  # somebody redeems it
                 continue
-            done += 1
-        return done
+            voided_count += 1
+        return voided_count
 
-    async def redeem(self, person: Person, place: str, typed: str) -> Order | Granted:
+    async def redeem_code(
+        self, person: Person, place: str, typed: str
+    ) -> Order | RedeemedPromotion:
         """Credits what a code is worth, once; whoever types their own again is told the same.
         Raises `CodeRefused`, `PromotionUsedUp`, `TooManyAttempts`."""
-        self._tries.check(person.id)
+        self._attempts.check_attempts(person.id)
         table = schema.code
-        rows = await self._store.fetch(
-            sa.select(table).where(table.c.digest == ids.digest(ids.bare(typed)))
+        rows = await self._db.fetch(
+            sa.select(table).where(table.c.digest == ids.hash_code(ids.normalize_code(typed)))
         )
         if not rows:
-            self._tries.wrong(person.id)
+            self._attempts.record_wrong_code(person.id)
             raise CodeRefused("unknown")
         code = rows[0]
         state = self._state(code)
         if state in {"expired", "void"}:
             raise CodeRefused(state)
-        if self._promotions is not None and code.promotion is not None:
-            return await self._promotions.redeem(person, code)
+        if self._promo_codes is not None and code.promotion is not None:
+            return await self._promo_codes.redeem_code(person, code)
         use = Update(
             table,
             {"id": code.id},
@@ -215,33 +227,33 @@ class Codes:
         )
         try:
             order = (
-                await self._orders.by_external(CODE, code.id)
+                await self._orders.get_by_checkout(VOUCHER_GATEWAY, code.id)
                 if state == "used"
-                else await self._orders.of_code(
+                else await self._orders.create_voucher_order(
                     code=code.id,
                     person=person.id,
                     place=place,
-                    gateway=CODE,
+                    gateway=VOUCHER_GATEWAY,
                     value=NanoUsd(code.cash),
-                    used=use,
+                    voucher_use=use,
                 )
             )
         except UnknownOrder:  # it was voided at the same moment
             raise CodeRefused("void") from None
-        if order.person not in await lineage(self._store, person.id):
+        if order.person not in await list_merged_ids(self._db, person.id):
             raise CodeRefused("used")
-        return await self._crediting.pay(payment_of(order), telling=False)
+        return await self._fulfillment.credit_payment(build_voucher_payment(order), notify=False)
 
-    def _state(self, row: sa.Row[Any]) -> CodeState:
+    def _state(self, row: sa.Row[Any]) -> VoucherState:
         if row.uses_max and row.uses >= row.uses_max:
             return "used"
         if row.voided_at is not None:
             return "void"
-        gone = row.expires_at is not None and row.expires_at <= self._clock.now_ms()
-        return "expired" if gone else "open"
+        is_expired = row.expires_at is not None and row.expires_at <= self._clock.now_ms()
+        return "expired" if is_expired else "open"
 
 
-async def any_codes(store: Store) -> bool:
+async def has_vouchers(db: Database) -> bool:
     """Whether there is a voucher, of whatever state."""
     sold = schema.code.c.kind == "sold"
-    return bool(await store.fetch(sa.select(schema.code.c.id).where(sold).limit(1)))
+    return bool(await db.fetch(sa.select(schema.code.c.id).where(sold).limit(1)))

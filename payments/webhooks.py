@@ -21,44 +21,44 @@ from starlette.routing import Route
 
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.errors import DatabaseUnavailable
 from core.db.writes import Delete, Insert, Update
-from core.errors import Refusal, cause
+from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
-from core.notification import OWNERS, notice
+from core.notification import OPERATORS, notification_row
 from core.pool.vault import Vault
-from payments.fulfillment import Crediting
-from payments.gateways.base import Gateway, Message
-from payments.reconciliation import take
+from payments.fulfillment import Fulfillment
+from payments.gateways.base import Gateway, WebhookMessage
+from payments.reconciliation import fulfill_event
 from payments.types import (
-    Changed,
-    Forged,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
-    PaymentRefused,
+    InvalidSignature,
+    OrderChanged,
+    PaymentMismatch,
     UnknownOrder,
 )
 
 _log = logging.getLogger(__name__)
 
 #: The kind of notification to operators about a message of which nothing will come.
-UNWORKED = "unworked"
+UNPROCESSED = "unworked"
 #: Messages are kept so long, then deleted: they hold what payers and gateways said.
-KEPT_DAYS = 30
+RETENTION_DAYS = 30
 #: Tries before a message about an order that nobody knows is put aside: about ten hours.
-_TRIES_MAX = 12
+_ATTEMPTS_MAX = 12
 _PAUSE_MS, _PAUSE_MAX_MS = 5_000, 6 * 3_600_000
 _LEASE_MS = 60_000
-_LOOK_SECONDS = 5.0
-_AT_ONCE = 100
+_POLL_SECONDS = 5.0
+_BATCH_SIZE = 100
 #: Who comes back often has the gateway asked no more often than this.
-_AGAIN_MS = 10_000
-_ORDER = re.compile(r"ord_[0-9a-z]{26}")
+_RECHECK_INTERVAL_MS = 10_000
+_ORDER_ID_PATTERN = re.compile(r"ord_[0-9a-z]{26}")
 
 
-class Inbox:
+class WebhookInbox:
     """The inbox stores gateways' messages, and processes them in the background between `start` and
     `stop`."""
 
@@ -66,26 +66,28 @@ class Inbox:
         self,
         *,
         gateways: Mapping[str, Gateway],
-        crediting: Crediting,
-        store: Store,
+        fulfillment: Fulfillment,
+        db: Database,
         ledger: Ledger,
         vault: Vault,
         clock: Clock,
     ) -> None:
-        self._gateways, self._crediting = gateways, crediting
-        self._store, self._ledger, self._vault, self._clock = store, ledger, vault, clock
-        self._arrived = asyncio.Event()
+        self._gateways, self._fulfillment = gateways, fulfillment
+        self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
+        self._arrival = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         #: Orders whose payers came back, and when each was last asked about.
-        self._returned: set[str] = set()
-        self._asked_at: dict[str, int] = {}
+        self._orders_to_check: set[str] = set()
+        self._checked_at: dict[str, int] = {}
         #: How many messages came to what, in this process: `taken`, `forged`, `unproven` (not kept:
         #: it comes again), a refusal's code.
         self.counts: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Begins to work through what is due."""
-        self._task = asyncio.get_running_loop().create_task(self._keep(), name="payments inbox")
+        self._task = asyncio.get_running_loop().create_task(
+            self._process_forever(), name="payments inbox"
+        )
 
     async def stop(self) -> None:
         """What is being looked at is tried again by whoever comes next."""
@@ -99,18 +101,18 @@ class Inbox:
         """Proves a message and keeps it: when this returns it is safe to acknowledge. Raises
         `InvalidSignature`; any other refusal means that it must be sent again."""
         try:
-            message = await self._gateways[gateway].verify(headers, body)
-        except Forged as forged:
+            message = await self._gateways[gateway].verify_webhook(headers, body)
+        except InvalidSignature as forged:
             self.counts["forged"] += 1
-            _log.warning("a forged message for %s was refused: %s", gateway, forged.why)
+            _log.warning("a forged message for %s was refused: %s", gateway, forged.reason)
             raise
         except GatewayUnavailable:
             self.counts["unproven"] += 1
             _log.warning("a message for %s could not be proven: it must be sent again", gateway)
             raise
-        await self.keep(gateway, message)
+        await self.store(gateway, message)
 
-    async def keep(self, gateway: str, message: Message) -> None:
+    async def store(self, gateway: str, message: WebhookMessage) -> None:
         """Keeps a message that is known to be the gateway's own; raises as above."""
         id_, now = f"{gateway}/{message.id}", self._clock.now_ms()
         row = {
@@ -123,32 +125,35 @@ class Inbox:
             "verdict": "",
         }
         await self._ledger.record(Insert(schema.webhook, row, ignore=True))
-        self._arrived.set()
+        self._arrival.set()
 
-    def returned(self, order: str) -> None:
+    def queue_order_check(self, order_id: str) -> None:
         """Somebody came back from the checkout of an order, as its address says: the gateway is
         asked soon, if that order is open. Anybody can say so, so it's a hint and costs little."""
-        if len(self._returned) < _AT_ONCE and _ORDER.fullmatch(order):
-            self._returned.add(order)
-            self._arrived.set()
+        if len(self._orders_to_check) < _BATCH_SIZE and _ORDER_ID_PATTERN.fullmatch(order_id):
+            self._orders_to_check.add(order_id)
+            self._arrival.set()
 
-    async def look_at_returned(self) -> None:
+    async def check_queued_orders(self) -> None:
         """Asks about the orders whose payers came back."""
-        returned, self._returned = self._returned, set()
-        for id_ in returned:
+        order_ids, self._orders_to_check = self._orders_to_check, set()
+        for id_ in order_ids:
             try:
-                order = await self._crediting.orders.get(id_)
+                order = await self._fulfillment.orders.get(id_)
                 gateway = self._gateways.get(order.gateway)
-                if order.open and gateway is not None and self._may_ask(id_):
-                    await self._tell(gateway, await gateway.look(order))
+                if order.is_open and gateway is not None and self._may_check(id_):
+                    await self._fulfill_events(gateway, await gateway.fetch_order(order))
             except Refusal as refusal:
-                _log.info("%s could not be looked at: %s", id_, cause(refusal))
+                _log.info("%s could not be looked at: %s", id_, describe_failure(refusal))
 
-    async def work(self) -> int:
+    async def process_due(self) -> int:
         """Looks at what is due; gives how many messages that were."""
         table, now = schema.webhook, self._clock.now_ms()
-        due = await self._store.fetch(
-            sa.select(table).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_ONCE)
+        due = await self._db.fetch(
+            sa.select(table)
+            .where(table.c.due_at <= now)
+            .order_by(table.c.due_at)
+            .limit(_BATCH_SIZE)
         )
         for row in due:
             claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
@@ -158,132 +163,136 @@ class Inbox:
                 )
             except CompanionRefused:  # another process looks at it
                 continue
-            again, verdict, order = await self._looked(
+            retry_at, verdict, order = await self._process_message(
                 row.gateway, row.id, bytes(row.sealed), row.tries
             )
-            told = (self._unworked(row.id, verdict, order),) if verdict else ()
+            notifications = (
+                (self._unprocessed_notification(row.id, verdict, order),) if verdict else ()
+            )
             with contextlib.suppress(CompanionRefused):  # it took so long that another looks now
                 await self._ledger.record(
                     Update(
                         table,
                         {"id": row.id},
-                        {"due_at": again, "verdict": verdict},
+                        {"due_at": retry_at, "verdict": verdict},
                         {"due_at": claim["due_at"]},
                     ),
-                    *told,
+                    *notifications,
                 )
         return len(due)
 
-    def _unworked(self, id_: str, verdict: str, order: str) -> Insert:
+    def _unprocessed_notification(self, id_: str, verdict: str, order: str) -> Insert:
         """The notification that tells operators of a message of which nothing will come."""
-        return notice(
+        return notification_row(
             self._clock,
             cause_id=f"webhook/{id_}/unworked",
-            person=OWNERS,
-            kind=UNWORKED,
+            person=OPERATORS,
+            kind=UNPROCESSED,
             facts={"message": id_, "verdict": verdict, "order": order},
         )
 
-    async def forget_old(self) -> None:
+    async def delete_old_messages(self) -> None:
         """A job: deletes what is processed and old."""
         table = schema.webhook
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.id)
-            .where(table.c.received_at < self._clock.now_ms() - KEPT_DAYS * DAY_MS)
+            .where(table.c.received_at < self._clock.now_ms() - RETENTION_DAYS * DAY_MS)
             .limit(1_000)
         )
         if rows:
             await self._ledger.record(*(Delete(table, {"id": row.id}) for row in rows))
 
-    async def _keep(self) -> None:
+    async def _process_forever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._arrived.wait()
-            self._arrived.clear()
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._arrival.wait()
+            self._arrival.clear()
             try:
-                await self.look_at_returned()
-                while await self.work() == _AT_ONCE:
+                await self.check_queued_orders()
+                while await self.process_due() == _BATCH_SIZE:
                     pass
             except Exception as failure:  # noqa: BLE001 - the next turn tries again
-                _log.error("the inbox could not be worked through: %s", cause(failure))
+                _log.error("the inbox could not be worked through: %s", describe_failure(failure))
 
-    async def _looked(
+    async def _process_message(
         self, gateway: str, id_: str, sealed: bytes, tries: int
     ) -> tuple[int | None, str, str]:
         """When to look again (None: never), the verdict, and the order that it doesn't fit."""
         pause = min(_PAUSE_MAX_MS, _PAUSE_MS << min(tries, 20))
-        again = self._clock.now_ms() + pause
+        retry_at = self._clock.now_ms() + pause
         try:
             body = self._vault.unseal(f"webhook/{id_}", sealed)
-            at = self._gateways[gateway]
-            await self._tell(at, await at.news(body))
+            provider = self._gateways[gateway]
+            await self._fulfill_events(provider, await provider.parse_events(body))
         except (GatewayUnavailable, LedgerUnavailable, LedgerBusy, DatabaseUnavailable):
-            return again, "", ""
+            return retry_at, "", ""
         except UnknownOrder:
             # A refund may be told before its payment, and an account may sell other things too.
-            return (again, "", "") if tries + 1 < _TRIES_MAX else (None, "unknown_order", "")
-        except PaymentRefused as refused:
+            return (retry_at, "", "") if tries + 1 < _ATTEMPTS_MAX else (None, "unknown_order", "")
+        except PaymentMismatch as refused:
             self.counts[refused.code] += 1
-            _log.warning("%s does not fit its order: %s", id_, refused.why)
-            return None, f"{refused.code}/{refused.why}", refused.order
+            _log.warning("%s does not fit its order: %s", id_, refused.reason)
+            return None, f"{refused.code}/{refused.reason}", refused.order
         except Exception as failure:  # noqa: BLE001 - one message's bug is no other's
-            _log.error("%s could not be worked out: %s", id_, cause(failure))
-            return (again, "", "") if tries + 1 < _TRIES_MAX else (None, "failed", "")
+            _log.error("%s could not be worked out: %s", id_, describe_failure(failure))
+            return (retry_at, "", "") if tries + 1 < _ATTEMPTS_MAX else (None, "failed", "")
         self.counts["taken"] += 1
         return None, "", ""
 
-    def _may_ask(self, order: str) -> bool:
+    def _may_check(self, order_id: str) -> bool:
         now = self._clock.now_ms()
-        if now - self._asked_at.get(order, 0) < _AGAIN_MS:
+        if now - self._checked_at.get(order_id, 0) < _RECHECK_INTERVAL_MS:
             return False
-        if len(self._asked_at) >= _AT_ONCE:
-            self._asked_at.clear()
-        self._asked_at[order] = now
+        if len(self._checked_at) >= _BATCH_SIZE:
+            self._checked_at.clear()
+        self._checked_at[order_id] = now
         return True
 
-    async def _tell(self, gateway: Gateway, news: Sequence[News | Changed]) -> None:
-        for one in news:
-            if not isinstance(one, Changed):
-                await take(gateway, self._crediting, one)
+    async def _fulfill_events(
+        self, gateway: Gateway, events: Sequence[GatewayEvent | OrderChanged]
+    ) -> None:
+        for event in events:
+            if not isinstance(event, OrderChanged):
+                await fulfill_event(gateway, self._fulfillment, event)
                 continue
-            order = await self._crediting.orders.get(one.order)
+            order = await self._fulfillment.orders.get(event.order)
             if order.gateway != gateway.name:
-                raise PaymentRefused(order.id, "gateway")
-            for more in await gateway.look(order):
-                await self._crediting.tell(more)
+                raise PaymentMismatch(order.id, "gateway")
+            for fetched in await gateway.fetch_order(order):
+                await self._fulfillment.handle(fetched)
 
 
 #: A larger body is no webhook: it is refused before it fills the memory.
 BODY_BYTES_MAX = 1 << 20
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+_PAGE_TEMPLATE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}}
 </style><h1>{title}</h1><p>{text}</p>"""
-_RETURNED = _PAGE.format(
+_RETURN_PAGE = _PAGE_TEMPLATE.format(
     title="Thank you · 谢谢",
     text="Go back to the chat: your Credits are there as soon as the payment has arrived."
     "<br>请回到聊天：付款到账后，积分会立即到您的账户。",
 )
-_LEFT = _PAGE.format(
+_CANCELLED_PAGE = _PAGE_TEMPLATE.format(
     title="Nothing was paid · 未付款",
     text="Go back to the chat. The same link still works for a while."
     "<br>请回到聊天。该链接在一段时间内仍然有效。",
 )
 
 
-def payment_routes(inbox: Inbox, gateways: Mapping[str, Gateway]) -> list[Route]:
+def build_payment_routes(inbox: WebhookInbox, gateways: Mapping[str, Gateway]) -> list[Route]:
     """`/webhooks/<gateway>` for each gateway that sends webhooks, and `/paid`."""
     found = [
-        Route(f"/webhooks/{name}", _webhook(inbox, name), methods=["POST"])
+        Route(f"/webhooks/{name}", _webhook_handler(inbox, name), methods=["POST"])
         for name, gateway in gateways.items()
         if not gateway.platform
     ]
-    return [*found, Route("/paid", _returned(inbox))] if found else []
+    return [*found, Route("/paid", _return_page_handler(inbox))] if found else []
 
 
-def _webhook(inbox: Inbox, gateway: str) -> Callable[[Request], Awaitable[Response]]:
+def _webhook_handler(inbox: WebhookInbox, gateway: str) -> Callable[[Request], Awaitable[Response]]:
     async def receive(request: Request) -> Response:
         body = b""
         async for part in request.stream():
@@ -293,7 +302,7 @@ def _webhook(inbox: Inbox, gateway: str) -> Callable[[Request], Awaitable[Respon
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             await inbox.receive(gateway, headers, body)
-        except Forged:
+        except InvalidSignature:
             return PlainTextResponse("refused", status_code=400)
         except Refusal:
             # It isn't kept: the gateway must send it again.
@@ -303,11 +312,11 @@ def _webhook(inbox: Inbox, gateway: str) -> Callable[[Request], Awaitable[Respon
     return receive
 
 
-def _returned(inbox: Inbox) -> Callable[[Request], Awaitable[Response]]:
+def _return_page_handler(inbox: WebhookInbox) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
         if "left" in request.query_params:
-            return HTMLResponse(_LEFT)
-        inbox.returned(request.query_params.get("order", ""))
-        return HTMLResponse(_RETURNED)
+            return HTMLResponse(_CANCELLED_PAGE)
+        inbox.queue_order_check(request.query_params.get("order", ""))
+        return HTMLResponse(_RETURN_PAGE)
 
     return show

@@ -4,7 +4,7 @@ prices. Every figure of the brief is asserted in it; the product sells other mod
 
 from __future__ import annotations
 
-from core.money import MicroCredits, Tokens, usd
+from core.money import MicroCredits, Tokens, parse_usd
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs
 from core.pricing.prices import Price, PriceBook
@@ -79,7 +79,7 @@ WHISPER_PRICE = Price(
 
 def flat(dollars_per_1k: str) -> Rates:
     """One rate for every token, from dollars per 1,000 of them."""
-    rate = Rate(usd(dollars_per_1k).units)
+    rate = Rate(parse_usd(dollars_per_1k).units)
     return Rates(input=rate, output=rate, cached=rate, cache_written=rate)
 
 
@@ -90,7 +90,9 @@ def catalogue() -> Catalogue:
 
 def costs() -> Costs:
     """The brief's supplier rates, and no others: $0.03, $0.025, $0.005 per 1K; $0.006 a minute."""
-    audio = Rates(Rate(0), Rate(0), Rate(0), Rate(0), second=Rate(usd("0.0001").units * 1_000))
+    audio = Rates(
+        Rate(0), Rate(0), Rate(0), Rate(0), second=Rate(parse_usd("0.0001").units * 1_000)
+    )
     return Costs(
         {
             OPENAI: flat("0.03"),
@@ -104,6 +106,8 @@ def costs() -> Costs:
 async def set_prices(book: PriceBook) -> None:
     """Sets the brief's sample price list, as its admin did."""
     for model, rate in PRICES.items():
-        await book.change(model, MicroCredits(rate), MicroCredits(rate), set_by="admin")
+        await book.set_price(model, MicroCredits(rate), MicroCredits(rate), set_by="admin")
     rate_per_second = WHISPER_PRICE.input_rate
-    await book.change("whisper-1", rate_per_second, rate_per_second, set_by="admin", per="second")
+    await book.set_price(
+        "whisper-1", rate_per_second, rate_per_second, set_by="admin", per="second"
+    )

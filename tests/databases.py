@@ -22,9 +22,9 @@ import pytest_asyncio
 
 from core.clock import SystemClock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.migrate import migrate
-from core.ledger.audit import audit
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 
 #: 2026-03-01 12:00 UTC: far from midnight, so that days change only when a test says so.
@@ -168,18 +168,18 @@ def clock() -> TestClock:
 
 
 @pytest_asyncio.fixture
-async def store(database_url: str, clock: TestClock) -> AsyncIterator[Store]:
+async def store(database_url: str, clock: TestClock) -> AsyncIterator[Database]:
     """An open store, on each kind of database."""
-    opened = await Store.open(database_url, kind="live", clock=clock)
+    opened = await Database.open(database_url, kind="live", clock=clock)
     yield opened
     await opened.close()
 
 
 @pytest_asyncio.fixture
-async def ledger(store: Store, clock: TestClock) -> AsyncIterator[Ledger]:
+async def ledger(store: Database, clock: TestClock) -> AsyncIterator[Ledger]:
     """A running ledger, on each kind of database; the test must leave it with a clean audit."""
     started = Ledger(store, clock)
     await started.start()
     yield started
     await started.stop()
-    assert (await audit(store)).findings == ()
+    assert (await check_ledger(store)).findings == ()

@@ -13,19 +13,29 @@ from dataclasses import dataclass, field, replace
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
-from bots.chat.types import Answer, Audio, Incoming, Output, Place, Press, Progress, Screen, Sender
-from bots.commands.topup import Terms
+from bots.chat.types import (
+    Answer,
+    AnswerProgress,
+    AudioAttachment,
+    ButtonPress,
+    Card,
+    IncomingMessage,
+    Output,
+    Place,
+    Sender,
+)
+from bots.commands.topup import PaymentTerms
 from core import chart
-from core.asks.audit import check
+from core.asks.audit import audit_asks
 from core.clock import Clock
-from core.db.database import Store
-from core.earnings.audit import check_earning
-from core.earnings.types import SAFE, Policy
-from core.ledger.audit import audit
-from core.money import Credits, NanoUsd, usd
+from core.db.database import Database
+from core.earnings.audit import audit_earnings
+from core.earnings.types import SAFE_POLICY, EarningPolicy
+from core.ledger.audit import check_ledger
+from core.money import Credits, NanoUsd, parse_usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.costs import Costs
-from core.users.types import Person, Welcome
+from core.users.types import Person, WelcomeGift
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from tests import brief
@@ -60,16 +70,16 @@ class Service:
         *,
         message: str = "",
         place: Place | None = None,
-        audio: Audio | None = None,
-    ) -> Incoming:
-        return Incoming(
+        audio: AudioAttachment | None = None,
+    ) -> IncomingMessage:
+        return IncomingMessage(
             place=place or self.place,
             sender=Sender(self.sender, self.language),
             message=message or str(next(self._messages)),
             at_ms=self.clock.now_ms(),
             text=text,
             audio=audio,
-            fills=(place or self.place).private,
+            may_fill_form=(place or self.place).private,
         )
 
     async def says(
@@ -77,24 +87,24 @@ class Service:
         text: str,
         *,
         message: str = "",
-        audio: Audio | None = None,
+        audio: AudioAttachment | None = None,
         replies_to: str = "",
     ) -> list[Output]:
         """Everything that is shown for a message; answers are told to have landed."""
         incoming = self.incoming(text, message=message, audio=audio)
         incoming = replace(incoming, replies_to=replies_to)
-        return await self._shown(self.app.front.handle(incoming))
+        return await self._shown(self.app.front.handle_message(incoming))
 
     async def presses(self, button: str, *, message: str = "900") -> list[Output]:
-        press = Press(self.place, Sender(self.sender, self.language), button, message)
-        return await self._shown(self.app.front.press(press))
+        press = ButtonPress(self.place, Sender(self.sender, self.language), button, message)
+        return await self._shown(self.app.front.handle_press(press))
 
     async def _shown(self, outputs: AsyncIterator[Output]) -> list[Output]:
         shown = []
         async for output in outputs:
             shown.append(output)
             if isinstance(output, Answer):
-                await self.app.front.landed(output.ask, self.place, self.shown_in(output))
+                await self.app.front.mark_delivered(output.ask, self.place, self.shown_in(output))
         return shown
 
     @staticmethod
@@ -102,47 +112,49 @@ class Service:
         """The two messages that an answer is."""
         return [f"begun-{answer.ask}", f"shown-{answer.ask}"]
 
-    async def screen(self, text: str) -> Screen:
+    async def screen(self, text: str) -> Card:
         """The one card that answers a command."""
         shown = await self.says(text)
         assert len(shown) == 1, shown
-        assert isinstance(shown[0], Screen), shown
+        assert isinstance(shown[0], Card), shown
         return shown[0]
 
     async def answer(self, text: str, *, replies_to: str = "") -> Answer:
         """The final answer to a question."""
         shown = await self.says(text, replies_to=replies_to)
         assert isinstance(shown[-1], Answer), shown
-        assert all(isinstance(output, Progress) for output in shown[:-1])
+        assert all(isinstance(output, AnswerProgress) for output in shown[:-1])
         return shown[-1]
 
     async def person(self) -> Person:
-        return await self.app.people.of("telegram", self.sender, language=self.language)
+        return await self.app.people.get_or_create("telegram", self.sender, language=self.language)
 
     async def credits(self) -> Credits:
         """What they can spend now."""
         person = await self.person()
-        balances = await self.app.ledger.balances(chart.pockets(person.id))
+        balances = await self.app.ledger.read_balances(chart.pockets(person.id))
         return Credits(sum(balance.available for balance in balances.values()))
 
     async def held(self) -> Credits:
         person = await self.person()
-        balances = await self.app.ledger.balances(chart.pockets(person.id))
+        balances = await self.app.ledger.read_balances(chart.pockets(person.id))
         return Credits(sum(balance.held for balance in balances.values()))
 
     async def spent(self, model: str = "gpt-4") -> Credits:
         account = chart.spent(model)
-        return Credits((await self.app.ledger.balances([account]))[account.code].credits_posted)
+        return Credits(
+            (await self.app.ledger.read_balances([account]))[account.code].credits_posted
+        )
 
     async def key_left(self, number: int = 0) -> NanoUsd:
         """What an own key can still pay; the first is number 0."""
-        cards = await self.app.pool.cards()
+        cards = await self.app.pool.list_keys()
         return cards[number].headroom
 
     async def findings(self) -> list[str]:
         """What the audits of ledger, asks and referrals find."""
-        found, asks = await audit(self.app.store), await check(self.app.store)
-        return [*found.findings, *asks.findings, *await check_earning(self.app.store)]
+        found, asks = await check_ledger(self.app.store), await audit_asks(self.app.store)
+        return [*found.findings, *asks.findings, *await audit_earnings(self.app.store)]
 
 
 @contextlib.asynccontextmanager
@@ -156,8 +168,8 @@ async def running(
     keys: int = 1,
     supplier: FakeSupplier | None = None,
     gateways: Mapping[str, Gateway] | None = None,
-    terms: Terms | None = None,
-    policy: Policy = SAFE,
+    terms: PaymentTerms | None = None,
+    policy: EarningPolicy = SAFE_POLICY,
     costs: Costs | None = None,
     offer: Offer | None = None,
     master_keys: Sequence[bytes] = (MASTER_KEY,),
@@ -173,23 +185,25 @@ async def running(
             Plan(
                 master_keys=master_keys,
                 admins=ADMINS,
-                welcome=Welcome(Credits(welcome), welcomes_a_day),
+                welcome=WelcomeGift(Credits(welcome), welcomes_a_day),
                 suppliers={
                     # One that tells what an account can still pay, as the brief's does.
                     "openai": replace(
                         SUPPLIERS["openai"],
                         base_url=openai.url,
-                        tells="deepseek",
+                        account_api="deepseek",
                         account_url=f"{openai.url}/user/balance",
                     )
                 },
-                own_keys=[OwnKey("openai", SecretStr(key), usd(budget)) for key in KEYS[:keys]],
+                own_keys=[
+                    OwnKey("openai", SecretStr(key), parse_usd(budget)) for key in KEYS[:keys]
+                ],
                 gateways=gateways or {},
-                terms=terms or Terms(),
+                terms=terms or PaymentTerms(),
                 offer=offer or Offer(),
                 policy=policy,
             ),
-            store=await Store.open(url, kind="live", clock=clock),
+            store=await Database.open(url, kind="live", clock=clock),
             clock=clock,
             catalogue=catalogue,
             costs=costs,
@@ -197,7 +211,7 @@ async def running(
         await app.start()
         try:
             await brief.set_prices(app.prices)
-            await app.pool.checked(5)
+            await app.pool.wait_for_first_check(5)
             service = Service(app, openai, clock)
             yield service
             findings = await service.findings()

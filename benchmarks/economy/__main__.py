@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from benchmarks.economy.guards import GUARDS, compared, pays
 from benchmarks.economy.town import economy_of, policy_of
 from benchmarks.economy.year import Year, played
-from core.admin.abuse_check import farms
+from core.admin.abuse_check import list_abuse_scenarios
 from core.money import NanoUsd
 
 #: Figures of simulation and check agree to a cent in a thousand Credits and rounding of answers.
@@ -37,7 +37,7 @@ async def _profile(profile: str, seeds: int, months: int) -> int:
     """How many farms were not as the check says."""
     years = [await played(profile, seed, months) for seed in range(1, seeds + 1)]
     quiet = [await played(profile, seed, months, names=()) for seed in range(1, 3)]
-    check = {farm.name: farm for farm in farms(economy_of(policy_of(profile)))}
+    check = {farm.name: farm for farm in list_abuse_scenarios(economy_of(policy_of(profile)))}
     print(f"\n{profile}: {seeds} seeds of {months} months; dollars per 1,000 Credits put in play")
     print(f"{'farm':<18} {'cash':>16} {'check':>7} {'answers':>16} {'check':>7} {'owed':>7}")
     wrong = 0
@@ -47,13 +47,13 @@ async def _profile(profile: str, seeds: int, months: int) -> int:
         cash = [one.per_played(one.cash) for one in outcomes]
         answers = [one.per_played(one.answers) for one in outcomes]
         owed = [one.per_played(one.owed) for one in outcomes]
-        agree = all(_close(one, said.cash) for one in cash) and all(
-            _close(one, said.answers) for one in answers
+        agree = all(_close(one, said.profit) for one in cash) and all(
+            _close(one, said.answers_cost) for one in answers
         )
         wrong += not agree
         print(
-            f"{farm.name:<18} {_range(cash):>16} {_usd(said.cash):>7} {_range(answers):>16}"
-            f" {_usd(said.answers):>7} {_median(owed):>7}"
+            f"{farm.name:<18} {_range(cash):>16} {_usd(said.profit):>7} {_range(answers):>16}"
+            f" {_usd(said.answers_cost):>7} {_median(owed):>7}"
             f"{'  PROFITS' if any(one.cash > NanoUsd(0) for one in outcomes) else ''}"
             f"{'' if agree else '  NOT AS CHECKED'}"
         )

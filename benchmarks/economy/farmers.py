@@ -13,10 +13,10 @@ from typing import Final
 from pydantic import SecretStr
 
 from benchmarks.economy.town import ANSWER, WELCOME, WELCOMES_A_DAY, Town
-from core.admin.abuse_check import Name
-from core.money import Credits, usd
+from core.admin.abuse_check import ScenarioName
+from core.money import Credits, parse_usd
 from core.pool.types import DuplicateKey
-from payments.types import CardsStopped, Payment
+from payments.types import CardPaymentsPaused, Payment
 
 #: 40 average requests: 3,600 Credits after the fee.
 KEY = "24"
@@ -25,14 +25,14 @@ CREDITED = 3_600
 TEN, SMALL = "6", "3"
 #: What a key of a ring is funded with, so that it never runs dry.
 DEEP = "2400"
-STARTER, ENTERPRISE = usd("10"), usd("8")
+STARTER, ENTERPRISE = parse_usd("10"), parse_usd("8")
 
 
 @dataclass
 class Farmer:
     """One of them: its people, its keys, what it put in play so far."""
 
-    name: Name
+    name: ScenarioName
     #: A month's turn; the second month of each pair only cashes.
     turn: Callable[[Farmer, Town], Awaitable[None]]
     people: list[str] = field(default_factory=list)
@@ -190,7 +190,7 @@ async def lowered(self: Farmer, town: Town) -> None:
     name = await self.buyer(town)
     key = await town.contributes(name, KEY)
     person = (await town.person(name)).id
-    await town.service.app.earning.closing.lower(key, person, Credits(ANSWER))
+    await town.service.app.earning.closing.lower_contribution(key, person, Credits(ANSWER))
     await town.market.takes_back(name, key)
     await town.asks(name, town.own, CREDITED)
     self.played += CREDITED
@@ -210,17 +210,17 @@ async def same_key_twice(self: Farmer, town: Town) -> None:
     first, second = await self.buyer(town), await self.buyer(town)
     secret = town.name("sk-twice")
     key = await town.market.contributes(first, secret, KEY)
-    await town.service.app.pool.set_state(key, "paused")
+    await town.service.app.pool.set_key_state(key, "paused")
     self.played += CREDITED
     town.service.openai.organisations.pop(secret, None)
     try:
-        offer = await town.service.app.earning.contributions.examine(
+        offer = await town.service.app.earning.contributions.create_offer(
             await town.person(second), "openai", SecretStr(secret), ""
         )
     except DuplicateKey:
         return
-    await town.service.app.earning.contributions.open(
-        offer.key, await town.person(second), usd(KEY)
+    await town.service.app.earning.contributions.accept_offer(
+        offer.key, await town.person(second), parse_usd(KEY)
     )
     await town.asks(second, town.own, CREDITED)
 
@@ -240,7 +240,7 @@ async def chargeback(self: Farmer, town: Town) -> None:
     name = self.people[0] if self.people else await self.buyer(town)
     try:
         _, payment = await town.buys(name, STARTER)
-    except CardsStopped:
+    except CardPaymentsPaused:
         return
     self.played += await town.asks(name, town.own, 1_000)
     await town.market.disputes(payment)
@@ -262,10 +262,10 @@ async def dispute(self: Farmer, town: Town) -> None:
 async def invited(self: Farmer, town: Town, inviter: str) -> str:
     """A new account of its own that came by an invitation, without its welcome."""
     app = town.service.app
-    code = await app.shop.invitations.code(await town.person(inviter))
+    code = await app.shop.invitations.get_or_create_code(await town.person(inviter))
     town.clock.advance(seconds=1)
     name = await self.somebody(town)
-    await app.shop.invitations.bind(await town.person(name), code, "telegram", name)
+    await app.shop.invitations.bind_inviter(await town.person(name), code, "telegram", name)
     await self.spends_welcome(town, name)
     return name
 
@@ -283,13 +283,13 @@ async def dying_referral(self: Farmer, town: Town) -> None:
     inviter = await self.buyer(town)
     name = await invited(self, town, inviter)
     key = await town.contributes(name, KEY)
-    await town.service.app.pool.set_state(key, "dead", "refused twice")
+    await town.service.app.pool.set_key_state(key, "dead", "refused twice")
     await town.market.closes()
     await town.asks(inviter, town.own, CREDITED)
     self.played += CREDITED
 
 
-TURNS: Final[dict[Name, Callable[[Farmer, Town], Awaitable[None]]]] = {
+TURNS: Final[dict[ScenarioName, Callable[[Farmer, Town], Awaitable[None]]]] = {
     "wash": wash,
     "bonus": bonus,
     "twice": twice,

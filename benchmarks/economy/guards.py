@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from benchmarks.economy.town import ANSWER, OFFER, WELCOMES_A_DAY, policy_of
 from benchmarks.economy.year import Outcome, played
-from core.admin.abuse_check import Name
-from core.earnings.types import Policy
+from core.admin.abuse_check import ScenarioName
+from core.earnings.types import EarningPolicy
 from core.money import Credits, NanoUsd
 from payments.offer import Offer
 from tests.core.earnings import unguarded as off
@@ -25,12 +25,12 @@ class Guard:
     what: str
     off: Callable[[], AbstractContextManager[Any]] = nullcontext
     profile: str = "safe"
-    policy: Policy | None = None
+    policy: EarningPolicy | None = None
     offer: Offer = OFFER
     welcomes_a_day: int = WELCOMES_A_DAY
 
 
-GUARDS: Final[dict[Name, Guard]] = {
+GUARDS: Final[dict[ScenarioName, Guard]] = {
     "wash": Guard("a bought Credit becomes $0.0081 at most", off.paid_above_par),
     "bonus": Guard("a bonus is a gift, and a gift brings no cash", off.gifts_are_cash),
     "twice": Guard("what is asked for is held at once", off.holds_nothing_earned),
@@ -60,7 +60,7 @@ GUARDS: Final[dict[Name, Guard]] = {
 }
 
 
-async def compared(name: Name, months: int) -> tuple[Outcome, Outcome]:
+async def compared(name: ScenarioName, months: int) -> tuple[Outcome, Outcome]:
     """What a farm brings with its guard, and without."""
     guard = GUARDS[name]
     on = await played("safe", 1, months, names=[name], honest=False)

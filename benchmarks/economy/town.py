@@ -10,14 +10,19 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from core.admin.abuse_check import Economy, Way
-from core.admin.payout_risk import risk_of
+from core.admin.abuse_check import EconomySettings, SaleChannel
+from core.admin.payout_risk import assess_payout_risk
 from core.asks.types import AskRefusal
-from core.clock import day_of
-from core.earnings.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait
-from core.earnings.types import BRIEF, SAFE, Policy
+from core.clock import as_utc_day
+from core.earnings.payouts import (
+    NothingWithdrawable,
+    Payout,
+    PayoutStateConflict,
+    WithdrawalBlocked,
+)
+from core.earnings.types import BRIEF_POLICY, SAFE_POLICY, EarningPolicy
 from core.ledger.daily_closings import close_days
-from core.money import Credits, MicroCredits, NanoUsd, usd
+from core.money import Credits, MicroCredits, NanoUsd, parse_usd
 from core.pricing.costs import Costs
 from core.users.types import Person
 from payments.offer import Offer, Pack
@@ -36,33 +41,35 @@ WELCOMES_A_DAY = 30
 #: The brief's packs; Enterprise a hundredth of its size.
 OFFER = Offer(
     packs=(
-        Pack("Starter", usd("10"), Credits(1_000)),
-        Pack("Enterprise", usd("8"), Credits(1_000)),
+        Pack("Starter", parse_usd("10"), Credits(1_000)),
+        Pack("Enterprise", parse_usd("8"), Credits(1_000)),
     )
 )
 
 
 def fee_of(cash: NanoUsd) -> NanoUsd:
     """What a card's processor keeps: 2.9 % and 30 cents."""
-    return cash.share_up(29, 1_000) + usd("0.30")
+    return cash.share_up(29, 1_000) + parse_usd("0.30")
 
 
-def policy_of(profile: str) -> Policy:
+def policy_of(profile: str) -> EarningPolicy:
     """The profile, with a least payout that a year of small farms reaches."""
-    policy = {"safe": SAFE, "brief": BRIEF}[profile]
+    policy = {"safe": SAFE_POLICY, "brief": BRIEF_POLICY}[profile]
     return replace(policy, suppliers=TAKES_OPENAI, payout_least=Credits(100))
 
 
-def economy_of(policy: Policy) -> Economy:
+def economy_of(policy: EarningPolicy) -> EconomySettings:
     """The same town, for the check."""
     ways = []
     for pack in OFFER.packs:
-        given = OFFER.given(pack.cash)
+        given = OFFER.compute_entitlement(pack.cash)
         fee = fee_of(pack.cash)
         ways.append(
-            Way(CARD, pack.name, pack.cash, fee, given.bought, given.bonus, disputable=True)
+            SaleChannel(
+                CARD, pack.name, pack.cash, fee, given.bought, given.bonus, is_disputable=True
+            )
         )
-    return Economy(policy, ways, WELCOME, COST_PERCENT)
+    return EconomySettings(policy, ways, WELCOME, COST_PERCENT)
 
 
 @dataclass
@@ -92,7 +99,7 @@ class Town:
         """Time goes by, and the books are closed day by day."""
         self.clock.advance(days=30 * count)
         app = self.service.app
-        await close_days(app.store, app.ledger, self.clock, day_of(self.clock.now_ms()))
+        await close_days(app.store, app.ledger, self.clock, as_utc_day(self.clock.now_ms()))
         await self.market.closes()
 
     # --- people ---------------------------------------------------------------------------------
@@ -110,7 +117,7 @@ class Town:
         key = await self.market.contributes(
             name, self.name(f"sk-{name}"), dollars, verified=verified
         )
-        await self.service.app.pool.set_state(key, "paused")
+        await self.service.app.pool.set_key_state(key, "paused")
         return key
 
     async def asks(
@@ -132,20 +139,20 @@ class Town:
     async def _only(self, keys: Sequence[str]) -> AsyncIterator[None]:
         pool, shut = self.service.app.pool, [key for key in self.open_keys if key not in keys]
         for key in shut:
-            await pool.set_state(key, "paused")
+            await pool.set_key_state(key, "paused")
         opened = []
-        for card in await pool.cards():
+        for card in await pool.list_keys():
             if card.id in keys and card.state == "paused":
-                await pool.resume(card.id)
+                await pool.resume_key(card.id)
                 opened.append(card.id)
         try:
             yield
         finally:
             for key in opened:
-                if next(c.state for c in await pool.cards() if c.id == key) == "active":
-                    await pool.set_state(key, "paused")
+                if next(c.state for c in await pool.list_keys() if c.id == key) == "active":
+                    await pool.set_key_state(key, "paused")
             for key in shut:
-                await pool.resume(key)
+                await pool.resume_key(key)
 
     async def cashes(self, name: str) -> None:
         """Asks for all that can be withdrawn; the operator decides."""
@@ -156,22 +163,22 @@ class Town:
     async def requests(self, name: str) -> Payout | None:
         """Asks for all that can be withdrawn; None where that isn't enough, or is refused."""
         person, earning = await self.person(name), self.service.app.earning
-        amount = (await earning.withdrawals.earnings(person.id)).withdrawable
+        amount = (await earning.withdrawals.get_earnings(person.id)).withdrawable
         if amount < earning.policy.payout_least:
             return None
         try:
             return await self.market.withdraws(name, amount.units)
-        except (NothingWithdrawable, WithdrawalsWait):
+        except (NothingWithdrawable, WithdrawalBlocked):
             return None
 
     async def decides(self, one: Payout) -> None:
         """The operator pays it, or follows the card's advice."""
         app = self.service.app
-        risk = await risk_of(app.store, [one.person], self.clock.now_ms())
-        with contextlib.suppress(PayoutMoved, WithdrawalsWait):
-            if self.heeds and risk.better_not:
-                await app.earning.withdrawals.reject(
-                    one.id, by="usr_operator", reason="see the card"
+        risk = await assess_payout_risk(app.store, [one.person], self.clock.now_ms())
+        with contextlib.suppress(PayoutStateConflict, WithdrawalBlocked):
+            if self.heeds and risk.advises_refusal:
+                await app.earning.withdrawals.reject_payout(
+                    one.id, actor="usr_operator", reason="see the card"
                 )
             else:
                 await self.market.pays_out(one)
@@ -179,7 +186,7 @@ class Town:
     async def reprices(self, credits_per_1k: int) -> None:
         """GPT-4's price."""
         rate = MicroCredits(credits_per_1k * 1_000)
-        await self.service.app.prices.change("gpt-4", rate, rate, set_by="admin")
+        await self.service.app.prices.set_price("gpt-4", rate, rate, set_by="admin")
 
 
 @contextlib.asynccontextmanager
@@ -187,7 +194,7 @@ async def town(
     url: str,
     profile: str,
     seed: int,
-    policy: Policy | None = None,
+    policy: EarningPolicy | None = None,
     offer: Offer = OFFER,
     welcomes_a_day: int = WELCOMES_A_DAY,
 ) -> AsyncIterator[Town]:
@@ -207,7 +214,7 @@ async def town(
         market = Market(service, clock, offer=offer)
         made = Town(market, clock, heeds=profile == "safe", random=random.Random(seed))
         await made.reprices(ANSWER)
-        made.own = [card.id for card in await service.app.pool.cards()]
+        made.own = [card.id for card in await service.app.pool.list_keys()]
         made.open_keys = list(made.own)
         yield made
 

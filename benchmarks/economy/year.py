@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from benchmarks.economy.farmers import TURNS, Farmer
 from benchmarks.economy.town import COST_PERCENT, OFFER, WELCOMES_A_DAY, Town, town
 from core import chart
-from core.admin.abuse_check import PLAYED, Name
-from core.admin.report import report
-from core.admin.trial_balance import Period
+from core.admin.abuse_check import REFERENCE_CREDITS, ScenarioName
+from core.admin.report import build_report
+from core.admin.trial_balance import ReportPeriod
 from core.db import schema
-from core.earnings.types import Policy
-from core.money import NanoUsd, usd
+from core.earnings.types import EarningPolicy
+from core.money import NanoUsd, parse_usd
 from core.pricing.formula import PAR
 from payments.offer import Offer
 
@@ -33,7 +33,7 @@ _ACTS: Final = 2
 class Outcome:
     """What a farm got in all, and for how many Credits put in play."""
 
-    name: Name
+    name: ScenarioName
     played: int
     cash: NanoUsd
     answers: NanoUsd
@@ -41,7 +41,11 @@ class Outcome:
 
     def per_played(self, amount: NanoUsd) -> NanoUsd:
         """Of a sum, what comes to 1,000 Credits."""
-        return NanoUsd(amount.units * PLAYED.units // self.played) if self.played else NanoUsd(0)
+        return (
+            NanoUsd(amount.units * REFERENCE_CREDITS.units // self.played)
+            if self.played
+            else NanoUsd(0)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,9 @@ async def played(
     seed: int,
     months: int,
     *,
-    names: Sequence[Name] = tuple(TURNS),
+    names: Sequence[ScenarioName] = tuple(TURNS),
     honest: bool = True,
-    policy: Policy | None = None,
+    policy: EarningPolicy | None = None,
     offer: Offer = OFFER,
     welcomes_a_day: int = WELCOMES_A_DAY,
 ) -> Year:
@@ -92,15 +96,15 @@ async def played(
                 await here.months(1)
             farms = [await _outcome(here, farmer) for farmer in farmers]
             now = here.clock.now_ms()
-            told = await report(here.service.app.store, Period.whole(now), now)
+            told = await build_report(here.service.app.store, ReportPeriod.whole_history(now), now)
             here.service.farmed = bool(await here.service.findings())
             return Year(
                 farms=farms,
                 findings=await here.service.findings(),
                 contributors=await _paid_to(here, [n for n in people if n.startswith("honest")]),
                 cash=told.solvency.cash,
-                profit=told.profit_paid,
-                covered=told.solvency.covered,
+                profit=told.paid_profit,
+                covered=told.solvency.is_covered,
             )
 
 
@@ -110,7 +114,7 @@ async def _honest(here: Town) -> list[str]:
     for name in contributors:
         await here.person(name)
         key = await here.contributes(name, "300")
-        await here.service.app.pool.resume(key)
+        await here.service.app.pool.resume_key(key)
         here.open_keys.append(key)
     return [*contributors, *(here.name("buyer") for _ in range(4))]
 
@@ -119,7 +123,7 @@ async def _month_of(here: Town, name: str) -> None:
     if name.startswith("honest"):
         await here.cashes(name)
         return
-    await here.buys(name, usd(str(here.random.choice((5, 8, 10, 20)))))
+    await here.buys(name, parse_usd(str(here.random.choice((5, 8, 10, 20)))))
     await here.asks(name, here.open_keys, here.random.randint(3, 12) * 100)
 
 
@@ -138,7 +142,7 @@ async def _outcome(here: Town, farmer: Farmer) -> Outcome:
         )
     )
     accounts = [account for id_ in ids for account in (*chart.pockets(id_), chart.owed(id_))]
-    balances = await ledger.balances(accounts)
+    balances = await ledger.read_balances(accounts)
     left = sum(one.available for code, one in balances.items() if not code.startswith("owed/"))
     owed = sum(-one.posted for code, one in balances.items() if code.startswith("owed/"))
     cost = int(served[0].cost or 0) + _worth(left - farmer.aside).units
@@ -154,13 +158,13 @@ async def _outcome(here: Town, farmer: Farmer) -> Outcome:
 async def _ids(here: Town, names: Sequence[str]) -> list[str]:
     """Theirs, and of whoever became a part of them."""
     people = here.service.app.people
-    found = [await people.lineage((await here.person(name)).id) for name in names]
+    found = [await people.list_merged_ids((await here.person(name)).id) for name in names]
     return sorted({id_ for ids in found for id_ in ids})
 
 
 def _worth(credits_: int) -> NanoUsd:
     """What answers for so many Credits cost at suppliers."""
-    return PAR.times(credits_).share_down(COST_PERCENT, 100)
+    return PAR.multiply_by(credits_).share_down(COST_PERCENT, 100)
 
 
 async def _paid_to(here: Town, names: Sequence[str]) -> NanoUsd:

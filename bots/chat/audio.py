@@ -9,10 +9,10 @@ from pathlib import PurePath
 from tinytag import TinyTag
 
 #: As large as Telegram hands a file to bots; suppliers take a little more.
-BYTES_MAX = 20 << 20
+AUDIO_BYTES_MAX = 20 << 20
 
 #: The ending by which suppliers know a format, by what platforms or people call it.
-_ENDINGS = {
+_EXTENSIONS = {
     "ogg": "ogg",
     "oga": "ogg",
     "opus": "ogg",
@@ -32,20 +32,20 @@ _ENDINGS = {
 }
 
 
-def name_for_suppliers(name: str, mime: str) -> str | None:
+def make_supplier_filename(name: str, mime: str) -> str | None:
     """A file name with the ending that suppliers know, and nothing of the sender's own; None for a
     format that they don't take."""
-    of_mime = mime.partition(";")[0].strip().lower().rpartition("/")[2]
-    for called in (of_mime, PurePath(name).suffix.removeprefix(".").lower()):
-        if called in _ENDINGS:
-            return f"voice.{_ENDINGS[called]}"
+    subtype = mime.partition(";")[0].strip().lower().rpartition("/")[2]
+    for candidate in (subtype, PurePath(name).suffix.removeprefix(".").lower()):
+        if candidate in _EXTENSIONS:
+            return f"voice.{_EXTENSIONS[candidate]}"
     return None
 
 
-def seconds_of(content: bytes) -> int | None:
+def read_duration(content: bytes) -> int | None:
     """How long a file says that it is, in whole seconds, rounded up; None when it doesn't say."""
     try:
-        found = TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
+        duration = TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
     except Exception:  # noqa: BLE001 - whatever a strange file does to the reader, it is unreadable
         return None
-    return math.ceil(found) if found is not None and 0 < found < 1_000_000 else None
+    return math.ceil(duration) if duration is not None and 0 < duration < 1_000_000 else None

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Invoice, Reply, Said
-from bots.chat.types import Attachment, Bill, Button, Place, Screen
+from bots.chat.reply import Choice, Invoice, Phrase, Reply
+from bots.chat.types import Attachment, Button, Card, Place, StarsInvoice
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -31,13 +31,13 @@ from core.users.types import Person
 _log = logging.getLogger(__name__)
 
 #: A card's buttons work this long.
-LIFETIME_SECONDS = 7 * 86_400
+BUTTON_LIFETIME_SECONDS = 7 * 86_400
 
 #: An answer's own buttons: the letter of their id → their action.
-OF_ANSWER = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
+ANSWER_ACTIONS = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
 
 
-class ButtonGone(Refusal):
+class ButtonExpired(Refusal):
     """The button has expired, was used up, or never existed."""
 
 
@@ -46,7 +46,7 @@ class NotYourButton(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
+class ButtonAction:
     """A button's action: what a press does, with the arguments that its row keeps."""
 
     id: str
@@ -54,34 +54,34 @@ class Pressed:
     data: dict[str, str | int]
 
 
-def answer_button(action: str, ask: str) -> str:
+def make_answer_button_id(action: str, ask_id: str) -> str:
     """The id of one of an answer's own buttons."""
-    letter = next(letter for letter, known in OF_ANSWER.items() if known == action)
-    return f"{letter}:{ask}"
+    letter = next(letter for letter, known in ANSWER_ACTIONS.items() if known == action)
+    return f"{letter}:{ask_id}"
 
 
-def of_answer(button: str) -> Pressed | None:
+def parse_answer_button(button_id: str) -> ButtonAction | None:
     """What one of an answer's own buttons does, or None for another's id."""
-    letter, separator, ask = button.partition(":")
-    if not separator or letter not in OF_ANSWER:
+    letter, separator, ask_id = button_id.partition(":")
+    if not separator or letter not in ANSWER_ACTIONS:
         return None
-    return Pressed(button, OF_ANSWER[letter], {"ask": ask})
+    return ButtonAction(button_id, ANSWER_ACTIONS[letter], {"ask": ask_id})
 
 
-class Buttons:
+class ButtonRepository:
     """The repository of the rows behind the buttons of cards: it creates, authorises and deletes
     them."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
 
-    async def make(
+    async def create_buttons(
         self, reply: Reply, *, person: str, place: str
     ) -> tuple[tuple[tuple[str, Choice], ...], ...]:
         """Ids for a reply's choices, in their rows, ready to be shown."""
         now = self._clock.now_ms()
         rows = tuple(
-            tuple((ids.new("btn", now), choice) for choice in row) for row in reply.choices
+            tuple((ids.new_id("btn", now), choice) for choice in row) for row in reply.choices
         )
         inserts = [
             Insert(
@@ -92,7 +92,7 @@ class Buttons:
                     "place": place,
                     "action": choice.action,
                     "data": json.dumps(dict(choice.data)),
-                    "expires_at": now + LIFETIME_SECONDS * 1000,
+                    "expires_at": now + BUTTON_LIFETIME_SECONDS * 1000,
                     "once": choice.once,
                     "used_at": None,
                 },
@@ -105,66 +105,70 @@ class Buttons:
             await self._ledger.record(*inserts)
         return rows
 
-    async def press(self, button: str, *, person: str, place: str) -> Pressed:
+    async def authorize_press(self, button_id: str, *, person: str, place: str) -> ButtonAction:
         """What to do, authorised; raises `ButtonExpired` or `NotYourButton`."""
         table = schema.button
-        found = await self._store.fetch(sa.select(table).where(table.c.id == button))
+        found = await self._db.fetch(sa.select(table).where(table.c.id == button_id))
         if not found:
             _log.info("refused: an unknown button by %s in %s", person, place)
-            raise ButtonGone
+            raise ButtonExpired
         row = found[0]
         if row.person != person or row.place != place:
             _log.warning("refused: somebody's %s by %s in %s", row.action, person, place)
             raise NotYourButton
         if row.used_at is not None or row.expires_at < self._clock.now_ms():
             _log.info("refused: %s again or too late by %s in %s", row.action, person, place)
-            raise ButtonGone
+            raise ButtonExpired
         if row.once:
             used = {"used_at": self._clock.now_ms()}
             try:
-                await self._ledger.record(Update(table, {"id": button}, used, {"used_at": None}))
+                await self._ledger.record(Update(table, {"id": button_id}, used, {"used_at": None}))
             except CompanionRefused:
-                raise ButtonGone from None
-        return Pressed(button, row.action, json.loads(row.data))
+                raise ButtonExpired from None
+        return ButtonAction(button_id, row.action, json.loads(row.data))
 
-    async def forget_expired(self) -> None:
+    async def delete_expired_buttons(self) -> None:
         """A job: deletes rows whose time is over."""
         table = schema.button
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.id).where(table.c.expires_at < self._clock.now_ms()).limit(1_000)
         )
         if rows:
             await self._ledger.record(*(Delete(table, {"id": row.id}) for row in rows))
 
 
-async def screen_of(reply: Reply, buttons: Buttons, *, person: Person, place: Place) -> Screen:
+async def render_card(
+    reply: Reply, buttons: ButtonRepository, *, person: Person, place: Place
+) -> Card:
     """The reply as a card that `person` reads, with buttons to be pressed at `place`."""
     language = reply.language or person.language
-    rows = await buttons.make(reply, person=person.id, place=place.code)
+    rows = await buttons.create_buttons(reply, person=person.id, place=place.code)
 
-    def words(said: Said) -> str:
-        return render(said, language, person.zone)
+    def localize(phrase: Phrase) -> str:
+        return render(phrase, language, person.zone)
 
-    return Screen(
-        title=words(reply.title) if reply.title else "",
-        lines=tuple(map(words, reply.lines)),
-        table=tuple(tuple(map(words, row)) for row in reply.table),
+    return Card(
+        title=localize(reply.title) if reply.title else "",
+        lines=tuple(map(localize, reply.lines)),
+        table=tuple(tuple(map(localize, row)) for row in reply.table),
         buttons=tuple(
-            tuple(Button(id_, words(choice.label), choice.url, choice.sku) for id_, choice in row)
+            tuple(
+                Button(id_, localize(choice.label), choice.url, choice.sku) for id_, choice in row
+            )
             for row in rows
         ),
         attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
-        bill=_bill(reply.invoice, words) if reply.invoice else None,
+        invoice=_render_invoice(reply.invoice, localize) if reply.invoice else None,
         private=reply.private,
         passing=reply.passing,
     )
 
 
-def _bill(invoice: Invoice, words: Callable[[Said], str]) -> Bill:
-    return Bill(
+def _render_invoice(invoice: Invoice, localize: Callable[[Phrase], str]) -> StarsInvoice:
+    return StarsInvoice(
         invoice.payload,
-        words(invoice.title),
-        words(invoice.about),
+        localize(invoice.title),
+        localize(invoice.description),
         invoice.stars.units,
-        words(invoice.refused),
+        localize(invoice.refused_text),
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from bots.chat.reply import Prompt, Reply, Said, Steps
-from bots.chat.types import Audio, Place
-from core.asks.run import Run
-from core.users.limits import Pausable
+from bots.chat.reply import FormRequest, Phrase, Reply, ReplyStream
+from bots.chat.types import AudioAttachment, Place
+from core.asks.run import AskRun
+from core.users.limits import PausableFeature
 from core.users.roles import Role
 from core.users.types import Person
 
@@ -23,7 +23,7 @@ class Request:
     place: Place
     #: The person's id on the platform.
     sender: str
-    admin: bool
+    is_admin: bool
     #: The message that asks for it, or that carries the pressed button.
     message: str
     #: When it was sent, in milliseconds UTC.
@@ -35,7 +35,7 @@ class Request:
     #: What follows the command's name, or the whole text of a bare question.
     text: str = ""
     #: What came with it to be heard.
-    audio: Audio | None = None
+    audio: AudioAttachment | None = None
     #: A pressed button's id and what it was made with.
     button: str = ""
     data: Mapping[str, str | int] = field(default_factory=dict)
@@ -45,14 +45,14 @@ class Request:
     role: Role | None = None
 
     @property
-    def own_place(self) -> Place:
+    def private_place(self) -> Place:
         """The private chat of whoever asks, where nobody else reads."""
         return self.place if self.place.private else Place(self.place.platform, self.sender)
 
 
 #: A command answers with a card, cards one after another, a form, an ask that runs, or nothing when
 #: the effect shows.
-Handler = Callable[[Request], Awaitable[Reply | Steps | Prompt | Run | None]]
+Handler = Callable[[Request], Awaitable[Reply | ReplyStream | FormRequest | AskRun | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class Option:
     """An option is an argument that a platform asks for by name (Discord's slash commands)."""
 
     name: str
-    about: Said
+    description: Phrase
     required: bool = False
     #: `model`: completed to what can be asked now, with its price.
-    completes: str = ""
+    completion: str = ""
     #: In a message it comes before the others, though platforms list it after required ones.
-    leads: bool = False
+    comes_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +74,29 @@ class Command:
 
     name: str
     #: Its name in words, on menus of buttons; as a bare word in private it runs the command.
-    title: Said
+    title: Phrase
     #: What it does, for `/help` and the platforms' menus.
-    does: Said
+    description: Phrase
     handler: Handler
     #: How its arguments are written, for `/help`; None if it takes none.
-    usage: Said | None = None
+    usage: Phrase | None = None
     #: The same arguments by name.
     options: tuple[Option, ...] = ()
     #: Only for the operator's admins; `support_allowed`: for those too who only read; `owner_only`:
     #: only for the role owner.
-    admin: bool = False
-    support: bool = False
-    owner: bool = False
+    admin_only: bool = False
+    support_allowed: bool = False
+    owner_only: bool = False
     #: Offered in groups too; there, `private` replies go to the person alone.
-    in_groups: bool = False
+    allowed_in_groups: bool = False
     #: Its reply is `private` (so is whatever is for admins, or not for groups).
-    private: bool = False
+    is_private: bool = False
     #: Its answer is an ask: it waits its turn in the conversation's queue.
-    asks: bool = False
+    is_ask: bool = False
     #: What the operator may have paused, for everyone but admins.
-    pausable: Pausable | None = None
+    pausable: PausableFeature | None = None
     #: It may answer with a form: what is written right behind it waits until it has.
-    prompts: bool = False
+    opens_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +106,24 @@ class Action:
     name: str
     handler: Handler
     #: As of a command.
-    admin: bool = False
-    support: bool = False
-    owner: bool = False
-    asks: bool = False
-    pausable: Pausable | None = None
+    admin_only: bool = False
+    support_allowed: bool = False
+    owner_only: bool = False
+    is_ask: bool = False
+    pausable: PausableFeature | None = None
 
 
-def may(doing: Command | Action, role: Role | None) -> bool:
+def is_allowed(entry: Command | Action, role: Role | None) -> bool:
     """Whether somebody of that role may do it."""
-    if doing.owner:
+    if entry.owner_only:
         return role == "owner"
-    if doing.admin:
-        return role in {"owner", "admin"} or (doing.support and role == "support")
+    if entry.admin_only:
+        return role in {"owner", "admin"} or (entry.support_allowed and role == "support")
     return True
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class CommandGroup:
     """A group holds the commands and actions of one subject, built by a function that takes what
     they need."""
 

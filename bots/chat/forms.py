@@ -18,15 +18,15 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.chat.callbacks import Buttons
-from bots.chat.command import Action, Request, Room
+from bots.chat.callbacks import ButtonRepository
+from bots.chat.command import Action, CommandGroup, Request
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Prompt, Reply, Said, say
-from bots.chat.types import Button, Field, Filled, Form, FormCard
+from bots.chat.reply import Choice, FormRequest, Phrase, Reply, say
+from bots.chat.types import Button, Form, FormCard, FormSubmission, InputField
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -35,7 +35,7 @@ from core.ledger.types import CompanionRefused
 #: How long an answer is waited for.
 WAIT_SECONDS: Final = 600
 #: An answer that comes too late is known as one for this long.
-LATE_SECONDS: Final = 86_400
+LATE_ANSWER_SECONDS: Final = 86_400
 #: One long word is a key that came too late, no question.
 _KEY_LIKE: Final = re.compile(r"[!-~]{16,}")
 
@@ -43,25 +43,25 @@ _KEY_LIKE: Final = re.compile(r"[!-~]{16,}")
 CANCELLED: Final = "cancelled"
 
 
-class PromptOver(Refusal):
+class FormClosed(Refusal):
     """No form waits for this any more: it was answered, cancelled, came too late, or was asked
     anew."""
 
     code: ClassVar[str] = "prompt_over"
 
 
-class NotFilledIn(Refusal):
+class InvalidFormInput(Refusal):
     """What was typed isn't what the form wants; `labels` are those of its fields, in their
     order."""
 
     code: ClassVar[str] = "not_filled_in"
 
-    def __init__(self, fields: tuple[str, ...]) -> None:
-        self.fields = fields
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingForm:
     """A form as its row is kept while an answer to it is waited for."""
 
     place: str
@@ -69,29 +69,29 @@ class Waiting:
     action: str
     data: dict[str, str | int]
     closed_by: str
-    late: bool
+    is_late: bool
 
     @property
-    def over(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether no answer counts any more."""
-        return bool(self.closed_by) or self.late
+        return bool(self.closed_by) or self.is_late
 
-    def typed(self, text: str) -> dict[str, SecretStr]:
+    def parse_text(self, text: str) -> dict[str, SecretStr]:
         """A message as the form's values: all of it, or a line for each; raises
         `InvalidFormInput`."""
         fields = self.form.fields
         lines = [text] if len(fields) == 1 else [one for one in text.splitlines() if one.strip()]
         if len(lines) != len(fields):
-            raise NotFilledIn(self._labels)
+            raise InvalidFormInput(self._labels)
         return {field.name: SecretStr(line) for field, line in zip(fields, lines, strict=True)}
 
-    def checked(self, values: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
+    def validate_values(self, values: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
         """The values without the space around them; raises `InvalidFormInput`."""
         checked = {}
         for field in self.form.fields:
             value = values[field.name].get_secret_value().strip() if field.name in values else ""
             if not field.least <= len(value) <= field.most or "\n" in value:
-                raise NotFilledIn(self._labels)
+                raise InvalidFormInput(self._labels)
             checked[field.name] = SecretStr(value)
         return checked
 
@@ -100,68 +100,75 @@ class Waiting:
         return tuple(field.label for field in self.form.fields)
 
 
-class Prompts:
+class Forms:
     """The repository of forms that wait for an answer, one in a place: a new form replaces the last
     one."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock, buttons: Buttons) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(
+        self, *, db: Database, ledger: Ledger, clock: Clock, buttons: ButtonRepository
+    ) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
         self._buttons = buttons
         #: The locks of places in which a command that opens a form is at work, or somebody waits
         #: for one.
-        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._place_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """What its button does."""
-        return Room(actions=(Action("prompt-cancel", self.cancel),))
+        return CommandGroup(actions=(Action("prompt-cancel", self.cancel),))
 
     async def cancel(self, request: Request) -> Reply:
         """The form's Cancel button was pressed."""
-        if not await self.close(request.place.code, str(request.data["form"])):
-            raise PromptOver
+        if not await self.close_form(request.place.code, str(request.data["form"])):
+            raise FormClosed
         return Reply((say("Cancelled. Nothing was changed."),), replace=True)
 
     @contextlib.asynccontextmanager
-    async def turn(self, place: str, *, prompts: bool) -> AsyncIterator[None]:
+    async def lock_place(self, place: str, *, prompts: bool) -> AsyncIterator[None]:
         """What is written right behind a command that opens a form waits until the form is there:
         it may be what was about to be asked for."""
-        gate = self._gates.setdefault(place, asyncio.Lock())
-        async with gate:
+        lock = self._place_locks.setdefault(place, asyncio.Lock())
+        async with lock:
             if prompts:
                 yield
                 return
         yield
 
-    async def card(
-        self, prompt: Prompt, request: Request, *, public_note: Said, unreachable_note: Said
+    async def open_form(
+        self,
+        form_request: FormRequest,
+        request: Request,
+        *,
+        public_note: Phrase,
+        unreachable_note: Phrase,
     ) -> FormCard:
         """Asks in private, and waits for the answer from now on."""
-        place, hidden = request.own_place.code, not request.place.private
+        place, is_elsewhere = request.private_place.code, not request.place.private
 
-        def words(said: Said) -> str:
-            return render(said, request.person.language, request.person.zone)
+        def localize(phrase: Phrase) -> str:
+            return render(phrase, request.person.language, request.person.zone)
 
-        form = _form(ids.new("frm", self._clock.now_ms()), prompt, words)
-        await self._wait(form, prompt, place)
+        form = _render_form(ids.new_id("frm", self._clock.now_ms()), form_request, localize)
+        await self._save_form(form, form_request, place)
         cancel = Choice(say("Cancel"), "prompt-cancel", {"form": form.id})
-        rows = await self._buttons.make(
+        rows = await self._buttons.create_buttons(
             Reply(choices=((cancel,),)), person=request.person.id, place=place
         )
         return FormCard(
             form=form,
-            lines=tuple(map(words, prompt.lines)),
-            open=words(say("Enter it")),
-            by_message=words(_by_message(form)),
-            cancel=Button(rows[0][0][0], words(cancel.label)),
-            public_note=words(public_note) if hidden else "",
-            unreachable_note=words(unreachable_note) if hidden else "",
+            lines=tuple(map(localize, form_request.lines)),
+            open_label=localize(say("Enter it")),
+            instructions=localize(_explain_by_message(form)),
+            cancel=Button(rows[0][0][0], localize(cancel.label)),
+            public_note=localize(public_note) if is_elsewhere else "",
+            unreachable_note=localize(unreachable_note) if is_elsewhere else "",
         )
 
-    async def _wait(self, form: Form, prompt: Prompt, place: str) -> None:
+    async def _save_form(self, form: Form, form_request: FormRequest, place: str) -> None:
         row = {
             "id": form.id,
-            "action": prompt.action,
-            "data": json.dumps(dict(prompt.data)),
+            "action": form_request.action,
+            "data": json.dumps(dict(form_request.data)),
             "form": json.dumps(asdict(form)),
             "expires_at": self._clock.now_ms() + WAIT_SECONDS * 1000,
             "closed_by": "",
@@ -171,73 +178,77 @@ class Prompts:
             Update(schema.prompt, {"place": place}, row),
         )
 
-    async def at(self, place: str) -> Waiting | None:
+    async def find_form(self, place: str) -> PendingForm | None:
         """The newest form of a place, waiting or closed."""
         table = schema.prompt
-        rows = await self._store.fetch(sa.select(table).where(table.c.place == place))
+        rows = await self._db.fetch(sa.select(table).where(table.c.place == place))
         if not rows:
             return None
-        row, kept = rows[0], json.loads(rows[0].form)
-        form = Form(row.id, kept["title"], tuple(Field(**one) for one in kept["fields"]))
-        late = row.expires_at < self._clock.now_ms()
-        return Waiting(place, form, row.action, json.loads(row.data), row.closed_by, late)
+        row, stored = rows[0], json.loads(rows[0].form)
+        form = Form(row.id, stored["title"], tuple(InputField(**one) for one in stored["fields"]))
+        is_late = row.expires_at < self._clock.now_ms()
+        return PendingForm(place, form, row.action, json.loads(row.data), row.closed_by, is_late)
 
-    async def answered(self, waiting: Waiting | None, text: str, message: str) -> Waiting | None:
+    async def match_answer(
+        self, pending: PendingForm | None, text: str, message: str
+    ) -> PendingForm | None:
         """The form that a message answers, if it does. Once its time is over, the next message that
         reads like a key is still known as the answer, and any other ends the matter."""
-        if waiting is None or waiting.closed_by not in ("", message):
+        if pending is None or pending.closed_by not in ("", message):
             return None
-        if waiting.late and not waiting.closed_by and not _KEY_LIKE.fullmatch(text.strip()):
-            await self.close(waiting.place, waiting.form.id)
+        if pending.is_late and not pending.closed_by and not _KEY_LIKE.fullmatch(text.strip()):
+            await self.close_form(pending.place, pending.form.id)
             return None
-        return waiting
+        return pending
 
-    async def take(self, waiting: Waiting | None, filled: Filled) -> dict[str, SecretStr]:
+    async def accept_submission(
+        self, pending: PendingForm | None, submission: FormSubmission
+    ) -> dict[str, SecretStr]:
         """The values that count; raises `InvalidFormInput`, and then the form waits on, or
         `FormClosed`."""
-        if waiting is None or waiting.form.id != filled.form or waiting.over:
-            raise PromptOver
-        values = waiting.checked(filled.values)
-        if not await self.close(waiting.place, filled.form, by=filled.message):
-            raise PromptOver
+        if pending is None or pending.form.id != submission.form or pending.is_closed:
+            raise FormClosed
+        values = pending.validate_values(submission.values)
+        if not await self.close_form(pending.place, submission.form, by=submission.message):
+            raise FormClosed
         return values
 
-    async def close(self, place: str, form: str, *, by: str = CANCELLED) -> bool:
+    async def close_form(self, place: str, form_id: str, *, by: str = CANCELLED) -> bool:
         """Waits no more; whether it did until now."""
-        key, expected = {"place": place}, {"id": form, "closed_by": ""}
+        key, expected = {"place": place}, {"id": form_id, "closed_by": ""}
         try:
             await self._ledger.record(Update(schema.prompt, key, {"closed_by": by}, expected))
         except CompanionRefused:
             return False
         return True
 
-    async def forget_expired(self) -> None:
+    async def delete_expired_forms(self) -> None:
         """A job: deletes forms that nobody answers any more, not even too late."""
-        table, before = schema.prompt, self._clock.now_ms() - LATE_SECONDS * 1000
-        rows = await self._store.fetch(
+        table, before = schema.prompt, self._clock.now_ms() - LATE_ANSWER_SECONDS * 1000
+        rows = await self._db.fetch(
             sa.select(table.c.place, table.c.id).where(table.c.expires_at < before).limit(1_000)
         )
         if rows:
-            gone = (Delete(table, {"place": row.place, "id": row.id}) for row in rows)
-            await self._ledger.record(*gone)
+            deletes = (Delete(table, {"place": row.place, "id": row.id}) for row in rows)
+            await self._ledger.record(*deletes)
 
 
-def _form(id_: str, prompt: Prompt, words: Callable[[Said], str]) -> Form:
+def _render_form(id_: str, form_request: FormRequest, localize: Callable[[Phrase], str]) -> Form:
     fields = (
-        Field(
+        InputField(
             blank.name,
-            words(blank.label),
-            words(blank.hint) if blank.hint else "",
-            blank.least,
-            blank.most,
+            localize(blank.label),
+            localize(blank.hint) if blank.hint else "",
+            blank.min_length,
+            blank.max_length,
             blank.hidden,
         )
-        for blank in prompt.blanks
+        for blank in form_request.fields
     )
-    return Form(id_, words(prompt.title), tuple(fields))
+    return Form(id_, localize(form_request.title), tuple(fields))
 
 
-def _by_message(form: Form) -> Said:
+def _explain_by_message(form: Form) -> Phrase:
     minutes = WAIT_SECONDS // 60
     if len(form.fields) == 1:
         return say(

@@ -15,21 +15,21 @@ from babel.dates import format_skeleton, format_time
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
-from bots.chat.reply import Said
+from bots.chat.reply import Phrase
 from core.money import Amount
 
 #: The languages that people can choose, the default first, each by its own name.
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh-CN": "简体中文"}
 
 
-def language_for(code: str) -> str:
+def find_nearest_language(code: str) -> str:
     """The nearest language to what a platform tells (`zh-hans`, `it-IT`, nothing): English else."""
-    first = code.lower().replace("_", "-").partition("-")[0]
-    return next((known for known in LANGUAGES if known.lower().partition("-")[0] == first), "en")
+    wanted = code.lower().replace("_", "-").partition("-")[0]
+    return next((known for known in LANGUAGES if known.lower().partition("-")[0] == wanted), "en")
 
 
 @cache
-def catalogue(language: str) -> Mapping[str, str]:
+def load_catalogue(language: str) -> Mapping[str, str]:
     """English text → that language's, of every translated sentence."""
     if language == "en":
         return {}
@@ -41,38 +41,38 @@ def catalogue(language: str) -> Mapping[str, str]:
         }
 
 
-def render(said: Said, language: str, zone: str = "UTC") -> str:
+def render(phrase: Phrase, language: str, zone: str = "UTC") -> str:
     """The sentence as this reader reads it; an untranslated one stays English."""
-    text = catalogue(language).get(said.text, said.text)
-    if not said.values:
+    text = load_catalogue(language).get(phrase.text, phrase.text)
+    if not phrase.values:
         return text
     return text.format_map(
-        {name: _value(value, language, zone) for name, value in said.values.items()}
+        {name: _format_value(value, language, zone) for name, value in phrase.values.items()}
     )
 
 
-def _value(value: object, language: str, zone: str) -> str:
+def _format_value(value: object, language: str, zone: str) -> str:
     match value:
-        case Said():
+        case Phrase():
             return render(value, language, zone)
         case Amount():
-            return _number(value.units, language)
+            return _format_number(value.units, language)
         case bool():
             raise TypeError("a sentence takes no truth")
         case int():
-            return _number(value, language)
+            return _format_number(value, language)
         case datetime():
-            return _moment(value, language, zone)
+            return _format_moment(value, language, zone)
         case _:
             return str(value)
 
 
 @lru_cache(maxsize=4_096)
-def _number(number: int, language: str) -> str:
+def _format_number(number: int, language: str) -> str:
     return format_decimal(number, locale=language.replace("-", "_"))
 
 
-def zone_of(name: str) -> ZoneInfo:
+def get_zone(name: str) -> ZoneInfo:
     """A time zone by its IANA name; UTC when this machine doesn't know it."""
     try:
         return ZoneInfo(name)
@@ -80,9 +80,9 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _moment(at: datetime, language: str, zone: str) -> str:
+def _format_moment(at: datetime, language: str, zone: str) -> str:
     """Time of day; with the date in front when it isn't today."""
-    tz = zone_of(zone)
+    tz = get_zone(zone)
     local, locale = at.astimezone(tz), language.replace("-", "_")
     time = format_time(local, "HH:mm", locale=locale)
     if local.date() == datetime.now(tz).date():

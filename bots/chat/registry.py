@@ -6,18 +6,18 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bots.chat.command import Action, Command, Room
+from bots.chat.command import Action, Command, CommandGroup
 from bots.chat.i18n import LANGUAGES, render
-from bots.chat.reply import Said, say
+from bots.chat.reply import Phrase, say
 
 #: What was typed of a value → (value, label) of each completion, the best first.
-Suggester = Callable[[str], Sequence[tuple[str, Said]]]
+SuggestFunction = Callable[[str], Sequence[tuple[str, Phrase]]]
 
 #: Phones with a Chinese keyboard write the full-width slash.
 _COMMAND = re.compile(r"[/／]([^\s@]*)\S*\s*(.*)", re.DOTALL)
 
 
-def split(text: str) -> tuple[str, str]:
+def split_command(text: str) -> tuple[str, str]:
     """The command's name (empty: none) and the rest: `/ask@our_bot why` → `ask`, `why`."""
     matched = _COMMAND.match(text)
     if matched is None:
@@ -25,60 +25,64 @@ def split(text: str) -> tuple[str, str]:
     return matched[1].lower() or "help", matched[2].strip()
 
 
-class Registry:
+class CommandRegistry:
     """The registry holds every command once, in the order of the menus, and every action by its
     name."""
 
     def __init__(
-        self, rooms: Iterable[Room], suggesters: Mapping[str, Suggester] | None = None
+        self,
+        groups: Iterable[CommandGroup],
+        suggesters: Mapping[str, SuggestFunction] | None = None,
     ) -> None:
         """`suggesters` complete options, by what those complete to."""
-        rooms = tuple(rooms)
+        groups = tuple(groups)
         self.suggesters = dict(suggesters or {})
-        self.commands = tuple(command for room in rooms for command in room.commands)
-        self._words = {command.name: command for command in self.commands}
-        self._actions = {action.name: action for room in rooms for action in room.actions}
+        self.commands = tuple(command for room in groups for command in room.commands)
+        self._by_name = {command.name: command for command in self.commands}
+        self._actions = {action.name: action for room in groups for action in room.actions}
         self._titles = {
-            _bare(render(command.title, language)): command
+            _normalize_title(render(command.title, language)): command
             for command in self.commands
             for language in LANGUAGES
         }
 
     @property
-    def ask(self) -> Command:
+    def ask_command(self) -> Command:
         """What a message without a command is."""
-        return self._words["ask"]
+        return self._by_name["ask"]
 
     @property
-    def heard(self) -> Action:
+    def audio_action(self) -> Action:
         """What a message with audio is."""
         return self._actions["write-down"]
 
-    def by_word(self, word: str) -> Command | None:
+    def find_command(self, name: str) -> Command | None:
         """The command of that name."""
-        return self._words.get(word)
+        return self._by_name.get(name)
 
-    def missing(self, word: str, admin: bool) -> Said:
+    def explain_missing(self, name: str, is_admin: bool) -> Phrase:
         """What is said of a command that there isn't, or not for this person."""
-        if word in self._words:
+        if name in self._by_name:
             return say("That is for the operator only. Nothing was changed.")
-        names = [known.name for known in self.commands if admin or not known.admin]
-        near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-        if near:
+        names = [known.name for known in self.commands if is_admin or not known.admin_only]
+        similar = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        if similar:
             return say(
-                "There is no command /{word}. Did you mean /{near}?", word=word[:32], near=near[0]
+                "There is no command /{word}. Did you mean /{near}?",
+                word=name[:32],
+                near=similar[0],
             )
-        return say("There is no command /{word}. /help lists what there is.", word=word[:32])
+        return say("There is no command /{word}. /help lists what there is.", word=name[:32])
 
-    def by_title(self, text: str) -> Command | None:
+    def find_by_title(self, text: str) -> Command | None:
         """A bare word that is a command's title, or its name, in any language (余额)."""
-        bare = _bare(text)
-        return self._titles.get(bare) or self._words.get(bare)
+        title = _normalize_title(text)
+        return self._titles.get(title) or self._by_name.get(title)
 
-    def action(self, name: str) -> Action | None:
+    def find_action(self, name: str) -> Action | None:
         """The action of that name."""
         return self._actions.get(name)
 
 
-def _bare(text: str) -> str:
+def _normalize_title(text: str) -> str:
     return text.strip().casefold().strip(" .!。！?？")

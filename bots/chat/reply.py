@@ -14,24 +14,24 @@ from core.money import Credits, Seconds, Stars, Tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Phrase:
     """A phrase is a sentence to be translated: its English text, which is its key in the
     catalogues, and its values."""
 
     text: str
-    values: Mapping[str, str | int | Credits | Tokens | Seconds | datetime | Said] = field(
+    values: Mapping[str, str | int | Credits | Tokens | Seconds | datetime | Phrase] = field(
         default_factory=dict
     )
 
 
-def say(text: str, **values: str | int | Credits | Tokens | Seconds | datetime | Said) -> Said:
+def say(text: str, **values: str | int | Credits | Tokens | Seconds | datetime | Phrase) -> Phrase:
     """A sentence to be said in the reader's language; `text` is collected for translation."""
-    return Said(text, values)
+    return Phrase(text, values)
 
 
-def plain(text: str) -> Said:
+def plain(text: str) -> Phrase:
     """Text that is no language's: a model's name, an id, a number."""
-    return Said("{text}", {"text": text})
+    return Phrase("{text}", {"text": text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Choice:
     """A choice becomes a button: it names the action that a press runs, with its arguments. The
     server keeps both."""
 
-    label: Said
+    label: Phrase
     action: str
     data: Mapping[str, str | int] = field(default_factory=dict)
     #: Whether a second press says "already done".
@@ -51,7 +51,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ReplyFile:
     """A file that a reply hands over, with its name and its bytes."""
 
     name: str
@@ -64,30 +64,30 @@ class Invoice:
 
     #: What it carries, for us: the order's id.
     payload: str
-    title: Said
-    about: Said
+    title: Phrase
+    description: Phrase
     stars: Stars
     #: Said where the platform doesn't take it.
-    refused: Said
+    refused_text: Phrase
 
 
 @dataclass(frozen=True, slots=True)
-class Blank:
+class FormField:
     """A field of a form: the name by which the form's action finds its value, and its label."""
 
     name: str
-    label: Said
+    label: Phrase
     #: An example, or where to find it.
-    hint: Said | None = None
+    hint: Phrase | None = None
     #: How many characters it takes.
-    least: int = 1
-    most: int = 400
+    min_length: int = 1
+    max_length: int = 400
     #: Not to be seen while it is typed, where a platform can hide it.
     hidden: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class FormRequest:
     """A request for a form, which asks in private for what nobody else may see: a key, bank
     details. Never an argument.
 
@@ -95,10 +95,10 @@ class Prompt:
     next message, deleted at once. What is typed goes to `action`, once, as `Request.entered`.
     """
 
-    title: Said
-    lines: tuple[Said, ...]
+    title: Phrase
+    lines: tuple[Phrase, ...]
     #: One to five.
-    blanks: tuple[Blank, ...]
+    fields: tuple[FormField, ...]
     action: str
     #: What goes with it to the action; the server keeps it.
     data: Mapping[str, str | int] = field(default_factory=dict)
@@ -109,12 +109,12 @@ class Reply:
     """A reply is a card before translation: a title, lines, a table, rows of buttons, a file, an
     invoice."""
 
-    lines: tuple[Said, ...] = ()
-    title: Said | None = None
+    lines: tuple[Phrase, ...] = ()
+    title: Phrase | None = None
     #: Rows of cells; columns are aligned where the platform can.
-    table: tuple[tuple[Said, ...], ...] = ()
+    table: tuple[tuple[Phrase, ...], ...] = ()
     choices: tuple[tuple[Choice, ...], ...] = ()
-    file: File | None = None
+    file: ReplyFile | None = None
     #: Goes below; only with `private`, where the platform has Stars.
     invoice: Invoice | None = None
     #: Only for the asker: never shown in a group.
@@ -128,8 +128,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class ReplyStream:
     """A reply that takes its time: its replies say one after another how far it is, the last one
     what came of it."""
 
-    cards: AsyncGenerator[Reply, None]
+    replies: AsyncGenerator[Reply, None]

@@ -34,7 +34,7 @@ class Place:
         return f"{self.platform}:{self.chat}:{self.thread}"
 
     @classmethod
-    def of(cls, code: str) -> Self:
+    def from_code(cls, code: str) -> Self:
         """The place of a stored code."""
         platform, chat, thread = code.split(":", 2)
         return cls(cast("Platform", platform), chat, thread)
@@ -49,14 +49,14 @@ class Sender:
     language: str = ""
 
 
-class NotFetched(Refusal):
+class DownloadFailed(Refusal):
     """A platform doesn't hand out a file, or not now."""
 
     code = "not_fetched"
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class AudioAttachment:
     """A voice message or an audio file, as the platform describes it."""
 
     #: Whole seconds, rounded up; None where the platform tells no length.
@@ -71,7 +71,7 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingMessage:
     """A message that was sent to the bot. In groups adapters pass on commands, mentions and replies
     only."""
 
@@ -84,19 +84,19 @@ class Incoming:
     #: Without the bot's mention.
     text: str
     #: What came with it to be heard.
-    audio: Audio | None = None
+    audio: AudioAttachment | None = None
     #: The message that it is a reply to, whoever's that is; empty if none.
     replies_to: str = ""
     #: The messages of which it was joined, after the first.
     more: tuple[str, ...] = ()
     #: Where forms have no dialog: a form that waits here is filled in by the next message.
-    fills: bool = False
+    may_fill_form: bool = False
     #: For the adapter itself, to deliver an answer by when this process is gone; a secret.
     way_back: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class ButtonPress:
     """A press of a button. `button` is the opaque id that the bot gave out."""
 
     place: Place
@@ -119,7 +119,7 @@ class Button:
     sku: str = ""
 
 
-Buttons = tuple[tuple[Button, ...], ...]
+ButtonRows = tuple[tuple[Button, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +131,27 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class StarsInvoice:
     """An invoice in Stars in its reader's words, shown in a message of its own below its card
     (`bots.chat.reply.Invoice`)."""
 
     payload: str
     title: str
-    about: str
+    description: str
     stars: int
-    refused: str
+    refused_text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class Card:
     """A card is what a reader sees in answer to a command: plain text only, never markup."""
 
     title: str = ""
     lines: tuple[str, ...] = ()
     table: tuple[tuple[str, ...], ...] = ()
-    buttons: Buttons = ()
+    buttons: ButtonRows = ()
     attachment: Attachment | None = None
-    bill: Bill | None = None
+    invoice: StarsInvoice | None = None
     #: Only for the asker: in a group it goes to them in private, and the group hears that it did.
     private: bool = False
     #: What the group reads when a private card went to its asker, and when it could not go: they
@@ -171,12 +171,12 @@ class Screen:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class AnswerProgress:
     """An answer so far: its newest text replaces what was shown. `text` is the model's Markdown."""
 
     ask: str
     text: str
-    buttons: Buttons = ()
+    buttons: ButtonRows = ()
     #: Shown in front, e.g. what was left out of the history.
     note: str = ""
 
@@ -189,12 +189,12 @@ class Answer:
     ask: str
     text: str
     footer: str
-    buttons: Buttons = ()
+    buttons: ButtonRows = ()
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class InputField:
     """A field of a form in its reader's words: its name, its label and how long its value may be,
     in characters."""
 
@@ -213,7 +213,7 @@ class Form:
 
     id: str
     title: str
-    fields: tuple[Field, ...]
+    fields: tuple[InputField, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,20 +224,20 @@ class FormCard:
     form: Form
     lines: tuple[str, ...]
     #: What is written on the button that opens it, where there are dialogs.
-    open: str
+    open_label: str
     #: How to answer where the next message is the answer.
-    by_message: str
+    instructions: str
     cancel: Button
     public_note: str = ""
     unreachable_note: str = ""
 
-    def screen(self, opens: str = "") -> Screen:
+    def to_card(self, open_button: str = "") -> Card:
         """As a card: with a button `open_button` for the dialog, or for an answer by message."""
-        opening = (Button(opens, self.open),) if opens else ()
-        return Screen(
+        buttons = (Button(open_button, self.open_label),) if open_button else ()
+        return Card(
             title=self.form.title,
-            lines=self.lines if opens else (*self.lines, self.by_message),
-            buttons=((*opening, self.cancel),),
+            lines=self.lines if open_button else (*self.lines, self.instructions),
+            buttons=((*buttons, self.cancel),),
             private=True,
             public_note=self.public_note,
             unreachable_note=self.unreachable_note,
@@ -245,7 +245,7 @@ class FormCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class FormSubmission:
     """A form as somebody filled it in. `message` is the same when it is delivered again."""
 
     place: Place
@@ -256,7 +256,7 @@ class Filled:
     values: Mapping[str, SecretStr]
 
 
-Output = Screen | Progress | Answer | FormCard
+Output = Card | AnswerProgress | Answer | FormCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +270,8 @@ class MenuOption:
     required: bool = False
     #: What its value can be completed to, for `ChatHandler.suggest_completions`; empty for free
     #: text.
-    completes: str = ""
-    leads: bool = False
+    completion: str = ""
+    comes_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,12 +284,12 @@ class MenuItem:
     #: Its name in words of that language.
     title: str = ""
     options: tuple[MenuOption, ...] = ()
-    admin: bool = False
+    admin_only: bool = False
     #: Works in groups too.
-    in_groups: bool = False
+    allowed_in_groups: bool = False
     #: What it shows is the asker's own: a platform that must say so beforehand shows it to them
     #: alone.
-    private: bool = False
+    is_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,58 +300,60 @@ class Suggestion:
     label: str
 
 
-class Front(Protocol):
+class ChatHandler(Protocol):
     """The chat handler is the command layer as adapters see it."""
 
-    def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+    def handle_message(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
         """What to show for a message; the same message again shows nothing twice."""
         ...
 
-    def press(self, press: Press) -> AsyncIterator[Output]:
+    def handle_press(self, press: ButtonPress) -> AsyncIterator[Output]:
         """What to show for a button."""
         ...
 
-    async def form(self, press: Press) -> Form | Screen:
+    async def get_form(self, press: ButtonPress) -> Form | Card:
         """The form that a button press opens as a dialog, or a card that says why it doesn't;
         quick, nothing is shown."""
         ...
 
-    def fill(self, filled: Filled) -> AsyncIterator[Output]:
+    def submit_form(self, submission: FormSubmission) -> AsyncIterator[Output]:
         """What to show for a form filled in; the same again does and shows nothing twice."""
         ...
 
-    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+    async def mark_delivered(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         """Tells that an answer's final text is in the chat, in these messages; `place` is where it
         was asked."""
         ...
 
-    async def started(self, ask: str, message: str) -> None:
+    async def mark_started(self, ask: str, message: str) -> None:
         """Tells which message will show an answer, so that it can be edited after a restart."""
         ...
 
-    def languages(self) -> Sequence[str]:
+    def list_languages(self) -> Sequence[str]:
         """The languages of the menus, the default first: `en`, `zh-CN`."""
         ...
 
-    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+    def build_menu(
+        self, language: str, scope: Literal["private", "group", "admin"]
+    ) -> list[MenuItem]:
         """The commands to offer, in order."""
         ...
 
-    def suggest(self, completes: str, typed: str, language: str) -> list[Suggestion]:
+    def suggest_completions(self, completion: str, typed: str, language: str) -> list[Suggestion]:
         """Completions for an option, the best first, 25 at most; never waits for anything."""
         ...
 
-    def about(self, language: str) -> tuple[str, str]:
+    def describe_bot(self, language: str) -> tuple[str, str]:
         """The bot's description (≤ 512 characters) and short description (≤ 120)."""
         ...
 
-    def admins(self, platform: Platform) -> Sequence[str]:
+    def list_admins(self, platform: Platform) -> Sequence[str]:
         """The admins' own ids on a platform, for the scope of their menus."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Unlanded:
+class UndeliveredAnswer:
     """An answer that was saved but never seen in the chat: it is shown once, by whichever process
     has the lease."""
 
@@ -364,22 +366,22 @@ class Unlanded:
     #: As it came with the question.
     way_back: str = field(default="", repr=False)
     #: What is said in front of it when it can only be delivered elsewhere.
-    elsewhere: str = ""
+    elsewhere_note: str = ""
 
 
-class Deliverer(Protocol):
+class Notifier(Protocol):
     """A notifier is what an adapter offers to jobs and commands: it writes to people unasked."""
 
-    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> Sequence[str]:
         """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
         ...
 
-    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+    async def notify_person(self, sender: str, card: Card, *, replace_message: str = "") -> None:
         """Sends a card to a person in private, by the platform's own id; in the place of the
         message `replace_message` of that chat, where that can still be changed."""
         ...
 
-    def invitation(self, code: str) -> str:
+    def build_invitation_link(self, code: str) -> str:
         """A link by which somebody new comes to the bot: one that says `/start` with the code by
         itself, or one without it where the platform has no such links; empty if there is none."""
         ...

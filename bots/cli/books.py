@@ -10,18 +10,23 @@ from collections.abc import AsyncIterator, Mapping
 
 from bots.chat.i18n import render
 from bots.cli.errors import Unusable
-from bots.commands.admin.report import period_of, solvency, system_layer, user_layer
+from bots.commands.admin.report import (
+    list_solvency,
+    list_system_layer,
+    list_user_layer,
+    parse_period,
+)
 from bots.config.settings import Configuration, load
 from bots.output import tell
 from bots.run import demo_database
-from core.admin.report import Report, report
-from core.asks.audit import check as check_asks
+from core.admin.report import OperatorReport, build_report
+from core.asks.audit import audit_asks as check_asks
 from core.clock import SystemClock
-from core.db.database import Store
-from core.earnings.audit import check_earning
-from core.ledger.audit import audit
-from core.ledger.export import beancount, csv
-from core.money import Credits, decimal_text
+from core.db.database import Database
+from core.earnings.audit import audit_earnings
+from core.ledger.audit import check_ledger
+from core.ledger.export import write_beancount, write_csv
+from core.money import Credits, format_decimal
 from core.pricing.catalogue import Catalogue
 
 
@@ -32,9 +37,9 @@ def database_of(configuration: Configuration, *, demo: bool) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _read() -> AsyncIterator[Store]:
+async def _read() -> AsyncIterator[Database]:
     """The database as it is, of either kind."""
-    store = await Store.open(database_of(load(), demo=False), kind=None, clock=SystemClock())
+    store = await Database.open(database_of(load(), demo=False), kind=None, clock=SystemClock())
     try:
         yield store
     finally:
@@ -44,21 +49,21 @@ async def _read() -> AsyncIterator[Store]:
 async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with _read() as store:
-        found, asks = await audit(store), await check_asks(store)
-        findings = [*found.findings, *asks.findings, *await check_earning(store)]
+        found, asks = await check_ledger(store), await check_asks(store)
+        findings = [*found.findings, *asks.findings, *await audit_earnings(store)]
     if arguments.json:
         told = {
             "accounts": found.accounts,
             "transfers": found.transfers,
             "holds": found.holds,
-            "asks": {"open": asks.open, "settled": asks.settled},
+            "asks": {"open": asks.open_count, "settled": asks.settled_count},
             "findings": findings,
         }
         tell(json.dumps(told, indent=1))
     else:
         tell(
             f"{found.accounts} accounts, {found.transfers} transfers, {found.holds} holds,"
-            f" {asks.settled} asks settled, {asks.open} open"
+            f" {asks.settled_count} asks settled, {asks.open_count} open"
         )
         for finding in findings:
             tell(f"FINDING {finding}")
@@ -68,7 +73,7 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
 
 async def export(arguments: argparse.Namespace) -> int:
     """The whole ledger to a file or standard output."""
-    write = beancount if arguments.format == "beancount" else csv
+    write = write_beancount if arguments.format == "beancount" else write_csv
     async with _read() as store:
         if arguments.out is None:
             await write(store, sys.stdout)
@@ -82,36 +87,36 @@ async def show_report(arguments: argparse.Namespace) -> int:
     """Both layers of a period, as text or JSON; dollars as exact decimals."""
     configuration, now = load(), SystemClock().now_ms()
     try:
-        period = period_of(arguments.days, now)
+        period = parse_period(arguments.days, now)
     except ValueError:
         raise Unusable(
             "--days is today, 7d, 30d, or two dates like '2026-03-01 2026-03-31'."
         ) from None
     async with _read() as store:
-        told = await report(store, period, now)
+        told = await build_report(store, period, now)
     if arguments.json:
         tell(json.dumps(_facts(told), indent=1))
         return 0
     catalogue = Catalogue.load(configuration.settings.overlay)
     for line in (
-        *user_layer(told, catalogue),
-        *system_layer(told, catalogue),
-        *solvency(told),
+        *list_user_layer(told, catalogue),
+        *list_system_layer(told, catalogue),
+        *list_solvency(told),
     ):
         tell(render(line, "en"))
     return 0
 
 
-def _facts(told: Report) -> Mapping[str, object]:
+def _facts(told: OperatorReport) -> Mapping[str, object]:
     """Credits as whole numbers, dollars as decimal text."""
     stands = told.solvency
     return {
         "since": None if told.period.since is None else told.period.since.isoformat(),
         "until": told.period.until.isoformat(),
-        "people": told.people,
-        "active": told.active,
+        "people": told.person_count,
+        "active": told.active_count,
         "circulation": _units(told.circulation),
-        "on_the_way": told.on_the_way.units,
+        "on_the_way": told.unvested.units,
         "owed": told.owed.units,
         "issued": _units(told.issued),
         "spent": _units(told.spent),
@@ -124,44 +129,44 @@ def _facts(told: Report) -> Mapping[str, object]:
                 "answers": one.answers,
                 "charge": one.charge.units,
                 "paid": one.paid.units,
-                "cost": decimal_text(one.cost),
+                "cost": format_decimal(one.cost),
                 "profit_on_cost_percent": one.margin_percent,
             }
-            for name, one in told.sold.items()
+            for name, one in told.sales.items()
         },
-        "costs": {name: decimal_text(cost.all) for name, cost in told.costs.items()},
+        "costs": {name: format_decimal(cost.total) for name, cost in told.costs.items()},
         "contributed_costs": {
-            name: decimal_text(cost.contributed) for name, cost in told.costs.items()
+            name: format_decimal(cost.contributed_keys) for name, cost in told.costs.items()
         },
-        "cost": decimal_text(told.cost),
-        "revenue_at_par": decimal_text(told.revenue_at_par),
-        "profit_at_par": decimal_text(told.profit),
-        "revenue_paid": decimal_text(told.revenue_paid),
-        "profit_paid": decimal_text(told.profit_paid),
+        "cost": format_decimal(told.total_cost),
+        "revenue_at_par": format_decimal(told.revenue_at_par),
+        "profit_at_par": format_decimal(told.profit),
+        "revenue_paid": format_decimal(told.paid_revenue),
+        "profit_paid": format_decimal(told.paid_profit),
         "cash": {
             name: {
-                "unit": one.there.NAME,
-                "in": decimal_text(one.came),
-                "out": decimal_text(one.went),
-                "there": decimal_text(one.there),
+                "unit": one.balance.NAME,
+                "in": format_decimal(one.inflow),
+                "out": format_decimal(one.outflow),
+                "there": format_decimal(one.balance),
             }
             for name, one in told.cash.items()
         },
-        "gateway_fees": decimal_text(told.gateway_fees),
-        "payouts_sent": decimal_text(told.paid_out),
-        "payouts_in_transit": decimal_text(told.in_transit),
-        "keys_headroom": decimal_text(told.headroom),
-        "overrun": decimal_text(told.overrun),
+        "gateway_fees": format_decimal(told.gateway_fees),
+        "payouts_sent": format_decimal(told.paid_out),
+        "payouts_in_transit": format_decimal(told.in_transit),
+        "keys_headroom": format_decimal(told.headroom),
+        "overrun": format_decimal(told.overrun),
         "disputes": told.disputes,
-        "disputed": decimal_text(told.disputed),
-        "bad_debt": decimal_text(told.bad_debt),
+        "disputed": format_decimal(told.disputed),
+        "bad_debt": format_decimal(told.bad_debt),
         "solvency": {
-            "cash": decimal_text(stands.cash),
+            "cash": format_decimal(stands.cash),
             "stars": stands.stars.units,
-            "payouts": decimal_text(stands.payouts),
-            "serving": decimal_text(stands.serving),
-            "refunds": decimal_text(stands.refunds),
-            "covered": stands.covered,
+            "payouts": format_decimal(stands.payouts),
+            "serving": format_decimal(stands.serving),
+            "refunds": format_decimal(stands.refunds),
+            "covered": stands.is_covered,
         },
     }
 

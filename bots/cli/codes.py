@@ -13,14 +13,14 @@ from pathlib import Path
 
 from bots.cli.errors import Unusable
 from bots.cli.operator import writing
-from bots.commands.text import money
+from bots.commands.text import format_usd
 from bots.offering import dollars
 from bots.output import tell
 from core.clock import SystemClock, as_datetime
 from core.money import NanoUsd
-from payments.fulfillment import Crediting
+from payments.fulfillment import Fulfillment
 from payments.orders import Orders
-from payments.vouchers import COUNT_MAX, Card, Codes, Fresh
+from payments.vouchers import VOUCHERS_MAX, NewCode, VoucherInfo, Vouchers
 
 _DAYS_MAX = 3_650
 _LISTED = ("id", "batch", "dollars", "state", "expires", "order", "person")
@@ -30,17 +30,17 @@ async def make(arguments: argparse.Namespace) -> int:
     """Prints new codes, or writes them to a file that only its owner reads; no one sees them
     again."""
     cash = _cash(arguments.cash)
-    if not 0 < arguments.count <= COUNT_MAX:
-        raise Unusable(f"--count is between 1 and {COUNT_MAX:,}. No code was made.")
+    if not 0 < arguments.count <= VOUCHERS_MAX:
+        raise Unusable(f"--count is between 1 and {VOUCHERS_MAX:,}. No code was made.")
     if arguments.expires is not None and not 0 < arguments.expires <= _DAYS_MAX:
         raise Unusable(f"--expires is a number of days up to {_DAYS_MAX:,}. No code was made.")
     async with _codes(arguments) as codes:
-        made = codes.fresh(cash, arguments.count, arguments.expires)
+        made = codes.generate_vouchers(cash, arguments.count, arguments.expires)
         # First on disk, then in the books: a code that was sold and isn't known is worse.
         if arguments.out is not None:
             _write(arguments.out, _table(made))
         try:
-            await codes.keep(made)
+            await codes.save_codes(made)
         except BaseException:
             if arguments.out is not None:
                 arguments.out.unlink()
@@ -48,7 +48,7 @@ async def make(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         tell(_table(made).rstrip())
     tell(
-        f"{len(made)} codes of {money(cash)}, batch {made[0].batch}. They are shown this once;"
+        f"{len(made)} codes of {format_usd(cash)}, batch {made[0].batch}. They are shown this once;"
         " `/redeem` takes them (a service that sold nothing before is started anew first).",
         error=True,
     )
@@ -58,7 +58,7 @@ async def make(arguments: argparse.Namespace) -> int:
 async def show(arguments: argparse.Namespace) -> int:
     """Every code, or a batch's, with what became of it; never the code itself."""
     async with _codes(arguments) as codes:
-        cards = await codes.cards(arguments.batch)
+        cards = await codes.list_vouchers(arguments.batch)
     if not cards:
         tell("There are no codes. Make some: creditbot codes make --cash 10 --count 100")
         return 0
@@ -71,7 +71,7 @@ async def show(arguments: argparse.Namespace) -> int:
 async def void(arguments: argparse.Namespace) -> int:
     """A code or a whole batch: what wasn't used is good no more."""
     async with _codes(arguments) as codes:
-        count = await codes.void(arguments.name)
+        count = await codes.void_codes(arguments.name)
     if not count:
         raise Unusable(
             f"Nothing that could still be used is named {arguments.name}. `creditbot codes list`"
@@ -89,16 +89,16 @@ def _cash(text: str) -> NanoUsd:
 
 
 @contextlib.asynccontextmanager
-async def _codes(arguments: argparse.Namespace) -> AsyncIterator[Codes]:
+async def _codes(arguments: argparse.Namespace) -> AsyncIterator[Vouchers]:
     clock = SystemClock()
     async with writing(arguments) as desk:
         offer, store, ledger = desk.configuration.settings.offer, desk.store, desk.ledger
-        orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
-        crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
-        yield Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock)
+        orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
+        crediting = Fulfillment(orders=orders, db=store, ledger=ledger, clock=clock, offer=offer)
+        yield Vouchers(orders=orders, fulfillment=crediting, db=store, ledger=ledger, clock=clock)
 
 
-def _table(made: Sequence[Fresh]) -> str:
+def _table(made: Sequence[NewCode]) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     out.writerow(("code", "dollars", "expires", "id"))
@@ -113,7 +113,7 @@ def _write(file: Path, text: str) -> None:
         os.fsync(out.fileno())
 
 
-def _row(card: Card) -> Sequence[str]:
+def _row(card: VoucherInfo) -> Sequence[str]:
     return (
         card.id,
         card.batch,
@@ -126,7 +126,7 @@ def _row(card: Card) -> Sequence[str]:
 
 
 def _dollars(cash: NanoUsd) -> str:
-    return money(cash).removeprefix("$").replace(",", "")
+    return format_usd(cash).removeprefix("$").replace(",", "")
 
 
 def _day(at_ms: int | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import singledispatch
 
 from bots.chat.i18n import render
-from bots.commands.errors import sentence
-from bots.http import PortTaken
+from bots.commands.errors import explain_refusal
+from bots.http import PortInUse
 from bots.telegram.adapter import TelegramUnavailable
 from core.db.errors import (
     DatabaseExists,
@@ -15,11 +15,11 @@ from core.db.errors import (
     NeedsMigration,
     NewerDatabase,
     OnlySqlite,
-    WrongKind,
+    WrongDatabaseKind,
 )
 from core.errors import Refusal
 from core.pool.types import BadBudget, KeyRefused
-from core.pool.vault import NotAllOpens, Shut, VaultLocked
+from core.pool.vault import SecretsUnopenable, UnopenableSecrets, VaultLocked
 from core.pricing.files import BadOverlay
 
 
@@ -33,7 +33,7 @@ class Unusable(Refusal):
 @singledispatch
 def in_words(refusal: Refusal) -> str:
     """The sentence for an operator; chat's sentence where there is no other."""
-    return render(sentence(refusal), "en")
+    return render(explain_refusal(refusal), "en")
 
 
 @in_words.register
@@ -80,7 +80,7 @@ def _(refusal: OnlySqlite) -> str:
 
 
 @in_words.register
-def _(refusal: WrongKind) -> str:
+def _(refusal: WrongDatabaseKind) -> str:
     return (
         f"This is a {refusal.found} database; the command is for a {refusal.wanted} one. Nothing"
         " was changed."
@@ -97,20 +97,22 @@ def _(refusal: VaultLocked) -> str:
 
 
 @in_words.register
-def _(refusal: NotAllOpens) -> str:
-    return "\n".join((*map(shut_in_words, refusal.shut), "Nothing was changed."))
+def _(refusal: SecretsUnopenable) -> str:
+    return "\n".join((*map(shut_in_words, refusal.unopenable), "Nothing was changed."))
 
 
-def shut_in_words(shut: Shut) -> str:
+def shut_in_words(shut: UnopenableSecrets) -> str:
     """What of a table can't be opened, and what would open it."""
     named = f" ({', '.join(shut.keys)})" if shut.keys else ""
     why = "They were altered."
-    if shut.needs:
+    if shut.needed_keys:
         why = (
-            f"They were sealed by the master key {', '.join(shut.needs)}: put it back into"
+            f"They were sealed by the master key {', '.join(shut.needed_keys)}: put it back into"
             " CREDITBOT_MASTER_KEYS."
         )
-    return f"{shut.rows} of {shut.of} secrets of table {shut.table} can't be opened{named}. {why}"
+    return (
+        f"{shut.rows} of {shut.total} secrets of table {shut.table} can't be opened{named}. {why}"
+    )
 
 
 @in_words.register
@@ -119,7 +121,7 @@ def _(refusal: BadOverlay) -> str:
 
 
 @in_words.register
-def _(refusal: PortTaken) -> str:
+def _(refusal: PortInUse) -> str:
     return (
         f"{refusal.host}:{refusal.port} can't be listened on: something else does, or the address"
         " isn't this machine's. Set CREDITBOT_HTTP_PORT (0: off) or CREDITBOT_HTTP_HOST."
@@ -141,7 +143,7 @@ def _(refusal: TelegramUnavailable) -> str:
 def _(refusal: KeyRefused) -> str:
     if refusal.reason == "account":
         return f"A key of {refusal.supplier} needs its account's id: --account. Nothing was kept."
-    return render(sentence(refusal), "en")
+    return render(explain_refusal(refusal), "en")
 
 
 @in_words.register

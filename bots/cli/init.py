@@ -23,13 +23,13 @@ from bots.cli.errors import Unusable
 from bots.config.settings import MASTER_KEY_BYTES, PREFIX, load
 from bots.output import tell
 from bots.supplier_settings import is_budget
-from bots.telegram.adapter import who_am_i
+from bots.telegram.adapter import fetch_bot_name
 from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.pool.suppliers import SUPPLIERS
-from core.users.roles import Owners
+from core.users.roles import Roles
 
 
 async def init(arguments: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ async def _telegram(arguments: argparse.Namespace, found: dict[str, str]) -> tup
         config = TelegramConfig(token=SecretStr(token))
         if api:
             config = TelegramConfig(token=SecretStr(token), api_url=api)
-        name = await who_am_i(config)
+        name = await fetch_bot_name(config)
         if name is not None:
             tell(f"Telegram: @{name}")
             return token, name
@@ -134,12 +134,12 @@ async def _owner_code(file: Path) -> str:
     configuration = load(env_file=file)
     clock = SystemClock()
     url = configuration.settings.database_url.get_secret_value()
-    store = await Store.open(url, kind="live", clock=clock, migrate=True)
+    store = await Database.open(url, kind="live", clock=clock, migrate=True)
     ledger = Ledger(store, clock)
     try:
         await ledger.start()
-        owners = Owners(store=store, ledger=ledger, clock=clock, admins=())
-        return await owners.offer()
+        owners = Roles(db=store, ledger=ledger, clock=clock, operators=())
+        return await owners.create_operator_code()
     finally:
         await ledger.stop()
         await store.close()

@@ -20,32 +20,32 @@ from bots.chat.i18n import render
 from bots.cli.books import database_of
 from bots.cli.errors import Unusable, in_words, shut_in_words
 from bots.cli.payments import check_gateways, check_payouts
-from bots.commands.admin.report import economy_lines
-from bots.commands.text import money
+from bots.commands.admin.report import list_economy_lines
+from bots.commands.text import format_usd
 from bots.config.settings import Configuration, Settings, SettingsWrong, load
 from bots.economy import economy_of
 from bots.output import tell
 from bots.platforms import discord_config, telegram_config
 from bots.run import demo_master_key, live_plan, suppliers_of, sync_discord
-from bots.telegram.adapter import who_am_i
+from bots.telegram.adapter import fetch_bot_name
 from core import ids
 from core.clock import SystemClock
-from core.db.backup import backup, restore
-from core.db.database import Store
-from core.db.migrate import Kind, migrate
+from core.db.backup import back_up_database, restore_database
+from core.db.database import Database
+from core.db.migrate import DatabaseKind, migrate
 from core.errors import Refusal
-from core.jobs.scheduler import all_open_with
+from core.jobs.scheduler import is_key_on_every_process
 from core.ledger.ledger import Ledger
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from core.pool.pool import Pool
-from core.pool.types import KeyCard
+from core.pool.types import KeySummary
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import PriceBook
-from core.pricing.source import installed
-from core.users.balances import grant
-from core.users.service import find
+from core.pricing.source import describe_installed_data
+from core.users.balances import grant_gift
+from core.users.service import find_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Desk:
     """What a writing command works with."""
 
     configuration: Configuration
-    store: Store
+    store: Database
     ledger: Ledger
 
 
@@ -61,10 +61,10 @@ class Desk:
 async def writing(arguments: argparse.Namespace) -> AsyncIterator[Desk]:
     """The live database, or the demo's, to be written beside a running service."""
     configuration = load()
-    kind: Kind = "demo" if arguments.demo else "live"
+    kind: DatabaseKind = "demo" if arguments.demo else "live"
     clock = SystemClock()
     url = database_of(configuration, demo=arguments.demo)
-    store = await Store.open(url, kind=kind, clock=clock, migrate=False)
+    store = await Database.open(url, kind=kind, clock=clock, migrate=False)
     ledger = Ledger(store, clock)
     try:
         await ledger.start()
@@ -106,11 +106,11 @@ async def grant_credits(arguments: argparse.Namespace) -> int:
         raise Unusable("A grant needs a reason.")
     clock = SystemClock()
     async with writing(arguments) as desk:
-        person = await find(desk.store, arguments.user)
-        receipt = await grant(
+        person = await find_person(desk.store, arguments.user)
+        receipt = await grant_gift(
             desk.ledger,
             clock,
-            cause=arguments.id or ids.new("cli", clock.now_ms()),
+            cause=arguments.id or ids.new_id("cli", clock.now_ms()),
             person=person,
             amount=Credits(arguments.credits),
             actor="operator",
@@ -125,7 +125,7 @@ async def grant_credits(arguments: argparse.Namespace) -> int:
 async def add_key(arguments: argparse.Namespace) -> int:
     """A key from standard input, never from the command line."""
     try:
-        budget = usd(arguments.budget)
+        budget = parse_usd(arguments.budget)
     except ValueError:
         raise Unusable("--budget is dollars, like 50 or 12.5") from None
     secret = SecretStr(await asyncio.to_thread(_read_secret))
@@ -133,7 +133,10 @@ async def add_key(arguments: argparse.Namespace) -> int:
         raise Unusable("The key is read from standard input, and there was none.")
     async with writing(arguments) as desk, _pool(desk, arguments) as pool:
         card = await pool.add_own_key(arguments.supplier, secret, budget, account=arguments.account)
-    tell(f"Added {card.supplier} …{card.tail} with {money(card.budget)}. It serves within seconds.")
+    tell(
+        f"Added {card.supplier} …{card.tail} with {format_usd(card.budget)}. It serves within"
+        " seconds."
+    )
     return 0
 
 
@@ -147,7 +150,7 @@ def _read_secret() -> str:
 async def _pool(desk: Desk, arguments: argparse.Namespace) -> AsyncIterator[Pool]:
     settings = desk.configuration.settings
     pool = Pool(
-        store=desk.store,
+        db=desk.store,
         ledger=desk.ledger,
         vault=await _vault(desk, arguments),
         catalogue=Catalogue.load(settings.overlay),
@@ -165,7 +168,7 @@ async def _pool(desk: Desk, arguments: argparse.Namespace) -> AsyncIterator[Pool
 async def list_keys(arguments: argparse.Namespace) -> int:
     """Every key, never the key itself."""
     async with writing(arguments) as desk, _pool(desk, arguments) as pool:
-        cards = await pool.cards()
+        cards = await pool.list_keys()
     if not cards:
         tell("There are no keys. Add one: creditbot keys add openai --budget 50")
     for card in cards:
@@ -173,11 +176,11 @@ async def list_keys(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _card(card: KeyCard) -> str:
+def _card(card: KeySummary) -> str:
     reason = f" ({card.reason})" if card.reason else ""
     return (
-        f"{card.id}  {card.supplier} …{card.tail}  {card.state}{reason}  used {money(card.used)} of"
-        f" {money(card.budget)}"
+        f"{card.id}  {card.supplier} …{card.tail}  {card.state}{reason}  used"
+        f" {format_usd(card.used)} of {format_usd(card.budget)}"
     )
 
 
@@ -185,13 +188,13 @@ async def rotate_keys(arguments: argparse.Namespace) -> int:
     """Seals everything by the first master key; older ones can then leave the list."""
     async with writing(arguments) as desk:
         vault = Vault(_master_keys(desk, arguments))
-        if not await all_open_with(desk.store, SystemClock(), vault.opens_with[0]):
+        if not await is_key_on_every_process(desk.store, SystemClock(), vault.master_key_ids[0]):
             raise Unusable(
                 "A process that runs doesn't have the first master key of CREDITBOT_MASTER_KEYS."
                 " Nothing was changed. Restart every process with the list as it is now, then"
                 " rotate. One that was killed is forgotten after a minute."
             )
-        sealed = await vault.rotate(desk.store, desk.ledger)
+        sealed = await vault.rotate_master_key(desk.store, desk.ledger)
     tell(f"{sealed} secrets are sealed by the first master key now.")
     return 0
 
@@ -208,7 +211,7 @@ async def publish_commands(_: argparse.Namespace) -> int:
 
 async def backup_to(arguments: argparse.Namespace) -> int:
     """A copy, while the service runs."""
-    await backup(database_of(load(), demo=False), arguments.file)
+    await back_up_database(database_of(load(), demo=False), arguments.file)
     tell(f"Copied to {arguments.file}. It holds sealed keys: keep the master key elsewhere.")
     return 0
 
@@ -217,7 +220,7 @@ async def restore_from(arguments: argparse.Namespace) -> int:
     """A copy back in place, where nothing is."""
     if not arguments.file.is_file():
         raise Unusable(f"{arguments.file} is not there. Nothing was changed.")
-    await restore(database_of(load(), demo=False), arguments.file)
+    await restore_database(database_of(load(), demo=False), arguments.file)
     tell("Restored. Run `creditbot audit` before you serve from it.")
     return 0
 
@@ -259,7 +262,7 @@ async def _check_database(configuration: Configuration) -> list[Line]:
     clock = SystemClock()
     url = settings.database_url.get_secret_value()
     try:
-        store = await Store.open(url, kind=None, clock=clock, migrate=False)
+        store = await Database.open(url, kind=None, clock=clock, migrate=False)
     except Refusal as refusal:
         return [(False, f"database: {in_words(refusal)}")]
     ledger = Ledger(store, clock)
@@ -272,7 +275,7 @@ async def _check_database(configuration: Configuration) -> list[Line]:
         async with _pool(desk, arguments) as pool:
             lines.append((True, "master key opens the vault"))
             await pool.check_models()
-            lines += _check_keys(await pool.cards(), pool)
+            lines += _check_keys(await pool.list_keys(), pool)
             lines += await _check_prices(desk)
     except Refusal as refusal:
         lines.append((False, in_words(refusal)))
@@ -287,14 +290,14 @@ async def _check_economy(configuration: Configuration) -> list[Line]:
     plan, clock = live_plan(configuration), SystemClock()
     url = configuration.settings.database_url.get_secret_value()
     try:
-        store = await Store.open(url, kind=None, clock=clock, migrate=False)
+        store = await Database.open(url, kind=None, clock=clock, migrate=False)
     except Refusal:
         return []  # said already
     try:
         economy = await economy_of(plan, store, clock.now_ms())
-        if not economy.ways:
+        if not economy.channels:
             return []
-        lines = economy_lines(economy, every=True)
+        lines = list_economy_lines(economy, every=True)
         return [(fine, render(words, "en")) for fine, words in lines]
     finally:
         await store.close()
@@ -304,21 +307,23 @@ async def _check_economy(configuration: Configuration) -> list[Line]:
             await disburser.close()
 
 
-async def _check_vault(vault: Vault, store: Store) -> list[Line]:
-    surveyed = await vault.survey(store)
-    if surveyed.shut:
-        return [(False, shut_in_words(one)) for one in surveyed.shut]
-    line = f"all {surveyed.sealed} secrets can be opened"
-    if surveyed.older:
-        line += f", {surveyed.older} of them by an older master key: `creditbot keys rotate`"
+async def _check_vault(vault: Vault, store: Database) -> list[Line]:
+    surveyed = await vault.survey_secrets(store)
+    if surveyed.unopenable:
+        return [(False, shut_in_words(one)) for one in surveyed.unopenable]
+    line = f"all {surveyed.sealed_count} secrets can be opened"
+    if surveyed.older_key_count:
+        line += (
+            f", {surveyed.older_key_count} of them by an older master key: `creditbot keys rotate`"
+        )
     return [(True, line)]
 
 
-def _check_keys(cards: list[KeyCard], pool: Pool) -> list[Line]:
+def _check_keys(cards: list[KeySummary], pool: Pool) -> list[Line]:
     if not cards:
         return [(False, "keys: none. Add one: creditbot keys add openai --budget 50")]
     lines = [(card.state == "active", f"key {_card(card)}") for card in cards]
-    servable = len(pool.servable())
+    servable = len(pool.list_servable_models())
     return [*lines, (servable > 0, f"models that can be served now: {servable}")]
 
 
@@ -327,11 +332,11 @@ async def _check_prices(desk: Desk) -> list[Line]:
     catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
     prices = PriceBook(desk.store, desk.ledger.record, catalogue, costs, SystemClock())
     await prices.load()
-    coming = {model.id for model in prices.unpriced()}
+    coming = {model.id for model in prices.list_unpriced_models()}
     bare = [
         model.id
         for model in catalogue.models.values()
-        if model.id not in coming and prices.current(model.id) is None
+        if model.id not in coming and prices.find_current(model.id) is None
     ]
     if bare:
         return [(False, f"no price for {', '.join(bare)}: /setprice in chat")]
@@ -343,7 +348,7 @@ async def _check_prices(desk: Desk) -> list[Line]:
 
 def check_lists(settings: Settings, now_ms: int | None = None) -> Line:
     """How old what is known of suppliers' prices is."""
-    version, days = installed(SystemClock().now_ms() if now_ms is None else now_ms)
+    version, days = describe_installed_data(SystemClock().now_ms() if now_ms is None else now_ms)
     fetched = ", and fetched while it runs" if settings.price_updates else ""
     if days is None:
         return True, f"suppliers' lists: genai-prices {version}{fetched}"
@@ -359,7 +364,7 @@ async def _check_telegram(configuration: Configuration) -> list[Line]:
         if settings.discord_token.get_secret_value():
             return []
         return [(False, "Telegram: CREDITBOT_TELEGRAM_TOKEN is not set. Run `creditbot init`")]
-    name = await who_am_i(telegram_config(settings))
+    name = await fetch_bot_name(telegram_config(settings))
     if name is None:
         return [(False, "Telegram: the token is refused, or the API can't be reached")]
     return [(True, f"Telegram: @{name}")]
@@ -369,7 +374,7 @@ async def _check_discord(configuration: Configuration) -> list[Line]:
     settings = configuration.settings
     if not settings.discord_token.get_secret_value():
         return []
-    from bots.discord.client import who_am_i as who_on_discord
+    from bots.discord.client import fetch_bot_name as who_on_discord
 
     name = await who_on_discord(discord_config(settings))
     if name is None:

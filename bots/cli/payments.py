@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 
 from bots.cli.errors import Unusable
-from bots.commands.text import money
+from bots.commands.text import format_usd
 from bots.config.gateways import disbursers_of, gateways_of
 from bots.config.settings import Configuration, load
 from bots.output import tell
 from bots.run import live_plan
 from bots.shop import open_shop
 from core.clock import SystemClock
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
-from core.money import decimal_text
+from core.money import format_decimal
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
@@ -22,13 +22,13 @@ from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotions
 from core.pricing.tiers import Tiers
-from core.users.balances import Purses
-from core.users.referrals import Invitations
-from core.users.roles import Owners
-from core.users.service import People
+from core.users.balances import Balances
+from core.users.referrals import Referrals
+from core.users.roles import Roles
+from core.users.service import Users
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import CONSUMABLE, DiscordSkus
-from payments.gateways.telegram_stars import TelegramStars
+from payments.gateways.discord_store import CONSUMABLE_SKU, DiscordStoreGateway
+from payments.gateways.telegram_stars import TelegramStarsGateway
 from payments.offer import Offer
 from payments.types import GatewayUnavailable
 
@@ -57,7 +57,7 @@ async def check_gateways(configuration: Configuration) -> list[Line]:
         try:
             lines += await _looked_at(name, gateway, configuration.settings.offer)
         except GatewayUnavailable as unavailable:
-            lines.append((False, f"{name}: {unavailable.why or _UNKNOWN}"))
+            lines.append((False, f"{name}: {unavailable.detail or _UNKNOWN}"))
         finally:
             await gateway.close()
     settings = configuration.settings
@@ -80,10 +80,10 @@ async def check_payouts(configuration: Configuration) -> list[Line]:
             lines.append((True, "payouts by hand: /payouts says whom and where"))
             continue
         try:
-            doubt = await disbursers[method].probe()
+            doubt = await disbursers[method].check_account()
             lines.append((True, f"payouts by {method}{f': {doubt}' if doubt else ''}"))
         except GatewayUnavailable as unavailable:
-            lines.append((False, f"payouts by {method}: {unavailable.why or _UNKNOWN}"))
+            lines.append((False, f"payouts by {method}: {unavailable.detail or _UNKNOWN}"))
     for disburser in disbursers.values():
         await disburser.close()
     return lines
@@ -91,32 +91,32 @@ async def check_payouts(configuration: Configuration) -> list[Line]:
 
 async def _looked_at(name: str, gateway: Gateway, offer: Offer) -> list[Line]:
     """Raises `GatewayUnavailable`."""
-    if isinstance(gateway, TelegramStars):
-        balance, worth = await gateway.balance(), decimal_text(gateway.usd_per_star)
+    if isinstance(gateway, TelegramStarsGateway):
+        balance, worth = await gateway.fetch_balance(), format_decimal(gateway.usd_per_star)
         return [(True, f"{name}: {balance.units:,} ⭐, each taken as ${worth}"), (True, _STARS)]
-    if isinstance(gateway, DiscordSkus):
+    if isinstance(gateway, DiscordStoreGateway):
         return await _skus(name, gateway, offer)
-    await gateway.probe()
+    await gateway.check_account()
     return [(True, f"{name}: lets us in")]
 
 
-async def _skus(name: str, gateway: DiscordSkus, offer: Offer) -> list[Line]:
+async def _skus(name: str, gateway: DiscordStoreGateway, offer: Offer) -> list[Line]:
     """Each pack beside what Discord says of its SKU."""
-    cards, lines, prices = await gateway.skus(), [], []
+    cards, lines, prices = await gateway.fetch_skus(), [], []
     for pack in offer.packs:
-        sku = gateway.sku(pack.cash)
+        sku = gateway.find_sku(pack.cash)
         card = cards.get(sku)
         if not sku:
             lines.append((True, f"{name}: {pack.name} isn't sold on Discord"))
         elif card is None:
             lines.append((False, f"{name}: {pack.name}: the app has no SKU {sku}"))
-        elif card.kind != CONSUMABLE:
+        elif card.kind != CONSUMABLE_SKU:
             lines.append((False, f"{name}: {pack.name}: “{card.name}” is no consumable item"))
-        elif not card.available:
+        elif not card.is_available:
             lines.append((False, f"{name}: {pack.name}: “{card.name}” isn't published"))
         else:
             lines.append((True, f"{name}: {pack.name} is “{card.name}”"))
-            prices.append(f"{card.name} ≤ {money(pack.cash)}")
+            prices.append(f"{card.name} ≤ {format_usd(pack.cash)}")
     return [*lines, *([(True, f"{_SKUS} {', '.join(prices)}")] if prices else [])]
 
 
@@ -130,13 +130,13 @@ async def reconcile(arguments: argparse.Namespace) -> int:
         raise Unusable(_NO_GATEWAY)
     clock = SystemClock()
     url = settings.database_url.get_secret_value()
-    store = await Store.open(url, kind="live", clock=clock, migrate=False)
+    store = await Database.open(url, kind="live", clock=clock, migrate=False)
     ledger = Ledger(store, clock)
     try:
         await ledger.start()
         vault = await Vault.open(settings.master_key_bytes, store, ledger)
-        people = People(store=store, ledger=ledger, vault=vault, clock=clock, welcome=plan.welcome)
-        purses = Purses(ledger=ledger, advances=lambda _: ())
+        people = Users(db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=plan.welcome)
+        purses = Balances(ledger=ledger, list_lending_keys=lambda _: ())
         catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
         deals = Deals(
             prices=PriceBook(store, ledger.record, catalogue, costs, clock),
@@ -155,17 +155,17 @@ async def reconcile(arguments: argparse.Namespace) -> int:
             vault=vault,
             people=people,
             purses=purses,
-            owners=Owners(store=store, ledger=ledger, clock=clock, admins=plan.admins),
-            invitations=Invitations(store=store, ledger=ledger, clock=clock),
+            owners=Roles(db=store, ledger=ledger, clock=clock, operators=plan.admins),
+            invitations=Referrals(db=store, ledger=ledger, clock=clock),
             clock=clock,
             deals=deals,
             deliverers={},
         )
         # What came in while nobody looked, then what no message told.
         worked = 0
-        while seen := await shop.inbox.work():
+        while seen := await shop.inbox.process_due():
             worked += seen
-        changed = await shop.cashier.reconcile()
+        changed = await shop.cashier.reconcile_orders()
     finally:
         for gateway in gateways.values():
             await gateway.close()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bots.chat.command import Action, Command, Request, Room
-from bots.chat.i18n import zone_of
+from bots.chat.command import Action, Command, CommandGroup, Request
+from bots.chat.i18n import get_zone
 from bots.chat.reply import Choice, Reply, plain, say
-from bots.commands.models import Choosing
-from bots.commands.text import average_answer, in_credits
-from bots.render.charts import bars
-from core.asks.repository import Journal, Served
+from bots.commands.models import ModelCommands
+from bots.commands.text import compute_average_charge, format_credits
+from bots.render.charts import format_bars
+from core.asks.repository import AskHistory, ChargedAnswer
 from core.clock import Clock, as_datetime, as_ms
-from core.money import Credits, total
+from core.money import Credits, sum_amounts
 from core.pricing.catalogue import Catalogue
 from core.pricing.deals import Deals
-from core.users.balances import Purses
-from core.users.service import People
+from core.users.balances import Balances
+from core.users.service import Users
 
 _DAYS = 30
-_RECENT = 10
+_RECENT_SHOWN = 10
 
 
 class AccountCommands:
@@ -28,41 +28,41 @@ class AccountCommands:
     def __init__(
         self,
         *,
-        purses: Purses,
-        journal: Journal,
-        people: People,
+        balances: Balances,
+        ask_history: AskHistory,
+        users: Users,
         catalogue: Catalogue,
-        choosing: Choosing,
+        model_commands: ModelCommands,
         deals: Deals,
         clock: Clock,
-        sells: bool,
+        is_selling: bool,
     ) -> None:
         """`is_selling`: Credits can be bought here."""
-        self._journal, self._people = journal, people
-        self._purses = purses
+        self._ask_history, self._users = ask_history, users
+        self._balances = balances
         self._catalogue = catalogue
-        self._choosing, self._deals, self._clock = choosing, deals, clock
-        self._sells = sells
+        self._model_commands, self._deals, self._clock = model_commands, deals, clock
+        self._is_selling = is_selling
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "balance",
                     title=say("Balance"),
-                    does=say("Your Credits"),
+                    description=say("Your Credits"),
                     handler=self.balance,
-                    in_groups=True,
-                    private=True,
+                    allowed_in_groups=True,
+                    is_private=True,
                 ),
                 Command(
                     "usage",
                     title=say("Usage"),
-                    does=say("What your latest answers cost"),
+                    description=say("What your latest answers cost"),
                     handler=self.usage,
-                    in_groups=True,
-                    private=True,
+                    allowed_in_groups=True,
+                    is_private=True,
                 ),
             ),
             actions=(
@@ -73,29 +73,31 @@ class AccountCommands:
 
     async def balance(self, request: Request) -> Reply:
         """One balance, the sum of the pockets."""
-        purse = await self._purses.of(request.person.id)
-        have = purse.have
-        lines = [in_credits(have)]
-        if purse.held.units:
-            lines.append(say("{held} more are reserved by answers being written.", held=purse.held))
-        model = self._choosing.current(request.person)
-        price = await self._choosing.price(request.person, model)
+        balance = await self._balances.for_user(request.person.id)
+        available = balance.available
+        lines = [format_credits(available)]
+        if balance.held.units:
+            lines.append(
+                say("{held} more are reserved by answers being written.", held=balance.held)
+            )
+        model = self._model_commands.get_current_model(request.person)
+        price = await self._model_commands.find_price(request.person, model)
         if price is not None:
             lines.append(
                 say(
                     "≈ {count} average answers of {model}",
-                    count=max(0, have.units) // average_answer(price).units,
+                    count=max(0, available.units) // compute_average_charge(price).units,
                     model=model.name,
                 )
             )
-        tier = self._deals.tier(request.person.id)
+        tier = self._deals.find_tier(request.person.id)
         if tier is not None:
             lines.append(say("Your tier: {tier}", tier=tier.name))
         return Reply(
             title=say("💎 My Balance"),
             lines=tuple(lines),
             choices=(
-                *(((Choice(say("➕ Top up"), "topup"),),) if self._sells else ()),
+                *(((Choice(say("➕ Top up"), "topup"),),) if self._is_selling else ()),
                 (Choice(say("Usage"), "usage"), Choice(say("Models"), "models")),
             ),
             private=True,
@@ -103,53 +105,53 @@ class AccountCommands:
 
     async def usage(self, request: Request) -> Reply:
         """The latest answers, today's sum, and a month as a bar chart in text."""
-        tz = zone_of(request.person.zone)
+        tz = get_zone(request.person.zone)
         now = as_datetime(self._clock.now_ms()).astimezone(tz)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         since = midnight - timedelta(days=_DAYS - 1)
-        people = await self._people.lineage(request.person.id)
-        served = await self._journal.since(people, as_ms(since))
-        if not served:
+        person_ids = await self._users.list_merged_ids(request.person.id)
+        charges = await self._ask_history.list_charges_since(person_ids, as_ms(since))
+        if not charges:
             return Reply(
                 title=say("Recent Usage"),
                 lines=(say("Nothing in the last {days} days.", days=_DAYS),),
                 private=True,
             )
-        days = _by_day(served, since, tz=now)
-        recent = await self._journal.latest(people, _RECENT)
+        days = _sum_by_day(charges, since, tz=now)
+        latest = await self._ask_history.list_latest_charges(person_ids, _RECENT_SHOWN)
         return Reply(
             title=say("Recent Usage"),
             table=tuple(
                 (
                     say("{at}", at=as_datetime(one.at)),
-                    plain(self._name(one.model)),
+                    plain(self._get_model_name(one.model)),
                     say("{charge} Cr", charge=one.charge),
                 )
-                for one in reversed(recent)
+                for one in reversed(latest)
             ),
             lines=(
-                say("Spent: {spent} today", spent=in_credits(days[-1])),
+                say("Spent: {spent} today", spent=format_credits(days[-1])),
                 say(
                     "{days} days: {spent}  {bars}",
                     days=_DAYS,
-                    spent=in_credits(total(Credits, days)),
-                    bars=bars([day.units for day in days]),
+                    spent=format_credits(sum_amounts(Credits, days)),
+                    bars=format_bars([day.units for day in days]),
                 ),
             ),
             choices=((Choice(say("Balance"), "balance"),),),
             private=True,
         )
 
-    def _name(self, model: str) -> str:
+    def _get_model_name(self, model: str) -> str:
         known = self._catalogue.models.get(model)
         return known.name if known else model
 
 
-def _by_day(served: list[Served], since: datetime, *, tz: datetime) -> list[Credits]:
+def _sum_by_day(charges: list[ChargedAnswer], since: datetime, *, tz: datetime) -> list[Credits]:
     """Credits of each of the last days, the oldest first."""
     days = [Credits(0)] * _DAYS
-    for one in served:
-        at = as_datetime(one.at).astimezone(tz.tzinfo)
+    for charge in charges:
+        at = as_datetime(charge.at).astimezone(tz.tzinfo)
         day = min((at.date() - since.date()).days, _DAYS - 1)
-        days[day] += one.charge
+        days[day] += charge.charge
     return days

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from bots.chat.callbacks import answer_button
+from bots.chat.callbacks import make_answer_button_id
 from bots.chat.command import Request
 from bots.chat.i18n import render
-from bots.chat.reply import Said, say
-from bots.chat.types import Answer, Button, Buttons, Output, Progress
+from bots.chat.reply import Phrase, say
+from bots.chat.types import Answer, AnswerProgress, Button, ButtonRows, Output
 from bots.commands import text as phrases
-from bots.render.queue import Lanes
-from core.asks.repository import Records, Saved
-from core.asks.run import Run
-from core.asks.service import Asking
-from core.asks.types import Outcome, Result
+from bots.render.queue import ConversationQueue
+from core.asks.repository import AskRepository, SettledAsk
+from core.asks.run import AskRun
+from core.asks.service import AskService
+from core.asks.types import AskResult, Outcome
 from core.pricing.catalogue import Catalogue
 from core.users.types import Person
 
@@ -27,85 +27,104 @@ _CONTINUABLE = {
     Outcome.LOST,
 }
 
-STOP = say("⏹ Stop")
-AGAIN = say("🔁 Again")
-CONTINUE = say("▶️ Continue")
-ASK_THIS = say("💬 Ask this")
+STOP_LABEL = say("⏹ Stop")
+AGAIN_LABEL = say("🔁 Again")
+CONTINUE_LABEL = say("▶️ Continue")
+ASK_THIS_LABEL = say("💬 Ask this")
 
 
-class Answers:
+class AnswerRenderer:
     """The renderer of answers: it turns running asks into progress as they grow, and saved ones
     into the final answer."""
 
     def __init__(
-        self, *, asking: Asking, records: Records, catalogue: Catalogue, lanes: Lanes
+        self,
+        *,
+        ask_service: AskService,
+        ask_repository: AskRepository,
+        catalogue: Catalogue,
+        conversation_queue: ConversationQueue,
     ) -> None:
-        self._asking, self._records = asking, records
-        self._catalogue, self._lanes = catalogue, lanes
+        self._ask_service, self._ask_repository = ask_service, ask_repository
+        self._catalogue, self._conversation_queue = catalogue, conversation_queue
 
-    def lane(self, request: Request) -> AbstractAsyncContextManager[None]:
+    def enter_queue(self, request: Request) -> AbstractAsyncContextManager[None]:
         """A person's asks in one place are answered one after the other."""
-        return self._lanes.enter(f"{request.place.code}/{request.person.id}")
+        return self._conversation_queue.enter(f"{request.place.code}/{request.person.id}")
 
-    async def follow(self, run: Run) -> AsyncIterator[Output]:
+    async def stream_run(self, run: AskRun) -> AsyncIterator[Output]:
         """The answer as it grows, then its end; raises what kept it from being settled."""
         person = run.question.person
-        stop = ((Button(answer_button("stop", run.id), _words(STOP, person)),),)
-        note = "\n".join(_words(said, person) for said in phrases.before(run))
-        yield Progress(ask=run.id, text="", buttons=stop, note=note)
+        stop_button = (
+            (Button(make_answer_button_id("stop", run.id), _localize(STOP_LABEL, person)),),
+        )
+        note = "\n".join(_localize(said, person) for said in phrases.list_answer_notes(run))
+        yield AnswerProgress(ask=run.id, text="", buttons=stop_button, note=note)
         if run.question.recording is None:  # what is written down comes whole, when it is charged
-            async for text in run.frames():
-                yield Progress(ask=run.id, text=text, buttons=stop, note=note)
-        yield self.answer(await run.result, person, note)
+            async for text in run.stream_text():
+                yield AnswerProgress(ask=run.id, text=text, buttons=stop_button, note=note)
+        yield self.render_answer(await run.result, person, note)
 
-    async def resumed(self, ask: str) -> Answer | None:
+    async def resume_answer(self, ask_id: str) -> Answer | None:
         """For a message that came again: its answer, if nobody is left to show it."""
-        saved = await self._asking.resume(ask)
-        return self.saved(saved) if saved else None
+        saved = await self._ask_service.claim_saved_answer(ask_id)
+        return self.render_saved(saved) if saved else None
 
-    def saved(self, saved: Saved) -> Answer:
+    def render_saved(self, saved: SettledAsk) -> Answer:
         """A settled ask as it is shown."""
-        return self.answer(saved.result, saved.person, "")
+        return self.render_answer(saved.result, saved.person, "")
 
-    def answer(self, result: Result, person: Person, note: str) -> Answer:
+    def render_answer(self, result: AskResult, person: Person, note: str) -> Answer:
         """The final text, how it ended, what it cost, and what can be done next."""
-        ended = phrases.ending(result)
+        ended = phrases.describe_ending(result)
         footer = []
         if ended is not None and result.text:
-            footer.append(_words(ended, person))
+            footer.append(_localize(ended, person))
         if person.footer and result.text:
             model = self._catalogue.models.get(result.model)
             footer.append(
-                _words(phrases.footer(result, model.name if model else result.model), person)
+                _localize(
+                    phrases.format_footer_line(result, model.name if model else result.model),
+                    person,
+                )
             )
         return Answer(
             ask=result.ask,
-            text=result.text or (_words(ended, person) if ended else ""),
+            text=result.text or (_localize(ended, person) if ended else ""),
             footer="\n".join(footer),
-            buttons=self._next(result, person),
+            buttons=self._next_buttons(result, person),
             note=note,
         )
 
-    async def started(self, ask: str, message: str) -> None:
+    async def mark_started(self, ask_id: str, message: str) -> None:
         """This message will show the answer."""
-        await self._records.started(ask, message)
+        await self._ask_repository.mark_started(ask_id, message)
 
-    async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
+    async def mark_delivered(self, ask_id: str, place: str, messages: Sequence[str]) -> None:
         """The final text is in the chat, in these messages."""
-        await self._records.landed(ask, place, messages)
+        await self._ask_repository.mark_delivered(ask_id, place, messages)
 
     @staticmethod
-    def _next(result: Result, person: Person) -> Buttons:
+    def _next_buttons(result: AskResult, person: Person) -> ButtonRows:
         if result.audio is not None:
             if not result.text:
                 return ()
-            return ((Button(answer_button("ask-this", result.ask), _words(ASK_THIS, person)),),)
-        again = Button(answer_button("again", result.ask), _words(AGAIN, person))
+            return (
+                (
+                    Button(
+                        make_answer_button_id("ask-this", result.ask),
+                        _localize(ASK_THIS_LABEL, person),
+                    ),
+                ),
+            )
+        again = Button(make_answer_button_id("again", result.ask), _localize(AGAIN_LABEL, person))
         if not result.text or result.outcome not in _CONTINUABLE:
             return ((again,),)
-        on = Button(answer_button("continue", result.ask), _words(CONTINUE, person))
-        return ((on, again),)
+        go_on = Button(
+            make_answer_button_id("continue", result.ask), _localize(CONTINUE_LABEL, person)
+        )
+        return ((go_on, again),)
 
 
-def _words(said: Said, person: Person) -> str:
-    return render(said, person.language, person.zone)
+def _localize(phrase: Phrase, person: Person) -> str:
+    return render(phrase, person.language, person.zone)

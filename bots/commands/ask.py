@@ -6,20 +6,20 @@ import difflib
 import re
 from dataclasses import replace
 
-from bots.chat.callbacks import ButtonGone, NotYourButton
-from bots.chat.command import Action, Command, Option, Request, Room
+from bots.chat.callbacks import ButtonExpired, NotYourButton
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.i18n import render
 from bots.chat.reply import Reply, say
-from bots.commands.models import Choosing
+from bots.commands.models import ModelCommands
 from core import ids
 from core.asks.conversations import Conversations
-from core.asks.repository import Records, Saved
-from core.asks.run import Run
-from core.asks.service import Asking
+from core.asks.repository import AskRepository, SettledAsk
+from core.asks.run import AskRun
+from core.asks.service import AskService
 from core.asks.types import Question
 from core.pricing.catalogue import Catalogue, Model, UnknownModel
 
-_GO_ON = say("Go on exactly where you stopped.")
+_CONTINUE_QUESTION = say("Go on exactly where you stopped.")
 
 #: A first word like `gpt-9` or `claude4`: letters, then a digit somewhere. Not an ordinary word.
 _MODEL_LIKE = re.compile(r"(?=[\w.\-/@]*\d)(?=[\w.\-/@]*[a-z])[\w.\-/@]{3,40}", re.IGNORECASE)
@@ -31,67 +31,73 @@ class AskCommands:
     def __init__(
         self,
         *,
-        asking: Asking,
-        records: Records,
+        ask_service: AskService,
+        ask_repository: AskRepository,
         conversations: Conversations,
         catalogue: Catalogue,
-        choosing: Choosing,
+        model_commands: ModelCommands,
     ) -> None:
-        self._asking, self._records, self._conversations = asking, records, conversations
-        self._catalogue, self._choosing = catalogue, choosing
+        self._ask_service, self._ask_repository, self._conversations = (
+            ask_service,
+            ask_repository,
+            conversations,
+        )
+        self._catalogue, self._model_commands = catalogue, model_commands
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "ask",
                     title=say("Ask"),
-                    does=say("Ask a model; the model's name may come first"),
+                    description=say("Ask a model; the model's name may come first"),
                     usage=say("/ask [model] question"),
                     options=(
                         Option("question", say("What you want to know"), required=True),
-                        Option("model", say("The model's name"), completes="model", leads=True),
+                        Option(
+                            "model", say("The model's name"), completion="model", comes_first=True
+                        ),
                     ),
                     handler=self.ask,
-                    in_groups=True,
-                    asks=True,
+                    allowed_in_groups=True,
+                    is_ask=True,
                 ),
                 Command(
                     "new",
                     title=say("New conversation"),
-                    does=say("Forget what was said here and start afresh"),
+                    description=say("Forget what was said here and start afresh"),
                     handler=self.new,
-                    in_groups=True,
+                    allowed_in_groups=True,
                 ),
                 Command(
                     "stop",
                     title=say("Stop"),
-                    does=say("Stop the answer that is being written"),
+                    description=say("Stop the answer that is being written"),
                     handler=self.stop,
-                    in_groups=True,
+                    allowed_in_groups=True,
                 ),
             ),
             actions=(
                 Action("stop", self.stop_button),
-                Action("again", self.again, asks=True),
-                Action("continue", self.go_on, asks=True),
-                Action("ask-this", self.ask_this, asks=True),
+                Action("again", self.again, is_ask=True),
+                Action("continue", self.go_on, is_ask=True),
+                Action("ask-this", self.ask_this, is_ask=True),
             ),
         )
 
-    async def ask(self, request: Request) -> Run:
+    async def ask(self, request: Request) -> AskRun:
         """A question, with or without a model in front."""
-        model, text = self._model_and_question(request)
+        model, text = self._split_model_and_question(request)
         place, replies_to = request.place, ""
         if request.replies_to:
             # Only an answer of theirs: what others were told is not theirs to go on from.
-            replies_to = await self._records.shown_as(
+            replies_to = await self._ask_repository.find_by_message(
                 request.person.id, place.code, request.replies_to
             )
-        return await self._asking.ask(
+        return await self._ask_service.start_ask(
             Question(
-                id=ids.derived("ask", request.at_ms, place.platform, place.chat, request.message),
+                id=ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message),
                 person=request.person,
                 place=place.code,
                 asked_in=request.message,
@@ -99,105 +105,109 @@ class AskCommands:
                 model=model,
                 replies_to=replies_to,
                 way_back=request.way_back,
-                privileged=request.admin,
+                is_privileged=request.is_admin,
             )
         )
 
-    def _model_and_question(self, request: Request) -> tuple[Model, str]:
+    def _split_model_and_question(self, request: Request) -> tuple[Model, str]:
         first, _, rest = request.text.partition(" ")
-        if self._catalogue.has(first):
+        if self._catalogue.is_unambiguous_name(first):
             return self._catalogue.find(first), rest.strip()
         if request.text and _MODEL_LIKE.fullmatch(first):
-            known = [*self._catalogue.models, *self._aliases()]
+            known = [*self._catalogue.models, *self._list_aliases()]
             if difflib.get_close_matches(first.lower(), known, n=1, cutoff=0.75):
                 self._catalogue.find(first)  # raises UnknownModel, with the nearest names
-        return self._choosing.current(request.person), request.text
+        return self._model_commands.get_current_model(request.person), request.text
 
-    def _aliases(self) -> list[str]:
+    def _list_aliases(self) -> list[str]:
         return [alias for model in self._catalogue.models.values() for alias in model.aliases]
 
     async def new(self, request: Request) -> Reply:
         """Ends the conversation here."""
-        ended = await self._conversations.end(request.person.id, request.place.code)
+        ended = await self._conversations.end_current(request.person.id, request.place.code)
         if ended:
             return Reply((say("A new conversation. Nothing said before goes with it."),))
         return Reply((say("This is a new conversation already. Ask away."),))
 
     async def stop(self, request: Request) -> Reply | None:
         """Stops what this person has running here; the answer itself says that it stopped."""
-        ask = await self._records.running(request.person.id, request.place.code)
-        if ask is not None and await self._asking.stop_ask(ask, request.person.id):
+        ask = await self._ask_repository.find_running(request.person.id, request.place.code)
+        if ask is not None and await self._ask_service.stop_ask(ask, request.person.id):
             return None
         return Reply((say("Nothing of yours is being written here."),))
 
     async def stop_button(self, request: Request) -> Reply | None:
         """Stop under an answer."""
-        if await self._asking.stop_ask(str(request.data["ask"]), request.person.id):
+        if await self._ask_service.stop_ask(str(request.data["ask"]), request.person.id):
             return None
         return Reply((say("That answer has ended already."),))
 
-    async def again(self, request: Request) -> Run:
+    async def again(self, request: Request) -> AskRun:
         """The same question to the same model, once for each answer."""
-        saved = await self._theirs_asked(request)
-        model = self._still_sold(saved, request)
-        return await self._asking.ask(
-            replace(self._next(request, saved, model, "again"), again=True)
+        saved = await self._get_own_question(request)
+        model = self._find_current_model(saved, request)
+        return await self._ask_service.start_ask(
+            replace(self._follow_up_question(request, saved, model, "again"), is_repeat=True)
         )
 
-    async def go_on(self, request: Request) -> Run:
+    async def go_on(self, request: Request) -> AskRun:
         """The rest of an answer that ended early."""
-        saved = await self._theirs_asked(request)
-        model = self._still_sold(saved, request)
-        return await self._asking.ask(self._next(request, saved, model, "continue"))
+        saved = await self._get_own_question(request)
+        model = self._find_current_model(saved, request)
+        return await self._ask_service.start_ask(
+            self._follow_up_question(request, saved, model, "continue")
+        )
 
-    async def ask_this(self, request: Request) -> Run:
+    async def ask_this(self, request: Request) -> AskRun:
         """What was said in audio, after what was written beside it, as a question; once."""
-        saved = await self._theirs(request)
+        saved = await self._get_own_ask(request)
         if saved.result.audio is None or not saved.result.text:
-            raise ButtonGone
+            raise ButtonExpired
         ask = saved.result.ask
-        return await self._asking.ask(
+        return await self._ask_service.start_ask(
             Question(
-                id=ids.derived("ask", ids.time_of(ask) + 1, "ask-this", ask),
+                id=ids.derive_id("ask", ids.time_of_id(ask) + 1, "ask-this", ask),
                 person=request.person,
                 place=request.place.code,
                 asked_in=request.message,
                 text="\n\n".join(filter(None, (saved.question, saved.result.text))),
-                model=self._choosing.current(request.person),
+                model=self._model_commands.get_current_model(request.person),
                 way_back=request.way_back,
-                privileged=request.admin,
+                is_privileged=request.is_admin,
             )
         )
 
-    async def _theirs_asked(self, request: Request) -> Saved:
-        saved = await self._theirs(request)
+    async def _get_own_question(self, request: Request) -> SettledAsk:
+        saved = await self._get_own_ask(request)
         if saved.result.audio is not None or not saved.question:
-            raise ButtonGone
+            raise ButtonExpired
         return saved
 
-    async def _theirs(self, request: Request) -> Saved:
-        saved = await self._records.get(str(request.data["ask"]))
+    async def _get_own_ask(self, request: Request) -> SettledAsk:
+        saved = await self._ask_repository.get(str(request.data["ask"]))
         if saved is None:
-            raise ButtonGone
+            raise ButtonExpired
         if saved.person.id != request.person.id or saved.place != request.place.code:
             raise NotYourButton
         return saved
 
-    def _still_sold(self, saved: Saved, request: Request) -> Model:
+    def _find_current_model(self, saved: SettledAsk, request: Request) -> Model:
         try:
             return self._catalogue.find(saved.result.model)
         except UnknownModel:
-            return self._choosing.current(request.person)
+            return self._model_commands.get_current_model(request.person)
 
     @staticmethod
-    def _next(request: Request, saved: Saved, model: Model, how: str) -> Question:
+    def _follow_up_question(
+        request: Request, saved: SettledAsk, model: Model, follow_up: str
+    ) -> Question:
         """An ask that follows another: its id comes from the button, so one press is one ask."""
         ask = saved.result.ask
         text = saved.question
-        if how == "continue":
-            text = render(_GO_ON, request.person.language)
+        if follow_up == "continue":
+            text = render(_CONTINUE_QUESTION, request.person.language)
         return Question(
-            id=ids.derived("ask", ids.time_of(ask) + 1, how, ask),
+            id=ids.derive_id("ask", ids.time_of_id(ask) + 1, follow_up, ask),
             person=request.person,
             place=request.place.code,
             asked_in=request.message,
@@ -205,5 +215,5 @@ class AskCommands:
             model=model,
             follows=ask,
             way_back=request.way_back,
-            privileged=request.admin,
+            is_privileged=request.is_admin,
         )

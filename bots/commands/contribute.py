@@ -10,32 +10,37 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Blank, Choice, Prompt, Reply, Said, Steps, plain, say
-from bots.commands.errors import NotUnderstood
-from bots.commands.text import in_credits
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, ReplyStream, plain, say
+from bots.commands.errors import UsageError
+from bots.commands.text import format_credits
 from core import ids
 from core.clock import Clock
 from core.earnings.contributions import Contributions
-from core.earnings.types import Contribution, Offer, OfferGone, Policy
-from core.earnings.valuation import Average, Worth
+from core.earnings.types import Contribution, ContributionOffer, EarningPolicy, OfferGone
+from core.earnings.valuation import AverageRequest, Valuation
 from core.money import Credits, NanoUsd
 from core.pool.pool import Pool
-from core.pool.suppliers import Supplier, guessed
-from core.pool.types import NotItsKey
+from core.pool.suppliers import Supplier, guess_suppliers
+from core.pool.types import UnrecognizedKey
 from core.pricing.catalogue import Catalogue
-from core.users.ttl_cache import Recent
+from core.users.ttl_cache import TtlCache
 
 #: For how many Credits a key may be used whose worth nobody can check.
-AMOUNTS: Final = (1_000, 5_000, 25_000, 75_000)
+CREDITS_OFFERED: Final = (1_000, 5_000, 25_000, 75_000)
 #: A key whose supplier isn't known waits so long for its contributor's word, in memory.
 _PENDING_SECONDS: Final = 600.0
 _PENDING_MAX: Final = 1_000
 _MODELS_NAMED: Final = 5
 
-KEY = Blank("key", say("API key"))
-ACCOUNT = Blank(
-    "account", say("Account ID"), say("32 characters, 0–9 and a–f"), least=32, most=32, hidden=False
+KEY_FIELD = FormField("key", say("API key"))
+ACCOUNT_FIELD = FormField(
+    "account",
+    say("Account ID"),
+    say("32 characters, 0–9 and a–f"),
+    min_length=32,
+    max_length=32,
+    hidden=False,
 )
 _HOW = say("Write it like this: /contribute, or with a supplier: {known}. Nothing was sent.")
 
@@ -55,28 +60,28 @@ class ContributeCommands:
         self._contributions, self._pool = contributions, pool
         self._catalogue, self._clock = catalogue, clock
         #: Keys that may be of several suppliers, until their contributors say whose they are.
-        self._pending: Recent[str, tuple[str, SecretStr]] = Recent(
-            clock, seconds=_PENDING_SECONDS, most=_PENDING_MAX
+        self._pending: TtlCache[str, tuple[str, SecretStr]] = TtlCache(
+            clock, seconds=_PENDING_SECONDS, max_entries=_PENDING_MAX
         )
 
     @property
-    def _policy(self) -> Policy:
+    def _policy(self) -> EarningPolicy:
         return self._contributions.policy
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "contribute",
                     title=say("Contribute"),
-                    does=say("Earn Credits with an API key of your own"),
+                    description=say("Earn Credits with an API key of your own"),
                     usage=say("/contribute [supplier]"),
                     options=(
-                        Option("supplier", say("Whose key it is"), completes="contributable"),
+                        Option("supplier", say("Whose key it is"), completion="contributable"),
                     ),
                     handler=self.contribute,
-                    prompts=True,
+                    opens_form=True,
                     pausable="contributions",
                 ),
             ),
@@ -90,52 +95,52 @@ class ContributeCommands:
             ),
         )
 
-    def suggestions(self, typed: str) -> list[tuple[str, Said]]:
+    def suggest_contributable(self, typed: str) -> list[tuple[str, Phrase]]:
         """Suppliers whose keys are taken."""
         return [
             (one.name, plain(one.title))
-            for one in self._suppliers()
+            for one in self._list_suppliers()
             if typed.strip().casefold() in f"{one.name} {one.title.casefold()}"
         ]
 
     # --- the key --------------------------------------------------------------------------------
 
-    async def contribute(self, request: Request) -> Prompt:
+    async def contribute(self, request: Request) -> FormRequest:
         """Asks for the key, in private."""
         named = request.text.strip().casefold()
-        suppliers = self._suppliers()
+        suppliers = self._list_suppliers()
         if named:
             known = {word: one for one in suppliers for word in (one.name, one.title.casefold())}
             if named not in known:
                 names = ", ".join(one.name for one in suppliers)
-                raise NotUnderstood(Said(_HOW.text, {"known": names}))
+                raise UsageError(Phrase(_HOW.text, {"known": names}))
             suppliers = [known[named]]
         if len(suppliers) == 1:
-            return _asked(suppliers[0])
+            return _make_key_form(suppliers[0])
         titles = ", ".join(one.title for one in suppliers)
-        return Prompt(
+        return FormRequest(
             title=say("Contribute your API key"),
             lines=(
                 say("It serves others' questions, and you earn Credits as it does."),
                 say("Taken: {suppliers}.", suppliers=titles),
                 say("First it is only checked; you see what it is worth, and decide."),
             ),
-            blanks=(KEY,),
+            fields=(KEY_FIELD,),
             action="contribute-key",
         )
 
-    async def key(self, request: Request) -> Reply | Prompt | Steps:
+    async def key(self, request: Request) -> Reply | FormRequest | ReplyStream:
         """The key was typed: whose it is, then what it is worth."""
         secret = request.entered["key"]
         named = str(request.data.get("supplier", ""))
         if named:
             account = request.entered.get("account", SecretStr("")).get_secret_value()
-            return Steps(self._examined(request, named, secret, account))
-        takes = {one.name: one for one in self._suppliers()}
-        names = guessed(secret.get_secret_value(), takes)
+            return ReplyStream(self._validate_key(request, named, secret, account))
+        takes = {one.name: one for one in self._list_suppliers()}
+        names = guess_suppliers(secret.get_secret_value(), takes)
         if not names:
-            raise NotItsKey(tuple(one.title for one in takes.values()))
-        pending = ids.new("pnd", self._clock.now_ms())
+            raise UnrecognizedKey(tuple(one.title for one in takes.values()))
+        pending = ids.new_id("pnd", self._clock.now_ms())
         if len(names) > 1 or takes[names[0]].wire == "cloudflare":
             self._pending.put(pending, (request.person.id, secret))
         if len(names) > 1:
@@ -155,84 +160,86 @@ class ContributeCommands:
                 private=True,
             )
         if takes[names[0]].wire == "cloudflare":
-            return _account_asked(takes[names[0]], pending)
-        return Steps(self._examined(request, names[0], secret, ""))
+            return _make_account_form(takes[names[0]], pending)
+        return ReplyStream(self._validate_key(request, names[0], secret, ""))
 
-    async def whose(self, request: Request) -> Reply | Prompt | Steps:
+    async def whose(self, request: Request) -> Reply | FormRequest | ReplyStream:
         """Its contributor said which supplier's key it is, or what else it needs."""
         pending, name = str(request.data["pending"]), str(request.data["supplier"])
-        kept = self._pending.get(pending)
-        if kept is None or kept[0] != request.person.id:
+        pending_key = self._pending.get(pending)
+        if pending_key is None or pending_key[0] != request.person.id:
             raise OfferGone
         account = request.entered.get("account", SecretStr("")).get_secret_value()
-        supplier = self._pool.supplier(name)
+        supplier = self._pool.get_supplier(name)
         if supplier.wire == "cloudflare" and not account:
-            return _account_asked(supplier, pending)
-        return Steps(self._examined(request, name, kept[1], account))
+            return _make_account_form(supplier, pending)
+        return ReplyStream(self._validate_key(request, name, pending_key[1], account))
 
-    async def _examined(
+    async def _validate_key(
         self, request: Request, supplier: str, secret: SecretStr, account: str
     ) -> AsyncGenerator[Reply, None]:
-        title = self._pool.supplier(supplier).title
+        title = self._pool.get_supplier(supplier).title
         yield Reply(
             lines=(say("🔎 Asking {supplier} what this key is good for…", supplier=title),),
             private=True,
             passing=True,
         )
-        offer = await self._contributions.examine(request.person, supplier, secret, account)
-        yield self._offered(offer)
+        offer = await self._contributions.create_offer(request.person, supplier, secret, account)
+        yield self._offer_card(offer)
 
     # --- the offer ------------------------------------------------------------------------------
 
-    def _offered(self, offer: Offer) -> Reply:
-        if offer.worth is not None:
-            return self._card(offer, offer.worth, verified=True)
+    def _offer_card(self, offer: ContributionOffer) -> Reply:
+        if offer.valuation is not None:
+            return self._terms_card(offer, offer.valuation, is_verified=True)
         choices = []
-        for net in AMOUNTS:
-            worth = offer.average.for_net(Credits(net))
-            if worth.quota <= self._policy.quota_most:
+        for net in CREDITS_OFFERED:
+            valuation = offer.average.find_min_quota(Credits(net))
+            if valuation.quota <= self._policy.quota_max:
                 label = say(
                     "{credits} (≈ {count} requests)",
-                    credits=in_credits(Credits(net)),
-                    count=worth.requests,
+                    credits=format_credits(Credits(net)),
+                    count=valuation.requests,
                 )
                 data: dict[str, str | int] = {"key": offer.key, "net": net}
                 choices.append((Choice(label, "contribute-amount", data),))
         return Reply(
             title=say("✅ Verified!"),
             lines=(
-                self._serves(offer),
+                self._models_line(offer),
                 say(
                     "{supplier} doesn't tell what is left behind a key. For how many Credits may it"
                     " be used? You can change that later.",
-                    supplier=self._pool.supplier(offer.supplier).title,
+                    supplier=self._pool.get_supplier(offer.supplier).title,
                 ),
             ),
-            choices=(*choices, (self._no(offer),)),
+            choices=(*choices, (self._decline_choice(offer),)),
             private=True,
         )
 
     async def amount(self, request: Request) -> Reply:
         """For how many Credits it may be used."""
-        offer = await self._contributions.offer(str(request.data["key"]), request.person)
-        worth = offer.average.for_net(Credits(int(request.data["net"])))
-        return self._card(offer, worth, verified=False)
+        offer = await self._contributions.get_offer(str(request.data["key"]), request.person)
+        valuation = offer.average.find_min_quota(Credits(int(request.data["net"])))
+        return self._terms_card(offer, valuation, is_verified=False)
 
-    def _card(self, offer: Offer, worth: Worth, *, verified: bool) -> Reply:
-        supplier = self._pool.supplier(offer.supplier)
-        data: dict[str, str | int] = {"key": offer.key, "quota": str(worth.quota.units)}
+    def _terms_card(
+        self, offer: ContributionOffer, valuation: Valuation, *, is_verified: bool
+    ) -> Reply:
+        supplier = self._pool.get_supplier(offer.supplier)
+        data: dict[str, str | int] = {"key": offer.key, "quota": str(valuation.quota.units)}
         return Reply(
             title=say("✅ Verified!"),
             lines=(
-                self._serves(offer),
+                self._models_line(offer),
                 say(
                     "Estimated value: {credits} (after 10 % fee)",
-                    credits=in_credits(_rounded(worth.net)),
+                    credits=format_credits(_round_estimate(valuation.net)),
                 ),
-                say("≈ {count} requests", count=worth.requests),
-                self._usable(worth.net, verified=verified),
-                self._withdrawable(),
-                terms_of(supplier.name, supplier.title),
+                say("≈ {count} requests", count=valuation.requests),
+                self._spendable_line(valuation.net, is_verified=is_verified),
+                self._withdrawable_line(),
+                describe_supplier_terms(supplier.name, supplier.title),
                 say(
                     "By contributing you agree that strangers' questions are answered with this key"
                     " up to that worth, that you see them in your account there if your supplier"
@@ -241,29 +248,29 @@ class ContributeCommands:
             ),
             choices=(
                 (Choice(say("Contribute"), "contribute-now", data, once=True),),
-                (self._no(offer),),
+                (self._decline_choice(offer),),
             ),
             private=True,
             replace=True,
         )
 
-    def _usable(self, net: Credits, *, verified: bool) -> Said:
+    def _spendable_line(self, net: Credits, *, is_verified: bool) -> Phrase:
         policy = self._policy
-        now = (
+        at_once = (
             net.share_down(policy.advance_percent, 100)
-            if verified
+            if is_verified
             else min(net, policy.advance_unverified)
         )
-        if now == net:
+        if at_once == net:
             return say("You can spend all of it at once.")
-        if now.is_zero:
+        if at_once.is_zero:
             return say("You can spend it as others use the key.")
         return say(
             "You can spend up to {credits} at once, the rest as others use the key.",
-            credits=in_credits(now),
+            credits=format_credits(at_once),
         )
 
-    def _withdrawable(self) -> Said:
+    def _withdrawable_line(self) -> Phrase:
         days = self._policy.payout_hold_days
         if not days:
             return say("What others paid for can be withdrawn: /withdraw")
@@ -272,7 +279,7 @@ class ContributeCommands:
             days=days,
         )
 
-    def _serves(self, offer: Offer) -> Said:
+    def _models_line(self, offer: ContributionOffer) -> Phrase:
         names = [
             model.name
             for model in self._catalogue.models.values()
@@ -286,35 +293,37 @@ class ContributeCommands:
         if more > 0:
             return say(
                 "{supplier} …{tail} works for {models} and {more} more models",
-                supplier=self._pool.supplier(offer.supplier).title,
+                supplier=self._pool.get_supplier(offer.supplier).title,
                 tail=offer.tail,
                 models=listed,
                 more=more,
             )
         return say(
             "{supplier} …{tail} works for {models}",
-            supplier=self._pool.supplier(offer.supplier).title,
+            supplier=self._pool.get_supplier(offer.supplier).title,
             tail=offer.tail,
             models=listed,
         )
 
     @staticmethod
-    def _no(offer: Offer) -> Choice:
+    def _decline_choice(offer: ContributionOffer) -> Choice:
         return Choice(say("No, thanks"), "contribute-drop", {"key": offer.key}, once=True)
 
     async def now(self, request: Request) -> Reply:
         """Agreed: it serves from now on."""
         quota = NanoUsd(int(request.data["quota"]))
-        one = await self._contributions.open(str(request.data["key"]), request.person, quota)
+        contribution = await self._contributions.accept_offer(
+            str(request.data["key"]), request.person, quota
+        )
         return Reply(
             title=say("🎉 Thank you!"),
             lines=(
                 say(
                     "{supplier} …{tail} serves others from now on.",
-                    supplier=self._pool.supplier(one.supplier).title,
-                    tail=one.tail,
+                    supplier=self._pool.get_supplier(contribution.supplier).title,
+                    tail=contribution.tail,
                 ),
-                credited(one),
+                describe_contribution_value(contribution),
                 say("Watch it earn, pause it or take it back: /keys"),
             ),
             choices=((Choice(say("My keys"), "keys"), Choice(say("Balance"), "balance")),),
@@ -324,57 +333,57 @@ class ContributeCommands:
 
     async def drop(self, request: Request) -> Reply:
         """Not agreed: nothing of it is kept."""
-        await self._contributions.drop(str(request.data["key"]), request.person)
+        await self._contributions.decline_offer(str(request.data["key"]), request.person)
         return Reply(
             (say("Then not. The key was erased; nothing of it is kept."),),
             private=True,
             replace=True,
         )
 
-    def _suppliers(self) -> list[Supplier]:
+    def _list_suppliers(self) -> list[Supplier]:
         named = self._policy.suppliers
         return [one for name, one in self._pool.suppliers.items() if name in named]
 
 
-def credited(one: Contribution) -> Said:
+def describe_contribution_value(contribution: Contribution) -> Phrase:
     """What a contribution is worth to its contributor."""
     return say(
         "It is worth {credits} to you as it is used; {usable} of them you can spend already.",
-        credits=in_credits(one.credited),
-        usable=one.advance,
+        credits=format_credits(contribution.credited),
+        usable=contribution.advance,
     )
 
 
-def answers(average: Average | None, credits: Credits) -> Said:  # noqa: A002
+def describe_request_count(average: AverageRequest | None, credits: Credits) -> Phrase:  # noqa: A002
     """How many average requests so many Credits are."""
-    count = 0 if average is None else average.answers(credits)
+    count = 0 if average is None else average.count_requests(credits)
     return say("≈ {count} requests", count=count)
 
 
-def _asked(supplier: Supplier) -> Prompt:
-    return Prompt(
+def _make_key_form(supplier: Supplier) -> FormRequest:
+    return FormRequest(
         title=say("Contribute your API key"),
         lines=(
             say("It serves others' questions, and you earn Credits as it does."),
             say("First it is only checked; you see what it is worth, and decide."),
         ),
-        blanks=(KEY, ACCOUNT) if supplier.wire == "cloudflare" else (KEY,),
+        fields=(KEY_FIELD, ACCOUNT_FIELD) if supplier.wire == "cloudflare" else (KEY_FIELD,),
         action="contribute-key",
         data={"supplier": supplier.name},
     )
 
 
-def _account_asked(supplier: Supplier, pending: str) -> Prompt:
-    return Prompt(
+def _make_account_form(supplier: Supplier, pending: str) -> FormRequest:
+    return FormRequest(
         title=say("A key of {supplier}", supplier=supplier.title),
         lines=(say("It needs the account that it belongs to."),),
-        blanks=(ACCOUNT,),
+        fields=(ACCOUNT_FIELD,),
         action="contribute-whose",
         data={"pending": pending, "supplier": supplier.name},
     )
 
 
-def _rounded(credits: Credits) -> Credits:  # noqa: A002
+def _round_estimate(credits: Credits) -> Credits:  # noqa: A002
     """An estimate, to three digits: 74,997 → 75,000. Only what is shown is rounded, the ledger
     never."""
     scale = 1
@@ -383,7 +392,7 @@ def _rounded(credits: Credits) -> Credits:  # noqa: A002
     return Credits((credits.units + scale // 2) // scale * scale)
 
 
-_TERMS = {
+_SUPPLIER_TERMS = {
     "openai": say(
         "OpenAI's terms forbid to buy, sell or transfer API keys: it may close your account for"
         " this."
@@ -411,9 +420,9 @@ _TERMS = {
 }
 
 
-def terms_of(supplier: str, title: str) -> Said:
+def describe_supplier_terms(supplier: str, title: str) -> Phrase:
     """What a supplier's terms say of sharing a key, as far as we read them."""
-    return _TERMS.get(
+    return _SUPPLIER_TERMS.get(
         supplier,
         say(
             "{supplier}'s terms on sharing keys are not known to us: read them first. Most make you"

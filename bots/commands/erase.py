@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Action, Request, Room
-from bots.chat.reply import Choice, Reply, Said, say
-from bots.commands.text import in_credits
-from core.admin.erasure import Erasing
-from core.admin_log import logged
+from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.commands.text import format_credits
+from core.admin.erasure import Erasure
+from core.admin_log import admin_log_row
 from core.clock import Clock
 from core.money import Credits
 
 
-class LeaveCommands:
+class EraseCommands:
     """The actions by which a person erases themselves: two taps, the second after the losses were
     told."""
 
-    def __init__(self, *, erasing: Erasing, clock: Clock) -> None:
-        self._erasing, self._clock = erasing, clock
+    def __init__(self, *, erasure: Erasure, clock: Clock) -> None:
+        self._erasure, self._clock = erasure, clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Actions only."""
-        return Room(actions=(Action("erase-me", self.ask), Action("erase-me-now", self.erase)))
+        return CommandGroup(
+            actions=(Action("erase-me", self.ask), Action("erase-me-now", self.erase))
+        )
 
     async def ask(self, request: Request) -> Reply:
         """What would be lost, and once more."""
-        stakes = await self._erasing.stakes(request.person, theirs=True)
+        losses = await self._erasure.get_losses(request.person, is_own_request=True)
         return Reply(
             title=say("Erase everything about me"),
             lines=(
-                *erasing_lines(stakes.credits, stakes.withdrawable, stakes.keys),
+                *list_erasure_losses(losses.credits, losses.withdrawable, losses.keys),
                 say("This can't be undone."),
             ),
             choices=(
@@ -44,8 +46,10 @@ class LeaveCommands:
     async def erase(self, request: Request) -> Reply:
         """Gone."""
         person = request.person.id
-        row = logged(self._clock, actor=person, act="erase", before={"person": person}, after={})
-        await self._erasing.erase(request.person, theirs=True, also=row)
+        row = admin_log_row(
+            self._clock, actor=person, act="erase", before={"person": person}, after={}
+        )
+        await self._erasure.erase_person(request.person, is_own_request=True, companion=row)
         return Reply(
             (say("Everything about you is erased. If you write again, you begin anew."),),
             private=True,
@@ -53,7 +57,9 @@ class LeaveCommands:
         )
 
 
-def erasing_lines(have: Credits, withdrawable: Credits, keys: int) -> tuple[Said, ...]:
+def list_erasure_losses(
+    credits_lost: Credits, withdrawable: Credits, keys: int
+) -> tuple[Phrase, ...]:
     """What an erasure takes."""
     lines = [
         say(
@@ -61,11 +67,11 @@ def erasing_lines(have: Credits, withdrawable: Credits, keys: int) -> tuple[Said
             " books, without a name."
         )
     ]
-    if have.units:
-        lines.append(say("{credits} are lost with it.", credits=in_credits(have)))
+    if credits_lost.units:
+        lines.append(say("{credits} are lost with it.", credits=format_credits(credits_lost)))
     if withdrawable.units:
         lines.append(
-            say("{credits} of them could be withdrawn first.", credits=in_credits(withdrawable))
+            say("{credits} of them could be withdrawn first.", credits=format_credits(withdrawable))
         )
     if keys:
         lines.append(say("Contributed keys are erased too: {count}.", count=keys))

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from bots.chat.callbacks import ButtonGone, NotYourButton
-from bots.chat.forms import NotFilledIn, PromptOver
-from bots.chat.reply import Said, say
-from bots.chat.types import NotFetched
+from bots.chat.callbacks import ButtonExpired, NotYourButton
+from bots.chat.forms import FormClosed, InvalidFormInput
+from bots.chat.reply import Phrase, say
+from bots.chat.types import DownloadFailed
 from bots.commands.paying_refusals import (
-    cards_stopped,
-    checkout_refused,
-    earlier_refund,
-    not_given_back,
-    nothing_to_refund,
-    refund_refused,
-    refund_unsure,
+    explain_card_payments_paused,
+    explain_checkout_refused,
+    explain_earlier_refund,
+    explain_nothing_to_refund,
+    explain_refund_declined,
+    explain_refund_outcome_unknown,
+    explain_refund_unsupported,
 )
-from bots.commands.text import UNREADABLE, in_credits, length, money, price_line
-from bots.render.queue import LaneFull
+from bots.commands.text import (
+    UNREADABLE_AUDIO,
+    format_credits,
+    format_length,
+    format_price,
+    format_usd,
+)
+from bots.render.queue import QueueFull
 from core.asks.types import (
+    CreditsOwed,
     EmptyQuestion,
+    NoKeyAvailable,
     NotEnoughCredits,
-    NothingHears,
-    NothingServes,
-    Owes,
+    NoTranscriptionKey,
     QuestionTooLong,
     RecordingTooLong,
     ServiceStopping,
@@ -35,17 +41,17 @@ from core.errors import Refusal
 from core.ledger.types import InsufficientFunds, LedgerBusy, LedgerUnavailable
 from core.pool.types import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier
 from core.pricing.catalogue import UnknownModel
-from core.users.links import AlreadyOne, LinkRefused
-from core.users.types import TooManyTries, UnknownPerson
+from core.users.links import AlreadyLinked, LinkRefused
+from core.users.types import TooManyAttempts, UnknownPerson
 from payments.offer import BadAmount
-from payments.refunds import EarlierRefund, NothingToRefund, RefundUnsure
+from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
 from payments.types import (
-    CardsStopped,
+    CardPaymentsPaused,
     CheckoutRefused,
     GatewayUnavailable,
-    NotGivenBack,
-    PaymentRefused,
-    RefundRefused,
+    PaymentMismatch,
+    RefundDeclined,
+    RefundUnsupported,
     TooManyOrders,
     UnknownOrder,
 )
@@ -53,19 +59,19 @@ from payments.types import (
 _MEGABYTE = 1 << 20
 
 
-class NotUnderstood(Refusal):
+class UsageError(Refusal):
     """The arguments of a command can't be read; `hint` is the sentence that says how to write
     them."""
 
-    def __init__(self, said: Said) -> None:
-        self.said = said
+    def __init__(self, hint: Phrase) -> None:
+        self.hint = hint
 
 
 class RecordingTooLarge(Refusal):
     """A file is larger, in bytes, than can be written down."""
 
-    def __init__(self, size: int, most: int) -> None:
-        self.size, self.most = size, most
+    def __init__(self, size: int, max_size: int) -> None:
+        self.size, self.max_size = size, max_size
 
 
 class RecordingUnreadable(Refusal):
@@ -73,36 +79,36 @@ class RecordingUnreadable(Refusal):
 
 
 @singledispatch
-def sentence(refusal: Refusal) -> Said:
+def explain_refusal(refusal: Refusal) -> Phrase:
     """The sentence for a refusal."""
     del refusal
     return say("That can't be done. Nothing was charged.")
 
 
-@sentence.register
-def _(refusal: NotUnderstood) -> Said:
-    return refusal.said
+@explain_refusal.register
+def _(refusal: UsageError) -> Phrase:
+    return refusal.hint
 
 
-@sentence.register
-def _(refusal: UnknownModel) -> Said:
-    if not refusal.near:
-        return say("There is no model “{asked}”. See /models.", asked=refusal.asked[:40])
+@explain_refusal.register
+def _(refusal: UnknownModel) -> Phrase:
+    if not refusal.similar:
+        return say("There is no model “{asked}”. See /models.", asked=refusal.requested_name[:40])
     return say(
         "There is no model “{asked}”. Did you mean {near}?",
-        asked=refusal.asked[:40],
-        near=", ".join(refusal.near),
+        asked=refusal.requested_name[:40],
+        near=", ".join(refusal.similar),
     )
 
 
-@sentence.register
-def _(refusal: EmptyQuestion) -> Said:
+@explain_refusal.register
+def _(refusal: EmptyQuestion) -> Phrase:
     del refusal
     return say("What would you like to ask? Write it after the command: /ask why is the sky blue?")
 
 
-@sentence.register
-def _(refusal: QuestionTooLong) -> Said:
+@explain_refusal.register
+def _(refusal: QuestionTooLong) -> Phrase:
     return say(
         "With what was said before, that is {tokens} tokens; {model} takes {context}. Nothing was"
         " charged. Shorten it, start afresh with /new, or choose another model: /models",
@@ -112,15 +118,15 @@ def _(refusal: QuestionTooLong) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: NotEnoughCredits) -> Said:
-    price = price_line(refusal.price)
+@explain_refusal.register
+def _(refusal: NotEnoughCredits) -> Phrase:
+    price = format_price(refusal.price)
     if refusal.model.per == "second":
         return say(
             "This needs {need}; you have {have}, {held} more are reserved. {model}: {price}. Send a"
             " shorter one, or ask the operator for Credits.",
-            need=in_credits(refusal.need),
-            have=in_credits(refusal.have),
+            need=format_credits(refusal.needed),
+            have=format_credits(refusal.available),
             held=refusal.held,
             model=refusal.model.name,
             price=price,
@@ -130,8 +136,8 @@ def _(refusal: NotEnoughCredits) -> Said:
             "This needs {need}; you have {have}, and {held} more are reserved by answers that"
             " are still running. {model}: {price}. Wait for them to finish, or choose a cheaper"
             " model: /models",
-            need=in_credits(refusal.need),
-            have=in_credits(refusal.have),
+            need=format_credits(refusal.needed),
+            have=format_credits(refusal.available),
             held=refusal.held,
             model=refusal.model.name,
             price=price,
@@ -139,42 +145,42 @@ def _(refusal: NotEnoughCredits) -> Said:
     return say(
         "This needs {need}; you have {have}, 0 reserved. {model}: {price}. Choose a cheaper model:"
         " /models, or ask the operator for Credits.",
-        need=in_credits(refusal.need),
-        have=in_credits(refusal.have),
+        need=format_credits(refusal.needed),
+        have=format_credits(refusal.available),
         model=refusal.model.name,
         price=price,
     )
 
 
-@sentence.register
-def _(refusal: Owes) -> Said:
+@explain_refusal.register
+def _(refusal: CreditsOwed) -> Phrase:
     return say(
         "{owed} are owed: they were spent before their payment was given back. Nothing was charged."
         " What comes in repays them first, then you can ask again.",
-        owed=in_credits(refusal.owed),
+        owed=format_credits(refusal.owed),
     )
 
 
-@sentence.register
-def _(refusal: BadAmount) -> Said:
+@explain_refusal.register
+def _(refusal: BadAmount) -> Phrase:
     return say(
         "Amounts are from {least} to {most}, in whole cents. Nothing was ordered.",
-        least=money(refusal.least),
-        most=money(refusal.most),
+        least=format_usd(refusal.minimum),
+        most=format_usd(refusal.maximum),
     )
 
 
-@sentence.register
-def _(refusal: TooManyOrders) -> Said:
+@explain_refusal.register
+def _(refusal: TooManyOrders) -> Phrase:
     return say(
         "{count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
         " nothing new was ordered.",
-        count=refusal.waiting,
+        count=refusal.open_count,
     )
 
 
-@sentence.register
-def _(refusal: GatewayUnavailable) -> Said:
+@explain_refusal.register
+def _(refusal: GatewayUnavailable) -> Phrase:
     del refusal
     return say(
         "The payment service doesn't answer. Nothing was ordered or moved. Press the button again"
@@ -182,31 +188,31 @@ def _(refusal: GatewayUnavailable) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: UnknownOrder) -> Said:
+@explain_refusal.register
+def _(refusal: UnknownOrder) -> Phrase:
     return say("There is no order {order}. /paysupport lists yours.", order=refusal.order[:40])
 
 
-@sentence.register
-def _(refusal: PaymentRefused) -> Said:
+@explain_refusal.register
+def _(refusal: PaymentMismatch) -> Phrase:
     return say(
         "What the payment service says doesn't fit order {order} ({why}). Nothing was moved.",
         order=refusal.order,
-        why=refusal.why,
+        why=refusal.reason,
     )
 
 
-sentence.register(CardsStopped, cards_stopped)
-sentence.register(CheckoutRefused, checkout_refused)
-sentence.register(RefundRefused, refund_refused)
-sentence.register(NotGivenBack, not_given_back)
-sentence.register(EarlierRefund, earlier_refund)
-sentence.register(RefundUnsure, refund_unsure)
-sentence.register(NothingToRefund, nothing_to_refund)
+explain_refusal.register(CardPaymentsPaused, explain_card_payments_paused)
+explain_refusal.register(CheckoutRefused, explain_checkout_refused)
+explain_refusal.register(RefundUnsupported, explain_refund_unsupported)
+explain_refusal.register(RefundDeclined, explain_refund_declined)
+explain_refusal.register(EarlierRefund, explain_earlier_refund)
+explain_refusal.register(RefundOutcomeUnknown, explain_refund_outcome_unknown)
+explain_refusal.register(NothingToRefund, explain_nothing_to_refund)
 
 
-@sentence.register
-def _(refusal: NothingServes) -> Said:
+@explain_refusal.register
+def _(refusal: NoKeyAvailable) -> Phrase:
     return say(
         "{model} can't be served right now. Nothing was charged. Try again in a minute, or choose"
         " another model: /models",
@@ -214,8 +220,8 @@ def _(refusal: NothingServes) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: NothingHears) -> Said:
+@explain_refusal.register
+def _(refusal: NoTranscriptionKey) -> Phrase:
     del refusal
     return say(
         "Audio can't be written down right now. Nothing was charged. Try again in a minute, or"
@@ -223,78 +229,78 @@ def _(refusal: NothingHears) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: RecordingTooLong) -> Said:
+@explain_refusal.register
+def _(refusal: RecordingTooLong) -> Phrase:
     return say(
         "That is {length} long; audio is written down up to {most}. Nothing was charged. Send it in"
         " parts.",
-        length=length(refusal.length),
-        most=length(refusal.most),
+        length=format_length(refusal.length),
+        most=format_length(refusal.max_length),
     )
 
 
-@sentence.register
-def _(refusal: RecordingTooLarge) -> Said:
+@explain_refusal.register
+def _(refusal: RecordingTooLarge) -> Phrase:
     return say(
         "That file has {size} MB; audio is written down up to {most} MB. Nothing was charged. Send"
         " it in parts, or as a voice message.",
         size=-(-refusal.size // _MEGABYTE),
-        most=refusal.most // _MEGABYTE,
+        most=refusal.max_size // _MEGABYTE,
     )
 
 
-@sentence.register(RecordingUnreadable)
-@sentence.register(NotFetched)
-def _(refusal: Refusal) -> Said:
+@explain_refusal.register(RecordingUnreadable)
+@explain_refusal.register(DownloadFailed)
+def _(refusal: Refusal) -> Phrase:
     del refusal
-    return UNREADABLE
+    return UNREADABLE_AUDIO
 
 
-@sentence.register(TooManyAsks)
-@sentence.register(LedgerBusy)
-def _(refusal: Refusal) -> Said:
+@explain_refusal.register(TooManyAsks)
+@explain_refusal.register(LedgerBusy)
+def _(refusal: Refusal) -> Phrase:
     del refusal
     return say("Too many questions at once right now. Nothing was charged. Try again in a minute.")
 
 
-@sentence.register
-def _(refusal: ServiceStopping) -> Said:
+@explain_refusal.register
+def _(refusal: ServiceStopping) -> Phrase:
     del refusal
     return say("The service is restarting. Nothing was charged. Ask again in a minute.")
 
 
-@sentence.register(LedgerUnavailable)
-@sentence.register(DatabaseUnavailable)
-def _(refusal: Refusal) -> Said:
+@explain_refusal.register(LedgerUnavailable)
+@explain_refusal.register(DatabaseUnavailable)
+def _(refusal: Refusal) -> Phrase:
     del refusal
     return say("The books can't be written right now, so nothing was done. Try again in a minute.")
 
 
-@sentence.register
-def _(refusal: InsufficientFunds) -> Said:
+@explain_refusal.register
+def _(refusal: InsufficientFunds) -> Phrase:
     del refusal
     return say("There are not enough Credits for that. Nothing was moved.")
 
 
-@sentence.register
-def _(refusal: LaneFull) -> Said:
+@explain_refusal.register
+def _(refusal: QueueFull) -> Phrase:
     return say(
         "{waiting} of your questions already wait here. Let them be answered first, or /stop.",
         waiting=refusal.waiting,
     )
 
 
-@sentence.register
-def _(refusal: UnknownPerson) -> Said:
+@explain_refusal.register
+def _(refusal: UnknownPerson) -> Phrase:
     return say(
         "Nobody is known as “{asked}”. Write it like telegram:123; they must have written here"
         " once.",
-        asked=refusal.asked[:40],
+        asked=refusal.query[:40],
     )
 
 
-@sentence.register
-def _(refusal: LinkRefused) -> Said:
+@explain_refusal.register
+def _(refusal: LinkRefused) -> Phrase:
     del refusal
     return say(
         "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
@@ -302,54 +308,54 @@ def _(refusal: LinkRefused) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: TooManyTries) -> Said:
+@explain_refusal.register
+def _(refusal: TooManyAttempts) -> Phrase:
     del refusal
     return say("Too many wrong codes. Wait ten minutes, then try again.")
 
 
-@sentence.register
-def _(refusal: AlreadyOne) -> Said:
+@explain_refusal.register
+def _(refusal: AlreadyLinked) -> Phrase:
     del refusal
     return say("That is your own code: type it on your other platform.")
 
 
-@sentence.register
-def _(refusal: ButtonGone) -> Said:
+@explain_refusal.register
+def _(refusal: ButtonExpired) -> Phrase:
     del refusal
     return say("That button has done its work. Send the command again.")
 
 
-@sentence.register
-def _(refusal: NotYourButton) -> Said:
+@explain_refusal.register
+def _(refusal: NotYourButton) -> Phrase:
     del refusal
     return say("That button belongs to somebody else.")
 
 
-@sentence.register
-def _(refusal: PromptOver) -> Said:
+@explain_refusal.register
+def _(refusal: FormClosed) -> Phrase:
     del refusal
     return say("That is over: answered, cancelled or too late. Send the command again.")
 
 
-@sentence.register
-def _(refusal: NotFilledIn) -> Said:
+@explain_refusal.register
+def _(refusal: InvalidFormInput) -> Phrase:
     return say(
         "That isn't what was asked for: {fields}. Nothing was kept. Try again.",
-        fields=", ".join(refusal.fields),
+        fields=", ".join(refusal.labels),
     )
 
 
-@sentence.register
-def _(refusal: UnknownSupplier) -> Said:
+@explain_refusal.register
+def _(refusal: UnknownSupplier) -> Phrase:
     return say(
         "{asked} is unknown. Known: {known}.",
-        asked=refusal.asked[:40],
-        known=", ".join(refusal.known),
+        asked=refusal.requested_name[:40],
+        known=", ".join(refusal.known_names),
     )
 
 
-_KEY_REFUSED = {
+_KEY_REJECTIONS = {
     "shape": say("That doesn't look like a key of {supplier}. Nothing was kept or sent."),
     "account": say("That doesn't look like an account ID of {supplier}. Nothing was kept or sent."),
     "admin": say(
@@ -372,13 +378,13 @@ _KEY_REFUSED = {
 }
 
 
-@sentence.register
-def _(refusal: KeyRefused) -> Said:
-    return Said(_KEY_REFUSED[refusal.reason].text, {"supplier": refusal.supplier})
+@explain_refusal.register
+def _(refusal: KeyRefused) -> Phrase:
+    return Phrase(_KEY_REJECTIONS[refusal.reason].text, {"supplier": refusal.supplier})
 
 
-@sentence.register
-def _(refusal: DuplicateKey) -> Said:
+@explain_refusal.register
+def _(refusal: DuplicateKey) -> Phrase:
     return say(
         "{supplier} …{tail} is in the pool already. Nothing was changed.",
         supplier=refusal.supplier,
@@ -386,7 +392,7 @@ def _(refusal: DuplicateKey) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: BadBudget) -> Said:
+@explain_refusal.register
+def _(refusal: BadBudget) -> Phrase:
     del refusal
     return say("A budget is dollars above zero, like 50 or 12.5. Nothing was kept.")

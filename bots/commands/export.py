@@ -7,22 +7,22 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from bots.chat.command import Action, Command, Request, Room
-from bots.chat.reply import File, Reply, say
-from bots.commands.text import cash_text, money
+from bots.chat.command import Action, Command, CommandGroup, Request
+from bots.chat.reply import Reply, ReplyFile, say
+from bots.commands.text import format_cash, format_usd
 from core import chart
-from core.asks.repository import Journal, Turn
+from core.asks.repository import AskHistory, ExportedTurn
 from core.clock import as_datetime
 from core.earnings.contributions import Contributions
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.ledger import Ledger
-from core.users.balances import Purses
-from core.users.service import People
+from core.users.balances import Balances
+from core.users.service import Users
 from core.users.types import Person
 from payments.orders import Orders
 
 #: More orders or withdrawals than anybody has.
-_ALL: Final = 100_000
+_UNLIMITED: Final = 100_000
 
 
 class ExportCommands:
@@ -32,25 +32,25 @@ class ExportCommands:
         self,
         *,
         ledger: Ledger,
-        purses: Purses,
-        journal: Journal,
-        people: People,
+        balances: Balances,
+        ask_history: AskHistory,
+        users: Users,
         orders: Orders,
         contributions: Contributions,
         withdrawals: Withdrawals,
     ) -> None:
-        self._ledger, self._purses, self._journal = ledger, purses, journal
-        self._people, self._orders = people, orders
+        self._ledger, self._balances, self._ask_history = ledger, balances, ask_history
+        self._users, self._orders = users, orders
         self._contributions, self._withdrawals = contributions, withdrawals
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "export",
                     title=say("Export"),
-                    does=say("Everything kept about you, as a file"),
+                    description=say("Everything kept about you, as a file"),
                     handler=self.export,
                 ),
             ),
@@ -62,18 +62,19 @@ class ExportCommands:
         person = request.person
         return Reply(
             lines=(say("Everything kept about you. Nobody else gets this file."),),
-            file=File(f"creditbot-{person.id}.json", await self.content(person)),
+            file=ReplyFile(f"creditbot-{person.id}.json", await self.build_export(person)),
             private=True,
         )
 
-    async def content(self, person: Person, *, words: bool = True) -> bytes:
+    async def build_export(self, person: Person, *, with_words: bool = True) -> bytes:
         """The file; without `with_words` nothing of what was asked and answered."""
-        lineage = await self._people.lineage(person.id)
-        told = {
+        person_ids = await self._users.list_merged_ids(person.id)
+        document = {
             "person": person.id,
-            "since": _at(person.created_at),
+            "since": _format_time(person.created_at),
             "writes_from": [
-                f"{platform}:{id_}" for platform, id_ in await self._people.identities(person.id)
+                f"{platform}:{id_}"
+                for platform, id_ in await self._users.list_identities(person.id)
             ],
             "settings": {
                 "language": person.language,
@@ -82,10 +83,10 @@ class ExportCommands:
                 "footer": person.footer,
                 "operator_keys_only": person.own_keys_only,
             },
-            "credits": await self._credits(person.id),
+            "credits": await self._export_credits(person.id),
             "answers": [
                 {
-                    "at": _at(turn.at),
+                    "at": _format_time(turn.at),
                     "model": turn.model,
                     "credits": turn.charge.units,
                     "tier": turn.tier,
@@ -93,77 +94,77 @@ class ExportCommands:
                     "question": turn.question,
                     "answer": turn.answer,
                 }
-                for turn in (await self._turns(lineage) if words else ())
+                for turn in (await self._list_turns(person_ids) if with_words else ())
             ],
-            "orders": await self._bought(lineage),
-            "contributions": await self._contributed(person),
-            "withdrawals": await self._withdrawn(lineage),
+            "orders": await self._export_orders(person_ids),
+            "contributions": await self._export_contributions(person),
+            "withdrawals": await self._export_withdrawals(person_ids),
         }
-        return json.dumps(told, ensure_ascii=False, indent=1).encode()
+        return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
-    async def _credits(self, person: str) -> dict[str, int]:
+    async def _export_credits(self, person: str) -> dict[str, int]:
         """By pocket; what may be spent in advance of contributions, and what is owed."""
         owed = chart.owed(person)
-        accounts = {account.code: account for account in self._purses.accounts(person)}
-        balances = await self._ledger.balances([*accounts.values(), owed])
-        told = {"owed": -balances[owed.code].posted}
+        accounts = {account.code: account for account in self._balances.list_accounts(person)}
+        balances = await self._ledger.read_balances([*accounts.values(), owed])
+        credits_by_pocket = {"owed": -balances[owed.code].posted}
         for code in accounts:
             pocket = code.rpartition("/")[2]
-            told[pocket] = told.get(pocket, 0) + balances[code].available
-        return told
+            credits_by_pocket[pocket] = credits_by_pocket.get(pocket, 0) + balances[code].available
+        return credits_by_pocket
 
-    async def _turns(self, lineage: list[str]) -> list[Turn]:
+    async def _list_turns(self, person_ids: list[str]) -> list[ExportedTurn]:
         """Theirs, and those of everyone who became a part of them, each under its own key."""
         turns = []
-        for id_ in lineage:
-            data_key = await self._people.data_key(await self._people.find(id_))
-            turns += await self._journal.turns(id_, data_key)
+        for id_ in person_ids:
+            data_key = await self._users.get_data_key(await self._users.find(id_))
+            turns += await self._ask_history.list_turns(id_, data_key)
         return sorted(turns, key=lambda turn: turn.at)
 
-    async def _bought(self, lineage: list[str]) -> list[dict[str, Any]]:
+    async def _export_orders(self, person_ids: list[str]) -> list[dict[str, Any]]:
         return [
             {
                 "id": one.id,
-                "at": _at(one.created_at),
+                "at": _format_time(one.created_at),
                 "by": one.gateway,
                 "state": one.state,
-                "amount": cash_text(one.amount),
-                "paid": cash_text(one.paid),
-                "given_back": cash_text(one.refunded),
+                "amount": format_cash(one.amount),
+                "paid": format_cash(one.paid),
+                "given_back": format_cash(one.refunded),
                 "bought": one.bought.units,
                 "bonus": one.bonus.units,
             }
-            for one in await self._orders.of(lineage, _ALL)
+            for one in await self._orders.list_for_people(person_ids, _UNLIMITED)
         ]
 
-    async def _contributed(self, person: Person) -> list[dict[str, Any]]:
+    async def _export_contributions(self, person: Person) -> list[dict[str, Any]]:
         return [
             {
                 "key": f"{one.supplier} …{one.tail}",
-                "since": _at(one.opened_at),
+                "since": _format_time(one.opened_at),
                 "state": one.state,
                 "credits": one.credited.units,
                 "went_back": one.returned_credits.units,
                 "reason": one.reason,
             }
-            for one in await self._contributions.of(person.id)
+            for one in await self._contributions.list_for_contributor(person.id)
         ]
 
-    async def _withdrawn(self, lineage: list[str]) -> list[dict[str, Any]]:
+    async def _export_withdrawals(self, person_ids: list[str]) -> list[dict[str, Any]]:
         return [
             {
                 "id": one.id,
-                "at": _at(one.created_at),
+                "at": _format_time(one.created_at),
                 "credits": one.credits.units,
-                "amount": money(one.cash),
+                "amount": format_usd(one.cash),
                 "by": one.method,
                 "to": one.hint,
                 "state": one.state,
                 "reason": one.reason,
             }
-            for one in await self._withdrawals.of(lineage, _ALL)
+            for one in await self._withdrawals.list_for_people(person_ids, _UNLIMITED)
         ]
 
 
-def _at(at_ms: int) -> str:
+def _format_time(at_ms: int) -> str:
     return as_datetime(at_ms).isoformat()

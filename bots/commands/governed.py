@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bots.chat.reply import Said, plain, say
-from bots.commands.errors import sentence
-from bots.commands.text import in_credits
+from bots.chat.reply import Phrase, plain, say
+from bots.commands.errors import explain_refusal
+from bots.commands.text import format_credits
 from core.admin.erasure import NotErasable
-from core.asks.rate_limit import DayIsSpent, TooFast, TooManyAtOnce
-from core.users.limits import Blocked, Paused
+from core.asks.rate_limit import DailyLimitReached, RateLimited, TooManyConcurrentAsks
+from core.users.limits import FeaturePaused, PersonBlocked
 
-_PAUSED = {
+_PAUSE_TEXTS = {
     "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),
     "topups": say("Buying Credits is paused for a while. Nothing was ordered."),
     "contributions": say("No keys are taken for a while. Nothing was kept or sent."),
@@ -32,26 +32,26 @@ _NOT_ERASABLE = {
 }
 
 
-@sentence.register
-def _(refusal: NotErasable) -> Said:
-    return _NOT_ERASABLE[refusal.why]
+@explain_refusal.register
+def _(refusal: NotErasable) -> Phrase:
+    return _NOT_ERASABLE[refusal.reason]
 
 
-@sentence.register
-def _(refusal: Paused) -> Said:
-    return plain(refusal.sentence) if refusal.sentence else _PAUSED[refusal.what]
+@explain_refusal.register
+def _(refusal: FeaturePaused) -> Phrase:
+    return plain(refusal.sentence) if refusal.sentence else _PAUSE_TEXTS[refusal.feature]
 
 
-@sentence.register
-def _(refusal: Blocked) -> Said:
+@explain_refusal.register
+def _(refusal: PersonBlocked) -> Phrase:
     del refusal
     return say(
         "The operator has blocked this account. Nothing was charged. /paysupport says whom to ask."
     )
 
 
-@sentence.register
-def _(refusal: TooFast) -> Said:
+@explain_refusal.register
+def _(refusal: RateLimited) -> Phrase:
     return say(
         "That was more than {count} questions a minute. Nothing was charged. Ask again in {seconds}"
         " seconds.",
@@ -60,8 +60,8 @@ def _(refusal: TooFast) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: TooManyAtOnce) -> Said:
+@explain_refusal.register
+def _(refusal: TooManyConcurrentAsks) -> Phrase:
     return say(
         "{count} of your questions are being answered already. Nothing was charged. Ask again when"
         " one is done, or /stop.",
@@ -69,10 +69,10 @@ def _(refusal: TooManyAtOnce) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: DayIsSpent) -> Said:
+@explain_refusal.register
+def _(refusal: DailyLimitReached) -> Phrase:
     return say(
         "Your limit of {credits} a day is reached. Nothing was charged. It begins again at midnight"
         " UTC.",
-        credits=in_credits(refusal.per_day),
+        credits=format_credits(refusal.per_day),
     )

@@ -11,21 +11,21 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from bots.chat.callbacks import Buttons, screen_of
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.chat.types import Deliverer, Place
-from core.errors import cause
-from core.users.limits import Rules
-from core.users.links import Links, Proposal
-from core.users.service import People
+from bots.chat.callbacks import ButtonRepository, render_card
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.types import Notifier, Place
+from core.errors import describe_failure
+from core.users.limits import UserLimits
+from core.users.links import LinkProposal, Links
+from core.users.service import Users
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 #: Whoever typed the code waits so long for the other side to be told.
 _TELL_SECONDS: Final = 5.0
 
-_STATED = (
+_CONSEQUENCES = (
     say("The two balances become one, and so do what was asked and what is owed."),
     say("If one was invited by the other, that is undone, with what it earned."),
     say("Being an admin never moves. /unlink later parts the names, not the Credits."),
@@ -39,23 +39,23 @@ class LinkCommands:
         self,
         *,
         links: Links,
-        people: People,
-        buttons: Buttons,
-        deliverers: Mapping[str, Deliverer],
-        rules: Rules,
+        users: Users,
+        buttons: ButtonRepository,
+        notifiers: Mapping[str, Notifier],
+        user_limits: UserLimits,
     ) -> None:
         """`notifiers` by platform, as front ends start."""
-        self._links, self._people, self._rules = links, people, rules
-        self._buttons, self._deliverers = buttons, deliverers
+        self._links, self._users, self._user_limits = links, users, user_limits
+        self._buttons, self._notifiers = buttons, notifiers
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "link",
                     title=say("Link"),
-                    does=say("One balance on several platforms"),
+                    description=say("One balance on several platforms"),
                     usage=say("/link [code]"),
                     options=(Option("code", say("The code that the other side shows")),),
                     handler=self.link,
@@ -63,7 +63,7 @@ class LinkCommands:
                 Command(
                     "unlink",
                     title=say("Unlink"),
-                    does=say("Part this platform from your account"),
+                    description=say("Part this platform from your account"),
                     handler=self.unlink,
                 ),
             ),
@@ -80,20 +80,20 @@ class LinkCommands:
         if not request.place.private:
             return Reply((say("Write that to me in private: it is about your account."),))
         # Who is blocked doesn't become somebody who isn't.
-        self._rules.check_blocked(request.person.id)
+        self._user_limits.check_not_blocked(request.person.id)
         if request.text:
-            proposal = await self._links.join(request.person, request.text)
-            await self._tell(proposal)
-            return self._proposed(proposal)
-        waiting = await self._links.waiting(request.person)
-        if waiting is not None and not waiting.agreed:
-            return self._proposed(waiting)
+            proposal = await self._links.enter_code(request.person, request.text)
+            await self._notify_other_side(proposal)
+            return self._proposal_card(proposal)
+        waiting = await self._links.find_pending_proposal(request.person)
+        if waiting is not None and not waiting.accepted:
+            return self._proposal_card(waiting)
         return await self.code(request)
 
     async def code(self, request: Request) -> Reply:
         """A fresh code; it is typed on the other side, never sent as a link."""
-        self._rules.check_blocked(request.person.id)
-        code = await self._links.offer(request.person)
+        self._user_limits.check_not_blocked(request.person.id)
+        code = await self._links.create_link_code(request.person)
         return Reply(
             title=say("Link"),
             lines=(
@@ -105,38 +105,38 @@ class LinkCommands:
             private=True,
         )
 
-    async def _tell(self, proposal: Proposal) -> None:
+    async def _notify_other_side(self, proposal: LinkProposal) -> None:
         """Asks the other side, wherever they write from; what can't be shown now waits in /link."""
         other = proposal.other
-        theirs = await self._links.proposal(proposal.id, other)
-        if theirs is None or theirs.agreed:
+        other_view = await self._links.get_proposal(proposal.id, other)
+        if other_view is None or other_view.accepted:
             return
-        for platform, id_ in await self._people.identities(other.id):
-            deliverer = self._deliverers.get(platform)
+        for platform, id_ in await self._users.list_identities(other.id):
+            deliverer = self._notifiers.get(platform)
             if deliverer is None:
                 continue
-            card = self._proposed(theirs)
-            place = Place.of(f"{platform}:{id_}:")
-            screen = await screen_of(card, self._buttons, person=other, place=place)
+            reply = self._proposal_card(other_view)
+            place = Place.from_code(f"{platform}:{id_}:")
+            card = await render_card(reply, self._buttons, person=other, place=place)
             try:
                 async with asyncio.timeout(_TELL_SECONDS):
-                    await deliverer.notify(id_, screen)
+                    await deliverer.notify_person(id_, card)
             except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
-                log.info("a link could not be told on %s: %s", platform, cause(failure))
+                _log.info("a link could not be told on %s: %s", platform, describe_failure(failure))
 
     @staticmethod
-    def _proposed(proposal: Proposal) -> Reply:
-        if proposal.agreed:
-            return Reply((_other_side(),), private=True)
-        survivor = proposal.survivor.id == proposal.other.id
-        stays = (
+    def _proposal_card(proposal: LinkProposal) -> Reply:
+        if proposal.accepted:
+            return Reply((_agreed_here_text(),), private=True)
+        other_survives = proposal.survivor.id == proposal.other.id
+        survivor_line = (
             say("The older account stays: theirs, with its language, settings and limits.")
-            if survivor
+            if other_survives
             else say("The older account stays: this one, with its language, settings and limits.")
         )
         return Reply(
             title=say("Become one with {names}?", names=", ".join(proposal.names)),
-            lines=(*_STATED, stays),
+            lines=(*_CONSEQUENCES, survivor_line),
             choices=(
                 (
                     Choice(say("Yes, that is me"), "link-agree", {"link": proposal.id}),
@@ -148,18 +148,18 @@ class LinkCommands:
 
     async def agree(self, request: Request) -> Reply:
         """One side's yes; the second one makes them one."""
-        done = await self._links.agree(str(request.data["link"]), request.person)
-        told = say("You are one now: /balance is the same on both sides.")
-        return Reply((told if done else _other_side(),), private=True, replace=True)
+        done = await self._links.accept_proposal(str(request.data["link"]), request.person)
+        linked = say("You are one now: /balance is the same on both sides.")
+        return Reply((linked if done else _agreed_here_text(),), private=True, replace=True)
 
     async def cancel(self, request: Request) -> Reply:
         """Either side's no."""
-        await self._links.cancel(str(request.data["link"]), request.person)
+        await self._links.cancel_proposal(str(request.data["link"]), request.person)
         return Reply((say("Cancelled. Nothing was changed."),), private=True, replace=True)
 
     async def unlink(self, request: Request) -> Reply:
         """Asks once more, with what it means."""
-        names = await self._people.identities(request.person.id)
+        names = await self._users.list_identities(request.person.id)
         if len(names) < 2:
             return Reply((say("Nothing is linked to this account."),), private=True)
         return Reply(
@@ -185,13 +185,13 @@ class LinkCommands:
 
     async def unlink_now(self, request: Request) -> Reply:
         """Parts the name."""
-        parted = await self._people.part(request.place.platform, request.sender)
+        parted = await self._users.unlink_identity(request.place.platform, request.sender)
         if not parted:
             return Reply((say("Nothing is linked to this account."),), private=True, replace=True)
         return Reply((say("Parted. This is a new account."),), private=True, replace=True)
 
 
-def _other_side() -> Said:
+def _agreed_here_text() -> Phrase:
     return say(
         "Agreed here. The other side is asked the same: agree there too. If nothing came there,"
         " write /link there."

@@ -6,27 +6,32 @@ from __future__ import annotations
 
 from typing import Final
 
-from bots.chat.command import Action, Command, Request, Room
-from bots.chat.reply import Choice, File, Reply, Said, plain, say
-from bots.commands.contribute import answers
-from bots.commands.text import in_credits
-from bots.render.charts import bars, earnings_chart
+from bots.chat.command import Action, Command, CommandGroup, Request
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.commands.contribute import describe_request_count
+from bots.commands.text import format_credits
+from bots.render.charts import draw_earnings_chart, format_bars
 from core.clock import as_datetime
 from core.earnings.contributions import Contributions
-from core.earnings.statistics import CHART_DAYS, FEED_DAYS, Progress, Watching
-from core.earnings.termination import Closing
+from core.earnings.statistics import (
+    CHART_DAYS,
+    FEED_DAYS,
+    ContributionProgress,
+    ContributionStatistics,
+)
+from core.earnings.termination import ContributionTermination
 from core.earnings.types import Contribution
 from core.earnings.withdrawals import Withdrawals
-from core.money import Credits, total
+from core.money import Credits, sum_amounts
 from core.pool.pool import Pool
 from core.pool.types import BY_OPERATOR, PausedByOperator, UnknownKey
 
 #: What more of a key may be, in Credits.
-_MORE: Final = (1_000, 5_000, 25_000, 75_000)
+_MORE_OFFERED: Final = (1_000, 5_000, 25_000, 75_000)
 #: What is left of a key, in tenths of what hasn't vested.
-_LESS: Final = (75, 50, 25)
+_LESS_OFFERED: Final = (75, 50, 25)
 
-_STATES: Final = {
+_STATE_NAMES: Final = {
     "active": say("serving"),
     "cooling": say("resting a while: its supplier asked for it"),
     "parked": say("resting: its account has no money or has reached its limit"),
@@ -37,29 +42,29 @@ _STATES: Final = {
 }
 
 
-class KeysCommands:
+class MyKeysCommands:
     """The commands by which contributors watch their keys and change what they lend of them."""
 
     def __init__(
         self,
         *,
         contributions: Contributions,
-        closing: Closing,
-        watching: Watching,
+        termination: ContributionTermination,
+        statistics: ContributionStatistics,
         withdrawals: Withdrawals,
         pool: Pool,
     ) -> None:
-        self._contributions, self._closing = contributions, closing
-        self._watching, self._withdrawals, self._pool = watching, withdrawals, pool
+        self._contributions, self._termination = contributions, termination
+        self._statistics, self._withdrawals, self._pool = statistics, withdrawals, pool
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "keys",
                     title=say("My keys"),
-                    does=say("The keys that you contributed, and what they earn"),
+                    description=say("The keys that you contributed, and what they earn"),
                     handler=self.keys,
                 ),
             ),
@@ -82,40 +87,42 @@ class KeysCommands:
 
     async def keys(self, request: Request) -> Reply:
         """All of them, with the three numbers: usable, on the way, withdrawable."""
-        mine = await self._contributions.of(request.person.id)
-        if not mine:
+        contributions = await self._contributions.list_for_contributor(request.person.id)
+        if not contributions:
             return Reply(
                 title=say("My keys"),
                 lines=(say("You have contributed no key yet: /contribute"),),
                 private=True,
             )
-        progress = [await self._watching.progress(one) for one in mine]
-        earnings = await self._withdrawals.earnings(request.person.id)
+        progress = [await self._statistics.get_progress(one) for one in contributions]
+        earnings = await self._withdrawals.get_earnings(request.person.id)
         rows = [
-            (plain(self._name(one)), self._state(one), in_credits(far.brought))
-            for one, far in zip(mine, progress, strict=True)
+            (plain(self._key_name(one)), self._describe_state(one), format_credits(far.vested))
+            for one, far in zip(contributions, progress, strict=True)
         ]
-        days = await self._watching.days([one.key for one in mine], FEED_DAYS)
+        days = await self._statistics.list_daily_earnings(
+            [one.key for one in contributions], FEED_DAYS
+        )
         feed = [
             say(
                 "{at}: {count} answers, {credits}",
                 at=as_datetime(day.at_ms).date().isoformat(),
                 count=day.answers,
-                credits=in_credits(day.brought),
+                credits=format_credits(day.vested),
             )
             for day in reversed(days)
             if day.answers
         ]
         choices = [
-            (Choice(plain(self._name(one)), "key", {"key": one.key}),)
-            for one in mine
+            (Choice(plain(self._key_name(one)), "key", {"key": one.key}),)
+            for one in contributions
             if one.state != "closed"
         ]
         return Reply(
             title=say("My keys"),
             table=((say("Key"), say("State"), say("Brought")), *rows),
             lines=(
-                *self._numbers(progress, earnings.withdrawable),
+                *self._totals_lines(progress, earnings.withdrawable),
                 *feed,
             ),
             choices=(*choices, (Choice(say("📈 Chart"), "key-chart"),)),
@@ -123,9 +130,11 @@ class KeysCommands:
         )
 
     @staticmethod
-    def _numbers(progress: list[Progress], withdrawable: Credits) -> tuple[Said, ...]:
-        usable = total(Credits, (far.usable for far in progress))
-        waits = total(Credits, (far.on_the_way for far in progress))
+    def _totals_lines(
+        progress: list[ContributionProgress], withdrawable: Credits
+    ) -> tuple[Phrase, ...]:
+        usable = sum_amounts(Credits, (far.spendable for far in progress))
+        waits = sum_amounts(Credits, (far.unvested for far in progress))
         return (
             say(
                 "Usable {usable} · on the way {waits} · withdrawable {withdrawable}",
@@ -137,49 +146,49 @@ class KeysCommands:
 
     async def key(self, request: Request) -> Reply:
         """One of them."""
-        return await self._card(await self._mine(request))
+        return await self._key_card(await self._get_own_contribution(request))
 
-    async def _card(self, one: Contribution, *said: Said) -> Reply:
-        far = await self._watching.progress(one)
-        days = await self._watching.days([one.key], FEED_DAYS)
-        data: dict[str, str | int] = {"key": one.key}
+    async def _key_card(self, contribution: Contribution, *first_lines: Phrase) -> Reply:
+        progress = await self._statistics.get_progress(contribution)
+        days = await self._statistics.list_daily_earnings([contribution.key], FEED_DAYS)
+        data: dict[str, str | int] = {"key": contribution.key}
         lines = [
-            *said,
-            say("State: {state}", state=self._state(one)),
+            *first_lines,
+            say("State: {state}", state=self._describe_state(contribution)),
             say(
                 "Used: {percent} % · {count} answers",
-                percent=far.used_permille // 10,
-                count=far.answers,
+                percent=progress.used_permille // 10,
+                count=progress.answers,
             ),
             say(
                 "Brought {brought} of {credits} · on the way {waits} · usable now {usable}",
-                brought=far.brought,
-                credits=in_credits(one.credited - one.returned_credits),
-                waits=far.on_the_way,
-                usable=far.usable,
+                brought=progress.vested,
+                credits=format_credits(contribution.credited - contribution.returned_credits),
+                waits=progress.unvested,
+                usable=progress.spendable,
             ),
         ]
-        if far.last_at:
-            lines.append(say("Last used {at}", at=as_datetime(far.last_at)))
-            brought = [day.brought for day in days]
+        if progress.last_served_at:
+            lines.append(say("Last used {at}", at=as_datetime(progress.last_served_at)))
+            brought = [day.vested for day in days]
             lines.append(
                 say(
                     "{days} days: {credits}  {bars}",
                     days=FEED_DAYS,
-                    credits=in_credits(total(Credits, brought)),
-                    bars=bars([day.units for day in brought]),
+                    credits=format_credits(sum_amounts(Credits, brought)),
+                    bars=format_bars([day.units for day in brought]),
                 )
             )
         choices: list[tuple[Choice, ...]] = []
-        if one.state == "open":
-            turn = (
+        if contribution.state == "open":
+            toggle = (
                 Choice(say("▶ Resume"), "key-resume", data)
-                if one.health == "paused"
+                if contribution.health == "paused"
                 else Choice(say("⏸ Pause"), "key-pause", data)
             )
             choices += [
                 (
-                    turn,
+                    toggle,
                     Choice(say("More"), "key-more", data),
                     Choice(say("Less"), "key-less", data),
                 ),
@@ -187,7 +196,7 @@ class KeysCommands:
             ]
         choices.append((Choice(say("📈 Chart"), "key-chart", data), Choice(say("‹ Back"), "keys")))
         return Reply(
-            title=plain(self._name(one)),
+            title=plain(self._key_name(contribution)),
             lines=tuple(lines),
             choices=tuple(choices),
             private=True,
@@ -196,21 +205,21 @@ class KeysCommands:
 
     async def chart(self, request: Request) -> Reply:
         """Thirty days as a picture."""
-        mine = await self._contributions.of(request.person.id)
+        contributions = await self._contributions.list_for_contributor(request.person.id)
         wanted = request.data.get("key")
-        keys = [one.key for one in mine if wanted is None or one.key == wanted]
-        days = await self._watching.days(keys, CHART_DAYS)
-        picture = await earnings_chart([(day.at_ms, day.brought.units) for day in days])
+        keys = [one.key for one in contributions if wanted is None or one.key == wanted]
+        days = await self._statistics.list_daily_earnings(keys, CHART_DAYS)
+        picture = await draw_earnings_chart([(day.at_ms, day.vested.units) for day in days])
         return Reply(
             lines=(
                 say(
                     "{days} days: {credits}  {bars}",
                     days=CHART_DAYS,
-                    credits=in_credits(total(Credits, (day.brought for day in days))),
-                    bars=bars([day.brought.units for day in days]),
+                    credits=format_credits(sum_amounts(Credits, (day.vested for day in days))),
+                    bars=format_bars([day.vested.units for day in days]),
                 ),
             ),
-            file=File("earnings.png", picture),
+            file=ReplyFile("earnings.png", picture),
             private=True,
         )
 
@@ -218,42 +227,42 @@ class KeysCommands:
 
     async def pause(self, request: Request) -> Reply:
         """It serves nobody until it is resumed."""
-        one = await self._open(request)
-        if one.health != "paused":
-            await self._pool.set_state(one.key, "paused")
-        return await self._card(await self._mine(request))
+        contribution = await self._get_open_contribution(request)
+        if contribution.health != "paused":
+            await self._pool.set_key_state(contribution.key, "paused")
+        return await self._key_card(await self._get_own_contribution(request))
 
     async def resume(self, request: Request) -> Reply:
         """It serves again."""
-        one = await self._open(request)
-        if one.health == "paused":
-            if one.why == BY_OPERATOR:
-                raise PausedByOperator(one.key)
-            await self._pool.resume(one.key)
-        return await self._card(await self._mine(request))
+        contribution = await self._get_open_contribution(request)
+        if contribution.health == "paused":
+            if contribution.health_reason == BY_OPERATOR:
+                raise PausedByOperator(contribution.key)
+            await self._pool.resume_key(contribution.key)
+        return await self._key_card(await self._get_own_contribution(request))
 
     async def more(self, request: Request) -> Reply:
         """How much more of it."""
-        one = await self._open(request)
-        average = await self._contributions.average_of(one)
+        contribution = await self._get_open_contribution(request)
+        average = await self._contributions.calculate_average(contribution)
         choices = [
             (
                 Choice(
                     say(
                         "{credits} more ({answers})",
-                        credits=in_credits(Credits(net)),
-                        answers=answers(average, Credits(net)),
+                        credits=format_credits(Credits(net)),
+                        answers=describe_request_count(average, Credits(net)),
                     ),
                     "key-more-now",
-                    {"key": one.key, "net": net},
+                    {"key": contribution.key, "net": net},
                     once=True,
                 ),
             )
-            for net in _MORE
+            for net in _MORE_OFFERED
         ]
-        back = Choice(say("‹ Back"), "key", {"key": one.key})
+        back = Choice(say("‹ Back"), "key", {"key": contribution.key})
         return Reply(
-            title=plain(self._name(one)),
+            title=plain(self._key_name(contribution)),
             lines=(
                 say("For how many Credits more may it be used? It is a contribution of its own."),
             ),
@@ -264,41 +273,43 @@ class KeysCommands:
 
     async def more_now(self, request: Request) -> Reply:
         """More of it, now."""
-        one = await self._open(request)
-        average = await self._contributions.average_of(one)
+        contribution = await self._get_open_contribution(request)
+        average = await self._contributions.calculate_average(contribution)
         if average is None:
-            raise UnknownKey(one.key)
-        quota = average.for_net(Credits(int(request.data["net"]))).quota
-        more = await self._contributions.raised(one.key, request.person, quota)
-        return await self._card(
-            more, say("{credits} more from now on.", credits=in_credits(more.credited))
+            raise UnknownKey(contribution.key)
+        quota = average.find_min_quota(Credits(int(request.data["net"]))).quota
+        raised = await self._contributions.raise_contribution(
+            contribution.key, request.person, quota
+        )
+        return await self._key_card(
+            raised, say("{credits} more from now on.", credits=format_credits(raised.credited))
         )
 
     async def less(self, request: Request) -> Reply:
         """How much of what it has yet to bring stays."""
-        one = await self._open(request)
-        far = await self._watching.progress(one)
-        waits = far.on_the_way.units + (one.advance - far.usable).units
+        contribution = await self._get_open_contribution(request)
+        progress = await self._statistics.get_progress(contribution)
+        waits = progress.unvested.units + (contribution.advance - progress.spendable).units
         choices = [
             (
                 Choice(
-                    say("Keep {credits}", credits=in_credits(Credits(waits * part // 100))),
+                    say("Keep {credits}", credits=format_credits(Credits(waits * part // 100))),
                     "key-less-now",
-                    {"key": one.key, "left": waits * part // 100},
+                    {"key": contribution.key, "left": waits * part // 100},
                     once=True,
                 ),
             )
-            for part in _LESS
+            for part in _LESS_OFFERED
             if waits * part // 100
         ]
-        back = Choice(say("‹ Back"), "key", {"key": one.key})
+        back = Choice(say("‹ Back"), "key", {"key": contribution.key})
         return Reply(
-            title=plain(self._name(one)),
+            title=plain(self._key_name(contribution)),
             lines=(
                 say(
                     "{credits} are on the way. How many of them shall stay? The rest, with the use"
                     " of the key that it stands for, ends now.",
-                    credits=in_credits(Credits(waits)),
+                    credits=format_credits(Credits(waits)),
                 ),
             ),
             choices=(*choices, (back,)),
@@ -308,33 +319,33 @@ class KeysCommands:
 
     async def less_now(self, request: Request) -> Reply:
         """Less of it, now."""
-        one = await self._open(request)
+        contribution = await self._get_open_contribution(request)
         left = Credits(int(request.data["left"]))
-        await self._closing.lower(one.key, request.person.id, left)
-        return await self._card(await self._mine(request))
+        await self._termination.lower_contribution(contribution.key, request.person.id, left)
+        return await self._key_card(await self._get_own_contribution(request))
 
     async def back(self, request: Request) -> Reply:
         """Asks once more."""
-        one = await self._open(request)
-        far = await self._watching.progress(one)
+        contribution = await self._get_open_contribution(request)
+        progress = await self._statistics.get_progress(contribution)
         lines = [
             say(
                 "Take {key} back? It is erased at once. What it has brought stays; {credits} that"
                 " were on the way go.",
-                key=self._name(one),
-                credits=in_credits(far.on_the_way),
+                key=self._key_name(contribution),
+                credits=format_credits(progress.unvested),
             )
         ]
-        spent = one.advance - far.usable
+        spent = contribution.advance - progress.spendable
         if not spent.is_zero:
             lines.append(
                 say(
                     "You have spent {credits} of it in advance: they are taken from what you"
                     " earned, got or bought, and what is missing is owed.",
-                    credits=in_credits(spent),
+                    credits=format_credits(spent),
                 )
             )
-        data: dict[str, str | int] = {"key": one.key}
+        data: dict[str, str | int] = {"key": contribution.key}
         return Reply(
             lines=tuple(lines),
             choices=(
@@ -349,31 +360,33 @@ class KeysCommands:
 
     async def back_now(self, request: Request) -> Reply:
         """Taken back: erased, ended as soon as its running answers are."""
-        await self._closing.withdraw(str(request.data["key"]), request.person.id)
-        one = await self._mine(request)
+        await self._termination.withdraw_contribution(str(request.data["key"]), request.person.id)
+        contribution = await self._get_own_contribution(request)
         ended = (
-            say("Ended: {credits} went back.", credits=in_credits(one.returned_credits))
-            if one.state == "closed"
+            say(
+                "Ended: {credits} went back.", credits=format_credits(contribution.returned_credits)
+            )
+            if contribution.state == "closed"
             else say("It is erased, and ends as soon as its running answers have.")
         )
         return Reply((ended,), private=True, replace=True)
 
     # --- helpers --------------------------------------------------------------------------------
 
-    async def _mine(self, request: Request) -> Contribution:
+    async def _get_own_contribution(self, request: Request) -> Contribution:
         return await self._contributions.get(str(request.data["key"]), request.person.id)
 
-    async def _open(self, request: Request) -> Contribution:
-        one = await self._mine(request)
-        if one.state != "open":
-            raise UnknownKey(one.key)
-        return one
+    async def _get_open_contribution(self, request: Request) -> Contribution:
+        contribution = await self._get_own_contribution(request)
+        if contribution.state != "open":
+            raise UnknownKey(contribution.key)
+        return contribution
 
-    def _name(self, one: Contribution) -> str:
-        return f"{self._pool.supplier(one.supplier).title} …{one.tail}"
+    def _key_name(self, contribution: Contribution) -> str:
+        return f"{self._pool.get_supplier(contribution.supplier).title} …{contribution.tail}"
 
     @staticmethod
-    def _state(one: Contribution) -> Said:
-        if one.health == "paused" and one.why == BY_OPERATOR:
+    def _describe_state(contribution: Contribution) -> Phrase:
+        if contribution.health == "paused" and contribution.health_reason == BY_OPERATOR:
             return say("paused by the operator")
-        return _STATES.get(one.health, say("serving"))
+        return _STATE_NAMES.get(contribution.health, say("serving"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bots.chat.reply import Said, say
-from bots.commands.text import cash_text
+from bots.chat.reply import Phrase, say
+from bots.commands.text import format_cash
 from core.clock import as_datetime
-from payments.refunds import EarlierRefund, NothingToRefund, RefundUnsure
-from payments.types import CardsStopped, CheckoutRefused, NotGivenBack, RefundRefused
+from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
+from payments.types import CardPaymentsPaused, CheckoutRefused, RefundDeclined, RefundUnsupported
 
 _CHECKOUT_REFUSED = {
     "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),
@@ -17,7 +17,7 @@ _CHECKOUT_REFUSED = {
 }
 
 
-def cards_stopped(refusal: CardsStopped) -> Said:
+def explain_card_payments_paused(refusal: CardPaymentsPaused) -> Phrase:
     """A bank takes back what was paid, or took it back lately."""
     if refusal.until:
         return say(
@@ -31,9 +31,9 @@ def cards_stopped(refusal: CardsStopped) -> Said:
     )
 
 
-def checkout_refused(refusal: CheckoutRefused) -> Said:
+def explain_checkout_refused(refusal: CheckoutRefused) -> Phrase:
     """The payer reads it where they pressed Pay."""
-    return _CHECKOUT_REFUSED[refusal.why]
+    return _CHECKOUT_REFUSED[refusal.reason]
 
 
 _REFUND_REFUSED = {
@@ -48,22 +48,22 @@ _REFUND_REFUSED = {
 }
 
 
-def refund_refused(refusal: RefundRefused) -> Said:
+def explain_refund_unsupported(refusal: RefundUnsupported) -> Phrase:
     """The sentence for the operator: this payment can't be refunded like that."""
-    return Said(_REFUND_REFUSED[refusal.why].text, {"order": refusal.order})
+    return Phrase(_REFUND_REFUSED[refusal.reason].text, {"order": refusal.order})
 
 
-def earlier_refund(refusal: EarlierRefund) -> Said:
+def explain_earlier_refund(refusal: EarlierRefund) -> Phrase:
     """The sentence for the operator: an earlier refund went through after all."""
     return say(
         "What became of an earlier refund of this order wasn't known; it is now: {cash} of it are"
         " given back in all. Nothing more was given back now. /payment {order}",
-        cash=cash_text(refusal.given),
+        cash=format_cash(refusal.refunded),
         order=refusal.order,
     )
 
 
-def refund_unsure(refusal: RefundUnsure) -> Said:
+def explain_refund_outcome_unknown(refusal: RefundOutcomeUnknown) -> Phrase:
     """The sentence for the operator: whether the money went back isn't known yet."""
     return say(
         "The payment service didn't answer: whether the money went back isn't known yet. In a"
@@ -72,17 +72,17 @@ def refund_unsure(refusal: RefundUnsure) -> Said:
     )
 
 
-def nothing_to_refund(refusal: NothingToRefund) -> Said:
+def explain_nothing_to_refund(refusal: NothingToRefund) -> Phrase:
     """The sentence for the operator: that much of the order isn't left."""
     del refusal
     return say("That much of the order isn't left. Nothing was given back.")
 
 
-def not_given_back(refusal: NotGivenBack) -> Said:
+def explain_refund_declined(refusal: RefundDeclined) -> Phrase:
     """The sentence for the operator: the gateway declined the refund."""
     return say(
         "{gateway} won't give that back ({why}). Nothing was moved. Look at the payment in its"
         " dashboard.",
         gateway=refusal.gateway,
-        why=refusal.why,
+        why=refusal.reason,
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Command, Option, Request, Room
-from bots.chat.reply import Reply, Said, say
-from bots.commands.errors import NotUnderstood, sentence
-from bots.commands.models import Choosing
-from bots.commands.text import in_credits
+from bots.chat.command import Command, CommandGroup, Option, Request
+from bots.chat.reply import Phrase, Reply, say
+from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.models import ModelCommands
+from bots.commands.text import format_credits
 from core import chart
 from core.clock import as_datetime
 from core.ledger.ledger import Ledger
 from core.money import Credits
-from core.pricing.promotions import Promotion, UsedUp
-from payments.promo_codes import CodeRefused, Granted
-from payments.vouchers import Codes
+from core.pricing.promotions import Promotion, PromotionUsedUp
+from payments.promo_codes import CodeRefused, RedeemedPromotion
+from payments.vouchers import Vouchers
 
 _HOW = say("Write the code behind the command: /redeem ABCD-EFGH-JKLM-NPQR")
 
@@ -28,13 +28,13 @@ _REFUSED = {
 _MODELS_SHOWN = 10
 
 
-@sentence.register
-def _(refusal: CodeRefused) -> Said:
-    return _REFUSED[refusal.why]
+@explain_refusal.register
+def _(refusal: CodeRefused) -> Phrase:
+    return _REFUSED[refusal.reason]
 
 
-@sentence.register
-def _(refusal: UsedUp) -> Said:
+@explain_refusal.register
+def _(refusal: PromotionUsedUp) -> Phrase:
     del refusal
     return say("That was given as often as it may be. Nothing was credited.")
 
@@ -42,17 +42,19 @@ def _(refusal: UsedUp) -> Said:
 class RedeemCommands:
     """The command that turns a code into Credits or into a promotion."""
 
-    def __init__(self, *, codes: Codes, ledger: Ledger, choosing: Choosing) -> None:
-        self._codes, self._ledger, self._choosing = codes, ledger, choosing
+    def __init__(
+        self, *, vouchers: Vouchers, ledger: Ledger, model_commands: ModelCommands
+    ) -> None:
+        self._vouchers, self._ledger, self._model_commands = vouchers, ledger, model_commands
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "redeem",
                     title=say("Redeem"),
-                    does=say("Turn a code that you bought or got into Credits"),
+                    description=say("Turn a code that you bought or got into Credits"),
                     usage=say("/redeem code"),
                     options=(Option("code", say("The code, as it was given to you")),),
                     handler=self.redeem,
@@ -63,33 +65,35 @@ class RedeemCommands:
     async def redeem(self, request: Request) -> Reply:
         """Credits what the code is worth."""
         if not request.text.strip():
-            raise NotUnderstood(_HOW)
-        order = await self._codes.redeem(request.person, request.own_place.code, request.text)
-        if isinstance(order, Granted):
-            return await self._granted(request, order.promotion)
-        balances = await self._ledger.balances(chart.pockets(request.person.id))
-        have = Credits(sum(balance.available for balance in balances.values()))
+            raise UsageError(_HOW)
+        order = await self._vouchers.redeem_code(
+            request.person, request.private_place.code, request.text
+        )
+        if isinstance(order, RedeemedPromotion):
+            return await self._promotion_card(request, order.promotion)
+        balances = await self._ledger.read_balances(chart.pockets(request.person.id))
+        available = Credits(sum(balance.available for balance in balances.values()))
         return Reply(
             title=say("✅ Paid"),
             lines=(
-                say("{credits} have arrived.", credits=in_credits(order.bought + order.bonus)),
-                say("You have {have} now.", have=in_credits(have)),
+                say("{credits} have arrived.", credits=format_credits(order.bought + order.bonus)),
+                say("You have {have} now.", have=format_credits(available)),
                 say("Order {order}", order=order.id),
             ),
             private=True,
         )
 
-    async def _granted(self, request: Request, promotion: Promotion) -> Reply:
+    async def _promotion_card(self, request: Request, promotion: Promotion) -> Reply:
         """What somebody got by a code of a promotion."""
         until = promotion.ends_at
         lines = []
         match promotion.kind:
             case "credits":
-                balances = await self._ledger.balances(chart.pockets(request.person.id))
-                have = Credits(sum(balance.available for balance in balances.values()))
+                balances = await self._ledger.read_balances(chart.pockets(request.person.id))
+                available = Credits(sum(balance.available for balance in balances.values()))
                 lines = [
-                    say("{credits} have arrived.", credits=in_credits(promotion.credits)),
-                    say("You have {have} now.", have=in_credits(have)),
+                    say("{credits} have arrived.", credits=format_credits(promotion.credits)),
+                    say("You have {have} now.", have=format_credits(available)),
                 ]
             case "bonus":
                 lines.append(
@@ -97,7 +101,7 @@ class RedeemCommands:
                 )
             case "discount":
                 lines.append(say("Your prices now:"))
-                lines += await self._choosing.prices(
+                lines += await self._model_commands.list_prices(
                     request.person, promotion.models, _MODELS_SHOWN
                 )
         if until is not None and promotion.kind != "credits":

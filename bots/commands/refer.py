@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bots.chat.command import Command, Request, Room
-from bots.chat.reply import Reply, Said, plain, say
-from bots.chat.types import Deliverer
-from bots.commands.text import in_credits
-from core.db.database import Store
+from bots.chat.command import Command, CommandGroup, Request
+from bots.chat.reply import Phrase, Reply, plain, say
+from bots.chat.types import Notifier
+from bots.commands.text import format_credits
+from core.db.database import Database
 from core.earnings.contributions import INVITER_PERCENT
 from core.ledger.ledger import Ledger
-from core.users.referrals import Invitations, earned_by_keys
-from core.users.service import lineage
+from core.users.referrals import Referrals, sum_contribution_bonuses
+from core.users.service import list_merged_ids
 
 _PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}
 
@@ -23,27 +23,27 @@ class ReferCommands:
     def __init__(
         self,
         *,
-        invitations: Invitations,
-        store: Store,
+        referrals: Referrals,
+        db: Database,
         ledger: Ledger,
         percent: int,
-        contributing: bool,
-        deliverers: Mapping[str, Deliverer],
+        has_contributions: bool,
+        notifiers: Mapping[str, Notifier],
     ) -> None:
         """`percent` of what friends buy; `has_contributions`: keys may be contributed; `notifiers`
         by platform, as front ends start."""
-        self._invitations, self._store, self._ledger = invitations, store, ledger
-        self._percent, self._contributing = percent, contributing
-        self._deliverers = deliverers
+        self._referrals, self._db, self._ledger = referrals, db, ledger
+        self._percent, self._has_contributions = percent, has_contributions
+        self._notifiers = notifiers
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "refer",
                     title=say("Invite friends"),
-                    does=say("Your link for friends, and what it earned"),
+                    description=say("Your link for friends, and what it earned"),
                     handler=self.refer,
                 ),
             )
@@ -51,27 +51,27 @@ class ReferCommands:
 
     async def refer(self, request: Request) -> Reply:
         """The ways in, and what was earned."""
-        code = await self._invitations.code(request.person)
-        tally = await self._invitations.tally(request.person)
-        people = await lineage(self._store, request.person.id)
-        by_keys = await earned_by_keys(self._store, self._ledger, people)
+        code = await self._referrals.get_or_create_code(request.person)
+        stats = await self._referrals.get_stats(request.person)
+        person_ids = await list_merged_ids(self._db, request.person.id)
+        by_keys = await sum_contribution_bonuses(self._db, self._ledger, person_ids)
         return Reply(
             title=say("Invite friends"),
             lines=(
-                *self._rewards(),
-                *self._ways(code),
+                *self._reward_lines(),
+                *self._invitation_lines(code),
                 say("It counts once for each friend, with the very first message."),
                 say(
                     "Friends who came: {came}. Who topped up: {bought}. Earned: {earned}.",
-                    came=tally.came,
-                    bought=tally.bought,
-                    earned=in_credits(tally.earned + by_keys),
+                    came=stats.joined_count,
+                    bought=stats.buyer_count,
+                    earned=format_credits(stats.earned + by_keys),
                 ),
             ),
             private=True,
         )
 
-    def _rewards(self) -> list[Said]:
+    def _reward_lines(self) -> list[Phrase]:
         lines = []
         if self._percent:
             lines.append(
@@ -82,7 +82,7 @@ class ReferCommands:
                     percent=self._percent,
                 )
             )
-        if self._contributing:
+        if self._has_contributions:
             lines.append(
                 say(
                     "When they contribute a key, you get {percent} % of what it brings them, as it"
@@ -92,11 +92,11 @@ class ReferCommands:
             )
         return lines
 
-    def _ways(self, code: str) -> list[Said]:
+    def _invitation_lines(self, code: str) -> list[Phrase]:
         """A link that says it all, or where to go and what to write there."""
         lines = []
-        for platform, deliverer in self._deliverers.items():
-            link = deliverer.invitation(code)
+        for platform, deliverer in self._notifiers.items():
+            link = deliverer.build_invitation_link(code)
             if code in link:
                 lines.append(plain(f"{_PLATFORMS.get(platform, platform)}: {link}"))
             elif link:

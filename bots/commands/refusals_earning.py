@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bots.chat.reply import Said, say
-from bots.commands.errors import sentence
-from bots.commands.text import in_credits
+from bots.chat.reply import Phrase, say
+from bots.commands.errors import explain_refusal
+from bots.commands.text import format_credits
 from core.clock import as_datetime
 from core.earnings.payouts import (
-    NoAddress,
+    NoPayoutAddress,
     NothingWithdrawable,
-    PayoutMoved,
+    PayoutStateConflict,
     TooManyWithdrawals,
-    WithdrawalsWait,
+    WithdrawalBlocked,
 )
-from core.earnings.termination import StillUsed
+from core.earnings.termination import ContributionInUse
 from core.earnings.types import (
     NotContributable,
     OfferGone,
@@ -22,28 +22,28 @@ from core.earnings.types import (
     WorthNothing,
 )
 from core.pool.suppliers import SUPPLIERS
-from core.pool.types import NotItsKey, PausedByOperator, UnknownKey
+from core.pool.types import PausedByOperator, UnknownKey, UnrecognizedKey
 
 
-@sentence.register
-def _(refusal: NotContributable) -> Said:
+@explain_refusal.register
+def _(refusal: NotContributable) -> Phrase:
     return say(
         "Keys of {supplier} aren't taken here. Taken: {known}. Nothing was kept.",
         supplier=refusal.supplier,
-        known=", ".join(refusal.known),
+        known=", ".join(refusal.known_suppliers),
     )
 
 
-@sentence.register
-def _(refusal: NotItsKey) -> Said:
+@explain_refusal.register
+def _(refusal: UnrecognizedKey) -> Phrase:
     return say(
         "That doesn't look like a key of {known}. Nothing was kept or sent.",
-        known=", ".join(refusal.known),
+        known=", ".join(refusal.known_titles),
     )
 
 
-@sentence.register
-def _(refusal: SameOrganisation) -> Said:
+@explain_refusal.register
+def _(refusal: SameOrganisation) -> Phrase:
     return say(
         "A key of the same account at {supplier} is here already: both would share its limits and"
         " its money. Nothing was kept.",
@@ -51,14 +51,14 @@ def _(refusal: SameOrganisation) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: OfferGone) -> Said:
+@explain_refusal.register
+def _(refusal: OfferGone) -> Phrase:
     del refusal
     return say("That offer is over. Nothing was changed. Send the key again: /contribute")
 
 
-@sentence.register
-def _(refusal: TooManyContributions) -> Said:
+@explain_refusal.register
+def _(refusal: TooManyContributions) -> Phrase:
     del refusal
     return say(
         "So many of your keys are here or wait for your answer that no more are taken. Answer"
@@ -66,8 +66,8 @@ def _(refusal: TooManyContributions) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: WorthNothing) -> Said:
+@explain_refusal.register
+def _(refusal: WorthNothing) -> Phrase:
     del refusal
     return say(
         "What is left behind that key is worth less than a Credit, or more than is taken here."
@@ -75,47 +75,47 @@ def _(refusal: WorthNothing) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: StillUsed) -> Said:
+@explain_refusal.register
+def _(refusal: ContributionInUse) -> Phrase:
     return say(
         "You have spent {least} of it in advance already: it can't be made smaller than that."
         " Nothing was changed.",
-        least=in_credits(refusal.least),
+        least=format_credits(refusal.minimum),
     )
 
 
-@sentence.register
-def _(refusal: UnknownKey) -> Said:
+@explain_refusal.register
+def _(refusal: UnknownKey) -> Phrase:
     del refusal
     return say("That key isn't yours, or it has ended. Nothing was changed. Your keys: /keys")
 
 
-@sentence.register
-def _(refusal: PausedByOperator) -> Said:
+@explain_refusal.register
+def _(refusal: PausedByOperator) -> Phrase:
     del refusal
     return say("The operator paused that key: ask them why. Nothing was changed.")
 
 
-@sentence.register
-def _(refusal: NothingWithdrawable) -> Said:
+@explain_refusal.register
+def _(refusal: NothingWithdrawable) -> Phrase:
     return say(
         "{withdrawable} can be withdrawn now; the least is {least}. Nothing was withdrawn.",
-        withdrawable=in_credits(refusal.withdrawable),
-        least=in_credits(refusal.least),
+        withdrawable=format_credits(refusal.withdrawable),
+        least=format_credits(refusal.minimum),
     )
 
 
-@sentence.register
-def _(refusal: WithdrawalsWait) -> Said:
-    if refusal.why == "owes":
+@explain_refusal.register
+def _(refusal: WithdrawalBlocked) -> Phrase:
+    if refusal.reason == "owes":
         return say("First what is owed is repaid. Nothing was withdrawn. /balance tells how much.")
-    if refusal.why == "disputed":
+    if refusal.reason == "disputed":
         return say(
             "One of your payments is disputed at your bank. Until that is decided nothing is paid"
             " out. Nothing was withdrawn."
         )
     until = as_datetime(refusal.until)
-    if refusal.why == "linked":
+    if refusal.reason == "linked":
         return say(
             "Your accounts were linked just now: withdrawals go on from {until}. Nothing was"
             " withdrawn.",
@@ -128,22 +128,22 @@ def _(refusal: WithdrawalsWait) -> Said:
     )
 
 
-@sentence.register
-def _(refusal: TooManyWithdrawals) -> Said:
+@explain_refusal.register
+def _(refusal: TooManyWithdrawals) -> Phrase:
     return say(
         "{count} of your withdrawals wait already. Nothing was withdrawn. Wait for one, or cancel"
         " it: /withdraw",
-        count=refusal.waiting,
+        count=refusal.unsent_count,
     )
 
 
-@sentence.register
-def _(refusal: PayoutMoved) -> Said:
+@explain_refusal.register
+def _(refusal: PayoutStateConflict) -> Phrase:
     del refusal
     return say("That withdrawal has moved on meanwhile. Nothing was changed. See /withdraw")
 
 
-@sentence.register
-def _(refusal: NoAddress) -> Said:
+@explain_refusal.register
+def _(refusal: NoPayoutAddress) -> Phrase:
     del refusal
     return say("Say first where it shall go: /withdraw. Nothing was withdrawn.")

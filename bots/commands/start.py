@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bots.chat.command import Action, Command, Option, Request, Room, may
+from bots.chat.command import Action, Command, CommandGroup, Option, Request, is_allowed
 from bots.chat.i18n import LANGUAGES
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.commands.models import Choosing
-from bots.commands.text import in_credits
-from core.users.balances import Purses
-from core.users.referrals import INVITATION_PREFIX, Invitations
-from core.users.roles import CODE_PREFIX, Owners
-from core.users.service import People
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.models import ModelCommands
+from bots.commands.text import format_credits
+from core.users.balances import Balances
+from core.users.referrals import REFERRAL_PREFIX, Referrals
+from core.users.roles import OPERATOR_CODE_PREFIX, Roles
+from core.users.service import Users
 from core.users.types import Person
 
 #: Zones offered as buttons, west to east; one for each bigger group of people.
@@ -41,49 +41,49 @@ class StartCommands:
     def __init__(
         self,
         *,
-        people: People,
-        purses: Purses,
-        choosing: Choosing,
-        owners: Owners,
-        invitations: Invitations | None,
+        users: Users,
+        balances: Balances,
+        model_commands: ModelCommands,
+        roles: Roles,
+        referrals: Referrals | None,
         commands: Callable[[], Sequence[Command]],
     ) -> None:
         """`referrals` where they earn something."""
-        self._people, self._purses, self._choosing = people, purses, choosing
-        self._owners, self._invitations = owners, invitations
+        self._users, self._balances, self._model_commands = users, balances, model_commands
+        self._roles, self._referrals = roles, referrals
         #: All commands, for `/help`; known once every group of commands is built.
         self._commands = commands
 
-    def first(self) -> Room:
+    def first(self) -> CommandGroup:
         """What menus begin with."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "start",
                     title=say("Start"),
-                    does=say("What this is"),
+                    description=say("What this is"),
                     options=(Option("code", say("A friend's invitation, or the owner's code")),),
                     handler=self.start,
                 ),
                 Command(
                     "help",
                     title=say("Help"),
-                    does=say("All commands"),
+                    description=say("All commands"),
                     handler=self.help,
-                    in_groups=True,
+                    allowed_in_groups=True,
                 ),
             ),
             actions=(Action("help", self.help),),
         )
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """What menus end with."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "language",
                     title=say("Language"),
-                    does=say("The language of replies"),
+                    description=say("The language of replies"),
                     usage=say("/language [en | zh-CN]"),
                     options=(Option("language", say("en or zh-CN")),),
                     handler=self.language,
@@ -91,13 +91,13 @@ class StartCommands:
                 Command(
                     "settings",
                     title=say("Settings"),
-                    does=say("Footer, keys, time zone, language"),
+                    description=say("Footer, keys, time zone, language"),
                     handler=self.settings,
                 ),
                 Command(
                     "privacy",
                     title=say("Privacy"),
-                    does=say("What is kept, who sees it, how to erase it"),
+                    description=say("What is kept, who sees it, how to erase it"),
                     handler=self.privacy,
                 ),
             ),
@@ -116,20 +116,20 @@ class StartCommands:
     async def start(self, request: Request) -> Reply:
         """Six lines: what it is, your Credits, what to do next; or an operator's one-time link. Who
         came by a friend's invitation reads what became of it."""
-        if request.text.startswith(CODE_PREFIX):
-            return await self._claim(request)
-        invited = await self._invited(request)
-        have = (await self._purses.of(request.person.id)).have
+        if request.text.startswith(OPERATOR_CODE_PREFIX):
+            return await self._claim_operator_role(request)
+        invited = await self._bind_inviter(request)
+        available = (await self._balances.for_user(request.person.id)).available
         return Reply(
             title=say("Welcome!"),
             lines=(
                 say("Ask over forty language models, paid in Credits."),
                 *invited,
-                say("You have {credits}.", credits=in_credits(have)),
+                say("You have {credits}.", credits=format_credits(available)),
                 say("Write a question, or name a model: /ask gpt-4 why is the sky blue?"),
                 say(
                     "Without a name, {model} answers.",
-                    model=self._choosing.current(request.person).name,
+                    model=self._model_commands.get_current_model(request.person).name,
                 ),
                 say("Under each answer you see what it cost. What doesn't arrive costs nothing."),
             ),
@@ -145,11 +145,11 @@ class StartCommands:
             ),
         )
 
-    async def _invited(self, request: Request) -> tuple[Said, ...]:
+    async def _bind_inviter(self, request: Request) -> tuple[Phrase, ...]:
         code = request.text.strip()
-        if self._invitations is None or not code.lower().startswith(INVITATION_PREFIX):
+        if self._referrals is None or not code.lower().startswith(REFERRAL_PREFIX):
             return ()
-        bound = await self._invitations.bind(
+        bound = await self._referrals.bind_inviter(
             request.person, code, request.place.platform, request.sender
         )
         if bound:
@@ -161,10 +161,10 @@ class StartCommands:
             )
         return (say("That invitation counts for nothing here: it is for whoever is new."),)
 
-    async def _claim(self, request: Request) -> Reply:
+    async def _claim_operator_role(self, request: Request) -> Reply:
         if not request.place.private:
             return Reply((say("Write that to me in private: it is about your account."),))
-        claimed = await self._owners.claim(request.text, request.place.platform, request.sender)
+        claimed = await self._roles.claim_code(request.text, request.place.platform, request.sender)
         if not claimed:
             return Reply((say("That link was used already, or is too old. Make a new one."),))
         return Reply((say("You are the owner of this service now. /help shows what you can do."),))
@@ -174,12 +174,13 @@ class StartCommands:
         offered = [
             command
             for command in self._commands()
-            if may(command, request.role) and (request.place.private or command.in_groups)
+            if is_allowed(command, request.role)
+            and (request.place.private or command.allowed_in_groups)
         ]
         return Reply(
             title=say("Commands"),
             lines=(
-                *(_help_line(command) for command in offered),
+                *(_format_help_line(command) for command in offered),
                 say("A message without a command is a question to your current model."),
                 say(
                     "A voice message or an audio file is written down; a button asks what it says."
@@ -192,7 +193,7 @@ class StartCommands:
         wanted = request.text.strip().casefold()
         for code, name in LANGUAGES.items():
             if wanted and wanted in {code.casefold(), name.casefold(), code.partition("-")[0]}:
-                return await self._speak(request.person, code)
+                return await self._set_language(request.person, code)
         return Reply(
             title=say("Language"),
             lines=(say("In which language shall I write?"),),
@@ -207,24 +208,24 @@ class StartCommands:
 
     async def set_language(self, request: Request) -> Reply:
         """A language chosen by button."""
-        return await self._speak(request.person, str(request.data["language"]), replace=True)
+        return await self._set_language(request.person, str(request.data["language"]), replace=True)
 
-    async def _speak(self, person: Person, language: str, *, replace: bool = False) -> Reply:
-        await self._people.change(person, language=language)
+    async def _set_language(self, person: Person, language: str, *, replace: bool = False) -> Reply:
+        await self._users.update_settings(person, language=language)
         return Reply(
             (say("From now on I write in this language."),), replace=replace, language=language
         )
 
     async def settings(self, request: Request) -> Reply:
         """All settings with what they are now."""
-        return self._settings(request.person)
+        return self._settings_card(request.person)
 
     async def toggle(self, request: Request) -> Reply:
         """Turns one setting over."""
         name = str(request.data["name"])
         assert name in {"footer", "own_keys_only"}
-        await self._people.change(request.person, **{name: bool(request.data["value"])})
-        return self._settings(await self._people.find(request.person.id))
+        await self._users.update_settings(request.person, **{name: bool(request.data["value"])})
+        return self._settings_card(await self._users.find(request.person.id))
 
     async def zones(self, request: Request) -> Reply:
         """Time zones as buttons."""
@@ -240,14 +241,14 @@ class StartCommands:
         """A zone chosen by button."""
         zone = str(request.data["zone"])
         assert zone in ZONES
-        await self._people.change(request.person, zone=zone)
-        return self._settings(await self._people.find(request.person.id))
+        await self._users.update_settings(request.person, zone=zone)
+        return self._settings_card(await self._users.find(request.person.id))
 
     @staticmethod
-    def _settings(person: Person) -> Reply:
+    def _settings_card(person: Person) -> Reply:
         yes, no = say("on"), say("off")
 
-        def switch(label: Said, name: str, *, value: bool) -> Choice:
+        def switch(label: Phrase, name: str, *, value: bool) -> Choice:
             state = yes if value else no
             said = say("{setting}: {state}", setting=label, state=state)
             return Choice(said, "toggle", {"name": name, "value": int(not value)})
@@ -319,14 +320,14 @@ class StartCommands:
 
     async def erase_now(self, request: Request) -> Reply:
         """Destroys the key that everything was sealed by."""
-        await self._people.erase_history(request.person)
+        await self._users.erase_history(request.person)
         return Reply((say("Erased. Nobody can read what was said before."),), replace=True)
 
 
-def _help_line(command: Command) -> Said:
+def _format_help_line(command: Command) -> Phrase:
     if command.usage is not None:
-        return say("{usage} — {does}", usage=command.usage, does=command.does)
-    return say("{usage} — {does}", usage=f"/{command.name}", does=command.does)
+        return say("{usage} — {does}", usage=command.usage, does=command.description)
+    return say("{usage} — {does}", usage=f"/{command.name}", does=command.description)
 
 
 ABOUT = say(

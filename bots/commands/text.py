@@ -2,105 +2,107 @@
 
 from __future__ import annotations
 
-from bots.chat.reply import Said, plain, say
-from core.asks.run import Run
-from core.asks.types import Outcome, Result, Trouble
-from core.money import Credits, MicroCredits, NanoUsd, Seconds, Stars, Tokens, decimal_text
+from bots.chat.reply import Phrase, plain, say
+from core.asks.run import AskRun
+from core.asks.types import AskFailure, AskResult, Outcome
+from core.money import Credits, MicroCredits, NanoUsd, Seconds, Stars, Tokens, format_decimal
 from core.pricing.prices import Price
 from payments.types import Cash
 
 _CENT = 10_000_000
 
 
-def in_credits(amount: Credits) -> Said:
+def format_credits(amount: Credits) -> Phrase:
     """`1 Credit`, `1,234 Credits`."""
     if amount.units == 1:
         return say("1 Credit")
     return say("{amount} Credits", amount=amount)
 
 
-def money(amount: NanoUsd) -> str:
+def format_usd(amount: NanoUsd) -> str:
     """Dollars to the cent, rounded half away from zero: `$1,234.50`, `−$390.00`."""
     cents = (abs(amount.units) + _CENT // 2) // _CENT
     sign = "−" if amount.units < 0 and cents else ""
     return f"{sign}${cents // 100:,}.{cents % 100:02}"
 
 
-def cash_text(amount: Cash) -> str:
+def format_cash(amount: Cash) -> str:
     """`$10.00` or `1,540 ⭐`."""
     if isinstance(amount, Stars):
         return f"{amount.units:,} ⭐"
-    return money(amount)
+    return format_usd(amount)
 
 
-def price_line(price: Price) -> Said:
+def format_price(price: Price) -> Phrase:
     """`5 Credits / 1K tokens`, or both sides where they differ; `2 Credits / minute` of audio."""
     if price.per == "second":
-        return say("{price} Credits / minute", price=price.per_minute())
-    inward, outward = price.per_1k()
+        return say("{price} Credits / minute", price=price.format_per_minute())
+    inward, outward = price.format_per_1k()
     if inward == outward:
         return say("{price} Credits / 1K tokens", price=inward)
     return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
 
 
 #: An average answer is taken as 1K tokens, a third of them out.
-_AVERAGE = (Tokens(667), Tokens(333))
+_AVERAGE_ANSWER_TOKENS = (Tokens(667), Tokens(333))
 
 
-def average_answer(price: Price) -> Credits:
+def compute_average_charge(price: Price) -> Credits:
     """What an average answer costs."""
-    return price.charge(*_AVERAGE)
+    return price.calculate_charge(*_AVERAGE_ANSWER_TOKENS)
 
 
-def footer(result: Result, model: str) -> Said:
+def format_footer_line(result: AskResult, model: str) -> Phrase:
     """Under an answer: model · tokens (of them history), or seconds · Credits · left."""
-    tokens = result.prompt + result.output
+    tokens = result.prompt_tokens + result.output_tokens
     counted = say("{tokens} tokens", tokens=tokens)
     if result.audio is not None:
         counted = say("{seconds} s of audio", seconds=result.audio)
-    elif result.history.units:
-        counted = _with_history(result, tokens)
-    charged = in_credits(result.charge)
-    if result.left is None:
+    elif result.history_tokens.units:
+        counted = _format_tokens_with_history(result, tokens)
+    charged = format_credits(result.charge)
+    if result.remaining_credits is None:
         return say("{model} · {tokens} · {charge}", model=model, tokens=counted, charge=charged)
     return say(
         "{model} · {tokens} · {charge} · {left} left",
         model=model,
         tokens=counted,
         charge=charged,
-        left=result.left,
+        left=result.remaining_credits,
     )
 
 
-def _with_history(result: Result, tokens: Tokens) -> Said:
+def _format_tokens_with_history(result: AskResult, tokens: Tokens) -> Phrase:
     """How much of it was history, and what that cost, to the hundredth of a Credit."""
-    price = result.history_price
+    price = result.history_charge
     hundredths = 0 if price is None else (price.units + 5_000) // 10_000
     if not hundredths or not result.charge.units:
         return say(
-            "{tokens} tokens ({history} of them history)", tokens=tokens, history=result.history
+            "{tokens} tokens ({history} of them history)",
+            tokens=tokens,
+            history=result.history_tokens,
         )
     return say(
         "{tokens} tokens ({history} of them history, ≈ {cost} Credits)",
         tokens=tokens,
-        history=result.history,
-        cost=decimal_text(MicroCredits(hundredths * 10_000)),
+        history=result.history_tokens,
+        cost=format_decimal(MicroCredits(hundredths * 10_000)),
     )
 
 
-def before(run: Run) -> list[Said]:
+def list_answer_notes(run: AskRun) -> list[Phrase]:
     """What is told in front of an answer."""
     notes = []
     if run.branched:
         notes.append(
             say("This goes on from the answer that you replied to, without what came after it.")
         )
-    if run.quote.left_out:
+    if run.quote.omitted_turns:
         notes.append(
             say(
                 "The {count} oldest turns of this conversation no longer fit and were left out;"
                 " /new starts afresh.",
-                count=run.quote.left_out,
+                count=run.quote.omitted_turns,
             )
         )
     if run.quote.shortened:
@@ -113,7 +115,7 @@ def before(run: Run) -> list[Said]:
     return notes
 
 
-_ENDS = {
+_ENDING_TEXTS = {
     Outcome.LENGTH: say("The answer reached its limit; press Continue for more."),
     Outcome.FILTERED: say("The supplier cut this answer off by its content rules."),
     Outcome.STOPPED: say("Stopped. Only what you see was charged."),
@@ -122,7 +124,7 @@ _ENDS = {
     Outcome.LOST: say("The service was interrupted here. Only what you see was charged."),
 }
 
-_NOTHING = {
+_EMPTY_ANSWER_TEXTS = {
     Outcome.STOPPED: say("Stopped before anything arrived. Nothing was charged."),
     Outcome.TIMED_OUT: say("The model didn't answer in time. Nothing was charged. Try again."),
     Outcome.LOST: say(
@@ -130,52 +132,52 @@ _NOTHING = {
     ),
 }
 
-_REFUSED = {
-    Trouble.TOO_LONG: say(
+_REFUSAL_TEXTS = {
+    AskFailure.TOO_LONG: say(
         "That is too long for this model. Nothing was charged. Shorten it, start afresh with"
         " /new, or choose a model with more room: /models"
     ),
-    Trouble.CONTENT: say(
+    AskFailure.CONTENT: say(
         "The model's supplier refuses to answer this by its content rules. Nothing was charged."
     ),
 }
 
 
-UNREADABLE = say(
+UNREADABLE_AUDIO = say(
     "That could not be fetched or read as audio. Nothing was charged. Send a voice message, or an"
     " mp3, m4a, ogg, flac, wav or webm file."
 )
-_UNHEARD = {
-    Trouble.UNREADABLE: UNREADABLE,
-    Trouble.TOO_LONG: say(
+_TRANSCRIPTION_FAILURE_TEXTS = {
+    AskFailure.UNREADABLE: UNREADABLE_AUDIO,
+    AskFailure.TOO_LONG: say(
         "The supplier doesn't take audio that long. Nothing was charged. Send it in parts."
     ),
 }
 
 
-def length(seconds: Seconds) -> Said:
+def format_length(seconds: Seconds) -> Phrase:
     """`61:05`: minutes and seconds."""
     return plain(f"{seconds.units // 60}:{seconds.units % 60:02}")
 
 
-def ending(result: Result) -> Said | None:
+def describe_ending(result: AskResult) -> Phrase | None:
     """How an answer ended, where it needs words."""
     if result.text:
-        return _ENDS.get(result.outcome)
-    if result.outcome in _NOTHING:
-        return _NOTHING[result.outcome]
+        return _ENDING_TEXTS.get(result.outcome)
+    if result.outcome in _EMPTY_ANSWER_TEXTS:
+        return _EMPTY_ANSWER_TEXTS[result.outcome]
     if result.audio is not None:
-        return _unheard(result)
-    return _REFUSED.get(
-        result.trouble,
+        return _describe_no_transcript(result)
+    return _REFUSAL_TEXTS.get(
+        result.failure,
         say("No answer came. Nothing was charged. Try again, or choose another model: /models"),
     )
 
 
-def _unheard(result: Result) -> Said:
+def _describe_no_transcript(result: AskResult) -> Phrase:
     if result.outcome is Outcome.DONE:
         return say("There were no words to hear in that. Nothing was charged.")
-    return _UNHEARD.get(
-        result.trouble,
+    return _TRANSCRIPTION_FAILURE_TEXTS.get(
+        result.failure,
         say("That could not be written down just now. Nothing was charged. Send it again."),
     )

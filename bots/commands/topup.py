@@ -9,20 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bots.chat.command import Action, Command, Option, Request, Room
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Invoice, Reply, Said, plain, say
-from bots.commands.errors import NotUnderstood
-from bots.commands.models import Choosing
-from bots.commands.text import average_answer, cash_text, in_credits, money
+from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
+from bots.commands.errors import UsageError
+from bots.commands.models import ModelCommands
+from bots.commands.text import compute_average_charge, format_cash, format_credits, format_usd
 from core import ids
 from core.clock import Clock, as_datetime
-from core.money import Credits, NanoUsd, Stars, usd
-from core.users.service import People
-from payments.checkout import Cashier, Receipt
+from core.money import Credits, NanoUsd, Stars, parse_usd
+from core.users.service import Users
+from payments.checkout import Cashier, CashReceipt
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import DiscordSkus
-from payments.offer import Offer, Pack, cents, of_cents
+from payments.gateways.discord_store import DiscordStoreGateway
+from payments.offer import Offer, Pack, from_cents, to_cents
 from payments.types import Order
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
@@ -31,7 +31,7 @@ _HOW = say("Write the amount like this: /topup 25 or /topup 25.50. Nothing was o
 _ORDERS_SHOWN = 10
 
 #: How people read each way to pay.
-_WAYS = {
+_GATEWAY_NAMES = {
     "stars": say("Telegram Stars"),
     "skus": say("Discord"),
     "stripe": say("Card and more"),
@@ -42,7 +42,7 @@ _WAYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class PaymentTerms:
     """The operator's own terms and support address; where they are empty the bot's own words stand
     in."""
 
@@ -52,48 +52,48 @@ class Terms:
     telegram_outside: bool = False
 
 
-class PayingCommands:
+class TopUpCommands:
     """The commands by which people buy Credits, and get help with their payments."""
 
     def __init__(
         self,
         *,
         cashier: Cashier,
-        people: People,
-        choosing: Choosing,
+        users: Users,
+        model_commands: ModelCommands,
         clock: Clock,
-        terms: Terms,
-        sells: bool,
+        terms: PaymentTerms,
+        is_selling: bool,
     ) -> None:
         """`is_selling`: by a gateway, not by codes alone."""
-        self._sells = sells
-        self._cashier, self._people = cashier, people
-        self._choosing, self._clock, self._terms = choosing, clock, terms
+        self._is_selling = is_selling
+        self._cashier, self._users = cashier, users
+        self._model_commands, self._clock, self._terms = model_commands, clock, terms
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
         topup = Command(
             "topup",
             title=say("Top up"),
-            does=say("Buy Credits"),
+            description=say("Buy Credits"),
             usage=say("/topup [amount]"),
             options=(Option("amount", say("Another amount, in dollars")),),
             handler=self.topup,
             pausable="topups",
         )
-        return Room(
+        return CommandGroup(
             commands=(
-                *((topup,) if self._sells else ()),
+                *((topup,) if self._is_selling else ()),
                 Command(
                     "paysupport",
                     title=say("Payment support"),
-                    does=say("Your payments, and help with them"),
+                    description=say("Your payments, and help with them"),
                     handler=self.paysupport,
                 ),
                 Command(
                     "terms",
                     title=say("Terms"),
-                    does=say("What you buy, and when it is given back"),
+                    description=say("What you buy, and when it is given back"),
                     handler=self.terms,
                 ),
             ),
@@ -107,9 +107,9 @@ class PayingCommands:
 
     async def topup(self, request: Request) -> Reply:
         """Packs as buttons; with an amount that amount, and the pack that is better, if any."""
-        offer = await self._cashier.orders.offer_to(request.person.id)
-        packs = [pack for pack in offer.packs if self._ways(request, pack.cash)]
-        if not packs and not self._ways(request, offer.least):
+        offer = await self._cashier.orders.get_offer(request.person.id)
+        packs = [pack for pack in offer.packs if self._list_gateways(request, pack.cash)]
+        if not packs and not self._list_gateways(request, offer.min_amount):
             return Reply(
                 (
                     say(
@@ -120,106 +120,119 @@ class PayingCommands:
                 private=True,
             )
         if request.text.strip():
-            return self._free(offer, amount_of(request.text, _HOW), request)
-        model = self._choosing.current(request.person)
-        price = await self._choosing.price(request.person, model)
+            return self._free_amount_card(offer, parse_amount(request.text, _HOW), request)
+        model = self._model_commands.get_current_model(request.person)
+        price = await self._model_commands.find_price(request.person, model)
         rows = []
         for pack in packs:
-            cash = plain(self._price(request, pack.cash))
-            total = offer.given(pack.cash).total
-            row = [plain(pack.name), in_credits(total), cash]
+            cash = plain(self._format_local_price(request, pack.cash))
+            total = offer.compute_entitlement(pack.cash).total
+            row = [plain(pack.name), format_credits(total), cash]
             if price is not None:
-                count = total.units // average_answer(price).units
+                count = total.units // compute_average_charge(price).units
                 row.append(say("≈ {count} answers", count=count))
             rows.append(tuple(row))
-        lines = self._free_lines(offer, request)
+        lines = self._free_amount_lines(offer, request)
         if price is not None:
             lines.append(say("Average answers of {model}.", model=model.name))
         return Reply(
             title=say("Top up"),
             table=tuple(rows),
             lines=tuple(lines),
-            choices=tuple((self._pack_choice(offer, request, pack),) for pack in packs),
+            choices=tuple((self._make_pack_choice(offer, request, pack),) for pack in packs),
             private=True,
         )
 
-    def _free_lines(self, offer: Offer, request: Request) -> list[Said]:
+    def _free_amount_lines(self, offer: Offer, request: Request) -> list[Phrase]:
         """What else can be bought than packs, where anything else can."""
-        unit = usd("1")
-        if not self._ways(request, offer.least):
+        unit = parse_usd("1")
+        if not self._list_gateways(request, offer.min_amount):
             return []
-        deal = _deal(offer.free(unit).total, money(unit))
+        deal = _deal_values(offer.compute_entitlement_without_pack(unit).total, format_usd(unit))
         lines = [
             say(
                 "Another amount: /topup 25. {cash} is {credits}; from {least} on {percent} % more.",
-                least=money(offer.bonus_from),
+                least=format_usd(offer.bonus_from),
                 percent=offer.bonus_percent,
                 **deal,
             )
             if offer.bonus_percent
             else say("Another amount: /topup 25. {cash} is {credits}.", **deal)
         ]
-        if (price := self._price(request, unit)) != money(unit):
-            lines.append(say("{unit} is {price} here.", unit=money(unit), price=price))
+        if (price := self._format_local_price(request, unit)) != format_usd(unit):
+            lines.append(say("{unit} is {price} here.", unit=format_usd(unit), price=price))
         return lines
 
-    def _free(self, offer: Offer, cash: NanoUsd, request: Request) -> Reply:
-        offer.check(cash)
-        if not self._ways(request, cash):
-            raise NotUnderstood(_ONLY_PACKS)
-        given = offer.given(cash).total
-        deal = _deal(given, self._price(request, cash))
-        choices = [(_buy(say("{credits} for {cash}", **deal), cash),)]
+    def _free_amount_card(self, offer: Offer, cash: NanoUsd, request: Request) -> Reply:
+        offer.validate_amount(cash)
+        if not self._list_gateways(request, cash):
+            raise UsageError(_ONLY_PACKS)
+        credits_given = offer.compute_entitlement(cash).total
+        deal = _deal_values(credits_given, self._format_local_price(request, cash))
+        choices = [(_make_buy_choice(say("{credits} for {cash}", **deal), cash),)]
         lines = [say("{cash} buys {credits}.", **deal)]
-        better = offer.better(cash)
-        if better is not None and self._ways(request, better.cash):
+        better = offer.find_better_pack(cash)
+        if better is not None and self._list_gateways(request, better.cash):
             lines.append(
                 say(
                     "The pack {pack} gives more for less: {credits} for {cash}.",
                     pack=better.name,
-                    **_deal(offer.given(better.cash).total, self._price(request, better.cash)),
+                    **_deal_values(
+                        offer.compute_entitlement(better.cash).total,
+                        self._format_local_price(request, better.cash),
+                    ),
                 )
             )
-            choices.insert(0, (self._pack_choice(offer, request, better),))
+            choices.insert(0, (self._make_pack_choice(offer, request, better),))
         return Reply(title=say("Top up"), lines=tuple(lines), choices=tuple(choices), private=True)
 
     async def buy(self, request: Request) -> Reply:
         """A pack or an amount was chosen; then the way to pay, if there are several."""
-        cash = of_cents(int(request.data["cents"]))
-        given = (await self._cashier.orders.offer_to(request.person.id)).given(cash).total
-        ways = self._ways(request, cash)
-        chosen = str(request.data.get("way", "")) or (ways[0] if len(ways) == 1 else "")
-        if not ways:
-            raise NotUnderstood(_ONLY_PACKS)
-        if chosen not in ways:
+        cash = from_cents(int(request.data["cents"]))
+        credits_given = (
+            (await self._cashier.orders.get_offer(request.person.id))
+            .compute_entitlement(cash)
+            .total
+        )
+        gateways = self._list_gateways(request, cash)
+        chosen = str(request.data.get("way", "")) or (gateways[0] if len(gateways) == 1 else "")
+        if not gateways:
+            raise UsageError(_ONLY_PACKS)
+        if chosen not in gateways:
             return Reply(
-                title=say("{credits} for {cash}", **_deal(given, money(cash))),
+                title=say("{credits} for {cash}", **_deal_values(credits_given, format_usd(cash))),
                 lines=(say("How would you like to pay?"),),
-                choices=tuple((_buy(_WAYS[way], cash, way),) for way in ways),
+                choices=tuple(
+                    (_make_buy_choice(_GATEWAY_NAMES[way], cash, way),) for way in gateways
+                ),
                 private=True,
                 replace=True,
             )
-        what = render(in_credits(given), request.person.language)
-        order = await self._cashier.buy(
+        what = render(format_credits(credits_given), request.person.language)
+        order = await self._cashier.place_order(
             cause=request.button,
-            at_ms=ids.time_of(request.button),
+            at_ms=ids.time_of_id(request.button),
             person=request.person.id,
             place=request.place.code,
             message=request.message,
             gateway=chosen,
             value=cash,
-            what=what,
+            description=what,
             language=request.person.language,
         )
-        return self._order_reply(order)
+        return self._order_card(order)
 
-    def _order_reply(self, order: Order) -> Reply:
-        given = (order.offer or self._cashier.orders.offer).given(order.value).total
-        title = say("{credits} for {cash}", **_deal(given, cash_text(order.amount)))
-        if not order.open:
-            return Reply(title=title, lines=(_state(order),), private=True, replace=True)
+    def _order_card(self, order: Order) -> Reply:
+        credits_given = (
+            (order.offer or self._cashier.orders.offer).compute_entitlement(order.value).total
+        )
+        title = say(
+            "{credits} for {cash}", **_deal_values(credits_given, format_cash(order.amount))
+        )
+        if not order.is_open:
+            return Reply(title=title, lines=(_describe_state(order),), private=True, replace=True)
         gateway = self._cashier.gateways[order.gateway]
-        how, choices, invoice = checkout(order, gateway, given)
+        how, choices, invoice = make_checkout_instructions(order, gateway, credits_given)
         return Reply(
             title=title,
             lines=(how, say("Order {order}", order=order.id)),
@@ -229,38 +242,49 @@ class PayingCommands:
             replace=True,
         )
 
-    def _ways(self, request: Request, cash: NanoUsd) -> list[str]:
+    def _list_gateways(self, request: Request, cash: NanoUsd) -> list[str]:
         """The ways to pay so much here, the platform's own first."""
         platform = request.place.platform
-        outside = platform != "telegram" or self._terms.telegram_outside
-        ways = []
+        may_lead_outside = platform != "telegram" or self._terms.telegram_outside
+        names = []
         for name, gateway in self._cashier.gateways.items():
-            here = gateway.platform == platform or (not gateway.platform and outside)
-            if name in _WAYS and here and gateway.amount(cash) is not None:
-                ways.append(name)
-        return sorted(ways, key=lambda name: not self._cashier.gateways[name].platform)
+            is_offered_here = gateway.platform == platform or (
+                not gateway.platform and may_lead_outside
+            )
+            if (
+                name in _GATEWAY_NAMES
+                and is_offered_here
+                and gateway.quote_amount(cash) is not None
+            ):
+                names.append(name)
+        return sorted(names, key=lambda name: not self._cashier.gateways[name].platform)
 
-    def _price(self, request: Request, cash: NanoUsd) -> str:
+    def _format_local_price(self, request: Request, cash: NanoUsd) -> str:
         """What so much costs here: in dollars, unless there is one way alone that takes others."""
-        ways = self._ways(request, cash)
-        asked = self._cashier.gateways[ways[0]].amount(cash) if len(ways) == 1 else None
-        return cash_text(cash if asked is None else asked)
+        gateways = self._list_gateways(request, cash)
+        amount = (
+            self._cashier.gateways[gateways[0]].quote_amount(cash) if len(gateways) == 1 else None
+        )
+        return format_cash(cash if amount is None else amount)
 
-    def _pack_choice(self, offer: Offer, request: Request, pack: Pack) -> Choice:
+    def _make_pack_choice(self, offer: Offer, request: Request, pack: Pack) -> Choice:
         label = say(
             "{pack}: {credits} for {cash}",
             pack=pack.name,
-            **_deal(offer.given(pack.cash).total, self._price(request, pack.cash)),
+            **_deal_values(
+                offer.compute_entitlement(pack.cash).total,
+                self._format_local_price(request, pack.cash),
+            ),
         )
-        return _buy(label, pack.cash)
+        return _make_buy_choice(label, pack.cash)
 
     # --- help -----------------------------------------------------------------------------------
 
     async def paysupport(self, request: Request) -> Reply:
         """Their orders, and whom to ask."""
-        people = await self._people.lineage(request.person.id)
-        orders = await self._cashier.orders.of(people, _ORDERS_SHOWN)
-        receipts = await self._cashier.receipts(orders)
+        person_ids = await self._users.list_merged_ids(request.person.id)
+        orders = await self._cashier.orders.list_for_people(person_ids, _ORDERS_SHOWN)
+        receipts = await self._cashier.list_receipts(orders)
         support = self._terms.support
         how = (
             say("Write to {support} with the order's id.", support=support)
@@ -275,12 +299,12 @@ class PayingCommands:
         ]
         if not orders:
             lines.append(say("You have ordered nothing yet."))
-        lines += map(receipt_line, receipts)
+        lines += map(format_receipt_line, receipts)
         table = tuple(
             (
                 say("{at}", at=as_datetime(order.created_at)),
-                plain(cash_text(order.amount)),
-                _state(order),
+                plain(format_cash(order.amount)),
+                _describe_state(order),
                 plain(order.id),
             )
             for order in orders
@@ -290,10 +314,10 @@ class PayingCommands:
     async def terms(self, request: Request) -> Reply:
         """The operator's own terms, or what holds for everyone."""
         del request
-        return Reply(title=say("Terms"), lines=terms_lines(self._terms))
+        return Reply(title=say("Terms"), lines=list_terms(self._terms))
 
 
-def terms_lines(terms: Terms) -> tuple[Said, ...]:
+def list_terms(terms: PaymentTerms) -> tuple[Phrase, ...]:
     """The operator's own terms, or what holds for everyone."""
     if terms.text:
         return (plain(terms.text),)
@@ -307,36 +331,36 @@ def terms_lines(terms: Terms) -> tuple[Said, ...]:
     )
 
 
-def receipt_line(receipt: Receipt) -> Said:
+def format_receipt_line(receipt: CashReceipt) -> Phrase:
     """A movement of cash by its receipt's id."""
-    facts: dict[str, str] = {"receipt": receipt.id, "cash": cash_text(receipt.amount)}
-    if receipt.failed:
+    facts: dict[str, str] = {"receipt": receipt.id, "cash": format_cash(receipt.amount)}
+    if receipt.has_failed:
         return say("Receipt {receipt}: {cash} given back, which did not arrive", **facts)
-    if receipt.back:
+    if receipt.is_refund:
         return say("Receipt {receipt}: {cash} given back", **facts)
     return say("Receipt {receipt}: {cash}", **facts)
 
 
-def _deal(credits: Credits, cash: str) -> dict[str, Said | str]:  # noqa: A002
-    return {"credits": in_credits(credits), "cash": cash}
+def _deal_values(credits: Credits, cash: str) -> dict[str, Phrase | str]:  # noqa: A002
+    return {"credits": format_credits(credits), "cash": cash}
 
 
-def _buy(label: Said, cash: NanoUsd, way: str = "") -> Choice:
-    data: dict[str, str | int] = {"cents": cents(cash)}
-    if way:
-        data["way"] = way
+def _make_buy_choice(label: Phrase, cash: NanoUsd, gateway: str = "") -> Choice:
+    data: dict[str, str | int] = {"cents": to_cents(cash)}
+    if gateway:
+        data["way"] = gateway
     return Choice(label, "buy", data)
 
 
-def amount_of(text: str, how: Said) -> NanoUsd:
+def parse_amount(text: str, how: Phrase) -> NanoUsd:
     """Dollars as people write them; raises `UsageError` with `how` they are written."""
     matched = _AMOUNT.fullmatch(text.strip())
     if matched is None:
-        raise NotUnderstood(how)
-    return of_cents(int(matched[1]) * 100 + int((matched[2] or "0").ljust(2, "0")))
+        raise UsageError(how)
+    return from_cents(int(matched[1]) * 100 + int((matched[2] or "0").ljust(2, "0")))
 
 
-_STATES = {
+_STATE_NAMES = {
     "created": say("not paid yet"),
     "pending": say("not paid yet"),
     "credited": say("paid"),
@@ -345,7 +369,7 @@ _STATES = {
 }
 
 
-def _state(order: Order) -> Said:
+def _describe_state(order: Order) -> Phrase:
     if order.dispute_state == "open":
         return say("disputed")
     if order.refunded.units and order.refunded == order.paid:
@@ -354,15 +378,15 @@ def _state(order: Order) -> Said:
         return say("partly given back")
     if order.paid.units and order.state != "credited":
         return say("partly paid")
-    return _STATES[order.state]
+    return _STATE_NAMES[order.state]
 
 
-Choices = tuple[tuple[Choice, ...], ...]
+ChoiceRows = tuple[tuple[Choice, ...], ...]
 
 
-def checkout(
-    order: Order, gateway: Gateway, given: Credits
-) -> tuple[Said, Choices, Invoice | None]:
+def make_checkout_instructions(
+    order: Order, gateway: Gateway, credits_given: Credits
+) -> tuple[Phrase, ChoiceRows, Invoice | None]:
     """How, in words, and by what; `credits_given` is what the order buys."""
     until = as_datetime(order.expires_at)
     if isinstance(order.amount, Stars):
@@ -370,32 +394,32 @@ def checkout(
             "Pay the invoice below, until {time}. Your Credits arrive here by themselves.",
             time=until,
         )
-        return how, (), _invoice(order.id, order.amount, given)
-    if isinstance(gateway, DiscordSkus):
+        return how, (), _make_invoice(order.id, order.amount, credits_given)
+    if isinstance(gateway, DiscordStoreGateway):
         how = say(
             "Press the button: Discord shows the final price and takes the payment. Your"
             " Credits arrive here by themselves."
         )
-        return how, ((Choice(plain(""), "", sku=gateway.sku(order.value)),),), None
+        return how, ((Choice(plain(""), "", sku=gateway.find_sku(order.value)),),), None
     how = say(
         "The link works until {time}. Your Credits arrive here by themselves when the payment has.",
         time=until,
     )
-    pay = Choice(say("Pay {cash}", cash=cash_text(order.amount)), "", url=order.url)
+    pay = Choice(say("Pay {cash}", cash=format_cash(order.amount)), "", url=order.url)
     return how, ((pay,),), None
 
 
-def _invoice(order: str, stars: Stars, given: Credits) -> Invoice:
+def _make_invoice(order: str, stars: Stars, credits_given: Credits) -> Invoice:
     return Invoice(
         payload=order,
-        title=in_credits(given),
-        about=say(
+        title=format_credits(credits_given),
+        description=say(
             "{credits} to spend here on answers. Order {order}",
-            credits=in_credits(given),
+            credits=format_credits(credits_given),
             order=order,
         ),
         stars=stars,
-        refused=say(
+        refused_text=say(
             "Telegram doesn't take this invoice. Nothing was charged. Try a smaller amount: /topup"
         ),
     )

@@ -5,84 +5,86 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bots.chat.audio import BYTES_MAX, name_for_suppliers, seconds_of
-from bots.chat.callbacks import ButtonGone
-from bots.chat.command import Action, Request, Room
-from bots.chat.types import Audio
+from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename, read_duration
+from bots.chat.callbacks import ButtonExpired
+from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.types import AudioAttachment
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from core import ids
-from core.asks.run import Run
-from core.asks.service import Asking
-from core.asks.types import NothingHears, Question, Recording
+from core.asks.run import AskRun
+from core.asks.service import AskService
+from core.asks.types import NoTranscriptionKey, Question, Recording
 from core.money import Seconds, Tokens
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.users.types import Person
 
 #: Files that are looked into at the same time, because no platform told their length.
-_LOOKED_INTO_MAX = 4
+_MEASURED_AT_ONCE_MAX = 4
 
 
 class VoiceCommands:
     """The action that writes down voice messages and audio files."""
 
-    def __init__(self, *, asking: Asking, pool: Pool, catalogue: Catalogue) -> None:
-        self._asking, self._pool, self._catalogue = asking, pool, catalogue
-        self._looking = asyncio.Semaphore(_LOOKED_INTO_MAX)
+    def __init__(self, *, ask_service: AskService, pool: Pool, catalogue: Catalogue) -> None:
+        self._ask_service, self._pool, self._catalogue = ask_service, pool, catalogue
+        self._measuring = asyncio.Semaphore(_MEASURED_AT_ONCE_MAX)
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """The one action; no button leads to it."""
-        return Room(actions=(Action("write-down", self.write_down, asks=True),))
+        return CommandGroup(actions=(Action("write-down", self.write_down, is_ask=True),))
 
-    async def write_down(self, request: Request) -> Run:
+    async def write_down(self, request: Request) -> AskRun:
         """Begins to write audio down, with what was written beside it kept for the question."""
         audio = request.audio
         if audio is None:
-            raise ButtonGone
-        name = name_for_suppliers(audio.name, audio.mime)
+            raise ButtonExpired
+        name = make_supplier_filename(audio.name, audio.mime)
         if name is None:
             raise RecordingUnreadable
-        if audio.size > BYTES_MAX:
-            raise RecordingTooLarge(audio.size, BYTES_MAX)
+        if audio.size > AUDIO_BYTES_MAX:
+            raise RecordingTooLarge(audio.size, AUDIO_BYTES_MAX)
         if audio.seconds is not None:
-            return await self._ask(
-                request, Recording(name, Seconds(audio.seconds), lambda: _fetched(audio))
+            return await self._ask_model(
+                request, Recording(name, Seconds(audio.seconds), lambda: _fetch_audio(audio))
             )
-        async with self._looking:
-            return await self._ask(request, await self._measured(name, audio))
+        async with self._measuring:
+            return await self._ask_model(request, await self._measure_recording(name, audio))
 
-    async def _measured(self, name: str, audio: Audio) -> Recording:
+    async def _measure_recording(self, name: str, audio: AudioAttachment) -> Recording:
         """The recording of a file that says itself how long it is."""
-        content = await _fetched(audio)
-        seconds = await asyncio.to_thread(seconds_of, content)
+        content = await _fetch_audio(audio)
+        seconds = await asyncio.to_thread(read_duration, content)
         if seconds is None:
             raise RecordingUnreadable
-        return Recording(name, Seconds(seconds), _giving(content))
+        return Recording(name, Seconds(seconds), _make_reader(content))
 
-    async def _ask(self, request: Request, recording: Recording) -> Run:
+    async def _ask_model(self, request: Request, recording: Recording) -> AskRun:
         place = request.place
-        return await self._asking.ask(
+        return await self._ask_service.start_ask(
             Question(
-                id=ids.derived("ask", request.at_ms, place.platform, place.chat, request.message),
+                id=ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message),
                 person=request.person,
                 place=place.code,
                 asked_in=request.message,
                 text=request.text,
-                model=self._model(request.person, recording.length),
+                model=self._choose_model(request.person, recording.length),
                 recording=recording,
-                privileged=request.admin,
+                is_privileged=request.is_admin,
             )
         )
 
-    def _model(self, person: Person, length: Seconds) -> Model:
+    def _choose_model(self, person: Person, length: Seconds) -> Model:
         """The first of those that hear which this person can be served with now; else the first."""
-        hearing = self._catalogue.hearing
+        hearing = self._catalogue.audio_models
         if not hearing:
-            raise NothingHears
-        return next((model for model in hearing if self._serves(model, person, length)), hearing[0])
+            raise NoTranscriptionKey
+        return next(
+            (model for model in hearing if self._can_serve(model, person, length)), hearing[0]
+        )
 
-    def _serves(self, model: Model, person: Person, length: Seconds) -> bool:
-        candidate = self._pool.candidate(
+    def _can_serve(self, model: Model, person: Person, length: Seconds) -> bool:
+        candidate = self._pool.choose_candidate(
             model,
             Tokens(0),
             Tokens(0),
@@ -93,14 +95,14 @@ class VoiceCommands:
         return candidate is not None
 
 
-async def _fetched(audio: Audio) -> bytes:
+async def _fetch_audio(audio: AudioAttachment) -> bytes:
     content = await audio.fetch()
-    if len(content) > BYTES_MAX:
-        raise RecordingTooLarge(len(content), BYTES_MAX)
+    if len(content) > AUDIO_BYTES_MAX:
+        raise RecordingTooLarge(len(content), AUDIO_BYTES_MAX)
     return content
 
 
-def _giving(content: bytes) -> Callable[[], Awaitable[bytes]]:
+def _make_reader(content: bytes) -> Callable[[], Awaitable[bytes]]:
     async def read() -> bytes:
         return content
 

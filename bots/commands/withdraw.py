@@ -10,61 +10,76 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Blank, Choice, Prompt, Reply, Said, plain, say
-from bots.commands.errors import NotUnderstood
-from bots.commands.text import in_credits, money
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
+from bots.commands.errors import UsageError
+from bots.commands.text import format_credits, format_usd
 from core import ids
 from core.clock import as_datetime
-from core.earnings.payout_methods import Addresses
+from core.earnings.payout_methods import PayoutMethods
 from core.earnings.payouts import (
-    METHODS,
-    PAYOUT,
+    PAYOUT_CHANGED,
+    PAYOUT_METHODS,
     Earnings,
-    Method,
     Payout,
-    State,
-    cash_of,
-    expected_by,
+    PayoutMethod,
+    PayoutState,
+    calculate_due_date,
+    convert_to_cash,
 )
 from core.earnings.termination import KEY_ENDED
-from core.earnings.types import Policy
+from core.earnings.types import EarningPolicy
 from core.earnings.withdrawals import Withdrawals
-from core.jobs.notifications import Notice
+from core.jobs.notifications import Notification
 from core.money import Credits, NanoUsd
-from core.pool.health_tracker import KEY_RESTS
+from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.suppliers import SUPPLIERS
-from core.users.service import People
+from core.users.service import Users
 
 _AMOUNT: Final = re.compile(r"(\d[\d,，]{0,11})")
 _HOW = say("Write it like this: /withdraw, or /withdraw 20000. Nothing was withdrawn.")
-_SHOWN: Final = 5
+_SHOWN_MAX: Final = 5
 
 #: How people read each way to be paid, and what is asked for it.
-WAYS: Final[dict[Method, Said]] = {
+METHOD_NAMES: Final[dict[PayoutMethod, Phrase]] = {
     "paypal": say("PayPal"),
     "btcpay": say("Bitcoin"),
     "manual": say("Bank transfer"),
     "sandbox": say("Sandbox payout"),
 }
-_BLANKS: Final[dict[Method, tuple[Blank, ...]]] = {
-    "paypal": (Blank("address", say("E-mail address at PayPal"), least=5, most=127, hidden=False),),
+_METHOD_FIELDS: Final[dict[PayoutMethod, tuple[FormField, ...]]] = {
+    "paypal": (
+        FormField(
+            "address", say("E-mail address at PayPal"), min_length=5, max_length=127, hidden=False
+        ),
+    ),
     "btcpay": (
-        Blank("address", say("Bitcoin address"), say("bc1…"), least=26, most=90, hidden=False),
+        FormField(
+            "address",
+            say("Bitcoin address"),
+            say("bc1…"),
+            min_length=26,
+            max_length=90,
+            hidden=False,
+        ),
     ),
     "manual": (
-        Blank("holder", say("Account holder"), least=2, most=100, hidden=False),
-        Blank("address", say("IBAN or account number"), least=5, most=60, hidden=False),
-        Blank("bank", say("Bank, its BIC and country"), least=2, most=120, hidden=False),
+        FormField("holder", say("Account holder"), min_length=2, max_length=100, hidden=False),
+        FormField(
+            "address", say("IBAN or account number"), min_length=5, max_length=60, hidden=False
+        ),
+        FormField(
+            "bank", say("Bank, its BIC and country"), min_length=2, max_length=120, hidden=False
+        ),
     ),
-    "sandbox": (Blank("address", say("Any name"), least=2, most=60, hidden=False),),
+    "sandbox": (FormField("address", say("Any name"), min_length=2, max_length=60, hidden=False),),
 }
-_SHAPES: Final[dict[Method, re.Pattern[str]]] = {
+_ADDRESS_PATTERNS: Final[dict[PayoutMethod, re.Pattern[str]]] = {
     "paypal": re.compile(r"[^\s@]{1,64}@[^\s@]+\.[^\s@]{2,}"),
     "btcpay": re.compile(r"(bc1|tb1|bcrt1)[a-z0-9]{20,80}|[13mn2][a-km-zA-HJ-NP-Z1-9]{25,39}"),
 }
 
-STATES: Final[dict[State, Said]] = {
+STATE_NAMES: Final[dict[PayoutState, Phrase]] = {
     "requested": say("waits to be approved"),
     "approved": say("approved"),
     "sent": say("on its way"),
@@ -82,30 +97,30 @@ class WithdrawCommands:
         self,
         *,
         withdrawals: Withdrawals,
-        addresses: Addresses,
-        people: People,
-        methods: Collection[Method],
+        payout_methods: PayoutMethods,
+        users: Users,
+        methods: Collection[PayoutMethod],
     ) -> None:
         """`methods`: by which this operator pays."""
-        self._withdrawals, self._addresses = withdrawals, addresses
-        self._people, self._methods = people, tuple(methods)
+        self._withdrawals, self._payout_methods = withdrawals, payout_methods
+        self._users, self._methods = users, tuple(methods)
 
     @property
-    def _policy(self) -> Policy:
+    def _policy(self) -> EarningPolicy:
         return self._withdrawals.policy
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "withdraw",
                     title=say("Withdraw"),
-                    does=say("Earned Credits paid out to you"),
+                    description=say("Earned Credits paid out to you"),
                     usage=say("/withdraw [Credits]"),
                     options=(Option("credits", say("How many; all that can be unless said")),),
                     handler=self.withdraw,
-                    prompts=True,
+                    opens_form=True,
                 ),
             ),
             actions=(
@@ -122,12 +137,12 @@ class WithdrawCommands:
 
     async def withdraw(self, request: Request) -> Reply:
         """What can be withdrawn, what waits and until when, and what was."""
-        wanted = _wanted(request.text)
-        earnings = await self._withdrawals.earnings(request.person.id)
-        lines = list(self._told(earnings))
-        people = await self._people.lineage(request.person.id)
-        earlier = await self._withdrawals.of(people, _SHOWN)
-        amount = earnings.withdrawable if wanted is None else wanted
+        requested = _parse_credits(request.text)
+        earnings = await self._withdrawals.get_earnings(request.person.id)
+        lines = list(self._earnings_lines(earnings))
+        person_ids = await self._users.list_merged_ids(request.person.id)
+        earlier = await self._withdrawals.list_for_people(person_ids, _SHOWN_MAX)
+        amount = earnings.withdrawable if requested is None else requested
         choices: list[tuple[Choice, ...]] = []
         if amount < self._policy.payout_least:
             least = self._policy.payout_least
@@ -140,7 +155,11 @@ class WithdrawCommands:
             choices += [
                 (
                     Choice(
-                        say("{credits} by {way}", credits=in_credits(amount), way=WAYS[method]),
+                        say(
+                            "{credits} by {way}",
+                            credits=format_credits(amount),
+                            way=METHOD_NAMES[method],
+                        ),
                         "withdraw-by",
                         {"method": method, "credits": amount.units},
                     ),
@@ -150,83 +169,85 @@ class WithdrawCommands:
         choices += [
             (
                 Choice(
-                    say("Cancel {cash}", cash=money(one.cash)),
+                    say("Cancel {cash}", cash=format_usd(one.cash)),
                     "withdraw-cancel",
                     {"payout": one.id},
                     once=True,
                 ),
             )
             for one in earlier
-            if one.unsent
+            if one.is_unsent
         ]
         return Reply(
             title=say("Withdraw"),
             lines=tuple(lines),
-            table=tuple(_row(one) for one in earlier),
+            table=tuple(_payout_row(one) for one in earlier),
             choices=tuple(choices),
             private=True,
         )
 
-    def _told(self, earnings: Earnings) -> tuple[Said, ...]:
+    def _earnings_lines(self, earnings: Earnings) -> tuple[Phrase, ...]:
         withdrawable = earnings.withdrawable
         lines = [
             say(
                 "Withdrawable: {credits} → {cash}",
-                credits=in_credits(withdrawable),
-                cash=money(cash_of(withdrawable)),
+                credits=format_credits(withdrawable),
+                cash=format_usd(convert_to_cash(withdrawable)),
             )
         ]
-        if not earnings.waiting.is_zero:
+        if not earnings.not_yet_withdrawable.is_zero:
             lines.append(
                 say(
                     "Earned too lately: {credits}; all of it can be withdrawn by {day}.",
-                    credits=in_credits(earnings.waiting),
-                    day=as_datetime(earnings.all_at).date().isoformat(),
+                    credits=format_credits(earnings.not_yet_withdrawable),
+                    day=as_datetime(earnings.all_withdrawable_at).date().isoformat(),
                 )
             )
         lines.append(
             say(
                 "100 Credits are {rate}. What others paid for with your keys can be withdrawn;"
                 " bought Credits and gifts can't.",
-                rate=money(cash_of(Credits(100))),
+                rate=format_usd(convert_to_cash(Credits(100))),
             )
         )
         return tuple(lines)
 
     # --- asking for it --------------------------------------------------------------------------
 
-    async def by(self, request: Request) -> Reply | Prompt:
+    async def by(self, request: Request) -> Reply | FormRequest:
         """A way was chosen: where to, then everything in words once more."""
-        method = self._method(request)
-        await self._withdrawals.may(request.person.id, method)
+        method = self._find_method(request)
+        await self._withdrawals.check_may_withdraw(request.person.id, method)
         amount = Credits(int(request.data["credits"]))
-        hint = await self._addresses.hint(request.person.id, method)
+        hint = await self._payout_methods.get_hint(request.person.id, method)
         if not hint:
-            return _asked(method, amount)
-        return self._confirm(method, amount, hint, request)
+            return _make_address_form(method, amount)
+        return self._confirm_card(method, amount, hint, request)
 
-    async def elsewhere(self, request: Request) -> Prompt:
+    async def elsewhere(self, request: Request) -> FormRequest:
         """Another address than the one that is kept."""
-        return _asked(self._method(request), Credits(int(request.data["credits"])))
+        return _make_address_form(self._find_method(request), Credits(int(request.data["credits"])))
 
     async def address(self, request: Request) -> Reply:
         """The address was typed."""
-        method = self._method(request)
+        method = self._find_method(request)
         typed = {name: value.get_secret_value() for name, value in request.entered.items()}
-        shape = _SHAPES.get(method)
+        shape = _ADDRESS_PATTERNS.get(method)
         if shape is not None and not shape.fullmatch(typed["address"]):
-            raise NotUnderstood(say("That doesn't look like such an address. Nothing was kept."))
+            raise UsageError(say("That doesn't look like such an address. Nothing was kept."))
         whole = "\n".join(value for value in typed.values())
-        hint = _hint(typed["address"])
-        before = await self._addresses.hint(request.person.id, method)
-        await self._addresses.keep(request.person.id, method, SecretStr(whole), hint)
+        hint = _mask_address(typed["address"])
+        before = await self._payout_methods.get_hint(request.person.id, method)
+        await self._payout_methods.save_address(request.person.id, method, SecretStr(whole), hint)
         amount = Credits(int(request.data["credits"]))
         if before:
-            await self._withdrawals.may(request.person.id, method)
-        return self._confirm(method, amount, hint, request)
+            await self._withdrawals.check_may_withdraw(request.person.id, method)
+        return self._confirm_card(method, amount, hint, request)
 
-    def _confirm(self, method: Method, amount: Credits, hint: str, request: Request) -> Reply:
-        cash = cash_of(amount)
+    def _confirm_card(
+        self, method: PayoutMethod, amount: Credits, hint: str, request: Request
+    ) -> Reply:
+        cash = convert_to_cash(amount)
         data: dict[str, str | int] = {"method": method, "credits": amount.units}
         return Reply(
             title=say("Withdraw"),
@@ -234,17 +255,17 @@ class WithdrawCommands:
                 say(
                     "{credits} become {cash}, paid by {way} to {hint}, within 3–5 business days:"
                     " by {day} at the latest.",
-                    credits=in_credits(amount),
-                    cash=money(cash),
-                    way=WAYS[method],
+                    credits=format_credits(amount),
+                    cash=format_usd(cash),
+                    way=METHOD_NAMES[method],
                     hint=hint,
-                    day=as_datetime(expected_by(request.at_ms)).date().isoformat(),
+                    day=as_datetime(calculate_due_date(request.at_ms)).date().isoformat(),
                 ),
             ),
             choices=(
                 (
                     Choice(
-                        say("Yes, withdraw {credits}", credits=in_credits(amount)),
+                        say("Yes, withdraw {credits}", credits=format_credits(amount)),
                         "withdraw-now",
                         data,
                         once=True,
@@ -261,12 +282,12 @@ class WithdrawCommands:
 
     async def now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
-        one = await self._withdrawals.request(
+        payout = await self._withdrawals.request_payout(
             request.person.id,
             Credits(int(request.data["credits"])),
-            self._method(request),
+            self._find_method(request),
             cause=request.button,
-            at_ms=ids.time_of(request.button),
+            at_ms=ids.time_of_id(request.button),
         )
         return Reply(
             title=say("Withdrawal requested"),
@@ -274,11 +295,11 @@ class WithdrawCommands:
                 say(
                     "{credits} are reserved; {cash} will be paid to {hint}. You hear of each step"
                     " here.",
-                    credits=in_credits(one.credits),
-                    cash=money(one.cash),
-                    hint=one.hint,
+                    credits=format_credits(payout.credits),
+                    cash=format_usd(payout.cash),
+                    hint=payout.hint,
                 ),
-                say("Receipt {receipt}", receipt=one.id),
+                say("Receipt {receipt}", receipt=payout.id),
             ),
             private=True,
             replace=True,
@@ -286,54 +307,59 @@ class WithdrawCommands:
 
     async def cancel(self, request: Request) -> Reply:
         """Taken back while it isn't sent."""
-        people = await self._people.lineage(request.person.id)
-        one = await self._withdrawals.cancel(str(request.data["payout"]), people)
+        person_ids = await self._users.list_merged_ids(request.person.id)
+        payout = await self._withdrawals.cancel_payout(str(request.data["payout"]), person_ids)
         return Reply(
-            (say("Cancelled. {credits} are yours again.", credits=in_credits(one.credits)),),
+            (say("Cancelled. {credits} are yours again.", credits=format_credits(payout.credits)),),
             private=True,
             replace=True,
         )
 
-    def _method(self, request: Request) -> Method:
+    def _find_method(self, request: Request) -> PayoutMethod:
         """Raises `UsageError` for one that isn't offered any more."""
         for method in self._methods:
             if method == request.data["method"]:
                 return method
-        raise NotUnderstood(
+        raise UsageError(
             say("Nobody is paid that way here any more. Nothing was withdrawn. Again: /withdraw")
         )
 
 
-def _asked(method: Method, amount: Credits) -> Prompt:
-    return Prompt(
+def _make_address_form(method: PayoutMethod, amount: Credits) -> FormRequest:
+    return FormRequest(
         title=say("Where shall it go?"),
-        lines=(say("{way}. It is sealed, and only whoever pays sees it again.", way=WAYS[method]),),
-        blanks=_BLANKS[method],
+        lines=(
+            say(
+                "{way}. It is sealed, and only whoever pays sees it again.",
+                way=METHOD_NAMES[method],
+            ),
+        ),
+        fields=_METHOD_FIELDS[method],
         action="withdraw-address",
         data={"method": method, "credits": amount.units},
     )
 
 
-def _wanted(text: str) -> Credits | None:
+def _parse_credits(text: str) -> Credits | None:
     typed = text.strip()
     if not typed:
         return None
     matched = _AMOUNT.fullmatch(typed)
     if matched is None:
-        raise NotUnderstood(_HOW)
+        raise UsageError(_HOW)
     return Credits(int(matched[1].replace(",", "").replace("，", "")))
 
 
-def _row(one: Payout) -> tuple[Said, ...]:
+def _payout_row(payout: Payout) -> tuple[Phrase, ...]:
     return (
-        say("{at}", at=as_datetime(one.created_at)),
-        plain(money(one.cash)),
-        STATES[one.state],
-        plain(one.id),
+        say("{at}", at=as_datetime(payout.created_at)),
+        plain(format_usd(payout.cash)),
+        STATE_NAMES[payout.state],
+        plain(payout.id),
     )
 
 
-def _hint(address: str) -> str:
+def _mask_address(address: str) -> str:
     """`b•••@example.org`, `DE••••1234`: enough to know it again."""
     name, at, host = address.partition("@")
     if at:
@@ -342,9 +368,9 @@ def _hint(address: str) -> str:
     return f"{bare[:2]}••••{bare[-4:]}" if len(bare) > 8 else f"{bare[:1]}•••"
 
 
-EARNED: Final = frozenset({KEY_ENDED, KEY_RESTS, PAYOUT})
+EARNING_KINDS: Final = frozenset({KEY_ENDED, KEY_COOLDOWN, PAYOUT_CHANGED})
 
-_ENDS: Final[Mapping[str, Said]] = {
+_TERMINATION_TEXTS: Final[Mapping[str, Phrase]] = {
     "withdrawn": say("You took it back."),
     "dead": say("Its supplier refused it twice, at different times."),
     "exhausted": say("It is used up."),
@@ -353,7 +379,7 @@ _ENDS: Final[Mapping[str, Said]] = {
         " wrong, write to the operator."
     ),
 }
-_STEPS: Final[Mapping[str, Said]] = {
+_PAYOUT_TITLES: Final[Mapping[str, Phrase]] = {
     "requested": say("Withdrawal requested"),
     "approved": say("Withdrawal approved"),
     "sent": say("Your money is on its way"),
@@ -363,76 +389,80 @@ _STEPS: Final[Mapping[str, Said]] = {
     "cancelled": say("Withdrawal cancelled"),
 }
 #: After these the Credits are there again.
-_BACK: Final = frozenset({"rejected", "returned", "cancelled"})
+_RETURNING_STEPS: Final = frozenset({"rejected", "returned", "cancelled"})
 
-Words = tuple[Said, tuple[Said, ...]]
+NotificationText = tuple[Phrase, tuple[Phrase, ...]]
 
 
-def earned_words(notice: Notice) -> Words:
+def compose_earning_notification(notification: Notification) -> NotificationText:
     """Title and lines of a notification about keys or payouts."""
-    if notice.kind == KEY_ENDED:
-        return _ended(notice)
-    if notice.kind == KEY_RESTS:
-        return _rests(notice)
-    if notice.facts["what"] == "moved":
-        return _moved(notice)
-    return _payout(notice)
+    if notification.kind == KEY_ENDED:
+        return _compose_key_ended(notification)
+    if notification.kind == KEY_COOLDOWN:
+        return _compose_key_cooldown(notification)
+    if notification.facts["what"] == "moved":
+        return _compose_address_changed(notification)
+    return _compose_payout(notification)
 
 
-def _key(notice: Notice) -> str:
-    supplier = str(notice.facts["supplier"])
+def _key_name(notification: Notification) -> str:
+    supplier = str(notification.facts["supplier"])
     title = SUPPLIERS[supplier].title if supplier in SUPPLIERS else supplier
-    return f"{title} …{notice.facts['tail']}"
+    return f"{title} …{notification.facts['tail']}"
 
 
-def _ended(notice: Notice) -> Words:
-    kept, returned, due = (Credits(int(notice.facts[name])) for name in ("kept", "returned", "due"))
-    lines = [_ENDS[str(notice.facts["reason"])]]
-    if notice.facts["reason"] != "stolen":
-        lines.append(say("It brought {credits}.", credits=in_credits(kept)))
+def _compose_key_ended(notification: Notification) -> NotificationText:
+    kept, returned, due = (
+        Credits(int(notification.facts[name])) for name in ("kept", "returned", "due")
+    )
+    lines = [_TERMINATION_TEXTS[str(notification.facts["reason"])]]
+    if notification.facts["reason"] != "stolen":
+        lines.append(say("It brought {credits}.", credits=format_credits(kept)))
     if not returned.is_zero:
         lines.append(
-            say("{credits} that it wasn't used for went back.", credits=in_credits(returned))
+            say("{credits} that it wasn't used for went back.", credits=format_credits(returned))
         )
     if not due.is_zero:
         lines.append(
             say(
                 "You had spent {credits} of it in advance: they were taken from what you have; what"
                 " was missing is owed.",
-                credits=in_credits(due),
+                credits=format_credits(due),
             )
         )
-    return say("Your key {key} has ended", key=_key(notice)), tuple(lines)
+    return say("Your key {key} has ended", key=_key_name(notification)), tuple(lines)
 
 
-def _rests(notice: Notice) -> Words:
+def _compose_key_cooldown(notification: Notification) -> NotificationText:
     why = (
         say("Its account there has no money, or has reached its limit. It is tried again later.")
-        if notice.facts["state"] == "parked"
+        if notification.facts["state"] == "parked"
         else say("Its supplier asked to wait. It goes on by itself.")
     )
-    return say("Your key {key} rests", key=_key(notice)), (why, say("Your keys: /keys"))
+    return say("Your key {key} rests", key=_key_name(notification)), (why, say("Your keys: /keys"))
 
 
-def _moved(notice: Notice) -> Words:
-    way = next(WAYS[one] for one in METHODS if one == notice.facts["method"])
+def _compose_address_changed(notification: Notification) -> NotificationText:
+    method_name = next(
+        METHOD_NAMES[one] for one in PAYOUT_METHODS if one == notification.facts["method"]
+    )
     return say("Another address for your payouts"), (
         say(
             "{way}: {hint}. If that wasn't you, write to the operator now: payouts there wait for"
             " 72 hours.",
-            way=way,
-            hint=str(notice.facts["hint"]),
+            way=method_name,
+            hint=str(notification.facts["hint"]),
         ),
     )
 
 
-def _payout(notice: Notice) -> Words:
-    facts = notice.facts
+def _compose_payout(notification: Notification) -> NotificationText:
+    facts = notification.facts
     what, reason = str(facts["what"]), str(facts["reason"])
-    amount = in_credits(Credits(int(facts["credits"])))
-    cash = money(NanoUsd(int(facts["cash"])))
+    amount = format_credits(Credits(int(facts["credits"])))
+    cash = format_usd(NanoUsd(int(facts["cash"])))
     lines = [say("{credits} → {cash}", credits=amount, cash=cash)]
-    if what in _BACK:
+    if what in _RETURNING_STEPS:
         lines.append(say("The Credits are yours again."))
     if reason == "claw-back":
         lines.append(
@@ -442,4 +472,4 @@ def _payout(notice: Notice) -> Words:
         lines.append(say("You owe Credits: they repay that first."))
     elif reason:
         lines.append(say("Reason: {reason}", reason=reason))
-    return _STEPS[what], (*lines, say("Receipt {receipt}", receipt=str(facts["payout"])))
+    return _PAYOUT_TITLES[what], (*lines, say("Receipt {receipt}", receipt=str(facts["payout"])))

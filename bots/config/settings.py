@@ -29,8 +29,8 @@ from bots.selling_settings import (
     wrong_skus,
 )
 from bots.supplier_settings import SUPPLIER, SupplierSetting, address, settings_of_suppliers
-from core.earnings.payouts import Method
-from core.earnings.types import BRIEF, SAFE, Policy
+from core.earnings.payouts import PayoutMethod
+from core.earnings.types import BRIEF_POLICY, SAFE_POLICY, EarningPolicy
 from core.money import Credits, NanoUsd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.deals import FLOOR_PERCENT
@@ -107,7 +107,7 @@ def _dollars(text: str) -> str:
     return text
 
 
-PROFILES = {"safe": SAFE, "brief": BRIEF}
+PROFILES = {"safe": SAFE_POLICY, "brief": BRIEF_POLICY}
 Dollars = Annotated[str, AfterValidator(_dollars)]
 Percent = Annotated[int, Field(ge=0, le=50)]
 Url = Annotated[str, AfterValidator(address)]
@@ -234,7 +234,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> EarningPolicy:
         """What may be contributed and cashed out: the profile's numbers, but for those set."""
         profile = PROFILES[self.profile]
         names = filter(None, (name.strip() for name in self.contributions.split(",")))
@@ -252,7 +252,7 @@ class Settings(BaseModel):
         )
 
     @property
-    def payout_methods(self) -> tuple[Method, ...]:
+    def payout_methods(self) -> tuple[PayoutMethod, ...]:
         """By which people are paid."""
         return ways(self.payouts or ways_set_up(self.paypal_client_id, self.btcpay_url))
 
@@ -269,8 +269,8 @@ class Settings(BaseModel):
             packs=packs_of(self.packs),
             bonus_from=dollars(self.bonus_from),
             bonus_percent=self.bonus_percent,
-            least=dollars(self.topup_least),
-            most=dollars(self.topup_most),
+            min_amount=dollars(self.topup_least),
+            max_amount=dollars(self.topup_most),
             inviter_percent=self.referral_percent,
         )
 

@@ -14,37 +14,37 @@ from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
-from bots.chat.audio import name_for_suppliers
+from bots.chat.audio import make_supplier_filename
 from bots.chat.types import (
     Answer,
+    AnswerProgress,
     Attachment,
-    Audio,
+    AudioAttachment,
     Button,
-    Field,
-    Filled,
+    ButtonPress,
+    Card,
+    ChatHandler,
+    DownloadFailed,
     FormCard,
-    Front,
-    Incoming,
-    NotFetched,
+    FormSubmission,
+    IncomingMessage,
+    InputField,
     Output,
     Place,
-    Press,
-    Progress,
-    Screen,
     Sender,
-    Unlanded,
+    UndeliveredAnswer,
 )
-from bots.console.lines import Lines, hidden
-from bots.console.paper import DIM, Paper
+from bots.console.lines import LineReader, hide_input
+from bots.console.paper import DIM, ConsolePrinter
 from core.clock import Clock, SystemClock
 
-_ADMIN: Final = "/admin"
+_ADMIN_COMMAND: Final = "/admin"
 #: Files of one name that are kept beside each other.
 _COPIES_MAX: Final = 1_000
 
 
 @final
-class Console:
+class ConsoleAdapter:
     """The console is a chat of one person, and of the operator after `/admin`; `run` lives until
     EOF.
 
@@ -57,7 +57,7 @@ class Console:
 
     def __init__(
         self,
-        front: Front,
+        chat_handler: ChatHandler,
         *,
         input: TextIO,  # noqa: A002 - as in `subprocess`
         output: TextIO,
@@ -67,154 +67,158 @@ class Console:
         clock: Clock | None = None,
         files: Path | None = None,
     ) -> None:
-        self._front = front
+        self._chat_handler = chat_handler
         self._input = input
-        self._paper = Paper(output, is_terminal=is_terminal)
+        self._printer = ConsolePrinter(output, is_terminal=is_terminal)
         self._is_terminal = is_terminal
         self._person = self._speaker = person
         self._language = language
         self._clock = clock or SystemClock()
         self._files = files or Path()
         self._buttons: list[Button] = []
-        self._ahead: deque[str | None] = deque()
+        self._lines_ahead: deque[str | None] = deque()
         #: Cards for whoever speaks on the other side of `/admin`.
-        self._waiting: list[tuple[str, Screen]] = []
+        self._waiting_cards: list[tuple[str, Card]] = []
         #: What is to be filled in before the next line.
-        self._asked: FormCard | None = None
+        self._form_to_fill: FormCard | None = None
         self._number = 0
-        self._running: asyncio.Task[None] | None = None
+        self._running_task: asyncio.Task[None] | None = None
         self._stopping = False
         self._quit = asyncio.Event()
 
     async def run(self) -> None:
         """Answers line after line until the input ends, or Ctrl-C is pressed while idle."""
         with (
-            contextlib.closing(Lines(self._input)) as lines,
-            self._interrupts(),
+            contextlib.closing(LineReader(self._input)) as lines,
+            self._handle_interrupts(),
             contextlib.suppress(BrokenPipeError),
         ):
-            while (line := await self._next(lines)) is not None:
-                await self._take(line.strip(), lines)
-                while (asked := self._asked) is not None:
-                    self._asked = None
-                    await self._fill(asked, lines)
+            while (line := await self._next_line(lines)) is not None:
+                await self._handle_line(line.strip(), lines)
+                while (form_card := self._form_to_fill) is not None:
+                    self._form_to_fill = None
+                    await self._fill_form(form_card, lines)
 
-    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> Sequence[str]:
         """See `Notifier`."""
-        self._paper.begin(unlanded.answer.note)
-        self._end(unlanded.answer)
+        self._printer.begin_answer(undelivered.answer.note)
+        self._show_answer(undelivered.answer)
         return [self._new_id()]
 
-    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+    async def notify_person(self, sender: str, card: Card, *, replace_message: str = "") -> None:
         """See `Notifier`; printed lines are not changed. There is one reader, but the card's
         buttons are for one of two people: a card for the other side of `/admin` waits."""
-        del instead
+        del replace_message
         if sender == self._speaker:
-            await self._card(screen)
+            await self._show_card(card)
             return
         if sender not in (self._person, self.OWNER):
             return
-        self._waiting.append((sender, screen))
-        self._paper.line(f"✉ {_ADMIN}", style=DIM)
+        self._waiting_cards.append((sender, card))
+        self._printer.print_line(f"✉ {_ADMIN_COMMAND}", style=DIM)
 
-    def invitation(self, code: str) -> str:
+    def build_invitation_link(self, code: str) -> str:
         """See `Notifier`: a terminal has no address."""
         del code
         return ""
 
     # -- lines ---------------------------------------------------------------------------------
 
-    async def _next(self, lines: Lines) -> str | None:
-        if self._ahead:
-            return self._ahead.popleft()
+    async def _next_line(self, lines: LineReader) -> str | None:
+        if self._lines_ahead:
+            return self._lines_ahead.popleft()
         if self._is_terminal:
-            self._paper.prompt(f"{self._speaker}> ")
+            self._printer.print_input_prompt(f"{self._speaker}> ")
         line = await self._line_or_quit(lines)
         if line and not self._is_terminal:
-            self._paper.line(f"> {line}")
+            self._printer.print_line(f"> {line}")
         return line
 
-    async def _line_or_quit(self, lines: Lines) -> str | None:
-        coming = asyncio.ensure_future(lines.next())
+    async def _line_or_quit(self, lines: LineReader) -> str | None:
+        coming = asyncio.ensure_future(lines.read_line())
         quitting = asyncio.ensure_future(self._quit.wait())
         try:
             await asyncio.wait({coming, quitting}, return_when=asyncio.FIRST_COMPLETED)
             return coming.result() if coming.done() else None
         finally:
-            await _cancelled(coming, quitting)
+            await _cancel_all(coming, quitting)
 
-    async def _take(self, line: str, lines: Lines) -> None:
+    async def _handle_line(self, line: str, lines: LineReader) -> None:
         if not line:
             return
-        if line == _ADMIN:
+        if line == _ADMIN_COMMAND:
             self._speaker = self._person if self._speaker == self.OWNER else self.OWNER
             self._buttons = []
             if not self._is_terminal:
-                self._paper.line(f"[{self._speaker}]")
-            theirs = [card for whose, card in self._waiting if whose == self._speaker]
-            self._waiting = [one for one in self._waiting if one[0] != self._speaker]
-            for card in theirs:
-                await self._card(card)
+                self._printer.print_line(f"[{self._speaker}]")
+            own_cards = [card for whose, card in self._waiting_cards if whose == self._speaker]
+            self._waiting_cards = [one for one in self._waiting_cards if one[0] != self._speaker]
+            for card in own_cards:
+                await self._show_card(card)
             return
-        button = self._chosen(line)
-        await self._show(self._pressed(button) if button else self._said(line), lines)
+        button = self._find_button(line)
+        await self._show_outputs(
+            self._press_button(button) if button else self._send_message(line), lines
+        )
 
-    async def _show(self, outputs: AsyncIterator[Output], lines: Lines) -> None:
-        self._running = asyncio.create_task(self._play(outputs))
+    async def _show_outputs(self, outputs: AsyncIterator[Output], lines: LineReader) -> None:
+        self._running_task = asyncio.create_task(self._present(outputs))
         self._stopping = False
         try:
             if self._is_terminal:
-                await self._listening(self._running, lines)
-            await self._running
+                await self._watch_input(self._running_task, lines)
+            await self._running_task
         except asyncio.CancelledError:
             if not self._quit.is_set():
                 raise
         finally:
-            await _cancelled(self._running)
-            self._running = None
+            await _cancel_all(self._running_task)
+            self._running_task = None
 
-    async def _listening(self, running: asyncio.Task[None], lines: Lines) -> None:
+    async def _watch_input(self, running: asyncio.Task[None], lines: LineReader) -> None:
         """While an answer grows: a number presses its button, anything else waits its turn."""
         while not running.done():
-            coming = asyncio.ensure_future(lines.next())
+            coming = asyncio.ensure_future(lines.read_line())
             await asyncio.wait({running, coming}, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
-                await _cancelled(coming)
+                await _cancel_all(coming)
                 return
             line = coming.result()
-            button = self._chosen(line.strip()) if line else None
+            button = self._find_button(line.strip()) if line else None
             if button is not None and not running.done():
-                await self._play(self._pressed(button))
+                await self._present(self._press_button(button))
                 continue
-            self._ahead.append(line)
+            self._lines_ahead.append(line)
             if line is None:
                 return
 
-    async def _fill(self, asked: FormCard, lines: Lines) -> None:
+    async def _fill_form(self, form_card: FormCard, lines: LineReader) -> None:
         """A line for each field; an empty one is the way out."""
         values = {}
-        for field in asked.form.fields:
-            value = await self._typed(field, lines)
+        for field in form_card.form.fields:
+            value = await self._read_field(field, lines)
             if value is None:
                 return
             if not value.strip():
-                await self._show(self._pressed(asked.cancel), lines)
+                await self._show_outputs(self._press_button(form_card.cancel), lines)
                 return
             values[field.name] = SecretStr(value)
-        filled = Filled(self._place(), self._sender(), asked.form.id, self._new_id(), values)
-        await self._show(self._front.fill(filled), lines)
+        submission = FormSubmission(
+            self._place(), self._sender(), form_card.form.id, self._new_id(), values
+        )
+        await self._show_outputs(self._chat_handler.submit_form(submission), lines)
 
-    async def _typed(self, field: Field, lines: Lines) -> str | None:
+    async def _read_field(self, field: InputField, lines: LineReader) -> str | None:
         """What is typed for a field, shown to nobody; None at the end of the input."""
         label = f"{field.label} ({field.hint}): " if field.hint else f"{field.label}: "
-        with hidden(self._input) if field.hidden else contextlib.nullcontext():
+        with hide_input(self._input) if field.hidden else contextlib.nullcontext():
             if self._is_terminal:
-                self._paper.prompt(label)
+                self._printer.print_input_prompt(label)
             else:
-                self._paper.line(label.rstrip())
+                self._printer.print_line(label.rstrip())
             return await self._line_or_quit(lines)
 
-    def _chosen(self, line: str) -> Button | None:
+    def _find_button(self, line: str) -> Button | None:
         """The button that a bare number means."""
         if not (line.isascii() and line.isdecimal() and len(line) <= 3):
             return None
@@ -223,57 +227,61 @@ class Console:
 
     # -- what is shown -------------------------------------------------------------------------
 
-    def _said(self, line: str) -> AsyncIterator[Output]:
-        audio = audio_at(line)
+    def _send_message(self, line: str) -> AsyncIterator[Output]:
+        audio = find_audio_file(line)
         at_ms, text = self._clock.now_ms(), line if audio is None else ""
-        return self._front.handle(
-            Incoming(self._place(), self._sender(), self._new_id(), at_ms, text, audio)
+        return self._chat_handler.handle_message(
+            IncomingMessage(self._place(), self._sender(), self._new_id(), at_ms, text, audio)
         )
 
-    def _pressed(self, button: Button) -> AsyncIterator[Output]:
-        return self._front.press(Press(self._place(), self._sender(), button.id, str(self._number)))
+    def _press_button(self, button: Button) -> AsyncIterator[Output]:
+        return self._chat_handler.handle_press(
+            ButtonPress(self._place(), self._sender(), button.id, str(self._number))
+        )
 
-    async def _play(self, outputs: AsyncIterator[Output]) -> None:
+    async def _present(self, outputs: AsyncIterator[Output]) -> None:
         try:
             async for output in outputs:
                 match output:
-                    case Screen():
-                        await self._card(output)
+                    case Card():
+                        await self._show_card(output)
                     case FormCard():
-                        await self._card(Screen(title=output.form.title, lines=output.lines))
-                        self._asked = output
-                    case Progress():
-                        self._progress(output)
+                        await self._show_card(Card(title=output.form.title, lines=output.lines))
+                        self._form_to_fill = output
+                    case AnswerProgress():
+                        self._show_progress(output)
                     case Answer():
-                        self._end(output)
-                        await self._front.landed(output.ask, self._place(), [self._new_id()])
+                        self._show_answer(output)
+                        await self._chat_handler.mark_delivered(
+                            output.ask, self._place(), [self._new_id()]
+                        )
         finally:
             if isinstance(outputs, AsyncGenerator):
                 await outputs.aclose()
 
-    async def _card(self, screen: Screen) -> None:
-        if screen.erase_incoming:
-            self._paper.erase_typed()
-        if self._paper.growing:
-            self._paper.drop()
-        self._paper.card(screen)
-        if screen.attachment is not None:
-            path = await asyncio.to_thread(_saved, screen.attachment, self._files)
-            self._paper.line(f"→ {path}")
-        self._buttons = self._paper.buttons(screen.buttons)
+    async def _show_card(self, card: Card) -> None:
+        if card.erase_incoming:
+            self._printer.erase_input_line()
+        if self._printer.is_answering:
+            self._printer.drop_answer()
+        self._printer.print_card(card)
+        if card.attachment is not None:
+            path = await asyncio.to_thread(_save_attachment, card.attachment, self._files)
+            self._printer.print_line(f"→ {path}")
+        self._buttons = self._printer.print_buttons(card.buttons)
 
-    def _progress(self, progress: Progress) -> None:
-        if not self._paper.growing:
+    def _show_progress(self, progress: AnswerProgress) -> None:
+        if not self._printer.is_answering:
             if self._is_terminal:
-                self._buttons = self._paper.buttons(progress.buttons)
-            self._paper.begin(progress.note)
-        self._paper.grow(progress.text)
+                self._buttons = self._printer.print_buttons(progress.buttons)
+            self._printer.begin_answer(progress.note)
+        self._printer.print_progress(progress.text)
 
-    def _end(self, answer: Answer) -> None:
-        if not self._paper.growing:
-            self._paper.begin(answer.note)
-        self._paper.end(answer.text, answer.footer)
-        self._buttons = self._paper.buttons(answer.buttons)
+    def _show_answer(self, answer: Answer) -> None:
+        if not self._printer.is_answering:
+            self._printer.begin_answer(answer.note)
+        self._printer.end_answer(answer.text, answer.footer)
+        self._buttons = self._printer.print_buttons(answer.buttons)
 
     # -- who and which -------------------------------------------------------------------------
 
@@ -291,37 +299,37 @@ class Console:
     # -- Ctrl-C --------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _interrupts(self) -> Iterator[None]:
+    def _handle_interrupts(self) -> Iterator[None]:
         if not self._is_terminal:
             yield
             return
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
         try:
             yield
         finally:
             loop.remove_signal_handler(signal.SIGINT)
 
-    def _interrupted(self) -> None:
+    def _on_interrupt(self) -> None:
         """The first stops a running answer by its button; the second, or one while idle, ends."""
-        running = self._running
+        running = self._running_task
         if running is None or self._stopping or not self._buttons:
             self._quit.set()
             if running is not None:
                 running.cancel()
             return
         self._stopping = True
-        stop = asyncio.ensure_future(self._play(self._pressed(self._buttons[0])))
+        stop = asyncio.ensure_future(self._present(self._press_button(self._buttons[0])))
         running.add_done_callback(lambda _: stop.cancel())
 
 
-async def _cancelled(*futures: asyncio.Future[Any]) -> None:
+async def _cancel_all(*futures: asyncio.Future[Any]) -> None:
     for future in futures:
         future.cancel()
     await asyncio.gather(*futures, return_exceptions=True)
 
 
-def _saved(attachment: Attachment, folder: Path) -> Path:
+def _save_attachment(attachment: Attachment, folder: Path) -> Path:
     """Writes a file for its user alone, beside older ones of the same name."""
     name = Path(attachment.name)
     for number in range(_COPIES_MAX):
@@ -336,13 +344,13 @@ def _saved(attachment: Attachment, folder: Path) -> Path:
     raise FileExistsError(attachment.name)
 
 
-def audio_at(line: str) -> Audio | None:
+def find_audio_file(line: str) -> AudioAttachment | None:
     """The file that a line names, as typed or as a terminal writes one that is dropped on it."""
     try:
         words = shlex.split(line)
     except ValueError:
         return None
-    if len(words) != 1 or name_for_suppliers(words[0], "") is None:
+    if len(words) != 1 or make_supplier_filename(words[0], "") is None:
         return None
     path = Path(words[0]).expanduser()
 
@@ -350,9 +358,13 @@ def audio_at(line: str) -> Audio | None:
         try:
             return await asyncio.to_thread(path.read_bytes)
         except OSError:
-            raise NotFetched from None
+            raise DownloadFailed from None
 
     try:
-        return Audio(None, path.stat().st_size, "", path.name, fetch) if path.is_file() else None
+        return (
+            AudioAttachment(None, path.stat().st_size, "", path.name, fetch)
+            if path.is_file()
+            else None
+        )
     except OSError:  # a name that is too long, a folder that may not be read
         return None

@@ -16,7 +16,7 @@ _CHUNK_BYTES: Final = 65_536
 
 
 @final
-class Lines:
+class LineReader:
     """A reader of a text stream's lines, in order, until `close`.
 
     The thread that reads is a daemon, and it reads the file itself: one that waits for a person to
@@ -26,67 +26,71 @@ class Lines:
 
     def __init__(self, source: TextIO) -> None:
         self._source = source
-        self._file = _own(source)
+        self._descriptor = _duplicate_descriptor(source)
         self._rest = b""
         self._loop = asyncio.get_running_loop()
-        self._wanted = threading.Semaphore(0)
-        self._came: asyncio.Queue[str | None] = asyncio.Queue()
-        self._asked = self._ended = self._closed = False
+        self._line_wanted = threading.Semaphore(0)
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._is_awaited = self._has_ended = self._is_closed = False
         # Its second end is closed to say that nobody wants lines any more.
-        self._over, self._until = os.pipe()
+        self._close_signal, self._close_trigger = os.pipe()
         threading.Thread(target=self._run, name="console-lines", daemon=True).start()
 
-    async def next(self) -> str | None:
+    async def read_line(self) -> str | None:
         """The next line without its end, or None from the end on; a cancelled wait loses nothing.
 
         Only before `close`.
         """
-        if self._ended:
+        if self._has_ended:
             return None
-        if not self._asked:
-            self._asked = True
-            self._wanted.release()
-        line = await self._came.get()
-        self._asked, self._ended = False, line is None
+        if not self._is_awaited:
+            self._is_awaited = True
+            self._line_wanted.release()
+        line = await self._lines.get()
+        self._is_awaited, self._has_ended = False, line is None
         return line
 
     def close(self) -> None:
         """Ends the thread, whatever it waits for; the source stays open."""
-        if not self._closed:
-            self._closed = True
-            os.close(self._until)
-            self._wanted.release()
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self._close_trigger)
+            self._line_wanted.release()
 
     def _run(self) -> None:
         try:
-            self._read()
+            self._read_lines()
         finally:
-            os.close(self._over)
-            if self._file is not None:
-                os.close(self._file)
+            os.close(self._close_signal)
+            if self._descriptor is not None:
+                os.close(self._descriptor)
 
-    def _read(self) -> None:
+    def _read_lines(self) -> None:
         while True:
-            self._wanted.acquire()
-            if self._closed:
+            self._line_wanted.acquire()
+            if self._is_closed:
                 return
             try:
-                line = self._source.readline() if self._file is None else self._line_of(self._file)
+                line = (
+                    self._source.readline()
+                    if self._descriptor is None
+                    else self._read_from(self._descriptor)
+                )
             except (OSError, ValueError):  # closed under us
                 line = ""
             text = line.rstrip("\r\n") if line else None
             try:
-                self._loop.call_soon_threadsafe(self._came.put_nowait, text)
+                self._loop.call_soon_threadsafe(self._lines.put_nowait, text)
             except RuntimeError:  # the loop has ended
                 return
             if text is None:
                 return
 
-    def _line_of(self, file: int) -> str:
+    def _read_from(self, descriptor: int) -> str:
         """The next line with its end; the last one may lack it; empty at the end."""
         while b"\n" not in self._rest:
-            self._wait_for(file)
-            chunk = b"" if self._closed else os.read(file, _CHUNK_BYTES)
+            self._wait_readable(descriptor)
+            chunk = b"" if self._is_closed else os.read(descriptor, _CHUNK_BYTES)
             if not chunk:
                 line, self._rest = self._rest, b""
                 return line.decode("utf-8", "replace")
@@ -94,15 +98,15 @@ class Lines:
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode("utf-8", "replace") + "\n"
 
-    def _wait_for(self, file: int) -> None:
+    def _wait_readable(self, descriptor: int) -> None:
         """Returns when there is something to read, or nobody wants it any more."""
-        waiting = select.poll()
-        waiting.register(file, select.POLLIN)
-        waiting.register(self._over, select.POLLIN)
-        waiting.poll()
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        poller.register(self._close_signal, select.POLLIN)
+        poller.poll()
 
 
-def _own(source: TextIO) -> int | None:
+def _duplicate_descriptor(source: TextIO) -> int | None:
     """A descriptor of our own for the stream's file; None when it is no file."""
     try:
         return os.dup(source.fileno())
@@ -115,19 +119,19 @@ _LOCAL: Final = 3
 
 
 @contextlib.contextmanager
-def hidden(source: TextIO) -> Iterator[None]:
+def hide_input(source: TextIO) -> Iterator[None]:
     """What is typed into `source` stays unseen, but for the Enter at its end; what was typed before
     is dropped. A pipe shows nothing anyway."""
     try:
         terminal = source.fileno()
-        before = termios.tcgetattr(terminal)
+        attributes = termios.tcgetattr(terminal)
     except (io.UnsupportedOperation, ValueError, OSError, termios.error):
         yield
         return
-    hushed = termios.tcgetattr(terminal)
-    hushed[_LOCAL] = (hushed[_LOCAL] & ~termios.ECHO) | termios.ECHONL
-    termios.tcsetattr(terminal, termios.TCSAFLUSH, hushed)
+    hidden_attributes = termios.tcgetattr(terminal)
+    hidden_attributes[_LOCAL] = (hidden_attributes[_LOCAL] & ~termios.ECHO) | termios.ECHONL
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden_attributes)
     try:
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, attributes)

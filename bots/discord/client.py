@@ -15,11 +15,11 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bots.discord.config import API_URL, DiscordConfig
-from core.errors import Refusal, cause
+from core.errors import Refusal, describe_failure
 
 _log = logging.getLogger(__name__)
 
-_START_TRIES: Final = 4
+_START_ATTEMPTS: Final = 4
 _START_PAUSE_SECONDS: Final = 0.5
 
 
@@ -42,7 +42,7 @@ def _intents() -> discord.Intents:
 
 
 @final
-class Client(discord.AutoShardedClient):
+class DiscordClient(discord.AutoShardedClient):
     """The library's client, which passes interactions and messages on; it keeps no messages and no
     members."""
 
@@ -50,18 +50,22 @@ class Client(discord.AutoShardedClient):
         self,
         config: DiscordConfig,
         *,
-        interacted: Callable[[discord.Interaction], None] = lambda _: None,
-        written: Callable[[discord.Message], None] = lambda _: None,
-        connected: Callable[[], None] = lambda: None,
-        bought: Callable[[discord.Entitlement], None] = lambda _: None,
-        taken_back: Callable[[discord.Entitlement], None] = lambda _: None,
+        on_interaction_created: Callable[[discord.Interaction], None] = lambda _: None,
+        on_message_written: Callable[[discord.Message], None] = lambda _: None,
+        on_connected: Callable[[], None] = lambda: None,
+        on_purchase: Callable[[discord.Entitlement], None] = lambda _: None,
+        on_reversal: Callable[[discord.Entitlement], None] = lambda _: None,
     ) -> None:
         # The library's own switches, for tests and proxies.
         Route.BASE = config.api_url.rstrip("/") if config.api_url else API_URL
         if config.gateway_url:
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(config.gateway_url)
-        self._interacted, self._written, self._connected = interacted, written, connected
-        self._bought, self._taken_back = bought, taken_back
+        self._interaction_callback, self._message_callback, self._connected_callback = (
+            on_interaction_created,
+            on_message_written,
+            on_connected,
+        )
+        self._purchase_callback, self._reversal_callback = on_purchase, on_reversal
         super().__init__(
             intents=_intents(),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -69,32 +73,32 @@ class Client(discord.AutoShardedClient):
             chunk_guilds_at_startup=False,
             max_messages=None,
             guild_ready_timeout=0.0,
-            **_shards(config),
+            **_shard_options(config),
         )
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """The library's event."""
-        self._interacted(interaction)
+        self._interaction_callback(interaction)
 
     async def on_message(self, message: discord.Message) -> None:
         """The library's event."""
-        self._written(message)
+        self._message_callback(message)
 
     async def on_entitlement_create(self, entitlement: discord.Entitlement) -> None:
         """The library's event; only shard 0 hears of it."""
-        self._bought(entitlement)
+        self._purchase_callback(entitlement)
 
     async def on_entitlement_update(self, entitlement: discord.Entitlement) -> None:
         """The library's event."""
-        (self._taken_back if entitlement.deleted else self._bought)(entitlement)
+        (self._reversal_callback if entitlement.deleted else self._purchase_callback)(entitlement)
 
     async def on_entitlement_delete(self, entitlement: discord.Entitlement) -> None:
         """The library's event."""
-        self._taken_back(entitlement)
+        self._reversal_callback(entitlement)
 
     async def on_shard_connect(self, _: int) -> None:
         """The library's event."""
-        self._connected()
+        self._connected_callback()
 
     async def on_shard_resumed(self, _: int) -> None:
         """The library's event."""
@@ -104,19 +108,19 @@ class Client(discord.AutoShardedClient):
         """What failed and where, never with what was said."""
         failure = sys.exc_info()[1]
         if failure is not None:
-            _log.error("%s failed: %s", event_method, cause(failure))
+            _log.error("%s failed: %s", event_method, describe_failure(failure))
 
 
-def _shards(config: DiscordConfig) -> dict[str, Any]:
+def _shard_options(config: DiscordConfig) -> dict[str, Any]:
     if not config.shard_count:
         return {}
     ids = config.shard_ids or tuple(range(config.shard_count))
     return {"shard_ids": list(ids), "shard_count": config.shard_count}
 
 
-async def logged_in(client: Client, config: DiscordConfig) -> None:
+async def log_in(client: DiscordClient, config: DiscordConfig) -> None:
     """Proves the token; raises DiscordUnavailable."""
-    for attempt in range(_START_TRIES):
+    for attempt in range(_START_ATTEMPTS):
         try:
             await client.login(config.token.get_secret_value())
             if config.gateway_url and not config.shard_count:
@@ -125,18 +129,18 @@ async def logged_in(client: Client, config: DiscordConfig) -> None:
         except discord.LoginFailure:
             raise DiscordUnavailable(token_refused=True) from None
         except (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as failure:
-            _log.warning("Discord does not answer: %s", cause(failure))
+            _log.warning("Discord does not answer: %s", describe_failure(failure))
             await asyncio.sleep(_START_PAUSE_SECONDS * 2**attempt)
         else:
             return
     raise DiscordUnavailable(token_refused=False)
 
 
-async def who_am_i(config: DiscordConfig) -> str | None:
+async def fetch_bot_name(config: DiscordConfig) -> str | None:
     """The bot's name; None when the token is refused or Discord can't be reached."""
-    client = Client(config)
+    client = DiscordClient(config)
     try:
-        await logged_in(client, config)
+        await log_in(client, config)
     except DiscordUnavailable:
         return None
     else:

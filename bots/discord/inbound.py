@@ -17,32 +17,41 @@ import aiohttp
 import discord
 from pydantic import SecretStr
 
-from bots.chat.types import Audio, Filled, Incoming, MenuItem, NotFetched, Place, Press, Sender
-from bots.discord.components import FORM
+from bots.chat.types import (
+    AudioAttachment,
+    ButtonPress,
+    DownloadFailed,
+    FormSubmission,
+    IncomingMessage,
+    MenuItem,
+    Place,
+    Sender,
+)
+from bots.discord.components import FORM_PREFIX
 
-_EPOCH_MS: Final = 1_420_070_400_000
-_KINDS: Final = (discord.MessageType.default, discord.MessageType.reply)
+_DISCORD_EPOCH_MS: Final = 1_420_070_400_000
+_MESSAGE_TYPES: Final = (discord.MessageType.default, discord.MessageType.reply)
 
 
-def at_ms(snowflake: int) -> int:
+def snowflake_to_ms(snowflake: int) -> int:
     """When this id was made, in milliseconds UTC."""
-    return (snowflake >> 22) + _EPOCH_MS
+    return (snowflake >> 22) + _DISCORD_EPOCH_MS
 
 
-def in_private(interaction: discord.Interaction) -> bool:
+def is_in_private(interaction: discord.Interaction) -> bool:
     """Whether it came from the direct chat of a person with the bot (not of two people)."""
     return interaction.context.dm_channel
 
 
-def for_one_alone(interaction: discord.Interaction) -> bool:
+def is_ephemeral(interaction: discord.Interaction) -> bool:
     """Whether the pressed message is seen by its reader alone."""
     message = interaction.message
     return message is not None and message.flags.ephemeral
 
 
-def place_of(interaction: discord.Interaction) -> Place | None:
+def find_place(interaction: discord.Interaction) -> Place | None:
     """Where an interaction was; None where Discord tells no channel."""
-    if in_private(interaction) or for_one_alone(interaction):
+    if is_in_private(interaction) or is_ephemeral(interaction):
         return Place("discord", str(interaction.user.id))
     channel = interaction.channel
     return None if channel is None else _channel_place(channel)
@@ -54,138 +63,142 @@ def _channel_place(channel: Any) -> Place:
     return Place("discord", str(channel.id), private=False)
 
 
-def sender_of(interaction: discord.Interaction) -> Sender:
+def get_sender(interaction: discord.Interaction) -> Sender:
     """Who it is, with the language of their app."""
     return Sender(str(interaction.user.id), interaction.locale.value)
 
 
-def way_back(interaction: discord.Interaction) -> str:
+def make_way_back(interaction: discord.Interaction) -> str:
     """`<person>:<token>`: by the token an answer is delivered where it was asked, also after a
     restart. What is for one reader alone goes to their direct chat then, which is its place
     anyway."""
-    return "" if for_one_alone(interaction) else f"{interaction.user.id}:{interaction.token}"
+    return "" if is_ephemeral(interaction) else f"{interaction.user.id}:{interaction.token}"
 
 
-def read_command(interaction: discord.Interaction, menu: Sequence[MenuItem]) -> Incoming | None:
+def read_command(
+    interaction: discord.Interaction, menu: Sequence[MenuItem]
+) -> IncomingMessage | None:
     """A slash command as the message that says the same."""
-    place = place_of(interaction)
+    place = find_place(interaction)
     data: Any = interaction.data or {}
     item = next((each for each in menu if each.name == data.get("name")), None)
     if place is None or item is None:
         return None
-    return Incoming(
+    return IncomingMessage(
         place=place,
-        sender=sender_of(interaction),
+        sender=get_sender(interaction),
         message=str(interaction.id),
-        at_ms=at_ms(interaction.id),
-        text=written(item, {each["name"]: each.get("value") for each in data.get("options", ())}),
-        way_back=way_back(interaction),
+        at_ms=snowflake_to_ms(interaction.id),
+        text=format_command(
+            item, {each["name"]: each.get("value") for each in data.get("options", ())}
+        ),
+        way_back=make_way_back(interaction),
     )
 
 
-def written(item: MenuItem, given: dict[str, Any]) -> str:
+def format_command(item: MenuItem, given: dict[str, Any]) -> str:
     """The command with its options as it would be typed: the leading option first."""
-    ordered = sorted(item.options, key=lambda option: not option.leads)
+    ordered = sorted(item.options, key=lambda option: not option.comes_first)
     values = [str(given[each.name]).strip() for each in ordered if given.get(each.name)]
     return " ".join((f"/{item.name}", *values))
 
 
-def read_press(interaction: discord.Interaction) -> Press | None:
+def read_press(interaction: discord.Interaction) -> ButtonPress | None:
     """A button pressed or an option selected."""
-    place, message = place_of(interaction), interaction.message
+    place, message = find_place(interaction), interaction.message
     data: Any = interaction.data or {}
     chosen = data.get("values") or [data.get("custom_id", "")]
     if place is None or message is None or not chosen[0]:
         return None
-    return Press(
+    return ButtonPress(
         place,
-        sender_of(interaction),
+        get_sender(interaction),
         str(chosen[0]),
         str(message.id),
-        way_back=way_back(interaction),
+        way_back=make_way_back(interaction),
     )
 
 
-def read_filled(interaction: discord.Interaction) -> Filled | None:
+def read_submission(interaction: discord.Interaction) -> FormSubmission | None:
     """A dialog sent off; None when it is no form of ours."""
-    place, data = place_of(interaction), cast("Any", interaction.data or {})
+    place, data = find_place(interaction), cast("Any", interaction.data or {})
     named = str(data.get("custom_id", ""))
-    if place is None or not named.startswith(FORM):
+    if place is None or not named.startswith(FORM_PREFIX):
         return None
     typed = [each.get("component") or {} for each in data.get("components", ())]
-    return Filled(
+    return FormSubmission(
         place=place,
-        sender=sender_of(interaction),
-        form=named.removeprefix(FORM),
+        sender=get_sender(interaction),
+        form=named.removeprefix(FORM_PREFIX),
         message=str(interaction.id),
         values={str(each.get("custom_id")): SecretStr(str(each.get("value"))) for each in typed},
     )
 
 
-def read_message(message: discord.Message, me: discord.ClientUser) -> Incoming | None:
+def read_message(message: discord.Message, bot_user: discord.ClientUser) -> IncomingMessage | None:
     """The message if it is for the bot: said in private, a mention of it, or a reply to it."""
-    if message.author.bot or message.webhook_id is not None or message.type not in _KINDS:
+    if message.author.bot or message.webhook_id is not None or message.type not in _MESSAGE_TYPES:
         return None
     private = message.guild is None
-    text, audio = message.content, audio_of(message)
+    text, audio = message.content, find_audio(message)
     if not private:
-        mentioned = re.search(rf"<@!?{me.id}>", text) is not None
+        mentioned = re.search(rf"<@!?{bot_user.id}>", text) is not None
         # Of a reply without a mention Discord shows what it holds only with a right that is not
         # asked.
-        if not mentioned and not ((text or audio) and _replies_to(message, me)):
+        if not mentioned and not ((text or audio) and _is_reply_to_bot(message, bot_user)):
             return None
-        text = _without_mention(text, me)
+        text = _without_mention(text, bot_user)
     elif not text and not message.attachments:
         return None
-    return Incoming(
+    return IncomingMessage(
         place=Place("discord", str(message.author.id))
         if private
         else _channel_place(message.channel),
         sender=Sender(str(message.author.id)),
         message=str(message.id),
-        at_ms=at_ms(message.id),
+        at_ms=snowflake_to_ms(message.id),
         text=text,
         audio=audio,
-        replies_to=_replied(message),
+        replies_to=_replied_message_id(message),
     )
 
 
-def _replied(message: discord.Message) -> str:
+def _replied_message_id(message: discord.Message) -> str:
     """Forwarded messages refer to another one too: those are no replies."""
     reference = message.reference if message.type is discord.MessageType.reply else None
     return str(reference.message_id or "") if reference is not None else ""
 
 
-def _replies_to(message: discord.Message, me: discord.ClientUser) -> bool:
+def _is_reply_to_bot(message: discord.Message, bot_user: discord.ClientUser) -> bool:
     reference = message.reference
     replied = reference.resolved if reference is not None else None
-    return isinstance(replied, discord.Message) and replied.author.id == me.id
+    return isinstance(replied, discord.Message) and replied.author.id == bot_user.id
 
 
-def _without_mention(text: str, me: discord.ClientUser) -> str:
-    stripped = re.sub(rf"<@!?{me.id}>", "", text)
+def _without_mention(text: str, bot_user: discord.ClientUser) -> str:
+    stripped = re.sub(rf"<@!?{bot_user.id}>", "", text)
     return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)
 
 
 _DOWNLOAD_SECONDS: Final = 60.0
 
 
-def audio_of(message: discord.Message) -> Audio | None:
+def find_audio(message: discord.Message) -> AudioAttachment | None:
     """The first audio that is attached."""
     for attached in message.attachments:
         mime = attached.content_type or ""
         if attached.is_voice_message() or mime.startswith("audio/"):
-            return _audio(attached, mime or "audio/ogg")
+            return _make_audio(attached, mime or "audio/ogg")
     return None
 
 
-def _audio(attached: discord.Attachment, mime: str) -> Audio:
+def _make_audio(attached: discord.Attachment, mime: str) -> AudioAttachment:
     async def fetch() -> bytes:
         try:
             async with asyncio.timeout(_DOWNLOAD_SECONDS):
                 return await attached.read()
         except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError):
-            raise NotFetched from None
+            raise DownloadFailed from None
 
     seconds = None if attached.duration is None else math.ceil(attached.duration)
-    return Audio(seconds, attached.size, mime, attached.filename, fetch)
+    return AudioAttachment(seconds, attached.size, mime, attached.filename, fetch)

@@ -15,27 +15,27 @@ from typing import Any, Final, final
 import discord
 
 from bots.chat.types import Form
-from bots.discord.components import modal_of
+from bots.discord.components import build_modal
 from bots.discord.config import DiscordConfig
-from bots.discord.inbound import for_one_alone, in_private
+from bots.discord.inbound import is_ephemeral, is_in_private
 from bots.discord.sender import (
     ALREADY_ACKNOWLEDGED,
     TOKEN_EXPIRED,
-    ChannelOutlet,
-    Outlet,
-    Post,
-    Refused,
-    call,
+    ChannelResponder,
+    DiscordPost,
+    DiscordRefused,
+    Responder,
+    call_discord,
 )
-from bots.render.throttle import Wait
+from bots.render.throttle import RetryLater
 from core.clock import Clock
 
 #: So long before the end it is said that there will be one.
-_SOON_SECONDS: Final = 60.0
+_EXPIRY_NOTE_SECONDS: Final = 60.0
 
 
 @final
-class InteractionOutlet:
+class InteractionResponder:
     """The responder to one interaction. It must be acknowledged first: Discord gives three seconds
     for that."""
 
@@ -51,196 +51,202 @@ class InteractionOutlet:
         self._clock = clock
         self._ends_at = clock.monotonic() + config.token_seconds
         #: "Thinking…" stands there, to be filled.
-        self._thinking = False
+        self._is_deferred = False
         #: We put it there.
-        self._ours = False
+        self._is_deferred_by_us = False
         #: Everything here is for one reader.
-        self._alone = for_one_alone(interaction)
-        self._private = in_private(interaction)
-        self._over = False
-        self._after = self._fallbacks()
+        self._is_ephemeral = is_ephemeral(interaction)
+        self._is_private = is_in_private(interaction)
+        self._is_over = False
+        self._fallback_responders = self._fallbacks()
         #: The message that fills what was deferred.
-        self._original = 0
+        self._original_message = 0
         # A token has a bucket of its own: answers in one channel don't slow each other.
-        self.chat = str(interaction.id)
+        self.throttle_key = str(interaction.id)
 
     @property
-    def leads_on(self) -> bool:
+    def can_continue(self) -> bool:
         """Whether the answer can go on here when the token is over."""
-        return (self._private or self._interaction.is_guild_integration()) and not self._alone
+        return (
+            self._is_private or self._interaction.is_guild_integration()
+        ) and not self._is_ephemeral
 
     @property
-    def ending(self) -> bool:
+    def is_expired(self) -> bool:
         """Whether the token's time is over."""
-        return self._over or self._clock.monotonic() >= self._ends_at
+        return self._is_over or self._clock.monotonic() >= self._ends_at
 
     @property
-    def ending_soon(self) -> bool:
+    def expires_soon(self) -> bool:
         """Whether it is time to say so."""
-        return self._over or self._clock.monotonic() >= self._ends_at - _SOON_SECONDS
+        return self._is_over or self._clock.monotonic() >= self._ends_at - _EXPIRY_NOTE_SECONDS
 
-    async def begin_command(self, *, alone: bool) -> bool:
+    async def acknowledge_command(self, *, ephemeral: bool) -> bool:
         """Acknowledges a command; whether anything can be shown. Whether for one reader alone is
         said now, for all of it."""
-        self._alone = alone and not self._private
+        self._is_ephemeral = ephemeral and not self._is_private
         try:
-            await call(
-                lambda: self._interaction.response.defer(ephemeral=self._alone, thinking=True)
+            await call_discord(
+                lambda: self._interaction.response.defer(
+                    ephemeral=self._is_ephemeral, thinking=True
+                )
             )
-        except Refused as refused:
+        except DiscordRefused as refused:
             # Acknowledged before: the same interaction came again. If there is something left to
             # show, whoever began it is gone.
-            self._thinking = refused.reason == ALREADY_ACKNOWLEDGED
-            return self._thinking
-        self._thinking = self._ours = True
+            self._is_deferred = refused.reason == ALREADY_ACKNOWLEDGED
+            return self._is_deferred
+        self._is_deferred = self._is_deferred_by_us = True
         return True
 
-    async def begin_press(self) -> bool:
+    async def acknowledge_press(self) -> bool:
         """Acknowledges a button press; False for one that came again and was dealt with."""
         try:
-            await call(self._interaction.response.defer)
-        except Refused:
+            await call_discord(self._interaction.response.defer)
+        except DiscordRefused:
             return False
         return True
 
-    async def begin_form(self, form: Form) -> bool:
+    async def open_modal(self, form: Form) -> bool:
         """Opens a dialog, which is all that this interaction shows; whether it is open."""
-        modal = modal_of(form)
+        modal = build_modal(form)
         try:
-            await call(lambda: self._interaction.response.send_modal(modal))
-        except Refused:
+            await call_discord(lambda: self._interaction.response.send_modal(modal))
+        except DiscordRefused:
             return False
         return True
 
-    async def send(self, post: Post, *, alone: bool = False) -> int:
+    async def send_post(self, post: DiscordPost, *, ephemeral: bool = False) -> int:
         """See `Responder`."""
-        alone = (alone or self._alone) and not self._private
-        if not self.ending:
+        ephemeral = (ephemeral or self._is_ephemeral) and not self._is_private
+        if not self.is_expired:
             try:
-                return await self._send(post, alone=alone)
-            except Refused as refused:
-                if not refused.expired:
+                return await self._send(post, ephemeral=ephemeral)
+            except DiscordRefused as refused:
+                if not refused.is_expired:
                     raise
-                self._over = True
-        return await self._send_after(post, alone=alone)
+                self._is_over = True
+        return await self._send_after_expiry(post, ephemeral=ephemeral)
 
-    async def edit(self, message: int, post: Post) -> None:
+    async def edit_post(self, message: int, post: DiscordPost) -> None:
         """See `Responder`."""
-        if not self.ending:
+        if not self.is_expired:
             try:
                 await self._edit(message, post)
-            except Refused as refused:
-                if not refused.expired:
+            except DiscordRefused as refused:
+                if not refused.is_expired:
                     raise
-                self._over = True
+                self._is_over = True
             else:
                 return
-        if not self.leads_on:
-            raise Refused(TOKEN_EXPIRED)
-        await self._after[0].edit(message, post)
+        if not self.can_continue:
+            raise DiscordRefused(TOKEN_EXPIRED)
+        await self._fallback_responders[0].edit_post(message, post)
 
-    async def delete(self, message: int) -> None:
+    async def delete_message(self, message: int) -> None:
         """See `Responder`."""
-        if self.ending and self.leads_on:
-            await self._after[0].delete(message)
+        if self.is_expired and self.can_continue:
+            await self._fallback_responders[0].delete_message(message)
         else:
             hook = self._interaction.followup
-            await call(lambda: hook.delete_message(message))
+            await call_discord(lambda: hook.delete_message(message))
 
-    async def close(self, *, silent: bool) -> None:
+    async def close(self, *, is_silent: bool) -> None:
         """See `Responder`."""
-        if silent and self._thinking and self._ours:
-            self._thinking = False
-            with contextlib.suppress(Wait, Refused):
-                await call(self._interaction.delete_original_response)
+        if is_silent and self._is_deferred and self._is_deferred_by_us:
+            self._is_deferred = False
+            with contextlib.suppress(RetryLater, DiscordRefused):
+                await call_discord(self._interaction.delete_original_response)
 
-    async def replace(self, post: Post) -> None:
+    async def replace_original(self, post: DiscordPost) -> None:
         """Shows it in what was deferred, or in the message whose button was pressed."""
-        await call(lambda: self._interaction.edit_original_response(**post.editing()))
+        await call_discord(
+            lambda: self._interaction.edit_original_response(**post.build_edit_arguments())
+        )
 
-    async def _edit(self, message: int, post: Post) -> None:
-        if message == self._original:
-            await self.replace(post)
+    async def _edit(self, message: int, post: DiscordPost) -> None:
+        if message == self._original_message:
+            await self.replace_original(post)
         else:
             hook = self._interaction.followup
-            await call(lambda: hook.edit_message(message, **post.editing()))
+            await call_discord(lambda: hook.edit_message(message, **post.build_edit_arguments()))
 
-    async def _send(self, post: Post, *, alone: bool) -> int:
-        if self._thinking and alone != self._alone:
+    async def _send(self, post: DiscordPost, *, ephemeral: bool) -> int:
+        if self._is_deferred and ephemeral != self._is_ephemeral:
             # What was begun for all can't become one reader's: it goes, and another one comes.
             # Until it is gone, what is sent would fill it, for all.
-            await call(self._interaction.delete_original_response)
-            self._thinking = False
-        if self._thinking:
-            message: Any = await call(
-                lambda: self._interaction.edit_original_response(**post.editing())
+            await call_discord(self._interaction.delete_original_response)
+            self._is_deferred = False
+        if self._is_deferred:
+            message: Any = await call_discord(
+                lambda: self._interaction.edit_original_response(**post.build_edit_arguments())
             )
-            self._thinking = False
-            self._original = int(message.id)
+            self._is_deferred = False
+            self._original_message = int(message.id)
         else:
-            message = await call(
+            message = await call_discord(
                 lambda: self._interaction.followup.send(
-                    **post.sending(), ephemeral=alone, wait=True
+                    **post.build_send_arguments(), ephemeral=ephemeral, wait=True
                 )
             )
         return int(message.id)
 
-    async def _send_after(self, post: Post, *, alone: bool) -> int:
+    async def _send_after_expiry(self, post: DiscordPost, *, ephemeral: bool) -> int:
         """Where everybody sees it if the bot is there and they may; else to the person."""
-        if self.leads_on and not alone:
-            with contextlib.suppress(Refused):
-                return await self._after[0].send(post)
-        return await self._after[1].send(post)
+        if self.can_continue and not ephemeral:
+            with contextlib.suppress(DiscordRefused):
+                return await self._fallback_responders[0].send_post(post)
+        return await self._fallback_responders[1].send_post(post)
 
-    def _fallbacks(self) -> tuple[Outlet, Outlet]:
+    def _fallbacks(self) -> tuple[Responder, Responder]:
         """The channel, and the person's direct chat."""
-        person = ChannelOutlet(self._client, self._interaction.user.id, person=True)
+        person = ChannelResponder(self._client, self._interaction.user.id, person=True)
         channel = self._interaction.channel
-        if self._private or channel is None:
+        if self._is_private or channel is None:
             return person, person
-        return ChannelOutlet(self._client, channel.id, person=False), person
+        return ChannelResponder(self._client, channel.id, person=False), person
 
 
 #: So many may wait to be acknowledged while others are served: that is no crowd.
-FEW: Final = 8
+WAITING_MAX: Final = 8
 #: However long a crowd goes on, who was acknowledged is served after so long.
 PATIENCE_SECONDS: Final = 3.0
 
 
 @final
-class Doorway:
+class AdmissionGate:
     """The gate lets acknowledged interactions in one after another, while few others wait to be
     acknowledged."""
 
     def __init__(self) -> None:
         self._waiting = 0
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self._is_calm = asyncio.Event()
+        self._is_calm.set()
         #: Fair: whoever came first goes in first.
-        self._next = asyncio.Lock()
+        self._turn_lock = asyncio.Lock()
 
     @contextlib.contextmanager
-    def acknowledging(self) -> Iterator[None]:
+    def count_acknowledgement(self) -> Iterator[None]:
         """Meanwhile one waits at the door."""
-        self._count(1)
+        self._add_waiting(1)
         try:
             yield
         finally:
-            self._count(-1)
+            self._add_waiting(-1)
 
-    async def enter(self) -> None:
+    async def wait_turn(self) -> None:
         """Returns when it is one's turn to be served."""
         until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        async with self._next:
+        async with self._turn_lock:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
-                    await self._calm.wait()
+                    await self._is_calm.wait()
             # One each turn of the loop: what arrives meanwhile is read in between.
             await asyncio.sleep(0)
 
-    def _count(self, more: int) -> None:
+    def _add_waiting(self, more: int) -> None:
         self._waiting += more
-        if self._waiting > FEW:
-            self._calm.clear()
+        if self._waiting > WAITING_MAX:
+            self._is_calm.clear()
         else:
-            self._calm.set()
+            self._is_calm.set()

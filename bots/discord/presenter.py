@@ -10,184 +10,222 @@ from typing import Final, final
 
 import discord
 
-from bots.chat.i18n import language_for, render
+from bots.chat.i18n import find_nearest_language, render
 from bots.chat.reply import say
-from bots.chat.types import Answer, FormCard, Front, Output, Place, Progress, Screen, Unlanded
-from bots.discord.components import FORM
+from bots.chat.types import (
+    Answer,
+    AnswerProgress,
+    Card,
+    ChatHandler,
+    FormCard,
+    Output,
+    Place,
+    UndeliveredAnswer,
+)
+from bots.discord.components import FORM_PREFIX
 from bots.discord.config import DiscordConfig
-from bots.discord.interactions import InteractionOutlet
-from bots.discord.redelivery import StoredOutlet
-from bots.discord.sender import ChannelOutlet, Outlet, Post, Refused
-from bots.discord.streaming import STYLE, AnswerView
-from bots.render.pieces import screen_pieces
-from bots.render.throttle import Budget, Budgets, Wait
+from bots.discord.interactions import InteractionResponder
+from bots.discord.redelivery import RedeliveryResponder
+from bots.discord.sender import ChannelResponder, DiscordPost, DiscordRefused, Responder
+from bots.discord.streaming import STYLE, DiscordStreamingMessage
+from bots.render.pieces import split_card
+from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
 
 _log = logging.getLogger(__name__)
 
 #: How long a card is tried; an answer's end is tried for much longer.
-_CARD_PATIENCE_SECONDS: Final = 120.0
-_RUNS_OUT: Final = say(
+_CARD_RETRY_SECONDS_MAX: Final = 120.0
+_EXPIRY_NOTE: Final = say(
     "Discord lets me write here for 15 minutes only. The whole answer comes to you in private."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DiscordTarget:
     """The target of an answer: through which responder it goes, whom it answers, and which
     message."""
 
-    outlet: Outlet
+    responder: Responder
     sender: str
     #: Nobody else reads here.
-    private: bool
+    is_private: bool
     #: The person's message, where there is one.
     incoming: int | None = None
     language: str = ""
 
 
 @final
-class Stage:
+class DiscordPresenter:
     """The presenter is the one place where the handler's outputs become Discord messages."""
 
     def __init__(
-        self, client: discord.Client, front: Front, budgets: Budgets, config: DiscordConfig
+        self,
+        client: discord.Client,
+        chat_handler: ChatHandler,
+        throttles: ChatThrottles,
+        config: DiscordConfig,
     ) -> None:
         self._client = client
-        self._front = front
-        self._budgets = budgets
+        self._chat_handler = chat_handler
+        self._throttles = throttles
         self._config = config
 
-    async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
+    async def present(
+        self, target: DiscordTarget, place: Place, outputs: AsyncIterator[Output]
+    ) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
-        views: dict[str, AnswerView] = {}
-        silent, step = True, None
+        streams: dict[str, DiscordStreamingMessage] = {}
+        is_silent, step_message = True, None
         try:
             async for output in outputs:
-                silent = False
+                is_silent = False
                 match output:
-                    case Screen():
-                        step = await self.card(scene, output, step)
+                    case Card():
+                        step_message = await self.show_card(target, output, step_message)
                     case FormCard():
-                        await self.card(scene, output.screen(opens=f"{FORM}{output.form.id}"))
-                    case Progress():
-                        view = views.get(output.ask) or self._view(scene, output.ask)
-                        views[output.ask] = view
-                        view.offer(output)
+                        await self.show_card(
+                            target, output.to_card(open_button=f"{FORM_PREFIX}{output.form.id}")
+                        )
+                    case AnswerProgress():
+                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
+                        streams[output.ask] = stream
+                        stream.show_progress(output)
                     case Answer():
-                        view = views.get(output.ask) or self._view(scene, output.ask)
-                        views[output.ask] = view
-                        messages = await view.end(output)
-                        del views[output.ask]
-                        await self._front.landed(output.ask, place, messages)
+                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
+                        streams[output.ask] = stream
+                        messages = await stream.show_final(output)
+                        del streams[output.ask]
+                        await self._chat_handler.mark_delivered(output.ask, place, messages)
         finally:
-            for view in views.values():
-                await view.abandon()
-            await scene.outlet.close(silent=silent)
+            for stream in streams.values():
+                await stream.abandon()
+            await target.responder.close(is_silent=is_silent)
 
-    async def card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
+    async def show_card(
+        self, target: DiscordTarget, card: Card, step_message: int | None = None
+    ) -> int | None:
         """Shows a card, in the place of the message `step_message` where there is one; gives its
         message when it is only a step itself. Raises `DiscordRefused` or `NotDelivered` when it
         can't be shown."""
-        if screen.erase_incoming and scene.incoming is not None:
-            with contextlib.suppress(Wait, Refused):
-                await scene.outlet.delete(scene.incoming)
-        by_interaction = isinstance(scene.outlet, InteractionOutlet)
-        if scene.private or not screen.private or by_interaction:
-            shown = await self._card(scene.outlet, screen, step)
-            return shown if screen.passing else None
+        if card.erase_incoming and target.incoming is not None:
+            with contextlib.suppress(RetryLater, DiscordRefused):
+                await target.responder.delete_message(target.incoming)
+        by_interaction = isinstance(target.responder, InteractionResponder)
+        if target.is_private or not card.private or by_interaction:
+            message = await self._send_card(target.responder, card, step_message)
+            return message if card.passing else None
         try:
-            person = ChannelOutlet(self._client, int(scene.sender), person=True)
-            await self._card(person, screen)
-        except Refused:
-            await self._say(scene.outlet, screen.unreachable_note)
+            person = ChannelResponder(self._client, int(target.sender), person=True)
+            await self._send_card(person, card)
+        except DiscordRefused:
+            await self._send_line(target.responder, card.unreachable_note)
         else:
-            await self._say(scene.outlet, screen.public_note)
+            await self._send_line(target.responder, card.public_note)
         return None
 
-    async def revised(self, outlet: Outlet, message: int, screen: Screen) -> bool:
+    async def edit_card(self, responder: Responder, message: int, card: Card) -> bool:
         """Shows a card in an older message of ours; False when that can't be changed (what one
         person alone saw in a server can't)."""
-        posts = _posts(screen)
+        posts = _build_posts(card)
         if len(posts) != 1:
             return False
-        return await self._edited(outlet, message, posts[0])
+        return await self._try_edit(responder, message, posts[0])
 
-    async def land(self, unlanded: Unlanded) -> list[str]:
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> list[str]:
         """Shows a saved answer where it was asked for, and gives its messages' ids."""
 
-        async def started(message: str) -> None:
-            await self._front.started(unlanded.ask, message)
+        async def mark_started(message: str) -> None:
+            await self._chat_handler.mark_started(undelivered.ask, message)
 
-        outlet = StoredOutlet(self._client, unlanded)
-        shown_in = unlanded.shown_in
-        holder = int(shown_in) if shown_in.isdecimal() else None
-        view = AnswerView(outlet, self._budget(outlet), started=started, holder=holder)
-        return await view.end(unlanded.answer)
+        responder = RedeliveryResponder(self._client, undelivered)
+        shown_in = undelivered.shown_in
+        live_message = int(shown_in) if shown_in.isdecimal() else None
+        stream = DiscordStreamingMessage(
+            responder,
+            self._get_throttle(responder),
+            on_started=mark_started,
+            live_message=live_message,
+        )
+        return await stream.show_final(undelivered.answer)
 
-    def _budget(self, outlet: Outlet) -> Budget:
-        return self._budgets.of(outlet.chat, self._config.interval_seconds)
+    def _get_throttle(self, responder: Responder) -> ChatThrottle:
+        return self._throttles.for_chat(responder.throttle_key, self._config.interval_seconds)
 
-    def _view(self, scene: Scene, ask: str) -> AnswerView:
-        async def started(message: str) -> None:
-            await self._front.started(ask, message)
+    def _new_stream(self, target: DiscordTarget, ask: str) -> DiscordStreamingMessage:
+        async def mark_started(message: str) -> None:
+            await self._chat_handler.mark_started(ask, message)
 
-        return AnswerView(
-            scene.outlet, self._budget(scene.outlet), started=started, remark=_remark(scene)
+        return DiscordStreamingMessage(
+            target.responder,
+            self._get_throttle(target.responder),
+            on_started=mark_started,
+            make_note=_make_expiry_note(target),
         )
 
-    async def _card(self, outlet: Outlet, screen: Screen, step: int | None = None) -> int | None:
+    async def _send_card(
+        self, responder: Responder, card: Card, step_message: int | None = None
+    ) -> int | None:
         """The message that shows it, or the last of them; None for what a button press replaced."""
         message: int | None = None
-        posts = _posts(screen)
-        alone = screen.private or screen.aside or screen.erase_incoming
+        posts = _build_posts(card)
+        ephemeral = card.private or card.aside or card.erase_incoming
         for number, post in enumerate(posts):
-            in_place = number == 0 and screen.replace and isinstance(outlet, InteractionOutlet)
-            if number == 0 and step is not None and await self._edited(outlet, step, post):
-                message = step
-            elif not (in_place and await self._replaced(outlet, post)):
-                message = await self._sent(outlet, post, alone=alone)
+            in_place = number == 0 and card.replace and isinstance(responder, InteractionResponder)
+            if (
+                number == 0
+                and step_message is not None
+                and await self._try_edit(responder, step_message, post)
+            ):
+                message = step_message
+            elif not (in_place and await self._try_replace(responder, post)):
+                message = await self._send(responder, post, ephemeral=ephemeral)
         return message
 
-    async def _edited(self, outlet: Outlet, message: int, post: Post) -> bool:
+    async def _try_edit(self, responder: Responder, message: int, post: DiscordPost) -> bool:
         try:
-            await self._budget(outlet).patiently(
-                lambda: outlet.edit(message, post), patience_seconds=_CARD_PATIENCE_SECONDS
+            await self._get_throttle(responder).send_with_retries(
+                lambda: responder.edit_post(message, post),
+                retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
             )
-        except Refused:
+        except DiscordRefused:
             return False
         return True
 
-    async def _replaced(self, outlet: Outlet, post: Post) -> bool:
-        assert isinstance(outlet, InteractionOutlet), "only a press has a message to replace"
+    async def _try_replace(self, responder: Responder, post: DiscordPost) -> bool:
+        assert isinstance(responder, InteractionResponder), "only a press has a message to replace"
         try:
-            await self._budget(outlet).patiently(
-                lambda: outlet.replace(post), patience_seconds=_CARD_PATIENCE_SECONDS
+            await self._get_throttle(responder).send_with_retries(
+                lambda: responder.replace_original(post), retry_seconds_max=_CARD_RETRY_SECONDS_MAX
             )
-        except Refused as refused:
+        except DiscordRefused as refused:
             _log.info("a card could not be replaced: %s", refused.reason)
             return False
         return True
 
-    async def _sent(self, outlet: Outlet, post: Post, *, alone: bool) -> int:
-        return await self._budget(outlet).patiently(
-            lambda: outlet.send(post, alone=alone), patience_seconds=_CARD_PATIENCE_SECONDS
+    async def _send(self, responder: Responder, post: DiscordPost, *, ephemeral: bool) -> int:
+        return await self._get_throttle(responder).send_with_retries(
+            lambda: responder.send_post(post, ephemeral=ephemeral),
+            retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
         )
 
-    async def _say(self, outlet: Outlet, line: str) -> None:
+    async def _send_line(self, responder: Responder, line: str) -> None:
         if line:
-            await self._card(outlet, Screen(lines=(line,)))
+            await self._send_card(responder, Card(lines=(line,)))
 
 
-def _posts(screen: Screen) -> list[Post]:
+def _build_posts(card: Card) -> list[DiscordPost]:
     """A card's messages: what can be pressed and its file go with the last one."""
-    contents = [STYLE.render(piece) for piece in screen_pieces(screen, STYLE)] or [""]
-    return [*map(Post, contents[:-1]), Post(contents[-1], screen.buttons, screen.attachment)]
+    contents = [STYLE.render_piece(piece) for piece in split_card(card, STYLE)] or [""]
+    return [
+        *map(DiscordPost, contents[:-1]),
+        DiscordPost(contents[-1], card.buttons, card.attachment),
+    ]
 
 
-def _remark(scene: Scene) -> Callable[[], str]:
+def _make_expiry_note(target: DiscordTarget) -> Callable[[], str]:
     """What to say of an answer that Discord won't let go on where it is."""
-    outlet = scene.outlet
-    if not isinstance(outlet, InteractionOutlet) or outlet.leads_on:
+    responder = target.responder
+    if not isinstance(responder, InteractionResponder) or responder.can_continue:
         return lambda: ""
-    words = render(_RUNS_OUT, language_for(scene.language))
-    return lambda: words if outlet.ending_soon else ""
+    note = render(_EXPIRY_NOTE, find_nearest_language(target.language))
+    return lambda: note if responder.expires_soon else ""

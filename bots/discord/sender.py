@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol, TypeVar, final
 import aiohttp
 import discord
 
-from bots.chat.types import Attachment, Buttons, Place
-from bots.discord.components import view_of
-from bots.render.throttle import Wait
+from bots.chat.types import Attachment, ButtonRows, Place
+from bots.discord.components import build_view
+from bots.render.throttle import RetryLater
 from core.errors import Refusal
 
 Result = TypeVar("Result")
@@ -33,7 +33,7 @@ _CAN_NOT_REPLY: Final = 160002
 _INVALID_FORM: Final = 50035
 
 
-class Refused(Refusal):
+class DiscordRefused(Refusal):
     """Discord will not do this, now or later; `reason` is its code, for logs."""
 
     code = "discord_refused"
@@ -43,62 +43,62 @@ class Refused(Refusal):
         super().__init__()
 
     @property
-    def expired(self) -> bool:
+    def is_expired(self) -> bool:
         """Whether the interaction can be answered no more."""
         return self.reason in (_UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, TOKEN_EXPIRED)
 
     @property
-    def closed(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether nothing can be shown this way any more."""
-        return self.expired or self.reason in (_UNKNOWN_CHANNEL, _NO_ACCESS, _NO_PERMISSION)
+        return self.is_expired or self.reason in (_UNKNOWN_CHANNEL, _NO_ACCESS, _NO_PERMISSION)
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class DiscordPost:
     """A post is what one Discord message shows: text, buttons, a file."""
 
     content: str
-    buttons: Buttons = ()
+    buttons: ButtonRows = ()
     file: Attachment | None = None
 
-    def sending(self) -> dict[str, Any]:
+    def build_send_arguments(self) -> dict[str, Any]:
         """As a new message."""
-        view = view_of(self.buttons)
+        view = build_view(self.buttons)
         fields: dict[str, Any] = {"content": self.content or None}
         if view is not None:
             fields["view"] = view
         if self.file is not None:
-            fields["file"] = _file(self.file)
+            fields["file"] = _to_discord_file(self.file)
         return fields
 
-    def editing(self) -> dict[str, Any]:
+    def build_edit_arguments(self) -> dict[str, Any]:
         """In place of what a message shows now."""
-        files = [] if self.file is None else [_file(self.file)]
+        files = [] if self.file is None else [_to_discord_file(self.file)]
         return {
             "content": self.content or None,
-            "view": view_of(self.buttons),
+            "view": build_view(self.buttons),
             "attachments": files,
         }
 
 
-def _file(attachment: Attachment) -> discord.File:
+def _to_discord_file(attachment: Attachment) -> discord.File:
     return discord.File(io.BytesIO(attachment.content), filename=attachment.name)
 
 
-async def call(work: Callable[[], Awaitable[Result]]) -> Result:
+async def call_discord(work: Callable[[], Awaitable[Result]]) -> Result:
     """The call's result; raises `RetryLater` or `DiscordRefused`, nothing else of the library's."""
     try:
         return await work()
     except discord.RateLimited as limited:
-        raise Wait(limited.retry_after) from None
+        raise RetryLater(limited.retry_after) from None
     except discord.DiscordServerError:
-        raise Wait from None
+        raise RetryLater from None
     except discord.HTTPException as refused:
         if refused.status == 429:
-            raise Wait(_retry_after(refused)) from None
-        raise Refused(refused.code) from None
+            raise RetryLater(_retry_after(refused)) from None
+        raise DiscordRefused(refused.code) from None
     except (aiohttp.ClientError, OSError, TimeoutError):
-        raise Wait from None
+        raise RetryLater from None
 
 
 def _retry_after(refused: discord.HTTPException) -> float | None:
@@ -108,81 +108,87 @@ def _retry_after(refused: discord.HTTPException) -> float | None:
         return None
 
 
-class Outlet(Protocol):
+class Responder(Protocol):
     """A responder is where the outputs for one message or one button press go."""
 
     #: What shares a throttle has the same key.
-    chat: str
+    throttle_key: str
 
-    async def send(self, post: Post, *, alone: bool = False) -> int:
+    async def send_post(self, post: DiscordPost, *, ephemeral: bool = False) -> int:
         """A new message, and its id; `ephemeral`: for the asker's eyes where that is possible."""
         ...
 
-    async def edit(self, message: int, post: Post) -> None:
+    async def edit_post(self, message: int, post: DiscordPost) -> None:
         """Shows something else in a message of ours."""
         ...
 
-    async def delete(self, message: int) -> None:
+    async def delete_message(self, message: int) -> None:
         """Takes a message away: ours, or the person's where that is allowed."""
         ...
 
-    async def close(self, *, silent: bool) -> None:
+    async def close(self, *, is_silent: bool) -> None:
         """There will be no more; `is_silent` when nothing was shown at all."""
         ...
 
 
 @final
-class ChannelOutlet:
+class ChannelResponder:
     """A responder by the bot's own right: it writes to a channel that the bot is in, or to a
     person's direct chat."""
 
     def __init__(
-        self, client: discord.Client, where: int, *, person: bool, reply_to: int | None = None
+        self, client: discord.Client, channel_id: int, *, person: bool, reply_to: int | None = None
     ) -> None:
         self._client = client
-        self._where = where
-        self._person = person
+        self._channel_id = channel_id
+        self._is_person = person
         self._reply_to = reply_to
-        self.chat = str(where)
+        self.throttle_key = str(channel_id)
 
     @classmethod
-    def of(cls, client: discord.Client, place: Place, reply_to: int | None = None) -> ChannelOutlet:
+    def from_place(
+        cls, client: discord.Client, place: Place, reply_to: int | None = None
+    ) -> ChannelResponder:
         """Where a place is: a thread is a channel of its own."""
         return cls(client, int(place.thread or place.chat), person=place.private, reply_to=reply_to)
 
-    async def send(self, post: Post, *, alone: bool = False) -> int:  # noqa: ARG002 - nobody is alone
+    async def send_post(self, post: DiscordPost, *, ephemeral: bool = False) -> int:  # noqa: ARG002 - nobody is alone
         """See `Responder`."""
-        channel = await self._channel()
+        channel = await self._get_channel()
         reference = None
         if self._reply_to is not None:
             reference = discord.MessageReference(
                 message_id=self._reply_to, channel_id=channel.id, fail_if_not_exists=False
             )
         try:
-            message = await call(lambda: channel.send(**post.sending(), reference=reference))
-        except Refused as refused:
+            message = await call_discord(
+                lambda: channel.send(**post.build_send_arguments(), reference=reference)
+            )
+        except DiscordRefused as refused:
             # It may be written here, but not look back: then without looking back.
             if reference is None or refused.reason not in (_CAN_NOT_REPLY, _INVALID_FORM):
                 raise
-            message = await call(lambda: channel.send(**post.sending()))
+            message = await call_discord(lambda: channel.send(**post.build_send_arguments()))
         self._reply_to = None
         return int(message.id)
 
-    async def edit(self, message: int, post: Post) -> None:
+    async def edit_post(self, message: int, post: DiscordPost) -> None:
         """See `Responder`."""
-        channel = await self._channel()
-        await call(lambda: channel.get_partial_message(message).edit(**post.editing()))
+        channel = await self._get_channel()
+        await call_discord(
+            lambda: channel.get_partial_message(message).edit(**post.build_edit_arguments())
+        )
 
-    async def delete(self, message: int) -> None:
+    async def delete_message(self, message: int) -> None:
         """See `Responder`."""
-        channel = await self._channel()
-        await call(lambda: channel.get_partial_message(message).delete())
+        channel = await self._get_channel()
+        await call_discord(lambda: channel.get_partial_message(message).delete())
 
-    async def close(self, *, silent: bool) -> None:
+    async def close(self, *, is_silent: bool) -> None:
         """See `Responder`."""
 
-    async def _channel(self) -> Any:
-        if not self._person:
-            return self._client.get_partial_messageable(self._where)
-        person = discord.Object(self._where)
-        return await call(lambda: self._client.create_dm(person))
+    async def _get_channel(self) -> Any:
+        if not self._is_person:
+            return self._client.get_partial_messageable(self._channel_id)
+        person = discord.Object(self._channel_id)
+        return await call_discord(lambda: self._client.create_dm(person))

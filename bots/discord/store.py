@@ -10,66 +10,68 @@ from typing import Final, TypeVar, final
 import aiohttp
 import discord
 
-from bots.discord.client import Client, DiscordUnavailable, logged_in
+from bots.discord.client import DiscordClient, DiscordUnavailable, log_in
 from bots.discord.config import DiscordConfig
-from payments.gateways.discord_store import PAGE, Entitled, SkuCard
+from payments.gateways.discord_store import PAGE_SIZE, DiscordEntitlement, DiscordSku
 from payments.types import GatewayUnavailable
 
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
-_SECONDS: Final = 20.0
+_TIMEOUT_SECONDS: Final = 20.0
 #: Discord won't do it later either: it was taken back, or its SKU is no consumable.
-_NEVER: Final = (400, 404)
+_PERMANENT_STATUSES: Final = (400, 404)
 
 
 @final
-class DiscordStore:
+class DiscordStoreClient:
     """The client of Discord's store, by the library. It logs in when something is asked for the
     first time."""
 
     def __init__(self, config: DiscordConfig) -> None:
         self._config = config
-        self._client: Client | None = None
+        self._client: DiscordClient | None = None
         self._logging_in = asyncio.Lock()
 
-    async def application(self) -> str:
+    async def get_application_id(self) -> str:
         """See `DiscordStoreApi`."""
-        return str((await self._asked(_itself)).application_id)
+        return str((await self._call(_return_client)).application_id)
 
-    async def skus(self) -> Sequence[SkuCard]:
+    async def list_skus(self) -> Sequence[DiscordSku]:
         """See `DiscordStoreApi`."""
-        found = await self._asked(lambda client: client.fetch_skus())
+        found = await self._call(lambda client: client.fetch_skus())
         return [
-            SkuCard(str(each.id), each.name, each.type.value, each.flags.available)
+            DiscordSku(str(each.id), each.name, each.type.value, each.flags.available)
             for each in found
         ]
 
-    async def entitlement(self, id_: str) -> Entitled | None:
+    async def fetch_entitlement(self, id_: str) -> DiscordEntitlement | None:
         """See `DiscordStoreApi`."""
-        found = await self._asked(lambda client: _entitlement(client, int(id_)))
-        return None if found is None else entitled(found)
+        found = await self._call(lambda client: _fetch_entitlement(client, int(id_)))
+        return None if found is None else to_entitlement(found)
 
-    async def entitlements(self, skus: Sequence[str], after: str) -> Sequence[Entitled]:
+    async def list_entitlements(
+        self, skus: Sequence[str], after: str
+    ) -> Sequence[DiscordEntitlement]:
         """See `DiscordStoreApi`."""
         # The library's own paging forgets to ask for deleted ones.
-        found = await self._asked(
+        found = await self._call(
             lambda client: client.http.get_entitlements(
                 client.application_id or 0,
                 sku_ids=[int(sku) for sku in skus],
                 after=int(after),
-                limit=PAGE,
+                limit=PAGE_SIZE,
                 exclude_ended=False,
                 exclude_deleted=False,
             )
         )
-        told = [entitled(discord.Entitlement(None, each)) for each in found]  # type: ignore[arg-type]
-        return sorted(told, key=lambda one: int(one.id))
+        entitlements = [to_entitlement(discord.Entitlement(None, each)) for each in found]  # type: ignore[arg-type]
+        return sorted(entitlements, key=lambda one: int(one.id))
 
-    async def consume(self, id_: str) -> None:
+    async def consume_entitlement(self, id_: str) -> None:
         """See `DiscordStoreApi`."""
-        await self._asked(lambda client: _consumed(client, int(id_)))
+        await self._call(lambda client: _consume_entitlement(client, int(id_)))
 
     async def close(self) -> None:
         """See `DiscordStoreApi`."""
@@ -77,10 +79,10 @@ class DiscordStore:
             await self._client.close()
             self._client = None
 
-    async def _asked(self, call: Callable[[Client], Awaitable[Result]]) -> Result:
+    async def _call(self, call: Callable[[DiscordClient], Awaitable[Result]]) -> Result:
         try:
-            async with asyncio.timeout(_SECONDS):
-                return await call(await self._in())
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                return await call(await self._get_client())
         except (
             DiscordUnavailable,
             discord.DiscordException,
@@ -90,12 +92,12 @@ class DiscordStore:
         ):
             raise GatewayUnavailable("skus") from None
 
-    async def _in(self) -> Client:
+    async def _get_client(self) -> DiscordClient:
         async with self._logging_in:
             if self._client is None:
-                client = Client(self._config)
+                client = DiscordClient(self._config)
                 try:
-                    await logged_in(client, self._config)
+                    await log_in(client, self._config)
                 except BaseException:
                     await client.close()
                     raise
@@ -103,35 +105,35 @@ class DiscordStore:
             return self._client
 
 
-def entitled(one: discord.Entitlement) -> Entitled:
+def to_entitlement(entitlement: discord.Entitlement) -> DiscordEntitlement:
     """An entitlement of the library's as a value."""
-    return Entitled(
-        id=str(one.id),
-        sku=str(one.sku_id),
-        application=str(one.application_id),
-        user=str(one.user_id or ""),
-        guild=str(one.guild_id or ""),
-        kind=one.type.value,
-        deleted=one.deleted,
-        consumed=one.consumed,
+    return DiscordEntitlement(
+        id=str(entitlement.id),
+        sku_id=str(entitlement.sku_id),
+        application_id=str(entitlement.application_id),
+        user_id=str(entitlement.user_id or ""),
+        guild_id=str(entitlement.guild_id or ""),
+        kind=entitlement.type.value,
+        deleted=entitlement.deleted,
+        consumed=entitlement.consumed,
     )
 
 
-async def _itself(client: Client) -> Client:
+async def _return_client(client: DiscordClient) -> DiscordClient:
     return client
 
 
-async def _entitlement(client: Client, id_: int) -> discord.Entitlement | None:
+async def _fetch_entitlement(client: DiscordClient, id_: int) -> discord.Entitlement | None:
     try:
         return await client.fetch_entitlement(id_)
     except discord.NotFound:
         return None
 
 
-async def _consumed(client: Client, id_: int) -> None:
+async def _consume_entitlement(client: DiscordClient, id_: int) -> None:
     try:
         await client.http.consume_entitlement(client.application_id or 0, id_)
     except discord.HTTPException as refused:
-        if refused.status not in _NEVER:
+        if refused.status not in _PERMANENT_STATUSES:
             raise
         _log.warning("an entitlement can't be consumed: %s", refused.code)

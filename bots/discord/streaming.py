@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, final
 
-from bots.chat.types import Answer, Attachment, Progress
-from bots.discord.sender import Outlet, Post, Refused
+from bots.chat.types import Answer, AnswerProgress, Attachment
+from bots.discord.sender import DiscordPost, DiscordRefused, Responder
 from bots.render.markdown_style import MarkdownStyle
-from bots.render.pieces import answer_pieces, progress_piece
-from bots.render.throttle import Budget, Showing, Wait
-from core.errors import cause
+from bots.render.pieces import fit_progress, split_answer
+from bots.render.throttle import ChatThrottle, RetryLater, ThrottledStream
+from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
 
@@ -29,61 +29,61 @@ _LONG_CHARS: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Last:
+class _FinalPiece:
     """A piece of the whole answer, which is shown as one message."""
 
     number: int
-    post: Post
+    post: DiscordPost
 
 
 @final
-class AnswerView:
+class DiscordStreamingMessage:
     """A streaming message shows one ask's answer as it grows, through one responder."""
 
     def __init__(
         self,
-        outlet: Outlet,
-        budget: Budget,
+        responder: Responder,
+        throttle: ChatThrottle,
         *,
-        started: Callable[[str], Awaitable[None]],
-        remark: Callable[[], str] = lambda: "",
-        holder: int | None = None,
+        on_started: Callable[[str], Awaitable[None]],
+        make_note: Callable[[], str] = lambda: "",
+        live_message: int | None = None,
     ) -> None:
-        self._outlet = outlet
-        self._budget = budget
-        self._started = started
+        self._responder = responder
+        self._throttle = throttle
+        self._on_started = on_started
         #: What else is to be said in front of an answer that grows.
-        self._remark = remark
+        self._make_note = make_note
         #: The message that is being edited; none yet.
-        self._holder = holder
-        self._held: Post | None = None
+        self._live_message = live_message
+        self._live_post: DiscordPost | None = None
         self._has_text = False
         #: The answer's messages.
         self._messages: list[int] = []
-        self._showing = self._new_showing()
+        self._stream = self._new_stream()
         self._task: asyncio.Task[None] | None = None
 
-    def offer(self, progress: Progress) -> None:
+    def show_progress(self, progress: AnswerProgress) -> None:
         """The answer so far; never waits."""
         if self._task is None:
-            self._task = asyncio.create_task(self._showing.run())
+            self._task = asyncio.create_task(self._stream.run())
             # What ended the showing of progress must not end the answer: `show_final` looks itself.
-            self._task.add_done_callback(_told)
-        self._showing.offer(progress)
+            self._task.add_done_callback(_log_failure)
+        self._stream.offer_frame(progress)
 
-    async def end(self, answer: Answer) -> list[str]:
+    async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.
 
         Raises `NotDelivered` or `DiscordRefused` when it can't be shown at all.
         """
-        frames = await _laid_out(answer)
+        frames = await _lay_out_final(answer)
         if self._task is not None and not self._task.done():
-            self._showing.finish(*frames)
+            self._stream.finish_with(*frames)
             await self._task
         else:
-            self._showing = self._new_showing()
-            self._showing.finish(*frames)
-            await self._showing.run()
+            self._stream = self._new_stream()
+            self._stream.finish_with(*frames)
+            await self._stream.run()
         return [str(message) for message in self._messages]
 
     async def abandon(self) -> None:
@@ -91,75 +91,77 @@ class AnswerView:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._holder is None:
+        if self._live_message is None:
             return
-        with contextlib.suppress(Wait, Refused):
-            if self._has_text and self._held is not None:
-                await self._outlet.edit(self._holder, Post(self._held.content))
+        with contextlib.suppress(RetryLater, DiscordRefused):
+            if self._has_text and self._live_post is not None:
+                await self._responder.edit_post(
+                    self._live_message, DiscordPost(self._live_post.content)
+                )
             else:
-                await self._outlet.delete(self._holder)
+                await self._responder.delete_message(self._live_message)
 
-    def _new_showing(self) -> Showing[Progress | _Last]:
-        return Showing(self._show, self._budget)
+    def _new_stream(self) -> ThrottledStream[AnswerProgress | _FinalPiece]:
+        return ThrottledStream(self._send_frame, self._throttle)
 
-    async def _show(self, frame: Progress | _Last) -> None:
-        if isinstance(frame, _Last):
-            await self._land(frame)
+    async def _send_frame(self, frame: AnswerProgress | _FinalPiece) -> None:
+        if isinstance(frame, _FinalPiece):
+            await self._send_final_piece(frame)
             return
         try:
-            await self._grow(frame)
-        except Refused as refused:
+            await self._update_live_message(frame)
+        except DiscordRefused as refused:
             # The end will be tried all the same.
             _log.info("progress was refused: %s", refused.reason)
 
-    async def _grow(self, frame: Progress) -> None:
+    async def _update_live_message(self, frame: AnswerProgress) -> None:
         content = _DOTS
-        note = "\n".join(filter(None, (self._remark(), frame.note)))
+        note = "\n".join(filter(None, (self._make_note(), frame.note)))
         if frame.text.strip():
-            content = STYLE.render(progress_piece(frame.text, STYLE, note=note))
+            content = STYLE.render_piece(fit_progress(frame.text, STYLE, note=note))
             self._has_text = True
-        post = Post(content, frame.buttons)
-        if post == self._held:
+        post = DiscordPost(content, frame.buttons)
+        if post == self._live_post:
             return
-        if self._holder is None:
-            self._holder = await self._outlet.send(post)
-            await self._started(str(self._holder))
+        if self._live_message is None:
+            self._live_message = await self._responder.send_post(post)
+            await self._on_started(str(self._live_message))
         else:
-            await self._outlet.edit(self._holder, post)
-        self._held = post
+            await self._responder.edit_post(self._live_message, post)
+        self._live_post = post
 
-    async def _land(self, last: _Last) -> None:
-        if last.number == 0 and self._holder is not None:
+    async def _send_final_piece(self, piece: _FinalPiece) -> None:
+        if piece.number == 0 and self._live_message is not None:
             try:
-                await self._outlet.edit(self._holder, last.post)
-            except Refused as refused:
+                await self._responder.edit_post(self._live_message, piece.post)
+            except DiscordRefused as refused:
                 _log.info("the answer's message could not be edited: %s", refused.reason)
             else:
-                self._messages.append(self._holder)
+                self._messages.append(self._live_message)
                 return
-        self._messages.append(await self._outlet.send(last.post))
+        self._messages.append(await self._responder.send_post(piece.post))
 
 
-async def _laid_out(answer: Answer) -> list[Progress | _Last]:
+async def _lay_out_final(answer: Answer) -> list[AnswerProgress | _FinalPiece]:
     long = len(answer.text) > _LONG_CHARS
-    posts = await asyncio.to_thread(_posts, answer) if long else _posts(answer)
-    return [_Last(number, post) for number, post in enumerate(posts)]
+    posts = await asyncio.to_thread(_build_posts, answer) if long else _build_posts(answer)
+    return [_FinalPiece(number, post) for number, post in enumerate(posts)]
 
 
-def _posts(answer: Answer) -> list[Post]:
+def _build_posts(answer: Answer) -> list[DiscordPost]:
     """The messages of an answer: its pieces, or its first piece and all of it as a file."""
-    pieces = answer_pieces(answer.text, STYLE, note=answer.note, footer=answer.footer)
+    pieces = split_answer(answer.text, STYLE, note=answer.note, footer=answer.footer)
     if len(pieces) > PIECES_MAX:
         file = Attachment("answer.md", answer.text.encode())
-        footer = answer_pieces("", STYLE, footer=answer.footer)[0]
+        footer = split_answer("", STYLE, footer=answer.footer)[0]
         return [
-            Post(STYLE.render(pieces[0])),
-            Post(STYLE.render(footer), answer.buttons, file),
+            DiscordPost(STYLE.render_piece(pieces[0])),
+            DiscordPost(STYLE.render_piece(footer), answer.buttons, file),
         ]
-    contents = [STYLE.render(piece) for piece in pieces]
-    return [*map(Post, contents[:-1]), Post(contents[-1], answer.buttons)]
+    contents = [STYLE.render_piece(piece) for piece in pieces]
+    return [*map(DiscordPost, contents[:-1]), DiscordPost(contents[-1], answer.buttons)]
 
 
-def _told(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (failure := task.exception()) is not None:
-        _log.warning("an answer could not be shown: %s", cause(failure))
+        _log.warning("an answer could not be shown: %s", describe_failure(failure))

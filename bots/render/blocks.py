@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bots.render.plain_text import columns
+from bots.render.plain_text import display_width
 
 MarkKind = Literal["bold", "italic", "strike", "code"]
 
 #: Columns beyond which padding a table's cell helps nobody.
 _CELL_COLUMNS_MAX = 60
 #: How far to look back from a limit for a line's end or a space, as a share of the limit.
-_LOOK_BACK = 2
+_LOOK_BACK_SHARE = 2
 #: Signs that belong to the one before: a cut never parts them.
-_JOINED_SIGNS_MAX = 16
+_JOINED_CHARS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Block:
     #: Line ends before it, unless it comes first.
     gap: int = 2
     #: Ours, not the model's: only such a block may look like a footer.
-    ours: bool = False
+    from_service: bool = False
 
-    def part(self, start: int, end: int) -> Block:
+    def slice_text(self, start: int, end: int) -> Block:
         """The block with a part of its text, and what is left there of its marks."""
         marks = tuple(
             Mark(max(mark.start, start) - start, min(mark.end, end) - start, mark.kind)
@@ -57,13 +57,13 @@ class Block:
         return replace(self, text=self.text[start:end], marks=marks)
 
 
-def cut_at(text: str, limit: int, *, code: bool) -> tuple[int, int]:
+def find_cut(text: str, limit: int, *, code: bool) -> tuple[int, int]:
     """Where to cut a text that may keep `limit` characters: its new end, and where the rest begins.
 
     At a line's end if one is near, else (outside code) after a sentence or at a space, else between
     two signs that do not belong together. What is left out between is one line's end or space.
     """
-    floor = limit // _LOOK_BACK
+    floor = limit // _LOOK_BACK_SHARE
     line_end = text.rfind("\n", floor, limit + 1)
     if line_end > 0:
         return line_end, line_end + 1
@@ -77,15 +77,15 @@ def cut_at(text: str, limit: int, *, code: bool) -> tuple[int, int]:
         # A space of code is kept: it may be all there is in a line.
         return (space, space) if code else (space, space + 1)
     at = limit
-    for _ in range(_JOINED_SIGNS_MAX):
-        if at <= 1 or not _joined(text, at):
+    for _ in range(_JOINED_CHARS_MAX):
+        if at <= 1 or not _is_joined(text, at):
             break
         at -= 1
     return (at, at) if at >= 1 else (limit, limit)
 
 
-def _joined(text: str, at: int) -> bool:
-    after, before = text[at : at + 1], text[at - 1]
+def _is_joined(text: str, position: int) -> bool:
+    after, before = text[position : position + 1], text[position - 1]
     return (
         after in "\u200c\u200d\ufe0e\ufe0f\u20e3"
         or before in "\u200c\u200d"
@@ -96,17 +96,19 @@ def _joined(text: str, at: int) -> bool:
     )
 
 
-def table_text(rows: list[list[str]] | tuple[tuple[str, ...], ...], *, header: bool) -> str:
+def format_table(rows: list[list[str]] | tuple[tuple[str, ...], ...], *, header: bool) -> str:
     """Rows as aligned columns for a monospaced font; a rule below the header."""
     count = max((len(row) for row in rows), default=0)
     widths = [
-        min(_CELL_COLUMNS_MAX, max((columns(row[at]) if at < len(row) else 0) for row in rows))
+        min(
+            _CELL_COLUMNS_MAX, max((display_width(row[at]) if at < len(row) else 0) for row in rows)
+        )
         for at in range(count)
     ]
     lines = []
     for number, row in enumerate(rows):
         cells = [
-            cell + " " * max(0, width - columns(cell))
+            cell + " " * max(0, width - display_width(cell))
             for cell, width in zip(row, widths, strict=False)
         ]
         lines.append("  ".join(cells).rstrip())

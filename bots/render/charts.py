@@ -18,35 +18,35 @@ _COLOUR: Final = "#1f6feb"
 _RED: Final = "#cf222e"
 _GREY: Final = "#d0d7de"
 #: The share of its space that a bar fills.
-_THICK: Final = 0.6
+_BAR_HEIGHT: Final = 0.6
 _INCHES: Final = (7.2, 3.6)
 _DPI: Final = 120
 #: The library keeps state of its own: one picture at a time.
-_ONE = Lock()
+_DRAW_LOCK = Lock()
 
 
-def bars(numbers: Sequence[int]) -> str:
+def format_bars(numbers: Sequence[int]) -> str:
     """A bar for each number, the highest one full."""
-    most = max((*numbers, 0)) or 1
-    return "".join(_BARS[number * (len(_BARS) - 1) // most] for number in numbers)
+    highest = max((*numbers, 0)) or 1
+    return "".join(_BARS[number * (len(_BARS) - 1) // highest] for number in numbers)
 
 
-async def earnings_chart(days: Sequence[tuple[int, int]]) -> bytes:
+async def draw_earnings_chart(days: Sequence[tuple[int, int]]) -> bytes:
     """A PNG of Credits by day; `days` are their beginnings (ms UTC) with Credits, in order."""
-    return await asyncio.to_thread(_earnings, days)
+    return await asyncio.to_thread(_draw_earnings, days)
 
 
-def _earnings(days: Sequence[tuple[int, int]]) -> bytes:
-    figure, axes = _canvas()
+def _draw_earnings(days: Sequence[tuple[int, int]]) -> bytes:
+    figure, axes = _new_figure()
     dates: list[Any] = [datetime.fromtimestamp(at / 1_000, UTC).date() for at, _ in days]
     axes.bar(dates, [amount for _, amount in days], color=_COLOUR, width=0.8)
     axes.set_ylabel("Credits")
     axes.yaxis.get_major_locator().set_params(integer=True)
-    return _drawn(figure)
+    return _finish_figure(figure)
 
 
 @dataclass(frozen=True, slots=True)
-class ReportPicture:
+class ReportChartData:
     """The figures of a report that are drawn as a chart; cash is in cents."""
 
     #: Words above it all, one line each.
@@ -64,92 +64,102 @@ class ReportPicture:
     lines: tuple[str, str]
 
 
-async def report_chart(picture: ReportPicture) -> bytes:
+async def draw_report_chart(chart_data: ReportChartData) -> bytes:
     """A PNG of a report: revenue and cost over time, costs, margins, what keys have left."""
-    return await asyncio.to_thread(_report, picture)
+    return await asyncio.to_thread(_draw_report, chart_data)
 
 
-def _report(picture: ReportPicture) -> bytes:
+def _draw_report(chart_data: ReportChartData) -> bytes:
     from matplotlib.figure import Figure
 
-    middle = 0.8 + 0.3 * max(len(picture.costs), len(picture.margins), 1)
-    bottom = 0.8 + 0.3 * max(len(picture.keys), 1)
+    middle = 0.8 + 0.3 * max(len(chart_data.costs), len(chart_data.margins), 1)
+    bottom = 0.8 + 0.3 * max(len(chart_data.keys), 1)
     figure: Any = Figure(figsize=(7.2, 3.4 + middle + bottom), dpi=_DPI, layout="constrained")
-    figure.suptitle("\n".join(picture.title), fontsize=10, x=0.02, ha="left")
+    figure.suptitle("\n".join(chart_data.title), fontsize=10, x=0.02, ha="left")
     grid = figure.add_gridspec(3, 2, height_ratios=(2.8, middle, bottom))
     panels = [figure.add_subplot(grid[place]) for place in ((0, slice(None)), (1, 0), (1, 1))]
     panels.append(figure.add_subplot(grid[2, :]))
-    for axes, title in zip(panels, picture.panels, strict=True):
+    for axes, title in zip(panels, chart_data.panels, strict=True):
         axes.set_title(title, fontsize=10, loc="left")
         axes.tick_params(labelsize=8)
-        _plain(axes)
+        _style_axes(axes)
     over_time, costs, margins, keys = panels
-    _over_time(over_time, picture)
-    _bars(costs, picture.costs, _dollars)
-    _bars(margins, picture.margins, lambda percent: f"{percent:+,} %".replace("-", "−"))
-    used = [cents for _, cents, _ in picture.keys]
-    names = [name for name, _, _ in picture.keys]
-    keys.barh(names, used, color=_GREY, height=_THICK)
+    _draw_over_time(over_time, chart_data)
+    _draw_bars(costs, chart_data.costs, _format_dollars)
+    _draw_bars(margins, chart_data.margins, lambda percent: f"{percent:+,} %".replace("-", "−"))
+    used = [cents for _, cents, _ in chart_data.keys]
+    names = [name for name, _, _ in chart_data.keys]
+    keys.barh(names, used, color=_GREY, height=_BAR_HEIGHT)
     left = keys.barh(
-        names, [cents for *_, cents in picture.keys], left=used, color=_COLOUR, height=_THICK
+        names,
+        [cents for *_, cents in chart_data.keys],
+        left=used,
+        color=_COLOUR,
+        height=_BAR_HEIGHT,
     )
-    keys.bar_label(left, [_dollars(cents) for *_, cents in picture.keys], padding=3, fontsize=8)
-    keys.xaxis.set_major_formatter(lambda cents, _: _dollars(round(cents)))
+    keys.bar_label(
+        left, [_format_dollars(cents) for *_, cents in chart_data.keys], padding=3, fontsize=8
+    )
+    keys.xaxis.set_major_formatter(lambda cents, _: _format_dollars(round(cents)))
     keys.invert_yaxis()
     keys.margins(x=0.12)
-    return _saved(figure)
+    return _save_png(figure)
 
 
-def _over_time(axes: Any, picture: ReportPicture) -> None:
-    dates: list[Any] = [datetime.fromtimestamp(at / 1_000, UTC).date() for at, *_ in picture.days]
-    for number, (colour, label) in enumerate(zip((_COLOUR, _RED), picture.lines, strict=True)):
-        amounts = [day[number + 1] for day in picture.days]
+def _draw_over_time(axes: Any, chart_data: ReportChartData) -> None:
+    dates: list[Any] = [
+        datetime.fromtimestamp(at / 1_000, UTC).date() for at, *_ in chart_data.days
+    ]
+    for number, (colour, label) in enumerate(zip((_COLOUR, _RED), chart_data.lines, strict=True)):
+        amounts = [day[number + 1] for day in chart_data.days]
         axes.plot(dates, amounts, color=colour, label=label, marker="o", markersize=3)
-    axes.yaxis.set_major_formatter(lambda cents, _: _dollars(round(cents)))
+    axes.yaxis.set_major_formatter(lambda cents, _: _format_dollars(round(cents)))
     axes.legend(frameon=False, fontsize=8)
     axes.set_ylim(bottom=0)
     axes.tick_params(axis="x", rotation=20)
 
 
-def _bars(axes: Any, named: Sequence[tuple[str, int]], words: Callable[[int], str]) -> None:
+def _draw_bars(
+    axes: Any, named: Sequence[tuple[str, int]], format_number: Callable[[int], str]
+) -> None:
     numbers = [number for _, number in named]
     colours = [_RED if number < 0 else _COLOUR for number in numbers]
-    drawn = axes.barh([name for name, _ in named], numbers, color=colours, height=_THICK)
-    axes.bar_label(drawn, [words(number) for number in numbers], padding=3, fontsize=8)
+    drawn = axes.barh([name for name, _ in named], numbers, color=colours, height=_BAR_HEIGHT)
+    axes.bar_label(drawn, [format_number(number) for number in numbers], padding=3, fontsize=8)
     axes.xaxis.set_visible(False)
     axes.invert_yaxis()
     axes.margins(x=0.35)
 
 
-def _dollars(cents: int) -> str:
+def _format_dollars(cents: int) -> str:
     sign = "−" if cents < 0 else ""
     return f"{sign}${abs(cents) // 100:,}.{abs(cents) % 100:02}".removesuffix(".00")
 
 
-def _plain(axes: Any) -> None:
+def _style_axes(axes: Any) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
 
 
-def _canvas() -> tuple[Any, Any]:
+def _new_figure() -> tuple[Any, Any]:
     """An empty figure; no window, no global state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
-    _plain(axes)
+    _style_axes(axes)
     return figure, axes
 
 
-def _drawn(figure: Any) -> bytes:
+def _finish_figure(figure: Any) -> bytes:
     figure.autofmt_xdate(rotation=30)
-    return _saved(figure)
+    return _save_png(figure)
 
 
-def _saved(figure: Any) -> bytes:
+def _save_png(figure: Any) -> bytes:
     out = io.BytesIO()
-    with _ONE:
+    with _DRAW_LOCK:
         figure.savefig(out, format="png")
     return out.getvalue()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, final
 
 from bots.render.blocks import Block, Mark
-from bots.render.plain_text import Offsets, unforged, utf16_len
-from bots.render.splitter import Cost, Piece
+from bots.render.plain_text import Utf16Offsets, defuse_footer_marks, utf16_len
+from bots.render.splitter import BlockSize, Piece
 
 EntityKind = Literal["bold", "italic", "strike", "code", "pre", "quote"]
 
@@ -20,7 +20,7 @@ _MENTION: Final = re.compile(r"(?<![A-Za-z0-9_@./])@[A-Za-z0-9_]{3,32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entity:
+class TextEntity:
     """An entity formats a range of the text; offset and length are in UTF-16 units."""
 
     kind: EntityKind
@@ -30,11 +30,11 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FormattedText:
     """The text of one message, with the entities that say how parts of it look."""
 
     text: str
-    entities: tuple[Entity, ...] = ()
+    entities: tuple[TextEntity, ...] = ()
 
 
 @final
@@ -42,19 +42,19 @@ class EntityStyle:
     """The style makes messages of `units` UTF-16 units and at most `entities_max` entities."""
 
     def __init__(self, units: int, entities_max: int = 100) -> None:
-        self._limit = Cost(units, entities_max)
+        self._limit = BlockSize(units, entities_max)
 
     @property
-    def limit(self) -> Cost:
+    def limit(self) -> BlockSize:
         """See `MessageStyle`."""
         return self._limit
 
-    def cost(self, block: Block) -> Cost:
+    def measure(self, block: Block) -> BlockSize:
         """See `MessageStyle`."""
         extra = int(block.code) + int(block.quote)
-        return Cost(utf16_len(block.text) + block.gap, len(block.marks) + extra)
+        return BlockSize(utf16_len(block.text) + block.gap, len(block.marks) + extra)
 
-    def render(self, piece: Piece) -> Shown:
+    def render_piece(self, piece: Piece) -> FormattedText:
         """One message's text and entities."""
         parts: list[str] = []
         ranges: list[tuple[int, int, EntityKind, str]] = []
@@ -63,7 +63,7 @@ class EntityStyle:
             if number:
                 parts.append("\n" * block.gap)
                 at += block.gap
-            text = block.text if block.ours else unforged(block.text)
+            text = block.text if block.from_service else defuse_footer_marks(block.text)
             if block.code:
                 ranges.append((at, at + len(text), "pre", block.language))
             elif block.quote:
@@ -72,19 +72,19 @@ class EntityStyle:
             parts.append(text)
             at += len(text)
         whole = "".join(parts)
-        units = Offsets(whole)
-        return Shown(
+        units = Utf16Offsets(whole)
+        return FormattedText(
             whole,
             tuple(
-                Entity(kind, units(start), units(end) - units(start), language)
-                for start, end, kind, language in _joined(ranges)
+                TextEntity(kind, units(start), units(end) - units(start), language)
+                for start, end, kind, language in _merge_quotes(ranges)
                 # A platform drops an entity of spaces alone, or refuses it.
                 if whole[start:end].strip()
             ),
         )
 
 
-def _joined(
+def _merge_quotes(
     ranges: list[tuple[int, int, EntityKind, str]],
 ) -> list[tuple[int, int, EntityKind, str]]:
     """Quotes that follow each other are one quote; the outer range comes first."""
@@ -101,7 +101,7 @@ def _joined(
     return joined
 
 
-def without_pings(block: Block) -> Block:
+def disable_mentions(block: Block) -> Block:
     """The block with every @name as inline code, which no platform turns into a mention.
 
     Nothing is inserted, so what is copied is what was said.
@@ -120,7 +120,7 @@ def without_pings(block: Block) -> Block:
         return block
     marks = list(block.marks)
     for start, end in names:
-        marks = [part for mark in marks for part in _around(mark, start, end)]
+        marks = [part for mark in marks for part in _cut_out(mark, start, end)]
         marks.append(Mark(start, end, "code"))
     marks.sort(key=lambda mark: (mark.start, -mark.end))
     return Block(
@@ -128,11 +128,11 @@ def without_pings(block: Block) -> Block:
         tuple(marks),
         quote=block.quote,
         gap=block.gap,
-        ours=block.ours,
+        from_service=block.from_service,
     )
 
 
-def _around(mark: Mark, start: int, end: int) -> list[Mark]:
+def _cut_out(mark: Mark, start: int, end: int) -> list[Mark]:
     if mark.start >= end or mark.end <= start:
         return [mark]
     around = [Mark(mark.start, start, mark.kind), Mark(end, mark.end, mark.kind)]

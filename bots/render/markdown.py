@@ -16,8 +16,8 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.escape import escape
 from markdown_it.token import Token
 
-from bots.render.blocks import Block, Mark, MarkKind, table_text
-from bots.render.plain_text import clean
+from bots.render.blocks import Block, Mark, MarkKind, format_table
+from bots.render.plain_text import clean_text
 
 #: Deeper than this the parser would leave text out.
 _NESTING_MAX = 60
@@ -49,77 +49,77 @@ def _parser() -> MarkdownIt:
     return parser
 
 
-def blocks_of(markdown: str) -> list[Block]:
+def parse_markdown(markdown: str) -> list[Block]:
     """The blocks of a model's text; an unclosed fence is code to its end."""
-    text = clean(markdown)
+    text = clean_text(markdown)
     tokens = _parser().parse(text)
     if any(token.level >= _NESTING_MAX - 2 for token in tokens):
         return [Block(text.strip("\n"))]
-    walk = _Walk()
+    builder = _BlockBuilder()
     for token in tokens:
-        walk.take(token)
-    return [block for block in walk.blocks if block.text.strip()]
+        builder.add_token(token)
+    return [block for block in builder.blocks if block.text.strip()]
 
 
 @dataclass(slots=True)
-class _List:
+class _OpenList:
     """A list that is still open: `number` is that of its next item, or None for dots."""
 
     number: int | None
     #: Whether the sign of the present item is still to be written.
-    fresh: bool = False
+    at_item_start: bool = False
     #: Whether an item stands before.
-    begun: bool = False
+    has_items: bool = False
 
 
 @dataclass(slots=True)
-class _Walk:
+class _BlockBuilder:
     """The builder turns the parser's tokens into blocks, one after the other."""
 
     blocks: list[Block] = field(default_factory=list)
-    lists: list[_List] = field(default_factory=list)
-    quotes: int = 0
-    heading: bool = False
+    lists: list[_OpenList] = field(default_factory=list)
+    quote_depth: int = 0
+    in_heading: bool = False
     row: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
-    cell: bool = False
+    in_cell: bool = False
 
-    def take(self, token: Token) -> None:
+    def add_token(self, token: Token) -> None:
         match token.type:
             case "inline":
-                self._inline(token)
+                self._add_inline(token)
             case "fence" | "code_block":
-                self._code(token)
+                self._add_code(token)
             case "hr":
-                self._add(_RULE, ())
+                self._add_block(_RULE, ())
             case "heading_open" | "heading_close":
-                self.heading = token.nesting == 1
+                self.in_heading = token.nesting == 1
             case "blockquote_open" | "blockquote_close":
-                self.quotes += token.nesting
+                self.quote_depth += token.nesting
             case "bullet_list_open" | "ordered_list_open":
                 first = int(token.attrs.get("start", 1)) if token.tag == "ol" else None
-                self.lists.append(_List(first))
+                self.lists.append(_OpenList(first))
             case "bullet_list_close" | "ordered_list_close":
                 self.lists.pop()
             case "list_item_open":
-                self.lists[-1].fresh = True
+                self.lists[-1].at_item_start = True
             case "list_item_close":
                 self._end_item()
             case _:
-                self._table(token)
+                self._add_table_token(token)
 
-    def _table(self, token: Token) -> None:
+    def _add_table_token(self, token: Token) -> None:
         match token.type:
             case "tr_open":
                 self.row = []
             case "tr_close":
                 self.rows.append(self.row)
             case "th_open" | "td_open":
-                self.cell = True
+                self.in_cell = True
             case "th_close" | "td_close":
-                self.cell = False
+                self.in_cell = False
             case "table_close":
-                text = table_text(self.rows, header=True)
+                text = format_table(self.rows, header=True)
                 self.rows = []
                 self.blocks.append(Block(text, code=True, gap=self._code_gap()))
             case _:
@@ -127,41 +127,41 @@ class _Walk:
 
     def _end_item(self) -> None:
         last = self.lists[-1]
-        if last.fresh:  # an item that says nothing still counts
-            self._add("", ())
+        if last.at_item_start:  # an item that says nothing still counts
+            self._add_block("", ())
         if last.number is not None:
             last.number += 1
 
-    def _inline(self, token: Token) -> None:
-        text, marks = _Inline().read(token.children or [])
-        if self.cell:
+    def _add_inline(self, token: Token) -> None:
+        text, marks = _InlineBuilder().read_tokens(token.children or [])
+        if self.in_cell:
             self.row.append(" ".join(text.split()))
             return
-        if self.heading and text:
+        if self.in_heading and text:
             plain = tuple(mark for mark in marks if mark.kind not in ("bold", "code"))
             marks = (Mark(0, len(text), "bold"), *plain)
-        self._add(text, marks)
+        self._add_block(text, marks)
 
-    def _add(self, text: str, marks: tuple[Mark, ...]) -> None:
+    def _add_block(self, text: str, marks: tuple[Mark, ...]) -> None:
         before = self.blocks[-1] if self.blocks else None
         gap = 1 if before is not None and before.code else 2
         if self.lists:
             last = self.lists[-1]
-            gap = 1 if len(self.lists) > 1 or (last.fresh and last.begun) else gap
-            last.begun = True
+            gap = 1 if len(self.lists) > 1 or (last.at_item_start and last.has_items) else gap
+            last.has_items = True
             text, marks = self._as_item(text, marks)
-        self.blocks.append(Block(text, marks, quote=self.quotes > 0, gap=gap))
+        self.blocks.append(Block(text, marks, quote=self.quote_depth > 0, gap=gap))
 
     def _as_item(self, text: str, marks: tuple[Mark, ...]) -> tuple[str, tuple[Mark, ...]]:
         depth, last = len(self.lists), self.lists[-1]
         prefix = _INDENT * depth
-        if last.fresh:
-            last.fresh = False
+        if last.at_item_start:
+            last.at_item_start = False
             sign = "• " if last.number is None else f"{last.number}. "
             prefix = _INDENT * (depth - 1) + sign
-        return _indented(text, marks, prefix, _INDENT * depth)
+        return _indent(text, marks, prefix, _INDENT * depth)
 
-    def _code(self, token: Token) -> None:
+    def _add_code(self, token: Token) -> None:
         text = token.content.removesuffix("\n")
         language = ""
         info = token.info.strip()
@@ -174,14 +174,14 @@ class _Walk:
             # What stands behind the language is nobody's option here: it is text.
             text = f"{rest.strip()}\n{text}" if rest.strip() else text
         if self.lists:
-            self.lists[-1].fresh, self.lists[-1].begun = False, True
+            self.lists[-1].at_item_start, self.lists[-1].has_items = False, True
         self.blocks.append(Block(text, code=True, language=language, gap=self._code_gap()))
 
     def _code_gap(self) -> int:
         return 2 if self.blocks and self.blocks[-1].code else 1
 
 
-def _indented(
+def _indent(
     text: str, marks: tuple[Mark, ...], prefix: str, hanging: str
 ) -> tuple[str, tuple[Mark, ...]]:
     """The lines with a prefix before the first and `hanging` before the others; marks follow."""
@@ -197,64 +197,64 @@ def _indented(
 
 
 @dataclass(slots=True)
-class _Inline:
+class _InlineBuilder:
     """The builder turns the parser's inline tokens into text and marks."""
 
     parts: list[str] = field(default_factory=list)
     length: int = 0
     marks: list[Mark] = field(default_factory=list)
-    open: list[tuple[str, int]] = field(default_factory=list)
+    open_marks: list[tuple[str, int]] = field(default_factory=list)
     links: list[tuple[str, int]] = field(default_factory=list)
 
-    def read(self, tokens: list[Token]) -> tuple[str, tuple[Mark, ...]]:
+    def read_tokens(self, tokens: list[Token]) -> tuple[str, tuple[Mark, ...]]:
         for token in tokens:
-            self._take(token)
-        return "".join(self.parts), _without_code(self.marks)
+            self._add_token(token)
+        return "".join(self.parts), _split_around_code(self.marks)
 
-    def _say(self, text: str) -> None:
+    def _append(self, text: str) -> None:
         self.parts.append(text)
         self.length += len(text)
 
-    def _take(self, token: Token) -> None:
+    def _add_token(self, token: Token) -> None:
         match token.type:
             case "text" | "text_special":
-                self._say(token.content)
+                self._append(token.content)
             case "softbreak" | "hardbreak":
-                self._say("\n")
+                self._append("\n")
             case "code_inline":
                 self.marks.append(Mark(self.length, self.length + len(token.content), "code"))
-                self._say(token.content)
+                self._append(token.content)
             case "image":
-                alt, _ = _Inline().read(token.children or [])
-                self._say(alt + _address(str(token.attrs.get("src", "")), alt))
-                self._title(token)
+                alt, _ = _InlineBuilder().read_tokens(token.children or [])
+                self._append(alt + _format_address(str(token.attrs.get("src", "")), alt))
+                self._append_title(token)
             case "link_open":
                 self.links.append((str(token.attrs.get("href", "")), len(self.parts)))
-                self._title(token)
+                self._append_title(token)
             case "link_close":
                 href, since = self.links.pop()
-                self._say(_address(href, "".join(self.parts[since:])))
+                self._append(_format_address(href, "".join(self.parts[since:])))
             case _:
-                self._mark(token)
+                self._add_mark(token)
 
-    def _title(self, token: Token) -> None:
+    def _append_title(self, token: Token) -> None:
         title = token.attrs.get("title")
         if title:
-            self._say(f"“{title}” ")
+            self._append(f"“{title}” ")
 
-    def _mark(self, token: Token) -> None:
+    def _add_mark(self, token: Token) -> None:
         kind = _KINDS.get(token.tag)
         if kind is None:
-            self._say(token.content)
+            self._append(token.content)
         elif token.nesting == 1:
-            self.open.append((token.tag, self.length))
+            self.open_marks.append((token.tag, self.length))
         else:
-            _, start = self.open.pop()
+            _, start = self.open_marks.pop()
             if start < self.length:
                 self.marks.append(Mark(start, self.length, kind))
 
 
-def _address(href: str, label: str) -> str:
+def _format_address(href: str, label: str) -> str:
     """What to show behind a label: its address, unless that is what the label says already."""
     label = label.strip()
     shown = _parser().normalizeLinkText(href)
@@ -267,7 +267,7 @@ def _address(href: str, label: str) -> str:
     return f" ({href})" if label else href
 
 
-def _without_code(marks: list[Mark]) -> tuple[Mark, ...]:
+def _split_around_code(marks: list[Mark]) -> tuple[Mark, ...]:
     """The marks with code taken out of the others: platforms let code lie in nothing else."""
     codes = sorted((mark for mark in marks if mark.kind == "code"), key=lambda mark: mark.start)
     apart: list[Mark] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bots.chat.types import Screen
-from bots.render.blocks import Block, Mark, table_text
-from bots.render.entity_style import without_pings
-from bots.render.markdown import blocks_of
-from bots.render.plain_text import clean, footer_lines, one_line
-from bots.render.splitter import Piece, Style, split
+from bots.chat.types import Card
+from bots.render.blocks import Block, Mark, format_table
+from bots.render.entity_style import disable_mentions
+from bots.render.markdown import parse_markdown
+from bots.render.plain_text import clean_text, format_footer, to_one_line
+from bots.render.splitter import MessageStyle, Piece, split_blocks
 
 #: Of a growing answer at most so many characters are looked at: what is newest.
 _TAIL_CHARS: Final = 2_800
@@ -18,39 +18,41 @@ _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _MORE: Final = "…"
 
 
-def answer_pieces(text: str, style: Style, *, note: str = "", footer: str = "") -> list[Piece]:
+def split_answer(
+    text: str, style: MessageStyle, *, note: str = "", footer: str = ""
+) -> list[Piece]:
     """A whole answer: the note first, the footer as the last line; at least one piece."""
-    blocks = _noted(note) + [without_pings(block) for block in blocks_of(text)]
+    blocks = _note_blocks(note) + [disable_mentions(block) for block in parse_markdown(text)]
     if footer:
-        blocks.append(Block(footer_lines(footer), ours=True))
-    return split(blocks, style) or [(Block(_MORE),)]
+        blocks.append(Block(format_footer(footer), from_service=True))
+    return split_blocks(blocks, style) or [(Block(_MORE),)]
 
 
-def progress_piece(text: str, style: Style, *, note: str = "") -> Piece:
+def fit_progress(text: str, style: MessageStyle, *, note: str = "") -> Piece:
     """An answer so far, in one piece: its newest part when it is long."""
-    tail = _tail(text)
-    front = _noted(note) if tail is text else [Block(_MORE)]
-    blocks = front + [without_pings(block) for block in blocks_of(tail)]
-    pieces = split(blocks, style)
+    tail = _newest_part(text)
+    front = _note_blocks(note) if tail is text else [Block(_MORE)]
+    blocks = front + [disable_mentions(block) for block in parse_markdown(tail)]
+    pieces = split_blocks(blocks, style)
     return pieces[-1] if pieces else (Block(_MORE),)
 
 
-def screen_pieces(screen: Screen, style: Style) -> list[Piece]:
+def split_card(card: Card, style: MessageStyle) -> list[Piece]:
     """A card: its title, its table, its lines; no piece when it has none of them."""
     blocks: list[Block] = []
-    title = one_line(screen.title)
+    title = to_one_line(card.title)
     if title:
-        blocks.append(Block(title, (Mark(0, len(title), "bold"),), ours=True))
-    if screen.table:
-        rows = tuple(tuple(one_line(cell) for cell in row) for row in screen.table)
-        blocks.append(Block(table_text(rows, header=False), code=True, ours=True))
-    for number, line in enumerate(screen.lines):
+        blocks.append(Block(title, (Mark(0, len(title), "bold"),), from_service=True))
+    if card.table:
+        rows = tuple(tuple(to_one_line(cell) for cell in row) for row in card.table)
+        blocks.append(Block(format_table(rows, header=False), code=True, from_service=True))
+    for number, line in enumerate(card.lines):
         gap = 1 if number else 2
-        blocks.append(without_pings(Block(clean(line), ours=True, gap=gap)))
-    return split(_spaced(blocks), style)
+        blocks.append(disable_mentions(Block(clean_text(line), from_service=True, gap=gap)))
+    return split_blocks(_widen_gaps(blocks), style)
 
 
-def _spaced(blocks: list[Block]) -> list[Block]:
+def _widen_gaps(blocks: list[Block]) -> list[Block]:
     """An empty line of a card is a wider gap, not a block of nothing."""
     spaced: list[Block] = []
     wide = False
@@ -59,17 +61,21 @@ def _spaced(blocks: list[Block]) -> list[Block]:
             wide = True
             continue
         gap = 2 if wide else block.gap
-        spaced.append(Block(block.text, block.marks, code=block.code, gap=gap, ours=block.ours))
+        spaced.append(
+            Block(
+                block.text, block.marks, code=block.code, gap=gap, from_service=block.from_service
+            )
+        )
         wide = False
     return spaced
 
 
-def _noted(note: str) -> list[Block]:
-    text = one_line(note)
-    return [Block(text, (Mark(0, len(text), "italic"),), ours=True)] if text else []
+def _note_blocks(note: str) -> list[Block]:
+    text = to_one_line(note)
+    return [Block(text, (Mark(0, len(text), "italic"),), from_service=True)] if text else []
 
 
-def _tail(text: str) -> str:
+def _newest_part(text: str) -> str:
     """The newest part of a long text, from a line's start, its open fence opened again."""
     if len(text) <= _TAIL_CHARS:
         return text

@@ -11,7 +11,7 @@ from typing import Final
 
 #: Controls but tab and newline, surrogates that stand alone, direction marks, invisible
 #: operators, fillers that look like nothing, interlinear marks, rare selectors, non-characters.
-_UNSEEN: Final = re.compile(
+_INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0"
     "\ufff0-\ufffb\ufffe\uffff\U000e0100-\U000e0fff]"
@@ -33,23 +33,23 @@ _PICTURE: Final = re.compile(
 )
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """The text without what is unseen; lines end with a newline alone."""
     if text.isascii() and text.isprintable():
         return text
-    text = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
+    text = _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))
     if text.isascii() or not _JOINERS_OR_TAGS.search(text):
         return text
-    text = _JOINER.sub(lambda match: _joiner(text, match.start(), match.end()), text)
+    text = _JOINER.sub(lambda match: _keep_joiner(text, match.start(), match.end()), text)
     return _without_tags(text)
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """The text without what is unseen, in one line."""
-    return " ".join(clean(text).split())
+    return " ".join(clean_text(text).split())
 
 
-def _joiner(text: str, start: int, end: int) -> str:
+def _keep_joiner(text: str, start: int, end: int) -> str:
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     if _JOINING_SCRIPTS.match(before):
         return text[start]
@@ -75,7 +75,7 @@ def utf16_len(text: str) -> int:
     return len(text) + sum(1 for char in text if char > _BMP_MAX)
 
 
-class Offsets:
+class Utf16Offsets:
     """A converter from positions in a text to positions in its UTF-16 units."""
 
     def __init__(self, text: str) -> None:
@@ -87,7 +87,7 @@ class Offsets:
         return position + bisect_left(self._wide, position)
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """The width in a monospaced font, about: wide characters and emoji take two columns."""
     if text.isascii():
         return len(text)
@@ -103,18 +103,18 @@ def columns(text: str) -> int:
 FOOTER_MARK: Final = "◈"
 
 #: Signs that could be taken for the mark.
-_LIKE: Final = "◈◇◆❖⟐◊⬖⬗⬘⬙⬥⬦⯁⯂🔷🔶🔸🔹💠⧫⬨⬧⋄♦♢"
-_FORGED: Final = re.compile(rf"^([^\w\n]*?)[{_LIKE}]", re.MULTILINE)
+_MARK_LOOKALIKES: Final = "◈◇◆❖⟐◊⬖⬗⬘⬙⬥⬦⯁⯂🔷🔶🔸🔹💠⧫⬨⬧⋄♦♢"
+_FORGED_FOOTER: Final = re.compile(rf"^([^\w\n]*?)[{_MARK_LOOKALIKES}]", re.MULTILINE)
 
 
-def footer_lines(footer: str) -> str:
+def format_footer(footer: str) -> str:
     """The footer as shown, each of its lines marked."""
-    lines = (one_line(line) for line in footer.splitlines())
+    lines = (to_one_line(line) for line in footer.splitlines())
     return "\n".join(f"{FOOTER_MARK} {line}" for line in lines if line)
 
 
-def unforged(text: str) -> str:
+def defuse_footer_marks(text: str) -> str:
     """The text with no line that begins like a footer; as long as before."""
-    while _FORGED.search(text):
-        text = _FORGED.sub(r"\1·", text)
+    while _FORGED_FOOTER.search(text):
+        text = _FORGED_FOOTER.sub(r"\1·", text)
     return text

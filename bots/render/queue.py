@@ -14,7 +14,7 @@ from typing import final
 from core.errors import Refusal
 
 
-class LaneFull(Refusal):
+class QueueFull(Refusal):
     """Too many messages of this conversation wait already; nothing was done for this one."""
 
     code = "lane_full"
@@ -25,44 +25,44 @@ class LaneFull(Refusal):
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Queue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    inside: int = 0
+    occupants: int = 0
 
 
 @final
-class Lanes:
+class ConversationQueue:
     """The queue serves each conversation's messages in their order; at most `waiting_max` wait
     behind the one being served."""
 
     def __init__(self, *, waiting_max: int = 3) -> None:
         self._waiting_max = waiting_max
-        self._lanes: dict[str, _Lane] = {}
+        self._queues: dict[str, _Queue] = {}
 
     def __len__(self) -> int:
         """How many keys are remembered: those in use."""
-        return len(self._lanes)
+        return len(self._queues)
 
-    def waiting(self, key: str) -> int:
+    def count_waiting(self, key: str) -> int:
         """How many wait behind the one being served."""
-        lane = self._lanes.get(key)
-        return max(0, lane.inside - 1) if lane else 0
+        queue = self._queues.get(key)
+        return max(0, queue.occupants - 1) if queue else 0
 
-    def busy(self, key: str) -> bool:
+    def is_busy(self, key: str) -> bool:
         """Whether somebody is being served."""
-        return key in self._lanes
+        return key in self._queues
 
     @asynccontextmanager
     async def enter(self, key: str) -> AsyncIterator[None]:
         """Holds the queue while inside; raises `QueueFull` at once when too many wait."""
-        lane = self._lanes.setdefault(key, _Lane())
-        if lane.inside > self._waiting_max:
-            raise LaneFull(lane.inside - 1)
-        lane.inside += 1
+        queue = self._queues.setdefault(key, _Queue())
+        if queue.occupants > self._waiting_max:
+            raise QueueFull(queue.occupants - 1)
+        queue.occupants += 1
         try:
-            async with lane.lock:
+            async with queue.lock:
                 yield
         finally:
-            lane.inside -= 1
-            if lane.inside == 0:
-                del self._lanes[key]
+            queue.occupants -= 1
+            if queue.occupants == 0:
+                del self._queues[key]

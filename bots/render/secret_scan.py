@@ -12,7 +12,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSecret:
     """A found secret: where it stands in a text, and whose it seems to be; never the secret
     itself."""
 
@@ -75,34 +75,34 @@ _HINTS: Final[tuple[str, ...]] = (
 _DISTINCT_MIN = 8
 
 
-def find_secrets(text: str) -> list[Found]:
+def find_secrets(text: str) -> list[FoundSecret]:
     """The secrets in a text, in order, without overlaps; empty for nearly every message."""
     lower = text.lower()
     if not any(hint in lower for hint in _HINTS):
         return []
-    found = [Found("private-key", *match.span()) for match in _PEM.finditer(text)]
+    found = [FoundSecret("private-key", *match.span()) for match in _PEM.finditer(text)]
     for match in _PREFIXED.finditer(text):
         if len(set(match.group())) >= _DISTINCT_MIN:
             kind = _SHAPES[int((match.lastgroup or "k0")[1:])][0]
-            found.append(Found(kind, *match.span()))
+            found.append(FoundSecret(kind, *match.span()))
     for match in _CLOUDFLARE_OLD.finditer(text):
         # The 40 characters must carry capitals and digits: IGNORECASE is for the name alone.
         token = match["token"]
         if any(c.isupper() for c in token) and any(c.isdigit() for c in token):
-            found.append(Found("cloudflare", *match.span("token")))
-    return _apart(found)
+            found.append(FoundSecret("cloudflare", *match.span("token")))
+    return _drop_overlaps(found)
 
 
-def without_secrets(text: str, mask: str = "•••") -> str:
+def mask_secrets(text: str, mask: str = "•••") -> str:
     """The text with each secret replaced by `mask`."""
     for secret in reversed(find_secrets(text)):
         text = text[: secret.start] + mask + text[secret.end :]
     return text
 
 
-def _apart(found: list[Found]) -> list[Found]:
-    apart: list[Found] = []
+def _drop_overlaps(found: list[FoundSecret]) -> list[FoundSecret]:
+    separate: list[FoundSecret] = []
     for secret in sorted(found, key=lambda each: (each.start, -each.end)):
-        if not apart or secret.start >= apart[-1].end:
-            apart.append(secret)
-    return apart
+        if not separate or secret.start >= separate[-1].end:
+            separate.append(secret)
+    return separate

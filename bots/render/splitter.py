@@ -10,68 +10,70 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, final
 
-from bots.render.blocks import Block, cut_at
+from bots.render.blocks import Block, find_cut
 
 Piece = tuple[Block, ...]
 
 #: A block too long for any piece begins in the present one if at least this share is left.
-_ROOM_SHARE = 3
+_MIN_SPACE_SHARE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class BlockSize:
     """The size that blocks have in a message: UTF-16 units of text, and how many marks."""
 
     units: int
     marks: int
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.units + other.units, self.marks + other.marks)
+    def __add__(self, other: BlockSize) -> BlockSize:
+        return BlockSize(self.units + other.units, self.marks + other.marks)
 
-    def within(self, limit: Cost) -> bool:
+    def fits_in(self, limit: BlockSize) -> bool:
         """Whether it fits into a message of that limit."""
         return self.units <= limit.units and self.marks <= limit.marks
 
 
-class Style(Protocol):
+class MessageStyle(Protocol):
     """A style says how a platform shows blocks, as far as the splitter must know."""
 
     @property
-    def limit(self) -> Cost:
+    def limit(self) -> BlockSize:
         """What one message holds."""
         ...
 
-    def cost(self, block: Block) -> Cost:
+    def measure(self, block: Block) -> BlockSize:
         """What a block takes of a message, its gap included; parts never cost more together."""
         ...
 
 
-def split(blocks: Sequence[Block], style: Style) -> list[Piece]:
+def split_blocks(blocks: Sequence[Block], style: MessageStyle) -> list[Piece]:
     """The pieces, in order, each within the style's limit; none is empty."""
     packer = _Packer(style)
     for block in blocks:
         packer.add(block)
-    return packer.pieces()
+    return packer.finish()
 
 
 @final
 class _Packer:
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: MessageStyle) -> None:
         self._style = style
         self._limit = style.limit
-        self._done: list[Piece] = []
+        self._pieces: list[Piece] = []
         self._piece: list[Block] = []
-        self._used = Cost(0, 0)
+        self._used = BlockSize(0, 0)
 
-    def pieces(self) -> list[Piece]:
+    def finish(self) -> list[Piece]:
         self._close()
-        return self._done
+        return self._pieces
 
     def add(self, block: Block) -> None:
         rest = block
-        while not self._fits(rest, Cost(0, 0)):
-            room = self._limit.units - self._used.units
-            if self._piece and (room < self._limit.units // _ROOM_SHARE or self._used.marks > 0):
+        while not self._fits(rest, BlockSize(0, 0)):
+            space_left = self._limit.units - self._used.units
+            if self._piece and (
+                space_left < self._limit.units // _MIN_SPACE_SHARE or self._used.marks > 0
+            ):
                 self._close()
                 continue
             part, rest = self._cut(rest)
@@ -84,19 +86,19 @@ class _Packer:
             self._close()
         self._put(rest)
 
-    def _fits(self, block: Block, used: Cost) -> bool:
-        return (used + self._style.cost(block)).within(self._limit)
+    def _fits(self, block: Block, used: BlockSize) -> bool:
+        return (used + self._style.measure(block)).fits_in(self._limit)
 
     def _put(self, block: Block) -> None:
         if block.text.strip():
             self._piece.append(block)
-            self._used += self._style.cost(block)
+            self._used += self._style.measure(block)
 
     def _close(self) -> None:
         if self._piece:
             heading = self._hanging_heading()
-            self._done.append(tuple(self._piece))
-            self._piece, self._used = [], Cost(0, 0)
+            self._pieces.append(tuple(self._piece))
+            self._piece, self._used = [], BlockSize(0, 0)
             if heading is not None:
                 self._put(heading)
 
@@ -119,10 +121,10 @@ class _Packer:
         low, high = 1, len(block.text)
         while low < high:
             middle = (low + high + 1) // 2
-            if self._fits(block.part(0, middle), self._used):
+            if self._fits(block.slice_text(0, middle), self._used):
                 low = middle
             else:
                 high = middle - 1
-        end, start = cut_at(block.text, low, code=block.code)
-        rest = replace(block.part(start, len(block.text)), gap=1)
-        return block.part(0, end), rest
+        end, start = find_cut(block.text, low, code=block.code)
+        rest = replace(block.slice_text(start, len(block.text)), gap=1)
+        return block.slice_text(0, end), rest

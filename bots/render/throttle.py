@@ -22,14 +22,14 @@ Result = TypeVar("Result")
 
 #: How long the end of an answer is tried before it is left to the job that redelivers saved
 #: answers.
-PATIENCE_SECONDS = 900.0
+RETRY_SECONDS_MAX = 900.0
 #: The longest pause after a failure for which the platform named no pause.
 _BACKOFF_MAX_SECONDS = 30.0
 #: Chats remembered for their pauses; far more than can be active at once.
 _CHATS_MAX = 10_000
 
 
-class Wait(Exception):
+class RetryLater(Exception):
     """A send may be tried again after `seconds`; None when the platform named no pause."""
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -37,7 +37,7 @@ class Wait(Exception):
         self.seconds = seconds
 
 
-class NotShown(Refusal):
+class NotDelivered(Refusal):
     """The platform kept refusing for longer than anybody should wait."""
 
     code = "not_shown"
@@ -48,7 +48,7 @@ class NotShown(Refusal):
 
 
 @final
-class Budget:
+class ChatThrottle:
     """The throttle of one chat says when it may be written to; all answers shown in the chat share
     it."""
 
@@ -56,20 +56,20 @@ class Budget:
         self._clock = clock
         self._interval = interval_seconds
         self._next_at = clock.monotonic()
-        self._closed_until = self._next_at
+        self._paused_until = self._next_at
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether forgetting it changes nothing."""
         return self._next_at <= self._clock.monotonic()
 
-    def hold_off(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Nothing is sent to this chat for so long: the platform said so."""
         until = self._clock.monotonic() + seconds
-        self._closed_until = max(self._closed_until, until)
+        self._paused_until = max(self._paused_until, until)
         self._next_at = max(self._next_at, until)
 
-    async def turn(self) -> None:
+    async def wait_turn(self) -> None:
         """Returns when the next spaced message or edit may go, first come first served."""
         while True:
             now = self._clock.monotonic()
@@ -77,91 +77,91 @@ class Budget:
             self._next_at = at + self._interval
             await asyncio.sleep(at - now)
             # A pause may have been asked for while this one slept: then it books again.
-            if self._closed_until <= at:
+            if self._paused_until <= at:
                 return
 
-    async def opening(self) -> None:
+    async def wait_open(self) -> None:
         """Returns when the chat is open: for replies to a command, which need no spacing."""
-        while (wait := self._closed_until - (now := self._clock.monotonic())) > 0:
+        while (wait := self._paused_until - (now := self._clock.monotonic())) > 0:
             await asyncio.sleep(wait)
             if self._clock.monotonic() <= now:
                 break  # a clock that stands still: the sleep was the wait
         self._next_at = max(self._next_at, self._clock.monotonic() + self._interval)
 
-    async def patiently(
-        self, send: Callable[[], Awaitable[Result]], *, patience_seconds: float = PATIENCE_SECONDS
+    async def send_with_retries(
+        self, send: Callable[[], Awaitable[Result]], *, retry_seconds_max: float = RETRY_SECONDS_MAX
     ) -> Result:
         """Sends as soon as the chat is open, again after each `RetryLater`; raises `NotDelivered`
         at the end.
 
         Whatever else `send` raises comes out at once.
         """
-        waits = _Waits(self, patience_seconds)
+        backoff = _Backoff(self, retry_seconds_max)
         while True:
-            await self.opening()
+            await self.wait_open()
             try:
                 return await send()
-            except Wait as wait:
-                waits.add(wait)
+            except RetryLater as wait:
+                backoff.add(wait)
 
 
 @final
-class _Waits:
+class _Backoff:
     """The pauses of one send so far: they grow where the platform named none, and end at a
     limit."""
 
-    def __init__(self, budget: Budget, patience_seconds: float) -> None:
-        self._budget = budget
-        self._patience = patience_seconds
+    def __init__(self, throttle: ChatThrottle, retry_seconds_max: float) -> None:
+        self._throttle = throttle
+        self._retry_seconds_max = retry_seconds_max
         self._count = 0
-        self._waited = 0.0
+        self._waited_seconds = 0.0
 
-    def add(self, wait: Wait) -> None:
+    def add(self, wait: RetryLater) -> None:
         """Pauses the chat, or raises `NotDelivered` when the limit would be exceeded."""
         seconds = wait.seconds
         if seconds is None:
             grown = min(_BACKOFF_MAX_SECONDS, 0.5 * 2**self._count)
             seconds = grown * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
         self._count += 1
-        self._waited += seconds
-        if self._waited > self._patience:
-            raise NotShown(round(self._waited))
-        self._budget.hold_off(seconds)
+        self._waited_seconds += seconds
+        if self._waited_seconds > self._retry_seconds_max:
+            raise NotDelivered(round(self._waited_seconds))
+        self._throttle.pause(seconds)
 
     def clear(self) -> None:
         """A send went through."""
         self._count = 0
-        self._waited = 0.0
+        self._waited_seconds = 0.0
 
 
 @final
-class Budgets:
+class ChatThrottles:
     """The throttles of all chats: each is made when first needed, and forgotten when idle and
     crowded out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+        self._throttles: OrderedDict[str, ChatThrottle] = OrderedDict()
 
-    def of(self, chat: str, interval_seconds: float) -> Budget:
+    def for_chat(self, chat_key: str, interval_seconds: float) -> ChatThrottle:
         """The budget that everything shown in this chat shares."""
-        budget = self._budgets.get(chat)
+        budget = self._throttles.get(chat_key)
         if budget is None:
-            budget = self._budgets[chat] = Budget(self._clock, interval_seconds)
-            self._crowd_out()
-        self._budgets.move_to_end(chat)
+            budget = self._throttles[chat_key] = ChatThrottle(self._clock, interval_seconds)
+            self._evict_idle()
+        self._throttles.move_to_end(chat_key)
         return budget
 
-    def _crowd_out(self) -> None:
-        while len(self._budgets) > _CHATS_MAX:
-            oldest, budget = next(iter(self._budgets.items()))
-            if not budget.idle:
+    def _evict_idle(self) -> None:
+        while len(self._throttles) > _CHATS_MAX:
+            oldest, budget = next(iter(self._throttles.items()))
+            if not budget.is_idle:
                 return
-            del self._budgets[oldest]
+            del self._throttles[oldest]
 
 
 @final
-class Showing(Generic[Frame]):
+class ThrottledStream(Generic[Frame]):
     """A throttled stream shows one answer as it grows.
 
     `send_frame` sends one frame; it may raise `RetryLater`. A frame equal to the last one shown is
@@ -171,71 +171,71 @@ class Showing(Generic[Frame]):
 
     def __init__(
         self,
-        show: Callable[[Frame], Awaitable[None]],
-        budget: Budget,
+        send_frame: Callable[[Frame], Awaitable[None]],
+        throttle: ChatThrottle,
         *,
-        patience_seconds: float = PATIENCE_SECONDS,
+        retry_seconds_max: float = RETRY_SECONDS_MAX,
     ) -> None:
-        self._show = show
-        self._budget = budget
-        self._waits = _Waits(budget, patience_seconds)
+        self._send_frame = send_frame
+        self._throttle = throttle
+        self._backoff = _Backoff(throttle, retry_seconds_max)
         self._newest: Frame | None = None
         self._shown: Frame | None = None
-        self._last: deque[Frame] = deque()
-        self._ended = False
-        self._fresh = asyncio.Event()
+        self._final_frames: deque[Frame] = deque()
+        self._is_finished = False
+        self._has_new_frame = asyncio.Event()
 
-    def offer(self, frame: Frame) -> None:
+    def offer_frame(self, frame: Frame) -> None:
         """Takes the place of whatever was to be shown next; nothing after the end."""
-        if not self._ended:
+        if not self._is_finished:
             self._newest = frame
-            self._fresh.set()
+            self._has_new_frame.set()
 
-    def again(self) -> None:
+    def resend_shown(self) -> None:
         """Shows the present frame once more though it is the same (a preview that fades)."""
-        if not self._ended and self._shown is not None:
+        if not self._is_finished and self._shown is not None:
             self._newest = self._shown if self._newest is None else self._newest
             self._shown = None
-            self._fresh.set()
+            self._has_new_frame.set()
 
-    def finish(self, *frames: Frame) -> None:
+    def finish_with(self, *frames: Frame) -> None:
         """The end: these frames are shown, each in its own turn, then `run` returns."""
-        if not self._ended:
-            self._ended = True
+        if not self._is_finished:
+            self._is_finished = True
             self._newest = None
-            self._last.extend(frames)
-            self._fresh.set()
+            self._final_frames.extend(frames)
+            self._has_new_frame.set()
 
     async def run(self) -> None:
         """Sends until the end has been shown; raises `NotDelivered`, or what `show` raised."""
         while True:
-            await self._fresh.wait()
-            if self._next() is None:
-                if self._ended:
+            await self._has_new_frame.wait()
+            if self._next_frame() is None:
+                if self._is_finished:
                     return
-                self._fresh.clear()
+                self._has_new_frame.clear()
                 continue
-            await self._budget.turn()
+            await self._throttle.wait_turn()
             # Taken only now: whatever came during the wait is newer.
-            of_the_end, frame = self._ended, self._next()
+            is_final, frame = self._is_finished, self._next_frame()
             if frame is None:
                 continue
             try:
-                await self._show(frame)
-            except Wait as wait:
-                self._waits.add(wait)
+                await self._send_frame(frame)
+            except RetryLater as wait:
+                self._backoff.add(wait)
                 continue
-            self._waits.clear()
-            if of_the_end:
+            self._backoff.clear()
+            if is_final:
                 # Two parts of an end may read the same, and both are wanted.
-                self._last.popleft()
+                self._final_frames.popleft()
                 self._shown = None
             else:
                 self._shown = frame
 
-    def _next(self) -> Frame | None:
-        if not self._ended:
+    def _next_frame(self) -> Frame | None:
+        if not self._is_finished:
             return None if self._newest == self._shown else self._newest
-        if self._last and self._last[0] == self._shown:
-            self._last.popleft()
-        return self._last[0] if self._last else None
+        if self._final_frames and self._final_frames[0] == self._shown:
+            self._final_frames.popleft()
+        return self._final_frames[0] if self._final_frames else None

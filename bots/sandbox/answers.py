@@ -15,7 +15,7 @@ NOTES = {
 }
 
 #: What it makes of a voice message: a question, so that there is something to ask.
-_HEARD = (
+_TRANSCRIPT = (
     "Why is the sky blue?\n\n*I am the sandbox, a stand-in for a model: I did not listen to these"
     " {seconds} seconds.*"
 )
@@ -28,7 +28,7 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SandboxAnswer:
     """An answer of the sandbox, with the words and phrases that call for it."""
 
     title: str
@@ -36,51 +36,51 @@ class Entry:
     text: str
 
 
-def answer(questions: Sequence[str]) -> str:
+def compose_answer(questions: Sequence[str]) -> str:
     """The answer to the last of a conversation's questions, with the sandbox's note."""
     question = questions[-1] if questions else ""
     language = "zh-CN" if _CHINESE.search(question) else "en"
-    return f"{_answer(questions, question.casefold(), language)}\n\n{NOTES[language]}"
+    return f"{_choose_text(questions, question.casefold(), language)}\n\n{NOTES[language]}"
 
 
-def heard(seconds: int) -> str:
+def compose_transcript(seconds: int) -> str:
     """What was said in audio of so many seconds; nobody listened."""
-    return _HEARD.format(seconds=seconds)
+    return _TRANSCRIPT.format(seconds=seconds)
 
 
-def _answer(questions: Sequence[str], question: str, language: str) -> str:
+def _choose_text(questions: Sequence[str], question: str, language: str) -> str:
     if _RECALL.search(question):
         if len(questions) < 2:
             return "This is the first question that reached me: `/new` begins a conversation."
         return f"Just before, you asked:\n\n> {' '.join(questions[-2].split())[:500]}"
     if _LONG.search(question):
-        return _long(language)
-    return best(question, book(language)).text
+        return _compose_long_answer(language)
+    return find_best_answer(question, load_answers(language)).text
 
 
-def best(question: str, entries: Sequence[Entry]) -> Entry:
+def find_best_answer(question: str, entries: Sequence[SandboxAnswer]) -> SandboxAnswer:
     """The entry whose words occur most tellingly in a question; the last one if none does."""
-    scored = max(entries, key=lambda entry: _score(question, entry.words))
-    return scored if _score(question, scored.words) else entries[-1]
+    best_answer = max(entries, key=lambda entry: _score(question, entry.words))
+    return best_answer if _score(question, best_answer.words) else entries[-1]
 
 
 @functools.cache
-def book(language: str) -> tuple[Entry, ...]:
+def load_answers(language: str) -> tuple[SandboxAnswer, ...]:
     """The entries of a language."""
     name = "answers.md" if language == "en" else f"answers.{language}.md"
     text = resources.files("bots.sandbox").joinpath(name).read_text("utf-8")
-    return tuple(_entry(part) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    return tuple(_parse_answer(part) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
 
 
-def _entry(part: str) -> Entry:
+def _parse_answer(part: str) -> SandboxAnswer:
     title, words, text = part.split("\n", 2)
     listed = words.removeprefix("words:").split(",")
-    return Entry(
-        title, tuple(word.strip() for word in listed if word.strip()), _unwrapped(text.strip())
+    return SandboxAnswer(
+        title, tuple(word.strip() for word in listed if word.strip()), _unwrap(text.strip())
     )
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     """A text as a model writes it: one line a paragraph. The book is wrapped for its readers."""
     lines: list[str] = []
     fenced = False
@@ -96,19 +96,21 @@ def _unwrapped(text: str) -> str:
 
 
 def _score(question: str, words: Sequence[str]) -> int:
-    return sum(len(word.split()) ** 2 + len(word) // 4 for word in words if _has(question, word))
+    return sum(
+        len(word.split()) ** 2 + len(word) // 4 for word in words if _contains_word(question, word)
+    )
 
 
-def _has(question: str, word: str) -> bool:
+def _contains_word(question: str, word: str) -> bool:
     if _CHINESE.search(word):
         return word in question
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question, re.ASCII) is not None
 
 
-def _long(language: str) -> str:
+def _compose_long_answer(language: str) -> str:
     """The whole book, numbered so that it shows if a part is missing: more than one message of any
     platform holds."""
-    entries = [entry for entry in book(language) if entry.words]
+    entries = [entry for entry in load_answers(language) if entry.words]
     parts = [
         f"### {number}. {entry.title.capitalize()}\n\n{entry.text}"
         for number, entry in enumerate(entries, start=1)

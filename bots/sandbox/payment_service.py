@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from payments.gateways.sandbox import SIGNATURE, signed
+from payments.gateways.sandbox import SIGNATURE_HEADER, sign_message
 
 _STOP_SECONDS = 0.2
 _NOTIFY_TRIES = 5
@@ -46,26 +46,26 @@ class _Checkout:
     refunds: list[dict[str, Any]] = field(default_factory=list)
     dispute: dict[str, Any] | None = None
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As the API tells it."""
         names = ("id", "order", "cents", "state", "payments", "refunds", "dispute")
         return {name: getattr(self, name) for name in names}
 
     @property
-    def rest(self) -> int:
+    def remaining_cents(self) -> int:
         """Cents paid and not given back."""
         paid = sum(one["cents"] for one in self.payments)
         return int(paid - sum(one["cents"] for one in self.refunds))
 
 
-class SandboxCheckout:
+class SandboxPaymentService:
     """The sandbox's payment service is a server on loopback with checkout pages, an API and
     webhooks."""
 
     def __init__(self, secret: str) -> None:
         """`secret` is what callers show and what webhooks are signed with."""
         self._secret = secret
-        self.payouts = SandboxPayouts(self._authorised)
+        self.payouts = SandboxPayoutService(self._authorize)
         self._checkouts: dict[str, _Checkout] = {}
         self._by_order: dict[str, str] = {}
         self._refund_keys: dict[str, dict[str, Any]] = {}
@@ -77,14 +77,14 @@ class SandboxCheckout:
     async def start(self) -> str:
         """Listens on a free port of loopback; its address."""
         app = web.Application()
-        app.router.add_post("/checkouts", self._make)
-        app.router.add_get("/checkouts", self._list)
-        app.router.add_get("/checkouts/{id}", self._tell)
+        app.router.add_post("/checkouts", self._create_checkout)
+        app.router.add_get("/checkouts", self._list_checkouts)
+        app.router.add_get("/checkouts/{id}", self._get_checkout)
         app.router.add_post("/checkouts/{id}/refunds", self._refund)
-        app.router.add_post("/checkouts/{id}/disputes/{dispute}/accept", self._accept)
-        app.router.add_get("/pay/{id}", self._page)
-        app.router.add_post("/pay/{id}/{act}", self._press)
-        app.router.add_routes(self.payouts.routes())
+        app.router.add_post("/checkouts/{id}/disputes/{dispute}/accept", self._accept_dispute)
+        app.router.add_get("/pay/{id}", self._show_page)
+        app.router.add_post("/pay/{id}/{act}", self._handle_press)
+        app.router.add_routes(self.payouts.build_routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -104,62 +104,62 @@ class SandboxCheckout:
 
     # --- the API ---------------------------------------------------------------------------------
 
-    async def _make(self, request: web.Request) -> web.Response:
-        self._authorised(request)
-        said = await request.json()
-        known = self._by_order.get(str(said["order"]))
-        if known is None:
-            if not 0 < int(said["cents"]) <= 100_000_000:
+    async def _create_checkout(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        body = await request.json()
+        checkout_id = self._by_order.get(str(body["order"]))
+        if checkout_id is None:
+            if not 0 < int(body["cents"]) <= 100_000_000:
                 raise web.HTTPBadRequest
-            made = _Checkout(
+            checkout = _Checkout(
                 f"sbx_{secrets.token_hex(12)}",
-                str(said["order"]),
-                int(said["cents"]),
-                str(said["what"]),
-                str(said["return_url"]),
-                str(said["notify_url"]),
+                str(body["order"]),
+                int(body["cents"]),
+                str(body["what"]),
+                str(body["return_url"]),
+                str(body["notify_url"]),
             )
-            self._checkouts[made.id] = made
-            self._by_order[made.order] = known = made.id
-        return web.json_response({"id": known, "url": f"{self._url}/pay/{known}"})
+            self._checkouts[checkout.id] = checkout
+            self._by_order[checkout.order] = checkout_id = checkout.id
+        return web.json_response({"id": checkout_id, "url": f"{self._url}/pay/{checkout_id}"})
 
-    async def _list(self, request: web.Request) -> web.Response:
-        self._authorised(request)
+    async def _list_checkouts(self, request: web.Request) -> web.Response:
+        self._authorize(request)
         return web.json_response(sorted(self._checkouts))
 
-    async def _tell(self, request: web.Request) -> web.Response:
-        self._authorised(request)
-        return web.json_response(self._found(request).told())
+    async def _get_checkout(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        return web.json_response(self._find_checkout(request).to_json())
 
     async def _refund(self, request: web.Request) -> web.Response:
-        self._authorised(request)
-        said = await request.json()
-        key = str(said["key"])
+        self._authorize(request)
+        body = await request.json()
+        key = str(body["key"])
         if key not in self._refund_keys:
-            checkout = self._found(request)
-            if not 0 < int(said["cents"]) <= checkout.rest:
+            checkout = self._find_checkout(request)
+            if not 0 < int(body["cents"]) <= checkout.remaining_cents:
                 raise web.HTTPBadRequest
-            made = _given_back(checkout, str(said["payment"]), int(said["cents"]))
-            self._refund_keys[key] = made
+            refund = _add_refund(checkout, str(body["payment"]), int(body["cents"]))
+            self._refund_keys[key] = refund
             self._notify(checkout)
         return web.json_response(self._refund_keys[key])
 
-    async def _accept(self, request: web.Request) -> web.Response:
-        self._authorised(request)
-        checkout = self._found(request)
+    async def _accept_dispute(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        checkout = self._find_checkout(request)
         disputed = checkout.dispute
         if disputed is None or disputed["id"] != request.match_info["dispute"]:
             raise web.HTTPNotFound
         if disputed["state"] == "open":
-            _lose(checkout)
+            _lose_dispute(checkout)
         return web.json_response(disputed)
 
-    def _authorised(self, request: web.Request) -> None:
+    def _authorize(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._secret}".encode()):
             raise web.HTTPUnauthorized
 
-    def _found(self, request: web.Request) -> _Checkout:
+    def _find_checkout(self, request: web.Request) -> _Checkout:
         found = self._checkouts.get(request.match_info["id"])
         if found is None:
             raise web.HTTPNotFound
@@ -167,24 +167,25 @@ class SandboxCheckout:
 
     # --- the page --------------------------------------------------------------------------------
 
-    async def _page(self, request: web.Request) -> web.Response:
-        checkout = self._found(request)
-        acts = _acts(checkout)
+    async def _show_page(self, request: web.Request) -> web.Response:
+        checkout = self._find_checkout(request)
+        actions = _list_actions(checkout)
         buttons = "".join(
             _BUTTON.format(id=checkout.id, act=act, label=label, look="" if number else "first")
-            for number, (act, label) in enumerate(acts)
+            for number, (act, label) in enumerate(actions)
         )
         rows = [("paid", one) for one in checkout.payments]
         rows += [("given back", one) for one in checkout.refunds]
         rows += [("disputed", checkout.dispute)] if checkout.dispute is not None else []
         shown = "".join(
-            f"<tr><td>{what} {escape(one['id'][-8:])}</td><td>${dollars(one['cents'])}</td></tr>"
+            f"<tr><td>{what} {escape(one['id'][-8:])}</td>"
+            f"<td>${format_cents(one['cents'])}</td></tr>"
             for what, one in rows
         )
         state = checkout.state
         if checkout.dispute is not None:
             state = f"{state}, dispute {checkout.dispute['state']}"
-        text = page(
+        text = render_page(
             "Sandbox checkout",
             heading=checkout.what,
             cents=checkout.cents,
@@ -194,11 +195,11 @@ class SandboxCheckout:
         )
         return web.Response(text=text, content_type="text/html")
 
-    async def _press(self, request: web.Request) -> web.Response:
-        checkout, act = self._found(request), request.match_info["act"]
-        if act not in {name for name, _ in _acts(checkout)}:
+    async def _handle_press(self, request: web.Request) -> web.Response:
+        checkout, action = self._find_checkout(request), request.match_info["act"]
+        if action not in {name for name, _ in _list_actions(checkout)}:
             raise web.HTTPConflict
-        _PRESSED[act](checkout)
+        _ACTION_HANDLERS[action](checkout)
         self._notify(checkout)
         raise web.HTTPSeeOther(f"/pay/{checkout.id}")
 
@@ -213,7 +214,7 @@ class SandboxCheckout:
     async def _send(self, url: str, body: bytes) -> None:
         assert self._session is not None
         for attempt in range(_NOTIFY_TRIES):
-            headers = {SIGNATURE: signed(self._secret, body, int(time.time()))}
+            headers = {SIGNATURE_HEADER: sign_message(self._secret, body, int(time.time()))}
             try:
                 async with self._session.post(url, data=body, headers=headers) as response:
                     if response.status < 300:
@@ -235,7 +236,7 @@ def _pay(checkout: _Checkout) -> None:
     )
 
 
-def _twice(checkout: _Checkout) -> None:
+def _pay_twice(checkout: _Checkout) -> None:
     _pay(checkout)
     _pay(checkout)
 
@@ -244,55 +245,55 @@ def _decline(checkout: _Checkout) -> None:
     checkout.state = "failed"
 
 
-def _give_back_half(checkout: _Checkout) -> None:
-    _given_back(checkout, checkout.payments[0]["id"], max(1, checkout.rest // 2))
+def _refund_half(checkout: _Checkout) -> None:
+    _add_refund(checkout, checkout.payments[0]["id"], max(1, checkout.remaining_cents // 2))
 
 
-def _give_back(checkout: _Checkout) -> None:
+def _refund_all(checkout: _Checkout) -> None:
     for payment in checkout.payments:
-        if checkout.rest:
-            _given_back(checkout, payment["id"], min(checkout.rest, payment["cents"]))
+        if checkout.remaining_cents:
+            _add_refund(checkout, payment["id"], min(checkout.remaining_cents, payment["cents"]))
 
 
-def _given_back(checkout: _Checkout, payment: str, cents: int) -> dict[str, Any]:
-    made = {"id": f"sbr_{secrets.token_hex(12)}", "payment": payment, "cents": cents}
-    checkout.refunds.append(made)
-    if not checkout.rest:
+def _add_refund(checkout: _Checkout, payment: str, cents: int) -> dict[str, Any]:
+    refund = {"id": f"sbr_{secrets.token_hex(12)}", "payment": payment, "cents": cents}
+    checkout.refunds.append(refund)
+    if not checkout.remaining_cents:
         checkout.state = "refunded"
-    return made
+    return refund
 
 
-def _dispute(checkout: _Checkout) -> None:
+def _open_dispute(checkout: _Checkout) -> None:
     payment = checkout.payments[0]
     checkout.dispute = {
         "id": f"sbd_{secrets.token_hex(12)}",
         "payment": payment["id"],
-        "cents": min(payment["cents"], checkout.rest),
+        "cents": min(payment["cents"], checkout.remaining_cents),
         "state": "open",
     }
 
 
-def _win(checkout: _Checkout) -> None:
+def _win_dispute(checkout: _Checkout) -> None:
     assert checkout.dispute is not None
     checkout.dispute["state"] = "won"
 
 
-def _lose(checkout: _Checkout) -> None:
+def _lose_dispute(checkout: _Checkout) -> None:
     assert checkout.dispute is not None
     checkout.dispute["state"] = "lost"
 
 
-_PRESSED = {
+_ACTION_HANDLERS = {
     "pay": _pay,
-    "twice": _twice,
+    "twice": _pay_twice,
     "decline": _decline,
-    "half": _give_back_half,
-    "refund": _give_back,
-    "dispute": _dispute,
-    "win": _win,
-    "lose": _lose,
+    "half": _refund_half,
+    "refund": _refund_all,
+    "dispute": _open_dispute,
+    "win": _win_dispute,
+    "lose": _lose_dispute,
 }
-_ACTS = {
+_ACTIONS = {
     "open": (("pay", "Pay"), ("twice", "Pay twice"), ("decline", "Decline")),
     "failed": (("pay", "Pay after all"),),
     "paid": (
@@ -304,10 +305,10 @@ _ACTS = {
 _DECISIONS = (("win", "The shop wins"), ("lose", "The payer wins"))
 
 
-def _acts(checkout: _Checkout) -> tuple[tuple[str, str], ...]:
+def _list_actions(checkout: _Checkout) -> tuple[tuple[str, str], ...]:
     """What can be pressed now."""
     if checkout.dispute is None:
-        return _ACTS.get(checkout.state, ())
+        return _ACTIONS.get(checkout.state, ())
     return _DECISIONS if checkout.dispute["state"] == "open" else ()
 
 
@@ -329,19 +330,19 @@ td{{padding:.25rem 0;border-top:1px solid #eee}} td:last-child{{text-align:right
 <p id="state">State: <b>{state}</b></p>{inner}</main>"""
 
 
-def page(title: str, *, heading: str, cents: int, note: str, state: str, inner: str) -> str:
+def render_page(title: str, *, heading: str, cents: int, note: str, state: str, inner: str) -> str:
     """A page about a sum; `inner` is HTML."""
     return _PAGE.format(
         title=escape(title),
         heading=escape(heading),
-        dollars=dollars(cents),
+        dollars=format_cents(cents),
         note=escape(note),
         state=escape(state),
         inner=inner,
     )
 
 
-def dollars(cents: int) -> str:
+def format_cents(cents: int) -> str:
     """`1,234.50`."""
     return f"{cents // 100:,}.{cents % 100:02}"
 
@@ -351,16 +352,16 @@ _NAME_CHARS_MAX = 60
 #: What it takes for each, on top.
 _PAYOUT_FEE_CENTS = 25
 #: Names to which payouts don't arrive at once.
-_WAITS, _RETURNS = "wait", "return"
+_PENDING_NAME, _RETURNED_NAME = "wait", "return"
 
 _PAYOUT_BUTTON = (
     '<form method="post" action="/payouts/{id}/{act}"><button id="{act}">{label}</button></form>'
 )
-_PAYOUT_ACTS = {
+_PAYOUT_ACTIONS = {
     "pending": (("arrive", "Arrive"), ("return", "Come back")),
     "paid": (("return", "Come back"),),
 }
-_PAYOUT_PRESSED = {"arrive": ("paid", ""), "return": ("failed", "RETURNED")}
+_PAYOUT_RESULTS = {"arrive": ("paid", ""), "return": ("failed", "RETURNED")}
 
 
 @dataclass
@@ -374,78 +375,78 @@ class _Payout:
     reason: str = ""
     fee: int = _PAYOUT_FEE_CENTS
 
-    def become(self, act: str) -> None:
-        self.state, self.reason = _PAYOUT_PRESSED[act]
+    def apply_action(self, action: str) -> None:
+        self.state, self.reason = _PAYOUT_RESULTS[action]
 
-    def told(self) -> dict[str, str | int]:
-        told = asdict(self)
-        del told["to"]
-        return told
+    def to_json(self) -> dict[str, str | int]:
+        document = asdict(self)
+        del document["to"]
+        return document
 
 
-class SandboxPayouts:
+class SandboxPayoutService:
     """The part of the payment service that pays out: its routes and its pages."""
 
-    def __init__(self, authorised: Callable[[web.Request], None]) -> None:
+    def __init__(self, authorize: Callable[[web.Request], None]) -> None:
         """`authorize` raises for callers who don't show the secret."""
-        self._authorised = authorised
-        self.made: dict[str, _Payout] = {}
+        self._authorize = authorize
+        self.payouts: dict[str, _Payout] = {}
 
-    def routes(self) -> list[web.RouteDef]:
+    def build_routes(self) -> list[web.RouteDef]:
         """Its API, and its pages."""
         return [
-            web.post("/payouts", self._make),
-            web.get("/payouts", self._tell),
-            web.get("/payouts/{id}", self._page),
-            web.post("/payouts/{id}/{act}", self._press),
+            web.post("/payouts", self._create_payout),
+            web.get("/payouts", self._get_payout),
+            web.get("/payouts/{id}", self._show_page),
+            web.post("/payouts/{id}/{act}", self._handle_press),
         ]
 
-    async def _make(self, request: web.Request) -> web.Response:
-        self._authorised(request)
-        said = await request.json()
-        asked = _Payout(str(said["id"]), int(said["cents"]), str(said["to"]))
-        if not 0 < asked.cents <= _CENTS_MAX:
+    async def _create_payout(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        body = await request.json()
+        requested = _Payout(str(body["id"]), int(body["cents"]), str(body["to"]))
+        if not 0 < requested.cents <= _CENTS_MAX:
             return web.json_response({"code": "AMOUNT"}, status=422)
-        if not 0 < len(asked.to.strip()) <= _NAME_CHARS_MAX:
+        if not 0 < len(requested.to.strip()) <= _NAME_CHARS_MAX:
             return web.json_response({"code": "RECEIVER"}, status=422)
-        known = self.made.setdefault(asked.id, asked)
-        if (known.cents, known.to) != (asked.cents, asked.to):
+        payout = self.payouts.setdefault(requested.id, requested)
+        if (payout.cents, payout.to) != (requested.cents, requested.to):
             raise web.HTTPConflict
-        if known is asked and asked.to.strip().lower() == _WAITS:
-            asked.state = "pending"
-        if known is asked and asked.to.strip().lower() == _RETURNS:
-            asked.become("return")
-        return web.json_response(known.told())
+        if payout is requested and requested.to.strip().lower() == _PENDING_NAME:
+            requested.state = "pending"
+        if payout is requested and requested.to.strip().lower() == _RETURNED_NAME:
+            requested.apply_action("return")
+        return web.json_response(payout.to_json())
 
-    async def _tell(self, request: web.Request) -> web.Response:
-        self._authorised(request)
-        return web.json_response(self._found(request.query.get("id", "")).told())
+    async def _get_payout(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        return web.json_response(self._find_payout(request.query.get("id", "")).to_json())
 
-    def _found(self, id_: str) -> _Payout:
-        found = self.made.get(id_)
+    def _find_payout(self, id_: str) -> _Payout:
+        found = self.payouts.get(id_)
         if found is None:
             raise web.HTTPNotFound
         return found
 
-    async def _page(self, request: web.Request) -> web.Response:
-        one = self._found(request.match_info["id"])
+    async def _show_page(self, request: web.Request) -> web.Response:
+        payout = self._find_payout(request.match_info["id"])
         buttons = "".join(
-            _PAYOUT_BUTTON.format(id=one.id, act=act, label=label)
-            for act, label in _PAYOUT_ACTS.get(one.state, ())
+            _PAYOUT_BUTTON.format(id=payout.id, act=act, label=label)
+            for act, label in _PAYOUT_ACTIONS.get(payout.state, ())
         )
-        text = page(
+        text = render_page(
             "Sandbox payout",
-            heading=f"To {one.to}",
-            cents=one.cents,
+            heading=f"To {payout.to}",
+            cents=payout.cents,
             note="This is a sandbox: no money moves.",
-            state=f"{one.state} {one.reason}".strip(),
+            state=f"{payout.state} {payout.reason}".strip(),
             inner=buttons,
         )
         return web.Response(text=text, content_type="text/html")
 
-    async def _press(self, request: web.Request) -> web.Response:
-        one, act = self._found(request.match_info["id"]), request.match_info["act"]
-        if act not in {name for name, _ in _PAYOUT_ACTS.get(one.state, ())}:
+    async def _handle_press(self, request: web.Request) -> web.Response:
+        payout, action = self._find_payout(request.match_info["id"]), request.match_info["act"]
+        if action not in {name for name, _ in _PAYOUT_ACTIONS.get(payout.state, ())}:
             raise web.HTTPConflict
-        one.become(act)
-        raise web.HTTPSeeOther(f"/payouts/{one.id}")
+        payout.apply_action(action)
+        raise web.HTTPSeeOther(f"/payouts/{payout.id}")

@@ -18,27 +18,27 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from bots.chat.audio import BYTES_MAX, name_for_suppliers, seconds_of
+from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename, read_duration
 from bots.sandbox import answers
 from core.money import Tokens
 from core.pricing.catalogue import Catalogue, Model
-from core.pricing.token_counter import count, count_messages
+from core.pricing.token_counter import count_message_tokens, count_tokens
 
 _SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
 _BODY_BYTES_MAX = 8 << 20
 #: Of a form with a file: the fields beside it are small.
-_FORM_BYTES_MAX = BYTES_MAX + (1 << 20)
+_FORM_BYTES_MAX = AUDIO_BYTES_MAX + (1 << 20)
 _STOP_SECONDS = 0.2
 #: Of dollars in a key's own name.
 _DIGITS_MAX = 6
 #: A piece of a stream: a few words with the space after them.
 _PIECE = re.compile(r"(?:\S+\s*){1,3}|\s+")
 #: A limit for callers that set none.
-_USUAL_LIMIT = 4_096
+_DEFAULT_LIMIT = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _CompletionRequest:
     """A request for a completion that was found good."""
 
     model: Model
@@ -50,7 +50,7 @@ class _Asked:
     with_usage: bool
 
 
-class _Refused(Exception):
+class _RequestRefused(Exception):
     """The request is refused, as the real supplier would refuse it."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -58,7 +58,7 @@ class _Refused(Exception):
         self.status, self.code = status, code
 
 
-_TOO_LARGE = _Refused(413, "request_too_large", "The request is too large.")
+_TOO_LARGE = _RequestRefused(413, "request_too_large", "The request is too large.")
 
 
 class SandboxSupplier:
@@ -67,12 +67,12 @@ class SandboxSupplier:
 
     #: It takes any key that begins so, for every supplier; and the one of the demo's own. What
     #: follows as a number is what its account can still pay, in dollars.
-    KEYS = "sk-sandbox-"
-    KEY = f"{KEYS}demo-0000"
+    KEY_PREFIX = "sk-sandbox-"
+    DEMO_KEY = f"{KEY_PREFIX}demo-0000"
 
-    def __init__(self, catalogue: Catalogue, *, pace_seconds: float) -> None:
+    def __init__(self, catalogue: Catalogue, *, piece_delay_seconds: float) -> None:
         """`piece_delay_seconds` lies between two pieces of an answer; 0 sends them at once."""
-        self._pace = pace_seconds
+        self._piece_delay_seconds = piece_delay_seconds
         self._models: dict[str, dict[str, Model]] = {}
         for model in catalogue.models.values():
             for route in model.routes:
@@ -82,10 +82,10 @@ class SandboxSupplier:
     async def start(self) -> str:
         """Listens on a free port of loopback; its address."""
         app = web.Application(client_max_size=_FORM_BYTES_MAX)
-        app.router.add_get("/{supplier}/v1/models", self._list)
+        app.router.add_get("/{supplier}/v1/models", self._list_models)
         app.router.add_post("/{supplier}/v1/chat/completions", self._complete)
-        app.router.add_get("/{supplier}/v1/user/balance", self._balance)
-        app.router.add_post("/{supplier}/v1/audio/transcriptions", self._hear)
+        app.router.add_get("/{supplier}/v1/user/balance", self._show_balance)
+        app.router.add_post("/{supplier}/v1/audio/transcriptions", self._transcribe)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1_024).start()
@@ -97,67 +97,67 @@ class SandboxSupplier:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _list(self, request: web.Request) -> web.StreamResponse:
+    async def _list_models(self, request: web.Request) -> web.StreamResponse:
         try:
-            models = self._checked(request)
-        except _Refused as refused:
-            return _refusal(refused)
+            models = self._find_models(request)
+        except _RequestRefused as refused:
+            return _refusal_response(refused)
         rows = [{"id": name, "object": "model", "owned_by": "sandbox"} for name in models]
         return web.json_response({"object": "list", "data": rows})
 
-    async def _balance(self, request: web.Request) -> web.StreamResponse:
+    async def _show_balance(self, request: web.Request) -> web.StreamResponse:
         """What is left behind a key, where it says so itself: `sk-sandbox-500`."""
         try:
-            self._checked(request)
-        except _Refused as refused:
-            return _refusal(refused)
-        dollars = _key(request).removeprefix(self.KEYS)
-        told = {"currency": "USD", "total_balance": f"{dollars}.00"}
-        rows = [told] if dollars.isdecimal() and len(dollars) <= _DIGITS_MAX else []
+            self._find_models(request)
+        except _RequestRefused as refused:
+            return _refusal_response(refused)
+        dollars = _get_key(request).removeprefix(self.KEY_PREFIX)
+        balance = {"currency": "USD", "total_balance": f"{dollars}.00"}
+        rows = [balance] if dollars.isdecimal() and len(dollars) <= _DIGITS_MAX else []
         return web.json_response({"is_available": bool(rows), "balance_infos": rows})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         try:
-            asked = _asked(await _body(request), self._checked(request))
-            prompt = await _counted(asked)
-        except _Refused as refused:
-            return _refusal(refused)
-        text, reason = await _limited(asked, answers.answer(asked.questions))
-        output = min(asked.limit, (await count(asked.model, text)).units)
+            completion = _parse_completion(await _read_body(request), self._find_models(request))
+            prompt = await _count_prompt(completion)
+        except _RequestRefused as refused:
+            return _refusal_response(refused)
+        text, reason = await _limit_answer(completion, answers.compose_answer(completion.questions))
+        output = min(completion.limit, (await count_tokens(completion.model, text)).units)
         usage = {
             "prompt_tokens": prompt.units,
             "completion_tokens": output,
             "total_tokens": prompt.units + output,
         }
-        if asked.stream:
-            return await self._stream(request, asked, text, reason, usage)
+        if completion.stream:
+            return await self._stream_answer(request, completion, text, reason, usage)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}}
-        head = _head(asked.name, "chat.completion")
+        head = _response_head(completion.name, "chat.completion")
         whole = {**choice, "finish_reason": reason}
         return web.json_response({**head, "choices": [whole], "usage": usage})
 
-    async def _hear(self, request: web.Request) -> web.StreamResponse:
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
         try:
-            seconds = await _listened(request, self._checked(request))
-        except _Refused as refused:
-            return _refusal(refused)
+            seconds = await _read_audio_seconds(request, self._find_models(request))
+        except _RequestRefused as refused:
+            return _refusal_response(refused)
         return web.json_response(
             {
-                "text": answers.heard(seconds),
+                "text": answers.compose_transcript(seconds),
                 "duration": seconds,
                 "usage": {"type": "duration", "seconds": seconds},
             }
         )
 
-    async def _stream(
+    async def _stream_answer(
         self,
         request: web.Request,
-        asked: _Asked,
+        completion: _CompletionRequest,
         text: str,
         reason: str,
         usage: Mapping[str, int],
     ) -> web.StreamResponse:
-        head = _head(asked.name, "chat.completion.chunk")
+        head = _response_head(completion.name, "chat.completion.chunk")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
 
@@ -166,32 +166,32 @@ class SandboxSupplier:
             await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
         with contextlib.suppress(ConnectionResetError):  # whoever asked had enough: Stop
-            await send([_choice({"role": "assistant", "content": ""})], None)
+            await send([_stream_choice({"role": "assistant", "content": ""})], None)
             for piece in _PIECE.findall(text):
-                if self._pace > 0:
-                    await asyncio.sleep(self._pace)
-                await send([_choice({"content": piece})], None)
-            await send([_choice({}, reason)], None)
-            if asked.with_usage:
+                if self._piece_delay_seconds > 0:
+                    await asyncio.sleep(self._piece_delay_seconds)
+                await send([_stream_choice({"content": piece})], None)
+            await send([_stream_choice({}, reason)], None)
+            if completion.with_usage:
                 await send([], usage)
             await response.write(b"data: [DONE]\n\n")
         return response
 
-    def _checked(self, request: web.Request) -> Mapping[str, Model]:
+    def _find_models(self, request: web.Request) -> Mapping[str, Model]:
         """The models of the supplier that is asked, by their names there."""
-        if not _key(request).startswith(self.KEYS):
-            raise _Refused(401, "invalid_api_key", "This key is not the sandbox's.")
+        if not _get_key(request).startswith(self.KEY_PREFIX):
+            raise _RequestRefused(401, "invalid_api_key", "This key is not the sandbox's.")
         models = self._models.get(request.match_info["supplier"])
         if models is None:
-            raise _Refused(404, "not_found_error", "There is no such supplier.")
+            raise _RequestRefused(404, "not_found_error", "There is no such supplier.")
         return models
 
 
-def _key(request: web.Request) -> str:
+def _get_key(request: web.Request) -> str:
     return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def _read_body(request: web.Request) -> Mapping[str, Any]:
     try:
         content = await request.read()
         if len(content) > _BODY_BYTES_MAX:
@@ -202,11 +202,11 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise _Refused(400, "invalid_value", "The body is no JSON object.")
+        raise _RequestRefused(400, "invalid_value", "The body is no JSON object.")
     return body
 
 
-async def _listened(request: web.Request, models: Mapping[str, Model]) -> int:
+async def _read_audio_seconds(request: web.Request, models: Mapping[str, Model]) -> int:
     """How many seconds a file to be heard has."""
     try:
         form = await request.post()
@@ -214,32 +214,32 @@ async def _listened(request: web.Request, models: Mapping[str, Model]) -> int:
         raise _TOO_LARGE from None
     model = models.get(str(form.get("model")))
     if model is None or model.per != "second":
-        raise _Refused(404, "model_not_found", "There is no such model.")
+        raise _RequestRefused(404, "model_not_found", "There is no such model.")
     file = form.get("file")
-    if not isinstance(file, web.FileField) or not name_for_suppliers(file.filename, ""):
-        raise _Refused(400, "invalid_value", "'file' is no file of a known format.")
+    if not isinstance(file, web.FileField) or not make_supplier_filename(file.filename, ""):
+        raise _RequestRefused(400, "invalid_value", "'file' is no file of a known format.")
     with file.file as opened:
-        seconds = await asyncio.to_thread(lambda: seconds_of(opened.read()))
+        seconds = await asyncio.to_thread(lambda: read_duration(opened.read()))
     if seconds is None:
-        raise _Refused(400, "invalid_value", "The audio file could not be decoded.")
+        raise _RequestRefused(400, "invalid_value", "The audio file could not be decoded.")
     return seconds
 
 
-def _asked(body: Mapping[str, Any], models: Mapping[str, Model]) -> _Asked:
+def _parse_completion(body: Mapping[str, Any], models: Mapping[str, Model]) -> _CompletionRequest:
     name = body.get("model")
     if not isinstance(name, str) or name not in models or models[name].per != "token":
-        raise _Refused(404, "model_not_found", "There is no such model.")
+        raise _RequestRefused(404, "model_not_found", "There is no such model.")
     for field in _SAMPLING:
         if field in body:
-            raise _Refused(400, "unsupported_parameter", f"'{field}' is not supported.")
+            raise _RequestRefused(400, "unsupported_parameter", f"'{field}' is not supported.")
     if "max_tokens" in body and "max_completion_tokens" in body:
-        raise _Refused(400, "invalid_value", "Give one limit, not two.")
-    limit = body.get("max_completion_tokens", body.get("max_tokens", _USUAL_LIMIT))
+        raise _RequestRefused(400, "invalid_value", "Give one limit, not two.")
+    limit = body.get("max_completion_tokens", body.get("max_tokens", _DEFAULT_LIMIT))
     if type(limit) is not int or limit < 1:
-        raise _Refused(400, "invalid_value", "The limit is not a positive whole number.")
-    messages = _messages(body.get("messages"))
+        raise _RequestRefused(400, "invalid_value", "The limit is not a positive whole number.")
+    messages = _parse_messages(body.get("messages"))
     options = body.get("stream_options")
-    return _Asked(
+    return _CompletionRequest(
         model=models[name],
         name=name,
         texts=tuple(text for _, text in messages),
@@ -251,40 +251,46 @@ def _asked(body: Mapping[str, Any], models: Mapping[str, Model]) -> _Asked:
     )
 
 
-def _messages(said: Any) -> Sequence[tuple[str, str]]:
-    if not isinstance(said, list) or not said:
-        raise _Refused(400, "invalid_value", "'messages' is empty.")
+def _parse_messages(value: Any) -> Sequence[tuple[str, str]]:
+    if not isinstance(value, list) or not value:
+        raise _RequestRefused(400, "invalid_value", "'messages' is empty.")
     found = []
-    for one in said:
-        role, text = (one.get("role"), one.get("content")) if isinstance(one, dict) else ("", None)
+    for message in value:
+        role, text = (
+            (message.get("role"), message.get("content"))
+            if isinstance(message, dict)
+            else ("", None)
+        )
         if role not in {"system", "user", "assistant"} or not isinstance(text, str):
-            raise _Refused(400, "invalid_value", "A message needs a role and a text.")
+            raise _RequestRefused(400, "invalid_value", "A message needs a role and a text.")
         found.append((role, text))
     return found
 
 
-async def _counted(asked: _Asked) -> Tokens:
-    prompt = await count_messages(asked.model, asked.texts)
-    if prompt.units > asked.model.context.units:
-        raise _Refused(400, "context_length_exceeded", "This is longer than the context.")
+async def _count_prompt(completion: _CompletionRequest) -> Tokens:
+    prompt = await count_message_tokens(completion.model, completion.texts)
+    if prompt.units > completion.model.context.units:
+        raise _RequestRefused(400, "context_length_exceeded", "This is longer than the context.")
     return prompt
 
 
-async def _limited(asked: _Asked, text: str) -> tuple[str, Literal["stop", "length"]]:
+async def _limit_answer(
+    completion: _CompletionRequest, text: str
+) -> tuple[str, Literal["stop", "length"]]:
     """The answer, cut after a word where it is longer than asked for."""
-    tokens = await count(asked.model, text)
-    if tokens.units <= asked.limit:
+    tokens = await count_tokens(completion.model, text)
+    if tokens.units <= completion.limit:
         return text, "stop"
-    while tokens > Tokens(asked.limit):
-        shorter = text[: max(1, len(text) * asked.limit // tokens.units)]
+    while tokens > Tokens(completion.limit):
+        shorter = text[: max(1, len(text) * completion.limit // tokens.units)]
         text = shorter.rpartition(" ")[0] or shorter[: len(shorter) // 2]
         if not text:
             break
-        tokens = await count(asked.model, text)
+        tokens = await count_tokens(completion.model, text)
     return text, "length"
 
 
-def _head(model: str, kind: str) -> dict[str, Any]:
+def _response_head(model: str, kind: str) -> dict[str, Any]:
     now = time.time()
     return {
         "id": f"chatcmpl-sandbox-{int(now * 1_000):x}",
@@ -294,11 +300,11 @@ def _head(model: str, kind: str) -> dict[str, Any]:
     }
 
 
-def _choice(delta: Mapping[str, str], reason: str | None = None) -> dict[str, Any]:
+def _stream_choice(delta: Mapping[str, str], reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": reason}
 
 
-def _refusal(refused: _Refused) -> web.Response:
+def _refusal_response(refused: _RequestRefused) -> web.Response:
     error = {
         "message": str(refused),
         "type": "invalid_request_error",

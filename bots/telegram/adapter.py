@@ -18,28 +18,36 @@ from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import AIORateLimiter, Application, Defaults, TypeHandler
 from telegram.request import HTTPXRequest
 
-from bots.chat.types import Front, Incoming, Output, Place, Press, Screen, Unlanded
+from bots.chat.types import (
+    ButtonPress,
+    Card,
+    ChatHandler,
+    IncomingMessage,
+    Output,
+    Place,
+    UndeliveredAnswer,
+)
 from bots.logs import TelegramTokenFilter
-from bots.platform_payments import StarsTill
-from bots.render.paste_joiner import Joining
-from bots.render.throttle import Budgets, NotShown
+from bots.platform_payments import StarsPayments
+from bots.render.paste_joiner import PasteJoiner
+from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
 from bots.telegram.config import TelegramConfig
-from bots.telegram.inbound import Me, place_of, read_message, read_press, sender_of
-from bots.telegram.payments import Paying
-from bots.telegram.presenter import Scene, Stage
-from bots.telegram.sender import Outbox, Refused, Where
-from bots.telegram.streaming import Drafts
-from bots.telegram.webhook import webhook_route
+from bots.telegram.inbound import BotIdentity, get_place, get_sender, read_message, read_press
+from bots.telegram.payments import PaymentUpdates
+from bots.telegram.presenter import TelegramPresenter, TelegramTarget
+from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
+from bots.telegram.streaming import DraftSupport
+from bots.telegram.webhook import build_webhook_route
 from core.clock import Clock
-from core.errors import Refusal, cause
+from core.errors import Refusal, describe_failure
 
 _log = logging.getLogger(__name__)
 
 _UPDATES: Final = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.PRE_CHECKOUT_QUERY]
 #: Updates being answered at once; beyond it they are left to be sent again or dropped.
-_TASKS_MAX: Final = 5_000
-_START_TRIES: Final = 5
+_CONCURRENT_UPDATES_MAX: Final = 5_000
+_START_ATTEMPTS: Final = 5
 _START_PAUSE_SECONDS: Final = 0.5
 
 
@@ -56,28 +64,32 @@ class TelegramUnavailable(Refusal):
 
 
 @final
-class Telegram:
+class TelegramAdapter:
     """The adapter runs one Telegram bot: after `start` it lives in the background until `stop`."""
 
     def __init__(
-        self, config: TelegramConfig, front: Front, clock: Clock, stars: StarsTill | None = None
+        self,
+        config: TelegramConfig,
+        chat_handler: ChatHandler,
+        clock: Clock,
+        stars_payments: StarsPayments | None = None,
     ) -> None:
         """`stars_payments`: where Credits are sold for them."""
         self._config = config
-        self._front = front
+        self._chat_handler = chat_handler
         self._clock = clock
         self._filter = TelegramTokenFilter(config.token.get_secret_value())
         self._filter.attach()
-        self._app = self._application()
-        self._outbox = Outbox(self._app.bot, Budgets(clock), config)
-        self._paying = Paying(self._app.bot, stars)
-        self._drafts = Drafts()
-        self._joining = Joining(self._answer, pause_seconds=config.join_seconds)
+        self._app = self._build_application()
+        self._sender = TelegramSender(self._app.bot, ChatThrottles(clock), config)
+        self._payment_updates = PaymentUpdates(self._app.bot, stars_payments)
+        self._drafts = DraftSupport()
+        self._paste_joiner = PasteJoiner(self._handle_message, pause_seconds=config.join_seconds)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._menus: asyncio.Task[None] | None = None
-        self._me = Me(0, "")
-        self._stage = self._new_stage()
-        self._open = False
+        self._menu_task: asyncio.Task[None] | None = None
+        self._bot_identity = BotIdentity(0, "")
+        self._presenter = self._new_presenter()
+        self._is_open = False
 
     async def start(self) -> None:
         """Connects and begins to take updates; raises `TelegramUnavailable`."""
@@ -86,11 +98,11 @@ class Telegram:
         try:
             await self._connect()
             await self._app.start()
-            await self._take_updates()
+            await self._start_updates()
         except BaseException:
             await self.stop()
             raise
-        self._menus = asyncio.create_task(menus.tell(self._app.bot, self._front))
+        self._menu_task = asyncio.create_task(menus.update_menus(self._app.bot, self._chat_handler))
 
     async def stop(self) -> None:
         """Takes no more updates; running answers may end within the limit, then are cancelled."""
@@ -100,11 +112,11 @@ class Telegram:
         if self._app.running:
             await self._app.stop()
         # Parts of a paste that were taken are answered; nothing new is.
-        self._joining.flush()
-        self._open = False
-        if self._menus is not None:
-            self._menus.cancel()
-            await asyncio.gather(self._menus, return_exceptions=True)
+        self._paste_joiner.flush_held()
+        self._is_open = False
+        if self._menu_task is not None:
+            self._menu_task.cancel()
+            await asyncio.gather(self._menu_task, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._config.stop_seconds)
         for task in self._tasks:
@@ -113,27 +125,27 @@ class Telegram:
         await self._app.shutdown()
         self._filter.detach()
 
-    async def deliver(self, unlanded: Unlanded) -> Sequence[str]:
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> Sequence[str]:
         """See `Notifier`; raises `NotDelivered` or `TelegramRefused`."""
-        return await self._stage.land(unlanded)
+        return await self._presenter.deliver_answer(undelivered)
 
-    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
+    async def notify_person(self, sender: str, card: Card, *, replace_message: str = "") -> None:
         """See `Notifier`; raises `NotDelivered` or `TelegramRefused`."""
-        pressed = int(instead) if instead.isdecimal() else None
-        scene = Scene(Where.person(sender), sender, pressed=pressed)
-        await self._stage.card(scene, replace(screen, replace=pressed is not None))
+        pressed = int(replace_message) if replace_message.isdecimal() else None
+        target = TelegramTarget(TelegramDestination.for_person(sender), sender, pressed=pressed)
+        await self._presenter.show_card(target, replace(card, replace=pressed is not None))
 
-    def invitation(self, code: str) -> str:
+    def build_invitation_link(self, code: str) -> str:
         """See `Notifier`."""
-        return f"https://t.me/{self._me.username}?start={code}"
+        return f"https://t.me/{self._bot_identity.username}?start={code}"
 
-    def routes(self) -> list[Route]:
+    def build_routes(self) -> list[Route]:
         """What the HTTP app serves for this front end: the webhook, if there is one."""
-        if self._config.polls:
+        if self._config.is_polling:
             return []
-        return [webhook_route(self._config.webhook_secret, self._take_pushed)]
+        return [build_webhook_route(self._config.webhook_secret, self._receive_pushed)]
 
-    def _application(self) -> Application[Any, Any, Any, Any, Any, Any]:
+    def _build_application(self) -> Application[Any, Any, Any, Any, Any, Any]:
         config = self._config
         url = config.api_url.rstrip("/")
         builder = (
@@ -159,19 +171,23 @@ class Telegram:
             .get_updates_connection_pool_size(4)
             .get_updates_pool_timeout(5)
         )
-        if not config.polls:
+        if not config.is_polling:
             builder = builder.updater(None)
         app = builder.build()
         app.add_handler(TypeHandler(Update, self._on_update))
         return app
 
-    def _new_stage(self) -> Stage:
-        return Stage(
-            self._outbox, self._drafts, self._front, self._clock, username=self._me.username
+    def _new_presenter(self) -> TelegramPresenter:
+        return TelegramPresenter(
+            self._sender,
+            self._drafts,
+            self._chat_handler,
+            self._clock,
+            username=self._bot_identity.username,
         )
 
     async def _connect(self) -> None:
-        for attempt in range(_START_TRIES):
+        for attempt in range(_START_ATTEMPTS):
             try:
                 await self._app.initialize()
             except InvalidToken:
@@ -179,28 +195,28 @@ class Telegram:
                 # Its message quotes the token.
                 raise TelegramUnavailable(token_refused=True) from None
             except NetworkError as failure:
-                _log.warning("Telegram does not answer: %s", cause(failure))
+                _log.warning("Telegram does not answer: %s", describe_failure(failure))
                 await asyncio.sleep(_START_PAUSE_SECONDS * 2**attempt)
             else:
-                self._connected()
+                self._on_connected()
                 return
         await self._app.bot.request.shutdown()
         raise TelegramUnavailable(token_refused=False)
 
-    def _connected(self) -> None:
-        self._me = Me(self._app.bot.id, self._app.bot.username or "")
-        self._stage = self._new_stage()
-        self._open = True
+    def _on_connected(self) -> None:
+        self._bot_identity = BotIdentity(self._app.bot.id, self._app.bot.username or "")
+        self._presenter = self._new_presenter()
+        self._is_open = True
 
-    async def _take_updates(self) -> None:
+    async def _start_updates(self) -> None:
         updater = self._app.updater
         try:
             if updater is not None:
                 await updater.start_polling(
                     timeout=self._config.poll_seconds,
-                    bootstrap_retries=_START_TRIES,
+                    bootstrap_retries=_START_ATTEMPTS,
                     allowed_updates=_UPDATES,
-                    error_callback=_polling_failed,
+                    error_callback=_log_polling_failure,
                 )
             else:
                 await self._app.bot.set_webhook(
@@ -211,100 +227,112 @@ class Telegram:
         except TelegramError as refused:
             raise TelegramUnavailable(token_refused=False, reason=refused.message) from None
 
-    async def _take_pushed(self, data: dict[str, Any]) -> bool:
-        if not self._open:
+    async def _receive_pushed(self, data: dict[str, Any]) -> bool:
+        if not self._is_open:
             return False
         try:
             update = Update.de_json(data, self._app.bot)
         except (KeyError, TypeError, ValueError) as failure:
             # Not to be sent again for ever: it will not become readable.
-            _log.warning("an update could not be read: %s", cause(failure))
+            _log.warning("an update could not be read: %s", describe_failure(failure))
             return True
-        if Paying.concerns(update):
-            return await self._paid(update)
-        if len(self._tasks) >= _TASKS_MAX:
+        if PaymentUpdates.is_payment_update(update):
+            return await self._handle_payment(update)
+        if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             return False
-        self._take(update)
+        self._handle_update(update)
         return True
 
     async def _on_update(self, update: Update, _: object) -> None:
-        if Paying.concerns(update):
-            self._begin(self._paid(update))
+        if PaymentUpdates.is_payment_update(update):
+            self._track_task(self._handle_payment(update))
         else:
-            self._take(update)
+            self._handle_update(update)
 
-    async def _paid(self, update: Update) -> bool:
+    async def _handle_payment(self, update: Update) -> bool:
         try:
-            return await self._paying.take(update)
+            return await self._payment_updates.handle_update(update)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
-            _log.error("a payment in chat failed: %s", cause(failure))
+            _log.error("a payment in chat failed: %s", describe_failure(failure))
             return False
 
-    def _take(self, update: Update) -> None:
+    def _handle_update(self, update: Update) -> None:
         query = update.callback_query
         if query is not None:
             press = read_press(query)
             if press is not None:
-                self._spawn(self._spinner(query.id))
-                self._spawn(self._press(press))
+                self._spawn(self._stop_spinner(query.id))
+                self._spawn(self._handle_press(press))
             return
         message = update.message
         if message is None or message.from_user is None:
             return
-        awaited = self._joining.expects(place_of(message).code, sender_of(message).id)
-        incoming = read_message(update, self._me, awaited=awaited)
+        awaited = self._paste_joiner.is_waiting_for(get_place(message).code, get_sender(message).id)
+        incoming = read_message(update, self._bot_identity, is_awaited=awaited)
         if incoming is not None:
-            self._joining.add(incoming)
+            self._paste_joiner.add(incoming)
 
-    def _answer(self, incoming: Incoming) -> None:
-        where = Where.of(incoming.place)
+    def _handle_message(self, incoming: IncomingMessage) -> None:
+        destination = TelegramDestination.from_place(incoming.place)
         more = tuple(map(int, incoming.more))
-        scene = Scene(where, incoming.sender.id, incoming=int(incoming.message), more=more)
-        self._spawn(self._play(scene, incoming.place, self._front.handle(incoming)))
+        target = TelegramTarget(
+            destination, incoming.sender.id, incoming=int(incoming.message), more=more
+        )
+        self._spawn(
+            self._present(target, incoming.place, self._chat_handler.handle_message(incoming))
+        )
 
-    async def _press(self, press: Press) -> None:
-        scene = Scene(Where.of(press.place), press.sender.id, pressed=int(press.message))
-        await self._play(scene, press.place, self._front.press(press))
+    async def _handle_press(self, press: ButtonPress) -> None:
+        target = TelegramTarget(
+            TelegramDestination.from_place(press.place), press.sender.id, pressed=int(press.message)
+        )
+        await self._present(target, press.place, self._chat_handler.handle_press(press))
 
-    async def _play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
+    async def _present(
+        self, target: TelegramTarget, place: Place, outputs: AsyncIterator[Output]
+    ) -> None:
         try:
-            await self._stage.play(scene, place, outputs)
-        except (Refused, NotShown) as refused:
+            await self._presenter.present(target, place, outputs)
+        except (TelegramRefused, NotDelivered) as refused:
             _log.info("something could not be shown: %s", refused.code)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
-            _log.error("an update failed: %s", cause(failure))
+            _log.error("an update failed: %s", describe_failure(failure))
         finally:
             if isinstance(outputs, AsyncGenerator):
                 await outputs.aclose()
 
-    async def _spinner(self, query: str) -> None:
+    async def _stop_spinner(self, query: str) -> None:
         """Stops the button's spinner, whatever comes of the button press."""
         with contextlib.suppress(TelegramError):
             await self._app.bot.answer_callback_query(query)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        if len(self._tasks) >= _TASKS_MAX:
+        if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             work.close()
             _log.error("too many updates at once: one was dropped")
             return
-        self._begin(work)
+        self._track_task(work)
 
-    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _track_task(self, work: Coroutine[Any, Any, Any]) -> None:
         task: asyncio.Task[Any] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _polling_failed(failure: TelegramError) -> None:
-    _log.warning("updates could not be fetched: %s", cause(failure))
+def _log_polling_failure(failure: TelegramError) -> None:
+    _log.warning("updates could not be fetched: %s", describe_failure(failure))
 
 
-_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 
-async def who_am_i(config: TelegramConfig) -> str | None:
+async def fetch_bot_name(config: TelegramConfig) -> str | None:
     """The bot's user name; None when the token is refused or Telegram can't be reached."""
-    request = HTTPXRequest(connect_timeout=_SECONDS, read_timeout=_SECONDS, pool_timeout=_SECONDS)
+    request = HTTPXRequest(
+        connect_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS,
+        pool_timeout=_TIMEOUT_SECONDS,
+    )
     bot = Bot(
         config.token.get_secret_value(),
         base_url=f"{config.api_url.rstrip('/')}/bot",

@@ -41,6 +41,6 @@ class TelegramConfig:
             raise ValueError("a webhook URL needs a webhook secret")
 
     @property
-    def polls(self) -> bool:
+    def is_polling(self) -> bool:
         """Whether updates are fetched, not pushed."""
         return not self.webhook_url

@@ -27,7 +27,14 @@ from telegram import (
 from telegram.constants import ChatType
 from telegram.error import TelegramError
 
-from bots.chat.types import Audio, Incoming, NotFetched, Place, Press, Sender
+from bots.chat.types import (
+    AudioAttachment,
+    ButtonPress,
+    DownloadFailed,
+    IncomingMessage,
+    Place,
+    Sender,
+)
 from core.clock import as_ms
 
 _log = logging.getLogger(__name__)
@@ -37,46 +44,48 @@ _COMMAND = re.compile(r"[/／](?P<name>\w+)(?:@(?P<bot>\w+))?(?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Me:
+class BotIdentity:
     """The bot's own identity, as Telegram names it."""
 
     id: int
     username: str
 
 
-def read_message(update: Update, me: Me, *, awaited: bool = False) -> Incoming | None:
+def read_message(
+    update: Update, bot: BotIdentity, *, is_awaited: bool = False
+) -> IncomingMessage | None:
     """The message if it is for the bot; `is_awaited` when it may be the rest of a split paste."""
     message = update.message
-    if message is None or not _from_a_person(message):
+    if message is None or not _is_from_person(message):
         return None
     text = message.text or message.caption or ""
-    audio = audio_of(message)
+    audio = find_audio(message)
     private = message.chat.type == ChatType.PRIVATE
     if not text and audio is None and not (private and message.effective_attachment):
         return None  # someone joined, a title changed, …
-    addressed = _addressed(message, text, me, private=private)
+    addressed = _get_addressed_text(message, text, bot, private=private)
     if addressed is None:
-        if not awaited or audio is not None:
+        if not is_awaited or audio is not None:
             return None
         addressed = text
-    return Incoming(
-        place=place_of(message),
-        sender=sender_of(message),
+    return IncomingMessage(
+        place=get_place(message),
+        sender=get_sender(message),
         message=str(message.message_id),
         at_ms=as_ms(message.date),
         text=addressed,
         audio=audio,
-        replies_to=_replied(message),
-        fills=private and audio is None,
+        replies_to=_replied_message_id(message),
+        may_fill_form=private and audio is None,
     )
 
 
-def _replied(message: Message) -> str:
+def _replied_message_id(message: Message) -> str:
     replied = message.reply_to_message
     return str(replied.message_id) if replied is not None else ""
 
 
-def place_of(message: Message) -> Place:
+def get_place(message: Message) -> Place:
     """Where a message stands: a forum topic is a place of its own."""
     thread = message.message_thread_id if message.is_topic_message else None
     return Place(
@@ -87,25 +96,25 @@ def place_of(message: Message) -> Place:
     )
 
 
-def sender_of(message: Message) -> Sender:
+def get_sender(message: Message) -> Sender:
     """Whose message it is; only for messages of a person."""
     user = message.from_user
     assert user is not None
     return Sender(str(user.id), user.language_code or "")
 
 
-def read_press(query: CallbackQuery) -> Press | None:
+def read_press(query: CallbackQuery) -> ButtonPress | None:
     """A press of one of the bot's buttons; None for presses that name no button or no message."""
     message = query.message
     if message is None or not query.data or query.from_user.is_bot:
         return None
     if isinstance(message, Message):
-        place = place_of(message)
+        place = get_place(message)
     else:  # too old to be told more of than where it stands
         private = message.chat.type == ChatType.PRIVATE
         place = Place("telegram", str(message.chat.id), private=private)
     user = query.from_user
-    return Press(
+    return ButtonPress(
         place,
         Sender(str(user.id), user.language_code or ""),
         query.data,
@@ -113,7 +122,7 @@ def read_press(query: CallbackQuery) -> Press | None:
     )
 
 
-def _from_a_person(message: Message) -> bool:
+def _is_from_person(message: Message) -> bool:
     user = message.from_user
     if message.sender_chat is not None and (message.text or "").startswith("/"):
         # An anonymous admin or a channel: nobody's role can be told.
@@ -126,19 +135,21 @@ def _from_a_person(message: Message) -> bool:
     )
 
 
-def _addressed(message: Message, text: str, me: Me, *, private: bool) -> str | None:
+def _get_addressed_text(
+    message: Message, text: str, bot: BotIdentity, *, private: bool
+) -> str | None:
     """The text without the bot's name if it is addressed to the bot, else None."""
     command = _COMMAND.match(text)
     if command is not None:
-        bot = command["bot"]
-        if bot is None:
+        named_bot = command["bot"]
+        if named_bot is None:
             return text
-        if bot.lower() != me.username.lower():
+        if named_bot.lower() != bot.username.lower():
             return None
         return text[: command.end("name")] + text[command.end() :]
     if private:
         return text
-    stripped = _without_mention(message, text, me)
+    stripped = _without_mention(message, text, bot)
     if stripped is not None:
         return stripped
     replied = message.reply_to_message
@@ -147,26 +158,26 @@ def _addressed(message: Message, text: str, me: Me, *, private: bool) -> str | N
         replied is not None
         and replied.forum_topic_created is None
         and replied.from_user is not None
-        and replied.from_user.id == me.id
+        and replied.from_user.id == bot.id
     )
     return text if to_us else None
 
 
-def _without_mention(message: Message, text: str, me: Me) -> str | None:
+def _without_mention(message: Message, text: str, bot: BotIdentity) -> str | None:
     if not text:
         return None
     kinds: list[str | None] = [MessageEntity.MENTION, MessageEntity.TEXT_MENTION]
     named = message.parse_entities(kinds) if message.text else message.parse_caption_entities(kinds)
     units = text.encode("utf-16-le")
-    ours = [
+    mentions = [
         entity
         for entity, name in named.items()
-        if name.lower() == f"@{me.username.lower()}"
-        or (entity.user is not None and entity.user.id == me.id)
+        if name.lower() == f"@{bot.username.lower()}"
+        or (entity.user is not None and entity.user.id == bot.id)
     ]
-    if not ours:
+    if not mentions:
         return None
-    for entity in sorted(ours, key=lambda each: -each.offset):
+    for entity in sorted(mentions, key=lambda each: -each.offset):
         units = units[: 2 * entity.offset] + units[2 * (entity.offset + entity.length) :]
     stripped = units.decode("utf-16-le")
     return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)
@@ -175,34 +186,34 @@ def _without_mention(message: Message, text: str, me: Me) -> str | None:
 _DOWNLOAD_SECONDS: Final = 60.0
 
 
-def audio_of(message: Message) -> Audio | None:
+def find_audio(message: Message) -> AudioAttachment | None:
     """The audio that a message carries."""
     if (voice := message.voice) is not None:
-        return _audio(voice, voice.duration, voice.mime_type or "audio/ogg")
+        return _make_audio(voice, voice.duration, voice.mime_type or "audio/ogg")
     if (note := message.video_note) is not None:
-        return _audio(note, note.duration, "video/mp4")
+        return _make_audio(note, note.duration, "video/mp4")
     if (song := message.audio) is not None:
-        return _audio(song, song.duration, song.mime_type or "", song.file_name or "")
+        return _make_audio(song, song.duration, song.mime_type or "", song.file_name or "")
     document = message.document
     if document is not None and (document.mime_type or "").startswith("audio/"):
-        return _audio(document, None, document.mime_type or "", document.file_name or "")
+        return _make_audio(document, None, document.mime_type or "", document.file_name or "")
     return None
 
 
-def _audio(
+def _make_audio(
     file: Voice | VideoNote | AudioFile | Document,
     duration: int | timedelta | None,
     mime: str,
     name: str = "",
-) -> Audio:
+) -> AudioAttachment:
     async def fetch() -> bytes:
         try:
             found = await file.get_file()
             return bytes(await found.download_as_bytearray(read_timeout=_DOWNLOAD_SECONDS))
         except TelegramError:
             # Its message may quote the file's address, which holds the token.
-            raise NotFetched from None
+            raise DownloadFailed from None
 
     if isinstance(duration, timedelta):
         duration = math.ceil(duration.total_seconds())
-    return Audio(duration, file.file_size or 0, mime, name, fetch)
+    return AudioAttachment(duration, file.file_size or 0, mime, name, fetch)

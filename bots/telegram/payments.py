@@ -14,60 +14,62 @@ from telegram import Bot, Message, PreCheckoutQuery, StarTransaction, Transactio
 from telegram.error import BadRequest, NetworkError, TelegramError
 from telegram.request import HTTPXRequest
 
-from bots.chat.i18n import language_for, render
-from bots.commands.errors import sentence
+from bots.chat.i18n import find_nearest_language, render
+from bots.commands.errors import explain_refusal
 from bots.logs import TelegramTokenFilter
-from bots.platform_payments import StarsTill
+from bots.platform_payments import StarsPayments
 from bots.telegram.config import TelegramConfig
-from core.errors import Refusal, cause
+from core.errors import Refusal, describe_failure
 from core.money import Stars
-from payments.gateways.telegram_stars import PreCheckout, StarMove, StarsTold
-from payments.types import CheckoutRefused, GatewayUnavailable, NotGivenBack
+from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate, StarTransactionRecord
+from payments.types import CheckoutRefused, GatewayUnavailable, RefundDeclined
 
 _log = logging.getLogger(__name__)
 
 #: An answer that doesn't get through is sent again, within Telegram's ten seconds.
-_ANSWER_TRIES: Final = 3
+_ANSWER_ATTEMPTS: Final = 3
 _ANSWER_SECONDS: Final = 2.0
 #: What Telegram takes as the reason of a refusal.
 _REASON_MAX: Final = 200
 
 
 @final
-class Paying:
+class PaymentUpdates:
     """The handler of updates about payments: it passes them to `StarsPayments`, and answers
     Telegram."""
 
-    def __init__(self, bot: Bot, till: StarsTill | None) -> None:
-        self._bot, self._till = bot, till
+    def __init__(self, bot: Bot, stars_payments: StarsPayments | None) -> None:
+        self._bot, self._stars_payments = bot, stars_payments
 
     @staticmethod
-    def concerns(update: Update) -> bool:
+    def is_payment_update(update: Update) -> bool:
         """Whether an update is about a payment."""
         message = update.message
-        told = message is not None and (message.successful_payment or message.refunded_payment)
-        return update.pre_checkout_query is not None or bool(told)
+        is_receipt = message is not None and (
+            message.successful_payment or message.refunded_payment
+        )
+        return update.pre_checkout_query is not None or bool(is_receipt)
 
-    async def take(self, update: Update) -> bool:
+    async def handle_update(self, update: Update) -> bool:
         """Answers or keeps it; whether it is safe to forget the update."""
         if update.pre_checkout_query is not None:
-            await self._answer(update.pre_checkout_query)
+            await self._answer_pre_checkout(update.pre_checkout_query)
             return True
-        told = _told(update.message)
-        if told is None or self._till is None:
+        payment_update = _to_payment_update(update.message)
+        if payment_update is None or self._stars_payments is None:
             _log.warning("a payment in chat that nothing here sells")
             return True
         try:
-            await self._till.told(told)
+            await self._stars_payments.store_update(payment_update)
         except Refusal as refused:
             # By webhook it comes again; else it is found in the list of Stars.
             _log.error("a payment could not be kept now: %s", refused.code)
             return False
         return True
 
-    async def _answer(self, query: PreCheckoutQuery) -> None:
-        reason = await self._reason(query)
-        for _ in range(_ANSWER_TRIES):
+    async def _answer_pre_checkout(self, query: PreCheckoutQuery) -> None:
+        reason = await self._find_refusal(query)
+        for _ in range(_ANSWER_ATTEMPTS):
             try:
                 await self._bot.answer_pre_checkout_query(
                     query.id,
@@ -78,37 +80,39 @@ class Paying:
                     pool_timeout=_ANSWER_SECONDS,
                 )
             except TelegramError as failure:
-                _log.warning("whether to pay could not be answered: %s", cause(failure))
+                _log.warning("whether to pay could not be answered: %s", describe_failure(failure))
                 # A refusal of what was sent is a kind of network error to this client.
                 if isinstance(failure, BadRequest) or not isinstance(failure, NetworkError):
                     return
             else:
                 return
 
-    async def _reason(self, query: PreCheckoutQuery) -> str:
+    async def _find_refusal(self, query: PreCheckoutQuery) -> str:
         """Why it may not be paid; empty when it may."""
         user = query.from_user
         language = user.language_code or ""
-        if self._till is None:
-            over = CheckoutRefused(query.invoice_payload, "over")
-            return render(sentence(over), language_for(language))
-        asked = PreCheckout(str(user.id), query.currency, query.total_amount, query.invoice_payload)
-        return await self._till.asked(asked, language)
+        if self._stars_payments is None:
+            refused = CheckoutRefused(query.invoice_payload, "over")
+            return render(explain_refusal(refused), find_nearest_language(language))
+        pre_checkout = PreCheckout(
+            str(user.id), query.currency, query.total_amount, query.invoice_payload
+        )
+        return await self._stars_payments.check_pre_checkout(pre_checkout, language)
 
 
-def _told(message: Message | None) -> StarsTold | None:
+def _to_payment_update(message: Message | None) -> StarPaymentUpdate | None:
     if message is None:
         return None
     paid = message.successful_payment
-    some = paid or message.refunded_payment
-    if some is None:
+    payment = paid or message.refunded_payment
+    if payment is None:
         return None
-    return StarsTold(
-        charge=some.telegram_payment_charge_id,
+    return StarPaymentUpdate(
+        charge=payment.telegram_payment_charge_id,
         payer=str(message.chat.id if message.from_user is None else message.from_user.id),
-        currency=some.currency,
-        amount=some.total_amount,
-        payload=some.invoice_payload,
+        currency=payment.currency,
+        amount=payment.total_amount,
+        payload=payment.invoice_payload,
         refunded=paid is None,
     )
 
@@ -118,11 +122,11 @@ Result = TypeVar("Result")
 _SECONDS: Final = 10.0
 _REFUSAL_MAX: Final = 60
 #: What Telegram says of a payment that it gave back before.
-_REFUNDED: Final = "charge_already_refunded"
+_ALREADY_REFUNDED: Final = "charge_already_refunded"
 
 
 @final
-class BotStars:
+class TelegramStarsClient:
     """The client that asks Telegram about the bot's Stars. It opens nothing before something is
     asked."""
 
@@ -131,19 +135,21 @@ class BotStars:
         self._filter = TelegramTokenFilter(config.token.get_secret_value())
         self._bot: Bot | None = None
 
-    async def balance(self) -> Stars:
+    async def fetch_balance(self) -> Stars:
         """See `StarsApi`."""
-        told = await self._asked(lambda bot: bot.get_my_star_balance())
-        return Stars(told.amount)
+        balance = await self._call(lambda bot: bot.get_my_star_balance())
+        return Stars(balance.amount)
 
-    async def moves(self, offset: int, most: int) -> Sequence[StarMove]:
+    async def list_star_transactions(
+        self, offset: int, limit: int
+    ) -> Sequence[StarTransactionRecord]:
         """See `StarsApi`."""
-        told = await self._asked(lambda bot: bot.get_star_transactions(offset, most))
-        return [_move(each) for each in told.transactions]
+        transactions = await self._call(lambda bot: bot.get_star_transactions(offset, limit))
+        return [_to_transaction_record(each) for each in transactions.transactions]
 
-    async def refund(self, payer: str, charge: str) -> None:
+    async def refund_star_payment(self, payer: str, charge: str) -> None:
         """See `StarsApi`."""
-        await self._asked(lambda bot: _refunded(bot, int(payer), charge))
+        await self._call(lambda bot: _refund(bot, int(payer), charge))
 
     async def close(self) -> None:
         """See `StarsApi`."""
@@ -152,14 +158,14 @@ class BotStars:
             self._filter.detach()
             self._bot = None
 
-    async def _asked(self, call: Callable[[Bot], Awaitable[Result]]) -> Result:
+    async def _call(self, call: Callable[[Bot], Awaitable[Result]]) -> Result:
         try:
-            return await call(self._opened())
+            return await call(self._get_bot())
         except TelegramError:
             # Its message may quote the token.
             raise GatewayUnavailable("stars") from None
 
-    def _opened(self) -> Bot:
+    def _get_bot(self) -> Bot:
         if self._bot is None:
             self._filter.attach()
             request = HTTPXRequest(
@@ -176,20 +182,24 @@ class BotStars:
         return self._bot
 
 
-async def _refunded(bot: Bot, payer: int, charge: str) -> None:
+async def _refund(bot: Bot, payer: int, charge: str) -> None:
     try:
         await bot.refund_star_payment(payer, charge)
     except BadRequest as refused:
-        if _REFUNDED not in refused.message.lower():
+        if _ALREADY_REFUNDED not in refused.message.lower():
             # Too few Stars are left, say: in Telegram's own word for it.
-            raise NotGivenBack("stars", refused.message[:_REFUSAL_MAX]) from None
+            raise RefundDeclined("stars", refused.message[:_REFUSAL_MAX]) from None
 
 
-def _move(told: StarTransaction) -> StarMove:
-    incoming = told.source is not None
-    partner = told.source if incoming else told.receiver
+def _to_transaction_record(transaction: StarTransaction) -> StarTransactionRecord:
+    incoming = transaction.source is not None
+    partner = transaction.source if incoming else transaction.receiver
     if isinstance(partner, TransactionPartnerUser) and partner.invoice_payload:
-        return StarMove(
-            told.id, incoming, told.amount, str(partner.user.id), partner.invoice_payload
+        return StarTransactionRecord(
+            transaction.id,
+            incoming,
+            transaction.amount,
+            str(partner.user.id),
+            partner.invoice_payload,
         )
-    return StarMove(told.id, incoming, told.amount)
+    return StarTransactionRecord(transaction.id, incoming, transaction.amount)

@@ -11,36 +11,36 @@ from typing import Final, final
 
 from bots.chat.types import (
     Answer,
-    Bill,
-    Buttons,
+    AnswerProgress,
+    ButtonRows,
+    Card,
+    ChatHandler,
     FormCard,
-    Front,
     Output,
     Place,
-    Progress,
-    Screen,
-    Unlanded,
+    StarsInvoice,
+    UndeliveredAnswer,
 )
-from bots.render.entity_style import Shown
-from bots.render.pieces import screen_pieces
-from bots.render.throttle import NotShown
-from bots.telegram.sender import Outbox, Refused, Where
-from bots.telegram.streaming import STYLE, AnswerView, Drafts
+from bots.render.entity_style import FormattedText
+from bots.render.pieces import split_card
+from bots.render.throttle import NotDelivered
+from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
+from bots.telegram.streaming import STYLE, DraftSupport, TelegramStreamingMessage
 from core.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 #: How long a card is tried; an answer's end is tried for much longer.
-_CARD_PATIENCE_SECONDS: Final = 120.0
+_CARD_RETRY_SECONDS_MAX: Final = 120.0
 #: How long the deletion of a secret is tried before its person is told to do it.
-_ERASE_PATIENCE_SECONDS: Final = 20.0
+_ERASE_RETRY_SECONDS_MAX: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TelegramTarget:
     """The target of an answer: to which chat it goes, whom it answers, and which message."""
 
-    where: Where
+    destination: TelegramDestination
     sender: str
     #: The person's message; None when a button was pressed. `more` came with it.
     incoming: int | None = None
@@ -50,187 +50,205 @@ class Scene:
 
 
 @final
-class Stage:
+class TelegramPresenter:
     """The presenter is the one place where the handler's outputs become Telegram messages."""
 
     def __init__(
-        self, outbox: Outbox, drafts: Drafts, front: Front, clock: Clock, *, username: str
+        self,
+        sender: TelegramSender,
+        drafts: DraftSupport,
+        chat_handler: ChatHandler,
+        clock: Clock,
+        *,
+        username: str,
     ) -> None:
-        self._outbox = outbox
+        self._sender = sender
         self._drafts = drafts
-        self._front = front
+        self._chat_handler = chat_handler
         self._clock = clock
         self._username = username
 
-    async def play(self, scene: Scene, place: Place, outputs: AsyncIterator[Output]) -> None:
+    async def present(
+        self, target: TelegramTarget, place: Place, outputs: AsyncIterator[Output]
+    ) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
-        views: dict[str, AnswerView] = {}
-        step: int | None = None
+        streams: dict[str, TelegramStreamingMessage] = {}
+        step_message: int | None = None
         try:
             async for output in outputs:
                 match output:
-                    case Screen():
-                        step = await self.card(scene, output, step)
+                    case Card():
+                        step_message = await self.show_card(target, output, step_message)
                     case FormCard():
-                        await self.card(scene, output.screen())
-                    case Progress():
-                        view = views.get(output.ask) or self._view(scene, output.ask)
-                        views[output.ask] = view
-                        view.offer(output)
+                        await self.show_card(target, output.to_card())
+                    case AnswerProgress():
+                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
+                        streams[output.ask] = stream
+                        stream.show_progress(output)
                     case Answer():
-                        view = views.get(output.ask) or self._view(scene, output.ask)
-                        views[output.ask] = view
-                        messages = await view.end(output)
-                        del views[output.ask]
-                        await self._front.landed(output.ask, place, messages)
-                        await view.tidy()
+                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
+                        streams[output.ask] = stream
+                        messages = await stream.show_final(output)
+                        del streams[output.ask]
+                        await self._chat_handler.mark_delivered(output.ask, place, messages)
+                        await stream.remove_stop_message()
         finally:
-            for view in views.values():
-                await view.abandon()
+            for stream in streams.values():
+                await stream.abandon()
 
-    async def card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
+    async def show_card(
+        self, target: TelegramTarget, card: Card, step_message: int | None = None
+    ) -> int | None:
         """Shows a card, in the place of the message `step_message` where there is one; gives its
         message when it is only a step itself. Raises `TelegramRefused` or `NotDelivered` when it
         can't be shown."""
-        if screen.erase_incoming and scene.incoming is not None:
-            if not await self._erased(scene.where, scene.incoming, *scene.more):
-                screen = replace(
-                    screen, lines=(screen.kept_note,) if screen.kept_note else screen.lines
-                )
-            scene = replace(scene, incoming=None)
-        if not screen.private or scene.where.private:
-            shown = await self._card(scene, screen, step)
-            return shown if screen.passing else None
+        if card.erase_incoming and target.incoming is not None:
+            if not await self._erase(target.destination, target.incoming, *target.more):
+                card = replace(card, lines=(card.kept_note,) if card.kept_note else card.lines)
+            target = replace(target, incoming=None)
+        if not card.private or target.destination.private:
+            message = await self._send_card(target, card, step_message)
+            return message if card.passing else None
         try:
-            await self._card(Scene(Where.person(scene.sender), scene.sender), screen)
-        except Refused:
-            await self._led(scene, screen.unreachable_note)
+            await self._send_card(
+                TelegramTarget(TelegramDestination.for_person(target.sender), target.sender), card
+            )
+        except TelegramRefused:
+            await self._point_to_private(target, card.unreachable_note)
         else:
-            await self._led(scene, screen.public_note)
+            await self._point_to_private(target, card.public_note)
         return None
 
-    async def land(self, unlanded: Unlanded) -> list[str]:
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> list[str]:
         """Shows a saved answer where it was asked for, and gives its messages' ids."""
 
-        async def started(message: str) -> None:
-            await self._front.started(unlanded.ask, message)
+        async def mark_started(message: str) -> None:
+            await self._chat_handler.mark_started(undelivered.ask, message)
 
-        where = Where.of(unlanded.place)
-        view = AnswerView(
-            self._outbox,
+        destination = TelegramDestination.from_place(undelivered.place)
+        stream = TelegramStreamingMessage(
+            self._sender,
             self._drafts,
             self._clock,
-            where,
-            unlanded.ask,
-            started=started,
-            reply_to=_number(unlanded.asked_in) if not where.private else None,
-            holder=_number(unlanded.shown_in),
+            destination,
+            undelivered.ask,
+            on_started=mark_started,
+            reply_to=_parse_message_id(undelivered.asked_in) if not destination.private else None,
+            live_message=_parse_message_id(undelivered.shown_in),
         )
-        return await view.end(unlanded.answer)
+        return await stream.show_final(undelivered.answer)
 
-    def _view(self, scene: Scene, ask: str) -> AnswerView:
-        async def started(message: str) -> None:
-            await self._front.started(ask, message)
+    def _new_stream(self, target: TelegramTarget, ask: str) -> TelegramStreamingMessage:
+        async def mark_started(message: str) -> None:
+            await self._chat_handler.mark_started(ask, message)
 
-        return AnswerView(
-            self._outbox,
+        return TelegramStreamingMessage(
+            self._sender,
             self._drafts,
             self._clock,
-            scene.where,
+            target.destination,
             ask,
-            started=started,
-            reply_to=_reply_to(scene),
+            on_started=mark_started,
+            reply_to=_reply_to_id(target),
         )
 
-    async def _card(self, scene: Scene, screen: Screen, step: int | None = None) -> int | None:
+    async def _send_card(
+        self, target: TelegramTarget, card: Card, step_message: int | None = None
+    ) -> int | None:
         """The message that shows it, or the last of them."""
-        place = scene.pressed if step is None and screen.replace else step
+        in_place_of = target.pressed if step_message is None and card.replace else step_message
         message = None
-        shown = [STYLE.render(piece) for piece in screen_pieces(screen, STYLE)]
-        file = screen.attachment
+        shown = [STYLE.render_piece(piece) for piece in split_card(card, STYLE)]
+        file = card.attachment
         for number, each in enumerate(shown):
             last = number == len(shown) - 1 and file is None
-            buttons = screen.buttons if last else ()
-            if number == 0 and place is not None:
-                message = await self._in_place(scene, place, each, buttons)
+            buttons = card.buttons if last else ()
+            if number == 0 and in_place_of is not None:
+                message = await self._edit_or_send(target, in_place_of, each, buttons)
             else:
-                reply_to = _reply_to(scene) if number == 0 else None
-                message = await self._sent(scene.where, each, buttons, reply_to)
+                reply_to = _reply_to_id(target) if number == 0 else None
+                message = await self._send(target.destination, each, buttons, reply_to)
         if file is not None:
-            await self._outbox.budget(scene.where).patiently(
-                lambda: self._outbox.document(scene.where, file, screen.buttons),
-                patience_seconds=_CARD_PATIENCE_SECONDS,
+            await self._sender.get_throttle(target.destination).send_with_retries(
+                lambda: self._sender.send_document(target.destination, file, card.buttons),
+                retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
             )
-        if screen.bill is not None:
-            await self._billed(scene.where, screen.bill)
+        if card.invoice is not None:
+            await self._send_invoice(target.destination, card.invoice)
         return message
 
-    async def _billed(self, where: Where, bill: Bill) -> None:
+    async def _send_invoice(self, destination: TelegramDestination, invoice: StarsInvoice) -> None:
         """An invoice is no text that could be edited: it has a message of its own."""
         try:
-            await self._outbox.budget(where).patiently(
-                lambda: self._outbox.invoice(where, bill),
-                patience_seconds=_CARD_PATIENCE_SECONDS,
+            await self._sender.get_throttle(destination).send_with_retries(
+                lambda: self._sender.send_invoice(destination, invoice),
+                retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
             )
-        except Refused as refused:
+        except TelegramRefused as refused:
             _log.warning("an invoice was refused: %s", refused.reason)
-            await self._sent(where, Shown(bill.refused), (), None)
+            await self._send(destination, FormattedText(invoice.refused_text), (), None)
 
-    async def _in_place(self, scene: Scene, message: int, shown: Shown, buttons: Buttons) -> int:
+    async def _edit_or_send(
+        self, target: TelegramTarget, message: int, shown: FormattedText, buttons: ButtonRows
+    ) -> int:
         try:
-            await self._outbox.budget(scene.where).patiently(
-                lambda: self._outbox.edit(scene.where, message, shown, buttons),
-                patience_seconds=_CARD_PATIENCE_SECONDS,
+            await self._sender.get_throttle(target.destination).send_with_retries(
+                lambda: self._sender.edit_text(target.destination, message, shown, buttons),
+                retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
             )
-        except Refused as refused:
+        except TelegramRefused as refused:
             _log.info("a card could not be replaced: %s", refused.reason)
-            return await self._sent(scene.where, shown, buttons, None)
+            return await self._send(target.destination, shown, buttons, None)
         return message
 
-    async def _sent(
-        self, where: Where, shown: Shown, buttons: Buttons, reply_to: int | None
+    async def _send(
+        self,
+        destination: TelegramDestination,
+        shown: FormattedText,
+        buttons: ButtonRows,
+        reply_to: int | None,
     ) -> int:
-        return await self._outbox.budget(where).patiently(
-            lambda: self._outbox.send(where, shown, buttons, reply_to=reply_to),
-            patience_seconds=_CARD_PATIENCE_SECONDS,
+        return await self._sender.get_throttle(destination).send_with_retries(
+            lambda: self._sender.send_text(destination, shown, buttons, reply_to=reply_to),
+            retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
         )
 
-    async def _erased(self, where: Where, *messages: int) -> bool:
+    async def _erase(self, destination: TelegramDestination, *messages: int) -> bool:
         """Deletes messages at once; whether none of them is there any more."""
-        erased = True
+        all_erased = True
         for message in messages:
             try:
-                await self._outbox.budget(where).patiently(
-                    partial(self._outbox.delete, where, message),
-                    patience_seconds=_ERASE_PATIENCE_SECONDS,
+                await self._sender.get_throttle(destination).send_with_retries(
+                    partial(self._sender.delete_message, destination, message),
+                    retry_seconds_max=_ERASE_RETRY_SECONDS_MAX,
                 )
-            except Refused as refused:
-                erased &= refused.gone
-            except NotShown:
-                erased = False
-        return erased
+            except TelegramRefused as refused:
+                all_erased &= refused.is_message_gone
+            except NotDelivered:
+                all_erased = False
+        return all_erased
 
-    async def _led(self, scene: Scene, note: str) -> None:
+    async def _point_to_private(self, target: TelegramTarget, note: str) -> None:
         """Tells in the group where the rest is, with a link to the private chat."""
         if not note:
             return
-        with contextlib.suppress(NotShown):
-            await self._outbox.budget(scene.where).patiently(
-                lambda: self._outbox.link(
-                    scene.where,
+        with contextlib.suppress(NotDelivered):
+            await self._sender.get_throttle(target.destination).send_with_retries(
+                lambda: self._sender.send_link(
+                    target.destination,
                     note,
                     f"https://t.me/{self._username}",
                     f"@{self._username}",
-                    reply_to=_reply_to(scene),
+                    reply_to=_reply_to_id(target),
                 ),
-                patience_seconds=_CARD_PATIENCE_SECONDS,
+                retry_seconds_max=_CARD_RETRY_SECONDS_MAX,
             )
 
 
-def _reply_to(scene: Scene) -> int | None:
+def _reply_to_id(target: TelegramTarget) -> int | None:
     """In a group an answer says whose message it answers."""
-    return None if scene.where.private else scene.incoming
+    return None if target.destination.private else target.incoming
 
 
-def _number(message: str) -> int | None:
+def _parse_message_id(message: str) -> int | None:
     return int(message) if message.isdecimal() else None

@@ -31,9 +31,9 @@ from telegram.error import (
     TelegramError,
 )
 
-from bots.chat.types import Attachment, Bill, Buttons, Place
-from bots.render.entity_style import Entity, Shown
-from bots.render.throttle import Budget, Budgets, Wait
+from bots.chat.types import Attachment, ButtonRows, Place, StarsInvoice
+from bots.render.entity_style import FormattedText, TextEntity
+from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
 from bots.telegram.config import TelegramConfig
 from core.errors import Refusal
 from payments.gateways.telegram_stars import CURRENCY
@@ -50,19 +50,19 @@ _ENTITY_KINDS: Final = {
     "pre": MessageEntity.PRE,
     "quote": MessageEntity.BLOCKQUOTE,
 }
-_PICTURE: Final = ".png"
+_PICTURE_SUFFIX: Final = ".png"
 _CALLBACK_BYTES_MAX: Final = 64
 #: Of an invoice.
 _TITLE_MAX: Final = 32
-_ABOUT_MAX: Final = 255
-_MOVED_MAX: Final = 1_000
+_DESCRIPTION_MAX: Final = 255
+_MIGRATED_MAX: Final = 1_000
 #: What Telegram says when an edit would change nothing.
-_SAME: Final = "not modified"
+_NOT_MODIFIED: Final = "not modified"
 #: What Telegram says of a message that can no longer be changed.
-_GONE: Final = ("not found", "can't be edited", "message_id_invalid")
+_MESSAGE_GONE: Final = ("not found", "can't be edited", "message_id_invalid")
 
 
-class Refused(Refusal):
+class TelegramRefused(Refusal):
     """Telegram will not do this, now or later: the bot is blocked, the chat is unknown, or the
     message is gone."""
 
@@ -73,13 +73,13 @@ class Refused(Refusal):
         super().__init__()
 
     @property
-    def gone(self) -> bool:
+    def is_message_gone(self) -> bool:
         """Whether the message meant is not there any more."""
-        return any(words in self.reason.lower() for words in _GONE)
+        return any(words in self.reason.lower() for words in _MESSAGE_GONE)
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class TelegramDestination:
     """A destination is a chat of Telegram, and the topic in it."""
 
     chat: int
@@ -87,220 +87,247 @@ class Where:
     private: bool
 
     @classmethod
-    def of(cls, place: Place) -> Where:
+    def from_place(cls, place: Place) -> TelegramDestination:
         """Where a place of Telegram's is; people have positive ids, groups negative ones."""
         chat = int(place.chat)
         return cls(chat, int(place.thread) if place.thread else None, private=chat > 0)
 
     @classmethod
-    def person(cls, sender: str) -> Where:
+    def for_person(cls, sender: str) -> TelegramDestination:
         """The private chat with a person, which has the person's own id."""
         return cls(int(sender), None, private=True)
 
 
 @final
-class Outbox:
+class TelegramSender:
     """The sender sends, edits and deletes messages; every method raises `RetryLater` or
     `TelegramRefused`, nothing else."""
 
-    def __init__(self, bot: Bot, budgets: Budgets, config: TelegramConfig) -> None:
+    def __init__(self, bot: Bot, throttles: ChatThrottles, config: TelegramConfig) -> None:
         self._bot = bot
-        self._budgets = budgets
+        self._throttles = throttles
         self._config = config
-        self._moved: OrderedDict[int, int] = OrderedDict()
+        self._migrated_chats: OrderedDict[int, int] = OrderedDict()
 
-    def budget(self, where: Where) -> Budget:
+    def get_throttle(self, destination: TelegramDestination) -> ChatThrottle:
         """The throttle of the chat."""
         config = self._config
         interval = (
-            config.private_interval_seconds if where.private else config.group_interval_seconds
+            config.private_interval_seconds
+            if destination.private
+            else config.group_interval_seconds
         )
-        return self._budgets.of(str(where.chat), interval)
+        return self._throttles.for_chat(str(destination.chat), interval)
 
-    async def send(
-        self, where: Where, shown: Shown, buttons: Buttons = (), *, reply_to: int | None = None
+    async def send_text(
+        self,
+        destination: TelegramDestination,
+        shown: FormattedText,
+        buttons: ButtonRows = (),
+        *,
+        reply_to: int | None = None,
     ) -> int:
         """Sends a message and gives its id."""
 
-        async def call(shown: Shown, buttons: Buttons) -> int:
+        async def call(shown: FormattedText, buttons: ButtonRows) -> int:
             message = await self._call(
-                where,
+                destination,
                 lambda chat: self._bot.send_message(
                     chat,
                     shown.text,
-                    entities=entities_of(shown.entities) or None,
-                    message_thread_id=where.thread,
-                    reply_markup=keyboard(buttons),
-                    reply_parameters=_reply(reply_to),
+                    entities=to_message_entities(shown.entities) or None,
+                    message_thread_id=destination.thread,
+                    reply_markup=build_keyboard(buttons),
+                    reply_parameters=_reply_parameters(reply_to),
                 ),
             )
             return message.message_id
 
-        return await _simpler(call, shown, buttons)
+        return await _send_with_fallback(call, shown, buttons)
 
-    async def edit(self, where: Where, message: int, shown: Shown, buttons: Buttons = ()) -> None:
+    async def edit_text(
+        self,
+        destination: TelegramDestination,
+        message: int,
+        shown: FormattedText,
+        buttons: ButtonRows = (),
+    ) -> None:
         """Puts something else into a message of ours; that it is there already is no refusal."""
 
-        async def call(shown: Shown, buttons: Buttons) -> None:
+        async def call(shown: FormattedText, buttons: ButtonRows) -> None:
             await self._call(
-                where,
+                destination,
                 lambda chat: self._bot.edit_message_text(
                     shown.text,
                     chat_id=chat,
                     message_id=message,
-                    entities=entities_of(shown.entities) or None,
-                    reply_markup=keyboard(buttons),
+                    entities=to_message_entities(shown.entities) or None,
+                    reply_markup=build_keyboard(buttons),
                 ),
             )
 
         try:
-            await _simpler(call, shown, buttons)
-        except Refused as refused:
-            if _SAME not in refused.reason.lower():
+            await _send_with_fallback(call, shown, buttons)
+        except TelegramRefused as refused:
+            if _NOT_MODIFIED not in refused.reason.lower():
                 raise
 
-    async def draft(self, where: Where, draft: int, shown: Shown) -> None:
+    async def send_draft(
+        self, destination: TelegramDestination, draft_id: int, shown: FormattedText
+    ) -> None:
         """Shows a preview that fades after 30 seconds; private chats only."""
         await self._call(
-            where,
+            destination,
             lambda chat: self._bot.send_message_draft(
                 chat,
-                draft,
+                draft_id,
                 shown.text,
-                message_thread_id=where.thread,
-                entities=entities_of(shown.entities) or None,
+                message_thread_id=destination.thread,
+                entities=to_message_entities(shown.entities) or None,
             ),
         )
 
-    async def without_buttons(self, where: Where, message: int) -> None:
+    async def remove_buttons(self, destination: TelegramDestination, message: int) -> None:
         """Takes the buttons off a message."""
         await self._call(
-            where,
+            destination,
             lambda chat: self._bot.edit_message_reply_markup(chat_id=chat, message_id=message),
         )
 
-    async def delete(self, where: Where, message: int) -> None:
+    async def delete_message(self, destination: TelegramDestination, message: int) -> None:
         """Deletes a message: ours, or in private also the person's."""
-        await self._call(where, lambda chat: self._bot.delete_message(chat, message))
+        await self._call(destination, lambda chat: self._bot.delete_message(chat, message))
 
-    async def typing(self, where: Where) -> None:
+    async def send_typing(self, destination: TelegramDestination) -> None:
         """Shows for five seconds that something is being written."""
         await self._call(
-            where,
+            destination,
             lambda chat: self._bot.send_chat_action(
-                chat, ChatAction.TYPING, message_thread_id=where.thread
+                chat, ChatAction.TYPING, message_thread_id=destination.thread
             ),
         )
 
-    async def document(self, where: Where, attachment: Attachment, buttons: Buttons = ()) -> int:
+    async def send_document(
+        self, destination: TelegramDestination, attachment: Attachment, buttons: ButtonRows = ()
+    ) -> int:
         """Sends a file, or a picture to be seen, and gives its message's id."""
-        if attachment.name.endswith(_PICTURE):
+        if attachment.name.endswith(_PICTURE_SUFFIX):
             picture = await self._call(
-                where,
+                destination,
                 lambda chat: self._bot.send_photo(
                     chat,
                     InputFile(attachment.content, filename=attachment.name),
-                    message_thread_id=where.thread,
-                    reply_markup=keyboard(buttons),
+                    message_thread_id=destination.thread,
+                    reply_markup=build_keyboard(buttons),
                 ),
             )
             return picture.message_id
         message = await self._call(
-            where,
+            destination,
             lambda chat: self._bot.send_document(
                 chat,
                 InputFile(attachment.content, filename=attachment.name),
-                message_thread_id=where.thread,
-                reply_markup=keyboard(buttons),
+                message_thread_id=destination.thread,
+                reply_markup=build_keyboard(buttons),
             ),
         )
         return message.message_id
 
-    async def invoice(self, where: Where, bill: Bill) -> int:
+    async def send_invoice(self, destination: TelegramDestination, invoice: StarsInvoice) -> int:
         """Sends an invoice in Stars and gives its message's id."""
         message = await self._call(
-            where,
+            destination,
             lambda chat: self._bot.send_invoice(
                 chat,
-                title=bill.title[:_TITLE_MAX],
-                description=bill.about[:_ABOUT_MAX],
-                payload=bill.payload,
+                title=invoice.title[:_TITLE_MAX],
+                description=invoice.description[:_DESCRIPTION_MAX],
+                payload=invoice.payload,
                 # No provider's token: nobody but Telegram takes Stars. (This client would send an
                 # empty one as a list.)
                 currency=CURRENCY,
-                prices=[LabeledPrice(bill.title[:_TITLE_MAX], bill.stars)],
-                message_thread_id=where.thread,
+                prices=[LabeledPrice(invoice.title[:_TITLE_MAX], invoice.stars)],
+                message_thread_id=destination.thread,
             ),
         )
         return message.message_id
 
-    async def link(
-        self, where: Where, text: str, url: str, label: str, *, reply_to: int | None = None
+    async def send_link(
+        self,
+        destination: TelegramDestination,
+        text: str,
+        url: str,
+        label: str,
+        *,
+        reply_to: int | None = None,
     ) -> int:
         """Sends a line with one button that opens an address."""
         markup = InlineKeyboardMarkup([[InlineKeyboardButton(label, url=url)]])
         message = await self._call(
-            where,
+            destination,
             lambda chat: self._bot.send_message(
                 chat,
                 text,
-                message_thread_id=where.thread,
+                message_thread_id=destination.thread,
                 reply_markup=markup,
-                reply_parameters=_reply(reply_to),
+                reply_parameters=_reply_parameters(reply_to),
             ),
         )
         return message.message_id
 
-    async def _call(self, where: Where, call: Callable[[int], Awaitable[Result]]) -> Result:
-        chat = self._moved.get(where.chat, where.chat)
+    async def _call(
+        self, destination: TelegramDestination, call: Callable[[int], Awaitable[Result]]
+    ) -> Result:
+        chat_id = self._migrated_chats.get(destination.chat, destination.chat)
         try:
-            return await call(chat)
+            return await call(chat_id)
         except RetryAfter as wait:
             seconds = wait.retry_after
-            raise Wait(
+            raise RetryLater(
                 seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
             ) from None
         except ChatMigrated as moved:
-            self._moved[where.chat] = moved.new_chat_id
-            while len(self._moved) > _MOVED_MAX:
-                self._moved.popitem(last=False)
-            raise Wait(0.0) from None
+            self._migrated_chats[destination.chat] = moved.new_chat_id
+            while len(self._migrated_chats) > _MIGRATED_MAX:
+                self._migrated_chats.popitem(last=False)
+            raise RetryLater(0.0) from None
         # A refusal of the content is a kind of network error to this client: it must come first.
         except BadRequest as refused:
-            raise Refused(refused.message) from None
+            raise TelegramRefused(refused.message) from None
         except NetworkError:
-            raise Wait from None
+            raise RetryLater from None
         except TelegramError as refused:
-            raise Refused(refused.message) from None
+            raise TelegramRefused(refused.message) from None
 
 
-async def _simpler(
-    call: Callable[[Shown, Buttons], Awaitable[Result]], shown: Shown, buttons: Buttons
+async def _send_with_fallback(
+    call: Callable[[FormattedText, ButtonRows], Awaitable[Result]],
+    shown: FormattedText,
+    buttons: ButtonRows,
 ) -> Result:
     """The call as it should be, else without formatting, else without buttons too."""
     try:
         return await call(shown, buttons)
-    except Refused as refused:
-        if refused.gone or not _about_content(refused.reason):
+    except TelegramRefused as refused:
+        if refused.is_message_gone or not _is_about_content(refused.reason):
             raise
         _log.warning("formatting was refused: %s", refused.reason)
-    plain = Shown(shown.text)
+    unformatted = FormattedText(shown.text)
     try:
-        return await call(plain, buttons)
-    except Refused as refused:
-        if not buttons or not _about_content(refused.reason):
+        return await call(unformatted, buttons)
+    except TelegramRefused as refused:
+        if not buttons or not _is_about_content(refused.reason):
             raise
-    return await call(plain, ())
+    return await call(unformatted, ())
 
 
-def _about_content(reason: str) -> bool:
+def _is_about_content(reason: str) -> bool:
     lowered = reason.lower()
-    if _SAME in lowered:
+    if _NOT_MODIFIED in lowered:
         return False
     return any(word in lowered for word in ("entit", "parse", "button", "keyboard", "markup"))
 
 
-def entities_of(entities: tuple[Entity, ...]) -> list[MessageEntity]:
+def to_message_entities(entities: tuple[TextEntity, ...]) -> list[MessageEntity]:
     """Our entities as Telegram's."""
     return [
         MessageEntity(
@@ -313,14 +340,14 @@ def entities_of(entities: tuple[Entity, ...]) -> list[MessageEntity]:
     ]
 
 
-def keyboard(buttons: Buttons) -> InlineKeyboardMarkup | None:
+def build_keyboard(buttons: ButtonRows) -> InlineKeyboardMarkup | None:
     """Buttons whose presses carry our opaque ids."""
     if not buttons:
         return None
     for row in buttons:
         for button in row:
-            ours = 0 < len(button.id.encode()) <= _CALLBACK_BYTES_MAX
-            assert button.url or ours, "an id, not data"
+            is_own_id = 0 < len(button.id.encode()) <= _CALLBACK_BYTES_MAX
+            assert button.url or is_own_id, "an id, not data"
     return InlineKeyboardMarkup(
         [
             [
@@ -334,7 +361,7 @@ def keyboard(buttons: Buttons) -> InlineKeyboardMarkup | None:
     )
 
 
-def _reply(message: int | None) -> ReplyParameters | None:
+def _reply_parameters(message: int | None) -> ReplyParameters | None:
     if message is None:
         return None
     return ReplyParameters(message, allow_sending_without_reply=True)

@@ -15,20 +15,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from bots.chat.types import Answer, Buttons, Progress
-from bots.render.entity_style import EntityStyle, Shown
-from bots.render.pieces import answer_pieces, progress_piece
-from bots.render.throttle import Showing, Wait
-from bots.telegram.sender import Outbox, Refused, Where
+from bots.chat.types import Answer, AnswerProgress, ButtonRows
+from bots.render.entity_style import EntityStyle, FormattedText
+from bots.render.pieces import fit_progress, split_answer
+from bots.render.throttle import RetryLater, ThrottledStream
+from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
 from core.clock import Clock
-from core.errors import cause
+from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
 
 #: What one message holds.
 STYLE: Final = EntityStyle(4096, entities_max=100)
 
-_DOTS: Final = Shown("…")
+_DOTS: Final = FormattedText("…")
 _TYPING_SECONDS: Final = 4.0
 #: A draft fades after 30 seconds; it is sent again well before.
 _DRAFT_SECONDS: Final = 20.0
@@ -37,7 +37,7 @@ _LONG_CHARS: Final = 8_000
 
 
 @final
-class Drafts:
+class DraftSupport:
     """A record of the chats that take drafts: they are tried everywhere, and not again where one
     was refused."""
 
@@ -46,113 +46,117 @@ class Drafts:
     def __init__(self) -> None:
         self._refused: set[int] = set()
 
-    def welcome(self, where: Where) -> bool:
+    def accepts_drafts(self, destination: TelegramDestination) -> bool:
         """Whether to try a draft there."""
-        return where.private and where.chat not in self._refused
+        return destination.private and destination.chat not in self._refused
 
-    def refused(self, where: Where) -> None:
+    def record_refusal(self, destination: TelegramDestination) -> None:
         """Remembers a refusal."""
         if len(self._refused) >= self._REFUSED_MAX:
             self._refused.clear()
-        self._refused.add(where.chat)
+        self._refused.add(destination.chat)
 
 
 @dataclass(frozen=True, slots=True)
-class _Last:
+class _FinalPiece:
     """A piece of the whole answer, which is shown as one message."""
 
     number: int
-    shown: Shown
-    buttons: Buttons = ()
+    shown: FormattedText
+    buttons: ButtonRows = ()
 
 
 @dataclass(slots=True)
-class _Seen:
+class _ShownState:
     """The state of what the reader has before them."""
 
     #: The message that holds Stop, or is being edited; none yet.
-    holder: int | None = None
+    live_message: int | None = None
     #: What it shows.
-    held: tuple[Shown, Buttons] | None = None
-    draft: Shown | None = None
+    live_content: tuple[FormattedText, ButtonRows] | None = None
+    draft: FormattedText | None = None
     drafted_at: float = 0.0
-    text: bool = False
+    has_text: bool = False
     #: The answer's messages.
     messages: list[int] = field(default_factory=list)
 
 
 @final
-class AnswerView:
+class TelegramStreamingMessage:
     """A streaming message shows one ask's answer as it grows, in one destination."""
 
     def __init__(
         self,
-        outbox: Outbox,
-        drafts: Drafts,
+        sender: TelegramSender,
+        drafts: DraftSupport,
         clock: Clock,
-        where: Where,
+        destination: TelegramDestination,
         ask: str,
         *,
-        started: Callable[[str], Awaitable[None]],
+        on_started: Callable[[str], Awaitable[None]],
         reply_to: int | None = None,
-        holder: int | None = None,
+        live_message: int | None = None,
     ) -> None:
-        self._outbox = outbox
+        self._sender = sender
         self._drafts = drafts
         self._clock = clock
-        self._where = where
+        self._destination = destination
         self._draft_id = int.from_bytes(hashlib.blake2b(ask.encode(), digest_size=4).digest()) | 1
-        self._started = started
+        self._on_started = on_started
         self._reply_to = reply_to
-        self._seen = _Seen(holder=holder)
+        self._shown = _ShownState(live_message=live_message)
         # An answer that goes on in a message that is there is an edit of it.
-        self._drafting = holder is None and drafts.welcome(where)
-        self._showing = self._new_showing()
+        self._uses_draft = live_message is None and drafts.accepts_drafts(destination)
+        self._stream = self._new_stream()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def offer(self, progress: Progress) -> None:
+    def show_progress(self, progress: AnswerProgress) -> None:
         """The answer so far; never waits."""
         if not self._tasks:
             self._tasks = [
-                asyncio.create_task(self._showing.run()),
+                asyncio.create_task(self._stream.run()),
                 asyncio.create_task(self._keep_alive()),
             ]
             # What ended the showing of progress must not end the answer: `show_final` looks itself.
-            self._tasks[0].add_done_callback(_told)
-        self._showing.offer(progress)
+            self._tasks[0].add_done_callback(_log_failure)
+        self._stream.offer_frame(progress)
 
-    async def end(self, answer: Answer) -> list[str]:
+    async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.
 
         Raises `NotDelivered` or `TelegramRefused` when it can't be shown at all.
         """
-        frames = await self._laid_out(answer)
+        frames = await self._lay_out_final(answer)
         if self._tasks and not self._tasks[0].done():
-            self._showing.finish(*frames)
+            self._stream.finish_with(*frames)
             await self._tasks[0]
         else:
-            self._showing = self._new_showing()
-            self._showing.finish(*frames)
-            await self._showing.run()
+            self._stream = self._new_stream()
+            self._stream.finish_with(*frames)
+            await self._stream.run()
         await self.close()
-        return [str(message) for message in self._seen.messages]
+        return [str(message) for message in self._shown.messages]
 
-    async def tidy(self) -> None:
+    async def remove_stop_message(self) -> None:
         """Takes away the message that held Stop, once the answer is in another."""
-        holder = self._seen.holder
-        if holder is not None and holder not in self._seen.messages and self._drafting:
-            await self._quietly(self._outbox.delete(self._where, holder))
+        live_message = self._shown.live_message
+        if (
+            live_message is not None
+            and live_message not in self._shown.messages
+            and self._uses_draft
+        ):
+            await self._try_quietly(self._sender.delete_message(self._destination, live_message))
 
     async def abandon(self) -> None:
         """There will be no end: takes away what only waited for it."""
         await self.close()
-        holder = self._seen.holder
-        if holder is None:
+        live_message = self._shown.live_message
+        if live_message is None:
             return
-        if self._drafting or not self._seen.text:
-            await self._quietly(self._outbox.delete(self._where, holder))
+        if self._uses_draft or not self._shown.has_text:
+            await self._try_quietly(self._sender.delete_message(self._destination, live_message))
         else:
-            await self._quietly(self._outbox.without_buttons(self._where, holder))
+            await self._try_quietly(self._sender.remove_buttons(self._destination, live_message))
 
     async def close(self) -> None:
         """Ends what runs in the background."""
@@ -160,109 +164,115 @@ class AnswerView:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _new_showing(self) -> Showing[Progress | _Last]:
-        return Showing(self._show, self._outbox.budget(self._where))
+    def _new_stream(self) -> ThrottledStream[AnswerProgress | _FinalPiece]:
+        return ThrottledStream(self._send_frame, self._sender.get_throttle(self._destination))
 
-    async def _laid_out(self, answer: Answer) -> list[Progress | _Last]:
-        def lay_out() -> list[Shown]:
-            pieces = answer_pieces(answer.text, STYLE, note=answer.note, footer=answer.footer)
-            return [STYLE.render(piece) for piece in pieces]
+    async def _lay_out_final(self, answer: Answer) -> list[AnswerProgress | _FinalPiece]:
+        def lay_out() -> list[FormattedText]:
+            pieces = split_answer(answer.text, STYLE, note=answer.note, footer=answer.footer)
+            return [STYLE.render_piece(piece) for piece in pieces]
 
         long = len(answer.text) > _LONG_CHARS
         shown = await asyncio.to_thread(lay_out) if long else lay_out()
-        frames: list[Progress | _Last] = [
-            _Last(number, each) for number, each in enumerate(shown[:-1])
+        frames: list[AnswerProgress | _FinalPiece] = [
+            _FinalPiece(number, each) for number, each in enumerate(shown[:-1])
         ]
-        return [*frames, _Last(len(frames), shown[-1], answer.buttons)]
+        return [*frames, _FinalPiece(len(frames), shown[-1], answer.buttons)]
 
-    async def _show(self, frame: Progress | _Last) -> None:
-        if isinstance(frame, _Last):
-            await self._land(frame)
+    async def _send_frame(self, frame: AnswerProgress | _FinalPiece) -> None:
+        if isinstance(frame, _FinalPiece):
+            await self._send_final_piece(frame)
             return
         try:
-            if self._drafting:
-                await self._draft(frame)
+            if self._uses_draft:
+                await self._send_draft(frame)
             else:
-                await self._edit(frame)
-        except Refused as refused:
+                await self._edit_live_message(frame)
+        except TelegramRefused as refused:
             # The end will be tried all the same.
             _log.info("progress was refused: %s", refused.reason)
 
-    async def _draft(self, frame: Progress) -> None:
-        if frame.buttons and self._seen.holder is None:
-            await self._hold(_DOTS, frame.buttons)
+    async def _send_draft(self, frame: AnswerProgress) -> None:
+        if frame.buttons and self._shown.live_message is None:
+            await self._send_live_message(_DOTS, frame.buttons)
         if not frame.text.strip():
             return  # the app shows "typing"
-        shown = STYLE.render(progress_piece(frame.text, STYLE, note=frame.note))
-        fresh = self._clock.monotonic() - self._seen.drafted_at < _DRAFT_SECONDS
-        if shown == self._seen.draft and fresh:
+        shown = STYLE.render_piece(fit_progress(frame.text, STYLE, note=frame.note))
+        is_still_shown = self._clock.monotonic() - self._shown.drafted_at < _DRAFT_SECONDS
+        if shown == self._shown.draft and is_still_shown:
             return
         try:
-            await self._outbox.draft(self._where, self._draft_id, shown)
-        except Refused:
-            self._drafts.refused(self._where)
-            self._drafting = False
-            await self._edit(frame)
+            await self._sender.send_draft(self._destination, self._draft_id, shown)
+        except TelegramRefused:
+            self._drafts.record_refusal(self._destination)
+            self._uses_draft = False
+            await self._edit_live_message(frame)
             return
-        self._seen.draft, self._seen.text = shown, True
-        self._seen.drafted_at = self._clock.monotonic()
+        self._shown.draft, self._shown.has_text = shown, True
+        self._shown.drafted_at = self._clock.monotonic()
 
-    async def _edit(self, frame: Progress) -> None:
+    async def _edit_live_message(self, frame: AnswerProgress) -> None:
         has_text = bool(frame.text.strip())
         shown = _DOTS
         if has_text:
-            shown = STYLE.render(progress_piece(frame.text, STYLE, note=frame.note))
-        if self._seen.holder is None:
-            await self._hold(shown, frame.buttons)
-        elif self._seen.held != (shown, frame.buttons):
+            shown = STYLE.render_piece(fit_progress(frame.text, STYLE, note=frame.note))
+        if self._shown.live_message is None:
+            await self._send_live_message(shown, frame.buttons)
+        elif self._shown.live_content != (shown, frame.buttons):
             try:
-                await self._outbox.edit(self._where, self._seen.holder, shown, frame.buttons)
-            except Refused as refused:
-                if refused.gone:
-                    self._seen.holder = None
+                await self._sender.edit_text(
+                    self._destination, self._shown.live_message, shown, frame.buttons
+                )
+            except TelegramRefused as refused:
+                if refused.is_message_gone:
+                    self._shown.live_message = None
                 raise
-            self._seen.held = (shown, frame.buttons)
-        self._seen.text = self._seen.text or has_text
+            self._shown.live_content = (shown, frame.buttons)
+        self._shown.has_text = self._shown.has_text or has_text
 
-    async def _hold(self, shown: Shown, buttons: Buttons) -> None:
-        message = await self._outbox.send(self._where, shown, buttons, reply_to=self._reply_to)
-        self._seen.holder, self._seen.held = message, (shown, buttons)
-        await self._started(str(message))
+    async def _send_live_message(self, shown: FormattedText, buttons: ButtonRows) -> None:
+        message = await self._sender.send_text(
+            self._destination, shown, buttons, reply_to=self._reply_to
+        )
+        self._shown.live_message, self._shown.live_content = message, (shown, buttons)
+        await self._on_started(str(message))
 
-    async def _land(self, last: _Last) -> None:
-        holder = self._seen.holder
-        if last.number == 0 and holder is not None and not self._drafting:
+    async def _send_final_piece(self, piece: _FinalPiece) -> None:
+        live_message = self._shown.live_message
+        if piece.number == 0 and live_message is not None and not self._uses_draft:
             try:
-                await self._outbox.edit(self._where, holder, last.shown, last.buttons)
-            except Refused as refused:
+                await self._sender.edit_text(
+                    self._destination, live_message, piece.shown, piece.buttons
+                )
+            except TelegramRefused as refused:
                 _log.info("the answer's message could not be edited: %s", refused.reason)
             else:
-                self._seen.messages.append(holder)
+                self._shown.messages.append(live_message)
                 return
-        message = await self._outbox.send(
-            self._where,
-            last.shown,
-            last.buttons,
-            reply_to=self._reply_to if last.number == 0 else None,
+        message = await self._sender.send_text(
+            self._destination,
+            piece.shown,
+            piece.buttons,
+            reply_to=self._reply_to if piece.number == 0 else None,
         )
-        self._seen.messages.append(message)
+        self._shown.messages.append(message)
 
     async def _keep_alive(self) -> None:
         """Typing until the first text; then a draft again before it fades."""
-        while not self._seen.text or self._drafting:
-            if not self._seen.text:
-                await self._quietly(self._outbox.typing(self._where))
-            elif self._clock.monotonic() - self._seen.drafted_at >= _DRAFT_SECONDS:
-                self._showing.again()
+        while not self._shown.has_text or self._uses_draft:
+            if not self._shown.has_text:
+                await self._try_quietly(self._sender.send_typing(self._destination))
+            elif self._clock.monotonic() - self._shown.drafted_at >= _DRAFT_SECONDS:
+                self._stream.resend_shown()
             await asyncio.sleep(_TYPING_SECONDS)
 
     @staticmethod
-    async def _quietly(call: Awaitable[None]) -> None:
+    async def _try_quietly(call: Awaitable[None]) -> None:
         """A courtesy: nobody is told when it fails."""
-        with contextlib.suppress(Wait, Refused):
+        with contextlib.suppress(RetryLater, TelegramRefused):
             await call
 
 
-def _told(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (failure := task.exception()) is not None:
-        _log.warning("an answer could not be shown: %s", cause(failure))
+        _log.warning("an answer could not be shown: %s", describe_failure(failure))

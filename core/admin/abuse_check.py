@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from core import chart
-from core.earnings.payouts import RATE
-from core.earnings.types import DISPUTABLE_DAYS, Policy
-from core.money import Credits, NanoUsd, usd
+from core.earnings.payouts import PAYOUT_RATE
+from core.earnings.types import DISPUTABLE_DAYS, EarningPolicy
+from core.money import Credits, NanoUsd, parse_usd
 from core.pricing.formula import PAR
-from core.users.referrals import TOPUP_PERCENT
+from core.users.referrals import INVITER_TOPUP_PERCENT
 
-_DOLLAR: Final = usd("1")
+_DOLLAR: Final = parse_usd("1")
 _NOTHING: Final = NanoUsd(0)
 #: Every figure is calculated for so many Credits.
-PLAYED: Final = Credits(1_000)
+REFERENCE_CREDITS: Final = Credits(1_000)
 
-Name = Literal[
+ScenarioName = Literal[
     "wash",
     "bonus",
     "twice",
@@ -47,11 +47,11 @@ Name = Literal[
     "referral",
     "dying-referral",
 ]
-NAMES: Final[tuple[Name, ...]] = get_args(Name)
+SCENARIO_NAMES: Final[tuple[ScenarioName, ...]] = get_args(ScenarioName)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class SaleChannel:
     """A pack as it is sold at a gateway: what is paid and what the gateway keeps (nano-dollars),
     what is given for it (Credits)."""
 
@@ -62,231 +62,254 @@ class Way:
     bought: Credits
     bonus: Credits
     #: Whether the payer's bank may take the money back.
-    disputable: bool
+    is_disputable: bool
 
-    def net(self) -> NanoUsd:
+    def calculate_net(self) -> NanoUsd:
         """What 1,000 bought Credits bring the operator, in nano-dollars."""
-        return NanoUsd((self.cash - self.fee).units * PLAYED.units // self.bought.units)
+        return NanoUsd((self.cash - self.fee).units * REFERENCE_CREDITS.units // self.bought.units)
 
-    def price(self) -> NanoUsd:
+    def calculate_price(self) -> NanoUsd:
         """What 1,000 bought Credits cost their buyer, in nano-dollars."""
-        return NanoUsd(self.cash.units * PLAYED.units // self.bought.units)
+        return NanoUsd(self.cash.units * REFERENCE_CREDITS.units // self.bought.units)
 
 
 @dataclass(frozen=True, slots=True)
-class Lowering:
+class PriceReductions:
     """The most that the tiers and promotions that run now can do together: per cent off prices, per
     cent more for what is paid, and how much over cost the floor keeps prices."""
 
-    discount: int
-    bonus: int
-    floor: int
+    discount_percent: int
+    bonus_percent: int
+    floor_percent: int
 
 
 @dataclass(frozen=True, slots=True)
-class Economy:
+class EconomySettings:
     """The settings and figures that the abuse check calculates with."""
 
-    policy: Policy
-    ways: Sequence[Way]
-    welcome: Credits
+    policy: EarningPolicy
+    channels: Sequence[SaleChannel]
+    welcome_credits: Credits
     #: What answers cost at suppliers, in per cent of what is charged for them at par.
     cost_percent: int
     #: The inviter's share of a friend's top-up, given as gift, in per cent.
-    inviter_percent: int = TOPUP_PERCENT
+    inviter_percent: int = INVITER_TOPUP_PERCENT
     #: None while nothing lowers prices or raises top-ups.
-    lowering: Lowering | None = None
+    reductions: PriceReductions | None = None
 
     @property
-    def answers(self) -> NanoUsd:
+    def answers_cost(self) -> NanoUsd:
         """What answers for 1,000 Credits cost at suppliers, in nano-dollars."""
-        return PAR.times(PLAYED.units).share_down(self.cost_percent, 100)
+        return PAR.multiply_by(REFERENCE_CREDITS.units).share_down(self.cost_percent, 100)
 
 
 @dataclass(frozen=True, slots=True)
-class Farm:
+class AbuseScenario:
     """A way to abuse the settings that somebody could try, per 1,000 Credits put in play."""
 
-    name: Name
-    cash: NanoUsd
-    answers: NanoUsd
+    name: ScenarioName
+    profit: NanoUsd
+    answers_cost: NanoUsd
     #: How the profit comes about, in figures.
-    sum: str
+    arithmetic: str
     #: Whether it holds only while admins decide payouts as the risk card advises.
-    heeding: bool = False
+    needs_payout_review: bool = False
 
     @property
-    def profits(self) -> bool:
+    def is_profitable(self) -> bool:
         """Whether cash comes out that never came in."""
-        return self.cash > NanoUsd(0)
+        return self.profit > NanoUsd(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Trade:
+class HonestTrade:
     """Honest trade by a sale channel, per 1,000 bought Credits: all of them spent on contributed
     keys, all that those earn paid out."""
 
-    way: Way
-    net: NanoUsd
-    out: NanoUsd
+    channel: SaleChannel
+    revenue: NanoUsd
+    payout: NanoUsd
 
     @property
-    def loses(self) -> bool:
+    def is_losing(self) -> bool:
         """Whether more goes out than came in."""
-        return self.net < self.out
+        return self.revenue < self.payout
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class ReducedTrade:
     """Honest trade at the lowest price that anybody is offered, with the cheapest Credits that are
     sold: what a dollar of suppliers' cost brings."""
 
-    lowering: Lowering
+    reductions: PriceReductions
     #: What a Credit brings at least, all gifts that come with it counted.
-    credit: NanoUsd
-    brings: NanoUsd
+    credit_revenue: NanoUsd
+    revenue: NanoUsd
 
     @property
-    def loses(self) -> bool:
+    def is_losing(self) -> bool:
         """Whether a dollar of cost brings less than a dollar."""
-        return self.brings < _DOLLAR
+        return self.revenue < _DOLLAR
 
     @property
-    def mending(self) -> int:
+    def required_floor_percent(self) -> int:
         """The floor from which on it doesn't lose, in per cent over cost."""
-        return -(-100 * PAR.units // self.credit.units) - 100
+        return -(-100 * PAR.units // self.credit_revenue.units) - 100
 
 
-def offered(economy: Economy) -> Offered | None:
+def calculate_reduced_trade(economy: EconomySettings) -> ReducedTrade | None:
     """Honest trade at the lowest price; None while nothing is sold or nothing is lowered."""
-    lowering = economy.lowering
-    if lowering is None or not economy.ways:
+    reductions = economy.reductions
+    if reductions is None or not economy.channels:
         return None
-    credit = min(
+    credit_revenue = min(
         (way.cash - way.fee).units
-        // (way.bought + way.bonus + way.bought.share_up(lowering.bonus, 100)).units
-        for way in economy.ways
+        // (way.bought + way.bonus + way.bought.share_up(reductions.bonus_percent, 100)).units
+        for way in economy.channels
     )
     # Of a dollar's cost in percent: the plain price, lowered, but not below the floor.
-    plain = 10_000 // economy.cost_percent
-    lowest = min(plain, max(100 + lowering.floor, plain * (100 - lowering.discount) // 100))
-    return Offered(
-        lowering,
-        NanoUsd(credit),
-        NanoUsd(_DOLLAR.units * lowest // 100 * credit // PAR.units),
+    plain_percent = 10_000 // economy.cost_percent
+    lowest_percent = min(
+        plain_percent,
+        max(
+            100 + reductions.floor_percent,
+            plain_percent * (100 - reductions.discount_percent) // 100,
+        ),
+    )
+    return ReducedTrade(
+        reductions,
+        NanoUsd(credit_revenue),
+        NanoUsd(_DOLLAR.units * lowest_percent // 100 * credit_revenue // PAR.units),
     )
 
 
-def paid_out() -> NanoUsd:
+def calculate_max_payout() -> NanoUsd:
     """What 1,000 bought Credits become at most: 0.9 of them earned, each paid at $0.009."""
-    return RATE.times(PLAYED.units).share_down(*chart.NET)
+    return PAYOUT_RATE.multiply_by(REFERENCE_CREDITS.units).share_down(*chart.CONTRIBUTOR_SHARE)
 
 
-def trades(economy: Economy) -> list[Trade]:
+def list_honest_trades(economy: EconomySettings) -> list[HonestTrade]:
     """Honest trade by each sale channel."""
-    out = paid_out() if economy.policy.suppliers else NanoUsd(0)
-    return [Trade(way, way.net(), out) for way in economy.ways]
+    payout = calculate_max_payout() if economy.policy.suppliers else NanoUsd(0)
+    return [HonestTrade(way, way.calculate_net(), payout) for way in economy.channels]
 
 
-def farms(economy: Economy) -> list[Farm]:
+def list_abuse_scenarios(economy: EconomySettings) -> list[AbuseScenario]:
     """Every abuse scenario; see `benchmarks/economy` for what each does. Where nobody may
     contribute, there is no way to cash at all."""
-    found = [
-        Farm("welcome", _NOTHING, economy.answers, f"0.00: {economy.welcome.units:,} Credits each")
+    scenarios = [
+        AbuseScenario(
+            "welcome",
+            _NOTHING,
+            economy.answers_cost,
+            f"0.00: {economy.welcome_credits.units:,} Credits each",
+        )
     ]
-    contributing = bool(economy.policy.suppliers)
-    if contributing:
-        found += _lent(economy)
-    if contributing and economy.ways:
-        found += _bought(economy)
-    if any(way.disputable for way in economy.ways):
-        found += _disputed(economy, contributing=contributing)
-    return sorted(found, key=lambda one: NAMES.index(one.name))
+    is_contributable = bool(economy.policy.suppliers)
+    if is_contributable:
+        scenarios += _list_contribution_scenarios(economy)
+    if is_contributable and economy.channels:
+        scenarios += _list_purchase_scenarios(economy)
+    if any(way.is_disputable for way in economy.channels):
+        scenarios += _list_dispute_scenarios(economy, is_contributable=is_contributable)
+    return sorted(scenarios, key=lambda one: SCENARIO_NAMES.index(one.name))
 
 
-def _lent(economy: Economy) -> list[Farm]:
+def _list_contribution_scenarios(economy: EconomySettings) -> list[AbuseScenario]:
     """The scenarios that are tried with gifts, and with contributed keys."""
-    policy, answers = economy.policy, economy.answers
-    friend = answers.share_down(*chart.NET)
-    share = policy.advance_percent
+    policy, answers_cost = economy.policy, economy.answers_cost
+    friend_gift_cost = answers_cost.share_down(*chart.CONTRIBUTOR_SHARE)
+    advance_percent = policy.advance_percent
     return [
-        Farm("gifts", _NOTHING, friend, "0.00: what a gift pays for becomes a gift"),
-        Farm(
+        AbuseScenario(
+            "gifts", _NOTHING, friend_gift_cost, "0.00: what a gift pays for becomes a gift"
+        ),
+        AbuseScenario(
             "advance",
             _NOTHING,
-            answers.share_down(share, 100),
-            f"0.00: {share} % may be spent before it vests, and is owed",
+            answers_cost.share_down(advance_percent, 100),
+            f"0.00: {advance_percent} % may be spent before it vests, and is owed",
         ),
-        Farm(
+        AbuseScenario(
             "advance-to-friend",
             _NOTHING,
-            friend.share_down(share, 100),
+            friend_gift_cost.share_down(advance_percent, 100),
             "0.00: an advance becomes a friend's gift",
         ),
-        Farm("lowered", _NOTHING, _NOTHING, "0.00: with its dollars a key's Credits go"),
-        Farm(
+        AbuseScenario("lowered", _NOTHING, _NOTHING, "0.00: with its dollars a key's Credits go"),
+        AbuseScenario(
             "false-budget",
             _NOTHING,
-            answers,
+            answers_cost,
             f"0.00: at most {policy.advance_unverified.units:,} Credits a person, and owed",
         ),
-        Farm("same-key-twice", _NOTHING, _NOTHING, "0.00: a key is known again"),
-        Farm("dying-referral", _NOTHING, _NOTHING, "0.00: an inviter's part comes with use"),
+        AbuseScenario("same-key-twice", _NOTHING, _NOTHING, "0.00: a key is known again"),
+        AbuseScenario(
+            "dying-referral", _NOTHING, _NOTHING, "0.00: an inviter's part comes with use"
+        ),
     ]
 
 
-def _bought(economy: Economy) -> list[Farm]:
+def _list_purchase_scenarios(economy: EconomySettings) -> list[AbuseScenario]:
     """The scenarios that are tried with bought Credits."""
-    out, answers = paid_out(), economy.answers
-    friend = answers.share_down(*chart.NET)
-    price = min(way.price() for way in economy.ways)
-    richest = max(economy.ways, key=lambda way: way.bonus.units * 1_000 // way.bought.units)
-    gift = friend.share_down(richest.bonus.units, richest.bought.units)
+    payout, answers_cost = calculate_max_payout(), economy.answers_cost
+    friend_gift_cost = answers_cost.share_down(*chart.CONTRIBUTOR_SHARE)
+    price = min(way.calculate_price() for way in economy.channels)
+    richest = max(economy.channels, key=lambda way: way.bonus.units * 1_000 // way.bought.units)
+    gift = friend_gift_cost.share_down(richest.bonus.units, richest.bought.units)
 
-    def farm(name: Name, cash: NanoUsd, answers: NanoUsd, paid: NanoUsd = price) -> Farm:
-        return Farm(name, cash - paid, answers, f"{_plain(cash)} − {_plain(paid)}")
+    def build_scenario(
+        name: ScenarioName, cash: NanoUsd, answers_cost: NanoUsd, paid: NanoUsd = price
+    ) -> AbuseScenario:
+        return AbuseScenario(
+            name, cash - paid, answers_cost, f"{_format_dollars(cash)} − {_format_dollars(paid)}"
+        )
 
     return [
-        farm("wash", out, _NOTHING),
-        farm("bonus", out, gift, richest.price()),
-        farm("twice", out, _NOTHING),
-        farm("cheap-answers", out, _NOTHING),
+        build_scenario("wash", payout, _NOTHING),
+        build_scenario("bonus", payout, gift, richest.calculate_price()),
+        build_scenario("twice", payout, _NOTHING),
+        build_scenario("cheap-answers", payout, _NOTHING),
         # At twice the price of a key's valuation half of its answers bring all that it is worth.
-        farm("idle-key", out.share_down(1, 2), _NOTHING),
-        farm("referral", out, answers.share_down(economy.inviter_percent, 100)),
+        build_scenario("idle-key", payout.share_down(1, 2), _NOTHING),
+        build_scenario("referral", payout, answers_cost.share_down(economy.inviter_percent, 100)),
         # What was bought, or earned, is still there to be spent: it just doesn't become cash.
-        farm("linked", _NOTHING, answers),
-        farm("bought", _NOTHING, answers),
-        farm("withdraw-and-revoke", _NOTHING, friend),
+        build_scenario("linked", _NOTHING, answers_cost),
+        build_scenario("bought", _NOTHING, answers_cost),
+        build_scenario("withdraw-and-revoke", _NOTHING, friend_gift_cost),
     ]
 
 
-def _disputed(economy: Economy, *, contributing: bool) -> list[Farm]:
+def _list_dispute_scenarios(
+    economy: EconomySettings, *, is_contributable: bool
+) -> list[AbuseScenario]:
     """The scenarios that are tried with a payer's bank."""
-    found = [
-        Farm(
+    scenarios = [
+        AbuseScenario(
             "chargeback",
             _NOTHING,
-            economy.answers,
+            economy.answers_cost,
             f"0.00: then {DISPUTABLE_DAYS} days not by card",
         )
     ]
-    if not contributing:
-        return found
+    if not is_contributable:
+        return scenarios
     # Whoever waits out the hold days first needs an admin's yes: the risk card advises a no.
-    days, out = economy.policy.payout_hold_days, paid_out()
-    price = _plain(min(way.price() for way in economy.ways))
-    at_once = Farm("dispute", out, _NOTHING, f"{_plain(out)} + {price} − {price}")
-    waiting = Farm(
+    days, payout = economy.policy.payout_hold_days, calculate_max_payout()
+    price = _format_dollars(min(way.calculate_price() for way in economy.channels))
+    without_hold = AbuseScenario(
+        "dispute", payout, _NOTHING, f"{_format_dollars(payout)} + {price} − {price}"
+    )
+    with_hold = AbuseScenario(
         "dispute",
         _NOTHING,
-        economy.answers.share_down(*chart.NET),
+        economy.answers_cost.share_down(*chart.CONTRIBUTOR_SHARE),
         f"0.00: {days} days, then a no",
-        heeding=True,
+        needs_payout_review=True,
     )
-    return [*found, waiting if days else at_once]
+    return [*scenarios, with_hold if days else without_hold]
 
 
-def _plain(amount: NanoUsd) -> str:
+def _format_dollars(amount: NanoUsd) -> str:
     cents = amount.units // 10_000_000
     return f"{cents // 100}.{cents % 100:02}"

@@ -8,25 +8,25 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.admin.report import Sold
+from core.admin.report import ModelSales
 from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.money import MicroCredits, NanoUsd, Tokens
-from core.pool.types import KeyCard
+from core.pool.types import KeySummary
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs, NoCost
-from core.pricing.formula import PAR, tidy
+from core.pricing.formula import PAR, tidy_rate
 from core.pricing.prices import PriceBook
 
 #: The least markup in per cent: below it a price is too low, below zero it loses money.
-LEAST_PERCENT: Final = 20
+MIN_MARKUP_PERCENT: Final = 20
 #: A key is reported when it lasts fewer hours at the cost of the last day, or so little is left.
-_HOURS: Final = 48
+_MIN_HOURS_LEFT: Final = 48
 _LOW_PERMILLE: Final = 200
 #: A supplier is reported when it is cheaper by so many per cent at least.
-_CHEAPER_PERCENT: Final = 10
-_MIX: Final = (Tokens(200_000), Tokens(100_000))
+_MIN_CHEAPER_PERCENT: Final = 10
+_SAMPLE_TOKENS: Final = (Tokens(200_000), Tokens(100_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RaisePrice:
 
 
 @dataclass(frozen=True, slots=True)
-class RunsOut:
+class KeyRunsOut:
     """A key that can't pay for much more: for so many hours at the cost of the last day; None where
     it wasn't used."""
 
@@ -53,7 +53,7 @@ class RunsOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Cheaper:
+class CheaperSupplier:
     """A supplier without a key would serve a model for so many percent less."""
 
     model: str
@@ -61,82 +61,98 @@ class Cheaper:
     percent: int
 
 
-Advice = RaisePrice | RunsOut | Cheaper
+Advice = RaisePrice | KeyRunsOut | CheaperSupplier
 
 
-class Adviser:
+class Advisor:
     """Finds out what the operator should do about prices and keys."""
 
     def __init__(
-        self, *, store: Store, catalogue: Catalogue, costs: Costs, prices: PriceBook
+        self, *, db: Database, catalogue: Catalogue, costs: Costs, prices: PriceBook
     ) -> None:
-        self._store, self._catalogue = store, catalogue
+        self._db, self._catalogue = db, catalogue
         self._costs, self._prices = costs, prices
 
-    async def advice(
-        self, sold: Mapping[str, Sold], cards: Sequence[KeyCard], now_ms: int
+    async def list_advice(
+        self, sales: Mapping[str, ModelSales], keys: Sequence[KeySummary], now_ms: int
     ) -> list[Advice]:
         """All advice, the most urgent first: losses, keys, suppliers."""
-        raises = [one for model in sold if (one := self._too_low(model, sold[model])) is not None]
-        raises.sort(key=lambda one: one.margin_percent)
-        return [*raises, *await self._running_out(cards, now_ms), *self._cheaper(cards, now_ms)]
+        price_raises = [
+            price_raise
+            for model in sales
+            if (price_raise := self._check_price(model, sales[model])) is not None
+        ]
+        price_raises.sort(key=lambda one: one.margin_percent)
+        return [
+            *price_raises,
+            *await self._list_keys_running_out(keys, now_ms),
+            *self._list_cheaper_suppliers(keys, now_ms),
+        ]
 
-    def _too_low(self, id_: str, sold: Sold) -> RaisePrice | None:
-        margin, price = sold.margin_percent, self._prices.current(id_)
-        if margin is None or margin >= LEAST_PERCENT or price is None or sold.charge.is_zero:
+    def _check_price(self, id_: str, sales: ModelSales) -> RaisePrice | None:
+        margin, price = sales.margin_percent, self._prices.find_current(id_)
+        if margin is None or margin >= MIN_MARKUP_PERCENT or price is None or sales.charge.is_zero:
             return None
         # What was charged, and what it would have to be, in the same nano-dollars.
-        have, need = (
-            PAR.times(sold.charge.units * 100).units,
-            sold.cost.units * (100 + LEAST_PERCENT),
+        charged, required = (
+            PAR.multiply_by(sales.charge.units * 100).units,
+            sales.cost.units * (100 + MIN_MARKUP_PERCENT),
         )
         rates = [
-            tidy(MicroCredits(-(-rate.units * need // have)))
+            tidy_rate(MicroCredits(-(-rate.units * required // charged)))
             for rate in (price.input_rate, price.output_rate)
         ]
         return RaisePrice(id_, margin, *rates)
 
-    async def _running_out(self, cards: Sequence[KeyCard], now_ms: int) -> list[RunsOut]:
-        used = schema.usage.c
-        rows = await self._store.fetch(
-            sa.select(used.key, sa.func.sum(used.cost).label("cost"))
-            .where(used.at >= now_ms - DAY_MS)
-            .group_by(used.key)
+    async def _list_keys_running_out(
+        self, keys: Sequence[KeySummary], now_ms: int
+    ) -> list[KeyRunsOut]:
+        usage = schema.usage.c
+        rows = await self._db.fetch(
+            sa.select(usage.key, sa.func.sum(usage.cost).label("cost"))
+            .where(usage.at >= now_ms - DAY_MS)
+            .group_by(usage.key)
         )
-        paces = {row.key: int(row.cost) for row in rows}
-        found = []
-        for card in cards:
-            if card.state == "dead" or card.budget.is_zero:
+        daily_costs = {row.key: int(row.cost) for row in rows}
+        advice = []
+        for key in keys:
+            if key.state == "dead" or key.budget.is_zero:
                 continue
-            pace = paces.get(card.id, 0)
-            hours = card.headroom.units * 24 // pace if pace else None
-            left = card.headroom.units * 1_000 // card.budget.units
-            if left <= _LOW_PERMILLE or (hours is not None and hours < _HOURS):
-                found.append(RunsOut(card.id, card.supplier, card.tail, left, hours))
-        return sorted(found, key=lambda one: (one.hours is None, one.hours or 0, one.key))
+            daily_cost = daily_costs.get(key.id, 0)
+            hours = key.headroom.units * 24 // daily_cost if daily_cost else None
+            left_permille = key.headroom.units * 1_000 // key.budget.units
+            if left_permille <= _LOW_PERMILLE or (hours is not None and hours < _MIN_HOURS_LEFT):
+                advice.append(KeyRunsOut(key.id, key.supplier, key.tail, left_permille, hours))
+        return sorted(advice, key=lambda one: (one.hours is None, one.hours or 0, one.key))
 
-    def _cheaper(self, cards: Sequence[KeyCard], now_ms: int) -> list[Cheaper]:
-        has_key = {card.supplier for card in cards if card.state in {"active", "cooling"}}
-        found = []
+    def _list_cheaper_suppliers(
+        self, keys: Sequence[KeySummary], now_ms: int
+    ) -> list[CheaperSupplier]:
+        suppliers_with_key = {card.supplier for card in keys if card.state in {"active", "cooling"}}
+        advice = []
         for model in self._catalogue.models.values():
             costs = self._route_costs(model, now_ms)
-            served = [cost for name, cost in costs.items() if name in has_key]
-            others = {name: cost for name, cost in costs.items() if name not in has_key}
-            if not served or not others:
+            own_costs = [cost for name, cost in costs.items() if name in suppliers_with_key]
+            other_costs = {
+                name: cost for name, cost in costs.items() if name not in suppliers_with_key
+            }
+            if not own_costs or not other_costs:
                 continue
-            name = min(others, key=lambda one: others[one])
-            percent = 100 - others[name].units * 100 // min(served).units
-            if percent >= _CHEAPER_PERCENT:
-                found.append(Cheaper(model.id, name, percent))
-        return sorted(found, key=lambda one: -one.percent)
+            cheapest = min(other_costs, key=lambda one: other_costs[one])
+            percent = 100 - other_costs[cheapest].units * 100 // min(own_costs).units
+            if percent >= _MIN_CHEAPER_PERCENT:
+                advice.append(CheaperSupplier(model.id, cheapest, percent))
+        return sorted(advice, key=lambda one: -one.percent)
 
     def _route_costs(self, model: Model, now_ms: int) -> dict[str, NanoUsd]:
-        found = {}
+        costs = {}
         for route in model.routes:
             if model.per != "token":
                 continue
             try:
-                found[route.provider] = self._costs.most(route, *_MIX, now_ms)
+                costs[route.provider] = self._costs.calculate_max_cost(
+                    route, *_SAMPLE_TOKENS, now_ms
+                )
             except NoCost:
                 continue
-        return {name: cost for name, cost in found.items() if not cost.is_zero}
+        return {name: cost for name, cost in costs.items() if not cost.is_zero}

@@ -11,16 +11,16 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import OWNERS, notice
+from core.notification import OPERATORS, notification_row
 
 #: The kind of their notifications.
 ALERT: Final = "alert"
 
-What = Literal["audit", "under-cost", "pool", "supplier", "payout", "errors"]
+AlertKind = Literal["audit", "under-cost", "pool", "supplier", "payout", "errors"]
 _HOUR_MS: Final = 3_600_000
 #: How many hours a muted alert stays quiet.
 MUTE_HOURS: Final = 4
@@ -29,28 +29,30 @@ MUTE_HOURS: Final = 4
 class Alerts:
     """Sends alerts to operators, and mutes them."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
 
-    async def tell(self, what: What, subject: str, facts: Mapping[str, str | int]) -> bool:
+    async def send_alert(
+        self, kind: AlertKind, subject: str, facts: Mapping[str, str | int]
+    ) -> bool:
         """Notifies operators; False when they were alerted within the hour or muted it. `subject`
         is the model, supplier or the like; `facts` are what the sentence is made of."""
-        table, now, id_ = schema.alert, self._clock.now_ms(), f"{what}/{subject}"
-        rows = await self._store.fetch(sa.select(table).where(table.c.id == id_))
+        table, now, id_ = schema.alert, self._clock.now_ms(), f"{kind}/{subject}"
+        rows = await self._db.fetch(sa.select(table).where(table.c.id == id_))
         if rows and (rows[0].muted_until > now or rows[0].told_at > now - _HOUR_MS):
             return False
-        row = notice(
+        row = notification_row(
             self._clock,
             cause_id=f"alert/{id_}/{now}",
-            person=OWNERS,
+            person=OPERATORS,
             kind=ALERT,
-            facts={"what": what, "subject": subject, **facts},
+            facts={"what": kind, "subject": subject, **facts},
         )
-        fresh = {"told_at": now, "muted_until": 0}
+        values = {"told_at": now, "muted_until": 0}
         change = (
             Update(table, {"id": id_}, {"told_at": now}, {"told_at": rows[0].told_at})
             if rows
-            else Insert(table, {"id": id_, **fresh})
+            else Insert(table, {"id": id_, **values})
         )
         try:
             await self._ledger.record(change, row)
@@ -58,10 +60,10 @@ class Alerts:
             return False
         return True
 
-    async def mute(self, what: str, subject: str, *, also: Companion) -> int:
+    async def mute_alert(self, kind: str, subject: str, *, companion: Companion) -> int:
         """Mutes an alert until the time that is returned (ms UTC); `companion` is written with
         it."""
         until = self._clock.now_ms() + MUTE_HOURS * _HOUR_MS
-        key = {"id": f"{what}/{subject}"}
-        await self._ledger.record(Update(schema.alert, key, {"muted_until": until}), also)
+        key = {"id": f"{kind}/{subject}"}
+        await self._ledger.record(Update(schema.alert, key, {"muted_until": until}), companion)
         return until

@@ -14,23 +14,23 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import notice
+from core.notification import notification_row
 
 #: The kind of its notifications; their facts name the broadcast.
 BROADCAST: Final = "broadcast"
 #: Seconds between two rounds, and how many may wait for delivery: 20 a second, below what platforms
 #: accept of a bot (Telegram: 30), so that other notifications needn't wait.
 ROUND_SECONDS: Final = 2.0
-WAITING_MOST: Final = 40
-_TRIES: Final = 20
+WAITING_MAX: Final = 40
+_ATTEMPTS_MAX: Final = 20
 
 
-class BroadcastRuns(Refusal):
+class BroadcastInProgress(Refusal):
     """Another broadcast is still being sent."""
 
     code: ClassVar[str] = "broadcast_runs"
@@ -52,35 +52,37 @@ class Broadcast:
 class Broadcasts:
     """Starts, queues and stops broadcasts, one at a time."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
 
-    async def reach(self) -> int:
+    async def count_recipients(self) -> int:
         """How many people a broadcast would reach."""
-        rows = await self._store.fetch(
-            sa.select(sa.func.count()).select_from(schema.person).where(*_HERE)
+        rows = await self._db.fetch(
+            sa.select(sa.func.count()).select_from(schema.person).where(*_IS_ACTIVE_PERSON)
         )
         return int(rows[0][0])
 
-    async def begin(self, cause: str, text: str, *, by: str, also: Companion) -> Broadcast:
+    async def start_broadcast(
+        self, cause: str, text: str, *, actor: str, companion: Companion
+    ) -> Broadcast:
         """Starts a broadcast, once for each `cause`, with `companion` in the same submission;
         raises `BroadcastInProgress`."""
         now = self._clock.now_ms()
         row = {
-            "id": ids.derived("brd", now, cause),
+            "id": ids.derive_id("brd", now, cause),
             "text": text,
-            "by": by,
+            "by": actor,
             "created_at": now,
             "state": "sending",
             "reached": "",
-            "total": await self.reach(),
+            "total": await self.count_recipients(),
             "sent": 0,
             "failed": 0,
         }
         try:
-            await self._ledger.record(Insert(schema.broadcast, row), also)
+            await self._ledger.record(Insert(schema.broadcast, row), companion)
         except CompanionRefused:
-            raise BroadcastRuns from None
+            raise BroadcastInProgress from None
         return await self.get(str(row["id"]))
 
     async def get(self, broadcast: str) -> Broadcast:
@@ -88,80 +90,85 @@ class Broadcasts:
         rows = await self._rows(schema.broadcast.c.id == broadcast)
         return rows[0]
 
-    async def newest(self) -> Broadcast | None:
+    async def find_newest(self) -> Broadcast | None:
         """The newest broadcast, running or not; None where there was none."""
         rows = await self._rows()
         return rows[0] if rows else None
 
-    async def stop(self, broadcast: str, *, also: Companion) -> Broadcast:
+    async def stop(self, broadcast: str, *, companion: Companion) -> Broadcast:
         """Stops a broadcast: nobody else is notified."""
         key = {"id": broadcast}
-        await self._change(  # refused when it has ended
+        await self._try_record(  # refused when it has ended
             Update(schema.broadcast, key, {"state": "stopped"}, _SENDING),
             Delete(schema.notice, {"kind": BROADCAST}),
-            also,
+            companion,
         )
         return await self.get(broadcast)
 
-    async def work(self) -> None:
+    async def queue_next(self) -> None:
         """A job: queues the running broadcast for the next people."""
-        for one in await self._store.fetch(
+        for broadcast in await self._db.fetch(
             sa.select(schema.broadcast).where(schema.broadcast.c.state == "sending")
         ):
-            waiting = await self._waiting()
-            people = await self._next(one.reached, WAITING_MOST - waiting)
+            waiting = await self._count_waiting()
+            people = await self._list_next_recipients(broadcast.reached, WAITING_MAX - waiting)
             if people:
-                await self._queue(one, people)
+                await self._queue(broadcast, people)
             elif not waiting:
-                key = {"id": one.id}
-                await self._change(Update(schema.broadcast, key, {"state": "done"}, _SENDING))
+                key = {"id": broadcast.id}
+                await self._try_record(Update(schema.broadcast, key, {"state": "done"}, _SENDING))
 
-    async def unreached(self, broadcast: str) -> None:
+    async def record_unreached(self, broadcast_id: str) -> None:
         """Counts a person whose chats all refused the broadcast."""
-        for _ in range(_TRIES):
-            one = await self.get(broadcast)
-            key, change = {"id": broadcast}, {"failed": one.failed + 1}
-            if await self._change(Update(schema.broadcast, key, change, {"failed": one.failed})):
+        for _ in range(_ATTEMPTS_MAX):
+            broadcast = await self.get(broadcast_id)
+            key, change = {"id": broadcast_id}, {"failed": broadcast.failed + 1}
+            if await self._try_record(
+                Update(schema.broadcast, key, change, {"failed": broadcast.failed})
+            ):
                 return
 
     # --- helpers --------------------------------------------------------------------------------
 
-    async def _queue(self, one: sa.Row[Any], people: Sequence[str]) -> None:
-        change = {"reached": people[-1], "sent": one.sent + len(people)}
-        expect = {**_SENDING, "reached": one.reached}
-        await self._change(
-            Update(schema.broadcast, {"id": one.id}, change, expect),
+    async def _queue(self, broadcast: sa.Row[Any], people: Sequence[str]) -> None:
+        change = {"reached": people[-1], "sent": broadcast.sent + len(people)}
+        expected = {**_SENDING, "reached": broadcast.reached}
+        await self._try_record(
+            Update(schema.broadcast, {"id": broadcast.id}, change, expected),
             *(
-                notice(
+                notification_row(
                     self._clock,
-                    cause_id=f"{one.id}/{person}",
+                    cause_id=f"{broadcast.id}/{person}",
                     person=person,
                     kind=BROADCAST,
-                    facts={"broadcast": one.id},
+                    facts={"broadcast": broadcast.id},
                 )
                 for person in people
             ),
         )
 
-    async def _waiting(self) -> int:
+    async def _count_waiting(self) -> int:
         table = schema.notice.c
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(sa.func.count())
             .select_from(schema.notice)
             .where(table.due_at.is_not(None), table.kind == BROADCAST)
         )
         return int(rows[0][0])
 
-    async def _next(self, reached: str, most: int) -> list[str]:
+    async def _list_next_recipients(self, reached: str, limit: int) -> list[str]:
         table = schema.person.c
-        if most <= 0:
+        if limit <= 0:
             return []
-        rows = await self._store.fetch(
-            sa.select(table.id).where(*_HERE, table.id > reached).order_by(table.id).limit(most)
+        rows = await self._db.fetch(
+            sa.select(table.id)
+            .where(*_IS_ACTIVE_PERSON, table.id > reached)
+            .order_by(table.id)
+            .limit(limit)
         )
         return [row.id for row in rows]
 
-    async def _change(self, *companions: Companion) -> bool:
+    async def _try_record(self, *companions: Companion) -> bool:
         """Records companions; False when others have changed the row since it was read."""
         try:
             await self._ledger.record(*companions)
@@ -171,7 +178,7 @@ class Broadcasts:
 
     async def _rows(self, *where: sa.ColumnElement[bool]) -> list[Broadcast]:
         table = schema.broadcast
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table).where(*where).order_by(table.c.id.desc()).limit(1)
         )
         return [
@@ -189,4 +196,7 @@ class Broadcasts:
 
 
 _SENDING: Final = {"state": "sending"}
-_HERE: Final = (schema.person.c.merged_into.is_(None), schema.person.c.erased_at.is_(None))
+_IS_ACTIVE_PERSON: Final = (
+    schema.person.c.merged_into.is_(None),
+    schema.person.c.erased_at.is_(None),
+)

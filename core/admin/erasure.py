@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.earnings.contributions import Contributions
-from core.earnings.payouts import METHODS, PayoutMoved
-from core.earnings.termination import Closing
+from core.earnings.payouts import PAYOUT_METHODS, PayoutStateConflict
+from core.earnings.termination import ContributionTermination
 from core.earnings.types import OfferGone
 from core.earnings.withdrawals import Withdrawals
 from core.errors import Refusal
@@ -28,12 +28,12 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import AtMost, CompanionRefused, Submission
 from core.money import Credits
 from core.pool.types import UnknownKey
-from core.users.service import People
+from core.users.service import Users
 from core.users.types import Person
 
-_ALL = Credits(10**15)
+_UNLIMITED = Credits(10**15)
 
-Why = Literal["asks", "order", "payout", "dispute", "owes", "role", "gone"]
+ErasureBlocker = Literal["asks", "order", "payout", "dispute", "owes", "role", "gone"]
 
 
 class NotErasable(Refusal):
@@ -41,12 +41,12 @@ class NotErasable(Refusal):
 
     code: ClassVar[str] = "not_erasable"
 
-    def __init__(self, why: Why) -> None:
-        self.why: Why = why
+    def __init__(self, reason: ErasureBlocker) -> None:
+        self.reason: ErasureBlocker = reason
 
 
 @dataclass(frozen=True, slots=True)
-class Stakes:
+class ErasureLosses:
     """What a person loses with an erasure, in Credits and keys."""
 
     credits: Credits
@@ -55,127 +55,137 @@ class Stakes:
     keys: int
 
 
-class Erasing:
+class Erasure:
     """Erases people, and forfeits what comes back to them later."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
-        people: People,
+        users: Users,
         contributions: Contributions,
-        closing: Closing,
+        termination: ContributionTermination,
         withdrawals: Withdrawals,
         clock: Clock,
     ) -> None:
-        self._store, self._ledger, self._people, self._clock = store, ledger, people, clock
-        self._contributions, self._closing = contributions, closing
+        self._db, self._ledger, self._users, self._clock = db, ledger, users, clock
+        self._contributions, self._termination = contributions, termination
         self._withdrawals = withdrawals
 
-    async def stakes(self, person: Person, *, theirs: bool) -> Stakes:
+    async def get_losses(self, person: Person, *, is_own_request: bool) -> ErasureLosses:
         """What a person would lose; `is_own_request`: they ask for it themselves. Raises
         `NotErasable`."""
-        lineage = await self._people.lineage(person.id)
-        await self._check(person, lineage, theirs=theirs)
-        earnings = await self._withdrawals.earnings(person.id)
-        balances = await self._ledger.balances(chart.pockets(person.id))
-        keys = [one for one in await self._contributions.of(person.id) if one.state in _THERE]
-        return Stakes(
+        person_ids = await self._users.list_merged_ids(person.id)
+        await self._check_erasable(person, person_ids, is_own_request=is_own_request)
+        earnings = await self._withdrawals.get_earnings(person.id)
+        balances = await self._ledger.read_balances(chart.pockets(person.id))
+        keys = [
+            contribution
+            for contribution in await self._contributions.list_for_contributor(person.id)
+            if contribution.state in _UNFINISHED_STATES
+        ]
+        return ErasureLosses(
             Credits(sum(balance.available for balance in balances.values())),
             earnings.withdrawable,
             len(keys),
         )
 
-    async def erase(self, person: Person, *, theirs: bool, also: Companion) -> None:
+    async def erase_person(
+        self, person: Person, *, is_own_request: bool, companion: Companion
+    ) -> None:
         """Erases everything about a person but amounts, with `companion` in the same submission.
         Raises `NotErasable`."""
-        lineage = await self._people.lineage(person.id)
-        await self._check(person, lineage, theirs=theirs)
-        for one in await self._contributions.of(person.id):
+        person_ids = await self._users.list_merged_ids(person.id)
+        await self._check_erasable(person, person_ids, is_own_request=is_own_request)
+        for contribution in await self._contributions.list_for_contributor(person.id):
             with suppress(UnknownKey, OfferGone):  # it has just ended by itself
-                if one.state == "open":
-                    await self._closing.withdraw(one.key, person.id)
-                elif one.state == "offered":
-                    await self._contributions.drop(one.key, person)
-        for payout in await self._withdrawals.of(lineage, most=100):
+                if contribution.state == "open":
+                    await self._termination.withdraw_contribution(contribution.key, person.id)
+                elif contribution.state == "offered":
+                    await self._contributions.decline_offer(contribution.key, person)
+        for payout in await self._withdrawals.list_for_people(person_ids, limit=100):
             if payout.state == "requested":
-                with suppress(PayoutMoved):
-                    await self._withdrawals.cancel(payout.id, lineage)
-        await self._check(person, lineage, theirs=theirs)
+                with suppress(PayoutStateConflict):
+                    await self._withdrawals.cancel_payout(payout.id, person_ids)
+        await self._check_erasable(person, person_ids, is_own_request=is_own_request)
         try:
             await self._ledger.submit(
                 Submission(
                     f"person/{person.id}/erased",
-                    _forfeited(person.id),
-                    (*await self._rows(person, lineage), also),
+                    _forfeit_entries(person.id),
+                    (*await self._build_companions(person, person_ids), companion),
                 )
             )
         except CompanionRefused:
             raise NotErasable("gone") from None
-        self._people.forget()
+        self._users.clear_cache()
 
-    async def sweep(self) -> None:
+    async def forfeit_leftovers(self) -> None:
         """A job: forfeits what came to erased people later, out of a hold, a key, a top-up."""
         table, account = schema.person, schema.account
         pockets = [
             account.c.code == sa.literal("user/") + table.c.id + f"/{name}"
             for name in chart.POCKETS
         ]
-        rest = account.c.credits_posted - account.c.debits_posted - account.c.debits_pending
-        for row in await self._store.fetch(
+        available = account.c.credits_posted - account.c.debits_posted - account.c.debits_pending
+        for row in await self._db.fetch(
             sa.select(table.c.id).where(
-                table.c.erased_at.is_not(None), sa.exists().where(sa.or_(*pockets), rest > 0)
+                table.c.erased_at.is_not(None), sa.exists().where(sa.or_(*pockets), available > 0)
             )
         ):
-            cause = ids.new("swp", self._clock.now_ms())
+            cause = ids.new_id("swp", self._clock.now_ms())
             await self._ledger.submit(
-                Submission(f"person/{row.id}/swept/{cause}", _forfeited(row.id))
+                Submission(f"person/{row.id}/swept/{cause}", _forfeit_entries(row.id))
             )
 
     # --- helpers --------------------------------------------------------------------------------
 
-    async def _check(self, person: Person, lineage: Sequence[str], *, theirs: bool) -> None:
+    async def _check_erasable(
+        self, person: Person, person_ids: Sequence[str], *, is_own_request: bool
+    ) -> None:
         ask, order, payout = schema.ask.c, schema.order.c, schema.payout.c
-        waits: tuple[tuple[Why, sa.Select[Any]], ...] = (
-            ("asks", sa.select(ask.id).where(ask.person.in_(lineage), ask.state == "open")),
+        blockers: tuple[tuple[ErasureBlocker, sa.Select[Any]], ...] = (
+            ("asks", sa.select(ask.id).where(ask.person.in_(person_ids), ask.state == "open")),
             (
                 "order",
                 sa.select(order.id).where(
-                    order.person.in_(lineage), order.state.in_(("created", "pending"))
+                    order.person.in_(person_ids), order.state.in_(("created", "pending"))
                 ),
             ),
             (
                 "dispute",
-                sa.select(order.id).where(order.person.in_(lineage), order.dispute_state == "open"),
+                sa.select(order.id).where(
+                    order.person.in_(person_ids), order.dispute_state == "open"
+                ),
             ),
             (
                 "payout",
                 sa.select(payout.id).where(
-                    payout.person.in_(lineage), payout.state.in_(("approved", "sent"))
+                    payout.person.in_(person_ids), payout.state.in_(("approved", "sent"))
                 ),
             ),
         )
-        for why, statement in waits:
-            if await self._store.fetch(statement.limit(1)):
-                raise NotErasable(why)
-        names = await self._people.identities(person.id)
+        for reason, statement in blockers:
+            if await self._db.fetch(statement.limit(1)):
+                raise NotErasable(reason)
+        names = await self._users.list_identities(person.id)
         if not names:
             raise NotErasable("gone")
-        owner = schema.owner.c
+        role = schema.owner.c
         for platform, id_ in names:
-            known = sa.select(owner.since).where(
-                owner.platform == platform, owner.external_id == id_
+            role_query = sa.select(role.since).where(
+                role.platform == platform, role.external_id == id_
             )
-            if await self._store.fetch(known):
+            if await self._db.fetch(role_query):
                 raise NotErasable("role")
         owed = chart.owed(person.id)
-        if theirs and (await self._ledger.balances([owed]))[owed.code].posted < 0:
+        if is_own_request and (await self._ledger.read_balances([owed]))[owed.code].posted < 0:
             raise NotErasable("owes")
 
-    async def _rows(self, person: Person, lineage: Sequence[str]) -> list[Companion]:
+    async def _build_companions(self, person: Person, person_ids: Sequence[str]) -> list[Companion]:
         """The rows that are deleted and blanked; ids and amounts stay."""
-        now, everyone = self._clock.now_ms(), tuple(lineage)
+        now, all_ids = self._clock.now_ms(), tuple(person_ids)
         rows: list[Companion] = [
             Update(
                 schema.person,
@@ -183,55 +193,57 @@ class Erasing:
                 {"erased_at": now, "data_key": None, "model": ""},
                 {"erased_at": None},
             )
-            for one in lineage
+            for one in person_ids
         ]
-        for platform, id_ in await self._people.identities(person.id):
-            print_ = self._people.print_of(platform, id_)
+        for platform, id_ in await self._users.list_identities(person.id):
+            fingerprint = self._users.fingerprint_identity(platform, id_)
             rows += (
                 Delete(schema.identity, {"platform": platform, "external_id": id_}),
-                Insert(schema.erased, {"fingerprint": print_, "at": now}, ignore=True),
+                Insert(schema.erased, {"fingerprint": fingerprint, "at": now}, ignore=True),
             )
-        places = await self._places(lineage)
+        places = await self._list_private_places(person_ids)
         if places:
             rows += (
                 Delete(schema.shown, {"place": places}),
                 Delete(schema.prompt, {"place": places}),
             )
-        unsaid = {"place": "", "asked_in": "", "shown_in": ""}
+        blank = {"place": "", "asked_in": "", "shown_in": ""}
         sealed = {"question": None, "answer": None, "way_back": None, "landed_at": now}
         rows += (
-            UpdateAll(schema.ask, {"person": everyone}, {**unsaid, **sealed}),
-            UpdateAll(schema.conversation, {"person": everyone}, {"place": "", "ended_at": now}),
-            UpdateAll(schema.order, {"person": everyone}, {"place": "", "shown_in": "", "url": ""}),
-            UpdateAll(schema.payout, {"person": everyone}, {"hint": "", "sealed": None}),
+            UpdateAll(schema.ask, {"person": all_ids}, {**blank, **sealed}),
+            UpdateAll(schema.conversation, {"person": all_ids}, {"place": "", "ended_at": now}),
+            UpdateAll(schema.order, {"person": all_ids}, {"place": "", "shown_in": "", "url": ""}),
+            UpdateAll(schema.payout, {"person": all_ids}, {"hint": "", "sealed": None}),
             Delete(
                 schema.payout_method,
-                {"id": tuple(f"{one}/{method}" for one in lineage for method in METHODS)},
+                {"id": tuple(f"{one}/{method}" for one in person_ids for method in PAYOUT_METHODS)},
             ),
-            Delete(schema.tier_given, {"person": everyone}),
-            Delete(schema.promotion_holder, {"person": everyone}),
-            Delete(schema.button, {"person": everyone}),
-            Delete(schema.notice, {"person": everyone}),
-            Delete(schema.invitation, {"person": everyone}),
+            Delete(schema.tier_given, {"person": all_ids}),
+            Delete(schema.promotion_holder, {"person": all_ids}),
+            Delete(schema.button, {"person": all_ids}),
+            Delete(schema.notice, {"person": all_ids}),
+            Delete(schema.invitation, {"person": all_ids}),
         )
         return rows
 
-    async def _places(self, lineage: Sequence[str]) -> tuple[str, ...]:
+    async def _list_private_places(self, person_ids: Sequence[str]) -> tuple[str, ...]:
         """The places where nobody else ever wrote to the bot."""
         table, other = schema.conversation, schema.conversation.alias()
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.place)
             .where(
-                table.c.person.in_(lineage),
-                ~sa.exists().where(other.c.place == table.c.place, other.c.person.not_in(lineage)),
+                table.c.person.in_(person_ids),
+                ~sa.exists().where(
+                    other.c.place == table.c.place, other.c.person.not_in(person_ids)
+                ),
             )
             .distinct()
         )
         return tuple(row.place for row in rows if row.place)
 
 
-_THERE = frozenset({"offered", "open", "closing"})
+_UNFINISHED_STATES = frozenset({"offered", "open", "closing"})
 
 
-def _forfeited(person: str) -> tuple[AtMost[Credits], ...]:
-    return chart.all_forfeited(person, _ALL)
+def _forfeit_entries(person: str) -> tuple[AtMost[Credits], ...]:
+    return chart.forfeit_pockets(person, _UNLIMITED)

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Store
-from core.earnings.payouts import cash_of
+from core.db.database import Database
+from core.earnings.payouts import convert_to_cash
 from core.earnings.types import DISPUTABLE_DAYS
 from core.money import Credits, NanoUsd
 
 _ASKERS_SHOWN = 5
 #: Gateways whose payments no bank takes back: on a blockchain, or by a voucher.
-_FINAL = frozenset({"btcpay", "code"})
+_FINAL_GATEWAYS = frozenset({"btcpay", "code"})
 #: Whoever spent so many per cent of all they ever paid with on one person's keys asks nearly
 #: nowhere else; the card advises a refusal when so many per cent of what was earned come of such
 #: people.
@@ -27,7 +27,7 @@ _DOUBTFUL_PERCENT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class PayingAsker:
     """A person whose paid asks a contributor's keys served."""
 
     person: str
@@ -35,22 +35,22 @@ class Asker:
     paid: Credits
     #: Gateways by which they ever paid, their newest payment (ms UTC; 0: none), their disputes.
     gateways: tuple[str, ...]
-    newest: int
+    newest_payment_at: int
     disputes: int
     #: Whether they ask nearly nowhere else, and a bank can still take back what they paid.
-    captive: bool
-    disputable: bool
+    is_captive: bool
+    is_disputable: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Risk:
+class PayoutRisk:
     """What an admin should consider before approving a payout."""
 
     #: Credits charged by all that ever paid there, and how many people those are.
     paid: Credits
-    askers: int
+    asker_count: int
     #: The askers who paid most.
-    biggest: tuple[Asker, ...]
+    biggest_askers: tuple[PayingAsker, ...]
     disputes: int
     #: Names by which the payee writes.
     names: tuple[str, ...]
@@ -64,33 +64,37 @@ class Risk:
     def doubtful_percent(self) -> int:
         """Of what was paid on their keys, what came of people who ask nearly nowhere else and whose
         payments can still be taken back: friends, or other accounts of theirs."""
-        doubtful = sum(one.paid.units for one in self.biggest if one.captive and one.disputable)
+        doubtful = sum(
+            asker.paid.units
+            for asker in self.biggest_askers
+            if asker.is_captive and asker.is_disputable
+        )
         return doubtful * 100 // self.paid.units if self.paid.units else 0
 
     @property
-    def better_not(self) -> bool:
+    def advises_refusal(self) -> bool:
         """Whether the card advises a no for now: the money may be taken back after it was paid
         out, or was before."""
         return self.disputes > 0 or self.doubtful_percent >= _DOUBTFUL_PERCENT
 
     @property
-    def covered(self) -> bool:
+    def is_covered(self) -> bool:
         """Whether the cash that came in covers what is owed out."""
         return self.cash >= self.owed
 
 
-async def risk_of(store: Store, people: Sequence[str], now_ms: int) -> Risk:
+async def assess_payout_risk(db: Database, people: Sequence[str], now_ms: int) -> PayoutRisk:
     """The risk of paying out to a payee, given by their own id and those merged into it."""
     usage, key = schema.usage, schema.key
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(usage.c.person, sa.func.sum(usage.c.paid).label("paid"))
         .select_from(usage.join(key, key.c.id == usage.c.key))
         .where(key.c.owner.in_(people), usage.c.paid > 0)
         .group_by(usage.c.person)
         .order_by(sa.text("paid DESC"))
     )
-    biggest = [await _asker(store, row, now_ms) for row in rows[:_ASKERS_SHOWN]]
-    disputes = await store.fetch(
+    biggest = [await _read_asker(db, row, now_ms) for row in rows[:_ASKERS_SHOWN]]
+    disputes = await db.fetch(
         sa.select(sa.func.count())
         .select_from(schema.order)
         .where(
@@ -99,53 +103,55 @@ async def risk_of(store: Store, people: Sequence[str], now_ms: int) -> Risk:
         )
     )
     identity = schema.identity
-    names = await store.fetch(
+    names = await db.fetch(
         sa.select(identity.c.platform, identity.c.external_id).where(identity.c.person.in_(people))
     )
-    dead = await store.fetch(
+    dead_keys = await db.fetch(
         sa.select(sa.func.count())
         .select_from(key)
         .where(key.c.owner.in_(people), key.c.state == "dead")
     )
-    cash, owed = await _solvency(store)
-    return Risk(
+    cash, owed = await _read_solvency(db)
+    return PayoutRisk(
         paid=Credits(sum(int(row.paid) for row in rows)),
-        askers=len(rows),
-        biggest=tuple(biggest),
+        asker_count=len(rows),
+        biggest_askers=tuple(biggest),
         disputes=int(disputes[0][0]),
         names=tuple(f"{row.platform}:{row.external_id}" for row in names),
-        dead_keys=int(dead[0][0]),
+        dead_keys=int(dead_keys[0][0]),
         cash=cash,
         owed=owed,
     )
 
 
-async def _asker(store: Store, row: sa.Row[Any], now_ms: int) -> Asker:
+async def _read_asker(db: Database, row: sa.Row[Any], now_ms: int) -> PayingAsker:
     order, payment, usage = schema.order, schema.payment, schema.usage.c
-    paid = await store.fetch(
+    payments = await db.fetch(
         sa.select(payment.c.gateway, payment.c.at, order.c.dispute_state)
         .select_from(payment.join(order, order.c.id == payment.c.order))
         .where(order.c.person == row.person)
     )
-    everywhere = await store.fetch(
+    total_paid = await db.fetch(
         sa.select(sa.func.sum(usage.paid).label("paid")).where(usage.person == row.person)
     )
-    gateways = Counter(one.gateway for one in paid)
+    gateways = Counter(one.gateway for one in payments)
     since = now_ms - DISPUTABLE_DAYS * DAY_MS
-    return Asker(
+    return PayingAsker(
         person=row.person,
         paid=Credits(int(row.paid)),
         gateways=tuple(name for name, _ in gateways.most_common()),
-        newest=max((one.at for one in paid), default=0),
-        disputes=sum(bool(one.dispute_state) for one in paid),
-        captive=int(row.paid) * 100 >= int(everywhere[0].paid) * _CAPTIVE_PERCENT,
-        disputable=any(one.at > since and one.gateway not in _FINAL for one in paid),
+        newest_payment_at=max((one.at for one in payments), default=0),
+        disputes=sum(bool(one.dispute_state) for one in payments),
+        is_captive=int(row.paid) * 100 >= int(total_paid[0].paid) * _CAPTIVE_PERCENT,
+        is_disputable=any(
+            one.at > since and one.gateway not in _FINAL_GATEWAYS for one in payments
+        ),
     )
 
 
-async def _solvency(store: Store) -> tuple[NanoUsd, NanoUsd]:
+async def _read_solvency(db: Database) -> tuple[NanoUsd, NanoUsd]:
     account = schema.account
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(
             account.c.code,
             account.c.debits_posted,
@@ -155,10 +161,10 @@ async def _solvency(store: Store) -> tuple[NanoUsd, NanoUsd]:
             account.c.code.like("cash/%"),
         )
     )
-    earned = await store.fetch(
+    earned = await db.fetch(
         sa.select(
             sa.func.sum(account.c.credits_posted - account.c.debits_posted).label("earned")
         ).where(account.c.code.like("user/%/earned"))
     )
     cash = sum(row.debits_posted - row.credits_posted for row in rows)
-    return NanoUsd(cash), cash_of(Credits(int(earned[0].earned or 0)))
+    return NanoUsd(cash), convert_to_cash(Credits(int(earned[0].earned or 0)))

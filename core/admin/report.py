@@ -14,35 +14,35 @@ from typing import Final
 import sqlalchemy as sa
 
 from core import chart
-from core.admin.trial_balance import Period, Standing, Sums, standing
+from core.admin.trial_balance import AccountSums, ReportPeriod, TrialBalance, read_trial_balance
 from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Store
-from core.earnings.payouts import cash_of
-from core.money import Credits, NanoUsd, Stars, total
+from core.db.database import Database
+from core.earnings.payouts import convert_to_cash
+from core.money import Credits, NanoUsd, Stars, sum_amounts
 from core.pricing.formula import PAR
 
 _CONTRIBUTED: Final = "/contributed"
 #: Pockets whose Credits wait for the end of a dispute and can't be spent.
-_WAITS: Final = frozenset({"disputed-gift", "disputed-bought"})
+_UNSPENDABLE_POCKETS: Final = frozenset({"disputed-gift", "disputed-bought"})
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class SupplierCosts:
     """What a supplier was paid in nano-dollars: by the operator's own keys and by contributed
     ones."""
 
-    own: NanoUsd
-    contributed: NanoUsd
+    own_keys: NanoUsd
+    contributed_keys: NanoUsd
 
     @property
-    def all(self) -> NanoUsd:
+    def total(self) -> NanoUsd:
         """What was paid by all keys together."""
-        return self.own + self.contributed
+        return self.own_keys + self.contributed_keys
 
 
 @dataclass(frozen=True, slots=True)
-class Sold:
+class ModelSales:
     """What answers of a model brought and cost; `paid`: Credits that were bought or earned."""
 
     answers: int
@@ -55,16 +55,16 @@ class Sold:
         """Profit on cost at par, rounded down; None where nothing was paid for it."""
         if self.cost.is_zero:
             return None
-        return (PAR.times(self.charge.units) - self.cost).units * 100 // self.cost.units
+        return (PAR.multiply_by(self.charge.units) - self.cost).units * 100 // self.cost.units
 
 
 @dataclass(frozen=True, slots=True)
-class Cash:
+class GatewayCash:
     """What came in at a gateway, what went out, and what is there; in one unit."""
 
-    came: NanoUsd | Stars
-    went: NanoUsd | Stars
-    there: NanoUsd | Stars
+    inflow: NanoUsd | Stars
+    outflow: NanoUsd | Stars
+    balance: NanoUsd | Stars
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +80,22 @@ class Solvency:
     serving: NanoUsd
 
     @property
-    def covered(self) -> bool:
+    def is_covered(self) -> bool:
         """Whether everyone could be paid out and served. Bought Credits count once: served."""
         return self.cash >= self.payouts + self.serving
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OperatorReport:
     """The report of a period; balances are those at its end."""
 
-    period: Period
-    people: int
+    period: ReportPeriod
+    person_count: int
     #: How many people asked.
-    active: int
+    active_count: int
     #: Credits in circulation, by pocket, what is held included; unvested ones; owed ones.
     circulation: Mapping[str, Credits]
-    on_the_way: Credits
+    unvested: Credits
     owed: Credits
     #: Credits made, by cause; charged for answers, by model, the most first; paid out; fees by
     #: cause; forfeited.
@@ -105,13 +105,13 @@ class Report:
     fees: Mapping[str, Credits]
     forfeited: Credits
     #: By model, what its answers brought and cost.
-    sold: Mapping[str, Sold]
+    sales: Mapping[str, ModelSales]
     #: What suppliers were paid out of keys, what above their quotas, and what keys can still pay.
-    costs: Mapping[str, Cost]
+    costs: Mapping[str, SupplierCosts]
     overrun: NanoUsd
     headroom: NanoUsd
     #: By gateway; what gateways kept; payouts that were sent, and those of them on their way.
-    cash: Mapping[str, Cash]
+    cash: Mapping[str, GatewayCash]
     gateway_fees: NanoUsd
     paid_out: NanoUsd
     in_transit: NanoUsd
@@ -122,161 +122,169 @@ class Report:
     solvency: Solvency
 
     @property
-    def balance(self) -> Credits:
+    def user_balance(self) -> Credits:
         """All Credits that users have."""
-        return total(Credits, self.circulation.values())
+        return sum_amounts(Credits, self.circulation.values())
 
     @property
     def revenue(self) -> Credits:
         """Credits charged for answers."""
-        return total(Credits, self.spent.values())
+        return sum_amounts(Credits, self.spent.values())
 
     @property
     def revenue_at_par(self) -> NanoUsd:
         """The revenue at $0.01 a Credit."""
-        return PAR.times(self.revenue.units)
+        return PAR.multiply_by(self.revenue.units)
 
     @property
-    def revenue_paid(self) -> NanoUsd:
+    def paid_revenue(self) -> NanoUsd:
         """What of the revenue was really paid: gifts brought nothing, and gateways kept fees."""
-        paid = PAR.times(sum(one.paid.units for one in self.sold.values()))
-        came = sum(one.came.units for one in self.cash.values() if isinstance(one.came, NanoUsd))
-        kept = self.gateway_fees.units
-        if came + kept <= 0:
+        paid = PAR.multiply_by(sum(one.paid.units for one in self.sales.values()))
+        inflow = sum(
+            one.inflow.units for one in self.cash.values() if isinstance(one.inflow, NanoUsd)
+        )
+        fees = self.gateway_fees.units
+        if inflow + fees <= 0:
             return paid
-        return NanoUsd(paid.units * came // (came + kept))
+        return NanoUsd(paid.units * inflow // (inflow + fees))
 
     @property
-    def cost(self) -> NanoUsd:
+    def total_cost(self) -> NanoUsd:
         """What all suppliers were paid."""
-        return total(NanoUsd, (cost.all for cost in self.costs.values()))
+        return sum_amounts(NanoUsd, (cost.total for cost in self.costs.values()))
 
     @property
     def profit(self) -> NanoUsd:
         """Revenue at par less cost; below zero is a loss."""
-        return self.revenue_at_par - self.cost
+        return self.revenue_at_par - self.total_cost
 
     @property
-    def profit_paid(self) -> NanoUsd:
+    def paid_profit(self) -> NanoUsd:
         """What was really paid less cost."""
-        return self.revenue_paid - self.cost
+        return self.paid_revenue - self.total_cost
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DailySales:
     """What the answers of a UTC day brought in Credits and cost in nano-dollars."""
 
     #: Its beginning, in milliseconds UTC.
-    begins: int
+    starts_at_ms: int
     charge: Credits
     cost: NanoUsd
 
 
-async def daily(store: Store, period: Period) -> list[Day]:
+async def list_daily_sales(db: Database, period: ReportPeriod) -> list[DailySales]:
     """The sales of each day of a period that has a beginning."""
-    used = schema.usage.c
-    number = (used.at - used.at % DAY_MS).label("begins")
-    rows = await store.fetch(
+    usage = schema.usage.c
+    day_start = (usage.at - usage.at % DAY_MS).label("begins")
+    rows = await db.fetch(
         sa.select(
-            number,
-            sa.func.sum(used.charge).label("charge"),
-            sa.func.sum(used.cost).label("cost"),
+            day_start,
+            sa.func.sum(usage.charge).label("charge"),
+            sa.func.sum(usage.cost).label("cost"),
         )
-        .where(*_within(period))
-        .group_by(number)
+        .where(*_is_within(period))
+        .group_by(day_start)
     )
-    found = {int(row.begins): (int(row.charge), int(row.cost)) for row in rows}
+    by_day = {int(row.begins): (int(row.charge), int(row.cost)) for row in rows}
     days = []
-    for begins in range(period.from_ms, period.to_ms, DAY_MS):
-        charge, cost = found.get(begins, (0, 0))
-        days.append(Day(begins, Credits(charge), NanoUsd(cost)))
+    for starts_at_ms in range(period.from_ms, period.to_ms, DAY_MS):
+        charge, cost = by_day.get(starts_at_ms, (0, 0))
+        days.append(DailySales(starts_at_ms, Credits(charge), NanoUsd(cost)))
     return days
 
 
-async def report(store: Store, period: Period, now_ms: int) -> Report:
+async def build_report(db: Database, period: ReportPeriod, now_ms: int) -> OperatorReport:
     """Builds the report of a period from one snapshot."""
 
-    def read(connection: sa.Connection) -> Report:
-        return report_snapshot(connection, period, now_ms)
+    def read(connection: sa.Connection) -> OperatorReport:
+        return build_report_in_transaction(connection, period, now_ms)
 
-    return await store.read(read)
+    return await db.read_snapshot(read)
 
 
-def report_snapshot(connection: sa.Connection, period: Period, now_ms: int) -> Report:
+def build_report_in_transaction(
+    connection: sa.Connection, period: ReportPeriod, now_ms: int
+) -> OperatorReport:
     """Builds the report of a period in the transaction of the caller's connection."""
     is_now = period.to_ms > now_ms
-    end = standing(connection, None if is_now else period.until)
-    begin = Standing({}) if period.before is None else standing(connection, period.before)
-    moved = end.since(begin)
-    sold = _sold(connection, period)
-    issued = {name: Credits(-sums.posted) for name, sums in moved.under("issued").items()}
-    circulation = {name: Credits(sums.posted) for name, sums in end.under("pocket").items()}
-    return Report(
+    closing = read_trial_balance(connection, None if is_now else period.until)
+    opening = (
+        TrialBalance({}) if period.before is None else read_trial_balance(connection, period.before)
+    )
+    changes = closing.changes_since(opening)
+    sales = _read_sales(connection, period)
+    issued = {name: Credits(-sums.posted) for name, sums in changes.list_under("issued").items()}
+    circulation = {
+        name: Credits(sums.posted) for name, sums in closing.list_under("pocket").items()
+    }
+    return OperatorReport(
         period=period,
-        people=_people(connection, period),
-        active=_active(connection, period),
-        circulation={name: one for name, one in circulation.items() if not one.is_zero},
-        on_the_way=end.credits("unvested"),
-        owed=Credits(-end["owed"].posted),
+        person_count=_count_people(connection, period),
+        active_count=_count_active(connection, period),
+        circulation={name: amount for name, amount in circulation.items() if not amount.is_zero},
+        unvested=closing.get_credits("unvested"),
+        owed=Credits(-closing["owed"].posted),
         issued={name: amount for name, amount in issued.items() if not amount.is_zero},
-        spent=_most_first(moved.under("spent")),
-        redeemed=total(Credits, _credits(moved.under("redeemed")).values()),
-        fees=_credits(moved.under("fee")),
-        forfeited=moved.credits(chart.FORFEITED.code),
-        sold=sold,
-        costs=_costs(moved.under("supplier")),
-        overrun=moved.dollars(chart.OVERRUN.code),
-        headroom=NanoUsd(end["key"].posted - end["key"].held),
-        cash=_cash(moved.under("cash"), end),
-        gateway_fees=moved.dollars(chart.gateway_fees(NanoUsd).code),
-        paid_out=moved.dollars(chart.PAYOUTS.code),
-        in_transit=NanoUsd(end[chart.IN_TRANSIT.code].posted),
-        disputes=_disputes(connection) if is_now else 0,
-        disputed=end.dollars(chart.DISPUTED.code),
-        bad_debt=moved.dollars(chart.BAD_DEBT.code),
-        solvency=_solvency(end, circulation, sold.values()),
+        spent=_largest_first(changes.list_under("spent")),
+        redeemed=sum_amounts(Credits, _posted_credits(changes.list_under("redeemed")).values()),
+        fees=_posted_credits(changes.list_under("fee")),
+        forfeited=changes.get_credits(chart.FORFEITED.code),
+        sales=sales,
+        costs=_supplier_costs(changes.list_under("supplier")),
+        overrun=changes.get_dollars(chart.OVERRUN.code),
+        headroom=NanoUsd(closing["key"].posted - closing["key"].held),
+        cash=_gateway_cash(changes.list_under("cash"), closing),
+        gateway_fees=changes.get_dollars(chart.gateway_fees(NanoUsd).code),
+        paid_out=changes.get_dollars(chart.PAYOUTS.code),
+        in_transit=NanoUsd(closing[chart.PAYOUTS_IN_TRANSIT.code].posted),
+        disputes=_count_open_disputes(connection) if is_now else 0,
+        disputed=closing.get_dollars(chart.DISPUTED_CASH.code),
+        bad_debt=changes.get_dollars(chart.BAD_DEBT.code),
+        solvency=_calculate_solvency(closing, circulation, sales.values()),
     )
 
 
-def _people(connection: sa.Connection, period: Period) -> int:
+def _count_people(connection: sa.Connection, period: ReportPeriod) -> int:
     person = schema.person
-    known = sa.select(sa.func.count()).where(person.c.created_at < period.to_ms)
-    return int(connection.execute(known.select_from(person)).scalar_one())
+    statement = sa.select(sa.func.count()).where(person.c.created_at < period.to_ms)
+    return int(connection.execute(statement.select_from(person)).scalar_one())
 
 
-def _active(connection: sa.Connection, period: Period) -> int:
-    used = schema.usage.c
-    asked = sa.select(sa.func.count(sa.distinct(used.person))).where(*_within(period))
-    return int(connection.execute(asked).scalar_one())
+def _count_active(connection: sa.Connection, period: ReportPeriod) -> int:
+    usage = schema.usage.c
+    statement = sa.select(sa.func.count(sa.distinct(usage.person))).where(*_is_within(period))
+    return int(connection.execute(statement).scalar_one())
 
 
-def _within(period: Period) -> tuple[sa.ColumnElement[bool], ...]:
+def _is_within(period: ReportPeriod) -> tuple[sa.ColumnElement[bool], ...]:
     at = schema.usage.c.at
     return at >= period.from_ms, at < period.to_ms
 
 
-def _disputes(connection: sa.Connection) -> int:
+def _count_open_disputes(connection: sa.Connection) -> int:
     dispute = schema.dispute
-    waits = sa.select(sa.func.count()).select_from(dispute).where(dispute.c.state == "open")
-    return int(connection.execute(waits).scalar_one())
+    statement = sa.select(sa.func.count()).select_from(dispute).where(dispute.c.state == "open")
+    return int(connection.execute(statement).scalar_one())
 
 
-def _sold(connection: sa.Connection, period: Period) -> Mapping[str, Sold]:
-    used = schema.usage.c
+def _read_sales(connection: sa.Connection, period: ReportPeriod) -> Mapping[str, ModelSales]:
+    usage = schema.usage.c
     rows = connection.execute(
         sa.select(
-            used.model,
+            usage.model,
             sa.func.count().label("answers"),
-            sa.func.sum(used.charge).label("charge"),
-            sa.func.sum(used.paid).label("paid"),
-            sa.func.sum(used.cost).label("cost"),
+            sa.func.sum(usage.charge).label("charge"),
+            sa.func.sum(usage.paid).label("paid"),
+            sa.func.sum(usage.cost).label("cost"),
         )
-        .where(*_within(period))
-        .group_by(used.model)
-        .order_by(sa.desc("charge"), used.model)
+        .where(*_is_within(period))
+        .group_by(usage.model)
+        .order_by(sa.desc("charge"), usage.model)
     )
     return {
-        row.model: Sold(
+        row.model: ModelSales(
             int(row.answers),
             Credits(int(row.charge)),
             Credits(int(row.paid)),
@@ -286,20 +294,24 @@ def _sold(connection: sa.Connection, period: Period) -> Mapping[str, Sold]:
     }
 
 
-def _credits(sums: Mapping[str, Sums]) -> dict[str, Credits]:
-    return {name: Credits(one.posted) for name, one in sums.items() if one.posted}
+def _posted_credits(sums: Mapping[str, AccountSums]) -> dict[str, Credits]:
+    return {
+        name: Credits(account_sums.posted)
+        for name, account_sums in sums.items()
+        if account_sums.posted
+    }
 
 
-def _most_first(sums: Mapping[str, Sums]) -> Mapping[str, Credits]:
-    amounts = _credits(sums)
+def _largest_first(sums: Mapping[str, AccountSums]) -> Mapping[str, Credits]:
+    amounts = _posted_credits(sums)
     return dict(sorted(amounts.items(), key=lambda item: (-item[1].units, item[0])))
 
 
-def _costs(sums: Mapping[str, Sums]) -> Mapping[str, Cost]:
+def _supplier_costs(sums: Mapping[str, AccountSums]) -> Mapping[str, SupplierCosts]:
     names = sorted({name.removesuffix(_CONTRIBUTED) for name in sums})
-    nothing = Sums()
+    nothing = AccountSums()
     return {
-        name: Cost(
+        name: SupplierCosts(
             NanoUsd(sums.get(name, nothing).posted),
             NanoUsd(sums.get(f"{name}{_CONTRIBUTED}", nothing).posted),
         )
@@ -308,25 +320,33 @@ def _costs(sums: Mapping[str, Sums]) -> Mapping[str, Cost]:
     }
 
 
-def _cash(moved: Mapping[str, Sums], end: Standing) -> Mapping[str, Cash]:
-    there = end.under("cash")
-    found = {}
-    for name, sums in moved.items():
+def _gateway_cash(
+    changes: Mapping[str, AccountSums], closing: TrialBalance
+) -> Mapping[str, GatewayCash]:
+    balances = closing.list_under("cash")
+    by_gateway = {}
+    for name, sums in changes.items():
         unit: type[NanoUsd] | type[Stars] = Stars if sums.unit == Stars.NAME else NanoUsd
-        found[name] = Cash(unit(sums.debits), unit(sums.credits), unit(-there[name].posted))
-    return found
+        by_gateway[name] = GatewayCash(
+            unit(sums.debits), unit(sums.credits), unit(-balances[name].posted)
+        )
+    return by_gateway
 
 
-def _solvency(end: Standing, circulation: Mapping[str, Credits], sold: Iterable[Sold]) -> Solvency:
-    held = end.under("cash").values()
-    sold = tuple(sold)
-    charged, cost = sum(one.charge.units for one in sold), sum(one.cost.units for one in sold)
-    spendable = sum(one.units for name, one in circulation.items() if name not in _WAITS)
+def _calculate_solvency(
+    closing: TrialBalance, circulation: Mapping[str, Credits], sales: Iterable[ModelSales]
+) -> Solvency:
+    cash_sums = closing.list_under("cash").values()
+    sales = tuple(sales)
+    charge, cost = sum(one.charge.units for one in sales), sum(one.cost.units for one in sales)
+    spendable = sum(
+        one.units for name, one in circulation.items() if name not in _UNSPENDABLE_POCKETS
+    )
     nothing = Credits(0)
     return Solvency(
-        cash=NanoUsd(-sum(one.posted for one in held if one.unit == NanoUsd.NAME)),
-        stars=Stars(-sum(one.posted for one in held if one.unit == Stars.NAME)),
-        payouts=cash_of(circulation.get("earned", nothing)),
-        refunds=PAR.times(circulation.get("bought", nothing).units),
-        serving=NanoUsd(spendable * cost // charged if charged else 0),
+        cash=NanoUsd(-sum(one.posted for one in cash_sums if one.unit == NanoUsd.NAME)),
+        stars=Stars(-sum(one.posted for one in cash_sums if one.unit == Stars.NAME)),
+        payouts=convert_to_cash(circulation.get("earned", nothing)),
+        refunds=PAR.multiply_by(circulation.get("bought", nothing).units),
+        serving=NanoUsd(spendable * cost // charge if charge else 0),
     )

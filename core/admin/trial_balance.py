@@ -16,7 +16,7 @@ from core.db import schema
 from core.money import Credits, NanoUsd
 
 #: Accounts that every person, key or order has; each kind is one figure here.
-_KINDS: Final = {
+_ACCOUNT_KINDS: Final = {
     "user/%/gift": "pocket/gift",
     "user/%/bought": "pocket/bought",
     "user/%/earned": "pocket/earned",
@@ -34,7 +34,7 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class AccountSums:
     """Posted and held amounts of accounts, in their unit."""
 
     debits: int = 0
@@ -48,9 +48,9 @@ class Sums:
         """Credits less debits."""
         return self.credits - self.debits
 
-    def less(self, earlier: Sums) -> Sums:
+    def subtract(self, earlier: AccountSums) -> AccountSums:
         """What moved between an earlier balance and this one."""
-        return Sums(
+        return AccountSums(
             self.debits - earlier.debits,
             self.credits - earlier.credits,
             self.held,
@@ -58,14 +58,14 @@ class Sums:
         )
 
 
-class Standing(Mapping[str, Sums]):
+class TrialBalance(Mapping[str, AccountSums]):
     """The sums of every account or kind of accounts, by name; zero for names that aren't there."""
 
-    def __init__(self, sums: Mapping[str, Sums]) -> None:
+    def __init__(self, sums: Mapping[str, AccountSums]) -> None:
         self._sums = dict(sums)
 
-    def __getitem__(self, name: str) -> Sums:
-        return self._sums.get(name, Sums())
+    def __getitem__(self, name: str) -> AccountSums:
+        return self._sums.get(name, AccountSums())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sums)
@@ -73,39 +73,41 @@ class Standing(Mapping[str, Sums]):
     def __len__(self) -> int:
         return len(self._sums)
 
-    def since(self, earlier: Standing) -> Standing:
+    def changes_since(self, earlier: TrialBalance) -> TrialBalance:
         """What moved between an earlier trial balance and this one."""
-        return Standing({name: self[name].less(earlier[name]) for name in {*self, *earlier}})
+        return TrialBalance(
+            {name: self[name].subtract(earlier[name]) for name in {*self, *earlier}}
+        )
 
-    def credits(self, name: str) -> Credits:
+    def get_credits(self, name: str) -> Credits:
         """Credits less debits of accounts in Credits."""
         return Credits(self[name].posted)
 
-    def dollars(self, name: str) -> NanoUsd:
+    def get_dollars(self, name: str) -> NanoUsd:
         """Debits less credits of accounts in dollars: what is there."""
         return NanoUsd(-self[name].posted)
 
-    def under(self, kind: str) -> dict[str, Sums]:
+    def list_under(self, kind: str) -> dict[str, AccountSums]:
         """The sums whose name begins with a kind, by the rest of the name."""
-        head = f"{kind}/"
-        return {name[len(head) :]: self[name] for name in sorted(self) if name.startswith(head)}
+        prefix = f"{kind}/"
+        return {name[len(prefix) :]: self[name] for name in sorted(self) if name.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class ReportPeriod:
     """Whole UTC days, both included; `since` None: from the beginning. `until` is today at most."""
 
     since: date | None
     until: date
 
     @classmethod
-    def last(cls, days: int, now_ms: int) -> Period:
+    def last_days(cls, days: int, now_ms: int) -> ReportPeriod:
         """The period of so many days that ends today."""
         today = _date(now_ms)
         return cls(today - timedelta(days=days - 1), today)
 
     @classmethod
-    def whole(cls, now_ms: int) -> Period:
+    def whole_history(cls, now_ms: int) -> ReportPeriod:
         """The period from the beginning to today."""
         return cls(None, _date(now_ms))
 
@@ -125,7 +127,7 @@ class Period:
         return _ms(self.until) + DAY_MS
 
 
-def standing(connection: sa.Connection, day: date | None) -> Standing:
+def read_trial_balance(connection: sa.Connection, day: date | None) -> TrialBalance:
     """The trial balance when that day ended, holds not counted; None: now."""
     account = schema.account.c
     debits: sa.ColumnElement[Any] = account.debits_posted
@@ -133,10 +135,10 @@ def standing(connection: sa.Connection, day: date | None) -> Standing:
     held: sa.ColumnElement[Any] = account.debits_pending
     source: sa.FromClause = schema.account
     if day is not None:
-        source, debits, credited = _closed(day)
+        source, debits, credited = _balances_at_end_of(day)
         held = sa.literal(0)
     kind = sa.case(
-        *((account.code.like(pattern), name) for pattern, name in _KINDS.items()),
+        *((account.code.like(pattern), name) for pattern, name in _ACCOUNT_KINDS.items()),
         else_=account.code,
     ).label("kind")
     rows = connection.execute(
@@ -150,16 +152,21 @@ def standing(connection: sa.Connection, day: date | None) -> Standing:
         .select_from(source)
         .group_by(kind, account.unit)
     )
-    return Standing(
-        {row.kind: Sums(int(row.debits), int(row.credits), int(row.held), row.unit) for row in rows}
+    return TrialBalance(
+        {
+            row.kind: AccountSums(int(row.debits), int(row.credits), int(row.held), row.unit)
+            for row in rows
+        }
     )
 
 
-def _closed(day: date) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[Any]]:
+def _balances_at_end_of(
+    day: date,
+) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[Any]]:
     """The balances of accounts when a day ended: those of the newest closing up to it, or today's
     where nothing moved since."""
     account, closing = schema.account.c, schema.closing
-    number = (day - date(1970, 1, 1)).days
+    day_number = (day - date(1970, 1, 1)).days
     earlier = closing.alias("earlier")
     newest = (
         sa.select(sa.func.max(earlier.c.day))
@@ -169,14 +176,17 @@ def _closed(day: date) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnE
     )
     joined = schema.account.outerjoin(
         closing,
-        sa.and_(account.day > number, closing.c.account == account.id, closing.c.day == newest),
+        sa.and_(account.day > day_number, closing.c.account == account.id, closing.c.day == newest),
     )
-    still = account.day <= number
+    is_unmoved = account.day <= day_number
     return (
         joined,
-        sa.case((still, account.debits_posted), else_=sa.func.coalesce(closing.c.debits_posted, 0)),
         sa.case(
-            (still, account.credits_posted), else_=sa.func.coalesce(closing.c.credits_posted, 0)
+            (is_unmoved, account.debits_posted), else_=sa.func.coalesce(closing.c.debits_posted, 0)
+        ),
+        sa.case(
+            (is_unmoved, account.credits_posted),
+            else_=sa.func.coalesce(closing.c.credits_posted, 0),
         ),
     )
 

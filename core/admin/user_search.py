@@ -10,23 +10,23 @@ import sqlalchemy as sa
 
 from core import chart
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.earnings.contributions import Contributions
 from core.earnings.types import Contribution
 from core.ledger.ledger import Ledger
 from core.money import Credits
-from core.users.referrals import Invitations
-from core.users.service import People, survivor
+from core.users.referrals import Referrals
+from core.users.service import Users, find_survivor
 from core.users.types import Person, UnknownPerson
 
 #: The end of a key by which its contributor is found.
-_TAIL = 4
+_TAIL_CHARS = 4
 #: How many orders and payouts the card of a person shows.
-_NEWEST = 3
+_NEWEST_COUNT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RecordLine:
     """An order or a payout of a person, in one line."""
 
     id: str
@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class UserDetails:
     """What is known of a person; amounts in Credits, times in milliseconds UTC."""
 
     person: Person
@@ -47,37 +47,37 @@ class Dossier:
     held: Credits
     owed: Credits
     #: Charged answers, their Credits, and when the last one came (ms UTC).
-    asks: int
+    ask_count: int
     spent: Credits
-    last_ask: int
+    last_ask_at: int
     #: How many people were merged into this one.
-    parts: int
+    merged_count: int
     #: How many people they invited; the id of whoever invited them, or empty.
-    friends: int
+    friend_count: int
     inviter: str
-    orders: int
-    newest_orders: tuple[Line, ...]
-    newest_payouts: tuple[Line, ...]
+    order_count: int
+    newest_orders: tuple[RecordLine, ...]
+    newest_payouts: tuple[RecordLine, ...]
     keys: tuple[Contribution, ...]
     erased_at: int
 
 
-class Dossiers:
+class UserSearch:
     """Searches people by whatever is known of them, and collects their details."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
-        people: People,
-        invitations: Invitations,
+        users: Users,
+        referrals: Referrals,
         contributions: Contributions,
     ) -> None:
-        self._store, self._ledger, self._people = store, ledger, people
-        self._invitations, self._contributions = invitations, contributions
+        self._db, self._ledger, self._users = db, ledger, users
+        self._referrals, self._contributions = referrals, contributions
 
-    async def newest(self, most: int, *, before: str = "") -> list[Person]:
+    async def list_newest(self, limit: int, *, before: str = "") -> list[Person]:
         """The newest people; `before` is the id where the last page ended."""
         table = schema.person.c
         statement = sa.select(table.id).where(
@@ -85,101 +85,106 @@ class Dossiers:
         )
         if before:
             statement = statement.where(table.id < before)
-        rows = await self._store.fetch(statement.order_by(table.id.desc()).limit(most))
-        return [await self._people.find(row.id) for row in rows]
+        rows = await self._db.fetch(statement.order_by(table.id.desc()).limit(limit))
+        return [await self._users.find(row.id) for row in rows]
 
     async def find(self, text: str) -> list[Person]:
         """People by `telegram:7`, its bare id, a person's, order's or payout's id, or the end of a
         contributed key; raises `UnknownPerson`."""
-        ids = dict.fromkeys(
-            [(await survivor(self._store, id_))[0] for id_ in await self._ids(text)]
+        person_ids = dict.fromkeys(
+            [(await find_survivor(self._db, id_))[0] for id_ in await self._find_person_ids(text)]
         )
-        if not ids:
+        if not person_ids:
             raise UnknownPerson(text)
-        return [await self._people.find(id_) for id_ in ids]
+        return [await self._users.find(id_) for id_ in person_ids]
 
-    async def of(self, person: Person) -> Dossier:
+    async def get_details(self, person: Person) -> UserDetails:
         """The details of a person as they are now."""
-        lineage = await self._people.lineage(person.id)
-        purse = await self._ledger.balances([*chart.pockets(person.id), chart.owed(person.id)])
-        usage, row = schema.usage.c, schema.person.c
-        used = await self._store.fetch(
+        person_ids = await self._users.list_merged_ids(person.id)
+        balances = await self._ledger.read_balances(
+            [*chart.pockets(person.id), chart.owed(person.id)]
+        )
+        usage, person_columns = schema.usage.c, schema.person.c
+        usage_row = await self._db.fetch(
             sa.select(
                 sa.func.count().label("asks"),
                 sa.func.coalesce(sa.func.sum(usage.charge), 0).label("spent"),
                 sa.func.coalesce(sa.func.max(usage.at), 0).label("last"),
-            ).where(usage.person.in_(lineage))
+            ).where(usage.person.in_(person_ids))
         )
-        erased = await self._store.fetch(sa.select(row.erased_at).where(row.id == person.id))
-        tally = await self._invitations.tally(person)
-        orders = await self._lines(schema.order, "bought", lineage)
-        balances = {
-            name: purse[account.code]
+        person_row = await self._db.fetch(
+            sa.select(person_columns.erased_at).where(person_columns.id == person.id)
+        )
+        stats = await self._referrals.get_stats(person)
+        orders = await self._list_newest_lines(schema.order, "bought", person_ids)
+        by_pocket = {
+            name: balances[account.code]
             for name, account in zip(chart.POCKETS, chart.pockets(person.id), strict=True)
         }
-        return Dossier(
+        return UserDetails(
             person=person,
             names=tuple(
-                f"{platform}:{id_}" for platform, id_ in await self._people.identities(person.id)
+                f"{platform}:{id_}"
+                for platform, id_ in await self._users.list_identities(person.id)
             ),
-            pockets={name: Credits(balance.available) for name, balance in balances.items()},
-            held=Credits(sum(balance.held for balance in balances.values())),
-            owed=Credits(-purse[chart.owed(person.id).code].posted),
-            asks=int(used[0].asks),
-            spent=Credits(int(used[0].spent)),
-            last_ask=int(used[0].last),
-            parts=len(lineage) - 1,
-            friends=tally.came,
-            inviter=await self._invitations.inviter_of(person.id),
-            orders=await self._count(schema.order, lineage),
+            pockets={name: Credits(balance.available) for name, balance in by_pocket.items()},
+            held=Credits(sum(balance.held for balance in by_pocket.values())),
+            owed=Credits(-balances[chart.owed(person.id).code].posted),
+            ask_count=int(usage_row[0].asks),
+            spent=Credits(int(usage_row[0].spent)),
+            last_ask_at=int(usage_row[0].last),
+            merged_count=len(person_ids) - 1,
+            friend_count=stats.joined_count,
+            inviter=await self._referrals.find_inviter(person.id),
+            order_count=await self._count_rows(schema.order, person_ids),
             newest_orders=orders,
-            newest_payouts=await self._lines(schema.payout, "credits", lineage),
-            keys=tuple(await self._contributions.of(person.id)),
-            erased_at=int(erased[0].erased_at or 0),
+            newest_payouts=await self._list_newest_lines(schema.payout, "credits", person_ids),
+            keys=tuple(await self._contributions.list_for_contributor(person.id)),
+            erased_at=int(person_row[0].erased_at or 0),
         )
 
     # --- helpers --------------------------------------------------------------------------------
 
-    async def _ids(self, text: str) -> list[str]:
+    async def _find_person_ids(self, text: str) -> list[str]:
         """People's ids that a text may mean."""
-        word = text.strip()
+        query = text.strip()
         person, order, payout = schema.person.c, schema.order.c, schema.payout.c
         key, name = schema.key.c, schema.identity.c
-        prefix = word.partition("_")[0]
-        found: sa.Select[Any]
-        if ":" in word:
-            return [(await self._people.find(word)).id]
+        prefix = query.partition("_")[0]
+        statement: sa.Select[Any]
+        if ":" in query:
+            return [(await self._users.find(query)).id]
         if prefix == "usr":
-            found = sa.select(person.id).where(person.id == word)
+            statement = sa.select(person.id).where(person.id == query)
         elif prefix == "ord":
-            found = sa.select(order.person).where(order.id == word)
+            statement = sa.select(order.person).where(order.id == query)
         elif prefix == "out":
-            found = sa.select(payout.person).where(payout.id == word)
+            statement = sa.select(payout.person).where(payout.id == query)
         else:
-            found = sa.select(name.person).where(name.external_id == word)
-            tail = word.removeprefix("…")
-            if len(tail) == _TAIL:
-                owners = sa.select(key.owner).where(key.tail == tail, key.owner.is_not(None))
-                found = sa.select(sa.union(found, owners).subquery().c.person)
-        return [str(row[0]) for row in await self._store.fetch(found.limit(10))]
+            statement = sa.select(name.person).where(name.external_id == query)
+            tail = query.removeprefix("…")
+            if len(tail) == _TAIL_CHARS:
+                contributors = sa.select(key.owner).where(key.tail == tail, key.owner.is_not(None))
+                statement = sa.select(sa.union(statement, contributors).subquery().c.person)
+        return [str(row[0]) for row in await self._db.fetch(statement.limit(10))]
 
-    async def _count(self, table: sa.Table, lineage: Sequence[str]) -> int:
-        rows = await self._store.fetch(
-            sa.select(sa.func.count()).select_from(table).where(table.c.person.in_(lineage))
+    async def _count_rows(self, table: sa.Table, person_ids: Sequence[str]) -> int:
+        rows = await self._db.fetch(
+            sa.select(sa.func.count()).select_from(table).where(table.c.person.in_(person_ids))
         )
         return int(rows[0][0])
 
-    async def _lines(
-        self, table: sa.Table, amount: str, lineage: Sequence[str]
-    ) -> tuple[Line, ...]:
-        rows = await self._store.fetch(
+    async def _list_newest_lines(
+        self, table: sa.Table, amount: str, person_ids: Sequence[str]
+    ) -> tuple[RecordLine, ...]:
+        rows = await self._db.fetch(
             sa.select(
                 table.c.id, table.c.state, table.c.created_at, table.c[amount].label("amount")
             )
-            .where(table.c.person.in_(lineage))
+            .where(table.c.person.in_(person_ids))
             .order_by(table.c.id.desc())
-            .limit(_NEWEST)
+            .limit(_NEWEST_COUNT)
         )
         return tuple(
-            Line(row.id, row.state, row.created_at, Credits(int(row.amount))) for row in rows
+            RecordLine(row.id, row.state, row.created_at, Credits(int(row.amount))) for row in rows
         )

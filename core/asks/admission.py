@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from core import chart
-from core.asks.conversations import Conversations, Thread, messages
-from core.asks.run import Run
+from core.asks.conversations import ConversationContext, Conversations, build_messages
+from core.asks.run import AskRun
 from core.asks.types import (
     AlreadyAsked,
     AskRefusal,
-    History,
+    ConversationHistory,
+    CreditsOwed,
+    NoKeyAvailable,
     NotEnoughCredits,
-    NothingHears,
-    NothingServes,
-    Owes,
+    NoTranscriptionKey,
     Question,
     QuestionTooLong,
     Quote,
@@ -34,40 +34,40 @@ from core.ledger.types import (
     IdempotencyConflict,
     InsufficientFunds,
     LedgerBusy,
-    Receipt,
     Submission,
+    SubmissionReceipt,
 )
 from core.money import Credits, Seconds, Tokens
 from core.pool.pool import Pool
-from core.pool.providers.types import Message
+from core.pool.providers.types import ChatMessage
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
 from core.pricing.deals import Deals
 from core.pricing.prices import Price, PriceBook
-from core.pricing.promotions import UsedUp
-from core.pricing.token_counter import CALL_OVERHEAD, count_messages
-from core.users.balances import Purses
-from core.users.service import People
+from core.pricing.promotions import PromotionUsedUp
+from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
+from core.users.balances import Balances
+from core.users.service import Users
 
 #: Quote and hold again, when others drew on the balance or the key in between.
-ADMISSION_TRIES = 6
+ADMISSION_ATTEMPTS = 6
 #: How often a place among a promotion's uses is looked for, when others were faster.
-PLACE_TRIES = 20
+PROMOTION_ATTEMPTS = 20
 #: A process that lives renews an ask's lease well before it lapses.
 LEASE_SECONDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class _AskDraft:
     """A question with everything that admission has found out about it."""
 
     question: Question
     data_key: DataKey
-    thread: Thread
-    messages: list[Message]
-    prompt: Tokens
-    history: Tokens
+    thread: ConversationContext
+    messages: list[ChatMessage]
+    prompt_tokens: Tokens
+    history_tokens: Tokens
 
 
 class Admission:
@@ -77,196 +77,223 @@ class Admission:
         self,
         *,
         ledger: Ledger,
-        people: People,
-        purses: Purses,
+        users: Users,
+        balances: Balances,
         pool: Pool,
         prices: PriceBook,
         deals: Deals,
         conversations: Conversations,
         clock: Clock,
-        owner: str,
+        process_id: str,
     ) -> None:
-        self._ledger, self._people, self._pool = ledger, people, pool
-        self.purses = purses
+        self._ledger, self._users, self._pool = ledger, users, pool
+        self.balances = balances
         self._prices, self._deals, self._conversations = prices, deals, conversations
-        self._clock, self._owner = clock, owner
+        self._clock, self._process_id = clock, process_id
 
-    async def admit(self, question: Question) -> Run:
+    async def admit(self, question: Question) -> AskRun:
         """Holds the most that the ask can cost, Credits and nano-dollars; raises an
         `AskRefusal`."""
         await self._prices.refresh()
-        await self._deals.know(question.person.id)
-        draft = await self._draft(question)
-        full: set[str] = set()
-        used_up: set[str] = set()
-        refused: NotEnoughCredits | None = None
-        for _ in range(ADMISSION_TRIES):
-            quoted = await self._quote(draft, used_up)
-            candidate = self._candidate(draft, quoted, full)
+        await self._deals.load_person(question.person.id)
+        draft = await self._prepare_draft(question)
+        exhausted_keys: set[str] = set()
+        used_up_promotions: set[str] = set()
+        refusal: NotEnoughCredits | None = None
+        for _ in range(ADMISSION_ATTEMPTS):
+            quote = await self._quote_deal(draft, used_up_promotions)
+            candidate = self._choose_candidate(draft, quote, exhausted_keys)
             if candidate is None:
-                quoted = self._fitted(draft, quoted)
-                candidate = self._candidate(draft, quoted, full)
+                quote = self._shorten_to_keys(draft, quote)
+                candidate = self._choose_candidate(draft, quote, exhausted_keys)
             if candidate is None:
-                raise _nobody(question)
+                raise _no_key_refusal(question)
             try:
-                receipt = await self._held(draft, quoted, candidate)
-            except UsedUp:
-                used_up |= {quoted.promotion.id} if quoted.promotion else set()
-                await self._deals.know(question.person.id, afresh=True)  # others may be, too
+                receipt = await self._place_hold(draft, quote, candidate)
+            except PromotionUsedUp:
+                used_up_promotions |= {quote.promotion.id} if quote.promotion else set()
+                await self._deals.load_person(question.person.id, force=True)  # others may be, too
                 continue
             except InsufficientFunds as shortage:
                 if shortage.entry == "quota":
-                    full.add(candidate.key)
+                    exhausted_keys.add(candidate.key)
                 else:
-                    refused = self._shortage(question, quoted, shortage)
+                    refusal = self._refuse_for_shortage(question, quote, shortage)
                 continue
             except (IdempotencyConflict, CompanionRefused):
                 raise AlreadyAsked(question.id) from None
             except LedgerBusy:
                 raise TooManyAsks from None
-            return self._begun(draft, quoted, candidate, receipt)
-        raise refused or _nobody(question)
+            return self._start_run(draft, quote, candidate, receipt)
+        raise refusal or _no_key_refusal(question)
 
-    async def _held(self, draft: _Draft, quoted: Quote, candidate: Candidate) -> Receipt:
+    async def _place_hold(
+        self, draft: _AskDraft, quote: Quote, candidate: Candidate
+    ) -> SubmissionReceipt:
         """Submits the hold; raises `PromotionUsedUp` when the promotion has no place left, and what
         the ledger refuses."""
         question = draft.question
-        for _ in range(PLACE_TRIES):
-            async with self._deals.promotions.use(
-                quoted.promotion, question.person.id, question.id
-            ) as use:
+        for _ in range(PROMOTION_ATTEMPTS):
+            async with self._deals.promotions.reserve_use(
+                quote.promotion, question.person.id, question.id
+            ) as use_companions:
                 try:
-                    return await self._ledger.submit(self._hold(draft, quoted, candidate, use))
+                    return await self._ledger.submit(
+                        self._build_hold(draft, quote, candidate, use_companions)
+                    )
                 except CompanionRefused as refused:
                     if refused.table != schema.promotion_use.name:
                         raise
         raise LedgerBusy
 
-    def _candidate(self, draft: _Draft, quoted: Quote, skip: set[str]) -> Candidate | None:
+    def _choose_candidate(
+        self, draft: _AskDraft, quote: Quote, skip_keys: set[str]
+    ) -> Candidate | None:
         person = draft.question.person
-        return self._pool.candidate(
+        return self._pool.choose_candidate(
             draft.question.model,
-            draft.prompt,
-            quoted.answer_limit,
-            skip=skip,
+            draft.prompt_tokens,
+            quote.answer_limit,
+            skip_keys=skip_keys,
             own_keys_only=person.own_keys_only,
             asker=person.id,
-            audio=quoted.audio,
+            audio=quote.max_audio,
         )
 
-    def _fitted(self, draft: _Draft, quoted: Quote) -> Quote:
+    def _shorten_to_keys(self, draft: _AskDraft, quote: Quote) -> Quote:
         """No key can pay for the longest answer: a shorter one, where some key can pay for that."""
         question = draft.question
         if question.recording is not None:
-            return quoted
-        limit = self._pool.room(
+            return quote
+        limit = self._pool.max_affordable_tokens(
             question.model,
-            draft.prompt,
-            quoted.answer_limit,
+            draft.prompt_tokens,
+            quote.answer_limit,
             own_keys_only=question.person.own_keys_only,
             asker=question.person.id,
         )
-        if limit < USEFUL_ANSWER:
-            return quoted
-        return replace(quoted, answer_limit=limit, most=quoted.price.charge(draft.prompt, limit))
+        if limit < MIN_ANSWER_TOKENS:
+            return quote
+        return replace(
+            quote,
+            answer_limit=limit,
+            max_charge=quote.price.calculate_charge(draft.prompt_tokens, limit),
+        )
 
-    def _begun(self, draft: _Draft, quoted: Quote, candidate: Candidate, receipt: Receipt) -> Run:
+    def _start_run(
+        self, draft: _AskDraft, quote: Quote, candidate: Candidate, receipt: SubmissionReceipt
+    ) -> AskRun:
         if receipt.existed:
             raise AlreadyAsked(draft.question.id)
-        account = chart.key_quota(candidate.key).code
-        self._pool.settled(candidate.key, receipt.balances[account])
-        return Run(
+        quota_account = chart.key_quota(candidate.key).code
+        self._pool.update_headroom(candidate.key, receipt.balances[quota_account])
+        return AskRun(
             question=draft.question,
-            quote=quoted,
+            quote=quote,
             messages=draft.messages,
             candidate=candidate,
             data_key=draft.data_key,
-            owner=self._owner,
-            drawn=[(one.debit, one.amount) for one in receipt.transfers if one.entry == "credits"],
+            process_id=self._process_id,
+            drawn=[
+                (transfer.debit, transfer.amount)
+                for transfer in receipt.transfers
+                if transfer.entry == "credits"
+            ],
             branched=draft.thread.history.branched,
         )
 
-    async def _draft(self, question: Question) -> _Draft:
-        data_key = await self._people.data_key(question.person)
+    async def _prepare_draft(self, question: Question) -> _AskDraft:
+        data_key = await self._users.get_data_key(question.person)
         if question.recording is not None:  # what is written down belongs to no conversation yet
-            none = Tokens(0)
-            return _Draft(question, data_key, Thread("", History()), [], none, none)
-        thread = await self._conversations.thread(question, data_key)
-        sent = messages(question, thread.history)
-        earlier = sent[:-1]
-        asked = await count_messages(question.model, [question.text])
-        carried = Tokens(0)
-        if earlier:
-            texts = [message.text for message in earlier]
-            carried = await count_messages(question.model, texts) - CALL_OVERHEAD
-        return _Draft(
+            no_tokens = Tokens(0)
+            return _AskDraft(
+                question,
+                data_key,
+                ConversationContext("", ConversationHistory()),
+                [],
+                no_tokens,
+                no_tokens,
+            )
+        thread = await self._conversations.load_context(question, data_key)
+        messages = build_messages(question, thread.history)
+        earlier_messages = messages[:-1]
+        question_tokens = await count_message_tokens(question.model, [question.text])
+        history_tokens = Tokens(0)
+        if earlier_messages:
+            texts = [message.text for message in earlier_messages]
+            history_tokens = await count_message_tokens(question.model, texts) - CALL_OVERHEAD
+        return _AskDraft(
             question=question,
             data_key=data_key,
             thread=thread,
-            messages=sent,
-            prompt=asked + carried,
-            history=carried,
+            messages=messages,
+            prompt_tokens=question_tokens + history_tokens,
+            history_tokens=history_tokens,
         )
 
-    async def _quote(self, draft: _Draft, used_up: set[str]) -> Quote:
+    async def _quote_deal(self, draft: _AskDraft, used_up_promotions: set[str]) -> Quote:
         """At what this person is offered, without promotions that are used up."""
         model = draft.question.model
-        deal = self._deals.price(draft.question.person.id, model.id, without=used_up)
+        deal = self._deals.find_deal(draft.question.person.id, model.id, without=used_up_promotions)
         if deal is None:
-            raise _nobody(draft.question)
-        quoted = await self._quoted(draft, deal.price)
-        return replace(quoted, tier=deal.tier, promotion=deal.promotion)
+            raise _no_key_refusal(draft.question)
+        quote = await self._quote_price(draft, deal.price)
+        return replace(quote, tier=deal.tier, promotion=deal.promotion)
 
-    async def _quoted(self, draft: _Draft, price: Price) -> Quote:
+    async def _quote_price(self, draft: _AskDraft, price: Price) -> Quote:
         model = draft.question.model
-        balances = await self._balances(draft.question)
-        have = Credits(sum(balance.available for balance in balances.values()))
+        balances = await self._settle_debt_and_read_balances(draft.question)
+        available = Credits(sum(balance.available for balance in balances.values()))
         held = Credits(sum(balance.held for balance in balances.values()))
         recording = draft.question.recording
         if recording is not None:
             return quote_recording(
-                model=model, price=price, length=recording.length, have=have, held=held
+                model=model, price=price, length=recording.length, available=available, held=held
             )
-        return quote(
+        return quote_question(
             model=model,
             price=price,
-            prompt=draft.prompt,
-            history=draft.history,
-            left_out=draft.thread.history.left_out,
-            have=have,
+            prompt_tokens=draft.prompt_tokens,
+            history_tokens=draft.history_tokens,
+            omitted_turns=draft.thread.history.omitted_turns,
+            available=available,
             held=held,
         )
 
-    async def _balances(self, question: Question) -> Mapping[str, Balance]:
+    async def _settle_debt_and_read_balances(self, question: Question) -> Mapping[str, Balance]:
         """The balances that a person can spend. What they owe is repaid first, out of what came
         back meanwhile; while something is still owed, no ask is admitted."""
         person = question.person.id
-        purse, owed = self.purses.accounts(person), chart.owed(person)
-        balances = dict(await self._ledger.balances((*purse, owed)))
+        accounts, owed = self.balances.list_accounts(person), chart.owed(person)
+        balances = dict(await self._ledger.read_balances((*accounts, owed)))
         if balances[owed.code].posted:
-            repay = Submission(f"ask/{question.id}/repay", (chart.repay_owed(person),))
-            await self._ledger.submit(repay)
-            balances = await self._ledger.balances((*purse, owed))
-        left = balances.pop(owed.code).posted
-        if left:
-            raise Owes(Credits(-left))
+            repayment = Submission(f"ask/{question.id}/repay", (chart.repay_owed(person),))
+            await self._ledger.submit(repayment)
+            balances = await self._ledger.read_balances((*accounts, owed))
+        debt = balances.pop(owed.code).posted
+        if debt:
+            raise CreditsOwed(Credits(-debt))
         return balances
 
     @staticmethod
-    def _shortage(
-        question: Question, quoted: Quote, shortage: InsufficientFunds
+    def _refuse_for_shortage(
+        question: Question, quote: Quote, shortage: InsufficientFunds
     ) -> NotEnoughCredits:
         """The refusal when others drew on the balance first, with the ledger's own figures."""
         return NotEnoughCredits(
             question.model,
-            quoted.price,
-            need=quoted.most,
-            have=Credits(shortage.available.units),
+            quote.price,
+            needed=quote.max_charge,
+            available=Credits(shortage.available.units),
             held=Credits(shortage.held.units),
         )
 
-    def _hold(
-        self, draft: _Draft, quoted: Quote, candidate: Candidate, use: tuple[Companion, ...]
+    def _build_hold(
+        self,
+        draft: _AskDraft,
+        quote: Quote,
+        candidate: Candidate,
+        use_companions: tuple[Companion, ...],
     ) -> Submission:
         question = draft.question
         now = self._clock.now_ms()
@@ -280,13 +307,13 @@ class Admission:
             "shown_in": "",
             "created_at": now,
             "model": question.model.id,
-            "price": quoted.price.id,
-            "prompt_tokens": draft.prompt.units,
-            "history_tokens": draft.history.units,
-            "answer_limit": quoted.answer_limit.units,
-            "held": quoted.most.units,
+            "price": quote.price.id,
+            "prompt_tokens": draft.prompt_tokens.units,
+            "history_tokens": draft.history_tokens.units,
+            "answer_limit": quote.answer_limit.units,
+            "held": quote.max_charge.units,
             "state": "open",
-            "owner": self._owner,
+            "owner": self._process_id,
             "lease_until": now + LEASE_SECONDS * 1000,
             "stop_requested": False,
             "tries": 1,
@@ -300,8 +327,8 @@ class Admission:
             "answer": None,
             "way_back": None,
             "follows": question.follows or None,
-            "seconds": None if question.recording is None else quoted.audio.units,
-            **_offered(quoted),
+            "seconds": None if question.recording is None else quote.max_audio.units,
+            **_deal_columns(quote),
         }
         if question.way_back:
             row["way_back"] = draft.data_key.seal(
@@ -310,7 +337,9 @@ class Admission:
         return Submission(
             f"ask/{question.id}/hold",
             (
-                chart.hold_credits(self.purses.accounts(person), question.model.id, quoted.most),
+                chart.hold_credits(
+                    self.balances.list_accounts(person), question.model.id, quote.max_charge
+                ),
                 chart.hold_quota(
                     candidate.key,
                     candidate.supplier,
@@ -318,44 +347,44 @@ class Admission:
                     contributed=candidate.terms is not None,
                 ),
             ),
-            (*draft.thread.companions, Insert(schema.ask, row), *use),
+            (*draft.thread.companions, Insert(schema.ask, row), *use_companions),
             watch=(chart.key_quota(candidate.key),),
         )
 
 
-def _offered(quoted: Quote) -> dict[str, object]:
+def _deal_columns(quote: Quote) -> dict[str, object]:
     """The columns of the ask's row that say why its price isn't the plain one."""
-    lower = bool(quoted.tier) or quoted.promotion is not None
+    is_lowered = bool(quote.tier) or quote.promotion is not None
     return {
-        "input_rate": quoted.price.input_rate.units if lower else None,
-        "output_rate": quoted.price.output_rate.units if lower else None,
-        "tier": quoted.tier or None,
-        "promotion": None if quoted.promotion is None else quoted.promotion.id,
+        "input_rate": quote.price.input_rate.units if is_lowered else None,
+        "output_rate": quote.price.output_rate.units if is_lowered else None,
+        "tier": quote.tier or None,
+        "promotion": None if quote.promotion is None else quote.promotion.id,
     }
 
 
-def _nobody(question: Question) -> AskRefusal:
-    return NothingServes(question.model) if question.recording is None else NothingHears()
+def _no_key_refusal(question: Question) -> AskRefusal:
+    return NoKeyAvailable(question.model) if question.recording is None else NoTranscriptionKey()
 
 
 #: A shorter answer than this is not worth starting: a smaller balance is refused, and told what it
 #: would need.
-USEFUL_ANSWER = Tokens(200)
+MIN_ANSWER_TOKENS = Tokens(200)
 
 #: Audio longer than this is not taken.
 RECORDING_SECONDS_MAX = Seconds(3_600)
 #: A supplier may count more seconds than the platform reported: a twentieth and this are held too.
-_MARGIN = Seconds(2)
+_AUDIO_MARGIN = Seconds(2)
 
 
-def quote(
+def quote_question(
     *,
     model: Model,
     price: Price,
-    prompt: Tokens,
-    history: Tokens,
-    left_out: int,
-    have: Credits,
+    prompt_tokens: Tokens,
+    history_tokens: Tokens,
+    omitted_turns: int,
+    available: Credits,
     held: Credits,
 ) -> Quote:
     """What this may cost at most, with the answer limit shrunk to what the balance can pay.
@@ -364,39 +393,51 @@ def quote(
     when the model has no room to answer, `NotEnoughCredits` when the balance can't pay for a useful
     answer.
     """
-    room = model.context.units - prompt.units
-    if room < USEFUL_ANSWER.units:
-        raise QuestionTooLong(model, prompt)
-    usual = Tokens(min(model.answer_limit.units, room))
-    most = price.charge(prompt, usual)
-    if most.units <= have.units:
-        return Quote(price, prompt, history, usual, most, left_out)
-    limit = _affordable(price, prompt, have)
-    useful = Tokens(min(USEFUL_ANSWER.units, usual.units))
-    if limit.units < useful.units:
-        raise NotEnoughCredits(model, price, price.charge(prompt, useful), have, held)
+    remaining_context = model.context.units - prompt_tokens.units
+    if remaining_context < MIN_ANSWER_TOKENS.units:
+        raise QuestionTooLong(model, prompt_tokens)
+    usual_limit = Tokens(min(model.answer_limit.units, remaining_context))
+    max_charge = price.calculate_charge(prompt_tokens, usual_limit)
+    if max_charge.units <= available.units:
+        return Quote(price, prompt_tokens, history_tokens, usual_limit, max_charge, omitted_turns)
+    limit = _max_affordable_answer(price, prompt_tokens, available)
+    min_limit = Tokens(min(MIN_ANSWER_TOKENS.units, usual_limit.units))
+    if limit.units < min_limit.units:
+        raise NotEnoughCredits(
+            model, price, price.calculate_charge(prompt_tokens, min_limit), available, held
+        )
     return Quote(
-        price, prompt, history, limit, price.charge(prompt, limit), left_out, shortened=True
+        price,
+        prompt_tokens,
+        history_tokens,
+        limit,
+        price.calculate_charge(prompt_tokens, limit),
+        omitted_turns,
+        shortened=True,
     )
 
 
 def quote_recording(
-    *, model: Model, price: Price, length: Seconds, have: Credits, held: Credits
+    *, model: Model, price: Price, length: Seconds, available: Credits, held: Credits
 ) -> Quote:
     """What writing this down may cost at most: its length and a margin, or as much of the margin
     as the balance can pay. Raises `RecordingTooLong`, `NotEnoughCredits`."""
     if length > RECORDING_SECONDS_MAX:
         raise RecordingTooLong(length, RECORDING_SECONDS_MAX)
-    least = price.charge_seconds(length)
-    if least > have:
-        raise NotEnoughCredits(model, price, least, have, held)
-    longest = length + length.share_up(1, 20) + _MARGIN
-    most = min(price.charge_seconds(longest), have)
-    none = Tokens(0)
-    return Quote(price, none, none, none, most, audio=longest)
+    min_charge = price.calculate_audio_charge(length)
+    if min_charge > available:
+        raise NotEnoughCredits(model, price, min_charge, available, held)
+    max_length = length + length.share_up(1, 20) + _AUDIO_MARGIN
+    max_charge = min(price.calculate_audio_charge(max_length), available)
+    no_tokens = Tokens(0)
+    return Quote(price, no_tokens, no_tokens, no_tokens, max_charge, max_audio=max_length)
 
 
-def _affordable(price: Price, prompt: Tokens, have: Credits) -> Tokens:
+def _max_affordable_answer(price: Price, prompt_tokens: Tokens, available: Credits) -> Tokens:
     """The longest answer whose price, prompt included, is within `available`."""
-    rest = have.units * 1_000_000 - prompt.units * price.input_rate.units
-    return Tokens(max(0, rest // price.output_rate.units)) if price.output_rate.units else Tokens(0)
+    remaining_micro = available.units * 1_000_000 - prompt_tokens.units * price.input_rate.units
+    return (
+        Tokens(max(0, remaining_micro // price.output_rate.units))
+        if price.output_rate.units
+        else Tokens(0)
+    )

@@ -9,41 +9,41 @@ import sqlalchemy as sa
 
 from core import ids
 from core.db import schema
-from core.db.database import Store
-from core.ledger.types import Kind
+from core.db.database import Database
+from core.ledger.types import TransferKind
 
 _FINDINGS_MAX = 100
 #: Where an ask's id stands in `ask/<id>/…`.
-_BEGIN, _LENGTH = len("ask/") + 1, len(ids.new("ask", 0))
+_ID_START, _ID_LENGTH = len("ask/") + 1, len(ids.new_id("ask", 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
+class AskAuditResult:
     """How many asks are open and settled, and what of them does not fit the ledger."""
 
-    open: int
-    settled: int
+    open_count: int
+    settled_count: int
     findings: tuple[str, ...]
 
 
-async def check(store: Store) -> Asks:
+async def audit_asks(db: Database) -> AskAuditResult:
     """Compares asks, usage and holds with the ledger's transfers."""
     counts = {
         row.state: row.number
-        for row in await store.fetch(
+        for row in await db.fetch(
             sa.select(schema.ask.c.state, sa.func.count().label("number")).group_by(
                 schema.ask.c.state
             )
         )
     }
     findings = [
-        *await _charges(store),
-        *await _stray_holds(store),
+        *await _find_charge_mismatches(db),
+        *await _find_stray_holds(db),
     ]
-    return Asks(counts.get("open", 0), counts.get("settled", 0), tuple(findings))
+    return AskAuditResult(counts.get("open", 0), counts.get("settled", 0), tuple(findings))
 
 
-async def _charges(store: Store) -> list[str]:
+async def _find_charge_mismatches(db: Database) -> list[str]:
     """Usage rows whose charge is not what the settlement posted from the person's pockets, and
     charges that have no usage row."""
     transfer, submission, usage = schema.transfer, schema.submission, schema.usage
@@ -52,11 +52,11 @@ async def _charges(store: Store) -> list[str]:
             submission.c.id.label("submission"), sa.func.sum(transfer.c.amount).label("charge")
         )
         .select_from(transfer.join(submission, submission.c.seq == transfer.c.submission))
-        .where(transfer.c.entry == "charge", transfer.c.kind == Kind.POST)
+        .where(transfer.c.entry == "charge", transfer.c.kind == TransferKind.POST)
         .group_by(submission.c.id)
         .subquery()
     )
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(usage.c.ask, usage.c.charge, posted.c.charge.label("posted"))
         .select_from(
             usage.outerjoin(
@@ -66,11 +66,11 @@ async def _charges(store: Store) -> list[str]:
         .where(usage.c.charge != sa.func.coalesce(posted.c.charge, 0))
         .limit(_FINDINGS_MAX)
     )
-    untold = await store.fetch(
+    unrecorded = await db.fetch(
         sa.select(posted.c.submission, posted.c.charge)
         .select_from(
             posted.outerjoin(
-                usage, usage.c.ask == sa.func.substr(posted.c.submission, _BEGIN, _LENGTH)
+                usage, usage.c.ask == sa.func.substr(posted.c.submission, _ID_START, _ID_LENGTH)
             )
         )
         .where(posted.c.submission.like("ask/%/settle"), usage.c.ask.is_(None))
@@ -81,25 +81,29 @@ async def _charges(store: Store) -> list[str]:
             f"ask {row.ask}: usage says {row.charge} Credits, the ledger {row.posted or 0}"
             for row in rows
         ),
-        *(f"{row.submission}: {row.charge} Credits charged, and no usage row" for row in untold),
+        *(
+            f"{row.submission}: {row.charge} Credits charged, and no usage row"
+            for row in unrecorded
+        ),
     ]
 
 
-async def _stray_holds(store: Store) -> list[str]:
+async def _find_stray_holds(db: Database) -> list[str]:
     """Holds named after an ask that is not open, and open asks without a hold. Each in one
     statement: one snapshot, also beside a running service."""
     ask, hold = schema.ask, schema.hold
-    stray = await store.fetch(
+    stray = await db.fetch(
         sa.select(hold.c.name)
         .where(
             hold.c.name.like("ask/%"),
             ~sa.exists().where(
-                ask.c.id == sa.func.substr(hold.c.name, _BEGIN, _LENGTH), ask.c.state == "open"
+                ask.c.id == sa.func.substr(hold.c.name, _ID_START, _ID_LENGTH),
+                ask.c.state == "open",
             ),
         )
         .limit(_FINDINGS_MAX)
     )
-    bare = await store.fetch(
+    unheld = await db.fetch(
         sa.select(ask.c.id)
         .where(
             ask.c.state == "open",
@@ -110,5 +114,5 @@ async def _stray_holds(store: Store) -> list[str]:
     )
     return [
         *(f"hold {row.name}: without an open ask" for row in stray),
-        *(f"ask {row.id}: open without a hold" for row in bare),
+        *(f"ask {row.id}: open without a hold" for row in unheld),
     ]

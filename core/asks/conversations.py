@@ -14,30 +14,30 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import ids
-from core.asks.repository import opened
-from core.asks.types import History, Question
+from core.asks.repository import unseal_part
+from core.asks.types import ConversationHistory, Question
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.money import Tokens
-from core.pool.providers.types import Message
+from core.pool.providers.types import ChatMessage
 from core.pool.vault import DataKey
 
 #: History sent with a question at most, unless the settings say otherwise; and turns read for it.
-HISTORY_TOKENS = Tokens(4_000)
-HISTORY_TURNS = 40
+HISTORY_TOKENS_MAX = Tokens(4_000)
+HISTORY_TURNS_MAX = 40
 
 #: Sorts after every id, in any collation.
-_LAST = "z"
+_AFTER_ALL_IDS = "z"
 
 
-def _turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
+def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
     """The statement of a conversation, where it branched, and its newest turns; built once."""
-    ask, talk = schema.ask, conversation.subquery()
-    turn = sa.and_(
-        ask.c.conversation == talk.c.id,
+    ask, conversations = schema.ask, conversation.subquery()
+    is_turn = sa.and_(
+        ask.c.conversation == conversations.c.id,
         ask.c.state == "settled",
         ask.c.shown_tokens > 0,
         ask.c.id < sa.bindparam("before"),
@@ -45,8 +45,8 @@ def _turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
     )
     return (
         sa.select(
-            talk.c.id.label("conversation"),
-            talk.c.branched_from,
+            conversations.c.id.label("conversation"),
+            conversations.c.branched_from,
             ask.c.id,
             ask.c.prompt_tokens,
             ask.c.history_tokens,
@@ -54,16 +54,16 @@ def _turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
             ask.c.question,
             ask.c.answer,
         )
-        .select_from(talk.outerjoin(ask, turn))
+        .select_from(conversations.outerjoin(ask, is_turn))
         .order_by(ask.c.id.desc())
-        .limit(HISTORY_TURNS)
+        .limit(HISTORY_TURNS_MAX)
     )
 
 
-_TALK = sa.select(schema.conversation.c.id, schema.conversation.c.branched_from)
+_SELECT_CONVERSATION = sa.select(schema.conversation.c.id, schema.conversation.c.branched_from)
 #: Selects the conversation that runs in a place, and the one that an ask belongs to.
-_RUNNING = _turns(
-    _TALK.where(
+_SELECT_CURRENT = _select_turns(
+    _SELECT_CONVERSATION.where(
         schema.conversation.c.place == sa.bindparam("place"),
         schema.conversation.c.person == sa.bindparam("person"),
         schema.conversation.c.ended_at.is_(None),
@@ -71,8 +71,8 @@ _RUNNING = _turns(
     .order_by(schema.conversation.c.id.desc())
     .limit(1)
 )
-_AROUND = _turns(
-    _TALK.where(
+_SELECT_AROUND_ASK = _select_turns(
+    _SELECT_CONVERSATION.where(
         schema.conversation.c.id
         == sa.select(schema.ask.c.conversation)
         .where(schema.ask.c.id == sa.bindparam("ask"))
@@ -82,44 +82,49 @@ _AROUND = _turns(
 
 
 @dataclass(frozen=True, slots=True)
-class Thread:
+class ConversationContext:
     """The conversation that a question belongs to, and its history."""
 
     conversation: str
-    history: History
+    history: ConversationHistory
     #: Rows of conversations that are written with this ask.
     companions: tuple[Companion, ...] = ()
 
 
 @dataclass(slots=True)
-class _Found:
+class _ConversationTurns:
     """The turns of a conversation as far as they were read, and where it branched off."""
 
     id: str
     #: The ask that the turns read so far go on from; None: they begin there.
-    stem: str | None
+    branched_from: str | None
     #: The newest first.
     turns: list[sa.Row[Any]]
 
     @property
-    def newest(self) -> str | None:
+    def newest_ask(self) -> str | None:
         """The id of the ask whose answer was the last; None for an empty conversation."""
-        return self.turns[0].id if self.turns else self.stem
+        return self.turns[0].id if self.turns else self.branched_from
 
 
 class Conversations:
     """Keeps one running conversation for each person and place; `/new` begins the next."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, clock: Clock, history_tokens: Tokens = HISTORY_TOKENS
+        self,
+        *,
+        db: Database,
+        ledger: Ledger,
+        clock: Clock,
+        max_history_tokens: Tokens = HISTORY_TOKENS_MAX,
     ) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
-        self._cap = history_tokens
+        self._db, self._ledger, self._clock = db, ledger, clock
+        self._max_history_tokens = max_history_tokens
 
-    async def current(self, person: str, place: str) -> str | None:
+    async def find_current(self, person: str, place: str) -> str | None:
         """The id of the conversation that runs there, if any."""
         table = schema.conversation
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.id)
             .where(table.c.place == place, table.c.person == person, table.c.ended_at.is_(None))
             .order_by(table.c.id.desc())
@@ -127,9 +132,9 @@ class Conversations:
         )
         return rows[0].id if rows else None
 
-    async def end(self, person: str, place: str) -> bool:
+    async def end_current(self, person: str, place: str) -> bool:
         """Ends the conversation that runs there; False when none did."""
-        id_ = await self.current(person, place)
+        id_ = await self.find_current(person, place)
         if id_ is None:
             return False
         await self._ledger.record(
@@ -137,33 +142,41 @@ class Conversations:
         )
         return True
 
-    async def thread(self, question: Question, data_key: DataKey) -> Thread:
+    async def load_context(self, question: Question, data_key: DataKey) -> ConversationContext:
         """The conversation of a question and its newest turns that fit the cap, oldest first. Turns
         of an erased history are gone. Mostly one read, since every ask makes it."""
         if question.follows:
             # Asked again, an ask leaves itself out; continued, it is the newest turn. Its own
             # conversation goes on, wherever the place has got to: ids sort by time.
-            before = question.follows if question.again else _LAST
-            around = await self._around(question.follows, before)
-            if around is not None:
-                history = await self._history(around, data_key)
-                return Thread(around.id, _untried(history, question))
-        where = {"place": question.place, "person": question.person.id}
-        running = await self._read(_RUNNING, {**where, "before": _LAST, "until": _LAST})
-        if question.replies_to and (running is None or running.newest != question.replies_to):
-            branch = await self._around(question.replies_to, _LAST)
+            before = question.follows if question.is_repeat else _AFTER_ALL_IDS
+            conversation = await self._read_around(question.follows, before)
+            if conversation is not None:
+                history = await self._load_history(conversation, data_key)
+                return ConversationContext(
+                    conversation.id, _without_earlier_attempts(history, question)
+                )
+        values = {"place": question.place, "person": question.person.id}
+        current = await self._read(
+            _SELECT_CURRENT, {**values, "before": _AFTER_ALL_IDS, "until": _AFTER_ALL_IDS}
+        )
+        if question.replies_to and (current is None or current.newest_ask != question.replies_to):
+            branch = await self._read_around(question.replies_to, _AFTER_ALL_IDS)
             if branch is not None:
-                history = await self._history(branch, data_key)
-                if history.turns or history.left_out:  # it was not erased
-                    return self._begin(question, running, replace(history, branched=True))
-        if running is None:
-            return self._begin(question, None, History())
-        return Thread(running.id, await self._history(running, data_key))
+                history = await self._load_history(branch, data_key)
+                if history.turns or history.omitted_turns:  # it was not erased
+                    return self._start_conversation(
+                        question, current, replace(history, branched=True)
+                    )
+        if current is None:
+            return self._start_conversation(question, None, ConversationHistory())
+        return ConversationContext(current.id, await self._load_history(current, data_key))
 
-    def _begin(self, question: Question, running: _Found | None, history: History) -> Thread:
+    def _start_conversation(
+        self, question: Question, current: _ConversationTurns | None, history: ConversationHistory
+    ) -> ConversationContext:
         """A new conversation, written with its first ask; it replaces the one that runs."""
         now = self._clock.now_ms()
-        id_ = ids.new("cnv", now)
+        id_ = ids.new_id("cnv", now)
         row = {
             "id": id_,
             "person": question.person.id,
@@ -172,62 +185,68 @@ class Conversations:
             "ended_at": None,
             "branched_from": question.replies_to if history.branched else None,
         }
-        ended: tuple[Companion, ...] = ()
-        if running is not None:
-            ended = (Update(schema.conversation, {"id": running.id}, {"ended_at": now}),)
-        return Thread(id_, history, (Insert(schema.conversation, row), *ended))
+        end_current: tuple[Companion, ...] = ()
+        if current is not None:
+            end_current = (Update(schema.conversation, {"id": current.id}, {"ended_at": now}),)
+        return ConversationContext(id_, history, (Insert(schema.conversation, row), *end_current))
 
-    async def _around(self, ask: str, before: str) -> _Found | None:
+    async def _read_around(self, ask: str, before: str) -> _ConversationTurns | None:
         """The conversation of an ask, with its turns up to that ask."""
-        return await self._read(_AROUND, {"ask": ask, "before": before, "until": ask})
+        return await self._read(_SELECT_AROUND_ASK, {"ask": ask, "before": before, "until": ask})
 
-    async def _read(self, statement: sa.Select[Any], values: dict[str, str]) -> _Found | None:
-        rows = await self._store.fetch(statement, values)
+    async def _read(
+        self, statement: sa.Select[Any], values: dict[str, str]
+    ) -> _ConversationTurns | None:
+        rows = await self._db.fetch(statement, values)
         if not rows:
             return None
         turns = [row for row in rows if row.id is not None]
-        return _Found(rows[0].conversation, rows[0].branched_from, turns)
+        return _ConversationTurns(rows[0].conversation, rows[0].branched_from, turns)
 
-    async def _history(self, found: _Found, data_key: DataKey) -> History:
+    async def _load_history(
+        self, conversation: _ConversationTurns, data_key: DataKey
+    ) -> ConversationHistory:
         """The turns of a conversation and of those that it branched from, as far back as is
         read."""
-        rows, stem = found.turns, found.stem
-        while stem is not None and len(rows) < HISTORY_TURNS:
-            older = await self._around(stem, _LAST)
+        rows, branched_from = conversation.turns, conversation.branched_from
+        while branched_from is not None and len(rows) < HISTORY_TURNS_MAX:
+            older = await self._read_around(branched_from, _AFTER_ALL_IDS)
             if older is None:
                 break
-            rows, stem = [*rows, *older.turns], older.stem
-        return self._within_cap(rows[:HISTORY_TURNS], data_key)
+            rows, branched_from = [*rows, *older.turns], older.branched_from
+        return self._limit_history(rows[:HISTORY_TURNS_MAX], data_key)
 
-    def _within_cap(self, rows: Sequence[sa.Row[Any]], data_key: DataKey) -> History:
+    def _limit_history(self, rows: Sequence[sa.Row[Any]], data_key: DataKey) -> ConversationHistory:
         turns: list[tuple[str, str]] = []
-        used = 0
-        for place, row in enumerate(rows):
-            used += row.prompt_tokens - row.history_tokens + row.shown_tokens
-            if used > self._cap.units:
-                return History(tuple(reversed(turns)), len(rows) - place)
-            turn = _turn(row, data_key)
+        used_tokens = 0
+        for index, row in enumerate(rows):
+            used_tokens += row.prompt_tokens - row.history_tokens + row.shown_tokens
+            if used_tokens > self._max_history_tokens.units:
+                return ConversationHistory(tuple(reversed(turns)), len(rows) - index)
+            turn = _unseal_turn(row, data_key)
             if turn is not None and not (turns and turns[-1][0] == turn[0]):
                 turns.append(turn)  # of a question asked again, the newest answer counts
-        return History(tuple(reversed(turns)))
+        return ConversationHistory(tuple(reversed(turns)))
 
 
-def _untried(history: History, question: Question) -> History:
+def _without_earlier_attempts(
+    history: ConversationHistory, question: Question
+) -> ConversationHistory:
     """The history without earlier attempts of a question that is asked again."""
-    tried = question.again and history.turns and history.turns[-1][0] == question.text
-    return replace(history, turns=history.turns[:-1]) if tried else history
+    is_repeated = question.is_repeat and history.turns and history.turns[-1][0] == question.text
+    return replace(history, turns=history.turns[:-1]) if is_repeated else history
 
 
-def _turn(row: sa.Row[Any], data_key: DataKey) -> tuple[str, str] | None:
-    question = opened(data_key, row.id, "question", row.question)
-    answer = opened(data_key, row.id, "answer", row.answer)
+def _unseal_turn(row: sa.Row[Any], data_key: DataKey) -> tuple[str, str] | None:
+    question = unseal_part(data_key, row.id, "question", row.question)
+    answer = unseal_part(data_key, row.id, "answer", row.answer)
     return (question, answer) if question and answer else None
 
 
-def messages(question: Question, history: History) -> list[Message]:
+def build_messages(question: Question, history: ConversationHistory) -> list[ChatMessage]:
     """The messages for the model: the earlier turns and the question. There is no system prompt,
     since it would be charged to the person."""
-    turns: list[Message] = []
+    turns: list[ChatMessage] = []
     for asked, answered in history.turns:
-        turns += [Message("user", asked), Message("assistant", answered)]
-    return [*turns, Message("user", question.text)]
+        turns += [ChatMessage("user", asked), ChatMessage("assistant", answered)]
+    return [*turns, ChatMessage("user", question.text)]

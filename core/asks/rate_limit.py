@@ -15,17 +15,17 @@ import sqlalchemy as sa
 from core.asks.types import AskRefusal, Question
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.money import Credits
 from core.pricing.deals import Deals
-from core.users.limits import Allowance, Rules
+from core.users.limits import Allowance, UserLimits
 
 _MINUTE = 60.0
 #: So many people and groups are remembered; who asked longest ago is forgotten first.
-_MOST = 50_000
+_SUBJECTS_MAX = 50_000
 
 
-class TooFast(AskRefusal):
+class RateLimited(AskRefusal):
     """The person or group asked too often this minute; the next ask may come in `seconds`."""
 
     code: ClassVar[str] = "too_fast"
@@ -34,7 +34,7 @@ class TooFast(AskRefusal):
         self.per_minute, self.seconds = per_minute, seconds
 
 
-class TooManyAtOnce(AskRefusal):
+class TooManyConcurrentAsks(AskRefusal):
     """As many asks of the person or group run as may run at once."""
 
     code: ClassVar[str] = "too_many_at_once"
@@ -43,7 +43,7 @@ class TooManyAtOnce(AskRefusal):
         self.at_once = at_once
 
 
-class DayIsSpent(AskRefusal):
+class DailyLimitReached(AskRefusal):
     """The Credits that a person may spend this UTC day are spent or held."""
 
     code: ClassVar[str] = "day_is_spent"
@@ -52,87 +52,90 @@ class DayIsSpent(AskRefusal):
         self.per_day = per_day
 
 
-class Pacing:
+class RateLimiter:
     """Admits asks within the limits of the person and the group that they come from."""
 
-    def __init__(self, *, rules: Rules, deals: Deals, store: Store, clock: Clock) -> None:
-        self._rules, self._deals, self._store, self._clock = rules, deals, store, clock
-        self._times: dict[str, deque[float]] = {}
-        self._running: Counter[str] = Counter()
+    def __init__(self, *, limits: UserLimits, deals: Deals, db: Database, clock: Clock) -> None:
+        self._limits, self._deals, self._db, self._clock = limits, deals, db, clock
+        self._admission_times: dict[str, deque[float]] = {}
+        self._running_counts: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
-    async def turn(self, question: Question) -> AsyncIterator[None]:
+    async def admit(self, question: Question) -> AsyncIterator[None]:
         """Counts an ask that is admitted inside, until `release`, unless it is refused there.
         Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`, `TooManyConcurrentAsks`,
         `DailyLimitReached`."""
-        await self._deals.know(question.person.id)
-        self._check(question)
-        self._began(question)
+        await self._deals.load_person(question.person.id)
+        self._check_limits(question)
+        self._record_start(question)
         try:
-            per_day = self._rules.of(question.person.id).per_day
-            if per_day is not None and not question.privileged:
-                await self._day(question.person.id, per_day)
+            per_day = self._limits.get_allowance(question.person.id).per_day
+            if per_day is not None and not question.is_privileged:
+                await self._check_daily_limit(question.person.id, per_day)
             yield
         except BaseException:
-            self.ended(question)
+            self.release(question)
             raise
 
-    def _check(self, question: Question) -> None:
+    def _check_limits(self, question: Question) -> None:
         person = question.person.id
-        if question.privileged:
+        if question.is_privileged:
             return
-        self._rules.check("asks", person)
-        allowance = self._rules.of(person)
-        group = self._rules.own(_group(question.place))
-        for subject, may in ((person, allowance), (_group(question.place), group)):
-            self._fast(subject, may)
-            if may.at_once is not None and self._running[subject] >= may.at_once:
-                raise TooManyAtOnce(may.at_once)
+        self._limits.check_allowed("asks", person)
+        person_allowance = self._limits.get_allowance(person)
+        group_allowance = self._limits.get_override(_group_of_place(question.place))
+        for subject, allowance in (
+            (person, person_allowance),
+            (_group_of_place(question.place), group_allowance),
+        ):
+            self._check_per_minute(subject, allowance)
+            if allowance.at_once is not None and self._running_counts[subject] >= allowance.at_once:
+                raise TooManyConcurrentAsks(allowance.at_once)
 
-    def _fast(self, subject: str, may: Allowance) -> None:
-        if may.per_minute is None:
+    def _check_per_minute(self, subject: str, allowance: Allowance) -> None:
+        if allowance.per_minute is None:
             return
-        now, times = self._clock.monotonic(), self._times.get(subject, ())
+        now, times = self._clock.monotonic(), self._admission_times.get(subject, ())
         recent = [at for at in times if now - at < _MINUTE]
-        if len(recent) >= may.per_minute:
-            oldest = recent[len(recent) - may.per_minute] if may.per_minute else now
-            raise TooFast(may.per_minute, max(1, round(_MINUTE - (now - oldest))))
+        if len(recent) >= allowance.per_minute:
+            oldest = recent[len(recent) - allowance.per_minute] if allowance.per_minute else now
+            raise RateLimited(allowance.per_minute, max(1, round(_MINUTE - (now - oldest))))
 
-    async def _day(self, person: str, per_day: Credits) -> None:
+    async def _check_daily_limit(self, person: str, per_day: Credits) -> None:
         today = self._clock.now_ms() // DAY_MS * DAY_MS
-        used, ask = schema.usage.c, schema.ask.c
-        spent = sa.select(sa.func.coalesce(sa.func.sum(used.charge), 0)).where(
-            used.person == person, used.at >= today
+        usage, ask = schema.usage.c, schema.ask.c
+        spent = sa.select(sa.func.coalesce(sa.func.sum(usage.charge), 0)).where(
+            usage.person == person, usage.at >= today
         )
         held = sa.select(sa.func.coalesce(sa.func.sum(ask.held), 0)).where(
             ask.person == person, ask.state == "open"
         )
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(spent.scalar_subquery().label("spent"), held.scalar_subquery().label("held"))
         )
         if int(rows[0].spent) + int(rows[0].held) >= per_day.units:
-            raise DayIsSpent(per_day)
+            raise DailyLimitReached(per_day)
 
-    def _began(self, question: Question) -> None:
+    def _record_start(self, question: Question) -> None:
         now = self._clock.monotonic()
-        for subject in (question.person.id, _group(question.place)):
-            self._running[subject] += 1
-            times = self._times.pop(subject, None)
+        for subject in (question.person.id, _group_of_place(question.place)):
+            self._running_counts[subject] += 1
+            times = self._admission_times.pop(subject, None)
             if times is None:
                 times = deque(maxlen=1_000)
             times.append(now)
-            self._times[subject] = times
-        while len(self._times) > _MOST:
-            del self._times[next(iter(self._times))]
+            self._admission_times[subject] = times
+        while len(self._admission_times) > _SUBJECTS_MAX:
+            del self._admission_times[next(iter(self._admission_times))]
 
-    def ended(self, question: Question) -> None:
+    def release(self, question: Question) -> None:
         """Counts an ask as running no more."""
-        for subject in (question.person.id, _group(question.place)):
-            self._running[subject] -= 1
-            if not self._running[subject]:
-                del self._running[subject]
+        for subject in (question.person.id, _group_of_place(question.place)):
+            self._running_counts[subject] -= 1
+            if not self._running_counts[subject]:
+                del self._running_counts[subject]
 
 
-def _group(place: str) -> str:
+def _group_of_place(place: str) -> str:
     """The group of a place, `<platform>:<chat>`: a chat with all its threads."""
     return ":".join(place.split(":")[:2])

@@ -10,26 +10,26 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.asks.settlement import LANDING_LEASE_SECONDS
-from core.asks.types import Outcome, Result
+from core.asks.settlement import DELIVERY_LEASE_SECONDS
+from core.asks.types import AskResult, Outcome
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerUnavailable
 from core.money import Credits, Seconds, Tokens
 from core.pool.vault import DataKey, Unsealable
-from core.users.service import People
+from core.users.service import Users
 from core.users.types import Person
 
 #: Older answers are not shown any more: the chat has moved on.
-LANDING_HORIZON_SECONDS = 86_400
-_CLAIMS_AT_ONCE = 20
+DELIVERY_HORIZON_SECONDS = 86_400
+_CLAIMS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SettledAsk:
     """A settled ask with its question and result, and where in a chat it belongs."""
 
     person: Person
@@ -37,30 +37,28 @@ class Saved:
     asked_in: str
     shown_in: str
     question: str
-    result: Result
+    result: AskResult
     #: How its platform can be answered later (see `Question`); a secret, may be empty.
     way_back: str = field(default="", repr=False)
 
 
-class Records:
+class AskRepository:
     """Reads the table of asks and marks their progress: stops, messages, deliveries."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, people: People, clock: Clock, owner: str
+        self, *, db: Database, ledger: Ledger, users: Users, clock: Clock, process_id: str
     ) -> None:
-        self._store, self._ledger, self._people = store, ledger, people
-        self._clock, self._owner = clock, owner
+        self._db, self._ledger, self._users = db, ledger, users
+        self._clock, self._process_id = clock, process_id
 
-    async def known(self, ask: str) -> bool:
+    async def has_ask(self, ask: str) -> bool:
         """Whether this ask was ever admitted."""
-        return bool(
-            await self._store.fetch(sa.select(schema.ask.c.id).where(schema.ask.c.id == ask))
-        )
+        return bool(await self._db.fetch(sa.select(schema.ask.c.id).where(schema.ask.c.id == ask)))
 
-    async def running(self, person: str, place: str) -> str | None:
+    async def find_running(self, person: str, place: str) -> str | None:
         """The newest open ask of a person in a place."""
         table = schema.ask
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.id)
             .where(table.c.person == person, table.c.place == place, table.c.state == "open")
             .order_by(table.c.id.desc())
@@ -84,11 +82,11 @@ class Records:
             return False
         return True
 
-    async def started(self, ask: str, message: str) -> None:
+    async def mark_started(self, ask: str, message: str) -> None:
         """Records the message that will show the answer."""
         await self._ledger.record(Update(schema.ask, {"id": ask}, {"shown_in": message}))
 
-    async def landed(self, ask: str, place: str, messages: Sequence[str]) -> None:
+    async def mark_delivered(self, ask: str, place: str, messages: Sequence[str]) -> None:
         """Records that the final text is in the chat, in these messages."""
         now = self._clock.now_ms()
         change = {"shown_in": messages[-1], "landed_at": now, "way_back": None}
@@ -100,10 +98,10 @@ class Records:
             ),
         )
 
-    async def shown_as(self, person: str, place: str, message: str) -> str:
+    async def find_by_message(self, person: str, place: str, message: str) -> str:
         """The ask of this person whose answer that message shows; empty for any other message."""
         ask, shown = schema.ask, schema.shown
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(ask.c.id)
             .select_from(shown.join(ask, ask.c.id == shown.c.ask))
             .where(
@@ -116,64 +114,66 @@ class Records:
         )
         return rows[0].id if rows else ""
 
-    async def result(self, ask: str) -> Result:
+    async def get_result(self, ask: str) -> AskResult:
         """How an ask ended, by its rows; raises `LedgerUnavailable` while it is still open."""
         rows = await self._fetch(schema.ask.c.id == ask, schema.ask.c.state == "settled")
         if not rows:
             raise LedgerUnavailable
-        return (await self._saved(rows[0])).result
+        return (await self._settled_ask_from_row(rows[0])).result
 
-    async def get(self, ask: str) -> Saved | None:
+    async def get(self, ask: str) -> SettledAsk | None:
         """A settled ask of which Again or Continue is wanted."""
         rows = await self._fetch(schema.ask.c.id == ask, schema.ask.c.state == "settled")
-        return await self._saved(rows[0]) if rows else None
+        return await self._settled_ask_from_row(rows[0]) if rows else None
 
-    async def claim(self, ask: str) -> Saved | None:
+    async def claim_answer(self, ask: str) -> SettledAsk | None:
         """Claims one undelivered answer; None when it was delivered or somebody is about to."""
-        rows = await self._fetch(schema.ask.c.id == ask, *self._unlanded(), self._abandoned())
-        return await self._take(rows[0]) if rows else None
+        rows = await self._fetch(
+            schema.ask.c.id == ask, *self._is_undelivered(), self._is_abandoned()
+        )
+        return await self._claim_row(rows[0]) if rows else None
 
-    async def claim_some(self, platforms: Collection[str]) -> list[Saved]:
+    async def claim_answers(self, platforms: Collection[str]) -> list[SettledAsk]:
         """Claims undelivered answers in chats of these platforms, for the delivery job; each goes
         to one claimer."""
         if not platforms:
             return []
         now = self._clock.now_ms()
         rows = await self._fetch(
-            *self._unlanded(),
-            self._abandoned(),
-            schema.ask.c.ended_at > now - LANDING_HORIZON_SECONDS * 1000,
+            *self._is_undelivered(),
+            self._is_abandoned(),
+            schema.ask.c.ended_at > now - DELIVERY_HORIZON_SECONDS * 1000,
             sa.or_(*(schema.ask.c.place.startswith(f"{name}:") for name in platforms)),
         )
-        taken = [await self._take(row) for row in rows[:_CLAIMS_AT_ONCE]]
-        return [saved for saved in taken if saved is not None]
+        claimed = [await self._claim_row(row) for row in rows[:_CLAIMS_MAX]]
+        return [saved for saved in claimed if saved is not None]
 
-    def _unlanded(self) -> tuple[sa.ColumnElement[bool], ...]:
+    def _is_undelivered(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (schema.ask.c.state == "settled", schema.ask.c.landed_at.is_(None))
 
-    def _abandoned(self) -> sa.ColumnElement[bool]:
+    def _is_abandoned(self) -> sa.ColumnElement[bool]:
         """The condition that whoever was to deliver it has had its time."""
         return schema.ask.c.lease_until < self._clock.now_ms()
 
-    async def _take(self, row: sa.Row[tuple[object, ...]]) -> Saved | None:
-        until = self._clock.now_ms() + LANDING_LEASE_SECONDS * 1000
+    async def _claim_row(self, row: sa.Row[tuple[object, ...]]) -> SettledAsk | None:
+        until = self._clock.now_ms() + DELIVERY_LEASE_SECONDS * 1000
         try:
             await self._ledger.record(
                 Update(
                     schema.ask,
                     {"id": row.id},
-                    {"lease_until": until, "owner": self._owner},
+                    {"lease_until": until, "owner": self._process_id},
                     {"lease_until": row.lease_until, "owner": row.owner, "landed_at": None},
                 )
             )
         except CompanionRefused:
             return None
-        return await self._saved(row)
+        return await self._settled_ask_from_row(row)
 
     async def _fetch(self, *where: sa.ColumnElement[bool]) -> list[sa.Row[tuple[object, ...]]]:
         ask, usage = schema.ask, schema.usage
         return list(
-            await self._store.fetch(
+            await self._db.fetch(
                 sa.select(
                     ask,
                     usage.c.charge,
@@ -184,32 +184,32 @@ class Records:
                 .select_from(ask.outerjoin(usage, usage.c.ask == ask.c.id))
                 .where(*where)
                 .order_by(ask.c.id)
-                .limit(_CLAIMS_AT_ONCE)
+                .limit(_CLAIMS_MAX)
             )
         )
 
-    async def _saved(self, row: sa.Row[tuple[object, ...]]) -> Saved:
-        person = await self._people.find(row.person)
-        data_key = await self._people.data_key(person)
-        result = Result(
+    async def _settled_ask_from_row(self, row: sa.Row[tuple[object, ...]]) -> SettledAsk:
+        person = await self._users.find(row.person)
+        data_key = await self._users.get_data_key(person)
+        result = AskResult(
             ask=row.id,
             outcome=Outcome(row.outcome),
             model=row.model,
-            text=opened(data_key, row.id, "answer", row.answer),
-            prompt=Tokens(row.input_tokens or 0),
-            history=Tokens(row.history_tokens),
-            output=Tokens(row.output_tokens or 0),
+            text=unseal_part(data_key, row.id, "answer", row.answer),
+            prompt_tokens=Tokens(row.input_tokens or 0),
+            history_tokens=Tokens(row.history_tokens),
+            output_tokens=Tokens(row.output_tokens or 0),
             charge=Credits(row.charge or 0),
             audio=None if row.seconds is None else Seconds(row.heard or 0),
         )
-        return Saved(
+        return SettledAsk(
             person=person,
             place=row.place,
             asked_in=row.asked_in,
             shown_in=row.shown_in,
-            question=opened(data_key, row.id, "question", row.question),
+            question=unseal_part(data_key, row.id, "question", row.question),
             result=result,
-            way_back=opened(data_key, row.id, "way_back", row.way_back),
+            way_back=unseal_part(data_key, row.id, "way_back", row.way_back),
         )
 
 
@@ -217,7 +217,7 @@ _EXPORTED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ChargedAnswer:
     """An answer that was charged, without its words."""
 
     ask: str
@@ -227,7 +227,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ExportedTurn:
     """An ask with its question and answer, for export; empty where they were erased."""
 
     at: int
@@ -241,7 +241,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveredAnswer:
     """An answer as evidence for a disputed payment shows it: never a word of what was said."""
 
     ask: str
@@ -253,30 +253,32 @@ class Delivered:
     seconds: Seconds | None
     charge: Credits
     #: When its last word was in the chat; None while that isn't known.
-    landed_at: int | None
+    delivered_at: int | None
 
 
-class Journal:
+class AskHistory:
     """Reads what people asked, were answered and were charged."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    async def since(self, people: Sequence[str], at_ms: int) -> list[Served]:
+    async def list_charges_since(self, people: Sequence[str], at_ms: int) -> list[ChargedAnswer]:
         """What a person and those who became a part of them were charged since then, the oldest
         first."""
-        theirs = schema.usage.c.person.in_(people)
-        return await self._served(theirs, schema.usage.c.at >= at_ms, newest=False, limit=None)
+        is_theirs = schema.usage.c.person.in_(people)
+        return await self._list_charges(
+            is_theirs, schema.usage.c.at >= at_ms, newest=False, limit=None
+        )
 
-    async def latest(self, people: Sequence[str], count: int) -> list[Served]:
+    async def list_latest_charges(self, people: Sequence[str], count: int) -> list[ChargedAnswer]:
         """Their newest charges, the newest first."""
-        return await self._served(schema.usage.c.person.in_(people), newest=True, limit=count)
+        return await self._list_charges(schema.usage.c.person.in_(people), newest=True, limit=count)
 
-    async def delivered(self, people: Sequence[str], since_ms: int) -> list[Delivered]:
+    async def list_delivered(self, people: Sequence[str], since_ms: int) -> list[DeliveredAnswer]:
         """What a person and those who became a part of them were charged for since then, the oldest
         first."""
         ask, usage = schema.ask, schema.usage
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(usage, ask.c.created_at, ask.c.landed_at)
             .select_from(usage.join(ask, ask.c.id == usage.c.ask))
             .where(usage.c.person.in_(people), usage.c.at >= since_ms, usage.c.charge > 0)
@@ -284,7 +286,7 @@ class Journal:
             .limit(_EXPORTED_MAX)
         )
         return [
-            Delivered(
+            DeliveredAnswer(
                 row.ask,
                 row.created_at,
                 row.model,
@@ -297,10 +299,10 @@ class Journal:
             for row in rows
         ]
 
-    async def turns(self, person: str, data_key: DataKey) -> list[Turn]:
+    async def list_turns(self, person: str, data_key: DataKey) -> list[ExportedTurn]:
         """Everything that a person asked and was answered, the oldest first."""
         ask, usage = schema.ask, schema.usage
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(
                 ask.c.id,
                 ask.c.created_at,
@@ -317,33 +319,33 @@ class Journal:
             .limit(_EXPORTED_MAX)
         )
         return [
-            Turn(
+            ExportedTurn(
                 at=row.created_at,
                 model=row.model,
                 charge=Credits(row.charge or 0),
-                question=opened(data_key, row.id, "question", row.question),
-                answer=opened(data_key, row.id, "answer", row.answer),
+                question=unseal_part(data_key, row.id, "question", row.question),
+                answer=unseal_part(data_key, row.id, "answer", row.answer),
                 tier=row.tier or "",
                 promotion=row.promotion or "",
             )
             for row in reversed(rows)
         ]
 
-    async def _served(
+    async def _list_charges(
         self, *where: sa.ColumnElement[bool], newest: bool, limit: int | None
-    ) -> list[Served]:
+    ) -> list[ChargedAnswer]:
         table = schema.usage
         order = table.c.at.desc() if newest else table.c.at
-        rows: Sequence[sa.Row[Any]] = await self._store.fetch(
+        rows: Sequence[sa.Row[Any]] = await self._db.fetch(
             sa.select(table.c.ask, table.c.at, table.c.model, table.c.charge)
             .where(*where, table.c.charge > 0)
             .order_by(order, table.c.ask)
             .limit(limit)
         )
-        return [Served(row.ask, row.at, row.model, Credits(row.charge)) for row in rows]
+        return [ChargedAnswer(row.ask, row.at, row.model, Credits(row.charge)) for row in rows]
 
 
-def opened(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
+def unseal_part(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
     """Unseals an ask's `question`, `answer` or `way_back`; empty when there is none or it was
     erased."""
     if sealed is None:

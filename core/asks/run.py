@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from core.asks.settlement import Standing
-from core.asks.types import Question, Quote, Result
-from core.earnings.contributions import Drawn
-from core.pool.providers.types import Clip, Message
+from core.asks.settlement import OpenAsk
+from core.asks.types import AskResult, Question, Quote
+from core.earnings.contributions import DrawnAmounts
+from core.pool.providers.types import AudioClip, ChatMessage
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
 
 
-class Run:
+class AskRun:
     """An ask while it runs: written by the one task that serves it, followed by any number of
     readers."""
 
@@ -22,33 +22,33 @@ class Run:
         *,
         question: Question,
         quote: Quote,
-        messages: Sequence[Message],
+        messages: Sequence[ChatMessage],
         candidate: Candidate,
         data_key: DataKey,
-        owner: str,
-        drawn: Drawn,
+        process_id: str,
+        drawn: DrawnAmounts,
         branched: bool = False,
     ) -> None:
         """`drawn` is what its hold took from the asker's accounts."""
         self.question, self.quote, self.messages = question, quote, messages
-        self.data_key, self.owner, self.drawn = data_key, owner, drawn
+        self.data_key, self.process_id, self.drawn = data_key, process_id, drawn
         #: Whether it goes on from an older answer.
         self.branched = branched
         #: The key that serves now, and the number of the attempt.
-        self.candidate, self.tries = candidate, 1
+        self.candidate, self.attempt = candidate, 1
         #: The event loop's time at which it started, in seconds.
-        self.began = asyncio.get_running_loop().time()
-        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.stopping = False
+        self.started_at = asyncio.get_running_loop().time()
+        self.result: asyncio.Future[AskResult] = asyncio.get_running_loop().create_future()
+        self.is_stopping = False
         #: Whether tokens were spent on reasoning that nobody sees.
-        self.thinking = False
+        self.is_reasoning = False
         #: The audio that is to be transcribed, once it has been read.
-        self.clip: Clip | None = None
+        self.clip: AudioClip | None = None
         #: Whether another process settled it; nothing of it may be written here any more.
-        self.lost = False
+        self.is_lost = False
         self._parts: list[str] = []
         self._changed = asyncio.Event()
-        self._scope: asyncio.Timeout | None = None
+        self._deadline: asyncio.Timeout | None = None
 
     @property
     def id(self) -> str:
@@ -56,9 +56,9 @@ class Run:
         return self.question.id
 
     @property
-    def standing(self) -> Standing:
+    def open_ask(self) -> OpenAsk:
         """What the ask holds now, and who may settle it."""
-        return Standing(
+        return OpenAsk(
             ask=self.question.id,
             person=self.question.person.id,
             model=self.question.model.id,
@@ -66,8 +66,8 @@ class Run:
             key=self.candidate.key,
             supplier=self.candidate.supplier,
             key_held=self.candidate.hold,
-            tries=self.tries,
-            owner=self.owner,
+            attempt=self.attempt,
+            process_id=self.process_id,
             drawn=self.drawn,
             terms=self.candidate.terms,
             promotion="" if self.quote.promotion is None else self.quote.promotion.id,
@@ -81,28 +81,28 @@ class Run:
         return self._parts[0] if self._parts else ""
 
     @property
-    def begun(self) -> bool:
+    def has_text(self) -> bool:
         """Whether anything of the answer arrived."""
         return bool(self._parts)
 
-    def add(self, text: str) -> None:
+    def append_text(self, text: str) -> None:
         """Appends text of the answer that arrived."""
         self._parts.append(text)
         self._changed.set()
 
-    def scope(self, scope: asyncio.Timeout) -> None:
+    def set_deadline(self, deadline: asyncio.Timeout) -> None:
         """Sets the deadline under which the stream is read; stopping moves it to now."""
-        self._scope = scope
-        if self.stopping:
-            scope.reschedule(0)
+        self._deadline = deadline
+        if self.is_stopping:
+            deadline.reschedule(0)
 
     def stop(self) -> None:
         """Ends the ask soon; what was delivered is billed. A second time does nothing."""
-        self.stopping = True
-        if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(0)
+        self.is_stopping = True
+        if self._deadline is not None and not self._deadline.expired():
+            self._deadline.reschedule(0)
 
-    def finish(self, result: Result | Exception) -> None:
+    def finish(self, result: AskResult | Exception) -> None:
         """Gives readers the result, or the failure where it could not be settled."""
         if not self.result.done():
             if isinstance(result, Exception):
@@ -112,14 +112,14 @@ class Run:
                 self.result.set_result(result)
         self._changed.set()
 
-    async def frames(self) -> AsyncIterator[str]:
+    async def stream_text(self) -> AsyncIterator[str]:
         """Yields the whole text each time it grew, until the end. A slow reader skips some."""
-        shown = 0
+        shown_chars = 0
         while not self.result.done():
             await self._changed.wait()
             self._changed.clear()
             text = self.text
-            if len(text) > shown and not self.result.done():
-                shown = len(text)
+            if len(text) > shown_chars and not self.result.done():
+                shown_chars = len(text)
                 yield text
         self._changed.set()

@@ -6,168 +6,177 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 
-from core.asks.run import Run
-from core.asks.settlement import MAYBE_BILLED, Ending, next_try
-from core.asks.types import Outcome, Trouble
+from core.asks.run import AskRun
+from core.asks.settlement import MAYBE_BILLED, AnswerEnding, build_failover
+from core.asks.types import AskFailure, Outcome
 from core.clock import Clock
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import InsufficientFunds
 from core.money import NanoUsd, Tokens
 from core.pool.pool import Pool
-from core.pool.providers.types import Clip, Fault, Finish, SupplierFault, Text, Thinking
+from core.pool.providers.types import (
+    AudioClip,
+    Fault,
+    Finish,
+    ReasoningDelta,
+    SupplierFault,
+    TextDelta,
+)
 from core.pool.types import Candidate
 from core.pricing.costs import Costs
 
 #: How many keys one ask tries at most.
-TRIES_MAX = 4
+ATTEMPTS_MAX = 4
 #: An ask is given up when nothing of its answer came in this time, all attempts together.
 FIRST_TEXT_SECONDS = 120.0
 #: The same for audio, which is fetched, sent and transcribed to its end first.
-HEARING_SECONDS = 300.0
+TRANSCRIPTION_SECONDS = 300.0
 #: Every stream is ended after this time at the latest.
 HARD_STOP_SECONDS = 900.0
 
 #: Faults that the question, not the key, caused: another key would answer the same.
-_PERSONAL = {Fault.TOO_LONG: Trouble.TOO_LONG, Fault.REFUSED_CONTENT: Trouble.CONTENT}
+_QUESTION_FAULTS = {Fault.TOO_LONG: AskFailure.TOO_LONG, Fault.REFUSED_CONTENT: AskFailure.CONTENT}
 
 #: What suppliers answer to a file that they can't read.
-_UNREADABLE = {400, 415, 422}
+_UNREADABLE_STATUSES = {400, 415, 422}
 
-_ENDS = {
+_OUTCOMES = {
     "stop": Outcome.DONE,
     "length": Outcome.LENGTH,
     "filtered": Outcome.FILTERED,
 }
 
 
-class Serving:
+class AnswerStream:
     """Streams answers from the pool's keys into running asks."""
 
     def __init__(self, *, pool: Pool, ledger: Ledger, costs: Costs, clock: Clock) -> None:
         self._pool, self._ledger, self._costs, self._clock = pool, ledger, costs, clock
 
-    async def serve(self, run: Run, *, end_user: str) -> Ending:
+    async def stream_into(self, run: AskRun, *, end_user: str) -> AnswerEnding:
         """Streams into `run` until the answer's end, trying other keys while nothing was
         delivered."""
-        tried = {run.candidate.key}
+        tried_keys = {run.candidate.key}
         while True:
             try:
-                return await self._stream(run, end_user)
+                return await self._stream_once(run, end_user)
             except SupplierFault as fault:
-                maybe_billed = fault.fault in MAYBE_BILLED
-                personal = _personal(run, fault)
-                ending = Ending(
-                    Outcome.BROKEN if run.begun else Outcome.REFUSED,
+                maybe_billed = fault.kind in MAYBE_BILLED
+                failure = _find_question_failure(run, fault)
+                ending = AnswerEnding(
+                    Outcome.BROKEN if run.has_text else Outcome.REFUSED,
                     maybe_billed=maybe_billed,
-                    thinking=run.thinking,
-                    trouble=personal or Trouble.SUPPLIER,
+                    was_reasoning=run.is_reasoning,
+                    failure=failure or AskFailure.SUPPLIER,
                 )
-                if run.begun or personal is not None:
+                if run.has_text or failure is not None:
                     return ending
-                if run.stopping:
-                    return replace(ending, outcome=Outcome.STOPPED, trouble=Trouble.NONE)
-                if not await self._move_on(run, tried, maybe_billed=maybe_billed):
+                if run.is_stopping:
+                    return replace(ending, outcome=Outcome.STOPPED, failure=AskFailure.NONE)
+                if not await self._fail_over(run, tried_keys, maybe_billed=maybe_billed):
                     return ending
 
-    async def _stream(self, run: Run, end_user: str) -> Ending:
-        patience = FIRST_TEXT_SECONDS if run.question.recording is None else HEARING_SECONDS
-        sent, began_ms = False, self._clock.now_ms()
+    async def _stream_once(self, run: AskRun, end_user: str) -> AnswerEnding:
+        first_text_seconds = (
+            FIRST_TEXT_SECONDS if run.question.recording is None else TRANSCRIPTION_SECONDS
+        )
+        is_sent, started_ms = False, self._clock.now_ms()
         try:
-            async with asyncio.timeout_at(run.began + patience) as scope:
-                run.scope(scope)
+            async with asyncio.timeout_at(run.started_at + first_text_seconds) as deadline:
+                run.set_deadline(deadline)
                 try:
-                    clip = await _clip(run)
+                    clip = await _read_clip(run)
                 except Refusal:
-                    return Ending(Outcome.REFUSED, trouble=Trouble.UNREADABLE)
-                sent = True
-                pieces = self._pool.stream(
+                    return AnswerEnding(Outcome.REFUSED, failure=AskFailure.UNREADABLE)
+                is_sent = True
+                events = self._pool.stream(
                     run.candidate,
                     run.messages,
                     run.quote.answer_limit,
                     end_user=end_user,
                     clip=clip,
                 )
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        if isinstance(piece, Text):
-                            if not run.begun and not run.stopping:
-                                scope.reschedule(run.began + HARD_STOP_SECONDS)
-                            run.add(piece.text)
-                        elif isinstance(piece, Thinking):
-                            run.thinking = True
-                        elif isinstance(piece, Finish):
-                            return _ended(run, piece)
+                async with aclosing(events):
+                    async for event in events:
+                        if isinstance(event, TextDelta):
+                            if not run.has_text and not run.is_stopping:
+                                deadline.reschedule(run.started_at + HARD_STOP_SECONDS)
+                            run.append_text(event.text)
+                        elif isinstance(event, ReasoningDelta):
+                            run.is_reasoning = True
+                        elif isinstance(event, Finish):
+                            return _ending_of(run, event)
         except TimeoutError:
-            outcome = Outcome.STOPPED if run.stopping else Outcome.TIMED_OUT
-            if sent and not (run.stopping or run.begun or run.thinking):
-                await self._pool.gave_up(run.candidate, began_ms)
-            return Ending(outcome, thinking=run.thinking, maybe_billed=sent)
+            outcome = Outcome.STOPPED if run.is_stopping else Outcome.TIMED_OUT
+            if is_sent and not (run.is_stopping or run.has_text or run.is_reasoning):
+                await self._pool.record_timeout(run.candidate, started_ms)
+            return AnswerEnding(outcome, was_reasoning=run.is_reasoning, maybe_billed=is_sent)
         raise SupplierFault(Fault.NETWORK)
 
-    async def _move_on(self, run: Run, tried: set[str], *, maybe_billed: bool) -> bool:
+    async def _fail_over(self, run: AskRun, tried_keys: set[str], *, maybe_billed: bool) -> bool:
         """Holds on another key and points `run` at it; False when there is none to try."""
-        cost = self._failed_cost(run, maybe_billed=maybe_billed)
-        while run.tries < TRIES_MAX:
-            candidate = self._next(run, tried)
+        cost = self._calculate_failed_cost(run, maybe_billed=maybe_billed)
+        while run.attempt < ATTEMPTS_MAX:
+            candidate = self._choose_next(run, tried_keys)
             if candidate is None:
                 return False
-            tried.add(candidate.key)
-            submission = next_try(run.standing, candidate, cost=cost)
+            tried_keys.add(candidate.key)
+            submission = build_failover(run.open_ask, candidate, cost=cost)
             try:
                 receipt = await self._ledger.submit(submission)
             except InsufficientFunds:  # others drew on that key since
                 continue
             for account, balance in receipt.balances.items():
-                self._pool.settled(account.removeprefix("key/"), balance)
-            run.candidate, run.tries, run.thinking = candidate, run.tries + 1, False
+                self._pool.update_headroom(account.removeprefix("key/"), balance)
+            run.candidate, run.attempt, run.is_reasoning = candidate, run.attempt + 1, False
             return True
         return False
 
-    def _failed_cost(self, run: Run, *, maybe_billed: bool) -> NanoUsd:
+    def _calculate_failed_cost(self, run: AskRun, *, maybe_billed: bool) -> NanoUsd:
         recording = run.question.recording
-        if run.thinking:
+        if run.is_reasoning:
             return run.candidate.hold
         if maybe_billed and recording is not None:
             now = self._clock.now_ms()
-            return self._costs.seconds(run.candidate.route, recording.length, now)
+            return self._costs.calculate_audio_cost(run.candidate.route, recording.length, now)
         if maybe_billed:
-            return self._costs.most(
-                run.candidate.route, run.quote.prompt, Tokens(0), self._clock.now_ms()
+            return self._costs.calculate_max_cost(
+                run.candidate.route, run.quote.prompt_tokens, Tokens(0), self._clock.now_ms()
             )
         return NanoUsd(0)
 
-    def _next(self, run: Run, tried: set[str]) -> Candidate | None:
+    def _choose_next(self, run: AskRun, tried_keys: set[str]) -> Candidate | None:
         person = run.question.person
-        return self._pool.candidate(
+        return self._pool.choose_candidate(
             run.question.model,
-            run.quote.prompt,
+            run.quote.prompt_tokens,
             run.quote.answer_limit,
-            skip=tried,
+            skip_keys=tried_keys,
             own_keys_only=person.own_keys_only,
             asker=person.id,
-            audio=run.quote.audio,
+            audio=run.quote.max_audio,
         )
 
 
-def _ended(run: Run, finish: Finish) -> Ending:
-    outcome = _ENDS[finish.reason]
-    if outcome is Outcome.FILTERED and not run.begun:
-        return Ending(Outcome.REFUSED, usage=finish.usage, trouble=Trouble.CONTENT)
-    return Ending(outcome, usage=finish.usage, thinking=run.thinking)
+def _ending_of(run: AskRun, finish: Finish) -> AnswerEnding:
+    outcome = _OUTCOMES[finish.reason]
+    if outcome is Outcome.FILTERED and not run.has_text:
+        return AnswerEnding(Outcome.REFUSED, usage=finish.usage, failure=AskFailure.CONTENT)
+    return AnswerEnding(outcome, usage=finish.usage, was_reasoning=run.is_reasoning)
 
 
-def _personal(run: Run, fault: SupplierFault) -> Trouble | None:
+def _find_question_failure(run: AskRun, fault: SupplierFault) -> AskFailure | None:
     """The failure that the question itself caused; None when another key may do better."""
-    refused = fault.fault is Fault.BAD_REQUEST and fault.status in _UNREADABLE
-    if refused and run.clip is not None:
-        return Trouble.UNREADABLE
-    return _PERSONAL.get(fault.fault)
+    is_bad_request = fault.kind is Fault.BAD_REQUEST and fault.status in _UNREADABLE_STATUSES
+    if is_bad_request and run.clip is not None:
+        return AskFailure.UNREADABLE
+    return _QUESTION_FAULTS.get(fault.kind)
 
 
-async def _clip(run: Run) -> Clip | None:
+async def _read_clip(run: AskRun) -> AudioClip | None:
     """The audio to transcribe, read once; None for a question. Raises what its reader refuses."""
     recording = run.question.recording
     if recording is not None and run.clip is None:
-        run.clip = Clip(recording.name, await recording.read())
+        run.clip = AudioClip(recording.name, await recording.read())
     return run.clip

@@ -37,7 +37,7 @@ class Outcome(enum.Enum):
     LOST = "lost"
 
 
-class Trouble(enum.Enum):
+class AskFailure(enum.Enum):
     """Why an ask was refused or broke, as far as it concerns the person."""
 
     NONE = ""
@@ -78,7 +78,7 @@ class Question:
     follows: str = ""
     #: Whether it asks the followed ask again, which the history then leaves out; when it continues
     #: it, the history keeps it.
-    again: bool = False
+    is_repeat: bool = False
     #: Audio for a model that is paid by the second; `text` only goes with it.
     recording: Recording | None = None
     #: An ask of theirs in this place to whose answer it is a reply; else empty.
@@ -86,16 +86,16 @@ class Question:
     #: How its platform can be answered later, in its own words; a secret, may be empty.
     way_back: str = field(default="", repr=False)
     #: Asked by one of the operator's admins, for whom nothing is paused.
-    privileged: bool = False
+    is_privileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ConversationHistory:
     """The earlier turns that go with a question, oldest first, and what was left out."""
 
     #: (question, answer)
     turns: tuple[tuple[str, str], ...] = ()
-    left_out: int = 0
+    omitted_turns: int = 0
     #: Whether it ends with an older answer: what was said after that is on another branch.
     branched: bool = False
 
@@ -106,42 +106,42 @@ class Quote:
 
     price: Price
     #: All tokens of the prompt, history included.
-    prompt: Tokens
-    history: Tokens
+    prompt_tokens: Tokens
+    history_tokens: Tokens
     answer_limit: Tokens
     #: The hold: what prompt and a full-length answer cost.
-    most: Credits
+    max_charge: Credits
     #: Earlier turns that didn't fit.
-    left_out: int = 0
+    omitted_turns: int = 0
     #: Whether the balance, not the model, set the answer limit.
     shortened: bool = False
     #: The most seconds that audio is billed as; none for a question.
-    audio: Seconds = NO_AUDIO
+    max_audio: Seconds = NO_AUDIO
     #: The tier and the promotion that made the price what it is, if any.
     tier: str = ""
     promotion: Promotion | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AskResult:
     """How an ask ended: its text, tokens and charge, as shown and as booked."""
 
     ask: str
     outcome: Outcome
     model: str
     text: str
-    prompt: Tokens
-    history: Tokens
-    output: Tokens
+    prompt_tokens: Tokens
+    history_tokens: Tokens
+    output_tokens: Tokens
     charge: Credits
     #: The person's Credits after it; None when read back from the database.
-    left: Credits | None = None
-    left_out: int = 0
+    remaining_credits: Credits | None = None
+    omitted_turns: int = 0
     shortened: bool = False
-    trouble: Trouble = Trouble.NONE
+    failure: AskFailure = AskFailure.NONE
     #: What of the charge the history caused, before rounding; None when read back from the
     #: database.
-    history_price: MicroCredits | None = None
+    history_charge: MicroCredits | None = None
     #: The billed length of audio that was transcribed; None for a question.
     audio: Seconds | None = None
 
@@ -173,13 +173,15 @@ class NotEnoughCredits(AskRefusal):
 
     code: ClassVar[str] = "not_enough_credits"
 
-    def __init__(self, model: Model, price: Price, need: Credits, have: Credits, held: Credits):
+    def __init__(
+        self, model: Model, price: Price, needed: Credits, available: Credits, held: Credits
+    ):
         self.model, self.price = model, price
         #: `available` is free to spend; `held` is reserved by asks that run.
-        self.need, self.have, self.held = need, have, held
+        self.needed, self.available, self.held = needed, available, held
 
 
-class Owes(AskRefusal):
+class CreditsOwed(AskRefusal):
     """The person owes Credits that a refund took back after they were spent, and must repay
     first."""
 
@@ -189,7 +191,7 @@ class Owes(AskRefusal):
         self.owed = owed
 
 
-class NothingServes(AskRefusal):
+class NoKeyAvailable(AskRefusal):
     """No key can serve this model now."""
 
     code: ClassVar[str] = "nothing_serves"
@@ -198,7 +200,7 @@ class NothingServes(AskRefusal):
         self.model = model
 
 
-class NothingHears(AskRefusal):
+class NoTranscriptionKey(AskRefusal):
     """No key can serve a model that transcribes audio now."""
 
     code: ClassVar[str] = "nothing_hears"
@@ -209,8 +211,8 @@ class RecordingTooLong(AskRefusal):
 
     code: ClassVar[str] = "recording_too_long"
 
-    def __init__(self, length: Seconds, most: Seconds) -> None:
-        self.length, self.most = length, most
+    def __init__(self, length: Seconds, max_length: Seconds) -> None:
+        self.length, self.max_length = length, max_length
 
 
 class AlreadyAsked(AskRefusal):

@@ -18,7 +18,7 @@ import pysqlite3.dbapi2 as sqlite
 import sqlalchemy as sa
 from sqlalchemy import pool
 
-from core.db.errors import DatabaseUnavailable, ForeignDatabase, StoreRefusal
+from core.db.errors import DatabaseRefusal, DatabaseUnavailable, ForeignDatabase
 
 BUSY_TIMEOUT_MS = 10_000
 #: 4 MB of WAL between checkpoints. Written over and over it stays in place on the disk; a commit
@@ -52,10 +52,10 @@ _POSTGRES_OPTIONS = (
 #: What a driver raises when the database, not the statement, is at fault or at odds.
 DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error)
 #: The same, and what opening a connection raises.
-UNAVAILABLE: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error, StoreRefusal)
+UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error, DatabaseRefusal)
 
 
-def open_sqlite(address: Address, *, write: bool) -> Any:
+def open_sqlite(address: DatabaseAddress, *, write: bool) -> Any:
     """A connection in autocommit mode: `BEGIN` is a statement. For one thread at a time."""
     if write:
         _make_private(address)
@@ -63,7 +63,7 @@ def open_sqlite(address: Address, *, write: bool) -> Any:
     try:
         connection = sqlite.connect(
             # Not `ro`: a reader too may have to make the WAL's index. `query_only` keeps it honest.
-            f"file:{_escaped(address)}?mode=rw",
+            f"file:{_escape_path(address)}?mode=rw",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -75,12 +75,12 @@ def open_sqlite(address: Address, *, write: bool) -> Any:
         if connection is not None:
             connection.close()
         if isinstance(error, sqlite.DatabaseError) and "not a database" in str(error):
-            raise ForeignDatabase(address.shown) from None
-        raise DatabaseUnavailable(address.shown) from error
+            raise ForeignDatabase(address.display_name) from None
+        raise DatabaseUnavailable(address.display_name) from error
     return connection
 
 
-def open_postgres(address: Address) -> psycopg.Connection[Any]:
+def open_postgres(address: DatabaseAddress) -> psycopg.Connection[Any]:
     """A connection in autocommit mode: `BEGIN` is a statement."""
     try:
         return psycopg.connect(
@@ -92,12 +92,12 @@ def open_postgres(address: Address) -> psycopg.Connection[Any]:
         )
     except psycopg.Error:
         # libpq's text can repeat the connection text, password included.
-        raise DatabaseUnavailable(address.shown) from None
+        raise DatabaseUnavailable(address.display_name) from None
 
 
-def engine(address: Address, *, write: bool, size: int) -> sa.Engine:
+def create_engine(address: DatabaseAddress, *, write: bool, size: int) -> sa.Engine:
     """A SQLAlchemy engine of at most `size` connections; a transaction begins by `begin` alone."""
-    shared: dict[str, Any] = {
+    options: dict[str, Any] = {
         "poolclass": pool.QueuePool,
         "pool_size": size,
         "max_overflow": 0,
@@ -105,25 +105,27 @@ def engine(address: Address, *, write: bool, size: int) -> sa.Engine:
         "hide_parameters": True,
     }
     if address.dialect == "sqlite":
-        made = sa.create_engine(
+        new_engine = sa.create_engine(
             "sqlite://",
             module=sqlite,
             creator=lambda: open_sqlite(address, write=write),
-            **shared,
+            **options,
         )
         mode = "BEGIN IMMEDIATE" if write else "BEGIN"
-        sa.event.listen(made, "begin", lambda conn: conn.exec_driver_sql(mode))
-        return made
-    return sa.create_engine("postgresql+psycopg://", creator=lambda: _plain(address), **shared)
+        sa.event.listen(new_engine, "begin", lambda conn: conn.exec_driver_sql(mode))
+        return new_engine
+    return sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: _open_postgres_for_engine(address), **options
+    )
 
 
-def _plain(address: Address) -> psycopg.Connection[Any]:
+def _open_postgres_for_engine(address: DatabaseAddress) -> psycopg.Connection[Any]:
     connection = open_postgres(address)
     connection.autocommit = False
     return connection
 
 
-def _make_private(address: Address) -> None:
+def _make_private(address: DatabaseAddress) -> None:
     """Creates the file with mode 0600; SQLite gives its WAL the same mode."""
     try:
         with contextlib.suppress(FileExistsError):
@@ -132,10 +134,10 @@ def _make_private(address: Address) -> None:
         if address.file.stat().st_mode & 0o077:
             address.file.chmod(0o600)
     except OSError as error:
-        raise DatabaseUnavailable(address.shown) from error
+        raise DatabaseUnavailable(address.display_name) from error
 
 
-def _escaped(address: Address) -> str:
+def _escape_path(address: DatabaseAddress) -> str:
     text = str(address.file)
     return text.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
@@ -144,19 +146,19 @@ Dialect = Literal["sqlite", "postgresql"]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class DatabaseAddress:
     """A database's address is a file for SQLite, and a connection text for PostgreSQL."""
 
     dialect: Dialect
     #: For people and logs: never with a password.
-    shown: str
+    display_name: str
     #: The file of an SQLite database.
     file: Path = Path()
     #: What libpq connects with; may hold a password.
     conninfo: str = field(default="", repr=False)
 
 
-def parse(url: str) -> Address:
+def parse_url(url: str) -> DatabaseAddress:
     """The address in `url`: `sqlite:///x.db`, `sqlite:////abs.db` or `postgresql://…`.
 
     Raises DatabaseUnavailable for anything else.
@@ -168,11 +170,13 @@ def parse(url: str) -> Address:
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database and parsed.database != ":memory:":
         file = Path(parsed.database)
-        return Address("sqlite", f"sqlite:///{file}", file=file)
+        return DatabaseAddress("sqlite", f"sqlite:///{file}", file=file)
     if kind == "postgresql":
-        bare = parsed.set(drivername="postgresql")
-        shown = sa.URL.create(
+        normalized = parsed.set(drivername="postgresql")
+        display_name = sa.URL.create(
             "postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database
         ).render_as_string()
-        return Address("postgresql", shown, conninfo=bare.render_as_string(hide_password=False))
+        return DatabaseAddress(
+            "postgresql", display_name, conninfo=normalized.render_as_string(hide_password=False)
+        )
     raise DatabaseUnavailable(f"{kind}: not a database that is supported")

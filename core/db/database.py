@@ -14,71 +14,75 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import connections, migrate as migrations
-from core.db.connections import Address, Dialect
+from core.db.connections import DatabaseAddress, Dialect
 from core.db.errors import NeedsMigration
-from core.db.migrate import Kind
-from core.db.readers import READERS, Readers
+from core.db.migrate import DatabaseKind
+from core.db.readers import READER_THREADS, ReaderPool
 
 T = TypeVar("T")
 
 
-class Store:
+class Database:
     """A `Database` is open, at this version, and read from. Its `kind` never changes: `live` or
     `demo`."""
 
-    def __init__(self, address: Address, kind: str, engine: sa.Engine) -> None:
+    def __init__(self, address: DatabaseAddress, kind: str, engine: sa.Engine) -> None:
         """Called by `open`, which has checked the database first."""
         self.address = address
         self.dialect: Dialect = address.dialect
         self.kind = kind
-        self._readers = Readers(engine, address.shown)
+        self._reader_pool = ReaderPool(engine, address.display_name)
 
     @classmethod
     async def open(
-        cls, url: str, *, kind: Kind | None, clock: Clock, migrate: bool | None = None
-    ) -> Store:
+        cls, url: str, *, kind: DatabaseKind | None, clock: Clock, migrate: bool | None = None
+    ) -> Database:
         """Opens the database at `url`.
 
         A new one is made of `kind`; with None either kind is taken and nothing is ever made or
         changed. `migrate` brings it to this version first; by default on SQLite only. Raises
         ForeignDatabase, NewerDatabase, WrongDatabaseKind, NeedsMigration or DatabaseUnavailable.
         """
-        address = connections.parse(url)
-        wanted = address.dialect == "sqlite" if migrate is None else migrate
-        return await asyncio.to_thread(cls._open, address, kind, clock, wanted)
+        address = connections.parse_url(url)
+        may_migrate = address.dialect == "sqlite" if migrate is None else migrate
+        return await asyncio.to_thread(cls._open, address, kind, clock, may_migrate)
 
     @classmethod
-    def _open(cls, address: Address, kind: Kind | None, clock: Clock, wanted: bool) -> Store:
-        if address.dialect == "sqlite" and not address.file.exists() and not (wanted and kind):
-            raise NeedsMigration(address.shown)
-        if wanted and kind is not None:
-            migrations.bring_up(address, kind, clock)
-        engine = connections.engine(address, write=False, size=READERS)
+    def _open(
+        cls, address: DatabaseAddress, kind: DatabaseKind | None, clock: Clock, may_migrate: bool
+    ) -> Database:
+        if address.dialect == "sqlite" and not address.file.exists() and not (may_migrate and kind):
+            raise NeedsMigration(address.display_name)
+        if may_migrate and kind is not None:
+            migrations.upgrade_database(address, kind, clock)
+        engine = connections.create_engine(address, write=False, size=READER_THREADS)
         try:
-            found = migrations.inspect(engine, address, kind)
+            found_kind = migrations.check_database(engine, address, kind)
         except BaseException:
             engine.dispose()
             raise
-        return cls(address, found, engine)
+        return cls(address, found_kind, engine)
 
     async def fetch(
         self, statement: sa.Select[Any], values: Mapping[str, object] | None = None
     ) -> Sequence[sa.Row[Any]]:
         """All rows of `statement`, as of now; `values` fill its bound parameters, so that the
         statement need be built only once. Raises DatabaseUnavailable when it can't be read."""
-        return await self._readers.read(
-            lambda connection: connection.execute(statement, values).all(), shares=True, again=True
+        return await self._reader_pool.run(
+            lambda connection: connection.execute(statement, values).all(),
+            batchable=True,
+            retry=True,
         )
 
-    async def read(self, work: Callable[[sa.Connection], T], *, again: bool = False) -> T:
+    async def read_snapshot(self, work: Callable[[sa.Connection], T], *, retry: bool = False) -> T:
         """What `work` returns for one consistent snapshot; it runs on a reader's thread.
 
         With `retry` it may run a second time, when the connection turns out to have died since it
         was used last. An open snapshot keeps the database from cleaning up old rows: be quick, or
         be rare. Raises DatabaseUnavailable.
         """
-        return await self._readers.read(work, again=again)
+        return await self._reader_pool.run(work, retry=retry)
 
     async def close(self) -> None:
         """Waits for the reads that run, and closes every connection."""
-        await asyncio.to_thread(self._readers.close)
+        await asyncio.to_thread(self._reader_pool.close)

@@ -11,19 +11,19 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import connections, schema
-from core.db.connections import Address
+from core.db.connections import DatabaseAddress
 from core.db.errors import (
     DatabaseUnavailable,
     ForeignDatabase,
     NeedsMigration,
     NewerDatabase,
-    WrongKind,
+    WrongDatabaseKind,
 )
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-Kind = Literal["live", "demo"]
+DatabaseKind = Literal["live", "demo"]
 
 _DRIVER_ERRORS: tuple[type[Exception], ...] = (
     *connections.DRIVER_ERRORS,
@@ -53,105 +53,107 @@ _POSTGRES_LOCK = 0x6372_6564_6974
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _DatabaseVersion:
     """A database has a revision (None when it is empty) and a kind (None when it has none yet)."""
 
     revision: str | None
     kind: str | None
 
 
-async def migrate(url: str, kind: Kind, clock: Clock) -> None:
+async def migrate(url: str, kind: DatabaseKind, clock: Clock) -> None:
     """Brings the database at `url` to this version, and gives it `kind` where it is new.
 
     Raises ForeignDatabase, NewerDatabase, WrongDatabaseKind or DatabaseUnavailable; then nothing
     changed.
     """
-    await asyncio.to_thread(bring_up, connections.parse(url), kind, clock)
+    await asyncio.to_thread(upgrade_database, connections.parse_url(url), kind, clock)
 
 
-def bring_up(address: Address, kind: Kind, clock: Clock) -> None:
+def upgrade_database(address: DatabaseAddress, kind: DatabaseKind, clock: Clock) -> None:
     """`migrate`, on the caller's thread: all steps in one transaction, one process at a time."""
     if address.dialect == "sqlite" and address.file.exists():
         # A connection that may write changes the file's mode and format: check without it first.
-        _check(_looked(address), kind, address)
-    engine = connections.engine(address, write=True, size=1)
+        _check_version(_inspect_read_only(address), kind, address)
+    engine = connections.create_engine(address, write=True, size=1)
     try:
         with engine.begin() as connection:
             if address.dialect == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
-            found = _look(connection, address)
-            _check(found, kind, address)
+            found = _inspect(connection, address)
+            _check_version(found, kind, address)
             if found.revision != REVISIONS[-1]:
-                upgrade(connection)
+                run_migrations(connection)
             if found.kind is None:
                 born = {"product": _PRODUCT, "kind": kind, "born_at": str(clock.now_ms())}
                 rows = [{"name": name, "value": value} for name, value in born.items()]
                 connection.execute(schema.meta.insert(), rows)
     except _DRIVER_ERRORS as error:
-        raise _blame(error, address) from None
+        raise _translate_error(error, address) from None
     finally:
         engine.dispose()
 
 
-def inspect(engine: sa.Engine, address: Address, kind: Kind | None) -> str:
+def check_database(engine: sa.Engine, address: DatabaseAddress, kind: DatabaseKind | None) -> str:
     """The kind of a database that is ready for use.
 
     Raises ForeignDatabase, NewerDatabase, WrongDatabaseKind, NeedsMigration or DatabaseUnavailable.
     """
     try:
         with engine.begin() as connection:
-            found = _look(connection, address)
+            found = _inspect(connection, address)
     except _DRIVER_ERRORS as error:
-        raise _blame(error, address) from None
-    _check(found, kind, address)
+        raise _translate_error(error, address) from None
+    _check_version(found, kind, address)
     if found.kind is None or found.revision != REVISIONS[-1]:
-        raise NeedsMigration(address.shown)
+        raise NeedsMigration(address.display_name)
     return found.kind
 
 
-def _looked(address: Address) -> _Found:
-    engine = connections.engine(address, write=False, size=1)
+def _inspect_read_only(address: DatabaseAddress) -> _DatabaseVersion:
+    engine = connections.create_engine(address, write=False, size=1)
     try:
         with engine.begin() as connection:
-            return _look(connection, address)
+            return _inspect(connection, address)
     except _DRIVER_ERRORS as error:
-        raise _blame(error, address) from None
+        raise _translate_error(error, address) from None
     finally:
         engine.dispose()
 
 
-def _look(connection: sa.Connection, address: Address) -> _Found:
+def _inspect(connection: sa.Connection, address: DatabaseAddress) -> _DatabaseVersion:
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
-        return _Found(None, None)
+        return _DatabaseVersion(None, None)
     if not {"meta", "alembic_version"} <= tables:
-        raise ForeignDatabase(address.shown)
+        raise ForeignDatabase(address.display_name)
     try:
         revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
         rows = connection.execute(sa.select(schema.meta.c.name, schema.meta.c.value))
         meta = {row.name: row.value for row in rows}
     except (sa.exc.OperationalError, sa.exc.ProgrammingError):
-        raise ForeignDatabase(address.shown) from None
+        raise ForeignDatabase(address.display_name) from None
     if meta.get("product") != _PRODUCT:
-        raise ForeignDatabase(address.shown)
-    return _Found(revision, meta.get("kind"))
+        raise ForeignDatabase(address.display_name)
+    return _DatabaseVersion(revision, meta.get("kind"))
 
 
-def _check(found: _Found, kind: Kind | None, address: Address) -> None:
+def _check_version(
+    found: _DatabaseVersion, kind: DatabaseKind | None, address: DatabaseAddress
+) -> None:
     if found.revision is not None and found.revision not in REVISIONS:
-        raise NewerDatabase(address.shown)
+        raise NewerDatabase(address.display_name)
     if kind is not None and found.kind not in {None, kind}:
-        raise WrongKind(found=str(found.kind), wanted=kind)
+        raise WrongDatabaseKind(found=str(found.kind), wanted=kind)
 
 
-def _blame(error: Exception, address: Address) -> Exception:
-    cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig else error
-    if "not a database" in str(cause):
-        return ForeignDatabase(address.shown)
-    return DatabaseUnavailable(address.shown)
+def _translate_error(error: Exception, address: DatabaseAddress) -> Exception:
+    driver_error = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig else error
+    if "not a database" in str(driver_error):
+        return ForeignDatabase(address.display_name)
+    return DatabaseUnavailable(address.display_name)
 
 
-def scripts() -> ScriptDirectory:
+def load_scripts() -> ScriptDirectory:
     """The migrations, as Alembic knows them. Alembic is imported here, when it is needed at all:
     databases are seldom old."""
     from alembic.script import ScriptDirectory
@@ -159,13 +161,13 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory(str(Path(__file__).parent / "migrations"))
 
 
-def upgrade(connection: sa.Connection, to: str = "") -> None:
+def run_migrations(connection: sa.Connection, target_revision: str = "") -> None:
     """Runs every migration from the database's revision to another, the newest by default."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 
-    directory = scripts()
-    head = to or REVISIONS[-1]
+    directory = load_scripts()
+    head = target_revision or REVISIONS[-1]
 
     def steps(revision: object, _context: object) -> object:
         return directory._upgrade_revs(head, revision)  # type: ignore[arg-type] # noqa: SLF001

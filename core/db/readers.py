@@ -17,43 +17,45 @@ import sqlalchemy as sa
 
 from core.db.errors import DatabaseUnavailable
 
-READERS = 4
+READER_THREADS = 4
 #: As many reads share a transaction at most; the others go to the next thread.
-_SHARED_MAX = 32
+_BATCH_MAX = 32
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], Any]
 
 
-class _Read:
+class _PendingRead:
     """A read waits in the queue with the future that its caller awaits."""
 
-    __slots__ = ("again", "future", "shares", "work")
+    __slots__ = ("future", "is_batchable", "retry", "work")
 
-    def __init__(self, work: Work, future: asyncio.Future[Any], shares: bool, again: bool) -> None:
+    def __init__(
+        self, work: Work, future: asyncio.Future[Any], is_batchable: bool, retry: bool
+    ) -> None:
         self.work, self.future = work, future
-        self.shares, self.again = shares, again
+        self.is_batchable, self.retry = is_batchable, retry
 
 
-class Readers:
+class ReaderPool:
     """A pool of threads reads the database. `run` is for event loops, `close` for a thread that may
     block."""
 
-    def __init__(self, engine: sa.Engine, shown: str) -> None:
+    def __init__(self, engine: sa.Engine, display_name: str) -> None:
         """`engine` only reads; `display_name` is its database's name in errors."""
-        self._engine, self._shown = engine, shown
-        self._postgres = engine.dialect.name == "postgresql"
-        self._queue: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
+        self._engine, self._display_name = engine, display_name
+        self._is_postgres = engine.dialect.name == "postgresql"
+        self._queue: queue.SimpleQueue[_PendingRead | None] = queue.SimpleQueue()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"store-reader-{number}", daemon=True)
-            for number in range(READERS)
+            for number in range(READER_THREADS)
         ]
         for thread in self._threads:
             thread.start()
 
-    async def read(
-        self, work: Callable[[sa.Connection], T], *, shares: bool = False, again: bool = False
+    async def run(
+        self, work: Callable[[sa.Connection], T], *, batchable: bool = False, retry: bool = False
     ) -> T:
         """What `work` returns for one consistent snapshot, begun after this was called.
 
@@ -64,7 +66,7 @@ class Readers:
         if self._closed:
             raise RuntimeError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Read(work, future, shares, again))
+        self._queue.put(_PendingRead(work, future, batchable, retry))
         return await future
 
     def close(self) -> None:
@@ -78,10 +80,10 @@ class Readers:
     # --- on a reader's thread --------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (reads := self._take()) is not None:
-            self._do(reads)
+        while (reads := self._take_batch()) is not None:
+            self._run_batch(reads)
 
-    def _take(self) -> list[_Read] | None:
+    def _take_batch(self) -> list[_PendingRead] | None:
         """The next read, with the others that wait if they are batchable; None when it is time to
         end."""
         first = self._queue.get()
@@ -89,7 +91,7 @@ class Readers:
             self._queue.put(None)  # for the other threads
             return None
         reads = [first]
-        while reads[-1].shares and len(reads) < _SHARED_MAX:
+        while reads[-1].is_batchable and len(reads) < _BATCH_MAX:
             try:
                 read = self._queue.get_nowait()
             except queue.Empty:
@@ -100,37 +102,39 @@ class Readers:
             reads.append(read)
         return reads
 
-    def _do(self, reads: list[_Read]) -> None:
-        sharing = [read for read in reads if read.shares]
-        if len(sharing) > 1:
+    def _run_batch(self, reads: list[_PendingRead]) -> None:
+        batchable = [read for read in reads if read.is_batchable]
+        if len(batchable) > 1:
             try:
-                found = self._once(lambda connection: [one.work(connection) for one in sharing])
+                results = self._run_in_transaction(
+                    lambda connection: [pending.work(connection) for pending in batchable]
+                )
             except Exception:  # noqa: BLE001 - which read failed shows when each runs alone
-                sharing = []
+                batchable = []
             else:
-                _tell(sharing, found)
-                reads = reads[len(sharing) :]
+                _post_results(batchable, results)
+                reads = reads[len(batchable) :]
         for read in reads:
-            _tell([read], [self._alone(read)])
+            _post_results([read], [self._run_alone(read)])
 
-    def _alone(self, read: _Read) -> Any:
+    def _run_alone(self, read: _PendingRead) -> Any:
         try:
             try:
-                return self._once(read.work)
+                return self._run_in_transaction(read.work)
             except sa.exc.DBAPIError as error:
-                if not (read.again and error.connection_invalidated):
+                if not (read.retry and error.connection_invalidated):
                     raise
-                return self._once(read.work)
+                return self._run_in_transaction(read.work)
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            unavailable = DatabaseUnavailable(self._shown)
+            unavailable = DatabaseUnavailable(self._display_name)
             unavailable.__cause__ = error
             return unavailable
         except Exception as error:  # noqa: BLE001 - it is raised to the caller, not on this thread
             return error
 
-    def _once(self, work: Work) -> Any:
+    def _run_in_transaction(self, work: Work) -> Any:
         with self._engine.connect() as connection:
-            if self._postgres:
+            if self._is_postgres:
                 connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
@@ -138,20 +142,20 @@ class Readers:
                 return work(connection)
 
 
-def _tell(reads: Sequence[_Read], found: Sequence[Any]) -> None:
+def _post_results(reads: Sequence[_PendingRead], results: Sequence[Any]) -> None:
     """Resolves the reads' futures on their event loop; reads of one batch come from one loop."""
     try:
-        reads[0].future.get_loop().call_soon_threadsafe(_answer, reads, found)
+        reads[0].future.get_loop().call_soon_threadsafe(_resolve_futures, reads, results)
     except RuntimeError:
         # The loop was closed: nobody waits any more.
         return
 
 
-def _answer(reads: Sequence[_Read], found: Sequence[Any]) -> None:
-    for read, answer in zip(reads, found, strict=True):
+def _resolve_futures(reads: Sequence[_PendingRead], results: Sequence[Any]) -> None:
+    for read, result in zip(reads, results, strict=True):
         if read.future.done():
             continue
-        if isinstance(answer, Exception):
-            read.future.set_exception(answer)
+        if isinstance(result, Exception):
+            read.future.set_exception(result)
         else:
-            read.future.set_result(answer)
+            read.future.set_result(result)

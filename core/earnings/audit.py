@@ -11,27 +11,27 @@ import sqlalchemy as sa
 
 from core import chart
 from core.db import schema
-from core.db.database import Store
-from core.ledger.types import Kind
+from core.db.database import Database
+from core.ledger.types import TransferKind
 from core.money import Credits
 
 _FINDINGS_MAX = 100
 
 
-async def check_earning(store: Store) -> list[str]:
+async def audit_earnings(db: Database) -> list[str]:
     """Everything that is wrong with referrals, contributions and payouts."""
-    return [*await check_referrals(store), *await store.read(_contributions_and_payouts)]
+    return [*await audit_referrals(db), *await db.read_snapshot(_audit_contributions_and_payouts)]
 
 
-def _contributions_and_payouts(connection: sa.Connection) -> list[str]:
+def _audit_contributions_and_payouts(connection: sa.Connection) -> list[str]:
     """Checks contributions and payouts, read from one snapshot."""
-    account, given, used = schema.account, schema.contribution, schema.usage
-    wanted = sa.or_(*(account.c.code.like(pattern) for pattern in ("key/%", "use/%")))
+    account, contributions, usage = schema.account, schema.contribution, schema.usage
+    is_of_keys = sa.or_(*(account.c.code.like(pattern) for pattern in ("key/%", "use/%")))
     balances = {
         row.code: row
         for row in connection.execute(
             sa.select(account.c.code, account.c.debits_posted, account.c.credits_posted).where(
-                wanted
+                is_of_keys
             )
         )
     }
@@ -44,121 +44,142 @@ def _contributions_and_payouts(connection: sa.Connection) -> list[str]:
         row.key: (int(row.paid), int(row.charge - row.paid))
         for row in connection.execute(
             sa.select(
-                used.c.key,
-                sa.func.sum(used.c.paid).label("paid"),
-                sa.func.sum(used.c.charge).label("charge"),
+                usage.c.key,
+                sa.func.sum(usage.c.paid).label("paid"),
+                sa.func.sum(usage.c.charge).label("charge"),
             )
-            .where(used.c.key.in_(sa.select(given.c.key)))
-            .group_by(used.c.key)
+            .where(usage.c.key.in_(sa.select(contributions.c.key)))
+            .group_by(usage.c.key)
         )
     }
-    earned = _earned(connection)
+    earned = _sum_earned_by_key(connection)
     findings = []
-    for one in connection.execute(sa.select(given).where(given.c.opened_at.is_not(None))):
-        paid, free = charged.get(one.key, (0, 0))
-        told = posted(chart.used(one.key, "paid").code), posted(chart.used(one.key, "free").code)
-        if told != (paid, free):
-            findings.append(f"use of {one.key}: {told} Credits, its answers say {(paid, free)}")
-        most = Credits(paid).share_down(*chart.NET).units
-        if earned.get(one.key, 0) > most:
-            findings.append(f"{one.key} earned {earned[one.key]} Credits, at most {most} are due")
-        waits = balances.get(chart.unvested(one.key).code)
-        if waits is None or waits.credits_posted != one.credited:
+    for contribution in connection.execute(
+        sa.select(contributions).where(contributions.c.opened_at.is_not(None))
+    ):
+        paid, free = charged.get(contribution.key, (0, 0))
+        recorded = (
+            posted(chart.key_usage(contribution.key, "paid").code),
+            posted(chart.key_usage(contribution.key, "free").code),
+        )
+        if recorded != (paid, free):
             findings.append(
-                f"contribution {one.key}: the ledger has not its {one.credited} Credits"
+                f"use of {contribution.key}: {recorded} Credits, its answers say {(paid, free)}"
             )
-        over = (chart.unvested, chart.advance, chart.invited, chart.key_quota)
-        if one.state == "closed" and any(posted(of(one.key).code) for of in over):
-            findings.append(f"contribution {one.key} is closed, but not empty")
-    return [*findings[:_FINDINGS_MAX], *_payouts(connection)]
+        max_earned = Credits(paid).share_down(*chart.CONTRIBUTOR_SHARE).units
+        if earned.get(contribution.key, 0) > max_earned:
+            findings.append(
+                f"{contribution.key} earned {earned[contribution.key]} Credits, at most"
+                f" {max_earned} are due"
+            )
+        unvested = balances.get(chart.unvested_credits(contribution.key).code)
+        if unvested is None or unvested.credits_posted != contribution.credited:
+            findings.append(
+                f"contribution {contribution.key}: the ledger has not its"
+                f" {contribution.credited} Credits"
+            )
+        emptied_accounts = (
+            chart.unvested_credits,
+            chart.advance,
+            chart.referral_reserve,
+            chart.key_quota,
+        )
+        if contribution.state == "closed" and any(
+            posted(of(contribution.key).code) for of in emptied_accounts
+        ):
+            findings.append(f"contribution {contribution.key} is closed, but not empty")
+    return [*findings[:_FINDINGS_MAX], *_audit_payouts(connection)]
 
 
-def _payouts(connection: sa.Connection) -> list[str]:
+def _audit_payouts(connection: sa.Connection) -> list[str]:
     """Each withdrawal holds or took as much as it says, of what was earned, and no more cash than
     that is worth."""
-    out, account = schema.payout, schema.account
-    told = {"held": 0, "gone": 0, "cash": 0, "transit": 0}
+    payout, account = schema.payout, schema.account
+    expected = {"held": 0, "gone": 0, "cash": 0, "transit": 0}
     for row in connection.execute(
         sa.select(
-            out.c.state,
-            sa.func.sum(out.c.credits).label("credits"),
-            sa.func.sum(out.c.cash).label("cash"),
+            payout.c.state,
+            sa.func.sum(payout.c.credits).label("credits"),
+            sa.func.sum(payout.c.cash).label("cash"),
         )
-        .where(out.c.state.in_(("requested", "approved", "sent", "paid")))
-        .group_by(out.c.state)
+        .where(payout.c.state.in_(("requested", "approved", "sent", "paid")))
+        .group_by(payout.c.state)
     ):
-        sent = row.state in {"sent", "paid"}
-        told["gone" if sent else "held"] += int(row.credits)
-        told["cash"] += int(row.cash) if sent else 0
-        told["transit"] += int(row.cash) if row.state == "sent" else 0
-    taken = [chart.redeemed().code, chart.payout_fee().code]
+        is_sent = row.state in {"sent", "paid"}
+        expected["gone" if is_sent else "held"] += int(row.credits)
+        expected["cash"] += int(row.cash) if is_sent else 0
+        expected["transit"] += int(row.cash) if row.state == "sent" else 0
+    codes = [chart.redeemed_credits().code, chart.payout_fee().code]
     sums = {
         row.code: row
         for row in connection.execute(
             sa.select(account).where(
-                account.c.code.in_([*taken, chart.PAYOUTS.code, chart.IN_TRANSIT.code])
+                account.c.code.in_([*codes, chart.PAYOUTS.code, chart.PAYOUTS_IN_TRANSIT.code])
             )
         )
     }
-    stand = {
-        "held": sum(sums[code].credits_pending for code in taken if code in sums),
-        "gone": _taken_of_earned(connection, taken),
-        "cash": _stands(sums.get(chart.PAYOUTS.code)),
-        "transit": -_stands(sums.get(chart.IN_TRANSIT.code)),
+    actual = {
+        "held": sum(sums[code].credits_pending for code in codes if code in sums),
+        "gone": _sum_taken_from_earned(connection, codes),
+        "cash": _net_debits(sums.get(chart.PAYOUTS.code)),
+        "transit": -_net_debits(sums.get(chart.PAYOUTS_IN_TRANSIT.code)),
     }
     return [
-        f"payouts: {stand[what]} {words} by the ledger, {told[what]} by what was asked for"
+        f"payouts: {actual[what]} {words} by the ledger, {expected[what]} by what was asked for"
         for what, words in (
             ("held", "Credits are held"),
             ("gone", "earned Credits are gone"),
             ("cash", "nano-dollars were given away"),
             ("transit", "nano-dollars are on their way"),
         )
-        if stand[what] != told[what]
+        if actual[what] != expected[what]
     ]
 
 
-def _stands(row: sa.Row[Any] | None) -> int:
+def _net_debits(row: sa.Row[Any] | None) -> int:
     """Posted debits less posted credits of an account's row."""
     return 0 if row is None else int(row.debits_posted - row.credits_posted)
 
 
-def _taken_of_earned(connection: sa.Connection, codes: Sequence[str]) -> int:
+def _sum_taken_from_earned(connection: sa.Connection, codes: Sequence[str]) -> int:
     """What moved from earned Credits to these accounts, less what came back."""
-    moved, account = schema.transfer.c, schema.account.c
-    these = sa.select(account.id).where(account.code.in_(codes))
-    taken = moved.credit.in_(these)
+    transfer, account = schema.transfer.c, schema.account.c
+    account_ids = sa.select(account.id).where(account.code.in_(codes))
+    is_taken = transfer.credit.in_(account_ids)
     row = connection.execute(
-        sa.select(sa.func.sum(sa.case((taken, moved.amount), else_=-moved.amount)))
+        sa.select(sa.func.sum(sa.case((is_taken, transfer.amount), else_=-transfer.amount)))
         .select_from(
             schema.transfer.join(
-                schema.account, account.id == sa.case((taken, moved.debit), else_=moved.credit)
+                schema.account,
+                account.id == sa.case((is_taken, transfer.debit), else_=transfer.credit),
             )
         )
         .where(
-            sa.or_(taken, moved.debit.in_(these)),
-            moved.kind.in_((Kind.POSTED.value, Kind.POST.value)),
+            sa.or_(is_taken, transfer.debit.in_(account_ids)),
+            transfer.kind.in_((TransferKind.POSTED.value, TransferKind.POST.value)),
             account.code.like("user/%/earned"),
         )
     ).scalar_one()
     return int(row or 0)
 
 
-def _earned(connection: sa.Connection) -> dict[str, int]:
+def _sum_earned_by_key(connection: sa.Connection) -> dict[str, int]:
     """Earned Credits that each contribution brought its contributor, by key."""
-    moved, whence, into = schema.transfer, schema.account.alias(), schema.account.alias()
+    transfer, source, target = schema.transfer, schema.account.alias(), schema.account.alias()
     rows = connection.execute(
-        sa.select(whence.c.code, sa.func.sum(moved.c.amount))
+        sa.select(source.c.code, sa.func.sum(transfer.c.amount))
         .select_from(
-            moved.join(whence, whence.c.id == moved.c.debit).join(into, into.c.id == moved.c.credit)
+            transfer.join(source, source.c.id == transfer.c.debit).join(
+                target, target.c.id == transfer.c.credit
+            )
         )
-        .where(whence.c.code.like("key/%/unvested"), into.c.code.like("user/%/earned"))
-        .group_by(whence.c.code)
+        .where(source.c.code.like("key/%/unvested"), target.c.code.like("user/%/earned"))
+        .group_by(source.c.code)
     )
     return {code.split("/")[1]: int(amount) for code, amount in rows}
 
 
-async def check_referrals(store: Store) -> list[str]:
+async def audit_referrals(db: Database) -> list[str]:
     """Compares each referral with the orders that count to it, and their sum with what was issued.
     Each in one statement: one snapshot, also beside a running service."""
     order, referral, account = schema.order, schema.referral, schema.account
@@ -168,23 +189,25 @@ async def check_referrals(store: Store) -> list[str]:
         .group_by(order.c.referral)
         .subquery()
     )
-    stood = sa.func.coalesce(shares.c.sum, 0)
-    rows = await store.fetch(
-        sa.select(referral.c.person, referral.c.earned, stood.label("shares"))
+    expected = sa.func.coalesce(shares.c.sum, 0)
+    rows = await db.fetch(
+        sa.select(referral.c.person, referral.c.earned, expected.label("shares"))
         .select_from(referral.outerjoin(shares, shares.c.referral == referral.c.person))
-        .where(referral.c.undone_at.is_(None), referral.c.earned != stood)
+        .where(referral.c.undone_at.is_(None), referral.c.earned != expected)
         .limit(_FINDINGS_MAX)
     )
-    moved = schema.transfer
+    transfer = schema.transfer
     of_topups = sa.select(
-        sa.func.sum(sa.case((moved.c.debit == account.c.id, moved.c.amount), else_=-moved.c.amount))
+        sa.func.sum(
+            sa.case((transfer.c.debit == account.c.id, transfer.c.amount), else_=-transfer.c.amount)
+        )
     ).where(
         account.c.code == chart.issued("referral").code,
-        moved.c.entry == chart.REFERRAL,
-        sa.or_(moved.c.debit == account.c.id, moved.c.credit == account.c.id),
+        transfer.c.entry == chart.REFERRAL_ENTRY,
+        sa.or_(transfer.c.debit == account.c.id, transfer.c.credit == account.c.id),
     )
     earned = sa.select(sa.func.sum(referral.c.earned))
-    sums = await store.fetch(
+    sums = await db.fetch(
         sa.select(
             sa.func.coalesce(of_topups.scalar_subquery(), 0).label("issued"),
             sa.func.coalesce(earned.scalar_subquery(), 0).label("earned"),

@@ -18,22 +18,22 @@ from pydantic import SecretStr
 from core import chart
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.earnings.types import (
-    CONSENT,
+    CONSENT_VERSION,
     Contribution,
+    ContributionOffer,
+    ContributionState,
+    EarningPolicy,
     NotContributable,
-    Offer,
     OfferGone,
-    Policy,
     SameOrganisation,
-    State,
     TooManyContributions,
     WorthNothing,
-    contribution_of,
+    contribution_from_row,
 )
-from core.earnings.valuation import Average, Valuer, Worth
+from core.earnings.valuation import AverageRequest, KeyValuer, Valuation
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -43,9 +43,9 @@ from core.ledger.types import (
     Submission,
 )
 from core.money import Credits, NanoUsd
-from core.pool.key_validation import Findings
+from core.pool.key_validation import ValidationResult
 from core.pool.pool import Pool
-from core.pool.types import DuplicateKey, KeyRefused, Terms, UnknownKey
+from core.pool.types import ContributionTerms, DuplicateKey, KeyRefused, UnknownKey
 from core.users.types import Person
 
 #: An offer waits this long for its contributor's answer, then it is deleted.
@@ -54,11 +54,11 @@ OFFER_SECONDS = 3_600
 OFFERS_MAX, OPEN_MAX = 3, 20
 #: The inviter's share of a contribution's net Credits, in percent.
 INVITER_PERCENT = 5
-_TRIES = 8
+_ATTEMPTS_MAX = 8
 
 
 #: Gives the id of whoever invited a person; empty for nobody.
-InviterOf = Callable[[str], Awaitable[str]]
+FindInviter = Callable[[str], Awaitable[str]]
 
 
 class Contributions:
@@ -67,207 +67,245 @@ class Contributions:
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
         pool: Pool,
-        valuer: Valuer,
+        valuer: KeyValuer,
         clock: Clock,
-        policy: Policy,
-        inviter_of: InviterOf,
+        policy: EarningPolicy,
+        find_inviter: FindInviter,
     ) -> None:
-        self._store, self._ledger, self._pool = store, ledger, pool
+        self._db, self._ledger, self._pool = db, ledger, pool
         self._valuer, self._clock, self.policy = valuer, clock, policy
-        self._inviter_of = inviter_of
+        self._find_inviter = find_inviter
 
     # --- offering -------------------------------------------------------------------------------
 
-    async def examine(
+    async def create_offer(
         self, person: Person, supplier: str, secret: SecretStr, account: str
-    ) -> Offer:
+    ) -> ContributionOffer:
         """Validates a key by real calls and keeps it, sealed, until its contributor answers. Raises
         `NotContributable`, `KeyRefused`, `DuplicateKey`, `SameOrganisation`, `WorthNothing`,
         `TooManyContributions`."""
         if supplier not in self.policy.suppliers:
             raise NotContributable(supplier, tuple(sorted(self.policy.suppliers)))
-        await self._room_for(person)
-        findings = await self._pool.examine(supplier, secret, account=account)
-        average = await self._valuer.average(supplier, findings.models)
+        await self._check_open_count(person)
+        validation = await self._pool.validate_key(supplier, secret, account=account)
+        average = await self._valuer.calculate_average(supplier, validation.models)
         if average is None:
             raise KeyRefused(supplier, "no_model")
-        worth = self._told(findings, average)
-        id_, row = await self._pool.contributed.offered(
-            supplier, secret, findings, owner=person.id, account=account
+        valuation = self._value_verified_key(validation, average)
+        id_, key_row = await self._pool.contributed_keys.build_offered_key(
+            supplier, secret, validation, contributor=person.id, account=account
         )
-        quota = NanoUsd(0) if worth is None else worth.quota
-        offered = self._row(id_, person.id, quota, worth is not None)
-        offered["organisation"] = self._pool.contributed.organisation(
-            supplier, findings.organisation
+        quota = NanoUsd(0) if valuation is None else valuation.quota
+        contribution_row = self._new_row(id_, person.id, quota, valuation is not None)
+        contribution_row["organisation"] = self._pool.contributed_keys.fingerprint_organisation(
+            supplier, validation.organisation
         )
         try:
-            await self._ledger.record(row, Insert(schema.contribution, offered))
+            await self._ledger.record(key_row, Insert(schema.contribution, contribution_row))
         except CompanionRefused as refused:
             if refused.table == schema.key.name:
-                raise DuplicateKey(supplier, row.row["tail"]) from None
+                raise DuplicateKey(supplier, key_row.row["tail"]) from None
             raise SameOrganisation(supplier) from None
-        return Offer(id_, supplier, row.row["tail"], findings.models, average, worth)
+        return ContributionOffer(
+            id_, supplier, key_row.row["tail"], validation.models, average, valuation
+        )
 
-    async def offer(self, key: str, person: Person) -> Offer:
+    async def get_offer(self, key: str, person: Person) -> ContributionOffer:
         """An offer that waits for its contributor's answer; raises `OfferGone`."""
-        found = await self._rows(schema.key.c.id == key, schema.key.c.owner == person.id)
-        if not found or found[0].state != "offered":
+        contributions = await self._list_contributions(
+            schema.key.c.id == key, schema.key.c.owner == person.id
+        )
+        if not contributions or contributions[0].state != "offered":
             raise OfferGone
-        row = found[0]
-        record = next(one for one in await self._pool.listed() if one.id == key)
+        contribution = contributions[0]
+        record = next(
+            key_record for key_record in await self._pool.list_key_records() if key_record.id == key
+        )
         models = record.models or frozenset()
-        average = await self._valuer.average(row.supplier, models)
+        average = await self._valuer.calculate_average(contribution.supplier, models)
         if average is None:
             raise OfferGone
-        worth = average.worth(row.quota) if row.verified else None
-        return Offer(key, row.supplier, row.tail, models, average, worth)
+        valuation = average.value_quota(contribution.quota) if contribution.verified else None
+        return ContributionOffer(
+            key, contribution.supplier, contribution.tail, models, average, valuation
+        )
 
-    async def drop(self, key: str, person: Person) -> None:
+    async def decline_offer(self, key: str, person: Person) -> None:
         """The contributor declines: nothing of the key is kept. Raises `OfferGone`."""
-        await self.offer(key, person)
-        await self._forget(key)
+        await self.get_offer(key, person)
+        await self._delete_offer(key)
 
-    async def open(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
+    async def accept_offer(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
         """The contributor agrees, to this quota at most: from now on the key serves. Raises
         `OfferGone`, `WorthNothing`."""
-        offer = await self.offer(key, person)
-        if offer.worth is not None:
-            quota = min(quota, offer.worth.quota)
-        worth = self._checked(offer.average.worth(quota))
-        taken = Update(
+        offer = await self.get_offer(key, person)
+        if offer.valuation is not None:
+            quota = min(quota, offer.valuation.quota)
+        valuation = self._require_worth(offer.average.value_quota(quota))
+        key_update = Update(
             schema.key, {"id": key}, {"state": "active"}, {"state": "validated", "owner": person.id}
         )
         now = self._clock.now_ms()
-        await self._began(
+        await self._open_contribution(
             key,
             person.id,
-            worth,
-            verified=offer.worth is not None,
-            companions=lambda figures: (
-                taken,
+            valuation,
+            verified=offer.valuation is not None,
+            build_companions=lambda figures: (
+                key_update,
                 Update(
                     schema.contribution,
                     {"key": key},
-                    {**figures, "state": "open", "consent": CONSENT, "opened_at": now},
+                    {**figures, "state": "open", "consent": CONSENT_VERSION, "opened_at": now},
                     {"state": "offered"},
                 ),
             ),
         )
         return await self.get(key, person.id)
 
-    async def raised(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
+    async def raise_contribution(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
         """Contributes more of the same key, as a contribution of its own. Raises `UnknownKey`,
         `WorthNothing`, `TooManyContributions`."""
-        first = await self.get(key, person.id)
-        if first.state != "open":
+        contribution = await self.get(key, person.id)
+        if contribution.state != "open":
             raise UnknownKey(key)
-        await self._room_for(person)
-        record = next((one for one in await self._pool.listed() if one.id == key), None)
+        await self._check_open_count(person)
+        record = next(
+            (
+                key_record
+                for key_record in await self._pool.list_key_records()
+                if key_record.id == key
+            ),
+            None,
+        )
         if record is None:
             raise UnknownKey(key)
-        average = await self._valuer.average(first.supplier, record.models or frozenset())
+        average = await self._valuer.calculate_average(
+            contribution.supplier, record.models or frozenset()
+        )
         if average is None:
             raise WorthNothing
-        worth = self._checked(average.worth(quota))
-        id_, row = self._pool.contributed.raised(key)
-        offered = self._row(id_, person.id, quota, False)
+        valuation = self._require_worth(average.value_quota(quota))
+        id_, key_row = self._pool.contributed_keys.build_raised_key(key)
+        contribution_row = self._new_row(id_, person.id, quota, False)
         now = self._clock.now_ms()
-        offered |= {"raises": key, "state": "open", "consent": CONSENT, "opened_at": now}
-        await self._began(
+        contribution_row |= {
+            "raises": key,
+            "state": "open",
+            "consent": CONSENT_VERSION,
+            "opened_at": now,
+        }
+        await self._open_contribution(
             id_,
             person.id,
-            worth,
+            valuation,
             verified=False,
-            companions=lambda figures: (row, Insert(schema.contribution, {**offered, **figures})),
+            build_companions=lambda figures: (
+                key_row,
+                Insert(schema.contribution, {**contribution_row, **figures}),
+            ),
         )
         return await self.get(id_, person.id)
 
-    async def average_of(self, contribution: Contribution) -> Average | None:
+    async def calculate_average(self, contribution: Contribution) -> AverageRequest | None:
         """An average request to the models that a contribution's key can use."""
         record = next(
-            (one for one in await self._pool.listed() if one.id == contribution.key), None
+            (
+                key_record
+                for key_record in await self._pool.list_key_records()
+                if key_record.id == contribution.key
+            ),
+            None,
         )
         models = record.models if record is not None else None
-        return await self._valuer.average(contribution.supplier, models or frozenset())
+        return await self._valuer.calculate_average(contribution.supplier, models or frozenset())
 
-    async def forget_offers(self) -> None:
+    async def delete_expired_offers(self) -> None:
         """A job: deletes keys whose contributors never answered their offer."""
         table, before = schema.contribution, self._clock.now_ms() - OFFER_SECONDS * 1_000
-        for row in await self._store.fetch(
+        for row in await self._db.fetch(
             sa.select(table.c.key).where(table.c.state == "offered", table.c.created_at < before)
         ):
-            await self._forget(row.key)
+            await self._delete_offer(row.key)
 
     # --- reading --------------------------------------------------------------------------------
 
-    async def get(self, key: str, owner: str) -> Contribution:
+    async def get(self, key: str, contributor: str) -> Contribution:
         """A contribution of a person, by its key; raises `UnknownKey`."""
-        found = await self._rows(schema.key.c.id == key, schema.key.c.owner == owner)
-        if not found or found[0].state == "offered":
+        contributions = await self._list_contributions(
+            schema.key.c.id == key, schema.key.c.owner == contributor
+        )
+        if not contributions or contributions[0].state == "offered":
             raise UnknownKey(key)
-        return found[0]
+        return contributions[0]
 
-    async def of(self, owner: str) -> list[Contribution]:
+    async def list_for_contributor(self, contributor: str) -> list[Contribution]:
         """All contributions of a person, the oldest first, ended ones included."""
-        rows = await self._rows(schema.key.c.owner == owner)
-        return [row for row in rows if row.state != "offered"]
+        contributions = await self._list_contributions(schema.key.c.owner == contributor)
+        return [row for row in contributions if row.state != "offered"]
 
-    async def in_state(self, state: State) -> list[Contribution]:
+    async def list_in_state(self, state: ContributionState) -> list[Contribution]:
         """All contributions that are in a state."""
-        return await self._rows(schema.contribution.c.state == state)
+        return await self._list_contributions(schema.contribution.c.state == state)
 
     # --- helpers --------------------------------------------------------------------------------
 
-    def _told(self, findings: Findings, average: Average) -> Worth | None:
-        if findings.left is None:
+    def _value_verified_key(
+        self, validation: ValidationResult, average: AverageRequest
+    ) -> Valuation | None:
+        if validation.remaining_cash is None:
             return None
-        return self._checked(average.worth(min(findings.left, self.policy.quota_most)))
+        return self._require_worth(
+            average.value_quota(min(validation.remaining_cash, self.policy.quota_max))
+        )
 
-    def _checked(self, worth: Worth) -> Worth:
-        if worth.net.units <= 0 or worth.quota > self.policy.quota_most:
+    def _require_worth(self, valuation: Valuation) -> Valuation:
+        if valuation.net.units <= 0 or valuation.quota > self.policy.quota_max:
             raise WorthNothing
-        return worth
+        return valuation
 
-    async def _room_for(self, person: Person) -> None:
-        rows = await self._rows(schema.key.c.owner == person.id)
-        waiting = sum(row.state == "offered" for row in rows)
-        serving = sum(row.state in {"open", "closing"} for row in rows)
-        if waiting >= OFFERS_MAX or serving >= OPEN_MAX:
+    async def _check_open_count(self, person: Person) -> None:
+        contributions = await self._list_contributions(schema.key.c.owner == person.id)
+        offered_count = sum(row.state == "offered" for row in contributions)
+        open_count = sum(row.state in {"open", "closing"} for row in contributions)
+        if offered_count >= OFFERS_MAX or open_count >= OPEN_MAX:
             raise TooManyContributions
 
-    async def _began(
+    async def _open_contribution(
         self,
         key: str,
         person: str,
-        worth: Worth,
+        valuation: Valuation,
         *,
         verified: bool,
-        companions: Callable[[dict[str, Any]], tuple[Companion, ...]],
+        build_companions: Callable[[dict[str, Any]], tuple[Companion, ...]],
     ) -> None:
         """Opens a contribution in one submission: dollars, Credits, fee, advance, rows. Where the
         quota is not verified, the advance comes out of the person's credit line."""
-        inviter = await self._inviter_of(person)
-        inviting = worth.net.share_down(INVITER_PERCENT, 100) if inviter else Credits(0)
-        lender = chart.lender(person, verified=verified)
-        for _ in range(_TRIES):
-            line = await self._line(person, worth.net, verified=verified)
+        inviter = await self._find_inviter(person)
+        inviter_credits = valuation.net.share_down(INVITER_PERCENT, 100) if inviter else Credits(0)
+        lender = chart.advance_lender(person, verified=verified)
+        for _ in range(_ATTEMPTS_MAX):
+            advance = await self._determine_advance(person, valuation.net, verified=verified)
             figures = {
-                "quota": worth.quota.units,
-                "credited": worth.net.units,
-                "fee": worth.fee.units,
-                "advance": line.units,
+                "quota": valuation.quota.units,
+                "credited": valuation.net.units,
+                "fee": valuation.fee.units,
+                "advance": advance.units,
                 "inviter": inviter or None,
-                "inviting": inviting.units,
-                "requests": worth.requests,
+                "inviting": inviter_credits.units,
+                "requests": valuation.requests,
             }
-            moved = None if line.is_zero else chart.lent(key, lender, line)
-            entries = chart.contributed(key, worth.quota, worth.net, worth.fee, inviting, moved)
+            advance_move = None if advance.is_zero else chart.lend_advance(key, lender, advance)
+            entries = chart.open_contribution(
+                key, valuation.quota, valuation.net, valuation.fee, inviter_credits, advance_move
+            )
             try:
                 await self._ledger.submit(
-                    Submission(f"key/{key}/contributed", entries, companions(figures))
+                    Submission(f"key/{key}/contributed", entries, build_companions(figures))
                 )
             except InsufficientFunds:  # another of theirs took of the line since
                 continue
@@ -277,21 +315,21 @@ class Contributions:
             return
         raise OfferGone
 
-    async def _line(self, person: str, net: Credits, *, verified: bool) -> Credits:
+    async def _determine_advance(self, person: str, net: Credits, *, verified: bool) -> Credits:
         if verified:
             return net.share_down(self.policy.advance_percent, 100)
-        most = self.policy.advance_unverified
-        if most.is_zero:
-            return most
+        max_advance = self.policy.advance_unverified
+        if max_advance.is_zero:
+            return max_advance
         # The credit line is lent once for all contributions of a person, whatever comes of them.
         with suppress(IdempotencyConflict):  # when it was another sum
-            grant = Submission(f"line/{person}", (chart.credit_line(person, most),))
+            grant = Submission(f"line/{person}", (chart.open_credit_line(person, max_advance),))
             await self._ledger.submit(grant)
-        account = chart.lender(person, verified=False)
-        left = (await self._ledger.balances([account]))[account.code].available
-        return min(net, Credits(left))
+        account = chart.advance_lender(person, verified=False)
+        available = (await self._ledger.read_balances([account]))[account.code].available
+        return min(net, Credits(available))
 
-    def _row(
+    def _new_row(
         self,
         key: str,
         person: str,
@@ -321,63 +359,66 @@ class Contributions:
             "ended_at": None,
         }
 
-    async def _forget(self, key: str) -> None:
+    async def _delete_offer(self, key: str) -> None:
         await self._ledger.record(
             Delete(schema.key, {"id": key, "state": "validated"}),
             Delete(schema.contribution, {"key": key, "state": "offered"}),
         )
 
-    async def _rows(self, *where: sa.ColumnElement[bool]) -> list[Contribution]:
-        given, key = schema.contribution, schema.key
-        rows = await self._store.fetch(
+    async def _list_contributions(self, *where: sa.ColumnElement[bool]) -> list[Contribution]:
+        contribution, key = schema.contribution, schema.key
+        rows = await self._db.fetch(
             sa.select(
-                given,
+                contribution,
                 key.c.provider,
                 key.c.tail,
                 key.c.owner,
                 key.c.state.label("health"),
                 key.c.reason.label("why"),
             )
-            .select_from(given.join(key, key.c.id == given.c.key))
+            .select_from(contribution.join(key, key.c.id == contribution.c.key))
             .where(*where)
-            .order_by(given.c.key)
+            .order_by(contribution.c.key)
         )
-        return [contribution_of(row) for row in rows]
+        return [contribution_from_row(row) for row in rows]
 
 
-async def any_contributions(store: Store) -> bool:
+async def has_contributions(db: Database) -> bool:
     """Whether a key was ever contributed, so that somebody may have earned something."""
-    opened = sa.select(schema.contribution.c.key).where(
+    statement = sa.select(schema.contribution.c.key).where(
         schema.contribution.c.opened_at.is_not(None)
     )
-    return bool(await store.fetch(opened.limit(1)))
+    return bool(await db.fetch(statement.limit(1)))
 
 
 #: What an ask's hold drew: codes of accounts with their Credits, in the order in which they pay.
-Drawn = Sequence[tuple[str, int]]
+DrawnAmounts = Sequence[tuple[str, int]]
 
 
-def paid_of(drawn: Drawn, charge: Credits) -> Credits:
+def calculate_paid_part(drawn: DrawnAmounts, charge: Credits) -> Credits:
     """What of a charge the asker had bought or earned: a hold is posted in the order it drew."""
-    left, paid = charge.units, 0
+    remaining, paid = charge.units, 0
     for code, amount in drawn:
-        take = min(left, amount)
-        left -= take
-        if chart.was_paid(code):
-            paid += take
+        part = min(remaining, amount)
+        remaining -= part
+        if chart.is_paid_pocket(code):
+            paid += part
     return Credits(paid)
 
 
-def vesting(
-    key: str, terms: Terms | None, *, asker: str, charge: Credits, paid: Credits
+def build_vesting(
+    key: str, terms: ContributionTerms | None, *, asker: str, charge: Credits, paid: Credits
 ) -> tuple[Entry, ...]:
     """The entries by which a charge vests, `paid` of it as `calculate_paid_part` says. None for a
     key of the operator's own, and for a contributor who asked on a key of their own."""
-    if terms is None or terms.owner == asker:
+    if terms is None or terms.contributor == asker:
         return ()
-    uses: tuple[tuple[chart.Use, Credits], ...] = (("paid", paid), ("free", charge - paid))
+    parts: tuple[tuple[chart.CreditOrigin, Credits], ...] = (
+        ("paid", paid),
+        ("free", charge - paid),
+    )
     return tuple(
-        chart.vest(key, terms.owner, terms.inviter, terms.advance, use, part)
-        for use, part in uses
+        chart.vest_charge(key, terms.contributor, terms.inviter, terms.advance, use, part)
+        for use, part in parts
         if not part.is_zero
     )

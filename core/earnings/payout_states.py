@@ -10,135 +10,155 @@ import sqlalchemy as sa
 from core import chart
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
-from core.earnings.payouts import PAYOUT, Payout, PayoutMoved, State, payout_of
+from core.earnings.payouts import (
+    PAYOUT_CHANGED,
+    Payout,
+    PayoutState,
+    PayoutStateConflict,
+    payout_from_row,
+)
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Entry, HoldResolved, IdempotencyConflict, Submission
-from core.notification import notice
-from core.users.service import survivor
+from core.notification import notification_row
+from core.users.service import find_survivor
 
 #: Columns of a payout at its end: its address is deleted, and nothing more is due.
-_OVER: Mapping[str, None] = {"due_at": None, "sealed": None}
+_FINAL_VALUES: Mapping[str, None] = {"due_at": None, "sealed": None}
 
 
-class Steps:
+class PayoutStateMachine:
     """Reads payouts and moves each from one state to the next."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
 
-    async def rows(
-        self, *where: sa.ColumnElement[bool], most: int = 1, oldest: bool = False
+    async def list_payouts(
+        self, *where: sa.ColumnElement[bool], limit: int = 1, oldest_first: bool = False
     ) -> list[Payout]:
         """Payouts that match the conditions, the newest first unless the oldest are wanted."""
         table = schema.payout
-        order = table.c.id if oldest else table.c.id.desc()
-        rows = await self._store.fetch(sa.select(table).where(*where).order_by(order).limit(most))
-        return [payout_of(row) for row in rows]
+        order = table.c.id if oldest_first else table.c.id.desc()
+        rows = await self._db.fetch(sa.select(table).where(*where).order_by(order).limit(limit))
+        return [payout_from_row(row) for row in rows]
 
     async def get(self, payout: str) -> Payout:
         """A payout by its id; raises `PayoutStateConflict` when there is none."""
-        found = await self.rows(schema.payout.c.id == payout)
-        if not found:
-            raise PayoutMoved(payout)
-        return found[0]
+        payouts = await self.list_payouts(schema.payout.c.id == payout)
+        if not payouts:
+            raise PayoutStateConflict(payout)
+        return payouts[0]
 
-    async def payee(self, one: Payout) -> tuple[str, Companion]:
+    async def find_payee(self, payout: Payout) -> tuple[str, Companion]:
         """Who gets a payout now: its person, or whom they were merged into; and a companion that
         refuses the submission when that changes."""
-        return await survivor(self._store, one.person)
+        return await find_survivor(self._db, payout.person)
 
-    async def moved(
+    async def transition(
         self,
-        one: Payout,
-        state: State,
+        payout: Payout,
+        state: PayoutState,
         entries: Sequence[Entry] = (),
         *,
         change: Mapping[str, Any],
-        also: Sequence[Companion] = (),
+        companions: Sequence[Companion] = (),
     ) -> None:
         """Moves a payout from the state in which it was read to `state`. Raises
         `PayoutStateConflict` when it has left that state."""
-        companions = (
-            self._stands(one, state, change),
-            self._told(one, (await self.payee(one))[0], state, str(change.get("reason", ""))),
-            *also,
+        all_companions = (
+            self._build_update(payout, state, change),
+            self._build_notification(
+                payout, (await self.find_payee(payout))[0], state, str(change.get("reason", ""))
+            ),
+            *companions,
         )
-        submission = Submission(f"payout/{one.id}/{state}", tuple(entries), companions)
+        submission = Submission(f"payout/{payout.id}/{state}", tuple(entries), all_companions)
         try:
             receipt = await self._ledger.submit(submission)
         except (CompanionRefused, HoldResolved, IdempotencyConflict):
-            raise PayoutMoved(one.id) from None
+            raise PayoutStateConflict(payout.id) from None
         if receipt.existed:  # somebody else has just done the same
-            raise PayoutMoved(one.id)
+            raise PayoutStateConflict(payout.id)
 
-    async def ended(
+    async def end_payout(
         self,
-        one: Payout,
-        state: State,
+        payout: Payout,
+        state: PayoutState,
         entries: Sequence[Entry],
         *,
         change: Mapping[str, Any],
-        also: Sequence[Companion] = (),
+        companions: Sequence[Companion] = (),
     ) -> None:
         """Moves a payout to a final state, where its address is deleted."""
-        await self.moved(one, state, entries, change={**_OVER, **change}, also=also)
+        await self.transition(
+            payout, state, entries, change={**_FINAL_VALUES, **change}, companions=companions
+        )
 
-    async def released(
-        self, one: Payout, state: State, *, by: str, reason: str, also: Sequence[Companion] = ()
+    async def release_payout(
+        self,
+        payout: Payout,
+        state: PayoutState,
+        *,
+        actor: str,
+        reason: str,
+        companions: Sequence[Companion] = (),
     ) -> Payout:
         """Ends a payout before it was sent: its held Credits come back, and first repay what is
         owed. Raises `PayoutStateConflict`."""
-        person, still = await self.payee(one)
+        person, payee_unmerged = await self.find_payee(payout)
         entries: tuple[Entry, ...] = (
-            *chart.not_withdrawn(one.id, one.hold),
-            chart.repay_owed(one.person),
+            *chart.void_withdrawal(payout.id, payout.hold),
+            chart.repay_owed(payout.person),
         )
-        if person != one.person:  # what comes back is passed on to whom they were merged into
-            also = (*also, self.aged(one, person), still)
-        change = {"decided_by": by, "reason": reason}
-        await self.ended(one, state, entries, change=change, also=also)
-        return await self.get(one.id)
+        if person != payout.person:  # what comes back is passed on to whom they were merged into
+            companions = (*companions, self.build_matured_row(payout, person), payee_unmerged)
+        change = {"decided_by": actor, "reason": reason}
+        await self.end_payout(payout, state, entries, change=change, companions=companions)
+        return await self.get(payout.id)
 
-    def taken_back(
-        self, one: Payout, person: str, reason: str
+    def build_cancellation(
+        self, payout: Payout, person: str, reason: str
     ) -> tuple[list[Entry], list[Companion]]:
         """The entries and rows that cancel a payout within another submission, for a person who
         owes."""
         companions: list[Companion] = [
-            self._stands(one, "cancelled", {**_OVER, "reason": reason}),
-            self._told(one, person, "cancelled", reason),
+            self._build_update(payout, "cancelled", {**_FINAL_VALUES, "reason": reason}),
+            self._build_notification(payout, person, "cancelled", reason),
         ]
-        if person != one.person:
-            companions.append(self.aged(one, person))
-        return list(chart.not_withdrawn(one.id, one.hold)), companions
+        if person != payout.person:
+            companions.append(self.build_matured_row(payout, person))
+        return list(chart.void_withdrawal(payout.id, payout.hold)), companions
 
-    def aged(self, one: Payout, person: str) -> Insert:
+    def build_matured_row(self, payout: Payout, person: str) -> Insert:
         """The row by which Credits that come back keep their age."""
         row = {
-            "id": f"payout/{one.id}",
+            "id": f"payout/{payout.id}",
             "person": person,
-            "credits": one.credits.units,
+            "credits": payout.credits.units,
             "at": self._clock.now_ms(),
         }
         return Insert(schema.matured, row)
 
-    def _stands(self, one: Payout, state: State, change: Mapping[str, Any]) -> Update:
+    def _build_update(
+        self, payout: Payout, state: PayoutState, change: Mapping[str, Any]
+    ) -> Update:
         row = {"state": state, "state_at": self._clock.now_ms(), **change}
-        return Update(schema.payout, {"id": one.id}, row, {"state": one.state})
+        return Update(schema.payout, {"id": payout.id}, row, {"state": payout.state})
 
-    def _told(self, one: Payout, person: str, what: State, reason: str) -> Insert:
-        return notice(
+    def _build_notification(
+        self, payout: Payout, person: str, state: PayoutState, reason: str
+    ) -> Insert:
+        return notification_row(
             self._clock,
-            cause_id=f"payout/{one.id}/{what}",
+            cause_id=f"payout/{payout.id}/{state}",
             person=person,
-            kind=PAYOUT,
+            kind=PAYOUT_CHANGED,
             facts={
-                "what": what,
-                "payout": one.id,
-                "credits": one.credits.units,
-                "cash": one.cash.units,
+                "what": state,
+                "payout": payout.id,
+                "credits": payout.credits.units,
+                "cash": payout.cash.units,
                 "reason": reason,
             },
         )

@@ -12,16 +12,16 @@ from core.clock import as_datetime
 from core.errors import Refusal
 from core.money import Credits, NanoUsd
 
-State = Literal["requested", "approved", "sent", "paid", "rejected", "returned", "cancelled"]
-Method = Literal["paypal", "btcpay", "manual", "sandbox"]
-METHODS: tuple[Method, ...] = get_args(Method)
+PayoutState = Literal["requested", "approved", "sent", "paid", "rejected", "returned", "cancelled"]
+PayoutMethod = Literal["paypal", "btcpay", "manual", "sandbox"]
+PAYOUT_METHODS: tuple[PayoutMethod, ...] = get_args(PayoutMethod)
 
 #: Kinds of notifications: to the person about their payout; to operators about one that waits for
 #: their decision, and about one that is stuck.
-PAYOUT, PAYOUT_WAITS, PAYOUT_STUCK = "payout", "payout_waits", "payout_stuck"
+PAYOUT_CHANGED, PAYOUT_WAITS, PAYOUT_STUCK = "payout", "payout_waits", "payout_stuck"
 #: 100 Credits are paid out as $0.90: nano-dollars for each Credit.
-RATE = NanoUsd(9_000_000)
-_CENT = 10_000_000
+PAYOUT_RATE = NanoUsd(9_000_000)
+_NANO_USD_PER_CENT = 10_000_000
 #: Business days within which a request is handled.
 BUSINESS_DAYS = 5
 
@@ -31,18 +31,20 @@ class NothingWithdrawable(Refusal):
 
     code: ClassVar[str] = "nothing_withdrawable"
 
-    def __init__(self, withdrawable: Credits, least: Credits, earned: Credits) -> None:
-        self.withdrawable, self.least, self.earned = withdrawable, least, earned
+    def __init__(self, withdrawable: Credits, minimum: Credits, earned: Credits) -> None:
+        self.withdrawable, self.minimum, self.earned = withdrawable, minimum, earned
 
 
-class WithdrawalsWait(Refusal):
+class WithdrawalBlocked(Refusal):
     """For now this person can't withdraw: `reason` is owes, disputed, linked or moved (the
     address), `until` when that is over (ms UTC; 0 where nobody knows)."""
 
     code: ClassVar[str] = "withdrawals_wait"
 
-    def __init__(self, why: Literal["owes", "disputed", "linked", "moved"], until: int = 0) -> None:
-        self.why, self.until = why, until
+    def __init__(
+        self, reason: Literal["owes", "disputed", "linked", "moved"], until: int = 0
+    ) -> None:
+        self.reason, self.until = reason, until
 
 
 class TooManyWithdrawals(Refusal):
@@ -50,11 +52,11 @@ class TooManyWithdrawals(Refusal):
 
     code: ClassVar[str] = "too_many_withdrawals"
 
-    def __init__(self, waiting: int) -> None:
-        self.waiting = waiting
+    def __init__(self, unsent_count: int) -> None:
+        self.unsent_count = unsent_count
 
 
-class PayoutMoved(Refusal):
+class PayoutStateConflict(Refusal):
     """The payout is no longer in a state that allows this."""
 
     code: ClassVar[str] = "payout_moved"
@@ -63,7 +65,7 @@ class PayoutMoved(Refusal):
         self.payout = payout
 
 
-class NoAddress(Refusal):
+class NoPayoutAddress(Refusal):
     """The person has no usable address for that payout method."""
 
     code: ClassVar[str] = "no_address"
@@ -77,10 +79,10 @@ class Earnings:
     available: Credits
     withdrawable: Credits
     #: When all that is available can be withdrawn, at the latest (ms UTC); 0: now.
-    all_at: int
+    all_withdrawable_at: int
 
     @property
-    def waiting(self) -> Credits:
+    def not_yet_withdrawable(self) -> Credits:
         """Credits that were earned too lately to be withdrawn."""
         return self.available - self.withdrawable
 
@@ -93,16 +95,16 @@ class Payout:
     person: str
     credits: Credits
     cash: NanoUsd
-    method: Method
+    method: PayoutMethod
     hint: str
-    state: State
+    state: PayoutState
     created_at: int
     state_at: int
     decided_by: str
     reason: str
-    external: str
+    external_id: str
     #: How often it was worked on in this state, and when it is due next (ms UTC).
-    tries: int
+    attempts: int
     due_at: int | None
 
     @property
@@ -111,26 +113,26 @@ class Payout:
         return f"payout/{self.id}/requested"
 
     @property
-    def unsent(self) -> bool:
+    def is_unsent(self) -> bool:
         """Whether its Credits can still come back."""
         return self.state in {"requested", "approved"}
 
 
-def cash_of(amount: Credits) -> NanoUsd:
+def convert_to_cash(amount: Credits) -> NanoUsd:
     """What so many Credits are paid out as: rounded down to whole cents (74,997 → $674.97)."""
-    return NanoUsd(amount.units * RATE.units // _CENT * _CENT)
+    return NanoUsd(amount.units * PAYOUT_RATE.units // _NANO_USD_PER_CENT * _NANO_USD_PER_CENT)
 
 
-def expected_by(at_ms: int) -> int:
+def calculate_due_date(at_ms: int) -> int:
     """When a request made at `at_ms` is handled at the latest: five business days on (ms UTC)."""
-    at, left = as_datetime(at_ms), BUSINESS_DAYS
-    while left:
+    at, days_left = as_datetime(at_ms), BUSINESS_DAYS
+    while days_left:
         at += timedelta(days=1)
-        left -= at.weekday() < 5
+        days_left -= at.weekday() < 5
     return round(at.timestamp() * 1_000)
 
 
-def payout_of(row: sa.Row[Any]) -> Payout:
+def payout_from_row(row: sa.Row[Any]) -> Payout:
     """A payout as its row says."""
     return Payout(
         id=row.id,
@@ -144,7 +146,7 @@ def payout_of(row: sa.Row[Any]) -> Payout:
         state_at=row.state_at,
         decided_by=row.decided_by,
         reason=row.reason,
-        external=row.external or "",
-        tries=row.tries,
+        external_id=row.external or "",
+        attempts=row.tries,
         due_at=row.due_at,
     )

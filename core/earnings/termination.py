@@ -22,7 +22,7 @@ from core.db import schema
 from core.db.writes import Companion, Update
 from core.earnings.contributions import Contributions
 from core.earnings.types import Contribution
-from core.errors import Refusal, cause
+from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -32,9 +32,9 @@ from core.ledger.types import (
     Submission,
 )
 from core.money import Credits, NanoUsd
-from core.notification import notice
+from core.notification import notification_row
 from core.pool.pool import Pool
-from core.pool.types import OVER, UnknownKey
+from core.pool.types import FINAL_STATES, UnknownKey
 
 _log = logging.getLogger(__name__)
 
@@ -42,29 +42,29 @@ _log = logging.getLogger(__name__)
 KEY_ENDED = "key_ended"
 
 #: How often a change is tried again when others changed the same rows meanwhile.
-_TRIES = 8
+_ATTEMPTS_MAX = 8
 
-Reason = Literal["withdrawn", "dead", "exhausted", "stolen"]
+TerminationReason = Literal["withdrawn", "dead", "exhausted", "stolen"]
 
 #: Gives the entries and rows that cancel a person's unsent withdrawals.
-Cancelling = Callable[[str], Awaitable[tuple[Sequence[Entry], Sequence[Companion]]]]
+PlanCancellation = Callable[[str], Awaitable[tuple[Sequence[Entry], Sequence[Companion]]]]
 
 
-class StillUsed(Refusal):
+class ContributionInUse(Refusal):
     """The contribution can't be lowered so far, since more of it was already spent in advance."""
 
     code: ClassVar[str] = "still_used"
 
-    def __init__(self, least: Credits) -> None:
-        self.least = least
+    def __init__(self, minimum: Credits) -> None:
+        self.minimum = minimum
 
 
 @dataclass(frozen=True, slots=True)
-class _Rest:
+class _Remainder:
     """What is left of a contribution when it ends, in Credits and nano-dollars."""
 
     #: Dollars that were not used, and the Credits and fee that go back with them.
-    quota: NanoUsd
+    unused_quota: NanoUsd
     returned: Credits
     fee: Credits
     #: Credits of its use that didn't vest: what covers the spent advance, and what is kept as a
@@ -73,12 +73,12 @@ class _Rest:
     kept: Credits
     #: Of the advance: what wasn't spent, what is there above what was lent (an answer's use filled
     #: it up after it was lowered), and what was spent and nothing covers.
-    line: Credits
-    over: Credits
+    unspent_advance: Credits
+    excess_advance: Credits
     due: Credits
 
 
-class Closing:
+class ContributionTermination:
     """Ends contributions, whole or in part, and settles what is left of them."""
 
     def __init__(
@@ -88,31 +88,31 @@ class Closing:
         ledger: Ledger,
         pool: Pool,
         clock: Clock,
-        cancelling: Cancelling,
+        plan_cancellation: PlanCancellation,
     ) -> None:
         self._contributions, self._ledger, self._pool = contributions, ledger, pool
-        self._clock, self._cancelling = clock, cancelling
+        self._clock, self._plan_cancellation = clock, plan_cancellation
 
-    async def withdraw(self, key: str, owner: str) -> None:
+    async def withdraw_contribution(self, key: str, contributor: str) -> None:
         """The contributor takes the key back: its secret is deleted at once, the contribution ends
         as soon as its running answers do. Raises `UnknownKey`."""
-        for _ in range(_TRIES):
-            one = await self._contributions.get(key, owner)
-            if one.state != "open":
+        for _ in range(_ATTEMPTS_MAX):
+            contribution = await self._contributions.get(key, contributor)
+            if contribution.state != "open":
                 raise UnknownKey(key)
-            if await self._begin(one, "withdrawn"):
-                await self.work()
+            if await self._start_closing(contribution, "withdrawn"):
+                await self.process_terminations()
                 return
         raise UnknownKey(key)
 
-    async def lower(self, key: str, owner: str, left: Credits) -> None:
+    async def lower_contribution(self, key: str, contributor: str, remaining: Credits) -> None:
         """Lowers a contribution: only so much of what hasn't vested remains; the rest ends now.
         Raises `UnknownKey`, `ContributionInUse`."""
-        for _ in range(_TRIES):
-            one = await self._contributions.get(key, owner)
-            if one.state != "open":
+        for _ in range(_ATTEMPTS_MAX):
+            contribution = await self._contributions.get(key, contributor)
+            if contribution.state != "open":
                 raise UnknownKey(key)
-            submission = await self._lowered(one, left)
+            submission = await self._build_lowering(contribution, remaining)
             if submission is None:
                 return
             try:
@@ -123,61 +123,76 @@ class Closing:
             return
         raise UnknownKey(key)
 
-    async def forfeit(self, key: str, *also: Companion) -> None:
+    async def forfeit_contribution(self, key: str, *companions: Companion) -> None:
         """An admin ends a contribution because its key was reported stolen: what it brought and was
         not paid out is forfeited. `companions` are written with it. Raises `UnknownKey`."""
-        for one in await self._contributions.in_state("open"):
-            if one.key == key and await self._begin(one, "stolen", also):
-                await self.work()
+        for contribution in await self._contributions.list_in_state("open"):
+            if contribution.key == key and await self._start_closing(
+                contribution, "stolen", companions
+            ):
+                await self.process_terminations()
                 return
         raise UnknownKey(key)
 
-    async def work(self) -> None:
+    async def process_terminations(self) -> None:
         """A job: starts to close what died or is used up; ends what has no running answers."""
-        for one in await self._contributions.in_state("open"):
-            reason = await self._over(one)
+        for contribution in await self._contributions.list_in_state("open"):
+            reason = await self._find_reason(contribution)
             if reason is not None:
-                await self._begin(one, reason)
-        for one in await self._contributions.in_state("closing"):
+                await self._start_closing(contribution, reason)
+        for contribution in await self._contributions.list_in_state("closing"):
             try:
-                await self._end(one)
+                await self._close(contribution)
             except Exception as failure:  # noqa: BLE001 - the others go on
-                _log.error("%s could not be ended: %s", one.key, cause(failure))
+                _log.error("%s could not be ended: %s", contribution.key, describe_failure(failure))
 
     # --- beginning ------------------------------------------------------------------------------
 
-    async def _over(self, one: Contribution) -> Reason | None:
-        if one.health in OVER:
+    async def _find_reason(self, contribution: Contribution) -> TerminationReason | None:
+        if contribution.health in FINAL_STATES:
             return "dead"
-        quota, waits = chart.key_quota(one.key), chart.unvested(one.key)
-        balances = await self._ledger.balances([quota, waits])
-        if balances[quota.code].held:
+        quota_account, unvested_account = (
+            chart.key_quota(contribution.key),
+            chart.unvested_credits(contribution.key),
+        )
+        balances = await self._ledger.read_balances([quota_account, unvested_account])
+        if balances[quota_account.code].held:
             return None
         # Whoever got all that the key was worth owes no more use of it.
-        if not balances[waits.code].posted:
+        if not balances[unvested_account.code].posted:
             return "exhausted"
-        dust = NanoUsd(balances[quota.code].available) < self._pool.contributed.least(one.key)
-        return "exhausted" if dust else None
+        is_used_up = NanoUsd(
+            balances[quota_account.code].available
+        ) < self._pool.contributed_keys.calculate_min_answer_cost(contribution.key)
+        return "exhausted" if is_used_up else None
 
-    async def _begin(
-        self, one: Contribution, reason: Reason, also: Sequence[Companion] = ()
+    async def _start_closing(
+        self,
+        contribution: Contribution,
+        reason: TerminationReason,
+        companions: Sequence[Companion] = (),
     ) -> bool:
         """Starts to close a contribution; False when it was changed since it was read."""
         now = self._clock.now_ms()
         state = "withdrawn" if reason == "stolen" else reason
-        gone = {"state": state, "reason": reason, "state_at": now, "sealed": None}
-        companions = (
-            Update(schema.key, {"id": one.key}, gone, {"state": one.health, "owner": one.owner}),
+        key_change = {"state": state, "reason": reason, "state_at": now, "sealed": None}
+        all_companions = (
+            Update(
+                schema.key,
+                {"id": contribution.key},
+                key_change,
+                {"state": contribution.health, "owner": contribution.contributor},
+            ),
             Update(
                 schema.contribution,
-                {"key": one.key},
+                {"key": contribution.key},
                 {"state": "closing", "reason": reason},
                 {"state": "open"},
             ),
-            *also,
+            *companions,
         )
         try:
-            await self._ledger.record(*companions)
+            await self._ledger.record(*all_companions)
         except CompanionRefused:
             return False
         await self._pool.reload()
@@ -185,101 +200,118 @@ class Closing:
 
     # --- ending ---------------------------------------------------------------------------------
 
-    async def _end(self, one: Contribution) -> None:
-        rest = await self._rest(one)
-        if rest is None:
+    async def _close(self, contribution: Contribution) -> None:
+        remainder = await self._calculate_remainder(contribution)
+        if remainder is None:
             return
-        to = one.lender
+        lender = contribution.lender
         entries: list[Entry] = []
         companions: list[Companion] = []
-        stolen = one.reason == "stolen"
-        if stolen or not rest.due.is_zero:
-            cancelled, rows = await self._cancelling(one.owner)
+        is_stolen = contribution.reason == "stolen"
+        if is_stolen or not remainder.due.is_zero:
+            cancelled, rows = await self._plan_cancellation(contribution.contributor)
             entries += cancelled
             companions += rows
-        entries += chart.lowered(one.key, rest.quota, rest.returned, rest.fee)
-        entries += chart.ended(
-            one.key,
-            one.owner,
-            to,
-            covered=rest.covered,
-            kept=rest.kept,
-            line=rest.line,
-            over=rest.over,
-            due=rest.due,
-            inviting=one.credited,
+        entries += chart.lower_contribution(
+            contribution.key, remainder.unused_quota, remainder.returned, remainder.fee
         )
-        if stolen:
-            entries += chart.forfeited(one.owner, rest.kept, await self._brought(one.key))
-        companions += self._rows(one, rest)
+        entries += chart.end_contribution(
+            contribution.key,
+            contribution.contributor,
+            lender,
+            covered=remainder.covered,
+            kept=remainder.kept,
+            unspent_advance=remainder.unspent_advance,
+            excess_advance=remainder.excess_advance,
+            due=remainder.due,
+            inviter_credits=contribution.credited,
+        )
+        if is_stolen:
+            entries += chart.forfeit_earnings(
+                contribution.contributor,
+                remainder.kept,
+                await self._calculate_max_vested(contribution.key),
+            )
+        companions += self._build_companions(contribution, remainder)
         try:
             await self._ledger.submit(
-                Submission(f"key/{one.key}/closed", tuple(entries), tuple(companions))
+                Submission(f"key/{contribution.key}/closed", tuple(entries), tuple(companions))
             )
         except (CompanionRefused, IdempotencyConflict, InsufficientFunds) as refused:
-            _log.info("%s is ended later: %s", one.key, refused.code)
+            _log.info("%s is ended later: %s", contribution.key, refused.code)
 
-    async def _rest(self, one: Contribution) -> _Rest | None:
+    async def _calculate_remainder(self, contribution: Contribution) -> _Remainder | None:
         """What is left of a contribution; None while an answer of its key runs, or an ask of its
         contributor that draws on the advance."""
-        quota, waits, line = (
-            chart.key_quota(one.key),
-            chart.unvested(one.key),
-            chart.advance(one.key),
+        quota_account, unvested_account, advance_account = (
+            chart.key_quota(contribution.key),
+            chart.unvested_credits(contribution.key),
+            chart.advance(contribution.key),
         )
-        balances = await self._ledger.balances([quota, waits, line])
-        if balances[quota.code].held or balances[line.code].held:
+        balances = await self._ledger.read_balances(
+            [quota_account, unvested_account, advance_account]
+        )
+        if balances[quota_account.code].held or balances[advance_account.code].held:
             return None
-        unused = NanoUsd(balances[quota.code].posted)
-        unvested = balances[waits.code].posted
-        returned = min(_returned(one, unused).units, unvested)
+        unused = NanoUsd(balances[quota_account.code].posted)
+        unvested = balances[unvested_account.code].posted
+        returned = min(_calculate_returned_credits(contribution, unused).units, unvested)
         left = unvested - returned
-        back = balances[line.code].posted
-        spent = max(0, one.advance.units - back)
+        advance_left = balances[advance_account.code].posted
+        spent = max(0, contribution.advance.units - advance_left)
         covered = min(left, spent)
-        return _Rest(
-            quota=unused,
+        return _Remainder(
+            unused_quota=unused,
             returned=Credits(returned),
-            fee=_fee(one, Credits(returned)),
+            fee=_calculate_returned_fee(contribution, Credits(returned)),
             covered=Credits(covered),
             kept=Credits(left - covered),
-            line=Credits(min(back, one.advance.units)),
-            over=Credits(max(0, back - one.advance.units)),
+            unspent_advance=Credits(min(advance_left, contribution.advance.units)),
+            excess_advance=Credits(max(0, advance_left - contribution.advance.units)),
             due=Credits(spent - covered),
         )
 
-    async def _brought(self, key: str) -> tuple[Credits, Credits]:
+    async def _calculate_max_vested(self, key: str) -> tuple[Credits, Credits]:
         """What use of a key vested at most: as earned, and as a gift."""
-        paid, free = chart.used(key, "paid"), chart.used(key, "free")
-        balances = await self._ledger.balances([paid, free])
+        paid, free = chart.key_usage(key, "paid"), chart.key_usage(key, "free")
+        balances = await self._ledger.read_balances([paid, free])
         charged = [Credits(balances[account.code].posted) for account in (paid, free)]
-        return charged[0].share_down(*chart.NET), charged[1].share_down(*chart.NET)
+        return charged[0].share_down(*chart.CONTRIBUTOR_SHARE), charged[1].share_down(
+            *chart.CONTRIBUTOR_SHARE
+        )
 
-    def _rows(self, one: Contribution, rest: _Rest) -> tuple[Companion, ...]:
+    def _build_companions(
+        self, contribution: Contribution, remainder: _Remainder
+    ) -> tuple[Companion, ...]:
         now = self._clock.now_ms()
-        returned = one.returned_credits + rest.returned
+        returned = contribution.returned_credits + remainder.returned
         change = {
             "state": "closed",
             "ended_at": now,
-            "returned_quota": (one.returned_quota + rest.quota).units,
+            "returned_quota": (contribution.returned_quota + remainder.unused_quota).units,
             "returned_credits": returned.units,
         }
         facts: dict[str, str | int] = {
-            "supplier": one.supplier,
-            "tail": one.tail,
-            "reason": one.reason,
-            "kept": (one.credited - returned).units,
-            "returned": rest.returned.units,
-            "due": rest.due.units,
+            "supplier": contribution.supplier,
+            "tail": contribution.tail,
+            "reason": contribution.reason,
+            "kept": (contribution.credited - returned).units,
+            "returned": remainder.returned.units,
+            "due": remainder.due.units,
         }
         return (
-            Update(schema.contribution, {"key": one.key}, change, {"state": "closing"}),
+            Update(schema.contribution, {"key": contribution.key}, change, {"state": "closing"}),
             # The contributor must not have changed since it was read.
-            Update(schema.key, {"id": one.key}, {"owner": one.owner}, {"owner": one.owner}),
-            notice(
+            Update(
+                schema.key,
+                {"id": contribution.key},
+                {"owner": contribution.contributor},
+                {"owner": contribution.contributor},
+            ),
+            notification_row(
                 self._clock,
-                cause_id=f"key/{one.key}/ended",
-                person=one.owner,
+                cause_id=f"key/{contribution.key}/ended",
+                person=contribution.contributor,
                 kind=KEY_ENDED,
                 facts=facts,
             ),
@@ -287,55 +319,77 @@ class Closing:
 
     # --- making smaller -------------------------------------------------------------------------
 
-    async def _lowered(self, one: Contribution, left: Credits) -> Submission | None:
-        quota, waits, line = (
-            chart.key_quota(one.key),
-            chart.unvested(one.key),
-            chart.advance(one.key),
+    async def _build_lowering(
+        self, contribution: Contribution, remaining: Credits
+    ) -> Submission | None:
+        quota_account, unvested_account, advance_account = (
+            chart.key_quota(contribution.key),
+            chart.unvested_credits(contribution.key),
+            chart.advance(contribution.key),
         )
-        balances = await self._ledger.balances([quota, waits, line])
-        unvested, lendable = balances[waits.code].posted, balances[line.code].available
-        spent = one.advance.units - lendable
-        if left.units >= unvested:
+        balances = await self._ledger.read_balances(
+            [quota_account, unvested_account, advance_account]
+        )
+        unvested, unspent_advance = (
+            balances[unvested_account.code].posted,
+            balances[advance_account.code].available,
+        )
+        spent = contribution.advance.units - unspent_advance
+        if remaining.units >= unvested:
             return None
-        if left.units < spent:
-            raise StillUsed(Credits(spent))
+        if remaining.units < spent:
+            raise ContributionInUse(Credits(spent))
         # The dollars that go are those whose Credits go, and not more than are free.
-        most = balances[quota.code].available
-        gone = min(most, (unvested - left.units) * one.quota.units // one.credited.units)
-        returned = _returned(one, NanoUsd(gone))
-        recalled = min(lendable, max(0, one.advance.units - left.units))
+        free_quota = balances[quota_account.code].available
+        removed_quota = min(
+            free_quota,
+            (unvested - remaining.units) * contribution.quota.units // contribution.credited.units,
+        )
+        returned = _calculate_returned_credits(contribution, NanoUsd(removed_quota))
+        recalled = min(unspent_advance, max(0, contribution.advance.units - remaining.units))
         entries: list[Entry] = [
-            *chart.lowered(one.key, NanoUsd(gone), returned, _fee(one, returned))
+            *chart.lower_contribution(
+                contribution.key,
+                NanoUsd(removed_quota),
+                returned,
+                _calculate_returned_fee(contribution, returned),
+            )
         ]
         if recalled:
-            entries.append(chart.recalled(one.key, one.lender, Credits(recalled)))
+            entries.append(
+                chart.recall_advance(contribution.key, contribution.lender, Credits(recalled))
+            )
         change: dict[str, Any] = {
-            "returned_quota": one.returned_quota.units + gone,
-            "returned_credits": (one.returned_credits + returned).units,
-            "advance": one.advance.units - recalled,
+            "returned_quota": contribution.returned_quota.units + removed_quota,
+            "returned_credits": (contribution.returned_credits + returned).units,
+            "advance": contribution.advance.units - recalled,
         }
         expected = {
             "state": "open",
-            "returned_quota": one.returned_quota.units,
-            "advance": one.advance.units,
+            "returned_quota": contribution.returned_quota.units,
+            "advance": contribution.advance.units,
         }
         return Submission(
-            f"key/{one.key}/lowered/{one.returned_quota.units}/{left.units}",
+            f"key/{contribution.key}/lowered/{contribution.returned_quota.units}/{remaining.units}",
             tuple(entries),
-            (Update(schema.contribution, {"key": one.key}, change, expected),),
+            (Update(schema.contribution, {"key": contribution.key}, change, expected),),
         )
 
 
-def _returned(one: Contribution, quota: NanoUsd) -> Credits:
+def _calculate_returned_credits(contribution: Contribution, quota: NanoUsd) -> Credits:
     """The Credits that go back with an unused quota: rounded up over all that ever went back of the
     contribution, so that however often a part goes, the sum is the same."""
-    whole = one.returned_quota + quota
-    return one.credited.share_up(whole.units, one.quota.units) - one.returned_credits
+    returned_quota = contribution.returned_quota + quota
+    return (
+        contribution.credited.share_up(returned_quota.units, contribution.quota.units)
+        - contribution.returned_credits
+    )
 
 
-def _fee(one: Contribution, returned: Credits) -> Credits:
+def _calculate_returned_fee(contribution: Contribution, returned: Credits) -> Credits:
     """The fee that was taken of the Credits that go back."""
-    before, after = one.returned_credits, one.returned_credits + returned
-    whole = one.credited.units
-    return one.fee.share_down(after.units, whole) - one.fee.share_down(before.units, whole)
+    before, after = contribution.returned_credits, contribution.returned_credits + returned
+    credited = contribution.credited.units
+    return contribution.fee.share_down(after.units, credited) - contribution.fee.share_down(
+        before.units, credited
+    )

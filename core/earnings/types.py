@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 import sqlalchemy as sa
 
 from core import chart
-from core.earnings.valuation import Average, Worth
+from core.earnings.valuation import AverageRequest, Valuation
 from core.errors import Refusal
 from core.ledger.types import Account
-from core.money import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, parse_usd
 
-State = Literal["offered", "open", "closing", "closed"]
+ContributionState = Literal["offered", "open", "closing", "closed"]
 
 
 class NotContributable(Refusal):
@@ -23,8 +23,8 @@ class NotContributable(Refusal):
 
     code: ClassVar[str] = "not_contributable"
 
-    def __init__(self, supplier: str, known: tuple[str, ...]) -> None:
-        self.supplier, self.known = supplier, known
+    def __init__(self, supplier: str, known_suppliers: tuple[str, ...]) -> None:
+        self.supplier, self.known_suppliers = supplier, known_suppliers
 
 
 class SameOrganisation(Refusal):
@@ -55,7 +55,7 @@ class WorthNothing(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ContributionOffer:
     """A validated key with its valuation, before its contributor agreed."""
 
     key: str
@@ -63,10 +63,10 @@ class Offer:
     tail: str
     #: Models of the catalogue that it can serve.
     models: frozenset[str]
-    average: Average
+    average: AverageRequest
     #: The valuation of what its supplier says that it can still pay; None where the supplier says
     #: nothing, and the contributor says for how many Credits it may be used.
-    worth: Worth | None
+    valuation: Valuation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class Contribution:
     key: str
     supplier: str
     tail: str
-    owner: str
-    state: State
+    contributor: str
+    state: ContributionState
     #: The state of the key: active, cooling, paused, …; and why.
     health: str
-    why: str
+    health_reason: str
     #: The person who contributed it, before any link merged them.
-    person: str
+    original_contributor: str
     quota: NanoUsd
     credited: Credits
     fee: Credits
@@ -99,20 +99,20 @@ class Contribution:
     @property
     def lender(self) -> Account[Credits]:
         """The account that lent what may be spent in advance."""
-        return chart.lender(self.person, verified=self.verified)
+        return chart.advance_lender(self.original_contributor, verified=self.verified)
 
 
-def contribution_of(row: sa.Row[Any]) -> Contribution:
+def contribution_from_row(row: sa.Row[Any]) -> Contribution:
     """A contribution from its row, joined with its key's."""
     return Contribution(
         key=row.key,
         supplier=row.provider,
         tail=row.tail,
-        owner=row.owner,
+        contributor=row.owner,
         state=row.state,
         health=row.health,
-        why=row.why,
-        person=row.person,
+        health_reason=row.why,
+        original_contributor=row.person,
         quota=NanoUsd(row.quota),
         credited=Credits(row.credited),
         fee=Credits(row.fee),
@@ -129,13 +129,13 @@ def contribution_of(row: sa.Row[Any]) -> Contribution:
 
 
 #: The version of the text that contributors agree to; changes when what they agree to changes.
-CONSENT = "2026-11"
+CONSENT_VERSION = "2026-11"
 #: For so many days a payer's bank may take a payment back.
 DISPUTABLE_DAYS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class EarningPolicy:
     """What the operator allows of contributions and withdrawals, in numbers."""
 
     #: Suppliers whose keys may be contributed; none until the operator names them.
@@ -149,9 +149,9 @@ class Policy:
     #: The least that is paid out at once.
     payout_least: Credits = Credits(10_000)  # noqa: RUF009
     #: The most that the quota of one contribution may be.
-    quota_most: NanoUsd = usd("10000")  # noqa: RUF009
+    quota_max: NanoUsd = parse_usd("10000")  # noqa: RUF009
 
 
-SAFE = Policy()
+SAFE_POLICY = EarningPolicy()
 #: The profile `brief`: withdrawable at once, spendable in full where the quota is verified.
-BRIEF = Policy(advance_percent=100, payout_hold_days=0)
+BRIEF_POLICY = EarningPolicy(advance_percent=100, payout_hold_days=0)

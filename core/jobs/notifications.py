@@ -17,25 +17,25 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert, Update
-from core.errors import cause
+from core.errors import describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import OWNERS, Facts
+from core.notification import OPERATORS, Facts
 
 _log = logging.getLogger(__name__)
 
 #: A process that delivers a notification has this long before another may.
 _LEASE_MS = 120_000
 #: How often delivery is tried; the pause doubles each time.
-TRIES_MAX = 8
+ATTEMPTS_MAX = 8
 _PAUSE_MS = 30_000
-_AT_ONCE = 50
+_BATCH_SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """Something that a person is told without having asked."""
 
     id: str
@@ -45,28 +45,31 @@ class Notice:
     facts: Facts
 
 
-class Notices:
+class NotificationQueue:
     """The job that delivers due notifications, each by one process at a time."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
         clock: Clock,
-        tell: Callable[[Notice], Awaitable[None]],
-        owners: Callable[[], Sequence[str]],
+        deliver: Callable[[Notification], Awaitable[None]],
+        list_operators: Callable[[], Sequence[str]],
     ) -> None:
         """`deliver` shows a notification and raises when it couldn't; `list_operators` gives the
         operators by the names by which they write."""
-        self._store, self._ledger, self._clock, self._tell = store, ledger, clock, tell
-        self._owners = owners
+        self._db, self._ledger, self._clock, self._deliver = db, ledger, clock, deliver
+        self._list_operators = list_operators
 
-    async def work(self) -> None:
+    async def deliver_due(self) -> None:
         """Delivers the notifications that are due."""
         table, now = schema.notice, self._clock.now_ms()
-        due = await self._store.fetch(
-            sa.select(table).where(table.c.due_at <= now).order_by(table.c.due_at).limit(_AT_ONCE)
+        due = await self._db.fetch(
+            sa.select(table)
+            .where(table.c.due_at <= now)
+            .order_by(table.c.due_at)
+            .limit(_BATCH_SIZE)
         )
         for row in due:
             claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
@@ -76,19 +79,25 @@ class Notices:
                 )
             except CompanionRefused:  # another process delivers it
                 continue
-            if row.person == OWNERS and (owners := self._owners()):
-                await self._to_each(row, claim["due_at"], owners)
+            if row.person == OPERATORS and (operators := self._list_operators()):
+                await self._fan_out(row, claim["due_at"], operators)
                 continue
-            told = Notice(row.id, row.person, row.kind, json.loads(row.data))
+            notification = Notification(row.id, row.person, row.kind, json.loads(row.data))
             await self._ledger.record(
-                Update(table, {"id": row.id}, {"due_at": await self._told(told, row.tries)})
+                Update(
+                    table,
+                    {"id": row.id},
+                    {"due_at": await self._try_deliver(notification, row.tries)},
+                )
             )
 
-    async def _to_each(self, row: sa.Row[Any], claimed: int, owners: Sequence[str]) -> None:
+    async def _fan_out(
+        self, row: sa.Row[Any], claimed_until: int, operators: Sequence[str]
+    ) -> None:
         """Replaces this notification by one of its own for each operator."""
-        each = [
+        rows = [
             {
-                "id": ids.derived("ntc", row.created_at, row.id, owner),
+                "id": ids.derive_id("ntc", row.created_at, row.id, owner),
                 "person": owner,
                 "kind": row.kind,
                 "data": row.data,
@@ -96,20 +105,22 @@ class Notices:
                 "tries": 0,
                 "due_at": self._clock.now_ms(),
             }
-            for owner in owners
+            for owner in operators
         ]
         with contextlib.suppress(CompanionRefused):  # it took so long that another process did it
             await self._ledger.record(
-                Update(schema.notice, {"id": row.id}, {"due_at": None}, {"due_at": claimed}),
-                *(Insert(schema.notice, one) for one in each),
+                Update(schema.notice, {"id": row.id}, {"due_at": None}, {"due_at": claimed_until}),
+                *(Insert(schema.notice, copy) for copy in rows),
             )
 
-    async def _told(self, one: Notice, tries: int) -> int | None:
+    async def _try_deliver(self, notification: Notification, attempts: int) -> int | None:
         """When to try again (ms UTC); None when it was delivered, or never will be."""
         try:
-            await self._tell(one)
+            await self._deliver(notification)
         except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
-            _log.warning("notice %s could not be told: %s", one.id, cause(failure))
-            if tries + 1 < TRIES_MAX:
-                return self._clock.now_ms() + _PAUSE_MS * (1 << tries)
+            _log.warning(
+                "notice %s could not be told: %s", notification.id, describe_failure(failure)
+            )
+            if attempts + 1 < ATTEMPTS_MAX:
+                return self._clock.now_ms() + _PAUSE_MS * (1 << attempts)
         return None

@@ -19,47 +19,47 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Delete, Insert, Update
-from core.errors import cause
+from core.errors import describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 
 log = logging.getLogger(__name__)
 
 #: A job that takes longer is cut off; the next turn tries again.
-CHORE_SECONDS_MAX = 300.0
+JOB_SECONDS_MAX = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class Job:
     """A function that is to be run every so many seconds."""
 
     name: str
-    every_seconds: float
+    interval_seconds: float
     run: Callable[[], Awaitable[object]]
     #: On every process, without a lease.
-    everywhere: bool = False
+    on_every_process: bool = False
     #: Also before its first pause.
-    at_start: bool = False
+    runs_at_start: bool = False
 
 
-class Chores:
+class Scheduler:
     """Runs jobs, one task for each, until it is stopped."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, clock: Clock, owner: str, chores: Sequence[Chore]
+        self, *, db: Database, ledger: Ledger, clock: Clock, process_id: str, jobs: Sequence[Job]
     ) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
-        self._owner, self._chores = owner, tuple(chores)
+        self._db, self._ledger, self._clock = db, ledger, clock
+        self._process_id, self._jobs = process_id, tuple(jobs)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Starts one task for each job."""
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._keep(chore), name=f"chore {chore.name}")
-            for chore in self._chores
+            loop.create_task(self._run_forever(chore), name=f"chore {chore.name}")
+            for chore in self._jobs
         ]
 
     async def stop(self) -> None:
@@ -69,74 +69,74 @@ class Chores:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    async def run_once(self, chore: Chore) -> bool:
+    async def run_job_once(self, job: Job) -> bool:
         """Runs a job now; False when another process has its lease or ran it just now."""
-        if not chore.everywhere and not await self._lease(chore):
+        if not job.on_every_process and not await self._acquire_lease(job):
             return False
-        async with asyncio.timeout(CHORE_SECONDS_MAX):
-            await chore.run()
+        async with asyncio.timeout(JOB_SECONDS_MAX):
+            await job.run()
         return True
 
-    async def _keep(self, chore: Chore) -> None:
-        pause = not chore.at_start
+    async def _run_forever(self, job: Job) -> None:
+        pause = not job.runs_at_start
         while True:
             if pause:
-                await asyncio.sleep(chore.every_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+                await asyncio.sleep(job.interval_seconds * random.uniform(0.8, 1.2))  # noqa: S311
             pause = True
             try:
-                await self.run_once(chore)
+                await self.run_job_once(job)
             except Exception as failure:  # noqa: BLE001 - the next turn tries again
-                log.error("chore %s failed: %s", chore.name, cause(failure))
+                log.error("chore %s failed: %s", job.name, describe_failure(failure))
 
-    async def _lease(self, chore: Chore) -> bool:
+    async def _acquire_lease(self, job: Job) -> bool:
         """Takes the job's lease by compare-and-set; False when another process has it."""
         table, now = schema.chore, self._clock.now_ms()
-        until = now + round(chore.every_seconds * 700)
-        rows: Sequence[sa.Row[Any]] = await self._store.fetch(
-            sa.select(table).where(table.c.name == chore.name)
+        until = now + round(job.interval_seconds * 700)
+        rows: Sequence[sa.Row[Any]] = await self._db.fetch(
+            sa.select(table).where(table.c.name == job.name)
         )
-        mine = {"owner": self._owner, "lease_until": until, "done_at": now}
+        lease = {"owner": self._process_id, "lease_until": until, "done_at": now}
         try:
             if not rows:
-                await self._ledger.record(Insert(table, {"name": chore.name, **mine}))
+                await self._ledger.record(Insert(table, {"name": job.name, **lease}))
                 return True
             if rows[0].lease_until > now:
                 return False
             expected = {"lease_until": rows[0].lease_until}
-            await self._ledger.record(Update(table, {"name": chore.name}, mine, expected))
+            await self._ledger.record(Update(table, {"name": job.name}, lease, expected))
         except CompanionRefused:
             return False
         return True
 
 
-_NAME = "open with "
-_EVERY_SECONDS = 15.0
+_REGISTRATION_PREFIX = "open with "
+_REGISTRATION_SECONDS = 15.0
 #: A process that renewed its registration no more for so long has ended.
-_SILENT_MS = 45_000
+_SILENCE_MAX_MS = 45_000
 
 
-def opening(keys: Sequence[str]) -> Chore:
+def create_registration_job(master_keys: Sequence[str]) -> Job:
     """The job by which processes register their master keys: it does nothing but take its lease,
     whose row says that a process with these keys runs."""
 
-    async def nothing() -> None:
+    async def do_nothing() -> None:
         """Does nothing: the lease is all that counts."""
 
-    return Chore(_NAME + ",".join(keys), _EVERY_SECONDS, nothing)
+    return Job(_REGISTRATION_PREFIX + ",".join(master_keys), _REGISTRATION_SECONDS, do_nothing)
 
 
-async def closed(ledger: Ledger, chore: Chore) -> None:
+async def unregister_process(ledger: Ledger, job: Job) -> None:
     """Removes the registration of a process that ends; others with the same keys renew theirs."""
-    await ledger.record(Delete(schema.chore, {"name": chore.name}))
+    await ledger.record(Delete(schema.chore, {"name": job.name}))
 
 
-async def all_open_with(store: Store, clock: Clock, key: str) -> bool:
+async def is_key_on_every_process(db: Database, clock: Clock, master_key: str) -> bool:
     """Whether every running process has this master key."""
     table = schema.chore
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(table.c.name).where(
-            table.c.name.startswith(_NAME, autoescape=True),
-            table.c.done_at > clock.now_ms() - _SILENT_MS,
+            table.c.name.startswith(_REGISTRATION_PREFIX, autoescape=True),
+            table.c.done_at > clock.now_ms() - _SILENCE_MAX_MS,
         )
     )
-    return all(key in row.name.removeprefix(_NAME).split(",") for row in rows)
+    return all(master_key in row.name.removeprefix(_REGISTRATION_PREFIX).split(",") for row in rows)

@@ -11,172 +11,195 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core.clock import Clock
 from core.db import connections
-from core.db.errors import StoreRefusal
+from core.db.errors import DatabaseRefusal
 from core.ledger.planner import Planner
-from core.ledger.prepare import Job
-from core.ledger.session import Known, Session
-from core.ledger.state import Draft
+from core.ledger.prepare import PreparedSubmission
+from core.ledger.session import LedgerSession, WrittenSubmission
+from core.ledger.state import WriteSet
 from core.ledger.types import (
     Balance,
     CompanionRefused,
     IdempotencyConflict,
     LedgerRefusal,
     LedgerUnavailable,
-    Receipt,
+    SubmissionReceipt,
 )
 
-Answer = Receipt | LedgerRefusal | None
+SubmissionResult = SubmissionReceipt | LedgerRefusal | None
 #: Is called with how far the writer is: `begun`, `written`, `committed`. Tests stop it there.
-Phase = Callable[[str], None]
+PhaseHook = Callable[[str], None]
 
 _CAREFUL_TRIES = 3
 
 
-class _InTheWay(Exception):
+class _WriteConflict(Exception):
     """Another writer was in the way: the transaction is gone, and is tried again."""
 
 
-def run(session: Session, clock: Clock, jobs: Sequence[Job], phase: Phase) -> list[Answer]:
+def run_batch(
+    session: LedgerSession, clock: Clock, batch: Sequence[PreparedSubmission], on_phase: PhaseHook
+) -> list[SubmissionResult]:
     """Writes a batch; a result for each submission, in order. Never raises a database's error."""
     for careful in (False, *[True] * _CAREFUL_TRIES):
         try:
-            return _Attempt(session, clock, jobs, phase, careful=careful).run()
-        except (CompanionRefused, _InTheWay):
+            return _BatchAttempt(session, clock, batch, on_phase, careful=careful).run()
+        except (CompanionRefused, _WriteConflict):
             session.rollback()
-    if len(jobs) == 1:
+    if len(batch) == 1:
         return [LedgerUnavailable()]
-    return [answer for job in jobs for answer in run(session, clock, [job], phase)]
+    return [
+        answer for prepared in batch for answer in run_batch(session, clock, [prepared], on_phase)
+    ]
 
 
-class _Attempt:
+class _BatchAttempt:
     """One try to write a batch in one transaction; a careful one puts each submission's companions
     under a savepoint."""
 
     def __init__(
-        self, session: Session, clock: Clock, jobs: Sequence[Job], phase: Phase, *, careful: bool
+        self,
+        session: LedgerSession,
+        clock: Clock,
+        batch: Sequence[PreparedSubmission],
+        on_phase: PhaseHook,
+        *,
+        careful: bool,
     ) -> None:
-        self._session, self._clock, self._jobs = session, clock, jobs
-        self._phase, self._careful = phase, careful
-        self._draft = Draft()
+        self._session, self._clock, self._batch = session, clock, batch
+        self._on_phase, self._careful = on_phase, careful
+        self._write_set = WriteSet()
         #: Submissions that this batch wrote, by id: the same id may come twice in one batch.
-        self._done: dict[str, tuple[bytes, Receipt]] = {}
-        self._answers: list[Answer] = []
+        self._receipts: dict[str, tuple[bytes, SubmissionReceipt]] = {}
+        self._results: list[SubmissionResult] = []
         self._committing = False
 
-    def run(self) -> list[Answer]:
+    def run(self) -> list[SubmissionResult]:
         try:
-            self._work()
-        except (LedgerRefusal, _InTheWay):
+            self._write_batch()
+        except (LedgerRefusal, _WriteConflict):
             raise
-        except StoreRefusal:
+        except DatabaseRefusal:
             self._session.rollback()
-            return [LedgerUnavailable() for _ in self._jobs]
+            return [LedgerUnavailable() for _ in self._batch]
         except connections.DRIVER_ERRORS as error:
-            return self._failed(error)
-        return self._answers
+            return self._handle_driver_error(error)
+        return self._results
 
-    def _work(self) -> None:
-        session, jobs = self._session, self._jobs
-        known = session.begin(jobs)
-        self._phase("begun")
-        planner = Planner(session.book, self._draft, self._clock.now_ms(), session.was_hold)
-        for job in jobs:
-            self._answers.append(self._answer(planner, job, known))
+    def _write_batch(self) -> None:
+        session, batch = self._session, self._batch
+        written = session.begin(batch)
+        self._on_phase("begun")
+        planner = Planner(
+            session.ledger_state, self._write_set, self._clock.now_ms(), session.was_hold_written
+        )
+        for prepared in batch:
+            self._results.append(self._answer_submission(planner, prepared, written))
         if not self._careful:
-            session.apply(
+            session.apply_companions(
                 [
                     statement
-                    for job, answer in zip(jobs, self._answers, strict=True)
-                    if _was_done(answer)
+                    for job, answer in zip(batch, self._results, strict=True)
+                    if _was_applied(answer)
                     for statement in job.statements
                 ]
             )
-        session.write(self._draft)
-        self._phase("written")
+        session.write_rows(self._write_set)
+        self._on_phase("written")
         self._committing = True
         session.commit()
-        self._phase("committed")
+        self._on_phase("committed")
 
-    def _answer(self, planner: Planner, job: Job, known: Mapping[str, Known]) -> Answer:
-        if job.submission is None:
-            return self._answer_plain(planner, job)
-        row_id = job.submission.id
+    def _answer_submission(
+        self,
+        planner: Planner,
+        prepared: PreparedSubmission,
+        written: Mapping[str, WrittenSubmission],
+    ) -> SubmissionResult:
+        if prepared.submission is None:
+            return self._answer_without_submission(planner, prepared)
+        row_id = prepared.submission.id
         try:
-            receipt = self._before(job, known)
+            receipt = self._find_earlier_receipt(prepared, written)
             if receipt is None:
-                receipt = planner.plan(job)
+                receipt = planner.plan_submission(prepared)
                 if self._careful:
-                    self._apply_alone(planner, job)
-                planner.accept()
-                self._done[row_id] = (job.digest, receipt)
+                    self._apply_alone(planner, prepared)
+                planner.accept_plan()
+                self._receipts[row_id] = (prepared.digest, receipt)
         except LedgerRefusal as refusal:
             return refusal.with_traceback(None)
-        if not job.watch:
+        if not prepared.watch:
             return receipt
-        accounts = self._session.book.accounts
+        accounts = self._session.ledger_state.accounts
         return receipt._replace(
             balances={
-                code: accounts[code].balance() if code in accounts else Balance()
-                for code in job.watch
+                code: accounts[code].to_balance() if code in accounts else Balance()
+                for code in prepared.watch
             },
         )
 
-    def _answer_plain(self, planner: Planner, job: Job) -> Answer:
-        planner.close(job)
-        if self._careful and job.statements:
+    def _answer_without_submission(
+        self, planner: Planner, prepared: PreparedSubmission
+    ) -> SubmissionResult:
+        planner.close_accounts(prepared)
+        if self._careful and prepared.statements:
             try:
-                self._apply_alone(planner, job)
+                self._apply_alone(planner, prepared)
             except LedgerRefusal as refusal:
                 return refusal.with_traceback(None)
-        planner.accept()
+        planner.accept_plan()
         return None
 
-    def _apply_alone(self, planner: Planner, job: Job) -> None:
-        if job.statements:
+    def _apply_alone(self, planner: Planner, prepared: PreparedSubmission) -> None:
+        if prepared.statements:
             try:
-                self._session.apply_one(job.statements)
+                self._session.apply_under_savepoint(prepared.statements)
             except CompanionRefused:
-                planner.undo()
+                planner.undo_plan()
                 raise
 
-    def _before(self, job: Job, known: Mapping[str, Known]) -> Receipt | None:
+    def _find_earlier_receipt(
+        self, prepared: PreparedSubmission, written: Mapping[str, WrittenSubmission]
+    ) -> SubmissionReceipt | None:
         """The first receipt of a submission that came before, None for a new one; raises
         IdempotencyConflict when the entries differ."""
-        assert job.submission is not None
-        row_id = job.submission.id
-        if row_id in self._done:
-            digest, receipt = self._done[row_id]
+        assert prepared.submission is not None
+        row_id = prepared.submission.id
+        if row_id in self._receipts:
+            digest, receipt = self._receipts[row_id]
             receipt = receipt._replace(existed=True, balances={})
-        elif row_id in known:
-            digest = bytes(known[row_id].digest)
-            receipt = Receipt(row_id, self._session.transfers_of(known[row_id]), existed=True)
+        elif row_id in written:
+            digest = bytes(written[row_id].digest)
+            receipt = SubmissionReceipt(
+                row_id, self._session.list_transfers(written[row_id]), existed=True
+            )
         else:
             return None
-        if digest != job.digest:
+        if digest != prepared.digest:
             raise IdempotencyConflict(row_id)
         return receipt
 
-    def _failed(self, error: Exception) -> list[Answer]:
-        verdict = self._session.judge(error)
-        if verdict != "unavailable":
-            raise _InTheWay from None
+    def _handle_driver_error(self, error: Exception) -> list[SubmissionResult]:
+        kind = self._session.classify_error(error)
+        if kind != "unavailable":
+            raise _WriteConflict from None
         if not self._committing:
             self._session.rollback()
             self._session.close()
-            return [LedgerUnavailable() for _ in self._jobs]
-        written: Mapping[str, Known] = {}
+            return [LedgerUnavailable() for _ in self._batch]
+        written: Mapping[str, WrittenSubmission] = {}
         try:
-            written = self._session.recover(list(self._done))
-        except connections.UNAVAILABLE:
+            written = self._session.recover_written(list(self._receipts))
+        except connections.UNAVAILABLE_ERRORS:
             self._session.close()
         return [
             answer
             if isinstance(answer, LedgerRefusal)
-            or (isinstance(answer, Receipt) and (answer.existed or answer.id in written))
+            or (isinstance(answer, SubmissionReceipt) and (answer.existed or answer.id in written))
             else LedgerUnavailable()
-            for answer in self._answers
+            for answer in self._results
         ]
 
 
-def _was_done(answer: Answer) -> bool:
-    return answer is None or (isinstance(answer, Receipt) and not answer.existed)
+def _was_applied(result: SubmissionResult) -> bool:
+    return result is None or (isinstance(result, SubmissionReceipt) and not result.existed)

@@ -19,7 +19,7 @@ LEDGER_TABLES = frozenset({"meta", "account", "submission", "transfer", "hold", 
 _INT_MAX = (1 << 63) - 1
 
 
-class Prepared(NamedTuple):
+class PreparedStatement(NamedTuple):
     """A prepared statement carries out one companion; the writer only runs it."""
 
     table: str
@@ -36,107 +36,116 @@ class _Shape(NamedTuple):
 
     sql: str
     #: For each value the set of its types, in the values' order.
-    takes: tuple[frozenset[type[Any]], ...]
+    accepted: tuple[frozenset[type[Any]], ...]
     #: The columns of the primary key.
     key: tuple[str, ...]
 
 
-class Statements:
+class CompanionStatements:
     """The companions' statements are prepared for one dialect; each shape is worked out once."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._mark = "?" if dialect == "sqlite" else "%s"
+        self._placeholder = "?" if dialect == "sqlite" else "%s"
         self._shapes: dict[tuple[Any, ...], _Shape] = {}
 
-    def prepare(self, companions: Iterable[Companion]) -> tuple[Prepared, ...]:
+    def prepare(self, companions: Iterable[Companion]) -> tuple[PreparedStatement, ...]:
         """The statements of `companions`, in order."""
-        return tuple([_PREPARE[type(one)](self, one) for one in companions])
+        return tuple([_PREPARERS[type(companion)](self, companion) for companion in companions])
 
-    def insert(self, one: Insert) -> Prepared:
+    def prepare_insert(self, companion: Insert) -> PreparedStatement:
         """The companion as an INSERT."""
-        row, table = one.row, one.table
-        known = (Insert, table.name, one.ignore, *row)
-        shape = self._shapes.get(known)
+        row, table = companion.row, companion.table
+        shape_key = (Insert, table.name, companion.ignore, *row)
+        shape = self._shapes.get(shape_key)
         if shape is None:
-            takes = _takes(table, row)
+            accepted = _accepted_types_of_all(table, row)
             missing = {c.name for c in table.columns if not c.nullable} - row.keys()
             if missing:
                 raise ValueError(f"{table.name}: {sorted(missing)} must be given")
-            marks = ", ".join([self._mark] * len(row))
-            tail = " ON CONFLICT DO NOTHING" if one.ignore else ""
-            text = f"INSERT INTO {_quoted(table.name)} ({_list(row)}) VALUES ({marks}){tail}"  # noqa: S608
-            shape = self._shapes[known] = _Shape(text, takes, _key_of(table))
+            placeholders = ", ".join([self._placeholder] * len(row))
+            tail = " ON CONFLICT DO NOTHING" if companion.ignore else ""
+            text = (
+                f"INSERT INTO {_quote(table.name)} ({_quote_all(row)})"  # noqa: S608
+                f" VALUES ({placeholders}){tail}"
+            )
+            shape = self._shapes[shape_key] = _Shape(text, accepted, _primary_key(table))
         values = tuple(row.values())
-        _check(table, row, values, shape.takes)
+        _check_values(table, row, values, shape.accepted)
         key = "\0".join([str(row[name]) for name in shape.key])
-        return Prepared(table.name, key, shape.sql, values, False)
+        return PreparedStatement(table.name, key, shape.sql, values, False)
 
-    def update(self, one: Update) -> Prepared:
+    def prepare_update(self, companion: Update) -> PreparedStatement:
         """The companion as an UPDATE of one row."""
-        table = one.table
-        expected, counts = _expectations(table, one.expect)
-        known = (Update, table.name, *one.key, None, *one.change, None, *counts)
-        shape = self._shapes.get(known)
+        table = companion.table
+        expected, counts = _expectations(table, companion.expect)
+        shape_key = (Update, table.name, *companion.key, None, *companion.change, None, *counts)
+        shape = self._shapes.get(shape_key)
         if shape is None:
-            takes = _takes(table, (*one.change, *one.key, *one.expect))
-            if one.key.keys() != set(_key_of(table)) or not one.change:
+            accepted = _accepted_types_of_all(
+                table, (*companion.change, *companion.key, *companion.expect)
+            )
+            if companion.key.keys() != set(_primary_key(table)) or not companion.change:
                 raise ValueError(f"{table.name}: a change of one row by its primary key")
-            sets = ", ".join([f"{_quoted(name)} = {self._mark}" for name in one.change])
-            tests = [f"{_quoted(name)} = {self._mark}" for name in one.key]
-            tests += [self._test(name, count) for name, count in counts]
-            text = f"UPDATE {_quoted(table.name)} SET {sets} WHERE {' AND '.join(tests)}"  # noqa: S608
-            shape = self._shapes[known] = _Shape(text, takes, _key_of(table))
-        values = (*one.change.values(), *one.key.values())
-        _check(table, (*one.change, *one.key), values, shape.takes)
-        key = "\0".join([str(one.key[name]) for name in shape.key])
-        return Prepared(table.name, key, shape.sql, values + expected, True)
+            assignments = ", ".join(
+                [f"{_quote(name)} = {self._placeholder}" for name in companion.change]
+            )
+            conditions = [f"{_quote(name)} = {self._placeholder}" for name in companion.key]
+            conditions += [self._condition(name, count) for name, count in counts]
+            text = f"UPDATE {_quote(table.name)} SET {assignments} WHERE {' AND '.join(conditions)}"  # noqa: S608
+            shape = self._shapes[shape_key] = _Shape(text, accepted, _primary_key(table))
+        values = (*companion.change.values(), *companion.key.values())
+        _check_values(table, (*companion.change, *companion.key), values, shape.accepted)
+        key = "\0".join([str(companion.key[name]) for name in shape.key])
+        return PreparedStatement(table.name, key, shape.sql, values + expected, True)
 
-    def update_all(self, one: UpdateAll) -> Prepared:
+    def prepare_update_all(self, companion: UpdateAll) -> PreparedStatement:
         """The companion as an UPDATE of all rows that match."""
-        table = one.table
-        expected, counts = _expectations(table, one.where)
-        known = (UpdateAll, table.name, *one.change, None, *counts)
-        shape = self._shapes.get(known)
+        table = companion.table
+        expected, counts = _expectations(table, companion.where)
+        shape_key = (UpdateAll, table.name, *companion.change, None, *counts)
+        shape = self._shapes.get(shape_key)
         if shape is None:
-            takes = _takes(table, (*one.change, *one.where))
-            if not one.where or not one.change:
+            accepted = _accepted_types_of_all(table, (*companion.change, *companion.where))
+            if not companion.where or not companion.change:
                 raise ValueError(f"{table.name}: a change names its rows and columns")
-            sets = ", ".join([f"{_quoted(name)} = {self._mark}" for name in one.change])
-            tests = " AND ".join([self._test(name, count) for name, count in counts])
-            text = f"UPDATE {_quoted(table.name)} SET {sets} WHERE {tests}"  # noqa: S608
-            shape = self._shapes[known] = _Shape(text, takes, ())
-        values = tuple(one.change.values())
-        _check(table, one.change, values, shape.takes)
-        return Prepared(table.name, "", shape.sql, values + expected, False)
+            assignments = ", ".join(
+                [f"{_quote(name)} = {self._placeholder}" for name in companion.change]
+            )
+            conditions = " AND ".join([self._condition(name, count) for name, count in counts])
+            text = f"UPDATE {_quote(table.name)} SET {assignments} WHERE {conditions}"  # noqa: S608
+            shape = self._shapes[shape_key] = _Shape(text, accepted, ())
+        values = tuple(companion.change.values())
+        _check_values(table, companion.change, values, shape.accepted)
+        return PreparedStatement(table.name, "", shape.sql, values + expected, False)
 
-    def delete(self, one: Delete) -> Prepared:
+    def prepare_delete(self, companion: Delete) -> PreparedStatement:
         """The companion as a DELETE of all rows that match."""
-        table = one.table
-        expected, counts = _expectations(table, one.where)
-        known = (Delete, table.name, *counts)
-        shape = self._shapes.get(known)
+        table = companion.table
+        expected, counts = _expectations(table, companion.where)
+        shape_key = (Delete, table.name, *counts)
+        shape = self._shapes.get(shape_key)
         if shape is None:
-            takes = _takes(table, one.where)
-            if not one.where:
+            accepted = _accepted_types_of_all(table, companion.where)
+            if not companion.where:
                 raise ValueError(f"{table.name}: a deletion names its rows")
-            tests = " AND ".join([self._test(name, count) for name, count in counts])
-            text = f"DELETE FROM {_quoted(table.name)} WHERE {tests}"  # noqa: S608
-            shape = self._shapes[known] = _Shape(text, takes, ())
-        return Prepared(table.name, "", shape.sql, expected, False)
+            conditions = " AND ".join([self._condition(name, count) for name, count in counts])
+            text = f"DELETE FROM {_quote(table.name)} WHERE {conditions}"  # noqa: S608
+            shape = self._shapes[shape_key] = _Shape(text, accepted, ())
+        return PreparedStatement(table.name, "", shape.sql, expected, False)
 
-    def _test(self, name: str, count: int) -> str:
+    def _condition(self, name: str, count: int) -> str:
         if count == 0:
-            return f"{_quoted(name)} IS NULL"
+            return f"{_quote(name)} IS NULL"
         if count == 1:
-            return f"{_quoted(name)} = {self._mark}"
-        return f"{_quoted(name)} IN ({', '.join([self._mark] * count)})"
+            return f"{_quote(name)} = {self._placeholder}"
+        return f"{_quote(name)} IN ({', '.join([self._placeholder] * count)})"
 
 
-_PREPARE: dict[type[Companion], Any] = {
-    Insert: Statements.insert,
-    Update: Statements.update,
-    UpdateAll: Statements.update_all,
-    Delete: Statements.delete,
+_PREPARERS: dict[type[Companion], Any] = {
+    Insert: CompanionStatements.prepare_insert,
+    Update: CompanionStatements.prepare_update,
+    UpdateAll: CompanionStatements.prepare_update_all,
+    Delete: CompanionStatements.prepare_delete,
 }
 
 
@@ -151,13 +160,13 @@ def _expectations(
         if type(value) is tuple and (not value or None in value):
             raise ValueError(f"{table.name}.{name}: any of no values, or of NULL")
         for option in options:
-            _check(table, (name,), (option,), (_taken(table, name),))
+            _check_values(table, (name,), (option,), (_accepted_types(table, name),))
         values.extend(options)
         counts.append((name, len(options)))
     return tuple(values), counts
 
 
-_ACCEPTED: dict[type[Any], frozenset[type[Any]]] = {
+_ACCEPTED_TYPES: dict[type[Any], frozenset[type[Any]]] = {
     sa.Text: frozenset({str, type(None)}),
     sa.Integer: frozenset({int, type(None)}),
     sa.BigInteger: frozenset({int, type(None)}),
@@ -167,30 +176,32 @@ _ACCEPTED: dict[type[Any], frozenset[type[Any]]] = {
 
 
 @cache
-def _taken(table: sa.Table, name: str) -> frozenset[type[Any]]:
+def _accepted_types(table: sa.Table, name: str) -> frozenset[type[Any]]:
     """The types that a column accepts; raises ValueError for a table of the ledger, or when there
     is no such column."""
     if table.name in LEDGER_TABLES:
         raise ValueError(f"{table.name} is written by the ledger alone")
     if name not in table.columns:
         raise ValueError(f"{table.name}: no column {name}")
-    return _ACCEPTED[type(table.columns[name].type)]
+    return _ACCEPTED_TYPES[type(table.columns[name].type)]
 
 
-def _takes(table: sa.Table, names: Iterable[str]) -> tuple[frozenset[type[Any]], ...]:
-    return tuple([_taken(table, name) for name in names])
+def _accepted_types_of_all(
+    table: sa.Table, names: Iterable[str]
+) -> tuple[frozenset[type[Any]], ...]:
+    return tuple([_accepted_types(table, name) for name in names])
 
 
-def _check(
+def _check_values(
     table: sa.Table,
     names: Iterable[str],
     values: tuple[Any, ...],
-    takes: tuple[frozenset[type[Any]], ...],
+    accepted: tuple[frozenset[type[Any]], ...],
 ) -> None:
     # `accepted` may be longer: an update's expectations were checked before.
-    for name, value, taken in zip(names, values, takes, strict=False):
+    for name, value, types in zip(names, values, accepted, strict=False):
         kind = type(value)
-        if kind not in taken:
+        if kind not in types:
             raise ValueError(f"{table.name}.{name}: no {kind.__name__} goes there")
         if kind is str:
             if "\0" in value:
@@ -202,13 +213,13 @@ def _check(
             raise ValueError(f"{table.name}.{name}: past 64 bits")
 
 
-def _key_of(table: sa.Table) -> tuple[str, ...]:
+def _primary_key(table: sa.Table) -> tuple[str, ...]:
     return tuple([column.name for column in table.primary_key])
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return f'"{name}"'
 
 
-def _list(names: Iterable[str]) -> str:
-    return ", ".join([_quoted(name) for name in names])
+def _quote_all(names: Iterable[str]) -> str:
+    return ", ".join([_quote(name) for name in names])

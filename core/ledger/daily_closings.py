@@ -12,20 +12,20 @@ import sqlalchemy as sa
 
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
-from core.ledger.planner import day_number
+from core.ledger.planner import parse_day
 from core.ledger.types import Balance
 
 _ACCOUNTS_A_TIME = 500
 
 
-async def close_days(store: Store, ledger: Ledger, clock: Clock, until_day: str) -> int:
+async def close_days(db: Database, ledger: Ledger, clock: Clock, until_day: str) -> int:
     """Closes every day before `until_day` (YYYY-MM-DD, today at the latest); safe to run twice.
 
     Answers with how many accounts it closed. Raises ValueError for a day that is still to come.
     """
-    until = day_number(until_day)
+    until = parse_day(until_day)
     if until > clock.now_ms() // DAY_MS:
         raise ValueError(f"{until_day} is still to come")
     account, closing = schema.account.c, schema.closing.c
@@ -45,29 +45,31 @@ async def close_days(store: Store, ledger: Ledger, clock: Clock, until_day: str)
         .limit(_ACCOUNTS_A_TIME)
     )
     closed, after = 0, 0
-    while rows := await store.fetch(due.where(account.id > after)):
+    while rows := await db.fetch(due.where(account.id > after)):
         after = rows[-1].id
         await ledger.close_accounts([row.code for row in rows], until)
         closed += len(rows)
     return closed
 
 
-async def posted_on(store: Store, codes: Sequence[str], day: str) -> dict[str, Balance]:
+async def read_posted_balances(db: Database, codes: Sequence[str], day: str) -> dict[str, Balance]:
     """What the accounts stood at, holds not counted, when `day` (YYYY-MM-DD, UTC) ended."""
     account, closing = schema.account.c, schema.closing.c
-    number = day_number(day)
+    day_number = parse_day(day)
     newest = (
         sa.select(closing.account, sa.func.max(closing.day).label("day"))
         .where(closing.day <= day)
         .group_by(closing.account)
         .subquery()
     )
-    still = account.day <= number
-    rows = await store.fetch(
+    unmoved = account.day <= day_number
+    rows = await db.fetch(
         sa.select(
             account.code,
-            sa.case((still, account.debits_posted), else_=closing.debits_posted).label("debits"),
-            sa.case((still, account.credits_posted), else_=closing.credits_posted).label("credits"),
+            sa.case((unmoved, account.debits_posted), else_=closing.debits_posted).label("debits"),
+            sa.case((unmoved, account.credits_posted), else_=closing.credits_posted).label(
+                "credits"
+            ),
         )
         .select_from(schema.account)
         .outerjoin(newest, newest.c.account == account.id)

@@ -14,47 +14,47 @@ from typing import Any, TextIO
 
 import sqlalchemy as sa
 
-from core.clock import as_datetime, day_of
+from core.clock import as_datetime, as_utc_day
 from core.db import schema
-from core.db.database import Store
-from core.ledger.types import UNITS, Kind, Limit
-from core.money import decimal_text
+from core.db.database import Database
+from core.ledger.types import UNITS, BalanceLimit, TransferKind
+from core.money import format_decimal
 
 _ROWS_A_TIME = 5_000
 #: beancount's root for an account, by its limit: what people may still spend is a liability.
 _ROOTS = {
-    Limit.DEBITS_WITHIN_CREDITS: "Liabilities",
-    Limit.CREDITS_WITHIN_DEBITS: "Assets",
-    Limit.NONE: "Equity",
+    BalanceLimit.DEBITS_WITHIN_CREDITS: "Liabilities",
+    BalanceLimit.CREDITS_WITHIN_DEBITS: "Assets",
+    BalanceLimit.NONE: "Equity",
 }
-_OPENED = "1970-01-01"
+_OPENING_DAY = "1970-01-01"
 _COLUMNS = (
     *("seq", "at", "submission", "entry", "n", "kind", "debit", "credit", "amount", "unit"),
     *("pending", "debit_previous", "credit_previous"),
 )
 
 
-async def beancount(store: Store, out: TextIO) -> None:
+async def write_beancount(db: Database, out: TextIO) -> None:
     """Writes every posted transfer, and each account's balance, for `bean-check` to compare.
 
     Holds are left out: nothing has moved until they are posted.
     """
-    await store.read(lambda connection: _beancount(connection, out))
+    await db.read_snapshot(lambda connection: _write_beancount(connection, out))
 
 
-async def csv(store: Store, out: TextIO) -> None:
+async def write_csv(db: Database, out: TextIO) -> None:
     """Writes every transfer with all its columns; amounts are exact decimals."""
-    await store.read(lambda connection: _csv(connection, out))
+    await db.read_snapshot(lambda connection: _write_csv(connection, out))
 
 
-def beancount_account(code: str, limit: Limit) -> str:
+def to_beancount_account(code: str, limit: BalanceLimit) -> str:
     """An account's code as a beancount name: `user/p_1/gift` → `Liabilities:User:P-5f1:Gift`."""
-    return ":".join([_ROOTS[limit], *[_component(part) for part in code.split("/")]])
+    return ":".join([_ROOTS[limit], *[_encode_part(part) for part in code.split("/")]])
 
 
-def code_of(name: str) -> str:
+def from_beancount_account(name: str) -> str:
     """The code that `to_beancount_account` made `name` from."""
-    return "/".join([_part(component) for component in name.split(":")[1:]])
+    return "/".join([_decode_component(component) for component in name.split(":")[1:]])
 
 
 # Each part must start with a capital or a digit, and hold letters, digits and dashes. A small first
@@ -62,7 +62,7 @@ def code_of(name: str) -> str:
 # any other character becomes a dash and two hexadecimal digits a byte.
 
 
-def _component(part: str) -> str:
+def _encode_part(part: str) -> str:
     body = "".join(
         [
             chr(byte) if chr(byte).isalnum() and byte < 0x80 else f"-{byte:02x}"
@@ -74,14 +74,14 @@ def _component(part: str) -> str:
     return body if re.match("[0-9]", body) else f"0-{body}"
 
 
-def _part(component: str) -> str:
+def _decode_component(component: str) -> str:
     prefixed = re.match("0-(?![0-9a-f])", component)
     body = component[2:] if prefixed else component[0].lower() + component[1:]
     raw = re.sub(rb"-([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), body.encode())
     return raw.decode()
 
 
-def _transfers(connection: sa.Connection) -> Iterator[Any]:
+def _read_transfers(connection: sa.Connection) -> Iterator[Any]:
     transfer, submission = schema.transfer, schema.submission
     debit, credit = schema.account.alias("d"), schema.account.alias("c")
     result = connection.execute(
@@ -103,51 +103,51 @@ def _transfers(connection: sa.Connection) -> Iterator[Any]:
         yield from rows
 
 
-def _amount(unit: str, units: int) -> str:
-    return decimal_text(UNITS[unit](units))
+def _format_amount(unit: str, units: int) -> str:
+    return format_decimal(UNITS[unit](units))
 
 
-def _beancount(connection: sa.Connection, out: TextIO) -> None:
+def _write_beancount(connection: sa.Connection, out: TextIO) -> None:
     accounts = connection.execute(sa.select(schema.account).order_by(schema.account.c.code)).all()
     out.write('option "title" "creditbot"\n\n')
-    out.writelines(f"{_OPENED} commodity {unit}\n" for unit in UNITS)
+    out.writelines(f"{_OPENING_DAY} commodity {unit}\n" for unit in UNITS)
     for account in accounts:
-        name = beancount_account(account.code, Limit(account.limit_kind))
-        out.write(f"{_OPENED} open {name} {account.unit}\n")
-    last = _OPENED
-    for _seq, group in groupby(_transfers(connection), lambda row: row.submission):
-        rows = [row for row in group if row.kind in {Kind.POSTED, Kind.POST}]
+        name = to_beancount_account(account.code, BalanceLimit(account.limit_kind))
+        out.write(f"{_OPENING_DAY} open {name} {account.unit}\n")
+    last = _OPENING_DAY
+    for _seq, group in groupby(_read_transfers(connection), lambda row: row.submission):
+        rows = [row for row in group if row.kind in {TransferKind.POSTED, TransferKind.POST}]
         if rows:
-            day = day_of(rows[0].at)
+            day = as_utc_day(rows[0].at)
             last = max(last, day)
             _write_transaction(out, day, rows)
     after = (date.fromisoformat(last) + timedelta(days=1)).isoformat()
     out.write("\n")
     for account in accounts:
-        name = beancount_account(account.code, Limit(account.limit_kind))
-        stands = _amount(account.unit, account.debits_posted - account.credits_posted)
-        out.write(f"{after} balance {name} {stands} ~ 0 {account.unit}\n")
+        name = to_beancount_account(account.code, BalanceLimit(account.limit_kind))
+        balance = _format_amount(account.unit, account.debits_posted - account.credits_posted)
+        out.write(f"{after} balance {name} {balance} ~ 0 {account.unit}\n")
 
 
 def _write_transaction(out: TextIO, day: str, rows: list[Any]) -> None:
     title = re.sub(r'["\\\n]', "_", rows[0].submission_id)
     out.write(f'\n{day} * "{title}"\n')
     for row in rows:
-        debit = beancount_account(row.debit_code, Limit(row.debit_limit))
-        credit = beancount_account(row.credit_code, Limit(row.credit_limit))
-        amount = _amount(row.unit, row.amount)
+        debit = to_beancount_account(row.debit_code, BalanceLimit(row.debit_limit))
+        credit = to_beancount_account(row.credit_code, BalanceLimit(row.credit_limit))
+        amount = _format_amount(row.unit, row.amount)
         out.write(f"  {debit}  {amount} {row.unit}\n  {credit}  -{amount} {row.unit}\n")
 
 
-def _csv(connection: sa.Connection, out: TextIO) -> None:
+def _write_csv(connection: sa.Connection, out: TextIO) -> None:
     writer = csv_module.writer(out)
     writer.writerow(_COLUMNS)
-    for row in _transfers(connection):
+    for row in _read_transfers(connection):
         writer.writerow(
             (
                 *(row.seq, as_datetime(row.at).isoformat(), row.submission_id, row.entry, row.n),
-                *(Kind(row.kind).name.lower(), row.debit_code, row.credit_code),
-                *(_amount(row.unit, row.amount), row.unit, row.pending),
+                *(TransferKind(row.kind).name.lower(), row.debit_code, row.credit_code),
+                *(_format_amount(row.unit, row.amount), row.unit, row.pending),
                 *(row.debit_previous, row.credit_previous),
             )
         )

@@ -10,32 +10,32 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion
 from core.ledger import prepare as jobs
-from core.ledger.batch import Phase
-from core.ledger.companion_sql import Statements
+from core.ledger.batch import PhaseHook
+from core.ledger.companion_sql import CompanionStatements
 from core.ledger.postgres import PostgresSession
-from core.ledger.prepare import Job
-from core.ledger.session import Session
+from core.ledger.prepare import PreparedSubmission
+from core.ledger.session import LedgerSession
 from core.ledger.sqlite import SqliteSession
 from core.ledger.types import (
     AnyAccount,
     Balance,
-    Kind,
     LedgerBusy,
     LedgerUnavailable,
-    Receipt,
     Submission,
+    SubmissionReceipt,
     Transfer,
+    TransferKind,
 )
-from core.ledger.writer import Read, Work, Writer
+from core.ledger.writer import BalanceRead, WorkItem, Writer
 
 QUEUE_MAX = 8_192
 BATCH_MAX = 512
 
 
-def _unnoticed(_phase: str) -> None:
+def _ignore_phase(_phase: str) -> None:
     pass
 
 
@@ -45,18 +45,18 @@ class Ledger:
 
     def __init__(
         self,
-        store: Store,
+        db: Database,
         clock: Clock,
         *,
         queue_max: int = QUEUE_MAX,
         batch_max: int = BATCH_MAX,
-        phase: Phase = _unnoticed,
+        on_phase: PhaseHook = _ignore_phase,
     ) -> None:
         """`queue_max` submissions may wait; `batch_max` share a commit; `on_phase` is for tests."""
-        self._store, self._clock = store, clock
-        self._queue_max, self._batch_max, self._phase = queue_max, batch_max, phase
-        self._statements = Statements(store.dialect)
-        self._waiting = 0
+        self._db, self._clock = db, clock
+        self._queue_max, self._batch_max, self._on_phase = queue_max, batch_max, on_phase
+        self._companion_statements = CompanionStatements(db.dialect)
+        self._queued = 0
         self._writer: Writer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -64,8 +64,10 @@ class Ledger:
         """Starts the writer."""
         assert self._writer is None
         self._loop = asyncio.get_running_loop()
-        session = self._session()
-        self._writer = Writer(session, self._clock, self._batch_max, self._answered, self._phase)
+        session = self._create_session()
+        self._writer = Writer(
+            session, self._clock, self._batch_max, self._count_answered, self._on_phase
+        )
         self._writer.start()
 
     async def stop(self) -> None:
@@ -74,18 +76,18 @@ class Ledger:
         if writer is not None:
             await writer.stop()
 
-    async def submit(self, submission: Submission) -> Receipt:
+    async def submit(self, submission: Submission) -> SubmissionReceipt:
         """Writes `submission`, all or none; what the receipt says is durable.
 
         The same id and entries again answer with the first receipt. Raises a LedgerRefusal: then
         nothing of it was written, but for LedgerUnavailable, after which that isn't known: submit
         it again. ValueError and TypeError are the caller's bugs.
         """
-        rows = submission.companions
-        statements = self._statements.prepare(rows) if rows else ()
-        job = jobs.ready(submission, statements, self._new_future())
-        self._put(job)
-        receipt: Receipt = await job.future
+        companions = submission.companions
+        statements = self._companion_statements.prepare(companions) if companions else ()
+        prepared = jobs.prepare(submission, statements, self._new_future())
+        self._enqueue(prepared)
+        receipt: SubmissionReceipt = await prepared.future
         return receipt
 
     async def record(self, *companions: Companion) -> None:
@@ -93,34 +95,34 @@ class Ledger:
 
         Raises CompanionRefused, LedgerBusy or LedgerUnavailable.
         """
-        statements = self._statements.prepare(companions)
-        await self._put(Job(self._new_future(), statements=statements))
+        statements = self._companion_statements.prepare(companions)
+        await self._enqueue(PreparedSubmission(self._new_future(), statements=statements))
 
     async def close_accounts(self, codes: Iterable[str], day: int) -> None:
         """Writes what the accounts stood at when their last day before `day` ended; `day` is
         counted since 1970."""
-        job = Job(self._new_future(), close_day=day)
-        job.watch = tuple(codes)
-        await self._put(job)
+        prepared = PreparedSubmission(self._new_future(), close_day=day)
+        prepared.watch = tuple(codes)
+        await self._enqueue(prepared)
 
-    async def balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
+    async def read_balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
         """The accounts' balances now, by code; an account that was never used stands at zero."""
         codes = [account.code for account in accounts]
-        if self._store.dialect == "sqlite":
-            found: dict[str, Balance] = await self._put(Read(self._new_future(), codes))
+        if self._db.dialect == "sqlite":
+            found: dict[str, Balance] = await self._enqueue(BalanceRead(self._new_future(), codes))
         else:
-            found = await self._read_balances(codes)
+            found = await self._fetch_balances(codes)
         return {code: found.get(code, Balance()) for code in codes}
 
-    async def find(self, submission_id: str) -> Receipt | None:
+    async def find_receipt(self, submission_id: str) -> SubmissionReceipt | None:
         """The receipt of a submission, or None when it was never written."""
-        return await self._store.read(
-            lambda connection: _find(connection, submission_id), again=True
+        return await self._db.read_snapshot(
+            lambda connection: _find_receipt(connection, submission_id), retry=True
         )
 
-    async def _read_balances(self, codes: list[str]) -> dict[str, Balance]:
+    async def _fetch_balances(self, codes: list[str]) -> dict[str, Balance]:
         account = schema.account.c
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(
                 account.code,
                 account.debits_pending,
@@ -131,31 +133,31 @@ class Ledger:
         )
         return {row.code: Balance(*row[1:]) for row in rows}
 
-    def _session(self) -> Session:
-        if self._store.dialect == "sqlite":
-            return SqliteSession(self._store.address)
-        return PostgresSession(self._store.address)
+    def _create_session(self) -> LedgerSession:
+        if self._db.dialect == "sqlite":
+            return SqliteSession(self._db.address)
+        return PostgresSession(self._db.address)
 
     def _new_future(self) -> asyncio.Future[Any]:
         if self._writer is None or self._loop is None:
             raise LedgerUnavailable
         return self._loop.create_future()
 
-    def _put(self, work: Work) -> asyncio.Future[Any]:
+    def _enqueue(self, item: WorkItem) -> asyncio.Future[Any]:
         """Queues an item for the writer; answers with its future."""
         if self._writer is None:
             raise LedgerUnavailable
-        if self._waiting >= self._queue_max:
+        if self._queued >= self._queue_max:
             raise LedgerBusy
-        self._waiting += 1
-        self._writer.put(work)
-        return work.future
+        self._queued += 1
+        self._writer.enqueue(item)
+        return item.future
 
-    def _answered(self, count: int) -> None:
-        self._waiting -= count
+    def _count_answered(self, count: int) -> None:
+        self._queued -= count
 
 
-def _find(connection: sa.Connection, submission_id: str) -> Receipt | None:
+def _find_receipt(connection: sa.Connection, submission_id: str) -> SubmissionReceipt | None:
     submission, transfer = schema.submission.c, schema.transfer.c
     found = connection.execute(
         sa.select(submission.first, submission.transfers).where(submission.id == submission_id)
@@ -174,6 +176,7 @@ def _find(connection: sa.Connection, submission_id: str) -> Receipt | None:
         .order_by(transfer.seq)
     )
     transfers = [
-        Transfer(row[0], submission_id, row[1], row[2], Kind(row[3]), *row[4:]) for row in rows
+        Transfer(row[0], submission_id, row[1], row[2], TransferKind(row[3]), *row[4:])
+        for row in rows
     ]
-    return Receipt(submission_id, tuple(transfers), existed=True)
+    return SubmissionReceipt(submission_id, tuple(transfers), existed=True)

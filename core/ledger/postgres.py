@@ -18,59 +18,70 @@ import psycopg
 from psycopg import errors
 
 from core.db import connections
-from core.db.connections import Address
+from core.db.connections import DatabaseAddress
 from core.db.schema import BLOCK
-from core.ledger.companion_sql import Prepared
-from core.ledger.prepare import AccountT, Job
-from core.ledger.session import Known, Verdict
-from core.ledger.state import TRANSFER_WIDTH, AccountState, Book, Draft, HoldState, account_seal
-from core.ledger.types import UNITS, Balance, CompanionRefused, Kind, Limit, Transfer
+from core.ledger.companion_sql import PreparedStatement
+from core.ledger.prepare import AccountT, PreparedSubmission
+from core.ledger.session import FailureKind, WrittenSubmission
+from core.ledger.state import (
+    TRANSFER_WIDTH,
+    AccountState,
+    HoldState,
+    LedgerState,
+    WriteSet,
+    account_seal,
+)
+from core.ledger.types import UNITS, Balance, BalanceLimit, CompanionRefused, Transfer, TransferKind
 
 #: What is cached of accounts never changes; past this many the cache starts over: about 40 MB.
-_REMEMBERED_MAX = 100_000
+_CACHED_MAX = 100_000
 _LOCK_TRIES = 5
 
-_MEET = (
+_INSERT_ACCOUNTS = (
     "INSERT INTO account (code, unit, limit_kind, debits_pending, debits_posted,"
     " credits_pending, credits_posted, head, day, seal)"
     " SELECT code, unit, limit_kind, 0, 0, 0, 0, 0, 0, seal FROM"
     " unnest(%s::text[], %s::text[], %s::text[], %s::bytea[]) AS v(code, unit, limit_kind, seal)"
     " ORDER BY code ON CONFLICT DO NOTHING"
 )
-_NAMES = "SELECT id, code, unit, limit_kind FROM account WHERE code = ANY(%s::text[])"
-_NAMES_BY_ID = "SELECT id, code, unit, limit_kind FROM account WHERE id = ANY(%s::bigint[])"
-_LOCK = (
+_SELECT_ACCOUNTS = "SELECT id, code, unit, limit_kind FROM account WHERE code = ANY(%s::text[])"
+_SELECT_ACCOUNTS_BY_ID = (
+    "SELECT id, code, unit, limit_kind FROM account WHERE id = ANY(%s::bigint[])"
+)
+_LOCK_ACCOUNTS = (
     "SELECT id, debits_pending, debits_posted, credits_pending, credits_posted, head, day"
     " FROM account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
 )
-_KNOWN = "SELECT id, digest, seq, first, transfers FROM submission WHERE id = ANY(%s::text[])"
-_HOLDS = (
+_SELECT_SUBMISSIONS = (
+    "SELECT id, digest, seq, first, transfers FROM submission WHERE id = ANY(%s::text[])"
+)
+_SELECT_HOLDS = (
     "SELECT seq, name, debit, credit, amount FROM hold WHERE name = ANY(%s::text[]) ORDER BY seq"
 )
 #: What is read under the locks: a block of numbers, submissions that were written before, holds.
-_READ = (
+_SELECT_UNDER_LOCKS = (
     "SELECT NULL::text, NULL::bytea, nextval('block'), 0::bigint, 0::bigint, 0::bigint"
     " UNION ALL SELECT id, digest, seq, first, transfers, 0 FROM submission"
     " WHERE id = ANY(%s::text[])"
     " UNION ALL SELECT name, NULL, seq, debit, credit, amount FROM hold"
     " WHERE name = ANY(%s::text[])"
 )
-_WAS_HOLD = (
+_SELECT_PENDING_TRANSFER = (
     "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
     " AND t.seq < s.first + s.transfers WHERE s.id = %s AND t.entry = %s AND t.kind = 1 LIMIT 1"
 )
-_TRANSFERS = (
+_SELECT_TRANSFERS = (
     "SELECT t.seq, s.id, t.entry, t.n, t.kind, d.code, c.code, t.amount FROM transfer t"
     " JOIN submission s ON s.seq = t.submission JOIN account d ON d.id = t.debit"
     " JOIN account c ON c.id = t.credit WHERE t.seq >= %s AND t.seq < %s ORDER BY t.seq"
 )
-_BALANCES = (
+_SELECT_BALANCES = (
     "SELECT code, debits_pending, debits_posted, credits_pending, credits_posted"
     " FROM account WHERE code = ANY(%s::text[])"
 )
 #: Everything that a batch writes to the ledger's own tables, in one statement: a statement costs
 #: the client and the server as much as a dozen rows.
-_WRITE = (
+_WRITE_ROWS = (
     "WITH submissions AS ("
     " INSERT INTO submission (seq, id, digest, at, first, transfers, seal) SELECT * FROM"
     " unnest(%s::bigint[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::int[],"
@@ -87,18 +98,18 @@ _WRITE = (
     " %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
     " AS v(id, dp, d, cp, c, head, day) WHERE a.id = v.id"
 )
-_NEW_CLOSINGS = (
+_INSERT_CLOSINGS = (
     "INSERT INTO closing (account, day, debits_posted, credits_posted, head) SELECT * FROM"
     " unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
 )
 
 #: Fails unless the row was there and as expected, and so ends the transaction at that statement.
-_CHECKED = "WITH changed AS ({} RETURNING 1) SELECT 1 / count(*) FROM changed"
+_MUST_CHANGE = "WITH changed AS ({} RETURNING 1) SELECT 1 / count(*) FROM changed"
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class _Name:
+class _AccountIdentity:
     """An account's id, code, unit and limit, which never change."""
 
     __slots__ = ("code", "id", "limit", "unit")
@@ -106,64 +117,64 @@ class _Name:
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.id: int = row[0]
         self.code: str = row[1]
-        self.unit, self.limit = UNITS[row[2]], Limit(row[3])
+        self.unit, self.limit = UNITS[row[2]], BalanceLimit(row[3])
 
 
 class PostgresSession:
     """The writer's session on PostgreSQL implements `LedgerSession`."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: DatabaseAddress) -> None:
         self._address = address
         self._db: _Connection | None = None
-        self._book: Book | None = None
-        self._names: dict[str, _Name] = {}
-        self._names_by_id: dict[int, _Name] = {}
+        self._ledger_state: LedgerState | None = None
+        self._identities: dict[str, _AccountIdentity] = {}
+        self._identities_by_id: dict[int, _AccountIdentity] = {}
         #: Accounts of holds that this process made: they can be locked without reading them first.
         self._hold_accounts: dict[str, tuple[int, ...]] = {}
-        self._settling: list[str] = []
-        self._companions: list[Prepared] = []
-        self._draft: Draft | None = None
+        self._settled_holds: list[str] = []
+        self._statements: list[PreparedStatement] = []
+        self._write_set: WriteSet | None = None
 
     @property
-    def book(self) -> Book:
+    def ledger_state(self) -> LedgerState:
         """See `LedgerSession`."""
-        assert self._book is not None
-        return self._book
+        assert self._ledger_state is not None
+        return self._ledger_state
 
     # --- before: locks, then reads ---------------------------------------------------------------
 
-    def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
+    def begin(self, batch: Sequence[PreparedSubmission]) -> Mapping[str, WrittenSubmission]:
         """See `LedgerSession`."""
-        db = self._connected()
-        self._meet(db, jobs)
-        codes = {code for job in jobs for code in (*job.accounts, *job.watch)}
-        names = list(dict.fromkeys(name for job in jobs for name in job.holds))
-        self._settling = names
-        ids = [job.submission.id for job in jobs if job.submission is not None]
-        numbers = {self._names[code].id for code in codes if code in self._names}
+        db = self._connect()
+        self._ensure_accounts(db, batch)
+        codes = {code for job in batch for code in (*job.accounts, *job.watch)}
+        hold_names = list(dict.fromkeys(name for job in batch for name in job.holds))
+        self._settled_holds = hold_names
+        ids = [job.submission.id for job in batch if job.submission is not None]
+        account_ids = {self._identities[code].id for code in codes if code in self._identities}
         for _ in range(_LOCK_TRIES):
-            numbers |= self._accounts_of(db, names)
-            known = self._lock(db, sorted(numbers), ids, names)
-            if known is not None:
-                return known
+            account_ids |= self._find_hold_accounts(db, hold_names)
+            written = self._lock_and_read(db, sorted(account_ids), ids, hold_names)
+            if written is not None:
+                return written
             db.execute("ROLLBACK")
             self._hold_accounts.clear()
         raise errors.SerializationFailure("holds kept appearing")
 
-    def _meet(self, db: _Connection, jobs: Sequence[Job]) -> None:
+    def _ensure_accounts(self, db: _Connection, batch: Sequence[PreparedSubmission]) -> None:
         """Caches the accounts' ids; accounts that are missing are inserted, in a transaction of
         their own."""
-        if len(self._names) > _REMEMBERED_MAX:
-            self._names.clear()
-            self._names_by_id.clear()
-        names = self._names
+        if len(self._identities) > _CACHED_MAX:
+            self._identities.clear()
+            self._identities_by_id.clear()
+        identities = self._identities
         new: dict[str, AccountT] = {
             code: account
-            for job in jobs
+            for job in batch
             for code, account in job.accounts.items()
-            if code not in names
+            if code not in identities
         }
-        unknown = {code for job in jobs for code in job.watch if code not in names}
+        unknown = {code for job in batch for code in job.watch if code not in identities}
         if not new and not unknown:
             return
         if new:
@@ -171,85 +182,109 @@ class PostgresSession:
                 (code, a.unit.NAME, a.limit.value, account_seal(code, a.unit.NAME, a.limit.value))
                 for code, a in sorted(new.items())
             ]
-            db.execute(_MEET, _columns("tttb", list(chain.from_iterable(rows))))
-        self._learn(db, _NAMES, [*new, *unknown])
+            db.execute(_INSERT_ACCOUNTS, _array_literals("tttb", list(chain.from_iterable(rows))))
+        self._load_identities(db, _SELECT_ACCOUNTS, [*new, *unknown])
 
-    def _learn(self, db: _Connection, query: str, by: list[Any]) -> None:
-        for row in db.execute(cast("Any", query), (by,)).fetchall():
-            name = _Name(row)
-            self._names[name.code] = self._names_by_id[name.id] = name
+    def _load_identities(self, db: _Connection, query: str, values: list[Any]) -> None:
+        for row in db.execute(cast("Any", query), (values,)).fetchall():
+            identity = _AccountIdentity(row)
+            self._identities[identity.code] = self._identities_by_id[identity.id] = identity
 
-    def _accounts_of(self, db: _Connection, names: list[str]) -> set[int]:
+    def _find_hold_accounts(self, db: _Connection, hold_names: list[str]) -> set[int]:
         """The ids of the holds' accounts, which must be locked with the others."""
-        missing = [name for name in names if name not in self._hold_accounts]
+        missing = [name for name in hold_names if name not in self._hold_accounts]
         found: dict[str, tuple[int, ...]] = {}
         if missing:
-            for _seq, name, debit, credit, _amount in db.execute(_HOLDS, (missing,)).fetchall():
+            for _seq, name, debit, credit, _amount in db.execute(
+                _SELECT_HOLDS, (missing,)
+            ).fetchall():
                 found[name] = (*found.get(name, ()), debit, credit)
-        numbers = {
+        account_ids = {
             number
-            for name in names
+            for name in hold_names
             for number in self._hold_accounts.get(name, found.get(name, ()))
         }
-        unmet = [number for number in numbers if number not in self._names_by_id]
-        if unmet:
-            self._learn(db, _NAMES_BY_ID, unmet)
-        return numbers
+        unknown = [number for number in account_ids if number not in self._identities_by_id]
+        if unknown:
+            self._load_identities(db, _SELECT_ACCOUNTS_BY_ID, unknown)
+        return account_ids
 
-    def _lock(
-        self, db: _Connection, numbers: list[int], ids: list[str], names: list[str]
-    ) -> Mapping[str, Known] | None:
+    def _lock_and_read(
+        self,
+        db: _Connection,
+        account_ids: list[int],
+        submission_ids: list[str],
+        hold_names: list[str],
+    ) -> Mapping[str, WrittenSubmission] | None:
         """Locks accounts, then reads, in one round trip: the submissions that were written before.
         None when a hold has an account that isn't locked."""
         with db.pipeline():
             db.execute("BEGIN")
-            locked = db.execute(_LOCK, (_numbers(numbers),), prepare=True)
-            found = db.execute(_READ, (_texts(ids), _texts(names)), prepare=True)
+            locked = db.execute(_LOCK_ACCOUNTS, (_integer_array(account_ids),), prepare=True)
+            found = db.execute(
+                _SELECT_UNDER_LOCKS,
+                (_text_array(submission_ids), _text_array(hold_names)),
+                prepare=True,
+            )
         (_, _, first, *_), *rest = found.fetchall()
-        book = Book(next_submission=first, next_transfer=first)
+        ledger_state = LedgerState(next_submission=first, next_transfer=first)
         for row in locked.fetchall():
-            name = self._names_by_id[row[0]]
-            state = AccountState(name.id, name.code, name.unit, name.limit)
+            identity = self._identities_by_id[row[0]]
+            state = AccountState(identity.id, identity.code, identity.unit, identity.limit)
             state.debits_pending, state.debits_posted = row[1], row[2]
             state.credits_pending, state.credits_posted = row[3], row[4]
-            state.head, state.day, state.stored = row[5], row[6], True
-            book.accounts[name.code] = book.by_id[name.id] = state
-        known = [Known(*row[:5]) for row in rest if row[1] is not None]
+            state.head, state.day, state.is_stored = row[5], row[6], True
+            ledger_state.accounts[identity.code] = ledger_state.accounts_by_id[identity.id] = state
+        written = [WrittenSubmission(*row[:5]) for row in rest if row[1] is not None]
         holds = sorted((row for row in rest if row[1] is None), key=itemgetter(2))
         for hold_name, _, seq, debit, credit, amount in holds:
-            if debit not in book.by_id or credit not in book.by_id:
+            if (
+                debit not in ledger_state.accounts_by_id
+                or credit not in ledger_state.accounts_by_id
+            ):
                 return None
-            hold = HoldState(seq, hold_name, book.by_id[debit], book.by_id[credit], amount)
-            hold.stored = True
-            book.holds[hold_name] = (*book.holds.get(hold_name, ()), hold)
-        self._book, self._companions, self._draft = book, [], None
-        return {one.id: one for one in known}
+            hold = HoldState(
+                seq,
+                hold_name,
+                ledger_state.accounts_by_id[debit],
+                ledger_state.accounts_by_id[credit],
+                amount,
+            )
+            hold.is_stored = True
+            ledger_state.holds[hold_name] = (*ledger_state.holds.get(hold_name, ()), hold)
+        self._ledger_state, self._statements, self._write_set = ledger_state, [], None
+        return {submission.id: submission for submission in written}
 
-    def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
+    def list_transfers(self, written: WrittenSubmission) -> tuple[Transfer, ...]:
         """See `LedgerSession`."""
-        db = self._connected()
-        rows = db.execute(_TRANSFERS, (known.first, known.first + known.transfers)).fetchall()
-        return tuple([Transfer._make((*row[:4], Kind(row[4]), *row[5:])) for row in rows])
+        db = self._connect()
+        rows = db.execute(
+            _SELECT_TRANSFERS, (written.first, written.first + written.transfers)
+        ).fetchall()
+        return tuple([Transfer._make((*row[:4], TransferKind(row[4]), *row[5:])) for row in rows])
 
-    def was_hold(self, name: str) -> bool:
+    def was_hold_written(self, name: str) -> bool:
         """See `LedgerSession`."""
         submission, _, entry = name.rpartition("/")
-        return self._connected().execute(_WAS_HOLD, (submission, entry)).fetchone() is not None
+        return (
+            self._connect().execute(_SELECT_PENDING_TRANSFER, (submission, entry)).fetchone()
+            is not None
+        )
 
     # --- after: companions, rows, commit ---------------------------------------------------------
 
-    def apply(self, statements: Sequence[Prepared]) -> None:
+    def apply_companions(self, statements: Sequence[PreparedStatement]) -> None:
         """See `LedgerSession`. `commit` sends them, by table and key, for fewer deadlocks."""
         # A deletion names no key: where there is one, its table's statements keep their order.
-        as_they_came = {one.table for one in statements if not one.key}
-        self._companions = sorted(
+        unsorted_tables = {statement.table for statement in statements if not statement.key}
+        self._statements = sorted(
             statements,
-            key=lambda one: (one.table, "" if one.table in as_they_came else one.key),
+            key=lambda one: (one.table, "" if one.table in unsorted_tables else one.key),
         )
 
-    def apply_one(self, statements: Sequence[Prepared]) -> None:
+    def apply_under_savepoint(self, statements: Sequence[PreparedStatement]) -> None:
         """See `LedgerSession`."""
-        db = self._connected()
+        db = self._connect()
         db.execute("SAVEPOINT one")
         for table, _key, sql, values, must_change in statements:
             try:
@@ -261,49 +296,51 @@ class PostgresSession:
                 raise CompanionRefused(table)
         db.execute("RELEASE one")
 
-    def write(self, draft: Draft) -> None:
+    def write_rows(self, write_set: WriteSet) -> None:
         """See `LedgerSession`. `commit` sends the rows."""
-        assert len(draft.transfers) < BLOCK * TRANSFER_WIDTH
-        self._draft = draft
+        assert len(write_set.transfers) < BLOCK * TRANSFER_WIDTH
+        self._write_set = write_set
 
     def commit(self) -> None:
         """See `LedgerSession`. One round trip: a failure stops all that follows, the commit
         too."""
-        db, draft = self._connected(), self._draft
-        assert draft is not None
+        db, write_set = self._connect(), self._write_set
+        assert write_set is not None
         with db.pipeline():
-            if draft.submissions or draft.changed:
+            if write_set.submissions or write_set.changed_accounts:
                 columns = (
-                    *_columns("itbiiib", draft.submissions),
-                    *_columns("iitiiiiiiii", draft.transfers),
-                    *_columns("itiii", _hold_rows(draft.opened.values())),
-                    _numbers(draft.closed),
-                    *_columns("iiiiiii", _changes(draft.changed)),
+                    *_array_literals("itbiiib", write_set.submissions),
+                    *_array_literals("iitiiiiiiii", write_set.transfers),
+                    *_array_literals("itiii", _hold_rows(write_set.opened_holds.values())),
+                    _integer_array(write_set.closed_holds),
+                    *_array_literals("iiiiiii", _account_rows(write_set.changed_accounts)),
                 )
-                db.execute(_WRITE, columns, prepare=True)
-            if draft.closings:
-                db.execute(_NEW_CLOSINGS, _columns("itiii", draft.closings), prepare=True)
+                db.execute(_WRITE_ROWS, columns, prepare=True)
+            if write_set.closings:
+                db.execute(
+                    _INSERT_CLOSINGS, _array_literals("itiii", write_set.closings), prepare=True
+                )
             for (sql, must_change), group in groupby(
-                self._companions, lambda one: (one.sql, one.must_change)
+                self._statements, lambda one: (one.sql, one.must_change)
             ):
-                checked = _CHECKED.format(sql) if must_change else sql
+                checked = _MUST_CHANGE.format(sql) if must_change else sql
                 db.cursor().executemany(cast("Any", checked), [one.values for one in group])
             db.execute("COMMIT")
-        draft = self._draft
-        assert draft is not None
-        if len(self._hold_accounts) > _REMEMBERED_MAX:
+        write_set = self._write_set
+        assert write_set is not None
+        if len(self._hold_accounts) > _CACHED_MAX:
             self._hold_accounts.clear()
-        for hold in draft.opened.values():
+        for hold in write_set.opened_holds.values():
             before = self._hold_accounts.get(hold.name, ())
             self._hold_accounts[hold.name] = (*before, hold.debit.id, hold.credit.id)
-        for name in self._settling:
-            if not self.book.holds.get(name):
+        for name in self._settled_holds:
+            if not self.ledger_state.holds.get(name):
                 self._hold_accounts.pop(name, None)
-        self._book = None
+        self._ledger_state = None
 
     def rollback(self) -> None:
         """See `LedgerSession`."""
-        self._book, self._draft = None, None
+        self._ledger_state, self._write_set = None, None
         if self._db is None:
             return
         try:
@@ -311,72 +348,76 @@ class PostgresSession:
         except psycopg.Error:
             self.close()
 
-    def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
+    def recover_written(self, ids: Sequence[str]) -> Mapping[str, WrittenSubmission]:
         """See `LedgerSession`."""
         self.close()
-        rows = self._connected().execute(_KNOWN, (list(ids),)).fetchall()
-        return {row[0]: Known(*row) for row in rows}
+        rows = self._connect().execute(_SELECT_SUBMISSIONS, (list(ids),)).fetchall()
+        return {row[0]: WrittenSubmission(*row) for row in rows}
 
-    def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
+    def read_balances(self, code_lists: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
         """See `LedgerSession`."""
-        every = [code for codes in wanted for code in codes]
-        rows = self._connected().execute(_BALANCES, (every,)).fetchall()
+        all_codes = [code for codes in code_lists for code in codes]
+        rows = self._connect().execute(_SELECT_BALANCES, (all_codes,)).fetchall()
         found = {row[0]: Balance(*row[1:]) for row in rows}
-        return [{code: found[code] for code in codes if code in found} for codes in wanted]
+        return [{code: found[code] for code in codes if code in found} for codes in code_lists]
 
-    def idle(self) -> None:
+    def tidy_up(self) -> None:
         """See `LedgerSession`. The server does its maintenance by itself."""
 
     def close(self) -> None:
         """See `LedgerSession`."""
-        self._book = None
+        self._ledger_state = None
         self._hold_accounts.clear()
         if self._db is not None:
             with contextlib.suppress(psycopg.Error):
                 self._db.close()
             self._db = None
 
-    def judge(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> FailureKind:
         """See `LedgerSession`."""
-        in_the_way = (
+        conflicts = (
             psycopg.IntegrityError,
             errors.DivisionByZero,  # a companion's row isn't as expected: see `_MUST_CHANGE`
             errors.SerializationFailure,
             errors.DeadlockDetected,
             errors.LockNotAvailable,
         )
-        return "conflict" if isinstance(error, in_the_way) else "unavailable"
+        return "conflict" if isinstance(error, conflicts) else "unavailable"
 
-    def _connected(self) -> _Connection:
+    def _connect(self) -> _Connection:
         if self._db is None:
             self._db = connections.open_postgres(self._address)
         return self._db
 
 
-def _columns(kinds: str, rows: list[Any]) -> list[str]:
+def _array_literals(kinds: str, rows: list[Any]) -> list[str]:
     """Rows, end to end, as an array literal for each column: it takes less CPU than the driver's
     own way."""
     width = len(kinds)
-    return [_WRITTEN[kind](rows[at::width]) for at, kind in enumerate(kinds)]
+    return [_ARRAY_WRITERS[kind](rows[at::width]) for at, kind in enumerate(kinds)]
 
 
-def _numbers(column: list[Any]) -> str:
+def _integer_array(column: list[Any]) -> str:
     return "{" + str(column)[1:-1].replace("None", "NULL") + "}"
 
 
-def _texts(column: list[str]) -> str:
+def _text_array(column: list[str]) -> str:
     whole = '","'.join(column)
     if "\\" in whole or whole.count('"') != 2 * len(column) - 2:
-        whole = '","'.join([_ESCAPED.sub(r"\\\g<0>", one) for one in column])
+        whole = '","'.join([_ESCAPED.sub(r"\\\g<0>", text) for text in column])
     return '{"' + whole + '"}' if column else "{}"
 
 
-def _bytes(column: list[bytes]) -> str:
-    return "{" + ",".join(['"\\\\x' + one.hex() + '"' for one in column]) + "}"
+def _bytes_array(column: list[bytes]) -> str:
+    return "{" + ",".join(['"\\\\x' + value.hex() + '"' for value in column]) + "}"
 
 
 _ESCAPED = re.compile(r'["\\]')
-_WRITTEN: dict[str, Callable[[Any], str]] = {"i": _numbers, "t": _texts, "b": _bytes}
+_ARRAY_WRITERS: dict[str, Callable[[Any], str]] = {
+    "i": _integer_array,
+    "t": _text_array,
+    "b": _bytes_array,
+}
 
 
 def _hold_rows(holds: Iterable[HoldState]) -> list[Any]:
@@ -386,11 +427,17 @@ def _hold_rows(holds: Iterable[HoldState]) -> list[Any]:
     return rows
 
 
-def _changes(accounts: Iterable[AccountState]) -> list[Any]:
+def _account_rows(accounts: Iterable[AccountState]) -> list[Any]:
     rows: list[Any] = []
-    for a in accounts:
+    for account in accounts:
         rows += (
-            *(a.id, a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted),
-            *(a.head, a.day),
+            *(
+                account.id,
+                account.debits_pending,
+                account.debits_posted,
+                account.credits_pending,
+                account.credits_posted,
+            ),
+            *(account.head, account.day),
         )
     return rows

@@ -12,8 +12,8 @@ from hashlib import blake2b
 from typing import Any, TypeAlias
 
 from core.ledger import types
-from core.ledger.companion_sql import Prepared
-from core.ledger.types import Account, Entry, Limit, Submission
+from core.ledger.companion_sql import PreparedStatement
+from core.ledger.types import Account, BalanceLimit, Entry, Submission
 from core.money import Money
 
 #: Sums of thousands of such amounts fit in 63 bits; sums of billions of them aren't needed.
@@ -25,7 +25,7 @@ ID_CHARS_MAX = 200
 AccountT: TypeAlias = Account[Any]
 
 
-class Job:
+class PreparedSubmission:
     """The writer takes this from its queue and writes it: a submission, companions alone, or
     accounts whose days are closed."""
 
@@ -45,7 +45,7 @@ class Job:
         future: asyncio.Future[Any],
         *,
         submission: Submission | None = None,
-        statements: tuple[Prepared, ...] = (),
+        statements: tuple[PreparedStatement, ...] = (),
         close_day: int = 0,
     ) -> None:
         self.future = future
@@ -63,11 +63,11 @@ class Job:
         self.watch: tuple[str, ...] = ()
 
 
-def ready(
-    submission: Submission, statements: tuple[Prepared, ...], future: asyncio.Future[Any]
-) -> Job:
+def prepare(
+    submission: Submission, statements: tuple[PreparedStatement, ...], future: asyncio.Future[Any]
+) -> PreparedSubmission:
     """Prepares `submission`; raises ValueError or TypeError for what only a bug can submit."""
-    job = Job(future, submission=submission, statements=statements)
+    prepared = PreparedSubmission(future, submission=submission, statements=statements)
     entries, row_id = submission.entries, submission.id
     if not 0 < len(row_id) <= ID_CHARS_MAX or "\0" in row_id:
         raise ValueError(f"not a submission id: {row_id!r}")
@@ -81,41 +81,41 @@ def ready(
         if not name or "/" in name or "\0" in name or f"/{name}/" in names:
             raise ValueError(f"{row_id}: bad or repeated entry name {name!r}")
         names = f"{names}/{name}/"
-        one = _EXAMINE[type(entry)](entry, job)
-        text = f"{text}\1{one}" if text else one
+        canonical = _PREPARERS[type(entry)](entry, prepared)
+        text = f"{text}\1{canonical}" if text else canonical
     if submission.watch:
-        job.watch = tuple([account.code for account in submission.watch])
-    job.digest = blake2b(text.encode(), digest_size=16).digest()
-    return job
+        prepared.watch = tuple([account.code for account in submission.watch])
+    prepared.digest = blake2b(text.encode(), digest_size=16).digest()
+    return prepared
 
 
 # --- for each kind of entry a function: checks it, collects its accounts, gives its canonical text
 
 
-def _move(entry: Any, job: Job) -> str:
-    accounts = job.accounts
+def _prepare_move(entry: Any, prepared: PreparedSubmission) -> str:
+    accounts = prepared.accounts
     debit, credit, amount = entry.debit, entry.credit, entry.amount
     if not debit.unit is credit.unit is type(amount):
         raise TypeError(f"{entry.name}: units differ")
     if not 0 < amount.units <= AMOUNT_MAX or debit.code == credit.code:
         raise ValueError(f"{entry.name}: moves a positive amount between two accounts")
-    _name(accounts, debit)
-    _name(accounts, credit)
+    _register_account(accounts, debit)
+    _register_account(accounts, credit)
     return (
         f"move\0{entry.name}\0{debit.code}\0{credit.code}\0{amount.NAME}\0{amount.units}"
         f"\0{entry.pending}"
     )
 
 
-def _cascade(entry: Any, job: Job) -> str:
-    accounts = job.accounts
-    _same_unit(entry.name, (*entry.debits, entry.credit), entry.amount)
+def _prepare_cascade(entry: Any, prepared: PreparedSubmission) -> str:
+    accounts = prepared.accounts
+    _require_same_unit(entry.name, (*entry.debits, entry.credit), entry.amount)
     if not 0 < entry.amount.units <= AMOUNT_MAX or not 0 < len(entry.debits) <= POCKETS_MAX:
         raise ValueError(f"{entry.name}: draws a positive amount from 1–{POCKETS_MAX} accounts")
-    _apart(entry.name, entry.debits, entry.credit)
+    _require_distinct(entry.name, entry.debits, entry.credit)
     for account in entry.debits:
-        _name(accounts, account)
-    _name(accounts, entry.credit)
+        _register_account(accounts, account)
+    _register_account(accounts, entry.credit)
     codes = "\0".join(account.code for account in entry.debits)
     amount = entry.amount
     return (
@@ -124,64 +124,66 @@ def _cascade(entry: Any, job: Job) -> str:
     )
 
 
-def _at_most(entry: Any, job: Job) -> str:
-    accounts = job.accounts
-    _same_unit(entry.name, (entry.debit, entry.credit), entry.amount)
+def _prepare_at_most(entry: Any, prepared: PreparedSubmission) -> str:
+    accounts = prepared.accounts
+    _require_same_unit(entry.name, (entry.debit, entry.credit), entry.amount)
     if not 0 <= entry.amount.units <= AMOUNT_MAX or entry.debit.code == entry.credit.code:
         raise ValueError(f"{entry.name}: moves no negative amount between two accounts")
-    _name(accounts, entry.debit)
-    _name(accounts, entry.credit)
+    _register_account(accounts, entry.debit)
+    _register_account(accounts, entry.credit)
     return (
         f"at_most\0{entry.name}\0{entry.debit.code}\0{entry.credit.code}\0{entry.amount.NAME}"
         f"\0{entry.amount.units}"
     )
 
 
-def _settle(entry: Any, job: Job) -> str:
+def _prepare_settle(entry: Any, prepared: PreparedSubmission) -> str:
     amount = entry.amount
     if amount.units < 0 or amount.NAME not in types.UNITS:
         raise ValueError(f"{entry.name}: settles no negative amount")
     if "/" not in entry.hold or "\0" in entry.hold:
         raise ValueError(f"{entry.name}: a hold is named <submission>/<entry>, not {entry.hold!r}")
-    job.holds += (entry.hold,)
+    prepared.holds += (entry.hold,)
     return f"settle\0{entry.name}\0{entry.hold}\0{amount.NAME}\0{amount.units}"
 
 
-def _sweep(entry: Any, job: Job) -> str:
-    accounts = job.accounts
-    _same_unit(entry.name, (*entry.pockets, entry.owed), entry.owed.unit(0))
-    _apart(entry.name, entry.pockets, entry.owed)
+def _prepare_sweep(entry: Any, prepared: PreparedSubmission) -> str:
+    accounts = prepared.accounts
+    _require_same_unit(entry.name, (*entry.pockets, entry.owed), entry.owed.unit(0))
+    _require_distinct(entry.name, entry.pockets, entry.owed)
     if not 0 < len(entry.pockets) <= POCKETS_MAX:
         raise ValueError(f"{entry.name}: sweeps 1–{POCKETS_MAX} accounts")
-    if entry.owed.limit is not Limit.CREDITS_WITHIN_DEBITS:
+    if entry.owed.limit is not BalanceLimit.CREDITS_WITHIN_DEBITS:
         raise ValueError(f"{entry.name}: {entry.owed.code} can't be owed on")
     for account in entry.pockets:
-        _name(accounts, account)
-    _name(accounts, entry.owed)
+        _register_account(accounts, account)
+    _register_account(accounts, entry.owed)
     codes = "\0".join(account.code for account in entry.pockets)
     return f"sweep\0{entry.name}\0{codes}\0\0{entry.owed.code}\0{entry.owed.unit.NAME}"
 
 
-def _capped(entry: Any, job: Job) -> str:
-    moved = _move(types.Move(entry.name, entry.debit, entry.credit, entry.amount, True), job)
+def _prepare_capped(entry: Any, prepared: PreparedSubmission) -> str:
+    move_text = _prepare_move(
+        types.Move(entry.name, entry.debit, entry.credit, entry.amount, True), prepared
+    )
     if entry.cap.NAME != entry.amount.NAME or entry.cap.units < 0:
         raise ValueError(f"{entry.name}: a cap is an amount of the same unit")
-    return f"capped\0{entry.cap.units}\0{moved}"
+    return f"capped\0{entry.cap.units}\0{move_text}"
 
 
-def _accrue(entry: Any, job: Job) -> str:
-    text = f"accrue\0{_move(types.Move(*entry[:4]), job)}"
-    if (entry.source.limit, entry.counter.limit) != (Limit.NONE, Limit.NONE):
+def _prepare_accrue(entry: Any, prepared: PreparedSubmission) -> str:
+    text = f"accrue\0{_prepare_move(types.Move(*entry[:4]), prepared)}"
+    if (entry.source.limit, entry.counter.limit) != (BalanceLimit.NONE, BalanceLimit.NONE):
         raise ValueError(f"{entry.name}: counts between accounts without a floor")
     if not 0 < len(entry.shares) <= POCKETS_MAX:
         raise ValueError(f"{entry.name}: moves 1–{POCKETS_MAX} shares")
     for share in entry.shares:
-        into = (*(account for account, _ in share.fills), share.credit)
-        _same_unit(entry.name, (share.debit, *into), entry.amount)
-        for account in into:
-            _apart(entry.name, (share.debit,), account)
-            _name(job.accounts, account)
-        _name(job.accounts, share.debit)
+        targets = (*(account for account, _ in share.fills), share.credit)
+        _require_same_unit(entry.name, (share.debit, *targets), entry.amount)
+        for account in targets:
+            _require_distinct(entry.name, (share.debit,), account)
+            _register_account(prepared.accounts, account)
+        _register_account(prepared.accounts, share.debit)
         if not 0 < share.numerator <= share.denominator:
             raise ValueError(f"{entry.name}: a share is above nothing and at most the whole")
         levels = "\0".join(f"{account.code}\0{level.units}" for account, level in share.fills)
@@ -192,18 +194,18 @@ def _accrue(entry: Any, job: Job) -> str:
     return text
 
 
-_EXAMINE: dict[type[Entry], Callable[[Any, Job], str]] = {
-    types.Move: _move,
-    types.Cascade: _cascade,
-    types.AtMost: _at_most,
-    types.Settle: _settle,
-    types.SweepOwed: _sweep,
-    types.Capped: _capped,
-    types.Accrue: _accrue,
+_PREPARERS: dict[type[Entry], Callable[[Any, PreparedSubmission], str]] = {
+    types.Move: _prepare_move,
+    types.Cascade: _prepare_cascade,
+    types.AtMost: _prepare_at_most,
+    types.Settle: _prepare_settle,
+    types.SweepOwed: _prepare_sweep,
+    types.Capped: _prepare_capped,
+    types.Accrue: _prepare_accrue,
 }
 
 
-def _name(accounts: dict[str, AccountT], account: AccountT) -> None:
+def _register_account(accounts: dict[str, AccountT], account: AccountT) -> None:
     code = account.code
     if code not in accounts:
         if not code or "\0" in code or account.unit.NAME not in types.UNITS:
@@ -213,11 +215,11 @@ def _name(accounts: dict[str, AccountT], account: AccountT) -> None:
         raise ValueError(f"{code}: named twice, with different units or limits")
 
 
-def _same_unit(name: str, accounts: tuple[AccountT, ...], amount: Money) -> None:
+def _require_same_unit(name: str, accounts: tuple[AccountT, ...], amount: Money) -> None:
     if any(account.unit is not type(amount) for account in accounts):
         raise TypeError(f"{name}: units differ")
 
 
-def _apart(name: str, debits: tuple[AccountT, ...], credit: AccountT) -> None:
+def _require_distinct(name: str, debits: tuple[AccountT, ...], credit: AccountT) -> None:
     if any(account.code == credit.code for account in debits):
         raise ValueError(f"{name}: {credit.code} stands on both sides")

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from core.ledger.companion_sql import Prepared
-from core.ledger.prepare import Job
-from core.ledger.state import Book, Draft
+from core.ledger.companion_sql import PreparedStatement
+from core.ledger.prepare import PreparedSubmission
+from core.ledger.state import LedgerState, WriteSet
 from core.ledger.types import Balance, Transfer
 
 #: conflict: a row is not as it must be, or another writer was in the way; nothing was written.
 #: unavailable: the database can't write now, or it isn't known whether it did.
-Verdict = Literal["conflict", "unavailable"]
+FailureKind = Literal["conflict", "unavailable"]
 
 
-class Known(NamedTuple):
+class WrittenSubmission(NamedTuple):
     """A submission was written before: this is its row in the database."""
 
     id: str
@@ -30,40 +30,40 @@ class Known(NamedTuple):
     transfers: int
 
 
-class Session(Protocol):
+class LedgerSession(Protocol):
     """A session is the writer's connection to a database, with the ledger's state in memory."""
 
     @property
-    def book(self) -> Book:
+    def ledger_state(self) -> LedgerState:
         """Accounts, holds and numbers: what `begin` brought or found still fresh."""
         ...
 
-    def begin(self, jobs: Sequence[Job]) -> Mapping[str, Known]:
+    def begin(self, batch: Sequence[PreparedSubmission]) -> Mapping[str, WrittenSubmission]:
         """Begins a transaction in which `ledger_state` holds everything that the batch names.
 
         Answers with those of its submissions that were written before.
         """
         ...
 
-    def transfers_of(self, known: Known) -> tuple[Transfer, ...]:
+    def list_transfers(self, written: WrittenSubmission) -> tuple[Transfer, ...]:
         """The transfers of a submission that was written before."""
         ...
 
-    def was_hold(self, name: str) -> bool:
+    def was_hold_written(self, name: str) -> bool:
         """Whether a hold of this name was ever written, open or not."""
         ...
 
-    def apply(self, statements: Sequence[Prepared]) -> None:
+    def apply_companions(self, statements: Sequence[PreparedStatement]) -> None:
         """Carries out companions, now or at the commit; CompanionRefused or a conflict ends the
         transaction."""
         ...
 
-    def apply_one(self, statements: Sequence[Prepared]) -> None:
+    def apply_under_savepoint(self, statements: Sequence[PreparedStatement]) -> None:
         """Carries out the companions of one submission: when it raises, its rows alone are
         undone."""
         ...
 
-    def write(self, draft: Draft) -> None:
+    def write_rows(self, write_set: WriteSet) -> None:
         """Writes the ledger's own rows, now or at the commit."""
         ...
 
@@ -75,16 +75,16 @@ class Session(Protocol):
         """Ends the transaction, or the connection when that fails; `ledger_state` is dropped."""
         ...
 
-    def recover(self, ids: Sequence[str]) -> Mapping[str, Known]:
+    def recover_written(self, ids: Sequence[str]) -> Mapping[str, WrittenSubmission]:
         """After a commit of unknown outcome: which submissions a new connection finds written."""
         ...
 
-    def balances(self, wanted: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
+    def read_balances(self, code_lists: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
         """For each list of codes the accounts' balances, all of one moment; accounts that don't
         exist are left out."""
         ...
 
-    def idle(self) -> None:
+    def tidy_up(self) -> None:
         """Does maintenance of the database; called while nothing waits to be written."""
         ...
 
@@ -92,6 +92,6 @@ class Session(Protocol):
         """Closes the connection; the next use opens another one."""
         ...
 
-    def judge(self, error: Exception) -> Verdict:
+    def classify_error(self, error: Exception) -> FailureKind:
         """What a driver's error means."""
         ...

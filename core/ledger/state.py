@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from core.ledger.types import Balance, Limit
+from core.ledger.types import Balance, BalanceLimit
 from core.money import Money
 
 DAY_MS = 86_400_000
@@ -29,15 +29,15 @@ class AccountState:
         "day",
         "debits_pending",
         "debits_posted",
-        "dirty",
         "head",
         "id",
+        "is_dirty",
+        "is_stored",
         "limit",
-        "stored",
         "unit",
     )
 
-    def __init__(self, number: int, code: str, unit: type[Money], limit: Limit) -> None:
+    def __init__(self, number: int, code: str, unit: type[Money], limit: BalanceLimit) -> None:
         self.id = number
         self.code = code
         self.unit: type[Money] = unit
@@ -47,24 +47,24 @@ class AccountState:
         self.head = 0
         self.day = 0
         #: Whether the database has its row; and whether this batch has changed it.
-        self.stored = False
-        self.dirty = False
+        self.is_stored = False
+        self.is_dirty = False
 
     @property
-    def debit_room(self) -> int:
+    def max_debit(self) -> int:
         """The most that a debit may still take."""
-        if self.limit is Limit.DEBITS_WITHIN_CREDITS:
+        if self.limit is BalanceLimit.DEBITS_WITHIN_CREDITS:
             return self.credits_posted - self.debits_posted - self.debits_pending
         return UNBOUNDED
 
     @property
-    def credit_room(self) -> int:
+    def max_credit(self) -> int:
         """The most that a credit may still bring."""
-        if self.limit is Limit.CREDITS_WITHIN_DEBITS:
+        if self.limit is BalanceLimit.CREDITS_WITHIN_DEBITS:
             return self.debits_posted - self.credits_posted - self.credits_pending
         return UNBOUNDED
 
-    def balance(self) -> Balance:
+    def to_balance(self) -> Balance:
         """The account's sums as a `Balance`."""
         return Balance(
             self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted
@@ -74,7 +74,7 @@ class AccountState:
 class HoldState:
     """A hold is open: it is one pending transfer that is not resolved yet."""
 
-    __slots__ = ("amount", "credit", "debit", "name", "seq", "stored")
+    __slots__ = ("amount", "credit", "debit", "is_stored", "name", "seq")
 
     def __init__(
         self, seq: int, name: str, debit: AccountState, credit: AccountState, amount: int
@@ -82,16 +82,16 @@ class HoldState:
         self.seq, self.name, self.amount = seq, name, amount
         self.debit, self.credit = debit, credit
         #: Whether the database has its row: one that opens and ends within a batch never gets one.
-        self.stored = False
+        self.is_stored = False
 
 
 @dataclass(slots=True)
-class Book:
+class LedgerState:
     """The ledger's state holds accounts by code, open holds by name, and the next number of each
     kind of row."""
 
     accounts: dict[str, AccountState] = field(default_factory=dict)
-    by_id: dict[int, AccountState] = field(default_factory=dict)
+    accounts_by_id: dict[int, AccountState] = field(default_factory=dict)
     holds: dict[str, tuple[HoldState, ...]] = field(default_factory=dict)
     next_submission: int = 1
     next_transfer: int = 1
@@ -105,16 +105,16 @@ CLOSING_WIDTH = 5
 
 
 @dataclass(slots=True)
-class Draft:
+class WriteSet:
     """A write set is what a batch will write: rows end to end, holds, and the accounts that it
     changed."""
 
     submissions: list[Any] = field(default_factory=list)
     transfers: list[Any] = field(default_factory=list)
     closings: list[Any] = field(default_factory=list)
-    opened: dict[int, HoldState] = field(default_factory=dict)
-    closed: list[int] = field(default_factory=list)
-    changed: list[AccountState] = field(default_factory=list)
+    opened_holds: dict[int, HoldState] = field(default_factory=dict)
+    closed_holds: list[int] = field(default_factory=list)
+    changed_accounts: list[AccountState] = field(default_factory=list)
 
 
 def account_seal(code: str, unit: str, limit: str) -> bytes:

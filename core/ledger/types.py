@@ -19,7 +19,7 @@ from core.money import AnyMoney, Credits, Money, NanoUsd, Stars
 UNITS: Mapping[str, type[Money]] = {kind.NAME: kind for kind in (Credits, NanoUsd, Stars)}
 
 
-class Limit(enum.Enum):
+class BalanceLimit(enum.Enum):
     """A limit keeps what is `available` of an account from going below zero."""
 
     #: No limit: a platform account, which may go either way.
@@ -35,7 +35,7 @@ class Account(NamedTuple, Generic[AnyMoney]):
 
     code: str
     unit: type[AnyMoney]
-    limit: Limit = Limit.NONE
+    limit: BalanceLimit = BalanceLimit.NONE
 
 
 AnyAccount = Account[Credits] | Account[NanoUsd] | Account[Stars]
@@ -187,7 +187,7 @@ class Submission(NamedTuple):
     watch: tuple[AnyAccount, ...] = ()
 
 
-class Kind(enum.IntEnum):
+class TransferKind(enum.IntEnum):
     """A transfer posts, reserves, or resolves what was reserved."""
 
     POSTED = 0
@@ -205,7 +205,7 @@ class Transfer(NamedTuple):
     submission: str
     entry: str
     n: int
-    kind: Kind
+    kind: TransferKind
     debit: str
     credit: str
     amount: int
@@ -216,7 +216,7 @@ class Transfer(NamedTuple):
         return f"{self.submission}/{self.entry}/{self.n}"
 
 
-class Receipt(NamedTuple):
+class SubmissionReceipt(NamedTuple):
     """A receipt says what a submission did. It is durable by the time anyone sees it."""
 
     id: str
@@ -226,12 +226,12 @@ class Receipt(NamedTuple):
     #: Balances right after it, by code, of the accounts that the submission watches.
     balances: Mapping[str, Balance] = MappingProxyType({})
 
-    def moved(self, entry: str) -> int:
+    def sum_entry(self, entry: str) -> int:
         """The sum of the amounts that the entry of this name posted or reserved."""
         return sum(
             transfer.amount
             for transfer in self.transfers
-            if transfer.entry == entry and transfer.kind is not Kind.VOID
+            if transfer.entry == entry and transfer.kind is not TransferKind.VOID
         )
 
 

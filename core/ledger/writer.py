@@ -15,15 +15,15 @@ from typing import Any
 from core.clock import Clock
 from core.db import connections
 from core.ledger import batch
-from core.ledger.prepare import Job
-from core.ledger.session import Session
+from core.ledger.prepare import PreparedSubmission
+from core.ledger.session import LedgerSession
 from core.ledger.types import Balance, LedgerUnavailable
 
 #: After so many seconds without work the writer lets the session tidy up.
 _IDLE_S = 0.05
 
 
-class Read:
+class BalanceRead:
     """A read of balances waits in the writer's queue."""
 
     __slots__ = ("codes", "future")
@@ -32,8 +32,8 @@ class Read:
         self.future, self.codes = future, codes
 
 
-Work = Job | Read
-_Answered = tuple[asyncio.Future[Any], Any]
+WorkItem = PreparedSubmission | BalanceRead
+_Result = tuple[asyncio.Future[Any], Any]
 
 
 class Writer:
@@ -41,108 +41,112 @@ class Writer:
 
     def __init__(
         self,
-        session: Session,
+        session: LedgerSession,
         clock: Clock,
         batch_max: int,
-        answered: Callable[[int], None],
-        phase: batch.Phase,
+        on_answered: Callable[[int], None],
+        on_phase: batch.PhaseHook,
     ) -> None:
         """`on_answered` is called, on the loop, with how many items were just answered."""
         self._session, self._clock, self._batch_max = session, clock, batch_max
-        self._answered, self._phase = answered, phase
+        self._on_answered, self._on_phase = on_answered, on_phase
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._queue: queue.SimpleQueue[WorkItem | None] = queue.SimpleQueue()
+        self._stopped: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
 
-    def put(self, work: Work) -> None:
+    def enqueue(self, item: WorkItem) -> None:
         """Queues an item; its future will be resolved."""
-        self._queue.put(work)
+        self._queue.put(item)
 
     async def stop(self) -> None:
         """Writes all that is queued, then ends the thread and the connection."""
         self._queue.put(None)
-        await asyncio.shield(self._ended)
+        await asyncio.shield(self._stopped)
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            while (works := self._take()) is not None:
-                self._do(works)
+            while (items := self._take_items()) is not None:
+                self._process(items)
         finally:
             self._session.close()
-            self._tell(self._ended.set_result, None)
+            self._call_on_loop(self._stopped.set_result, None)
 
-    def _take(self) -> list[Work] | None:
+    def _take_items(self) -> list[WorkItem] | None:
         """The items that wait, at most a batch; None when it is time to end."""
         try:
             first = self._queue.get(timeout=_IDLE_S)
         except queue.Empty:
-            self._tidy()
+            self._tidy_up()
             first = self._queue.get()
         if first is None:
             return None
-        works = [first]
-        while len(works) < self._batch_max:
+        items = [first]
+        while len(items) < self._batch_max:
             try:
-                work = self._queue.get_nowait()
+                item = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if work is None:
+            if item is None:
                 # Nothing is put after the end; it is met again once this batch is done.
                 self._queue.put(None)
                 break
-            works.append(work)
-        return works
+            items.append(item)
+        return items
 
-    def _do(self, works: list[Work]) -> None:
-        jobs = [work for work in works if isinstance(work, Job)]
-        reads = [work for work in works if isinstance(work, Read)]
-        answers: list[_Answered] = []
-        if jobs:
-            answers += zip([job.future for job in jobs], self._write(jobs), strict=True)
+    def _process(self, items: list[WorkItem]) -> None:
+        prepared_batch = [work for work in items if isinstance(work, PreparedSubmission)]
+        reads = [work for work in items if isinstance(work, BalanceRead)]
+        results: list[_Result] = []
+        if prepared_batch:
+            results += zip(
+                [prepared.future for prepared in prepared_batch],
+                self._write_batch(prepared_batch),
+                strict=True,
+            )
         if reads:
-            answers += zip([read.future for read in reads], self._read(reads), strict=True)
-        self._tell(self._answer, answers)
+            results += zip([read.future for read in reads], self._read_balances(reads), strict=True)
+        self._call_on_loop(self._resolve_futures, results)
 
-    def _write(self, jobs: list[Job]) -> Sequence[Any]:
+    def _write_batch(self, prepared_batch: list[PreparedSubmission]) -> Sequence[Any]:
         try:
-            return batch.run(self._session, self._clock, jobs, self._phase)
+            return batch.run_batch(self._session, self._clock, prepared_batch, self._on_phase)
         except Exception as bug:  # noqa: BLE001 - it is raised to the callers, not on this thread
             self._session.rollback()
             self._session.close()
-            return [bug] * len(jobs)
+            return [bug] * len(prepared_batch)
 
-    def _read(self, reads: list[Read]) -> Sequence[Any]:
+    def _read_balances(self, reads: list[BalanceRead]) -> Sequence[Any]:
         try:
-            return self._session.balances([read.codes for read in reads])
-        except connections.UNAVAILABLE:
+            return self._session.read_balances([read.codes for read in reads])
+        except connections.UNAVAILABLE_ERRORS:
             self._session.close()
             return [LedgerUnavailable() for _ in reads]
 
-    def _tidy(self) -> None:
+    def _tidy_up(self) -> None:
         try:
-            self._session.idle()
+            self._session.tidy_up()
         except connections.DRIVER_ERRORS:
             self._session.close()
 
-    def _tell(self, what: Callable[[Any], object], value: object) -> None:
+    def _call_on_loop(self, callback: Callable[[Any], object], value: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(what, value)
+            self._loop.call_soon_threadsafe(callback, value)
         except RuntimeError:
             # The loop was closed: nobody waits any more.
             return
 
-    def _answer(self, answers: list[_Answered]) -> None:
-        self._answered(len(answers))
-        for future, answer in answers:
+    def _resolve_futures(self, results: list[_Result]) -> None:
+        self._on_answered(len(results))
+        for future, result in results:
             if future.done():
                 continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
+            if isinstance(result, Exception):
+                future.set_exception(result)
             else:
-                future.set_result(answer)
+                future.set_result(result)

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from core.clock import Clock
 from core.db.writes import Insert
 from core.money import NanoUsd, Tokens
-from core.pool.key_validation import Findings
-from core.pool.keys import Keys
+from core.pool.key_validation import ValidationResult
+from core.pool.keys import KeyRepository
 from core.pool.suppliers import Supplier
 from core.pool.types import DuplicateKey, KeyRecord, UnknownKey
 from core.pool.vault import Vault
@@ -21,17 +21,17 @@ from core.pricing.costs import Costs
 ADVANCES_MAX = 7
 
 #: The smallest useful ask, in tokens in and out: a key that can't pay for it is used up.
-LEAST_ANSWER = (Tokens(100), Tokens(200))
+MIN_ANSWER = (Tokens(100), Tokens(200))
 
 
-class Contributed:
+class ContributedKeys:
     """Contributed keys serve other people's asks; `core.earnings` decides who gets what for
     them."""
 
     def __init__(
         self,
         *,
-        keys: Keys,
+        keys: KeyRepository,
         vault: Vault,
         suppliers: Mapping[str, Supplier],
         catalogue: Catalogue,
@@ -43,67 +43,74 @@ class Contributed:
         #: Every key by its id, as the pool last read them.
         self.records: Mapping[str, KeyRecord] = {}
 
-    async def offered(
+    async def build_offered_key(
         self,
         supplier: str,
         secret: SecretStr,
-        findings: Findings,
+        validation: ValidationResult,
         *,
-        owner: str,
+        contributor: str,
         account: str = "",
     ) -> tuple[str, Insert]:
         """The id and the row of a person's key that was validated and doesn't serve yet; the caller
         writes the row. Raises `DuplicateKey` when the key is or ever was in the pool."""
-        at = self._suppliers[supplier]
-        if await self._keys.known(at, secret):
-            raise DuplicateKey(at.name, secret.get_secret_value()[-4:])
-        return self._keys.row(
-            at, secret, account, owner=owner, state="validated", models=findings.models
+        known_supplier = self._suppliers[supplier]
+        if await self._keys.has_secret(known_supplier, secret):
+            raise DuplicateKey(known_supplier.name, secret.get_secret_value()[-4:])
+        return self._keys.build_row(
+            known_supplier,
+            secret,
+            account,
+            contributor=contributor,
+            state="validated",
+            models=validation.models,
         )
 
-    def raised(self, key: str) -> tuple[str, Insert]:
+    def build_raised_key(self, key: str) -> tuple[str, Insert]:
         """The id and the row of a key with the same secret as another one, for more of it being
         contributed; it serves at once. Raises `UnknownKey`."""
-        record = self._record(key)
-        secret, account = self._keys.secret(record)
-        return self._keys.row(
+        record = self._get_record(key)
+        secret, account = self._keys.unseal_secret(record)
+        return self._keys.build_row(
             self._suppliers[record.provider],
             secret,
             account,
-            owner=record.owner,
+            contributor=record.contributor,
             models=record.models,
-            again=True,
+            is_raise=True,
         )
 
-    def organisation(self, supplier: str, id_: str) -> bytes | None:
+    def fingerprint_organisation(self, supplier: str, id_: str) -> bytes | None:
         """A fingerprint that recognizes the same account at a supplier; None for no id."""
         return self._vault.fingerprint(f"account at {supplier}", id_) if id_ else None
 
-    def advances(self, person: str) -> tuple[str, ...]:
+    def list_advance_keys(self, person: str) -> tuple[str, ...]:
         """The keys that a person contributed and whose advance they may spend, the oldest first, as
         many as an ask may draw on."""
         keys = (
-            record.id for record in self.records.values() if record.owner == person and record.lends
+            record.id
+            for record in self.records.values()
+            if record.contributor == person and record.lends_advance
         )
         return tuple(sorted(keys)[:ADVANCES_MAX])
 
-    def least(self, key: str) -> NanoUsd:
+    def calculate_min_answer_cost(self, key: str) -> NanoUsd:
         """What the smallest useful answer of a key costs, in nano-dollars; zero when it serves no
         model."""
-        record = self._record(key)
+        record = self._get_record(key)
         now = self._clock.now_ms()
         costs = [
-            self._costs.most(route, *LEAST_ANSWER, now)
+            self._costs.calculate_max_cost(route, *MIN_ANSWER, now)
             for model in self._catalogue.models.values()
             for route in model.routes
             if route.provider == record.provider
             and model.per == "token"
-            and self._costs.known(route)
-            and record.serves(route.model, now)
+            and self._costs.has_cost(route)
+            and record.has_model(route.model, now)
         ]
         return min(costs, default=NanoUsd(0))
 
-    def _record(self, key: str) -> KeyRecord:
+    def _get_record(self, key: str) -> KeyRecord:
         if key not in self.records:
             raise UnknownKey(key)
         return self.records[key]

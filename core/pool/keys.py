@@ -17,56 +17,56 @@ from pydantic import SecretStr
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Entry, Submission
 from core.money import NanoUsd
-from core.pool.providers.types import Target
-from core.pool.suppliers import Supplier, unfit
+from core.pool.providers.types import CallTarget
+from core.pool.suppliers import Supplier, find_forbidden_kind
 from core.pool.types import (
     BadBudget,
     DuplicateKey,
     KeyRecord,
     KeyRefused,
-    State,
-    Unfit,
+    KeyState,
+    RejectionReason,
     UnknownKey,
-    record_of,
+    key_record_from_row,
 )
 from core.pool.vault import Vault, key_context
 
-_TAIL = 4
-_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+_TAIL_CHARS = 4
+_ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 
 
-class Keys:
+class KeyRepository:
     """The repository of keys reads and changes their rows and the accounts of their budgets."""
 
-    def __init__(self, store: Store, ledger: Ledger, vault: Vault, clock: Clock) -> None:
-        self._store, self._ledger = store, ledger
+    def __init__(self, db: Database, ledger: Ledger, vault: Vault, clock: Clock) -> None:
+        self._db, self._ledger = db, ledger
         self._vault, self._clock = vault, clock
 
     async def load(self) -> list[KeyRecord]:
         """Reads every key, with its money."""
-        rows = await self._store.fetch(_with_terms().order_by(schema.key.c.id))
-        records = [record_of(row) for row in rows]
-        await self.hear(records)
+        rows = await self._db.fetch(_select_with_terms().order_by(schema.key.c.id))
+        records = [key_record_from_row(row) for row in rows]
+        await self.refresh_balances(records)
         return records
 
-    async def hear(self, records: Iterable[KeyRecord]) -> None:
+    async def refresh_balances(self, records: Iterable[KeyRecord]) -> None:
         """Reads the balances of keys' accounts into their records."""
         records = list(records)
         accounts = [
             account(record.id)
             for record in records
-            for account in (chart.key_quota, chart.own_returned)
+            for account in (chart.key_quota, chart.returned_own_budget)
         ]
-        balances = await self._ledger.balances(accounts)
+        balances = await self._ledger.read_balances(accounts)
         for record in records:
-            record.heard(balances.get(chart.key_quota(record.id).code, Balance()))
-            returned = balances.get(chart.own_returned(record.id).code, Balance())
+            record.update_balance(balances.get(chart.key_quota(record.id).code, Balance()))
+            returned = balances.get(chart.returned_own_budget(record.id).code, Balance())
             record.returned = returned.credits_posted
 
     async def add(
@@ -82,7 +82,7 @@ class Keys:
         check_shape(supplier, secret, account)
         if budget.units <= 0:
             raise BadBudget(budget)
-        id_, row = self.row(supplier, secret, account)
+        id_, row = self.build_row(supplier, secret, account)
         submission = Submission(
             id=f"key/{id_}/opened",
             entries=(chart.fund_own_key(id_, budget),),
@@ -94,30 +94,30 @@ class Keys:
             raise DuplicateKey(supplier.name, row.row["tail"]) from None
         return id_
 
-    def row(
+    def build_row(
         self,
         supplier: Supplier,
         secret: SecretStr,
         account: str,
         *,
-        owner: str | None = None,
-        state: State = "active",
+        contributor: str | None = None,
+        state: KeyState = "active",
         models: frozenset[str] | None = None,
-        again: bool = False,
+        is_raise: bool = False,
     ) -> tuple[str, Insert]:
         """A new key's id and its row, for the submission that brings its budget; `is_raise` where
         the contributor gives more of a key that is in the pool already."""
         now, key = self._clock.now_ms(), secret.get_secret_value()
-        id_ = ids.new("key", now)
-        named = f"{key}\0{id_}" if again else key
+        id_ = ids.new_id("key", now)
+        fingerprinted = f"{key}\0{id_}" if is_raise else key
         row = {
             "id": id_,
             "provider": supplier.name,
             "base_url": supplier.address,
-            "tail": key[-_TAIL:],
-            "fingerprint": self._vault.fingerprint(supplier.name, named),
+            "tail": key[-_TAIL_CHARS:],
+            "fingerprint": self._vault.fingerprint(supplier.name, fingerprinted),
             "sealed": self._seal(id_, supplier, secret, account),
-            "owner": owner,
+            "owner": contributor,
             "state": state,
             "reason": "",
             "created_at": now,
@@ -128,7 +128,7 @@ class Keys:
         }
         return id_, Insert(schema.key, row)
 
-    def secret(self, record: KeyRecord) -> tuple[SecretStr, str]:
+    def unseal_secret(self, record: KeyRecord) -> tuple[SecretStr, str]:
         """The secret of a key, and Cloudflare's account id; raises `UnknownKey` when it is erased,
         `Unsealable`, `VaultLocked`."""
         if record.sealed is None:
@@ -137,29 +137,29 @@ class Keys:
         secret, _, account = self._vault.unseal(context, record.sealed).decode().partition("\n")
         return SecretStr(secret), account
 
-    async def known(self, supplier: Supplier, secret: SecretStr) -> bool:
+    async def has_secret(self, supplier: Supplier, secret: SecretStr) -> bool:
         """Whether the key is or ever was in the pool."""
-        return await self._by_secret(supplier, secret) is not None
+        return await self._find_by_secret(supplier, secret) is not None
 
-    async def adopt(
+    async def upsert_own_key(
         self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
     ) -> str:
         """Adds an own key of the settings, or updates the row that it has already to the address
         and the budget given now; answers with its id. Raises as `add`."""
-        found = await self._by_secret(supplier, secret)
+        found = await self._find_by_secret(supplier, secret)
         if found is None:
             try:
                 return await self.add(supplier, secret, budget, account)
             except DuplicateKey:  # another process was first
-                found = await self._by_secret(supplier, secret)
+                found = await self._find_by_secret(supplier, secret)
                 if found is None:
                     raise
         check_shape(supplier, secret, account)
         if budget.units <= 0:
             raise BadBudget(budget)
-        if found.owner is not None:
+        if found.contributor is not None:
             raise DuplicateKey(supplier.name, found.tail)
-        await self._renew(found, supplier, secret, account)
+        await self._renew_own_key(found, supplier, secret, account)
         await self.set_budget(found, budget)
         return found.id
 
@@ -167,7 +167,7 @@ class Keys:
         self, record: KeyRecord, budget: NanoUsd, also: Sequence[Companion] = ()
     ) -> None:
         """Raises an own key's budget, or lowers it by what is neither used nor held."""
-        await self.hear([record])
+        await self.refresh_balances([record])
         difference = budget.units - record.budget
         if difference == 0:
             return
@@ -175,17 +175,17 @@ class Keys:
         if difference > 0:
             entry = chart.fund_own_key(record.id, NanoUsd(difference))
         else:
-            entry = chart.take_back_own_key(record.id, NanoUsd(-difference))
+            entry = chart.reclaim_own_budget(record.id, NanoUsd(-difference))
         # The id holds the budget before and after: processes that start together with the same
         # settings change it once.
         cause = f"key/{record.id}/budget/{record.credited}/{record.returned}/{budget.units}"
         await self._ledger.submit(Submission(cause, (entry,), tuple(also)))
-        await self.hear([record])
+        await self.refresh_balances([record])
 
-    async def change(
+    async def change_state(
         self,
         record: KeyRecord,
-        state: State,
+        state: KeyState,
         reason: str = "",
         *,
         until_ms: int = 0,
@@ -202,10 +202,10 @@ class Keys:
         done = await self._update(record.id, change, {"state": record.state}, also)
         if done:
             record.state, record.reason, record.cooling_until = state, reason, until_ms
-            record.changes += 1
+            record.local_changes += 1
         return done
 
-    async def learn_models(self, record: KeyRecord, models: frozenset[str]) -> None:
+    async def save_models(self, record: KeyRecord, models: frozenset[str]) -> None:
         """Saves which models a key can use."""
         record.models = models
         listed = json.dumps(sorted(models))
@@ -213,9 +213,11 @@ class Keys:
         await self._update(record.id, change, {})
         # A reload that read the row before this was written may have put the older list back.
         record.models = models
-        record.changes += 1
+        record.local_changes += 1
 
-    async def erase(self, record: KeyRecord, reason: str, also: Sequence[Companion] = ()) -> None:
+    async def revoke_key(
+        self, record: KeyRecord, reason: str, also: Sequence[Companion] = ()
+    ) -> None:
         """Withdraws a key: its secret is destroyed, and what is left of an own budget is taken
         back. Raises `UnknownKey` when its state changed elsewhere."""
         change = {
@@ -228,47 +230,49 @@ class Keys:
         if not await self._update(record.id, change, {"state": record.state}, also):
             raise UnknownKey(record.id)
         record.state, record.reason, record.sealed = "withdrawn", reason, None
-        record.changes += 1
-        if record.owner is None:
-            await self.hear([record])
+        record.local_changes += 1
+        if record.contributor is None:
+            await self.refresh_balances([record])
             if record.headroom > 0:
                 await self.set_budget(record, NanoUsd(record.budget - record.headroom))
 
-    def target(self, record: KeyRecord, supplier: Supplier) -> Target:
+    def build_target(self, record: KeyRecord, supplier: Supplier) -> CallTarget:
         """The target of a key's calls: the key, and the address that it is sealed for, never any
         other. Raises `UnknownKey` when it is erased, `Unsealable`, `VaultLocked`."""
         if record.base_url != supplier.address:
             raise UnknownKey(record.id)
-        return Target(supplier.base_url, *self.secret(record))
+        return CallTarget(supplier.base_url, *self.unseal_secret(record))
 
-    async def _renew(
+    async def _renew_own_key(
         self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account: str
     ) -> None:
-        over = record.state in {"dead", "withdrawn"}
-        if record.base_url == supplier.address and self._opens(record) and not over:
+        is_final = record.state in {"dead", "withdrawn"}
+        if record.base_url == supplier.address and self._can_unseal(record) and not is_final:
             return
         # The settings that hold the key may also give it a new address; nothing else can.
         change: dict[str, Any] = {
             "base_url": supplier.address,
             "sealed": self._seal(record.id, supplier, secret, account),
         }
-        if over:
+        if is_final:
             change |= {"state": "active", "reason": "", "state_at": self._clock.now_ms()}
         if record.base_url != supplier.address:
             change |= {"models": None, "models_at": None}
         await self._update(record.id, change, {"base_url": record.base_url, "state": record.state})
 
-    def _opens(self, record: KeyRecord) -> bool:
+    def _can_unseal(self, record: KeyRecord) -> bool:
         try:
-            self.secret(record)
+            self.unseal_secret(record)
         except Refusal:  # erased, altered, or sealed by a master key that is lost
             return False
         return True
 
-    async def _by_secret(self, supplier: Supplier, secret: SecretStr) -> KeyRecord | None:
-        print_ = self._vault.fingerprint(supplier.name, secret.get_secret_value())
-        rows = await self._store.fetch(_with_terms().where(schema.key.c.fingerprint == print_))
-        return record_of(rows[0]) if rows else None
+    async def _find_by_secret(self, supplier: Supplier, secret: SecretStr) -> KeyRecord | None:
+        fingerprint = self._vault.fingerprint(supplier.name, secret.get_secret_value())
+        rows = await self._db.fetch(
+            _select_with_terms().where(schema.key.c.fingerprint == fingerprint)
+        )
+        return key_record_from_row(rows[0]) if rows else None
 
     async def _update(
         self,
@@ -289,20 +293,26 @@ class Keys:
         return self._vault.seal(context, plain.encode())
 
 
-def _with_terms() -> sa.Select[Any]:
+def _select_with_terms() -> sa.Select[Any]:
     """Selects keys, with the terms of those that were contributed."""
-    key, given = schema.key, schema.contribution
-    told = (given.c.advance, given.c.inviter, given.c.state.label("contribution"))
-    return sa.select(key, *told).select_from(key.outerjoin(given, given.c.key == key.c.id))
+    key, contribution = schema.key, schema.contribution
+    columns = (
+        contribution.c.advance,
+        contribution.c.inviter,
+        contribution.c.state.label("contribution"),
+    )
+    return sa.select(key, *columns).select_from(
+        key.outerjoin(contribution, contribution.c.key == key.c.id)
+    )
 
 
 def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:
     """Raises `KeyRefused` when a key, or Cloudflare's account id that comes with it, can't be
     right."""
-    reason: Unfit | None = unfit(secret.get_secret_value())
-    if reason is None and not supplier.accepts(secret.get_secret_value()):
+    reason: RejectionReason | None = find_forbidden_kind(secret.get_secret_value())
+    if reason is None and not supplier.matches_key_shape(secret.get_secret_value()):
         reason = "shape"
-    elif reason is None and supplier.wire == "cloudflare" and not _ACCOUNT.fullmatch(account):
+    elif reason is None and supplier.wire == "cloudflare" and not _ACCOUNT_ID.fullmatch(account):
         reason = "account"
     if reason is not None:
         raise KeyRefused(supplier.name, reason)

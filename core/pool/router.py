@@ -15,28 +15,28 @@ from core.money import NanoUsd, Seconds, Tokens
 from core.pool.health import Circuit
 from core.pool.providers.types import NO_AUDIO
 from core.pool.suppliers import Supplier
-from core.pool.types import OVER, Candidate, KeyCard, KeyRecord
+from core.pool.types import FINAL_STATES, Candidate, KeyRecord, KeySummary
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs, NoCost
 
 #: What one more call in flight, one more fault in a row, and one more second until the first token
 #: add to a key's score; a thousandth of its budget used adds one.
-_BUSY, _FAILED, _SECOND = 10, 20, 20
+_CALL_WEIGHT, _FAILURE_WEIGHT, _SECOND_WEIGHT = 10, 20, 20
 #: What faults and slowness add at most: a key that is never called can't do better. A bad key cools
 #: down instead; together with the jitter this stays below a tenth of the budget.
-_AGAINST_MAX = 60
+_PENALTY_MAX = 60
 #: The random part of a score, so that many processes don't all take the same key of equal ones.
-_SPREAD = 30
+_JITTER = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RoutingRequest:
     """A routing request says what an ask needs of a key."""
 
     model: Model
     input: Tokens
     answer_limit: Tokens
-    skip: Collection[str] = ()
+    skip_keys: Collection[str] = ()
     own_keys_only: bool = False
     #: The person who asks: their own contributed keys don't serve them.
     asker: str = ""
@@ -44,8 +44,8 @@ class Wish:
     audio: Seconds = NO_AUDIO
 
 
-def choose(
-    wish: Wish,
+def choose_key(
+    request: RoutingRequest,
     keys: Mapping[str, Iterable[KeyRecord]],
     circuits: Mapping[str, Circuit],
     costs: Costs,
@@ -54,25 +54,25 @@ def choose(
     """The best key for a request, by cost and then by score; None when none can serve. `keys` are
     by supplier."""
     best: tuple[int, float, Candidate] | None = None
-    for route in wish.model.routes:
+    for route in request.model.routes:
         records = keys.get(route.provider)
-        if records is None or not circuits[route.provider].allows(now_ms):
+        if records is None or not circuits[route.provider].allows_call(now_ms):
             continue
-        hold = _hold(route, wish, costs, now_ms)
+        hold = _required_hold(route, request, costs, now_ms)
         if hold is None or (best is not None and hold.units > best[0]):
             continue
         for record in records:
-            if not _fits(record, route, wish, hold, now_ms):
+            if not _can_serve(record, route, request, hold, now_ms):
                 continue
-            burden = _burden(record, now_ms)
-            if best is None or (hold.units, burden) < best[:2]:
-                found = Candidate(record.id, record.provider, route, hold, record.terms)
-                best = (hold.units, burden, found)
+            score = _score(record, now_ms)
+            if best is None or (hold.units, score) < best[:2]:
+                candidate = Candidate(record.id, record.provider, route, hold, record.terms)
+                best = (hold.units, score, candidate)
     return None if best is None else best[2]
 
 
-def room(
-    wish: Wish,
+def max_affordable_tokens(
+    request: RoutingRequest,
     keys: Mapping[str, Iterable[KeyRecord]],
     circuits: Mapping[str, Circuit],
     costs: Costs,
@@ -81,64 +81,78 @@ def room(
     """The longest answer, up to the request's limit, that some key can still pay for; 0 where no
     key can pay for any."""
     best = 0
-    least = replace(wish, answer_limit=Tokens(1))
-    for route in wish.model.routes:
-        if not circuits[route.provider].allows(now_ms):
+    minimal = replace(request, answer_limit=Tokens(1))
+    for route in request.model.routes:
+        if not circuits[route.provider].allows_call(now_ms):
             continue
-        hold = _hold(route, least, costs, now_ms)
-        fitting = [
+        hold = _required_hold(route, minimal, costs, now_ms)
+        headrooms = [
             record.headroom
             for record in keys.get(route.provider, ())
-            if hold is not None and _fits(record, route, wish, hold, now_ms)
+            if hold is not None and _can_serve(record, route, request, hold, now_ms)
         ]
-        if fitting:
-            best = max(best, _longest(route, wish, costs, now_ms, max(fitting)))
+        if headrooms:
+            best = max(best, _longest_answer(route, request, costs, now_ms, max(headrooms)))
     return Tokens(best)
 
 
-def _longest(route: Route, wish: Wish, costs: Costs, now_ms: int, headroom: int) -> int:
+def _longest_answer(
+    route: Route, request: RoutingRequest, costs: Costs, now_ms: int, headroom: int
+) -> int:
     return (
         bisect_right(
-            range(wish.answer_limit.units + 1),
+            range(request.answer_limit.units + 1),
             headroom,
-            key=lambda tokens: costs.most(route, wish.input, Tokens(tokens), now_ms).units,
+            key=lambda tokens: (
+                costs.calculate_max_cost(route, request.input, Tokens(tokens), now_ms).units
+            ),
         )
         - 1
     )
 
 
-def _hold(route: Route, wish: Wish, costs: Costs, now_ms: int) -> NanoUsd | None:
-    if wish.model.per == "second":
-        return costs.seconds(route, wish.audio, now_ms) if costs.known(route, "second") else None
-    needed = wish.input.units + wish.answer_limit.units
-    context = wish.model.context if route.context is None else route.context
+def _required_hold(
+    route: Route, request: RoutingRequest, costs: Costs, now_ms: int
+) -> NanoUsd | None:
+    if request.model.per == "second":
+        return (
+            costs.calculate_audio_cost(route, request.audio, now_ms)
+            if costs.has_cost(route, "second")
+            else None
+        )
+    needed = request.input.units + request.answer_limit.units
+    context = request.model.context if route.context is None else route.context
     if context.units < needed:
         return None
     try:
-        return costs.most(route, wish.input, wish.answer_limit, now_ms)
+        return costs.calculate_max_cost(route, request.input, request.answer_limit, now_ms)
     except NoCost:
         return None
 
 
-def _fits(record: KeyRecord, route: Route, wish: Wish, hold: NanoUsd, now_ms: int) -> bool:
-    if record.id in wish.skip or record.headroom < hold.units:
+def _can_serve(
+    record: KeyRecord, route: Route, request: RoutingRequest, hold: NanoUsd, now_ms: int
+) -> bool:
+    if record.id in request.skip_keys or record.headroom < hold.units:
         return False
-    if record.owner is not None and (wish.own_keys_only or record.owner == wish.asker):
+    if record.contributor is not None and (
+        request.own_keys_only or record.contributor == request.asker
+    ):
         return False
-    return record.healthy(now_ms) and record.serves(route.model, now_ms)
+    return record.is_healthy(now_ms) and record.has_model(route.model, now_ms)
 
 
-def _burden(record: KeyRecord, now_ms: int) -> float:
-    against = record.failures * _FAILED + record.first_text_ms / 1_000 * _SECOND
+def _score(record: KeyRecord, now_ms: int) -> float:
+    penalty = record.failures * _FAILURE_WEIGHT + record.first_text_ms / 1_000 * _SECOND_WEIGHT
     return (
         record.used_permille
-        + record.load.busy(now_ms) * _BUSY
-        + min(against, _AGAINST_MAX)
-        + random.random() * _SPREAD  # noqa: S311 - no secret
+        + record.load.count_calls(now_ms) * _CALL_WEIGHT
+        + min(penalty, _PENALTY_MAX)
+        + random.random() * _JITTER  # noqa: S311 - no secret
     )
 
 
-class Rack:
+class Router:
     """The router holds the keys that serve at their supplier's present address, and the suppliers'
     circuits, and chooses a key for each ask."""
 
@@ -158,7 +172,7 @@ class Rack:
     def __iter__(self) -> Iterator[KeyRecord]:
         return (record for records in self._keys.values() for record in records)
 
-    def sort(self, records: Iterable[KeyRecord]) -> None:
+    def update_keys(self, records: Iterable[KeyRecord]) -> None:
         """Takes, of all keys, those that serve."""
         keys: dict[str, list[KeyRecord]] = defaultdict(list)
         for record in records:
@@ -167,20 +181,22 @@ class Rack:
                 supplier is not None
                 and record.base_url == supplier.address
                 and record.sealed is not None
-                and record.state not in OVER
+                and record.state not in FINAL_STATES
             ):
                 keys[record.provider].append(record)
         self._keys = dict(keys)
 
-    def best(self, wish: Wish) -> Candidate | None:
+    def choose(self, request: RoutingRequest) -> Candidate | None:
         """The best key for a request, or None."""
-        return choose(wish, self._keys, self.circuits, self._costs, self._clock.now_ms())
+        return choose_key(request, self._keys, self.circuits, self._costs, self._clock.now_ms())
 
-    def room(self, wish: Wish) -> Tokens:
+    def max_affordable_tokens(self, request: RoutingRequest) -> Tokens:
         """The longest answer, up to the request's limit, that some key can still pay for."""
-        return room(wish, self._keys, self.circuits, self._costs, self._clock.now_ms())
+        return max_affordable_tokens(
+            request, self._keys, self.circuits, self._costs, self._clock.now_ms()
+        )
 
-    def card(self, record: KeyRecord) -> KeyCard:
+    def summarize_key(self, record: KeyRecord) -> KeySummary:
         """What admins see of a key as it is now."""
         now = self._clock.now_ms()
         routes = {
@@ -189,6 +205,6 @@ class Rack:
             for route in model.routes
             if route.provider == record.provider
         }
-        here = any(one is record for one in self._keys.get(record.provider, ()))
-        models = sum(record.serves(model, now) for model in routes) if here else 0
-        return record.card(now, models)
+        is_routable = any(other is record for other in self._keys.get(record.provider, ()))
+        models = sum(record.has_model(model, now) for model in routes) if is_routable else 0
+        return record.summarize(now, models)

@@ -12,12 +12,17 @@ from typing import Literal, Self
 
 import aiohttp
 
-from core.pool.providers.accounts import Tells
-from core.pool.providers.anthropic import Anthropic
-from core.pool.providers.openai import PLAIN, Cloudflare, Dialect, OpenAI
-from core.pool.providers.types import Adapter
+from core.pool.providers.accounts import AccountApi
+from core.pool.providers.anthropic import AnthropicAdapter
+from core.pool.providers.openai import (
+    PLAIN_DIALECT,
+    CloudflareAdapter,
+    OpenAIAdapter,
+    OpenAIDialect,
+)
+from core.pool.providers.types import SupplierAdapter
 
-Wire = Literal["openai", "anthropic", "cloudflare"]
+WireFormat = Literal["openai", "anthropic", "cloudflare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +32,27 @@ class Supplier:
     name: str
     #: As people know it.
     title: str
-    wire: Wire
+    wire: WireFormat
     base_url: str
-    dialect: Dialect = PLAIN
+    dialect: OpenAIDialect = PLAIN_DIALECT
     #: Whether the address is the operator's own: it serves own keys only, and its own models too.
     custom: bool = False
     #: Whether its list of models names all models that a key can use.
-    lists: bool = True
+    lists_models: bool = True
     #: A pattern of its keys; a key that doesn't match is refused before it is sent anywhere.
     key_shape: str = r"[!-~]{8,400}"
     #: A pattern by which its keys begin and no other supplier's do (empty: there is none), and
     #: whether all of its keys begin so.
-    key_mark: str = ""
-    marks_all: bool = True
+    key_prefix_pattern: str = ""
+    all_have_prefix: bool = True
     #: The format and the address in which it describes the account behind a key; empty: it doesn't.
-    tells: Tells = ""
+    account_api: AccountApi = ""
     account_url: str = ""
 
-    def at(self, base_url: str) -> Self:
+    def with_base_url(self, base_url: str) -> Self:
         """The same supplier at an address of the operator's own."""
         return replace(
-            self, base_url=base_url.rstrip("/"), custom=True, key_shape=_ANY_KEY, tells=""
+            self, base_url=base_url.rstrip("/"), custom=True, key_shape=_ANY_KEY, account_api=""
         )
 
     @property
@@ -55,18 +60,20 @@ class Supplier:
         """The address as a key's row names it: empty for the built-in one."""
         return self.base_url if self.custom else ""
 
-    def accepts(self, secret: str) -> bool:
+    def matches_key_shape(self, secret: str) -> bool:
         """Whether a key has this supplier's shape."""
         return re.fullmatch(self.key_shape, secret) is not None
 
-    def adapter(self, client: aiohttp.ClientSession, *, plain: bool = False) -> Adapter:
+    def create_adapter(
+        self, client: aiohttp.ClientSession, *, plain_dialect: bool = False
+    ) -> SupplierAdapter:
         """An adapter over an HTTP session; `plain_dialect` for a model that only a custom address
         has."""
         if self.wire == "anthropic":
-            return Anthropic(client)
+            return AnthropicAdapter(client)
         if self.wire == "cloudflare":
-            return Cloudflare(client, self.dialect)
-        return OpenAI(client, PLAIN if plain else self.dialect)
+            return CloudflareAdapter(client, self.dialect)
+        return OpenAIAdapter(client, PLAIN_DIALECT if plain_dialect else self.dialect)
 
 
 _ANY_KEY = r"[!-~]{1,400}"
@@ -82,10 +89,10 @@ _ALL = (
         "OpenAI",
         "openai",
         "https://api.openai.com/v1",
-        Dialect(_COMPLETION, is_openai=True),
+        OpenAIDialect(_COMPLETION, is_openai=True),
         key_shape=_OPENAI_KEY,
-        key_mark=r"sk-(proj|svcacct|None)-|sk-[A-Za-z0-9]{10,}T3BlbkFJ",
-        marks_all=False,
+        key_prefix_pattern=r"sk-(proj|svcacct|None)-|sk-[A-Za-z0-9]{10,}T3BlbkFJ",
+        all_have_prefix=False,
     ),
     Supplier(
         "anthropic",
@@ -93,7 +100,7 @@ _ALL = (
         "anthropic",
         "https://api.anthropic.com",
         key_shape=_ANTHROPIC_KEY,
-        key_mark=r"sk-ant-",
+        key_prefix_pattern=r"sk-ant-",
     ),
     Supplier(
         "google",
@@ -101,14 +108,14 @@ _ALL = (
         "openai",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         key_shape=r"(AIza|AQ\.)[!-~]{8,400}",
-        key_mark=r"AIza|AQ\.",
+        key_prefix_pattern=r"AIza|AQ\.",
     ),
     Supplier(
         "deepseek",
         "DeepSeek",
         "openai",
         "https://api.deepseek.com/v1",
-        tells="deepseek",
+        account_api="deepseek",
         account_url="https://api.deepseek.com/user/balance",
     ),
     Supplier(
@@ -116,40 +123,40 @@ _ALL = (
         "xAI",
         "openai",
         "https://api.x.ai/v1",
-        Dialect(_COMPLETION),
-        key_mark=r"xai-",
-        tells="xai",
+        OpenAIDialect(_COMPLETION),
+        key_prefix_pattern=r"xai-",
+        account_api="xai",
         account_url="https://api.x.ai/v1/api-key",
     ),
     # Mistral refuses fields that it doesn't know; it reports usage unasked.
     Supplier(
-        "mistral", "Mistral", "openai", "https://api.mistral.ai/v1", Dialect(asks_usage=False)
+        "mistral", "Mistral", "openai", "https://api.mistral.ai/v1", OpenAIDialect(asks_usage=False)
     ),
     Supplier(
         "moonshot",
         "Moonshot AI",
         "openai",
         "https://api.moonshot.ai/v1",
-        tells="moonshot",
+        account_api="moonshot",
         account_url="https://api.moonshot.ai/v1/users/me/balance",
     ),
-    Supplier("zai", "Z.ai", "openai", "https://api.z.ai/api/paas/v4", lists=False),
-    Supplier("minimax", "MiniMax", "openai", "https://api.minimax.io/v1", lists=False),
+    Supplier("zai", "Z.ai", "openai", "https://api.z.ai/api/paas/v4", lists_models=False),
+    Supplier("minimax", "MiniMax", "openai", "https://api.minimax.io/v1", lists_models=False),
     Supplier(
         "groq",
         "Groq",
         "openai",
         "https://api.groq.com/openai/v1",
-        Dialect(_COMPLETION),
-        key_mark=r"gsk_",
+        OpenAIDialect(_COMPLETION),
+        key_prefix_pattern=r"gsk_",
     ),
     Supplier(
         "cerebras",
         "Cerebras",
         "openai",
         "https://api.cerebras.ai/v1",
-        Dialect(_COMPLETION),
-        key_mark=r"csk-",
+        OpenAIDialect(_COMPLETION),
+        key_prefix_pattern=r"csk-",
     ),
     Supplier("together", "Together AI", "openai", "https://api.together.xyz/v1"),
     # Lists an account's own deployments only.
@@ -158,17 +165,19 @@ _ALL = (
         "Fireworks AI",
         "openai",
         "https://api.fireworks.ai/inference/v1",
-        lists=False,
+        lists_models=False,
     ),
-    Supplier("cohere", "Cohere", "openai", "https://api.cohere.ai/compatibility/v1", lists=False),
+    Supplier(
+        "cohere", "Cohere", "openai", "https://api.cohere.ai/compatibility/v1", lists_models=False
+    ),
     Supplier(
         "cloudflare",
         "Cloudflare",
         "cloudflare",
         "https://api.cloudflare.com/client/v4",
         key_shape=r"[A-Za-z0-9_-]{20,200}",
-        key_mark=r"cf[ua]t_",
-        marks_all=False,
+        key_prefix_pattern=r"cf[ua]t_",
+        all_have_prefix=False,
     ),
 )
 
@@ -179,7 +188,7 @@ _ADMIN_KEY, _SUBSCRIPTION_KEY = re.compile(r"sk-(ant-)?admin"), re.compile(r"sk-
 SUPPLIERS: Mapping[str, Supplier] = MappingProxyType({one.name: one for one in _ALL})
 
 
-def unfit(secret: str) -> Literal["admin", "subscription"] | None:
+def find_forbidden_kind(secret: str) -> Literal["admin", "subscription"] | None:
     """The kind of a key that is never taken, None for others: it administers an organisation and
     can't run models, or belongs to a subscription that other products may not use."""
     if _ADMIN_KEY.match(secret):
@@ -187,17 +196,19 @@ def unfit(secret: str) -> Literal["admin", "subscription"] | None:
     return "subscription" if _SUBSCRIPTION_KEY.match(secret) else None
 
 
-def guessed(secret: str, suppliers: Mapping[str, Supplier]) -> tuple[str, ...]:
+def guess_suppliers(secret: str, suppliers: Mapping[str, Supplier]) -> tuple[str, ...]:
     """The suppliers that a key may be of: those whose prefix it has, else all whose shape it has
     and whose keys have no prefix of their own."""
-    marked = [
-        one.name for one in SUPPLIERS.values() if one.key_mark and re.match(one.key_mark, secret)
+    by_prefix = [
+        one.name
+        for one in SUPPLIERS.values()
+        if one.key_prefix_pattern and re.match(one.key_prefix_pattern, secret)
     ]
-    if marked:
-        return tuple(name for name in marked if name in suppliers)
+    if by_prefix:
+        return tuple(name for name in by_prefix if name in suppliers)
     return tuple(
         name
         for name, one in suppliers.items()
-        if one.accepts(secret)
-        and (not one.key_mark or one.wire == "cloudflare" or name == "openai")
+        if one.matches_key_shape(secret)
+        and (not one.key_prefix_pattern or one.wire == "cloudflare" or name == "openai")
     )

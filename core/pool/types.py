@@ -21,7 +21,7 @@ from core.ledger.types import Balance
 from core.money import Credits, NanoUsd
 from core.pricing.catalogue import Route
 
-State = Literal[
+KeyState = Literal[
     "submitted",
     "validated",
     "active",
@@ -37,15 +37,15 @@ State = Literal[
 BY_OPERATOR = "by the operator"
 
 #: States in which a key serves, once its cooldown is over.
-SERVING: frozenset[str] = frozenset({"active", "cooling", "parked"})
+SERVING_STATES: frozenset[str] = frozenset({"active", "cooling", "parked"})
 #: States that a key never leaves by itself.
-OVER: frozenset[str] = frozenset({"dead", "withdrawn"})
+FINAL_STATES: frozenset[str] = frozenset({"dead", "withdrawn"})
 
 
 #: Why a key can't be taken: not one of this supplier's by its shape; Cloudflare's account id is
 #: missing; it administers an organisation, or belongs to a subscription; the supplier doesn't know
 #: it, or can't be reached; there is no money behind it, or no model that is on sale.
-Unfit = Literal[
+RejectionReason = Literal[
     "shape",
     "account",
     "admin",
@@ -66,8 +66,8 @@ class UnknownSupplier(PoolRefusal):
 
     code: ClassVar[str] = "unknown_supplier"
 
-    def __init__(self, asked: str, known: tuple[str, ...]) -> None:
-        self.asked, self.known = asked, known
+    def __init__(self, requested_name: str, known_names: tuple[str, ...]) -> None:
+        self.requested_name, self.known_names = requested_name, known_names
 
 
 class KeyRefused(PoolRefusal):
@@ -75,18 +75,18 @@ class KeyRefused(PoolRefusal):
 
     code: ClassVar[str] = "key_refused"
 
-    def __init__(self, supplier: str, reason: Unfit) -> None:
+    def __init__(self, supplier: str, reason: RejectionReason) -> None:
         self.supplier, self.reason = supplier, reason
 
 
-class NotItsKey(PoolRefusal):
+class UnrecognizedKey(PoolRefusal):
     """The text looks like a key of none of the suppliers whose keys are taken; `known_titles` are
     their names as people know them."""
 
     code: ClassVar[str] = "not_its_key"
 
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self.known = known
+    def __init__(self, known_titles: tuple[str, ...]) -> None:
+        self.known_titles = known_titles
 
 
 class DuplicateKey(PoolRefusal):
@@ -126,11 +126,11 @@ class BadBudget(PoolRefusal):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ContributionTerms:
     """A key was contributed on terms: its contributor, the Credits that they may spend of it before
     it vests, and who invited them (empty: nobody)."""
 
-    owner: str
+    contributor: str
     advance: Credits
     inviter: str
 
@@ -145,11 +145,11 @@ class Candidate:
     route: Route
     hold: NanoUsd
     #: None for the operator's own.
-    terms: Terms | None = None
+    terms: ContributionTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class KeyCard:
+class KeySummary:
     """Admins see this summary of a key: its state, its money, the last fault; never the key
     itself."""
 
@@ -158,7 +158,7 @@ class KeyCard:
     tail: str
     state: str
     reason: str
-    owner: str | None
+    contributor: str | None
     budget: NanoUsd
     used: NanoUsd
     held: NanoUsd
@@ -170,7 +170,7 @@ class KeyCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class KeyRejection:
     """A supplier refused a key: at which time, and to which kind of call."""
 
     at_ms: int
@@ -182,66 +182,68 @@ TRIALS_MAX = 2
 
 
 #: A choice that hasn't become a call after so many milliseconds doesn't count any more.
-_CHOICE_MS = 1_000
+_CHOICE_LIFETIME_MS = 1_000
 
 
 @dataclass(slots=True)
-class Load:
+class KeyLoad:
     """A key's load in this process is the calls that run, those that are about to, and how many
     requests its supplier still takes."""
 
     in_flight: int = 0
     #: Choices of this key that haven't become calls yet, and when the last one was made.
-    choices: int = 0
+    pending_choices: int = 0
     chosen_at: int = 0
     #: Calls in flight to which nothing was answered yet.
     unanswered: int = 0
     #: Whether a call failed, and no call that began since has been answered.
-    doubted: bool = False
+    is_doubted: bool = False
     #: Requests that its supplier still takes, as far as it said, until a time.
-    left: int = 0
-    left_until: int = 0
+    requests_left: int = 0
+    requests_left_until: int = 0
 
-    def busy(self, now_ms: int) -> int:
+    def count_calls(self, now_ms: int) -> int:
         """The number of calls that run or are about to."""
-        return self.in_flight + (self.choices if now_ms - self.chosen_at <= _CHOICE_MS else 0)
+        return self.in_flight + (
+            self.pending_choices if now_ms - self.chosen_at <= _CHOICE_LIFETIME_MS else 0
+        )
 
-    def chosen(self, now_ms: int) -> None:
+    def record_choice(self, now_ms: int) -> None:
         """Counts one more call that is about to begin."""
-        self.choices = self.busy(now_ms) - self.in_flight + 1
+        self.pending_choices = self.count_calls(now_ms) - self.in_flight + 1
         self.chosen_at = now_ms
 
-    def admits(self, now_ms: int) -> bool:
+    def admits_call(self, now_ms: int) -> bool:
         """Whether one more call may begin."""
-        if self.doubted and self.unanswered >= TRIALS_MAX:
+        if self.is_doubted and self.unanswered >= TRIALS_MAX:
             return False
-        return self.left > 0 or now_ms >= self.left_until
+        return self.requests_left > 0 or now_ms >= self.requests_left_until
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Callable[[], None]]:
+    def track_call(self) -> Iterator[Callable[[], None]]:
         """Counts a call while it runs; yields a function to be called once something of the answer
         comes."""
-        self.choices = max(0, self.choices - 1)
+        self.pending_choices = max(0, self.pending_choices - 1)
         self.in_flight += 1
         self.unanswered += 1
-        self.left -= 1
+        self.requests_left -= 1
         waits = True
 
-        def answered() -> None:
+        def mark_answered() -> None:
             nonlocal waits
             self.unanswered -= waits
             waits = False
 
         try:
-            yield answered
+            yield mark_answered
         finally:
-            answered()
+            mark_answered()
             self.in_flight -= 1
 
-    def told(self, left: int, until_ms: int) -> None:
+    def update_requests_left(self, requests_left: int, until_ms: int) -> None:
         """Records how many requests the supplier says that it still takes; calls that run may not
         be counted there yet."""
-        self.left, self.left_until = left - self.unanswered, until_ms
+        self.requests_left, self.requests_left_until = requests_left - self.unanswered, until_ms
 
 
 @dataclass(slots=True)
@@ -253,7 +255,7 @@ class KeyRecord:
     provider: str
     base_url: str
     tail: str
-    owner: str | None
+    contributor: str | None
     sealed: bytes | None = field(repr=False)
     state: str
     reason: str
@@ -263,10 +265,10 @@ class KeyRecord:
     models: frozenset[str] | None
     #: The terms of a contributed key; None for the operator's own. While it `lends_advance`, its
     #: contributor's asks may draw on what is not vested yet.
-    terms: Terms | None = None
-    lends: bool = False
+    terms: ContributionTerms | None = None
+    lends_advance: bool = False
     #: Models that it listed but couldn't use, and until when that is believed.
-    missing: dict[str, int] = field(default_factory=dict)
+    missing_models: dict[str, int] = field(default_factory=dict)
 
     credited: int = 0
     debited: int = 0
@@ -274,12 +276,12 @@ class KeyRecord:
     returned: int = 0
 
     #: How often this process changed it: what was read of its row before is old.
-    changes: int = 0
-    load: Load = field(default_factory=Load)
+    local_changes: int = 0
+    load: KeyLoad = field(default_factory=KeyLoad)
     failures: int = 0
     #: The time of its last fault: calls that began before it say nothing new of the key.
-    blamed_at: int = 0
-    refused: Refused | None = None
+    last_fault_at: int = 0
+    rejection: KeyRejection | None = None
     first_text_ms: float = 0.0
     last_error: str = ""
 
@@ -303,7 +305,7 @@ class KeyRecord:
         """The share of the budget that is used or held, in thousandths."""
         return (self.used + self.held) * 1_000 // self.budget if self.budget > 0 else 1_000
 
-    def heard(self, balance: Balance | NanoUsd) -> None:
+    def update_balance(self, balance: Balance | NanoUsd) -> None:
         """Takes its account's balance, or only what is available of it."""
         if isinstance(balance, NanoUsd):
             self.held = max(0, self.credited - self.debited - balance.units)
@@ -311,52 +313,56 @@ class KeyRecord:
         self.credited, self.debited = balance.credits_posted, balance.debits_posted
         self.held = balance.debits_pending
 
-    def renew(self, fresh: KeyRecord, *, changed: bool) -> None:
+    def refresh_from(self, fresh: KeyRecord, *, changed_here: bool) -> None:
         """Takes over what its row and its account say. What was learned in this process stays, and
         so do its state and models if they were `changed_here` since the row was read."""
-        if not changed:
-            self._renew_state(fresh)
+        if not changed_here:
+            self._refresh_state(fresh)
             self.models = fresh.models
-        self.base_url, self.owner = fresh.base_url, fresh.owner
-        self.terms, self.lends = fresh.terms, fresh.lends
+        self.base_url, self.contributor = fresh.base_url, fresh.contributor
+        self.terms, self.lends_advance = fresh.terms, fresh.lends_advance
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 
-    def _renew_state(self, fresh: KeyRecord) -> None:
+    def _refresh_state(self, fresh: KeyRecord) -> None:
         rested_here = self.cooling_until > fresh.cooling_until and self.state == fresh.state
         if not rested_here:
             self.reason, self.cooling_until = fresh.reason, fresh.cooling_until
         if fresh.state == "active" and self.state != "active":
-            self.refused, self.failures = None, 0
-        self.blamed_at = max(self.blamed_at, fresh.blamed_at)
+            self.rejection, self.failures = None, 0
+        self.last_fault_at = max(self.last_fault_at, fresh.last_fault_at)
         self.state, self.sealed = fresh.state, fresh.sealed
 
-    def healthy(self, now_ms: int) -> bool:
+    def is_healthy(self, now_ms: int) -> bool:
         """Whether the key may be used now."""
-        return self.state in SERVING and self.cooling_until <= now_ms and self.load.admits(now_ms)
+        return (
+            self.state in SERVING_STATES
+            and self.cooling_until <= now_ms
+            and self.load.admits_call(now_ms)
+        )
 
-    def serves(self, model: str, now_ms: int) -> bool:
+    def has_model(self, model: str, now_ms: int) -> bool:
         """Whether the key can use a supplier's model, as far as is known."""
-        if self.missing.get(model, 0) > now_ms:
+        if self.missing_models.get(model, 0) > now_ms:
             return False
         return self.models is None or model in self.models
 
-    def card(self, now_ms: int, models: int) -> KeyCard:
+    def summarize(self, now_ms: int, models: int) -> KeySummary:
         """What admins see of the key; `models` is how many of the catalogue it can serve."""
         state = self.state
-        if state in SERVING:
+        if state in SERVING_STATES:
             state = "active" if self.cooling_until <= now_ms else state
             if self.cooling_until > now_ms and state == "active":
                 state = "cooling"
             if self.headroom <= 0:
                 state = "exhausted"
-        return KeyCard(
+        return KeySummary(
             id=self.id,
             supplier=self.provider,
             tail=self.tail,
             state=state,
             reason="" if state == "active" else self.reason,
-            owner=self.owner,
+            contributor=self.contributor,
             budget=NanoUsd(self.budget),
             used=NanoUsd(self.used),
             held=NanoUsd(self.held),
@@ -366,32 +372,32 @@ class KeyRecord:
         )
 
 
-def record_of(row: sa.Row[Any]) -> KeyRecord:
+def key_record_from_row(row: sa.Row[Any]) -> KeyRecord:
     """A record of a key's row, which is joined with its contribution's."""
     terms = None
     if row.owner is not None:
-        terms = Terms(row.owner, Credits(row.advance or 0), row.inviter or "")
+        terms = ContributionTerms(row.owner, Credits(row.advance or 0), row.inviter or "")
     return KeyRecord(
         id=row.id,
         provider=row.provider,
         base_url=row.base_url,
         tail=row.tail,
-        owner=row.owner,
+        contributor=row.owner,
         sealed=None if row.sealed is None else bytes(row.sealed),
         state=row.state,
         reason=row.reason,
         cooling_until=row.cooling_until or 0,
         models=None if row.models is None else frozenset(json.loads(row.models)),
         terms=terms,
-        lends=row.contribution == "open",
-        blamed_at=row.state_at if row.state in {"cooling", "parked"} else 0,
+        lends_advance=row.contribution == "open",
+        last_fault_at=row.state_at if row.state in {"cooling", "parked"} else 0,
     )
 
 
 _DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 
 
-def usable(listed: Iterable[str], routes: Iterable[str]) -> frozenset[str]:
+def find_usable_models(listed: Iterable[str], routes: Iterable[str]) -> frozenset[str]:
     """The models of `routes` that are listed, by their own id or by a dated form of it."""
     names = {name.lower() for name in listed}
     names |= {_DATED.sub("", name) for name in names}

@@ -25,7 +25,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -33,12 +33,12 @@ from core.ledger.types import CompanionRefused
 
 KEY_BYTES = 32
 
-_NONCE = 12
-_ID = 4
-_WRAPPED = KEY_BYTES + 16
+_NONCE_BYTES = 12
+_ID_BYTES = 4
+_WRAPPED_BYTES = KEY_BYTES + 16
 _SECRET, _DATA_KEY, _TEXT = b"\x01", b"\x02", b"\x03"
 #: Where the wrapped data key ends, in a secret and in a data key.
-_HEAD = 1 + _ID + _NONCE + _WRAPPED
+_HEAD_BYTES = 1 + _ID_BYTES + _NONCE_BYTES + _WRAPPED_BYTES
 _FINGERPRINT = "fingerprint"
 
 
@@ -48,8 +48,8 @@ class VaultLocked(Refusal):
 
     code: ClassVar[str] = "vault_locked"
 
-    def __init__(self, needs: str) -> None:
-        self.needs = needs
+    def __init__(self, needed_key: str) -> None:
+        self.needed_key = needed_key
 
 
 class BadMasterKey(Refusal):
@@ -65,38 +65,38 @@ class Unsealable(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class Shut:
+class UnopenableSecrets:
     """Some sealed values of one table can't be opened."""
 
     table: str
     #: How many rows can't be opened, and how many are sealed.
     rows: int
-    of: int
+    total: int
     #: The short ids of the master keys that sealed them; none for what was altered.
-    needs: tuple[str, ...]
+    needed_keys: tuple[str, ...]
     #: Which suppliers' keys are among them, like `openai …0001`.
     keys: tuple[str, ...]
 
 
-class NotAllOpens(Refusal):
+class SecretsUnopenable(Refusal):
     """Some sealed values can't be opened: none of the given master keys sealed them, or they were
     altered."""
 
     code: ClassVar[str] = "not_all_opens"
 
-    def __init__(self, shut: tuple[Shut, ...]) -> None:
-        self.shut = shut
+    def __init__(self, unopenable: tuple[UnopenableSecrets, ...]) -> None:
+        self.unopenable = unopenable
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class VaultSurvey:
     """A survey counts a database's secrets: how many are sealed, how many by older master keys, and
     which can't be opened."""
 
-    sealed: int
+    sealed_count: int
     #: Those that are sealed by another master key than the first.
-    older: int
-    shut: tuple[Shut, ...]
+    older_key_count: int
+    unopenable: tuple[UnopenableSecrets, ...]
 
 
 class DataKey:
@@ -108,15 +108,15 @@ class DataKey:
 
     def seal(self, context: str, text: bytes) -> bytes:
         """Seals a text, bound to its context."""
-        nonce = secrets.token_bytes(_NONCE)
-        return _TEXT + nonce + self._cipher.encrypt(nonce, text, _bound(_TEXT, context))
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return _TEXT + nonce + self._cipher.encrypt(nonce, text, _associated_data(_TEXT, context))
 
     def unseal(self, context: str, sealed: bytes) -> bytes:
         """Opens a sealed text; raises `Unsealable`."""
         if sealed[:1] != _TEXT:
             raise Unsealable
-        nonce, hidden = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
-        return _opened(self._cipher, nonce, hidden, _bound(_TEXT, context))
+        nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        return _decrypt(self._cipher, nonce, ciphertext, _associated_data(_TEXT, context))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,170 +158,190 @@ class Vault:
         """The first key seals, all of them open; raises `BadMasterKey`. See `open`."""
         if not master_keys or any(len(key) != KEY_BYTES for key in master_keys):
             raise BadMasterKey
-        self._masters: Mapping[bytes, AESGCM] = {_id(key): AESGCM(key) for key in master_keys}
-        self._first = _id(master_keys[0])
+        self._master_keys: Mapping[bytes, AESGCM] = {
+            _master_key_id(key): AESGCM(key) for key in master_keys
+        }
+        self._first_key_id = _master_key_id(master_keys[0])
         self._fingerprint_key = b""
 
     @classmethod
-    async def open(cls, master_keys: Sequence[bytes], store: Store, ledger: Ledger) -> Self:
+    async def open(cls, master_keys: Sequence[bytes], db: Database, ledger: Ledger) -> Self:
         """Opens the vault of a database; the first time its fingerprint key is made. Raises
         `VaultLocked` when no given master key opens that, `BadMasterKey`."""
         vault = cls(master_keys)
-        sealed = await _fingerprint_key(store)
+        sealed = await _read_fingerprint_key(db)
         if sealed is None:
-            fresh = vault.seal(f"vault/{_FINGERPRINT}", secrets.token_bytes(KEY_BYTES))
-            row = {"name": _FINGERPRINT, "sealed": fresh}
+            new_sealed = vault.seal(f"vault/{_FINGERPRINT}", secrets.token_bytes(KEY_BYTES))
+            row = {"name": _FINGERPRINT, "sealed": new_sealed}
             await ledger.record(Insert(schema.vault_secret, row, ignore=True))
-            sealed = await _fingerprint_key(store)
+            sealed = await _read_fingerprint_key(db)
             assert sealed is not None
         vault._fingerprint_key = vault.unseal(f"vault/{_FINGERPRINT}", sealed)
         return vault
 
     @property
-    def opens_with(self) -> tuple[str, ...]:
+    def master_key_ids(self) -> tuple[str, ...]:
         """The short ids of the master keys; the first one seals."""
-        return tuple(id_.hex() for id_ in self._masters)
+        return tuple(id_.hex() for id_ in self._master_keys)
 
     def seal(self, context: str, secret: bytes) -> bytes:
         """Seals a secret under a data key of its own, bound to its context."""
-        head, cipher = self._wrapped(_SECRET, context)
-        nonce = secrets.token_bytes(_NONCE)
-        return head + nonce + cipher.encrypt(nonce, secret, _bound(_SECRET, context))
+        head, cipher = self._create_wrapped_key(_SECRET, context)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return head + nonce + cipher.encrypt(nonce, secret, _associated_data(_SECRET, context))
 
     def unseal(self, context: str, sealed: bytes) -> bytes:
         """Opens a sealed secret; raises `Unsealable`, `VaultLocked`."""
-        cipher = AESGCM(self._unwrapped(_SECRET, context, sealed))
-        nonce, hidden = sealed[_HEAD : _HEAD + _NONCE], sealed[_HEAD + _NONCE :]
-        return _opened(cipher, nonce, hidden, _bound(_SECRET, context))
+        cipher = AESGCM(self._unwrap(_SECRET, context, sealed))
+        nonce, ciphertext = (
+            sealed[_HEAD_BYTES : _HEAD_BYTES + _NONCE_BYTES],
+            sealed[_HEAD_BYTES + _NONCE_BYTES :],
+        )
+        return _decrypt(cipher, nonce, ciphertext, _associated_data(_SECRET, context))
 
-    def new_data_key(self, context: str) -> tuple[bytes, DataKey]:
+    def create_data_key(self, context: str) -> tuple[bytes, DataKey]:
         """A new data key, wrapped for storing and ready for use."""
         key = secrets.token_bytes(KEY_BYTES)
         return self._wrap(_DATA_KEY, context, key), DataKey(key)
 
-    def data_key(self, context: str, wrapped: bytes) -> DataKey:
+    def unwrap_data_key(self, context: str, wrapped: bytes) -> DataKey:
         """A stored data key, ready for use; raises `Unsealable`, `VaultLocked`."""
-        return DataKey(self._unwrapped(_DATA_KEY, context, wrapped))
+        return DataKey(self._unwrap(_DATA_KEY, context, wrapped))
 
     def fingerprint(self, provider: str, secret: str) -> bytes:
         """A keyed hash that recognizes the same secret and reveals nothing else; it stays the same
         when master keys change."""
         assert self._fingerprint_key, "the vault is not open"
-        told = f"{provider}\0{secret}".encode()
-        return hmac.digest(self._fingerprint_key, told, hashlib.sha256)
+        message = f"{provider}\0{secret}".encode()
+        return hmac.digest(self._fingerprint_key, message, hashlib.sha256)
 
-    def rewrapped(self, context: str, sealed: bytes) -> bytes | None:
+    def rewrap(self, context: str, sealed: bytes) -> bytes | None:
         """A sealed secret or data key, wrapped by the first master key; None if it is already."""
-        if sealed[1 : 1 + _ID] == self._first:
+        if sealed[1 : 1 + _ID_BYTES] == self._first_key_id:
             return None
         kind = sealed[:1]
-        return self._wrap(kind, context, self._unwrapped(kind, context, sealed)) + sealed[_HEAD:]
+        return self._wrap(kind, context, self._unwrap(kind, context, sealed)) + sealed[_HEAD_BYTES:]
 
-    async def survey(self, store: Store, columns: Sequence[SealedColumn] = SEALED) -> Survey:
+    async def survey_secrets(
+        self, db: Database, columns: Sequence[SealedColumn] = SEALED
+    ) -> VaultSurvey:
         """Tries to open everything that is sealed, and lists what can't be opened. Needs no open
         vault."""
         sealed = older = 0
-        shut = []
-        for place in columns:
-            rows = await _sealed(store, place)
+        unopenable = []
+        for column in columns:
+            rows = await _read_sealed(db, column)
             sealed += len(rows)
-            older += sum(value[1 : 1 + _ID] != self._first for _, value in rows)
-            if (found := self._shut(place, rows)) is not None:
-                shut.append(found)
-        return Survey(sealed, older, tuple(shut))
+            older += sum(value[1 : 1 + _ID_BYTES] != self._first_key_id for _, value in rows)
+            if (found := self._find_unopenable(column, rows)) is not None:
+                unopenable.append(found)
+        return VaultSurvey(sealed, older, tuple(unopenable))
 
-    def _shut(self, place: SealedColumn, rows: Sequence[_SealedRow]) -> Shut | None:
-        needs, keys, count = set(), [], 0
+    def _find_unopenable(
+        self, column: SealedColumn, rows: Sequence[_SealedRow]
+    ) -> UnopenableSecrets | None:
+        needed_keys, keys, count = set(), [], 0
         for row, value in rows:
             try:
-                self._unwrapped(value[:1], place.context(row), value)
+                self._unwrap(value[:1], column.context(row), value)
             except VaultLocked as locked:
-                needs.add(locked.needs)
+                needed_keys.add(locked.needed_key)
             except Unsealable:
                 pass
             else:
                 continue
             count += 1
-            if place.table is schema.key:
+            if column.table is schema.key:
                 keys.append(f"{row.provider} …{row.tail}")
         if not count:
             return None
-        return Shut(place.table.name, count, len(rows), tuple(sorted(needs)), tuple(keys))
+        return UnopenableSecrets(
+            column.table.name, count, len(rows), tuple(sorted(needed_keys)), tuple(keys)
+        )
 
-    async def rotate(
-        self, store: Store, ledger: Ledger, columns: Sequence[SealedColumn] = SEALED
+    async def rotate_master_key(
+        self, db: Database, ledger: Ledger, columns: Sequence[SealedColumn] = SEALED
     ) -> int:
         """Wraps everything by the first master key, while the service runs; answers with how many
         values changed. Afterwards the other master keys can be removed. All or nothing: raises
         `SecretsUnopenable` before anything is changed. Needs no open vault."""
-        surveyed = await self.survey(store, columns)
-        if surveyed.shut:
-            raise NotAllOpens(surveyed.shut)
-        done = 0
-        for place in columns:
-            for row, before in await _sealed(store, place):
-                after = self.rewrapped(place.context(row), before)
+        surveyed = await self.survey_secrets(db, columns)
+        if surveyed.unopenable:
+            raise SecretsUnopenable(surveyed.unopenable)
+        changed = 0
+        for column in columns:
+            for row, before in await _read_sealed(db, column):
+                after = self.rewrap(column.context(row), before)
                 if after is None:
                     continue
                 try:
                     await ledger.record(
                         Update(
-                            place.table,
-                            {place.id: getattr(row, place.id)},
-                            {place.column: after},
-                            expect={place.column: before},
+                            column.table,
+                            {column.id: getattr(row, column.id)},
+                            {column.column: after},
+                            expect={column.column: before},
                         )
                     )
                 except CompanionRefused:  # erased or rotated by another process meanwhile
                     continue
-                done += 1
-        return done
+                changed += 1
+        return changed
 
-    def _wrapped(self, kind: bytes, context: str) -> tuple[bytes, AESGCM]:
+    def _create_wrapped_key(self, kind: bytes, context: str) -> tuple[bytes, AESGCM]:
         key = secrets.token_bytes(KEY_BYTES)
         return self._wrap(kind, context, key), AESGCM(key)
 
     def _wrap(self, kind: bytes, context: str, key: bytes) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
-        hidden = self._masters[self._first].encrypt(nonce, key, _bound(kind + b"key", context))
-        return kind + self._first + nonce + hidden
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        ciphertext = self._master_keys[self._first_key_id].encrypt(
+            nonce, key, _associated_data(kind + b"key", context)
+        )
+        return kind + self._first_key_id + nonce + ciphertext
 
-    def _unwrapped(self, kind: bytes, context: str, sealed: bytes) -> bytes:
-        if sealed[:1] != kind or len(sealed) < _HEAD:
+    def _unwrap(self, kind: bytes, context: str, sealed: bytes) -> bytes:
+        if sealed[:1] != kind or len(sealed) < _HEAD_BYTES:
             raise Unsealable
-        master = sealed[1 : 1 + _ID]
-        if master not in self._masters:
+        master = sealed[1 : 1 + _ID_BYTES]
+        if master not in self._master_keys:
             raise VaultLocked(master.hex())
-        nonce, hidden = sealed[1 + _ID : 1 + _ID + _NONCE], sealed[1 + _ID + _NONCE : _HEAD]
-        return _opened(self._masters[master], nonce, hidden, _bound(kind + b"key", context))
+        nonce, ciphertext = (
+            sealed[1 + _ID_BYTES : 1 + _ID_BYTES + _NONCE_BYTES],
+            sealed[1 + _ID_BYTES + _NONCE_BYTES : _HEAD_BYTES],
+        )
+        return _decrypt(
+            self._master_keys[master], nonce, ciphertext, _associated_data(kind + b"key", context)
+        )
 
 
-async def _sealed(store: Store, place: SealedColumn) -> list[_SealedRow]:
+async def _read_sealed(db: Database, sealed_column: SealedColumn) -> list[_SealedRow]:
     """The rows whose value in a sealed column isn't NULL, each with that value."""
-    column = place.table.c[place.column]
-    rows = await store.fetch(
-        sa.select(place.table).where(column.is_not(None)).order_by(place.table.c[place.id])
+    column = sealed_column.table.c[sealed_column.column]
+    rows = await db.fetch(
+        sa.select(sealed_column.table)
+        .where(column.is_not(None))
+        .order_by(sealed_column.table.c[sealed_column.id])
     )
-    return [(row, bytes(getattr(row, place.column))) for row in rows]
+    return [(row, bytes(getattr(row, sealed_column.column))) for row in rows]
 
 
-async def _fingerprint_key(store: Store) -> bytes | None:
+async def _read_fingerprint_key(db: Database) -> bytes | None:
     table = schema.vault_secret
-    rows = await store.fetch(sa.select(table.c.sealed).where(table.c.name == _FINGERPRINT))
+    rows = await db.fetch(sa.select(table.c.sealed).where(table.c.name == _FINGERPRINT))
     return bytes(rows[0][0]) if rows else None
 
 
-def _id(master: bytes) -> bytes:
+def _master_key_id(master: bytes) -> bytes:
     """The short id of a master key, which reveals nothing of it."""
-    return hashlib.sha256(b"creditbot master key\0" + master).digest()[:_ID]
+    return hashlib.sha256(b"creditbot master key\0" + master).digest()[:_ID_BYTES]
 
 
-def _bound(kind: bytes, context: str) -> bytes:
+def _associated_data(kind: bytes, context: str) -> bytes:
     return b"creditbot\0" + kind + b"\0" + context.encode()
 
 
-def _opened(cipher: AESGCM, nonce: bytes, hidden: bytes, bound: bytes) -> bytes:
+def _decrypt(cipher: AESGCM, nonce: bytes, ciphertext: bytes, associated_data: bytes) -> bytes:
     try:
-        return cipher.decrypt(nonce, hidden, bound)
+        return cipher.decrypt(nonce, ciphertext, associated_data)
     except (InvalidTag, ValueError):
         raise Unsealable from None

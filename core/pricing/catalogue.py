@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol, Self
 from core.errors import Refusal
 from core.money import Tokens
 from core.pricing import files
-from core.pricing.files import BadOverlay, ModelRow, Sheet, Tokenizer
+from core.pricing.files import BadOverlay, CatalogueFile, ModelRow, Tokenizer
 from core.pricing.rates import Per
 
 ANSWER_LIMIT = Tokens(2_000)
@@ -27,8 +27,8 @@ THINKING_ANSWER_LIMIT = Tokens(8_000)
 LOCAL_CONTEXT = Tokens(8_192)
 
 _LONG_CONTEXT = 400_000
-_NEAR_MAX = 3
-_NEAR_ENOUGH = 0.5
+_SIMILAR_MAX = 3
+_SIMILARITY_MIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class UnknownModel(Refusal):
 
     code: ClassVar[str] = "unknown_model"
 
-    def __init__(self, asked: str, near: tuple[str, ...]) -> None:
-        self.asked, self.near = asked, near
+    def __init__(self, requested_name: str, similar: tuple[str, ...]) -> None:
+        self.requested_name, self.similar = requested_name, similar
 
 
-class Listed(Protocol):
+class ServerModel(Protocol):
     """The server of a custom address lists a model of its own."""
 
     @property
@@ -90,7 +90,7 @@ class Listed(Protocol):
         ...
 
 
-def normalised(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name in lower case, without spaces, dots and dashes: what people vary."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
@@ -107,27 +107,29 @@ class Catalogue:
         """`retired` leads names of the past to ids; raises ValueError when two models share a name
         or a name leads nowhere."""
         self._models = {model.id: model for model in models}
-        self._names: dict[str, str] = {}
-        self._words: set[str] = set()
+        self._ids_by_name: dict[str, str] = {}
+        self._unambiguous_names: set[str] = set()
         self._retired: dict[str, str] = {}
         for model in self._models.values():
-            self._name(model)
+            self._register_names(model)
         for name, successor in retired.items():
             if successor not in self._models:
                 raise ValueError(f"{name} leads to {successor}, which is not in the catalogue")
-            if (short := normalised(name)) in self._names:
-                raise ValueError(f"{name} is retired, and also a name of {self._names[short]}")
-            self._retired[short] = successor
-        if default is not None and default not in {model.id for model in self.asked}:
+            if (normalized := normalize_name(name)) in self._ids_by_name:
+                raise ValueError(
+                    f"{name} is retired, and also a name of {self._ids_by_name[normalized]}"
+                )
+            self._retired[normalized] = successor
+        if default is not None and default not in {model.id for model in self.chat_models}:
             raise ValueError(f"the default model {default} is not in the catalogue, or only hears")
         self._default = default
 
     @classmethod
     def load(cls, overlay: Path | None = None) -> Self:
         """The catalogue that ships, changed by the operator's file; raises `BadOverlay`."""
-        shipped, own = files.catalogue(), files.overlay(overlay)
+        shipped, own = files.read_catalogue(), files.read_overlay(overlay)
         try:
-            return cls(*_merged(shipped, own))
+            return cls(*_merge_overlay(shipped, own))
         except ValueError as error:
             raise BadOverlay(f"{overlay.name if overlay else 'catalogue'}: {error}") from None
 
@@ -137,12 +139,12 @@ class Catalogue:
         return MappingProxyType(self._models)
 
     @property
-    def asked(self) -> list[Model]:
+    def chat_models(self) -> list[Model]:
         """The models that answer questions."""
         return [model for model in self._models.values() if model.per == "token"]
 
     @property
-    def hearing(self) -> list[Model]:
+    def audio_models(self) -> list[Model]:
         """The models that transcribe audio."""
         return [model for model in self._models.values() if model.per == "second"]
 
@@ -151,30 +153,30 @@ class Catalogue:
         return any(model.local and route in model.routes for model in self._models.values())
 
     @property
-    def default(self) -> Model:
+    def default_model(self) -> Model:
         """The model for people who have not chosen one."""
-        return self._models[self._default] if self._default else self.asked[0]
+        return self._models[self._default] if self._default else self.chat_models[0]
 
     def find(self, text: str) -> Model:
         """The model of an id, a name or an alias; for a retired name its successor. Raises
         `UnknownModel`."""
-        found = self._find(text)
+        found = self._find_id(text)
         if found is None:
-            raise UnknownModel(text, self._near(text))
+            raise UnknownModel(text, self._find_similar(text))
         return self._models[found]
 
-    def has(self, word: str) -> bool:
+    def is_unambiguous_name(self, name: str) -> bool:
         """Whether a word can only mean a model that answers questions, as in `/ask gpt-4 why …`;
         nicknames are ordinary words too."""
-        short = normalised(word)
-        return short in self._words or short in self._retired
+        normalized = normalize_name(name)
+        return normalized in self._unambiguous_names or normalized in self._retired
 
     def is_retired(self, text: str) -> bool:
         """Whether a name is retired, so that `find` gives its successor."""
-        short = normalised(text)
-        return short not in self._names and short in self._retired
+        normalized = normalize_name(text)
+        return normalized not in self._ids_by_name and normalized in self._retired
 
-    def add_local(self, provider: str, listed: Iterable[Listed]) -> None:
+    def add_local_models(self, provider: str, listed: Iterable[ServerModel]) -> None:
         """Puts a custom address's own models on sale under their own names, beside those of the
         catalogue that it serves. Its models that are no longer listed are removed."""
         known = {
@@ -185,103 +187,124 @@ class Catalogue:
             if route.provider == provider
         }
         taken = {
-            normalised(model.id)
+            normalize_name(model.id)
             for model in self._models.values()
             if not (model.local and model.routes[0].provider == provider)
         }
-        mine = {model.id: model for model in listed_models(provider, listed, known, taken)}
+        local_models = {
+            model.id: model for model in build_local_models(provider, listed, known, taken)
+        }
         for model in list(self._models.values()):
-            if model.local and model.routes[0].provider == provider and model.id not in mine:
-                self._forget(model)
-        for model in mine.values():
+            if (
+                model.local
+                and model.routes[0].provider == provider
+                and model.id not in local_models
+            ):
+                self._remove_model(model)
+        for model in local_models.values():
             if model.id not in self._models:
                 self._models[model.id] = model
-                self._name(model)
+                self._register_names(model)
 
-    def _find(self, text: str) -> str | None:
-        for short in (normalised(text), normalised(text.rpartition("/")[2])):
-            found = self._names.get(short) or self._retired.get(short)
+    def _find_id(self, text: str) -> str | None:
+        for normalized in (normalize_name(text), normalize_name(text.rpartition("/")[2])):
+            found = self._ids_by_name.get(normalized) or self._retired.get(normalized)
             if found is not None:
                 return found
         return None
 
-    def _near(self, text: str) -> tuple[str, ...]:
-        every = {**self._retired, **self._names}
-        close = difflib.get_close_matches(normalised(text)[:60], every, n=12, cutoff=_NEAR_ENOUGH)
-        return tuple(dict.fromkeys(every[name] for name in close))[:_NEAR_MAX]
+    def _find_similar(self, text: str) -> tuple[str, ...]:
+        ids_by_name = {**self._retired, **self._ids_by_name}
+        close = difflib.get_close_matches(
+            normalize_name(text)[:60], ids_by_name, n=12, cutoff=_SIMILARITY_MIN
+        )
+        return tuple(dict.fromkeys(ids_by_name[name] for name in close))[:_SIMILAR_MAX]
 
-    def _name(self, model: Model) -> None:
+    def _register_names(self, model: Model) -> None:
         if model.local:
             # Whoever runs a server means its model by that name, even where it meant another one.
-            self._names[normalised(model.id)] = model.id
-            self._words.add(normalised(model.id))
+            self._ids_by_name[normalize_name(model.id)] = model.id
+            self._unambiguous_names.add(normalize_name(model.id))
             return
         words = (model.id, model.name, *model.aliases)
         for name in (*words, *(route.model for route in model.routes), *model.nicknames):
-            holder = self._names.setdefault(normalised(name), model.id)
+            holder = self._ids_by_name.setdefault(normalize_name(name), model.id)
             if holder != model.id:
                 raise ValueError(f"{name} names both {holder} and {model.id}")
         if model.per == "token":
-            self._words.update(normalised(word) for word in words)
+            self._unambiguous_names.update(normalize_name(word) for word in words)
 
-    def _forget(self, model: Model) -> None:
+    def _remove_model(self, model: Model) -> None:
         del self._models[model.id]
-        self._names, self._words = {}, set()
-        for kept in self._models.values():
-            self._name(kept)
+        self._ids_by_name, self._unambiguous_names = {}, set()
+        for remaining in self._models.values():
+            self._register_names(remaining)
 
 
-def listed_models(
-    provider: str, listed: Iterable[Listed], known: Iterable[str], taken: Collection[str] = ()
+def build_local_models(
+    provider: str, listed: Iterable[ServerModel], known: Iterable[str], taken: Collection[str] = ()
 ) -> list[Model]:
     """A server's models that no route of the catalogue leads to; their id begins with the
     supplier's name where another model has that id already."""
-    served = {normalised(model) for model in known}
+    served = {normalize_name(model) for model in known}
     found: dict[str, Model] = {}
-    for one in listed:
-        short = normalised(one.id)
-        if not short or short in served or len(one.id) > 100 or not one.id.isprintable():
+    for server_model in listed:
+        normalized = normalize_name(server_model.id)
+        if (
+            not normalized
+            or normalized in served
+            or len(server_model.id) > 100
+            or not server_model.id.isprintable()
+        ):
             continue
         found.setdefault(
-            short,
+            normalized,
             Model(
-                id=f"{provider}/{one.id}" if short in taken else one.id,
-                name=one.id,
+                id=f"{provider}/{server_model.id}" if normalized in taken else server_model.id,
+                name=server_model.id,
                 maker=provider,
-                context=LOCAL_CONTEXT if one.context is None else one.context,
+                context=LOCAL_CONTEXT if server_model.context is None else server_model.context,
                 answer_limit=ANSWER_LIMIT,
                 thinking=False,
                 features=("local",),
-                routes=(Route(provider, one.id),),
+                routes=(Route(provider, server_model.id),),
                 local=True,
             ),
         )
     return list(found.values())
 
 
-def _merged(shipped: Sheet, own: Sheet) -> tuple[list[Model], dict[str, str], str | None]:
+def _merge_overlay(
+    shipped: CatalogueFile, overlay: CatalogueFile
+) -> tuple[list[Model], dict[str, str], str | None]:
     rows = {row.id: row for row in shipped.model}
-    for row in own.model:
+    for row in overlay.model:
         before = rows.get(row.id)
         rows[row.id] = (
             row
             if before is None
             else before.model_copy(update=row.model_dump(exclude_unset=True, exclude_none=True))
         )
-    retired = {**shipped.retired, **own.retired}
-    gone = set(own.withdrawn)
-    if unknown := sorted(gone - set(rows)):
+    retired = {**shipped.retired, **overlay.retired}
+    withdrawn = set(overlay.withdrawn)
+    if unknown := sorted(withdrawn - set(rows)):
         raise ValueError(f"withdrawn: no such model: {', '.join(unknown)}")
-    models = [_model(row) for row in rows.values() if row.id not in gone]
-    kept = {name: successor for name, successor in retired.items() if successor not in gone}
-    default = own.default or shipped.default
+    models = [_build_model(row) for row in rows.values() if row.id not in withdrawn]
+    kept = {name: successor for name, successor in retired.items() if successor not in withdrawn}
+    default = overlay.default or shipped.default
     # A name that the operator sells a model under is no longer retired.
-    sold = {normalised(name) for model in models for name in (model.id, model.name, *model.aliases)}
-    kept = {name: successor for name, successor in kept.items() if normalised(name) not in sold}
-    return models, kept, None if default in gone else default
+    sold_names = {
+        normalize_name(name) for model in models for name in (model.id, model.name, *model.aliases)
+    }
+    kept = {
+        name: successor
+        for name, successor in kept.items()
+        if normalize_name(name) not in sold_names
+    }
+    return models, kept, None if default in withdrawn else default
 
 
-def _model(row: ModelRow) -> Model:
+def _build_model(row: ModelRow) -> Model:
     per = row.per or "token"
     if not row.routes or (per == "token" and not row.context):
         raise ValueError(f"{row.id}: a new model needs context and routes")
@@ -300,7 +323,7 @@ def _model(row: ModelRow) -> Model:
         answer_limit=Tokens(row.answer_limit) if row.answer_limit else limit,
         thinking=thinking,
         features=tuple(dict.fromkeys(features)),
-        routes=tuple(_route(text, context) for text in row.routes),
+        routes=tuple(_parse_route(text, context) for text in row.routes),
         tokenizer=row.tokenizer or "estimate",
         aliases=row.aliases or (),
         per=per,
@@ -308,9 +331,9 @@ def _model(row: ModelRow) -> Model:
     )
 
 
-def _route(text: str, context: Tokens) -> Route:
+def _parse_route(text: str, context: Tokens) -> Route:
     provider, _, rest = text.partition(":")
-    model, _, less = rest.rpartition("@")
-    if model and less.isdecimal():
-        return Route(provider, model, Tokens(int(less)))
+    model, _, context_text = rest.rpartition("@")
+    if model and context_text.isdecimal():
+        return Route(provider, model, Tokens(int(context_text)))
     return replace(Route(provider, rest), context=context)

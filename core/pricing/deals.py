@@ -35,17 +35,17 @@ FLOOR_PERCENT = 10
 
 
 #: What was read of a person is cached for so long, of so many people.
-KNOWN_SECONDS = 30.0
-_PEOPLE_MAX = 50_000
+CACHE_SECONDS = 30.0
+_CACHED_PEOPLE_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PersonStatus:
     """This was read of a person: the tier that they reach, the promotions that they redeemed a
     voucher of, and those that they (or all together) used up; promotions are ids."""
 
-    reached: str = ""
-    held: frozenset[str] = frozenset()
+    reached_tier: str = ""
+    redeemed: frozenset[str] = frozenset()
     used_up: frozenset[str] = frozenset()
 
 
@@ -60,7 +60,7 @@ class Deal:
 
 
 @dataclass(frozen=True, slots=True)
-class Bonus:
+class TopupBonus:
     """A top-up brings a bonus on top: by a tier, so many per cent of what is bought, and by a
     promotion."""
 
@@ -87,151 +87,170 @@ class Deals:
         self._prices, self._catalogue, self._costs = prices, catalogue, costs
         self.tiers, self.promotions = tiers, promotions
         self._clock, self._floor_percent = clock, floor_percent
-        self._people: OrderedDict[str, tuple[float, Known]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[float, PersonStatus]] = OrderedDict()
 
     async def load(self) -> None:
         """Reads tiers and promotions again, as other processes may have changed them."""
         await self.tiers.load()
         await self.promotions.load()
 
-    async def know(self, person: str, *, afresh: bool = False) -> None:
+    async def load_person(self, person: str, *, force: bool = False) -> None:
         """Reads what the offers of this person depend on, unless it is cached; with `force` always.
         The other methods go by the cache alone."""
         if not self.tiers.all and not self.promotions.all:
             return
-        now, known = self._clock.monotonic(), self._people.get(person)
-        if known is not None and now - known[0] < KNOWN_SECONDS and not afresh:
+        now, cached = self._clock.monotonic(), self._cache.get(person)
+        if cached is not None and now - cached[0] < CACHE_SECONDS and not force:
             return
         promotions = [one for one in self.promotions.all if one.kind != "credits"]
-        used = await self.promotions.used(promotions, person)
-        found = Known(
-            reached=self.tiers.reached(await self.tiers.measured(person)),
-            held=await self.promotions.held(promotions, person),
+        used = await self.promotions.count_uses(promotions, person)
+        status = PersonStatus(
+            reached_tier=self.tiers.find_reached(await self.tiers.measure_person(person)),
+            redeemed=await self.promotions.find_redeemed(promotions, person),
             used_up=frozenset(
-                one.id for one in promotions if one.id in used and _used_up(one, *used[one.id])
+                one.id for one in promotions if one.id in used and _is_used_up(one, *used[one.id])
             ),
         )
-        self._people[person] = now, found
-        self._people.move_to_end(person)
-        if len(self._people) > _PEOPLE_MAX:
-            self._people.popitem(last=False)
+        self._cache[person] = now, status
+        self._cache.move_to_end(person)
+        if len(self._cache) > _CACHED_PEOPLE_MAX:
+            self._cache.popitem(last=False)
 
-    def forget(self, person: str) -> None:
+    def forget_person(self, person: str) -> None:
         """Drops what is cached of a person, after something of theirs changed."""
-        self._people.pop(person, None)
+        self._cache.pop(person, None)
 
-    def tier(self, person: str) -> Tier | None:
+    def find_tier(self, person: str) -> Tier | None:
         """The tier of somebody who was loaded."""
-        return self.tiers.of(person, self._known(person).reached) if self.tiers.all else None
+        return (
+            self.tiers.find_for_person(person, self._get_status(person).reached_tier)
+            if self.tiers.all
+            else None
+        )
 
-    def price(self, person: str, model: str, *, without: Collection[str] = ()) -> Deal | None:
+    def find_deal(self, person: str, model: str, *, without: Collection[str] = ()) -> Deal | None:
         """What a model costs somebody who was loaded (or nobody, by an empty id); None when it has
         no price. `without` holds ids of promotions that don't count."""
-        plain = self._prices.current(model)
-        if plain is None or not (self.tiers.all or self.promotions.all):
-            return None if plain is None else Deal(plain)
-        tier = self.tier(person)
+        list_price = self._prices.find_current(model)
+        if list_price is None or not (self.tiers.all or self.promotions.all):
+            return None if list_price is None else Deal(list_price)
+        tier = self.find_tier(person)
         best = max(
             (
-                one
-                for one in self.promotions.running("discount")
-                if one.lowers(model) and one.id not in without and self._has(person, one)
+                promotion
+                for promotion in self.promotions.list_running("discount")
+                if promotion.discounts_model(model)
+                and promotion.id not in without
+                and self._is_eligible(person, promotion)
             ),
-            key=_order,
+            key=_rank,
             default=None,
         )
-        return self._deal(plain, tier, best)
+        return self._make_deal(list_price, tier, best)
 
-    def bonus(self, person: str, *, without: Collection[str] = ()) -> Bonus:
+    def find_bonus(self, person: str, *, without: Collection[str] = ()) -> TopupBonus:
         """What a top-up brings on top to somebody who was loaded."""
-        tier = self.tier(person)
+        tier = self.find_tier(person)
         best = max(
             (
-                one
-                for one in self.promotions.running("bonus")
-                if one.id not in without and self._has(person, one)
+                promotion
+                for promotion in self.promotions.list_running("bonus")
+                if promotion.id not in without and self._is_eligible(person, promotion)
             ),
-            key=_order,
+            key=_rank,
             default=None,
         )
-        if tier is None or not tier.bonus:
-            return Bonus(promotion=best)
-        return Bonus(tier.name, tier.bonus, best)
+        if tier is None or not tier.bonus_percent:
+            return TopupBonus(promotion=best)
+        return TopupBonus(tier.name, tier.bonus_percent, best)
 
-    def lowered(self, plain: Price, promotion: Promotion) -> Price:
+    def apply_promotion(self, list_price: Price, promotion: Promotion) -> Price:
         """A price with that promotion alone: what an admin who makes it is shown."""
-        return self._offered(plain, 0, promotion.percent)
+        return self._discount(list_price, 0, promotion.percent)
 
-    def _deal(self, plain: Price, tier: Tier | None, promotion: Promotion | None) -> Deal:
-        off = 0 if tier is None else tier.discount
-        by_tier = self._offered(plain, off, 0)
-        both = by_tier if promotion is None else self._offered(plain, off, promotion.percent)
+    def _make_deal(self, list_price: Price, tier: Tier | None, promotion: Promotion | None) -> Deal:
+        tier_percent = 0 if tier is None else tier.discount_percent
+        tier_price = self._discount(list_price, tier_percent, 0)
+        final_price = (
+            tier_price
+            if promotion is None
+            else self._discount(list_price, tier_percent, promotion.percent)
+        )
         # What makes no difference, because of the floor, is neither shown nor used up.
         return Deal(
-            both,
-            tier.name if tier is not None and by_tier != plain else "",
-            promotion if both != by_tier else None,
+            final_price,
+            tier.name if tier is not None and tier_price != list_price else "",
+            promotion if final_price != tier_price else None,
         )
 
-    def _offered(self, plain: Price, tier: int, promotion: int) -> Price:
-        if not tier and not promotion:
-            return plain
-        model = self._catalogue.models.get(plain.model)
+    def _discount(self, list_price: Price, tier_percent: int, promotion_percent: int) -> Price:
+        if not tier_percent and not promotion_percent:
+            return list_price
+        model = self._catalogue.models.get(list_price.model)
         if model is None:
-            return plain
-        least = floor(self._costs, model, self._clock.now_ms(), self._floor_percent)
-        if least is None:
-            return plain
-        return offered(plain, tier=tier, promotion=promotion, least=least)
+            return list_price
+        floor_rate = calculate_floor(self._costs, model, self._clock.now_ms(), self._floor_percent)
+        if floor_rate is None:
+            return list_price
+        return discount_price(
+            list_price,
+            tier_percent=tier_percent,
+            promotion_percent=promotion_percent,
+            floor_rate=floor_rate,
+        )
 
-    def _has(self, person: str, promotion: Promotion) -> bool:
-        known = self._known(person)
-        if promotion.id in known.used_up:
+    def _is_eligible(self, person: str, promotion: Promotion) -> bool:
+        status = self._get_status(person)
+        if promotion.id in status.used_up:
             return False
-        return not promotion.coded or promotion.id in known.held
+        return not promotion.needs_code or promotion.id in status.redeemed
 
-    def _known(self, person: str) -> Known:
-        known = self._people.get(person)
-        return Known() if known is None else known[1]
+    def _get_status(self, person: str) -> PersonStatus:
+        cached = self._cache.get(person)
+        return PersonStatus() if cached is None else cached[1]
 
 
-def _order(promotion: Promotion) -> tuple[int, bool, str]:
+def _rank(promotion: Promotion) -> tuple[int, bool, str]:
     """A sort key, the best promotion last: of two equal ones the one that has no limit."""
-    return promotion.percent, not promotion.limited, promotion.id
+    return promotion.percent, not promotion.is_limited, promotion.id
 
 
-def _used_up(promotion: Promotion, by_all: int, by_person: int) -> bool:
-    total, own = promotion.total, promotion.per_person
-    return (total is not None and by_all >= total) or (own is not None and by_person >= own)
+def _is_used_up(promotion: Promotion, by_all: int, by_person: int) -> bool:
+    total, per_person = promotion.total, promotion.per_person
+    return (total is not None and by_all >= total) or (
+        per_person is not None and by_person >= per_person
+    )
 
 
-def offered(price: Price, *, tier: int, promotion: int, least: MicroCredits) -> Price:
+def discount_price(
+    price: Price, *, tier_percent: int, promotion_percent: int, floor_rate: MicroCredits
+) -> Price:
     """The price less a tier's per cent, then less a promotion's; `floor_rate` is what tokens of the
     usual mix cost at least (`calculate_floor`). The rates are rounded up, once."""
-    plain = mixed(price.input_rate, price.output_rate)
-    least = min(least, plain)
-    inward, outward = (
+    mixed_rate = mix_rates(price.input_rate, price.output_rate)
+    floor_rate = min(floor_rate, mixed_rate)
+    input_rate, output_rate = (
         max(
-            rate.share_up((100 - tier) * (100 - promotion), 10_000),
-            rate.share_up(least.units, plain.units),
+            rate.share_up((100 - tier_percent) * (100 - promotion_percent), 10_000),
+            rate.share_up(floor_rate.units, mixed_rate.units),
         )
         for rate in (price.input_rate, price.output_rate)
     )
-    return replace(price, input_rate=inward, output_rate=outward)
+    return replace(price, input_rate=input_rate, output_rate=output_rate)
 
 
-def floor(costs: Costs, model: Model, at_ms: int, percent: int) -> MicroCredits | None:
+def calculate_floor(costs: Costs, model: Model, at_ms: int, percent: int) -> MicroCredits | None:
     """What tokens of the usual mix cost at least, in micro-Credits: so many per cent over what the
     dearest supplier takes, at par. None while no supplier's cost is known: then there are no
     discounts."""
-    known = [route for route in model.routes if costs.known(route, model.per)]
-    if not known:
+    routes = [route for route in model.routes if costs.has_cost(route, model.per)]
+    if not routes:
         return None
-    bases = (costs.base(route, at_ms, model.per) for route in known)
+    bases = (costs.get_base_rates(route, at_ms, model.per) for route in routes)
     pico = max(INPUT_WEIGHT * inward + outward for inward, outward in bases)
     return MicroCredits(-(-pico * (100 + percent) // (100 * PICO_PER_MICRO_CREDIT)))
 
 
-def mixed(inward: MicroCredits, outward: MicroCredits) -> MicroCredits:
+def mix_rates(input_rate: MicroCredits, output_rate: MicroCredits) -> MicroCredits:
     """What tokens of the usual mix cost: two in and one out; for audio, three seconds."""
-    return inward.times(INPUT_WEIGHT) + outward
+    return input_rate.multiply_by(INPUT_WEIGHT) + output_rate

@@ -43,11 +43,11 @@ class BadOverlay(Refusal):
         self.reason = reason
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelRow(_Strict):
+class ModelRow(_StrictModel):
     """A [[model]] of the catalogue has all of these; in an overlay it has only `id` and what
     changes."""
 
@@ -65,7 +65,7 @@ class ModelRow(_Strict):
     nicknames: tuple[_Name, ...] | None = None
 
 
-class CostRow(_Strict):
+class CostRow(_StrictModel):
     """A [[cost]] of a model is in dollars per million tokens, or per minute of audio, as text;
     model "*" means every model of a supplier."""
 
@@ -78,25 +78,27 @@ class CostRow(_Strict):
     minute: _Dollars | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _check_complete(self) -> Self:
         """Refuses a cost that leaves out input or output: that is a slip, not a cost of zero."""
         if self.minute is None and not {"input", "output"} <= self.model_fields_set:
             raise ValueError("a cost needs input and output, or minute")
         return self
 
-    def rates(self) -> Rates:
+    def to_rates(self) -> Rates:
         """The row's rates in pico-dollars; cached tokens that it leaves out cost as the input."""
-        plain = _rate(self.input)
+        input_rate = _parse_rate(self.input)
         return Rates(
-            input=plain,
-            output=_rate(self.output),
-            cached=plain if self.cached is None else _rate(self.cached),
-            cache_written=plain if self.cache_written is None else _rate(self.cache_written),
-            second=NO_RATE if self.minute is None else _rate(self.minute, _PICO_PER_SECOND),
+            input=input_rate,
+            output=_parse_rate(self.output),
+            cached=input_rate if self.cached is None else _parse_rate(self.cached),
+            cache_written=input_rate
+            if self.cache_written is None
+            else _parse_rate(self.cache_written),
+            second=NO_RATE if self.minute is None else _parse_rate(self.minute, _PICO_PER_SECOND),
         )
 
 
-class Sheet(_Strict):
+class CatalogueFile(_StrictModel):
     """A catalogue file has these contents, and so has an operator's overlay on it."""
 
     default: _Name | None = None
@@ -106,35 +108,35 @@ class Sheet(_Strict):
     cost: tuple[CostRow, ...] = ()
 
 
-def catalogue() -> Sheet:
+def read_catalogue() -> CatalogueFile:
     """The catalogue that ships."""
-    return Sheet.model_validate(_shipped("catalogue.toml"))
+    return CatalogueFile.model_validate(_read_shipped("catalogue.toml"))
 
 
-def overrides() -> tuple[CostRow, ...]:
+def read_cost_overrides() -> tuple[CostRow, ...]:
     """The costs that ship where the price package lacks them."""
-    return Sheet.model_validate(_shipped("overrides.toml")).cost
+    return CatalogueFile.model_validate(_read_shipped("overrides.toml")).cost
 
 
-def overlay(path: Path | None) -> Sheet:
+def read_overlay(path: Path | None) -> CatalogueFile:
     """The operator's overlay file, empty without one; raises `BadOverlay`."""
     if path is None:
-        return Sheet()
+        return CatalogueFile()
     try:
-        return Sheet.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return CatalogueFile.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise BadOverlay(f"{path.name}: {error.strerror or 'cannot be read'}") from None
     except ValidationError as error:
-        raise BadOverlay(f"{path.name}: {_in_words(error)}") from None
+        raise BadOverlay(f"{path.name}: {_describe_errors(error)}") from None
     except ValueError as error:
         raise BadOverlay(f"{path.name}: {error}") from None
 
 
-def _shipped(name: str) -> dict[str, Any]:
+def _read_shipped(name: str) -> dict[str, Any]:
     return tomllib.loads(resources.files("core.pricing").joinpath("data", name).read_text("utf-8"))
 
 
-def _in_words(error: ValidationError) -> str:
+def _describe_errors(error: ValidationError) -> str:
     faults = (
         f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
         for fault in error.errors(include_url=False)
@@ -142,5 +144,5 @@ def _in_words(error: ValidationError) -> str:
     return "; ".join(faults)
 
 
-def _rate(dollars: str, factor: Fraction | int = _PICO_PER_TOKEN) -> Rate:
+def _parse_rate(dollars: str, factor: Fraction | int = _PICO_PER_TOKEN) -> Rate:
     return Rate(ceil(Fraction(dollars) * factor))

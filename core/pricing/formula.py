@@ -23,34 +23,36 @@ PICO_PER_MICRO_CREDIT = 10_000
 
 # Two digits at most, each step at most a ninth above the last: a price of 35 % markup stays within
 # 50 %, the most that a markup may be.
-_TIDY = (
+_TIDY_STEPS = (
     *(10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32, 35, 38, 40, 42, 45),
     *(50, 55, 60, 65, 70, 75, 80, 85, 90, 100),
 )
 
 
-def base_rate(input_pico: int, output_pico: int) -> tuple[int, int]:
+def calculate_average_rate(input_pico: int, output_pico: int) -> tuple[int, int]:
     """What a token of the usual mix costs on average, in pico-dollars, as a fraction (numerator,
     denominator)."""
     return INPUT_WEIGHT * input_pico + output_pico, INPUT_WEIGHT + 1
 
 
-def suggestion(
-    bases: Iterable[tuple[int, int]],
+def suggest_rate(
+    base_rates: Iterable[tuple[int, int]],
     *,
     markup_percent: int = MARKUP_PERCENT,
     demand_percent: int = 100,
 ) -> MicroCredits:
     """One rate for tokens in and out, from each route's pico-dollars per token in and out. The
     dearest route counts: whichever serves, the base cost is covered."""
-    numerator, denominator = max((base_rate(*base) for base in bases), key=lambda pair: pair[0])
+    numerator, denominator = max(
+        (calculate_average_rate(*base) for base in base_rates), key=lambda pair: pair[0]
+    )
     factor = (100 + markup_percent) * demand_percent
-    return tidy(
+    return tidy_rate(
         MicroCredits(-(-numerator * factor // (denominator * 10_000 * PICO_PER_MICRO_CREDIT)))
     )
 
 
-def tidy(rate: MicroCredits) -> MicroCredits:
+def tidy_rate(rate: MicroCredits) -> MicroCredits:
     """The next rate up that reads well on a card, of at most two digits; at least 1."""
     if rate.units <= 0:
         return MicroCredits(1)
@@ -61,23 +63,23 @@ def tidy(rate: MicroCredits) -> MicroCredits:
     if scale == 1:
         return rate
     return next(
-        MicroCredits(step * scale // 10) for step in _TIDY if step * scale >= rate.units * 10
+        MicroCredits(step * scale // 10) for step in _TIDY_STEPS if step * scale >= rate.units * 10
     )
 
 
-USUAL_PERCENT: Final = 100
-LEAST_PERCENT: Final = 80
-MOST_PERCENT: Final = 150
+USUAL_DEMAND_PERCENT: Final = 100
+MIN_DEMAND_PERCENT: Final = 80
+MAX_DEMAND_PERCENT: Final = 150
 #: The factor that load alone leads to is at most this, in per cent.
-_LOAD_MOST: Final = 130
+_MAX_LOAD_PERCENT: Final = 130
 #: A point of load above or below the usual moves the factor by a quarter of a point.
-_LOAD_PART: Final = 4
+_LOAD_DIVISOR: Final = 4
 #: Keys that last a week are plenty; those that last a day are scarce, and cost half as much again.
 _PLENTY_HOURS: Final = 168
 _SCARCE_HOURS: Final = 24
 _SCARCE_PERCENT: Final = 50
 #: In an hour the smoothed measure goes an eighth of the way to its target: most of it in a day.
-_HOURLY_PART: Final = 8
+_HOURLY_DIVISOR: Final = 8
 #: The factor follows once the measure is so many points away.
 _STEP_PERCENT: Final = 5
 _HUNDREDTHS: Final = 100
@@ -88,26 +90,26 @@ class Demand:
     """A model's demand is a smoothed measure in hundredths of a per cent, and a factor in per
     cent."""
 
-    smoothed: int = USUAL_PERCENT * _HUNDREDTHS
-    factor: int = USUAL_PERCENT
+    smoothed: int = USUAL_DEMAND_PERCENT * _HUNDREDTHS
+    factor: int = USUAL_DEMAND_PERCENT
 
-    def after_an_hour(self, target: int) -> Self:
+    def advance_one_hour(self, target: int) -> Self:
         """The demand an hour later, with a target in per cent."""
-        way = target * _HUNDREDTHS - self.smoothed
-        smoothed = self.smoothed + round(way / _HOURLY_PART)
-        away = abs(smoothed - self.factor * _HUNDREDTHS) >= _STEP_PERCENT * _HUNDREDTHS
-        return type(self)(smoothed, round(smoothed / _HUNDREDTHS) if away else self.factor)
+        distance = target * _HUNDREDTHS - self.smoothed
+        smoothed = self.smoothed + round(distance / _HOURLY_DIVISOR)
+        is_far = abs(smoothed - self.factor * _HUNDREDTHS) >= _STEP_PERCENT * _HUNDREDTHS
+        return type(self)(smoothed, round(smoothed / _HUNDREDTHS) if is_far else self.factor)
 
 
-def target(*, day: int, usual_day: int, hours_left: int | None) -> int:
+def calculate_demand_target(*, last_day: int, usual_day: int, hours_left: int | None) -> int:
     """The demand factor that is aimed for, in per cent: from what the last day and a usual day
     cost, and the hours that keys last at the last day's rate of use (None: nobody uses them)."""
-    load = USUAL_PERCENT
+    load = USUAL_DEMAND_PERCENT
     if usual_day > 0:
-        load += (day * 100 // usual_day - 100) // _LOAD_PART
-    load = min(max(load, LEAST_PERCENT), _LOAD_MOST)
+        load += (last_day * 100 // usual_day - 100) // _LOAD_DIVISOR
+    load = min(max(load, MIN_DEMAND_PERCENT), _MAX_LOAD_PERCENT)
     scarce = 0
     if hours_left is not None and hours_left < _PLENTY_HOURS:
         missing = _PLENTY_HOURS - max(hours_left, _SCARCE_HOURS)
         scarce = _SCARCE_PERCENT * missing // (_PLENTY_HOURS - _SCARCE_HOURS)
-    return min(max(load + scarce, LEAST_PERCENT), MOST_PERCENT)
+    return min(max(load + scarce, MIN_DEMAND_PERCENT), MAX_DEMAND_PERCENT)

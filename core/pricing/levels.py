@@ -16,12 +16,12 @@ AS_LISTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class UsageMix:
     """One supplier was used so much for a model: answers, and their tokens or seconds of audio."""
 
     answers: int = 0
     #: Tokens in that were not read from a cache, tokens in that were, tokens out.
-    plain: int = 0
+    uncached: int = 0
     cached: int = 0
     output: int = 0
     seconds: int = 0
@@ -29,15 +29,15 @@ class Use:
     @property
     def input(self) -> int:
         """All tokens of the prompts, cached ones included."""
-        return self.plain + self.cached
+        return self.uncached + self.cached
 
 
 #: A model's usage until its own is known: two tokens in to one out, an hour of audio.
-USUAL: Final = Use(plain=200_000, output=100_000, seconds=3_600)
+USUAL_USAGE: Final = UsageMix(uncached=200_000, output=100_000, seconds=3_600)
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class SupplierRate:
     """A supplier's rates for a model are pico-dollars per token in, per token read from a cache and
     per token out, or per second. `billed_permille` is what calls really cost, in thousandths of the
     list: long prompts and what is written to caches cost more than the list's first line."""
@@ -46,33 +46,33 @@ class Level:
     cached: int
     output: int
     second: int = 0
-    real: int = AS_LISTED
+    billed_permille: int = AS_LISTED
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """The rates as JSON, for the database."""
         return json.dumps(astuple(self))
 
     @classmethod
-    def of(cls, text: str) -> Self:
+    def from_text(cls, text: str) -> Self:
         """The rates of a JSON text that `to_text` made."""
         return cls(*json.loads(text))
 
-    def same_list(self, other: Level) -> bool:
+    def has_same_list_price(self, other: SupplierRate) -> bool:
         """Whether both have the same list rates, whatever calls really cost."""
         return astuple(self)[:-1] == astuple(other)[:-1]
 
-    def listed(self, use: Use) -> int:
+    def calculate_list_cost(self, usage: UsageMix) -> int:
         """What so much usage costs by the list, in pico-dollars."""
         return (
-            use.plain * self.input
-            + use.cached * self.cached
-            + use.output * self.output
-            + use.seconds * self.second
+            usage.uncached * self.input
+            + usage.cached * self.cached
+            + usage.output * self.output
+            + usage.seconds * self.second
         )
 
-    def cost(self, use: Use) -> int:
+    def calculate_usage_cost(self, usage: UsageMix) -> int:
         """What so much usage really costs, in pico-dollars, rounded up."""
-        return -(-self.listed(use) * self.real // AS_LISTED)
+        return -(-self.calculate_list_cost(usage) * self.billed_permille // AS_LISTED)
 
 
-Levels = Mapping[str, Level]
+SupplierRates = Mapping[str, SupplierRate]

@@ -10,58 +10,66 @@ from dataclasses import dataclass
 
 from core.money import MicroCredits
 from core.pricing.formula import PICO_PER_MICRO_CREDIT
-from core.pricing.levels import Levels, Use
+from core.pricing.levels import SupplierRates, UsageMix
 from core.pricing.prices import Price
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class ModelUsage:
     """A model's usage is kept by supplier; it was measured on people's asks, or else the usual mix
     is assumed."""
 
-    uses: Mapping[str, Use]
-    real: bool = True
+    by_supplier: Mapping[str, UsageMix]
+    is_measured: bool = True
 
     @property
     def answers(self) -> int:
         """How many answers all suppliers gave."""
-        return sum(use.answers for use in self.uses.values())
+        return sum(use.answers for use in self.by_supplier.values())
 
     @property
     def input(self) -> int:
         """The tokens in of all suppliers."""
-        return sum(use.input for use in self.uses.values())
+        return sum(use.input for use in self.by_supplier.values())
 
     @property
     def output(self) -> int:
         """The tokens out of all suppliers."""
-        return sum(use.output for use in self.uses.values())
+        return sum(use.output for use in self.by_supplier.values())
 
     @property
     def seconds(self) -> int:
         """The seconds of audio of all suppliers."""
-        return sum(use.seconds for use in self.uses.values())
+        return sum(use.seconds for use in self.by_supplier.values())
 
-    def cost(self, levels: Levels) -> int:
+    def calculate_usage_cost(self, rates: SupplierRates) -> int:
         """What the usage costs at these rates, in pico-dollars; suppliers without any don't
         count."""
-        return sum(levels[name].cost(use) for name, use in self.uses.items() if name in levels)
+        return sum(
+            rates[name].calculate_usage_cost(use)
+            for name, use in self.by_supplier.items()
+            if name in rates
+        )
 
-    def brings(self, inward: MicroCredits, outward: MicroCredits, *, seconds: bool) -> int:
+    def calculate_revenue(
+        self, input_rate: MicroCredits, output_rate: MicroCredits, *, seconds: bool
+    ) -> int:
         """What these prices bring for the usage at par, in pico-dollars, before any rounding up."""
         micro = (
-            inward.units * self.seconds
+            input_rate.units * self.seconds
             if seconds
-            else inward.units * self.input + outward.units * self.output
+            else input_rate.units * self.input + output_rate.units * self.output
         )
         return micro * PICO_PER_MICRO_CREDIT
 
-    def margin(self, price: Price, levels: Levels) -> int | None:
+    def calculate_margin(self, price: Price, rates: SupplierRates) -> int | None:
         """The price's profit on cost, in per cent, rounded down; None where no cost is known.
 
         Charges are rounded up to whole Credits, answer by answer: that extra isn't in it."""
-        cost = self.cost(levels)
+        cost = self.calculate_usage_cost(rates)
         if cost <= 0:
             return None
-        brought = self.brings(price.input_rate, price.output_rate, seconds=price.per == "second")
-        return (brought - cost) * 100 // cost
+        revenue = self.calculate_revenue(
+            price.input_rate, price.output_rate, seconds=price.per == "second"
+        )
+        return (revenue - cost) * 100 // cost

@@ -13,60 +13,60 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from core.pricing.rates import NO_RATE, Era, Rate, Rates
+from core.pricing.rates import NO_RATE, Rate, RatePeriod, Rates
 
 #: Our suppliers' names where the package's differ.
-_NAMES = {"xai": "x-ai", "moonshot": "moonshotai"}
+_PACKAGE_NAMES = {"xai": "x-ai", "moonshot": "moonshotai"}
 
 #: Pico-dollars per token, or per second, in a dollar per million tokens, or per hour.
 _PER_TOKEN = Fraction(1_000_000)
 _PER_SECOND = Fraction(10**12, 3600)
 
 
-def eras_of(data: Mapping[str, Any], provider: str, model: str) -> tuple[Era, ...]:
+def find_rate_periods(data: Mapping[str, Any], provider: str, model: str) -> tuple[RatePeriod, ...]:
     """The data's rates for a supplier's model, oldest first; empty where it has none."""
-    found = data.get(_NAMES.get(provider, provider))
+    found = data.get(_PACKAGE_NAMES.get(provider, provider))
     info = found.find_model(model) if found is not None else None
     if info is None:
         return ()
     prices = info.prices if isinstance(info.prices, list) else [info]
-    return tuple(_era(price) for price in prices)
+    return tuple(_to_rate_period(price) for price in prices)
 
 
 @functools.cache
-def read() -> dict[str, Any]:
+def read_package() -> dict[str, Any]:
     """The installed package's data, by its own names of the suppliers; read once."""
     from genai_prices import data
 
     return {provider.id: provider for provider in data.providers}
 
 
-def _era(priced: Any) -> Era:
+def _to_rate_period(priced: Any) -> RatePeriod:
     constraint = getattr(priced, "constraint", None)
     start: date | None = getattr(constraint, "start_date", None)
     first, last = getattr(constraint, "start_time", None), getattr(constraint, "end_time", None)
-    hours = (_utc(first), _utc(last)) if first is not None and last is not None else None
-    return Era(_rates(priced.prices), since=start, hours=hours)
+    hours = (_to_utc(first), _to_utc(last)) if first is not None and last is not None else None
+    return RatePeriod(_to_rates(priced.prices), since=start, hours=hours)
 
 
-def _utc(at: time) -> time:
+def _to_utc(at: time) -> time:
     if at.tzinfo is None:
         return at
     return datetime.combine(date(2000, 1, 1), at).astimezone(UTC).time()
 
 
-def _rates(prices: Any) -> Rates:
-    given = _rate(prices.input_mtok)
+def _to_rates(prices: Any) -> Rates:
+    input_rate = _to_rate(prices.input_mtok)
     return Rates(
-        input=given,
-        output=_rate(prices.output_mtok),
-        cached=_rate(prices.cache_read_mtok, given),
-        cache_written=_rate(prices.cache_write_mtok, given),
-        second=_rate(prices.input_audio_hours, factor=_PER_SECOND),
+        input=input_rate,
+        output=_to_rate(prices.output_mtok),
+        cached=_to_rate(prices.cache_read_mtok, input_rate),
+        cache_written=_to_rate(prices.cache_write_mtok, input_rate),
+        second=_to_rate(prices.input_audio_hours, factor=_PER_SECOND),
     )
 
 
-def _rate(price: Any, otherwise: Rate = NO_RATE, *, factor: Fraction = _PER_TOKEN) -> Rate:
+def _to_rate(price: Any, otherwise: Rate = NO_RATE, *, factor: Fraction = _PER_TOKEN) -> Rate:
     if price is None:
         return otherwise
     if isinstance(price, Decimal):

@@ -19,10 +19,10 @@ from core.clock import Clock
 from core.db import schema
 from core.db.writes import Companion, Insert
 from core.errors import Refusal
-from core.money import Credits, MicroCredits, Seconds, Tokens, decimal_text
+from core.money import Credits, MicroCredits, Seconds, Tokens, format_decimal
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
-from core.pricing.formula import MARKUP_PERCENT, suggestion
+from core.pricing.formula import MARKUP_PERCENT, suggest_rate
 from core.pricing.rates import Per
 
 #: Who set the prices that no admin set.
@@ -34,10 +34,10 @@ STALE_SECONDS = 2.0
 #: 1,000 Credits a token: no price is meant to be higher.
 _RATE_MAX = MicroCredits(1_000_000_000)
 
-Record = Callable[..., Awaitable[None]]
+RecordCompanions = Callable[..., Awaitable[None]]
 
 
-class Reads(Protocol):
+class DatabaseReader(Protocol):
     """The price book needs this of the database: reading rows."""
 
     async def fetch(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
@@ -68,31 +68,31 @@ class Price:
     set_by: str
 
     @property
-    def blended(self) -> bool:
+    def is_blended(self) -> bool:
         """Whether tokens in and out cost the same."""
         return self.input_rate == self.output_rate
 
-    def exact(self, input: Tokens, output: Tokens) -> MicroCredits:  # noqa: A002
+    def calculate_unrounded(self, input: Tokens, output: Tokens) -> MicroCredits:  # noqa: A002
         """The price of so many tokens, in micro-Credits, before rounding."""
-        return self.input_rate.times(input.units) + self.output_rate.times(output.units)
+        return self.input_rate.multiply_by(input.units) + self.output_rate.multiply_by(output.units)
 
-    def charge(self, input: Tokens, output: Tokens) -> Credits:  # noqa: A002
+    def calculate_charge(self, input: Tokens, output: Tokens) -> Credits:  # noqa: A002
         """The charge for an answer: whole Credits, rounded up once, at least 1."""
-        return max(Credits(1), self.exact(input, output).rounded_up())
+        return max(Credits(1), self.calculate_unrounded(input, output).round_up())
 
-    def charge_seconds(self, length: Seconds) -> Credits:
+    def calculate_audio_charge(self, length: Seconds) -> Credits:
         """The charge for audio of a length: whole Credits, rounded up once, at least 1."""
-        return max(Credits(1), self.input_rate.times(length.units).rounded_up())
+        return max(Credits(1), self.input_rate.multiply_by(length.units).round_up())
 
-    def per_1k(self) -> tuple[str, str]:
+    def format_per_1k(self) -> tuple[str, str]:
         """Credits per 1,000 tokens in and out, as exact decimal text: ("5", "5"), ("0.35", …)."""
-        rates = (self.input_rate.times(1_000), self.output_rate.times(1_000))
-        return decimal_text(rates[0]), decimal_text(rates[1])
+        rates = (self.input_rate.multiply_by(1_000), self.output_rate.multiply_by(1_000))
+        return format_decimal(rates[0]), format_decimal(rates[1])
 
-    def per_minute(self) -> str:
+    def format_per_minute(self) -> str:
         """Credits per minute of audio as exact decimal text, to the nearest hundredth."""
         hundredths = (self.input_rate.units * 60 + 5_000) // 10_000
-        return decimal_text(MicroCredits(hundredths * 10_000))
+        return format_decimal(MicroCredits(hundredths * 10_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +106,10 @@ class NewPrice:
 
 
 #: What is written together with a price: the admin log's row, the decision that led to it.
-Also = Callable[[Price], Sequence[Companion]]
+PriceCompanions = Callable[[Price], Sequence[Companion]]
 
 
-def _nothing_else(_: Price) -> Sequence[Companion]:
+def _no_companions(_: Price) -> Sequence[Companion]:
     return ()
 
 
@@ -119,8 +119,8 @@ class PriceBook:
 
     def __init__(
         self,
-        store: Reads,
-        record: Record,
+        db: DatabaseReader,
+        record: RecordCompanions,
         catalogue: Catalogue,
         costs: Costs,
         clock: Clock,
@@ -129,31 +129,31 @@ class PriceBook:
     ) -> None:
         """`record` writes companions (`Ledger.record`); `markup_percent` is what the formula adds
         to the base cost."""
-        self._store, self._record = store, record
+        self._db, self._record = db, record
         self._catalogue, self._costs, self._clock = catalogue, costs, clock
         self._markup_percent = markup_percent
         self._by_id: dict[str, Price] = {}
         #: By model, in the order in which they take effect.
         self._history: dict[str, list[Price]] = {}
         self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._read_lock = asyncio.Lock()
 
     async def start(self) -> None:
         """Loads the book and gives models without a price the formula's."""
-        await asyncio.to_thread(self._costs.prepare)
+        await asyncio.to_thread(self._costs.preload)
         await self.refresh(at_most_seconds=0)
 
     async def load(self) -> None:
         """Loads the book as it is and writes nothing: for commands that only read."""
-        await asyncio.to_thread(self._costs.prepare)
-        async with self._reading:
-            await self._read()
+        await asyncio.to_thread(self._costs.preload)
+        async with self._read_lock:
+            await self._read_rows()
 
-    def current(self, model: str) -> Price | None:
+    def find_current(self, model: str) -> Price | None:
         """The price of a model in effect now; None if it has none."""
-        return self.at(model, self._clock.now_ms())
+        return self.find_at(model, self._clock.now_ms())
 
-    def at(self, model: str, at_ms: int) -> Price | None:
+    def find_at(self, model: str, at_ms: int) -> Price | None:
         """The price of a model in effect at a time, as far as is known now; None if there is
         none."""
         for price in reversed(self._history.get(model, ())):
@@ -161,11 +161,11 @@ class PriceBook:
                 return price
         return None
 
-    def newest(self, model: str) -> Price | None:
+    def find_newest(self, model: str) -> Price | None:
         """The row that was set last, in effect or not; None for a model without a price."""
         return max(self._history.get(model, ()), key=lambda price: price.id, default=None)
 
-    def without(self, price: Price) -> Price | None:
+    def find_without(self, price: Price) -> Price | None:
         """The price that would be in effect from a row's time on without that row; None if it is
         the first."""
         others = [one for one in self._history.get(price.model, ()) if one.id != price.id]
@@ -173,21 +173,21 @@ class PriceBook:
             (one for one in reversed(others) if one.effective_at <= price.effective_at), None
         )
 
-    def coming(self, model: str) -> Price | None:
+    def find_upcoming(self, model: str) -> Price | None:
         """The next price of a model that is set and not yet in effect."""
         now = self._clock.now_ms()
         history = self._history.get(model, ())
         return next((price for price in history if price.effective_at > now), None)
 
-    def by_id(self, id: str) -> Price | None:  # noqa: A002
+    def find_by_id(self, id: str) -> Price | None:  # noqa: A002
         """The row of an id, however old; None if this process has never read it."""
         return self._by_id.get(id)
 
-    def history(self, model: str) -> tuple[Price, ...]:
+    def list_history(self, model: str) -> tuple[Price, ...]:
         """All rows of a model, in the order in which they take effect, also those to come."""
         return tuple(self._history.get(model, ()))
 
-    async def change(
+    async def set_price(
         self,
         model: str,
         input_rate: MicroCredits,
@@ -197,24 +197,24 @@ class PriceBook:
         note: str = "",
         effective_at: int | None = None,
         per: Per = "token",
-        also: Also = _nothing_else,
+        also: PriceCompanions = _no_companions,
     ) -> Price:
         """Sets a price from a time on, now by default; the companions that `also` returns for it
         are written with it, all or none. Raises `BadPrice`."""
         wanted = NewPrice(model, input_rate, output_rate, per)
-        changed = await self.change_all(
+        changed = await self.set_prices(
             [wanted], set_by=set_by, note=note, effective_at=effective_at, also=also
         )
         return changed[0]
 
-    async def change_all(
+    async def set_prices(
         self,
         wanted: Sequence[NewPrice],
         *,
         set_by: str,
         note: str = "",
         effective_at: int | None = None,
-        also: Also = _nothing_else,
+        also: PriceCompanions = _no_companions,
     ) -> list[Price]:
         """Sets the prices of several models as `set_price` does, all or none."""
         for rate in (rate for one in wanted for rate in (one.input_rate, one.output_rate)):
@@ -224,11 +224,17 @@ class PriceBook:
         at = now if effective_at is None else effective_at
         prices = [
             Price(
-                ids.new("prc", now), one.model, one.per, one.input_rate, one.output_rate, at, set_by
+                ids.new_id("prc", now),
+                one.model,
+                one.per,
+                one.input_rate,
+                one.output_rate,
+                at,
+                set_by,
             )
             for one in wanted
         ]
-        rows = [row for price in prices for row in (_insert(price, note), *also(price))]
+        rows = [row for price in prices for row in (_insert_row(price, note), *also(price))]
         await self._record(*rows)
         for price in prices:
             self._add(price)
@@ -239,36 +245,38 @@ class PriceBook:
         by the formula, at once."""
         if self._is_fresh(at_most_seconds):
             return
-        async with self._reading:
+        async with self._read_lock:
             if self._is_fresh(at_most_seconds):
                 return
-            await self._read()
-            if seeds := self._seeds():
-                await self._record(*(_insert(price, "", ignore=True) for price in seeds))
-                await self._read()
+            await self._read_rows()
+            if seeds := self._create_first_prices():
+                await self._record(*(_insert_row(price, "", ignore=True) for price in seeds))
+                await self._read_rows()
             self._read_at = self._clock.monotonic()
 
-    def suggested(self, model: Model) -> tuple[MicroCredits, MicroCredits]:
+    def suggest_rates(self, model: Model) -> tuple[MicroCredits, MicroCredits]:
         """The formula's rates in and out, which are the same; raises `NoCost`."""
         now, per = self._clock.now_ms(), model.per
-        known = [route for route in model.routes if self._costs.known(route, per)]
-        bases = [self._costs.base(route, now, per) for route in known or model.routes[:1]]
-        rate = suggestion(bases, markup_percent=self._markup_percent)
+        routes = [route for route in model.routes if self._costs.has_cost(route, per)]
+        bases = [
+            self._costs.get_base_rates(route, now, per) for route in routes or model.routes[:1]
+        ]
+        rate = suggest_rate(bases, markup_percent=self._markup_percent)
         return rate, rate
 
     def _is_fresh(self, seconds: float) -> bool:
         # A custom address may have listed a model since, which can be asked before the next read.
         recent = self._clock.monotonic() - self._read_at < seconds
-        return recent and not any(self.unpriced())
+        return recent and not any(self.list_unpriced_models())
 
-    async def _read(self) -> None:
+    async def _read_rows(self) -> None:
         table = schema.price
         count = sa.select(sa.func.count()).select_from(table)
-        if (await self._store.fetch(count))[0][0] == len(self._by_id):
+        if (await self._db.fetch(count))[0][0] == len(self._by_id):
             return
-        for row in await self._store.fetch(sa.select(table)):
+        for row in await self._db.fetch(sa.select(table)):
             if row.id not in self._by_id:
-                self._add(_price(row))
+                self._add(_price_from_row(row))
 
     def _add(self, price: Price) -> None:
         if price.id not in self._by_id:
@@ -280,27 +288,27 @@ class PriceBook:
                 key=lambda one: (one.effective_at, one.id),
             )
 
-    def unpriced(self) -> Iterator[Model]:
+    def list_unpriced_models(self) -> Iterator[Model]:
         """The models that could be sold and have no price yet; the next `refresh` gives them
         one."""
         return (
             model
             for model in self._catalogue.models.values()
             if model.id not in self._history
-            and any(self._costs.known(route, model.per) for route in model.routes)
+            and any(self._costs.has_cost(route, model.per) for route in model.routes)
         )
 
-    def _seeds(self) -> list[Price]:
-        return [self._seed(model) for model in self.unpriced()]
+    def _create_first_prices(self) -> list[Price]:
+        return [self._create_first_price(model) for model in self.list_unpriced_models()]
 
-    def _seed(self, model: Model) -> Price:
+    def _create_first_price(self, model: Model) -> Price:
         # In effect since ever, with an id that is derived from the model: several processes that
         # start at once on a new database write the same row, whichever comes first.
-        rates = self.suggested(model)
-        return Price(ids.derived("prc", 0, model.id), model.id, model.per, *rates, 0, FORMULA)
+        rates = self.suggest_rates(model)
+        return Price(ids.derive_id("prc", 0, model.id), model.id, model.per, *rates, 0, FORMULA)
 
 
-def _insert(price: Price, note: str, *, ignore: bool = False) -> Companion:
+def _insert_row(price: Price, note: str, *, ignore: bool = False) -> Companion:
     row = {
         "id": price.id,
         "model": price.model,
@@ -314,7 +322,7 @@ def _insert(price: Price, note: str, *, ignore: bool = False) -> Companion:
     return Insert(schema.price, row, ignore=ignore)
 
 
-def _price(row: sa.Row[Any]) -> Price:
+def _price_from_row(row: sa.Row[Any]) -> Price:
     return Price(
         row.id,
         row.model,

@@ -21,10 +21,10 @@ from core.db import schema
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.money import Credits
-from core.pricing.prices import Reads, Record
-from core.pricing.tiers import theirs
+from core.pricing.prices import DatabaseReader, RecordCompanions
+from core.pricing.tiers import select_merged_ids
 
-Kind = Literal["discount", "bonus", "credits"]
+PromotionKind = Literal["discount", "bonus", "credits"]
 
 #: All places are read through when few are left.
 TOTAL_MAX = 100_000
@@ -33,7 +33,7 @@ PER_PERSON_MAX = 1_000
 RUNNING_MAX = 200
 
 
-class UsedUp(Refusal):
+class PromotionUsedUp(Refusal):
     """A promotion was used as often as it may be, by all or by this person."""
 
     code: ClassVar[str] = "used_up"
@@ -50,14 +50,14 @@ class Promotion:
     """A promotion is as its admin made it: what it gives, to whom, when, and how often."""
 
     id: str
-    kind: Kind
+    kind: PromotionKind
     #: Per cent off prices, or on top of what is bought; and the Credits of a gift.
     percent: int = 0
     credits: Credits = Credits(0)  # noqa: RUF009 - a constant
     #: Ids of the models whose price it lowers; empty: all.
     models: frozenset[str] = frozenset()
     #: Whether it is only for whoever redeemed a voucher of it.
-    coded: bool = False
+    needs_code: bool = False
     #: From and to, in milliseconds UTC; None: until it is ended.
     starts_at: int = 0
     ends_at: int | None = None
@@ -66,15 +66,15 @@ class Promotion:
     per_person: int | None = None
 
     @property
-    def limited(self) -> bool:
+    def is_limited(self) -> bool:
         """Whether its uses are counted."""
         return self.total is not None or self.per_person is not None
 
-    def runs(self, at_ms: int) -> bool:
+    def is_running_at(self, at_ms: int) -> bool:
         """Whether it runs at a time (milliseconds UTC)."""
         return self.starts_at <= at_ms and (self.ends_at is None or at_ms < self.ends_at)
 
-    def lowers(self, model: str) -> bool:
+    def discounts_model(self, model: str) -> bool:
         """Whether it lowers this model's price."""
         return self.kind == "discount" and (not self.models or model in self.models)
 
@@ -82,17 +82,17 @@ class Promotion:
 class Promotions:
     """`Promotions` keeps all that run or are to come in memory; their uses are in the database."""
 
-    def __init__(self, store: Reads, record: Record, clock: Clock) -> None:
+    def __init__(self, db: DatabaseReader, record: RecordCompanions, clock: Clock) -> None:
         """`record` writes companions (`Ledger.record`)."""
-        self._store, self._record, self._clock = store, record, clock
+        self._db, self._record, self._clock = db, record, clock
         self.all: tuple[Promotion, ...] = ()
         #: By promotion, the places that this process is about to take.
-        self._taking: defaultdict[str, set[int]] = defaultdict(set)
+        self._reserved_places: defaultdict[str, set[int]] = defaultdict(set)
 
     async def load(self) -> None:
         """Reads the promotions again, as other processes may have changed them."""
         table = schema.promotion
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table)
             .where(
                 table.c.ended_at.is_(None),
@@ -100,20 +100,24 @@ class Promotions:
             )
             .order_by(table.c.id)
         )
-        self.all = tuple(promotion_of(row) for row in rows)
+        self.all = tuple(promotion_from_row(row) for row in rows)
 
-    def running(self, kind: Kind) -> list[Promotion]:
+    def list_running(self, kind: PromotionKind) -> list[Promotion]:
         """The promotions of a kind that run now."""
         now = self._clock.now_ms()
-        return [one for one in self.all if one.kind == kind and one.runs(now)]
+        return [
+            promotion
+            for promotion in self.all
+            if promotion.kind == kind and promotion.is_running_at(now)
+        ]
 
     async def find(self, id_: str) -> Promotion | None:
         """A promotion by its id, unless it was ended early."""
         table = schema.promotion
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table).where(table.c.id == id_, table.c.ended_at.is_(None))
         )
-        return promotion_of(rows[0]) if rows else None
+        return promotion_from_row(rows[0]) if rows else None
 
     async def add(self, promotion: Promotion, *also: Companion, by: str) -> None:
         """Adds a promotion, which runs from its time on; `also` is written with it. Raises
@@ -126,7 +130,7 @@ class Promotions:
             "percent": promotion.percent,
             "credits": promotion.credits.units,
             "models": json.dumps(sorted(promotion.models)) if promotion.models else "",
-            "coded": promotion.coded,
+            "coded": promotion.needs_code,
             "starts_at": promotion.starts_at,
             "ends_at": promotion.ends_at,
             "total": promotion.total,
@@ -138,49 +142,53 @@ class Promotions:
         await self._record(Insert(schema.promotion, row), *also)
         await self.load()
 
-    async def end(self, id_: str, *, also: Companion) -> None:
+    async def end_promotion(self, id_: str, *, also: Companion) -> None:
         """Ends a promotion now; what was quoted before is honoured. Raises the ledger's
         `CompanionRefused` when it was ended before."""
         now = {"ended_at": self._clock.now_ms()}
         await self._record(Update(schema.promotion, {"id": id_}, now, {"ended_at": None}), also)
         await self.load()
 
-    async def used(self, promotions: Collection[Promotion], person: str) -> dict[str, list[int]]:
+    async def count_uses(
+        self, promotions: Collection[Promotion], person: str
+    ) -> dict[str, list[int]]:
         """How often each limited promotion was used: by all, and by this person; by its id."""
-        limited = [one for one in promotions if one.limited]
+        limited = [one for one in promotions if one.is_limited]
         if not limited:
             return {}
-        counts: list[Any] = [count for one in limited for count in self._counts(one.id, person)]
-        found = (await self._store.fetch(sa.select(*counts)))[0]
+        counts: list[Any] = [
+            count for one in limited for count in self._count_queries(one.id, person)
+        ]
+        found = (await self._db.fetch(sa.select(*counts)))[0]
         return {
             one.id: [int(found[2 * at]), int(found[2 * at + 1])] for at, one in enumerate(limited)
         }
 
-    async def held(self, promotions: Collection[Promotion], person: str) -> frozenset[str]:
+    async def find_redeemed(self, promotions: Collection[Promotion], person: str) -> frozenset[str]:
         """The ids of those promotions that this person redeemed a voucher of."""
-        coded = [one.id for one in promotions if one.coded]
-        if not coded:
+        code_ids = [promotion.id for promotion in promotions if promotion.needs_code]
+        if not code_ids:
             return frozenset()
         table = schema.promotion_holder
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.promotion).where(
-                table.c.person.in_(theirs(person)), table.c.promotion.in_(coded)
+                table.c.person.in_(select_merged_ids(person)), table.c.promotion.in_(code_ids)
             )
         )
         return frozenset(row.promotion for row in rows)
 
     @contextlib.asynccontextmanager
-    async def use(
+    async def reserve_use(
         self, promotion: Promotion | None, person: str, cause: str
     ) -> AsyncIterator[tuple[Companion, ...]]:
         """A context with the row of a use, to be written inside it together with its `cause`; no
         row where the promotion isn't limited. The ledger refuses the row when somebody took its
         place meanwhile: then try again. Raises `PromotionUsedUp`."""
-        if promotion is None or not promotion.limited:
+        if promotion is None or not promotion.is_limited:
             yield ()
             return
-        own = await self._own_place(promotion, person)
-        place = await self._place(promotion)
+        own = await self._find_own_place(promotion, person)
+        place = await self._find_place(promotion)
         row = {
             "promotion": promotion.id,
             "cause": cause,
@@ -189,71 +197,71 @@ class Promotions:
             "own_place": own,
             "at": self._clock.now_ms(),
         }
-        with self._about_to_take(promotion.id, place):
+        with self._reserve_place(promotion.id, place):
             yield (Insert(schema.promotion_use, row),)
 
     @contextlib.contextmanager
-    def _about_to_take(self, promotion: str, place: int | None) -> Iterator[None]:
-        taking = self._taking[promotion]
+    def _reserve_place(self, promotion: str, place: int | None) -> Iterator[None]:
+        reserved = self._reserved_places[promotion]
         if place is not None:
-            taking.add(place)
+            reserved.add(place)
         try:
             yield
         finally:
-            taking.discard(-1 if place is None else place)
-            if not taking:
-                self._taking.pop(promotion, None)
+            reserved.discard(-1 if place is None else place)
+            if not reserved:
+                self._reserved_places.pop(promotion, None)
 
-    async def _own_place(self, promotion: Promotion, person: str) -> int | None:
+    async def _find_own_place(self, promotion: Promotion, person: str) -> int | None:
         if promotion.per_person is None:
             return None
         table = schema.promotion_use
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.own_place).where(
-                table.c.promotion == promotion.id, table.c.person.in_(theirs(person))
+                table.c.promotion == promotion.id, table.c.person.in_(select_merged_ids(person))
             )
         )
-        return _free(promotion.per_person, {row.own_place for row in rows})
+        return _find_free_place(promotion.per_person, {row.own_place for row in rows})
 
-    async def _place(self, promotion: Promotion) -> int | None:
+    async def _find_place(self, promotion: Promotion) -> int | None:
         if promotion.total is None:
             return None
-        table, taking = schema.promotion_use, self._taking[promotion.id]
-        newest = await self._store.fetch(
+        table, reserved = schema.promotion_use, self._reserved_places[promotion.id]
+        newest = await self._db.fetch(
             sa.select(sa.func.max(table.c.place)).where(table.c.promotion == promotion.id)
         )
         after = -1 if newest[0][0] is None else int(newest[0][0])
-        after = max(after, *taking) if taking else after
+        after = max(after, *reserved) if reserved else after
         if after + 1 < promotion.total:
             return after + 1
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.place).where(table.c.promotion == promotion.id)
         )
         taken = {row.place for row in rows}
         try:
-            return _free(promotion.total, taken | taking)
-        except UsedUp:  # unless one of those doesn't get its place
-            return _free(promotion.total, taken)
+            return _find_free_place(promotion.total, taken | reserved)
+        except PromotionUsedUp:  # unless one of those doesn't get its place
+            return _find_free_place(promotion.total, taken)
 
-    def _counts(self, id_: str, person: str) -> Sequence[sa.Label[int]]:
+    def _count_queries(self, id_: str, person: str) -> Sequence[sa.Label[int]]:
         table = schema.promotion_use
         count = sa.select(sa.func.count()).select_from(table).where(table.c.promotion == id_)
-        own = count.where(table.c.person.in_(theirs(person)))
+        own = count.where(table.c.person.in_(select_merged_ids(person)))
         return (
             count.scalar_subquery().label(f"all_{id_}"),
             own.scalar_subquery().label(f"own_{id_}"),
         )
 
 
-def _free(places: int, taken: Collection[int]) -> int:
+def _find_free_place(places: int, taken: Collection[int]) -> int:
     """The first place that nobody has; raises `PromotionUsedUp`."""
     for place in range(places):
         if place not in taken:
             return place
-    raise UsedUp
+    raise PromotionUsedUp
 
 
-def promotion_of(row: sa.Row[Any]) -> Promotion:
+def promotion_from_row(row: sa.Row[Any]) -> Promotion:
     """A promotion from its row in the database."""
     return Promotion(
         id=row.id,
@@ -261,7 +269,7 @@ def promotion_of(row: sa.Row[Any]) -> Promotion:
         percent=row.percent,
         credits=Credits(row.credits),
         models=frozenset(json.loads(row.models)) if row.models else frozenset(),
-        coded=bool(row.coded),
+        needs_code=bool(row.coded),
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         total=row.total,

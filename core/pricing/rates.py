@@ -18,7 +18,7 @@ from core.money import NanoUsd
 Per = Literal["token", "second"]
 
 #: Pico-dollars in a nano-dollar.
-PICO = 1_000
+PICO_PER_NANO = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Rate:
     #: (start in prompt tokens, rate), ascending.
     steps: tuple[tuple[int, int], ...] = ()
 
-    def at(self, prompt: int) -> int:
+    def get_for_prompt(self, prompt: int) -> int:
         """The rate for a prompt of so many tokens."""
         found = self.base
         for start, rate in self.steps:
@@ -38,7 +38,7 @@ class Rate:
                 found = rate
         return found
 
-    def most(self, prompt: int) -> int:
+    def get_max_for_prompt(self, prompt: int) -> int:
         """The dearest rate of any prompt up to so many tokens."""
         return max((self.base, *(rate for start, rate in self.steps if prompt > start)))
 
@@ -57,41 +57,49 @@ class Rates:
     #: Per second of audio.
     second: Rate = NO_RATE
 
-    def sellable(self, per: Per) -> bool:
+    def is_sellable(self, per: Per) -> bool:
         """Whether tokens in and out, or seconds, have a cost: a cost of zero is most likely a gap
         in the data."""
         if per == "second":
             return self.second.base > 0
         return self.input.base > 0 and self.output.base > 0
 
-    def base(self, per: Per) -> tuple[int, int]:
+    def get_base_rates(self, per: Per) -> tuple[int, int]:
         """Pico-dollars per token in and out for a short prompt; for audio both are the rate per
         second."""
         if per == "second":
             return self.second.base, self.second.base
         return self.input.base, self.output.base
 
-    def cost(self, plain: int, cached: int, written: int, output: int) -> NanoUsd:
+    def calculate_call_cost(self, uncached: int, cached: int, written: int, output: int) -> NanoUsd:
         """The cost in nano-dollars, rounded up, of a call with so many tokens; its prompt is the
         first three together."""
-        prompt = plain + cached + written
+        prompt = uncached + cached + written
         pico = (
-            plain * self.input.at(prompt)
-            + cached * self.cached.at(prompt)
-            + written * self.cache_written.at(prompt)
-            + output * self.output.at(prompt)
+            uncached * self.input.get_for_prompt(prompt)
+            + cached * self.cached.get_for_prompt(prompt)
+            + written * self.cache_written.get_for_prompt(prompt)
+            + output * self.output.get_for_prompt(prompt)
         )
-        return NanoUsd(-(-pico // PICO))
+        return NanoUsd(-(-pico // PICO_PER_NANO))
 
-    def most(self, prompt: int, output: int) -> NanoUsd:
+    def calculate_max_cost(self, prompt: int, output: int) -> NanoUsd:
         """The most that a call with so many tokens can cost, in nano-dollars, rounded up, however
         its prompt is cached."""
-        dearest = max(rate.most(prompt) for rate in (self.input, self.cached, self.cache_written))
-        return NanoUsd(-(-(prompt * dearest + output * self.output.most(prompt)) // PICO))
+        dearest = max(
+            rate.get_max_for_prompt(prompt)
+            for rate in (self.input, self.cached, self.cache_written)
+        )
+        return NanoUsd(
+            -(
+                -(prompt * dearest + output * self.output.get_max_for_prompt(prompt))
+                // PICO_PER_NANO
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Era:
+class RatePeriod:
     """Rates apply in a period: from a UTC day on, in daily UTC hours, or always."""
 
     rates: Rates
@@ -99,7 +107,7 @@ class Era:
     #: [start, end) of a day, may cross midnight.
     hours: tuple[time, time] | None = None
 
-    def holds(self, at: datetime) -> bool:
+    def applies_at(self, at: datetime) -> bool:
         """Whether these rates apply at a time (UTC)."""
         if self.since is not None and at.date() < self.since:
             return False
@@ -111,30 +119,30 @@ class Era:
         return start <= at.time() < end
 
 
-def rates_at(eras: Sequence[Era], at_ms: int) -> Rates:
+def get_rates_at(periods: Sequence[RatePeriod], at_ms: int) -> Rates:
     """The rates at a time: those of the last period that applies, else of the first."""
-    if len(eras) == 1:
-        return eras[0].rates
+    if len(periods) == 1:
+        return periods[0].rates
     at = datetime.fromtimestamp(at_ms / 1000, UTC).replace(tzinfo=None)
-    for era in reversed(eras):
-        if era.holds(at):
-            return era.rates
-    return eras[0].rates
+    for period in reversed(periods):
+        if period.applies_at(at):
+            return period.rates
+    return periods[0].rates
 
 
-def rates_within(eras: Sequence[Era], at_ms: int, span: timedelta) -> list[Rates]:
+def list_rates_within(periods: Sequence[RatePeriod], at_ms: int, span: timedelta) -> list[Rates]:
     """All rates that apply at some time from `at_ms` to `span` later."""
-    if len(eras) == 1:
-        return [eras[0].rates]
+    if len(periods) == 1:
+        return [periods[0].rates]
     span_ms = span // timedelta(milliseconds=1)
-    moments = {at_ms, at_ms + span_ms, *_changes(eras, at_ms, span_ms)}
-    return [rates_at(eras, moment) for moment in sorted(moments)]
+    moments = {at_ms, at_ms + span_ms, *_list_change_times(periods, at_ms, span_ms)}
+    return [get_rates_at(periods, moment) for moment in sorted(moments)]
 
 
-def _changes(eras: Sequence[Era], at_ms: int, span_ms: int) -> list[int]:
+def _list_change_times(periods: Sequence[RatePeriod], at_ms: int, span_ms: int) -> list[int]:
     first = datetime.fromtimestamp(at_ms / 1000, UTC).date()
     days = [first + timedelta(days=n) for n in range(span_ms // DAY_MS + 2)]
-    times = {time()} | {edge for era in eras if era.hours for edge in era.hours}
+    times = {time()} | {edge for era in periods if era.hours for edge in era.hours}
     moments = [
         int(datetime.combine(day, at, UTC).timestamp() * 1000) for day in days for at in times
     ]

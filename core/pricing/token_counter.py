@@ -35,7 +35,7 @@ ESTIMATE_BYTES = 3
 #: Up to so many characters counting is so quick (10 µs a hundred tokens) that a thread costs more.
 _INLINE_CHARS = 4_000
 #: Longer texts are cut: the splitter's time grows faster than a run without spaces.
-_PIECE_CHARS = 20_000
+_CHUNK_CHARS = 20_000
 
 Encoding = Literal["o200k", "cl100k"]
 
@@ -44,7 +44,7 @@ class _Encoder(Protocol):
     def encode_ordinary(self, text: str) -> list[int]: ...
 
 
-class _Counter:
+class _EncodingCounter:
     """The counter counts tokens by the one encoding that is in memory, on a thread of its own."""
 
     def __init__(self) -> None:
@@ -65,43 +65,43 @@ class _Counter:
     def _count(self, name: Encoding, text: str) -> int:
         if self._name != name or self._encoder is None:
             self._name, self._encoder = None, None
-            self._encoder, self._name = load(name), name
+            self._encoder, self._name = load_encoding(name), name
         encode = self._encoder.encode_ordinary
         return sum(
-            len(encode(text[start : start + _PIECE_CHARS]))
-            for start in range(0, len(text), _PIECE_CHARS)
+            len(encode(text[start : start + _CHUNK_CHARS]))
+            for start in range(0, len(text), _CHUNK_CHARS)
         )
 
 
-_COUNTER = _Counter()
+_COUNTER = _EncodingCounter()
 
 
-async def count(model: Model, text: str) -> Tokens:
+async def count_tokens(model: Model, text: str) -> Tokens:
     """The tokens of a text for a model: exact for OpenAI's tokenizers, else estimated."""
     if not text:
         return Tokens(0)
     if model.tokenizer != "estimate":
         return Tokens(await _COUNTER.count(model.tokenizer, text))
-    known = await _COUNTER.count("o200k", text)
+    base_count = await _COUNTER.count("o200k", text)
     size = len(text.encode("utf-8", "surrogatepass"))
-    return Tokens(max(-(-known * ESTIMATE_PERCENT // 100), -(-size // ESTIMATE_BYTES)))
+    return Tokens(max(-(-base_count * ESTIMATE_PERCENT // 100), -(-size // ESTIMATE_BYTES)))
 
 
-async def count_messages(model: Model, texts: Iterable[str]) -> Tokens:
+async def count_message_tokens(model: Model, texts: Iterable[str]) -> Tokens:
     """The tokens of a call's prompt: its messages' texts with both overheads."""
-    found = CALL_OVERHEAD
+    total = CALL_OVERHEAD
     for text in texts:
-        found += await count(model, text) + MESSAGE_OVERHEAD
-    return found
+        total += await count_tokens(model, text) + MESSAGE_OVERHEAD
+    return total
 
 
-def load(name: Encoding) -> _Encoder:
+def load_encoding(name: Encoding) -> _Encoder:
     """Loads an encoding from the ranks that ship; raises ValueError when they are damaged."""
     import tiktoken
 
     data = resources.files("core.pricing").joinpath("data")
     encoding = tomllib.loads(data.joinpath("encodings.toml").read_text("utf-8"))[name]
-    ranks = _ranks(data.joinpath(encoding["ranks"]).read_bytes(), encoding["sha256"])
+    ranks = _parse_ranks(data.joinpath(encoding["ranks"]).read_bytes(), encoding["sha256"])
     encoder = tiktoken.Encoding(
         name, pat_str="|".join(encoding["pattern"]), mergeable_ranks=ranks, special_tokens={}
     )
@@ -110,9 +110,9 @@ def load(name: Encoding) -> _Encoder:
     return encoder
 
 
-def _ranks(packed: bytes, sha256: str) -> dict[bytes, int]:
-    plain = gzip.decompress(packed)
-    if hashlib.sha256(plain).hexdigest() != sha256:
+def _parse_ranks(packed: bytes, sha256: str) -> dict[bytes, int]:
+    unpacked = gzip.decompress(packed)
+    if hashlib.sha256(unpacked).hexdigest() != sha256:
         raise ValueError("the token ranks are damaged: install again")
-    rows = (line.split() for line in plain.splitlines() if line)
+    rows = (line.split() for line in unpacked.splitlines() if line)
     return {base64.b64decode(token): int(rank) for token, rank in rows}

@@ -11,41 +11,44 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
-from core.notification import Facts, notice
+from core.notification import Facts, notification_row
 from core.pricing.prices import Price
-from core.repricing.margins import MIX_DAYS
+from core.repricing.margins import USAGE_DAYS
 
 #: The kind of the notification.
 PRICE_CHANGED: Final = "price"
 #: Notifications that one submission writes.
-_AT_ONCE: Final = 200
+_BATCH_SIZE: Final = 200
 
 
-class PriceNews:
+class PriceAnnouncements:
     """Writes the notifications that announce a new price to people."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
 
-    async def tell(self, model: str, old: Price, new: Price) -> int:
+    async def announce_price(self, model: str, old: Price, new: Price) -> int:
         """Notifies everybody who used the model, once for each new price; returns how many. `model`
         is its name as people read it."""
-        used = schema.usage.c
-        since = self._clock.now_ms() - MIX_DAYS * DAY_MS
-        rows = await self._store.fetch(
-            sa.select(used.person).where(used.at >= since, used.model == new.model).distinct()
+        usage = schema.usage.c
+        since = self._clock.now_ms() - USAGE_DAYS * DAY_MS
+        rows = await self._db.fetch(
+            sa.select(usage.person).where(usage.at >= since, usage.model == new.model).distinct()
         )
         people = sorted(row.person for row in rows)
-        for at in range(0, len(people), _AT_ONCE):
+        for at in range(0, len(people), _BATCH_SIZE):
             await self._ledger.record(
-                *(self._notice(person, model, old, new) for person in people[at : at + _AT_ONCE])
+                *(
+                    self._build_notification(person, model, old, new)
+                    for person in people[at : at + _BATCH_SIZE]
+                )
             )
         return len(people)
 
-    def _notice(self, person: str, model: str, old: Price, new: Price) -> Insert:
+    def _build_notification(self, person: str, model: str, old: Price, new: Price) -> Insert:
         facts: Facts = {
             "model": model,
             "per": new.per,
@@ -56,7 +59,9 @@ class PriceNews:
             "at": new.effective_at,
         }
         cause = f"price/{new.id}/{person}"
-        row = notice(self._clock, cause_id=cause, person=person, kind=PRICE_CHANGED, facts=facts)
+        row = notification_row(
+            self._clock, cause_id=cause, person=person, kind=PRICE_CHANGED, facts=facts
+        )
         # By the price's own time: announced again, it is the same notification.
-        same = {**row.row, "id": ids.derived("ntc", new.effective_at, cause)}
-        return Insert(row.table, same, ignore=True)
+        stable_row = {**row.row, "id": ids.derive_id("ntc", new.effective_at, cause)}
+        return Insert(row.table, stable_row, ignore=True)

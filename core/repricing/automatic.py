@@ -13,57 +13,57 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert
 from core.ledger.ledger import Ledger
 from core.money import MicroCredits
-from core.pricing.answers import nearest_digits
+from core.pricing.answers import round_to_two_digits
 from core.pricing.prices import NewPrice, Price, PriceBook
-from core.repricing.price_changes import Repricing
-from core.repricing.suggestions import AUTOMATIC, Suggestion, Suggestions
+from core.repricing.price_changes import PriceChanges
+from core.repricing.suggestions import AUTOMATIC, PriceSuggestion, PriceSuggestions
 
 #: An admin gives no wider bounds than this.
-BOUND_MOST: Final = 50
+MAX_BOUND_PERCENT: Final = 50
 _HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RepricingLimits:
     """Limits of automatic price changes: hours between two, and per cent a day."""
 
-    hours: int = 24
-    day_percent: int = 10
+    interval_hours: int = 24
+    max_daily_percent: int = 10
 
 
-class Automatic:
+class AutomaticPricing:
     """Keeps the bounds of models, and moves their prices within them."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
         prices: PriceBook,
-        suggestions: Suggestions,
-        repricing: Repricing,
+        suggestions: PriceSuggestions,
+        price_changes: PriceChanges,
         clock: Clock,
-        pace: Pace,
+        limits: RepricingLimits,
     ) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+        self._db, self._ledger, self._clock = db, ledger, clock
         self._prices, self._suggestions = prices, suggestions
-        self._repricing, self.pace = repricing, pace
+        self._price_changes, self.limits = price_changes, limits
 
-    async def bounds(self) -> Mapping[str, int]:
+    async def list_bounds(self) -> Mapping[str, int]:
         """Bounds in per cent by model; prices of all other models change only by hand."""
-        rows = await self._store.fetch(sa.select(schema.price_bound))
+        rows = await self._db.fetch(sa.select(schema.price_bound))
         return {row.model: row.percent for row in rows}
 
-    async def bind(self, models: Sequence[str], percent: int, *, actor: str) -> None:
+    async def set_bounds(self, models: Sequence[str], percent: int, *, actor: str) -> None:
         """Sets the bounds of models in per cent; 0 removes them."""
-        before, now = await self.bounds(), self._clock.now_ms()
+        before, now = await self.list_bounds(), self._clock.now_ms()
         rows: list[Companion] = []
         for model in models:
             rows.append(Delete(schema.price_bound, {"model": model}))
@@ -71,7 +71,7 @@ class Automatic:
                 row = {"model": model, "percent": percent, "by": actor, "at": now}
                 rows.append(Insert(schema.price_bound, row))
             rows.append(
-                logged(
+                admin_log_row(
                     self._clock,
                     actor=actor,
                     act="automatic price",
@@ -81,75 +81,97 @@ class Automatic:
             )
         await self._ledger.record(*rows)
 
-    async def reprice(self) -> None:
+    async def reprice_models(self) -> None:
         """A job: moves the price of every model that has bounds, where it is time."""
-        bounds = await self.bounds()
+        bounds = await self.list_bounds()
         if not bounds:
             return
         await self._prices.refresh(at_most_seconds=0)
-        held = await self._held()
-        wanted = []
-        for one in await self._suggestions.all():
-            if one.model.id in bounds and one.model.id not in held:
-                new = self._next(one, bounds[one.model.id])
-                if new is not None:
-                    wanted.append(new)
-        if wanted:
-            await self._repricing.set_all(wanted, actor=AUTOMATIC, act="reprice")
+        waiting_models = await self._list_waiting_models()
+        new_prices = []
+        for suggestion in await self._suggestions.list_suggestions():
+            if suggestion.model.id in bounds and suggestion.model.id not in waiting_models:
+                new_price = self._find_next_price(suggestion, bounds[suggestion.model.id])
+                if new_price is not None:
+                    new_prices.append(new_price)
+        if new_prices:
+            await self._price_changes.set_prices(new_prices, actor=AUTOMATIC, act="reprice")
 
-    async def _held(self) -> set[str]:
+    async def _list_waiting_models(self) -> set[str]:
         table = schema.supplier_change.c
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.model).where(table.state.in_(("open", "absorbed"))).distinct()
         )
         return {row.model for row in rows}
 
-    def _next(self, one: Suggestion, percent: int) -> NewPrice | None:
+    def _find_next_price(self, suggestion: PriceSuggestion, percent: int) -> NewPrice | None:
         """The next price of a model; None where it is not time, or nothing would change."""
-        now, model = self._clock.now_ms(), one.model.id
-        moved = one.now.set_by == AUTOMATIC
-        if moved and now - one.now.effective_at < self.pace.hours * _HOUR_MS:
+        now, model = self._clock.now_ms(), suggestion.model.id
+        is_automatic = suggestion.current.set_by == AUTOMATIC
+        if (
+            is_automatic
+            and now - suggestion.current.effective_at < self.limits.interval_hours * _HOUR_MS
+        ):
             return None
-        if not one.differs or self._prices.coming(model) is not None:
+        if not suggestion.is_worth_changing or self._prices.find_upcoming(model) is not None:
             return None
-        anchor, day_ago = self._anchor(model), now - DAY_MS
-        begun = self._prices.at(model, day_ago) if anchor.effective_at <= day_ago else anchor
-        begun, step = begun or anchor, self.pace.day_percent
-        inward, outward = (
-            _within(
+        anchor, day_ago = self._find_anchor(model), now - DAY_MS
+        day_start_price = (
+            self._prices.find_at(model, day_ago) if anchor.effective_at <= day_ago else anchor
+        )
+        day_start_price, daily_percent = day_start_price or anchor, self.limits.max_daily_percent
+        input_rate, output_rate = (
+            _limit_rate(
                 goal,
-                now=was,
-                least=max(_less(base, percent), _less(day, step)),
-                most=min(_more(base, percent), _more(day, step)),
+                current=was,
+                minimum=max(_lower_bound(base, percent), _lower_bound(day, daily_percent)),
+                maximum=min(_upper_bound(base, percent), _upper_bound(day, daily_percent)),
             )
             for goal, was, base, day in (
-                (one.input_rate, one.now.input_rate, anchor.input_rate, begun.input_rate),
-                (one.output_rate, one.now.output_rate, anchor.output_rate, begun.output_rate),
+                (
+                    suggestion.input_rate,
+                    suggestion.current.input_rate,
+                    anchor.input_rate,
+                    day_start_price.input_rate,
+                ),
+                (
+                    suggestion.output_rate,
+                    suggestion.current.output_rate,
+                    anchor.output_rate,
+                    day_start_price.output_rate,
+                ),
             )
         )
-        if (inward, outward) == (one.now.input_rate, one.now.output_rate):
+        if (input_rate, output_rate) == (
+            suggestion.current.input_rate,
+            suggestion.current.output_rate,
+        ):
             return None
-        return NewPrice(model, inward, outward, one.now.per)
+        return NewPrice(model, input_rate, output_rate, suggestion.current.per)
 
-    def _anchor(self, model: str) -> Price:
+    def _find_anchor(self, model: str) -> Price:
         """The last price that a person set, or the first one."""
         now = self._clock.now_ms()
-        held = [one for one in self._prices.history(model) if one.effective_at <= now]
-        return next((one for one in reversed(held) if one.set_by != AUTOMATIC), held[0])
+        past_prices = [one for one in self._prices.list_history(model) if one.effective_at <= now]
+        return next(
+            (one for one in reversed(past_prices) if one.set_by != AUTOMATIC), past_prices[0]
+        )
 
 
-def _within(goal: MicroCredits, *, now: MicroCredits, least: int, most: int) -> MicroCredits:
+def _limit_rate(
+    target: MicroCredits, *, current: MicroCredits, minimum: int, maximum: int
+) -> MicroCredits:
     """The target, no further than the bounds allow, in two digits where those fit between them."""
-    if least > most:
-        return now
-    held = min(max(goal.units, least), most)
-    written = nearest_digits(held)
-    return MicroCredits(max(1, written if least <= written <= most else held))
+    if minimum > maximum:
+        return current
+    limited = min(max(target.units, minimum), maximum)
+    rounded = round_to_two_digits(limited)
+    return MicroCredits(max(1, rounded if minimum <= rounded <= maximum else limited))
 
 
-def _less(rate: MicroCredits, percent: int) -> int:
+def _lower_bound(rate: MicroCredits, percent: int) -> int:
     return -(-rate.units * (100 - percent) // 100)
 
 
-def _more(rate: MicroCredits, percent: int) -> int:
+def _upper_bound(rate: MicroCredits, percent: int) -> int:
     return rate.units * (100 + percent) // 100

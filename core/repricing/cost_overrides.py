@@ -7,10 +7,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Delete, Insert
 from core.ledger.ledger import Ledger
 from core.pricing.catalogue import Route
@@ -20,45 +20,47 @@ from core.pricing.rates import Rate, Rates
 _FIELDS: Final = ("input", "output", "cached", "cache_written", "second")
 
 
-class Overrides:
+class CostOverrides:
     """Keeps the overrides of all routes in the database and applies them to the costs."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, costs: Costs, clock: Clock) -> None:
-        self._store, self._ledger = store, ledger
+    def __init__(self, *, db: Database, ledger: Ledger, costs: Costs, clock: Clock) -> None:
+        self._db, self._ledger = db, ledger
         self._costs, self._clock = costs, clock
 
     async def load(self) -> None:
         """Reads the overrides; a job too, since another process may have set one."""
-        rows = await self._store.fetch(sa.select(schema.supplier_override))
-        self._costs.override({Route(row.provider, row.model): _rates(row.rates) for row in rows})
+        rows = await self._db.fetch(sa.select(schema.supplier_override))
+        self._costs.set_overrides(
+            {Route(row.provider, row.model): _rates_from_text(row.rates) for row in rows}
+        )
 
-    async def set(self, route: Route, rates: Rates | None, *, actor: str) -> None:
+    async def set_override(self, route: Route, rates: Rates | None, *, actor: str) -> None:
         """Sets what a route costs from now on; None: what the price list says."""
         table = schema.supplier_override
-        where = {"provider": route.provider, "model": route.model}
-        before = await self._store.fetch(
+        key = {"provider": route.provider, "model": route.model}
+        before = await self._db.fetch(
             sa.select(table.c.rates).where(
                 table.c.provider == route.provider, table.c.model == route.model
             )
         )
-        text = "" if rates is None else _text(rates)
-        log = logged(
+        text = "" if rates is None else _rates_to_text(rates)
+        log_row = admin_log_row(
             self._clock,
             actor=actor,
             act="supplier cost",
-            before={**where, "rates": before[0].rates if before else ""},
+            before={**key, "rates": before[0].rates if before else ""},
             after={"rates": text},
         )
-        row = {**where, "rates": text, "by": actor, "at": self._clock.now_ms()}
-        news = () if rates is None else (Insert(table, row),)
-        await self._ledger.record(Delete(table, where), *news, log)
+        row = {**key, "rates": text, "by": actor, "at": self._clock.now_ms()}
+        inserts = () if rates is None else (Insert(table, row),)
+        await self._ledger.record(Delete(table, key), *inserts, log_row)
         await self.load()
 
 
-def _text(rates: Rates) -> str:
+def _rates_to_text(rates: Rates) -> str:
     return json.dumps({name: getattr(rates, name).base for name in _FIELDS})
 
 
-def _rates(text: str) -> Rates:
-    kept = json.loads(text)
-    return Rates(**{name: Rate(kept[name]) for name in _FIELDS})
+def _rates_from_text(text: str) -> Rates:
+    values = json.loads(text)
+    return Rates(**{name: Rate(values[name]) for name in _FIELDS})

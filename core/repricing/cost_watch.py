@@ -15,34 +15,34 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
-from core.notification import OWNERS, Facts, notice
+from core.notification import OPERATORS, Facts, notification_row
 from core.pricing.catalogue import Catalogue
-from core.pricing.levels import AS_LISTED, Level, Use
-from core.pricing.rates import PICO
-from core.repricing.margins import Margins, used_since
-from core.repricing.supplier_changes import COST_CHANGED, CostChange, change_of
+from core.pricing.levels import AS_LISTED, SupplierRate, UsageMix
+from core.pricing.rates import PICO_PER_NANO
+from core.repricing.margins import Margins, read_usage_since
+from core.repricing.supplier_changes import COST_CHANGED, CostChange, change_from_row
 
 #: What calls really cost is compared over so many days at most, by so many answers at least; it is
 #: a change when it differs by so many thousandths.
 _DRIFT_DAYS: Final = 7
 _DRIFT_ANSWERS: Final = 20
-_DRIFT: Final = 100
+_DRIFT_PERMILLE: Final = 100
 #: An answer's row may be written this much later than its time says.
-_LATE_MS: Final = 60_000
+_WRITE_DELAY_MS: Final = 60_000
 #: How many changes one notification names.
-_TOLD: Final = 20
+_NAMED_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _LastSeen:
     """The rate of a supplier that the last check found, and when (ms UTC)."""
 
-    level: Level
+    rate: SupplierRate
     at: int
 
 
@@ -52,165 +52,197 @@ class CostWatch:
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
         catalogue: Catalogue,
         margins: Margins,
         clock: Clock,
-        ready: Callable[[], bool] = lambda: True,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """`is_ready` says whether the price lists are loaded yet."""
-        self._ready = ready
-        self._store, self._ledger, self._clock = store, ledger, clock
+        self._is_ready = is_ready
+        self._db, self._ledger, self._clock = db, ledger, clock
         self._catalogue, self._margins = catalogue, margins
 
     # --- lists ----------------------------------------------------------------------------------
 
-    async def look(self) -> None:
+    async def check_price_lists(self) -> None:
         """Compares every known price list with what the last check found; safe to run at any time,
         on several processes at once."""
-        if not self._ready():
+        if not self._is_ready():
             return
-        kept = await self._kept()
+        last_seen = await self._read_last_seen()
         rows: list[Companion] = []
-        moved: list[tuple[str, str, Level, Level]] = []
-        for model, provider, level in self._levels():
-            known = kept.get((model, provider))
-            if known is None:
-                rows.append(self._first(model, provider, level))
-            elif not known.level.same_list(level):
-                new = replace(level, real=known.level.real)
-                moved.append((model, provider, known.level, new))
-        raised: list[str] = []
-        if moved:
-            waiting = await self._waiting()
-            used, suppliers = await self._margins.uses(), await self._margins.suppliers()
-            for model, provider, old, new in moved:
-                if provider in suppliers or provider in used.get(model, {}):
+        changed: list[tuple[str, str, SupplierRate, SupplierRate]] = []
+        for model, provider, rate in self._iterate_rates():
+            previous = last_seen.get((model, provider))
+            if previous is None:
+                rows.append(self._build_first_seen(model, provider, rate))
+            elif not previous.rate.has_same_list_price(rate):
+                new = replace(rate, billed_permille=previous.rate.billed_permille)
+                changed.append((model, provider, previous.rate, new))
+        raised_ids: list[str] = []
+        if changed:
+            waiting = await self._read_waiting_changes()
+            usage, suppliers = (
+                await self._margins.get_usage(),
+                await self._margins.list_paid_suppliers(),
+            )
+            for model, provider, old, new in changed:
+                if provider in suppliers or provider in usage.get(model, {}):
                     change = waiting.get((model, provider))
-                    rows += self._raise("list", model, provider, old, new, change, raised)
-                rows.append(self._remember(model, provider, old, new, moved=True))
-        await self._write(rows, raised)
+                    rows += self._raise_change(
+                        "list", model, provider, old, new, change, raised_ids
+                    )
+                rows.append(self._build_last_seen(model, provider, old, new, is_changed=True))
+        await self._write(rows, raised_ids)
 
-    def _levels(self) -> Iterator[tuple[str, str, Level]]:
+    def _iterate_rates(self) -> Iterator[tuple[str, str, SupplierRate]]:
         for model in self._catalogue.models.values():
-            for provider, level in self._margins.levels(model).items():
-                yield model.id, provider, level
+            for provider, rate in self._margins.list_rates(model).items():
+                yield model.id, provider, rate
 
     # --- bills ----------------------------------------------------------------------------------
 
     async def compare_bills(self) -> None:
         """Compares what calls really cost with what the price lists say: long prompts, other hours,
         and whatever else a list's first line doesn't show."""
-        kept, waiting = await self._kept(), await self._waiting()
-        week = self._clock.now_ms() - _DRIFT_DAYS * DAY_MS
+        last_seen, waiting = await self._read_last_seen(), await self._read_waiting_changes()
+        week_start = self._clock.now_ms() - _DRIFT_DAYS * DAY_MS
         rows: list[Companion] = []
-        raised: list[str] = []
-        for since in sorted({max(one.at, week) for one in kept.values()}):
-            billed = await self._billed(since)
-            for (model, provider), use in (await self._used(since)).items():
-                known = kept.get((model, provider))
-                if known is None or max(known.at, week) != since or use.answers < _DRIFT_ANSWERS:
+        raised_ids: list[str] = []
+        for since in sorted({max(seen.at, week_start) for seen in last_seen.values()}):
+            billed = await self._read_billed_costs(since)
+            for (model, provider), usage in (await self._read_usage(since)).items():
+                previous = last_seen.get((model, provider))
+                if (
+                    previous is None
+                    or max(previous.at, week_start) != since
+                    or usage.answers < _DRIFT_ANSWERS
+                ):
                     continue
-                listed = known.level.listed(use)
-                real = billed[model, provider] * PICO * AS_LISTED // listed if listed else AS_LISTED
-                if abs(real - known.level.real) < _DRIFT:
+                list_cost = previous.rate.calculate_list_cost(usage)
+                billed_permille = (
+                    billed[model, provider] * PICO_PER_NANO * AS_LISTED // list_cost
+                    if list_cost
+                    else AS_LISTED
+                )
+                if abs(billed_permille - previous.rate.billed_permille) < _DRIFT_PERMILLE:
                     continue
-                new = replace(known.level, real=real)
+                new = replace(previous.rate, billed_permille=billed_permille)
                 change = waiting.get((model, provider))
-                rows += self._raise("drift", model, provider, known.level, new, change, raised)
-                rows.append(self._remember(model, provider, known.level, new, moved=False))
-        await self._write(rows, raised)
+                rows += self._raise_change(
+                    "drift", model, provider, previous.rate, new, change, raised_ids
+                )
+                rows.append(
+                    self._build_last_seen(model, provider, previous.rate, new, is_changed=False)
+                )
+        await self._write(rows, raised_ids)
 
-    async def _used(self, since: int) -> dict[tuple[str, str], Use]:
-        uses = await used_since(self._store, since)
-        return {(model, name): use for model, each in uses.items() for name, use in each.items()}
+    async def _read_usage(self, since: int) -> dict[tuple[str, str], UsageMix]:
+        usage = await read_usage_since(self._db, since)
+        return {(model, name): use for model, each in usage.items() for name, use in each.items()}
 
-    async def _billed(self, since: int) -> dict[tuple[str, str], int]:
-        used = schema.usage.c
-        rows = await self._store.fetch(
-            sa.select(used.model, used.provider, sa.func.sum(used.cost).label("cost"))
-            .where(used.at >= since)
-            .group_by(used.model, used.provider)
+    async def _read_billed_costs(self, since: int) -> dict[tuple[str, str], int]:
+        usage = schema.usage.c
+        rows = await self._db.fetch(
+            sa.select(usage.model, usage.provider, sa.func.sum(usage.cost).label("cost"))
+            .where(usage.at >= since)
+            .group_by(usage.model, usage.provider)
         )
         return {(row.model, row.provider): int(row.cost) for row in rows}
 
     # --- what is absorbed -----------------------------------------------------------------------
 
-    async def watch_absorbed(self) -> None:
+    async def check_absorbed_changes(self) -> None:
         """Counts what absorbed changes lose; raises again those that reached their end."""
         now = self._clock.now_ms()
-        for change in (await self._waiting()).values():
+        for change in (await self._read_waiting_changes()).values():
             if change.state != "absorbed":
                 continue
-            to = now - _LATE_MS
+            count_to = now - _WRITE_DELAY_MS
             lost = change.lost
-            if change.cap is not None and change.counted_to is not None and to > change.counted_to:
-                lost += await self._lost(change, change.counted_to, to)
+            if (
+                change.cap is not None
+                and change.counted_to is not None
+                and count_to > change.counted_to
+            ):
+                lost += await self._calculate_loss(change, change.counted_to, count_to)
                 expected = {"state": "absorbed", "counted_to": change.counted_to}
-                counted = {"lost": lost.units, "counted_to": to}
+                counted = {"lost": lost.units, "counted_to": count_to}
                 with contextlib.suppress(CompanionRefused):
-                    await self._ledger.record(_update(change, counted, expected))
-            over = change.cap is not None and lost >= change.cap
-            if over or (change.until is not None and change.until <= now):
-                await self._again(change)
+                    await self._ledger.record(_update_change(change, counted, expected))
+            is_over = change.cap is not None and lost >= change.cap
+            if is_over or (change.until is not None and change.until <= now):
+                await self._reopen_change(change)
 
-    async def _lost(self, change: CostChange, since: int, to: int) -> NanoUsd:
+    async def _calculate_loss(self, change: CostChange, since: int, before: int) -> NanoUsd:
         """What the supplier charged more than before the change, for the answers of a time."""
-        uses = await used_since(self._store, since, before=to, model=change.model)
-        use = uses.get(change.model, {}).get(change.provider, Use())
-        pico = change.new.cost(use) - change.old.cost(use)
-        return NanoUsd(max(0, -(-pico // PICO)))
+        usage_by_model = await read_usage_since(self._db, since, before=before, model=change.model)
+        usage = usage_by_model.get(change.model, {}).get(change.provider, UsageMix())
+        pico = change.new.calculate_usage_cost(usage) - change.old.calculate_usage_cost(usage)
+        return NanoUsd(max(0, -(-pico // PICO_PER_NANO)))
 
-    async def _again(self, change: CostChange) -> None:
-        raised: list[str] = []
-        over = _update(change, {"state": "gone"}, {"state": "absorbed"})
-        new = self._opened("again", change.model, change.provider, change.old, change.new, raised)
-        await self._write([over, new], raised)
+    async def _reopen_change(self, change: CostChange) -> None:
+        raised_ids: list[str] = []
+        close_old = _update_change(change, {"state": "gone"}, {"state": "absorbed"})
+        open_new = self._open_change(
+            "again", change.model, change.provider, change.old, change.new, raised_ids
+        )
+        await self._write([close_old, open_new], raised_ids)
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def _raise(
+    def _raise_change(
         self,
-        why: str,
+        reason: str,
         model: str,
         provider: str,
-        known: Level,
-        new: Level,
+        old: SupplierRate,
+        new: SupplierRate,
         waiting: CostChange | None,
-        raised: list[str],
+        raised_ids: list[str],
     ) -> list[Companion]:
         """The rows of a change; one that waits, or is absorbed, is measured from its own beginning,
         since the price was made for that."""
         if waiting is None:
-            return [self._opened(why, model, provider, known, new, raised)]
-        seen = {"state": waiting.state, "version": waiting.version}
-        back = waiting.old.same_list(new) and abs(waiting.old.real - new.real) < _DRIFT
-        if back:
-            return [_update(waiting, {"state": "gone"}, seen)]
+            return [self._open_change(reason, model, provider, old, new, raised_ids)]
+        expected = {"state": waiting.state, "version": waiting.version}
+        is_reverted = (
+            waiting.old.has_same_list_price(new)
+            and abs(waiting.old.billed_permille - new.billed_permille) < _DRIFT_PERMILLE
+        )
+        if is_reverted:
+            return [_update_change(waiting, {"state": "gone"}, expected)]
         if waiting.state == "absorbed":
-            opened = self._opened(why, model, provider, waiting.old, new, raised)
-            return [_update(waiting, {"state": "gone"}, seen), opened]
-        raised.append(waiting.id)
+            open_new = self._open_change(reason, model, provider, waiting.old, new, raised_ids)
+            return [_update_change(waiting, {"state": "gone"}, expected), open_new]
+        raised_ids.append(waiting.id)
         newer = {
-            "new": new.text(),
+            "new": new.to_text(),
             "version": waiting.version + 1,
             "raised_at": self._clock.now_ms(),
         }
-        return [_update(waiting, newer, seen)]
+        return [_update_change(waiting, newer, expected)]
 
-    def _opened(
-        self, why: str, model: str, provider: str, old: Level, new: Level, raised: list[str]
+    def _open_change(
+        self,
+        reason: str,
+        model: str,
+        provider: str,
+        old: SupplierRate,
+        new: SupplierRate,
+        raised_ids: list[str],
     ) -> Insert:
         now = self._clock.now_ms()
-        raised.append(ids.new("chg", now))
+        raised_ids.append(ids.new_id("chg", now))
         row = {
-            "id": raised[-1],
+            "id": raised_ids[-1],
             "model": model,
             "provider": provider,
-            "why": why,
-            "old": old.text(),
-            "new": new.text(),
+            "why": reason,
+            "old": old.to_text(),
+            "new": new.to_text(),
             "version": 1,
             "raised_at": now,
             "state": "open",
@@ -224,47 +256,52 @@ class CostWatch:
         }
         return Insert(schema.supplier_change, row)
 
-    def _first(self, model: str, provider: str, level: Level) -> Insert:
+    def _build_first_seen(self, model: str, provider: str, rate: SupplierRate) -> Insert:
         row = {
             "model": model,
             "provider": provider,
-            "level": level.text(),
+            "level": rate.to_text(),
             "at": self._clock.now_ms(),
         }
         return Insert(schema.supplier_cost, row, ignore=True)
 
-    def _remember(
-        self, model: str, provider: str, known: Level, new: Level, *, moved: bool
+    def _build_last_seen(
+        self, model: str, provider: str, old: SupplierRate, new: SupplierRate, *, is_changed: bool
     ) -> Update:
         key = {"model": model, "provider": provider}
-        change: dict[str, Any] = {"level": new.text()}
-        if moved:
+        change: dict[str, Any] = {"level": new.to_text()}
+        if is_changed:
             change["at"] = self._clock.now_ms()
-        return Update(schema.supplier_cost, key, change, {"level": known.text()})
+        return Update(schema.supplier_cost, key, change, {"level": old.to_text()})
 
-    async def _write(self, rows: list[Companion], raised: list[str]) -> None:
+    async def _write(self, rows: list[Companion], raised_ids: list[str]) -> None:
         """Writes all rows with one notification, or none where another process was faster."""
-        if raised:
-            facts: Facts = {"changes": " ".join(raised[:_TOLD]), "count": len(raised)}
-            cause = f"changes/{raised[0]}/{self._clock.now_ms()}"
+        if raised_ids:
+            facts: Facts = {"changes": " ".join(raised_ids[:_NAMED_MAX]), "count": len(raised_ids)}
+            cause = f"changes/{raised_ids[0]}/{self._clock.now_ms()}"
             rows.append(
-                notice(self._clock, cause_id=cause, person=OWNERS, kind=COST_CHANGED, facts=facts)
+                notification_row(
+                    self._clock, cause_id=cause, person=OPERATORS, kind=COST_CHANGED, facts=facts
+                )
             )
         if rows:
             with contextlib.suppress(CompanionRefused):
                 await self._ledger.record(*rows)
 
-    async def _kept(self) -> dict[tuple[str, str], _Kept]:
-        rows = await self._store.fetch(sa.select(schema.supplier_cost))
-        return {(row.model, row.provider): _Kept(Level.of(row.level), row.at) for row in rows}
+    async def _read_last_seen(self) -> dict[tuple[str, str], _LastSeen]:
+        rows = await self._db.fetch(sa.select(schema.supplier_cost))
+        return {
+            (row.model, row.provider): _LastSeen(SupplierRate.from_text(row.level), row.at)
+            for row in rows
+        }
 
-    async def _waiting(self) -> dict[tuple[str, str], CostChange]:
+    async def _read_waiting_changes(self) -> dict[tuple[str, str], CostChange]:
         table = schema.supplier_change
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table).where(table.c.state.in_(("open", "absorbed"))).order_by(table.c.id)
         )
-        return {(row.model, row.provider): change_of(row) for row in rows}
+        return {(row.model, row.provider): change_from_row(row) for row in rows}
 
 
-def _update(change: CostChange, to: dict[str, Any], expected: dict[str, Any]) -> Update:
-    return Update(schema.supplier_change, {"id": change.id}, to, expected)
+def _update_change(change: CostChange, values: dict[str, Any], expected: dict[str, Any]) -> Update:
+    return Update(schema.supplier_change, {"id": change.id}, values, expected)

@@ -10,60 +10,62 @@ import sqlalchemy as sa
 
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert
 from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
-from core.pool.types import KeyCard
+from core.pool.types import KeySummary
 from core.pricing.catalogue import Catalogue, Model
-from core.pricing.formula import Demand, target
-from core.repricing.margins import MIX_DAYS
+from core.pricing.formula import Demand, calculate_demand_target
+from core.repricing.margins import USAGE_DAYS
 
 #: Fewer days of use than this say nothing about what is usual.
-_KNOWN_DAYS: Final = 7
-_SERVING: Final = frozenset({"active", "cooling"})
+_MIN_USAGE_DAYS: Final = 7
+_SERVING_STATES: Final = frozenset({"active", "cooling"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Pace:
+class _SpendRate:
     """Suppliers' cost in nano-dollars, of the last day and of a usual day; 0 until known."""
 
-    day: int
-    usual: int
+    last_day: int
+    usual_day: int
 
 
-class Demands:
+class DemandTracker:
     """Tracks the demand of every model and its factor on prices."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, catalogue: Catalogue, pool: Pool, clock: Clock
+        self, *, db: Database, ledger: Ledger, catalogue: Catalogue, pool: Pool, clock: Clock
     ) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+        self._db, self._ledger, self._clock = db, ledger, clock
         self._catalogue, self._pool = catalogue, pool
-        self._now: Mapping[str, Demand] = {}
+        self._demand_by_model: Mapping[str, Demand] = {}
 
-    def factor(self, model: str) -> int:
+    def get_factor(self, model: str) -> int:
         """The demand factor of a model in per cent; 100 until measured."""
-        return self._now.get(model, Demand()).factor
+        return self._demand_by_model.get(model, Demand()).factor
 
     async def load(self) -> None:
         """Reads what was measured; a job too, since one process measures for all."""
-        rows = await self._store.fetch(sa.select(schema.demand))
-        self._now = {row.model: Demand(row.smoothed, row.factor) for row in rows}
+        rows = await self._db.fetch(sa.select(schema.demand))
+        self._demand_by_model = {row.model: Demand(row.smoothed, row.factor) for row in rows}
 
-    async def measure(self) -> None:
+    async def measure_demand(self) -> None:
         """A job, every hour: measures demand. Models with usual demand have no row."""
         await self.load()
-        cards = [card for card in await self._pool.cards() if card.state in _SERVING]
-        paces, keys = await self._paces(), await self._keys()
+        keys = [card for card in await self._pool.list_keys() if card.state in _SERVING_STATES]
+        spend_rates, key_costs = await self._read_spend_rates(), await self._read_key_costs()
         now = self._clock.now_ms()
         rows: list[Companion] = []
         for model in self._catalogue.models.values():
-            pace = paces.get(model.id, _Pace(0, 0))
-            hours = _hours(model, cards, keys)
-            before = self._now.get(model.id, Demand())
-            goal = target(day=pace.day, usual_day=pace.usual, hours_left=hours)
-            after = before.after_an_hour(goal)
+            spend_rate = spend_rates.get(model.id, _SpendRate(0, 0))
+            hours = _calculate_hours_left(model, keys, key_costs)
+            before = self._demand_by_model.get(model.id, Demand())
+            demand_target = calculate_demand_target(
+                last_day=spend_rate.last_day, usual_day=spend_rate.usual_day, hours_left=hours
+            )
+            after = before.advance_one_hour(demand_target)
             if after == before:
                 continue
             rows.append(Delete(schema.demand, {"model": model.id}))
@@ -79,40 +81,44 @@ class Demands:
             await self._ledger.record(*rows)
             await self.load()
 
-    async def _paces(self) -> dict[str, _Pace]:
-        used, now = schema.usage.c, self._clock.now_ms()
-        recent = sa.func.sum(sa.case((used.at >= now - DAY_MS, used.cost), else_=0))
-        rows = await self._store.fetch(
+    async def _read_spend_rates(self) -> dict[str, _SpendRate]:
+        usage, now = schema.usage.c, self._clock.now_ms()
+        recent = sa.func.sum(sa.case((usage.at >= now - DAY_MS, usage.cost), else_=0))
+        rows = await self._db.fetch(
             sa.select(
-                used.model,
+                usage.model,
                 recent.label("day"),
-                sa.func.sum(used.cost).label("cost"),
-                sa.func.min(used.at).label("first"),
+                sa.func.sum(usage.cost).label("cost"),
+                sa.func.min(usage.at).label("first"),
             )
-            .where(used.at >= now - MIX_DAYS * DAY_MS)
-            .group_by(used.model)
+            .where(usage.at >= now - USAGE_DAYS * DAY_MS)
+            .group_by(usage.model)
         )
-        found = {}
+        spend_rates = {}
         for row in rows:
             days = (now - row.first) // DAY_MS
-            usual = int(row.cost) // days if days >= _KNOWN_DAYS else 0
-            found[row.model] = _Pace(int(row.day), usual)
-        return found
+            usual_day = int(row.cost) // days if days >= _MIN_USAGE_DAYS else 0
+            spend_rates[row.model] = _SpendRate(int(row.day), usual_day)
+        return spend_rates
 
-    async def _keys(self) -> dict[str, int]:
+    async def _read_key_costs(self) -> dict[str, int]:
         """What each key cost in the last day, in nano-dollars."""
-        used = schema.usage.c
-        rows = await self._store.fetch(
-            sa.select(used.key, sa.func.sum(used.cost).label("cost"))
-            .where(used.at >= self._clock.now_ms() - DAY_MS)
-            .group_by(used.key)
+        usage = schema.usage.c
+        rows = await self._db.fetch(
+            sa.select(usage.key, sa.func.sum(usage.cost).label("cost"))
+            .where(usage.at >= self._clock.now_ms() - DAY_MS)
+            .group_by(usage.key)
         )
         return {row.key: int(row.cost) for row in rows}
 
 
-def _hours(model: Model, cards: list[KeyCard], paid: Mapping[str, int]) -> int | None:
+def _calculate_hours_left(
+    model: Model, keys: list[KeySummary], key_costs: Mapping[str, int]
+) -> int | None:
     """How many hours all keys that serve a model last at the cost of the last day."""
     suppliers = {route.provider for route in model.routes}
-    mine = [card for card in cards if card.supplier in suppliers]
-    pace = sum(paid.get(card.id, 0) for card in mine)
-    return sum(card.headroom.units for card in mine) * 24 // pace if pace else None
+    model_keys = [card for card in keys if card.supplier in suppliers]
+    daily_cost = sum(key_costs.get(card.id, 0) for card in model_keys)
+    return (
+        sum(card.headroom.units for card in model_keys) * 24 // daily_cost if daily_cost else None
+    )

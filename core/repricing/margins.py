@@ -15,154 +15,171 @@ import sqlalchemy as sa
 
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
-from core.pricing.levels import AS_LISTED, USUAL, Level, Use
-from core.pricing.mix import Mix
+from core.pricing.levels import AS_LISTED, USUAL_USAGE, SupplierRate, UsageMix
+from core.pricing.mix import ModelUsage
 from core.pricing.prices import Price
 
-MIX_DAYS: Final = 30
-_FRESH_SECONDS: Final = 300.0
+USAGE_DAYS: Final = 30
+_CACHE_SECONDS: Final = 300.0
 #: Keys in these states serve nothing any more.
-_OVER: Final = frozenset({"dead", "withdrawn"})
+_ENDED_STATES: Final = frozenset({"dead", "withdrawn"})
 
-Uses = Mapping[str, Mapping[str, Use]]
+UsageByModel = Mapping[str, Mapping[str, UsageMix]]
 
 
-class Mixes:
+class RecentUsage:
     """The usage of the last 30 days by model and supplier, cached for five minutes."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
-        self._uses: Uses = {}
+    def __init__(self, *, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+        self._usage: UsageByModel = {}
         #: What calls cost by model and supplier, in thousandths of the list price (see
         #: `SupplierRate`).
-        self.reals: Mapping[tuple[str, str], int] = {}
+        self.billed_permille: Mapping[tuple[str, str], int] = {}
         self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._read_lock = asyncio.Lock()
 
-    async def uses(self) -> Uses:
+    async def get_usage(self) -> UsageByModel:
         """The usage of the last 30 days; models that nobody asked are not in it."""
-        async with self._reading:
-            if self._clock.monotonic() - self._read_at >= _FRESH_SECONDS:
-                self._uses = await used_since(self._store, self._clock.now_ms() - MIX_DAYS * DAY_MS)
-                kept = await self._store.fetch(sa.select(schema.supplier_cost))
-                self.reals = {(row.model, row.provider): Level.of(row.level).real for row in kept}
+        async with self._read_lock:
+            if self._clock.monotonic() - self._read_at >= _CACHE_SECONDS:
+                self._usage = await read_usage_since(
+                    self._db, self._clock.now_ms() - USAGE_DAYS * DAY_MS
+                )
+                rows = await self._db.fetch(sa.select(schema.supplier_cost))
+                self.billed_permille = {
+                    (row.model, row.provider): SupplierRate.from_text(row.level).billed_permille
+                    for row in rows
+                }
                 self._read_at = self._clock.monotonic()
-            return self._uses
+            return self._usage
 
 
-async def used_since(
-    store: Store, since_ms: int, *, before: int | None = None, model: str | None = None
-) -> Uses:
+async def read_usage_since(
+    db: Database, since_ms: int, *, before: int | None = None, model: str | None = None
+) -> UsageByModel:
     """The usage from a time on, and before another; of all models or one, by supplier."""
-    used = schema.usage.c
-    which = [used.at >= since_ms]
+    usage = schema.usage.c
+    conditions = [usage.at >= since_ms]
     if before is not None:
-        which.append(used.at < before)
+        conditions.append(usage.at < before)
     if model is not None:
-        which.append(used.model == model)
+        conditions.append(usage.model == model)
 
-    def summed(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[int]:
+    def sum_of(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[int]:
         return sa.func.coalesce(sa.func.sum(column), 0).label(name)
 
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(
-            used.model,
-            used.provider,
+            usage.model,
+            usage.provider,
             sa.func.count().label("answers"),
-            summed(used.input_tokens, "input"),
-            summed(used.cached_tokens, "cached"),
-            summed(used.output_tokens, "output"),
-            summed(used.seconds, "seconds"),
+            sum_of(usage.input_tokens, "input"),
+            sum_of(usage.cached_tokens, "cached"),
+            sum_of(usage.output_tokens, "output"),
+            sum_of(usage.seconds, "seconds"),
         )
-        .where(*which)
-        .group_by(used.model, used.provider)
+        .where(*conditions)
+        .group_by(usage.model, usage.provider)
     )
-    found: defaultdict[str, dict[str, Use]] = defaultdict(dict)
+    by_model: defaultdict[str, dict[str, UsageMix]] = defaultdict(dict)
     for row in rows:
-        found[row.model][row.provider] = Use(
+        by_model[row.model][row.provider] = UsageMix(
             answers=int(row.answers),
-            plain=int(row.input) - int(row.cached),
+            uncached=int(row.input) - int(row.cached),
             cached=int(row.cached),
             output=int(row.output),
             seconds=int(row.seconds),
         )
-    return found
+    return by_model
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class MarginBasis:
     """What a model's margin is calculated from: what suppliers charge now, and its usage."""
 
     model: Model
-    levels: Mapping[str, Level]
+    rates: Mapping[str, SupplierRate]
     #: The usual usage at the cheapest supplier, and the real usage where people asked.
-    usual: Mix
-    real: Mix | None
+    usual_usage: ModelUsage
+    real_usage: ModelUsage | None
 
     @property
-    def mix(self) -> Mix:
+    def usage(self) -> ModelUsage:
         """The real usage where there is some, else the usual usage."""
-        return self.real or self.usual
+        return self.real_usage or self.usual_usage
 
-    def margin(self, price: Price) -> int | None:
+    def calculate_margin(self, price: Price) -> int | None:
         """Profit on cost of a price on this usage, in per cent; None where no cost is known."""
-        return self.mix.margin(price, self.levels)
+        return self.usage.calculate_margin(price, self.rates)
 
 
 class Margins:
     """Collects what margins are calculated from, for one model or all."""
 
     def __init__(
-        self, *, catalogue: Catalogue, costs: Costs, mixes: Mixes, pool: Pool, clock: Clock
+        self,
+        *,
+        catalogue: Catalogue,
+        costs: Costs,
+        recent_usage: RecentUsage,
+        pool: Pool,
+        clock: Clock,
     ) -> None:
-        self._catalogue, self._costs, self._mixes = catalogue, costs, mixes
+        self._catalogue, self._costs, self._recent_usage = catalogue, costs, recent_usage
         self._pool, self._clock = pool, clock
 
-    async def of(self, model: Model) -> Ground:
+    async def get_basis(self, model: Model) -> MarginBasis:
         """The margin basis of one model."""
-        uses, suppliers = await self._mixes.uses(), await self.suppliers()
-        return self._ground(model, uses, suppliers)
+        usage, suppliers = await self._recent_usage.get_usage(), await self.list_paid_suppliers()
+        return self._build_basis(model, usage, suppliers)
 
-    async def all(self) -> list[Ground]:
+    async def list_bases(self) -> list[MarginBasis]:
         """The margin basis of every model, in the menus' order, but for those of unknown cost."""
-        uses, suppliers = await self._mixes.uses(), await self.suppliers()
+        usage, suppliers = await self._recent_usage.get_usage(), await self.list_paid_suppliers()
         models = self._catalogue.models.values()
-        grounds = (self._ground(model, uses, suppliers) for model in models)
-        return [ground for ground in grounds if ground.levels]
+        bases = (self._build_basis(model, usage, suppliers) for model in models)
+        return [ground for ground in bases if ground.rates]
 
-    async def uses(self) -> Uses:
+    async def get_usage(self) -> UsageByModel:
         """The usage of the last 30 days, from `RecentUsage`."""
-        return await self._mixes.uses()
+        return await self._recent_usage.get_usage()
 
-    async def suppliers(self) -> frozenset[str]:
+    async def list_paid_suppliers(self) -> frozenset[str]:
         """Suppliers for which there is a key, the operator's own or a contributed one."""
-        cards = await self._pool.cards()
-        return frozenset(card.supplier for card in cards if card.state not in _OVER)
+        keys = await self._pool.list_keys()
+        return frozenset(card.supplier for card in keys if card.state not in _ENDED_STATES)
 
-    def levels(self, model: Model) -> dict[str, Level]:
+    def list_rates(self, model: Model) -> dict[str, SupplierRate]:
         """What each supplier of a model charges now by its price list, where that is known."""
-        now, found = self._clock.now_ms(), {}
+        now, rates = self._clock.now_ms(), {}
         for route in model.routes:
-            if route.provider not in found and self._costs.known(route, model.per):
-                found[route.provider] = self._costs.level(route, now, model.per)
-        return found
+            if route.provider not in rates and self._costs.has_cost(route, model.per):
+                rates[route.provider] = self._costs.get_supplier_rate(route, now, model.per)
+        return rates
 
-    def _ground(self, model: Model, uses: Uses, suppliers: Collection[str]) -> Ground:
-        reals = self._mixes.reals
-        levels = {
-            name: replace(level, real=reals.get((model.id, name), AS_LISTED))
-            for name, level in self.levels(model).items()
+    def _build_basis(
+        self, model: Model, usage: UsageByModel, suppliers: Collection[str]
+    ) -> MarginBasis:
+        billed_permille = self._recent_usage.billed_permille
+        rates = {
+            name: replace(level, billed_permille=billed_permille.get((model.id, name), AS_LISTED))
+            for name, level in self.list_rates(model).items()
         }
-        served = {name: level for name, level in levels.items() if name in suppliers} or levels
-        cheapest = min(served, key=lambda name: served[name].cost(USUAL), default="")
-        real = {name: use for name, use in uses.get(model.id, {}).items() if name in levels}
-        return Ground(
+        paid_rates = {name: level for name, level in rates.items() if name in suppliers} or rates
+        cheapest = min(
+            paid_rates,
+            key=lambda name: paid_rates[name].calculate_usage_cost(USUAL_USAGE),
+            default="",
+        )
+        real_usage = {name: use for name, use in usage.get(model.id, {}).items() if name in rates}
+        return MarginBasis(
             model,
-            levels,
-            Mix({cheapest: USUAL} if cheapest else {}, real=False),
-            Mix(real) if any(use.answers for use in real.values()) else None,
+            rates,
+            ModelUsage({cheapest: USUAL_USAGE} if cheapest else {}, is_measured=False),
+            ModelUsage(real_usage) if any(use.answers for use in real_usage.values()) else None,
         )

@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.clock import Clock
 from core.db.writes import Companion
 from core.errors import Refusal
 from core.pricing.prices import NewPrice, Price, PriceBook
 
 
-class NotUndone(Refusal):
+class PriceNotUndoable(Refusal):
     """The price can't be undone: another was set since, or there was none before it."""
 
     code: ClassVar[str] = "not_undone"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PriceChange:
     """A price that was set, and the one that it follows."""
 
     old: Price | None
@@ -28,84 +28,91 @@ class Change:
 
 
 #: Gives the rows that are written in the same submission as a price.
-With = Callable[[Price], Sequence[Companion]]
+CompanionsForPrice = Callable[[Price], Sequence[Companion]]
 
 
-def _nothing(_: Price) -> Sequence[Companion]:
+def _no_companions(_: Price) -> Sequence[Companion]:
     return ()
 
 
-class Repricing:
+class PriceChanges:
     """Sets prices for an admin and undoes them."""
 
     def __init__(self, *, prices: PriceBook, clock: Clock) -> None:
         self._prices, self._clock = prices, clock
 
-    async def set(
+    async def set_price(
         self,
-        wanted: NewPrice,
+        new_price: NewPrice,
         *,
         actor: str,
         act: str = "setprice",
         at_ms: int | None = None,
-        also: With = _nothing,
-    ) -> Change:
+        build_companions: CompanionsForPrice = _no_companions,
+    ) -> PriceChange:
         """Sets one price, from a time on; raises `BadPrice`. What `build_companions` gives is
         written with it, all or none."""
-        changes = await self.set_all([wanted], actor=actor, act=act, at_ms=at_ms, also=also)
+        changes = await self.set_prices(
+            [new_price], actor=actor, act=act, at_ms=at_ms, build_companions=build_companions
+        )
         return changes[0]
 
-    async def set_all(
+    async def set_prices(
         self,
-        wanted: Sequence[NewPrice],
+        new_prices: Sequence[NewPrice],
         *,
         actor: str,
         act: str = "setprice",
         at_ms: int | None = None,
-        also: With = _nothing,
-    ) -> list[Change]:
+        build_companions: CompanionsForPrice = _no_companions,
+    ) -> list[PriceChange]:
         """Sets several prices at once, all or none; raises `BadPrice`."""
-        when = self._clock.now_ms() if at_ms is None else at_ms
+        effective_at = self._clock.now_ms() if at_ms is None else at_ms
         before: Mapping[str, Price | None] = {
-            one.model: self._prices.at(one.model, when) for one in wanted
+            wanted.model: self._prices.find_at(wanted.model, effective_at) for wanted in new_prices
         }
 
-        def rows(price: Price) -> Sequence[Companion]:
-            row = logged(
+        def build_all_companions(price: Price) -> Sequence[Companion]:
+            row = admin_log_row(
                 self._clock,
                 actor=actor,
                 act=act,
-                before=facts(before[price.model]),
-                after=facts(price),
+                before=price_facts(before[price.model]),
+                after=price_facts(price),
             )
-            return (row, *also(price))
+            return (row, *build_companions(price))
 
-        news = await self._prices.change_all(wanted, set_by=actor, effective_at=at_ms, also=rows)
-        return [Change(before[new.model], new) for new in news]
+        prices = await self._prices.set_prices(
+            new_prices, set_by=actor, effective_at=at_ms, also=build_all_companions
+        )
+        return [PriceChange(before[new.model], new) for new in prices]
 
-    def undoes(self, price: Price) -> Price | None:
+    def find_price_before(self, price: Price) -> Price | None:
         """The price that holds once a price is undone; None where it can't be: it isn't the newest
         of its model, holds no more, or nothing was before it."""
-        newest, current = self._prices.newest(price.model), self._prices.current(price.model)
-        coming = price.effective_at > self._clock.now_ms()
-        if newest is None or newest.id != price.id or not (coming or current == price):
+        newest, current = (
+            self._prices.find_newest(price.model),
+            self._prices.find_current(price.model),
+        )
+        is_upcoming = price.effective_at > self._clock.now_ms()
+        if newest is None or newest.id != price.id or not (is_upcoming or current == price):
             return None
-        return self._prices.without(price)
+        return self._prices.find_without(price)
 
-    async def undo(self, id_: str, *, actor: str) -> Change:
+    async def undo_price(self, id_: str, *, actor: str) -> PriceChange:
         """Sets what held before a price, from its own time on if that is still to come; raises
         `PriceNotUndoable`."""
         await self._prices.refresh(at_most_seconds=0)
-        undone = self._prices.by_id(id_)
-        back = None if undone is None else self.undoes(undone)
-        if undone is None or back is None:
-            raise NotUndone
-        wanted = NewPrice(undone.model, back.input_rate, back.output_rate, undone.per)
+        undone = self._prices.find_by_id(id_)
+        previous = None if undone is None else self.find_price_before(undone)
+        if undone is None or previous is None:
+            raise PriceNotUndoable
+        new_price = NewPrice(undone.model, previous.input_rate, previous.output_rate, undone.per)
         at = undone.effective_at if undone.effective_at > self._clock.now_ms() else None
-        return await self.set(wanted, actor=actor, act="undo price", at_ms=at)
+        return await self.set_price(new_price, actor=actor, act="undo price", at_ms=at)
 
 
-def facts(price: Price | None) -> dict[str, str | int]:
+def price_facts(price: Price | None) -> dict[str, str | int]:
     """The facts of a price in the admin log."""
     if price is None:
         return {}

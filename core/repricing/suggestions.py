@@ -11,11 +11,11 @@ from typing import Final
 
 from core.money import MicroCredits
 from core.pricing.catalogue import Model
-from core.pricing.formula import MARKUP_PERCENT, PICO_PER_MICRO_CREDIT, tidy
-from core.pricing.levels import USUAL, Level, Levels, Use
-from core.pricing.mix import Mix
+from core.pricing.formula import MARKUP_PERCENT, PICO_PER_MICRO_CREDIT, tidy_rate
+from core.pricing.levels import USUAL_USAGE, SupplierRate, SupplierRates, UsageMix
+from core.pricing.mix import ModelUsage
 from core.pricing.prices import FORMULA, NewPrice, Price, PriceBook
-from core.repricing.margins import Ground, Margins
+from core.repricing.margins import MarginBasis, Margins
 
 #: The actor of prices that automatic pricing sets.
 AUTOMATIC: Final = "automatic"
@@ -24,55 +24,61 @@ _NEAR_PERCENT: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class PriceSuggestion:
     """The price of a model, and the rates that the formula suggests for it."""
 
-    ground: Ground
-    now: Price
+    basis: MarginBasis
+    current: Price
     input_rate: MicroCredits
     output_rate: MicroCredits
     #: The demand factor in per cent.
-    demand: int
+    demand_percent: int
 
     @property
     def model(self) -> Model:
         """The model that the suggestion is for."""
-        return self.ground.model
+        return self.basis.model
 
     @property
-    def wanted(self) -> NewPrice:
+    def new_price(self) -> NewPrice:
         """The suggestion as a price to be set."""
-        return NewPrice(self.now.model, self.input_rate, self.output_rate, self.now.per)
+        return NewPrice(self.current.model, self.input_rate, self.output_rate, self.current.per)
 
     @property
-    def price(self) -> Price:
+    def suggested_price(self) -> Price:
         """The suggestion as a price to be shown; it is in no price book."""
         return Price(
-            "", self.now.model, self.now.per, self.input_rate, self.output_rate, 0, AUTOMATIC
+            "",
+            self.current.model,
+            self.current.per,
+            self.input_rate,
+            self.output_rate,
+            0,
+            AUTOMATIC,
         )
 
     @property
-    def by_hand(self) -> bool:
+    def is_set_by_hand(self) -> bool:
         """Whether a person decided the price that holds."""
-        return self.now.set_by not in {FORMULA, AUTOMATIC}
+        return self.current.set_by not in {FORMULA, AUTOMATIC}
 
     @property
-    def differs(self) -> bool:
+    def is_worth_changing(self) -> bool:
         """Whether the suggestion is far enough from the price to be worth a change."""
         return any(
             abs(new.units - old.units) * 100 >= old.units * _NEAR_PERCENT
             for old, new in (
-                (self.now.input_rate, self.input_rate),
-                (self.now.output_rate, self.output_rate),
+                (self.current.input_rate, self.input_rate),
+                (self.current.output_rate, self.output_rate),
             )
         )
 
 
-def _usual_demand(_: str) -> int:
+def _neutral_demand(_: str) -> int:
     return 100
 
 
-class Suggestions:
+class PriceSuggestions:
     """Calculates price suggestions from margins, markup and demand."""
 
     def __init__(
@@ -81,85 +87,102 @@ class Suggestions:
         margins: Margins,
         prices: PriceBook,
         markup_percent: int = MARKUP_PERCENT,
-        demand: Callable[[str], int] = _usual_demand,
+        get_demand_percent: Callable[[str], int] = _neutral_demand,
     ) -> None:
         """`get_demand_percent` gives the demand factor of a model in per cent."""
         self._margins, self._prices = margins, prices
-        self._markup, self._demand = markup_percent, demand
+        self._markup_percent, self._get_demand_percent = markup_percent, get_demand_percent
 
     @property
     def markup_percent(self) -> int:
         """What is added to the base cost, in per cent."""
-        return self._markup
+        return self._markup_percent
 
-    async def of(self, model: Model) -> Suggestion | None:
+    async def suggest_price(self, model: Model) -> PriceSuggestion | None:
         """The suggestion for one model; None where its cost or price is unknown."""
-        return self._of(await self._margins.of(model))
+        return self._build_suggestion(await self._margins.get_basis(model))
 
-    async def all(self) -> list[Suggestion]:
+    async def list_suggestions(self) -> list[PriceSuggestion]:
         """The suggestions for all models, in the menus' order."""
-        found = (self._of(ground) for ground in await self._margins.all())
-        return [one for one in found if one is not None]
-
-    def _of(self, ground: Ground) -> Suggestion | None:
-        now = self._prices.current(ground.model.id)
-        if now is None or not ground.levels:
-            return None
-        demand = self._demand(ground.model.id)
-        rates = suggested(
-            ground.real,
-            ground.levels,
-            blended=now.blended,
-            markup_percent=self._markup,
-            demand_percent=demand,
+        suggestions = (
+            self._build_suggestion(ground) for ground in await self._margins.list_bases()
         )
-        return Suggestion(ground, now, *rates, demand)
+        return [suggestion for suggestion in suggestions if suggestion is not None]
+
+    def _build_suggestion(self, basis: MarginBasis) -> PriceSuggestion | None:
+        current = self._prices.find_current(basis.model.id)
+        if current is None or not basis.rates:
+            return None
+        demand_percent = self._get_demand_percent(basis.model.id)
+        rates = suggest_rates(
+            basis.real_usage,
+            basis.rates,
+            is_blended=current.is_blended,
+            markup_percent=self._markup_percent,
+            demand_percent=demand_percent,
+        )
+        return PriceSuggestion(basis, current, *rates, demand_percent)
 
 
 #: The usage of fewer answers may be one person's habit.
-ANSWERS_LEAST: Final = 20
+MIN_ANSWERS: Final = 20
 
-Pair = tuple[MicroCredits, MicroCredits]
+SuggestedRates = tuple[MicroCredits, MicroCredits]
 
 
-def suggested(
-    real: Mix | None, levels: Levels, *, blended: bool, markup_percent: int, demand_percent: int
-) -> Pair:
+def suggest_rates(
+    real_usage: ModelUsage | None,
+    rates: SupplierRates,
+    *,
+    is_blended: bool,
+    markup_percent: int,
+    demand_percent: int,
+) -> SuggestedRates:
     """Suggests rates in and out; one for both where the price is blended or for seconds. `rates`
     must have one supplier at least."""
     factor = (100 + markup_percent) * demand_percent
-    if real is not None and real.answers >= ANSWERS_LEAST:
-        costs = [(levels[name], use) for name, use in real.uses.items() if name in levels]
-        if blended or real.seconds:
-            rate = _rate(costs, factor)
+    if real_usage is not None and real_usage.answers >= MIN_ANSWERS:
+        costs = [
+            (rates[name], use) for name, use in real_usage.by_supplier.items() if name in rates
+        ]
+        if is_blended or real_usage.seconds:
+            rate = _calculate_rate(costs, factor)
             return rate, rate
-        return _rate(_inward(costs), factor), _rate(_outward(costs), factor)
-    each = [[(level, USUAL if level.input else _SECONDS)] for level in levels.values()]
-    if blended or any(level.second for level in levels.values()):
-        rate = max(_rate(costs, factor) for costs in each)
+        return _calculate_rate(_input_only(costs), factor), _calculate_rate(
+            _output_only(costs), factor
+        )
+    costs_by_supplier = [
+        [(level, USUAL_USAGE if level.input else _AUDIO_USAGE)] for level in rates.values()
+    ]
+    if is_blended or any(level.second for level in rates.values()):
+        rate = max(_calculate_rate(costs, factor) for costs in costs_by_supplier)
         return rate, rate
     return (
-        max(_rate(_inward(costs), factor) for costs in each),
-        max(_rate(_outward(costs), factor) for costs in each),
+        max(_calculate_rate(_input_only(costs), factor) for costs in costs_by_supplier),
+        max(_calculate_rate(_output_only(costs), factor) for costs in costs_by_supplier),
     )
 
 
-_SECONDS: Final = Use(seconds=USUAL.seconds)
-_Costs = list[tuple[Level, Use]]
+_AUDIO_USAGE: Final = UsageMix(seconds=USUAL_USAGE.seconds)
+_RatedUsage = list[tuple[SupplierRate, UsageMix]]
 
 
-def _inward(costs: _Costs) -> _Costs:
-    return [(level, Use(plain=use.plain, cached=use.cached)) for level, use in costs]
+def _input_only(rated_usage: _RatedUsage) -> _RatedUsage:
+    return [
+        (level, UsageMix(uncached=use.uncached, cached=use.cached)) for level, use in rated_usage
+    ]
 
 
-def _outward(costs: _Costs) -> _Costs:
-    return [(level, Use(output=use.output)) for level, use in costs]
+def _output_only(rated_usage: _RatedUsage) -> _RatedUsage:
+    return [(level, UsageMix(output=use.output)) for level, use in rated_usage]
 
 
-def _rate(costs: _Costs, factor: int) -> MicroCredits:
+def _calculate_rate(rated_usage: _RatedUsage, factor: int) -> MicroCredits:
     """The tidy rate that brings the cost and its markup; `factor` in ten-thousandths."""
-    pico = sum(level.cost(use) for level, use in costs)
+    pico = sum(level.calculate_usage_cost(use) for level, use in rated_usage)
     count = sum(
-        use.input + use.output + (use.seconds if level.second else 0) for level, use in costs
+        use.input + use.output + (use.seconds if level.second else 0) for level, use in rated_usage
     )
-    return tidy(MicroCredits(-(-pico * factor // (max(1, count) * 10_000 * PICO_PER_MICRO_CREDIT))))
+    return tidy_rate(
+        MicroCredits(-(-pico * factor // (max(1, count) * 10_000 * PICO_PER_MICRO_CREDIT)))
+    )

@@ -11,30 +11,30 @@ from typing import Any, ClassVar, Final, Literal
 
 import sqlalchemy as sa
 
-from core.admin_log import Facts, logged
+from core.admin_log import Facts, admin_log_row
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
-from core.pricing.answers import Answers, Pair, answers
+from core.pricing.answers import CostChangeResponses, RatePair, calculate_responses
 from core.pricing.catalogue import Catalogue, Model
-from core.pricing.levels import USUAL, Level
-from core.pricing.mix import Mix
+from core.pricing.levels import USUAL_USAGE, SupplierRate
+from core.pricing.mix import ModelUsage
 from core.pricing.prices import NewPrice, Price, PriceBook
 from core.repricing.margins import Margins
-from core.repricing.price_changes import Change, Repricing
+from core.repricing.price_changes import PriceChange, PriceChanges
 
 #: The kind of the notification that operators get.
 COST_CHANGED: Final = "supplier changes"
 
-Kind = Literal["passed", "shared"]
+DecisionKind = Literal["passed", "shared"]
 
 
-class Decided(Refusal):
+class AlreadyDecided(Refusal):
     """The change was decided already, or the supplier took it back."""
 
     code: ClassVar[str] = "decided"
@@ -47,9 +47,9 @@ class CostChange:
     id: str
     model: str
     provider: str
-    why: str
-    old: Level
-    new: Level
+    reason: str
+    old: SupplierRate
+    new: SupplierRate
     version: int
     raised_at: int
     state: str
@@ -60,102 +60,118 @@ class CostChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ChangeOptions:
     """A change with the rates that may be set in response, and their margins on real usage."""
 
     change: CostChange
     model: Model
-    now: Price
-    mix: Mix
-    old: Mapping[str, Level]
-    new: Mapping[str, Level]
-    answers: Answers
+    current_price: Price
+    usage: ModelUsage
+    old_rates: Mapping[str, SupplierRate]
+    new_rates: Mapping[str, SupplierRate]
+    responses: CostChangeResponses
 
     @property
-    def before(self) -> int | None:
+    def margin_before(self) -> int | None:
         """Profit on the old cost at today's price, in per cent."""
-        return self.mix.margin(self.now, self.old)
+        return self.usage.calculate_margin(self.current_price, self.old_rates)
 
-    def margin(self, rates: Pair | None = None) -> int | None:
+    def calculate_margin(self, rates: RatePair | None = None) -> int | None:
         """Profit on the new cost at these rates, or else at today's price, in per cent."""
-        return self.mix.margin(self.now if rates is None else self.priced(rates), self.new)
+        return self.usage.calculate_margin(
+            self.current_price if rates is None else self.to_price(rates), self.new_rates
+        )
 
-    def priced(self, rates: Pair) -> Price:
+    def to_price(self, rates: RatePair) -> Price:
         """These rates as a price of the model, to be shown."""
-        return replace(self.now, input_rate=rates[0], output_rate=rates[1])
+        return replace(self.current_price, input_rate=rates[0], output_rate=rates[1])
 
-    def rates(self, kind: Kind) -> Pair | None:
+    def get_rates(self, kind: DecisionKind) -> RatePair | None:
         """The rates of a kind of response; None where there are none."""
-        return self.answers.passed if kind == "passed" else self.answers.shared
+        return self.responses.passed_on if kind == "passed" else self.responses.shared
 
 
-class Changes:
+class SupplierChanges:
     """Reads supplier changes, and writes what an admin decided about them."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
         catalogue: Catalogue,
         prices: PriceBook,
-        repricing: Repricing,
+        price_changes: PriceChanges,
         margins: Margins,
         clock: Clock,
     ) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+        self._db, self._ledger, self._clock = db, ledger, clock
         self._catalogue, self._prices = catalogue, prices
-        self._repricing, self._margins = repricing, margins
+        self._price_changes, self._margins = price_changes, margins
 
-    async def waiting(self, *states: str) -> list[CostChange]:
+    async def list_waiting(self, *states: str) -> list[CostChange]:
         """The changes that wait for a decision, or are in given states; the oldest first."""
         table = schema.supplier_change
         return await self._read(table.c.state.in_(states or ("open",)))
 
     async def get(self, id_: str) -> CostChange:
         """A change by its id, in whatever state; raises `AlreadyDecided` where there is none."""
-        found = await self._read(schema.supplier_change.c.id == id_)
-        if not found:
-            raise Decided
-        return found[0]
+        changes = await self._read(schema.supplier_change.c.id == id_)
+        if not changes:
+            raise AlreadyDecided
+        return changes[0]
 
-    async def _read(self, which: sa.ColumnElement[bool]) -> list[CostChange]:
+    async def _read(self, condition: sa.ColumnElement[bool]) -> list[CostChange]:
         table = schema.supplier_change
-        rows = await self._store.fetch(sa.select(table).where(which).order_by(table.c.id))
-        return [change_of(row) for row in rows]
+        rows = await self._db.fetch(sa.select(table).where(condition).order_by(table.c.id))
+        return [change_from_row(row) for row in rows]
 
-    async def offer(self, change: CostChange) -> Offer | None:
+    async def get_options(self, change: CostChange) -> ChangeOptions | None:
         """The options for a change; None where the model is no longer sold."""
         model = self._catalogue.models.get(change.model)
         await self._prices.refresh()
-        now = None if model is None else self._prices.current(model.id)
-        if model is None or now is None:
+        current_price = None if model is None else self._prices.find_current(model.id)
+        if model is None or current_price is None:
             return None
-        ground = await self._margins.of(model)
-        uses = {} if ground.real is None else ground.real.uses
-        mix = ground.mix if change.provider in uses else Mix({change.provider: USUAL}, real=False)
-        old = {**ground.levels, change.provider: change.old}
-        new = {**ground.levels, change.provider: change.new}
-        return Offer(change, model, now, mix, old, new, answers(now, mix, old, new))
+        basis = await self._margins.get_basis(model)
+        usage_by_supplier = {} if basis.real_usage is None else basis.real_usage.by_supplier
+        usage = (
+            basis.usage
+            if change.provider in usage_by_supplier
+            else ModelUsage({change.provider: USUAL_USAGE}, is_measured=False)
+        )
+        old_rates = {**basis.rates, change.provider: change.old}
+        new_rates = {**basis.rates, change.provider: change.new}
+        return ChangeOptions(
+            change,
+            model,
+            current_price,
+            usage,
+            old_rates,
+            new_rates,
+            calculate_responses(current_price, usage, old_rates, new_rates),
+        )
 
-    async def decide(
-        self, change: CostChange, kind: Kind, rates: Pair, *, actor: str, about: str
-    ) -> Change:
+    async def decide_change(
+        self, change: CostChange, kind: DecisionKind, rates: RatePair, *, actor: str, act: str
+    ) -> PriceChange:
         """Sets the price that was chosen and closes the change, both or neither; raises
         `AlreadyDecided`. `act` says in the admin log what was done."""
 
-        def closed(price: Price) -> Sequence[Update]:
+        def close_change(price: Price) -> Sequence[Update]:
             now = {"decided_at": self._clock.now_ms(), "decided_by": actor}
             return (self._update(change, {"state": kind, "price": price.id, **now}),)
 
         model = self._catalogue.models[change.model]
-        wanted = NewPrice(model.id, *rates, model.per)
+        new_price = NewPrice(model.id, *rates, model.per)
         try:
-            return await self._repricing.set(wanted, actor=actor, act=about, also=closed)
+            return await self._price_changes.set_price(
+                new_price, actor=actor, act=act, build_companions=close_change
+            )
         except CompanionRefused:
-            raise Decided from None
+            raise AlreadyDecided from None
 
-    async def absorb(
+    async def absorb_change(
         self,
         change: CostChange,
         *,
@@ -166,22 +182,22 @@ class Changes:
         """Absorbs a change: the price stays. It is raised again at a time (ms UTC) or once so many
         nano-dollars are lost; without either it is kept for good. Raises `AlreadyDecided`."""
         now = self._clock.now_ms()
-        ends = until is not None or cap is not None
+        is_temporary = until is not None or cap is not None
         facts: Facts = {
             "change": change.id,
             "model": change.model,
             "until": until or 0,
             "cap": 0 if cap is None else cap.units,
         }
-        state = {
-            "state": "absorbed" if ends else "kept",
+        values = {
+            "state": "absorbed" if is_temporary else "kept",
             "until": until,
             "cap": None if cap is None else cap.units,
             "counted_to": now,
             "decided_at": now,
             "decided_by": actor,
         }
-        row = logged(
+        row = admin_log_row(
             self._clock,
             actor=actor,
             act="absorb supplier change",
@@ -189,24 +205,24 @@ class Changes:
             after=facts,
         )
         try:
-            await self._ledger.record(self._update(change, state), row)
+            await self._ledger.record(self._update(change, values), row)
         except CompanionRefused:
-            raise Decided from None
+            raise AlreadyDecided from None
 
-    def _update(self, change: CostChange, to: Mapping[str, Any]) -> Update:
+    def _update(self, change: CostChange, values: Mapping[str, Any]) -> Update:
         expected = {"state": "open", "version": change.version}
-        return Update(schema.supplier_change, {"id": change.id}, to, expected)
+        return Update(schema.supplier_change, {"id": change.id}, values, expected)
 
 
-def change_of(row: sa.Row[Any]) -> CostChange:
+def change_from_row(row: sa.Row[Any]) -> CostChange:
     """A supplier change as its row says."""
     return CostChange(
         id=row.id,
         model=row.model,
         provider=row.provider,
-        why=row.why,
-        old=Level.of(row.old),
-        new=Level.of(row.new),
+        reason=row.why,
+        old=SupplierRate.from_text(row.old),
+        new=SupplierRate.from_text(row.new),
         version=row.version,
         raised_at=row.raised_at,
         state=row.state,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -21,20 +21,20 @@ from core.ledger.types import CompanionRefused
 from core.money import Credits
 from core.pricing.deals import Deals
 
-Pausable = Literal["asks", "topups", "contributions", "payouts"]
-PAUSABLE: tuple[Pausable, ...] = get_args(Pausable)
+PausableFeature = Literal["asks", "topups", "contributions", "payouts"]
+PAUSABLE_FEATURES: tuple[PausableFeature, ...] = get_args(PausableFeature)
 
 
-class Paused(Refusal):
+class FeaturePaused(Refusal):
     """The operator paused `feature`; `sentence` is what they say about it and may be empty."""
 
     code: ClassVar[str] = "paused"
 
-    def __init__(self, what: Pausable, sentence: str) -> None:
-        self.what, self.sentence = what, sentence
+    def __init__(self, feature: PausableFeature, sentence: str) -> None:
+        self.feature, self.sentence = feature, sentence
 
 
-class Blocked(Refusal):
+class PersonBlocked(Refusal):
     """The operator blocked this person from using the service."""
 
     code: ClassVar[str] = "blocked"
@@ -52,81 +52,93 @@ class Allowance:
     #: Why it differs from everyone's.
     reason: str = ""
 
-    def over(self, usual: Allowance) -> Allowance:
+    def merge_defaults(self, defaults: Allowance) -> Allowance:
         """This allowance, with `defaults` where it sets nothing."""
         return replace(
             self,
-            per_minute=usual.per_minute if self.per_minute is None else self.per_minute,
-            at_once=usual.at_once if self.at_once is None else self.at_once,
-            per_day=usual.per_day if self.per_day is None else self.per_day,
+            per_minute=defaults.per_minute if self.per_minute is None else self.per_minute,
+            at_once=defaults.at_once if self.at_once is None else self.at_once,
+            per_day=defaults.per_day if self.per_day is None else self.per_day,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class Pause:
     """A pause of one feature: what people read about it, since when (ms UTC), and by whom."""
 
     sentence: str
     since: int
-    by: str
+    actor: str
 
 
-class Rules:
+class UserLimits:
     """The operator's pauses and allowances, kept in memory and reloaded every few seconds."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, clock: Clock, usual: Allowance, deals: Deals
+        self,
+        *,
+        db: Database,
+        ledger: Ledger,
+        clock: Clock,
+        default_allowance: Allowance,
+        deals: Deals,
     ) -> None:
         """`default_allowance` is everyone's, from the settings; `deals` knows who has which
         tier."""
-        self._store, self._ledger, self._clock, self._deals = store, ledger, clock, deals
-        self.usual = usual
-        self.switches: Mapping[str, Switch] = {}
+        self._db, self._ledger, self._clock, self._deals = db, ledger, clock, deals
+        self.default_allowance = default_allowance
+        self.pauses: Mapping[str, Pause] = {}
         self._allowances: Mapping[str, Allowance] = {}
 
     async def load(self) -> None:
         """Reads pauses and allowances again, since other processes may have changed them."""
-        switches = await self._store.fetch(sa.select(schema.switch))
-        self.switches = {row.what: Switch(row.sentence, row.since, row.by) for row in switches}
-        rows = await self._store.fetch(sa.select(schema.allowance))
-        self._allowances = {row.subject: _allowance(row) for row in rows}
+        pauses = await self._db.fetch(sa.select(schema.switch))
+        self.pauses = {row.what: Pause(row.sentence, row.since, row.by) for row in pauses}
+        rows = await self._db.fetch(sa.select(schema.allowance))
+        self._allowances = {row.subject: _allowance_from_row(row) for row in rows}
 
-    def check(self, what: Pausable, person: str) -> None:
+    def check_allowed(self, feature: PausableFeature, person: str) -> None:
         """Raises `FeaturePaused` or `PersonBlocked`."""
-        switch = self.switches.get(what)
-        if switch is not None:
-            raise Paused(what, switch.sentence)
-        self.check_blocked(person)
+        pause = self.pauses.get(feature)
+        if pause is not None:
+            raise FeaturePaused(feature, pause.sentence)
+        self.check_not_blocked(person)
 
-    def check_blocked(self, person: str) -> None:
+    def check_not_blocked(self, person: str) -> None:
         """Raises `PersonBlocked`."""
-        if self.of(person).blocked:
-            raise Blocked
+        if self.get_allowance(person).blocked:
+            raise PersonBlocked
 
-    def own(self, subject: str) -> Allowance:
+    def get_override(self, subject: str) -> Allowance:
         """What was set for a person (`usr_…`) or a group (`<platform>:<chat>`) alone."""
         return self._allowances.get(subject, Allowance())
 
-    def of(self, subject: str) -> Allowance:
+    def get_allowance(self, subject: str) -> Allowance:
         """What a person may ask: by their override, else by their tier, else as everyone."""
-        own, tier = self._allowances.get(subject), self._deals.tier(subject)
-        usual = self.usual
+        override, tier = self._allowances.get(subject), self._deals.find_tier(subject)
+        defaults = self.default_allowance
         if tier is not None:
-            usual = Allowance(tier.per_minute, tier.at_once, tier.per_day).over(usual)
-        return usual if own is None else own.over(usual)
+            defaults = Allowance(tier.per_minute, tier.at_once, tier.per_day).merge_defaults(
+                defaults
+            )
+        return defaults if override is None else override.merge_defaults(defaults)
 
-    async def pause(self, what: Pausable, sentence: str, *, by: str, also: Companion) -> None:
+    async def pause_feature(
+        self, feature: PausableFeature, sentence: str, *, actor: str, companion: Companion
+    ) -> None:
         """Pauses a feature for everyone but admins; `companion` is written in the same
         submission."""
-        row = {"sentence": sentence, "since": self._clock.now_ms(), "by": by}
-        await self._keep(schema.switch, {"what": what}, row, also)
+        row = {"sentence": sentence, "since": self._clock.now_ms(), "by": actor}
+        await self._upsert(schema.switch, {"what": feature}, row, companion)
 
-    async def go_on(self, what: Pausable, *, also: Companion) -> None:
+    async def resume_feature(self, feature: PausableFeature, *, companion: Companion) -> None:
         """Ends the pause of a feature; `companion` is written in the same submission."""
-        await self._ledger.record(Delete(schema.switch, {"what": what}), also)
+        await self._ledger.record(Delete(schema.switch, {"what": feature}), companion)
         await self.load()
 
-    async def allow(self, subject: str, allowance: Allowance, *, by: str, also: Companion) -> None:
+    async def set_allowance(
+        self, subject: str, allowance: Allowance, *, actor: str, companion: Companion
+    ) -> None:
         """Sets what a person or a group may ask; `companion` is written in the same submission."""
         now, per_day = self._clock.now_ms(), allowance.per_day
         row = {
@@ -135,23 +147,23 @@ class Rules:
             "per_day": None if per_day is None else per_day.units,
             "blocked_at": now if allowance.blocked else None,
             "reason": allowance.reason,
-            "by": by,
+            "by": actor,
             "at": now,
         }
-        await self._keep(schema.allowance, {"subject": subject}, row, also)
+        await self._upsert(schema.allowance, {"subject": subject}, row, companion)
 
-    async def _keep(
-        self, table: sa.Table, key: Mapping[str, Any], row: Mapping[str, Any], also: Companion
+    async def _upsert(
+        self, table: sa.Table, key: Mapping[str, Any], row: Mapping[str, Any], companion: Companion
     ) -> None:
         """Updates the row, or inserts it where there was none."""
         try:
-            await self._ledger.record(Update(table, key, row), also)
+            await self._ledger.record(Update(table, key, row), companion)
         except CompanionRefused:
-            await self._ledger.record(Insert(table, {**key, **row}), also)
+            await self._ledger.record(Insert(table, {**key, **row}), companion)
         await self.load()
 
 
-def _allowance(row: sa.Row[Any]) -> Allowance:
+def _allowance_from_row(row: sa.Row[Any]) -> Allowance:
     return Allowance(
         per_minute=row.per_minute,
         at_once=row.at_once,

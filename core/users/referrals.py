@@ -18,16 +18,16 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Entry
 from core.money import Credits
-from core.users.service import lineage, survivor
+from core.users.service import find_survivor, list_merged_ids
 from core.users.types import Person
 
 #: In front of a code, in a deep link's alphabet (A-Z a-z 0-9 _ -, 64 characters at most).
-INVITATION_PREFIX = "ref_"
+REFERRAL_PREFIX = "ref_"
 #: 60 bits.
 _CODE_CHARS = 12
 #: The message that makes a person is handled within this time.
@@ -35,56 +35,58 @@ BIND_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ReferralStats:
     """What came of a person's invitations: counts of people, and Credits earned."""
 
-    came: int
+    joined_count: int
     #: How many of them have bought something that was not refunded, and what that earned.
-    bought: int
+    buyer_count: int
     earned: Credits
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class ReferralReversal:
     """What a link undoes of referrals between two people: Credits earned, and changed rows."""
 
     earned: Credits
-    rows: tuple[Companion, ...]
+    companions: tuple[Companion, ...]
 
 
-class Invitations:
+class Referrals:
     """Creates invitation codes and records who came by whose code."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, clock: Clock) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
+    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+        self._db, self._ledger, self._clock = db, ledger, clock
 
-    async def code(self, person: Person) -> str:
+    async def get_or_create_code(self, person: Person) -> str:
         """A person's code, `ref_…`: created when first asked for, and theirs for good."""
         table = schema.invitation
-        chosen = sa.select(table.c.code).where(table.c.person == person.id)
-        rows = await self._store.fetch(chosen)
+        statement = sa.select(table.c.code).where(table.c.person == person.id)
+        rows = await self._db.fetch(statement)
         while not rows:
             row = {
                 "person": person.id,
-                "code": ids.fresh(_CODE_CHARS),
+                "code": ids.new_code(_CODE_CHARS),
                 "created_at": self._clock.now_ms(),
             }
             await self._ledger.record(Insert(table, row, ignore=True))
-            rows = await self._store.fetch(chosen)
-        return INVITATION_PREFIX + str(rows[0].code)
+            rows = await self._db.fetch(statement)
+        return REFERRAL_PREFIX + str(rows[0].code)
 
-    async def bind(self, person: Person, code: str, platform: str, external_id: str) -> bool:
+    async def bind_inviter(
+        self, person: Person, code: str, platform: str, external_id: str
+    ) -> bool:
         """Records that this person came by that code; True also when they did before. False unless
         the code is an older person's and this one came into being just now, under this name, and
         has done nothing yet."""
-        owner = await self._older(person, code)
-        if owner is None:
+        issuer = await self._find_older_issuer(person, code)
+        if issuer is None:
             return False
-        inviter, inviter_still = await survivor(self._store, owner)
-        whole, person_still = await survivor(self._store, person.id)
-        if inviter == await self.inviter_of(person.id):
+        inviter, inviter_unmerged = await find_survivor(self._db, issuer)
+        survivor_id, person_unmerged = await find_survivor(self._db, person.id)
+        if inviter == await self.find_inviter(person.id):
             return True
-        if whole != person.id or not await self._is_new(person, platform, external_id):
+        if survivor_id != person.id or not await self._is_new_person(person, platform, external_id):
             return False
         row = {
             "person": person.id,
@@ -94,86 +96,91 @@ class Invitations:
             "undone_at": None,
         }
         try:
-            await self._ledger.record(Insert(schema.referral, row), inviter_still, person_still)
+            await self._ledger.record(
+                Insert(schema.referral, row), inviter_unmerged, person_unmerged
+            )
         except CompanionRefused:  # bound before, or one of them has just become a part of somebody
             return False
         return True
 
-    async def tally(self, person: Person) -> Tally:
+    async def get_stats(self, person: Person) -> ReferralStats:
         """What came of the invitations of a person and of whoever became a part of them."""
         table = schema.referral
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.earned).where(
-                table.c.inviter.in_(await lineage(self._store, person.id)),
+                table.c.inviter.in_(await list_merged_ids(self._db, person.id)),
                 table.c.undone_at.is_(None),
             )
         )
         earned = [int(row.earned) for row in rows]
-        return Tally(len(earned), sum(map(bool, earned)), Credits(sum(earned)))
+        return ReferralStats(len(earned), sum(map(bool, earned)), Credits(sum(earned)))
 
-    async def inviter_of(self, person: str) -> str:
+    async def find_inviter(self, person: str) -> str:
         """The id of whoever invited a person, as merged by now; empty for nobody."""
         table = schema.referral
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.inviter).where(table.c.person == person, table.c.undone_at.is_(None))
         )
-        return (await survivor(self._store, rows[0].inviter))[0] if rows else ""
+        return (await find_survivor(self._db, rows[0].inviter))[0] if rows else ""
 
-    async def _older(self, person: Person, code: str) -> str | None:
+    async def _find_older_issuer(self, person: Person, code: str) -> str | None:
         """Whose code it is, if they are older than `person`."""
-        table, owner = schema.invitation, schema.person
-        rows = await self._store.fetch(
-            sa.select(owner.c.id, owner.c.created_at)
-            .join(table, table.c.person == owner.c.id)
-            .where(table.c.code == ids.bare(code[len(INVITATION_PREFIX) :]))
+        table, issuer = schema.invitation, schema.person
+        rows = await self._db.fetch(
+            sa.select(issuer.c.id, issuer.c.created_at)
+            .join(table, table.c.person == issuer.c.id)
+            .where(table.c.code == ids.normalize_code(code[len(REFERRAL_PREFIX) :]))
         )
         if not rows or (rows[0].created_at, rows[0].id) >= (person.created_at, person.id):
             return None
         return str(rows[0].id)
 
-    async def _is_new(self, person: Person, platform: str, external_id: str) -> bool:
+    async def _is_new_person(self, person: Person, platform: str, external_id: str) -> bool:
         if self._clock.now_ms() - person.created_at > BIND_SECONDS * 1000:
             return False
-        name = schema.identity
-        named = await self._store.fetch(
-            sa.select(name.c.person).where(
-                name.c.platform == platform,
-                name.c.external_id == external_id,
-                name.c.person == person.id,
+        identity = schema.identity
+        identities = await self._db.fetch(
+            sa.select(identity.c.person).where(
+                identity.c.platform == platform,
+                identity.c.external_id == external_id,
+                identity.c.person == person.id,
                 # A name that was parted from somebody is older than its new person.
-                name.c.created_at == person.created_at,
+                identity.c.created_at == person.created_at,
             )
         )
-        if not named:
+        if not identities:
             return False
-        done: Sequence[sa.Row[Any]] = [
-            *await self._first_of(schema.ask, person.id),
-            *await self._first_of(schema.order, person.id),
+        activity: Sequence[sa.Row[Any]] = [
+            *await self._first_row_of(schema.ask, person.id),
+            *await self._first_row_of(schema.order, person.id),
         ]
-        return not done
+        return not activity
 
-    async def _first_of(self, table: sa.Table, person: str) -> Sequence[sa.Row[Any]]:
-        return await self._store.fetch(
-            sa.select(table.c.id).where(table.c.person == person).limit(1)
-        )
+    async def _first_row_of(self, table: sa.Table, person: str) -> Sequence[sa.Row[Any]]:
+        return await self._db.fetch(sa.select(table.c.id).where(table.c.person == person).limit(1))
 
 
-async def undone_between(store: Store, at_ms: int, part: str, survivor: str) -> Undone:
+async def plan_referral_reversal(
+    db: Database, at_ms: int, merged: str, survivor_id: str
+) -> ReferralReversal:
     """What a link undoes, where `merged` becomes a part of `survivor_id`: invitations of either
     side, or of a part of it, by the other, with what their top-ups earned. What contributions bring
     from then on goes to the survivor, and to nobody for keys that are their own."""
     table = schema.referral
-    ours, theirs = await lineage(store, part), await lineage(store, survivor)
-    rows = await store.fetch(
+    merged_ids, survivor_ids = (
+        await list_merged_ids(db, merged),
+        await list_merged_ids(db, survivor_id),
+    )
+    rows = await db.fetch(
         sa.select(table.c.person, table.c.earned).where(
             table.c.undone_at.is_(None),
             sa.or_(
-                sa.and_(table.c.person.in_(ours), table.c.inviter.in_(theirs)),
-                sa.and_(table.c.person.in_(theirs), table.c.inviter.in_(ours)),
+                sa.and_(table.c.person.in_(merged_ids), table.c.inviter.in_(survivor_ids)),
+                sa.and_(table.c.person.in_(survivor_ids), table.c.inviter.in_(merged_ids)),
             ),
         )
     )
-    undone = [
+    updates = [
         Update(
             table,
             {"person": row.person},
@@ -182,27 +189,30 @@ async def undone_between(store: Store, at_ms: int, part: str, survivor: str) -> 
         )
         for row in rows
     ]
-    both = {*ours, *theirs}
-    return Undone(
+    all_ids = {*merged_ids, *survivor_ids}
+    return ReferralReversal(
         Credits(sum(row.earned for row in rows)),
-        (*undone, *await _contributions_move(store, part, survivor, both)),
+        (*updates, *await _move_contributions(db, merged, survivor_id, all_ids)),
     )
 
 
-async def _contributions_move(
-    store: Store, part: str, survivor: str, both: set[str]
+async def _move_contributions(
+    db: Database, merged: str, survivor_id: str, all_ids: set[str]
 ) -> list[Companion]:
-    given, key = schema.contribution, schema.key
-    rows = await store.fetch(
-        sa.select(given.c.key, given.c.inviter, key.c.owner)
-        .join(key, key.c.id == given.c.key)
-        .where(given.c.inviter.in_(both), sa.or_(given.c.inviter == part, key.c.owner.in_(both)))
+    contribution, key = schema.contribution, schema.key
+    rows = await db.fetch(
+        sa.select(contribution.c.key, contribution.c.inviter, key.c.owner)
+        .join(key, key.c.id == contribution.c.key)
+        .where(
+            contribution.c.inviter.in_(all_ids),
+            sa.or_(contribution.c.inviter == merged, key.c.owner.in_(all_ids)),
+        )
     )
     return [
         Update(
-            given,
+            contribution,
             {"key": row.key},
-            {"inviter": None if row.owner in both else survivor},
+            {"inviter": None if row.owner in all_ids else survivor_id},
             {"inviter": row.inviter},
         )
         for row in rows
@@ -210,36 +220,40 @@ async def _contributions_move(
 
 
 #: The inviter's share of the Credits of a friend's top-up, in percent; the setting's default.
-TOPUP_PERCENT = 10
+INVITER_TOPUP_PERCENT = 10
 
 
-def share_of(credits_: Credits, percent: int) -> Credits:
+def calculate_inviter_share(credits_: Credits, percent: int) -> Credits:
     """An inviter's share of so many Credits, rounded down."""
     return credits_.share_down(percent, 100)
 
 
-def referral_of_topup(inviter: str, *, had: Credits, has: Credits) -> tuple[Entry, ...]:
+def adjust_referral_bonus(
+    inviter: str, *, old_share: Credits, new_share: Credits
+) -> tuple[Entry, ...]:
     """The entries by which an inviter's share follows a changed order: more is given as gift, less
     is taken back, gift first, the rest owed: nobody profits from a friend's refund."""
-    if has >= had:
-        return chart.referral_given(inviter, has - had)
-    return chart.referral_taken_back(inviter, had - has)
+    if new_share >= old_share:
+        return chart.give_referral_bonus(inviter, new_share - old_share)
+    return chart.reverse_referral_bonus(inviter, old_share - new_share)
 
 
-async def earned_by_keys(store: Store, ledger: Ledger, inviters: Sequence[str]) -> Credits:
+async def sum_contribution_bonuses(
+    db: Database, ledger: Ledger, inviters: Sequence[str]
+) -> Credits:
     """What these people got, all together, of what friends' contributions have vested: calculated
     from the counts of use, as `chart.vest_charge` does."""
     table = schema.contribution
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(table.c.key, table.c.inviting).where(table.c.inviter.in_(inviters))
     )
-    counts = await ledger.balances(
-        chart.used(row.key, use) for row in rows for use in ("paid", "free")
+    counts = await ledger.read_balances(
+        chart.key_usage(row.key, use) for row in rows for use in ("paid", "free")
     )
-    part, whole = chart.INVITED
+    numerator, denominator = chart.INVITER_SHARE
     earned = 0
     for row in rows:
-        uses = (chart.used(row.key, "paid").code, chart.used(row.key, "free").code)
-        grown = sum(counts[code].credits_posted * part // whole for code in uses)
-        earned += min(grown, row.inviting)
+        codes = (chart.key_usage(row.key, "paid").code, chart.key_usage(row.key, "free").code)
+        bonus = sum(counts[code].credits_posted * numerator // denominator for code in codes)
+        earned += min(bonus, row.inviting)
     return Credits(earned)

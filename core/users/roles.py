@@ -16,45 +16,43 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 
 #: 128 bits, in a deep link's alphabet: too many to guess.
 _CODE_BYTES = 16
-CODE_PREFIX = "own_"
-CODE_SECONDS = 86_400
+OPERATOR_CODE_PREFIX = "own_"
+OPERATOR_CODE_SECONDS = 86_400
 
 
 Role = Literal["owner", "admin", "support"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
-class Owners:
+class Roles:
     """Knows which platform ids are operators, admins or support."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, clock: Clock, admins: Collection[tuple[str, str]]
+        self, *, db: Database, ledger: Ledger, clock: Clock, operators: Collection[tuple[str, str]]
     ) -> None:
-        self._store, self._ledger, self._clock = store, ledger, clock
-        self._settings: Mapping[tuple[str, str], Role] = dict.fromkeys(admins, "owner")
-        self._roles: Mapping[tuple[str, str], Role] = self._settings
+        self._db, self._ledger, self._clock = db, ledger, clock
+        self._configured: Mapping[tuple[str, str], Role] = dict.fromkeys(operators, "owner")
+        self._roles: Mapping[tuple[str, str], Role] = self._configured
 
     async def load(self) -> None:
         """Reads the roles again, since other processes may have changed them."""
         table = schema.owner
-        rows = await self._store.fetch(
-            sa.select(table.c.platform, table.c.external_id, table.c.role)
-        )
+        rows = await self._db.fetch(sa.select(table.c.platform, table.c.external_id, table.c.role))
         named = {(row.platform, row.external_id): row.role for row in rows if row.role in ROLES}
-        self._roles = {**named, **self._settings}
+        self._roles = {**named, **self._configured}
 
-    def role(self, platform: str, external_id: str) -> Role | None:
+    def get_role(self, platform: str, external_id: str) -> Role | None:
         """The role of a platform id; None for whoever has none."""
         return self._roles.get((platform, external_id))
 
-    def on(self, platform: str) -> list[str]:
+    def list_admin_ids(self, platform: str) -> list[str]:
         """The ids on a platform of operators and admins."""
         return sorted(
             id_
@@ -62,18 +60,18 @@ class Owners:
             if known == platform and role != "support"
         )
 
-    def names(self) -> list[str]:
+    def list_operators(self) -> list[str]:
         """The operators, by the names by which they write: `telegram:123`."""
         return sorted(
             f"{platform}:{id_}" for (platform, id_), role in self._roles.items() if role == "owner"
         )
 
-    def everyone(self) -> list[tuple[str, Role]]:
+    def list_roles(self) -> list[tuple[str, Role]]:
         """Everyone who has a role, by the names by which they write."""
         return sorted((f"{platform}:{id_}", role) for (platform, id_), role in self._roles.items())
 
-    async def name(
-        self, platform: str, external_id: str, role: Role | None, also: Companion
+    async def set_role(
+        self, platform: str, external_id: str, role: Role | None, companion: Companion
     ) -> None:
         """Gives a platform id a role, or takes it away; `companion` is written with it. Those of
         the settings keep theirs."""
@@ -82,33 +80,33 @@ class Owners:
         await self._ledger.record(Delete(table, key))
         if role is not None:
             row = {**key, "since": self._clock.now_ms(), "role": role}
-            await self._ledger.record(Insert(table, row, ignore=True), also)
+            await self._ledger.record(Insert(table, row, ignore=True), companion)
         else:
-            await self._ledger.record(also)
+            await self._ledger.record(companion)
         await self.load()
 
-    async def offer(self) -> str:
+    async def create_operator_code(self) -> str:
         """A new one-time code for an operator's link; good for a day."""
-        code = CODE_PREFIX + secrets.token_urlsafe(_CODE_BYTES)
-        until = self._clock.now_ms() + CODE_SECONDS * 1000
-        row = {"digest": _digest(code), "expires_at": until, "used_at": None}
+        code = OPERATOR_CODE_PREFIX + secrets.token_urlsafe(_CODE_BYTES)
+        until = self._clock.now_ms() + OPERATOR_CODE_SECONDS * 1000
+        row = {"digest": _hash_code(code), "expires_at": until, "used_at": None}
         await self._ledger.record(Insert(schema.owner_code, row))
         return code
 
-    async def claim(self, code: str, platform: str, external_id: str) -> bool:
+    async def claim_code(self, code: str, platform: str, external_id: str) -> bool:
         """Makes the code's first opener an operator; False when it is unknown, used or too old."""
         now, table = self._clock.now_ms(), schema.owner_code
-        digest = _digest(code)
-        rows = await self._store.fetch(
+        digest = _hash_code(code)
+        rows = await self._db.fetch(
             sa.select(table.c.digest).where(table.c.digest == digest, table.c.expires_at >= now)
         )
         if not rows:
             return False
-        owner = {"platform": platform, "external_id": external_id, "since": now, "role": "owner"}
+        row = {"platform": platform, "external_id": external_id, "since": now, "role": "owner"}
         try:
             await self._ledger.record(
                 Update(table, {"digest": digest}, {"used_at": now}, {"used_at": None}),
-                Insert(schema.owner, owner, ignore=True),
+                Insert(schema.owner, row, ignore=True),
             )
         except CompanionRefused:
             return False
@@ -116,5 +114,5 @@ class Owners:
         return True
 
 
-def _digest(code: str) -> str:
+def _hash_code(code: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()

@@ -10,164 +10,164 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Submission
 from core.pool.vault import DataKey, Vault
-from core.users.ttl_cache import Recent
-from core.users.types import Person, UnknownPerson, Welcome
+from core.users.ttl_cache import TtlCache
+from core.users.types import Person, UnknownPerson, WelcomeGift
 
 #: Another process may change a person's settings; what was read is used for this long.
-REMEMBERED_SECONDS = 10.0
-REMEMBERED_PEOPLE = 20_000
+CACHE_SECONDS = 10.0
+CACHED_PEOPLE_MAX = 20_000
 
 _COLUMNS = tuple(schema.person.c[name] for name in Person.__dataclass_fields__)
 
 
-class People:
+class Users:
     """Finds, creates and changes everyone who ever wrote, by platform id."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, vault: Vault, clock: Clock, welcome: Welcome
+        self, *, db: Database, ledger: Ledger, vault: Vault, clock: Clock, welcome_gift: WelcomeGift
     ) -> None:
-        self._store, self._ledger, self._vault, self._clock = store, ledger, vault, clock
-        self._welcome = welcome
-        self._recent: Recent[tuple[str, str], Person] = Recent(
-            clock, seconds=REMEMBERED_SECONDS, most=REMEMBERED_PEOPLE
+        self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
+        self._welcome_gift = welcome_gift
+        self._cache: TtlCache[tuple[str, str], Person] = TtlCache(
+            clock, seconds=CACHE_SECONDS, max_entries=CACHED_PEOPLE_MAX
         )
         #: Data keys don't change while a person keeps the same wrapped one.
-        self._data_keys: Recent[bytes, DataKey] = Recent(
-            clock, seconds=3600.0, most=REMEMBERED_PEOPLE
+        self._data_keys: TtlCache[bytes, DataKey] = TtlCache(
+            clock, seconds=3600.0, max_entries=CACHED_PEOPLE_MAX
         )
 
-    async def of(self, platform: str, external_id: str, *, language: str) -> Person:
+    async def get_or_create(self, platform: str, external_id: str, *, language: str) -> Person:
         """The person who writes from there; created now, with the welcome gift, if new.
 
         `language` is what the platform reports; it counts only for someone new.
         """
-        known = self._recent.get((platform, external_id))
-        if known is not None:
-            return known
-        person = await self._read(platform, external_id)
+        cached = self._cache.get((platform, external_id))
+        if cached is not None:
+            return cached
+        person = await self._find_by_identity(platform, external_id)
         while person is None:
             with suppress(CompanionRefused):  # another process met them at the same time
-                await self._make(platform, external_id, language)
-            person = await self._read(platform, external_id)
-        self._recent.put((platform, external_id), person)
+                await self._create(platform, external_id, language)
+            person = await self._find_by_identity(platform, external_id)
+        self._cache.put((platform, external_id), person)
         return person
 
     async def find(self, text: str) -> Person:
         """The person of `telegram:123` or `usr_…`; raises `UnknownPerson`."""
-        return await find(self._store, text)
+        return await find_person(self._db, text)
 
-    async def identities(self, person: str) -> list[tuple[str, str]]:
+    async def list_identities(self, person: str) -> list[tuple[str, str]]:
         """The (platform, id) pairs by which a person writes, the oldest first."""
         table = schema.identity
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(table.c.platform, table.c.external_id)
             .where(table.c.person == person)
             .order_by(table.c.created_at)
         )
         return [(row.platform, row.external_id) for row in rows]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Clears the cache, so that every person is read again."""
-        self._recent.clear()
+        self._cache.clear()
 
-    async def lineage(self, person: str) -> list[str]:
+    async def list_merged_ids(self, person: str) -> list[str]:
         """The ids of a person and of everyone who was merged into them."""
-        return await lineage(self._store, person)
+        return await list_merged_ids(self._db, person)
 
-    async def part(self, platform: str, external_id: str) -> bool:
+    async def unlink_identity(self, platform: str, external_id: str) -> bool:
         """`/unlink`: from now on this identity is a new person, who gets no welcome gift;
         everything stays with the person that it leaves. False when it is their only identity."""
-        person = await self._read(platform, external_id)
-        if person is None or len(await self.identities(person.id)) < 2:
+        person = await self._find_by_identity(platform, external_id)
+        if person is None or len(await self.list_identities(person.id)) < 2:
             return False
         now = self._clock.now_ms()
-        fresh, row = self._fresh(now, person.language)
-        name = {"platform": platform, "external_id": external_id}
+        new_id, row = self._new_row(now, person.language)
+        identity = {"platform": platform, "external_id": external_id}
         await self._ledger.record(
             Insert(schema.person, row),
-            Update(schema.identity, name, {"person": fresh}, {"person": person.id}),
+            Update(schema.identity, identity, {"person": new_id}, {"person": person.id}),
         )
-        self.forget()
+        self.clear_cache()
         return True
 
-    async def change(self, person: Person, **changes: object) -> None:
+    async def update_settings(self, person: Person, **changes: object) -> None:
         """Changes settings of a person: language, zone, model, footer, own_keys_only."""
         await self._ledger.record(Update(schema.person, {"id": person.id}, changes))
-        self._recent.clear()
+        self._cache.clear()
 
-    async def data_key(self, person: Person) -> DataKey:
+    async def get_data_key(self, person: Person) -> DataKey:
         """The key that seals this person's questions and answers; made anew after an erasure."""
         wrapped = person.data_key
         if wrapped is None:
             wrapped = await self._renew_data_key(person.id)
         key = self._data_keys.get(wrapped)
         if key is None:
-            key = self._vault.data_key(f"person/{person.id}", wrapped)
+            key = self._vault.unwrap_data_key(f"person/{person.id}", wrapped)
             self._data_keys.put(wrapped, key)
         return key
 
     async def erase_history(self, person: Person) -> None:
         """Destroys the data key: every question and answer sealed by it is gone for good."""
         await self._ledger.record(Update(schema.person, {"id": person.id}, {"data_key": None}))
-        self._recent.clear()
+        self._cache.clear()
 
     async def _renew_data_key(self, person: str) -> bytes:
-        wrapped, _ = self._vault.new_data_key(f"person/{person}")
+        wrapped, _ = self._vault.create_data_key(f"person/{person}")
         try:
             await self._ledger.record(
                 Update(schema.person, {"id": person}, {"data_key": wrapped}, {"data_key": None})
             )
         except CompanionRefused:  # another ask of theirs made one just now
-            rows = await self._store.fetch(
+            rows = await self._db.fetch(
                 sa.select(schema.person.c.data_key).where(schema.person.c.id == person)
             )
             wrapped = rows[0].data_key
-        self._recent.clear()
+        self._cache.clear()
         return wrapped
 
-    async def _make(self, platform: str, external_id: str, language: str) -> None:
+    async def _create(self, platform: str, external_id: str, language: str) -> None:
         now = self._clock.now_ms()
-        id_, row = self._fresh(now, language)
-        back = await self._was_erased(platform, external_id)
-        name = {
+        id_, row = self._new_row(now, language)
+        was_erased = await self._was_erased(platform, external_id)
+        identity = {
             "platform": platform,
             "external_id": external_id,
             "person": id_,
             # A name that is older than its person can't be bound to an invitation.
-            "created_at": now - 1 if back else now,
+            "created_at": now - 1 if was_erased else now,
         }
-        rows = (Insert(schema.person, row), Insert(schema.identity, name))
-        gift = self._welcome.credits
+        rows = (Insert(schema.person, row), Insert(schema.identity, identity))
+        gift = self._welcome_gift.credits
         if (
-            back
+            was_erased
             or gift.units == 0
-            or await self._welcomed_today(now) >= self._welcome.people_per_day
+            or await self._count_created_today(now) >= self._welcome_gift.people_per_day
         ):
             await self._ledger.record(*rows)
             return
         await self._ledger.submit(
-            Submission(f"person/{id_}/welcome", (chart.gift(id_, "welcome", gift),), rows)
+            Submission(f"person/{id_}/welcome", (chart.give_gift(id_, "welcome", gift),), rows)
         )
 
-    def print_of(self, platform: str, external_id: str) -> bytes:
+    def fingerprint_identity(self, platform: str, external_id: str) -> bytes:
         """The fingerprint by which an erased identity is recognised when it comes back."""
         return self._vault.fingerprint(f"name on {platform}", external_id)
 
     async def _was_erased(self, platform: str, external_id: str) -> bool:
         table = schema.erased
-        print_ = self.print_of(platform, external_id)
+        fingerprint = self.fingerprint_identity(platform, external_id)
         return bool(
-            await self._store.fetch(sa.select(table.c.at).where(table.c.fingerprint == print_))
+            await self._db.fetch(sa.select(table.c.at).where(table.c.fingerprint == fingerprint))
         )
 
-    def _fresh(self, now: int, language: str) -> tuple[str, dict[str, Any]]:
-        id_ = ids.new("usr", now)
-        wrapped, _ = self._vault.new_data_key(f"person/{id_}")
+    def _new_row(self, now: int, language: str) -> tuple[str, dict[str, Any]]:
+        id_ = ids.new_id("usr", now)
+        wrapped, _ = self._vault.create_data_key(f"person/{id_}")
         return id_, {
             "id": id_,
             "created_at": now,
@@ -179,54 +179,54 @@ class People:
             "data_key": wrapped,
         }
 
-    async def _welcomed_today(self, now: int) -> int:
+    async def _count_created_today(self, now: int) -> int:
         midnight = now - now % DAY_MS
-        rows = await self._store.fetch(
+        rows = await self._db.fetch(
             sa.select(sa.func.count())
             .select_from(schema.person)
-            .where(schema.person.c.id >= ids.floor("usr", midnight))
+            .where(schema.person.c.id >= ids.min_id("usr", midnight))
         )
         return int(rows[0][0])
 
-    async def _read(self, platform: str, external_id: str) -> Person | None:
-        return await _one(self._store, _written_from(platform, external_id))
+    async def _find_by_identity(self, platform: str, external_id: str) -> Person | None:
+        return await _fetch_person(self._db, _select_by_identity(platform, external_id))
 
 
-async def find(store: Store, text: str) -> Person:
+async def find_person(db: Database, text: str) -> Person:
     """A person by `telegram:123` or `usr_…`; raises `UnknownPerson`."""
     platform, _, external_id = text.strip().partition(":")
     statement = (
-        _written_from(platform.lower(), external_id)
+        _select_by_identity(platform.lower(), external_id)
         if external_id
         else sa.select(*_COLUMNS).where(schema.person.c.id == text.strip())
     )
-    person = await _one(store, statement)
+    person = await _fetch_person(db, statement)
     if person is None:
         raise UnknownPerson(text)
     return person
 
 
-async def survivor(store: Store, person: str) -> tuple[str, Companion]:
+async def find_survivor(db: Database, person: str) -> tuple[str, Companion]:
     """The person whom somebody was merged into, or themselves; and a companion that refuses the
     submission when that changes before it is written."""
     table = schema.person
     while True:
-        rows = await store.fetch(sa.select(table.c.merged_into).where(table.c.id == person))
-        into = rows[0].merged_into if rows else None
-        if into is None:
+        rows = await db.fetch(sa.select(table.c.merged_into).where(table.c.id == person))
+        next_id = rows[0].merged_into if rows else None
+        if next_id is None:
             unchanged = {"merged_into": None}
             return person, Update(table, {"id": person}, unchanged, unchanged)
-        person = into
+        person = next_id
 
 
-async def lineage(store: Store, person: str) -> list[str]:
+async def list_merged_ids(db: Database, person: str) -> list[str]:
     """The ids of a person and of everyone who was merged into them."""
     table = schema.person
-    rows = await store.fetch(sa.select(table.c.id).where(table.c.merged_into == person))
+    rows = await db.fetch(sa.select(table.c.id).where(table.c.merged_into == person))
     return [person, *(row.id for row in rows)]
 
 
-def _written_from(platform: str, external_id: str) -> sa.Select[Any]:
+def _select_by_identity(platform: str, external_id: str) -> sa.Select[Any]:
     table = schema.identity
     return (
         sa.select(*_COLUMNS)
@@ -235,6 +235,6 @@ def _written_from(platform: str, external_id: str) -> sa.Select[Any]:
     )
 
 
-async def _one(store: Store, statement: sa.Select[Any]) -> Person | None:
-    rows = await store.fetch(statement)
+async def _fetch_person(db: Database, statement: sa.Select[Any]) -> Person | None:
+    rows = await db.fetch(statement)
     return Person(**rows[0]._mapping) if rows else None  # noqa: SLF001

@@ -12,27 +12,27 @@ Name = TypeVar("Name", bound=Hashable)
 Thing = TypeVar("Thing")
 
 
-class Recent(Generic[Name, Thing]):
+class TtlCache(Generic[Name, Thing]):
     """A cache that drops entries after `seconds`, and the oldest above `max_entries`."""
 
-    def __init__(self, clock: Clock, *, seconds: float, most: int) -> None:
-        self._clock, self._seconds, self._most = clock, seconds, most
-        self._things: OrderedDict[Name, tuple[float, Thing]] = OrderedDict()
+    def __init__(self, clock: Clock, *, seconds: float, max_entries: int) -> None:
+        self._clock, self._seconds, self._max_entries = clock, seconds, max_entries
+        self._entries: OrderedDict[Name, tuple[float, Thing]] = OrderedDict()
 
-    def get(self, name: Name) -> Thing | None:
+    def get(self, key: Name) -> Thing | None:
         """The value of a key, or None when there is none or it is too old."""
-        found = self._things.get(name)
-        if found is None or self._clock.monotonic() - found[0] > self._seconds:
+        entry = self._entries.get(key)
+        if entry is None or self._clock.monotonic() - entry[0] > self._seconds:
             return None
-        return found[1]
+        return entry[1]
 
-    def put(self, name: Name, thing: Thing) -> None:
+    def put(self, key: Name, value: Thing) -> None:
         """Keeps a value under a key from now on."""
-        self._things[name] = (self._clock.monotonic(), thing)
-        self._things.move_to_end(name)
-        if len(self._things) > self._most:
-            self._things.popitem(last=False)
+        self._entries[key] = (self._clock.monotonic(), value)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
 
     def clear(self) -> None:
         """Drops every entry of the cache."""
-        self._things.clear()
+        self._entries.clear()

@@ -30,7 +30,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class WelcomeGift:
     """What a new person is given in Credits, and how many people a UTC day get it at most, so that
     throw-away accounts bring little."""
 
@@ -43,11 +43,11 @@ class UnknownPerson(Refusal):
 
     code: ClassVar[str] = "unknown_person"
 
-    def __init__(self, asked: str) -> None:
-        self.asked = asked
+    def __init__(self, query: str) -> None:
+        self.query = query
 
 
-class TooManyTries(Refusal):
+class TooManyAttempts(Refusal):
     """This person typed too many wrong codes and has to wait."""
 
     code: ClassVar[str] = "too_many_tries"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from core.money import NanoUsd
-from payments.types import Cash, Changed, Checkout, Dispute, News, Order
+from payments.types import Cash, Checkout, Dispute, GatewayEvent, Order, OrderChanged
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class WebhookMessage:
     """A webhook's message that was proven to be the gateway's own."""
 
     #: The gateway's id of it: the same when it is delivered again.
@@ -36,46 +36,48 @@ class Gateway(Protocol):
         ...
 
     @property
-    def open_seconds(self) -> int:
+    def checkout_seconds(self) -> int:
         """How long a checkout can be paid."""
         ...
 
-    def amount(self, value: NanoUsd) -> Cash | None:
+    def quote_amount(self, value: NanoUsd) -> Cash | None:
         """The cash that is to be paid for so much of the offer; None for what it doesn't sell."""
         ...
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """Checks that the account lets us in and is set up for what we do; raises
         `GatewayUnavailable`, with what is wrong where that is known."""
         ...
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """Makes the checkout of an order, the same one however often it is asked for; `description`
         is the line that the payer reads. Raises `GatewayUnavailable`."""
         ...
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """Proves a webhook's raw body; raises `InvalidSignature`, or `GatewayUnavailable` where the
         proof is the gateway's to give and it doesn't. Header names are in small letters."""
         ...
 
-    async def news(self, body: bytes) -> Sequence[News | Changed]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent | OrderChanged]:
         """What a proven message says about money, read again from the gateway itself where money
         came in. Nothing for what doesn't concern us. Raises `GatewayUnavailable`."""
         ...
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """The events of an order as the gateway has them now, for what no webhook reported;
         captures what its payer has agreed to pay. Raises `GatewayUnavailable`,
         `PaymentMismatch`."""
         ...
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """The orders of its own list, and at least how much of each has been paid, where money can
         come after an order was given up; elsewhere none. Raises `GatewayUnavailable`."""
         ...
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """Sends money back to the payer, once a cause. Raises `GatewayUnavailable`,
         `RefundDeclined`."""
         ...
@@ -86,10 +88,10 @@ class Gateway(Protocol):
 
 
 @runtime_checkable
-class Accepts(Protocol):
+class SupportsDisputeAcceptance(Protocol):
     """A gateway at which a dispute can be given up: the payer is right, no evidence is sent."""
 
-    async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
+    async def accept_dispute(self, order: Order, dispute: Dispute) -> Sequence[GatewayEvent]:
         """Gives up an open dispute of this order, for good, and reports what came of it: `lost`, or
         how it was decided before. The same however often it is asked for. Raises
         `GatewayUnavailable`: then it is as open as before."""
@@ -97,18 +99,18 @@ class Accepts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class TransactionPage:
     """A page is a part of a gateway's list of transactions."""
 
-    news: Sequence[News]
+    events: Sequence[GatewayEvent]
     #: From where to go on, once all of it was dealt with.
-    mark: str
+    cursor: str
     #: Whether the list goes on.
-    more: bool
+    has_more: bool
 
 
 @runtime_checkable
-class Listed(Protocol):
+class SupportsTransactionList(Protocol):
     """A gateway that is asked for its list, since it can't be asked about one order."""
 
     @property
@@ -116,17 +118,17 @@ class Listed(Protocol):
         """See `Gateway`."""
         ...
 
-    async def page(self, mark: str) -> Page:
+    async def list_transactions(self, cursor: str) -> TransactionPage:
         """What comes after `cursor` (empty: the list's beginning), the oldest first. Raises
         `GatewayUnavailable`."""
         ...
 
 
 @runtime_checkable
-class Consuming(Protocol):
+class SupportsConsumption(Protocol):
     """A store that sells the same thing to somebody again only once it hears that the last one was
     delivered."""
 
-    async def consume(self, purchase: str) -> None:
+    async def consume_purchase(self, purchase: str) -> None:
         """Says that the purchase was delivered; again does no harm. Raises `GatewayUnavailable`."""
         ...

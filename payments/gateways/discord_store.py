@@ -12,82 +12,84 @@ from typing import Final, Protocol, final
 
 from core.clock import DAY_MS, Clock
 from core.money import NanoUsd
-from payments.gateways.base import Message, Page
+from payments.gateways.base import TransactionPage, WebhookMessage
 from payments.types import (
     Cash,
     Checkout,
-    Forged,
-    News,
+    GatewayEvent,
+    InvalidSignature,
     Order,
-    Purchase,
-    RefundRefused,
-    TakenBack,
+    RefundUnsupported,
+    Reversal,
+    StorePurchase,
 )
 
 _log = logging.getLogger(__name__)
 
 PLATFORM: Final = "discord"
-OPEN_SECONDS: Final = 3_600
+CHECKOUT_SECONDS: Final = 3_600
 #: The most that one call lists (Discord, List Entitlements).
-PAGE: Final = 100
+PAGE_SIZE: Final = 100
 #: Kinds of SKUs and entitlements, as Discord numbers them.
-CONSUMABLE: Final = 3
+CONSUMABLE_SKU: Final = 3
 _PURCHASE, _TEST_PURCHASE = 1, 4
 
-_EPOCH_MS: Final = 1_420_070_400_000
+_DISCORD_EPOCH_MS: Final = 1_420_070_400_000
 #: What was bought lately is read again: it may come into the list out of order.
 _OVERLAP_MS: Final = 10 * 60_000
 #: The whole list is read again so often, for what was taken back since.
-_AGAIN_MS: Final = DAY_MS
+_FULL_READ_INTERVAL_MS: Final = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Entitled:
+class DiscordEntitlement:
     """An entitlement is Discord's word that somebody bought something."""
 
     id: str
-    sku: str
-    application: str
+    sku_id: str
+    application_id: str
     #: Whose it is; a server's has no user.
-    user: str
-    guild: str
+    user_id: str
+    guild_id: str
     kind: int
     deleted: bool
     consumed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class SkuCard:
+class DiscordSku:
     """A SKU is something that the app sells in Discord's store."""
 
     id: str
     name: str
     kind: int
-    available: bool
+    is_available: bool
 
 
-class StoreApi(Protocol):
+class DiscordStoreApi(Protocol):
     """The API of Discord's store that the gateway needs; every method raises
     `GatewayUnavailable`."""
 
-    async def application(self) -> str:
+    async def get_application_id(self) -> str:
         """The app's own id."""
         ...
 
-    async def skus(self) -> Sequence[SkuCard]:
+    async def list_skus(self) -> Sequence[DiscordSku]:
         """Everything that it sells."""
         ...
 
-    async def entitlement(self, id_: str) -> Entitled | None:
+    async def fetch_entitlement(self, id_: str) -> DiscordEntitlement | None:
         """One; None when the app has no such."""
         ...
 
-    async def entitlements(self, skus: Sequence[str], after: str) -> Sequence[Entitled]:
+    async def list_entitlements(
+        self, skus: Sequence[str], after: str
+    ) -> Sequence[DiscordEntitlement]:
         """Those of these SKUs after an id, the oldest first, deleted ones too; at most
         `PAGE_SIZE`."""
         ...
 
-    async def consume(self, id_: str) -> None:
+    async def consume_entitlement(self, id_: str) -> None:
         """It was delivered."""
         ...
 
@@ -97,17 +99,17 @@ class StoreApi(Protocol):
 
 
 @final
-class DiscordSkus:
+class DiscordStoreGateway:
     """The gateway of Discord's own store: it sells packs alone, each as a SKU."""
 
     name = "skus"
     platform = PLATFORM
-    open_seconds = OPEN_SECONDS
+    checkout_seconds = CHECKOUT_SECONDS
 
     def __init__(
         self,
         *,
-        api: StoreApi,
+        api: DiscordStoreApi,
         packs: Mapping[str, NanoUsd],
         fee_percent: int,
         test_purchases: bool,
@@ -117,97 +119,115 @@ class DiscordSkus:
         `test_purchases`: those that cost nothing count too."""
         self._api, self._packs, self._clock = api, dict(packs), clock
         self.fee_percent = fee_percent
-        self._sold = {_PURCHASE, _TEST_PURCHASE} if test_purchases else {_PURCHASE}
+        self._counted_kinds = {_PURCHASE, _TEST_PURCHASE} if test_purchases else {_PURCHASE}
 
-    def amount(self, value: NanoUsd) -> NanoUsd | None:
+    def quote_amount(self, value: NanoUsd) -> NanoUsd | None:
         """See `Gateway`: packs alone."""
-        return value if self.sku(value) else None
+        return value if self.find_sku(value) else None
 
-    def sku(self, value: NanoUsd) -> str:
+    def find_sku(self, value: NanoUsd) -> str:
         """The SKU of the pack of this price; empty if there is none."""
         return next((sku for sku, cash in self._packs.items() if cash == value), "")
 
-    def sells(self, sku: str) -> bool:
+    def is_sold(self, sku: str) -> bool:
         """Whether that is one of ours."""
         return sku in self._packs
 
-    async def skus(self) -> Mapping[str, SkuCard]:
+    async def fetch_skus(self) -> Mapping[str, DiscordSku]:
         """What the app sells on Discord, by id; raises `GatewayUnavailable`."""
-        return {card.id: card for card in await self._api.skus()}
+        return {card.id: card for card in await self._api.list_skus()}
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
-        await self._api.skus()
+        await self._api.list_skus()
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`: the front end shows the button, Discord all the rest."""
-        del order, what, language
+        del order, description, language
         return Checkout("")
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`: nothing comes by a route of its own."""
         del headers, body
-        raise Forged(self.name, "route")
+        raise InvalidSignature(self.name, "route")
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        found = await self._api.entitlement(str(json.loads(body)["entitlement"]))
-        return () if found is None else await self._told(found)
+        entitlement = await self._api.fetch_entitlement(str(json.loads(body)["entitlement"]))
+        return () if entitlement is None else await self._events_of(entitlement)
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`: Discord knows no orders; its list is read."""
         del order
         return ()
 
-    async def page(self, mark: str) -> Page:
+    async def list_transactions(self, cursor: str) -> TransactionPage:
         """See `Listed`. The mark is when the list's beginning was read, and after which id to go
         on."""
         now = self._clock.now_ms()
-        begun, _, after = mark.partition(":") if mark else (str(now), "", "0")
-        found = await self._api.entitlements(list(self._packs), after)
-        news = [news for one in found for news in await self._told(one)]
-        if len(found) == PAGE:
-            return Page(news, f"{begun}:{found[-1].id}", more=True)
-        if now - int(begun) > _AGAIN_MS:
-            return Page(news, f"{now}:0", more=False)
-        lately = (now - _OVERLAP_MS - _EPOCH_MS) << 22
-        read = min(int(found[-1].id), lately) if found else 0
-        return Page(news, f"{begun}:{max(int(after), read)}", more=False)
+        started_ms, _, after = cursor.partition(":") if cursor else (str(now), "", "0")
+        entitlements = await self._api.list_entitlements(list(self._packs), after)
+        events = [news for one in entitlements for news in await self._events_of(one)]
+        if len(entitlements) == PAGE_SIZE:
+            return TransactionPage(events, f"{started_ms}:{entitlements[-1].id}", has_more=True)
+        if now - int(started_ms) > _FULL_READ_INTERVAL_MS:
+            return TransactionPage(events, f"{now}:0", has_more=False)
+        overlap_id = (now - _OVERLAP_MS - _DISCORD_EPOCH_MS) << 22
+        read_until = min(int(entitlements[-1].id), overlap_id) if entitlements else 0
+        return TransactionPage(
+            events, f"{started_ms}:{max(int(after), read_until)}", has_more=False
+        )
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`: the list has that too."""
         return {}
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`: Discord alone gives back, and reports it."""
         del payment, amount, cause
-        raise RefundRefused(order.id, "elsewhere")
+        raise RefundUnsupported(order.id, "elsewhere")
 
-    async def consume(self, purchase: str) -> None:
+    async def consume_purchase(self, purchase: str) -> None:
         """See `SupportsConsumption`."""
-        await self._api.consume(purchase)
+        await self._api.consume_entitlement(purchase)
 
     async def close(self) -> None:
         """See `Gateway`."""
         await self._api.close()
 
-    async def _told(self, one: Entitled) -> Sequence[News]:
-        cash = self._packs.get(one.sku)
-        if cash is None or one.application != await self._api.application():
+    async def _events_of(self, entitlement: DiscordEntitlement) -> Sequence[GatewayEvent]:
+        cash = self._packs.get(entitlement.sku_id)
+        if cash is None or entitlement.application_id != await self._api.get_application_id():
             return ()
-        if one.guild or not one.user or one.kind not in self._sold:
-            _log.info("an entitlement of kind %d is no sale to a person: %s", one.kind, one.id)
+        if (
+            entitlement.guild_id
+            or not entitlement.user_id
+            or entitlement.kind not in self._counted_kinds
+        ):
+            _log.info(
+                "an entitlement of kind %d is no sale to a person: %s",
+                entitlement.kind,
+                entitlement.id,
+            )
             return ()
-        if one.deleted:
-            return (TakenBack(self.name, one.id),)
-        if one.consumed:
+        if entitlement.deleted:
+            return (Reversal(self.name, entitlement.id),)
+        if entitlement.consumed:
             return ()  # it was credited before it was consumed
-        at_ms = (int(one.id) >> 22) + _EPOCH_MS
+        at_ms = (int(entitlement.id) >> 22) + _DISCORD_EPOCH_MS
         fee = cash.share_up(self.fee_percent, 100)
-        return (Purchase(self.name, one.id, self.platform, one.user, at_ms, cash, fee),)
+        return (
+            StorePurchase(
+                self.name, entitlement.id, self.platform, entitlement.user_id, at_ms, cash, fee
+            ),
+        )
 
 
-def heard(entitlement: str, what: str) -> Message:
+def build_entitlement_message(entitlement_id: str, event_kind: str) -> WebhookMessage:
     """The message that an entitlement was created or deleted, to be stored until it is read again
     and processed."""
-    return Message(f"{what}/{entitlement}", json.dumps({"entitlement": entitlement}).encode())
+    return WebhookMessage(
+        f"{event_kind}/{entitlement_id}", json.dumps({"entitlement": entitlement_id}).encode()
+    )

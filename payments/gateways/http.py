@@ -15,19 +15,19 @@ from typing import Any, final
 
 import aiohttp
 
-from core.errors import cause
+from core.errors import describe_failure
 from payments.types import GatewayUnavailable
 
 _log = logging.getLogger(__name__)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
-_ANSWER_BYTES_MAX = 8 << 20
-_TRIES = 3
+_RESPONSE_BYTES_MAX = 8 << 20
+_ATTEMPTS_MAX = 3
 _PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GatewayResponse:
     """A response of a service that did what it was asked, or refused it (400 to 499)."""
 
     status: int
@@ -35,13 +35,13 @@ class Answer:
     body: Any
 
     @property
-    def fine(self) -> bool:
+    def is_ok(self) -> bool:
         """Whether it did what it was asked."""
         return self.status < 300
 
 
 @final
-class Wire:
+class GatewayClient:
     """The HTTP client of one payment service: it holds the connections and retries what may be
     repeated."""
 
@@ -49,7 +49,7 @@ class Wire:
         self._gateway, self._url = gateway, url
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -57,20 +57,20 @@ class Wire:
         headers: Mapping[str, str],
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        again: bool,
-    ) -> Answer:
+        idempotent: bool,
+    ) -> GatewayResponse:
         """An answer; `idempotent` where the same call twice does what it does once. Raises
         `GatewayUnavailable` when the service fails, asks to wait, or can't be reached."""
-        for attempt in range(_TRIES if again else 1):
+        for attempt in range(_ATTEMPTS_MAX if idempotent else 1):
             if attempt:
-                spread = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-                await asyncio.sleep(_PAUSE_SECONDS * (1 << attempt) * spread)
+                jitter = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                await asyncio.sleep(_PAUSE_SECONDS * (1 << attempt) * jitter)
             try:
-                answer = await self._asked(method, path, headers, params, body)
+                response = await self._send(method, path, headers, params, body)
             except (aiohttp.ClientError, TimeoutError, ValueError):
                 continue
-            if answer.fine or (400 <= answer.status < 500 and answer.status != 429):
-                return answer
+            if response.is_ok or (400 <= response.status < 500 and response.status != 429):
+                return response
         raise GatewayUnavailable(self._gateway)
 
     async def close(self) -> None:
@@ -78,14 +78,14 @@ class Wire:
         if self._session is not None:
             await self._session.close()
 
-    async def _asked(
+    async def _send(
         self,
         method: str,
         path: str,
         headers: Mapping[str, str],
         params: Mapping[str, str] | None,
         body: bytes | None,
-    ) -> Answer:
+    ) -> GatewayResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
         async with self._session.request(
@@ -99,27 +99,29 @@ class Wire:
             raw = b""
             async for part in response.content.iter_chunked(1 << 16):
                 raw += part
-                if len(raw) > _ANSWER_BYTES_MAX:
+                if len(raw) > _RESPONSE_BYTES_MAX:
                     raise ValueError("an answer of that size is none")
-            return Answer(response.status, _json(raw, must=response.status < 300))
+            return GatewayResponse(
+                response.status, _parse_json(raw, required=response.status < 300)
+            )
 
 
-def _json(raw: bytes, *, must: bool) -> Any:
+def _parse_json(raw: bytes, *, required: bool) -> Any:
     """What a refusal says in another form than JSON is left out."""
     try:
         return json.loads(raw) if raw else None
     except ValueError:
-        if must:
+        if required:
             raise
         return None
 
 
 @contextlib.contextmanager
-def understood(gateway: str) -> Iterator[None]:
+def translate_parse_errors(gateway: str) -> Iterator[None]:
     """Around the reading of an answer: a field that is missing or odd means that the service can't
     be worked with now, whatever else waits to be read."""
     try:
         yield
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
-        _log.warning("%s answered what nobody understands: %s", gateway, cause(odd))
+        _log.warning("%s answered what nobody understands: %s", gateway, describe_failure(odd))
         raise GatewayUnavailable(gateway) from None

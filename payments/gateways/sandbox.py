@@ -15,228 +15,236 @@ from pydantic import SecretStr
 
 from core.earnings.payouts import Payout
 from core.money import NanoUsd
-from payments.gateways.base import Message
-from payments.gateways.http import Answer, Wire, understood
-from payments.offer import cents, of_cents
-from payments.payouts import Disbursed
+from payments.gateways.base import WebhookMessage
+from payments.gateways.http import GatewayClient, GatewayResponse, translate_parse_errors
+from payments.offer import from_cents, to_cents
+from payments.payouts import PayoutStatus
 from payments.types import (
     Cash,
     Checkout,
+    CheckoutEnded,
     Dispute,
-    Ended,
-    Forged,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
+    InvalidSignature,
     Order,
     Payment,
-    Refunded,
+    Refund,
 )
 
 NAME = "sandbox"
-OPEN_SECONDS = 3_600
+CHECKOUT_SECONDS = 3_600
 TOLERANCE_SECONDS = 300
-SIGNATURE = "sandbox-signature"
+SIGNATURE_HEADER = "sandbox-signature"
 
 
-def signed(secret: str, body: bytes, at_seconds: int) -> str:
+def sign_message(secret: str, body: bytes, at_seconds: int) -> str:
     """The header of a message of the sandbox: its time, and a proof over time and raw body."""
     proof = hmac.digest(secret.encode(), f"{at_seconds}.".encode() + body, hashlib.sha256)
     return f"t={at_seconds},v1={proof.hex()}"
 
 
 @final
-class SandboxApi:
+class SandboxClient:
     """A client that calls the sandbox's payment service."""
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
         self.url = url
-        self._wire, self._secret = Wire(NAME, url), secret
+        self._http, self._secret = GatewayClient(NAME, url), secret
 
-    async def asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    async def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> GatewayResponse:
         """An answer, a refusal too. Raises `GatewayUnavailable`."""
         headers = {"Authorization": f"Bearer {self._secret.get_secret_value()}"}
-        sent = None if body is None else json.dumps(body).encode()
+        content = None if body is None else json.dumps(body).encode()
         # Checkouts are one an order, refunds one a key, payouts one an id.
-        return await self._wire.ask(method, path, headers=headers, body=sent, again=True)
+        return await self._http.request(
+            method, path, headers=headers, body=content, idempotent=True
+        )
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._wire.close()
+        await self._http.close()
 
 
 @final
-class Sandbox:
+class SandboxGateway:
     """The demo's gateway, which speaks to the sandbox's payment service."""
 
     name = NAME
     platform = ""
-    open_seconds = OPEN_SECONDS
+    checkout_seconds = CHECKOUT_SECONDS
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
         """`url`: the service."""
-        self._api, self._secret = SandboxApi(url=url, secret=secret), secret
-        self._our_url = ""
+        self._client, self._secret = SandboxClient(url=url, secret=secret), secret
+        self._public_url = ""
 
-    def reached_at(self, url: str) -> None:
+    def set_public_url(self, url: str) -> None:
         """Where our own HTTP app is, for webhooks and the way back."""
-        self._our_url = url
+        self._public_url = url
 
-    def amount(self, value: NanoUsd) -> Cash:
+    def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
         return value
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
-        await self._asked("GET", "/checkouts")
+        await self._request("GET", "/checkouts")
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`."""
         assert isinstance(order.amount, NanoUsd)
-        made = await self._asked(
+        checkout = await self._request(
             "POST",
             "/checkouts",
             {
                 "order": order.id,
-                "cents": cents(order.amount),
-                "what": what,
+                "cents": to_cents(order.amount),
+                "what": description,
                 "language": language,
-                "return_url": f"{self._our_url}/paid",
-                "notify_url": f"{self._our_url}/webhooks/{self.name}",
+                "return_url": f"{self._public_url}/paid",
+                "notify_url": f"{self._public_url}/webhooks/{self.name}",
             },
         )
-        return Checkout(made["id"], made["url"])
+        return Checkout(checkout["id"], checkout["url"])
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`."""
-        given = headers.get(SIGNATURE, "")
-        at = given.partition(",")[0].removeprefix("t=")
-        if not at.isdecimal() or abs(time.time() - int(at)) > TOLERANCE_SECONDS:
-            raise Forged(self.name, "time")
-        wanted = signed(self._secret.get_secret_value(), body, int(at))
-        if not hmac.compare_digest(given.encode(), wanted.encode()):
-            raise Forged(self.name, "signature")
-        return Message(str(json.loads(body)["id"]), body)
+        signature = headers.get(SIGNATURE_HEADER, "")
+        sent_at = signature.partition(",")[0].removeprefix("t=")
+        if not sent_at.isdecimal() or abs(time.time() - int(sent_at)) > TOLERANCE_SECONDS:
+            raise InvalidSignature(self.name, "time")
+        expected = sign_message(self._secret.get_secret_value(), body, int(sent_at))
+        if not hmac.compare_digest(signature.encode(), expected.encode()):
+            raise InvalidSignature(self.name, "signature")
+        return WebhookMessage(str(json.loads(body)["id"]), body)
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        return await self._checkout(str(json.loads(body)["checkout"]))
+        return await self._fetch_checkout_events(str(json.loads(body)["checkout"]))
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        return await self._checkout(order.external) if order.external else ()
+        return await self._fetch_checkout_events(order.external_id) if order.external_id else ()
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
         return {}
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
         assert isinstance(amount, NanoUsd)
-        body = {"payment": payment, "cents": cents(amount), "key": cause}
-        made = await self._asked("POST", f"/checkouts/{order.external}/refunds", body)
-        return (_refunded(made),)
+        body = {"payment": payment, "cents": to_cents(amount), "key": cause}
+        refund = await self._request("POST", f"/checkouts/{order.external_id}/refunds", body)
+        return (_to_refund(refund),)
 
-    async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
+    async def accept_dispute(self, order: Order, dispute: Dispute) -> Sequence[GatewayEvent]:
         """See `SupportsDisputeAcceptance`."""
-        await self._asked("POST", f"/checkouts/{order.external}/disputes/{dispute.id}/accept", {})
-        return await self._checkout(order.external)
+        await self._request(
+            "POST", f"/checkouts/{order.external_id}/disputes/{dispute.id}/accept", {}
+        )
+        return await self._fetch_checkout_events(order.external_id)
 
     async def close(self) -> None:
         """See `Gateway`."""
-        await self._api.close()
+        await self._client.close()
 
-    async def _checkout(self, id_: str) -> Sequence[News]:
-        said = await self._asked("GET", f"/checkouts/{id_}")
-        order = str(said["order"])
-        news: list[News] = [
+    async def _fetch_checkout_events(self, id_: str) -> Sequence[GatewayEvent]:
+        checkout = await self._request("GET", f"/checkouts/{id_}")
+        order = str(checkout["order"])
+        events: list[GatewayEvent] = [
             Payment(
                 self.name,
                 one["id"],
                 order,
-                of_cents(one["cents"]),
-                of_cents(one["fee"]),
-                checkout=said["id"],
+                from_cents(one["cents"]),
+                from_cents(one["fee"]),
+                checkout=checkout["id"],
                 # Who pays twice has paid twice: the surplus counts at the free rate.
                 any_amount=True,
             )
-            for one in said["payments"]
+            for one in checkout["payments"]
         ]
-        news += [_refunded(one) for one in said["refunds"]]
-        dispute = said["dispute"]
+        events += [_to_refund(one) for one in checkout["refunds"]]
+        dispute = checkout["dispute"]
         if dispute is not None:
             states: list[Literal["open", "won", "lost"]] = ["open"]
             if dispute["state"] != "open":
                 states.append(dispute["state"])
-            disputed = of_cents(dispute["cents"])
-            news += [
+            disputed = from_cents(dispute["cents"])
+            events += [
                 Dispute(self.name, dispute["id"], dispute["payment"], disputed, state)
                 for state in states
             ]
-        if said["state"] in {"failed", "expired"}:
-            news.append(Ended(order, said["state"]))
-        return news
+        if checkout["state"] in {"failed", "expired"}:
+            events.append(CheckoutEnded(order, checkout["state"]))
+        return events
 
-    async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        answer = await self._api.asked(method, path, body)
-        if not answer.fine:
+    async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        answer = await self._client.request(method, path, body)
+        if not answer.is_ok:
             raise GatewayUnavailable(self.name)
         return answer.body
 
 
-def _refunded(said: Mapping[str, Any]) -> Refunded:
-    return Refunded(Sandbox.name, said["id"], said["payment"], of_cents(said["cents"]))
+def _to_refund(data: Mapping[str, Any]) -> Refund:
+    return Refund(SandboxGateway.name, data["id"], data["payment"], from_cents(data["cents"]))
 
 
 @final
-class SandboxPayouts:
+class SandboxPayoutProvider:
     """The demo's payout provider, which pays through the sandbox's payment service."""
 
-    remembers_days = 3_650
+    idempotency_days = 3_650
     #: Its page has a button by which what has arrived comes back.
-    watched_days = 1
+    return_window_days = 1
 
     def __init__(self, *, url: str, secret: SecretStr) -> None:
-        self._api = SandboxApi(url=url, secret=secret)
+        self._client = SandboxClient(url=url, secret=secret)
 
-    async def probe(self) -> str:
+    async def check_account(self) -> str:
         """See `PayoutProvider`."""
-        if not (await self._api.asked("GET", "/checkouts")).fine:
+        if not (await self._client.request("GET", "/checkouts")).is_ok:
             raise GatewayUnavailable(NAME)
         return ""
 
-    async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+    async def send_payout(self, payout: Payout, address: SecretStr) -> PayoutStatus:
         """See `PayoutProvider`."""
-        asked = {
+        body = {
             "id": payout.id,
-            "cents": cents(payout.cash),
+            "cents": to_cents(payout.cash),
             "to": address.get_secret_value(),
         }
-        answer = await self._api.asked("POST", "/payouts", asked)
+        answer = await self._client.request("POST", "/payouts", body)
         if answer.status == 422:
-            with understood(NAME):
-                return Disbursed("failed", "", reason=str(answer.body["code"]))
-        return _as_told(answer.body if answer.fine else None, payout)
+            with translate_parse_errors(NAME):
+                return PayoutStatus("failed", "", reason=str(answer.body["code"]))
+        return _to_status(answer.body if answer.is_ok else None, payout)
 
-    async def disbursed(self, payout: Payout) -> Disbursed:
+    async def fetch_payout(self, payout: Payout) -> PayoutStatus:
         """See `PayoutProvider`."""
-        answer = await self._api.asked("GET", f"/payouts?id={payout.id}")
-        return _as_told(answer.body if answer.fine else None, payout)
+        answer = await self._client.request("GET", f"/payouts?id={payout.id}")
+        return _to_status(answer.body if answer.is_ok else None, payout)
 
-    def page(self, payout: Payout) -> str:
+    def get_payout_url(self, payout: Payout) -> str:
         """See `PayoutProvider`."""
-        return f"{self._api.url}/payouts/{payout.id}"
+        return f"{self._client.url}/payouts/{payout.id}"
 
     async def close(self) -> None:
         """See `PayoutProvider`."""
-        await self._api.close()
+        await self._client.close()
 
 
-def _as_told(said: Mapping[str, Any] | None, payout: Payout) -> Disbursed:
-    if said is None:
+def _to_status(data: Mapping[str, Any] | None, payout: Payout) -> PayoutStatus:
+    if data is None:
         raise GatewayUnavailable(NAME)
-    with understood(NAME):
-        if of_cents(int(said["cents"])) != payout.cash:
+    with translate_parse_errors(NAME):
+        if from_cents(int(data["cents"])) != payout.cash:
             raise GatewayUnavailable(NAME, "it has another amount")
-        return Disbursed(
-            said["state"], payout.id, fee=of_cents(int(said["fee"])), reason=str(said["reason"])
+        return PayoutStatus(
+            data["state"], payout.id, fee=from_cents(int(data["fee"])), reason=str(data["reason"])
         )

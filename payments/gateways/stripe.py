@@ -15,68 +15,73 @@ import stripe
 from pydantic import SecretStr
 
 from core.money import NanoUsd
-from payments.gateways.base import Message
-from payments.offer import cents, of_cents
+from payments.gateways.base import WebhookMessage
+from payments.offer import from_cents, to_cents
 from payments.types import (
     Cash,
     Checkout,
+    CheckoutEnded,
     Dispute,
-    Ended,
-    Forged,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
+    InvalidSignature,
     Order,
     Payment,
-    Refunded,
+    Refund,
 )
 
-API = "https://api.stripe.com"
+API_URL = "https://api.stripe.com"
 #: How old a webhook may be (Stripe's own default), and how far ahead its clock may run.
 TOLERANCE_SECONDS = 300
 #: Between 30 minutes and 24 hours (Stripe's limits).
-OPEN_SECONDS = 3_600
+CHECKOUT_SECONDS = 3_600
 
 _LANGUAGES = {"en": "en", "zh-CN": "zh"}
-_WON = {"won", "warning_closed", "prevented"}
+_WON_STATUSES = {"won", "warning_closed", "prevented"}
 #: Early warnings move no money.
-_WARNINGS = {"warning_needs_response", "warning_under_review"}
+_WARNING_STATUSES = {"warning_needs_response", "warning_under_review"}
 
 T = TypeVar("T")
 
 
 @final
-class Stripe:
+class StripeGateway:
     """The Stripe gateway: it sells by Stripe's hosted checkout page."""
 
     name = "stripe"
     platform = ""
-    open_seconds = OPEN_SECONDS
+    checkout_seconds = CHECKOUT_SECONDS
 
     def __init__(
-        self, *, key: SecretStr, webhook_secret: SecretStr, return_url: str, api_url: str = API
+        self,
+        *,
+        api_key: SecretStr,
+        webhook_secret: SecretStr,
+        return_url: str,
+        api_url: str = API_URL,
     ) -> None:
         """`return_url`: the page that leads back to the chat."""
         self._http = stripe.AIOHTTPClient()
         self._client = stripe.StripeClient(
-            key.get_secret_value(),
+            api_key.get_secret_value(),
             http_client=self._http,
             base_addresses={"api": api_url},
             max_network_retries=2,
         )
-        self._secret, self._return_url = webhook_secret, return_url
-        self._live = "_live_" in key.get_secret_value()
+        self._webhook_secret, self._return_url = webhook_secret, return_url
+        self._is_live = "_live_" in api_key.get_secret_value()
 
-    def amount(self, value: NanoUsd) -> Cash:
+    def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
         return value
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
         params: Any = {"limit": 1}
         sessions = self._client.v1.checkout.sessions
-        await self._asked(lambda: sessions.list_async(params))
+        await self._call(lambda: sessions.list_async(params))
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`."""
         assert isinstance(order.amount, NanoUsd)
         params: Any = {
@@ -84,14 +89,14 @@ class Stripe:
             "client_reference_id": order.id,
             "metadata": {"order": order.id},
             # Refunds and disputes carry the payment, not the session.
-            "payment_intent_data": {"metadata": {"order": order.id}, "description": what},
+            "payment_intent_data": {"metadata": {"order": order.id}, "description": description},
             "line_items": [
                 {
                     "quantity": 1,
                     "price_data": {
                         "currency": "usd",
-                        "unit_amount": cents(order.amount),
-                        "product_data": {"name": what},
+                        "unit_amount": to_cents(order.amount),
+                        "product_data": {"name": description},
                     },
                 }
             ],
@@ -100,89 +105,91 @@ class Stripe:
             "expires_at": order.expires_at // 1_000,
             "locale": _LANGUAGES.get(language, "auto"),
         }
-        key = {"idempotency_key": f"order:{order.id}:checkout"}
+        options = {"idempotency_key": f"order:{order.id}:checkout"}
         sessions = self._client.v1.checkout.sessions
-        made: Any = await self._asked(lambda: sessions.create_async(params, key))  # type: ignore[arg-type]
-        return Checkout(made.id, made.url or "")
+        session: Any = await self._call(lambda: sessions.create_async(params, options))  # type: ignore[arg-type]
+        return Checkout(session.id, session.url or "")
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`."""
         header = headers.get("stripe-signature", "")
         try:
             stripe.WebhookSignature.verify_header(
-                body.decode(), header, self._secret.get_secret_value(), TOLERANCE_SECONDS
+                body.decode(), header, self._webhook_secret.get_secret_value(), TOLERANCE_SECONDS
             )
         except stripe.SignatureVerificationError:
-            raise Forged(self.name, "signature") from None
+            raise InvalidSignature(self.name, "signature") from None
         except UnicodeDecodeError:
-            raise Forged(self.name, "body") from None
-        sent = next((part[2:] for part in header.split(",") if part.startswith("t=")), "0")
-        if int(sent) > time.time() + TOLERANCE_SECONDS:
-            raise Forged(self.name, "time")
-        event = _object(body)
-        if bool(event.get("livemode")) is not self._live:
-            raise Forged(self.name, "mode")
+            raise InvalidSignature(self.name, "body") from None
+        sent_at = next((part[2:] for part in header.split(",") if part.startswith("t=")), "0")
+        if int(sent_at) > time.time() + TOLERANCE_SECONDS:
+            raise InvalidSignature(self.name, "time")
+        event = _parse_object(body)
+        if bool(event.get("livemode")) is not self._is_live:
+            raise InvalidSignature(self.name, "mode")
         if event.get("account"):
-            raise Forged(self.name, "account")
+            raise InvalidSignature(self.name, "account")
         if not isinstance(event.get("id"), str):
-            raise Forged(self.name, "body")
-        return Message(event["id"], body)
+            raise InvalidSignature(self.name, "body")
+        return WebhookMessage(event["id"], body)
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        event = _object(body)
-        about: dict[str, Any] = event["data"]["object"]
+        event = _parse_object(body)
+        event_object: dict[str, Any] = event["data"]["object"]
         kind: str = event["type"]
         if kind.startswith("checkout.session."):
-            return await self._session(about["id"])
+            return await self._fetch_session_events(event_object["id"])
         if kind in {"refund.created", "refund.updated", "refund.failed"}:
-            return await self._refund(about["id"])
+            return await self._fetch_refunds(event_object["id"])
         if kind.startswith("charge.dispute."):
-            return await self._dispute(about["id"])
+            return await self._fetch_disputes(event_object["id"])
         return ()
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        return await self._session(order.external) if order.external else ()
+        return await self._fetch_session_events(order.external_id) if order.external_id else ()
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
         return {}
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
         assert isinstance(amount, NanoUsd)
         params: Any = {
             "payment_intent": payment,
-            "amount": cents(amount),
+            "amount": to_cents(amount),
             "metadata": {"order": order.id},
         }
-        key = {"idempotency_key": f"refund:{cause}"}
+        options = {"idempotency_key": f"refund:{cause}"}
         refunds = self._client.v1.refunds
-        made: Any = await self._asked(lambda: refunds.create_async(params, key))  # type: ignore[arg-type]
-        return _refunded(made)
+        refund: Any = await self._call(lambda: refunds.create_async(params, options))  # type: ignore[arg-type]
+        return _to_refunds(refund)
 
-    async def accept(self, order: Order, dispute: Dispute) -> Sequence[News]:
+    async def accept_dispute(self, order: Order, dispute: Dispute) -> Sequence[GatewayEvent]:
         """See `SupportsDisputeAcceptance`. Stripe closes a dispute once, and refuses one that is
         decided."""
         del order
-        known = await self._dispute(dispute.id)
-        if not known or cast("Dispute", known[-1]).state != "open":
-            return known
-        key = {"idempotency_key": f"accept:{dispute.id}"}
+        before = await self._fetch_disputes(dispute.id)
+        if not before or cast("Dispute", before[-1]).state != "open":
+            return before
+        options = {"idempotency_key": f"accept:{dispute.id}"}
         disputes = self._client.v1.disputes
-        return _disputed(
-            await self._asked(lambda: disputes.close_async(dispute.id, None, key))  # type: ignore[arg-type]
+        return _to_disputes(
+            await self._call(lambda: disputes.close_async(dispute.id, None, options))  # type: ignore[arg-type]
         )
 
     async def close(self) -> None:
         """See `Gateway`."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
-    async def _session(self, id_: str) -> Sequence[News]:
+    async def _fetch_session_events(self, id_: str) -> Sequence[GatewayEvent]:
         params: Any = {"expand": ["payment_intent.latest_charge.balance_transaction"]}
         sessions = self._client.v1.checkout.sessions
-        session: Any = await self._asked(lambda: sessions.retrieve_async(id_, params))
+        session: Any = await self._call(lambda: sessions.retrieve_async(id_, params))
         order = session.client_reference_id
         if not order or session.mode != "payment":
             return ()  # not one of ours
@@ -191,23 +198,23 @@ class Stripe:
             fee = intent.latest_charge.balance_transaction
             if session.currency != "usd" or fee.currency != "usd":
                 return ()  # sold by somebody else on this account
-            amount, kept = of_cents(session.amount_total), of_cents(fee.fee)
-            return (Payment(self.name, intent.id, order, amount, kept, checkout=session.id),)
+            amount, kept_fee = from_cents(session.amount_total), from_cents(fee.fee)
+            return (Payment(self.name, intent.id, order, amount, kept_fee, checkout=session.id),)
         if session.status == "expired":
-            return (Ended(order, "expired"),)
-        if session.status == "complete" and _failed(session.payment_intent):
-            return (Ended(order, "failed"),)
+            return (CheckoutEnded(order, "expired"),)
+        if session.status == "complete" and _has_failed(session.payment_intent):
+            return (CheckoutEnded(order, "failed"),)
         return ()
 
-    async def _refund(self, id_: str) -> Sequence[News]:
+    async def _fetch_refunds(self, id_: str) -> Sequence[GatewayEvent]:
         refunds = self._client.v1.refunds
-        return _refunded(await self._asked(lambda: refunds.retrieve_async(id_)))
+        return _to_refunds(await self._call(lambda: refunds.retrieve_async(id_)))
 
-    async def _dispute(self, id_: str) -> Sequence[News]:
+    async def _fetch_disputes(self, id_: str) -> Sequence[GatewayEvent]:
         disputes = self._client.v1.disputes
-        return _disputed(await self._asked(lambda: disputes.retrieve_async(id_)))
+        return _to_disputes(await self._call(lambda: disputes.retrieve_async(id_)))
 
-    async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except stripe.StripeError:
@@ -215,48 +222,52 @@ class Stripe:
             raise GatewayUnavailable(self.name) from None
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        value = json.loads(body)
     except ValueError:
-        raise Forged(Stripe.name, "body") from None
-    if not isinstance(said, dict):
-        raise Forged(Stripe.name, "body")
-    return said
+        raise InvalidSignature(StripeGateway.name, "body") from None
+    if not isinstance(value, dict):
+        raise InvalidSignature(StripeGateway.name, "body")
+    return value
 
 
-def _failed(intent: Any) -> bool:
+def _has_failed(intent: Any) -> bool:
     """Whether a delayed way to pay (a bank debit) came to nothing."""
     return intent is not None and intent.status in {"requires_payment_method", "canceled"}
 
 
-def _disputed(told: Any) -> Sequence[News]:
-    if not told.payment_intent or told.currency != "usd" or told.status in _WARNINGS:
+def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
+    if (
+        not dispute.payment_intent
+        or dispute.currency != "usd"
+        or dispute.status in _WARNING_STATUSES
+    ):
         return ()
     state: Literal["open", "won", "lost"] = "open"
-    if told.status in _WON:
+    if dispute.status in _WON_STATUSES:
         state = "won"
-    elif told.status == "lost":
+    elif dispute.status == "lost":
         state = "lost"
-    due = told.evidence_details.due_by
+    due = dispute.evidence_details.due_by
     return (
         Dispute(
-            Stripe.name,
-            told.id,
-            told.payment_intent,
-            of_cents(told.amount),
+            StripeGateway.name,
+            dispute.id,
+            dispute.payment_intent,
+            from_cents(dispute.amount),
             state,
-            reason=told.reason,
+            reason=dispute.reason,
             due_at=due * 1_000 if due else None,
         ),
     )
 
 
-def _refunded(refund: Any) -> Sequence[News]:
+def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:
     if not refund.payment_intent or refund.currency != "usd":
         return ()
     failed = refund.status in {"failed", "canceled"}
     if not failed and refund.status not in {"pending", "succeeded"}:
         return ()
-    amount = of_cents(refund.amount)
-    return (Refunded(Stripe.name, refund.id, refund.payment_intent, amount, failed),)
+    amount = from_cents(refund.amount)
+    return (Refund(StripeGateway.name, refund.id, refund.payment_intent, amount, failed),)

@@ -16,17 +16,17 @@ from typing import Final, Literal, NoReturn, Protocol, final
 from core.clock import Clock
 from core.db.errors import DatabaseUnavailable
 from core.money import NanoUsd, Stars
-from payments.gateways.base import Message, Page
+from payments.gateways.base import TransactionPage, WebhookMessage
 from payments.types import (
     Cash,
     Checkout,
     CheckoutRefused,
-    Forged,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
+    InvalidSignature,
     Order,
     Payment,
-    TakenBack,
+    Reversal,
     UnknownOrder,
 )
 
@@ -35,9 +35,9 @@ _log = logging.getLogger(__name__)
 PLATFORM: Final = "telegram"
 #: Telegram's sign for Stars.
 CURRENCY: Final = "XTR"
-OPEN_SECONDS: Final = 3_600
+CHECKOUT_SECONDS: Final = 3_600
 #: The most that one call lists (Bot API, getStarTransactions).
-PAGE: Final = 100
+PAGE_SIZE: Final = 100
 #: Open orders that are kept in mind, and paid ones.
 _REMEMBERED_MAX: Final = 20_000
 #: An order that isn't in mind is looked up this long. Telegram gives ten seconds for everything.
@@ -57,7 +57,7 @@ class PreCheckout:
 
 
 @dataclass(frozen=True, slots=True)
-class StarsTold:
+class StarPaymentUpdate:
     """An update by which Telegram says that an invoice was paid, or that it gave a payment back.
     The names of its fields are kept in the database."""
 
@@ -69,20 +69,20 @@ class StarsTold:
     payload: str
     refunded: bool = False
 
-    def message(self) -> Message:
+    def to_webhook_message(self) -> WebhookMessage:
         """The update as a message to be stored until it is processed."""
         kind = "refunded" if self.refunded else "paid"
-        return Message(f"{kind}/{self.charge}", json.dumps(asdict(self)).encode())
+        return WebhookMessage(f"{kind}/{self.charge}", json.dumps(asdict(self)).encode())
 
 
 @dataclass(frozen=True, slots=True)
-class StarMove:
+class StarTransactionRecord:
     """A record is a line of the bot's list of Star transactions."""
 
     #: The payment's id; a refund has the same as what it gives back.
-    charge: str
+    charge_id: str
     #: Stars came in; else they went back, or elsewhere.
-    incoming: bool
+    is_incoming: bool
     amount: int
     #: Of an invoice that a person paid; both are empty for anything else.
     payer: str = ""
@@ -92,15 +92,17 @@ class StarMove:
 class StarsApi(Protocol):
     """The API of Telegram that the gateway needs; every method raises `GatewayUnavailable`."""
 
-    async def balance(self) -> Stars:
+    async def fetch_balance(self) -> Stars:
         """What the bot has."""
         ...
 
-    async def moves(self, offset: int, most: int) -> Sequence[StarMove]:
+    async def list_star_transactions(
+        self, offset: int, limit: int
+    ) -> Sequence[StarTransactionRecord]:
         """Its list from the line `offset` on, the oldest first."""
         ...
 
-    async def refund(self, payer: str, charge: str) -> None:
+    async def refund_star_payment(self, payer: str, charge: str) -> None:
         """Gives a payment back; that it was given back before is fine. Raises `RefundDeclined`
         too."""
         ...
@@ -111,83 +113,89 @@ class StarsApi(Protocol):
 
 
 @final
-class TelegramStars:
+class TelegramStarsGateway:
     """The Telegram Stars gateway: it sells by invoices that the chat itself shows."""
 
     name = "stars"
     platform = PLATFORM
-    open_seconds = OPEN_SECONDS
+    checkout_seconds = CHECKOUT_SECONDS
 
     def __init__(self, *, api: StarsApi, usd_per_star: NanoUsd, clock: Clock) -> None:
         """`usd_per_star`: what a Star brings the operator."""
         self._api, self._clock, self.usd_per_star = api, clock, usd_per_star
-        self._open: OrderedDict[str, Order] = OrderedDict()
-        self._paid: OrderedDict[str, None] = OrderedDict()
+        self._open_orders: OrderedDict[str, Order] = OrderedDict()
+        self._paid_orders: OrderedDict[str, None] = OrderedDict()
 
-    def amount(self, value: NanoUsd) -> Stars:
+    def quote_amount(self, value: NanoUsd) -> Stars:
         """See `Gateway`: so many that they bring no less."""
         return Stars(-(-value.units // self.usd_per_star.units))
 
-    async def balance(self) -> Stars:
+    async def fetch_balance(self) -> Stars:
         """What the bot has; raises `GatewayUnavailable`."""
-        return await self._api.balance()
+        return await self._api.fetch_balance()
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
-        await self._api.balance()
+        await self._api.fetch_balance()
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`: the front end shows the invoice."""
-        del what, language
-        if not payer_of(order).isdecimal():
+        del description, language
+        if not get_payer_id(order).isdecimal():
             raise GatewayUnavailable(self.name)  # not in a person's own chat
-        self.remember(order)
+        self.cache_orders(order)
         return Checkout(order.id)
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`: nothing comes by a route of its own."""
         del headers, body
-        raise Forged(self.name, "route")
+        raise InvalidSignature(self.name, "route")
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        told = StarsTold(**json.loads(body))
-        if told.currency != CURRENCY:
-            _log.warning("a payment in chat is not in Stars, but in %s", told.currency[:8])
+        update = StarPaymentUpdate(**json.loads(body))
+        if update.currency != CURRENCY:
+            _log.warning("a payment in chat is not in Stars, but in %s", update.currency[:8])
             return ()
-        if told.refunded:
-            return (TakenBack(self.name, told.charge),)
-        return (self._payment(told.charge, told.payer, told.amount, told.payload),)
+        if update.refunded:
+            return (Reversal(self.name, update.charge),)
+        return (self._to_payment(update.charge, update.payer, update.amount, update.payload),)
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`: Telegram can't be asked about one order; its list is read."""
         del order
         return ()
 
-    async def page(self, mark: str) -> Page:
+    async def list_transactions(self, cursor: str) -> TransactionPage:
         """See `Listed`. The mark is how many lines were read, and the last one's id: where that
         isn't found again, the list is another and is read from its beginning."""
-        count, _, last = mark.partition(":")
-        moves = await self._api.moves(int(count) - 1, PAGE) if count else ()
-        if count and (not moves or moves[0].charge != last):
+        count, _, last_id = cursor.partition(":")
+        records = await self._api.list_star_transactions(int(count) - 1, PAGE_SIZE) if count else ()
+        if count and (not records or records[0].charge_id != last_id):
             _log.warning("the list of Stars is not as it was: it is read from its beginning")
             count = ""
         if not count:
-            moves = await self._api.moves(0, PAGE)
-        read = (int(count) - 1 if count else 0) + len(moves)
-        fresh = moves[1:] if count else moves
-        mark = f"{read}:{moves[-1].charge}" if moves else ""
-        return Page([news for move in fresh for news in self._told(move)], mark, len(moves) == PAGE)
+            records = await self._api.list_star_transactions(0, PAGE_SIZE)
+        read_count = (int(count) - 1 if count else 0) + len(records)
+        new_records = records[1:] if count else records
+        cursor = f"{read_count}:{records[-1].charge_id}" if records else ""
+        return TransactionPage(
+            [news for move in new_records for news in self._events_of(move)],
+            cursor,
+            len(records) == PAGE_SIZE,
+        )
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`: the list has that too."""
         return {}
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`: always the whole payment."""
         del amount, cause
-        await self._api.refund(payer_of(order), payment)
-        return (TakenBack(self.name, payment),)
+        await self._api.refund_star_payment(get_payer_id(order), payment)
+        return (Reversal(self.name, payment),)
 
     async def close(self) -> None:
         """See `Gateway`."""
@@ -195,65 +203,67 @@ class TelegramStars:
 
     # --- may it be paid? --------------------------------------------------------------------------
 
-    def remember(self, *orders: Order) -> None:
+    def cache_orders(self, *orders: Order) -> None:
         """Open orders, about which Telegram may ask."""
         for order in orders:
-            self._open[order.id] = order
-        while len(self._open) > _REMEMBERED_MAX:
-            self._open.popitem(last=False)
+            self._open_orders[order.id] = order
+        while len(self._open_orders) > _REMEMBERED_MAX:
+            self._open_orders.popitem(last=False)
 
-    def _remember_paid(self, order: str) -> None:
+    def _cache_paid(self, order: str) -> None:
         """Nobody may pay it again, before the database says so too."""
-        self._open.pop(order, None)
-        self._paid[order] = None
-        while len(self._paid) > _REMEMBERED_MAX:
-            self._paid.popitem(last=False)
+        self._open_orders.pop(order, None)
+        self._paid_orders[order] = None
+        while len(self._paid_orders) > _REMEMBERED_MAX:
+            self._paid_orders.popitem(last=False)
 
-    async def may_pay(self, asked: PreCheckout, find: Callable[[str], Awaitable[Order]]) -> None:
+    async def check_payable(
+        self, query: PreCheckout, get_order: Callable[[str], Awaitable[Order]]
+    ) -> None:
         """Answers from memory; one that isn't there is looked up with `get_order`, once and not for
         long. Raises `CheckoutRefused`."""
-        id_ = asked.payload
-        order = self._open.get(id_) or await self._found(id_, find)
-        if order.gateway != self.name or payer_of(order) != asked.payer:
+        id_ = query.payload
+        order = self._open_orders.get(id_) or await self._get_order(id_, get_order)
+        if order.gateway != self.name or get_payer_id(order) != query.payer:
             self._refuse(id_, "payer")
-        if id_ in self._paid or order.state == "credited":
+        if id_ in self._paid_orders or order.state == "credited":
             self._refuse(id_, "paid")
-        if asked.currency != CURRENCY or Stars(asked.amount) != order.amount:
+        if query.currency != CURRENCY or Stars(query.amount) != order.amount:
             self._refuse(id_, "amount")
-        if not order.open or self._clock.now_ms() > order.expires_at:
+        if not order.is_open or self._clock.now_ms() > order.expires_at:
             self._refuse(id_, "over")
 
-    async def _found(self, id_: str, find: Callable[[str], Awaitable[Order]]) -> Order:
+    async def _get_order(self, id_: str, get_order: Callable[[str], Awaitable[Order]]) -> Order:
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                return await find(id_)
+                return await get_order(id_)
         except UnknownOrder:
             raise CheckoutRefused(id_, "over") from None
         except (DatabaseUnavailable, TimeoutError):
             raise CheckoutRefused(id_, "unsure") from None
 
     @staticmethod
-    def _refuse(id_: str, why: Literal["over", "paid", "payer", "amount"]) -> NoReturn:
-        _log.info("%s may not be paid: %s", id_[:40], why)
-        raise CheckoutRefused(id_, why)
+    def _refuse(id_: str, reason: Literal["over", "paid", "payer", "amount"]) -> NoReturn:
+        _log.info("%s may not be paid: %s", id_[:40], reason)
+        raise CheckoutRefused(id_, reason)
 
     # --- what is told -----------------------------------------------------------------------------
 
-    def _told(self, move: StarMove) -> Sequence[News]:
-        if not move.payload:
+    def _events_of(self, record: StarTransactionRecord) -> Sequence[GatewayEvent]:
+        if not record.payload:
             return ()  # no invoice: a withdrawal, a gift, somebody's commission
-        if not move.incoming:
-            return (TakenBack(self.name, move.charge),)
-        return (self._payment(move.charge, move.payer, move.amount, move.payload),)
+        if not record.is_incoming:
+            return (Reversal(self.name, record.charge_id),)
+        return (self._to_payment(record.charge_id, record.payer, record.amount, record.payload),)
 
-    def _payment(self, charge: str, payer: str, amount: int, payload: str) -> Payment:
-        known, stars = self._open.get(payload), Stars(amount)
-        if known is not None and (payer_of(known), known.amount) == (payer, stars):
-            self._remember_paid(payload)
+    def _to_payment(self, charge: str, payer: str, amount: int, payload: str) -> Payment:
+        order, stars = self._open_orders.get(payload), Stars(amount)
+        if order is not None and (get_payer_id(order), order.amount) == (payer, stars):
+            self._cache_paid(payload)
         return Payment(self.name, charge, payload, stars, Stars(0), payer=f"{PLATFORM}:{payer}")
 
 
-def payer_of(order: Order) -> str:
+def get_payer_id(order: Order) -> str:
     """The id on Telegram of whoever ordered: their own chat with the bot has the same."""
     platform, _, rest = order.place.partition(":")
     return rest.partition(":")[0] if platform == PLATFORM else ""

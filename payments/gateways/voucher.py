@@ -6,68 +6,72 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from core.money import NanoUsd
-from payments.gateways.base import Message
+from payments.gateways.base import WebhookMessage
 from payments.types import (
     Cash,
     Checkout,
-    Forged,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
+    InvalidSignature,
     Order,
     Payment,
-    Refunded,
+    Refund,
 )
 
-CODE = "code"
+VOUCHER_GATEWAY = "code"
 
 
-def payment_of(order: Order) -> Payment:
+def build_voucher_payment(order: Order) -> Payment:
     """The voucher itself as the payment of its order: it can't count twice."""
-    return Payment(CODE, order.external, order.id, order.amount, type(order.amount)(0))
+    return Payment(
+        VOUCHER_GATEWAY, order.external_id, order.id, order.amount, type(order.amount)(0)
+    )
 
 
 @final
-class Code:
+class VoucherGateway:
     """The gateway of vouchers: an order of a voucher is paid by the voucher itself."""
 
-    name = CODE
+    name = VOUCHER_GATEWAY
     platform = ""
-    open_seconds = 3_600
+    checkout_seconds = 3_600
 
-    def amount(self, value: NanoUsd) -> None:
+    def quote_amount(self, value: NanoUsd) -> None:
         """See `Gateway`; nothing is bought by a voucher that isn't there."""
         del value
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`; nothing is bought by a voucher that isn't there."""
-        del order, what, language
+        del order, description, language
         raise GatewayUnavailable(self.name)
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`; nobody sends any."""
         del headers, body
-        raise Forged(self.name, "route")
+        raise InvalidSignature(self.name, "route")
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
         del body
         return ()
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`: an order of a voucher is as good as paid."""
-        return (payment_of(order),)
+        return (build_voucher_payment(order),)
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
         return {}
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`; the money goes back where the voucher was sold, by the operator."""
         del order
-        return (Refunded(self.name, cause, payment, amount),)
+        return (Refund(self.name, cause, payment, amount),)
 
     async def close(self) -> None:
         """See `Gateway`."""

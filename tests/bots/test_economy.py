@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from bots.economy import economy_of
-from core.admin.abuse_check import Lowering
-from core.money import Credits, usd
-from payments.gateways.sandbox import Sandbox
+from core.admin.abuse_check import PriceReductions
+from core.money import Credits, parse_usd
+from payments.gateways.sandbox import SandboxGateway
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
 from tests.core.earnings.world import BRIEFS
@@ -17,16 +17,16 @@ from tests.databases import TestClock
 async def test_settings_offers_and_history_are_reckoned_with(
     database_url: str, clock: TestClock
 ) -> None:
-    gateways = {"sandbox": Sandbox(url="http://127.0.0.1:9", secret=SecretStr("s"))}
+    gateways = {"sandbox": SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))}
     async with service.running(database_url, clock, gateways=gateways, policy=BRIEFS) as tom:
         app, owner = tom.app, tom.someone("1")
         economy = await economy_of(app.plan, app.store, clock.now_ms())
-        assert [(way.pack, way.bought) for way in economy.ways] == [
+        assert [(way.pack, way.bought) for way in economy.channels] == [
             ("Starter", Credits(1_000)),
             ("Pro", Credits(9_000)),
             ("Enterprise", Credits(80_000)),
         ]
-        assert (economy.cost_percent, economy.lowering) == (74, None)
+        assert (economy.cost_percent, economy.reductions) == (74, None)
         told = text_of(await owner.screen("/report"))
         assert "Cashing out, then having the bank take the payment back: $8.10" in told
         assert "Offers:" not in told
@@ -34,7 +34,7 @@ async def test_settings_offers_and_history_are_reckoned_with(
         sure = await owner.screen("/promo add 20% off gpt-4 for 3 days")
         await owner.presses(button(sure, "Yes"))
         economy = await economy_of(app.plan, app.store, clock.now_ms())
-        assert economy.lowering == Lowering(60, 5, app.plan.floor_percent)
+        assert economy.reductions == PriceReductions(60, 5, app.plan.floor_percent)
         told = text_of(await owner.screen("/report"))
         assert "Offers: 60 % off at most, never below cost + 10 %" in told
         assert "CREDITBOT_OFFER_FLOOR_PERCENT=31" in told
@@ -42,6 +42,6 @@ async def test_settings_offers_and_history_are_reckoned_with(
             await tom.answer("why " * 480)
         clock.advance(days=4)
         economy = await economy_of(app.plan, app.store, clock.now_ms())
-        assert economy.lowering == Lowering(50, 5, app.plan.floor_percent)
+        assert economy.reductions == PriceReductions(50, 5, app.plan.floor_percent)
         assert economy.cost_percent == 73, "of what was charged at the lowered price"
-        assert economy.ways[0].cash == usd("10")
+        assert economy.channels[0].cash == parse_usd("10")

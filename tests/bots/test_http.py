@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from bots import http
-from bots.http import PortTaken, Server, metrics_app, service_app
+from bots.http import HttpServer, PortInUse, build_metrics_app, build_service_app
 from tests import service
 from tests.databases import TestClock
 
@@ -14,11 +14,11 @@ from tests.databases import TestClock
 async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
         await tom.answer("why is the sky blue?")
-        web = Server(service_app(tom.app.store, []), "127.0.0.1", 0)
-        await tom.app.lookout.look_here()
+        web = HttpServer(build_service_app(tom.app.store, []), "127.0.0.1", 0)
+        await tom.app.lookout.check_process()
         app = tom.app
-        figures = http.registry(app.asking, app.pool, app.lookout)
-        watching = Server(metrics_app(figures), "127.0.0.1", 0)
+        figures = http.build_metrics_registry(app.asking, app.pool, app.lookout)
+        watching = HttpServer(build_metrics_app(figures), "127.0.0.1", 0)
         base = f"http://127.0.0.1:{await web.start()}"
         measured = f"http://127.0.0.1:{await watching.start()}"
         try:
@@ -43,10 +43,10 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
 
 async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
-        first = Server(service_app(tom.app.store, []), "127.0.0.1", 0)
+        first = HttpServer(build_service_app(tom.app.store, []), "127.0.0.1", 0)
         port = await first.start()
         try:
-            with pytest.raises(PortTaken):
-                await Server(service_app(tom.app.store, []), "127.0.0.1", port).start()
+            with pytest.raises(PortInUse):
+                await HttpServer(build_service_app(tom.app.store, []), "127.0.0.1", port).start()
         finally:
             await first.stop()

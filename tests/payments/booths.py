@@ -9,10 +9,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest_asyncio
 
-from bots.platform_payments import SkusTill
-from core.money import Stars, usd
-from payments.gateways.discord_store import DiscordSkus, Entitled, heard
-from payments.gateways.telegram_stars import PreCheckout, StarsTold, TelegramStars
+from bots.platform_payments import StorePurchases
+from core.money import Stars, parse_usd
+from payments.gateways.discord_store import (
+    DiscordEntitlement,
+    DiscordStoreGateway,
+    build_entitlement_message,
+)
+from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate, TelegramStarsGateway
 from payments.types import CheckoutRefused, Order
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.discord_world import User as Member
@@ -32,20 +36,20 @@ class StarsBooth:
 
     shop: Shop
     telegram: FakeTelegram
-    gateway: TelegramStars
+    gateway: TelegramStarsGateway
     counter: Counter
 
     async def buys(self, person: str, cash: str, user: User, **more: str) -> Order:
         return await self.counter.buys(person, cash, f"telegram:{user.id}:", **more)
 
-    def receives(self, user: User, order: Order) -> StarsTold:
+    def receives(self, user: User, order: Order) -> StarPaymentUpdate:
         """The order is paid; what Telegram tells of it."""
         assert isinstance(order.amount, Stars)
         charge = self.telegram.stars.receives(user, order.id, order.amount.units)
-        return StarsTold(charge, str(user.id), "XTR", order.amount.units, order.id)
+        return StarPaymentUpdate(charge, str(user.id), "XTR", order.amount.units, order.id)
 
-    async def hears(self, told: StarsTold) -> None:
-        await self.counter.inbox.keep("stars", told.message())
+    async def hears(self, told: StarPaymentUpdate) -> None:
+        await self.counter.inbox.store("stars", told.to_webhook_message())
 
     async def asked(self, order: Order, user: User, **changes: object) -> str:
         """Why an order may not be paid; empty when it may. Nothing but memory is looked at."""
@@ -58,9 +62,9 @@ class StarsBooth:
     async def looked(self, order: Order, user: User, find, **changes: object) -> str:  # type: ignore[no-untyped-def]
         asked = PreCheckout(str(user.id), "XTR", order.amount.units, order.id)
         try:
-            await self.gateway.may_pay(replace(asked, **changes), find)  # type: ignore[arg-type]
+            await self.gateway.check_payable(replace(asked, **changes), find)  # type: ignore[arg-type]
         except CheckoutRefused as refused:
-            return refused.why
+            return refused.reason
         return ""
 
 
@@ -78,7 +82,7 @@ async def stars_booth(shop: Shop) -> AsyncIterator[StarsBooth]:
     await telegram.stop()
 
 
-def forgeries(told: StarsTold, chance: random.Random) -> list[StarsTold]:
+def forgeries(told: StarPaymentUpdate, chance: random.Random) -> list[StarPaymentUpdate]:
     """What no payment of that order is."""
     wrong = [
         replace(told, payload="ord_of_nobody"),
@@ -101,34 +105,34 @@ class SkusBooth:
     discord: FakeDiscord
     #: The SKU of each pack.
     skus: dict[str, int]
-    gateway: DiscordSkus
+    gateway: DiscordStoreGateway
     counter: Counter
-    till: SkusTill
+    till: StorePurchases
     people: dict[int, str] = field(default_factory=dict)
 
     async def person(self, user: Member) -> str:
         """Whoever writes from there; made if nobody did."""
-        return (await self.counter.people.of("discord", str(user.id), language="en")).id
+        return (await self.counter.people.get_or_create("discord", str(user.id), language="en")).id
 
     async def buys(self, user: Member, pack: str) -> Order:
         person = await self.person(user)
         return await self.counter.buys(person, PACKS[pack], f"discord:{user.id}:")
 
-    def entitled(self, id_: int) -> Entitled:
+    def entitled(self, id_: int) -> DiscordEntitlement:
         one = self.discord.store.entitlements[id_]
-        return Entitled(
+        return DiscordEntitlement(
             id=one["id"],
-            sku=one["sku_id"],
-            application=one["application_id"],
-            user=one.get("user_id", ""),
-            guild=one.get("guild_id", ""),
+            sku_id=one["sku_id"],
+            application_id=one["application_id"],
+            user_id=one.get("user_id", ""),
+            guild_id=one.get("guild_id", ""),
             kind=one["type"],
             deleted=one["deleted"],
             consumed=one["consumed"],
         )
 
     async def hears(self, id_: int, what: str = "created") -> None:
-        await self.counter.inbox.keep("skus", heard(str(id_), what))
+        await self.counter.inbox.store("skus", build_entitlement_message(str(id_), what))
 
     async def works(self) -> None:
         await self.counter.works()
@@ -143,10 +147,10 @@ class SkusBooth:
 
 async def opened(shop: Shop, discord: FakeDiscord, *, test_purchases: bool = False) -> SkusBooth:
     skus = {name: discord.store.sku(name) for name in PACKS}
-    packs = {str(skus[name]): usd(cash) for name, cash in PACKS.items()}
+    packs = {str(skus[name]): parse_usd(cash) for name, cash in PACKS.items()}
     gateway = inchat.skus(discord.api_url, shop.clock, packs, test_purchases=test_purchases)
     counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
-    till = SkusTill(gateway=gateway, inbox=counter.inbox, clock=shop.clock)
+    till = StorePurchases(gateway=gateway, inbox=counter.inbox, clock=shop.clock)
     return SkusBooth(shop, discord, skus, gateway, counter, till)
 
 

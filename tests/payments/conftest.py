@@ -13,21 +13,21 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert
-from core.earnings.audit import check_earning
-from core.ledger.audit import audit
+from core.earnings.audit import audit_earnings
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
-from core.money import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, parse_usd
 from core.pool.vault import Vault
 from payments.checkout import Cashier
-from payments.fulfillment import Crediting
+from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from payments.orders import Orders
-from payments.types import Cash, Forged, Order, Payment
-from payments.webhooks import Inbox
+from payments.types import Cash, InvalidSignature, Order, Payment
+from payments.webhooks import WebhookInbox
 from tests.databases import TestClock
 
 
@@ -35,18 +35,16 @@ from tests.databases import TestClock
 class Shop:
     """Orders over a real ledger, with the questions that tests ask of it."""
 
-    store: Store
+    store: Database
     ledger: Ledger
     clock: TestClock
     offer: Offer = field(default_factory=Offer)
 
     def __post_init__(self) -> None:
-        self.orders = Orders(
-            store=self.store, ledger=self.ledger, clock=self.clock, offer=self.offer
-        )
-        self.crediting = Crediting(
+        self.orders = Orders(db=self.store, ledger=self.ledger, clock=self.clock, offer=self.offer)
+        self.crediting = Fulfillment(
             orders=self.orders,
-            store=self.store,
+            db=self.store,
             ledger=self.ledger,
             clock=self.clock,
             offer=self.offer,
@@ -54,7 +52,7 @@ class Shop:
         self._causes = itertools.count()
 
     async def person(self) -> str:
-        id_ = ids.new("usr", self.clock.now_ms())
+        id_ = ids.new_id("usr", self.clock.now_ms())
         row = {
             "id": id_,
             "created_at": self.clock.now_ms(),
@@ -91,7 +89,7 @@ class Shop:
         amount: Cash | None = None,
         place: str = "telegram:1:",
     ) -> Order:
-        return await self.orders.create(
+        return await self.orders.create_order(
             cause=f"press/{next(self._causes)}",
             at_ms=self.clock.now_ms(),
             person=person,
@@ -100,7 +98,7 @@ class Shop:
             gateway=gateway,
             value=value,
             amount=value if amount is None else amount,
-            seconds=1_800,
+            lifetime_seconds=1_800,
         )
 
     async def pay(self, order: Order, *, fee: Cash | None = None, id_: str = "") -> Order:
@@ -111,7 +109,7 @@ class Shop:
             order.amount,
             type(order.amount)(0) if fee is None else fee,
         )
-        return await self.crediting.pay(payment)
+        return await self.crediting.credit_payment(payment)
 
     async def spend(self, person: str, amount: Credits, pocket: chart.Pocket = "bought") -> None:
         move = Move("spent", chart.pocket(person, pocket), chart.spent("gpt-4"), amount)
@@ -119,7 +117,7 @@ class Shop:
 
     async def has(self, person: str) -> dict[str, int]:
         accounts = [*chart.pockets(person), chart.owed(person)]
-        found = await self.ledger.balances(accounts)
+        found = await self.ledger.read_balances(accounts)
         names = ("gift", "bought", "earned", "owed")
         figures = zip(names, (balance.posted for balance in found.values()), strict=True)
         return {name: abs(posted) for name, posted in figures if posted}
@@ -144,9 +142,9 @@ class Shop:
     async def audited(self) -> None:
         """The ledger is right, referrals are what orders say, and circulation is what was issued
         less what was spent and paid out."""
-        told = await audit(self.store)
+        told = await check_ledger(self.store)
         assert not told.findings, told.findings
-        assert await check_earning(self.store) == []
+        assert await audit_earnings(self.store) == []
         sums = dict.fromkeys(("pockets", "owed", "issued", "spent", "redeemed", "fee"), 0)
         for row in await self.store.fetch(schema.account.select()):
             kind = row.code.partition("/")[0]
@@ -168,10 +166,10 @@ class Counter:
     def __init__(self, shop: Shop, gateway: Gateway, vault: Vault) -> None:
         self.shop, self.gateway = shop, gateway
         gateways = {gateway.name: gateway}
-        self.inbox = Inbox(
+        self.inbox = WebhookInbox(
             gateways=gateways,
-            crediting=shop.crediting,
-            store=shop.store,
+            fulfillment=shop.crediting,
+            db=shop.store,
             ledger=shop.ledger,
             vault=vault,
             clock=shop.clock,
@@ -179,23 +177,23 @@ class Counter:
         self.cashier = Cashier(
             gateways=gateways,
             orders=shop.orders,
-            crediting=shop.crediting,
-            store=shop.store,
+            fulfillment=shop.crediting,
+            db=shop.store,
             clock=shop.clock,
         )
         self.presses = 0
 
     async def buys(self, person: str, cash: str) -> Order:
         self.presses += 1
-        return await self.cashier.buy(
+        return await self.cashier.place_order(
             cause=f"btn_{self.presses}",
             at_ms=self.shop.clock.now_ms(),
             person=person,
             place="telegram:1:",
             message="5",
             gateway=self.gateway.name,
-            value=usd(cash),
-            what="1,000 Credits",
+            value=parse_usd(cash),
+            description="1,000 Credits",
             language="zh-CN",
         )
 
@@ -207,7 +205,7 @@ class Counter:
         await self.inbox.receive(self.gateway.name, headers, body)
 
     async def works(self) -> None:
-        while await self.inbox.work():
+        while await self.inbox.process_due():
             pass
 
     async def floods(self, messages: Sequence[Message]) -> int:
@@ -218,7 +216,7 @@ class Counter:
             for body, headers in part:
                 try:
                     await self.receives(body, headers)
-                except Forged:
+                except InvalidSignature:
                     refused += 1
             return refused
 
@@ -241,5 +239,5 @@ class Counter:
 
 
 @pytest.fixture
-def shop(store: Store, ledger: Ledger, clock: TestClock) -> Shop:
+def shop(store: Database, ledger: Ledger, clock: TestClock) -> Shop:
     return Shop(store, ledger, clock)

@@ -9,46 +9,46 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.discord.config import DiscordConfig
-from bots.discord.store import DiscordStore
+from bots.discord.store import DiscordStoreClient
 from bots.telegram.config import TelegramConfig
-from bots.telegram.payments import BotStars
+from bots.telegram.payments import TelegramStarsClient
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
-from core.money import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, parse_usd
 from core.pool.vault import Vault
-from core.users.service import People
-from core.users.types import Welcome
+from core.users.service import Users
+from core.users.types import WelcomeGift
 from payments.checkout import Cashier
-from payments.fulfillment import Crediting
+from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import DiscordSkus
-from payments.gateways.telegram_stars import TelegramStars
+from payments.gateways.discord_store import DiscordStoreGateway
+from payments.gateways.telegram_stars import TelegramStarsGateway
 from payments.offer import Offer
 from payments.orders import Orders
-from payments.reconciliation import Listing
+from payments.reconciliation import TransactionListing
 from payments.types import Order
-from payments.webhooks import Inbox
+from payments.webhooks import WebhookInbox
 from tests.fakes import discord, telegram
 
 #: What a Star brings.
-STAR = usd("0.013")
+STAR = parse_usd("0.013")
 
 
-def stars(url: str, clock: Clock) -> TelegramStars:
+def stars(url: str, clock: Clock) -> TelegramStarsGateway:
     """By a client of the Bot API there."""
     config = TelegramConfig(SecretStr(telegram.TOKEN), api_url=url)
-    return TelegramStars(api=BotStars(config), usd_per_star=STAR, clock=clock)
+    return TelegramStarsGateway(api=TelegramStarsClient(config), usd_per_star=STAR, clock=clock)
 
 
 def skus(
     url: str, clock: Clock, packs: dict[str, NanoUsd], *, test_purchases: bool = False
-) -> DiscordSkus:
+) -> DiscordStoreGateway:
     """By a client of Discord there."""
     config = DiscordConfig(SecretStr(discord.TOKEN), api_url=url)
-    return DiscordSkus(
-        api=DiscordStore(config),
+    return DiscordStoreGateway(
+        api=DiscordStoreClient(config),
         packs=packs,
         fee_percent=15,
         test_purchases=test_purchases,
@@ -62,31 +62,31 @@ class Counter:
 
     gateway: Gateway
     orders: Orders
-    crediting: Crediting
-    inbox: Inbox
+    crediting: Fulfillment
+    inbox: WebhookInbox
     cashier: Cashier
-    people: People
-    store: Store
+    people: Users
+    store: Database
     clock: Clock
     _causes: itertools.count[int] = field(default_factory=itertools.count)
 
     async def buys(
         self, person: str, cash: str, place: str, *, cause: str = "", message: str = "5"
     ) -> Order:
-        return await self.cashier.buy(
+        return await self.cashier.place_order(
             cause=cause or f"btn_{next(self._causes)}",
             at_ms=self.clock.now_ms(),
             person=person,
             place=place,
             message=message,
             gateway=self.gateway.name,
-            value=usd(cash),
-            what="Credits",
+            value=parse_usd(cash),
+            description="Credits",
             language="en",
         )
 
     async def works(self) -> None:
-        while await self.inbox.work():
+        while await self.inbox.process_due():
             pass
 
     async def waiting(self) -> int:
@@ -99,24 +99,24 @@ class Counter:
         return {row.id: row.verdict for row in rows}
 
 
-async def counter(gateway: Gateway, store: Store, ledger: Ledger, clock: Clock) -> Counter:
+async def counter(gateway: Gateway, store: Database, ledger: Ledger, clock: Clock) -> Counter:
     offer, gateways = Offer(), {gateway.name: gateway}
     vault = await Vault.open([bytes(32)], store, ledger)
-    people = People(
-        store=store, ledger=ledger, vault=vault, clock=clock, welcome=Welcome(Credits(0), 0)
+    people = Users(
+        db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=WelcomeGift(Credits(0), 0)
     )
 
     async def who(platform: str, id_: str) -> str:
-        return (await people.of(platform, id_, language="en")).id
+        return (await people.get_or_create(platform, id_, language="en")).id
 
-    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
-    crediting = Crediting(
-        orders=orders, store=store, ledger=ledger, clock=clock, offer=offer, who=who
+    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
+    crediting = Fulfillment(
+        orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, get_person_id=who
     )
-    inbox = Inbox(
+    inbox = WebhookInbox(
         gateways=gateways,
-        crediting=crediting,
-        store=store,
+        fulfillment=crediting,
+        db=store,
         ledger=ledger,
         vault=vault,
         clock=clock,
@@ -124,9 +124,9 @@ async def counter(gateway: Gateway, store: Store, ledger: Ledger, clock: Clock) 
     cashier = Cashier(
         gateways=gateways,
         orders=orders,
-        crediting=crediting,
-        store=store,
+        fulfillment=crediting,
+        db=store,
         clock=clock,
-        listing=Listing(crediting=crediting, store=store, ledger=ledger),
+        transaction_listing=TransactionListing(fulfillment=crediting, db=store, ledger=ledger),
     )
     return Counter(gateway, orders, crediting, inbox, cashier, people, store, clock)

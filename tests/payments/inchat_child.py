@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.money import NanoUsd
 from payments.gateways.base import Gateway
@@ -23,7 +23,7 @@ def work(database: str, url: str, packs: dict[str, int], at_ms: int, dies_at: in
 
 async def _work(database: str, url: str, packs: dict[str, int], at_ms: int, dies_at: int) -> None:
     clock = TestClock(at_ms)
-    store = await Store.open(database, kind=None, clock=clock)
+    store = await Database.open(database, kind=None, clock=clock)
     met = 0
 
     def phase(_: str) -> None:
@@ -32,7 +32,7 @@ async def _work(database: str, url: str, packs: dict[str, int], at_ms: int, dies
         if met == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger = Ledger(store, clock, phase=phase)
+    ledger = Ledger(store, clock, on_phase=phase)
     await ledger.start()
     prices = {sku: NanoUsd(cash) for sku, cash in packs.items()}
     gateway: Gateway = inchat.stars(url, clock)
@@ -40,7 +40,7 @@ async def _work(database: str, url: str, packs: dict[str, int], at_ms: int, dies
         gateway = inchat.skus(url, clock, prices)
     counter = await inchat.counter(gateway, store, ledger, clock)
     await counter.works()
-    await counter.cashier.reconcile()
+    await counter.cashier.reconcile_orders()
     await gateway.close()
     await ledger.stop()
     await store.close()

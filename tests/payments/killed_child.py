@@ -10,20 +10,20 @@ import os
 import signal
 import sys
 
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
-from payments.fulfillment import Crediting
+from payments.fulfillment import Fulfillment
 from payments.offer import Offer
 from payments.orders import Orders
-from payments.webhooks import Inbox
+from payments.webhooks import WebhookInbox
 from tests.databases import TestClock
 from tests.payments.ours import gateway_of
 
 
 async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int) -> None:
     clock = TestClock(at_ms)
-    store = await Store.open(database, kind=None, clock=clock)
+    store = await Database.open(database, kind=None, clock=clock)
     met = 0
 
     def phase(_: str) -> None:
@@ -32,22 +32,22 @@ async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int) ->
         if met == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger = Ledger(store, clock, phase=phase)
+    ledger = Ledger(store, clock, on_phase=phase)
     await ledger.start()
     vault = await Vault.open([bytes(32)], store, ledger)
     gateway = gateway_of(name, peer)
     offer = Offer()
-    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
-    crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
-    inbox = Inbox(
+    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
+    crediting = Fulfillment(orders=orders, db=store, ledger=ledger, clock=clock, offer=offer)
+    inbox = WebhookInbox(
         gateways={name: gateway},
-        crediting=crediting,
-        store=store,
+        fulfillment=crediting,
+        db=store,
         ledger=ledger,
         vault=vault,
         clock=clock,
     )
-    while await inbox.work():
+    while await inbox.process_due():
         pass
     await gateway.close()
     await ledger.stop()

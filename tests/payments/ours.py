@@ -10,21 +10,21 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from core.clock import Clock
-from core.db.database import Store
-from core.earnings.payout_methods import Addresses
-from core.earnings.payouts import Method
-from core.earnings.types import BRIEF
+from core.db.database import Database
+from core.earnings.payout_methods import PayoutMethods
+from core.earnings.payouts import PayoutMethod
+from core.earnings.types import BRIEF_POLICY
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pool.vault import Vault
 from payments.gateways.base import Gateway
-from payments.gateways.btcpay.checkout import BtcPay
-from payments.gateways.btcpay.payouts import BtcPayPayouts
-from payments.gateways.paypal.checkout import PayPal
-from payments.gateways.paypal.payouts import PayPalPayouts
-from payments.gateways.sandbox import Sandbox, SandboxPayouts
-from payments.payouts import Disburser
+from payments.gateways.btcpay.checkout import BtcPayGateway
+from payments.gateways.btcpay.payouts import BtcPayPayoutProvider
+from payments.gateways.paypal.checkout import PayPalGateway
+from payments.gateways.paypal.payouts import PayPalPayoutProvider
+from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
+from payments.payouts import PayoutProvider
 from tests.fakes import btcpay, paypal, paypal_webhooks
 
 MASTER = bytes(32)
@@ -35,9 +35,9 @@ OUR_URL = "https://bot.example"
 def gateway_of(name: str, url: str, *, key: str = "") -> Gateway:
     """Ours, with the settings that the peer expects; `key`: another secret than that."""
     if name == "sandbox":
-        return Sandbox(url=url, secret=SecretStr(SANDBOX_SECRET))
+        return SandboxGateway(url=url, secret=SecretStr(SANDBOX_SECRET))
     if name == "paypal":
-        return PayPal(
+        return PayPalGateway(
             client_id=paypal.CLIENT_ID,
             client_secret=SecretStr(key or paypal.SECRET),
             webhook_id=paypal_webhooks.WEBHOOK_ID,
@@ -45,44 +45,44 @@ def gateway_of(name: str, url: str, *, key: str = "") -> Gateway:
             api_url=url,
         )
     if name == "btcpay":
-        return BtcPay(
+        return BtcPayGateway(
             url=url,
             store_id=btcpay.STORE,
-            key=SecretStr(key or btcpay.KEY),
+            api_key=SecretStr(key or btcpay.KEY),
             webhook_secret=SecretStr(btcpay.WEBHOOK_SECRET),
             return_url=f"{OUR_URL}/paid",
         )
     assert name == "stripe"
-    from payments.gateways.stripe import Stripe
+    from payments.gateways.stripe import StripeGateway
     from tests.fakes import stripe
 
-    return Stripe(
-        key=SecretStr(key or stripe.KEY),
+    return StripeGateway(
+        api_key=SecretStr(key or stripe.KEY),
         webhook_secret=SecretStr(stripe.WEBHOOK_SECRET),
         return_url=f"{OUR_URL}/paid",
         api_url=url,
     )
 
 
-def disburser_of(method: Method, url: str) -> Disburser:
+def disburser_of(method: PayoutMethod, url: str) -> PayoutProvider:
     """Ours, with the settings that the peer expects."""
     if method == "sandbox":
-        return SandboxPayouts(url=url, secret=SecretStr(SANDBOX_SECRET))
+        return SandboxPayoutProvider(url=url, secret=SecretStr(SANDBOX_SECRET))
     if method == "paypal":
-        return PayPalPayouts(
+        return PayPalPayoutProvider(
             client_id=paypal.CLIENT_ID, client_secret=SecretStr(paypal.SECRET), api_url=url
         )
-    return BtcPayPayouts(url=url, store_id=btcpay.STORE, key=SecretStr(btcpay.KEY))
+    return BtcPayPayoutProvider(url=url, store_id=btcpay.STORE, api_key=SecretStr(btcpay.KEY))
 
 
 def withdrawals_on(
-    store: Store, ledger: Ledger, vault: Vault, clock: Clock
-) -> tuple[Addresses, Withdrawals]:
-    addresses = Addresses(store=store, ledger=ledger, vault=vault, clock=clock)
+    store: Database, ledger: Ledger, vault: Vault, clock: Clock
+) -> tuple[PayoutMethods, Withdrawals]:
+    addresses = PayoutMethods(db=store, ledger=ledger, vault=vault, clock=clock)
     return addresses, Withdrawals(
-        store=store,
+        db=store,
         ledger=ledger,
-        addresses=addresses,
+        payout_methods=addresses,
         clock=clock,
-        policy=replace(BRIEF, payout_least=Credits(100)),
+        policy=replace(BRIEF_POLICY, payout_least=Credits(100)),
     )

@@ -12,21 +12,21 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox.payment_service import SandboxCheckout
+from bots.sandbox.payment_service import SandboxPaymentService
 from core import chart
-from core.earnings.payouts import Method, Payout
+from core.earnings.payouts import Payout, PayoutMethod
 from core.ledger.types import Move, Submission
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from core.pool.vault import Vault
-from payments.payouts import Disburser, Payouts
+from payments.payouts import PayoutProvider, Payouts
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER, SANDBOX_SECRET, disburser_of, withdrawals_on
 
-GATEWAYS: tuple[Method, ...] = ("paypal", "btcpay", "sandbox")
+GATEWAYS: tuple[PayoutMethod, ...] = ("paypal", "btcpay", "sandbox")
 #: Where people are paid; each person needs a coin address of their own.
-ADDRESSES: Mapping[Method, Callable[[int], str]] = {
+ADDRESSES: Mapping[PayoutMethod, Callable[[int], str]] = {
     "paypal": lambda number: f"bob{number}@canary.example",
     "btcpay": lambda number: f"bc1q{'canary'.replace('b', 'q')}{number:020}",
     "sandbox": lambda _: "wait",
@@ -38,7 +38,7 @@ ADDRESSES: Mapping[Method, Callable[[int], str]] = {
 class Bank:
     """The other side of a gateway."""
 
-    method: Method
+    method: PayoutMethod
     url: str
     #: What becomes of a payout there.
     arrives: Callable[[Payout], None]
@@ -48,7 +48,7 @@ class Bank:
 
 
 @contextlib.asynccontextmanager
-async def bank_of(method: Method) -> AsyncIterator[Bank]:
+async def bank_of(method: PayoutMethod) -> AsyncIterator[Bank]:
     """The service of that name."""
     async with {"paypal": _paypal, "btcpay": _btcpay, "sandbox": _sandbox}[method]() as bank:
         yield bank
@@ -83,15 +83,15 @@ async def _btcpay() -> AsyncIterator[Bank]:
 
 @contextlib.asynccontextmanager
 async def _sandbox() -> AsyncIterator[Bank]:
-    service = SandboxCheckout(SANDBOX_SECRET)
+    service = SandboxPaymentService(SANDBOX_SECRET)
     url = await service.start()
-    made = service.payouts.made
+    made = service.payouts.payouts
     try:
         yield Bank(
             "sandbox",
             url,
-            lambda one: made[one.id].become("arrive"),
-            lambda one: made[one.id].become("return"),
+            lambda one: made[one.id].apply_action("arrive"),
+            lambda one: made[one.id].apply_action("return"),
             lambda: list(made),
         )
     finally:
@@ -104,7 +104,7 @@ class Desk:
 
     shop: Shop
     vault: Vault
-    disbursers: Mapping[Method, Disburser] = field(default_factory=dict)
+    disbursers: Mapping[PayoutMethod, PayoutProvider] = field(default_factory=dict)
     #: Whether the operator has paused payouts.
     paused: bool = False
 
@@ -114,10 +114,10 @@ class Desk:
         )
         self.payouts = Payouts(
             withdrawals=self.withdrawals,
-            addresses=self.addresses,
-            disbursers=self.disbursers,
+            payout_methods=self.addresses,
+            providers=self.disbursers,
             clock=self.shop.clock,
-            paused=lambda: self.paused,
+            is_paused=lambda: self.paused,
         )
         self._numbers = itertools.count(1)
         self._homes: dict[str, str] = {}
@@ -130,15 +130,15 @@ class Desk:
         await self.shop.ledger.submit(Submission(cause, (move,)))
 
     async def asked(
-        self, method: Method, *, amount: int = 1_000, person: str = "", address: str = ""
+        self, method: PayoutMethod, *, amount: int = 1_000, person: str = "", address: str = ""
     ) -> Payout:
         """Somebody has earned that much and asks for it; somebody new unless said."""
         number = next(self._numbers)
         person = person or await self.shop.person()
         await self.earns(person, amount)
         where = self._homes.setdefault(person, address or ADDRESSES[method](number))
-        await self.addresses.keep(person, method, SecretStr(where), "b•••")
-        return await self.withdrawals.request(
+        await self.addresses.save_address(person, method, SecretStr(where), "b•••")
+        return await self.withdrawals.request_payout(
             person,
             Credits(amount),
             method,
@@ -146,9 +146,11 @@ class Desk:
             at_ms=self.shop.clock.now_ms(),
         )
 
-    async def approved(self, method: Method, *, amount: int = 1_000, address: str = "") -> Payout:
+    async def approved(
+        self, method: PayoutMethod, *, amount: int = 1_000, address: str = ""
+    ) -> Payout:
         one = await self.asked(method, amount=amount, address=address)
-        return await self.withdrawals.approve(one.id, by="usr_admin")
+        return await self.withdrawals.approve_payout(one.id, actor="usr_admin")
 
     async def now(self, one: Payout) -> Payout:
         return await self.withdrawals.get(one.id)
@@ -156,7 +158,7 @@ class Desk:
     async def works(self, *, times: int = 1, hours: int = 2) -> None:
         """The chore, with so long between."""
         for _ in range(times):
-            await self.payouts.work()
+            await self.payouts.process_due_payouts()
             self.shop.clock.advance(seconds=hours * 3_600)
 
     async def owners_heard(self) -> list[tuple[str, str]]:
@@ -197,7 +199,7 @@ def payout_of(cash: str = "674.97", *, external: str = "", number: int = 1) -> P
         id=f"out_{number:026}",
         person="usr_1",
         credits=Credits(74_997),
-        cash=usd(cash),
+        cash=parse_usd(cash),
         method="paypal",
         hint="b•••",
         state="sent",
@@ -205,7 +207,7 @@ def payout_of(cash: str = "674.97", *, external: str = "", number: int = 1) -> P
         state_at=0,
         decided_by="",
         reason="",
-        external=external,
-        tries=0,
+        external_id=external,
+        attempts=0,
         due_at=0,
     )

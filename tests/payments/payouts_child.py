@@ -11,8 +11,8 @@ import signal
 import sys
 from typing import cast
 
-from core.db.database import Store
-from core.earnings.payouts import Method
+from core.db.database import Database
+from core.earnings.payouts import PayoutMethod
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from payments.payouts import Payouts
@@ -20,9 +20,9 @@ from tests.databases import TestClock
 from tests.payments.ours import MASTER, disburser_of, withdrawals_on
 
 
-async def main(database: str, method: Method, peer: str, at_ms: int, dies_at: int) -> None:
+async def main(database: str, method: PayoutMethod, peer: str, at_ms: int, dies_at: int) -> None:
     clock = TestClock(at_ms)
-    store = await Store.open(database, kind=None, clock=clock)
+    store = await Database.open(database, kind=None, clock=clock)
     met = 0
 
     def phase(_: str) -> None:
@@ -31,23 +31,23 @@ async def main(database: str, method: Method, peer: str, at_ms: int, dies_at: in
         if met == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger = Ledger(store, clock, phase=phase)
+    ledger = Ledger(store, clock, on_phase=phase)
     await ledger.start()
     vault = await Vault.open([MASTER], store, ledger)
     addresses, withdrawals = withdrawals_on(store, ledger, vault, clock)
     disburser = disburser_of(method, peer)
     payouts = Payouts(
         withdrawals=withdrawals,
-        addresses=addresses,
-        disbursers={method: disburser},
+        payout_methods=addresses,
+        providers={method: disburser},
         clock=clock,
     )
-    await payouts.work()
+    await payouts.process_due_payouts()
     await disburser.close()
     await ledger.stop()
     await store.close()
 
 
 if __name__ == "__main__":
-    method = cast("Method", sys.argv[2])
+    method = cast("PayoutMethod", sys.argv[2])
     asyncio.run(main(sys.argv[1], method, sys.argv[3], *map(int, sys.argv[4:6])))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bots.sandbox.payment_service import SandboxCheckout
-from payments.gateways.btcpay.checkout import SIGNATURE as BTCPAY_SIGNATURE
-from payments.gateways.sandbox import SIGNATURE, signed
+from bots.sandbox.payment_service import SandboxPaymentService
+from payments.gateways.btcpay.checkout import SIGNATURE_HEADER as BTCPAY_SIGNATURE
+from payments.gateways.sandbox import SIGNATURE_HEADER, sign_message
 from payments.types import Order
 from tests.fakes import btcpay, paypal_webhooks, stripe
 from tests.fakes.btcpay import FakeBtcPay
@@ -45,7 +45,7 @@ async def peer_of(name: str) -> AsyncIterator[Peer]:
 
 @contextlib.asynccontextmanager
 async def _sandbox() -> AsyncIterator[Peer]:
-    checkout, told = SandboxCheckout(SANDBOX_SECRET), 0
+    checkout, told = SandboxPaymentService(SANDBOX_SECRET), 0
 
     async def pays(order: Order) -> None:
         async with browser.post(f"{order.url}/pay", allow_redirects=False) as done:
@@ -54,8 +54,8 @@ async def _sandbox() -> AsyncIterator[Peer]:
     def tells(order: Order) -> Message:
         nonlocal told
         told += 1
-        body = json.dumps({"id": f"evt_{told}", "checkout": order.external}).encode()
-        return body, {SIGNATURE: signed(SANDBOX_SECRET, body, int(time.time()))}
+        body = json.dumps({"id": f"evt_{told}", "checkout": order.external_id}).encode()
+        return body, {SIGNATURE_HEADER: sign_message(SANDBOX_SECRET, body, int(time.time()))}
 
     url = await checkout.start()
     try:
@@ -70,10 +70,10 @@ async def _paypal() -> AsyncIterator[Peer]:
     async with FakePayPal() as fake:
 
         async def pays(order: Order) -> None:
-            fake.approve(order.external)
+            fake.approve(order.external_id)
 
         def tells(order: Order) -> Message:
-            about = fake.orders[order.external]
+            about = fake.orders[order.external_id]
             body = paypal_webhooks.event("CHECKOUT.ORDER.APPROVED", about)
             return body, paypal_webhooks.headers(body)
 
@@ -85,11 +85,11 @@ async def _btcpay() -> AsyncIterator[Peer]:
     async with FakeBtcPay() as fake:
 
         async def pays(order: Order) -> None:
-            fake.pay(order.external, "3.337")
-            fake.pay(order.external)
+            fake.pay(order.external_id, "3.337")
+            fake.pay(order.external_id)
 
         def tells(order: Order) -> Message:
-            body = fake.event("InvoicePaymentSettled", order.external)
+            body = fake.event("InvoicePaymentSettled", order.external_id)
             return body, {BTCPAY_SIGNATURE: btcpay.signature(body)}
 
         yield Peer("btcpay", fake.url, pays, tells)
@@ -100,10 +100,10 @@ async def _stripe() -> AsyncIterator[Peer]:
     async with FakeStripe() as fake:
 
         async def pays(order: Order) -> None:
-            fake.pay(order.external)
+            fake.pay(order.external_id)
 
         def tells(order: Order) -> Message:
-            about = fake.sessions[order.external]
+            about = fake.sessions[order.external_id]
             body = fake.event("checkout.session.completed", about)
             return body, {"stripe-signature": stripe.signature(body)}
 

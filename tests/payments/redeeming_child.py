@@ -8,34 +8,34 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
-from core.users.service import find
-from payments.fulfillment import Crediting
+from core.users.service import find_person
+from payments.fulfillment import Fulfillment
 from payments.offer import Offer
 from payments.orders import Orders
 from payments.promo_codes import CodeRefused
-from payments.vouchers import Codes
+from payments.vouchers import Vouchers
 from tests.databases import TestClock
 
 
 async def main(database: str, at_ms: str, person: str, code: str) -> None:
     clock = TestClock(int(at_ms))
-    store = await Store.open(database, kind=None, clock=clock)
+    store = await Database.open(database, kind=None, clock=clock)
     ledger = Ledger(store, clock)
     await ledger.start()
     offer = Offer()
-    orders = Orders(store=store, ledger=ledger, clock=clock, offer=offer)
-    crediting = Crediting(orders=orders, store=store, ledger=ledger, clock=clock, offer=offer)
-    codes = Codes(orders=orders, crediting=crediting, store=store, ledger=ledger, clock=clock)
-    who = await find(store, person)
+    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
+    crediting = Fulfillment(orders=orders, db=store, ledger=ledger, clock=clock, offer=offer)
+    codes = Vouchers(orders=orders, fulfillment=crediting, db=store, ledger=ledger, clock=clock)
+    who = await find_person(store, person)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     try:
-        order = await codes.redeem(who, "telegram:1:", code)
+        order = await codes.redeem_code(who, "telegram:1:", code)
         print(order.state)
     except CodeRefused as refused:
-        print(refused.why)
+        print(refused.reason)
     await ledger.stop()
     await store.close()
 

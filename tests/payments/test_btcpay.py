@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.money import usd
+from core.money import parse_usd
 from core.pool.vault import Vault
-from payments.gateways.btcpay.checkout import LATE_SECONDS, SIGNATURE
+from payments.gateways.btcpay.checkout import LATE_SECONDS, SIGNATURE_HEADER
 from payments.refunds import NothingToRefund
-from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order, Refunded
+from payments.types import GatewayUnavailable, InvalidSignature, Order, Refund, RefundDeclined
 from tests.fakes import btcpay as fake
 from tests.fakes.btcpay import RATE, STORE, FakeBtcPay, signature
 from tests.payments import conftest
@@ -30,8 +30,8 @@ class Counter(conftest.Counter):
     btcpay: FakeBtcPay
 
     async def hears(self, kind: str, order: Order, **changes: Any) -> None:
-        body = self.btcpay.event(f"Invoice{kind}", order.external, **changes)
-        await self.receives(body, {SIGNATURE: signature(body)})
+        body = self.btcpay.event(f"Invoice{kind}", order.external_id, **changes)
+        await self.receives(body, {SIGNATURE_HEADER: signature(body)})
 
     async def told(self, order: Order, kind: str = "PaymentSettled") -> Order:
         """As it stands once a message about it is worked through."""
@@ -40,7 +40,7 @@ class Counter(conftest.Counter):
         return await self.again(order)
 
     def invoice(self, order: Order) -> dict[str, Any]:
-        return self.btcpay.invoices[order.external]
+        return self.btcpay.invoices[order.external_id]
 
 
 @pytest_asyncio.fixture
@@ -65,45 +65,47 @@ async def test_paid_in_full_counts_once_to_the_cent(counter: Counter) -> None:
     assert asked["metadata"]["orderId"] == order.id
     assert asked["checkout"]["redirectURL"] == f"{OUR_URL}/paid?order={order.id}"
     assert asked["checkout"]["paymentTolerance"] == 0
-    payment = counter.btcpay.pay(order.external, settled=False)
+    payment = counter.btcpay.pay(order.external_id, settled=False)
     for kind in ("ReceivedPayment", "Processing"):
-        assert (await counter.told(order, kind)).paid == usd("0"), "nothing is sure yet"
-    counter.btcpay.confirm(order.external, payment)
+        assert (await counter.told(order, kind)).paid == parse_usd("0"), "nothing is sure yet"
+    counter.btcpay.confirm(order.external_id, payment)
     for kind in ("PaymentSettled", "Settled", "Settled"):
         order = await counter.told(order, kind)
     assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
     # A satoshi up is not a cent more.
     stands = await counter.shop.stands("cash/btcpay", "gateway-fees", "sales")
-    assert stands == [usd("90").units, 0, -usd("90").units]
-    assert order.paid == usd("90")
+    assert stands == [parse_usd("90").units, 0, -parse_usd("90").units]
+    assert order.paid == parse_usd("90")
     await counter.shop.audited()
 
 
 async def test_one_invoice_an_order_though_an_answer_is_lost(counter: Counter) -> None:
     order = await counter.buys(await counter.shop.person(), "10")
-    again = await counter.gateway.begin(order, "1,000 Credits", "en")
-    assert again.external == order.external
-    counter.btcpay.expire(order.external)
-    assert (await counter.gateway.begin(order, "1,000 Credits", "en")).external != order.external
+    again = await counter.gateway.create_checkout(order, "1,000 Credits", "en")
+    assert again.external_id == order.external_id
+    counter.btcpay.expire(order.external_id)
+    assert (
+        await counter.gateway.create_checkout(order, "1,000 Credits", "en")
+    ).external_id != order.external_id
 
 
 async def test_nothing_until_the_rest_arrives_however_late(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "90")
-    counter.btcpay.pay(order.external, "50")
+    counter.btcpay.pay(order.external_id, "50")
     order = await counter.told(order)
-    assert (order.state, order.paid) == ("pending", usd("50"))
-    counter.btcpay.expire(order.external)
+    assert (order.state, order.paid) == ("pending", parse_usd("50"))
+    counter.btcpay.expire(order.external_id)
     await counter.told(order, "Expired")
     counter.shop.clock.advance(seconds=3_600)
-    assert await counter.cashier.reconcile() == 1
+    assert await counter.cashier.reconcile_orders() == 1
     order = await counter.again(order)
-    assert (order.state, order.paid) == ("expired", usd("50"))
+    assert (order.state, order.paid) == ("expired", parse_usd("50"))
     assert await counter.shop.has(person) == {}
-    assert await counter.shop.stands("cash/btcpay") == [usd("50").units]
-    counter.btcpay.pay(order.external)
+    assert await counter.shop.stands("cash/btcpay") == [parse_usd("50").units]
+    counter.btcpay.pay(order.external_id)
     order = await counter.told(order)
-    assert (order.state, order.paid) == ("credited", usd("90"))
+    assert (order.state, order.paid) == ("credited", parse_usd("90"))
     assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
     await counter.shop.audited()
 
@@ -111,7 +113,7 @@ async def test_nothing_until_the_rest_arrives_however_late(counter: Counter) -> 
 async def test_too_much_is_worth_the_free_rate(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "90")
-    counter.btcpay.pay(order.external, "95.50")
+    counter.btcpay.pay(order.external_id, "95.50")
     await counter.told(order)
     assert await counter.shop.has(person) == {"bought": 9_550, "gift": 1_000}
     await counter.shop.audited()
@@ -125,14 +127,14 @@ async def test_parts_of_cents_add_up_in_any_order(
     order = await counter.buys(person, "10")
     value = (Decimal(10) / RATE / 3).quantize(Decimal("0.00000001")) + Decimal("0.00000001")
     payments = [
-        counter.btcpay.pay(order.external, coins=str(value), settled=False) for _ in range(3)
+        counter.btcpay.pay(order.external_id, coins=str(value), settled=False) for _ in range(3)
     ]
     assert (value * RATE * 100) % 1, "each has a part of a cent"
     for number in confirmed:
-        counter.btcpay.confirm(order.external, payments[number])
+        counter.btcpay.confirm(order.external_id, payments[number])
         order = await counter.told(order)
     assert counter.invoice(order)["status"] == "Settled"
-    assert (order.state, order.paid) == ("credited", usd("10"))
+    assert (order.state, order.paid) == ("credited", parse_usd("10"))
     assert await counter.shop.has(person) == {"bought": 1_000}
     await counter.shop.audited()
 
@@ -143,7 +145,7 @@ async def test_not_a_billionth_is_lacking(counter: Counter) -> None:
     counter.btcpay.rate = Decimal(32_768)
     order = await counter.buys(person, "6.40")
     for coins in ("0.00009765624", "0.00009765626"):
-        counter.btcpay.pay(order.external, coins=coins)
+        counter.btcpay.pay(order.external_id, coins=coins)
         order = await counter.told(order)
     assert counter.invoice(order)["status"] == "Settled"
     assert await counter.shop.has(person) == {"bought": 640}
@@ -153,12 +155,12 @@ async def test_not_a_billionth_is_lacking(counter: Counter) -> None:
 async def test_dust_is_kept_until_it_is_a_cent(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    counter.btcpay.pay(order.external)
+    counter.btcpay.pay(order.external_id)
     await counter.told(order)
     for _ in range(4):
-        counter.btcpay.pay(order.external, coins="0.00000007")  # less than half a cent
+        counter.btcpay.pay(order.external_id, coins="0.00000007")  # less than half a cent
         order = await counter.told(order)
-    assert order.paid == usd("10.01")
+    assert order.paid == parse_usd("10.01")
     assert await counter.shop.has(person) == {"bought": 1_001}
     told = await counter.shop.store.fetch(conftest.schema.notice.select())
     assert len(told) == 2, "less than a cent is nothing to be told of"
@@ -168,11 +170,11 @@ async def test_dust_is_kept_until_it_is_a_cent(counter: Counter) -> None:
 async def test_a_replaced_transaction_counts_for_nothing(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    replaced = counter.btcpay.pay(order.external, settled=False)
-    counter.btcpay.confirm(order.external, replaced, "Invalid")
+    replaced = counter.btcpay.pay(order.external_id, settled=False)
+    counter.btcpay.confirm(order.external_id, replaced, "Invalid")
     order = await counter.told(order, "ReceivedPayment")
-    assert (order.state, order.paid) == ("pending", usd("0"))
-    counter.btcpay.pay(order.external)
+    assert (order.state, order.paid) == ("pending", parse_usd("0"))
+    counter.btcpay.pay(order.external_id)
     await counter.told(order)
     assert await counter.shop.has(person) == {"bought": 1_000}
     await counter.shop.audited()
@@ -181,24 +183,24 @@ async def test_a_replaced_transaction_counts_for_nothing(counter: Counter) -> No
 async def test_what_no_message_told_is_found_also_late(counter: Counter) -> None:
     person = await counter.shop.person()
     paid, late, never = [await counter.buys(person, "10") for _ in range(3)]
-    counter.btcpay.pay(paid.external)
+    counter.btcpay.pay(paid.external_id)
     counter.shop.clock.advance(seconds=120)
-    assert await counter.cashier.reconcile() == 1
+    assert await counter.cashier.reconcile_orders() == 1
     for order in (late, never):
-        counter.btcpay.expire(order.external)
-    assert await counter.cashier.reconcile() == 2
+        counter.btcpay.expire(order.external_id)
+    assert await counter.cashier.reconcile_orders() == 2
     assert (await counter.again(late)).state == "expired"
-    counter.btcpay.pay(late.external)
+    counter.btcpay.pay(late.external_id)
     assert counter.invoice(late)["additionalStatus"] == "PaidLate"
-    assert await counter.cashier.reconcile() == 1
+    assert await counter.cashier.reconcile_orders() == 1
     calls = len(counter.btcpay.calls)
-    assert await counter.cashier.reconcile() == 0
+    assert await counter.cashier.reconcile_orders() == 0
     assert len(counter.btcpay.calls) == calls + 1, "what is known costs one list"
     assert await counter.shop.has(person) == {"bought": 2_000}
     # What is older than that is nobody's to find.
-    counter.btcpay.pay(never.external)
+    counter.btcpay.pay(never.external_id)
     counter.invoice(never)["createdTime"] -= LATE_SECONDS + 3_600
-    assert await counter.cashier.reconcile() == 0
+    assert await counter.cashier.reconcile_orders() == 0
     await counter.shop.audited()
 
 
@@ -213,7 +215,7 @@ async def test_what_others_sell_at_the_store_is_theirs(counter: Counter) -> None
         counter.btcpay.event("InvoiceSettled", "__test__7"),
         counter.btcpay.event("PayoutApproved", "theirs"),
     ):
-        await counter.receives(body, {SIGNATURE: signature(body)})
+        await counter.receives(body, {SIGNATURE_HEADER: signature(body)})
     await counter.works()
     assert set((await counter.webhooks()).values()) == {""}
     assert await counter.shop.has(person) == {}
@@ -231,12 +233,12 @@ async def test_an_invoice_that_does_not_fit_its_order(
 ) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    id_ = change.get("id", order.external)
+    id_ = change.get("id", order.external_id)
     counter.btcpay.invoices[id_] = {**counter.invoice(order), **change}
     counter.btcpay.payments[id_] = []
     counter.btcpay.pay(id_)
     body = counter.btcpay.event("InvoiceSettled", id_)
-    await counter.receives(body, {SIGNATURE: signature(body)})
+    await counter.receives(body, {SIGNATURE_HEADER: signature(body)})
     await counter.works()
     assert list((await counter.webhooks()).values()) == [verdict]
     assert await counter.shop.has(person) == {}
@@ -249,15 +251,15 @@ async def test_an_invoice_that_does_not_fit_its_order(
 async def test_an_admin_gives_back_parts_each_with_a_link(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "90")
-    counter.btcpay.pay(order.external)
+    counter.btcpay.pay(order.external_id)
     order = await counter.told(order)
-    after = await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    after = await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 5_000}
-    await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert [one["amount"] for one in counter.btcpay.pull_payments.values()] == ["40.00"]
     with pytest.raises(NothingToRefund):
-        await counter.cashier.refund(after, usd("50.01"), cause="btn_r2")
-    await counter.cashier.refund(after, usd("50"), cause="btn_r3")
+        await counter.cashier.refund_order(after, parse_usd("50.01"), cause="btn_r2")
+    await counter.cashier.refund_order(after, parse_usd("50"), cause="btn_r3")
     assert await counter.shop.has(person) == {}
     assert await counter.shop.stands("cash/btcpay") == [0]
     links = [one["viewLink"] for one in counter.btcpay.pull_payments.values()]
@@ -270,14 +272,14 @@ async def test_an_admin_gives_back_parts_each_with_a_link(counter: Counter) -> N
 async def test_what_was_paid_in_part_is_given_back_then_paid_after_all(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    counter.btcpay.pay(order.external, "4")
+    counter.btcpay.pay(order.external_id, "4")
     order = await counter.told(order)
-    await counter.cashier.refund(order, usd("4"), cause="btn_r1")
+    await counter.cashier.refund_order(order, parse_usd("4"), cause="btn_r1")
     assert await counter.shop.stands("cash/btcpay") == [0]
-    counter.btcpay.pay(order.external, "6")
+    counter.btcpay.pay(order.external_id, "6")
     order = await counter.told(order)
     assert await counter.shop.has(person) == {}, "four of the ten went back"
-    counter.btcpay.pay(order.external, "4")
+    counter.btcpay.pay(order.external_id, "4")
     await counter.told(order)
     assert await counter.shop.has(person) == {"bought": 1_000}
     await counter.shop.audited()
@@ -285,10 +287,10 @@ async def test_what_was_paid_in_part_is_given_back_then_paid_after_all(counter: 
 
 async def test_a_link_is_nobody_elses_to_read(counter: Counter) -> None:
     order = await counter.buys(await counter.shop.person(), "10")
-    payment = counter.btcpay.pay(order.external)
+    payment = counter.btcpay.pay(order.external_id)
     order = await counter.told(order)
-    (news,) = await counter.gateway.refund(order, payment, usd("1"), "btn_r1")
-    assert isinstance(news, Refunded)
+    (news,) = await counter.gateway.refund_payment(order, payment, parse_usd("1"), "btn_r1")
+    assert isinstance(news, Refund)
     assert news.claim_url.startswith("https://")
     assert news.claim_url not in repr(news)
 
@@ -296,22 +298,22 @@ async def test_a_link_is_nobody_elses_to_read(counter: Counter) -> None:
 async def test_a_key_that_may_not_refund_moves_nothing(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    counter.btcpay.pay(order.external)
+    counter.btcpay.pay(order.external_id)
     order = await counter.told(order)
     counter.btcpay.permissions.pop()
-    with pytest.raises((NotGivenBack, GatewayUnavailable)):
-        await counter.cashier.refund(order, usd("1"), cause="btn_r1")
+    with pytest.raises((RefundDeclined, GatewayUnavailable)):
+        await counter.cashier.refund_order(order, parse_usd("1"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 1_000}
 
 
 async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     order = await counter.buys(await counter.shop.person(), "10")
-    counter.btcpay.pay(order.external)
-    body = counter.btcpay.event("InvoiceSettled", order.external)
-    with pytest.raises(Forged) as refused:
-        await counter.receives(body, {SIGNATURE: "sha256=00"})
-    await counter.receives(body, {SIGNATURE: signature(body)})
+    counter.btcpay.pay(order.external_id)
+    body = counter.btcpay.event("InvoiceSettled", order.external_id)
+    with pytest.raises(InvalidSignature) as refused:
+        await counter.receives(body, {SIGNATURE_HEADER: "sha256=00"})
+    await counter.receives(body, {SIGNATURE_HEADER: signature(body)})
     counter.btcpay.broken = True
     await counter.works()
     told = caplog.text + str(refused.value) + repr(counter.gateway) + await counter.kept()

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from core.db import schema
-from core.money import Credits, usd
-from payments.types import GatewayUnavailable, RefundRefused, UnknownOrder
+from core.money import Credits, parse_usd
+from payments.types import GatewayUnavailable, RefundUnsupported, UnknownOrder
 from tests.fakes.discord import TOKEN
 from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments import inchat
@@ -24,8 +24,8 @@ LIST = "GET /applications/{app}/entitlements"
 async def test_from_the_order_to_credits_and_again(booth: Booth) -> None:
     ann, store = booth.discord.user(7), booth.discord.store
     order = await booth.buys(ann, "Pro")
-    assert (order.state, order.url, order.external) == ("pending", "", "")
-    assert booth.gateway.sku(order.value) == str(booth.skus["Pro"])
+    assert (order.state, order.url, order.external_id) == ("pending", "", "")
+    assert booth.gateway.find_sku(order.value) == str(booth.skus["Pro"])
     bought = store.buys(ann, booth.skus["Pro"])
     for what in ("created", "created", "updated", "noticed"):
         await booth.hears(bought, what)
@@ -33,24 +33,24 @@ async def test_from_the_order_to_credits_and_again(booth: Booth) -> None:
     assert await booth.has(ann) == {"bought": 9_000, "gift": 1_000}
     assert booth.consumed(bought)
     stands = await booth.shop.stands("cash/skus", "gateway-fees", "sales")
-    assert stands == [usd("76.5").units, usd("13.5").units, -usd("90").units]
+    assert stands == [parse_usd("76.5").units, parse_usd("13.5").units, -parse_usd("90").units]
     order = await booth.counter.orders.get(order.id)
-    assert (order.state, order.external) == ("credited", str(bought))
-    told = [what for _, what, _ in await booth.counter.orders.history(order.id)]
+    assert (order.state, order.external_id) == ("credited", str(bought))
+    told = [what for _, what, _ in await booth.counter.orders.list_events(order.id)]
     assert told == ["created", "pending", "claimed", "paid"]
     # Consumed, it can be bought again: from the store's page, without an order.
     again = store.buys(ann, booth.skus["Pro"])
     await booth.hears(again)
     await booth.works()
     assert await booth.has(ann) == {"bought": 18_000, "gift": 2_000}
-    made = await booth.counter.orders.by_external("skus", str(again))
+    made = await booth.counter.orders.get_by_checkout("skus", str(again))
     assert (made.id != order.id, made.place, made.shown_in) == (True, "discord:7:", "")
     await booth.shop.audited()
 
 
 async def test_who_never_wrote_here_can_buy_in_the_store(booth: Booth) -> None:
     bought = booth.discord.store.buys(booth.discord.user(99), booth.skus["Starter"], told=False)
-    assert await booth.counter.cashier.reconcile() == 1
+    assert await booth.counter.cashier.reconcile_orders() == 1
     person = await booth.counter.people.find("discord:99")
     assert await booth.shop.has(person.id) == {"bought": 1_000}
     assert booth.consumed(bought)
@@ -82,13 +82,13 @@ async def test_one_purchase_has_one_order_and_one_order_one_purchase(
         async def who() -> str:
             return person
 
-        claimed = await booth.counter.orders.claimed(
+        claimed = await booth.counter.orders.claim_for_purchase(
             gateway="skus",
-            external=purchase,
+            external_id=purchase,
             at_ms=booth.shop.clock.now_ms(),
             place="discord:7:",
-            value=usd("90"),
-            person=who,
+            value=parse_usd("90"),
+            get_person_id=who,
         )
         return claimed.id
 
@@ -119,12 +119,12 @@ async def test_what_was_consumed_was_delivered(booth: Booth) -> None:
     ann, store = booth.discord.user(7), booth.discord.store
     await booth.hears(store.entitle(ann, booth.skus["Pro"], consumed=True))
     await booth.works()
-    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.counter.cashier.reconcile_orders() == 0
     assert await booth.has(ann) == {}
 
 
 async def test_free_amounts_are_not_sold(booth: Booth) -> None:
-    assert booth.gateway.amount(usd("25")) is None
+    assert booth.gateway.quote_amount(parse_usd("25")) is None
     person = await booth.person(booth.discord.user(7))
     with pytest.raises(GatewayUnavailable):
         await booth.counter.buys(person, "25", "discord:7:")
@@ -152,7 +152,7 @@ async def test_what_is_no_sale_gives_nothing(
         await booth.hears(id_, "deleted")
     await booth.works()
     assert await booth.counter.waiting() == 0, "nor will anything come of it"
-    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.counter.cashier.reconcile_orders() == 0
     assert await booth.has(ann) == {}
     assert booth.discord.called(CONSUME) == []
     assert str(gift) in caplog.text
@@ -164,7 +164,7 @@ async def test_test_purchases_count_where_the_operator_says_so(booth: Booth) -> 
     ann, store = booth.discord.user(7), booth.discord.store
     bought = store.entitle(ann, testing.skus["Starter"], kind=TEST_PURCHASE)
     gift = store.entitle(ann, testing.skus["Starter"], kind=GIFT)
-    assert await testing.counter.cashier.reconcile() == 1
+    assert await testing.counter.cashier.reconcile_orders() == 1
     assert await testing.has(ann) == {"bought": 1_000}
     assert (booth.consumed(bought), booth.consumed(gift)) == (True, False)
     await testing.gateway.close()
@@ -180,8 +180,8 @@ async def test_consumed_only_after_the_credits_and_again_if_that_fails(booth: Bo
     assert not booth.consumed(heard_of)
     listed = store.buys(bob, booth.skus["Starter"], told=False)
     booth.discord.fail_next(CONSUME, 401)
-    assert await booth.counter.cashier.reconcile() == 0
-    assert await booth.counter.cashier.reconcile() == 1
+    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.cashier.reconcile_orders() == 1
     assert (booth.consumed(heard_of), booth.consumed(listed)) == (True, True)
     assert (await booth.has(ann), await booth.has(bob)) == ({"bought": 1_000}, {"bought": 1_000})
     # The message's own next try finds nothing left to do.
@@ -196,7 +196,7 @@ async def test_what_can_not_be_consumed_is_no_reason_to_stop(booth: Booth) -> No
     store.skus[booth.skus["Starter"]]["type"] = 2  # the operator named a durable one
     store.buys(ann, booth.skus["Starter"], told=False)
     later = store.buys(ann, booth.skus["Pro"], told=False)
-    assert await booth.counter.cashier.reconcile() == 2
+    assert await booth.counter.cashier.reconcile_orders() == 2
     assert booth.consumed(later)
 
 
@@ -209,18 +209,18 @@ async def test_taken_back_by_discord(booth: Booth, spent: int, left: dict[str, i
     person = await booth.person(ann)
     if spent:
         await booth.shop.spend(person, Credits(spent))
-    order = await booth.counter.orders.by_external("skus", str(bought))
-    with pytest.raises(RefundRefused) as refused:
-        await booth.counter.cashier.refund(order, usd("10"), cause="btn_r")
-    assert refused.value.why == "elsewhere"
+    order = await booth.counter.orders.get_by_checkout("skus", str(bought))
+    with pytest.raises(RefundUnsupported) as refused:
+        await booth.counter.cashier.refund_order(order, parse_usd("10"), cause="btn_r")
+    assert refused.value.reason == "elsewhere"
     store.takes_back(bought)
     for _ in range(2):
         await booth.hears(bought, "deleted")
     await booth.works()
-    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.counter.cashier.reconcile_orders() == 0
     assert await booth.has(ann) == left
     order = await booth.counter.orders.get(order.id)
-    assert order.refunded == order.paid == usd("10")
+    assert order.refunded == order.paid == parse_usd("10")
     await booth.shop.audited()
 
 
@@ -228,13 +228,13 @@ async def test_taken_back_while_nobody_listened(booth: Booth) -> None:
     """A day later the whole list is read again."""
     ann, store = booth.discord.user(7), booth.discord.store
     bought = store.buys(ann, booth.skus["Starter"], told=False)
-    assert await booth.counter.cashier.reconcile() == 1
+    assert await booth.counter.cashier.reconcile_orders() == 1
     booth.shop.clock.advance(seconds=7_200)
-    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.counter.cashier.reconcile_orders() == 0
     store.takes_back(bought, told=False)
-    assert await booth.counter.cashier.reconcile() == 0
+    assert await booth.counter.cashier.reconcile_orders() == 0
     booth.shop.clock.advance(days=1)
-    changed = [await booth.counter.cashier.reconcile() for _ in range(3)]
+    changed = [await booth.counter.cashier.reconcile_orders() for _ in range(3)]
     assert sum(changed) == 1
     assert await booth.has(ann) == {}
     await booth.shop.audited()
@@ -245,15 +245,15 @@ async def test_the_list_goes_on_where_it_was(booth: Booth) -> None:
     users = [booth.discord.user(number) for number in range(1, 231)]
     for user in users:
         store.buys(user, booth.skus["Starter"], told=False)
-    assert await cashier.reconcile() == 230
+    assert await cashier.reconcile_orders() == 230
     assert len(booth.discord.called(LIST)) == 3
     booth.shop.clock.advance(seconds=1_200)
-    assert await cashier.reconcile() == 0
+    assert await cashier.reconcile_orders() == 0
     newest = store.buys(users[0], booth.skus["Pro"], told=False)
     store.entitlements[newest]["id"] = str(newest)
     booth.discord.fail_next(LIST, 401)
-    assert await cashier.reconcile() == 0
-    assert await cashier.reconcile() == 1
+    assert await cashier.reconcile_orders() == 0
+    assert await cashier.reconcile_orders() == 1
     rows = await booth.shop.store.fetch(schema.payment.select())
     assert len(rows) == 231
 
@@ -265,11 +265,11 @@ async def test_the_price_changed_since(booth: Booth) -> None:
     await booth.hears(bought)
     await booth.works()
     dearer = inchat.skus(
-        booth.discord.api_url, booth.shop.clock, {str(booth.skus["Starter"]): usd("90")}
+        booth.discord.api_url, booth.shop.clock, {str(booth.skus["Starter"]): parse_usd("90")}
     )
     after = await inchat.counter(dearer, booth.shop.store, booth.shop.ledger, booth.shop.clock)
     store.takes_back(bought)
-    assert await after.cashier.reconcile() == 1
+    assert await after.cashier.reconcile_orders() == 1
     assert await booth.has(ann) == {}
     await dearer.close()
     await booth.shop.audited()
@@ -288,7 +288,7 @@ async def test_many_at_once_take_no_order_from_each_other(booth: Booth) -> None:
     booth.shop.clock.advance(seconds=120)
     await booth.works()
     assert await booth.has(ann) == {"bought": 45_000, "gift": 5_000}
-    owners = [await booth.counter.orders.by_external("skus", str(id_)) for id_ in some]
+    owners = [await booth.counter.orders.get_by_checkout("skus", str(id_)) for id_ in some]
     assert len({order.id for order in owners}) == 5
     assert {order.state for order in owners} == {"credited"}
     await booth.shop.audited()
@@ -300,13 +300,13 @@ async def test_the_till_keeps_only_what_concerns_us(booth: Booth) -> None:
     bought = store.buys(ann, booth.skus["Starter"])
     other = booth.entitled(store.entitle(ann, tier))
     for _ in range(3):
-        await booth.till.created(booth.entitled(bought))
-    await booth.till.created(other)
-    await booth.till.taken_back(other)
+        await booth.till.record_purchase(booth.entitled(bought))
+    await booth.till.record_purchase(other)
+    await booth.till.record_reversal(other)
     await booth.works()
-    await booth.till.created(booth.entitled(bought))
+    await booth.till.record_purchase(booth.entitled(bought))
     assert list(await booth.counter.verdicts()) == [f"skus/created/{bought}"]
-    await booth.till.taken_back(replace(booth.entitled(bought), deleted=True))
+    await booth.till.record_reversal(replace(booth.entitled(bought), deleted=True))
     assert len(await booth.counter.verdicts()) == 2
 
 
@@ -315,11 +315,11 @@ async def test_no_secret_shows(booth: Booth, caplog: pytest.LogCaptureFixture) -
     bought = booth.discord.store.buys(booth.discord.user(7), booth.skus["Starter"])
     await booth.hears(bought)
     booth.discord.fail_next(LIST, 401)
-    await booth.counter.cashier.reconcile()
+    await booth.counter.cashier.reconcile_orders()
     await booth.works()
     shown = caplog.text + repr(booth.gateway)
     for table in schema.metadata.tables.values():
         shown += str(await booth.shop.store.fetch(table.select()))
     assert TOKEN not in shown
     with pytest.raises(UnknownOrder):
-        await booth.counter.orders.by_external("skus", "none")
+        await booth.counter.orders.get_by_checkout("skus", "none")

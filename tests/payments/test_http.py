@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from payments.gateways import http
-from payments.gateways.http import Answer, Wire
+from payments.gateways.http import GatewayClient, GatewayResponse
 from payments.types import GatewayUnavailable
 
 
@@ -45,10 +45,10 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "_PAUSE_SECONDS", 0.0)
 
 
-async def ask(peer: Peer, *, again: bool = True) -> Answer:
-    wire = Wire("sandbox", peer.url)
+async def ask(peer: Peer, *, again: bool = True) -> GatewayResponse:
+    wire = GatewayClient("sandbox", peer.url)
     try:
-        return await wire.ask("GET", "/a", headers={"X": "secret"}, again=again)
+        return await wire.request("GET", "/a", headers={"X": "secret"}, idempotent=again)
     finally:
         await wire.close()
 
@@ -89,7 +89,7 @@ async def test_nobody_is_led_elsewhere_or_flooded(
 async def test_a_refusal_is_an_answer(peer: Peer) -> None:
     peer.answers = [of(404, b"no such thing")]
     answer = await ask(peer)
-    assert (answer.status, answer.body, answer.fine) == (404, None, False)
+    assert (answer.status, answer.body, answer.is_ok) == (404, None, False)
     assert len(peer.asked) == 1
 
 
@@ -97,7 +97,7 @@ async def test_no_proxy_of_the_environment(peer: Peer, monkeypatch: pytest.Monke
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     peer.answers = [fine]
-    assert (await ask(peer)).fine
+    assert (await ask(peer)).is_ok
 
 
 async def test_whoever_is_not_there_is_unavailable(peer: Peer) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.money import usd
-from payments.gateways.telegram_stars import StarsTold
+from core.money import parse_usd
+from payments.gateways.telegram_stars import StarPaymentUpdate
 from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments.booths import (
     PACKS,
@@ -31,22 +31,26 @@ async def test_a_thousand_events_of_stars(stars_booth: StarsBooth) -> None:
     users = [booth.telegram.user(number) for number in range(1, 6)]
     people = [await booth.shop.person() for _ in users]
     expected = dict.fromkeys(people, 0)
-    events: list[StarsTold] = []
+    events: list[StarPaymentUpdate] = []
     for number in range(size(small=12, full=180)):
         at = number % len(users)
         cash = ("1", "10", "99.99", "100", "90", "800")[number % 6]
         order = await booth.buys(people[at], cash, users[at])
         if number % 4:  # paid when they are over; only so many may be open
-            await booth.counter.orders.ended(order, "expired")
-        told = StarsTold("never", str(users[at].id), "XTR", order.amount.units, order.id)
+            await booth.counter.orders.end_unpaid(order, "expired")
+        told = StarPaymentUpdate("never", str(users[at].id), "XTR", order.amount.units, order.id)
         if chance.random() < 0.8:
             told = booth.receives(users[at], order)
-            expected[people[at]] += booth.shop.offer.given(usd(cash)).total.units
+            expected[people[at]] += booth.shop.offer.compute_entitlement(
+                parse_usd(cash)
+            ).total.units
             if chance.random() < 0.8:  # else the update was lost
                 events += [told] * chance.randint(1, 5)
             if chance.random() < 0.2:
                 booth.telegram.stars.gives_back(told.charge)
-                expected[people[at]] -= booth.shop.offer.given(usd(cash)).total.units
+                expected[people[at]] -= booth.shop.offer.compute_entitlement(
+                    parse_usd(cash)
+                ).total.units
                 events += [replace(told, refunded=True)] * chance.randint(0, 2)
         events += chance.sample(forgeries(told, chance), 4)
     # What is in the list and no order's.
@@ -55,13 +59,13 @@ async def test_a_thousand_events_of_stars(stars_booth: StarsBooth) -> None:
     chance.shuffle(events)
     assert len(events) >= size(small=60, full=1_000)
 
-    async def deliver(part: list[StarsTold]) -> None:
+    async def deliver(part: list[StarPaymentUpdate]) -> None:
         for told in part:
             await booth.hears(told)
 
     await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
     await asyncio.gather(*(booth.counter.works() for _ in range(3)))
-    await asyncio.gather(*(booth.counter.cashier.reconcile() for _ in range(2)))
+    await asyncio.gather(*(booth.counter.cashier.reconcile_orders() for _ in range(2)))
     for _ in range(13):  # until what fits nothing is given up
         booth.shop.clock.advance(seconds=6 * 3_600)
         await booth.counter.works()
@@ -88,9 +92,9 @@ async def test_a_thousand_events_of_skus(skus_booth: SkusBooth) -> None:
         if chance.random() < 0.3:
             order = await booth.buys(user, pack)
             if chance.random() < 0.7:
-                await booth.counter.orders.ended(order, "expired")
+                await booth.counter.orders.end_unpaid(order, "expired")
         bought = store.entitle(user, sku)
-        credits_ = booth.shop.offer.given(usd(PACKS[pack])).total.units
+        credits_ = booth.shop.offer.compute_entitlement(parse_usd(PACKS[pack])).total.units
         fate = chance.random()
         if fate < 0.15:  # taken back before anybody looked
             store.takes_back(bought)
@@ -118,23 +122,25 @@ async def test_a_thousand_events_of_skus(skus_booth: SkusBooth) -> None:
 
     await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
     await asyncio.gather(
-        booth.works(), booth.works(), *(booth.counter.cashier.reconcile() for _ in range(2))
+        booth.works(), booth.works(), *(booth.counter.cashier.reconcile_orders() for _ in range(2))
     )
     booth.shop.clock.advance(seconds=120)
     await booth.works()
-    await booth.counter.cashier.reconcile()
+    await booth.counter.cashier.reconcile_orders()
     # Some are taken back after all, heard of or not.
     paid = [one for one in store.entitlements.values() if one["consumed"]]
     for one in chance.sample(paid, len(paid) // 5):
         store.takes_back(int(one["id"]))
         pack = next(name for name, sku in booth.skus.items() if str(sku) == one["sku_id"])
-        expected[int(one["user_id"])] -= booth.shop.offer.given(usd(PACKS[pack])).total.units
+        expected[int(one["user_id"])] -= booth.shop.offer.compute_entitlement(
+            parse_usd(PACKS[pack])
+        ).total.units
         if chance.random() < 0.5:
             await booth.hears(int(one["id"]), "deleted")
     booth.shop.clock.advance(days=1, seconds=60)
     for _ in range(3):
         await booth.works()
-        await booth.counter.cashier.reconcile()
+        await booth.counter.cashier.reconcile_orders()
     for user in users:
         assert sum((await booth.has(user)).values()) == expected[user.id]
     bought = [store.entitlements[id_] for id_, what in events if what == "noticed"]

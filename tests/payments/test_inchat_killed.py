@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.money import Stars, usd
+from core.money import Stars, parse_usd
 from payments.gateways.base import Gateway
-from payments.gateways.discord_store import heard
-from payments.gateways.telegram_stars import StarsTold
+from payments.gateways.discord_store import build_entitlement_message
+from payments.gateways.telegram_stars import StarPaymentUpdate
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram import FakeTelegram
 from tests.payments import inchat, inchat_child
@@ -49,28 +49,30 @@ class Market:
         """Somebody buys so often; a part of it is heard of, twice."""
         user = self.platform.user(number)
         name = "discord" if self.packs else "telegram"
-        person = (await self.counter.people.of(name, str(number), language="en")).id
+        person = (await self.counter.people.get_or_create(name, str(number), language="en")).id
         for time_ in range(times):
             cash = PRICES[(number + time_) % 3]
             order = await self.counter.buys(person, cash, f"{name}:{number}:")
-            given = self.shop.offer.given(usd(cash)).total.units
+            given = self.shop.offer.compute_entitlement(parse_usd(cash)).total.units
             self.expected[person] = self.expected.get(person, 0) + given
             if self.packs:
                 sku = next(sku for sku, costs in self.packs.items() if costs == cash)
                 bought = self.platform.store.entitle(user, int(sku))
-                messages = [heard(str(bought), what) for what in ("created", "noticed")]
+                messages = [
+                    build_entitlement_message(str(bought), what) for what in ("created", "noticed")
+                ]
             else:
                 assert isinstance(order.amount, Stars)
                 stars = order.amount.units
                 charge = self.platform.stars.receives(user, order.id, stars)
-                paid = StarsTold(charge, str(number), "XTR", stars, order.id)
-                messages = [paid.message()] * 2
+                paid = StarPaymentUpdate(charge, str(number), "XTR", stars, order.id)
+                messages = [paid.to_webhook_message()] * 2
             for message in messages if time_ / times < told else ():
-                await self.counter.inbox.keep(self.counter.gateway.name, message)
+                await self.counter.inbox.store(self.counter.gateway.name, message)
 
     async def child(self, database: str, dies_at: int) -> int:
         """Works through inbox and list in a process of its own; its exit code."""
-        packs = {sku: usd(cash).units for sku, cash in self.packs.items()}
+        packs = {sku: parse_usd(cash).units for sku, cash in self.packs.items()}
         told = (database, self.url, packs, self.shop.clock.now_ms(), dies_at)
         process = _FORKS.Process(target=inchat_child.work, args=told)
         await asyncio.to_thread(process.start)
@@ -99,7 +101,7 @@ async def market(request: pytest.FixtureRequest, shop: Shop) -> AsyncIterator[Ma
         await platform.start()
         url = platform.api_url
         packs = {str(platform.store.sku(f"Pack {cash}")): cash for cash in PRICES}
-        prices = {sku: usd(cash) for sku, cash in packs.items()}
+        prices = {sku: parse_usd(cash) for sku, cash in packs.items()}
         gateway = inchat.skus(url, shop.clock, prices)
     counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
     yield Market(shop, platform, url, packs, counter)

@@ -10,13 +10,13 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from core.db import schema
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from core.pool.vault import Vault
 from core.users.links import LinkRefused, Links
-from core.users.referrals import Invitations
-from core.users.service import People, survivor
-from core.users.types import Person, Welcome
-from payments.types import Order, Refunded
+from core.users.referrals import Referrals
+from core.users.service import Users, find_survivor
+from core.users.types import Person, WelcomeGift
+from payments.types import Order, Refund
 from tests.core.users.aged import nothing
 from tests.payments.conftest import Shop
 from tests.size import size
@@ -25,40 +25,40 @@ from tests.size import size
 class Town:
     """People who do as they like."""
 
-    def __init__(self, shop: Shop, people: People) -> None:
+    def __init__(self, shop: Shop, people: Users) -> None:
         self.shop, self.people = shop, people
-        parts = {"store": shop.store, "ledger": shop.ledger, "clock": shop.clock}
-        self.links = Links(people=people, aged=nothing, **parts)
-        self.invitations = Invitations(**parts)
+        parts = {"db": shop.store, "ledger": shop.ledger, "clock": shop.clock}
+        self.links = Links(users=people, get_withdrawable=nothing, **parts)
+        self.invitations = Referrals(**parts)
         self.everyone: list[Person] = []
         self.orders: list[Order] = []
 
     async def comes(self, code: str = "") -> bool:
         self.shop.clock.advance(seconds=1)
         sender = str(len(self.everyone) + 1)
-        person = await self.people.of("telegram", sender, language="en")
+        person = await self.people.get_or_create("telegram", sender, language="en")
         self.everyone.append(person)
-        return bool(code) and await self.invitations.bind(person, code, "telegram", sender)
+        return bool(code) and await self.invitations.bind_inviter(person, code, "telegram", sender)
 
     async def link(self, one: Person, other: Person) -> None:
         """The two as they are now; unless they are one already."""
-        ids = [(await survivor(self.shop.store, person.id))[0] for person in (one, other)]
+        ids = [(await find_survivor(self.shop.store, person.id))[0] for person in (one, other)]
         if ids[0] == ids[1]:
             return
         first, second = [await self.people.find(id_) for id_ in ids]
-        proposal = await self.links.join(second, await self.links.offer(first))
-        await self.links.agree(proposal.id, second)
-        await self.links.agree(proposal.id, first)
+        proposal = await self.links.enter_code(second, await self.links.create_link_code(first))
+        await self.links.accept_proposal(proposal.id, second)
+        await self.links.accept_proposal(proposal.id, first)
 
     async def buys(self, person: Person, cash: str) -> Order:
-        whose, _ = await survivor(self.shop.store, person.id)
-        order = await self.shop.pay(await self.shop.order(whose, usd(cash)))
+        whose, _ = await find_survivor(self.shop.store, person.id)
+        order = await self.shop.pay(await self.shop.order(whose, parse_usd(cash)))
         self.orders.append(order)
         return order
 
     async def gives_back(self, order: Order, cents: int, id_: str) -> None:
-        back = Refunded(order.gateway, id_, f"pi_{order.id}", usd("0.01").times(cents))
-        await self.shop.crediting.refund(back)
+        back = Refund(order.gateway, id_, f"pi_{order.id}", parse_usd("0.01").multiply_by(cents))
+        await self.shop.crediting.apply_refund(back)
 
     async def bindings(self) -> set[tuple[str, str]]:
         rows = await self.shop.store.fetch(sa.select(schema.referral))
@@ -70,10 +70,10 @@ class Town:
         ages = {person.id: (person.created_at, person.id) for person in self.everyone}
         found, inviters = [], {}
         for row in await self.shop.store.fetch(sa.select(table)):
-            whose, _ = await survivor(self.shop.store, row.person)
+            whose, _ = await find_survivor(self.shop.store, row.person)
             if whose != row.person or row.undone_at is not None:
                 continue  # dropped, or undone
-            inviter, _ = await survivor(self.shop.store, row.inviter)
+            inviter, _ = await find_survivor(self.shop.store, row.inviter)
             inviters[whose] = inviter
             if ages[inviter] >= ages[whose]:
                 found.append(f"{inviter} is not older than {whose}")
@@ -90,12 +90,12 @@ class Town:
 @pytest_asyncio.fixture
 async def town(shop: Shop) -> AsyncIterator[Town]:
     vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
-    people = People(
-        store=shop.store,
+    people = Users(
+        db=shop.store,
         ledger=shop.ledger,
         vault=vault,
         clock=shop.clock,
-        welcome=Welcome(Credits(5), 10_000),
+        welcome_gift=WelcomeGift(Credits(5), 10_000),
     )
     yield Town(shop, people)
 
@@ -103,7 +103,7 @@ async def town(shop: Shop) -> AsyncIterator[Town]:
 async def test_undone_with_what_it_earned(town: Town) -> None:
     await town.comes()
     ann = town.everyone[0]
-    await town.comes(await town.invitations.code(ann))
+    await town.comes(await town.invitations.get_or_create_code(ann))
     bob = town.everyone[1]
     order = await town.buys(bob, "90")
     assert await town.shop.has(ann.id) == {"gift": 1_005}
@@ -119,14 +119,14 @@ async def test_a_payment_while_two_become_one_is_never_lost(town: Town) -> None:
     for number in range(size(small=3, full=25)):
         await town.comes()
         ann = town.everyone[-1]
-        await town.comes(await town.invitations.code(ann))
+        await town.comes(await town.invitations.get_or_create_code(ann))
         bob = town.everyone[-1]
-        orders = [await town.shop.order(bob.id, usd("10")) for _ in range(4)]
-        proposal = await town.links.join(bob, await town.links.offer(ann))
-        await town.links.agree(proposal.id, bob)
+        orders = [await town.shop.order(bob.id, parse_usd("10")) for _ in range(4)]
+        proposal = await town.links.enter_code(bob, await town.links.create_link_code(ann))
+        await town.links.accept_proposal(proposal.id, bob)
         await asyncio.gather(
             *(town.shop.pay(order) for order in orders[:2]),
-            town.links.agree(proposal.id, ann),
+            town.links.accept_proposal(proposal.id, ann),
             *(town.shop.pay(order) for order in orders[2:]),
         )
         assert await town.shop.has(ann.id) == {"bought": 4_000, "gift": 10}, number
@@ -143,14 +143,14 @@ async def test_at_random_no_ring_and_nothing_is_lost(town: Town) -> None:
         act = chance.choice(["comes", "comes", "buys", "buys", "back", "link", "late", "spends"])
         someone = chance.choice(town.everyone)
         if act == "comes":
-            assert await town.comes(await town.invitations.code(someone))
+            assert await town.comes(await town.invitations.get_or_create_code(someone))
         elif act == "late":  # whoever is there already is bound to nobody else
             other = chance.choice(town.everyone)
             town.shop.clock.advance(seconds=61)
-            code = await town.invitations.code(other)
+            code = await town.invitations.get_or_create_code(other)
             sender = str(town.everyone.index(someone) + 1)
             before = await town.bindings()
-            await town.invitations.bind(someone, code, "telegram", sender)
+            await town.invitations.bind_inviter(someone, code, "telegram", sender)
             assert await town.bindings() == before
         elif act == "buys":
             order = await town.buys(someone, chance.choice(["10", "90", "100", "800"]))
@@ -162,7 +162,7 @@ async def test_at_random_no_ring_and_nothing_is_lost(town: Town) -> None:
                 left[order.id] -= cents
                 await town.gives_back(order, cents, f"re_{step}")
         elif act == "spends":
-            whose, _ = await survivor(town.shop.store, someone.id)
+            whose, _ = await find_survivor(town.shop.store, someone.id)
             have = (await town.shop.has(whose)).get("gift")
             if have:
                 await town.shop.spend(whose, Credits(chance.randint(1, have)), "gift")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from core.money import usd
+from core.money import parse_usd
 from core.pool.vault import Vault
 from tests.payments.conftest import Counter, Shop
 from tests.payments.ours import gateway_of
@@ -39,7 +39,9 @@ class Till:
             cash = ("10", "90", "100", "5")[number % 4]
             order = await self.counter.buys(person, cash)
             await self.peer.pays(order)
-            self.expected += self.counter.shop.offer.given(usd(cash)).total.units
+            self.expected += self.counter.shop.offer.compute_entitlement(
+                parse_usd(cash)
+            ).total.units
             for _ in range(2):
                 await self.counter.receives(*self.peer.tells(order))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from core.money import Credits, NanoUsd, usd
-from payments.offer import BadAmount, Given, Offer, of_cents
+from core.money import Credits, NanoUsd, parse_usd
+from payments.offer import BadAmount, Entitlement, Offer, from_cents
 
 OFFER = Offer()
 
@@ -26,36 +26,38 @@ OFFER = Offer()
     ],
 )
 def test_the_briefs_figures(cash: str, bought: int, bonus: int) -> None:
-    assert OFFER.given(usd(cash)) == Given(Credits(bought), Credits(bonus))
+    assert OFFER.compute_entitlement(parse_usd(cash)) == Entitlement(
+        Credits(bought), Credits(bonus)
+    )
 
 
 @pytest.mark.parametrize("cash", ["0", "0.99", "10000.01", "5.001", "-1"])
 def test_what_is_not_sold(cash: str) -> None:
     with pytest.raises(BadAmount):
-        OFFER.check(usd(cash))
+        OFFER.validate_amount(parse_usd(cash))
 
 
 def test_a_better_pack_is_told() -> None:
-    better = OFFER.better(usd("95"))
+    better = OFFER.find_better_pack(parse_usd("95"))
     assert better is not None
     assert better.name == "Pro"
-    assert OFFER.better(usd("91")) == better
-    enterprise = OFFER.better(usd("900"))
+    assert OFFER.find_better_pack(parse_usd("91")) == better
+    enterprise = OFFER.find_better_pack(parse_usd("900"))
     assert enterprise is not None
     assert enterprise.name == "Enterprise"
     # 110,000 and more for free amounts above $1,000: no pack gives that.
     for cash in ("10", "89.99", "90", "100", "1000"):
-        assert OFFER.better(usd(cash)) is None
+        assert OFFER.find_better_pack(parse_usd(cash)) is None
 
 
 @given(st.integers(0, 1_000_000))
 def test_a_bought_credit_always_brought_a_cent(number: int) -> None:
-    given_ = OFFER.given(of_cents(number))
+    given_ = OFFER.compute_entitlement(from_cents(number))
     assert given_.bought.units == number
     assert 0 <= given_.bonus.units <= number // 4
 
 
 @given(st.integers(0, 10**15))
 def test_any_rest_of_a_refund_gives_something_or_nothing(units: int) -> None:
-    given_ = OFFER.given(NanoUsd(units))
+    given_ = OFFER.compute_entitlement(NanoUsd(units))
     assert given_.bought.units == units // 10_000_000

@@ -10,15 +10,15 @@ import pytest
 import sqlalchemy as sa
 
 from core import ids
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.db import schema
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
-from payments.orders import Orders, Promises
-from payments.types import Refunded
+from payments.orders import Orders, PersonalOffers
+from payments.types import Refund
 from tests import brief
 from tests.payments.conftest import Shop
 from tests.size import size
@@ -32,13 +32,13 @@ class Stall:
     deals: Deals
 
     async def put(self, tier: Tier) -> None:
-        row = logged(self.shop.clock, actor="usr_owner", act="tier", before={}, after={})
-        await self.deals.tiers.put(tier, also=row)
+        row = admin_log_row(self.shop.clock, actor="usr_owner", act="tier", before={}, after={})
+        await self.deals.tiers.save_tier(tier, also=row)
 
     async def promote(self, **changes: Any) -> Promotion:
-        one = Promotion(ids.new("pro", self.shop.clock.now_ms()), "bonus", percent=15)
+        one = Promotion(ids.new_id("pro", self.shop.clock.now_ms()), "bonus", percent=15)
         one = replace(one, **changes)
-        row = logged(self.shop.clock, actor="usr_owner", act="promo", before={}, after={})
+        row = admin_log_row(self.shop.clock, actor="usr_owner", act="promo", before={}, after={})
         await self.deals.promotions.add(one, row, by="usr_owner")
         return one
 
@@ -56,11 +56,11 @@ async def opened(shop: Shop) -> Stall:
     )
     await deals.load()
     shop.orders = Orders(
-        store=store,
+        db=store,
         ledger=ledger,
         clock=clock,
         offer=shop.offer,
-        promises=Promises(shop.offer, deals),
+        personal_offers=PersonalOffers(shop.offer, deals),
     )
     shop.crediting.orders = shop.orders
     return Stall(shop, deals)
@@ -80,12 +80,12 @@ async def test_tier_and_promotion_come_on_top_as_gifts(
 ) -> None:
     shop = stall.shop
     tom = await shop.person()
-    await stall.put(Tier("Gold", "topups", Credits(1), 30, bonus=5))
-    row = logged(shop.clock, actor="usr_owner", act="tier-set", before={}, after={})
-    await stall.deals.tiers.give(tom, "Gold", by="usr_owner", also=row)
+    await stall.put(Tier("Gold", "topups", Credits(1), 30, bonus_percent=5))
+    row = admin_log_row(shop.clock, actor="usr_owner", act="tier-set", before={}, after={})
+    await stall.deals.tiers.assign_tier(tom, "Gold", by="usr_owner", also=row)
     await stall.promote()
     await stall.promote(percent=10)
-    order = await shop.pay(await shop.order(tom, usd(cash)))
+    order = await shop.pay(await shop.order(tom, parse_usd(cash)))
     assert await shop.has(tom) == {"bought": bought, "gift": gift}
     assert order.offer is not None
     assert (order.offer.tier, order.offer.promotion_percent) == ("Gold", 15)
@@ -96,9 +96,9 @@ async def test_a_refund_takes_its_part_of_it_back(stall: Stall) -> None:
     shop = stall.shop
     tom = await shop.person()
     await stall.promote(percent=20)
-    order = await shop.pay(await shop.order(tom, usd("20")))
+    order = await shop.pay(await shop.order(tom, parse_usd("20")))
     assert await shop.has(tom) == {"bought": 2_000, "gift": 400}
-    await shop.crediting.refund(Refunded("stripe", "re_1", f"pi_{order.id}", usd("10")))
+    await shop.crediting.apply_refund(Refund("stripe", "re_1", f"pi_{order.id}", parse_usd("10")))
     assert await shop.has(tom) == {"bought": 1_000, "gift": 200}
     await shop.audited()
 
@@ -109,12 +109,12 @@ async def test_what_was_promised_is_given_though_it_is_over_when_the_money_comes
     shop = stall.shop
     tom = await shop.person()
     one = await stall.promote(ends_at=shop.clock.now_ms() + 60_000)
-    order = await shop.order(tom, usd("10"))
+    order = await shop.order(tom, parse_usd("10"))
     shop.clock.advance(seconds=61)
-    after = await shop.order(tom, usd("10"))
+    after = await shop.order(tom, parse_usd("10"))
     assert after.offer is not None
     assert after.offer.promotion == ""
-    await shop.orders.ended(order, "expired")
+    await shop.orders.end_unpaid(order, "expired")
     assert (await shop.pay(order)).bonus == Credits(150), one
     assert (await shop.pay(after)).bonus == Credits(0)
     await shop.audited()
@@ -123,14 +123,14 @@ async def test_what_was_promised_is_given_though_it_is_over_when_the_money_comes
 async def test_top_ups_make_a_tier_at_once_and_its_refund_takes_it_away(stall: Stall) -> None:
     shop = stall.shop
     tom = await shop.person()
-    await stall.put(Tier("Gold", "topups", Credits(1_000), 30, bonus=10))
-    first = await shop.pay(await shop.order(tom, usd("10")))
+    await stall.put(Tier("Gold", "topups", Credits(1_000), 30, bonus_percent=10))
+    first = await shop.pay(await shop.order(tom, parse_usd("10")))
     assert first.bonus == Credits(0)
-    second = await shop.pay(await shop.order(tom, usd("5")))
+    second = await shop.pay(await shop.order(tom, parse_usd("5")))
     assert second.bonus == Credits(50)
-    await shop.crediting.refund(Refunded("stripe", "re_1", f"pi_{first.id}", usd("10")))
-    await shop.crediting.refund(Refunded("stripe", "re_2", f"pi_{second.id}", usd("5")))
-    assert (await shop.pay(await shop.order(tom, usd("5")))).bonus == Credits(0)
+    await shop.crediting.apply_refund(Refund("stripe", "re_1", f"pi_{first.id}", parse_usd("10")))
+    await shop.crediting.apply_refund(Refund("stripe", "re_2", f"pi_{second.id}", parse_usd("5")))
+    assert (await shop.pay(await shop.order(tom, parse_usd("5")))).bonus == Credits(0)
     await shop.audited()
 
 
@@ -138,11 +138,11 @@ async def test_a_place_in_a_limited_one_is_free_again_when_nobody_pays(stall: St
     shop = stall.shop
     await stall.promote(total=1)
     tom, ann = await shop.person(), await shop.person()
-    order, other = await shop.order(tom, usd("10")), await shop.order(ann, usd("10"))
+    order, other = await shop.order(tom, parse_usd("10")), await shop.order(ann, parse_usd("10"))
     assert [one.offer and one.offer.promotion_percent for one in (order, other)] == [15, 0]
-    await shop.orders.ended(order, "expired")
-    stall.deals.forget(ann)
-    again = await shop.order(ann, usd("10"))
+    await shop.orders.end_unpaid(order, "expired")
+    stall.deals.forget_person(ann)
+    again = await shop.order(ann, parse_usd("10"))
     # Who pays late pays what everyone does: somebody else has the place.
     assert (await shop.pay(await shop.orders.get(order.id))).bonus == Credits(0)
     assert (await shop.pay(again)).bonus == Credits(150)
@@ -153,7 +153,9 @@ async def test_limits_hold_for_each_and_for_all_at_once(stall: Stall) -> None:
     shop, every = stall.shop, size(small=5, full=50)
     one = await stall.promote(total=every, per_person=1)
     people = [await shop.person() for _ in range(every + 3)]
-    orders = await asyncio.gather(*(shop.order(tom, usd("10")) for tom in people for _ in range(2)))
+    orders = await asyncio.gather(
+        *(shop.order(tom, parse_usd("10")) for tom in people for _ in range(2))
+    )
     paid = await asyncio.gather(*(shop.pay(order) for order in orders))
     assert sorted(order.bonus.units for order in paid) == [0] * (every + 6) + [150] * every
     lucky = [order.person for order in paid if order.bonus.units]

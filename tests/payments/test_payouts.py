@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.db.writes import Update
-from core.earnings.payouts import PAYOUT, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalsWait
-from core.money import Credits, usd
+from core.earnings.payouts import PAYOUT_CHANGED, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalBlocked
+from core.money import Credits, parse_usd
 from core.pool.vault import Vault
-from payments.types import Dispute, Refunded
+from payments.types import Dispute, Refund
 from tests.payments.conftest import Shop
 from tests.payments.ours import disburser_of
 from tests.payments.paying import Bank, Counter, Desk, counter
@@ -20,7 +20,7 @@ from tests.payments.paying import Bank, Counter, Desk, counter
 __all__ = ["counter"]
 
 #: 1,000 Credits.
-CASH = usd("9").units
+CASH = parse_usd("9").units
 
 
 async def test_approved_sent_and_paid(counter: Counter) -> None:
@@ -34,13 +34,17 @@ async def test_approved_sent_and_paid(counter: Counter) -> None:
     await desk.works()
     paid = await desk.now(one)
     assert (paid.state, paid.reason) == ("paid", "")
-    fee = 0 if bank.method == "btcpay" else usd("0.25").units
+    fee = 0 if bank.method == "btcpay" else parse_usd("0.25").units
     places = ("payouts", "payouts-in-transit", f"cash/{bank.method}", "payout-fees")
     assert await desk.shop.stands(*places) == [CASH, 0, -CASH - fee, fee]
     assert bank.has() == [one.id]
     assert await desk.shop.has(one.person) == {}
     told = [(kind, facts["what"]) for kind, facts in await desk.shop.told(one.person)]
-    assert told == [(PAYOUT, "approved"), (PAYOUT, "sent"), (PAYOUT, "paid")]
+    assert told == [
+        (PAYOUT_CHANGED, "approved"),
+        (PAYOUT_CHANGED, "sent"),
+        (PAYOUT_CHANGED, "paid"),
+    ]
     await desk.audited()
 
 
@@ -55,12 +59,12 @@ async def test_what_comes_back_gives_its_credits_back_with_their_age(counter: Co
     assert (back.state, back.reason) == ("returned", reasons[bank.method])
     assert await desk.shop.has(one.person) == {"earned": 1_000}
     assert await desk.shop.stands("payouts", "payouts-in-transit") == [0, 0]
-    assert (await desk.withdrawals.earnings(one.person)).withdrawable == Credits(1_000)
+    assert (await desk.withdrawals.get_earnings(one.person)).withdrawable == Credits(1_000)
     # It can be asked for again, and that is another one.
-    again = await desk.withdrawals.request(
+    again = await desk.withdrawals.request_payout(
         one.person, Credits(1_000), bank.method, cause="again", at_ms=desk.shop.clock.at_ms
     )
-    await desk.withdrawals.approve(again.id, by="usr_admin")
+    await desk.withdrawals.approve_payout(again.id, actor="usr_admin")
     await desk.works()
     assert sorted(bank.has()) == sorted([one.id, again.id])
     await desk.audited()
@@ -70,12 +74,12 @@ async def test_two_at_once_pay_once(counter: Counter) -> None:
     """The chore on two processes, whose lease is shorter than its work."""
     desk, bank = counter.desk, counter.bank
     ours = [await desk.approved(bank.method) for _ in range(3)]
-    await asyncio.gather(*(desk.payouts.work() for _ in range(4)))
+    await asyncio.gather(*(desk.payouts.process_due_payouts() for _ in range(4)))
     assert sorted(bank.has()) == sorted(one.id for one in ours)
     for one in ours:
         bank.arrives(one)
     desk.shop.clock.advance(seconds=7_200)
-    await asyncio.gather(*(desk.payouts.work() for _ in range(4)))
+    await asyncio.gather(*(desk.payouts.process_due_payouts() for _ in range(4)))
     assert [(await desk.now(one)).state for one in ours] == ["paid"] * 3
     assert await desk.shop.stands("payouts-in-transit", "payouts") == [0, 3 * CASH]
     await desk.audited()
@@ -88,7 +92,7 @@ async def test_a_gateway_that_is_away_keeps_it_waiting(counter: Counter) -> None
     broken = Desk(desk.shop, desk.vault, {bank.method: away})
     await broken.works(times=3)
     waits = await desk.now(one)
-    assert (waits.state, waits.external, waits.tries) == ("sent", "", 2)
+    assert (waits.state, waits.external_id, waits.attempts) == ("sent", "", 2)
     assert await desk.owners_heard() == [(PAYOUT_WAITS, "")]
     await away.close()
     await desk.works()
@@ -99,9 +103,11 @@ async def test_a_gateway_that_is_away_keeps_it_waiting(counter: Counter) -> None
 async def test_whose_work_was_cut_off_is_taken_up_once_the_claim_is_over(counter: Counter) -> None:
     desk, bank = counter.desk, counter.bank
     one = await desk.approved(bank.method)
-    claimed = await desk.withdrawals.claimed(one, until_ms=desk.shop.clock.at_ms + 180_000)
+    claimed = await desk.withdrawals.claim_payout(one, until_ms=desk.shop.clock.at_ms + 180_000)
     assert claimed is not None
-    assert await desk.withdrawals.claimed(one, until_ms=desk.shop.clock.at_ms + 180_000) is None
+    assert (
+        await desk.withdrawals.claim_payout(one, until_ms=desk.shop.clock.at_ms + 180_000) is None
+    )
     await desk.works(hours=1)
     assert bank.has() == []
     await desk.works()
@@ -115,16 +121,16 @@ async def test_whose_work_was_cut_off_is_taken_up_once_the_claim_is_over(counter
 async def test_who_owes_meanwhile_is_not_paid_and_repays(counter: Counter) -> None:
     desk, bank, shop = counter.desk, counter.bank, counter.desk.shop
     person = await shop.person()
-    order = await shop.pay(await shop.order(person, usd("10")))
+    order = await shop.pay(await shop.order(person, parse_usd("10")))
     await shop.spend(person, Credits(1_000))
     one = await desk.asked(bank.method, person=person)
     asked = await desk.asked(bank.method, person=person, amount=500)
-    await desk.withdrawals.approve(one.id, by="usr_admin")
+    await desk.withdrawals.approve_payout(one.id, actor="usr_admin")
     await give_back(shop, order.id)
     assert await shop.has(person) == {"earned": 1_500, "owed": 1_000}
-    with pytest.raises(WithdrawalsWait) as refused:
-        await desk.withdrawals.approve(asked.id, by="usr_admin")
-    assert refused.value.why == "owes"
+    with pytest.raises(WithdrawalBlocked) as refused:
+        await desk.withdrawals.approve_payout(asked.id, actor="usr_admin")
+    assert refused.value.reason == "owes"
     await desk.works()
     for which in (one, asked):
         now = await desk.now(which)
@@ -135,21 +141,21 @@ async def test_who_owes_meanwhile_is_not_paid_and_repays(counter: Counter) -> No
 
 
 async def give_back(shop: Shop, order: str) -> None:
-    await shop.crediting.refund(Refunded("stripe", "re_1", f"pi_{order}", usd("10")))
+    await shop.crediting.apply_refund(Refund("stripe", "re_1", f"pi_{order}", parse_usd("10")))
 
 
 async def test_who_is_disputed_meanwhile_waits_until_that_is_decided(counter: Counter) -> None:
     desk, bank, shop = counter.desk, counter.bank, counter.desk.shop
     person = await shop.person()
-    order = await shop.pay(await shop.order(person, usd("10")))
+    order = await shop.pay(await shop.order(person, parse_usd("10")))
     one = await desk.asked(bank.method, person=person)
-    await desk.withdrawals.approve(one.id, by="usr_admin")
-    case = ("stripe", "dp_1", f"pi_{order.id}", usd("10"))
-    await shop.crediting.dispute(Dispute(*case, "open"))
+    await desk.withdrawals.approve_payout(one.id, actor="usr_admin")
+    case = ("stripe", "dp_1", f"pi_{order.id}", parse_usd("10"))
+    await shop.crediting.apply_dispute(Dispute(*case, "open"))
     await desk.works(times=3)
     assert (await desk.now(one)).state == "approved"
     assert bank.has() == []
-    await shop.crediting.dispute(Dispute(*case, "won"))
+    await shop.crediting.apply_dispute(Dispute(*case, "won"))
     await desk.works()
     assert bank.has() == [one.id]
     await desk.audited()
@@ -170,7 +176,7 @@ async def test_it_is_not_sent_while_its_person_has_just_been_joined(counter: Cou
     bank.comes_back(one)
     await desk.works()
     assert await shop.has(older) == {"earned": 1_000}
-    assert (await desk.withdrawals.earnings(older)).withdrawable == Credits(1_000)
+    assert (await desk.withdrawals.get_earnings(older)).withdrawable == Credits(1_000)
     heard = [facts["what"] for _, facts in await shop.told(older)]
     assert heard == ["sent", "returned"], "whoever they are now hears of it"
     await desk.audited()
@@ -185,7 +191,7 @@ async def test_where_it_goes_is_lost_with_its_master_key(counter: Counter) -> No
     assert stuck.state == "approved", "nothing is gone"
     assert sorted(kind for kind, _ in await desk.owners_heard()) == [PAYOUT_STUCK, PAYOUT_WAITS]
     assert "reject it" in stuck.reason
-    await desk.withdrawals.reject(one.id, by="usr_admin", reason="ask again, please")
+    await desk.withdrawals.reject_payout(one.id, actor="usr_admin", reason="ask again, please")
     assert await shop.has(one.person) == {"earned": 1_000}
     assert bank.has() == []
     await desk.audited()
@@ -206,13 +212,13 @@ async def test_nobody_asks_for_the_same_one_once_the_gateway_may_have_forgotten(
     assert "may have forgotten" in stuck.reason
     assert (PAYOUT_STUCK, stuck.reason) in await desk.owners_heard()
     # Somebody looked: nothing was paid.
-    await desk.withdrawals.returned(stuck, reason="it was never paid")
+    await desk.withdrawals.mark_returned(stuck, reason="it was never paid")
     assert await shop.has(one.person) == {"earned": 1_000}
     await desk.audited()
 
 
 def disburser_days(desk: Desk, bank: Bank) -> int:
-    return desk.disbursers[bank.method].remembers_days
+    return desk.disbursers[bank.method].idempotency_days
 
 
 # --- after it was paid ----------------------------------------------------------------------------
@@ -230,7 +236,7 @@ async def test_what_was_paid_may_still_come_back(counter: Counter) -> None:
     await desk.works(hours=24)
     assert (await desk.now(one)).state == "returned"
     assert await shop.has(one.person) == {"earned": 1_000}
-    fee = usd("0.25").units
+    fee = parse_usd("0.25").units
     places = ("payouts", "payouts-in-transit", f"cash/{bank.method}", "payout-fees")
     assert await shop.stands(*places) == [0, 0, -fee, fee], "its fee is gone"
     await desk.audited()
@@ -245,12 +251,12 @@ async def test_nothing_that_is_over_is_asked_about_for_ever(counter: Counter) ->
     await desk.works(times=2 * disburser_watched(desk, bank) + 20, hours=12)
     paid = await desk.now(one)
     assert (paid.state, paid.due_at) == ("paid", None)
-    assert await desk.withdrawals.due([bank.method]) == []
+    assert await desk.withdrawals.list_due([bank.method]) == []
     await desk.audited()
 
 
 def disburser_watched(desk: Desk, bank: Bank) -> int:
-    return desk.disbursers[bank.method].watched_days
+    return desk.disbursers[bank.method].return_window_days
 
 
 async def test_nothing_of_an_address_is_kept_in_the_clear_or_after_the_end(

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from core.earnings.payouts import Payout
-from core.money import NanoUsd, total
+from core.money import NanoUsd, sum_amounts
 from core.pool.vault import Vault
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER
@@ -51,7 +51,7 @@ class Street:
         assert await self.child(url) == 0
         now = [await self.desk.now(one) for one in ours]
         assert {one.state for one in now} == {"paid"}
-        cash = total(NanoUsd, (one.cash for one in ours)).units
+        cash = sum_amounts(NanoUsd, (one.cash for one in ours)).units
         assert await self.desk.shop.stands("payouts", "payouts-in-transit") == [cash, 0]
         await self.desk.audited()
 

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.money import usd
-from payments.gateways.paypal.payouts import PayPalPayouts
-from payments.payouts import Disbursed
+from core.money import parse_usd
+from payments.gateways.paypal.payouts import PayPalPayoutProvider
+from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
 from tests.fakes.paypal import FakePayPal
 from tests.payments.ours import disburser_of
@@ -28,25 +28,27 @@ async def paypal() -> AsyncIterator[FakePayPal]:
 
 
 @pytest_asyncio.fixture
-async def ours(paypal: FakePayPal) -> AsyncIterator[PayPalPayouts]:
+async def ours(paypal: FakePayPal) -> AsyncIterator[PayPalPayoutProvider]:
     disburser = disburser_of("paypal", paypal.url)
-    assert isinstance(disburser, PayPalPayouts)
+    assert isinstance(disburser, PayPalPayoutProvider)
     yield disburser
     await disburser.close()
 
 
-async def sent(ours: PayPalPayouts) -> str:
+async def sent(ours: PayPalPayoutProvider) -> str:
     """Given to PayPal; its batch."""
-    told = await ours.disburse(ONE, BOB)
+    told = await ours.send_payout(ONE, BOB)
     assert (told.state, told.reason) == ("pending", "")
-    return told.external
+    return told.external_id
 
 
-async def look(ours: PayPalPayouts, batch: str) -> Disbursed:
-    return await ours.disbursed(replace(ONE, external=batch))
+async def look(ours: PayPalPayoutProvider, batch: str) -> PayoutStatus:
+    return await ours.fetch_payout(replace(ONE, external_id=batch))
 
 
-async def test_a_batch_of_one_item_named_by_our_id(ours: PayPalPayouts, paypal: FakePayPal) -> None:
+async def test_a_batch_of_one_item_named_by_our_id(
+    ours: PayPalPayoutProvider, paypal: FakePayPal
+) -> None:
     batch = await sent(ours)
     method, path, body = paypal.calls[-1]
     assert (method, path) == ("POST", "/v1/payments/payouts")
@@ -61,107 +63,109 @@ async def test_a_batch_of_one_item_named_by_our_id(ours: PayPalPayouts, paypal: 
             }
         ],
     }
-    assert await look(ours, batch) == Disbursed("pending", batch), "its items aren't told yet"
+    assert await look(ours, batch) == PayoutStatus("pending", batch), "its items aren't told yet"
 
 
 @pytest.mark.parametrize("status", ["PENDING", "UNCLAIMED", "ONHOLD", "SOMETHING_NEW"])
 async def test_what_may_still_arrive_is_pending(
-    ours: PayPalPayouts, paypal: FakePayPal, status: str
+    ours: PayPalPayoutProvider, paypal: FakePayPal, status: str
 ) -> None:
     batch = await sent(ours)
     paypal.payouts.works(ONE.id, status, error="RECEIVER_UNREGISTERED")
-    assert await look(ours, batch) == Disbursed("pending", batch), "the batch is a SUCCESS"
+    assert await look(ours, batch) == PayoutStatus("pending", batch), "the batch is a SUCCESS"
 
 
-async def test_what_arrived_cost_its_fee(ours: PayPalPayouts, paypal: FakePayPal) -> None:
+async def test_what_arrived_cost_its_fee(ours: PayPalPayoutProvider, paypal: FakePayPal) -> None:
     batch = await sent(ours)
     paypal.payouts.works(ONE.id, "SUCCESS", fee="1.37")
-    assert await look(ours, batch) == Disbursed("paid", batch, fee=usd("1.37"))
+    assert await look(ours, batch) == PayoutStatus("paid", batch, fee=parse_usd("1.37"))
     paypal.payouts.item(ONE.id)["payout_item_fee"] = {"currency": "EUR", "value": "1.20"}
-    assert (await look(ours, batch)).fee == usd("0")
+    assert (await look(ours, batch)).fee == parse_usd("0")
 
 
 @pytest.mark.parametrize("status", ["FAILED", "RETURNED", "BLOCKED", "REFUNDED", "REVERSED"])
 @pytest.mark.parametrize("error", ["RECEIVER_ACCOUNT_LOCKED", ""])
 async def test_what_didnt_arrive_has_failed_with_its_code(
-    ours: PayPalPayouts, paypal: FakePayPal, status: str, error: str
+    ours: PayPalPayoutProvider, paypal: FakePayPal, status: str, error: str
 ) -> None:
     batch = await sent(ours)
     paypal.payouts.works(ONE.id, status, error=error)
-    assert await look(ours, batch) == Disbursed("failed", batch, reason=error or status)
+    assert await look(ours, batch) == PayoutStatus("failed", batch, reason=error or status)
 
 
 @pytest.mark.parametrize("error", ["INSUFFICIENT_FUNDS", ""])
 async def test_a_denied_batch_has_failed(
-    ours: PayPalPayouts, paypal: FakePayPal, error: str
+    ours: PayPalPayoutProvider, paypal: FakePayPal, error: str
 ) -> None:
     batch = await sent(ours)
     paypal.payouts.denies(ONE.id, error=error)
-    assert await look(ours, batch) == Disbursed("failed", batch, reason=error or "DENIED")
+    assert await look(ours, batch) == PayoutStatus("failed", batch, reason=error or "DENIED")
 
 
 async def test_whose_answer_was_lost_is_led_to_the_first_batch(
-    ours: PayPalPayouts, paypal: FakePayPal
+    ours: PayPalPayoutProvider, paypal: FakePayPal
 ) -> None:
     paypal.payouts.loses = 1
-    told = await ours.disburse(ONE, BOB)
+    told = await ours.send_payout(ONE, BOB)
     assert paypal.payouts.calls == 2, "asked again at once"
-    assert told == Disbursed("pending", paypal.payouts.sent[ONE.id])
+    assert told == PayoutStatus("pending", paypal.payouts.sent[ONE.id])
     paypal.payouts.works(ONE.id, "SUCCESS")
-    again = await ours.disburse(ONE, BOB)
+    again = await ours.send_payout(ONE, BOB)
     assert again.state == "paid"
     assert len(paypal.payouts.batches) == 1
 
 
 async def test_a_duplicate_without_a_link_wants_somebody_to_look(
-    ours: PayPalPayouts, paypal: FakePayPal
+    ours: PayPalPayoutProvider, paypal: FakePayPal
 ) -> None:
     await sent(ours)
     paypal.payouts.links = False
     with pytest.raises(GatewayUnavailable) as refused:
-        await ours.disburse(ONE, BOB)
-    assert "look there" in refused.value.why
+        await ours.send_payout(ONE, BOB)
+    assert "look there" in refused.value.detail
     assert len(paypal.payouts.batches) == 1
 
 
-async def test_a_receiver_that_is_none_never_works(ours: PayPalPayouts, paypal: FakePayPal) -> None:
-    told = await ours.disburse(ONE, SecretStr("nobody"))
-    assert told == Disbursed("failed", "", reason="VALIDATION_ERROR receiver")
+async def test_a_receiver_that_is_none_never_works(
+    ours: PayPalPayoutProvider, paypal: FakePayPal
+) -> None:
+    told = await ours.send_payout(ONE, SecretStr("nobody"))
+    assert told == PayoutStatus("failed", "", reason="VALIDATION_ERROR receiver")
     assert paypal.payouts.batches == {}
 
 
 async def test_an_account_that_may_not_pay_keeps_it_waiting(
-    ours: PayPalPayouts, paypal: FakePayPal
+    ours: PayPalPayoutProvider, paypal: FakePayPal
 ) -> None:
     paypal.payouts.allowed = False
     with pytest.raises(GatewayUnavailable) as refused:
-        await ours.disburse(ONE, BOB)
-    assert refused.value.why == "PayPal says AUTHORIZATION_ERROR"
+        await ours.send_payout(ONE, BOB)
+    assert refused.value.detail == "PayPal says AUTHORIZATION_ERROR"
     paypal.payouts.allowed = True
     await sent(ours)
 
 
-async def test_away_is_away(ours: PayPalPayouts, paypal: FakePayPal) -> None:
+async def test_away_is_away(ours: PayPalPayoutProvider, paypal: FakePayPal) -> None:
     batch = await sent(ours)
     paypal.broken = True
-    for asked in (ours.disburse(ONE, BOB), look(ours, batch)):
+    for asked in (ours.send_payout(ONE, BOB), look(ours, batch)):
         with pytest.raises(GatewayUnavailable) as refused:
             await asked
-        assert refused.value.why == "", "nobody has to do anything"
+        assert refused.value.detail == "", "nobody has to do anything"
 
 
 async def test_a_batch_that_isnt_ours_or_of_another_amount_pays_nothing(
-    ours: PayPalPayouts, paypal: FakePayPal
+    ours: PayPalPayoutProvider, paypal: FakePayPal
 ) -> None:
     batch = await sent(ours)
     paypal.payouts.works(ONE.id, "SUCCESS")
     with pytest.raises(GatewayUnavailable, match="gateway_unavailable"):
-        await ours.disbursed(replace(ONE, external=batch, cash=usd("674.96")))
+        await ours.fetch_payout(replace(ONE, external_id=batch, cash=parse_usd("674.96")))
     with pytest.raises(GatewayUnavailable):
-        await ours.disbursed(replace(ONE, id="out_2", external=batch))
+        await ours.fetch_payout(replace(ONE, id="out_2", external_id=batch))
     for external in ("PNOBODY", "../v1/x", ""):
         with pytest.raises(GatewayUnavailable):
-            await ours.disbursed(replace(ONE, external=external))
+            await ours.fetch_payout(replace(ONE, external_id=external))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,7 @@ async def test_a_batch_that_isnt_ours_or_of_another_amount_pays_nothing(
     ],
 )
 async def test_an_answer_that_nobody_understands_pays_nothing(
-    ours: PayPalPayouts, paypal: FakePayPal, spoilt: dict[str, object]
+    ours: PayPalPayoutProvider, paypal: FakePayPal, spoilt: dict[str, object]
 ) -> None:
     batch = await sent(ours)
     paypal.payouts.works(ONE.id, "SUCCESS")
@@ -184,15 +188,15 @@ async def test_an_answer_that_nobody_understands_pays_nothing(
 
 
 async def test_check_tells_whether_payouts_are_allowed(
-    ours: PayPalPayouts, paypal: FakePayPal
+    ours: PayPalPayoutProvider, paypal: FakePayPal
 ) -> None:
-    assert await ours.probe() == ""
+    assert await ours.check_account() == ""
     paypal.scopes = "openid"
     other = disburser_of("paypal", paypal.url)
-    assert "ask it to allow" in await other.probe(), "a doubt, no more"
+    assert "ask it to allow" in await other.check_account(), "a doubt, no more"
     await other.close()
     paypal.broken = True
     other = disburser_of("paypal", paypal.url)
     with pytest.raises(GatewayUnavailable):
-        await other.probe()
+        await other.check_account()
     await other.close()

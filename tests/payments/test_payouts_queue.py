@@ -10,10 +10,10 @@ from pydantic import SecretStr
 import payments.payouts as room
 from core.db import schema
 from core.db.writes import Insert
-from core.earnings.payouts import PAYOUT_STUCK, Payout, PayoutMoved, WithdrawalsWait
-from core.money import usd
+from core.earnings.payouts import PAYOUT_STUCK, Payout, PayoutStateConflict, WithdrawalBlocked
+from core.money import parse_usd
 from core.pool.vault import Vault
-from payments.payouts import Disbursed
+from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER, disburser_of
@@ -22,28 +22,28 @@ from tests.payments.paying import Desk, bank_of, desk
 __all__ = ["desk"]
 
 #: 1,000 Credits.
-CASH = usd("9").units
+CASH = parse_usd("9").units
 
 
 async def test_by_hand_it_is_begun_before_it_is_paid(desk: Desk) -> None:
     one = await desk.approved("manual")
     await desk.works()
     assert (await desk.now(one)).state == "approved", "no chore pays it"
-    with pytest.raises(PayoutMoved):
-        await desk.payouts.paid_by_hand(one.id)
-    begun = await desk.payouts.begun_by_hand(one.id)
-    assert (begun.state, desk.payouts.by_hand(begun)) == ("sent", True)
-    assert "GB" in (await desk.addresses.of(begun)).get_secret_value()
-    with pytest.raises(PayoutMoved):
-        await desk.withdrawals.cancel(one.id, [one.person])
-    with pytest.raises(PayoutMoved):
-        await desk.payouts.begun_by_hand(one.id)
-    await desk.payouts.paid_by_hand(one.id)
+    with pytest.raises(PayoutStateConflict):
+        await desk.payouts.confirm_manual_payment(one.id)
+    begun = await desk.payouts.begin_manual_payment(one.id)
+    assert (begun.state, desk.payouts.is_manual(begun)) == ("sent", True)
+    assert "GB" in (await desk.addresses.get_address(begun)).get_secret_value()
+    with pytest.raises(PayoutStateConflict):
+        await desk.withdrawals.cancel_payout(one.id, [one.person])
+    with pytest.raises(PayoutStateConflict):
+        await desk.payouts.begin_manual_payment(one.id)
+    await desk.payouts.confirm_manual_payment(one.id)
     assert await desk.shop.stands("cash/manual", "payouts-in-transit") == [-CASH, 0]
-    with pytest.raises(PayoutMoved):
-        await desk.payouts.paid_by_hand(one.id)
+    with pytest.raises(PayoutStateConflict):
+        await desk.payouts.confirm_manual_payment(one.id)
     # The bank sends it back a week later.
-    await desk.withdrawals.returned(await desk.now(one), reason="no such account")
+    await desk.withdrawals.mark_returned(await desk.now(one), reason="no such account")
     assert await desk.shop.stands("cash/manual", "payouts") == [0, 0]
     assert await desk.shop.has(one.person) == {"earned": 1_000}
     await desk.audited()
@@ -58,8 +58,8 @@ async def test_by_hand_is_checked_again_too(desk: Desk) -> None:
         if not column.nullable
     }
     await desk.shop.ledger.record(Insert(schema.order, {**row, **owed}))
-    with pytest.raises(WithdrawalsWait):
-        await desk.payouts.begun_by_hand(one.id)
+    with pytest.raises(WithdrawalBlocked):
+        await desk.payouts.begin_manual_payment(one.id)
     assert (await desk.now(one)).state == "approved"
 
 
@@ -84,22 +84,22 @@ class Refuses:
     """A gateway that never answers, counting how often it is asked; or one that has something to
     say."""
 
-    remembers_days, watched_days = 30, 0
+    idempotency_days, return_window_days = 30, 0
 
     def __init__(self, why: str = "") -> None:
         self.asked, self.why = 0, why
 
-    async def probe(self) -> str:
+    async def check_account(self) -> str:
         return ""
 
-    async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+    async def send_payout(self, payout: Payout, address: SecretStr) -> PayoutStatus:
         self.asked += 1
         raise GatewayUnavailable(payout.method, self.why)
 
-    async def disbursed(self, payout: Payout) -> Disbursed:
+    async def fetch_payout(self, payout: Payout) -> PayoutStatus:
         raise GatewayUnavailable(payout.method, self.why)
 
-    def page(self, payout: Payout) -> str:
+    def get_payout_url(self, payout: Payout) -> str:
         return ""
 
     async def close(self) -> None:
@@ -129,15 +129,15 @@ async def test_no_two_ask_a_gateway_for_the_same_one(shop: Shop) -> None:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
 
     class Counts(Refuses):
-        async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+        async def send_payout(self, payout: Payout, address: SecretStr) -> PayoutStatus:
             await asyncio.sleep(0.05)
-            return await super().disburse(payout, address)
+            return await super().send_payout(payout, address)
 
     counts = Counts("look there")
     desk = Desk(shop, vault, {"paypal": counts})
     await desk.approved("paypal")
     for asked in (1, 2):
-        await asyncio.gather(*(desk.payouts.work() for _ in range(4)))
+        await asyncio.gather(*(desk.payouts.process_due_payouts() for _ in range(4)))
         assert counts.asked == asked
         shop.clock.advance(seconds=7_200)
     await desk.audited()
@@ -150,16 +150,16 @@ async def test_while_payouts_are_paused_nothing_is_sent_and_what_was_sent_is_fol
     counts = Refuses("look there")
     desk = Desk(shop, vault, {"paypal": counts})
     sent = await desk.approved("paypal")
-    await desk.payouts.work()
+    await desk.payouts.process_due_payouts()
     assert ((await desk.now(sent)).state, counts.asked) == ("sent", 1)
     desk.paused = True
     waits = await desk.approved("paypal")
     shop.clock.advance(seconds=7_200)
-    await desk.payouts.work()
+    await desk.payouts.process_due_payouts()
     assert ((await desk.now(waits)).state, counts.asked) == ("approved", 2)
     desk.paused = False
     shop.clock.advance(seconds=7_200)
-    await desk.payouts.work()
+    await desk.payouts.process_due_payouts()
     assert (await desk.now(waits)).state == "sent"
     await desk.audited()
 
@@ -182,14 +182,14 @@ async def test_soon_is_soon_or_not_at_all(shop: Shop, monkeypatch: pytest.Monkey
     hangs = asyncio.Event()
 
     class Hangs(Refuses):
-        async def disburse(self, payout: Payout, address: SecretStr) -> Disbursed:
+        async def send_payout(self, payout: Payout, address: SecretStr) -> PayoutStatus:
             await hangs.wait()
-            return Disbursed("paid", "x")
+            return PayoutStatus("paid", "x")
 
     monkeypatch.setattr("payments.payouts._SOON_SECONDS", 1.0)
     desk = Desk(shop, vault, {"paypal": Hangs()})
     one = await desk.approved("paypal")
-    await desk.payouts.soon(one.id)
+    await desk.payouts.try_send_now(one.id)
     assert (await desk.now(one)).state == "sent"
     hangs.set()
     desk.shop.clock.advance(seconds=200)
@@ -199,4 +199,4 @@ async def test_soon_is_soon_or_not_at_all(shop: Shop, monkeypatch: pytest.Monkey
 
 
 def test_a_claim_outlives_the_work() -> None:
-    assert room._CLAIM_MS > room._WORK_SECONDS * 1_000
+    assert room._CLAIM_MS > room._PROCESSING_SECONDS_MAX * 1_000

@@ -10,62 +10,62 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox.payment_service import SandboxCheckout
-from core.money import usd
-from payments.gateways.sandbox import SandboxPayouts
-from payments.payouts import Disbursed
+from bots.sandbox.payment_service import SandboxPaymentService
+from core.money import parse_usd
+from payments.gateways.sandbox import SandboxPayoutProvider
+from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
 from tests.payments.ours import SANDBOX_SECRET, disburser_of
 from tests.payments.paying import payout_of
 
 ONE = payout_of()
-FEE = usd("0.25")
+FEE = parse_usd("0.25")
 
 
 @dataclass
 class Demo:
     """The service, and our side of it."""
 
-    service: SandboxCheckout
+    service: SandboxPaymentService
     url: str
-    ours: SandboxPayouts
+    ours: SandboxPayoutProvider
 
 
 @pytest_asyncio.fixture
 async def demo() -> AsyncIterator[Demo]:
-    service = SandboxCheckout(SANDBOX_SECRET)
+    service = SandboxPaymentService(SANDBOX_SECRET)
     url = await service.start()
     disburser = disburser_of("sandbox", url)
-    assert isinstance(disburser, SandboxPayouts)
+    assert isinstance(disburser, SandboxPayoutProvider)
     yield Demo(service, url, disburser)
     await disburser.close()
     await service.stop()
 
 
 @pytest.fixture
-def ours(demo: Demo) -> SandboxPayouts:
+def ours(demo: Demo) -> SandboxPayoutProvider:
     return demo.ours
 
 
 async def test_it_arrives_at_once_and_once(demo: Demo) -> None:
     ours = demo.ours
-    paid = Disbursed("paid", ONE.id, fee=FEE)
-    assert await ours.disburse(ONE, SecretStr("Bob")) == paid
-    assert await ours.disburse(ONE, SecretStr("Bob")) == paid
-    assert await ours.disbursed(ONE) == paid
-    assert len(demo.service.payouts.made) == 1
-    assert await ours.probe() == ""
+    paid = PayoutStatus("paid", ONE.id, fee=FEE)
+    assert await ours.send_payout(ONE, SecretStr("Bob")) == paid
+    assert await ours.send_payout(ONE, SecretStr("Bob")) == paid
+    assert await ours.fetch_payout(ONE) == paid
+    assert len(demo.service.payouts.payouts) == 1
+    assert await ours.check_account() == ""
 
 
-async def test_to_return_it_comes_back(ours: SandboxPayouts) -> None:
-    back = Disbursed("failed", ONE.id, fee=FEE, reason="RETURNED")
-    assert await ours.disburse(ONE, SecretStr("Return")) == back
+async def test_to_return_it_comes_back(ours: SandboxPayoutProvider) -> None:
+    back = PayoutStatus("failed", ONE.id, fee=FEE, reason="RETURNED")
+    assert await ours.send_payout(ONE, SecretStr("Return")) == back
 
 
 async def test_a_page_by_which_it_arrives_and_comes_back(demo: Demo) -> None:
     ours, url = demo.ours, demo.url
-    assert (await ours.disburse(ONE, SecretStr("wait"))).state == "pending"
-    page = ours.page(ONE)
+    assert (await ours.send_payout(ONE, SecretStr("wait"))).state == "pending"
+    page = ours.get_payout_url(ONE)
     async with aiohttp.ClientSession() as browser:
 
         async def presses(act: str) -> int:
@@ -77,10 +77,10 @@ async def test_a_page_by_which_it_arrives_and_comes_back(demo: Demo) -> None:
         assert "$674.97" in text
         assert "no money moves" in text
         assert await presses("arrive") == 303
-        assert (await ours.disbursed(ONE)).state == "paid"
+        assert (await ours.fetch_payout(ONE)).state == "paid"
         assert await presses("arrive") == 409
         assert await presses("return") == 303
-        assert (await ours.disbursed(ONE)).reason == "RETURNED"
+        assert (await ours.fetch_payout(ONE)).reason == "RETURNED"
         assert await presses("return") == 409
         async with browser.get(f"{page}x") as nothing:
             assert nothing.status == 404
@@ -89,16 +89,16 @@ async def test_a_page_by_which_it_arrives_and_comes_back(demo: Demo) -> None:
                 assert refused.status == 401
 
 
-async def test_the_same_id_for_something_else_is_refused(ours: SandboxPayouts) -> None:
-    await ours.disburse(ONE, SecretStr("Bob"))
-    for other in (replace(ONE, cash=usd("1")), ONE):
+async def test_the_same_id_for_something_else_is_refused(ours: SandboxPayoutProvider) -> None:
+    await ours.send_payout(ONE, SecretStr("Bob"))
+    for other in (replace(ONE, cash=parse_usd("1")), ONE):
         to = "Bob" if other is not ONE else "Ann"
         with pytest.raises(GatewayUnavailable):
-            await ours.disburse(other, SecretStr(to))
+            await ours.send_payout(other, SecretStr(to))
     with pytest.raises(GatewayUnavailable):
-        await ours.disbursed(replace(ONE, cash=usd("1")))
+        await ours.fetch_payout(replace(ONE, cash=parse_usd("1")))
     with pytest.raises(GatewayUnavailable):
-        await ours.disbursed(payout_of(number=2))
+        await ours.fetch_payout(payout_of(number=2))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_the_same_id_for_something_else_is_refused(ours: SandboxPayouts) -
     [("0", "Bob", "AMOUNT"), ("9", " ", "RECEIVER"), ("9", "B" * 61, "RECEIVER")],
 )
 async def test_what_never_works_has_failed(
-    ours: SandboxPayouts, cash: str, to: str, code: str
+    ours: SandboxPayoutProvider, cash: str, to: str, code: str
 ) -> None:
-    told = await ours.disburse(payout_of(cash), SecretStr(to))
-    assert told == Disbursed("failed", "", reason=code)
+    told = await ours.send_payout(payout_of(cash), SecretStr(to))
+    assert told == PayoutStatus("failed", "", reason=code)

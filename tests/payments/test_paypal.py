@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.money import usd
+from core.money import parse_usd
 from core.pool.vault import Vault
 from payments.refunds import NothingToRefund
-from payments.types import Forged, GatewayUnavailable, NotGivenBack, Order
+from payments.types import GatewayUnavailable, InvalidSignature, Order, RefundDeclined
 from tests.fakes import paypal as fake
 from tests.fakes.paypal import FakePayPal
 from tests.fakes.paypal_webhooks import event, headers
@@ -31,12 +31,12 @@ class Counter(conftest.Counter):
         await self.receives(body, headers(body))
 
     def at_paypal(self, order: Order) -> dict[str, Any]:
-        return self.paypal.orders[order.external]
+        return self.paypal.orders[order.external_id]
 
     async def sells(self, person: str, cash: str) -> tuple[Order, dict[str, Any]]:
         """An order, agreed, taken and credited; and its capture."""
         order = await self.buys(person, cash)
-        self.paypal.approve(order.external)
+        self.paypal.approve(order.external_id)
         await self.hears("CHECKOUT.ORDER.APPROVED", self.at_paypal(order))
         await self.works()
         taken = self.at_paypal(order)["purchase_units"][0]["payments"]["captures"]
@@ -76,7 +76,7 @@ async def test_agreed_then_taken_then_counted_once(counter: Counter) -> None:
     await counter.hears("CHECKOUT.ORDER.APPROVED", said)
     await counter.works()
     assert (await counter.again(order)).state == "pending"
-    counter.paypal.approve(order.external)
+    counter.paypal.approve(order.external_id)
     for _ in range(2):
         await counter.hears("CHECKOUT.ORDER.APPROVED", said)
     await counter.works()
@@ -86,7 +86,7 @@ async def test_agreed_then_taken_then_counted_once(counter: Counter) -> None:
     await counter.works()
     assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
     stands = await counter.shop.stands("cash/paypal", "gateway-fees", "sales")
-    assert stands == [usd("89.16").units, usd("0.84").units, -usd("90").units]
+    assert stands == [parse_usd("89.16").units, parse_usd("0.84").units, -parse_usd("90").units]
     assert len(counter.paypal.captures) == 1
     await counter.shop.audited()
 
@@ -97,8 +97,8 @@ async def test_the_same_button_makes_one_order(counter: Counter) -> None:
     counter.presses = 0
     assert await counter.buys(person, "10") == first
     # The answer was lost: the same request gives the order that was made.
-    made = await counter.gateway.begin(first, "1,000 Credits", "zh-CN")
-    assert made.external == first.external
+    made = await counter.gateway.create_checkout(first, "1,000 Credits", "zh-CN")
+    assert made.external_id == first.external_id
     assert len(counter.paypal.orders) == 1
 
 
@@ -107,18 +107,18 @@ async def test_whoever_comes_back_need_not_wait_for_a_message(counter: Counter) 
     order = await counter.buys(person, "10")
     calls = len(counter.paypal.calls)
     for odd in ("", "ord_none", "ord_" + "0" * 26, f"{order.id}0", "../../x", "ord_\0"):
-        counter.inbox.returned(odd)
-    await counter.inbox.look_at_returned()
+        counter.inbox.queue_order_check(odd)
+    await counter.inbox.check_queued_orders()
     assert len(counter.paypal.calls) == calls, "nobody is asked about what isn't an open order"
-    counter.paypal.approve(order.external)
+    counter.paypal.approve(order.external_id)
     for _ in range(5):
-        counter.inbox.returned(order.id)
-        await counter.inbox.look_at_returned()
+        counter.inbox.queue_order_check(order.id)
+        await counter.inbox.check_queued_orders()
     assert await counter.shop.has(person) == {"bought": 1_000}
     calls = len(counter.paypal.calls)
     counter.shop.clock.advance(seconds=60)
-    counter.inbox.returned(order.id)
-    await counter.inbox.look_at_returned()
+    counter.inbox.queue_order_check(order.id)
+    await counter.inbox.check_queued_orders()
     assert len(counter.paypal.calls) == calls, "a paid order is asked about no more"
     await counter.shop.audited()
 
@@ -127,22 +127,22 @@ async def test_an_open_order_is_asked_about_not_too_often(counter: Counter) -> N
     order = await counter.buys(await counter.shop.person(), "10")
     calls = len(counter.paypal.calls)
     for _ in range(20):
-        counter.inbox.returned(order.id)
-        await counter.inbox.look_at_returned()
+        counter.inbox.queue_order_check(order.id)
+        await counter.inbox.check_queued_orders()
     assert len(counter.paypal.calls) == calls + 1
 
 
 async def test_what_no_message_told_is_found(counter: Counter) -> None:
     person = await counter.shop.person()
     agreed, taken, left = [await counter.buys(person, "10") for _ in range(3)]
-    counter.paypal.approve(agreed.external)
-    counter.paypal.take(taken.external)
-    del counter.paypal.orders[left.external]
+    counter.paypal.approve(agreed.external_id)
+    counter.paypal.take(taken.external_id)
+    del counter.paypal.orders[left.external_id]
     counter.shop.clock.advance(seconds=120)
-    assert await counter.cashier.reconcile() == 2
+    assert await counter.cashier.reconcile_orders() == 2
     assert await counter.shop.has(person) == {"bought": 2_000}
     counter.shop.clock.advance(seconds=4 * 3_600)
-    assert await counter.cashier.reconcile() == 1
+    assert await counter.cashier.reconcile_orders() == 1
     assert (await counter.again(left)).state == "expired"
     await counter.shop.audited()
 
@@ -150,12 +150,12 @@ async def test_what_no_message_told_is_found(counter: Counter) -> None:
 async def test_a_declined_card_leaves_the_order_for_another(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    counter.paypal.declines.add(order.external)
-    counter.paypal.approve(order.external)
+    counter.paypal.declines.add(order.external_id)
+    counter.paypal.approve(order.external_id)
     await counter.hears("CHECKOUT.ORDER.APPROVED", counter.at_paypal(order))
     await counter.works()
     assert (await counter.again(order)).state == "pending"
-    counter.paypal.approve(order.external)
+    counter.paypal.approve(order.external_id)
     await counter.hears("CHECKOUT.ORDER.APPROVED", counter.at_paypal(order))
     await counter.works()
     assert await counter.shop.has(person) == {"bought": 1_000}
@@ -167,7 +167,7 @@ async def test_pending_counts_for_nothing_until_it_is_completed_or_denied(counte
     later, never = await counter.buys(person, "10"), await counter.buys(person, "10")
     captures = []
     for order in (later, never):
-        captures.append(counter.paypal.take(order.external, status="PENDING"))
+        captures.append(counter.paypal.take(order.external_id, status="PENDING"))
         await counter.hears("PAYMENT.CAPTURE.PENDING", captures[-1])
     await counter.works()
     assert await counter.shop.has(person) == {}
@@ -196,7 +196,7 @@ async def test_what_does_not_fit_its_order_is_not_even_taken(
     about = {**counter.at_paypal(order)}
     about["purchase_units"] = [dict(about["purchase_units"][0])]
     counter.at_paypal(order)["purchase_units"][0] |= change
-    counter.paypal.approve(order.external)
+    counter.paypal.approve(order.external_id)
     await counter.hears("CHECKOUT.ORDER.APPROVED", about)
     await counter.works()
     assert list((await counter.webhooks()).values()) == [f"payment_refused/{why}"]
@@ -222,7 +222,7 @@ async def test_a_token_that_is_over_is_renewed_once(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
     counter.paypal.tokens.clear()
-    counter.paypal.approve(order.external)
+    counter.paypal.approve(order.external_id)
     await counter.hears("CHECKOUT.ORDER.APPROVED", counter.at_paypal(order))
     await counter.works()
     assert await counter.shop.has(person) == {"bought": 1_000}
@@ -232,7 +232,7 @@ async def test_a_token_that_is_over_is_renewed_once(counter: Counter) -> None:
 async def test_while_paypal_is_away_nothing_is_taken_for_proven(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    counter.paypal.approve(order.external)
+    counter.paypal.approve(order.external_id)
     counter.paypal.broken = True
     with pytest.raises(GatewayUnavailable):
         await counter.hears("CHECKOUT.ORDER.APPROVED", counter.at_paypal(order))
@@ -241,7 +241,7 @@ async def test_while_paypal_is_away_nothing_is_taken_for_proven(counter: Counter
     counter.paypal.broken = False
     await counter.hears("CHECKOUT.ORDER.APPROVED", counter.at_paypal(order))
     counter.paypal.broken = True
-    await counter.inbox.work()
+    await counter.inbox.process_due()
     assert await counter.shop.has(person) == {}
     counter.paypal.broken = False
     counter.shop.clock.advance(seconds=60)
@@ -256,17 +256,17 @@ async def test_while_paypal_is_away_nothing_is_taken_for_proven(counter: Counter
 async def test_an_admin_gives_back_once_and_never_too_much(counter: Counter) -> None:
     person = await counter.shop.person()
     order, capture = await counter.sells(person, "90")
-    after = await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    after = await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 5_000}
     # The same press again, as when the answer to it was lost; and PayPal tells of it too.
-    await counter.cashier.refund(order, usd("40"), cause="btn_r1")
+    await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
     made = next(iter(counter.paypal.refunds.values()))
     await counter.hears("PAYMENT.CAPTURE.REFUNDED", made)
     await counter.works()
     assert await counter.shop.has(person) == {"bought": 5_000}
     with pytest.raises(NothingToRefund):
-        await counter.cashier.refund(after, usd("50.01"), cause="btn_r2")
-    after = await counter.cashier.refund(after, usd("50"), cause="btn_r3")
+        await counter.cashier.refund_order(after, parse_usd("50.01"), cause="btn_r2")
+    after = await counter.cashier.refund_order(after, parse_usd("50"), cause="btn_r3")
     assert await counter.shop.has(person) == {}
     assert [one["amount"]["value"] for one in counter.paypal.refunds.values()] == ["40.00", "50.00"]
     assert capture["status"] == "REFUNDED"
@@ -282,20 +282,20 @@ async def test_parts_given_back_in_the_dashboard_after_spending(counter: Counter
         for _ in range(2):
             await counter.hears("PAYMENT.CAPTURE.REFUNDED", refund)
         await counter.works()
-    assert (await counter.again(order)).refunded == usd("2")
+    assert (await counter.again(order)).refunded == parse_usd("2")
     # $98 buy 9,800 and no bonus: 200 of the bought ones go, 150 of them had been spent.
     assert await counter.shop.has(person) == {"owed": 150}
     refund["status"] = "FAILED"
     await counter.hears("PAYMENT.REFUND.FAILED", refund)
     await counter.works()
-    assert (await counter.again(order)).refunded == usd("1")
+    assert (await counter.again(order)).refunded == parse_usd("1")
     await counter.shop.audited()
 
 
 async def test_paid_and_given_back_before_anyone_heard(counter: Counter) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
-    capture = counter.paypal.take(order.external)
+    capture = counter.paypal.take(order.external_id)
     refund = counter.paypal.give_back(capture["id"], "10.00")
     await counter.hears("PAYMENT.CAPTURE.REFUNDED", refund)
     await counter.works()
@@ -305,7 +305,7 @@ async def test_paid_and_given_back_before_anyone_heard(counter: Counter) -> None
     await counter.works()
     assert await counter.shop.has(person) == {}
     stands = await counter.shop.stands("cash/paypal", "gateway-fees", "sales")
-    assert stands == [-usd("0.84").units, usd("0.84").units, 0]
+    assert stands == [-parse_usd("0.84").units, parse_usd("0.84").units, 0]
     await counter.shop.audited()
 
 
@@ -326,9 +326,9 @@ async def test_paypal_will_not_give_back_what_is_disputed(counter: Counter) -> N
     person = await counter.shop.person()
     order, capture = await counter.sells(person, "10")
     counter.paypal.dispute(capture["id"])
-    with pytest.raises(NotGivenBack) as refused:
-        await counter.cashier.refund(order, usd("5"), cause="btn_r1")
-    assert refused.value.why == "TRANSACTION_DISPUTED"
+    with pytest.raises(RefundDeclined) as refused:
+        await counter.cashier.refund_order(order, parse_usd("5"), cause="btn_r1")
+    assert refused.value.reason == "TRANSACTION_DISPUTED"
     assert await counter.shop.has(person) == {"bought": 1_000}
 
 
@@ -336,7 +336,7 @@ async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixtur
     caplog.set_level("DEBUG")
     order, _ = await counter.sells(await counter.shop.person(), "10")
     body = event("CHECKOUT.ORDER.APPROVED", counter.at_paypal(order))
-    with pytest.raises(Forged) as refused:
+    with pytest.raises(InvalidSignature) as refused:
         await counter.receives(body, {**headers(body), "paypal-transmission-sig": "AAAA"})
     counter.paypal.broken = True
     await counter.works()

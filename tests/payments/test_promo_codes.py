@@ -12,14 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.db import schema
 from core.ledger.types import CompanionRefused
 from core.money import Credits
-from core.pricing.promotions import Promotion, UsedUp
+from core.pricing.promotions import Promotion, PromotionUsedUp
 from core.users.types import Person
-from payments.promo_codes import CodeRefused, Granted
-from payments.vouchers import Codes, any_codes
+from payments.promo_codes import CodeRefused, RedeemedPromotion
+from payments.vouchers import Vouchers, has_vouchers
 from tests import service
 from tests.databases import TestClock
 from tests.service import Service
@@ -34,14 +34,14 @@ class Fair:
     other: Service
 
     @property
-    def codes(self) -> tuple[Codes, Codes]:
+    def codes(self) -> tuple[Vouchers, Vouchers]:
         return self.one.app.shop.codes, self.other.app.shop.codes
 
     async def promote(self, **changes: Any) -> Promotion:
         at = self.one.clock.now_ms()
-        one = Promotion(ids.new("pro", at), "credits", credits=Credits(50), coded=True)
+        one = Promotion(ids.new_id("pro", at), "credits", credits=Credits(50), needs_code=True)
         one = replace(one, **changes)
-        row = logged(self.one.clock, actor="usr_owner", act="promo", before={}, after={})
+        row = admin_log_row(self.one.clock, actor="usr_owner", act="promo", before={}, after={})
         for service_ in (self.one, self.other):
             if service_ is self.one:
                 await service_.app.deals.promotions.add(one, row, by="usr_owner")
@@ -49,15 +49,15 @@ class Fair:
         return one
 
     async def end(self, promotion: Promotion) -> None:
-        row = logged(self.one.clock, actor="usr_owner", act="promo-end", before={}, after={})
-        await self.one.app.deals.promotions.end(promotion.id, also=row)
+        row = admin_log_row(self.one.clock, actor="usr_owner", act="promo-end", before={}, after={})
+        await self.one.app.deals.promotions.end_promotion(promotion.id, also=row)
 
     async def crowd(self, count: int) -> list[Person]:
         return [await self.one.someone(str(100 + number)).person() for number in range(count)]
 
     async def gifts(self, person: Person) -> int:
         account = chart.pocket(person.id, "gift")
-        return (await self.one.app.ledger.balances([account]))[account.code].posted
+        return (await self.one.app.ledger.read_balances([account]))[account.code].posted
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ async def fair(database_url: str, clock: TestClock) -> AsyncIterator[Fair]:
 async def outcomes(*tries: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for one in await asyncio.gather(*tries, return_exceptions=True):
-        assert isinstance(one, Granted | CodeRefused | UsedUp), repr(one)
-        found[one.why if isinstance(one, CodeRefused) else type(one).__name__] += 1
+        assert isinstance(one, RedeemedPromotion | CodeRefused | PromotionUsedUp), repr(one)
+        found[one.reason if isinstance(one, CodeRefused) else type(one).__name__] += 1
     return found
 
 
@@ -81,12 +81,12 @@ async def test_a_word_gives_so_often_to_all_and_once_to_each(fair: Fair) -> None
     total, people = size(small=6, full=60), size(small=9, full=90)
     promotion = await fair.promote(total=total, per_person=1)
     codes = fair.codes
-    await codes[0].keep([codes[0].shared_of(promotion, "WELCOME")])
+    await codes[0].save_codes([codes[0].make_shared_promo_code(promotion, "WELCOME")])
     crowd = await fair.crowd(people)
     found = await outcomes(
-        *(at.redeem(person, "telegram:1:", "welcome") for person in crowd for at in codes)
+        *(at.redeem_code(person, "telegram:1:", "welcome") for person in crowd for at in codes)
     )
-    assert found == {"Granted": total, "UsedUp": 2 * people - total}
+    assert found == {"RedeemedPromotion": total, "PromotionUsedUp": 2 * people - total}
     gifts = [await fair.gifts(person) for person in crowd]
     assert sorted(gifts) == [0] * (people - total) + [50] * total
     uses = await fair.one.app.store.fetch(sa.select(schema.promotion_use))
@@ -97,38 +97,38 @@ async def test_each_of_many_codes_counts_once_whoever_types_it(fair: Fair) -> No
     count = size(small=5, full=50)
     promotion = await fair.promote()
     codes = fair.codes
-    made = codes[0].fresh_of(promotion, count)
-    await codes[0].keep(made)
+    made = codes[0].generate_promo_codes(promotion, count)
+    await codes[0].save_codes(made)
     crowd = await fair.crowd(2)
     found = await outcomes(
         *(
-            at.redeem(person, "telegram:1:", code.text)
+            at.redeem_code(person, "telegram:1:", code.text)
             for code in made
             for person, at in zip(crowd, codes, strict=True)
         )
     )
-    assert found == {"Granted": count, "used": count}
+    assert found == {"RedeemedPromotion": count, "used": count}
     assert sum([await fair.gifts(person) for person in crowd]) == 50 * count
-    assert not await any_codes(fair.one.app.store), "nothing is sold"
-    assert await codes[0].cards() == []
+    assert not await has_vouchers(fair.one.app.store), "nothing is sold"
+    assert await codes[0].list_vouchers() == []
 
 
 async def test_it_is_redeemed_or_ended_and_not_both(fair: Fair) -> None:
     for number in range(size(small=4, full=40)):
         promotion = await fair.promote()
-        (code,) = fair.codes[0].fresh_of(promotion, 1)
-        await fair.codes[0].keep([code])
+        (code,) = fair.codes[0].generate_promo_codes(promotion, 1)
+        await fair.codes[0].save_codes([code])
         (tom,) = await fair.crowd(1)
         before = await fair.gifts(tom)
         redeemed, _ = await asyncio.gather(
-            fair.codes[1].redeem(tom, "telegram:1:", code.text),
+            fair.codes[1].redeem_code(tom, "telegram:1:", code.text),
             fair.end(promotion),
             return_exceptions=True,
         )
         got = await fair.gifts(tom) - before
-        assert (got == 50) == isinstance(redeemed, Granted), number
+        assert (got == 50) == isinstance(redeemed, RedeemedPromotion), number
         with pytest.raises(CodeRefused):
-            await fair.codes[0].redeem(tom, "telegram:1:", code.text)
+            await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
 
 
 async def test_what_ended_while_it_was_redeemed_gives_nothing(
@@ -138,8 +138,8 @@ async def test_what_ended_while_it_was_redeemed_gives_nothing(
     held = await fair.promote(kind="bonus", percent=10, credits=Credits(0))
     promotions, (tom,) = fair.one.app.deals.promotions, await fair.crowd(1)
     for promotion in (given, held):
-        (code,) = fair.codes[0].fresh_of(promotion, 1)
-        await fair.codes[0].keep([code])
+        (code,) = fair.codes[0].generate_promo_codes(promotion, 1)
+        await fair.codes[0].save_codes([code])
         find, stands = promotions.find, promotion
 
         async def late(id_: str, stands: Promotion = stands) -> Promotion | None:
@@ -148,8 +148,8 @@ async def test_what_ended_while_it_was_redeemed_gives_nothing(
 
         monkeypatch.setattr(promotions, "find", late)
         with pytest.raises(CodeRefused) as refused:
-            await fair.codes[0].redeem(tom, "telegram:1:", code.text)
-        assert refused.value.why == "void"
+            await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
+        assert refused.value.reason == "void"
         monkeypatch.setattr(promotions, "find", find)
     assert await fair.gifts(tom) == 0
     assert await fair.one.app.store.fetch(sa.select(schema.promotion_holder)) == []
@@ -158,28 +158,30 @@ async def test_what_ended_while_it_was_redeemed_gives_nothing(
 async def test_a_code_for_prices_is_used_up_by_its_first_holder_alone(fair: Fair) -> None:
     promotion = await fair.promote(kind="discount", percent=20, credits=Credits(0))
     codes = fair.codes
-    made = codes[0].fresh_of(promotion, 2)
-    await codes[0].keep(made)
+    made = codes[0].generate_promo_codes(promotion, 2)
+    await codes[0].save_codes(made)
     tom, ann = await fair.crowd(2)
     first = made[0].text
     found = await outcomes(
-        *(at.redeem(who, "telegram:1:", first) for who in (tom, ann) for at in codes)
+        *(at.redeem_code(who, "telegram:1:", first) for who in (tom, ann) for at in codes)
     )
-    assert found["Granted"] == 1
+    assert found["RedeemedPromotion"] == 1
     assert found["used"] + found["held"] == 3
     # Who has it already doesn't use another one up.
     holders = await fair.one.app.store.fetch(sa.select(schema.promotion_holder))
     (holder,) = [one for one in (tom, ann) if one.id == holders[0].person]
     other = ann if holder is tom else tom
     with pytest.raises(CodeRefused) as refused:
-        await codes[0].redeem(holder, "telegram:1:", made[1].text)
-    assert refused.value.why == "held"
-    assert isinstance(await codes[1].redeem(other, "telegram:1:", made[1].text), Granted)
+        await codes[0].redeem_code(holder, "telegram:1:", made[1].text)
+    assert refused.value.reason == "held"
+    assert isinstance(
+        await codes[1].redeem_code(other, "telegram:1:", made[1].text), RedeemedPromotion
+    )
 
 
 async def test_a_word_is_taken_once(fair: Fair) -> None:
     promotion = await fair.promote(per_person=1)
     codes = fair.codes[0]
-    await codes.keep([codes.shared_of(promotion, "WELCOME")])
+    await codes.save_codes([codes.make_shared_promo_code(promotion, "WELCOME")])
     with pytest.raises(CompanionRefused):
-        await codes.keep([codes.shared_of(promotion, "WEL-COME")])
+        await codes.save_codes([codes.make_shared_promo_code(promotion, "WEL-COME")])

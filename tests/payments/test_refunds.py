@@ -7,35 +7,37 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core.money import NanoUsd, usd
+from core.money import NanoUsd, parse_usd
 from payments.checkout import Cashier
-from payments.gateways.voucher import Code
+from payments.gateways.voucher import VoucherGateway
 from payments.refunds import EarlierRefund, NothingToRefund
-from payments.types import Cash, GatewayUnavailable, News, NotGivenBack, Order, Refunded
+from payments.types import Cash, GatewayEvent, GatewayUnavailable, Order, Refund, RefundDeclined
 from tests.payments.conftest import Shop
 from tests.payments.test_disputes import paid_twice
 
-TEN = usd("10")
+TEN = parse_usd("10")
 
 
 @dataclass
-class Lossy(Code):
+class Lossy(VoucherGateway):
     """A gateway that gives back once a key, and whose answers get lost when `loses` says so."""
 
     loses: list[bool] = field(default_factory=list)
     refuses: bool = False
-    given: dict[str, Refunded] = field(default_factory=dict)
+    given: dict[str, Refund] = field(default_factory=dict)
     #: Keys are forgotten after a day.
     forgets: bool = False
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         assert isinstance(amount, NanoUsd)
         if self.refuses:
-            raise NotGivenBack("sandbox", "no money")
+            raise RefundDeclined("sandbox", "no money")
         known = None if self.forgets else self.given.get(cause)
         if known is None:
             id_ = f"re_{len(self.given)}"
-            known = self.given[f"{cause}{id_ if self.forgets else ''}"] = Refunded(
+            known = self.given[f"{cause}{id_ if self.forgets else ''}"] = Refund(
                 "sandbox", id_, payment, amount
             )
         assert (known.payment, known.amount) == (payment, amount), "a key is one refund's"
@@ -43,10 +45,10 @@ class Lossy(Code):
             raise GatewayUnavailable("sandbox")
         return (known,)
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         return tuple(self.given.values())
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         return {}
 
     @property
@@ -67,7 +69,7 @@ class Till:
 
     async def gives(self, dollars: str, cause: str) -> Order:
         order = await self.shop.orders.get(self.order.id)
-        return await self.cashier.refund(order, usd(dollars), cause=cause)
+        return await self.cashier.refund_order(order, parse_usd(dollars), cause=cause)
 
 
 @pytest.fixture
@@ -76,8 +78,8 @@ async def till(shop: Shop) -> Till:
     cashier = Cashier(
         gateways={"sandbox": gateway},
         orders=shop.orders,
-        crediting=shop.crediting,
-        store=shop.store,
+        fulfillment=shop.crediting,
+        db=shop.store,
         clock=shop.clock,
     )
     person = await shop.person()
@@ -89,7 +91,7 @@ async def test_the_same_press_again_over_two_payments_gives_back_once(till: Till
     with pytest.raises(GatewayUnavailable):
         await till.gives("15", "btn_1")
     after = await till.gives("15", "btn_1")
-    assert after.refunded == usd("15")
+    assert after.refunded == parse_usd("15")
     await till.gives("15", "btn_1")
     assert till.gateway.back == 15
     assert await till.shop.has(till.person) == {"bought": 500}
@@ -103,7 +105,7 @@ async def test_after_a_lost_answer_the_next_press_finds_out_and_gives_no_more(ti
     assert await till.shop.has(till.person) == {"bought": 2_000}, "nobody knows yet"
     with pytest.raises(EarlierRefund) as told:
         await till.gives("5", "btn_2")
-    assert told.value.given == usd("5")
+    assert told.value.refunded == parse_usd("5")
     assert till.gateway.back == 5
     assert await till.shop.has(till.person) == {"bought": 1_500}
     await till.gives("5", "btn_3")
@@ -126,14 +128,14 @@ async def test_after_a_day_a_gateway_is_only_asked_what_it_gave(till: Till) -> N
 
 async def test_what_was_refused_is_no_earlier_refund(till: Till) -> None:
     till.gateway.refuses = True
-    with pytest.raises(NotGivenBack):
+    with pytest.raises(RefundDeclined):
         await till.gives("5", "btn_1")
     till.gateway.refuses = False
     await till.gives("20", "btn_2")
     assert till.gateway.back == 20
     with pytest.raises(NothingToRefund):
         await till.gives("0.01", "btn_3")
-    history = [what for _, what, _ in await till.shop.orders.history(till.order.id)]
+    history = [what for _, what, _ in await till.shop.orders.list_events(till.order.id)]
     assert history.count("refund-asked") == 2
     assert await till.shop.has(till.person) == {}
     await till.shop.audited()

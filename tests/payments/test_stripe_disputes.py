@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.notification import OWNERS
-from payments.types import GatewayUnavailable, NoDispute
-from payments.webhooks import UNWORKED
+from core.notification import OPERATORS
+from payments.types import GatewayUnavailable, NoOpenDispute
+from payments.webhooks import UNPROCESSED
 from tests.payments.test_stripe import Counter, counter
 
 __all__ = ["counter"]
@@ -15,25 +15,25 @@ __all__ = ["counter"]
 async def test_a_dispute_is_given_up_once_at_stripe(counter: Counter) -> None:
     person, stripe = await counter.shop.person(), counter.stripe
     order = await counter.buys(person, "90")
-    intent = stripe.pay(order.external)
+    intent = stripe.pay(order.external_id)
     await counter.hears(counter.completed(order))
     dispute = stripe.dispute(intent)
     await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
     await counter.works()
     counter.shop.clock.advance(seconds=60)
     await counter.works()
-    told = await counter.cashier.dispute("stripe", dispute)
+    told = await counter.cashier.get_dispute("stripe", dispute)
     due = stripe.disputes[dispute]["evidence_details"]["due_by"]
     assert (told.state, told.reason, told.due_at) == ("open", "fraudulent", due * 1_000)
     stripe.broken = True
     with pytest.raises(GatewayUnavailable):
-        await counter.cashier.accept("stripe", dispute)
-    assert (await counter.cashier.dispute("stripe", dispute)).state == "open"
+        await counter.cashier.accept_dispute("stripe", dispute)
+    assert (await counter.cashier.get_dispute("stripe", dispute)).state == "open"
     stripe.broken = False
-    after = await counter.cashier.accept("stripe", dispute)
+    after = await counter.cashier.accept_dispute("stripe", dispute)
     assert (after.dispute_state, stripe.disputes[dispute]["status"]) == ("lost", "lost")
-    with pytest.raises(NoDispute):
-        await counter.cashier.accept("stripe", dispute)
+    with pytest.raises(NoOpenDispute):
+        await counter.cashier.accept_dispute("stripe", dispute)
     await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[dispute]))
     await counter.works()
     closes = [path for _, path, _ in stripe.calls if path.endswith("/close")]
@@ -46,14 +46,14 @@ async def test_a_dispute_is_given_up_once_at_stripe(counter: Counter) -> None:
 async def test_what_stripe_decided_meanwhile_is_what_comes_of_accepting(counter: Counter) -> None:
     person, stripe = await counter.shop.person(), counter.stripe
     order = await counter.buys(person, "90")
-    intent = stripe.pay(order.external)
+    intent = stripe.pay(order.external_id)
     await counter.hears(counter.completed(order))
     await counter.works()
     dispute = stripe.dispute(intent)
     await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
     await counter.works()
     stripe.disputes[dispute]["status"] = "won"
-    after = await counter.cashier.accept("stripe", dispute)
+    after = await counter.cashier.accept_dispute("stripe", dispute)
     assert after.dispute_state == "won"
     assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
     await counter.shop.audited()
@@ -62,9 +62,9 @@ async def test_what_stripe_decided_meanwhile_is_what_comes_of_accepting(counter:
 async def test_owners_hear_once_of_a_message_of_which_nothing_comes(counter: Counter) -> None:
     stripe = counter.stripe
     order = await counter.buys(await counter.shop.person(), "10")
-    stripe.pay(order.external)
+    stripe.pay(order.external_id)
     # The session says another sum than the order.
-    stripe.sessions[order.external]["amount_total"] = 999
+    stripe.sessions[order.external_id]["amount_total"] = 999
     body = counter.completed(order)
     for _ in range(3):
         await counter.hears(body)
@@ -82,9 +82,9 @@ async def test_owners_hear_once_of_a_message_of_which_nothing_comes(counter: Cou
     for _ in range(14):
         await counter.works()
         counter.shop.clock.advance(seconds=6 * 3_600)
-    told = await counter.shop.told(OWNERS)
+    told = await counter.shop.told(OPERATORS)
     assert sorted((kind, facts["verdict"]) for kind, facts in told) == [
-        (UNWORKED, "payment_refused/amount"),
-        (UNWORKED, "unknown_order"),
+        (UNPROCESSED, "payment_refused/amount"),
+        (UNPROCESSED, "unknown_order"),
     ]
     assert told[0][1]["order"] == order.id

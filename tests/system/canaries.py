@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 
 
 class Everything(logging.Handler):
@@ -45,7 +45,7 @@ def found(canaries: Iterable[str], text: str | bytes) -> list[str]:
     ]
 
 
-async def columns(store: Store) -> Iterator[tuple[str, bytes]]:
+async def columns(store: Database) -> Iterator[tuple[str, bytes]]:
     """Every value of every table, as the database has it."""
     values = []
     for table in schema.metadata.sorted_tables:

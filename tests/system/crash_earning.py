@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
-from core.earnings.audit import check_earning
-from core.ledger.audit import audit
-from core.money import usd
+from core.db.database import Database
+from core.earnings.audit import audit_earnings
+from core.ledger.audit import check_ledger
+from core.money import parse_usd
 from tests.core.earnings.world import THOUSAND
 from tests.databases import NOON_MS
 from tests.fakes.suppliers import FakeSupplier, Hang
@@ -111,7 +111,7 @@ class Life:
 class World:
     """One database, one supplier, and a service after the other."""
 
-    def __init__(self, nursery: Nursery, supplier: FakeSupplier, store: Store) -> None:
+    def __init__(self, nursery: Nursery, supplier: FakeSupplier, store: Database) -> None:
         self._nursery, self._supplier, self._store = nursery, supplier, store
         self._now = NOON_MS
         self._lives: list[Life] = []
@@ -200,8 +200,8 @@ class World:
 
     async def _is_whole(self, life: Life, state: str) -> None:
         """The audits are clean, and a life's key with all that belongs to it is in this state."""
-        found = await audit(self._store)
-        assert [*found.findings, *await check_earning(self._store)] == []
+        found = await check_ledger(self._store)
+        assert [*found.findings, *await audit_earnings(self._store)] == []
         given, key = schema.contribution, schema.key
         rows = await self._store.fetch(
             sa.select(given.c.state, given.c.credited, key.c.state.label("health"), key.c.sealed)
@@ -263,8 +263,8 @@ def _left_by(life: Life, used: dict[tuple[str, str], tuple[int, int]]) -> dict[s
     spent = sum(charge for (person, _), (charge, _) in used.items() if person == life.bob_id)
     assert charged >= (PAID_ASKS - 1) * 5
     assert spent == OWNERS_ASKS * 5
-    unused = usd(QUOTA).units - cost
-    returned = min(-(-NET * unused // usd(QUOTA).units), NET - charged * 9 // 10)
+    unused = parse_usd(QUOTA).units - cost
+    returned = min(-(-NET * unused // parse_usd(QUOTA).units), NET - charged * 9 // 10)
     fee = FEE - FEE * returned // NET
     debt = spent - (NET - returned)
     assert debt > 0

@@ -29,12 +29,12 @@ from typing import Any, Protocol
 
 from bots.app import App
 from core.asks import heartbeat
-from core.asks.run import Run
-from core.asks.settlement import Ending
+from core.asks.run import AskRun
+from core.asks.settlement import AnswerEnding
 from core.clock import Clock
 from core.ledger import batch
-from core.ledger.prepare import Job
-from core.ledger.session import Session
+from core.ledger.prepare import PreparedSubmission
+from core.ledger.session import LedgerSession
 
 
 class Tell(Protocol):
@@ -60,11 +60,14 @@ class Points:
 
     def watch_writer(self) -> None:
         """Every batch of this process is looked at."""
-        run = batch.run
+        run = batch.run_batch
 
         def watched(
-            session: Session, clock: Clock, jobs: Sequence[Job], phase: batch.Phase
-        ) -> list[batch.Answer]:
+            session: LedgerSession,
+            clock: Clock,
+            jobs: Sequence[PreparedSubmission],
+            phase: batch.PhaseHook,
+        ) -> list[batch.SubmissionResult]:
             written = [about for job in jobs for about in _about(job)]
 
             def told(name: str) -> None:
@@ -74,29 +77,29 @@ class Points:
 
             return run(session, clock, jobs, told)
 
-        batch.run = watched
+        batch.run_batch = watched
 
     def watch_asks(self, app: App) -> None:
         """Before the supplier is called; and every heartbeat that was recorded is told."""
-        serving = app.asking._serving
-        serve = serving.serve
+        serving = app.asking._answer_stream
+        serve = serving.stream_into
 
-        async def watched(run: Run, *, end_user: str) -> Ending:
+        async def watched(run: AskRun, *, end_user: str) -> AnswerEnding:
             self.reached("call", run.id)
             return await serve(run, end_user=end_user)
 
-        serving.serve = watched  # type: ignore[method-assign]
-        self._watch_beats(app.asking._beating)
+        serving.stream_into = watched  # type: ignore[method-assign]
+        self._watch_beats(app.asking._heartbeat)
 
-    def _watch_beats(self, heart: heartbeat.Beating) -> None:
-        record = heart._record
+    def _watch_beats(self, heart: heartbeat.Heartbeat) -> None:
+        record = heart._record_run
 
-        async def recorded(run: Run) -> None:
+        async def recorded(run: AskRun) -> None:
             chars = len(run.text)
             await record(run)
             self._tell("beat", ask=run.id, chars=chars)
 
-        heart._record = recorded  # type: ignore[method-assign]
+        heart._record_run = recorded  # type: ignore[method-assign]
 
 
 #: What is submitted for a contribution, by its last word.
@@ -107,7 +110,7 @@ _STEPS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _about(job: Job) -> Iterator[tuple[str, str]]:
+def _about(job: PreparedSubmission) -> Iterator[tuple[str, str]]:
     """What a job does, and to which ask."""
     if job.submission is not None:
         room, _, rest = job.submission.id.partition("/")

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from core import ids
-from core.pricing.token_counter import count
+from core.pricing.token_counter import count_tokens
 from tests import brief
 from tests.databases import NOON_MS
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
@@ -93,7 +93,7 @@ class World:
         """A new message: its number, and the id that its ask will have."""
         self._messages += 1
         message = str(self._messages)
-        ask = ids.derived("ask", self._now, "telegram", who, message)
+        ask = ids.derive_id("ask", self._now, "telegram", who, message)
         journal = self._journal
         journal.who[ask], journal.message[ask] = who, (message, self._now)
         journal.charge[ask], journal.shown[ask], journal.text[ask] = WHOLE, 1, FIRST + MORE
@@ -170,7 +170,7 @@ class World:
         """The text whose tokens are recorded: at least what was acknowledged as recorded."""
         acknowledged = max((event["chars"] for event in child.told("beat", ask=ask)), default=0)
         texts = [text for text in ("", FIRST, FIRST + MORE) if len(text) >= acknowledged]
-        found = [text for text in texts if (await count(brief.GPT_4, text)).units == tokens]
+        found = [text for text in texts if (await count_tokens(brief.GPT_4, text)).units == tokens]
         assert len(found) == 1, (tokens, acknowledged)
         return found[0]
 
@@ -255,5 +255,5 @@ def _whole() -> Says:
 
 async def _charge(text: str) -> int:
     """What is charged for a text by our own count."""
-    shown = (await count(brief.GPT_4, text)).units
+    shown = (await count_tokens(brief.GPT_4, text)).units
     return -(-(PROMPT + shown) * 5 // 1_000) if shown else 0

@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.asks.audit import check
+from core.asks.audit import audit_asks
 from core.db import schema
-from core.db.database import Store
-from core.ledger.audit import audit
+from core.db.database import Database
+from core.ledger.audit import check_ledger
 from core.ledger.types import AnyAccount, Balance
 from core.money import NanoUsd
 
@@ -18,7 +18,7 @@ from core.money import NanoUsd
 class Books:
     """Reads balances, asks and usage; and audits."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     async def balances(self, *accounts: AnyAccount) -> list[Balance]:
@@ -77,9 +77,9 @@ class Books:
 
     async def are_clean(self) -> None:
         """Both audits find nothing, no ask is open, nothing is held, no key is overdrawn."""
-        found, asks = await audit(self._store), await check(self._store)
+        found, asks = await check_ledger(self._store), await audit_asks(self._store)
         assert (found.findings, asks.findings) == ((), ())
-        assert (found.holds, asks.open) == (0, 0)
+        assert (found.holds, asks.open_count) == (0, 0)
         for key in await self.keys():
             assert key.debits_pending == 0
             assert 0 <= key.debits_posted <= key.credits_posted

@@ -18,19 +18,27 @@ from typing import Any
 from pydantic import SecretStr
 
 from bots.app import App, OwnKey, Plan, build
-from bots.chat.types import Answer, Incoming, Output, Place, Progress, Sender, Unlanded
-from bots.discord.adapter import Discord
+from bots.chat.types import (
+    Answer,
+    AnswerProgress,
+    IncomingMessage,
+    Output,
+    Place,
+    Sender,
+    UndeliveredAnswer,
+)
+from bots.discord.adapter import DiscordAdapter
 from bots.discord.config import DiscordConfig
 from core import ids
 from core.asks import heartbeat
-from core.asks.run import Run
-from core.asks.types import NotEnoughCredits, NothingServes, Question
+from core.asks.run import AskRun
+from core.asks.types import NoKeyAvailable, NotEnoughCredits, Question
 from core.clock import SystemClock
-from core.db.database import Store
-from core.earnings.types import SAFE
-from core.money import Credits, usd
+from core.db.database import Database
+from core.earnings.types import SAFE_POLICY
+from core.money import Credits, parse_usd
 from core.pool.suppliers import SUPPLIERS
-from core.users.types import Welcome
+from core.users.types import WelcomeGift
 from tests import brief
 from tests.databases import TestClock
 from tests.service import ADMINS, KEYS, MASTER_KEY
@@ -76,7 +84,7 @@ class Child(Earns):
         self._line, self._app, self._clock, self._points = line, app, clock, points
         self._tell = line.tell
         self._tasks: set[asyncio.Task[None]] = set()
-        self._discord: Discord | None = None
+        self._discord: DiscordAdapter | None = None
 
     async def live(self, commands: asyncio.Queue[Command]) -> None:
         """Does what it is told until it is told to stop."""
@@ -103,9 +111,9 @@ class Child(Earns):
             interval_seconds=0.02,
             stop_seconds=5,
         )
-        self._discord = Discord(config, self._app.front, SystemClock())
+        self._discord = DiscordAdapter(config, self._app.front, SystemClock())
         await self._discord.start()
-        self._app.landing.by("discord", self._discord)
+        self._app.landing.register_notifier("discord", self._discord)
         self._line.tell("connected")
 
     async def do_quiet(self, _: Command) -> None:
@@ -126,53 +134,53 @@ class Child(Earns):
     async def do_says(self, command: Command) -> None:
         """A message; each has a thread of its own, so that no history goes with it."""
         who, message = command["who"], command["message"]
-        incoming = Incoming(
+        incoming = IncomingMessage(
             place=Place("telegram", who, message),
             sender=Sender(who, "en"),
             message=message,
             at_ms=command["at_ms"],
             text=command["text"],
         )
-        async for output in self._app.front.handle(incoming):
+        async for output in self._app.front.handle_message(incoming):
             await self._show(incoming.place, message, output)
         self._line.tell("handled", message=message)
 
     async def _show(self, place: Place, message: str, output: Output) -> None:
-        if isinstance(output, Progress):
+        if isinstance(output, AnswerProgress):
             self._line.tell("progress", ask=output.ask, chars=len(output.text))
         elif isinstance(output, Answer):
             self._points.reached("settled", output.ask)
             self._line.tell("answer", ask=output.ask, text=output.text, footer=output.footer)
             self._points.reached("shown", output.ask)
-            await self._app.front.landed(output.ask, place, [f"shown-{output.ask}"])
+            await self._app.front.mark_delivered(output.ask, place, [f"shown-{output.ask}"])
             self._line.tell("landed", ask=output.ask)
         else:
             self._line.tell("screen", message=message, text=" ".join(output.lines))
 
     async def do_sweep(self, _: Command) -> None:
-        self._line.tell("swept", count=await self._app.sweeper.sweep())
+        self._line.tell("swept", count=await self._app.sweeper.recover_lapsed_asks())
 
     async def do_land(self, _: Command) -> None:
-        await self._app.landing.land()
+        await self._app.landing.redeliver_answers()
         self._line.tell("landing done")
 
-    async def deliver(self, unlanded: Unlanded) -> list[str]:
-        """See `Deliverer`."""
-        answer = unlanded.answer
-        self._line.tell("answer", ask=unlanded.ask, text=answer.text, footer=answer.footer)
-        return [f"landed-{unlanded.ask}"]
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> list[str]:
+        """See `Notifier`."""
+        answer = undelivered.answer
+        self._line.tell("answer", ask=undelivered.ask, text=answer.text, footer=answer.footer)
+        return [f"landed-{undelivered.ask}"]
 
-    async def notify(self, *_: object) -> None:
+    async def notify_person(self, *_: object) -> None:
         raise AssertionError("nobody is notified here")
 
     async def do_crowd(self, command: Command) -> None:
         """Many asks of one person at once; tells who was admitted, then what each was charged."""
-        person = await self._app.people.of("telegram", command["who"], language="en")
+        person = await self._app.people.get_or_create("telegram", command["who"], language="en")
 
         def question(number: int) -> Question:
             name = f"{command['name']}-{number}"
             return Question(
-                id=ids.derived("ask", self._clock.now_ms(), "crowd", name),
+                id=ids.derive_id("ask", self._clock.now_ms(), "crowd", name),
                 person=person,
                 place=f"telegram:{command['who']}:{name}",
                 asked_in=name,
@@ -181,17 +189,17 @@ class Child(Earns):
             )
 
         asked = await asyncio.gather(
-            *(self._app.asking.ask(question(number)) for number in range(command["asks"])),
+            *(self._app.asking.start_ask(question(number)) for number in range(command["asks"])),
             return_exceptions=True,
         )
-        runs = [one for one in asked if isinstance(one, Run)]
+        runs = [one for one in asked if isinstance(one, AskRun)]
         refused = [one for one in asked if isinstance(one, NotEnoughCredits)]
-        unserved = [one for one in asked if isinstance(one, NothingServes)]
+        unserved = [one for one in asked if isinstance(one, NoKeyAvailable)]
         others = [one for one in asked if one not in [*runs, *refused, *unserved]]
         self._line.tell(
             "crowd",
-            admitted=[run.quote.most.units for run in runs],
-            refused=[[one.need.units, one.have.units, one.held.units] for one in refused],
+            admitted=[run.quote.max_charge.units for run in runs],
+            refused=[[one.needed.units, one.available.units, one.held.units] for one in refused],
             unserved=len(unserved),
             others=[repr(one) for one in others],
         )
@@ -204,20 +212,20 @@ async def _service(opening: Command, clock: TestClock) -> App:
     supplier = replace(SUPPLIERS["openai"], base_url=opening["supplier"])
     if opening["contributions"]:
         told_at = f"{supplier.base_url}/user/balance"
-        supplier = replace(supplier, tells="deepseek", account_url=told_at)
+        supplier = replace(supplier, account_api="deepseek", account_url=told_at)
     app = await build(
         Plan(
             master_keys=[MASTER_KEY],
             admins=ADMINS,
-            welcome=Welcome(Credits(opening["welcome"]), 1_000_000),
+            welcome=WelcomeGift(Credits(opening["welcome"]), 1_000_000),
             suppliers={"openai": supplier},
             own_keys=[
-                OwnKey("openai", SecretStr(key), usd(opening["budget"]))
+                OwnKey("openai", SecretStr(key), parse_usd(opening["budget"]))
                 for key in KEYS[: opening["keys"]]
             ],
-            policy=GENEROUS if opening["contributions"] else SAFE,
+            policy=GENEROUS if opening["contributions"] else SAFE_POLICY,
         ),
-        store=await Store.open(opening["url"], kind="live", clock=clock),
+        store=await Database.open(opening["url"], kind="live", clock=clock),
         clock=clock,
         catalogue=brief.catalogue(),
         costs=brief.costs(),
@@ -225,7 +233,7 @@ async def _service(opening: Command, clock: TestClock) -> App:
     await app.start()
     if opening["first"]:
         await brief.set_prices(app.prices)
-    await app.pool.checked(10)
+    await app.pool.wait_for_first_check(10)
     return app
 
 
@@ -235,12 +243,12 @@ async def _live(line: Line) -> None:
     opening = await commands.get()
     clock = TestClock(opening["at_ms"])
     points = Points(line.tell)
-    heartbeat.BEAT_SECONDS = BEAT_SECONDS
+    heartbeat.HEARTBEAT_SECONDS = BEAT_SECONDS
     points.watch_writer()
     app = await _service(opening, clock)
     points.watch_asks(app)
     child = Child(line, app, clock, points)
-    app.landing.by("telegram", child)
+    app.landing.register_notifier("telegram", child)
     line.tell("ready")
     await child.live(commands)
     line.tell("stopped")

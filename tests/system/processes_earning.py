@@ -13,7 +13,7 @@ from bots.app import App
 from core import chart, ids
 from core.asks.types import Question
 from core.ledger.types import Submission
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from core.pool.types import DuplicateKey, UnknownKey
 from core.users.types import Person
 from tests import brief
@@ -41,7 +41,7 @@ class Earns:
         """Somebody new, with Credits that count as paid for."""
         person = await self._person(command["who"])
         if command["has"]:
-            entries = chart.sold(person.id, Credits(command["has"]), Credits(0))
+            entries = chart.credit_topup(person.id, Credits(command["has"]), Credits(0))
             await self._app.ledger.submit(Submission(f"buys/{command['who']}", entries))
         self._tell("met", person=person.id)
 
@@ -50,11 +50,11 @@ class Earns:
         contributions, owner = self._app.earning.contributions, await self._person(command["who"])
         secret = SecretStr(command["secret"])
         try:
-            offer = await contributions.examine(owner, "openai", secret, "")
+            offer = await contributions.create_offer(owner, "openai", secret, "")
         except DuplicateKey:
             self._clock.at_ms += OFFER_MS
-            await contributions.forget_offers()
-            offer = await contributions.examine(owner, "openai", secret, "")
+            await contributions.delete_expired_offers()
+            offer = await contributions.create_offer(owner, "openai", secret, "")
         self._tell("offered", key=offer.key, at_ms=self._clock.at_ms)
 
     async def do_open(self, command: Command) -> None:
@@ -64,7 +64,7 @@ class Earns:
             one = await contributions.get(command["key"], owner.id)
             self._tell("opened", credited=one.credited.units)
             return
-        one = await contributions.open(command["key"], owner, usd(command["quota"]))
+        one = await contributions.accept_offer(command["key"], owner, parse_usd(command["quota"]))
         self._tell("opened", credited=one.credited.units)
 
     async def do_ask(self, command: Command) -> None:
@@ -77,22 +77,24 @@ class Earns:
             text=QUESTION,
             model=brief.GPT_4,
         )
-        result = await (await self._app.asking.ask(question)).result
+        result = await (await self._app.asking.start_ask(question)).result
         self._tell("answered", charge=result.charge.units)
 
     async def do_own(self, command: Command) -> None:
         """The operator's own keys serve, or don't."""
-        for card in await self._app.pool.cards():
-            if card.owner is None:
-                await self._app.pool.set_state(card.id, "active" if command["serves"] else "paused")
+        for card in await self._app.pool.list_keys():
+            if card.contributor is None:
+                await self._app.pool.set_key_state(
+                    card.id, "active" if command["serves"] else "paused"
+                )
         self._tell("owned")
 
     async def do_withdraw(self, command: Command) -> None:
         """All that was earned shall be paid out; it waits for a yes that never comes."""
         earning, person = self._app.earning, await self._person(command["who"])
-        await earning.addresses.keep(person.id, "manual", SecretStr("GB33"), "GB••")
+        await earning.addresses.save_address(person.id, "manual", SecretStr("GB33"), "GB••")
         amount = Credits(command["amount"])
-        one = await earning.withdrawals.request(
+        one = await earning.withdrawals.request_payout(
             person.id, amount, "manual", cause=command["who"], at_ms=command["at_ms"]
         )
         self._tell("requested", credits=one.credits.units)
@@ -100,21 +102,23 @@ class Earns:
     async def do_lower(self, command: Command) -> None:
         """It is made smaller."""
         owner = await self._person(command["who"])
-        await self._app.earning.closing.lower(command["key"], owner.id, Credits(command["left"]))
+        await self._app.earning.closing.lower_contribution(
+            command["key"], owner.id, Credits(command["left"])
+        )
         self._tell("lowered")
 
     async def do_back(self, command: Command) -> None:
         """It is taken back; it may be ending already."""
         owner, closing = await self._person(command["who"]), self._app.earning.closing
         with suppress(UnknownKey):
-            await closing.withdraw(command["key"], owner.id)
-        await closing.work()
+            await closing.withdraw_contribution(command["key"], owner.id)
+        await closing.process_terminations()
         self._tell("taken back")
 
     async def do_chores(self, _: Command) -> None:
         """What happens without a request."""
-        await self._app.sweeper.sweep()
-        await self._app.earning.closing.work()
+        await self._app.sweeper.recover_lapsed_asks()
+        await self._app.earning.closing.process_terminations()
         self._tell("chores done")
 
     async def do_still(self, _: Command) -> None:
@@ -123,9 +127,9 @@ class Earns:
         self._tell("still")
 
     async def _person(self, name: str) -> Person:
-        return await self._app.people.of("telegram", name, language="en")
+        return await self._app.people.get_or_create("telegram", name, language="en")
 
 
 def ask_id(name: str, at_ms: int) -> str:
     """Known before it is asked, so that its points can be."""
-    return ids.derived("ask", at_ms, "earning", name)
+    return ids.derive_id("ask", at_ms, "earning", name)

@@ -16,16 +16,16 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from bots.chat.types import Place, Screen, Unlanded
-from bots.commands.topup import Terms
-from bots.http import Server, service_app
-from bots.sandbox.payment_service import SandboxCheckout
+from bots.chat.types import Card, Place, UndeliveredAnswer
+from bots.commands.topup import PaymentTerms
+from bots.http import HttpServer, build_service_app
+from bots.sandbox.payment_service import SandboxPaymentService
 from core import chart
 from core.clock import SystemClock
 from core.ledger.types import Submission
 from core.money import Credits
-from payments.gateways.sandbox import Sandbox, signed
-from payments.webhooks import payment_routes
+from payments.gateways.sandbox import SandboxGateway, sign_message
+from payments.webhooks import build_payment_routes
 from tests import service
 from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
@@ -37,15 +37,15 @@ SECRET = "sandbox-secret-canary"
 class Told:
     """A front end that notes what it is to tell."""
 
-    cards: list[tuple[str, Screen, str]] = field(default_factory=list)
+    cards: list[tuple[str, Card, str]] = field(default_factory=list)
 
-    async def deliver(self, unlanded: Unlanded) -> str:
-        raise AssertionError(unlanded)
+    async def deliver_answer(self, undelivered: UndeliveredAnswer) -> str:
+        raise AssertionError(undelivered)
 
-    async def notify(self, sender: str, screen: Screen, *, instead: str = "") -> None:
-        self.cards.append((sender, screen, instead))
+    async def notify_person(self, sender: str, card: Card, *, replace_message: str = "") -> None:
+        self.cards.append((sender, card, replace_message))
 
-    def invitation(self, code: str) -> str:
+    def build_invitation_link(self, code: str) -> str:
         return f"https://t.me/credit_test_bot?start={code}"
 
 
@@ -70,7 +70,7 @@ class Market:
         """Chooses a pack; the order's id and where it is paid."""
         card = await self.tom.screen("/topup")
         bought = (await self.tom.presses(button(card, choice)))[0]
-        assert isinstance(bought, Screen)
+        assert isinstance(bought, Card)
         assert bought.replace
         assert bought.private
         pay = bought.buttons[0][0]
@@ -78,25 +78,25 @@ class Market:
         assert order is not None
         return order[0], pay.url
 
-    async def hears(self) -> Screen:
+    async def hears(self) -> Card:
         """The next notice, told in the chat."""
         return (await self.noticed())[1]
 
-    async def noticed(self) -> tuple[str, Screen, str]:
+    async def noticed(self) -> tuple[str, Card, str]:
         """To whom, what, and in which message's place."""
 
         async def told() -> bool:
-            await self.tom.app.shop.notices.work()
+            await self.tom.app.shop.notices.deliver_due()
             return bool(self.told.cards)
 
         await until(told)
         return self.told.cards.pop(0)
 
-    async def noticed_by(self, sender: str) -> Screen:
+    async def noticed_by(self, sender: str) -> Card:
         """The next notice to that one; others' stay."""
 
         async def told() -> bool:
-            await self.tom.app.shop.notices.work()
+            await self.tom.app.shop.notices.deliver_due()
             return any(each[0] == sender for each in self.told.cards)
 
         await until(told)
@@ -105,7 +105,7 @@ class Market:
         return found[1]
 
 
-def button(screen: Screen, label: str) -> str:
+def button(screen: Card, label: str) -> str:
     for row in screen.buttons:
         for each in row:
             if label in each.label:
@@ -124,9 +124,9 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 
 @contextlib.asynccontextmanager
 async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIterator[Market]:
-    checkout = SandboxCheckout(SECRET)
-    gateway = Sandbox(url=await checkout.start(), secret=SecretStr(SECRET))
-    terms = Terms(support="help@bot.example", telegram_outside=outside)
+    checkout = SandboxPaymentService(SECRET)
+    gateway = SandboxGateway(url=await checkout.start(), secret=SecretStr(SECRET))
+    terms = PaymentTerms(support="help@bot.example", telegram_outside=outside)
     try:
         async with (
             service.running(
@@ -135,12 +135,12 @@ async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIt
             aiohttp.ClientSession() as browser,
         ):
             shop = tom.app.shop
-            routes = payment_routes(shop.inbox, shop.gateways)
-            server = Server(service_app(tom.app.store, routes), "127.0.0.1", 0)
+            routes = build_payment_routes(shop.inbox, shop.gateways)
+            server = HttpServer(build_service_app(tom.app.store, routes), "127.0.0.1", 0)
             ours = f"http://127.0.0.1:{await server.start()}"
-            gateway.reached_at(ours)
+            gateway.set_public_url(ours)
             told = Told()
-            tom.app.landing.by("telegram", told)
+            tom.app.landing.register_notifier("telegram", told)
             try:
                 yield Market(tom, told, browser, ours)
             finally:
@@ -177,7 +177,7 @@ async def test_the_card_itself_becomes_paid(database_url: str) -> None:
     async with market(database_url) as shop:
         card = await shop.tom.screen("/topup 25")
         bought = (await shop.tom.presses(button(card, "$25"), message="4711"))[0]
-        assert isinstance(bought, Screen)
+        assert isinstance(bought, Card)
         await shop.press(bought.buttons[0][0].url, "pay")
         sender, _, instead = await shop.noticed()
         assert (sender, instead) == ("7", "4711")
@@ -216,7 +216,7 @@ async def test_given_back_when_it_was_spent_is_owed_and_stops_asks(database_url:
         assert len(shop.tom.openai.calls) == 1
         # What comes back meanwhile (a hold that is released) repays, and then asks go on.
         person = await shop.tom.person()
-        back = chart.gift(person.id, "code", Credits(5))
+        back = chart.give_gift(person.id, "code", Credits(5))
         await shop.tom.app.ledger.submit(Submission("back", (back,)))
         assert await shop.tom.credits() == Credits(5)
         assert "are owed" in "\n".join((await shop.tom.screen("/ask gpt-4 why?")).lines)
@@ -241,7 +241,7 @@ async def test_disputed_and_lost(database_url: str) -> None:
         await until(taken)
         card = await shop.tom.screen("/topup")
         stopped = (await shop.tom.presses(button(card, "Starter")))[0]
-        assert isinstance(stopped, Screen)
+        assert isinstance(stopped, Card)
         assert "disputed" in "\n".join(stopped.lines)
         await shop.press(url, "lose")
         assert "The payer wins" not in await shop.page(url)
@@ -279,7 +279,7 @@ async def test_forged_or_oversized_messages_are_refused(database_url: str) -> No
             (b'{"id":"evt_1","checkout":"x"}', {"sandbox-signature": "t=1,v1=00"}, 400),
             (
                 b'{"id":"evt_1","checkout":"x"}',
-                {"sandbox-signature": signed("of another", b"{}", int(time.time()))},
+                {"sandbox-signature": sign_message("of another", b"{}", int(time.time()))},
                 400,
             ),
             (b"x" * (1 << 20) + b"x", {}, 413),

@@ -15,14 +15,14 @@ import pytest
 
 from bots import http
 from bots.chat.i18n import render
-from bots.chat.types import Answer, Audio
-from bots.commands.errors import sentence
-from bots.http import Server, metrics_app
-from core.admin.report import report
-from core.admin.trial_balance import Period
-from core.db.backup import backup
+from bots.chat.types import Answer, AudioAttachment
+from bots.commands.errors import explain_refusal
+from bots.http import HttpServer, build_metrics_app
+from core.admin.report import build_report
+from core.admin.trial_balance import ReportPeriod
+from core.db.backup import back_up_database
 from core.errors import Refusal
-from core.ledger.export import beancount, csv
+from core.ledger.export import write_beancount, write_csv
 from core.pool.providers.types import Fault, SupplierFault
 from tests import service
 from tests.databases import TestClock
@@ -78,12 +78,14 @@ async def _talk(tom: Service, clock: TestClock) -> list[str]:
         tom.openai.script(script)
         answer = await tom.says(f"/ask gpt-4 {QUESTION}")
         told.append(str(answer[-1]))
-        for card in await tom.app.pool.cards():
-            await tom.app.pool.resume(card.id)
+        for card in await tom.app.pool.list_keys():
+            await tom.app.pool.resume_key(card.id)
         clock.advance(seconds=120)
     for hearing in HEARINGS:
         tom.openai.script(hearing)
-        shown = await tom.says(QUESTION, audio=Audio(61, 64, "audio/ogg", f"{SOUND}.ogg", _sound))
+        shown = await tom.says(
+            QUESTION, audio=AudioAttachment(61, 64, "audio/ogg", f"{SOUND}.ogg", _sound)
+        )
         told.append(str(shown[-1]))
         clock.advance(seconds=120)
     return told
@@ -102,7 +104,7 @@ async def _crash(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tom.app.pool, "stream", broken)
     shown = await tom.says(f"/ask gpt-4 {QUESTION}")
     assert isinstance(shown[-1], Answer)
-    monkeypatch.setattr(tom.app.conversations, "thread", broken)
+    monkeypatch.setattr(tom.app.conversations, "load_context", broken)
     shown = await tom.says(f"/ask gpt-4 {QUESTION}")
     assert "wrong on our side" in str(shown[-1])
 
@@ -123,17 +125,20 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
             assert KEY not in line
         for name, content in await columns(tom.app.store):
             clean(name, content)
-        for write in (beancount, csv):
+        for write in (write_beancount, write_csv):
             out = io.StringIO()
             await write(tom.app.store, out)
             clean(write.__name__, out.getvalue())
         now = tom.clock.now_ms()
-        clean("the report", repr(await report(tom.app.store, Period.whole(now), now)))
-        clean("the keys' cards", repr(await tom.app.pool.cards()))
+        clean(
+            "the report",
+            repr(await build_report(tom.app.store, ReportPeriod.whole_history(now), now)),
+        )
+        clean("the keys' cards", repr(await tom.app.pool.list_keys()))
         clean("the plan", repr(tom.app.plan.own_keys))
         await _metrics_are_clean(tom)
         if tom.app.store.dialect == "sqlite":
-            await backup(database_url, tmp_path / "copy.db")
+            await back_up_database(database_url, tmp_path / "copy.db")
             clean("the backup", (tmp_path / "copy.db").read_bytes())
             for part in Path(database_url.removeprefix("sqlite:///")).parent.iterdir():
                 clean(part.name, part.read_bytes())
@@ -147,9 +152,9 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
 
 
 async def _metrics_are_clean(tom: Service) -> None:
-    await tom.app.lookout.look_here()
-    figures = http.registry(tom.app.asking, tom.app.pool, tom.app.lookout)
-    server = Server(metrics_app(figures), "127.0.0.1", 0)
+    await tom.app.lookout.check_process()
+    figures = http.build_metrics_registry(tom.app.asking, tom.app.pool, tom.app.lookout)
+    server = HttpServer(build_metrics_app(figures), "127.0.0.1", 0)
     port = await server.start()
     try:
         async with (
@@ -162,6 +167,6 @@ async def _metrics_are_clean(tom: Service) -> None:
 
 
 def test_faults_and_refusals_say_nothing_of_what_caused_them() -> None:
-    fault = SupplierFault(Fault.DEAD, status=401, code="invalid_api_key")
+    fault = SupplierFault(Fault.INVALID_KEY, status=401, code="invalid_api_key")
     clean("a fault", f"{fault} {fault!r}")
-    assert render(sentence(Refusal()), "en")
+    assert render(explain_refusal(Refusal()), "en")

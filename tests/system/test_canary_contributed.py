@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from prometheus_client import generate_latest
 
 from bots import http, logs as bots_logs
-from core.admin.report import report
-from core.admin.trial_balance import Period
+from core.admin.report import build_report
+from core.admin.trial_balance import ReportPeriod
 from core.db import schema
-from core.db.backup import backup
-from core.ledger.export import beancount, csv
+from core.db.backup import back_up_database
+from core.ledger.export import write_beancount, write_csv
 from tests.fakes.suppliers import Answer, Refuse, Script
 from tests.system import canaries
 from tests.system.canaries import Everything, columns
@@ -45,7 +45,7 @@ DETAILS = {HOLDER, IBAN, BANK}
 PLANTED = KEYS | DETAILS
 
 #: Loggers that the product quiets.
-QUIET = (*bots_logs._LOUD, "psycopg")
+QUIET = (*bots_logs._NOISY_LOGGERS, "psycopg")
 #: How a supplier may fail, each quoting the key that it was called with.
 FAILURES: tuple[Script, ...] = (
     Refuse(401, code="invalid_api_key", message=f"Incorrect API key provided: {KEY}"),
@@ -62,7 +62,7 @@ def logs() -> Iterator[Everything]:
     root, handler = logging.getLogger(), Everything()
     handlers, level = root.handlers, root.level
     levels = {name: logging.getLogger(name).level for name in QUIET}
-    bots_logs.set_up_logs("debug")
+    bots_logs.configure_logging("debug")
     root.handlers = [*handlers, handler]
     yield handler
     root.handlers = handlers
@@ -95,8 +95,8 @@ async def _fails(there: Fair) -> None:
         service.openai.script(failure)
         await tom.says("ask", "◈" if failure is broken else "charged", question="why " * 480)
         await tom.says("new", "A new conversation.")
-        for card in await service.app.pool.cards():
-            await service.app.pool.resume(card.id)
+        for card in await service.app.pool.list_keys():
+            await service.app.pool.resume_key(card.id)
 
 
 async def _looked_at(there: Fair) -> None:
@@ -166,15 +166,18 @@ async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
     app, now = service.app, service.clock.now_ms()
     for name, content in await columns(app.store):
         _clean(name, content)
-    for write in (beancount, csv):
+    for write in (write_beancount, write_csv):
         out = io.StringIO()
         await write(app.store, out)
         _clean(write.__name__, out.getvalue())
-    _clean("the report", repr(await report(app.store, Period.whole(now), now)))
-    _clean("the keys' cards", repr(await app.pool.cards()))
-    _clean("the metrics", generate_latest(http.registry(app.asking, app.pool, app.lookout)))
+    _clean("the report", repr(await build_report(app.store, ReportPeriod.whole_history(now), now)))
+    _clean("the keys' cards", repr(await app.pool.list_keys()))
+    _clean(
+        "the metrics",
+        generate_latest(http.build_metrics_registry(app.asking, app.pool, app.lookout)),
+    )
     if app.store.dialect == "sqlite":
-        await backup(url, copy := folder / f"copy-{now}.db")
+        await back_up_database(url, copy := folder / f"copy-{now}.db")
         _clean("the backup", copy.read_bytes())
         for part in Path(url.removeprefix("sqlite:///")).parent.glob("*.db*"):
             _clean(part.name, part.read_bytes())

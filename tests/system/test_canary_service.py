@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from core.clock import SystemClock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse, Script
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Chat
@@ -164,7 +164,7 @@ def _clean(where: str, content: bytes) -> None:
 
 async def _columns_are_clean(place: Place) -> None:
     url = place.settings.get("database_url", f"sqlite:///{Path(place.database)}")
-    store = await Store.open(url, kind=None, clock=SystemClock())
+    store = await Database.open(url, kind=None, clock=SystemClock())
     try:
         rows = 0
         for table in schema.metadata.sorted_tables:

@@ -17,14 +17,14 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.commands.topup import Terms
-from bots.http import Server, service_app
-from bots.sandbox.payment_service import SandboxCheckout
+from bots.commands.topup import PaymentTerms
+from bots.http import HttpServer, build_service_app
+from bots.sandbox.payment_service import SandboxPaymentService
 from core import chart
 from core.db import schema
-from core.money import Credits, usd
-from payments.gateways.sandbox import Sandbox
-from payments.webhooks import payment_routes
+from core.money import Credits, parse_usd
+from payments.gateways.sandbox import SandboxGateway
+from payments.webhooks import build_payment_routes
 from tests.core.earnings.world import BRIEFS, THOUSAND, Market
 from tests.service import KEYS
 from tests.size import size
@@ -37,7 +37,7 @@ GROSS = ASKS * 5
 FEE = GROSS // 10
 NET = GROSS - FEE
 #: What the supplier charges for an ask of 1,000 tokens.
-COST = usd("0.03")
+COST = parse_usd("0.03")
 #: What is paid out at least; 0 for the brief's own 10,000.
 LEAST = size(small=100, full=0)
 #: Questions that are asked in the chat itself.
@@ -92,7 +92,7 @@ class Fair:
 
     async def tells(self) -> None:
         """The chore that tells what happened."""
-        await self.market.service.app.shop.notices.work()
+        await self.market.service.app.shop.notices.deliver_due()
 
     async def asks(self, person: int, times: int) -> None:
         """A few in the chat, the others behind it."""
@@ -107,11 +107,11 @@ class Fair:
 @contextlib.asynccontextmanager
 async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[Fair]:
     """With `least`, so little is paid out."""
-    checkout = SandboxCheckout("sandbox-secret")
-    gateway = Sandbox(url=await checkout.start(), secret=SecretStr("sandbox-secret"))
+    checkout = SandboxPaymentService("sandbox-secret")
+    gateway = SandboxGateway(url=await checkout.start(), secret=SecretStr("sandbox-secret"))
     sold = {
         "gateways": {"sandbox": gateway},
-        "terms": Terms(telegram_outside=True),
+        "terms": PaymentTerms(telegram_outside=True),
         "policy": replace(BRIEFS, payout_least=Credits(least)) if least else BRIEFS,
         "welcome": 0,
         "keys": 0,
@@ -122,9 +122,9 @@ async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[
             aiohttp.ClientSession() as browser,
         ):
             shop = town.service.app.shop
-            routes = payment_routes(shop.inbox, shop.gateways)
-            server = Server(service_app(town.service.app.store, routes), "127.0.0.1", 0)
-            gateway.reached_at(f"http://127.0.0.1:{await server.start()}")
+            routes = build_payment_routes(shop.inbox, shop.gateways)
+            server = HttpServer(build_service_app(town.service.app.store, routes), "127.0.0.1", 0)
+            gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
             market = Market(town.service, town.service.clock, platform)
             try:
                 yield Fair(market, town, browser)
@@ -148,9 +148,9 @@ async def contributed(there: Fair) -> str:
     assert "$" not in card.shown
     card = await bob.presses(card, "Contribute", "Thank you!")
     assert f"It is worth {NET:,} Credits to you" in card.shown
-    (one,) = await there.market.service.app.earning.contributions.in_state("open")
+    (one,) = await there.market.service.app.earning.contributions.list_in_state("open")
     figures = (one.requests, one.credited.units, one.fee.units, one.quota)
-    assert figures == (ASKS, NET, FEE, usd(DOLLARS))
+    assert figures == (ASKS, NET, FEE, parse_usd(DOLLARS))
     return one.key
 
 
@@ -204,7 +204,10 @@ async def books(there: Fair, key: str) -> dict[str, int]:
 
 def sold(there: Fair, bought: int) -> dict[str, int]:
     """What people who bought so many Credits have left in the books."""
-    cash, kept = usd("0.01").times(bought).units, usd("0.01").times(there.kept).units
+    cash, kept = (
+        parse_usd("0.01").multiply_by(bought).units,
+        parse_usd("0.01").multiply_by(there.kept).units,
+    )
     return {
         "issued/topup": -bought,
         "sales": cash,
@@ -215,7 +218,7 @@ def sold(there: Fair, bought: int) -> dict[str, int]:
 
 def used_up() -> dict[str, int]:
     """What all the asks have left in the books, whoever paid; two cents of the key are left."""
-    cost = COST.times(ASKS).units
+    cost = COST.multiply_by(ASKS).units
     return {
         "spent/gpt-4": GROSS,
         "use/counted": -GROSS,
@@ -258,8 +261,8 @@ async def test_the_briefs_contribution(platform: str, database_url: str) -> None
             "key/KEY/unvested": NET,
             "advanced": -NET,
             "key/KEY/advance": NET,
-            "supply/contributed": -usd(DOLLARS).units,
-            "key/KEY": usd(DOLLARS).units,
+            "supply/contributed": -parse_usd(DOLLARS).units,
+            "key/KEY": parse_usd(DOLLARS).units,
         }
         await there.buys(TOM, GROSS)
         await there.asks(TOM, ASKS)
@@ -336,6 +339,6 @@ async def spends(there: Fair, amount: int) -> None:
     """On another key there is, Bob spends what isn't cash."""
     service, bob = there.market.service, there.chat(BOB)
     service.openai.allow(KEYS[0])
-    await service.app.pool.add_own_key("openai", SecretStr(KEYS[0]), usd("5"))
+    await service.app.pool.add_own_key("openai", SecretStr(KEYS[0]), parse_usd("5"))
     await bob.says("ask", f"5 Credits · {amount - 5:,} left", question="why " * 480)
     assert await there.market.has(str(BOB)) == {"gift": amount - 5}

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from core.db.database import Store
+from core.db.database import Database
 from tests.databases import TestClock
 from tests.fakes.suppliers import FakeSupplier
 from tests.service import KEYS
@@ -37,7 +37,7 @@ FEW = {
 
 @pytest_asyncio.fixture
 async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIterator[World]:
-    store = await Store.open(database_url, kind=None, clock=clock)
+    store = await Database.open(database_url, kind=None, clock=clock)
     async with FakeSupplier("openai", models=["gpt-4"], strict=False) as supplier:
         supplier.allow(*KEYS)
         async with nursery(cradle, database_url, supplier.url) as born:

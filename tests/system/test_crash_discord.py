@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from bots.discord.inbound import at_ms
+from bots.discord.inbound import snowflake_to_ms
 from core import ids
-from core.db.database import Store
+from core.db.database import Database
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.discord import TOKEN, FakeDiscord, plain
 from tests.fakes.discord_world import Interaction, Message, User
@@ -67,7 +67,7 @@ class World:
 @pytest_asyncio.fixture
 async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIterator[World]:
     async with contextlib.AsyncExitStack() as stack:
-        store = await Store.open(database_url, kind=None, clock=clock)
+        store = await Database.open(database_url, kind=None, clock=clock)
         stack.push_async_callback(store.close)
         supplier = await stack.enter_async_context(
             FakeSupplier("openai", models=["gpt-4"], strict=False)
@@ -90,7 +90,7 @@ async def _killed_at(world: World, child: Child, point: str, place: str) -> tupl
     where = world.places[place]
     asked = world.fake.slash(world.tom, "/ask", {"question": "why?"}, where)
     chat = str(world.tom.id if place == "alone" else where)
-    ask = ids.derived("ask", at_ms(asked.id), "discord", chat, str(asked.id))
+    ask = ids.derive_id("ask", snowflake_to_ms(asked.id), "discord", chat, str(asked.id))
     await world.supplier.arrived(1)
     if point == "call":
         await child.until("beat", ask=ask)

@@ -13,12 +13,12 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from bots.chat.i18n import LANGUAGES
-from bots.discord.adapter import Discord
-from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX, definitions, sync
+from bots.discord.adapter import DiscordAdapter
+from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX, build_definitions, publish_commands
 from bots.discord.config import DiscordConfig
 from core import chart
 from core.clock import SystemClock
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from tests.fakes.discord import TOKEN, FakeDiscord, plain
 from tests.fakes.discord_world import Message, User
 from tests.fakes.suppliers import Answer, Used
@@ -54,8 +54,8 @@ class World:
     async def credits(self, person: User) -> Credits:
         """What the ledger says that they can spend."""
         app = self.service.app
-        known = await app.people.of("discord", str(person.id), language="en")
-        balances = await app.ledger.balances(chart.pockets(known.id))
+        known = await app.people.get_or_create("discord", str(person.id), language="en")
+        balances = await app.ledger.read_balances(chart.pockets(known.id))
         assert sum(balance.held for balance in balances.values()) == 0
         return Credits(sum(balance.available for balance in balances.values()))
 
@@ -65,9 +65,9 @@ async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World
     config = DiscordConfig(
         SecretStr(TOKEN), fake.api_url, fake.gateway_url, interval_seconds=0.02, stop_seconds=5
     )
-    front = Discord(config, service.app.front, service.clock, service.app.shop.skus)
+    front = DiscordAdapter(config, service.app.front, service.clock, service.app.shop.skus)
     await front.start()
-    service.app.landing.by("discord", front)
+    service.app.landing.register_notifier("discord", front)
     try:
         yield World(service, fake)
     finally:
@@ -208,7 +208,7 @@ async def test_the_briefs_usage_example(brief: World) -> None:
     await brief.next(fake.dm(tom).id, "◈ GPT-4 Turbo · 1,500 tokens · 8 Credits · 992 left")
     assert await brief.credits(tom) == Credits(992)
     assert await brief.service.spent("gpt-4") == Credits(8)
-    assert await brief.service.key_left() == usd("499.955")
+    assert await brief.service.key_left() == parse_usd("499.955")
 
 
 async def test_the_same_interaction_again_is_answered_and_charged_once(
@@ -302,17 +302,17 @@ async def test_a_crowd_in_many_channels_each_once(brief: World) -> None:
 async def test_every_command_is_answered_in_a_server_and_shows_no_money(brief: World) -> None:
     fake, front = brief.discord, brief.service.app.front
     ann = fake.user(7)
-    for item in front.menu("en", "admin"):
+    for item in front.build_menu("en", "admin"):
         options = {each.name: "gpt-4" for each in item.options if each.required}
         asked = fake.slash(ann, f"/{item.name}", options, fake.text)
         await fake.wait_for(
             lambda asked=asked: asked.acknowledged and not asked.thinking, PATIENCE_S
         )
-        assert asked.ephemeral == item.private, item.name
+        assert asked.ephemeral == item.is_private, item.name
     every = "\n".join(each.content for each in fake.messages(fake.text, ann))
     assert "$" not in every
     assert every.count("for the operator only") == sum(
-        item.admin for item in front.menu("en", "admin")
+        item.admin_only for item in front.build_menu("en", "admin")
     )
     open_to_all = {plain(each.content).split("\n")[0] for each in fake.messages(fake.text)}
     assert not any("Balance" in line or "operator" in line for line in open_to_all)
@@ -351,13 +351,13 @@ async def test_help_menus_and_slash_definitions_agree_in_every_language(brief: W
     """And they keep what the platforms allow, without being cut."""
     front, fake = brief.service.app.front, brief.discord
     config = DiscordConfig(SecretStr(TOKEN), fake.api_url, fake.gateway_url)
-    published = await sync(config, front)
+    published = await publish_commands(config, front)
     # The fake has refused what Discord refuses; every command is there, once, in order.
-    menu = front.menu("en", "admin")
+    menu = front.build_menu("en", "admin")
     assert [each["name"] for each in fake.commands] == [item.name for item in menu]
     assert published == len(menu) <= COMMANDS_MAX
     for language in LANGUAGES:
-        for item, told in zip(front.menu(language, "admin"), fake.commands, strict=True):
+        for item, told in zip(front.build_menu(language, "admin"), fake.commands, strict=True):
             names, descriptions = told["name_localizations"], told["description_localizations"]
             assert item.description == descriptions.get(language, told["description"])
             assert len(item.description) <= DESCRIPTION_MAX
@@ -366,17 +366,17 @@ async def test_help_menus_and_slash_definitions_agree_in_every_language(brief: W
             for option, given in zip(item.options, told["options"], strict=True):
                 localised = given["description_localizations"].get(language, given["description"])
                 assert option.description == localised
-                assert given["autocomplete"] == bool(option.completes)
-            assert (told.get("default_member_permissions") == "0") == item.admin
+                assert given["autocomplete"] == bool(option.completion)
+            assert (told.get("default_member_permissions") == "0") == item.admin_only
             assert (told["contexts"], told["integration_types"]) == ([0, 1, 2], [0, 1])
-        names = [item.title for item in front.menu(language, "admin")]
+        names = [item.title for item in front.build_menu(language, "admin")]
         assert len(set(names)) == len(names), "no two commands have one name"
-    assert definitions(front) == fake.commands
+    assert build_definitions(front) == fake.commands
     # Help lists the same commands, in the same words.
     for number, (locale, language) in enumerate(SPOKEN.items()):
         ann = fake.user(7 + number, locale)
         fake.slash(ann, "/help")
         card = await brief.next(fake.dm(ann).id, "/balance")
-        for item in front.menu(language, "private"):
+        for item in front.build_menu(language, "private"):
             assert f"/{item.name}" in plain(card.content)
             assert item.description in plain(card.content)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bots.chat.types import Screen
-from bots.commands.topup import Terms
-from bots.http import Server, service_app
+from bots.chat.types import Card
+from bots.commands.topup import PaymentTerms
+from bots.http import HttpServer, build_service_app
 from core.clock import SystemClock
 from core.money import Credits
-from payments.gateways.btcpay.checkout import SIGNATURE
-from payments.webhooks import payment_routes
+from payments.gateways.btcpay.checkout import SIGNATURE_HEADER
+from payments.webhooks import build_payment_routes
 from tests import service
 from tests.fakes.btcpay import FakeBtcPay, signature
 from tests.fakes.paypal import FakePayPal
@@ -41,27 +41,27 @@ class Bazaar:
         """Chooses a pack and a way to pay; the order's id."""
         card = await self.tom.screen("/topup")
         ways = (await self.tom.presses(button(card, choice)))[0]
-        assert isinstance(ways, Screen)
+        assert isinstance(ways, Card)
         bought = (await self.tom.presses(button(ways, way)))[0]
-        assert isinstance(bought, Screen)
+        assert isinstance(bought, Card)
         assert bought.buttons[0][0].url.startswith("https://")
         found = re.search(r"ord_\w+", "\n".join(bought.lines))
         assert found is not None
         return found[0]
 
     async def external(self, order: str) -> str:
-        return (await self.tom.app.shop.cashier.orders.get(order)).external
+        return (await self.tom.app.shop.cashier.orders.get(order)).external_id
 
     async def sends(self, gateway: str, body: bytes, given: Mapping[str, str]) -> int:
         target = f"{self.url}/webhooks/{gateway}"
         async with self.browser.post(target, data=body, headers=given) as response:
             return response.status
 
-    async def hears(self) -> Screen:
+    async def hears(self) -> Card:
         """The next notice, told in the chat."""
 
         async def told() -> bool:
-            await self.tom.app.shop.notices.work()
+            await self.tom.app.shop.notices.deliver_due()
             return bool(self.told.cards)
 
         await until(told)
@@ -81,16 +81,16 @@ async def bazaar(url: str) -> AsyncIterator[Bazaar]:
                 SystemClock(),
                 welcome=0,
                 gateways=gateways,
-                terms=Terms(telegram_outside=True),
+                terms=PaymentTerms(telegram_outside=True),
             ) as tom,
             aiohttp.ClientSession() as browser,
         ):
             shop = tom.app.shop
-            routes = payment_routes(shop.inbox, shop.gateways)
-            server = Server(service_app(tom.app.store, routes), "127.0.0.1", 0)
+            routes = build_payment_routes(shop.inbox, shop.gateways)
+            server = HttpServer(build_service_app(tom.app.store, routes), "127.0.0.1", 0)
             ours = f"http://127.0.0.1:{await server.start()}"
             told = Told()
-            tom.app.landing.by("telegram", told)
+            tom.app.landing.register_notifier("telegram", told)
             try:
                 yield Bazaar(tom, paypal, btcpay, told, browser, ours)
             finally:
@@ -125,7 +125,7 @@ async def test_whoever_leaves_has_nobody_asked(sqlite_url: str) -> None:
         calls = len(shop.paypal.calls)
         async with shop.browser.get(f"{shop.url}/paid?order={order}&left=1") as page:
             assert "Nothing was paid" in await page.text()
-        await shop.tom.app.shop.inbox.look_at_returned()
+        await shop.tom.app.shop.inbox.check_queued_orders()
         assert len(shop.paypal.calls) == calls
 
 
@@ -136,7 +136,7 @@ async def test_a_part_then_the_rest_then_given_back_by_a_link(database_url: str)
 
         async def tells() -> None:
             body = shop.btcpay.event("InvoicePaymentSettled", external)
-            assert await shop.sends("btcpay", body, {SIGNATURE: signature(body)}) == 200
+            assert await shop.sends("btcpay", body, {SIGNATURE_HEADER: signature(body)}) == 200
 
         shop.btcpay.pay(external, "4")
         await tells()
@@ -172,7 +172,7 @@ async def test_a_part_that_is_given_back_takes_no_credits(sqlite_url: str) -> No
         for dollars, told in (("4", "$4.00 of $10.00"), ("1", "$2.00 of $10.00")):
             shop.btcpay.pay(external, dollars)
             body = shop.btcpay.event("InvoicePaymentSettled", external)
-            await shop.sends("btcpay", body, {SIGNATURE: signature(body)})
+            await shop.sends("btcpay", body, {SIGNATURE_HEADER: signature(body)})
             assert told in (await shop.hears()).lines[0]
             owner = shop.tom.someone("1")
             asked = await owner.screen(f"/refund {order} {3 if dollars == '4' else 2}")
@@ -194,15 +194,15 @@ async def test_what_paypal_refuses_is_said_to_the_owner(sqlite_url: str) -> None
         owner = shop.tom.someone("1")
         asked = await owner.screen(f"/refund {order}")
         refused = (await owner.presses(button(asked, "Yes")))[0]
-        assert isinstance(refused, Screen)
+        assert isinstance(refused, Card)
         assert "TRANSACTION_DISPUTED" in "\n".join(refused.lines)
         assert await shop.tom.credits() == Credits(1_000)
         shop.paypal.broken = True
         card = await shop.tom.screen("/topup")
         ways = (await shop.tom.presses(button(card, "$10")))[0]
-        assert isinstance(ways, Screen)
+        assert isinstance(ways, Card)
         away = (await shop.tom.presses(button(ways, "PayPal")))[0]
-        assert isinstance(away, Screen)
+        assert isinstance(away, Card)
         assert "another way to pay" in "\n".join(away.lines)
 
 
@@ -213,7 +213,7 @@ async def test_a_part_is_told_in_the_payers_language(sqlite_url: str) -> None:
         external = await shop.external(order)
         shop.btcpay.pay(external, "4")
         body = shop.btcpay.event("InvoicePaymentSettled", external)
-        assert await shop.sends("btcpay", body, {SIGNATURE: signature(body)}) == 200
+        assert await shop.sends("btcpay", body, {SIGNATURE_HEADER: signature(body)}) == 200
         card = await shop.hears()
         assert card.title == "已付部分款项"
         assert card.buttons[0][0].label == "支付余款"

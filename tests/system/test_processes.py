@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest_asyncio
 
-from core.db.database import Store
-from core.money import usd
+from core.db.database import Database
+from core.money import parse_usd
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.service import KEYS
@@ -36,7 +36,7 @@ async def supplier() -> AsyncIterator[FakeSupplier]:
 
 @pytest_asyncio.fixture
 async def books(postgres_url: str, clock: TestClock) -> AsyncIterator[Books]:
-    store = await Store.open(postgres_url, kind=None, clock=clock)
+    store = await Database.open(postgres_url, kind=None, clock=clock)
     yield Books(store)
     await store.close()
 
@@ -101,7 +101,11 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted_by_all_pro
         assert charges == most * CHARGE == await books.spent()
         assert await books.credits("7") == balance - charges
         (key,) = await books.keys()
-        assert key.debits_posted == usd("0.03048").times(most).units == (await books.cost()).units
+        assert (
+            key.debits_posted
+            == parse_usd("0.03048").multiply_by(most).units
+            == (await books.cost()).units
+        )
         for child in children:
             await child.stopped()
         await books.are_clean()
@@ -113,7 +117,7 @@ async def test_no_key_is_drawn_past_its_quota_by_all_processes(
     """Two keys with room for so many asks each: no more are admitted, over all."""
     room = ASKS // 10
     # The supplier's $0.03 a thousand, on all 2,026 tokens that may be used.
-    budget = usd("0.06078").times(room).units + 1
+    budget = parse_usd("0.06078").multiply_by(room).units + 1
     gate = asyncio.Event()
     supplier.always(Says("word " * 1_000, usage=Used(16, 1_000), before=gate))
     dollars = f"{budget // 10**9}.{budget % 10**9:09}"
@@ -130,7 +134,7 @@ async def test_no_key_is_drawn_past_its_quota_by_all_processes(
             await child.stopped()
         await books.are_clean()
         for key in await books.keys():
-            assert key.debits_posted == usd("0.03048").times(room).units
+            assert key.debits_posted == parse_usd("0.03048").multiply_by(room).units
 
 
 async def test_the_same_update_to_all_processes_is_answered_and_charged_once(

@@ -15,7 +15,7 @@ from bots.chat.types import Answer, Place
 from core import chart
 from core.clock import SystemClock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.money import Credits
 from tests import service
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
@@ -94,7 +94,7 @@ async def test_nothing_is_lost_when_an_operator_grants_beside_a_running_service(
             assert await tom.credits() == Credits(_left("7", asked))
     print(f"{GRANTS} grants beside {asked.total()} asks")
     assert asked.total() >= ASKS
-    store = await Store.open(sqlite_url, kind=None, clock=clock)
+    store = await Database.open(sqlite_url, kind=None, clock=clock)
     await _all_is_there(store, asked)
     await store.close()
     told = await audited(tmp_path, env)
@@ -106,7 +106,7 @@ def _left(who: str, asked: Counter[str]) -> int:
     return WELCOME + given - asked[who] * CHARGE
 
 
-async def _all_is_there(store: Store, asked: Counter[str]) -> None:
+async def _all_is_there(store: Database, asked: Counter[str]) -> None:
     books = Books(store)
     await books.are_clean()
     usage = await books.usage()

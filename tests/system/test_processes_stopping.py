@@ -10,7 +10,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
@@ -77,7 +77,7 @@ async def test_sigterm_ends_or_settles_every_stream_lands_it_and_exits_0(
 
 
 async def _books_are_right(url: str, clock: TestClock) -> None:
-    store = await Store.open(url, kind=None, clock=clock)
+    store = await Database.open(url, kind=None, clock=clock)
     books = Books(store)
     await books.are_clean()
     assert await books.unlanded() == 0

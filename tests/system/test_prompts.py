@@ -25,7 +25,7 @@ ADD = {"act": "add", "key": "openai", "budget": "50"}
 
 
 async def tails(service: Service) -> list[str]:
-    return [card.tail for card in await service.app.pool.cards()]
+    return [card.tail for card in await service.app.pool.list_keys()]
 
 
 async def nowhere(service: Service) -> None:

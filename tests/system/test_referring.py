@@ -6,11 +6,11 @@ import json
 import re
 from dataclasses import replace
 
-from bots.chat.types import Place, Screen
+from bots.chat.types import Card, Place
 from core.clock import SystemClock
 from core.db import schema
 from core.db.writes import Update
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from tests import service
 from tests.bots.commands.test_commands import text_of
 from tests.fakes.suppliers import Answer as Says, Used
@@ -70,12 +70,12 @@ async def test_a_friend_comes_by_a_link_tops_up_and_gives_back(database_url: str
 
 async def test_on_discord_the_code_is_typed(sqlite_url: str) -> None:
     class Elsewhere:
-        def invitation(self, code: str) -> str:
+        def build_invitation_link(self, code: str) -> str:
             del code
             return "https://discord.com/oauth2/authorize?client_id=42"
 
     async with market(sqlite_url) as shop:
-        shop.tom.app.landing.by("discord", Elsewhere())
+        shop.tom.app.landing.register_notifier("discord", Elsewhere())
         told = text_of(await shop.tom.screen("/refer"))
         code = CODE.search(told)
         assert code is not None
@@ -90,8 +90,8 @@ async def test_where_nothing_is_sold_nobody_is_invited(sqlite_url: str) -> None:
             assert "There is no command" in text_of(await tom.screen(command))
         assert "invitation" not in text_of(await tom.screen("/start ref_AAAAAAAAAAAA"))
         codes = tom.app.shop.codes
-        made = codes.fresh(usd("90"), 1, None)
-        await codes.keep(made)
+        made = codes.generate_vouchers(parse_usd("90"), 1, None)
+        await codes.save_codes(made)
     async with service.running(sqlite_url, SystemClock()) as tom:
         assert "There is no command /topup" in text_of(await tom.screen("/topup"))
         assert "10,000 Credits have arrived." in text_of(
@@ -103,8 +103,8 @@ async def test_where_nothing_is_sold_nobody_is_invited(sqlite_url: str) -> None:
 async def test_a_code_is_redeemed_and_given_back(database_url: str) -> None:
     async with market(database_url) as shop:
         codes = shop.tom.app.shop.codes
-        made = codes.fresh(usd("90"), 2, None)
-        await codes.keep(made)
+        made = codes.generate_vouchers(parse_usd("90"), 2, None)
+        await codes.save_codes(made)
         assert "Write the code behind" in text_of(await shop.tom.screen("/redeem"))
         assert "no such code" in text_of(await shop.tom.screen("/redeem AAAA-BBBB-CCCC-DDDD"))
         card = await shop.tom.screen(f"/redeem {made[0].text}")
@@ -124,7 +124,7 @@ async def test_a_code_is_redeemed_and_given_back(database_url: str) -> None:
         await audited(shop)
 
 
-async def disputed(shop: Market) -> tuple[str, str, Screen]:
+async def disputed(shop: Market) -> tuple[str, str, Card]:
     """Tom buys, asks something and disputes; order, page, and what the owner is told."""
     order, url = await pays(shop, shop.tom, "Pro")
     shop.tom.openai.script(Says("canary " * 500, usage=Used(1_000, 500)))
@@ -140,7 +140,7 @@ async def test_the_owner_reads_the_evidence_and_accepts(database_url: str) -> No
         assert f"takes $90.00 of order {order}" in text_of(card)
         owner = shop.tom.someone("1")
         evidence = (await owner.presses(button(card, "Evidence")))[0]
-        assert isinstance(evidence, Screen)
+        assert isinstance(evidence, Card)
         assert evidence.attachment is not None
         assert evidence.attachment.name == f"evidence-{order}.txt"
         text = evidence.attachment.content.decode()
@@ -157,7 +157,7 @@ async def test_the_owner_reads_the_evidence_and_accepts(database_url: str) -> No
         stranger = text_of(*await shop.tom.presses(button(card, "Accept")))
         assert "somebody else" in stranger
         asked = (await owner.presses(button(card, "Accept")))[0]
-        assert isinstance(asked, Screen)
+        assert isinstance(asked, Card)
         assert f"$90.00 of order {order} go back to the payer for good" in text_of(asked)
         assert (await shop.tom.app.shop.cashier.orders.get(order)).dispute_state == "open"
         for _ in range(2):
@@ -194,9 +194,16 @@ async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> 
         await shop.noticed_by("7")
         cashier, owner = shop.tom.app.shop.cashier, shop.tom.someone("1")
         found = await cashier.orders.get(order)
-        receipts = await cashier.receipts([found])
-        assert [(one.id[:4], one.back) for one in receipts] == [("pay_", False), ("rfd_", True)]
-        ids = [order, found.external, *(id_ for one in receipts for id_ in (one.id, one.external))]
+        receipts = await cashier.list_receipts([found])
+        assert [(one.id[:4], one.is_refund) for one in receipts] == [
+            ("pay_", False),
+            ("rfd_", True),
+        ]
+        ids = [
+            order,
+            found.external_id,
+            *(id_ for one in receipts for id_ in (one.id, one.external_id)),
+        ]
         for id_ in ids:
             assert (await owner.screen(f"/payment {id_}")).title == order
         for id_ in ("", "pay_none"):
@@ -204,7 +211,7 @@ async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> 
         await shop.press(url, "dispute")
         card = await shop.noticed_by("1")
         assert "Evidence" in text_of(card)
-        (dispute,) = await cashier.disputes(order)
+        (dispute,) = await cashier.list_disputes(order)
         shown = await owner.screen(f"/payment {dispute.id}")
         assert shown.title == order
         assert f"Dispute {dispute.id}: $45.00, open" in text_of(shown)

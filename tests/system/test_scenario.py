@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bots.console.console import Console
+from bots.console.console import ConsoleAdapter
 from core.clock import SystemClock
-from core.ledger.export import csv
+from core.ledger.export import write_csv
 from tests.audio import wav
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.suppliers import Answer, Heard, Used
@@ -136,7 +136,7 @@ async def _console(url: str, sound: Path) -> AsyncIterator[Chat]:
             os.close(write)
             output = io.StringIO()
             with os.fdopen(read) as lines:
-                console = Console(
+                console = ConsoleAdapter(
                     service.app.front, input=lines, output=output, is_terminal=False, clock=clock
                 )
                 async with asyncio.timeout(PATIENCE_S):
@@ -172,7 +172,7 @@ def _all_in(text: str, shown: tuple[str, ...]) -> bool:
 async def _ledger(chat: Chat) -> list[tuple[str, ...]]:
     """Every transfer without what differs by nature: ids, times, the accounts' own names."""
     out = io.StringIO()
-    await csv(chat.service.app.store, out)
+    await write_csv(chat.service.app.store, out)
     lines = [line.split(",") for line in out.getvalue().splitlines()]
     names = lines[0]
     kept = [names.index(name) for name in ("entry", "kind", "amount", "unit")]

@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
-from core.db.database import Store
-from core.ledger.audit import audit
+from core.db.database import Database
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
-from core.money import Stars, usd
+from core.money import Stars, parse_usd
 from tests.databases import TestClock
 from tests.fakes import (
     btcpay as fake_btcpay,
@@ -59,13 +59,13 @@ async def test_what_no_message_told_is_found_from_the_command_line(
 ) -> None:
     sells(place, stripe)
     await place.creditbot("migrate")
-    store = await Store.open(f"sqlite:///{place.database}", kind=None, clock=SystemClock())
+    store = await Database.open(f"sqlite:///{place.database}", kind=None, clock=SystemClock())
     earlier = TestClock(SystemClock().now_ms() - 600_000)
     ledger = Ledger(store, earlier)
     await ledger.start()
     shop = Shop(store, ledger, earlier)
     person = await shop.person()
-    order = await shop.order(person, usd("90"))
+    order = await shop.order(person, parse_usd("90"))
     stripe.sessions["cs_test_1"] = {
         "id": "cs_test_1",
         "object": "checkout.session",
@@ -77,7 +77,7 @@ async def test_what_no_message_told_is_found_from_the_command_line(
         "payment_status": "unpaid",
         "payment_intent": None,
     }
-    await shop.orders.begun(order, external="cs_test_1", url="https://pay.example")
+    await shop.orders.mark_pending(order, external_id="cs_test_1", url="https://pay.example")
     stripe.pay("cs_test_1", fee=291)
     await ledger.stop()
     done = await place.creditbot("payments", "reconcile")
@@ -86,10 +86,10 @@ async def test_what_no_message_told_is_found_from_the_command_line(
     assert "0 orders changed" in done.out
     ledger = Ledger(store, earlier)
     await ledger.start()
-    balances = await ledger.balances(chart.pockets(person))
+    balances = await ledger.read_balances(chart.pockets(person))
     assert sum(balance.posted for balance in balances.values()) == 10_000
     await ledger.stop()
-    assert not (await audit(store)).findings
+    assert not (await check_ledger(store)).findings
     await store.close()
 
 
@@ -154,13 +154,13 @@ async def test_what_platforms_list_is_found_from_the_command_line(
     in_chat(place, telegram, discord, f"starter:{starter}")
     await place.creditbot("migrate")
     url = f"sqlite:///{place.database}"
-    store = await Store.open(url, kind=None, clock=SystemClock())
+    store = await Database.open(url, kind=None, clock=SystemClock())
     ledger = Ledger(store, SystemClock())
     await ledger.start()
     shop = Shop(store, ledger, TestClock(SystemClock().now_ms()))
     person = await shop.person()
     order = await shop.order(
-        person, usd("10"), gateway="stars", amount=Stars(770), place="telegram:7:"
+        person, parse_usd("10"), gateway="stars", amount=Stars(770), place="telegram:7:"
     )
     telegram.stars.receives(ann, order.id, 770)
     bought = discord.store.buys(discord.user(9), starter)
@@ -169,8 +169,8 @@ async def test_what_platforms_list_is_found_from_the_command_line(
     assert "0 orders changed" in (await place.creditbot("payments", "reconcile")).out
     assert discord.store.entitlements[bought]["consumed"]
     stands = await shop.stands("cash/stars", "cash/skus", "issued/topup")
-    assert stands == [770, usd("8.5").units, 2_000]
-    assert not (await audit(store)).findings
+    assert stands == [770, parse_usd("8.5").units, 2_000]
+    assert not (await check_ledger(store)).findings
     await store.close()
 
 

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from bots.sandbox.payment_service import SandboxCheckout
+from bots.sandbox.payment_service import SandboxPaymentService
 from core.clock import SystemClock
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from payments.gateways.base import Gateway
-from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox import SandboxGateway
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.discord_store import GIFT
 from tests.fakes.discord_world import Message, User
@@ -65,7 +65,7 @@ class Mall:
 async def selling(
     url: str, fake: FakeDiscord, skus: dict[str, int], others: dict[str, Gateway] | None = None
 ) -> AsyncIterator[Mall]:
-    packs = {str(skus[name]): usd(cash) for name, cash in PACKS.items()}
+    packs = {str(skus[name]): parse_usd(cash) for name, cash in PACKS.items()}
     gateway = inchat.skus(fake.api_url, SystemClock(), packs)
     gateways: dict[str, Gateway] = {**(others or {}), "skus": gateway}
     async with (
@@ -170,7 +170,9 @@ async def test_taken_back_by_discord(mall: Mall) -> None:
     await mall.world.next(mall.fake.dm(ann).id, "Payment given back")
     assert await mall.world.credits(ann) == Credits(0)
     owner = mall.fake.user(1)
-    order = (await mall.world.service.app.shop.cashier.orders.by_external("skus", str(bought))).id
+    order = (
+        await mall.world.service.app.shop.cashier.orders.get_by_checkout("skus", str(bought))
+    ).id
     mall.fake.slash(owner, "/payment", {"id": order})
     await mall.world.next(mall.fake.dm(owner).id, "given back $90.00")
 
@@ -188,8 +190,8 @@ async def test_a_gift_of_the_developers_is_no_sale(mall: Mall) -> None:
 async def test_discord_first_then_the_others(
     sqlite_url: str, fake: FakeDiscord, skus: dict[str, int]
 ) -> None:
-    checkout = SandboxCheckout("secret")
-    sandbox = Sandbox(url=await checkout.start(), secret=SecretStr("secret"))
+    checkout = SandboxPaymentService("secret")
+    sandbox = SandboxGateway(url=await checkout.start(), secret=SecretStr("secret"))
     try:
         async with selling(sqlite_url, fake, skus, {"sandbox": sandbox}) as mall:
             ann = fake.user(7)

@@ -12,13 +12,13 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from bots import platform_payments
-from bots.commands.topup import Terms
-from bots.sandbox.payment_service import SandboxCheckout
+from bots.commands.topup import PaymentTerms
+from bots.sandbox.payment_service import SandboxPaymentService
 from core.clock import SystemClock
 from core.money import Credits
 from payments.gateways import telegram_stars as stars_module
 from payments.gateways.base import Gateway
-from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox import SandboxGateway
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Message, User
 from tests.payments import inchat
@@ -46,7 +46,7 @@ async def selling(
         telegram,
         welcome=0,
         gateways={"stars": gateway, **(others or {})},
-        terms=Terms(telegram_outside=bool(others)),
+        terms=PaymentTerms(telegram_outside=bool(others)),
     ) as world:
         yield world
 
@@ -162,7 +162,7 @@ async def test_an_old_invoice_is_not_paid(sqlite_url: str, telegram: FakeTelegra
     async with selling(sqlite_url, telegram) as world:
         _, invoice = await order(world, ann)
         shop = world.service.app.shop
-        assert await shop.cashier.orders.ended(
+        assert await shop.cashier.orders.end_unpaid(
             await shop.cashier.orders.get(invoice.invoice["payload"]), "expired"
         )
     # A process that never saw it looks it up.
@@ -192,11 +192,13 @@ async def test_a_question_is_answered_at_once_while_the_database_stands_still(
     card, invoice = await order(world, ann)
     # Another process's order, which nobody here has in mind.
     _, unknown = await order(world, ann, "Starter")
-    app.shop.gateways["stars"]._open.pop(unknown.invoice["payload"])  # type: ignore[attr-defined]
+    app.shop.gateways["stars"]._open_orders.pop(unknown.invoice["payload"])  # type: ignore[attr-defined]
     monkeypatch.setattr(stars_module, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(platform_payments, "_LANGUAGE_SECONDS", 0.1)
     released = threading.Event()
-    readers = [asyncio.create_task(app.store.read(lambda _: released.wait(60))) for _ in range(8)]
+    readers = [
+        asyncio.create_task(app.store.read_snapshot(lambda _: released.wait(60))) for _ in range(8)
+    ]
     writer = asyncio.create_task(stuck(world, released))
     await asyncio.sleep(0)
     try:
@@ -217,15 +219,15 @@ async def stuck(world: World, released: threading.Event) -> None:
     ledger = world.service.app.ledger
     writer = ledger._writer
     assert writer is not None
-    run = writer._write
+    run = writer._write_batch
 
     def slow(jobs):  # type: ignore[no-untyped-def]
         released.wait(60)
         return run(jobs)
 
-    writer._write = slow  # type: ignore[method-assign]
+    writer._write_batch = slow  # type: ignore[method-assign]
     await asyncio.to_thread(released.wait, 60)
-    writer._write = run  # type: ignore[method-assign]
+    writer._write_batch = run  # type: ignore[method-assign]
 
 
 async def test_what_no_update_told_arrives_all_the_same(world: World) -> None:
@@ -234,7 +236,7 @@ async def test_what_no_update_told_arrives_all_the_same(world: World) -> None:
     card, invoice = await order(world, ann)
     telegram.stars.pays(ann, invoice, told=False)
     await telegram.wait_for(lambda: telegram.stars.outcome(ann) == "paid", PATIENCE_S)
-    assert await world.service.app.shop.cashier.reconcile() == 1
+    assert await world.service.app.shop.cashier.reconcile_orders() == 1
     await telegram.wait_for(lambda: "✅ Paid" in card.text, PATIENCE_S)
     assert await world.of(ann).credits() == Credits(10_000)
 
@@ -266,8 +268,8 @@ async def test_the_owner_gives_back_the_whole_of_it(world: World) -> None:
 async def test_with_other_checkouts_stars_come_first(
     sqlite_url: str, telegram: FakeTelegram
 ) -> None:
-    checkout = SandboxCheckout("secret")
-    sandbox = Sandbox(url=await checkout.start(), secret=SecretStr("secret"))
+    checkout = SandboxPaymentService("secret")
+    sandbox = SandboxGateway(url=await checkout.start(), secret=SecretStr("secret"))
     try:
         async with selling(sqlite_url, telegram, {"sandbox": sandbox}) as world:
             ann = telegram.user(7)

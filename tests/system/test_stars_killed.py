@@ -15,9 +15,9 @@ import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
-from core.users.service import find
+from core.users.service import find_person
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.telegram_chats import User
 from tests.fakes.telegram_stars import Checkout
@@ -48,11 +48,11 @@ async def pays(telegram: FakeTelegram, person: User) -> Checkout:
 
 
 async def credits_of(database: str, person: User) -> int:
-    store = await Store.open(database, kind=None, clock=SystemClock())
+    store = await Database.open(database, kind=None, clock=SystemClock())
     ledger = Ledger(store, SystemClock())
     await ledger.start()
-    id_ = (await find(store, f"telegram:{person.id}")).id
-    balances = await ledger.balances(chart.pockets(id_))
+    id_ = (await find_person(store, f"telegram:{person.id}")).id
+    balances = await ledger.read_balances(chart.pockets(id_))
     await ledger.stop()
     await store.close()
     return sum(balance.posted for balance in balances.values())

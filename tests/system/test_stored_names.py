@@ -17,31 +17,31 @@ from core.admin.alerts import ALERT
 from core.admin.broadcasts import BROADCAST
 from core.clock import SystemClock
 from core.db import schema
-from core.earnings.payouts import PAYOUT
+from core.earnings.payouts import PAYOUT_CHANGED
 from core.earnings.termination import KEY_ENDED
-from core.earnings.types import SAFE
+from core.earnings.types import SAFE_POLICY
 from core.money import NanoUsd, Stars
-from core.pool.health_tracker import KEY_RESTS
+from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.providers.types import Fault
 from core.repricing.announcements import PRICE_CHANGED
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.fulfillment import PAID, REFUNDED
-from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox import SandboxGateway
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
-from payments.webhooks import UNWORKED
+from payments.webhooks import UNPROCESSED
 from tests.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")
 
 
 async def test_stored_names_stay(sqlite_url: str) -> None:
-    gateway = Sandbox(url="http://127.0.0.1:9", secret=SecretStr("s"))
-    policy = replace(SAFE, suppliers=frozenset({"openai"}))
+    gateway = SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))
+    policy = replace(SAFE_POLICY, suppliers=frozenset({"openai"}))
     clock = SystemClock()
     async with running(sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy) as service:
         app = service.app
-        measured = http.registry(app.asking, app.pool, app.lookout).collect()
-        registry, chores = app.front._registry, app.chores._chores
+        measured = http.build_metrics_registry(app.asking, app.pool, app.lookout).collect()
+        registry, chores = app.front._registry, app.chores._jobs
         found = {
             "setting": list(Settings.model_fields),
             "table": [
@@ -54,8 +54,16 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
             "job": [chore.name for chore in chores if not chore.name.startswith("open with ")],
             "metric": [metric.name for metric in measured],
             "notice": [
-                *(ALERT, BROADCAST, COST_CHANGED, PRICE_CHANGED, KEY_ENDED, PAYOUT, KEY_RESTS),
-                *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNWORKED),
+                *(
+                    ALERT,
+                    BROADCAST,
+                    COST_CHANGED,
+                    PRICE_CHANGED,
+                    KEY_ENDED,
+                    PAYOUT_CHANGED,
+                    KEY_COOLDOWN,
+                ),
+                *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
             ],
             "fault": [fault.value for fault in Fault],
             "account": accounts(),
@@ -69,15 +77,26 @@ def accounts() -> list[str]:
     supplier or gateway S."""
     made = [
         *chart.pockets("P"),
-        *(chart.owed("P"), chart.spent("M"), chart.key_quota("K"), chart.own_returned("K")),
-        *(chart.supplier("S"), chart.supplier("S", contributed=True)),
+        *(chart.owed("P"), chart.spent("M"), chart.key_quota("K"), chart.returned_own_budget("K")),
+        *(chart.supplier_cost("S"), chart.supplier_cost("S", contributed=True)),
         *(chart.OWN_SUPPLY, chart.OVERRUN, chart.CONTRIBUTED_SUPPLY, chart.ADVANCED),
-        *(chart.FORFEITED, chart.unvested("K"), chart.advance("K"), chart.invited("K")),
-        *(chart.used("K", "paid"), chart.used("K", "free"), chart.contribution_fee()),
-        *(chart.lender("P", verified=True), chart.lender("P", verified=False)),
-        *(chart.DISPUTED, chart.BAD_DEBT, chart.PAYOUTS, chart.IN_TRANSIT, chart.PAYOUT_FEES),
-        *(chart.disputed("O", "bought"), chart.disputed("O", "gift")),
-        *(chart.redeemed(), chart.payout_fee()),
+        *(
+            chart.FORFEITED,
+            chart.unvested_credits("K"),
+            chart.advance("K"),
+            chart.referral_reserve("K"),
+        ),
+        *(chart.key_usage("K", "paid"), chart.key_usage("K", "free"), chart.contribution_fee()),
+        *(chart.advance_lender("P", verified=True), chart.advance_lender("P", verified=False)),
+        *(
+            chart.DISPUTED_CASH,
+            chart.BAD_DEBT,
+            chart.PAYOUTS,
+            chart.PAYOUTS_IN_TRANSIT,
+            chart.PAYOUT_FEES,
+        ),
+        *(chart.disputed_credits("O", "bought"), chart.disputed_credits("O", "gift")),
+        *(chart.redeemed_credits(), chart.payout_fee()),
         *(chart.issued(kind) for kind in get_args(chart.IssuedKind)),
         *(made(unit) for made in (chart.sales, chart.gateway_fees) for unit in (NanoUsd, Stars)),
         *(chart.cash("S", NanoUsd), chart.cash("S", Stars)),

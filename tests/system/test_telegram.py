@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from tests.fakes.suppliers import Answer, Used
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Chat, Message, User, utf16
@@ -275,7 +275,7 @@ async def test_menus_are_told_per_language_and_kind_of_chat(product: World) -> N
     wanted = {
         (scope, code): [
             {"command": item.name, "description": item.description}
-            for item in front.menu(language, kind)
+            for item in front.build_menu(language, kind)
         ]
         for scope, kind in (
             ('{"type": "all_private_chats"}', "private"),
@@ -307,7 +307,7 @@ async def test_the_briefs_usage_example(brief: World) -> None:
     assert await brief.of(tom).credits() == Credits(992)
     assert await brief.of(tom).held() == Credits(0)
     assert await brief.service.spent("gpt-4") == Credits(8)
-    assert await brief.service.key_left() == usd("499.955")
+    assert await brief.service.key_left() == parse_usd("499.955")
 
 
 async def test_the_same_update_again_is_answered_and_charged_once(

@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core.asks import streaming
-from core.asks.types import AskRefusal, Outcome, Result
+from core.asks.types import AskRefusal, AskResult, Outcome
 from core.db import schema
 from core.earnings.termination import KEY_ENDED
-from core.money import NanoUsd, usd
-from core.pool.health import SAME_PATH_SECONDS, SECOND_LOOK_SECONDS
-from core.pool.health_tracker import KEY_RESTS
+from core.money import NanoUsd, parse_usd
+from core.pool.health import RECHECK_SECONDS, SAME_PATH_RECHECK_SECONDS
+from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.providers import http
-from core.pool.types import KeyCard
+from core.pool.types import KeySummary
 from tests.core.earnings.world import Market, market
 from tests.databases import TestClock
 from tests.fakes.supplier_accounts import Limit
@@ -35,7 +35,7 @@ KEYS = size(small=16, full=50)
 ASKS = size(small=1_000, full=5_000)
 AT_ONCE = KEYS // 3
 #: An ask of 1,000 tokens costs $0.03: half as much again as all of them cost is behind the keys.
-PER_TOKEN = usd("0.00003").units
+PER_TOKEN = parse_usd("0.00003").units
 BUDGET = NanoUsd(1_000 * PER_TOKEN * ASKS * 3 // 2 // KEYS)
 #: Real seconds until a supplier that says nothing is given up: fewer than in life.
 PATIENCE_S = 1.0
@@ -97,7 +97,7 @@ class Fire:
             return
         self._judge(await run.result)
 
-    def _judge(self, result: Result) -> None:
+    def _judge(self, result: AskResult) -> None:
         self.ended[result.outcome.value] += 1
         self.charged += result.charge.units
         if not result.text:
@@ -110,9 +110,9 @@ class Fire:
             assert result.outcome in {Outcome.BROKEN, Outcome.TIMED_OUT}
             assert 3 <= result.charge.units <= 6
 
-    async def cards(self) -> dict[str, KeyCard]:
+    async def cards(self) -> dict[str, KeySummary]:
         """By secret."""
-        cards = {card.id: card for card in await self.bobs.service.app.pool.cards()}
+        cards = {card.id: card for card in await self.bobs.service.app.pool.list_keys()}
         return {secret: cards[id_] for secret, id_ in self.keys.items() if id_ in cards}
 
 
@@ -178,7 +178,7 @@ async def under_fire(made: Fire) -> None:
         for _ in range(AT_ONCE):
             group.create_task(asker())
     for _ in range(3):
-        bobs.clock.advance(seconds=SAME_PATH_SECONDS)
+        bobs.clock.advance(seconds=SAME_PATH_RECHECK_SECONDS)
         await pool.check_models()
         await bobs.closes()
 
@@ -205,7 +205,7 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
     print(f"\n{made.ended}, {len(openai.calls)} calls")
 
 
-def no_key_was_drawn_too_far(cards: dict[str, KeyCard], openai: FakeSupplier) -> None:
+def no_key_was_drawn_too_far(cards: dict[str, KeySummary], openai: FakeSupplier) -> None:
     """By our books, and by its supplier's."""
     for secret, card in cards.items():
         assert card.held.is_zero
@@ -213,7 +213,7 @@ def no_key_was_drawn_too_far(cards: dict[str, KeyCard], openai: FakeSupplier) ->
         assert openai.accounts.billed[secret] * PER_TOKEN <= BUDGET.units
 
 
-def healthy_keys_are_used_alike(cards: dict[str, KeyCard], openai: FakeSupplier) -> None:
+def healthy_keys_are_used_alike(cards: dict[str, KeySummary], openai: FakeSupplier) -> None:
     """Within ten points of the mean: all but those that have no money, were refused twice, or were
     refused lately and had no time to catch up."""
     began, refused = openai.calls[0].at, Counter[str]()
@@ -242,7 +242,7 @@ def refused_keys_were_left_alone(openai: FakeSupplier) -> None:
         since = [
             call
             for call in openai.calls[refused.calls :]
-            if call.key == secret and call.at < refused.at + SECOND_LOOK_SECONDS
+            if call.key == secret and call.at < refused.at + RECHECK_SECONDS
         ]
         assert len(since) <= 2, secret
 
@@ -251,10 +251,10 @@ async def owners_heard(made: Fire) -> None:
     """That a key has died, and that one rests since there is no money behind it."""
     rows = await made.bobs.service.app.store.fetch(
         sa.select(schema.notice.c.kind, schema.notice.c.data).where(
-            schema.notice.c.kind.in_((KEY_ENDED, KEY_RESTS))
+            schema.notice.c.kind.in_((KEY_ENDED, KEY_COOLDOWN))
         )
     )
     told = {(row.kind, facts["tail"]): facts for row in rows if (facts := json.loads(row.data))}
     assert told[KEY_ENDED, REVOKED[0][-4:]]["reason"] == "dead"
-    assert told[KEY_RESTS, PENNILESS[0][-4:]]["state"] == "parked"
+    assert told[KEY_COOLDOWN, PENNILESS[0][-4:]]["state"] == "parked"
     assert len(told) == len(rows), "each once"

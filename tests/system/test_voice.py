@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from tests.audio import VOICE, wav
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.suppliers import Answer, Heard
@@ -61,7 +61,7 @@ async def test_a_61_second_voice_message_costs_3_credits(
     }
     assert await brief.of(ann).credits() == Credits(997)
     assert await brief.service.spent("whisper-1") == Credits(3)
-    assert await brief.service.key_left() == usd("500") - usd("0.0061")
+    assert await brief.service.key_left() == parse_usd("500") - parse_usd("0.0061")
     # The button asks it, and what was shown stays.
     brief.openai.script(Answer("Scattering."))
     answer = await brief.presses(ann, shown, shown.labels[0], "Scattering.")
@@ -198,7 +198,7 @@ async def test_a_61_second_voice_message_on_discord_costs_3_credits(
         assert openai.calls[0].body["file"] == ("voice.ogg", VOICE)
         assert await world.credits(ann) == Credits(997)
         assert await world.service.spent("whisper-1") == Credits(3)
-        assert await world.service.key_left() == usd("500") - usd("0.0061")
+        assert await world.service.key_left() == parse_usd("500") - parse_usd("0.0061")
         openai.script(Answer("Scattering."))
         discord.presses(ann, shown, shown.labels[0])
         answer = await world.next(talk, "Scattering.")

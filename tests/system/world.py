@@ -20,15 +20,15 @@ from pydantic import SecretStr
 from bots.app import OwnKey, Plan, build
 from bots.chat.i18n import render
 from bots.chat.reply import say
-from bots.telegram.adapter import Telegram
+from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
-from core.db.database import Store
-from core.money import Credits, usd
+from core.db.database import Database
+from core.money import Credits, parse_usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.users.types import Welcome
+from core.users.types import WelcomeGift
 from tests.fakes.suppliers import FakeSupplier
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.telegram_chats import Message, User
@@ -119,18 +119,18 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
             Plan(
                 master_keys=[MASTER_KEY],
                 admins=[],
-                welcome=Welcome(Credits(1_000), 1_000_000),
+                welcome=WelcomeGift(Credits(1_000), 1_000_000),
                 suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
-                own_keys=[OwnKey("openai", SecretStr(KEYS[0]), usd("500"))],
+                own_keys=[OwnKey("openai", SecretStr(KEYS[0]), parse_usd("500"))],
             ),
-            store=await Store.open(url, kind="live", clock=clock),
+            store=await Database.open(url, kind="live", clock=clock),
             clock=clock,
             catalogue=Catalogue.load(None),
             costs=Costs.load(None),
         )
         await app.start()
         try:
-            await app.pool.checked(PATIENCE_S)
+            await app.pool.wait_for_first_check(PATIENCE_S)
             service = Service(app, openai, clock)
             async with _on(telegram, service):
                 yield World(service, telegram)
@@ -142,9 +142,9 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
 @contextlib.asynccontextmanager
 async def _on(telegram: FakeTelegram, service: Service) -> AsyncIterator[None]:
     config, app = replace(CONFIG, api_url=telegram.url), service.app
-    front = Telegram(config, app.front, service.clock, app.shop.stars)
+    front = TelegramAdapter(config, app.front, service.clock, app.shop.stars)
     await front.start()
-    app.landing.by("telegram", front)
+    app.landing.register_notifier("telegram", front)
     try:
         yield
     finally:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bots.chat.command import Action, Request, Room
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.commands.text import money
+from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.text import format_usd
 from core.admin.alerts import MUTE_HOURS, Alerts
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
-from core.jobs.notifications import Notice
+from core.jobs.notifications import Notification
 from core.money import NanoUsd
 
 Facts = Mapping[str, str | int]
@@ -23,29 +23,29 @@ class AlertCommands:
     def __init__(self, *, alerts: Alerts, clock: Clock) -> None:
         self._alerts, self._clock = alerts, clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Actions only."""
-        return Room(actions=(Action("alert-mute", self.mute, admin=True),))
+        return CommandGroup(actions=(Action("alert-mute", self.mute, admin_only=True),))
 
     async def mute(self, request: Request) -> Reply:
         """Quiet for some hours, for all operators."""
         what, subject = str(request.data["what"]), str(request.data["subject"])
-        row = logged(
+        row = admin_log_row(
             self._clock,
             actor=request.person.id,
             act="mute",
             before={},
             after={"what": what, "subject": subject},
         )
-        until = await self._alerts.mute(what, subject, also=row)
+        until = await self._alerts.mute_alert(what, subject, companion=row)
         return Reply((say("Muted until {at}.", at=as_datetime(until)),), private=True)
 
 
-def alert_card(notice: Notice) -> Reply:
+def alert_card(notification: Notification) -> Reply:
     """An alert for operators."""
-    facts = notice.facts
+    facts = notification.facts
     what, subject = str(facts["what"]), str(facts["subject"])
-    action, data = _OPENS[what]
+    action, data = _ACTIONS[what]
     return Reply(
         title=_TITLES[what],
         lines=_LINES[what](facts),
@@ -63,12 +63,12 @@ def alert_card(notice: Notice) -> Reply:
     )
 
 
-def _pool(facts: Facts) -> tuple[Said, ...]:
+def _low_pool_lines(facts: Facts) -> tuple[Phrase, ...]:
     lines = [
         say(
             "{supplier}: {left} are left, {percent} % of all budgets or less.",
             supplier=str(facts["supplier"]),
-            left=money(NanoUsd(int(facts["left"]))),
+            left=format_usd(NanoUsd(int(facts["left"]))),
             percent=int(facts["percent"]),
         )
     ]
@@ -77,7 +77,7 @@ def _pool(facts: Facts) -> tuple[Said, ...]:
     return tuple(lines)
 
 
-_OPENS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
+_ACTIONS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
     "audit": ("audit", {}),
     "under-cost": ("report", {"days": "today"}),
     "pool": ("pool", {}),
@@ -85,7 +85,7 @@ _OPENS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
     "payout": ("payouts", {}),
     "errors": ("report", {"days": "today"}),
 }
-_TITLES: Final[Mapping[str, Said]] = {
+_TITLES: Final[Mapping[str, Phrase]] = {
     "audit": say("⚠️ The audit found something"),
     "under-cost": say("⚠️ Sold under cost"),
     "pool": say("⚠️ Keys run out"),
@@ -93,7 +93,7 @@ _TITLES: Final[Mapping[str, Said]] = {
     "payout": say("⚠️ Withdrawals wait for you"),
     "errors": say("⚠️ Many answers fail"),
 }
-_LINES: Final[Mapping[str, Callable[[Facts], tuple[Said, ...]]]] = {
+_LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "audit": lambda facts: (
         say("{count} findings; the first:", count=int(facts["count"])),
         plain(str(facts["first"])),
@@ -102,10 +102,10 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Said, ...]]]] = {
         say(
             "{model} cost {loss} more than it brought in the last day.",
             model=str(facts["model"]),
-            loss=money(NanoUsd(int(facts["loss"]))),
+            loss=format_usd(NanoUsd(int(facts["loss"]))),
         ),
     ),
-    "pool": _pool,
+    "pool": _low_pool_lines,
     "supplier": lambda facts: (
         say(
             "{supplier} fails, and isn't asked for a while. Others serve where they can.",

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.commands.errors import NotUnderstood, sentence
-from core.admin.broadcasts import ROUND_SECONDS, WAITING_MOST, Broadcast, BroadcastRuns, Broadcasts
-from core.admin_log import logged
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.errors import UsageError, explain_refusal
+from core.admin.broadcasts import (
+    ROUND_SECONDS,
+    WAITING_MAX,
+    Broadcast,
+    BroadcastInProgress,
+    Broadcasts,
+)
+from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 
 #: One message on every platform.
-_TEXT_MOST: Final = 1_500
-TITLE: Final = say("📣 News")
+_TEXT_CHARS_MAX: Final = 1_500
+BROADCAST_TITLE: Final = say("📣 News")
 _STATES: Final = {
     "sending": say("It is being sent."),
     "done": say("Everybody was told."),
@@ -22,13 +28,13 @@ _STATES: Final = {
 }
 
 
-@sentence.register
-def _(refusal: BroadcastRuns) -> Said:
+@explain_refusal.register
+def _(refusal: BroadcastInProgress) -> Phrase:
     del refusal
     return say("Another message is being sent: /broadcast shows it. Nothing was sent.")
 
 
-def told(broadcast: Broadcast) -> tuple[Said, ...]:
+def broadcast_lines(broadcast: Broadcast) -> tuple[Phrase, ...]:
     """What people read."""
     return tuple(plain(line) for line in broadcast.text.split("\n"))
 
@@ -39,24 +45,24 @@ class BroadcastCommands:
     def __init__(self, *, broadcasts: Broadcasts, clock: Clock) -> None:
         self._broadcasts, self._clock = broadcasts, clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "broadcast",
                     title=say("Broadcast"),
-                    does=say("Tell everybody something, and see how far it is"),
+                    description=say("Tell everybody something, and see how far it is"),
                     usage=say("/broadcast [text]"),
                     options=(Option("text", say("What everybody reads")),),
                     handler=self.broadcast,
-                    admin=True,
+                    admin_only=True,
                 ),
             ),
             actions=(
-                Action("broadcast", self.progress, admin=True),
-                Action("broadcast-now", self.send, admin=True),
-                Action("broadcast-stop", self.stop, admin=True),
+                Action("broadcast", self.progress, admin_only=True),
+                Action("broadcast-now", self.send, admin_only=True),
+                Action("broadcast-stop", self.stop, admin_only=True),
             ),
         )
 
@@ -64,31 +70,31 @@ class BroadcastCommands:
         """The preview of a new one; or how the last one fares."""
         text = request.text.strip()
         if not text:
-            newest = await self._broadcasts.newest()
+            newest = await self._broadcasts.find_newest()
             if newest is not None:
-                return self._card(newest)
-            raise NotUnderstood(
+                return self._broadcast_card(newest)
+            raise UsageError(
                 say("Write it like this: /broadcast Claude 5 is here. Nothing was sent.")
             )
-        if len(text) > _TEXT_MOST:
-            raise NotUnderstood(
+        if len(text) > _TEXT_CHARS_MAX:
+            raise UsageError(
                 say(
                     "That is too long: {count} characters of {most}. Nothing was sent.",
                     count=len(text),
-                    most=_TEXT_MOST,
+                    most=_TEXT_CHARS_MAX,
                 )
             )
-        reach = await self._broadcasts.reach()
+        recipient_count = await self._broadcasts.count_recipients()
         return Reply(
-            title=TITLE,
+            title=BROADCAST_TITLE,
             lines=(
                 *(plain(line) for line in text.split("\n")),
-                say("This is how it looks. It goes to {count} people.", count=reach),
+                say("This is how it looks. It goes to {count} people.", count=recipient_count),
             ),
             choices=(
                 (
                     Choice(
-                        say("Send it to {count}", count=reach),
+                        say("Send it to {count}", count=recipient_count),
                         "broadcast-now",
                         {"text": text},
                         once=True,
@@ -102,46 +108,54 @@ class BroadcastCommands:
     async def send(self, request: Request) -> Reply:
         """It begins; the button's id makes it happen once."""
         text = str(request.data["text"])
-        row = logged(
+        row = admin_log_row(
             self._clock,
             actor=request.person.id,
             act="broadcast",
             before={},
             after={"text": text},
         )
-        begun = await self._broadcasts.begin(request.button, text, by=request.person.id, also=row)
-        return replace(self._card(begun), replace=True)
+        broadcast = await self._broadcasts.start_broadcast(
+            request.button, text, actor=request.person.id, companion=row
+        )
+        return replace(self._broadcast_card(broadcast), replace=True)
 
     async def progress(self, request: Request) -> Reply:
         """How far it is now."""
-        one = await self._broadcasts.get(str(request.data["broadcast"]))
-        return replace(self._card(one), replace=True)
+        broadcast = await self._broadcasts.get(str(request.data["broadcast"]))
+        return replace(self._broadcast_card(broadcast), replace=True)
 
     async def stop(self, request: Request) -> Reply:
         """Nobody else hears of it."""
         id_ = str(request.data["broadcast"])
-        row = logged(
+        row = admin_log_row(
             self._clock,
             actor=request.person.id,
             act="stop broadcast",
             before={"broadcast": id_},
             after={"broadcast": id_},
         )
-        return replace(self._card(await self._broadcasts.stop(id_, also=row)), replace=True)
+        return replace(
+            self._broadcast_card(await self._broadcasts.stop(id_, companion=row)), replace=True
+        )
 
-    def _card(self, one: Broadcast) -> Reply:
-        data = {"broadcast": one.id}
+    def _broadcast_card(self, broadcast: Broadcast) -> Reply:
+        data = {"broadcast": broadcast.id}
         lines = [
-            *told(one),
-            _STATES[one.state],
-            say("Begun {at}", at=as_datetime(one.created_at)),
-            say("Sent to {sent} of {total}", sent=one.sent, total=max(one.total, one.sent)),
+            *broadcast_lines(broadcast),
+            _STATES[broadcast.state],
+            say("Begun {at}", at=as_datetime(broadcast.created_at)),
+            say(
+                "Sent to {sent} of {total}",
+                sent=broadcast.sent,
+                total=max(broadcast.total, broadcast.sent),
+            ),
         ]
-        if one.failed:
-            lines.append(say("Not reached: {count}", count=one.failed))
-        if one.state != "sending":
+        if broadcast.failed:
+            lines.append(say("Not reached: {count}", count=broadcast.failed))
+        if broadcast.state != "sending":
             return Reply(title=say("Broadcast"), lines=tuple(lines), private=True)
-        rounds = -(-max(0, one.total - one.sent) // WAITING_MOST)
+        rounds = -(-max(0, broadcast.total - broadcast.sent) // WAITING_MAX)
         seconds = round(rounds * ROUND_SECONDS)
         lines.append(say("About {seconds} seconds to go", seconds=seconds))
         return Reply(

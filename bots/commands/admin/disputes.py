@@ -6,31 +6,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bots.chat.command import Action, Request, Room
-from bots.chat.reply import Choice, File, Reply, Said, say
+from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
 from bots.commands.admin.alerts import alert_card
-from bots.commands.admin.payouts import waiting_card
-from bots.commands.errors import sentence
-from bots.commands.text import cash_text, money
+from bots.commands.admin.payouts import make_waiting_card
+from bots.commands.errors import explain_refusal
+from bots.commands.text import format_cash, format_usd
 from core.admin.alerts import ALERT
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 from core.earnings.payouts import PAYOUT_STUCK, PAYOUT_WAITS
-from core.jobs.notifications import Notice
+from core.jobs.notifications import Notification
 from core.ledger.ledger import Ledger
 from core.money import NanoUsd
 from payments.checkout import Cashier
 from payments.disputes import DISPUTE_ENDED, DISPUTED
-from payments.evidence import Evidence
-from payments.types import Dispute, NoDispute
-from payments.webhooks import UNWORKED
+from payments.evidence import EvidenceBuilder
+from payments.types import Dispute, NoOpenDispute
+from payments.webhooks import UNPROCESSED
 
 #: The kinds of notifications that are for operators.
-FOR_OWNERS = frozenset({DISPUTED, DISPUTE_ENDED, UNWORKED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT})
+OPERATOR_KINDS = frozenset(
+    {DISPUTED, DISPUTE_ENDED, UNPROCESSED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT}
+)
 
 
-@sentence.register
-def _(refusal: NoDispute) -> Said:
+@explain_refusal.register
+def _(refusal: NoOpenDispute) -> Phrase:
     return say(
         "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved.",
         dispute=refusal.dispute[:64],
@@ -41,25 +43,25 @@ class DisputeCommands:
     """The actions by which an operator answers a dispute: evidence, or giving it up."""
 
     def __init__(
-        self, *, cashier: Cashier, evidence: Evidence, ledger: Ledger, clock: Clock
+        self, *, cashier: Cashier, evidence_builder: EvidenceBuilder, ledger: Ledger, clock: Clock
     ) -> None:
-        self._cashier, self._evidence = cashier, evidence
+        self._cashier, self._evidence_builder = cashier, evidence_builder
         self._ledger, self._clock = ledger, clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Actions."""
-        return Room(
+        return CommandGroup(
             actions=(
-                Action("evidence", self.evidence, admin=True),
-                Action("accept", self.accept, admin=True),
-                Action("accept-now", self.accept_now, admin=True),
+                Action("evidence", self.evidence, admin_only=True),
+                Action("accept", self.accept, admin_only=True),
+                Action("accept-now", self.accept_now, admin_only=True),
             )
         )
 
     async def evidence(self, request: Request) -> Reply:
         """A file to hand in at the processor."""
         order = await self._cashier.orders.get(str(request.data["order"]))
-        text = await self._evidence.of(order)
+        text = await self._evidence_builder.build_evidence(order)
         return Reply(
             lines=(
                 say(
@@ -68,31 +70,31 @@ class DisputeCommands:
                     gateway=order.gateway,
                 ),
             ),
-            file=File(f"evidence-{order.id}.txt", text.encode()),
+            file=ReplyFile(f"evidence-{order.id}.txt", text.encode()),
             private=True,
         )
 
     async def accept(self, request: Request) -> Reply:
         """Says what it costs, in words; a second tap does it."""
         gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])
-        dispute = await self._cashier.dispute(gateway, id_)
+        dispute = await self._cashier.get_dispute(gateway, id_)
         if dispute.state != "open":
-            raise NoDispute(id_)
-        order = await self._cashier.orders.by_payment(gateway, dispute.payment)
+            raise NoOpenDispute(id_)
+        order = await self._cashier.orders.get_by_payment(gateway, dispute.payment)
         return Reply(
             lines=(
                 say(
                     "Give up dispute {dispute}? {cash} of order {order} go back to the payer for"
                     " good, the Credits that are held go too, and what was spent is bad debt.",
                     dispute=id_,
-                    cash=cash_text(dispute.amount),
+                    cash=format_cash(dispute.amount),
                     order=order.id,
                 ),
             ),
             choices=(
                 (
                     Choice(
-                        say("Yes, give up {cash}", cash=cash_text(dispute.amount)),
+                        say("Yes, give up {cash}", cash=format_cash(dispute.amount)),
                         "accept-now",
                         dict(request.data),
                         once=True,
@@ -106,53 +108,53 @@ class DisputeCommands:
     async def accept_now(self, request: Request) -> Reply:
         """Confirmed; written down first, for there is no way back."""
         gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])
-        told = {"gateway": gateway, "dispute": id_}
+        facts = {"gateway": gateway, "dispute": id_}
         await self._ledger.record(
-            logged(
+            admin_log_row(
                 self._clock,
                 actor=request.person.id,
                 act="accept dispute",
                 before={"state": "open"},
-                after=told,
+                after=facts,
             )
         )
-        order = await self._cashier.accept(gateway, id_)
-        dispute = await self._cashier.dispute(gateway, id_)
+        order = await self._cashier.accept_dispute(gateway, id_)
+        dispute = await self._cashier.get_dispute(gateway, id_)
         if dispute.state == "won":  # decided at the same moment
-            said = _won(cash_text(dispute.amount), order.id)
+            phrase = _won_text(format_cash(dispute.amount), order.id)
         else:
-            said = say("Given up. Order {order}: /payment shows it.", order=order.id)
-        return Reply(lines=(said,), private=True, replace=True)
+            phrase = say("Given up. Order {order}: /payment shows it.", order=order.id)
+        return Reply(lines=(phrase,), private=True, replace=True)
 
 
-def dispute_choices(
-    cashier: Cashier, order: str, disputes: Sequence[Dispute]
+def make_dispute_choices(
+    cashier: Cashier, order_id: str, disputes: Sequence[Dispute]
 ) -> tuple[tuple[Choice, ...], ...]:
     """[Evidence], and [Accept] where a dispute is open and its gateway takes that."""
     if not disputes:
         return ()
-    evidence = Choice(say("Evidence"), "evidence", {"order": order})
+    evidence = Choice(say("Evidence"), "evidence", {"order": order_id})
     accepting = (
         Choice(say("Accept"), "accept", {"gateway": one.gateway, "dispute": one.id})
         for one in disputes
-        if one.state == "open" and cashier.accepts(one.gateway)
+        if one.state == "open" and cashier.can_accept_disputes(one.gateway)
     )
     return ((evidence, *accepting),)
 
 
-async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
+async def make_operator_card(notification: Notification, cashier: Cashier) -> Reply:
     """A notification for operators as a card."""
-    if notice.kind == ALERT:
-        return alert_card(notice)
-    if notice.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:
-        return waiting_card(notice)
-    facts = notice.facts
+    if notification.kind == ALERT:
+        return alert_card(notification)
+    if notification.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:
+        return make_waiting_card(notification)
+    facts = notification.facts
     order = str(facts["order"])
-    if notice.kind == UNWORKED:
-        return _unworked(str(facts["message"]), str(facts["verdict"]), order)
-    dispute = await cashier.dispute(str(facts["gateway"]), str(facts["dispute"]))
-    cash = money(NanoUsd(int(facts["amount"])))
-    if notice.kind == DISPUTED:
+    if notification.kind == UNPROCESSED:
+        return _unprocessed_card(str(facts["message"]), str(facts["verdict"]), order)
+    dispute = await cashier.get_dispute(str(facts["gateway"]), str(facts["dispute"]))
+    cash = format_usd(NanoUsd(int(facts["amount"])))
+    if notification.kind == DISPUTED:
         return Reply(
             title=say("⚠️ A payment is disputed"),
             lines=(
@@ -168,9 +170,9 @@ async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
                     "What is left of its Credits is held, and its buyer can't pay by card until"
                     " then. Nothing else of theirs stops."
                 ),
-                *_due(dispute),
+                *_due_lines(dispute),
             ),
-            choices=dispute_choices(cashier, order, [dispute]),
+            choices=make_dispute_choices(cashier, order, [dispute]),
             private=True,
         )
     return Reply(
@@ -180,13 +182,13 @@ async def owners_card(notice: Notice, cashier: Cashier) -> Reply:
     )
 
 
-def _due(dispute: Dispute) -> tuple[Said, ...]:
+def _due_lines(dispute: Dispute) -> tuple[Phrase, ...]:
     if dispute.due_at is None:
         return ()
     return (say("Evidence is taken until {time}.", time=as_datetime(dispute.due_at)),)
 
 
-def _won(cash: str, order: str) -> Said:
+def _won_text(cash: str, order: str) -> Phrase:
     return say(
         "Won: {cash} of order {order} are there again, and its Credits are the buyer's.",
         cash=cash,
@@ -194,7 +196,7 @@ def _won(cash: str, order: str) -> Said:
     )
 
 
-def _lost(cash: str, order: str) -> Said:
+def _lost_text(cash: str, order: str) -> Phrase:
     return say(
         "Lost: {cash} of order {order} are gone. What was held went with them, what was spent is"
         " bad debt: /report.",
@@ -203,10 +205,10 @@ def _lost(cash: str, order: str) -> Said:
     )
 
 
-_ENDS = {"won": _won, "lost": _lost}
+_ENDS = {"won": _won_text, "lost": _lost_text}
 
 
-def _unworked(message: str, verdict: str, order: str) -> Reply:
+def _unprocessed_card(message: str, verdict: str, order: str) -> Reply:
     lines = [
         say(
             "{message} was proven, but nothing could be made of it ({verdict}), and it isn't looked"

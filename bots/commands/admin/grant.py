@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Action, Command, Option, Request, Room
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.reply import Choice, Reply, plain, say
-from bots.commands.errors import NotUnderstood
-from bots.commands.text import in_credits
-from core.asks.audit import check
+from bots.commands.errors import UsageError
+from bots.commands.text import format_credits
+from core.asks.audit import audit_asks
 from core.clock import Clock
-from core.db.database import Store
-from core.earnings.audit import check_earning
-from core.ledger.audit import audit
+from core.db.database import Database
+from core.earnings.audit import audit_earnings
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.money import Credits
-from core.users.balances import grant
-from core.users.service import People
+from core.users.balances import grant_gift
+from core.users.service import Users
 
 _GRANT_MAX = 100_000_000
 
@@ -25,29 +25,29 @@ _GRANT_HOW = say(
 )
 
 
-class AdminCommands:
+class GrantCommands:
     """The commands that grant Credits and audit the books; every act is authorised again at each
     press."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         ledger: Ledger,
-        people: People,
+        users: Users,
         clock: Clock,
     ) -> None:
-        self._store, self._ledger, self._people = store, ledger, people
+        self._db, self._ledger, self._users = db, ledger, users
         self._clock = clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "grant",
                     title=say("Grant"),
-                    does=say("Give a person Credits"),
+                    description=say("Give a person Credits"),
                     usage=_GRANT,
                     options=(
                         Option("user", say("telegram:123 or discord:456"), required=True),
@@ -55,20 +55,20 @@ class AdminCommands:
                         Option("reason", say("Why"), required=True),
                     ),
                     handler=self.grant,
-                    admin=True,
+                    admin_only=True,
                 ),
                 Command(
                     "audit",
                     title=say("Audit"),
-                    does=say("Recompute the whole ledger"),
+                    description=say("Recompute the whole ledger"),
                     handler=self.audit,
-                    admin=True,
-                    support=True,
+                    admin_only=True,
+                    support_allowed=True,
                 ),
             ),
             actions=(
-                Action("audit", self.audit, admin=True, support=True),
-                Action("grant-now", self.grant_now, admin=True),
+                Action("audit", self.audit, admin_only=True, support_allowed=True),
+                Action("grant-now", self.grant_now, admin_only=True),
                 Action("cancel", self.cancel),
             ),
         )
@@ -80,30 +80,31 @@ class AdminCommands:
         who, _, rest = request.text.strip().partition(" ")
         amount, _, reason = rest.strip().partition(" ")
         if not amount.isascii() or not amount.isdigit() or not 0 < int(amount) <= _GRANT_MAX:
-            raise NotUnderstood(_GRANT_HOW)
+            raise UsageError(_GRANT_HOW)
         if not reason.strip():
-            raise NotUnderstood(say("A grant needs a reason. Nothing was moved."))
-        person = await self._people.find(who)
-        known = await self._people.identities(person.id)
-        gift = Credits(int(amount))
+            raise UsageError(say("A grant needs a reason. Nothing was moved."))
+        person = await self._users.find(who)
+        identities = await self._users.list_identities(person.id)
+        credits_given = Credits(int(amount))
         data: dict[str, str | int] = {
             "person": person.id,
-            "credits": gift.units,
+            "credits": credits_given.units,
             "reason": reason.strip()[:200],
         }
         return Reply(
             lines=(
                 say(
                     "Give {credits} to {person}? Reason: {reason}",
-                    credits=in_credits(gift),
-                    person=", ".join(f"{platform}:{id_}" for platform, id_ in known) or person.id,
+                    credits=format_credits(credits_given),
+                    person=", ".join(f"{platform}:{id_}" for platform, id_ in identities)
+                    or person.id,
                     reason=reason.strip()[:200],
                 ),
             ),
             choices=(
                 (
                     Choice(
-                        say("Yes, give {credits}", credits=in_credits(gift)),
+                        say("Yes, give {credits}", credits=format_credits(credits_given)),
                         "grant-now",
                         data,
                         once=True,
@@ -116,9 +117,9 @@ class AdminCommands:
 
     async def grant_now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
-        person = await self._people.find(str(request.data["person"]))
+        person = await self._users.find(str(request.data["person"]))
         amount = Credits(int(request.data["credits"]))
-        receipt = await grant(
+        receipt = await grant_gift(
             self._ledger,
             self._clock,
             cause=request.button,
@@ -127,13 +128,13 @@ class AdminCommands:
             actor=request.person.id,
             reason=str(request.data["reason"]),
         )
-        have = sum(balance.available for balance in receipt.balances.values())
+        available = sum(balance.available for balance in receipt.balances.values())
         return Reply(
             lines=(
                 say(
                     "Given: {credits}. They have {have} now.",
-                    credits=in_credits(amount),
-                    have=in_credits(Credits(have)),
+                    credits=format_credits(amount),
+                    have=format_credits(Credits(available)),
                 ),
             ),
             private=True,
@@ -150,20 +151,20 @@ class AdminCommands:
     async def audit(self, request: Request) -> Reply:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request
-        found, asks = await audit(self._store), await check(self._store)
-        findings = [*found.findings, *asks.findings, *await check_earning(self._store)]
-        counted = say(
+        ledger_result, ask_result = await check_ledger(self._db), await audit_asks(self._db)
+        findings = [*ledger_result.findings, *ask_result.findings, *await audit_earnings(self._db)]
+        totals = say(
             "{accounts} accounts, {transfers} transfers, {holds} holds, {open} asks running.",
-            accounts=found.accounts,
-            transfers=found.transfers,
-            holds=found.holds,
-            open=asks.open,
+            accounts=ledger_result.accounts,
+            transfers=ledger_result.transfers,
+            holds=ledger_result.holds,
+            open=ask_result.open_count,
         )
         if not findings:
-            return Reply(title=say("Audit: clean"), lines=(counted,), private=True)
+            return Reply(title=say("Audit: clean"), lines=(totals,), private=True)
         shown = tuple(plain(finding) for finding in findings[:20])
         return Reply(
             title=say("Audit: {count} findings", count=len(findings)),
-            lines=(counted, *shown),
+            lines=(totals, *shown),
             private=True,
         )

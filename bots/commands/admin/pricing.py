@@ -10,31 +10,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Choice, Reply, Said, plain, say
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.setprice import (
-    PriceCommands,
-    coming_words,
-    ground_words,
-    moves_by_half,
-    percent,
-    short_price,
+    SetPriceCommands,
+    describe_upcoming,
+    format_margin,
+    format_short_price,
+    is_large_move,
+    list_margins,
 )
-from bots.commands.errors import NotUnderstood
-from bots.commands.text import price_line
+from bots.commands.errors import UsageError
+from bots.commands.text import format_price
 from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue
 from core.pricing.prices import NewPrice, PriceBook
-from core.repricing.automatic import BOUND_MOST, Automatic
-from core.repricing.price_changes import Repricing
-from core.repricing.suggestions import Suggestion, Suggestions
+from core.repricing.automatic import MAX_BOUND_PERCENT, AutomaticPricing
+from core.repricing.price_changes import PriceChanges
+from core.repricing.suggestions import PriceSuggestion, PriceSuggestions
 
 #: As many as fit one message and one button's row.
-_SHOWN: Final = 20
-_BUTTONS: Final = 6
+_SHOWN_MAX: Final = 20
+_BUTTONS_MAX: Final = 6
 
 
-class SuggestCommands:
+class PricingCommands:
     """The commands that show the formula's suggestion beside every price, and set it."""
 
     def __init__(
@@ -42,39 +42,39 @@ class SuggestCommands:
         *,
         catalogue: Catalogue,
         prices: PriceBook,
-        suggestions: Suggestions,
-        repricing: Repricing,
-        setting: PriceCommands,
-        bounds: BoundCommands,
+        suggestions: PriceSuggestions,
+        price_changes: PriceChanges,
+        set_price_commands: SetPriceCommands,
+        bound_commands: PriceBoundCommands,
     ) -> None:
         """`set_price_commands` changes a single price, and asks before a large step."""
-        self._bounds = bounds
+        self._bound_commands = bound_commands
         self._catalogue, self._prices = catalogue, prices
-        self._suggestions, self._repricing = suggestions, repricing
-        self._setting = setting
+        self._suggestions, self._price_changes = suggestions, price_changes
+        self._set_price_commands = set_price_commands
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "pricing",
                     title=say("Pricing"),
-                    does=say("Prices beside what the formula suggests"),
+                    description=say("Prices beside what the formula suggests"),
                     usage=say("/pricing [model] [auto model 20%|off]"),
                     options=(
-                        Option("model", say("A model, or: auto gpt-4 20%"), completes="model"),
+                        Option("model", say("A model, or: auto gpt-4 20%"), completion="model"),
                     ),
                     handler=self.pricing,
-                    admin=True,
-                    support=True,
+                    admin_only=True,
+                    support_allowed=True,
                 ),
             ),
             actions=(
-                Action("pricing", self.again, admin=True, support=True),
-                Action("pricing-set", self.set, admin=True),
-                Action("pricing-preview", self.preview, admin=True, support=True),
-                Action("pricing-all", self.set_all, admin=True),
+                Action("pricing", self.again, admin_only=True, support_allowed=True),
+                Action("pricing-set", self.set, admin_only=True),
+                Action("pricing-preview", self.preview, admin_only=True, support_allowed=True),
+                Action("pricing-all", self.set_all, admin_only=True),
             ),
         )
 
@@ -84,78 +84,84 @@ class SuggestCommands:
         await self._prices.refresh()
         words = request.text.split()
         if words and words[0].casefold() == "auto" and request.role != "support":
-            return await self._bounds.auto(request, words[1:])
+            return await self._bound_commands.set_bounds(request, words[1:])
         if words:
-            return await self._card(" ".join(words))
-        return await self._overview()
+            return await self._model_card(" ".join(words))
+        return await self._overview_card()
 
     async def again(self, request: Request) -> Reply:
         """One model, or all, by a button."""
         name = str(request.data.get("model", ""))
-        return replace(await (self._card(name) if name else self._overview()), replace=True)
+        return replace(
+            await (self._model_card(name) if name else self._overview_card()), replace=True
+        )
 
-    async def _overview(self) -> Reply:
-        every = await self._suggestions.all()
-        differing = [one for one in every if one.differs]
-        differing.sort(key=lambda one: (-_answers(one), one.ground.margin(one.now) or 0))
+    async def _overview_card(self) -> Reply:
+        suggestions = await self._suggestions.list_suggestions()
+        differing = [one for one in suggestions if one.is_worth_changing]
+        differing.sort(
+            key=lambda one: (-_count_answers(one), one.basis.calculate_margin(one.current) or 0)
+        )
         lines = [
             say(
                 "{count} of {all} prices differ from the formula's: cost + {markup} % by the real"
                 " mix, and demand. A price set by hand stays until somebody changes it.",
                 count=len(differing),
-                all=len(every),
+                all=len(suggestions),
                 markup=self._suggestions.markup_percent,
             )
         ]
-        if len(differing) > _SHOWN:
-            lines.append(say("The {count} that are asked most:", count=_SHOWN))
+        if len(differing) > _SHOWN_MAX:
+            lines.append(say("The {count} that are asked most:", count=_SHOWN_MAX))
         heads = (say("Model"), say("Now"), say("Formula"), say("Profit on cost"))
-        table = [heads, *(_row(one) for one in differing[:_SHOWN])]
+        table = [heads, *(_overview_row(one) for one in differing[:_SHOWN_MAX])]
         each = [
             Choice(plain(one.model.name), "pricing", {"model": one.model.id})
-            for one in differing[:_BUTTONS]
+            for one in differing[:_BUTTONS_MAX]
         ]
         return Reply(
             title=say("Pricing"),
             lines=tuple(lines),
             table=tuple(table) if differing else (),
-            choices=(tuple(each[:3]), tuple(each[3:]), _previews(differing)),
+            choices=(tuple(each[:3]), tuple(each[3:]), _preview_choices(differing)),
             private=True,
         )
 
-    async def _card(self, name: str) -> Reply:
+    async def _model_card(self, name: str) -> Reply:
         model = self._catalogue.find(name)
-        one = await self._suggestions.of(model)
-        if one is None:
-            said = say("No supplier's cost is known for {model}.", model=model.name)
-            return Reply(lines=(said,), private=True)
+        suggestion = await self._suggestions.suggest_price(model)
+        if suggestion is None:
+            phrase = say("No supplier's cost is known for {model}.", model=model.name)
+            return Reply(lines=(phrase,), private=True)
         lines = [
-            say("Now: {price}, set by hand", price=price_line(one.now))
-            if one.by_hand
-            else say("Now: {price}, the formula's", price=price_line(one.now)),
-            *ground_words(one.ground, one.now),
+            say("Now: {price}, set by hand", price=format_price(suggestion.current))
+            if suggestion.is_set_by_hand
+            else say("Now: {price}, the formula's", price=format_price(suggestion.current)),
+            *list_margins(suggestion.basis, suggestion.current),
             say(
                 "Formula: {price} (cost + {markup} %, demand × {demand})",
-                price=price_line(one.price),
+                price=format_price(suggestion.suggested_price),
                 markup=self._suggestions.markup_percent,
-                demand=f"{one.demand / 100:.2f}",
+                demand=f"{suggestion.demand_percent / 100:.2f}",
             ),
             say(
                 "Profit on cost at that: {percent}",
-                percent=percent(one.ground.margin(one.price)),
+                percent=format_margin(
+                    suggestion.basis.calculate_margin(suggestion.suggested_price)
+                ),
             ),
         ]
-        lines += await self._bounds.line(model.id, model.name)
+        lines += await self._bound_commands.list_bound_lines(model.id, model.name)
         choices = []
-        if one.differs:
-            data = {**_packed(one), "was": one.now.id}
-            label = say("Set {price}", price=price_line(one.price))
+        if suggestion.is_worth_changing:
+            data = {**_pack_price(suggestion), "was": suggestion.current.id}
+            label = say("Set {price}", price=format_price(suggestion.suggested_price))
             choices.append(Choice(label, "pricing-set", data, once=True))
-        coming = self._prices.coming(model.id)
-        if coming is not None:
-            lines.append(coming_words(coming))
-        last = self._prices.newest(model.id)
-        if last is not None and self._repricing.undoes(last) is not None:
+        upcoming = self._prices.find_upcoming(model.id)
+        if upcoming is not None:
+            lines.append(describe_upcoming(upcoming))
+        last = self._prices.find_newest(model.id)
+        if last is not None and self._price_changes.find_price_before(last) is not None:
             choices.append(Choice(say("↩ Undo"), "price-undo", {"price": last.id}, once=True))
         return Reply(
             title=plain(model.name),
@@ -167,10 +173,13 @@ class SuggestCommands:
     async def set(self, request: Request) -> Reply:
         """The price that the card showed, unless another holds by now; a large step asks."""
         await self._prices.refresh(at_most_seconds=0)
-        current = self._prices.current(str(request.data["model"]))
+        current = self._prices.find_current(str(request.data["model"]))
         if current is None or current.id != request.data["was"]:
-            return replace(await self._card(str(request.data["model"])), replace=True)
-        return replace(await self._setting.asked(request, _unpacked(request.data)), replace=True)
+            return replace(await self._model_card(str(request.data["model"])), replace=True)
+        return replace(
+            await self._set_price_commands.set_or_confirm(request, _unpack_price(request.data)),
+            replace=True,
+        )
 
     # --- all at once ----------------------------------------------------------------------------
 
@@ -179,24 +188,24 @@ class SuggestCommands:
         all_ = bool(request.data["all"])
         chosen = [
             one
-            for one in await self._suggestions.all()
-            if one.differs and (all_ or not one.by_hand)
+            for one in await self._suggestions.list_suggestions()
+            if one.is_worth_changing and (all_ or not one.is_set_by_hand)
         ]
-        chosen.sort(key=lambda one: -_answers(one))
-        chosen = chosen[:_SHOWN]
+        chosen.sort(key=lambda one: -_count_answers(one))
+        chosen = chosen[:_SHOWN_MAX]
         if not chosen:
-            return replace(await self._overview(), replace=True)
-        large = sum(moves_by_half(one.now, one.wanted) for one in chosen)
+            return replace(await self._overview_card(), replace=True)
+        large = sum(is_large_move(one.current, one.new_price) for one in chosen)
         lines = [say("These prices change together, or none of them.")]
         if large:
             lines.append(say("{count} of them move by more than half: ⚠.", count=large))
-        data = json.dumps([{**_packed(one), "was": one.now.id} for one in chosen])
+        data = json.dumps([{**_pack_price(one), "was": one.current.id} for one in chosen])
         return Reply(
             title=say("Preview"),
             lines=tuple(lines),
             table=(
                 (say("Model"), say("Price"), say("Profit on cost")),
-                *(_step(one) for one in chosen),
+                *(_preview_row(one) for one in chosen),
             ),
             choices=(
                 (
@@ -219,11 +228,11 @@ class SuggestCommands:
         wanted = []
         rows = json.loads(str(request.data["prices"]))
         for row in rows:
-            current = self._prices.current(row["model"])
+            current = self._prices.find_current(row["model"])
             if current is not None and current.id == row["was"]:
-                wanted.append(_unpacked(row))
+                wanted.append(_unpack_price(row))
         if wanted:
-            await self._repricing.set_all(wanted, actor=request.person.id, act="pricing")
+            await self._price_changes.set_prices(wanted, actor=request.person.id, act="pricing")
         lines = [say("{count} prices are set.", count=len(wanted))]
         if len(wanted) < len(rows):
             left = len(rows) - len(wanted)
@@ -232,55 +241,59 @@ class SuggestCommands:
         return Reply(lines=tuple(lines), private=True, replace=True)
 
 
-def _answers(one: Suggestion) -> int:
-    return 0 if one.ground.real is None else one.ground.real.answers
+def _count_answers(suggestion: PriceSuggestion) -> int:
+    return 0 if suggestion.basis.real_usage is None else suggestion.basis.real_usage.answers
 
 
-def _row(one: Suggestion) -> tuple[Said, ...]:
+def _overview_row(suggestion: PriceSuggestion) -> tuple[Phrase, ...]:
     return (
-        plain(one.model.name),
-        short_price(one.now),
-        short_price(one.price),
-        plain(percent(one.ground.margin(one.now))),
+        plain(suggestion.model.name),
+        format_short_price(suggestion.current),
+        format_short_price(suggestion.suggested_price),
+        plain(format_margin(suggestion.basis.calculate_margin(suggestion.current))),
     )
 
 
-def _step(one: Suggestion) -> tuple[Said, ...]:
-    mark = " ⚠" if moves_by_half(one.now, one.wanted) else ""
+def _preview_row(suggestion: PriceSuggestion) -> tuple[Phrase, ...]:
+    mark = " ⚠" if is_large_move(suggestion.current, suggestion.new_price) else ""
     return (
-        plain(f"{one.model.name}{mark}"),
-        say("{old} → {new}", old=short_price(one.now), new=short_price(one.price)),
+        plain(f"{suggestion.model.name}{mark}"),
         say(
             "{old} → {new}",
-            old=percent(one.ground.margin(one.now)),
-            new=percent(one.ground.margin(one.price)),
+            old=format_short_price(suggestion.current),
+            new=format_short_price(suggestion.suggested_price),
+        ),
+        say(
+            "{old} → {new}",
+            old=format_margin(suggestion.basis.calculate_margin(suggestion.current)),
+            new=format_margin(suggestion.basis.calculate_margin(suggestion.suggested_price)),
         ),
     )
 
 
-def _previews(differing: list[Suggestion]) -> tuple[Choice, ...]:
+def _preview_choices(differing: list[PriceSuggestion]) -> tuple[Choice, ...]:
     """[Preview all], and without those set by hand where that is something else."""
-    own = sum(not one.by_hand for one in differing)
+    formula_count = sum(not one.is_set_by_hand for one in differing)
     choices = []
     if differing:
-        label = say("Preview all {count}", count=min(len(differing), _SHOWN))
+        label = say("Preview all {count}", count=min(len(differing), _SHOWN_MAX))
         choices.append(Choice(label, "pricing-preview", {"all": 1}))
-    if 0 < own < len(differing):
-        label = say("Without those set by hand: {count}", count=min(own, _SHOWN))
+    if 0 < formula_count < len(differing):
+        label = say("Without those set by hand: {count}", count=min(formula_count, _SHOWN_MAX))
         choices.append(Choice(label, "pricing-preview", {"all": 0}))
     return tuple(choices)
 
 
-def _packed(one: Suggestion) -> dict[str, str | int]:
+def _pack_price(suggestion: PriceSuggestion) -> dict[str, str | int]:
     return {
-        "model": one.now.model,
-        "per": one.now.per,
-        "inward": one.input_rate.units,
-        "outward": one.output_rate.units,
+        "model": suggestion.current.model,
+        "per": suggestion.current.per,
+        "inward": suggestion.input_rate.units,
+        "outward": suggestion.output_rate.units,
     }
 
 
-def _unpacked(row: Mapping[str, str | int]) -> NewPrice:
+def _unpack_price(row: Mapping[str, str | int]) -> NewPrice:
     return NewPrice(
         str(row["model"]),
         MicroCredits(int(row["inward"])),
@@ -289,24 +302,24 @@ def _unpacked(row: Mapping[str, str | int]) -> NewPrice:
     )
 
 
-_PERCENT: Final = re.compile(r"(?:±)?(\d{1,2})\s*%?")
+_PERCENT_PATTERN: Final = re.compile(r"(?:±)?(\d{1,2})\s*%?")
 _HOW: Final = say(
     "Write it like this: /pricing auto gpt-4 20% (from the last price that you set, at most"
     " {most} %), /pricing auto all 20%, /pricing auto gpt-4 off. Nothing was changed."
 )
 
 
-class BoundCommands:
+class PriceBoundCommands:
     """The part of `/pricing` that sets how far prices may move by themselves."""
 
-    def __init__(self, *, catalogue: Catalogue, automatic: Automatic) -> None:
-        self._catalogue, self._automatic = catalogue, automatic
+    def __init__(self, *, catalogue: Catalogue, automatic_pricing: AutomaticPricing) -> None:
+        self._catalogue, self._automatic_pricing = catalogue, automatic_pricing
 
-    async def auto(self, request: Request, words: Sequence[str]) -> Reply:
-        """`words` follow `auto`."""
-        percent = _percent(words[-1]) if len(words) > 1 else None
+    async def set_bounds(self, request: Request, words: Sequence[str]) -> Reply:
+        """`words` follow `/pricing auto`."""
+        percent = _parse_bound(words[-1]) if len(words) > 1 else None
         if percent is None:
-            raise NotUnderstood(Said(_HOW.text, {"most": BOUND_MOST}))
+            raise UsageError(Phrase(_HOW.text, {"most": MAX_BOUND_PERCENT}))
         name = " ".join(words[:-1])
         models = (
             list(self._catalogue.models.values())
@@ -314,35 +327,35 @@ class BoundCommands:
             else [self._catalogue.find(name)]
         )
         ids = [model.id for model in models]
-        await self._automatic.bind(ids, percent, actor=request.person.id)
+        await self._automatic_pricing.set_bounds(ids, percent, actor=request.person.id)
         what = models[0].name if len(models) == 1 else str(len(models))
-        return Reply(lines=(self._words(what, percent),), private=True)
+        return Reply(lines=(self._bound_text(what, percent),), private=True)
 
-    def _words(self, what: str, percent: int) -> Said:
+    def _bound_text(self, name: str, percent: int) -> Phrase:
         if not percent:
-            return say("{model}: prices move only by hand.", model=what)
-        pace = self._automatic.pace
+            return say("{model}: prices move only by hand.", model=name)
+        pace = self._automatic_pricing.limits
         return say(
             "{model}: the price follows the formula by itself, within ±{percent} % of the last one"
             " that a person set, every {hours} hours at most, {day} % a day at most, and not while"
             " a supplier's change waits or is absorbed.",
-            model=what,
+            model=name,
             percent=percent,
-            hours=pace.hours,
-            day=pace.day_percent,
+            hours=pace.interval_hours,
+            day=pace.max_daily_percent,
         )
 
-    async def line(self, model: str, name: str) -> tuple[Said, ...]:
+    async def list_bound_lines(self, model: str, name: str) -> tuple[Phrase, ...]:
         """What holds for a model; nothing where its price moves only by hand."""
-        percent = (await self._automatic.bounds()).get(model, 0)
-        return (self._words(name, percent),) if percent else ()
+        percent = (await self._automatic_pricing.list_bounds()).get(model, 0)
+        return (self._bound_text(name, percent),) if percent else ()
 
 
-def _percent(word: str) -> int | None:
+def _parse_bound(word: str) -> int | None:
     """None where it is no bound."""
     if word.casefold() == "off":
         return 0
-    found = _PERCENT.fullmatch(word)
-    if found is None or not 0 < int(found[1]) <= BOUND_MOST:
+    found = _PERCENT_PATTERN.fullmatch(word)
+    if found is None or not 0 < int(found[1]) <= MAX_BOUND_PERCENT:
         return None
     return int(found[1])

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.commands.admin.disputes import dispute_choices
-from bots.commands.errors import NotUnderstood
-from bots.commands.text import cash_text, in_credits
-from bots.commands.topup import amount_of, receipt_line
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.admin.disputes import make_dispute_choices
+from bots.commands.errors import UsageError
+from bots.commands.text import format_cash, format_credits
+from bots.commands.topup import format_receipt_line, parse_amount
 from core.clock import as_datetime
 from core.money import NanoUsd
 from payments.checkout import Cashier
-from payments.evidence import facts_of
-from payments.gateways.voucher import CODE
-from payments.refunds import refundable
-from payments.types import Cash, Order, RefundRefused
+from payments.evidence import format_figures
+from payments.gateways.voucher import VOUCHER_GATEWAY
+from payments.refunds import refundable_cash
+from payments.types import Cash, Order, RefundUnsupported
 
 _REFUND_HOW = say(
     "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
@@ -28,14 +28,14 @@ class RefundCommands:
     def __init__(self, *, cashier: Cashier) -> None:
         self._cashier = cashier
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "payment",
                     title=say("Payment"),
-                    does=say("An order with its history"),
+                    description=say("An order with its history"),
                     usage=say("/payment id"),
                     options=(
                         Option(
@@ -45,46 +45,46 @@ class RefundCommands:
                         ),
                     ),
                     handler=self.payment,
-                    admin=True,
-                    support=True,
+                    admin_only=True,
+                    support_allowed=True,
                 ),
                 Command(
                     "refund",
                     title=say("Refund"),
-                    does=say("Give an order's money back, all or a part"),
+                    description=say("Give an order's money back, all or a part"),
                     usage=say("/refund order [amount]"),
                     options=(
                         Option("order", say("Its id: ord_…"), required=True),
                         Option("amount", say("A part of it, in dollars")),
                     ),
                     handler=self.refund,
-                    admin=True,
+                    admin_only=True,
                 ),
             ),
-            actions=(Action("refund-now", self.refund_now, admin=True),),
+            actions=(Action("refund-now", self.refund_now, admin_only=True),),
         )
 
     async def payment(self, request: Request) -> Reply:
         """An order, by any id of it: what was paid, given and given back, and its history."""
-        order = await self._cashier.find(request.text.strip())
-        history = await self._cashier.orders.history(order.id)
-        receipts = await self._cashier.receipts([order])
-        disputes = await self._cashier.disputes(order.id)
+        order = await self._cashier.find_order(request.text.strip())
+        history = await self._cashier.orders.list_events(order.id)
+        receipts = await self._cashier.list_receipts([order])
+        disputes = await self._cashier.list_disputes(order.id)
         lines = [
-            plain(f"{order.gateway}: {order.external or '–'}"),
+            plain(f"{order.gateway}: {order.external_id or '–'}"),
             say("Person {person}", person=order.person),
             say(
                 "Paid {paid}, given back {refunded}; {credits} given for it as it stands.",
-                paid=cash_text(order.paid),
-                refunded=cash_text(order.refunded),
-                credits=in_credits(order.bought + order.bonus),
+                paid=format_cash(order.paid),
+                refunded=format_cash(order.refunded),
+                credits=format_credits(order.bought + order.bonus),
             ),
-            *map(receipt_line, receipts),
+            *map(format_receipt_line, receipts),
             *(
                 say(
                     "Dispute {dispute}: {cash}, {state}",
                     dispute=one.id,
-                    cash=cash_text(one.amount),
+                    cash=format_cash(one.amount),
                     state=one.state,
                 )
                 for one in disputes
@@ -95,7 +95,9 @@ class RefundCommands:
                 say("{at}", at=as_datetime(at)),
                 plain(what),
                 plain(
-                    ", ".join(f"{name} {value}" for name, value in facts_of(order, facts).items())
+                    ", ".join(
+                        f"{name} {value}" for name, value in format_figures(order, facts).items()
+                    )
                 ),
             )
             for at, what, facts in history
@@ -104,7 +106,7 @@ class RefundCommands:
             title=plain(order.id),
             lines=tuple(lines),
             table=table,
-            choices=dispute_choices(self._cashier, order.id, disputes),
+            choices=make_dispute_choices(self._cashier, order.id, disputes),
             private=True,
         )
 
@@ -112,19 +114,19 @@ class RefundCommands:
         """Shows how much goes back to whom, in words; a second tap does it."""
         id_, _, rest = request.text.strip().partition(" ")
         if not id_:
-            raise NotUnderstood(_REFUND_HOW)
-        order = await self._cashier.find(id_)
-        left = refundable(order)
-        amount: Cash = left
+            raise UsageError(_REFUND_HOW)
+        order = await self._cashier.find_order(id_)
+        refundable = refundable_cash(order)
+        amount: Cash = refundable
         if rest.strip():
-            if not isinstance(left, NanoUsd):
-                raise RefundRefused(order.id, "whole")
-            amount = amount_of(rest, _REFUND_HOW)
-        if amount.units <= 0 or amount.units > left.units:
-            raise NotUnderstood(
+            if not isinstance(refundable, NanoUsd):
+                raise RefundUnsupported(order.id, "whole")
+            amount = parse_amount(rest, _REFUND_HOW)
+        if amount.units <= 0 or amount.units > refundable.units:
+            raise UsageError(
                 say(
                     "Of that order {left} can be given back. Nothing was.",
-                    left=cash_text(left),
+                    left=format_cash(refundable),
                 )
             )
         data: dict[str, str | int] = {"order": order.id, "units": str(amount.units)}
@@ -133,15 +135,15 @@ class RefundCommands:
                 say(
                     "Give back {cash} of order {order} to its payer? What it no longer pays for is"
                     " taken back; what was spent is owed.",
-                    cash=cash_text(amount),
+                    cash=format_cash(amount),
                     order=order.id,
                 ),
-                *_beware(order),
+                *_warning_lines(order),
             ),
             choices=(
                 (
                     Choice(
-                        say("Yes, give back {cash}", cash=cash_text(amount)),
+                        say("Yes, give back {cash}", cash=format_cash(amount)),
                         "refund-now",
                         data,
                         once=True,
@@ -156,13 +158,13 @@ class RefundCommands:
         """Confirmed; the button's id makes it happen once."""
         order = await self._cashier.orders.get(str(request.data["order"]))
         amount = type(order.paid)(int(request.data["units"]))
-        after = await self._cashier.refund(order, amount, cause=request.button)
+        updated = await self._cashier.refund_order(order, amount, cause=request.button)
         return Reply(
             lines=(
                 say(
                     "Given back: {cash}. {credits} are left of that order.",
-                    cash=cash_text(amount),
-                    credits=in_credits(after.bought + after.bonus),
+                    cash=format_cash(amount),
+                    credits=format_credits(updated.bought + updated.bonus),
                 ),
             ),
             private=True,
@@ -170,8 +172,8 @@ class RefundCommands:
         )
 
 
-def _beware(order: Order) -> tuple[Said, ...]:
-    if order.gateway == CODE:
+def _warning_lines(order: Order) -> tuple[Phrase, ...]:
+    if order.gateway == VOUCHER_GATEWAY:
         return (
             say(
                 "It was paid by a code that was sold elsewhere: give the money back there yourself;"

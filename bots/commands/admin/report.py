@@ -10,18 +10,35 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from bots.chat.command import Action, Command, Handler, Option, Request, Room
+from bots.chat.command import Action, Command, CommandGroup, Handler, Option, Request
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, File, Reply, Said, plain, say
-from bots.commands.errors import NotUnderstood
-from bots.commands.text import in_credits, money
-from bots.render.charts import ReportPicture, report_chart
-from core.admin.abuse_check import Economy, Farm, Name, Offered, Trade, farms, offered, trades
-from core.admin.advice import Advice, Adviser, Cheaper, RaisePrice, RunsOut
-from core.admin.report import Cash, Cost, Day, Report, Sold, daily, report
-from core.admin.trial_balance import Period
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.commands.errors import UsageError
+from bots.commands.text import format_credits, format_usd
+from bots.render.charts import ReportChartData, draw_report_chart
+from core.admin.abuse_check import (
+    AbuseScenario,
+    EconomySettings,
+    HonestTrade,
+    ReducedTrade,
+    ScenarioName,
+    calculate_reduced_trade,
+    list_abuse_scenarios,
+    list_honest_trades,
+)
+from core.admin.advice import Advice, Advisor, CheaperSupplier, KeyRunsOut, RaisePrice
+from core.admin.report import (
+    DailySales,
+    GatewayCash,
+    ModelSales,
+    OperatorReport,
+    SupplierCosts,
+    build_report,
+    list_daily_sales,
+)
+from core.admin.trial_balance import ReportPeriod
 from core.clock import Clock
-from core.db.database import Store
+from core.db.database import Database
 from core.money import Credits, NanoUsd, Stars
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue
@@ -32,12 +49,12 @@ _HOW: Final = say(
     "Write it like this: /report, /report today, /report 7d, /report 2026-03-01 2026-03-31. Days"
     " are UTC, at most today."
 )
-_DAYS: Final = re.compile(r"([1-9][0-9]{0,2})d")
-_DATES: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:\s*(?:–|—|\.\.|\s)\s*(\d{4}-\d\d-\d\d))?")
+_DAYS_PATTERN: Final = re.compile(r"([1-9][0-9]{0,2})d")
+_DATES_PATTERN: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:\s*(?:–|—|\.\.|\s)\s*(\d{4}-\d\d-\d\d))?")
 _ADVICE_SHOWN: Final = 8
 #: Days of the picture of a report without a beginning.
-_DRAWN_DAYS: Final = 90
-_BARS: Final = 10
+_CHART_DAYS_MAX: Final = 90
+_BARS_MAX: Final = 10
 _CENT: Final = 10_000_000
 
 
@@ -47,67 +64,69 @@ class ReportCommands:
     def __init__(
         self,
         *,
-        store: Store,
+        db: Database,
         pool: Pool,
         catalogue: Catalogue,
         prices: PriceBook,
-        adviser: Adviser,
+        advisor: Advisor,
         clock: Clock,
         setprice: Handler,
-        economy: Callable[[], Awaitable[Economy]],
+        economy: Callable[[], Awaitable[EconomySettings]],
     ) -> None:
         """`setprice` is the command, which shows what a price does before it does it; `economy` is
         what the check reckons with now."""
         self._economy = economy
-        self._store, self._pool, self._catalogue = store, pool, catalogue
-        self._prices, self._adviser, self._clock = prices, adviser, clock
+        self._db, self._pool, self._catalogue = db, pool, catalogue
+        self._prices, self._advisor, self._clock = prices, advisor, clock
         self._setprice = setprice
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "report",
                     title=say("Report"),
-                    does=say("Credits, costs, cash and keys in one view"),
+                    description=say("Credits, costs, cash and keys in one view"),
                     usage=say("/report [today|7d|30d|from–to]"),
                     options=(Option("days", say("today, 7d, 30d, or two dates")),),
                     handler=self.report,
-                    admin=True,
-                    support=True,
+                    admin_only=True,
+                    support_allowed=True,
                 ),
             ),
             actions=(
-                Action("report", self.again, admin=True, support=True),
-                Action("report-chart", self.chart, admin=True, support=True),
-                Action("report-price", self.price, admin=True),
+                Action("report", self.again, admin_only=True, support_allowed=True),
+                Action("report-chart", self.chart, admin_only=True, support_allowed=True),
+                Action("report-price", self.price, admin_only=True),
             ),
         )
 
     async def report(self, request: Request) -> Reply:
         """Both layers of a period; without words, of all there ever was."""
-        return await self._card(self._period(request.text.strip()))
+        return await self._report_card(self._parse_period(request.text.strip()))
 
     async def again(self, request: Request) -> Reply:
         """Another period."""
-        return replace(await self._card(self._period(str(request.data["days"]))), replace=True)
+        return replace(
+            await self._report_card(self._parse_period(str(request.data["days"]))), replace=True
+        )
 
-    async def _card(self, period: Period) -> Reply:
+    async def _report_card(self, period: ReportPeriod) -> Reply:
         now = self._clock.now_ms()
-        told = await report(self._store, period, now)
-        advice = await self._advice(told.sold, now)
+        report = await build_report(self._db, period, now)
+        advice = await self._list_advice(report.sales, now)
         lines = [
-            *user_layer(told, self._catalogue),
-            *system_layer(told, self._catalogue),
-            *solvency(told),
+            *list_user_layer(report, self._catalogue),
+            *list_system_layer(report, self._catalogue),
+            *list_solvency(report),
             say("— Economy —"),
-            *(words for _, words in economy_lines(await self._economy())),
+            *(words for _, words in list_economy_lines(await self._economy())),
         ]
         if advice:
             lines.append(say("— To do —"))
-            lines += [advice_words(one, self._catalogue) for one in advice]
-        buttons = [choice for one in advice if (choice := self._does(one)) is not None]
+            lines += [describe_advice(one, self._catalogue) for one in advice]
+        buttons = [choice for one in advice if (choice := self._advice_choice(one)) is not None]
         others = [
             Choice(label, "report", {"days": days})
             for label, days in (
@@ -118,37 +137,37 @@ class ReportCommands:
             )
         ]
         return Reply(
-            title=say("Report · {period}", period=period_words(period)),
+            title=say("Report · {period}", period=describe_period(period)),
             lines=tuple(lines),
             choices=(
                 *((button,) for button in buttons),
                 tuple(others),
-                (Choice(say("📈 Chart"), "report-chart", {"days": _word(period)}),),
+                (Choice(say("📈 Chart"), "report-chart", {"days": _format_period(period)}),),
             ),
             private=True,
         )
 
-    async def _advice(self, sold: Mapping[str, Sold], now: int) -> list[Advice]:
-        found = await self._adviser.advice(sold, await self._pool.cards(), now)
+    async def _list_advice(self, sold: Mapping[str, ModelSales], now: int) -> list[Advice]:
+        found = await self._advisor.list_advice(sold, await self._pool.list_keys(), now)
         return found[:_ADVICE_SHOWN]
 
-    def _does(self, one: Advice) -> Choice | None:
+    def _advice_choice(self, advice: Advice) -> Choice | None:
         """The button that does it, or leads there."""
-        match one:
+        match advice:
             case RaisePrice():
-                now = self._prices.current(one.model)
+                now = self._prices.find_current(advice.model)
                 if now is None:
                     return None
-                price = typed(one, now)
+                price = format_advised_price(advice, now)
                 label = say(
                     "{model} to {price}",
-                    model=model_name(self._catalogue, one.model),
+                    model=get_model_name(self._catalogue, advice.model),
                     price=price,
                 )
-                return Choice(label, "report-price", {"model": one.model, "price": price})
-            case RunsOut():
-                label = say("{supplier} …{tail}", supplier=one.supplier, tail=one.tail)
-                return Choice(label, "pool-key", {"key": one.key})
+                return Choice(label, "report-price", {"model": advice.model, "price": price})
+            case KeyRunsOut():
+                label = say("{supplier} …{tail}", supplier=advice.supplier, tail=advice.tail)
+                return Choice(label, "pool-key", {"key": advice.key})
             case _:
                 return None
 
@@ -164,112 +183,114 @@ class ReportCommands:
     async def chart(self, request: Request) -> Reply:
         """Revenue and cost over time, margin by model, what keys have left."""
         now = self._clock.now_ms()
-        period = self._period(str(request.data["days"]))
-        told = await report(self._store, period, now)
-        drawn = period if period.since is not None else Period.last(_DRAWN_DAYS, now)
-        days = await daily(self._store, drawn)
+        period = self._parse_period(str(request.data["days"]))
+        report = await build_report(self._db, period, now)
+        chart_period = (
+            period if period.since is not None else ReportPeriod.last_days(_CHART_DAYS_MAX, now)
+        )
+        days = await list_daily_sales(self._db, chart_period)
         language = request.person.language
         margins = [
-            (model_name(self._catalogue, model), one.margin_percent)
-            for model, one in list(told.sold.items())[:_BARS]
+            (get_model_name(self._catalogue, model), one.margin_percent)
+            for model, one in list(report.sales.items())[:_BARS_MAX]
             if one.margin_percent is not None
         ]
-        cards = (await self._pool.cards())[:_BARS]
+        cards = (await self._pool.list_keys())[:_BARS_MAX]
 
-        def words(*said: Said) -> tuple[str, ...]:
-            return tuple(render(one, language) for one in said)
+        def localize(*phrases: Phrase) -> tuple[str, ...]:
+            return tuple(render(one, language) for one in phrases)
 
-        title = words(
-            say("Report · {period}", period=period_words(period)),
+        title = localize(
+            say("Report · {period}", period=describe_period(period)),
             say(
                 "User layer: balance {balance} Credits, revenue {credits} Credits",
-                balance=told.balance,
-                credits=told.revenue,
+                balance=report.user_balance,
+                credits=report.revenue,
             ),
             say(
                 "System layer: cost {cost}, revenue at par {revenue}, profit {profit}",
-                revenue=money(told.revenue_at_par),
-                cost=money(told.cost),
-                profit=money(told.profit),
+                revenue=format_usd(report.revenue_at_par),
+                cost=format_usd(report.total_cost),
+                profit=format_usd(report.profit),
             ),
         )
-        over_time, costs, margin, keys = words(
+        over_time, costs, margin, keys = localize(
             say("Revenue at par and cost"),
             say("Cost by supplier"),
             say("Profit on cost"),
             say("What keys have left"),
         )
-        revenue, cost = words(say("Revenue at par"), say("Cost"))
-        picture = ReportPicture(
+        revenue, cost = localize(say("Revenue at par"), say("Cost"))
+        chart_data = ReportChartData(
             title=title,
-            days=_drawn(days),
-            costs=tuple((name, _cents(one.all)) for name, one in told.costs.items()),
+            days=_chart_days(days),
+            costs=tuple((name, _to_cents(one.total)) for name, one in report.costs.items()),
             margins=tuple(margins),
             keys=tuple(
-                (f"{card.supplier} …{card.tail}", _cents(card.used), _cents(card.headroom))
+                (f"{card.supplier} …{card.tail}", _to_cents(card.used), _to_cents(card.headroom))
                 for card in cards
             ),
             panels=(over_time, costs, margin, keys),
             lines=(revenue, cost),
         )
         return Reply(
-            title=say("Report · {period}", period=period_words(period)),
-            file=File("report.png", await report_chart(picture)),
+            title=say("Report · {period}", period=describe_period(period)),
+            file=ReplyFile("report.png", await draw_report_chart(chart_data)),
             private=True,
         )
 
-    def _period(self, text: str) -> Period:
+    def _parse_period(self, text: str) -> ReportPeriod:
         """What was typed; raises `UsageError`."""
         try:
-            return period_of(text, self._clock.now_ms())
+            return parse_period(text, self._clock.now_ms())
         except ValueError:
-            raise NotUnderstood(_HOW) from None
+            raise UsageError(_HOW) from None
 
 
-def period_of(text: str, now_ms: int) -> Period:
+def parse_period(text: str, now_ms: int) -> ReportPeriod:
     """`today`, `7d`, a date or two of them; empty: from the beginning. Raises ValueError."""
-    today = Period.last(1, now_ms)
+    today = ReportPeriod.last_days(1, now_ms)
     words = text.strip().casefold()
     if words in {"", "all"}:
-        return Period.whole(now_ms)
+        return ReportPeriod.whole_history(now_ms)
     if words == "today":
         return today
-    if days := _DAYS.fullmatch(words):
-        return Period.last(int(days[1]), now_ms)
-    dates = _DATES.fullmatch(words)
+    if days := _DAYS_PATTERN.fullmatch(words):
+        return ReportPeriod.last_days(int(days[1]), now_ms)
+    dates = _DATES_PATTERN.fullmatch(words)
     if dates is None:
         raise ValueError(text)
     since = date.fromisoformat(dates[1])
     until = date.fromisoformat(dates[2] or dates[1])
     if not since <= until <= today.until:
         raise ValueError(text)
-    return Period(since, until)
+    return ReportPeriod(since, until)
 
 
-def _drawn(days: Sequence[Day]) -> tuple[tuple[int, int, int], ...]:
+def _chart_days(days: Sequence[DailySales]) -> tuple[tuple[int, int, int], ...]:
     """For the picture; without the days before there was anything, but a week of them."""
-    quiet = next(
+    quiet_days = next(
         (number for number, day in enumerate(days) if day.charge.units or day.cost.units), 0
     )
     return tuple(
-        (day.begins, _cents(PAR.times(day.charge.units)), _cents(day.cost))
-        for day in days[min(quiet, max(0, len(days) - 7)) :]
+        (day.starts_at_ms, _to_cents(PAR.multiply_by(day.charge.units)), _to_cents(day.cost))
+        for day in days[min(quiet_days, max(0, len(days) - 7)) :]
     )
 
 
-def _word(period: Period) -> str:
+def _format_period(period: ReportPeriod) -> str:
     """A period as `parse_period` reads it."""
     if period.since is None:
         return ""
     return f"{period.since.isoformat()} {period.until.isoformat()}"
 
 
-def _cents(amount: NanoUsd) -> int:
+def _to_cents(amount: NanoUsd) -> int:
     return amount.units // _CENT
 
 
-_MODELS_SHOWN: Final = 8
-_POCKETS: Final[Mapping[str, Said]] = {
+_MODELS_SHOWN_MAX: Final = 8
+_POCKET_NAMES: Final[Mapping[str, Phrase]] = {
     "gift": say("gifts"),
     "bought": say("bought"),
     "earned": say("earned"),
@@ -279,7 +300,7 @@ _POCKETS: Final[Mapping[str, Said]] = {
 }
 
 
-def period_words(period: Period) -> Said:
+def describe_period(period: ReportPeriod) -> Phrase:
     """Which days it is about."""
     if period.since is None:
         return say("From the beginning to {until}", until=period.until.isoformat())
@@ -288,54 +309,61 @@ def period_words(period: Period) -> Said:
     return plain(f"{period.since.isoformat()} – {period.until.isoformat()}")
 
 
-def user_layer(report: Report, catalogue: Catalogue) -> list[Said]:
+def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
     """Credits, as users see them."""
     lines = [
         say("— User layer —"),
-        say("People: {people}, {active} of them asked", people=report.people, active=report.active),
-        say("User balance: {credits}", credits=in_credits(report.balance)),
-        *(_part(_POCKETS.get(name, plain(name)), one) for name, one in report.circulation.items()),
+        say(
+            "People: {people}, {active} of them asked",
+            people=report.person_count,
+            active=report.active_count,
+        ),
+        say("User balance: {credits}", credits=format_credits(report.user_balance)),
+        *(
+            _part_line(_POCKET_NAMES.get(name, plain(name)), one)
+            for name, one in report.circulation.items()
+        ),
     ]
-    if not report.on_the_way.is_zero:
+    if not report.unvested.is_zero:
         lines.append(
-            say("On the way to contributors: {credits}", credits=in_credits(report.on_the_way))
+            say("On the way to contributors: {credits}", credits=format_credits(report.unvested))
         )
     if not report.owed.is_zero:
-        lines.append(say("Owed by people: {credits}", credits=in_credits(report.owed)))
+        lines.append(say("Owed by people: {credits}", credits=format_credits(report.owed)))
     if report.issued:
-        lines.append(say("Made: {parts}", parts=_listed(report.issued)))
-    lines.append(say("Total revenue: {credits}", credits=in_credits(report.revenue)))
+        lines.append(say("Made: {parts}", parts=_format_parts(report.issued)))
+    lines.append(say("Total revenue: {credits}", credits=format_credits(report.revenue)))
     lines += [
-        _part(plain(model_name(catalogue, model)), amount)
-        for model, amount in list(report.spent.items())[:_MODELS_SHOWN]
+        _part_line(plain(get_model_name(catalogue, model)), amount)
+        for model, amount in list(report.spent.items())[:_MODELS_SHOWN_MAX]
     ]
     if not report.redeemed.is_zero:
-        lines.append(say("Paid out: {credits}", credits=in_credits(report.redeemed)))
+        lines.append(say("Paid out: {credits}", credits=format_credits(report.redeemed)))
     if report.fees:
-        lines.append(say("Fees kept: {parts}", parts=_listed(report.fees)))
+        lines.append(say("Fees kept: {parts}", parts=_format_parts(report.fees)))
     if not report.forfeited.is_zero:
-        lines.append(say("Forfeited: {credits}", credits=in_credits(report.forfeited)))
+        lines.append(say("Forfeited: {credits}", credits=format_credits(report.forfeited)))
     return lines
 
 
-def system_layer(report: Report, catalogue: Catalogue) -> list[Said]:
+def list_system_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
     """Dollars, as suppliers charge them and gateways move them."""
     lines = [
         say("— System layer —"),
-        *(_supplier(name, cost) for name, cost in report.costs.items()),
-        say("Total cost: {cost}", cost=money(report.cost)),
+        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
+        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
         say(
             "Revenue at par: {revenue}. Profit: {profit}",
-            revenue=money(report.revenue_at_par),
-            profit=money(report.profit),
+            revenue=format_usd(report.revenue_at_par),
+            profit=format_usd(report.profit),
         ),
         say(
             "Really paid: {revenue}. Profit: {profit}",
-            revenue=money(report.revenue_paid),
-            profit=money(report.profit_paid),
+            revenue=format_usd(report.paid_revenue),
+            profit=format_usd(report.paid_profit),
         ),
-        *_margins(report.sold, catalogue),
-        *(_cash(name, cash) for name, cash in report.cash.items()),
+        *_margin_lines(report.sales, catalogue),
+        *(_cash_line(name, cash) for name, cash in report.cash.items()),
     ]
     figures = (
         (say("Kept by gateways: {cash}"), report.gateway_fees),
@@ -345,127 +373,129 @@ def system_layer(report: Report, catalogue: Catalogue) -> list[Said]:
         (say("Lost by disputes: {cash}"), report.bad_debt),
     )
     lines += [
-        Said(words.text, {"cash": money(amount)}) for words, amount in figures if not amount.is_zero
+        Phrase(words.text, {"cash": format_usd(amount)})
+        for words, amount in figures
+        if not amount.is_zero
     ]
     if not report.disputed.is_zero:
         lines.append(
             say(
                 "Disputed now: {count}, {cash}",
                 count=report.disputes,
-                cash=money(report.disputed),
+                cash=format_usd(report.disputed),
             )
         )
-    lines.append(say("Keys can still pay: {headroom}", headroom=money(report.headroom)))
+    lines.append(say("Keys can still pay: {headroom}", headroom=format_usd(report.headroom)))
     return lines
 
 
-def solvency(report: Report) -> list[Said]:
+def list_solvency(report: OperatorReport) -> list[Phrase]:
     """Cash that is there against what people have."""
-    stands = report.solvency
+    solvency = report.solvency
     lines = [
         say("— Solvency —"),
-        say("Cash at gateways: {cash}", cash=money(stands.cash)),
+        say("Cash at gateways: {cash}", cash=format_usd(solvency.cash)),
         say(
             "Paying out all that is earned: {payouts}. Serving every Credit: {serving}. Giving back"
             " all that is bought: {refunds}.",
-            payouts=money(stands.payouts),
-            serving=money(stands.serving),
-            refunds=money(stands.refunds),
+            payouts=format_usd(solvency.payouts),
+            serving=format_usd(solvency.serving),
+            refunds=format_usd(solvency.refunds),
         ),
         say("Paying out and serving is covered.")
-        if stands.covered
+        if solvency.is_covered
         else say(
             "Paying out and serving lacks {cash}.",
-            cash=money(stands.payouts + stands.serving - stands.cash),
+            cash=format_usd(solvency.payouts + solvency.serving - solvency.cash),
         ),
     ]
-    if not stands.stars.is_zero:
-        lines.insert(2, say("Stars: {stars}", stars=f"{stands.stars.units:,} ⭐"))
+    if not solvency.stars.is_zero:
+        lines.insert(2, say("Stars: {stars}", stars=f"{solvency.stars.units:,} ⭐"))
     return lines
 
 
-def advice_words(one: Advice, catalogue: Catalogue) -> Said:
+def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
     """What is to be done, and why."""
-    match one:
+    match advice:
         case RaisePrice():
-            name = model_name(catalogue, one.model)
-            percent = f"{one.margin_percent:+,} %".replace("-", "−")
-            if one.margin_percent < 0:
+            name = get_model_name(catalogue, advice.model)
+            percent = f"{advice.margin_percent:+,} %".replace("-", "−")
+            if advice.margin_percent < 0:
                 return say("{model} is sold under cost: {percent}.", model=name, percent=percent)
             return say("{model} brings little: {percent}.", model=name, percent=percent)
-        case RunsOut(hours=None):
+        case KeyRunsOut(hours=None):
             return say(
                 "{key} has {percent} % left.",
-                key=f"{one.supplier} …{one.tail}",
-                percent=one.left_permille // 10,
+                key=f"{advice.supplier} …{advice.tail}",
+                percent=advice.left_permille // 10,
             )
-        case RunsOut():
+        case KeyRunsOut():
             return say(
                 "{key} has {percent} % left: {hours} hours at today's pace.",
-                key=f"{one.supplier} …{one.tail}",
-                percent=one.left_permille // 10,
-                hours=one.hours or 0,
+                key=f"{advice.supplier} …{advice.tail}",
+                percent=advice.left_permille // 10,
+                hours=advice.hours or 0,
             )
-        case Cheaper():
+        case CheaperSupplier():
             return say(
                 "{supplier} would serve {model} for {percent} % less: /pool add {supplier}",
-                supplier=one.supplier,
-                model=model_name(catalogue, one.model),
-                percent=one.percent,
+                supplier=advice.supplier,
+                model=get_model_name(catalogue, advice.model),
+                percent=advice.percent,
             )
 
 
-def typed(one: RaisePrice, now: Price) -> str:
+def format_advised_price(advice: RaisePrice, now: Price) -> str:
     """The advised price as `/setprice` takes it."""
-    new = replace(now, input_rate=one.input_rate, output_rate=one.output_rate)
+    new = replace(now, input_rate=advice.input_rate, output_rate=advice.output_rate)
     if new.per == "second":
-        return new.per_minute()
-    inward, outward = new.per_1k()
-    return inward if new.blended else f"{inward} {outward}"
+        return new.format_per_minute()
+    inward, outward = new.format_per_1k()
+    return inward if new.is_blended else f"{inward} {outward}"
 
 
-def model_name(catalogue: Catalogue, model: str) -> str:
+def get_model_name(catalogue: Catalogue, model: str) -> str:
     """As people read it; models that left the catalogue by their id."""
     known = catalogue.models.get(model)
     return known.name if known else model
 
 
-def _part(name: Said, amount: Credits) -> Said:
-    return say("  {name}: {credits}", name=name, credits=in_credits(amount))
+def _part_line(name: Phrase, amount: Credits) -> Phrase:
+    return say("  {name}: {credits}", name=name, credits=format_credits(amount))
 
 
-def _listed(parts: Mapping[str, Credits]) -> str:
+def _format_parts(parts: Mapping[str, Credits]) -> str:
     return " · ".join(f"{name} {amount.units:,}" for name, amount in parts.items())
 
 
-def _supplier(name: str, cost: Cost) -> Said:
-    if cost.contributed.is_zero:
-        return say("  {supplier}: {cost}", supplier=name, cost=money(cost.all))
+def _supplier_line(name: str, cost: SupplierCosts) -> Phrase:
+    if cost.contributed_keys.is_zero:
+        return say("  {supplier}: {cost}", supplier=name, cost=format_usd(cost.total))
     return say(
         "  {supplier}: {cost}, {contributed} of it by contributed keys",
         supplier=name,
-        cost=money(cost.all),
-        contributed=money(cost.contributed),
+        cost=format_usd(cost.total),
+        contributed=format_usd(cost.contributed_keys),
     )
 
 
-def _margins(sold: Mapping[str, Sold], catalogue: Catalogue) -> Sequence[Said]:
+def _margin_lines(sold: Mapping[str, ModelSales], catalogue: Catalogue) -> Sequence[Phrase]:
     return [
         say(
             "  {model}: {percent} on cost, {count} answers",
-            model=model_name(catalogue, model),
+            model=get_model_name(catalogue, model),
             percent=f"{one.margin_percent:+,} %".replace("-", "−"),
             count=one.answers,
         )
-        for model, one in list(sold.items())[:_MODELS_SHOWN]
+        for model, one in list(sold.items())[:_MODELS_SHOWN_MAX]
         if one.margin_percent is not None
     ]
 
 
-def _cash(name: str, cash: Cash) -> Said:
+def _cash_line(name: str, cash: GatewayCash) -> Phrase:
     came, went, there = (
-        f"{one.units:,} ⭐" if isinstance(one, Stars) else money(one)
-        for one in (cash.came, cash.went, cash.there)
+        f"{one.units:,} ⭐" if isinstance(one, Stars) else format_usd(one)
+        for one in (cash.inflow, cash.outflow, cash.balance)
     )
     return say(
         "  {gateway}: {came} in, {went} out, {there} there",
@@ -476,7 +506,7 @@ def _cash(name: str, cash: Cash) -> Said:
     )
 
 
-_FARMS: Final[dict[Name, Said]] = {
+_SCENARIO_NAMES: Final[dict[ScenarioName, Phrase]] = {
     "wash": say("Buying, asking at a friend's key, cashing out"),
     "bonus": say("The same with the pack of the richest bonus"),
     "twice": say("The same, withdrawing twice at once"),
@@ -499,57 +529,65 @@ _FARMS: Final[dict[Name, Said]] = {
 }
 
 
-def economy_lines(economy: Economy, *, every: bool = False) -> Iterator[tuple[bool, Said]]:
+def list_economy_lines(
+    economy: EconomySettings, *, every: bool = False
+) -> Iterator[tuple[bool, Phrase]]:
     """Whether a line is well, and the line. Not every farm and way: those that lose, and what the
     rest comes to."""
-    sold, tried = trades(economy), farms(economy)
-    for trade in sold:
-        if every or trade.loses:
-            yield not trade.loses, _trade(trade)
-    for farm in tried:
-        if every or farm.profits:
-            yield not farm.profits, _farm(farm)
-    lowest = offered(economy)
-    if lowest is not None and (every or lowest.loses):
-        yield not lowest.loses, _offered(lowest)
-    if any(farm.profits for farm in tried):
+    sales, scenarios = list_honest_trades(economy), list_abuse_scenarios(economy)
+    for trade in sales:
+        if every or trade.is_losing:
+            yield not trade.is_losing, _trade_line(trade)
+    for scenario in scenarios:
+        if every or scenario.is_profitable:
+            yield not scenario.is_profitable, _scenario_line(scenario)
+    lowest = calculate_reduced_trade(economy)
+    if lowest is not None and (every or lowest.is_losing):
+        yield not lowest.is_losing, _reductions_line(lowest)
+    if any(farm.is_profitable for farm in scenarios):
         yield False, say("What stops it: CREDITBOT_PROFILE=safe, which waits with payouts.")
-    if any(trade.loses for trade in sold):
+    if any(trade.is_losing for trade in sales):
         yield False, say("What mends it: a dearer pack, or another gateway.")
-    loses = any(trade.loses for trade in sold) or (lowest is not None and lowest.loses)
-    if not loses and not any(farm.profits for farm in tried):
+    loses = any(trade.is_losing for trade in sales) or (lowest is not None and lowest.is_losing)
+    if not loses and not any(farm.is_profitable for farm in scenarios):
         yield True, say("Economy: no farm brings cash, and no way of selling loses.")
-    if any(farm.heeding for farm in tried):
+    if any(farm.needs_payout_review for farm in scenarios):
         yield (
             True,
             say("That holds while payouts follow their risk card: better not yet means no."),
         )
 
 
-def _trade(trade: Trade) -> Said:
+def _trade_line(trade: HonestTrade) -> Phrase:
     words = (
         say(
             "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
             " payouts: a loss."
         )
-        if trade.loses
+        if trade.is_losing
         else say(
             "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
             " payouts at most."
         )
     )
-    way = f"{trade.way.gateway}, {trade.way.pack}"
-    return Said(words.text, {"way": way, "net": money(trade.net), "out": money(trade.out)})
+    way = f"{trade.channel.gateway}, {trade.channel.pack}"
+    return Phrase(
+        words.text, {"way": way, "net": format_usd(trade.revenue), "out": format_usd(trade.payout)}
+    )
 
 
-def _offered(lowest: Offered) -> Said:
-    lowering, credit, brings = lowest.lowering, _exact(lowest.credit), money(lowest.brings)
-    if not lowest.loses:
+def _reductions_line(lowest: ReducedTrade) -> Phrase:
+    lowering, credit, brings = (
+        lowest.reductions,
+        _format_exact_dollars(lowest.credit_revenue),
+        format_usd(lowest.revenue),
+    )
+    if not lowest.is_losing:
         return say(
             "Offers: {discount} % off at most, never below cost + {floor} %; a Credit brings"
             " {credit} at least: $1.00 of answers brings {brings}.",
-            discount=lowering.discount,
-            floor=lowering.floor,
+            discount=lowering.discount_percent,
+            floor=lowering.floor_percent,
             credit=credit,
             brings=brings,
         )
@@ -557,24 +595,24 @@ def _offered(lowest: Offered) -> Said:
         "Offers: {discount} % off at most, never below cost + {floor} %; a Credit brings"
         " {credit} at least: $1.00 of answers brings {brings}, a loss. What mends it:"
         " CREDITBOT_OFFER_FLOOR_PERCENT={mending}",
-        discount=lowering.discount,
-        floor=lowering.floor,
+        discount=lowering.discount_percent,
+        floor=lowering.floor_percent,
         credit=credit,
         brings=brings,
-        mending=lowest.mending,
+        mending=lowest.required_floor_percent,
     )
 
 
-def _exact(amount: NanoUsd) -> str:
+def _format_exact_dollars(amount: NanoUsd) -> str:
     """Dollars with four decimals, rounded down."""
     return f"${amount.units // 10**9}.{amount.units % 10**9 // 10**5:04}"
 
 
-def _farm(farm: Farm) -> Said:
+def _scenario_line(scenario: AbuseScenario) -> Phrase:
     return say(
         "{farm}: {cash} of 1,000 Credits ({sum}), and answers worth {answers}.",
-        farm=_FARMS[farm.name],
-        cash=money(farm.cash),
-        sum=farm.sum,
-        answers=money(farm.answers),
+        farm=_SCENARIO_NAMES[scenario.name],
+        cash=format_usd(scenario.profit),
+        sum=scenario.arithmetic,
+        answers=format_usd(scenario.answers_cost),
     )

@@ -13,20 +13,20 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.i18n import zone_of
-from bots.chat.reply import Choice, Reply, Said, plain, say
-from bots.commands.errors import NotUnderstood, sentence
-from bots.commands.text import price_line
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.i18n import get_zone
+from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.text import format_price
 from core.clock import DAY_MS, Clock, as_datetime, as_ms
-from core.jobs.notifications import Notice
+from core.jobs.notifications import Notification
 from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.prices import NewPrice, Price, PriceBook
 from core.pricing.rates import Per
-from core.repricing.announcements import PriceNews
-from core.repricing.margins import Ground, Margins
-from core.repricing.price_changes import Change, NotUndone, Repricing
+from core.repricing.announcements import PriceAnnouncements
+from core.repricing.margins import MarginBasis, Margins
+from core.repricing.price_changes import PriceChange, PriceChanges, PriceNotUndoable
 
 _HOW: Final = say(
     "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens, or per minute of audio; /s for a"
@@ -36,8 +36,8 @@ _HOW: Final = say(
 )
 
 
-@sentence.register
-def _(refusal: NotUndone) -> Said:
+@explain_refusal.register
+def _(refusal: PriceNotUndoable) -> Phrase:
     del refusal
     return say(
         "That can't be taken back: another price was set since, or there was none before. Nothing"
@@ -45,7 +45,7 @@ def _(refusal: NotUndone) -> Said:
     )
 
 
-class PriceCommands:
+class SetPriceCommands:
     """The commands that set prices by hand; every act is authorised again at each press."""
 
     def __init__(
@@ -53,35 +53,35 @@ class PriceCommands:
         *,
         catalogue: Catalogue,
         prices: PriceBook,
-        repricing: Repricing,
+        price_changes: PriceChanges,
         margins: Margins,
         clock: Clock,
     ) -> None:
         self._catalogue, self._prices = catalogue, prices
-        self._repricing, self._margins, self._clock = repricing, margins, clock
+        self._price_changes, self._margins, self._clock = price_changes, margins, clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "setprice",
                     title=say("Set price"),
-                    does=say("Set a model's price in Credits per 1K tokens"),
+                    description=say("Set a model's price in Credits per 1K tokens"),
                     usage=say("/setprice model price [price out] [at time]"),
                     options=(
-                        Option("model", say("The model's name"), required=True, completes="model"),
+                        Option("model", say("The model's name"), required=True, completion="model"),
                         Option("price", say("Credits per 1K tokens, or undo"), required=True),
                         Option("price-out", say("Credits per 1K tokens of the answer")),
                         Option("at", say("From when on: 18:30, in 2h, 2026-03-01 09:00")),
                     ),
                     handler=self.setprice,
-                    admin=True,
+                    admin_only=True,
                 ),
             ),
             actions=(
-                Action("price-now", self.price_now, admin=True),
-                Action("price-undo", self.undo, admin=True),
+                Action("price-now", self.price_now, admin_only=True),
+                Action("price-undo", self.undo, admin_only=True),
             ),
         )
 
@@ -90,19 +90,21 @@ class PriceCommands:
         name, _, last = request.text.strip().rpartition(" ")
         await self._prices.refresh()
         if name and last.casefold() == "undo":
-            return await self._undo(request, self._newest(name))
-        new, at_ms = self._wanted(request)
-        return await self.asked(request, new, at_ms)
+            return await self._undo_price(request, self._find_newest_price(name))
+        new, at_ms = self._parse_price(request)
+        return await self.set_or_confirm(request, new, at_ms)
 
-    async def asked(self, request: Request, new: NewPrice, at_ms: int | None = None) -> Reply:
+    async def set_or_confirm(
+        self, request: Request, new: NewPrice, at_ms: int | None = None
+    ) -> Reply:
         """Sets the price, or asks first; `request` may be a button press."""
         now = self._clock.now_ms()
-        old = self._prices.at(new.model, now if at_ms is None else at_ms)
-        if old is None or not moves_by_half(old, new):
-            return await self._change(request, new, at_ms)
+        old = self._prices.find_at(new.model, now if at_ms is None else at_ms)
+        if old is None or not is_large_move(old, new):
+            return await self._set_price(request, new, at_ms)
         model = self._catalogue.find(new.model)
         shown = replace(old, input_rate=new.input_rate, output_rate=new.output_rate)
-        ground = await self._margins.of(model)
+        ground = await self._margins.get_basis(model)
         data: dict[str, str | int] = {
             "model": model.id,
             "inward": new.input_rate.units,
@@ -114,10 +116,10 @@ class PriceCommands:
                 say(
                     "That moves {model} by more than half: from {old} to {new}.",
                     model=model.name,
-                    old=price_line(old),
-                    new=price_line(shown),
+                    old=format_price(old),
+                    new=format_price(shown),
                 ),
-                *margin_words(ground, shown, old),
+                *list_margin_change(ground, shown, old),
             ),
             choices=(
                 (
@@ -135,54 +137,59 @@ class PriceCommands:
             MicroCredits(int(request.data["inward"])),
             MicroCredits(int(request.data["outward"])),
         )
-        reply = await self._change(request, NewPrice(model.id, *rates, model.per), at or None)
+        reply = await self._set_price(request, NewPrice(model.id, *rates, model.per), at or None)
         return replace(reply, replace=True)
 
     async def undo(self, request: Request) -> Reply:
         """By the button under a change."""
-        return replace(await self._undo(request, str(request.data["price"])), replace=True)
+        return replace(await self._undo_price(request, str(request.data["price"])), replace=True)
 
-    async def _undo(self, request: Request, price: str) -> Reply:
-        change = await self._repricing.undo(price, actor=request.person.id)
-        return await self.changed(change)
+    async def _undo_price(self, request: Request, price_id: str) -> Reply:
+        change = await self._price_changes.undo_price(price_id, actor=request.person.id)
+        return await self.make_change_card(change)
 
-    async def _change(self, request: Request, new: NewPrice, at_ms: int | None) -> Reply:
-        change = await self._repricing.set(new, actor=request.person.id, at_ms=at_ms)
-        return await self.changed(change)
+    async def _set_price(self, request: Request, new: NewPrice, at_ms: int | None) -> Reply:
+        change = await self._price_changes.set_price(new, actor=request.person.id, at_ms=at_ms)
+        return await self.make_change_card(change)
 
-    async def changed(self, change: Change) -> Reply:
+    async def make_change_card(self, change: PriceChange) -> Reply:
         """What a change did."""
         model, new = self._catalogue.find(change.new.model), change.new
-        now, ground = self._clock.now_ms(), await self._margins.of(model)
+        now, ground = self._clock.now_ms(), await self._margins.get_basis(model)
         lines = [
-            changed_words(model, change.old, new, now_ms=now),
-            *margin_words(ground, new, change.old),
+            describe_price_change(model, change.old, new, now_ms=now),
+            *list_margin_change(ground, new, change.old),
             say("Questions asked before keep the price that they were quoted."),
         ]
-        coming = self._prices.coming(model.id)
-        if coming is not None and coming.id != new.id:
-            lines.append(coming_words(coming))
+        upcoming = self._prices.find_upcoming(model.id)
+        if upcoming is not None and upcoming.id != new.id:
+            lines.append(describe_upcoming(upcoming))
         undo = Choice(say("↩ Undo"), "price-undo", {"price": new.id}, once=True)
-        choices = ((undo,),) if self._repricing.undoes(new) is not None else ()
+        choices = ((undo,),) if self._price_changes.find_price_before(new) is not None else ()
         return Reply(lines=tuple(lines), choices=choices, private=True)
 
-    def _wanted(self, request: Request) -> tuple[NewPrice, int | None]:
+    def _parse_price(self, request: Request) -> tuple[NewPrice, int | None]:
         now, zone = self._clock.now_ms(), request.person.zone
         try:
-            typed = wanted(request.text, self._catalogue, now_ms=now, zone=zone)
+            price_input = parse_price_input(request.text, self._catalogue, now_ms=now, zone=zone)
         except ValueError:
-            raise NotUnderstood(_HOW) from None
-        new = NewPrice(typed.model.id, typed.inward, typed.outward, typed.model.per)
-        return new, typed.at_ms
+            raise UsageError(_HOW) from None
+        new = NewPrice(
+            price_input.model.id,
+            price_input.input_rate,
+            price_input.output_rate,
+            price_input.model.per,
+        )
+        return new, price_input.at_ms
 
-    def _newest(self, name: str) -> str:
-        newest = self._prices.newest(self._catalogue.find(name).id)
+    def _find_newest_price(self, name: str) -> str:
+        newest = self._prices.find_newest(self._catalogue.find(name).id)
         if newest is None:
-            raise NotUndone
+            raise PriceNotUndoable
         return newest.id
 
 
-def moves_by_half(old: Price, new: NewPrice) -> bool:
+def is_large_move(old: Price, new: NewPrice) -> bool:
     """Whether a side moves by more than 50 %."""
     return any(
         2 * abs(then.units - was.units) > was.units
@@ -190,71 +197,71 @@ def moves_by_half(old: Price, new: NewPrice) -> bool:
     )
 
 
-def coming_words(coming: Price) -> Said:
+def describe_upcoming(upcoming: Price) -> Phrase:
     """A price that is set already."""
     return say(
         "Set before and still to come: {price} from {time} on.",
-        price=price_line(coming),
-        time=as_datetime(coming.effective_at),
+        price=format_price(upcoming),
+        time=as_datetime(upcoming.effective_at),
     )
 
 
 _PRICE_MAX: Final = Decimal(100_000)
 #: A price isn't set further ahead.
-_AHEAD: Final = timedelta(days=366)
-_LENGTHS: Final = {"m": 60_000, "min": 60_000, "h": 3_600_000, "d": DAY_MS}
-_WHEN: Final = re.compile(
+_AHEAD_MAX: Final = timedelta(days=366)
+_MS_PER_UNIT: Final = {"m": 60_000, "min": 60_000, "h": 3_600_000, "d": DAY_MS}
+_TIME_PATTERN: Final = re.compile(
     r"\s+(?:(?:at|from)\s+)?"
     r"(?:in\s+(?P<count>\d{1,5})\s*(?P<length>m|min|h|d)"
     r"|(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<hour>\d\d?:\d\d))?"
     r"|(?P<clock>\d\d?:\d\d))$"
 )
-_UNITS: Final = {"s": "second", "sec": "second", "min": "minute", "1k": "1k"}
+_RATE_UNITS: Final = {"s": "second", "sec": "second", "min": "minute", "1k": "1k"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PriceInput:
     """A price as it was typed, and from when on in milliseconds UTC; None: from now on."""
 
     model: Model
-    inward: MicroCredits
-    outward: MicroCredits
+    input_rate: MicroCredits
+    output_rate: MicroCredits
     at_ms: int | None
 
 
-def wanted(text: str, catalogue: Catalogue, *, now_ms: int, zone: str) -> Wanted:
+def parse_price_input(text: str, catalogue: Catalogue, *, now_ms: int, zone: str) -> PriceInput:
     """Reads a price. Raises ValueError when it isn't one, or its time is over or too far ahead,
     and `UnknownModel`."""
-    text, at_ms = _timed(f" {text.strip()}", now_ms, zone)
+    text, at_ms = _split_time(f" {text.strip()}", now_ms, zone)
     words = text.split()
     numbers: list[tuple[Decimal, str]] = []
-    while len(words) > 1 and len(numbers) < 2 and (number := _number(words[-1])) is not None:
+    while len(words) > 1 and len(numbers) < 2 and (number := _parse_number(words[-1])) is not None:
         numbers.insert(0, number)
         words.pop()
     if not words or not numbers:
         raise ValueError(text)
     model = catalogue.find(" ".join(words))
-    rates = [_rate(model, *number) for number in numbers]
+    rates = [_parse_rate(model, *number) for number in numbers]
     if model.per == "second" and len(rates) > 1:
         raise ValueError(text)
-    return Wanted(model, rates[0], rates[-1], at_ms)
+    return PriceInput(model, rates[0], rates[-1], at_ms)
 
 
-def _timed(text: str, now_ms: int, zone: str) -> tuple[str, int | None]:
+def _split_time(text: str, now_ms: int, zone: str) -> tuple[str, int | None]:
     """What is left in front of a time, and the time."""
-    found = _WHEN.search(text)
+    found = _TIME_PATTERN.search(text)
     if found is None:
         return text, None
-    at = _moment(found, now_ms, zone)
-    if not now_ms <= at <= now_ms + _AHEAD // timedelta(milliseconds=1):
+    at = _parse_moment(found, now_ms, zone)
+    if not now_ms <= at <= now_ms + _AHEAD_MAX // timedelta(milliseconds=1):
         raise ValueError(text)
     return text[: found.start()], at
 
 
-def _moment(found: re.Match[str], now_ms: int, zone: str) -> int:
+def _parse_moment(found: re.Match[str], now_ms: int, zone: str) -> int:
     if found["count"]:
-        return now_ms + int(found["count"]) * _LENGTHS[found["length"]]
-    here = zone_of(zone)
+        return now_ms + int(found["count"]) * _MS_PER_UNIT[found["length"]]
+    here = get_zone(zone)
     hour = time.fromisoformat((found["hour"] or found["clock"] or "0:00").rjust(5, "0"))
     if found["day"]:
         return as_ms(datetime.combine(datetime.fromisoformat(found["day"]).date(), hour, here))
@@ -265,19 +272,19 @@ def _moment(found: re.Match[str], now_ms: int, zone: str) -> int:
     return at
 
 
-def _number(word: str) -> tuple[Decimal, str] | None:
+def _parse_number(word: str) -> tuple[Decimal, str] | None:
     """A number and the unit behind its slash; None for other words."""
     digits, slash, unit = word.partition("/")
-    if slash and unit not in _UNITS:
+    if slash and unit not in _RATE_UNITS:
         return None
     try:
         number = Decimal(digits)
     except InvalidOperation:
         return None
-    return (number, _UNITS.get(unit, "")) if number.is_finite() else None
+    return (number, _RATE_UNITS.get(unit, "")) if number.is_finite() else None
 
 
-def _rate(model: Model, number: Decimal, unit: str) -> MicroCredits:
+def _parse_rate(model: Model, number: Decimal, unit: str) -> MicroCredits:
     """Micro-Credits per token or second. A minute's price is rounded down, so that no minute costs
     a Credit more than was typed."""
     audio = model.per == "second"
@@ -296,110 +303,118 @@ def _rate(model: Model, number: Decimal, unit: str) -> MicroCredits:
     return MicroCredits(int(per_token))
 
 
-def percent(margin: int | None) -> str:
+def format_margin(margin: int | None) -> str:
     """`+66 %`, `−21 %`, `0 %`; a dash where it is unknown."""
     if margin is None:
         return "–"
     return f"{margin:+,} %".replace("-", "−") if margin else "0 %"
 
 
-def changed_words(model: Model, old: Price | None, new: Price, *, now_ms: int) -> Said:
+def describe_price_change(model: Model, old: Price | None, new: Price, *, now_ms: int) -> Phrase:
     """What a model costs, from when on, and what it cost before."""
     if new.effective_at > now_ms:
         return say(
             "{model}: {new} from {time} on (until then: {old})",
             model=model.name,
-            new=price_line(new),
-            old=price_line(old) if old is not None else plain("–"),
+            new=format_price(new),
+            old=format_price(old) if old is not None else plain("–"),
             time=as_datetime(new.effective_at),
         )
     if old is None:
-        return say("{model}: {new}", model=model.name, new=price_line(new))
+        return say("{model}: {new}", model=model.name, new=format_price(new))
     return say(
         "{model}: {new} (before: {old})",
         model=model.name,
-        new=price_line(new),
-        old=price_line(old),
+        new=format_price(new),
+        old=format_price(old),
     )
 
 
-def margin_words(ground: Ground, new: Price, old: Price | None) -> list[Said]:
+def list_margin_change(basis: MarginBasis, new: Price, old: Price | None) -> list[Phrase]:
     """Profit on cost at par by the usual mix, and by the real one where people asked."""
-    if not ground.levels:
-        return [say("No supplier's cost is known for {model}.", model=ground.model.name)]
-    levels = ground.levels
-    before = percent(ground.usual.margin(old, levels)) if old is not None else "–"
+    if not basis.rates:
+        return [say("No supplier's cost is known for {model}.", model=basis.model.name)]
+    levels = basis.rates
+    before = (
+        format_margin(basis.usual_usage.calculate_margin(old, levels)) if old is not None else "–"
+    )
     lines = [
         say(
             "Profit on cost at the usual mix: {percent} (before: {before})",
-            percent=percent(ground.usual.margin(new, levels)),
+            percent=format_margin(basis.usual_usage.calculate_margin(new, levels)),
             before=before,
         )
     ]
-    if ground.real is not None:
-        before = percent(ground.real.margin(old, levels)) if old is not None else "–"
+    if basis.real_usage is not None:
+        before = (
+            format_margin(basis.real_usage.calculate_margin(old, levels))
+            if old is not None
+            else "–"
+        )
         lines.append(
             say(
                 "On the real mix of the last 30 days ({answers} answers): {percent} (before:"
                 " {before})",
-                answers=ground.real.answers,
-                percent=percent(ground.real.margin(new, levels)),
+                answers=basis.real_usage.answers,
+                percent=format_margin(basis.real_usage.calculate_margin(new, levels)),
                 before=before,
             )
         )
     return lines
 
 
-def ground_words(ground: Ground, price: Price) -> list[Said]:
+def list_margins(basis: MarginBasis, price: Price) -> list[Phrase]:
     """Profit on cost of a price that holds, by both mixes."""
     lines = [
         say(
             "Profit on cost at the usual mix: {percent}",
-            percent=percent(ground.usual.margin(price, ground.levels)),
+            percent=format_margin(basis.usual_usage.calculate_margin(price, basis.rates)),
         )
     ]
-    if ground.real is not None:
+    if basis.real_usage is not None:
         lines.append(
             say(
                 "On the real mix of the last 30 days ({answers} answers): {percent}",
-                answers=ground.real.answers,
-                percent=percent(ground.real.margin(price, ground.levels)),
+                answers=basis.real_usage.answers,
+                percent=format_margin(basis.real_usage.calculate_margin(price, basis.rates)),
             )
         )
     return lines
 
 
-def short_price(price: Price) -> Said:
+def format_short_price(price: Price) -> Phrase:
     """`5`, `5 · 15`, `2/min`."""
     if price.per == "second":
-        return plain(f"{price.per_minute()}/min")
-    inward, outward = price.per_1k()
+        return plain(f"{price.format_per_minute()}/min")
+    inward, outward = price.format_per_1k()
     return plain(inward if inward == outward else f"{inward} · {outward}")
 
 
-class PriceNewsCommands:
+class PriceAnnouncementCommands:
     """The action that announces a new price to the people who use its model."""
 
-    def __init__(self, *, catalogue: Catalogue, prices: PriceBook, news: PriceNews) -> None:
-        self._catalogue, self._prices, self._news = catalogue, prices, news
+    def __init__(
+        self, *, catalogue: Catalogue, prices: PriceBook, announcements: PriceAnnouncements
+    ) -> None:
+        self._catalogue, self._prices, self._announcements = catalogue, prices, announcements
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Its one action."""
-        return Room(actions=(Action("price-tell", self.tell, admin=True),))
+        return CommandGroup(actions=(Action("price-tell", self.tell, admin_only=True),))
 
     async def tell(self, request: Request) -> Reply:
         """Writes to everyone who asked the model in the last 30 days, once."""
         await self._prices.refresh()
-        old, new = (self._prices.by_id(str(request.data[which])) for which in ("old", "new"))
+        old, new = (self._prices.find_by_id(str(request.data[which])) for which in ("old", "new"))
         if old is None or new is None:
             return Reply(lines=(say("That price is no longer known here."),), private=True)
         model = self._catalogue.find(new.model)
-        count = await self._news.tell(model.name, old, new)
+        count = await self._announcements.announce_price(model.name, old, new)
         told = say("{count} people who use {model} are told.", count=count, model=model.name)
         return Reply(lines=(told,), private=True)
 
 
-def tell_choice(change: Change) -> tuple[Choice, ...]:
+def make_announce_choices(change: PriceChange) -> tuple[Choice, ...]:
     """[Tell those who use it], where there was a price before."""
     if change.old is None:
         return ()
@@ -407,9 +422,9 @@ def tell_choice(change: Change) -> tuple[Choice, ...]:
     return (Choice(say("📣 Tell those who use it"), "price-tell", data, once=True),)
 
 
-def price_news_words(notice: Notice) -> tuple[Said, tuple[Said, ...]]:
+def compose_price_announcement(notification: Notification) -> tuple[Phrase, tuple[Phrase, ...]]:
     """Title and lines; never why."""
-    facts = notice.facts
+    facts = notification.facts
     per: Per = "second" if facts["per"] == "second" else "token"
 
     def price(inward: str, outward: str) -> Price:
@@ -419,7 +434,7 @@ def price_news_words(notice: Notice) -> tuple[Said, tuple[Said, ...]]:
     new = say(
         "From {time} on: {new} (before: {old}).",
         time=as_datetime(int(facts["at"])),
-        new=price_line(price("input", "output")),
-        old=price_line(price("old_input", "old_output")),
+        new=format_price(price("input", "output")),
+        old=format_price(price("old_input", "old_output")),
     )
     return say("{model} has a new price", model=str(facts["model"])), (new,)

@@ -8,34 +8,36 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from bots.chat.command import Action, Command, Option, Request, Room
-from bots.chat.reply import Blank, Choice, File, Prompt, Reply, Said, plain, say
-from bots.commands.admin.limits import limit_lines
-from bots.commands.erase import erasing_lines
-from bots.commands.errors import NotUnderstood
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, ReplyFile, plain, say
+from bots.commands.admin.limits import make_limit_lines
+from bots.commands.erase import list_erasure_losses
+from bots.commands.errors import UsageError
 from bots.commands.export import ExportCommands
-from bots.commands.text import in_credits
-from core.admin.erasure import Erasing
-from core.admin.user_search import Dossier, Dossiers
-from core.admin_log import Facts, logged
-from core.asks.repository import Journal
+from bots.commands.text import format_credits
+from core.admin.erasure import Erasure
+from core.admin.user_search import UserDetails, UserSearch
+from core.admin_log import Facts, admin_log_row
+from core.asks.repository import AskHistory
 from core.clock import Clock, as_datetime
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pricing.deals import Deals
-from core.users.balances import grant
-from core.users.limits import Allowance, Rules
-from core.users.roles import Owners
-from core.users.service import People
+from core.users.balances import grant_gift
+from core.users.limits import Allowance, UserLimits
+from core.users.roles import Roles
+from core.users.service import Users
 from core.users.types import Person
 
-_PAGE: Final = 8
-_ANSWERS: Final = 15
+_PAGE_SIZE: Final = 8
+_ANSWERS_SHOWN: Final = 15
 _GRANT_MAX: Final = 100_000_000
 _LIMIT_MAX: Final = 10**9
-_AMOUNT: Final = Blank("credits", say("Credits"), say("A whole number above zero"), hidden=False)
-_REASON: Final = Blank("reason", say("Why"), most=200, hidden=False)
+_AMOUNT_FIELD: Final = FormField(
+    "credits", say("Credits"), say("A whole number above zero"), hidden=False
+)
+_REASON_FIELD: Final = FormField("reason", say("Why"), max_length=200, hidden=False)
 
 
 class UserCommands:
@@ -44,51 +46,51 @@ class UserCommands:
     def __init__(
         self,
         *,
-        dossiers: Dossiers,
-        people: People,
-        owners: Owners,
-        rules: Rules,
+        user_search: UserSearch,
+        users: Users,
+        roles: Roles,
+        user_limits: UserLimits,
         ledger: Ledger,
-        erasing: Erasing,
-        exporting: ExportCommands,
+        erasure: Erasure,
+        export_commands: ExportCommands,
         deals: Deals,
-        journal: Journal,
+        ask_history: AskHistory,
         clock: Clock,
     ) -> None:
-        self._deals, self._journal = deals, journal
-        self._dossiers, self._people, self._owners = dossiers, people, owners
-        self._rules, self._ledger, self._erasing = rules, ledger, erasing
-        self._exporting, self._clock = exporting, clock
+        self._deals, self._ask_history = deals, ask_history
+        self._user_search, self._users, self._roles = user_search, users, roles
+        self._user_limits, self._ledger, self._erasure = user_limits, ledger, erasure
+        self._export_commands, self._clock = export_commands, clock
 
-    def room(self) -> Room:
+    def room(self) -> CommandGroup:
         """Commands and actions."""
-        return Room(
+        return CommandGroup(
             commands=(
                 Command(
                     "users",
                     title=say("People"),
-                    does=say("Find a person, and what they have, ask, buy and contribute"),
+                    description=say("Find a person, and what they have, ask, buy and contribute"),
                     usage=say("/users [telegram:123 | id | order | end of a key]"),
                     options=(Option("who", say("A name, an order's id, or a key's end")),),
                     handler=self.users,
-                    admin=True,
-                    support=True,
+                    admin_only=True,
+                    support_allowed=True,
                 ),
             ),
             actions=(
-                Action("users", self.page, admin=True, support=True),
-                Action("user", self.card, admin=True, support=True),
-                Action("user-history", self.history, admin=True, support=True),
-                Action("user-grant", self.ask_grant, admin=True),
-                Action("user-grant-now", self.grant_now, admin=True),
-                Action("user-limit", self.ask_limit, admin=True),
-                Action("user-limit-now", self.limit_now, admin=True),
-                Action("user-block", self.ask_block, admin=True),
-                Action("user-block-now", self.block_now, admin=True),
-                Action("user-unblock", self.unblock, admin=True),
-                Action("user-export", self.export, admin=True),
-                Action("user-erase", self.ask_erase, admin=True),
-                Action("user-erase-now", self.erase_now, admin=True),
+                Action("users", self.page, admin_only=True, support_allowed=True),
+                Action("user", self.card, admin_only=True, support_allowed=True),
+                Action("user-history", self.history, admin_only=True, support_allowed=True),
+                Action("user-grant", self.ask_grant, admin_only=True),
+                Action("user-grant-now", self.grant_now, admin_only=True),
+                Action("user-limit", self.ask_limit, admin_only=True),
+                Action("user-limit-now", self.limit_now, admin_only=True),
+                Action("user-block", self.ask_block, admin_only=True),
+                Action("user-block-now", self.block_now, admin_only=True),
+                Action("user-unblock", self.unblock, admin_only=True),
+                Action("user-export", self.export, admin_only=True),
+                Action("user-erase", self.ask_erase, admin_only=True),
+                Action("user-erase-now", self.erase_now, admin_only=True),
             ),
         )
 
@@ -97,31 +99,33 @@ class UserCommands:
     async def users(self, request: Request) -> Reply:
         """The newest, or whom the words mean."""
         if not request.text.strip():
-            return await self._listed("", replace_=False)
-        found = await self._dossiers.find(request.text)
+            return await self._page_card("", replace_=False)
+        found = await self._user_search.find(request.text)
         if len(found) > 1:
-            return await self._list(found, more=False)
-        return await self._card(request, found[0])
+            return await self._list_card(found, has_more=False)
+        return await self._user_card(request, found[0])
 
     async def page(self, request: Request) -> Reply:
         """Older ones."""
-        return await self._listed(str(request.data["before"]), replace_=True)
+        return await self._page_card(str(request.data["before"]), replace_=True)
 
     async def card(self, request: Request) -> Reply:
         """One of them."""
-        return replace(await self._card(request, await self._pressed(request)), replace=True)
+        return replace(
+            await self._user_card(request, await self._get_pressed_person(request)), replace=True
+        )
 
-    async def _listed(self, before: str, *, replace_: bool) -> Reply:
-        found = await self._dossiers.newest(_PAGE + 1, before=before)
-        card = await self._list(found[:_PAGE], more=len(found) > _PAGE)
+    async def _page_card(self, before: str, *, replace_: bool) -> Reply:
+        found = await self._user_search.list_newest(_PAGE_SIZE + 1, before=before)
+        card = await self._list_card(found[:_PAGE_SIZE], has_more=len(found) > _PAGE_SIZE)
         return replace(card, replace=replace_)
 
-    async def _list(self, found: list[Person], *, more: bool) -> Reply:
-        names = {person.id: await self._name(person) for person in found}
+    async def _list_card(self, found: list[Person], *, has_more: bool) -> Reply:
+        names = {person.id: await self._get_name(person) for person in found}
         choices = [
             (Choice(plain(names[person.id]), "user", {"person": person.id}),) for person in found
         ]
-        if more:
+        if has_more:
             choices.append((Choice(say("Older ▸"), "users", {"before": found[-1].id}),))
         return Reply(
             title=say("People"),
@@ -134,13 +138,13 @@ class UserCommands:
             private=True,
         )
 
-    async def _card(self, request: Request, person: Person) -> Reply:
-        told = await self._dossiers.of(person)
+    async def _user_card(self, request: Request, person: Person) -> Reply:
+        details = await self._user_search.get_details(person)
         data = {"person": person.id}
         history = Choice(say("History"), "user-history", data)
         rows: tuple[tuple[Choice, ...], ...] = ((history,),)
-        if request.admin and not told.erased_at:
-            blocked = self._rules.of(person.id).blocked
+        if request.is_admin and not details.erased_at:
+            blocked = self._user_limits.get_allowance(person.id).blocked
             block = (
                 Choice(say("Unblock"), "user-unblock", data)
                 if blocked
@@ -158,16 +162,16 @@ class UserCommands:
                     Choice(say("Erase"), "user-erase", data),
                 ),
             )
-        await self._deals.know(person.id)
-        tier = self._deals.tier(person.id)
-        roles = {self._owners.role(*name.split(":", 1)) for name in told.names}
+        await self._deals.load_person(person.id)
+        tier = self._deals.find_tier(person.id)
+        roles = {self._roles.get_role(*name.split(":", 1)) for name in details.names}
         return Reply(
-            title=plain(await self._name(person)),
-            lines=card_lines(
-                told,
+            title=plain(await self._get_name(person)),
+            lines=list_user_lines(
+                details,
                 roles=[role for role in roles if role is not None],
                 tier="" if tier is None else tier.name,
-                may=self._rules.of(person.id),
+                allowance=self._user_limits.get_allowance(person.id),
             ),
             choices=rows,
             private=True,
@@ -175,14 +179,16 @@ class UserCommands:
 
     async def history(self, request: Request) -> Reply:
         """The latest answers: when, which model, how many Credits; never a word of them."""
-        person = await self._pressed(request)
-        served = await self._journal.latest(await self._people.lineage(person.id), _ANSWERS)
+        person = await self._get_pressed_person(request)
+        charges = await self._ask_history.list_latest_charges(
+            await self._users.list_merged_ids(person.id), _ANSWERS_SHOWN
+        )
         return Reply(
-            title=plain(await self._name(person)),
-            lines=() if served else (say("No answers yet"),),
+            title=plain(await self._get_name(person)),
+            lines=() if charges else (say("No answers yet"),),
             table=tuple(
-                (say("{at}", at=as_datetime(one.at)), plain(one.model), in_credits(one.charge))
-                for one in served
+                (say("{at}", at=as_datetime(one.at)), plain(one.model), format_credits(one.charge))
+                for one in charges
             ),
             choices=((Choice(say("‹ Back"), "user", {"person": person.id}),),),
             private=True,
@@ -191,17 +197,19 @@ class UserCommands:
 
     # --- acts -----------------------------------------------------------------------------------
 
-    async def ask_grant(self, request: Request) -> Prompt:
+    async def ask_grant(self, request: Request) -> FormRequest:
         """How many, and why."""
-        return await self._ask(request, say("Give Credits"), (_AMOUNT, _REASON), "user-grant-now")
+        return await self._make_form(
+            request, say("Give Credits"), (_AMOUNT_FIELD, _REASON_FIELD), "user-grant-now"
+        )
 
     async def grant_now(self, request: Request) -> Reply:
         """Given, once a form."""
-        person, entered = await self._pressed(request), request.entered
-        amount = _number(entered["credits"].get_secret_value(), most=_GRANT_MAX)
+        person, entered = await self._get_pressed_person(request), request.entered
+        amount = _parse_number(entered["credits"].get_secret_value(), maximum=_GRANT_MAX)
         if not amount:
-            raise NotUnderstood(say("Whole Credits, above zero. Nothing was moved."))
-        await grant(
+            raise UsageError(say("Whole Credits, above zero. Nothing was moved."))
+        await grant_gift(
             self._ledger,
             self._clock,
             cause=request.button,
@@ -210,18 +218,18 @@ class UserCommands:
             actor=request.person.id,
             reason=entered["reason"].get_secret_value().strip(),
         )
-        return await self._card(request, person)
+        return await self._user_card(request, person)
 
-    async def ask_limit(self, request: Request) -> Prompt:
+    async def ask_limit(self, request: Request) -> FormRequest:
         """Three numbers."""
-        person = await self._pressed(request)
-        own = self._rules.own(person.id)
+        person = await self._get_pressed_person(request)
+        override = self._user_limits.get_override(person.id)
         usual = say("0: as everyone")
-        day = own.per_day
-        now = (own.per_minute, own.at_once, None if day is None else day.units)
+        day = override.per_day
+        now = (override.per_minute, override.at_once, None if day is None else day.units)
         labels = (say("Asks a minute"), say("Asks at once"), say("Credits a day"))
-        blanks = tuple(
-            Blank(name, label, usual, most=10, hidden=False)
+        form_fields = tuple(
+            FormField(name, label, usual, max_length=10, hidden=False)
             for name, label in zip(("minute", "once", "day"), labels, strict=True)
         )
         lines = tuple(
@@ -229,56 +237,58 @@ class UserCommands:
             for label, number in zip(labels, now, strict=True)
             if number is not None
         )
-        return await self._ask(request, say("Limit"), blanks, "user-limit-now", lines)
+        return await self._make_form(request, say("Limit"), form_fields, "user-limit-now", lines)
 
     async def limit_now(self, request: Request) -> Reply:
         """Set."""
-        person, entered = await self._pressed(request), request.entered
+        person, entered = await self._get_pressed_person(request), request.entered
         minute, once, day = (
-            _number(entered[name].get_secret_value(), most=_LIMIT_MAX)
+            _parse_number(entered[name].get_secret_value(), maximum=_LIMIT_MAX)
             for name in ("minute", "once", "day")
         )
-        own = self._rules.own(person.id)
+        override = self._user_limits.get_override(person.id)
         new = replace(
-            own,
+            override,
             per_minute=minute or None,
             at_once=once or None,
             per_day=Credits(day) if day else None,
         )
-        return await self._allowed(request, person, "limit", own, new)
+        return await self._set_allowance(request, person, "limit", override, new)
 
-    async def ask_block(self, request: Request) -> Prompt:
+    async def ask_block(self, request: Request) -> FormRequest:
         """Why."""
         lines = (say("They can't ask, buy, contribute or withdraw until you unblock them."),)
-        return await self._ask(request, say("Block"), (_REASON,), "user-block-now", lines)
+        return await self._make_form(
+            request, say("Block"), (_REASON_FIELD,), "user-block-now", lines
+        )
 
     async def block_now(self, request: Request) -> Reply:
         """Blocked."""
-        person = await self._pressed(request)
-        for platform, id_ in await self._people.identities(person.id):
-            if self._owners.role(platform, id_) is not None:
-                raise NotUnderstood(
+        person = await self._get_pressed_person(request)
+        for platform, id_ in await self._users.list_identities(person.id):
+            if self._roles.get_role(platform, id_) is not None:
+                raise UsageError(
                     say("They help you run this: take their role first. Nothing was changed.")
                 )
-        own = self._rules.own(person.id)
+        override = self._user_limits.get_override(person.id)
         reason = request.entered["reason"].get_secret_value().strip()
-        new = replace(own, blocked=True, reason=reason)
-        return await self._allowed(request, person, "block", own, new)
+        new = replace(override, blocked=True, reason=reason)
+        return await self._set_allowance(request, person, "block", override, new)
 
     async def unblock(self, request: Request) -> Reply:
         """As before."""
-        person = await self._pressed(request)
-        own = self._rules.own(person.id)
-        new = replace(own, blocked=False, reason="")
-        card = await self._allowed(request, person, "unblock", own, new)
+        person = await self._get_pressed_person(request)
+        override = self._user_limits.get_override(person.id)
+        new = replace(override, blocked=False, reason="")
+        card = await self._set_allowance(request, person, "unblock", override, new)
         return replace(card, replace=True)
 
     async def export(self, request: Request) -> Reply:
         """What is kept of them but their words, for whoever asked for it in writing."""
-        person = await self._pressed(request)
-        row = self._log(request, "export", person, {}, {})
+        person = await self._get_pressed_person(request)
+        row = self._admin_log_row(request, "export", person, {}, {})
         await self._ledger.record(row)
-        content = await self._exporting.content(person, words=False)
+        content = await self._export_commands.build_export(person, with_words=False)
         return Reply(
             lines=(
                 say(
@@ -286,18 +296,18 @@ class UserCommands:
                     " alone, by /export."
                 ),
             ),
-            file=File(f"creditbot-{person.id}.json", content),
+            file=ReplyFile(f"creditbot-{person.id}.json", content),
             private=True,
         )
 
     async def ask_erase(self, request: Request) -> Reply:
         """What would be lost, and once more."""
-        person = await self._pressed(request)
-        stakes = await self._erasing.stakes(person, theirs=False)
+        person = await self._get_pressed_person(request)
+        losses = await self._erasure.get_losses(person, is_own_request=False)
         data = {"person": person.id}
         return Reply(
-            title=plain(await self._name(person)),
-            lines=erasing_lines(stakes.credits, stakes.withdrawable, stakes.keys),
+            title=plain(await self._get_name(person)),
+            lines=list_erasure_losses(losses.credits, losses.withdrawable, losses.keys),
             choices=(
                 (
                     Choice(say("Yes, erase them"), "user-erase-now", data, once=True),
@@ -310,131 +320,153 @@ class UserCommands:
 
     async def erase_now(self, request: Request) -> Reply:
         """Gone."""
-        person = await self._pressed(request)
-        row = self._log(request, "erase", person, {}, {})
-        await self._erasing.erase(person, theirs=False, also=row)
-        return replace(await self._card(request, person), replace=True)
+        person = await self._get_pressed_person(request)
+        row = self._admin_log_row(request, "erase", person, {}, {})
+        await self._erasure.erase_person(person, is_own_request=False, companion=row)
+        return replace(await self._user_card(request, person), replace=True)
 
     # --- helpers --------------------------------------------------------------------------------
 
-    async def _ask(
+    async def _make_form(
         self,
         request: Request,
-        title: Said,
-        blanks: tuple[Blank, ...],
+        title: Phrase,
+        form_fields: tuple[FormField, ...],
         action: str,
-        lines: tuple[Said, ...] = (),
-    ) -> Prompt:
-        person = await self._pressed(request)
-        name = plain(await self._name(person))
-        return Prompt(title, (name, *lines), blanks, action, {"person": person.id})
+        lines: tuple[Phrase, ...] = (),
+    ) -> FormRequest:
+        person = await self._get_pressed_person(request)
+        name = plain(await self._get_name(person))
+        return FormRequest(title, (name, *lines), form_fields, action, {"person": person.id})
 
-    async def _allowed(
-        self, request: Request, person: Person, act: str, own: Allowance, new: Allowance
+    async def _set_allowance(
+        self, request: Request, person: Person, action: str, old: Allowance, new: Allowance
     ) -> Reply:
-        row = self._log(request, act, person, _facts(own), _facts(new))
-        await self._rules.allow(person.id, new, by=request.person.id, also=row)
-        return await self._card(request, person)
+        row = self._admin_log_row(
+            request, action, person, _allowance_facts(old), _allowance_facts(new)
+        )
+        await self._user_limits.set_allowance(
+            person.id, new, actor=request.person.id, companion=row
+        )
+        return await self._user_card(request, person)
 
-    async def _pressed(self, request: Request) -> Person:
-        return await self._people.find(str(request.data["person"]))
+    async def _get_pressed_person(self, request: Request) -> Person:
+        return await self._users.find(str(request.data["person"]))
 
-    async def _name(self, person: Person) -> str:
-        names = [f"{platform}:{id_}" for platform, id_ in await self._people.identities(person.id)]
+    async def _get_name(self, person: Person) -> str:
+        names = [
+            f"{platform}:{id_}" for platform, id_ in await self._users.list_identities(person.id)
+        ]
         return names[0] if names else person.id
 
-    def _log(
-        self, request: Request, act: str, person: Person, before: Facts, after: Facts
+    def _admin_log_row(
+        self, request: Request, action: str, person: Person, before: Facts, after: Facts
     ) -> Insert:
-        return logged(
+        return admin_log_row(
             self._clock,
             actor=request.person.id,
-            act=act,
+            act=action,
             before={"person": person.id, **before},
             after={"person": person.id, **after},
         )
 
 
-def _number(text: str, *, most: int) -> int:
+def _parse_number(text: str, *, maximum: int) -> int:
     """A whole number, 0 or more; raises `UsageError`."""
     word = text.strip().replace(",", "").replace(" ", "")
-    if not word.isascii() or not word.isdecimal() or len(word) > len(str(most)) or int(word) > most:
-        raise NotUnderstood(say("That is no number I can take. Nothing was changed."))
+    if (
+        not word.isascii()
+        or not word.isdecimal()
+        or len(word) > len(str(maximum))
+        or int(word) > maximum
+    ):
+        raise UsageError(say("That is no number I can take. Nothing was changed."))
     return int(word)
 
 
-def _facts(may: Allowance) -> Facts:
+def _allowance_facts(allowance: Allowance) -> Facts:
     return {
-        "per_minute": may.per_minute or 0,
-        "at_once": may.at_once or 0,
-        "per_day": 0 if may.per_day is None else may.per_day.units,
-        "blocked": int(may.blocked),
-        "reason": may.reason,
+        "per_minute": allowance.per_minute or 0,
+        "at_once": allowance.at_once or 0,
+        "per_day": 0 if allowance.per_day is None else allowance.per_day.units,
+        "blocked": int(allowance.blocked),
+        "reason": allowance.reason,
     }
 
 
-_POCKETS: Final = {
+_POCKET_NAMES: Final = {
     "gift": say("Gifts"),
     "bought": say("Bought"),
     "earned": say("Earned"),
 }
 
 
-def card_lines(
-    told: Dossier, *, roles: Sequence[str], tier: str, may: Allowance
-) -> tuple[Said, ...]:
+def list_user_lines(
+    details: UserDetails, *, roles: Sequence[str], tier: str, allowance: Allowance
+) -> tuple[Phrase, ...]:
     """Who they are, what they have, what they did, what they may."""
-    return (*_who(told, roles, tier), *_has(told), *_did(told), *limit_lines(may))
+    return (
+        *_identity_lines(details, roles, tier),
+        *_balance_lines(details),
+        *_activity_lines(details),
+        *make_limit_lines(allowance),
+    )
 
 
-def _who(told: Dossier, roles: Sequence[str], tier: str) -> list[Said]:
-    lines = [plain(told.person.id), say("Since {at}", at=as_datetime(told.person.created_at))]
-    if told.erased_at:
-        lines.append(say("Erased {at}", at=as_datetime(told.erased_at)))
-    if len(told.names) > 1:
-        lines.append(plain(", ".join(told.names)))
-    if told.parts:
-        lines.append(say("Joined from {count} accounts more", count=told.parts))
+def _identity_lines(details: UserDetails, roles: Sequence[str], tier: str) -> list[Phrase]:
+    lines = [plain(details.person.id), say("Since {at}", at=as_datetime(details.person.created_at))]
+    if details.erased_at:
+        lines.append(say("Erased {at}", at=as_datetime(details.erased_at)))
+    if len(details.names) > 1:
+        lines.append(plain(", ".join(details.names)))
+    if details.merged_count:
+        lines.append(say("Joined from {count} accounts more", count=details.merged_count))
     lines += [say("Role: {role}", role=role) for role in sorted(roles)]
     if tier:
         lines.append(say("Tier: {tier}", tier=tier))
-    if told.inviter:
-        lines.append(say("Invited by {person}", person=told.inviter))
-    if told.friends:
-        lines.append(say("Invited {count}", count=told.friends))
+    if details.inviter:
+        lines.append(say("Invited by {person}", person=details.inviter))
+    if details.friend_count:
+        lines.append(say("Invited {count}", count=details.friend_count))
     return lines
 
 
-def _has(told: Dossier) -> list[Said]:
+def _balance_lines(details: UserDetails) -> list[Phrase]:
     lines = [
-        say("{pocket}: {credits}", pocket=_POCKETS[name], credits=in_credits(amount))
-        for name, amount in told.pockets.items()
+        say("{pocket}: {credits}", pocket=_POCKET_NAMES[name], credits=format_credits(amount))
+        for name, amount in details.pockets.items()
     ]
-    if told.held.units:
-        lines.append(say("Reserved: {credits}", credits=in_credits(told.held)))
-    if told.owed.units:
-        lines.append(say("Owes: {credits}", credits=in_credits(told.owed)))
+    if details.held.units:
+        lines.append(say("Reserved: {credits}", credits=format_credits(details.held)))
+    if details.owed.units:
+        lines.append(say("Owes: {credits}", credits=format_credits(details.owed)))
     return lines
 
 
-def _did(told: Dossier) -> list[Said]:
+def _activity_lines(details: UserDetails) -> list[Phrase]:
     answers = (
         say(
             "Answers: {count}, {credits}, the last {at}",
-            count=told.asks,
-            credits=in_credits(told.spent),
-            at=as_datetime(told.last_ask),
+            count=details.ask_count,
+            credits=format_credits(details.spent),
+            at=as_datetime(details.last_ask_at),
         )
-        if told.asks
+        if details.ask_count
         else say("No answers yet")
     )
     return [
         answers,
-        say("Orders: {count}", count=told.orders),
-        *(plain(f"{one.id} · {one.state} · {one.credits.units:,}") for one in told.newest_orders),
+        say("Orders: {count}", count=details.order_count),
+        *(
+            plain(f"{one.id} · {one.state} · {one.credits.units:,}")
+            for one in details.newest_orders
+        ),
         *(
             plain(f"{one.supplier} …{one.tail} · {one.state} · {one.credited.units:,}")
-            for one in told.keys
+            for one in details.keys
         ),
-        *(plain(f"{one.id} · {one.state} · {one.credits.units:,}") for one in told.newest_payouts),
+        *(
+            plain(f"{one.id} · {one.state} · {one.credits.units:,}")
+            for one in details.newest_payouts
+        ),
     ]

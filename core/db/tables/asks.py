@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db.tables.base import metadata, required, some
+from core.db.tables.base import metadata, partial_index, required_column
 
 conversation = sa.Table(
     "conversation",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("person", sa.Text),
+    required_column("person", sa.Text),
     #: `<platform>:<chat>:<thread>`
-    required("place", sa.Text),
-    required("created_at", sa.BigInteger),
+    required_column("place", sa.Text),
+    required_column("created_at", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
     #: The ask with whose answer its history begins: somebody replied to that older answer.
     sa.Column("branched_from", sa.Text),
@@ -24,34 +24,34 @@ ask = sa.Table(
     "ask",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("person", sa.Text),
-    required("conversation", sa.Text),
-    required("place", sa.Text),
+    required_column("person", sa.Text),
+    required_column("conversation", sa.Text),
+    required_column("place", sa.Text),
     #: The platform's message that asked; and the one that shows the answer, once known.
-    required("asked_in", sa.Text),
-    required("shown_in", sa.Text),
-    required("created_at", sa.BigInteger),
-    required("model", sa.Text),
-    required("price", sa.Text),
-    required("prompt_tokens", sa.BigInteger),
-    required("history_tokens", sa.BigInteger),
-    required("answer_limit", sa.BigInteger),
+    required_column("asked_in", sa.Text),
+    required_column("shown_in", sa.Text),
+    required_column("created_at", sa.BigInteger),
+    required_column("model", sa.Text),
+    required_column("price", sa.Text),
+    required_column("prompt_tokens", sa.BigInteger),
+    required_column("history_tokens", sa.BigInteger),
+    required_column("answer_limit", sa.BigInteger),
     #: Credits held.
-    required("held", sa.BigInteger),
+    required_column("held", sa.BigInteger),
     #: open → settled
-    required("state", sa.Text),
+    required_column("state", sa.Text),
     #: The process that runs it (its `process_id`), and until when that is presumed alive.
-    required("owner", sa.Text),
-    required("lease_until", sa.BigInteger),
-    required("stop_requested", sa.Boolean),
+    required_column("owner", sa.Text),
+    required_column("lease_until", sa.BigInteger),
+    required_column("stop_requested", sa.Boolean),
     #: The try that runs (1 is the first key), its key, and the nano-dollars held on that.
-    required("tries", sa.Integer),
-    required("key", sa.Text),
-    required("key_held", sa.BigInteger),
+    required_column("tries", sa.Integer),
+    required_column("key", sa.Text),
+    required_column("key_held", sa.BigInteger),
     #: Tokens shown to the person so far.
-    required("shown_tokens", sa.BigInteger),
+    required_column("shown_tokens", sa.BigInteger),
     #: done, length, stopped, refused, broken, timed_out, lost; empty while open
-    required("outcome", sa.Text),
+    required_column("outcome", sa.Text),
     sa.Column("ended_at", sa.BigInteger),
     #: When the final text was delivered to the chat.
     sa.Column("landed_at", sa.BigInteger),
@@ -72,9 +72,9 @@ ask = sa.Table(
     sa.Column("promotion", sa.Text),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
-    some("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),
-    some("ix_ask_open", "lease_until", "state = 'open'"),
-    some("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
+    partial_index("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),
+    partial_index("ix_ask_open", "lease_until", "state = 'open'"),
+    partial_index("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
 )
 
 #: Which messages of a place show an answer: a long one is several.
@@ -83,7 +83,7 @@ shown = sa.Table(
     metadata,
     sa.Column("place", sa.Text, primary_key=True),
     sa.Column("message", sa.Text, primary_key=True),
-    required("ask", sa.Text),
+    required_column("ask", sa.Text),
 )
 
 #: One row for each served ask: what it used, was charged and cost. It outlives erasure.
@@ -91,24 +91,24 @@ usage = sa.Table(
     "usage",
     metadata,
     sa.Column("ask", sa.Text, primary_key=True),
-    required("person", sa.Text),
-    required("at", sa.BigInteger),
-    required("model", sa.Text),
-    required("price", sa.Text),
-    required("provider", sa.Text),
-    required("key", sa.Text),
-    required("input_tokens", sa.BigInteger),
-    required("cached_tokens", sa.BigInteger),
-    required("output_tokens", sa.BigInteger),
+    required_column("person", sa.Text),
+    required_column("at", sa.BigInteger),
+    required_column("model", sa.Text),
+    required_column("price", sa.Text),
+    required_column("provider", sa.Text),
+    required_column("key", sa.Text),
+    required_column("input_tokens", sa.BigInteger),
+    required_column("cached_tokens", sa.BigInteger),
+    required_column("output_tokens", sa.BigInteger),
     #: Of audio that was written down; null for a question.
     sa.Column("seconds", sa.BigInteger),
     #: Whether the counts are our own, for the supplier reported no usage.
-    required("estimated", sa.Boolean),
+    required_column("estimated", sa.Boolean),
     #: Credits charged, those of them that the asker had bought or earned, and the supplier's cost
     #: in nano-dollars.
-    required("charge", sa.BigInteger),
-    required("paid", sa.BigInteger, server_default="0"),
-    required("cost", sa.BigInteger),
+    required_column("charge", sa.BigInteger),
+    required_column("paid", sa.BigInteger, server_default="0"),
+    required_column("cost", sa.BigInteger),
     sa.Index("ix_usage_person_at", "person", "at"),
     sa.Index("ix_usage_at", "at"),
     sa.Index("ix_usage_key_at", "key", "at"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData(
@@ -12,15 +14,17 @@ metadata = sa.MetaData(
     }
 )
 
-Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def required(name: str, kind: type[sa.types.TypeEngine] | sa.types.TypeEngine, **more: object):  # type: ignore[no-untyped-def, type-arg]
+def required_column(
+    name: str, kind: type[sa.types.TypeEngine[Any]] | sa.types.TypeEngine[Any], **more: Any
+) -> sa.Column[Any]:
     """A column that is never NULL."""
-    return sa.Column(name, kind, nullable=False, **more)  # type: ignore[arg-type]
+    return sa.Column(name, kind, nullable=False, **more)
 
 
-def some(name: str, column: str, where: str, *, unique: bool = False) -> sa.Index:
+def partial_index(name: str, column: str, where: str, *, unique: bool = False) -> sa.Index:
     """A partial index: of the rows alone that match `where`."""
     rows = sa.text(where)
     return sa.Index(name, column, unique=unique, sqlite_where=rows, postgresql_where=rows)
@@ -31,5 +35,5 @@ meta = sa.Table(
     "meta",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    required("value", sa.Text),
+    required_column("value", sa.Text),
 )

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db.tables.base import metadata, required, some
+from core.db.tables.base import metadata, partial_index, required_column
 
 button = sa.Table(
     "button",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("person", sa.Text),
-    required("place", sa.Text),
-    required("action", sa.Text),
+    required_column("person", sa.Text),
+    required_column("place", sa.Text),
+    required_column("action", sa.Text),
     #: JSON of the action's arguments.
-    required("data", sa.Text),
-    required("expires_at", sa.BigInteger, index=True),
-    required("once", sa.Boolean),
+    required_column("data", sa.Text),
+    required_column("expires_at", sa.BigInteger, index=True),
+    required_column("once", sa.Boolean),
     sa.Column("used_at", sa.BigInteger),
 )
 
@@ -27,15 +27,15 @@ notice = sa.Table(
     "notice",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("person", sa.Text),
-    required("kind", sa.Text),
+    required_column("person", sa.Text),
+    required_column("kind", sa.Text),
     #: JSON of what its words are made of.
-    required("data", sa.Text),
-    required("created_at", sa.BigInteger),
-    required("tries", sa.Integer),
+    required_column("data", sa.Text),
+    required_column("created_at", sa.BigInteger),
+    required_column("tries", sa.Integer),
     #: When it is delivered (next); null once it was, or was given up.
     sa.Column("due_at", sa.BigInteger),
-    some("ix_notice_due", "due_at", "due_at IS NOT NULL"),
+    partial_index("ix_notice_due", "due_at", "due_at IS NOT NULL"),
 )
 
 #: Forms: what somebody is asked for in private; the newest one of each place. What they fill in is
@@ -44,23 +44,23 @@ prompt = sa.Table(
     "prompt",
     metadata,
     sa.Column("place", sa.Text, primary_key=True),
-    required("id", sa.Text),
-    required("action", sa.Text),
+    required_column("id", sa.Text),
+    required_column("action", sa.Text),
     #: JSON of the action's arguments, and of the form in its reader's language.
-    required("data", sa.Text),
-    required("form", sa.Text),
-    required("expires_at", sa.BigInteger, index=True),
+    required_column("data", sa.Text),
+    required_column("form", sa.Text),
+    required_column("expires_at", sa.BigInteger, index=True),
     #: The message that filled it in, or what else closed it; empty while it waits.
-    required("closed_by", sa.Text),
+    required_column("closed_by", sa.Text),
 )
 
 chore = sa.Table(
     "chore",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    required("owner", sa.Text),
-    required("lease_until", sa.BigInteger),
-    required("done_at", sa.BigInteger),
+    required_column("owner", sa.Text),
+    required_column("lease_until", sa.BigInteger),
+    required_column("done_at", sa.BigInteger),
 )
 
 #: Append-only: who did what, with what was before and after.
@@ -68,9 +68,9 @@ admin_log = sa.Table(
     "admin_log",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("at", sa.BigInteger),
-    required("actor", sa.Text),
-    required("act", sa.Text),
-    required("before", sa.Text),
-    required("after", sa.Text),
+    required_column("at", sa.BigInteger),
+    required_column("actor", sa.Text),
+    required_column("act", sa.Text),
+    required_column("before", sa.Text),
+    required_column("after", sa.Text),
 )

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db.tables.base import Big, metadata, required
+from core.db.tables.base import BigKey, metadata, required_column
 
 account = sa.Table(
     "account",
     metadata,
-    sa.Column("id", Big, primary_key=True),
-    required("code", sa.Text, unique=True),
-    required("unit", sa.Text),
-    required("limit_kind", sa.Text),
-    required("debits_pending", sa.BigInteger),
-    required("debits_posted", sa.BigInteger),
-    required("credits_pending", sa.BigInteger),
-    required("credits_posted", sa.BigInteger),
+    sa.Column("id", BigKey, primary_key=True),
+    required_column("code", sa.Text, unique=True),
+    required_column("unit", sa.Text),
+    required_column("limit_kind", sa.Text),
+    required_column("debits_pending", sa.BigInteger),
+    required_column("debits_posted", sa.BigInteger),
+    required_column("credits_pending", sa.BigInteger),
+    required_column("credits_posted", sa.BigInteger),
     #: The account's newest transfer: the head of its chain.
-    required("head", sa.BigInteger),
+    required_column("head", sa.BigInteger),
     #: The UTC day (days since 1970) that its newest transfer counts to; never goes back.
-    required("day", sa.BigInteger),
+    required_column("day", sa.BigInteger),
     #: A hash of code, unit and limit, by which the audit sees that they were altered.
-    required("seal", sa.LargeBinary),
+    required_column("seal", sa.LargeBinary),
     sa.CheckConstraint(
         "debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0"
         " AND credits_posted >= 0",
@@ -38,17 +38,17 @@ account = sa.Table(
 submission = sa.Table(
     "submission",
     metadata,
-    sa.Column("seq", Big, primary_key=True, autoincrement=False),
-    required("id", sa.Text, unique=True),
+    sa.Column("seq", BigKey, primary_key=True, autoincrement=False),
+    required_column("id", sa.Text, unique=True),
     #: A hash of the entries as submitted, to tell a retry from a conflict.
-    required("digest", sa.LargeBinary),
-    required("at", sa.BigInteger),
+    required_column("digest", sa.LargeBinary),
+    required_column("at", sa.BigInteger),
     #: Its transfers: `transfers` of them, from `first` on without a gap.
-    required("first", sa.BigInteger),
-    required("transfers", sa.Integer),
+    required_column("first", sa.BigInteger),
+    required_column("transfers", sa.Integer),
     #: A hash of the id, digest, time and its transfers' names, by which the audit sees that they
     #: were altered.
-    required("seal", sa.LargeBinary),
+    required_column("seal", sa.LargeBinary),
 )
 
 #: PostgreSQL only: each batch draws one number under its locks and has the block that follows.
@@ -58,19 +58,19 @@ block = sa.Sequence("block", start=BLOCK, increment=BLOCK, metadata=metadata)
 transfer = sa.Table(
     "transfer",
     metadata,
-    sa.Column("seq", Big, primary_key=True, autoincrement=False),
-    required("submission", sa.BigInteger),
-    required("entry", sa.Text),
-    required("n", sa.Integer),
-    required("kind", sa.Integer),
-    required("debit", sa.BigInteger),
-    required("credit", sa.BigInteger),
-    required("amount", sa.BigInteger),
+    sa.Column("seq", BigKey, primary_key=True, autoincrement=False),
+    required_column("submission", sa.BigInteger),
+    required_column("entry", sa.Text),
+    required_column("n", sa.Integer),
+    required_column("kind", sa.Integer),
+    required_column("debit", sa.BigInteger),
+    required_column("credit", sa.BigInteger),
+    required_column("amount", sa.BigInteger),
     #: For a post or a void: the pending transfer that it resolves.
     sa.Column("pending", sa.BigInteger),
     #: The chain: the previous transfer of either account, 0 at its start.
-    required("debit_previous", sa.BigInteger),
-    required("credit_previous", sa.BigInteger),
+    required_column("debit_previous", sa.BigInteger),
+    required_column("credit_previous", sa.BigInteger),
     sa.CheckConstraint("amount > 0 AND debit <> credit", name="transfer_amount"),
 )
 
@@ -78,12 +78,12 @@ transfer = sa.Table(
 hold = sa.Table(
     "hold",
     metadata,
-    sa.Column("seq", Big, primary_key=True, autoincrement=False),
+    sa.Column("seq", BigKey, primary_key=True, autoincrement=False),
     #: `<submission id>/<entry name>`
-    required("name", sa.Text, index=True),
-    required("debit", sa.BigInteger),
-    required("credit", sa.BigInteger),
-    required("amount", sa.BigInteger),
+    required_column("name", sa.Text, index=True),
+    required_column("debit", sa.BigInteger),
+    required_column("credit", sa.BigInteger),
+    required_column("amount", sa.BigInteger),
 )
 
 #: The posted sums of every account that moved on a UTC day, as the day ended.
@@ -92,7 +92,7 @@ closing = sa.Table(
     metadata,
     sa.Column("account", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("day", sa.Text, primary_key=True),
-    required("debits_posted", sa.BigInteger),
-    required("credits_posted", sa.BigInteger),
-    required("head", sa.BigInteger),
+    required_column("debits_posted", sa.BigInteger),
+    required_column("credits_posted", sa.BigInteger),
+    required_column("head", sa.BigInteger),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db.tables.base import metadata, required, some
+from core.db.tables.base import metadata, partial_index, required_column
 
 #: What is paused now: asks, topups, contributions or payouts. No row: it runs.
 switch = sa.Table(
@@ -12,9 +12,9 @@ switch = sa.Table(
     metadata,
     sa.Column("what", sa.Text, primary_key=True),
     #: What people read meanwhile; empty: the product's own sentence.
-    required("sentence", sa.Text),
-    required("since", sa.BigInteger),
-    required("by", sa.Text),
+    required_column("sentence", sa.Text),
+    required_column("since", sa.BigInteger),
+    required_column("by", sa.Text),
 )
 
 #: Limits that differ from everyone's, of a person or a group; null: as everyone.
@@ -29,9 +29,9 @@ allowance = sa.Table(
     sa.Column("per_day", sa.BigInteger),
     #: When it was blocked; null: it isn't.
     sa.Column("blocked_at", sa.BigInteger),
-    required("reason", sa.Text),
-    required("by", sa.Text),
-    required("at", sa.BigInteger),
+    required_column("reason", sa.Text),
+    required_column("by", sa.Text),
+    required_column("at", sa.BigInteger),
 )
 
 #: When operators were last alerted to something, and until when they don't want to be.
@@ -40,8 +40,8 @@ alert = sa.Table(
     metadata,
     #: `<what>/<of which model, supplier or the like>`
     sa.Column("id", sa.Text, primary_key=True),
-    required("told_at", sa.BigInteger),
-    required("muted_until", sa.BigInteger),
+    required_column("told_at", sa.BigInteger),
+    required_column("muted_until", sa.BigInteger),
 )
 
 #: Broadcasts: what the operator tells everybody, and how far the delivery is.
@@ -49,17 +49,17 @@ broadcast = sa.Table(
     "broadcast",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("text", sa.Text),
-    required("by", sa.Text),
-    required("created_at", sa.BigInteger),
+    required_column("text", sa.Text),
+    required_column("by", sa.Text),
+    required_column("created_at", sa.BigInteger),
     #: sending, done, stopped
-    required("state", sa.Text),
+    required_column("state", sa.Text),
     #: The last person it was queued for; people follow in the order of their ids.
-    required("reached", sa.Text),
+    required_column("reached", sa.Text),
     #: People there were when it began, for how many it was queued, how many it didn't reach.
-    required("total", sa.Integer),
-    required("sent", sa.Integer),
-    required("failed", sa.Integer),
+    required_column("total", sa.Integer),
+    required_column("sent", sa.Integer),
+    required_column("failed", sa.Integer),
     #: One at a time.
-    some("uq_broadcast_sending", "state", "state = 'sending'", unique=True),
+    partial_index("uq_broadcast_sending", "state", "state = 'sending'", unique=True),
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db.tables.base import metadata, required, some
+from core.db.tables.base import metadata, partial_index, required_column
 
 #: What a supplier takes for a model, as it was last seen.
 supplier_cost = sa.Table(
@@ -15,9 +15,9 @@ supplier_cost = sa.Table(
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("provider", sa.Text, primary_key=True),
     #: JSON, see `core.pricing.levels`.
-    required("level", sa.Text),
+    required_column("level", sa.Text),
     #: Since when its list says so.
-    required("at", sa.BigInteger),
+    required_column("at", sa.BigInteger),
 )
 
 #: A change of what a supplier takes, which waits for a decision.
@@ -25,31 +25,31 @@ supplier_change = sa.Table(
     "supplier_change",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("model", sa.Text),
-    required("provider", sa.Text),
+    required_column("model", sa.Text),
+    required_column("provider", sa.Text),
     #: list: its price list or an override changed; drift: calls cost something else than the list
     #: says; again: an absorbed change whose time or cap was reached.
-    required("why", sa.Text),
+    required_column("why", sa.Text),
     #: The rates that the price was made for, and those that hold now (JSON of `SupplierRate`).
-    required("old", sa.Text),
-    required("new", sa.Text),
+    required_column("old", sa.Text),
+    required_column("new", sa.Text),
     #: Goes up when `new` changes while it waits.
-    required("version", sa.Integer),
-    required("raised_at", sa.BigInteger),
+    required_column("version", sa.Integer),
+    required_column("raised_at", sa.BigInteger),
     #: open; passed, shared, kept; absorbed until it is over; gone: the supplier undid it, or
     #: another change replaced it.
-    required("state", sa.Text),
+    required_column("state", sa.Text),
     sa.Column("decided_at", sa.BigInteger),
-    required("decided_by", sa.Text),
+    required_column("decided_by", sa.Text),
     #: The price that came of it; empty for none.
-    required("price", sa.Text),
+    required_column("price", sa.Text),
     #: Absorbed until then, or until so many nano-dollars are lost; null: no such end.
     sa.Column("until", sa.BigInteger),
     sa.Column("cap", sa.BigInteger),
     #: Nano-dollars lost so far, by the answers up to a time.
-    required("lost", sa.BigInteger),
+    required_column("lost", sa.BigInteger),
     sa.Column("counted_to", sa.BigInteger),
-    some("ix_supplier_change_state", "state", "state IN ('open', 'absorbed')"),
+    partial_index("ix_supplier_change_state", "state", "state IN ('open', 'absorbed')"),
 )
 
 #: What an admin says that a supplier takes, in place of its list.
@@ -60,9 +60,9 @@ supplier_override = sa.Table(
     #: The supplier's own id of the model.
     sa.Column("model", sa.Text, primary_key=True),
     #: JSON of pico-dollars per token or second.
-    required("rates", sa.Text),
-    required("by", sa.Text),
-    required("at", sa.BigInteger),
+    required_column("rates", sa.Text),
+    required_column("by", sa.Text),
+    required_column("at", sa.BigInteger),
 )
 
 #: How much a model is wanted, and how scarce its keys are.
@@ -71,9 +71,9 @@ demand = sa.Table(
     metadata,
     sa.Column("model", sa.Text, primary_key=True),
     #: The smoothed measure in hundredths of a per cent, and the factor in per cent.
-    required("smoothed", sa.Integer),
-    required("factor", sa.Integer),
-    required("at", sa.BigInteger),
+    required_column("smoothed", sa.Integer),
+    required_column("factor", sa.Integer),
+    required_column("at", sa.BigInteger),
 )
 
 #: How far a price may move by itself; no row: it doesn't.
@@ -82,7 +82,7 @@ price_bound = sa.Table(
     metadata,
     sa.Column("model", sa.Text, primary_key=True),
     #: From the last price that a person set, in per cent.
-    required("percent", sa.Integer),
-    required("by", sa.Text),
-    required("at", sa.BigInteger),
+    required_column("percent", sa.Integer),
+    required_column("by", sa.Text),
+    required_column("at", sa.BigInteger),
 )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db.tables.base import metadata, required, some
+from core.db.tables.base import metadata, partial_index, required_column
 
 person = sa.Table(
     "person",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("created_at", sa.BigInteger),
-    required("language", sa.Text),
-    required("zone", sa.Text),
+    required_column("created_at", sa.BigInteger),
+    required_column("language", sa.Text),
+    required_column("zone", sa.Text),
     #: The current model's id; empty until chosen.
-    required("model", sa.Text),
-    required("footer", sa.Boolean),
+    required_column("model", sa.Text),
+    required_column("footer", sa.Boolean),
     #: Served only by keys of the operator's own.
-    required("own_keys_only", sa.Boolean),
+    required_column("own_keys_only", sa.Boolean),
     #: The person's data key, wrapped by a master key: seals their questions and answers.
     sa.Column("data_key", sa.LargeBinary),
     #: The person that this one became a part of by `/link`, and when.
@@ -25,7 +25,7 @@ person = sa.Table(
     sa.Column("merged_at", sa.BigInteger),
     #: When everything about them but amounts was erased.
     sa.Column("erased_at", sa.BigInteger),
-    some("ix_person_erased", "erased_at", "erased_at IS NOT NULL"),
+    partial_index("ix_person_erased", "erased_at", "erased_at IS NOT NULL"),
 )
 
 #: Identities that were erased, by a keyed fingerprint: who comes back gets no second welcome.
@@ -33,7 +33,7 @@ erased = sa.Table(
     "erased",
     metadata,
     sa.Column("fingerprint", sa.LargeBinary, primary_key=True),
-    required("at", sa.BigInteger),
+    required_column("at", sa.BigInteger),
 )
 
 identity = sa.Table(
@@ -41,8 +41,8 @@ identity = sa.Table(
     metadata,
     sa.Column("platform", sa.Text, primary_key=True),
     sa.Column("external_id", sa.Text, primary_key=True),
-    required("person", sa.Text, index=True),
-    required("created_at", sa.BigInteger),
+    required_column("person", sa.Text, index=True),
+    required_column("created_at", sa.BigInteger),
 )
 
 #: Two people who may become one: a code, shown to one side and typed on the other; both agree.
@@ -50,11 +50,11 @@ link = sa.Table(
     "link",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    required("code_digest", sa.Text, unique=True),
-    required("issuer", sa.Text, index=True),
+    required_column("code_digest", sa.Text, unique=True),
+    required_column("issuer", sa.Text, index=True),
     #: Who typed the code; the first one keeps it.
     sa.Column("joiner", sa.Text, index=True),
-    required("expires_at", sa.BigInteger),
+    required_column("expires_at", sa.BigInteger),
     sa.Column("issuer_agreed_at", sa.BigInteger),
     sa.Column("joiner_agreed_at", sa.BigInteger),
     #: When the two became one, or the link was cancelled.
@@ -68,9 +68,9 @@ owner = sa.Table(
     metadata,
     sa.Column("platform", sa.Text, primary_key=True),
     sa.Column("external_id", sa.Text, primary_key=True),
-    required("since", sa.BigInteger),
+    required_column("since", sa.BigInteger),
     #: owner, admin or support.
-    required("role", sa.Text, server_default="owner"),
+    required_column("role", sa.Text, server_default="owner"),
 )
 
 #: One-time links, by the digest of their code.
@@ -78,7 +78,7 @@ owner_code = sa.Table(
     "owner_code",
     metadata,
     sa.Column("digest", sa.Text, primary_key=True),
-    required("expires_at", sa.BigInteger),
+    required_column("expires_at", sa.BigInteger),
     sa.Column("used_at", sa.BigInteger),
 )
 
@@ -87,8 +87,8 @@ invitation = sa.Table(
     "invitation",
     metadata,
     sa.Column("person", sa.Text, primary_key=True),
-    required("code", sa.Text, unique=True),
-    required("created_at", sa.BigInteger),
+    required_column("code", sa.Text, unique=True),
+    required_column("created_at", sa.BigInteger),
 )
 
 #: By whom a person was invited, once and for good.
@@ -96,10 +96,10 @@ referral = sa.Table(
     "referral",
     metadata,
     sa.Column("person", sa.Text, primary_key=True),
-    required("inviter", sa.Text, index=True),
-    required("bound_at", sa.BigInteger),
+    required_column("inviter", sa.Text, index=True),
+    required_column("bound_at", sa.BigInteger),
     #: Credits that the inviter has for what this person bought, as it stands.
-    required("earned", sa.BigInteger),
+    required_column("earned", sa.BigInteger),
     #: When a link made the two one; what was earned was taken back then.
     sa.Column("undone_at", sa.BigInteger),
 )

@@ -13,77 +13,87 @@ import aiohttp
 
 from core.money import NanoUsd
 from core.pool.providers import http
-from core.pool.providers.types import Fault, SupplierFault, Target
+from core.pool.providers.types import CallTarget, Fault, SupplierFault
 
-Tells = Literal["", "deepseek", "moonshot", "xai"]
+AccountApi = Literal["", "deepseek", "moonshot", "xai"]
 
 #: A larger amount in dollars is not believed.
-_MOST = Decimal(1_000_000)
+_MAX_DOLLARS = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
     """This is what is known of an account: what it can still pay, and its id at the supplier."""
 
-    left: NanoUsd | None = None
+    remaining_cash: NanoUsd | None = None
     organisation: str = ""
 
 
-async def account(
-    client: aiohttp.ClientSession, tells: Tells, url: str, target: Target
+async def fetch_account(
+    client: aiohttp.ClientSession, api: AccountApi, url: str, target: CallTarget
 ) -> AccountInfo:
     """Asks a supplier about the account behind a key; an empty answer where there is nothing to
     ask. Raises `SupplierFault`."""
-    if not tells:
+    if not api:
         return AccountInfo()
-    return await _ASK[tells](client, url, target)
+    return await _FETCHERS[api](client, url, target)
 
 
-async def _deepseek(client: aiohttp.ClientSession, url: str, target: Target) -> AccountInfo:
-    said = await _said(client, url, target)
-    rows = said.get("balance_infos")
+async def _fetch_deepseek(
+    client: aiohttp.ClientSession, url: str, target: CallTarget
+) -> AccountInfo:
+    body = await _fetch_json(client, url, target)
+    rows = body.get("balance_infos")
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, dict) and row.get("currency") == "USD":
-            return AccountInfo(_dollars(row.get("total_balance")))
+            return AccountInfo(_parse_dollars(row.get("total_balance")))
     return AccountInfo()
 
 
-async def _moonshot(client: aiohttp.ClientSession, url: str, target: Target) -> AccountInfo:
-    data = (await _said(client, url, target)).get("data")
-    return AccountInfo(_dollars(data.get("available_balance")) if isinstance(data, dict) else None)
+async def _fetch_moonshot(
+    client: aiohttp.ClientSession, url: str, target: CallTarget
+) -> AccountInfo:
+    data = (await _fetch_json(client, url, target)).get("data")
+    return AccountInfo(
+        _parse_dollars(data.get("available_balance")) if isinstance(data, dict) else None
+    )
 
 
-async def _xai(client: aiohttp.ClientSession, url: str, target: Target) -> AccountInfo:
-    said = await _said(client, url, target)
-    if any(said.get(f"{what}_blocked") for what in ("team", "api_key")) or said.get(
+async def _fetch_xai(client: aiohttp.ClientSession, url: str, target: CallTarget) -> AccountInfo:
+    body = await _fetch_json(client, url, target)
+    if any(body.get(f"{what}_blocked") for what in ("team", "api_key")) or body.get(
         "api_key_disabled"
     ):
-        raise SupplierFault(Fault.DEAD, code="blocked")
-    team = said.get("team_id")
+        raise SupplierFault(Fault.INVALID_KEY, code="blocked")
+    team = body.get("team_id")
     return AccountInfo(organisation=team if isinstance(team, str) else "")
 
 
-_ASK: Mapping[str, Callable[[aiohttp.ClientSession, str, Target], Awaitable[AccountInfo]]] = {
-    "deepseek": _deepseek,
-    "moonshot": _moonshot,
-    "xai": _xai,
+_FETCHERS: Mapping[
+    str, Callable[[aiohttp.ClientSession, str, CallTarget], Awaitable[AccountInfo]]
+] = {
+    "deepseek": _fetch_deepseek,
+    "moonshot": _fetch_moonshot,
+    "xai": _fetch_xai,
 }
 
 
-async def _said(client: aiohttp.ClientSession, url: str, target: Target) -> Mapping[str, Any]:
+async def _fetch_json(
+    client: aiohttp.ClientSession, url: str, target: CallTarget
+) -> Mapping[str, Any]:
     headers = {"Authorization": f"Bearer {target.key.get_secret_value()}"}
-    said = await http.got(client, url, headers)
-    if not isinstance(said, dict):
-        raise SupplierFault(Fault.UNWELL, code="not_json")
-    return said
+    body = await http.get_json(client, url, headers)
+    if not isinstance(body, dict):
+        raise SupplierFault(Fault.UNAVAILABLE, code="not_json")
+    return body
 
 
-def _dollars(said: Any) -> NanoUsd | None:
+def _parse_dollars(value: Any) -> NanoUsd | None:
     """An amount in dollars, as text or number; None where it makes no sense."""
     try:
-        dollars = Decimal(str(said))
+        dollars = Decimal(str(value))
     except InvalidOperation:
         return None
-    if not dollars.is_finite() or dollars > _MOST:
+    if not dollars.is_finite() or dollars > _MAX_DOLLARS:
         return None
     return NanoUsd(max(0, int(dollars * 10**NanoUsd.DECIMALS)))

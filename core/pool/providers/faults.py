@@ -25,14 +25,14 @@ RETRY_AFTER_MAX_SECONDS = 86_400.0
 _STATUS_OK = 200
 
 #: Codes, types and reasons as suppliers send them (OpenAI, Anthropic, Google, Cloudflare, Z.ai…).
-_MEANING: Mapping[str, Fault] = {
+_FAULT_BY_CODE: Mapping[str, Fault] = {
     **dict.fromkeys(
         (
             "invalid_api_key", "account_deactivated", "authentication_error", "UNAUTHENTICATED",
             "organization_on_hold", "invalid_authentication_error", "API_KEY_INVALID",
             "API_KEY_EXPIRED", "10000", "3023",
         ),
-        Fault.DEAD,
+        Fault.INVALID_KEY,
     ),
     **dict.fromkeys(
         (
@@ -42,14 +42,14 @@ _MEANING: Mapping[str, Fault] = {
             "enforced_spend_limit_reached", "exceeded_current_quota_error", "insufficient_balance",
             "3036", "1113",
         ),
-        Fault.BROKE,
+        Fault.NO_FUNDS,
     ),
     **dict.fromkeys(
         (
             "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "slow_down",
             "ramp_limit_exceeded", "RESOURCE_EXHAUSTED", "3040",
         ),
-        Fault.THROTTLED,
+        Fault.RATE_LIMITED,
     ),
     **dict.fromkeys(
         (
@@ -57,7 +57,7 @@ _MEANING: Mapping[str, Fault] = {
             "api_error", "engine_overloaded_error", "UNAVAILABLE", "INTERNAL",
             "unsupported_country_region_territory",
         ),
-        Fault.UNWELL,
+        Fault.UNAVAILABLE,
     ),
     **dict.fromkeys(("timeout_error", "DEADLINE_EXCEEDED", "3007", "3008"), Fault.TIMEOUT),
     **dict.fromkeys(
@@ -79,63 +79,66 @@ _MEANING: Mapping[str, Fault] = {
 }  # fmt: skip
 
 #: Faults that only the wording shows, at the start of a message or anywhere in it, in lower case.
-_BEGINNINGS: Mapping[str, Fault] = {
-    "your credit balance is too low": Fault.BROKE,
-    "you have reached your specified": Fault.BROKE,
-    "api key not valid": Fault.DEAD,
+_FAULT_BY_BEGINNING: Mapping[str, Fault] = {
+    "your credit balance is too low": Fault.NO_FUNDS,
+    "you have reached your specified": Fault.NO_FUNDS,
+    "api key not valid": Fault.INVALID_KEY,
     "prompt is too long": Fault.TOO_LONG,
 }
-_WORDINGS: Mapping[str, Fault] = {
-    "insufficient balance": Fault.BROKE,
+_FAULT_BY_WORDING: Mapping[str, Fault] = {
+    "insufficient balance": Fault.NO_FUNDS,
     "maximum context length": Fault.TOO_LONG,
     "context window": Fault.TOO_LONG,
     "exceeds the maximum number of tokens": Fault.TOO_LONG,
 }
 
-_STATUSES: Mapping[int, Fault] = {
-    401: Fault.DEAD,
-    402: Fault.BROKE,
-    403: Fault.DEAD,
+_FAULT_BY_STATUS: Mapping[int, Fault] = {
+    401: Fault.INVALID_KEY,
+    402: Fault.NO_FUNDS,
+    403: Fault.INVALID_KEY,
     404: Fault.MODEL_MISSING,
     408: Fault.TIMEOUT,
-    409: Fault.UNWELL,
+    409: Fault.UNAVAILABLE,
     413: Fault.TOO_LONG,
-    429: Fault.THROTTLED,
+    429: Fault.RATE_LIMITED,
     504: Fault.TIMEOUT,
     524: Fault.TIMEOUT,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ErrorDetails:
     """A supplier's error has codes (the most specific first), a message, and perhaps the seconds
     that it asks to wait."""
 
     codes: tuple[str, ...]
     message: str
-    wait: float | None
+    retry_after: float | None
 
 
-def of_response(status: int, headers: Mapping[str, str], body: bytes) -> SupplierFault:
+def fault_from_response(status: int, headers: Mapping[str, str], body: bytes) -> SupplierFault:
     """The fault of an HTTP response that is an error."""
-    told = _told(_parsed(body))
-    fault, code = _judged(status, told)
-    wait = _wait(headers)
+    details = _parse_error(_parse_json(body))
+    fault, code = _classify(status, details)
+    retry_after = _parse_retry_after(headers)
     return SupplierFault(
-        fault, status=status, code=code, retry_after=told.wait if wait is None else wait
+        fault,
+        status=status,
+        code=code,
+        retry_after=details.retry_after if retry_after is None else retry_after,
     )
 
 
-def of_event(error: object) -> SupplierFault:
+def fault_from_event(error: object) -> SupplierFault:
     """The fault of an error object inside a stream that began without one."""
-    told = _told(error)
-    status = next((int(code) for code in told.codes if _is_status(code)), _STATUS_OK)
-    fault, code = _judged(status, told)
-    return SupplierFault(fault, status=status, code=code, retry_after=told.wait)
+    details = _parse_error(error)
+    status = next((int(code) for code in details.codes if _is_status(code)), _STATUS_OK)
+    fault, code = _classify(status, details)
+    return SupplierFault(fault, status=status, code=code, retry_after=details.retry_after)
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turns what the HTTP client raises inside into `SupplierFault`; cancelling passes."""
     try:
         yield
@@ -147,50 +150,52 @@ def translated() -> Iterator[None]:
         raise SupplierFault(Fault.NETWORK) from None
     except (AttributeError, IndexError, KeyError, TypeError):
         # A server answered in another shape; what it said must not get into a traceback.
-        raise SupplierFault(Fault.UNWELL, code="malformed") from None
+        raise SupplierFault(Fault.UNAVAILABLE, code="malformed") from None
 
 
-def _judged(status: int, told: _Told) -> tuple[Fault, str]:
-    for code in told.codes:
-        if code in _MEANING:
-            return _MEANING[code], code
-    message = told.message.lower()
-    for words, fault in _BEGINNINGS.items():
+def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
+    for code in details.codes:
+        if code in _FAULT_BY_CODE:
+            return _FAULT_BY_CODE[code], code
+    message = details.message.lower()
+    for words, fault in _FAULT_BY_BEGINNING.items():
         if message.startswith(words):
             return fault, ""
-    for words, fault in _WORDINGS.items():
+    for words, fault in _FAULT_BY_WORDING.items():
         if words in message:
             return fault, ""
-    if status in _STATUSES:
-        return _STATUSES[status], ""
-    well = 300 <= status < 500
-    return (Fault.BAD_REQUEST if well else Fault.UNWELL), ""
+    if status in _FAULT_BY_STATUS:
+        return _FAULT_BY_STATUS[status], ""
+    is_client_error = 300 <= status < 500
+    return (Fault.BAD_REQUEST if is_client_error else Fault.UNAVAILABLE), ""
 
 
-def _parsed(body: bytes) -> object:
+def _parse_json(body: bytes) -> object:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def _told(said: object) -> _Told:
-    if isinstance(said, list):
-        return _told(said[0] if said else None)
-    if not isinstance(said, dict):
-        return _Told((), said if isinstance(said, str) else "", None)
-    for inner in (said.get("error"), said.get("errors")):
+def _parse_error(body: object) -> _ErrorDetails:
+    if isinstance(body, list):
+        return _parse_error(body[0] if body else None)
+    if not isinstance(body, dict):
+        return _ErrorDetails((), body if isinstance(body, str) else "", None)
+    for inner in (body.get("error"), body.get("errors")):
         if isinstance(inner, (dict, list)) and inner:
-            return _told(inner)
-    details = said.get("details")
+            return _parse_error(inner)
+    details = body.get("details")
     rows = [row for row in details if isinstance(row, dict)] if isinstance(details, list) else []
     error_code = details.get("error_code") if isinstance(details, dict) else None
-    told = (error_code, *(row.get("reason") for row in rows), *map(said.get, _CODE_FIELDS))
-    message = said.get("message") or said.get("error") or said.get("detail")
-    return _Told(
-        codes=tuple(str(code) for code in told if isinstance(code, (str, int))),
+    codes = (error_code, *(row.get("reason") for row in rows), *map(body.get, _CODE_FIELDS))
+    message = body.get("message") or body.get("error") or body.get("detail")
+    return _ErrorDetails(
+        codes=tuple(str(code) for code in codes if isinstance(code, (str, int))),
         message=message if isinstance(message, str) else "",
-        wait=next((wait for row in rows if (wait := _seconds(row.get("retryDelay")))), None),
+        retry_after=next(
+            (wait for row in rows if (wait := _parse_duration(row.get("retryDelay")))), None
+        ),
     )
 
 
@@ -201,26 +206,26 @@ def _is_status(code: str) -> bool:
     return len(code) == 3 and code.isdecimal() and code[0] in "45"
 
 
-def _seconds(duration: Any) -> float | None:
-    return _bounded(duration.removesuffix("s")) if isinstance(duration, str) else None
+def _parse_duration(duration: Any) -> float | None:
+    return _parse_bounded_seconds(duration.removesuffix("s")) if isinstance(duration, str) else None
 
 
-def _wait(headers: Mapping[str, str]) -> float | None:
-    if (milliseconds := _bounded(headers.get("retry-after-ms"))) is not None:
+def _parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    if (milliseconds := _parse_bounded_seconds(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
-    said = headers.get("retry-after")
-    if said is None or (seconds := _bounded(said)) is not None:
-        return seconds if said else None
+    value = headers.get("retry-after")
+    if value is None or (seconds := _parse_bounded_seconds(value)) is not None:
+        return seconds if value else None
     try:
-        at = email.utils.parsedate_to_datetime(said)
+        at = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return None
     return min(max(0.0, at.timestamp() - time.time()), RETRY_AFTER_MAX_SECONDS)
 
 
-def _bounded(said: str | None) -> float | None:
+def _parse_bounded_seconds(value: str | None) -> float | None:
     try:
-        seconds = float(said or "")
+        seconds = float(value or "")
     except ValueError:
         return None
     if not math.isfinite(seconds):

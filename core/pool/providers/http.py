@@ -42,7 +42,7 @@ _LIST = aiohttp.ClientTimeout(total=LIST_SECONDS, connect=CONNECT_SECONDS)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def session() -> aiohttp.ClientSession:
+def create_session() -> aiohttp.ClientSession:
     """Creates the session for calls: no cap on calls in flight, no proxy or netrc of the
     environment, no cookies."""
     return aiohttp.ClientSession(
@@ -54,59 +54,59 @@ def session() -> aiohttp.ClientSession:
 
 
 @contextlib.asynccontextmanager
-async def posted(
+async def post_json(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Posts JSON; a context with the open response, and leaving it early closes the connection."""
     content = _encode(body).encode()
     # A large body is written in parts, so that the loop can do other things in between.
     data = io.BytesIO(content) if len(content) > _AT_ONCE_BYTES_MAX else content
-    sent = {"Content-Type": "application/json", **headers}
-    with faults.translated():
+    sent_headers = {"Content-Type": "application/json", **headers}
+    with faults.translate_errors():
         async with client.post(
-            url, data=data, headers=sent, timeout=_STREAM, allow_redirects=False
+            url, data=data, headers=sent_headers, timeout=_STREAM, allow_redirects=False
         ) as response:
-            await _checked(response)
+            await _raise_for_status(response)
             yield response
 
 
 @contextlib.asynccontextmanager
-async def uploaded(
+async def post_form(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], form: aiohttp.FormData
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Posts a form with a file; a context with the open response."""
-    with faults.translated():
+    with faults.translate_errors():
         async with client.post(
             url, data=form, headers=headers, timeout=_UPLOAD, allow_redirects=False
         ) as response:
-            await _checked(response)
+            await _raise_for_status(response)
             yield response
 
 
-async def got(
+async def get_json(
     client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], **query: str
 ) -> Any:
     """Gets a list, and parses its JSON."""
-    with faults.translated():
+    with faults.translate_errors():
         async with client.get(
             url, headers=headers, params=query, timeout=_LIST, allow_redirects=False
         ) as response:
-            await _checked(response)
-            return parsed(await read(response, _LIST_BYTES_MAX))
+            await _raise_for_status(response)
+            return parse_json(await read_body(response, _LIST_BYTES_MAX))
 
 
-async def read(response: aiohttp.ClientResponse, most: int = _LIST_BYTES_MAX) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, max_bytes: int = _LIST_BYTES_MAX) -> bytes:
     """Reads the whole body; raises `SupplierFault` when it is larger than `max_bytes`."""
     parts, size = [], 0
     async for chunk in response.content.iter_any():
         parts.append(chunk)
         size += len(chunk)
-        if size > most:
-            raise SupplierFault(Fault.UNWELL, code="oversize")
+        if size > max_bytes:
+            raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
     return b"".join(parts)
 
 
-async def drained(response: aiohttp.ClientResponse) -> None:
+async def drain_body(response: aiohttp.ClientResponse) -> None:
     """Reads the few bytes after a stream's last event, so that its connection can be used again."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -114,17 +114,17 @@ async def drained(response: aiohttp.ClientResponse) -> None:
                 await response.content.readany()
 
 
-def parsed(content: bytes) -> Any:
+def parse_json(content: bytes) -> Any:
     """The JSON of a body; raises `SupplierFault` when it is none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise SupplierFault(Fault.UNWELL, code="not_json") from None
+        raise SupplierFault(Fault.UNAVAILABLE, code="not_json") from None
 
 
-async def _checked(response: aiohttp.ClientResponse) -> None:
+async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
     if response.status != 200:
-        told = b""
+        body = b""
         with contextlib.suppress(SupplierFault):
-            told = await read(response, _ERROR_BYTES_MAX)
-        raise faults.of_response(response.status, response.headers, told)
+            body = await read_body(response, _ERROR_BYTES_MAX)
+        raise faults.fault_from_response(response.status, response.headers, body)

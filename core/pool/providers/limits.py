@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from core.pool.providers.types import Limits
+from core.pool.providers.types import RateLimitInfo
 
 #: A supplier whose headers say to wait longer is called again after an hour all the same.
 WAIT_MAX_SECONDS = 3_600.0
@@ -14,7 +14,7 @@ WAIT_MAX_SECONDS = 3_600.0
 _ORGANISATIONS = ("openai-organization", "anthropic-organization-id")
 #: The headers of what is left, and of when it is full again: OpenAI's, which others imitate, then
 #: Anthropic's.
-_LEFT = (
+_RATE_LIMIT_HEADERS = (
     *(
         (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}")
         for what in ("requests", "tokens")
@@ -25,42 +25,45 @@ _LEFT = (
     ),
 )
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
-def told(headers: Mapping[str, str]) -> Limits | None:
+def parse_rate_limit(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """What an answer's headers say of rate limits and the account; None when that is nothing."""
     organisation = next((headers[name] for name in _ORGANISATIONS if headers.get(name)), "")
     waits = [
-        _wait(headers.get(reset, ""))
-        for left, reset in _LEFT
+        _parse_wait(headers.get(reset, ""))
+        for left, reset in _RATE_LIMIT_HEADERS
         if headers.get(left, "").strip() == "0"
     ]
     wait = max(waits, default=0.0)
-    left, seconds = _requests(headers)
-    if not organisation and not wait and left is None:
+    requests_left, reset_seconds = _parse_requests_left(headers)
+    if not organisation and not wait and requests_left is None:
         return None
-    return Limits(organisation, wait, left, seconds)
+    return RateLimitInfo(organisation, wait, requests_left, reset_seconds)
 
 
-def _requests(headers: Mapping[str, str]) -> tuple[int | None, float]:
+def _parse_requests_left(headers: Mapping[str, str]) -> tuple[int | None, float]:
     """How many requests are left, and for how many seconds; None where the headers don't say, or
     none are left."""
-    for left, reset in _LEFT:
-        said = headers.get(left, "").strip()
-        if "requests" in left and said.isdecimal() and int(said):
-            return int(said), _wait(headers.get(reset, ""))
+    for left, reset in _RATE_LIMIT_HEADERS:
+        value = headers.get(left, "").strip()
+        if "requests" in left and value.isdecimal() and int(value):
+            return int(value), _parse_wait(headers.get(reset, ""))
     return None, 0.0
 
 
-def _wait(said: str) -> float:
+def _parse_wait(value: str) -> float:
     """Seconds until a limit is full again: `1m30.5s`, `120ms`, or a time."""
-    if _DURATION.fullmatch(said):
-        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(said))
+    if _DURATION.fullmatch(value):
+        seconds = sum(
+            float(number) * _SECONDS_PER_UNIT[unit]
+            for number, unit in _DURATION_PART.findall(value)
+        )
         return min(seconds, WAIT_MAX_SECONDS)
     try:
-        at = datetime.fromisoformat(said)
+        at = datetime.fromisoformat(value)
     except ValueError:
         return 0.0
     if at.tzinfo is None:

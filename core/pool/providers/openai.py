@@ -14,17 +14,17 @@ import aiohttp
 
 from core.money import Tokens
 from core.pool.providers import faults, http, sse, transcription
-from core.pool.providers.limits import told
+from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import (
-    Call,
+    CallTarget,
     Fault,
     Finish,
     ListedModel,
-    Piece,
+    ModelCall,
+    ReasoningDelta,
+    StreamEvent,
     SupplierFault,
-    Target,
-    Text,
-    Thinking,
+    TextDelta,
     Usage,
 )
 
@@ -32,7 +32,7 @@ from core.pool.providers.types import (
 _TOKENS_MAX = 100_000_000
 _MODELS_MAX = 5_000
 
-_REASONS: Mapping[str, Literal["stop", "length", "filtered"]] = {
+_FINISH_REASONS: Mapping[str, Literal["stop", "length", "filtered"]] = {
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",
@@ -43,11 +43,11 @@ _CONTEXT_FIELDS = ("context_length", "context_window", "max_context_length", "ma
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class OpenAIDialect:
     """A dialect says which fields a server of this wire format takes."""
 
     #: The name of the field with the answer's limit.
-    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     #: Whether usage must be asked for, in `stream_options`, which some servers refuse.
     asks_usage: bool = True
     #: Whether it is OpenAI itself, which takes `store`, `safety_identifier`, `include_obfuscation`.
@@ -55,75 +55,81 @@ class Dialect:
 
 
 #: The dialect that nearly all servers take.
-PLAIN = Dialect()
+PLAIN_DIALECT = OpenAIDialect()
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAI:
+class OpenAIAdapter:
     """The adapter for OpenAI's chat completions and audio implements `SupplierAdapter`."""
 
     client: aiohttp.ClientSession
-    dialect: Dialect = PLAIN
+    dialect: OpenAIDialect = PLAIN_DIALECT
 
-    def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
+    def stream(self, target: CallTarget, call: ModelCall) -> AsyncGenerator[StreamEvent, None]:
         """See `SupplierAdapter`."""
         if call.clip is not None:
             url, headers = f"{target.base_url}/audio/transcriptions", _headers(target)
-            return transcription.pieces(self.client, url, headers, call.model, call.clip)
-        return self._answer(target, call)
+            return transcription.transcribe(self.client, url, headers, call.model, call.clip)
+        return self._stream_chat(target, call)
 
-    async def _answer(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
+    async def _stream_chat(
+        self, target: CallTarget, call: ModelCall
+    ) -> AsyncGenerator[StreamEvent, None]:
         url = f"{target.base_url}/chat/completions"
-        body = self._body(call)
-        async with http.posted(self.client, url, _headers(target), body) as response:
-            if (limits := told(response.headers)) is not None:
+        body = self._build_body(call)
+        async with http.post_json(self.client, url, _headers(target), body) as response:
+            if (limits := parse_rate_limit(response.headers)) is not None:
                 yield limits
             if response.content_type == "application/json":
-                for piece in _whole(http.parsed(await http.read(response))):
-                    yield piece
+                for event in _events_of_whole_answer(
+                    http.parse_json(await http.read_body(response))
+                ):
+                    yield event
                 return
             reason: Literal["stop", "length", "filtered"] | None = None
-            used: Usage | None = None
-            async for _, data in sse.events(response.content):
+            used_tokens: Usage | None = None
+            async for _, data in sse.read_events(response.content):
                 if data == b"[DONE]":
                     break
-                chunk = http.parsed(data)
+                chunk = http.parse_json(data)
                 if not isinstance(chunk, dict) or chunk.get("error"):
-                    raise faults.of_event(chunk)
-                used = _usage_of(chunk) or used
+                    raise faults.fault_from_event(chunk)
+                used_tokens = _find_usage(chunk) or used_tokens
                 choices = chunk.get("choices")
                 if not choices:
                     continue
                 choice = choices[0]
-                for piece in _pieces(choice.get("delta") or {}):
-                    yield piece
-                if ended := choice.get("finish_reason"):
-                    if ended == "error":
-                        raise faults.of_event(chunk)
-                    reason = _REASONS.get(ended, "stop")
+                for event in _to_stream_events(choice.get("delta") or {}):
+                    yield event
+                if finish_reason := choice.get("finish_reason"):
+                    if finish_reason == "error":
+                        raise faults.fault_from_event(chunk)
+                    reason = _FINISH_REASONS.get(finish_reason, "stop")
             if reason is None:
                 raise SupplierFault(Fault.NETWORK, code="cut")
-            await http.drained(response)
-            yield Finish(reason, used)
+            await http.drain_body(response)
+            yield Finish(reason, used_tokens)
 
-    async def models(self, target: Target) -> list[ListedModel]:
+    async def list_models(self, target: CallTarget) -> list[ListedModel]:
         """See `SupplierAdapter`."""
-        said = await http.got(self.client, f"{target.base_url}/models", _headers(target))
-        rows = said.get("data") if isinstance(said, dict) else said
+        body = await http.get_json(self.client, f"{target.base_url}/models", _headers(target))
+        rows = body.get("data") if isinstance(body, dict) else body
         if not isinstance(rows, list):
-            raise SupplierFault(Fault.UNWELL, code="not_json")
+            raise SupplierFault(Fault.UNAVAILABLE, code="not_json")
         return [
-            ListedModel(row["id"].removeprefix("models/"), _context(row))
+            ListedModel(row["id"].removeprefix("models/"), _parse_context(row))
             for row in rows[:_MODELS_MAX]
             if isinstance(row, dict) and isinstance(row.get("id"), str)
         ]
 
-    def _body(self, call: Call) -> dict[str, Any]:
+    def _build_body(self, call: ModelCall) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": call.model,
-            "messages": [{"role": one.role, "content": one.text} for one in call.messages],
+            "messages": [
+                {"role": message.role, "content": message.text} for message in call.messages
+            ],
             "stream": True,
-            self.dialect.limit: call.answer_limit.units,
+            self.dialect.limit_field: call.answer_limit.units,
         }
         if self.dialect.asks_usage:
             body["stream_options"] = {"include_usage": True}
@@ -135,76 +141,83 @@ class OpenAI:
         return body
 
 
-def _headers(target: Target) -> dict[str, str]:
+def _headers(target: CallTarget) -> dict[str, str]:
     return {"Authorization": f"Bearer {target.key.get_secret_value()}"}
 
 
-def _pieces(delta: Mapping[str, Any]) -> list[Piece]:
-    said = delta.get("content") or delta.get("refusal")
-    if isinstance(said, str):
-        return [Text(said)]
-    if isinstance(said, list):
-        return [_part(part) for part in said if isinstance(part, dict)]
+def _to_stream_events(delta: Mapping[str, Any]) -> list[StreamEvent]:
+    content = delta.get("content") or delta.get("refusal")
+    if isinstance(content, str):
+        return [TextDelta(content)]
+    if isinstance(content, list):
+        return [_part_to_event(part) for part in content if isinstance(part, dict)]
     if delta.get("reasoning_content") or delta.get("reasoning"):
-        return [Thinking()]
+        return [ReasoningDelta()]
     return []
 
 
-def _part(part: Mapping[str, Any]) -> Piece:
+def _part_to_event(part: Mapping[str, Any]) -> StreamEvent:
     text = part.get("text")
-    return Text(text) if part.get("type") == "text" and isinstance(text, str) else Thinking()
+    return (
+        TextDelta(text)
+        if part.get("type") == "text" and isinstance(text, str)
+        else ReasoningDelta()
+    )
 
 
-def _whole(said: Any) -> list[Piece]:
+def _events_of_whole_answer(body: Any) -> list[StreamEvent]:
     """The events of an answer that came all at once, though a stream was asked for."""
-    choices = said.get("choices") if isinstance(said, dict) else None
-    if not choices or said.get("error"):
-        raise faults.of_event(said)
-    reason = _REASONS.get(choices[0].get("finish_reason") or "", "stop")
-    return [*_pieces(choices[0].get("message") or {}), Finish(reason, _usage_of(said))]
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not choices or body.get("error"):
+        raise faults.fault_from_event(body)
+    reason = _FINISH_REASONS.get(choices[0].get("finish_reason") or "", "stop")
+    return [*_to_stream_events(choices[0].get("message") or {}), Finish(reason, _find_usage(body))]
 
 
-def _usage_of(chunk: Mapping[str, Any]) -> Usage | None:
-    said = chunk.get("usage")
-    if said is None and (choices := chunk.get("choices")):
-        said = choices[0].get("usage")
-    return usage(said) if isinstance(said, dict) else None
+def _find_usage(chunk: Mapping[str, Any]) -> Usage | None:
+    reported = chunk.get("usage")
+    if reported is None and (choices := chunk.get("choices")):
+        reported = choices[0].get("usage")
+    return parse_usage(reported) if isinstance(reported, dict) else None
 
 
-def usage(said: Mapping[str, Any]) -> Usage | None:
+def parse_usage(reported: Mapping[str, Any]) -> Usage | None:
     """The usage as any supplier of this wire format reports it; None where it makes no sense.
 
     Some count reasoning in the total only, so what the total has above the prompt is output.
     """
-    prompt, answer = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
+    prompt, answer = (
+        _parse_count(reported.get("prompt_tokens")),
+        _parse_count(reported.get("completion_tokens")),
+    )
     if prompt is None or answer is None:
         return None
-    details = said.get("prompt_tokens_details")
+    details = reported.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}
-    cached = _count(
+    cached = _parse_count(
         details.get("cached_tokens")
-        or said.get("prompt_cache_hit_tokens")
-        or said.get("cached_tokens")
+        or reported.get("prompt_cache_hit_tokens")
+        or reported.get("cached_tokens")
         or 0
     )
-    written = _count(details.get("cache_write_tokens") or 0)
+    cache_written = _parse_count(details.get("cache_write_tokens") or 0)
     cached = min(cached or 0, prompt)
-    total = _count(said.get("total_tokens")) or 0
+    total = _parse_count(reported.get("total_tokens")) or 0
     return Usage(
         input=Tokens(prompt),
         output=Tokens(max(answer, total - prompt)),
         cached=Tokens(cached),
-        cache_written=Tokens(min(written or 0, prompt - cached)),
+        cache_written=Tokens(min(cache_written or 0, prompt - cached)),
     )
 
 
-def _count(said: Any) -> int | None:
-    return said if type(said) is int and 0 <= said <= _TOKENS_MAX else None
+def _parse_count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= _TOKENS_MAX else None
 
 
-def _context(row: Mapping[str, Any]) -> Tokens | None:
+def _parse_context(row: Mapping[str, Any]) -> Tokens | None:
     for field in _CONTEXT_FIELDS:
-        if found := _count(row.get(field)):
+        if found := _parse_count(row.get(field)):
             return Tokens(found)
     return None
 
@@ -214,28 +227,32 @@ _PAGES_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Cloudflare:
+class CloudflareAdapter:
     """The adapter for Cloudflare implements `SupplierAdapter`. A target without an account id can't
     be called."""
 
     client: aiohttp.ClientSession
-    dialect: Dialect = PLAIN
+    dialect: OpenAIDialect = PLAIN_DIALECT
 
-    def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
+    def stream(self, target: CallTarget, call: ModelCall) -> AsyncGenerator[StreamEvent, None]:
         """See `SupplierAdapter`."""
-        address = f"{_address(target)}/v1"
-        return OpenAI(self.client, self.dialect).stream(replace(target, base_url=address), call)
+        address = f"{_account_url(target)}/v1"
+        return OpenAIAdapter(self.client, self.dialect).stream(
+            replace(target, base_url=address), call
+        )
 
-    async def models(self, target: Target) -> list[ListedModel]:
+    async def list_models(self, target: CallTarget) -> list[ListedModel]:
         """See `SupplierAdapter`."""
-        url = f"{_address(target)}/models/search"
+        url = f"{_account_url(target)}/models/search"
         headers = {"Authorization": f"Bearer {target.key.get_secret_value()}"}
         found: list[ListedModel] = []
         for page in range(1, _PAGES_MAX + 1):
-            said = await http.got(self.client, url, headers, page=str(page), per_page=str(_PAGE))
-            rows = said.get("result") if isinstance(said, dict) else None
+            body = await http.get_json(
+                self.client, url, headers, page=str(page), per_page=str(_PAGE)
+            )
+            rows = body.get("result") if isinstance(body, dict) else None
             if not isinstance(rows, list):
-                raise SupplierFault(Fault.UNWELL, code="not_json")
+                raise SupplierFault(Fault.UNAVAILABLE, code="not_json")
             names = [row.get("name") for row in rows if isinstance(row, dict)]
             found += [ListedModel(name) for name in names if isinstance(name, str)]
             if len(rows) < _PAGE:
@@ -243,7 +260,7 @@ class Cloudflare:
         return found
 
 
-def _address(target: Target) -> str:
+def _account_url(target: CallTarget) -> str:
     if not target.account:
         raise SupplierFault(Fault.BAD_REQUEST, code="no_account")
     return f"{target.base_url}/accounts/{target.account}/ai"

@@ -16,7 +16,7 @@ EVENT_BYTES_MAX = 1 << 20
 STREAM_BYTES_MAX = 64 << 20
 
 
-class Body(Protocol):
+class ByteStream(Protocol):
     """A stream of bytes is the part of aiohttp's stream reader that is used here."""
 
     def iter_any(self) -> AsyncIterator[bytes]:
@@ -24,7 +24,7 @@ class Body(Protocol):
         ...
 
 
-async def events(body: Body) -> AsyncIterator[tuple[bytes, bytes]]:
+async def read_events(body: ByteStream) -> AsyncIterator[tuple[bytes, bytes]]:
     """Yields (event name, data) of each event that has data; raises `SupplierFault` past a bound.
 
     The name is empty where the server gives none.
@@ -42,17 +42,17 @@ async def events(body: Body) -> AsyncIterator[tuple[bytes, bytes]]:
                         yield name, data
                     name, data = b"", b""
                 elif line.startswith(b"data:"):
-                    value = _value(line, 5)
+                    value = _field_value(line, 5)
                     data = data + b"\n" + value if data else value
                 elif line.startswith(b"event:"):
-                    name = _value(line, 6)
+                    name = _field_value(line, 6)
         if len(rest) + len(data) > EVENT_BYTES_MAX or total > STREAM_BYTES_MAX:
-            raise SupplierFault(Fault.UNWELL, code="oversize")
+            raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
     if rest.startswith(b"data:"):
-        data = _value(rest, 5)
+        data = _field_value(rest, 5)
     if data:
         yield name, data
 
 
-def _value(line: bytes, start: int) -> bytes:
+def _field_value(line: bytes, start: int) -> bytes:
     return line[start:].removesuffix(b"\r").removeprefix(b" ")

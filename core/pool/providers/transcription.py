@@ -13,12 +13,12 @@ from core.money import Seconds
 from core.pool.providers import http
 from core.pool.providers.types import (
     NO_TOKENS,
-    Clip,
+    AudioClip,
     Fault,
     Finish,
-    Piece,
+    StreamEvent,
     SupplierFault,
-    Text,
+    TextDelta,
     Usage,
 )
 
@@ -27,9 +27,9 @@ _SECONDS_MAX = 1_000_000
 _ANSWER_BYTES_MAX = 4 << 20
 
 
-async def pieces(
-    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], model: str, clip: Clip
-) -> AsyncGenerator[Piece, None]:
+async def transcribe(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], model: str, clip: AudioClip
+) -> AsyncGenerator[StreamEvent, None]:
     """Transcribes a clip: yields its text, and a `Finish` with the length that the supplier bills;
     raises `SupplierFault`."""
     form = aiohttp.FormData()
@@ -38,23 +38,23 @@ async def pieces(
     form.add_field("response_format", "verbose_json" if "whisper" in model else "json")
     # Sent in parts, so that the event loop can do other things in between.
     form.add_field("file", io.BytesIO(clip.content), filename=clip.name)
-    async with http.uploaded(client, url, headers, form) as response:
-        said = http.parsed(await http.read(response, _ANSWER_BYTES_MAX))
-    text = said.get("text") if isinstance(said, dict) else None
+    async with http.post_form(client, url, headers, form) as response:
+        body = http.parse_json(await http.read_body(response, _ANSWER_BYTES_MAX))
+    text = body.get("text") if isinstance(body, dict) else None
     if not isinstance(text, str):
-        raise SupplierFault(Fault.UNWELL, code="malformed")
-    length = _length(said)
+        raise SupplierFault(Fault.UNAVAILABLE, code="malformed")
+    length = _parse_length(body)
     used = None if length is None else Usage(NO_TOKENS, NO_TOKENS, audio=length)
     if words := text.strip():
-        yield Text(words)
+        yield TextDelta(words)
     yield Finish("stop", used)
 
 
-def _length(said: Mapping[str, Any]) -> Seconds | None:
+def _parse_length(body: Mapping[str, Any]) -> Seconds | None:
     """The billed length, else the file's, in whole seconds, rounded up; None without either."""
-    usage = said.get("usage")
+    usage = body.get("usage")
     billed = usage.get("seconds") if isinstance(usage, dict) else None
-    for seconds in (billed, said.get("duration")):
+    for seconds in (billed, body.get("duration")):
         if isinstance(seconds, (int, float)) and 0 <= seconds <= _SECONDS_MAX:
             return Seconds(math.ceil(seconds))
     return None

@@ -20,7 +20,7 @@ NO_TOKENS, NO_AUDIO = Tokens(0), Seconds(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChatMessage:
     """A chat message is one message of a conversation, as it is sent to a model."""
 
     role: Literal["system", "user", "assistant"]
@@ -40,7 +40,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class AudioClip:
     """An audio clip is to be transcribed: it has a name whose ending is its format, and its
     bytes."""
 
@@ -49,28 +49,28 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ModelCall:
     """A call asks a model for an answer. It has no sampling parameters: suppliers refuse them on
     current models."""
 
     model: str
-    messages: Sequence[Message]
+    messages: Sequence[ChatMessage]
     answer_limit: Tokens
     #: A stable hash of the person, where the supplier asks for one.
     end_user: str = ""
     #: Audio in place of messages: then the answer is its transcript.
-    clip: Clip | None = None
+    clip: AudioClip | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextDelta:
     """A stream event that brings the next piece of the answer's text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Thinking:
+class ReasoningDelta:
     """A stream event that says that the model reasons: tokens are used, but nothing is shown."""
 
 
@@ -84,22 +84,22 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimitInfo:
     """A stream event that says what an answer's headers tell of rate limits. `organisation` is the
     account's id (may be empty); for `wait_seconds` nothing is left of some limit."""
 
     organisation: str
     wait_seconds: float
     #: Requests that are left, for so many seconds; None where the headers don't say.
-    left: int | None = None
-    left_seconds: float = 0.0
+    requests_left: int | None = None
+    reset_seconds: float = 0.0
 
 
-Piece = Text | Thinking | Finish | Limits
+StreamEvent = TextDelta | ReasoningDelta | Finish | RateLimitInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CallTarget:
     """A call goes to a target: an address, and the key to send there. `account` is Cloudflare's
     account id, else empty."""
 
@@ -113,13 +113,13 @@ class Fault(enum.Enum):
     wrote never harms the key."""
 
     #: The supplier refuses the key: it is dead after a second refusal some time later.
-    DEAD = "dead"
+    INVALID_KEY = "dead"
     #: The account has no money, or reached its spend limit: the key is parked for hours.
-    BROKE = "broke"
+    NO_FUNDS = "broke"
     #: Too many requests: the key cools down as long as the supplier says, else longer each time.
-    THROTTLED = "throttled"
+    RATE_LIMITED = "throttled"
     #: The supplier is overloaded or failing: a short cooldown, and it counts for the circuit.
-    UNWELL = "unwell"
+    UNAVAILABLE = "unwell"
     #: The key may not use this model: for a while it isn't chosen for it.
     MODEL_MISSING = "model_missing"
     #: The prompt is too long for the model: the asker can change that, the key is fine.
@@ -138,10 +138,10 @@ class SupplierFault(Exception):
     """A call to a supplier failed. This isn't a `Refusal`: it never reaches a person as it is."""
 
     def __init__(
-        self, fault: Fault, *, status: int = 0, code: str = "", retry_after: float | None = None
+        self, kind: Fault, *, status: int = 0, code: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(f"{fault.value} (status {status}, code {code or 'none'})")
-        self.fault, self.status, self.code = fault, status, code
+        super().__init__(f"{kind.value} (status {status}, code {code or 'none'})")
+        self.kind, self.status, self.code = kind, status, code
         #: Seconds that the supplier asks to wait, where it says.
         self.retry_after = retry_after
 
@@ -155,10 +155,10 @@ class ListedModel:
     context: Tokens | None = None
 
 
-class Adapter(Protocol):
+class SupplierAdapter(Protocol):
     """An adapter makes calls in one wire format."""
 
-    def stream(self, target: Target, call: Call) -> AsyncGenerator[Piece, None]:
+    def stream(self, target: CallTarget, call: ModelCall) -> AsyncGenerator[StreamEvent, None]:
         """Yields events, perhaps `RateLimitInfo` first and a `Finish` last; raises `SupplierFault`,
         also mid-stream.
 
@@ -166,6 +166,6 @@ class Adapter(Protocol):
         """
         ...
 
-    async def models(self, target: Target) -> list[ListedModel]:
+    async def list_models(self, target: CallTarget) -> list[ListedModel]:
         """The supplier's own list of models for this key; raises `SupplierFault`."""
         ...

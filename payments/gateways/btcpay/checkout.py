@@ -19,32 +19,38 @@ from typing import Any, final
 
 from pydantic import SecretStr
 
-from core.money import NanoUsd, usd
-from payments.gateways.base import Message
-from payments.gateways.btcpay.client import ID, NAME, BtcPayApi, id_of, refusal
-from payments.gateways.http import understood
-from payments.offer import CENT, dollars
+from core.money import NanoUsd, parse_usd
+from payments.gateways.base import WebhookMessage
+from payments.gateways.btcpay.client import (
+    ID_PATTERN,
+    NAME,
+    BtcPayClient,
+    refusal_code,
+    validate_id,
+)
+from payments.gateways.http import translate_parse_errors
+from payments.offer import CENT, to_decimal_dollars
 from payments.types import (
     Cash,
     Checkout,
-    Ended,
-    Forged,
+    CheckoutEnded,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
-    NotGivenBack,
+    InvalidSignature,
     Order,
     Payment,
-    PaymentRefused,
-    Refunded,
+    PaymentMismatch,
+    Refund,
+    RefundDeclined,
 )
 
 _log = logging.getLogger(__name__)
 
 #: The rate is the invoice's for so long.
-OPEN_SECONDS = 1_800
+CHECKOUT_SECONDS = 1_800
 #: The server watches for late money this long after an invoice closed, and so do we.
 LATE_SECONDS = 7 * 86_400
-SIGNATURE = "btcpay-sig"
+SIGNATURE_HEADER = "btcpay-sig"
 
 #: What the key must be allowed, and what allows it too (BTCPay's own hierarchy).
 PERMISSIONS: Mapping[str, Collection[str]] = {
@@ -56,60 +62,68 @@ PERMISSIONS: Mapping[str, Collection[str]] = {
     "btcpay.store.canmanagepullpayments": ("btcpay.store.cancreatepullpayments",),
 }
 
-_PAGE, _PAGES_MAX = 100, 20
+_PAGE_SIZE, _PAGES_MAX = 100, 20
 _REFUND_NAME_CHARS_MAX = 50
 
 
 @final
-class BtcPay:
+class BtcPayGateway:
     """The BTCPay Server gateway: it sells by invoices in dollars, paid in cryptocurrency."""
 
     name = NAME
     platform = ""
-    open_seconds = OPEN_SECONDS
+    checkout_seconds = CHECKOUT_SECONDS
 
     def __init__(
         self,
         *,
         url: str,
         store_id: str,
-        key: SecretStr,
+        api_key: SecretStr,
         webhook_secret: SecretStr,
         return_url: str,
     ) -> None:
         """`return_url`: the page that leads back to the chat."""
-        self._api = BtcPayApi(url=url, store_id=store_id, key=key)
-        self._store, self._secret = store_id, webhook_secret
+        self._client = BtcPayClient(url=url, store_id=store_id, api_key=api_key)
+        self._store_id, self._webhook_secret = store_id, webhook_secret
         self._return_url = return_url
 
-    def amount(self, value: NanoUsd) -> Cash:
+    def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
         return value
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
-        await self._api.allowed(PERMISSIONS)
-        answer = await self._api.asked("GET", self._api.path("invoices"), {"take": "1"})
-        if not answer.fine:
+        await self._client.check_permissions(PERMISSIONS)
+        answer = await self._client.request(
+            "GET", self._client.store_path("invoices"), {"take": "1"}
+        )
+        if not answer.is_ok:
             raise GatewayUnavailable(self.name, "the server knows no such store for this key")
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`."""
         # The server knows no keys of idempotency: an invoice whose answer was lost is looked for.
-        known = await self._api.got(self._api.path("invoices"), {"orderId": order.id})
-        with understood(self.name):
-            found = [one for one in known if one["status"] == "New" and not one.get("archived")]
-            made = found[0] if found else await self._invoice_for(order, what, language)
-            return Checkout(id_of(made["id"]), str(made["checkoutLink"]))
+        invoices = await self._client.get(
+            self._client.store_path("invoices"), {"orderId": order.id}
+        )
+        with translate_parse_errors(self.name):
+            waiting = [
+                one for one in invoices if one["status"] == "New" and not one.get("archived")
+            ]
+            invoice = (
+                waiting[0] if waiting else await self._create_invoice(order, description, language)
+            )
+            return Checkout(validate_id(invoice["id"]), str(invoice["checkoutLink"]))
 
-    async def _invoice_for(self, order: Order, what: str, language: str) -> Any:
+    async def _create_invoice(self, order: Order, description: str, language: str) -> Any:
         assert isinstance(order.amount, NanoUsd)
-        asked = {
-            "amount": dollars(order.amount),
+        body = {
+            "amount": to_decimal_dollars(order.amount),
             "currency": "USD",
-            "metadata": {"orderId": order.id, "itemDesc": what},
+            "metadata": {"orderId": order.id, "itemDesc": description},
             "checkout": {
-                "expirationMinutes": OPEN_SECONDS // 60,
+                "expirationMinutes": CHECKOUT_SECONDS // 60,
                 "monitoringMinutes": LATE_SECONDS // 60,
                 # Paid is what is paid in full: a store may be more generous by itself.
                 "paymentTolerance": 0,
@@ -118,87 +132,89 @@ class BtcPay:
                 "defaultLanguage": language,
             },
         }
-        answer = await self._api.asked("POST", self._api.path("invoices"), body=asked)
-        if not answer.fine:
-            _log.warning("%s was refused by BTCPay: %s", order.id, refusal(answer))
+        answer = await self._client.request("POST", self._client.store_path("invoices"), body=body)
+        if not answer.is_ok:
+            _log.warning("%s was refused by BTCPay: %s", order.id, refusal_code(answer))
             raise GatewayUnavailable(self.name)
         return answer.body
 
     # --- messages --------------------------------------------------------------------------------
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`."""
-        proof = hmac.digest(self._secret.get_secret_value().encode(), body, hashlib.sha256)
-        given = headers.get(SIGNATURE, "").encode()
-        if not hmac.compare_digest(given, f"sha256={proof.hex()}".encode()):
-            raise Forged(self.name, "signature")
+        proof = hmac.digest(self._webhook_secret.get_secret_value().encode(), body, hashlib.sha256)
+        signature = headers.get(SIGNATURE_HEADER, "").encode()
+        if not hmac.compare_digest(signature, f"sha256={proof.hex()}".encode()):
+            raise InvalidSignature(self.name, "signature")
         try:
             event = json.loads(body)
         except (ValueError, RecursionError):
-            raise Forged(self.name, "body") from None
+            raise InvalidSignature(self.name, "body") from None
         if not isinstance(event, dict):
-            raise Forged(self.name, "body")
-        if event.get("storeId") != self._store:
-            raise Forged(self.name, "store")
+            raise InvalidSignature(self.name, "body")
+        if event.get("storeId") != self._store_id:
+            raise InvalidSignature(self.name, "store")
         id_ = event.get("deliveryId")
-        if not isinstance(id_, str) or not ID.fullmatch(id_):
-            raise Forged(self.name, "body")
-        return Message(id_, body)
+        if not isinstance(id_, str) or not ID_PATTERN.fullmatch(id_):
+            raise InvalidSignature(self.name, "body")
+        return WebhookMessage(id_, body)
 
-    async def news(self, body: bytes) -> Sequence[News]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
         event = json.loads(body)
         kind = str(event["type"])
         if not kind.startswith("Invoice") or kind == "InvoiceCreated":
             return ()
-        return await self._invoice(event["invoiceId"])
+        return await self._fetch_invoice_events(event["invoiceId"])
 
     # --- invoices --------------------------------------------------------------------------------
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        return await self._invoice(order.external) if order.external else ()
+        return await self._fetch_invoice_events(order.external_id) if order.external_id else ()
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
-        since = str(int(time.time()) - OPEN_SECONDS - LATE_SECONDS)
+        since = str(int(time.time()) - CHECKOUT_SECONDS - LATE_SECONDS)
         paid: dict[str, Cash] = {}
         for page in range(_PAGES_MAX):
-            sought = {"startDate": since, "skip": str(page * _PAGE), "take": str(_PAGE)}
-            listed = await self._api.got(self._api.path("invoices"), sought)
-            with understood(self.name):
-                for one in listed:
-                    if (order := _order_of(one)) and not _untouched(one):
+            params = {"startDate": since, "skip": str(page * _PAGE_SIZE), "take": str(_PAGE_SIZE)}
+            invoices = await self._client.get(self._client.store_path("invoices"), params)
+            with translate_parse_errors(self.name):
+                for invoice in invoices:
+                    if (order := _order_id(invoice)) and not _is_unpaid(invoice):
                         # To the nearest cent; old servers don't say it.
-                        nearest = usd(one.get("paidAmount") or one["amount"])
+                        nearest = parse_usd(invoice.get("paidAmount") or invoice["amount"])
                         paid[order] = NanoUsd(nearest.units - CENT.units)
-                if len(listed) < _PAGE:
+                if len(invoices) < _PAGE_SIZE:
                     break
         return paid
 
-    async def _invoice(self, id_: object) -> Sequence[News]:
-        said = await self._api.got(self._api.path("invoices", id_of(id_)), none={404})
-        if said is None:
+    async def _fetch_invoice_events(self, id_: object) -> Sequence[GatewayEvent]:
+        invoice = await self._client.get(
+            self._client.store_path("invoices", validate_id(id_)), empty_statuses={404}
+        )
+        if invoice is None:
             return ()
-        with understood(self.name):
-            news: list[News] = list(await self._payments(said))
-            order, status = _order_of(said), said["status"]
-        if order and status == "Expired" and _untouched(said):
-            news.append(Ended(order, "expired"))
-        return news
+        with translate_parse_errors(self.name):
+            events: list[GatewayEvent] = list(await self._list_settled_payments(invoice))
+            order, status = _order_id(invoice), invoice["status"]
+        if order and status == "Expired" and _is_unpaid(invoice):
+            events.append(CheckoutEnded(order, "expired"))
+        return events
 
-    async def _payments(self, said: Mapping[str, Any]) -> list[Payment]:
+    async def _list_settled_payments(self, invoice: Mapping[str, Any]) -> list[Payment]:
         """Each settled payment of an invoice; raises `PaymentMismatch`."""
-        order = _order_of(said)
-        if not order or _untouched(said):
+        order = _order_id(invoice)
+        if not order or _is_unpaid(invoice):
             return []
-        if said["currency"] != "USD":
-            raise PaymentRefused(order, "unit")
-        methods = await self._api.got(
-            self._api.path("invoices", id_of(said["id"]), "payment-methods")
+        if invoice["currency"] != "USD":
+            raise PaymentMismatch(order, "unit")
+        methods = await self._client.get(
+            self._client.store_path("invoices", validate_id(invoice["id"]), "payment-methods")
         )
         parts = {
-            str(one["id"]): _worth(one["value"], method["rate"])
+            str(one["id"]): _convert_to_usd(one["value"], method["rate"])
             for method in methods
             for one in method["payments"]
             if one["status"] == "Settled"
@@ -210,7 +226,7 @@ class BtcPay:
                 order,
                 worth,
                 NanoUsd(0),
-                checkout=said["id"],
+                checkout=invoice["id"],
                 any_amount=True,
                 parts=parts,
             )
@@ -219,51 +235,61 @@ class BtcPay:
 
     # --- money that goes back --------------------------------------------------------------------
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`: a page at which the payer takes it, one a cause."""
         assert isinstance(amount, NanoUsd)
         digest = hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()
         name = f"{order.id} {digest}"
         assert len(name) <= _REFUND_NAME_CHARS_MAX
-        known = await self._api.got(self._api.path("pull-payments"), {"includeArchived": "true"})
-        with understood(self.name):
-            made = next((one for one in known if one["name"] == name), None)
-            if made is None:
-                made = await self._pull_payment(name, amount)
-            id_, sum_, link = id_of(made["id"]), usd(made["amount"]), str(made["viewLink"])
-        return (Refunded(self.name, id_, payment, sum_, claim_url=link),)
+        pull_payments = await self._client.get(
+            self._client.store_path("pull-payments"), {"includeArchived": "true"}
+        )
+        with translate_parse_errors(self.name):
+            pull_payment = next((one for one in pull_payments if one["name"] == name), None)
+            if pull_payment is None:
+                pull_payment = await self._create_pull_payment(name, amount)
+            id_, sum_, link = (
+                validate_id(pull_payment["id"]),
+                parse_usd(pull_payment["amount"]),
+                str(pull_payment["viewLink"]),
+            )
+        return (Refund(self.name, id_, payment, sum_, claim_url=link),)
 
-    async def _pull_payment(self, name: str, amount: NanoUsd) -> Any:
-        asked = {
+    async def _create_pull_payment(self, name: str, amount: NanoUsd) -> Any:
+        body = {
             "name": name,
-            "amount": dollars(amount),
+            "amount": to_decimal_dollars(amount),
             "currency": "USD",
             # It was confirmed in the chat; who pays it out is the server's own business.
             "autoApproveClaims": True,
         }
-        answer = await self._api.asked("POST", self._api.path("pull-payments"), body=asked)
-        if not answer.fine:
-            raise NotGivenBack(self.name, refusal(answer))
+        answer = await self._client.request(
+            "POST", self._client.store_path("pull-payments"), body=body
+        )
+        if not answer.is_ok:
+            raise RefundDeclined(self.name, refusal_code(answer))
         return answer.body
 
     async def close(self) -> None:
         """See `Gateway`."""
-        await self._api.close()
+        await self._client.close()
 
 
-def _worth(value: str, rate: str) -> NanoUsd:
+def _convert_to_usd(value: str, rate: str) -> NanoUsd:
     """What a payment is worth, up to the next nano-dollar: the server compares exact sums with an
     invoice's, and a payer who has paid it must not lack a billionth."""
     exact = Decimal(value) * Decimal(rate)
     return NanoUsd(int(exact.scaleb(NanoUsd.DECIMALS).to_integral_value(ROUND_CEILING)))
 
 
-def _order_of(said: Mapping[str, Any]) -> str:
+def _order_id(invoice: Mapping[str, Any]) -> str:
     """The order of an invoice; empty for what others sell at this store."""
-    order = (said.get("metadata") or {}).get("orderId")
+    order = (invoice.get("metadata") or {}).get("orderId")
     return order if isinstance(order, str) and order.startswith("ord_") else ""
 
 
-def _untouched(said: Mapping[str, Any]) -> bool:
+def _is_unpaid(invoice: Mapping[str, Any]) -> bool:
     """Whether nobody has paid anything yet."""
-    return said["status"] in {"New", "Expired"} and said["additionalStatus"] == "None"
+    return invoice["status"] in {"New", "Expired"} and invoice["additionalStatus"] == "None"

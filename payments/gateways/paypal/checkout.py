@@ -17,35 +17,39 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from core.money import NanoUsd, usd
-from payments.gateways.base import Message
-from payments.gateways.http import understood
-from payments.gateways.paypal.client import NAME, PayPalApi, issue
-from payments.gateways.paypal.webhook_proof import plausible, question, seconds
-from payments.offer import dollars
+from core.money import NanoUsd, parse_usd
+from payments.gateways.base import WebhookMessage
+from payments.gateways.http import translate_parse_errors
+from payments.gateways.paypal.client import NAME, PayPalClient, refusal_issue
+from payments.gateways.paypal.webhook_proof import (
+    build_verification_request,
+    parse_time,
+    precheck_webhook,
+)
+from payments.offer import to_decimal_dollars
 from payments.types import (
     Cash,
-    Changed,
     Checkout,
+    CheckoutEnded,
     Dispute,
-    Ended,
-    Forged,
+    GatewayEvent,
     GatewayUnavailable,
-    News,
-    NotGivenBack,
+    InvalidSignature,
     Order,
+    OrderChanged,
     Payment,
-    PaymentRefused,
-    Refunded,
+    PaymentMismatch,
+    Refund,
+    RefundDeclined,
 )
 
 _log = logging.getLogger(__name__)
 
-API = "https://api-m.paypal.com"
+API_URL = "https://api-m.paypal.com"
 #: A payer must be led to PayPal within three hours of the order (PayPal's own limit).
-OPEN_SECONDS = 3 * 3_600
+CHECKOUT_SECONDS = 3 * 3_600
 #: What the webhook must be subscribed to.
-EVENTS = (
+WEBHOOK_EVENTS = (
     "CHECKOUT.ORDER.APPROVED",
     "PAYMENT.CAPTURE.COMPLETED",
     "PAYMENT.CAPTURE.DECLINED",
@@ -58,24 +62,24 @@ EVENTS = (
 )
 
 #: Proofs that PayPal is asked for at a time: whoever floods the address floods nobody else.
-_PROOFS_AT_ONCE = 16
-_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_CONCURRENT_PROOFS_MAX = 16
+_ID_PATTERN = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LIVE_HOSTS = frozenset({"api.paypal.com", "api-m.paypal.com"})
 _LOCALES = {"en": "en-US", "zh-CN": "zh-CN"}
 #: Captures whose money came, whatever became of it later.
-_CAME = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
-_NEVER_CAME = frozenset({"DECLINED", "FAILED"})
-_NOT_READABLE = frozenset({403, 404})
-_LOST = frozenset({"RESOLVED_BUYER_FAVOUR", "ACCEPTED"})
+_RECEIVED_STATUSES = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
+_FAILED_STATUSES = frozenset({"DECLINED", "FAILED"})
+_UNREADABLE_STATUSES = frozenset({403, 404})
+_LOST_OUTCOMES = frozenset({"RESOLVED_BUYER_FAVOUR", "ACCEPTED"})
 
 
 @final
-class PayPal:
+class PayPalGateway:
     """The PayPal gateway: the payer agrees at PayPal, and the gateway captures the money."""
 
     name = NAME
     platform = ""
-    open_seconds = OPEN_SECONDS
+    checkout_seconds = CHECKOUT_SECONDS
 
     def __init__(
         self,
@@ -84,303 +88,337 @@ class PayPal:
         client_secret: SecretStr,
         webhook_id: str,
         public_url: str,
-        api_url: str = API,
+        api_url: str = API_URL,
     ) -> None:
         """`webhook_id`: PayPal's id of our webhook at it; `public_url`: our HTTP app."""
-        self._api = PayPalApi(client_id=client_id, client_secret=client_secret, url=api_url)
-        self._webhook, self._our_url = webhook_id, public_url
-        self._live = urlsplit(api_url).hostname in _LIVE_HOSTS
-        self._proving = 0
+        self._client = PayPalClient(client_id=client_id, client_secret=client_secret, url=api_url)
+        self._webhook_id, self._public_url = webhook_id, public_url
+        self._is_live = urlsplit(api_url).hostname in _LIVE_HOSTS
+        self._proofs_running = 0
 
-    def amount(self, value: NanoUsd) -> Cash:
+    def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
         return value
 
-    async def probe(self) -> None:
+    async def check_account(self) -> None:
         """See `Gateway`."""
-        disputes = await self._api.get("/v1/customer/disputes", {"page_size": "1"}, none={403})
+        disputes = await self._client.get(
+            "/v1/customer/disputes", {"page_size": "1"}, empty_statuses={403}
+        )
         if disputes is None:
             raise GatewayUnavailable(self.name, "its app may not read disputes: allow it to")
-        said = await self._api.get(f"/v1/notifications/webhooks/{self._webhook}")
-        if said is None:
+        webhook = await self._client.get(f"/v1/notifications/webhooks/{self._webhook_id}")
+        if webhook is None:
             raise GatewayUnavailable(self.name, "PayPal knows no webhook of that id at this app")
-        with understood(self.name):
-            told = {str(one["name"]) for one in said["event_types"]}
-            led = str(said["url"])
-        ours = f"{self._our_url}/webhooks/{self.name}"
-        if led != ours:
-            raise GatewayUnavailable(self.name, f"its webhook must lead to {ours}")
-        missing = [] if "*" in told else [name for name in EVENTS if name not in told]
+        with translate_parse_errors(self.name):
+            subscribed = {str(one["name"]) for one in webhook["event_types"]}
+            webhook_url = str(webhook["url"])
+        expected_url = f"{self._public_url}/webhooks/{self.name}"
+        if webhook_url != expected_url:
+            raise GatewayUnavailable(self.name, f"its webhook must lead to {expected_url}")
+        missing = (
+            [] if "*" in subscribed else [name for name in WEBHOOK_EVENTS if name not in subscribed]
+        )
         if missing:
             raise GatewayUnavailable(self.name, f"its webhook lacks {', '.join(missing)}")
 
-    async def begin(self, order: Order, what: str, language: str) -> Checkout:
+    async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`."""
         assert isinstance(order.amount, NanoUsd)
-        back = f"{self._our_url}/paid?order={order.id}"
+        return_url = f"{self._public_url}/paid?order={order.id}"
         context = {
             "locale": _LOCALES.get(language, "en-US"),
             "shipping_preference": "NO_SHIPPING",
             "user_action": "PAY_NOW",
             # Nothing that takes days to arrive.
             "payment_method_preference": "IMMEDIATE_PAYMENT_REQUIRED",
-            "return_url": back,
-            "cancel_url": f"{back}&left=1",
+            "return_url": return_url,
+            "cancel_url": f"{return_url}&left=1",
         }
         unit = {
             "custom_id": order.id,
             # Unique in the account: PayPal takes no second payment for it.
             "invoice_id": order.id,
-            "description": what[:127],
-            "amount": _amount(order.amount),
+            "description": description[:127],
+            "amount": _to_amount(order.amount),
         }
-        asked = {
+        body = {
             "intent": "CAPTURE",
             "purchase_units": [unit],
             "payment_source": {"paypal": {"experience_context": context}},
         }
-        answer = await self._api.post("/v2/checkout/orders", _json(asked), once=f"order-{order.id}")
-        if not answer.fine:
-            _log.warning("%s was refused by PayPal: %s", order.id, issue(answer))
+        answer = await self._client.post(
+            "/v2/checkout/orders", _to_json(body), request_id=f"order-{order.id}"
+        )
+        if not answer.is_ok:
+            _log.warning("%s was refused by PayPal: %s", order.id, refusal_issue(answer))
             raise GatewayUnavailable(self.name)
-        with understood(self.name):
+        with translate_parse_errors(self.name):
             links = {one["rel"]: one["href"] for one in answer.body["links"]}
             url = links.get("payer-action") or links["approve"]
             return Checkout(answer.body["id"], url)
 
     # --- messages --------------------------------------------------------------------------------
 
-    async def verify(self, headers: Mapping[str, str], body: bytes) -> Message:
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookMessage:
         """See `Gateway`."""
-        id_ = plausible(headers, body, live=self._live)
-        if self._proving >= _PROOFS_AT_ONCE:
+        id_ = precheck_webhook(headers, body, is_live=self._is_live)
+        if self._proofs_running >= _CONCURRENT_PROOFS_MAX:
             raise GatewayUnavailable(self.name)
-        self._proving += 1
+        self._proofs_running += 1
         try:
-            answer = await self._api.post(
+            answer = await self._client.post(
                 "/v1/notifications/verify-webhook-signature",
-                question(headers, self._webhook, body),
+                build_verification_request(headers, self._webhook_id, body),
             )
         finally:
-            self._proving -= 1
+            self._proofs_running -= 1
         if answer.status in {400, 422}:
-            raise Forged(self.name, "headers")
-        if not answer.fine:
-            raise GatewayUnavailable(self.name, f"PayPal says {issue(answer)}")
-        with understood(self.name):
-            proven = answer.body["verification_status"] == "SUCCESS"
-        if not proven:
-            raise Forged(self.name, "signature")
-        return Message(id_, body)
+            raise InvalidSignature(self.name, "headers")
+        if not answer.is_ok:
+            raise GatewayUnavailable(self.name, f"PayPal says {refusal_issue(answer)}")
+        with translate_parse_errors(self.name):
+            is_proven = answer.body["verification_status"] == "SUCCESS"
+        if not is_proven:
+            raise InvalidSignature(self.name, "signature")
+        return WebhookMessage(id_, body)
 
-    async def news(self, body: bytes) -> Sequence[News | Changed]:
+    async def parse_events(self, body: bytes) -> Sequence[GatewayEvent | OrderChanged]:
         """See `Gateway`."""
         event: dict[str, Any] = json.loads(body)
-        about: dict[str, Any] = event["resource"]
+        resource: dict[str, Any] = event["resource"]
         kind = str(event["event_type"])
         if kind.startswith("CHECKOUT.ORDER."):
-            return _changed(about["purchase_units"][0])
+            return _order_changes(resource["purchase_units"][0])
         if kind in {"PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED"}:
-            return await self._told_refund(about, reversed_=kind.endswith("REVERSED"))
+            return await self._fetch_refund_events(resource, is_reversal=kind.endswith("REVERSED"))
         if kind.startswith("PAYMENT.REFUND."):
-            return await self._told_refund(about, reversed_=False)
+            return await self._fetch_refund_events(resource, is_reversal=False)
         if kind.startswith("PAYMENT.CAPTURE."):
-            return _changed(about)
+            return _order_changes(resource)
         if kind.startswith("CUSTOMER.DISPUTE."):
-            return await self._dispute(_id(about["dispute_id"]))
+            return await self._fetch_dispute_events(_validate_id(resource["dispute_id"]))
         return ()
 
     # --- orders ----------------------------------------------------------------------------------
 
-    async def look(self, order: Order) -> Sequence[News]:
+    async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        said = await self._order(order)
-        if said is not None and said["status"] == "APPROVED":
-            await self._take(order)
-            said = await self._order(order)
-        if said is None:
+        paypal_order = await self._fetch_paypal_order(order)
+        if paypal_order is not None and paypal_order["status"] == "APPROVED":
+            await self._capture(order)
+            paypal_order = await self._fetch_paypal_order(order)
+        if paypal_order is None:
             return ()
-        with understood(self.name):
-            return await self._payments(order, said)
+        with translate_parse_errors(self.name):
+            return await self._list_order_events(order, paypal_order)
 
-    async def late(self) -> Mapping[str, Cash]:
+    async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`; what nobody took was never paid."""
         return {}
 
-    async def _order(self, order: Order) -> Any:
+    async def _fetch_paypal_order(self, order: Order) -> Any:
         """PayPal's side of an order, None where there is none (they vanish). Raises
         `PaymentMismatch` when it isn't what we made."""
-        if not order.external:
+        if not order.external_id:
             return None
-        said = await self._api.get(f"/v2/checkout/orders/{_id(order.external)}")
-        if said is None:
+        paypal_order = await self._client.get(
+            f"/v2/checkout/orders/{_validate_id(order.external_id)}"
+        )
+        if paypal_order is None:
             return None
-        with understood(self.name):
-            unit = said["purchase_units"][0]
-            custom, currency, value = (
+        with translate_parse_errors(self.name):
+            unit = paypal_order["purchase_units"][0]
+            custom_id, currency, value = (
                 unit.get("custom_id"),
                 unit["amount"]["currency_code"],
-                usd(unit["amount"]["value"]),
+                parse_usd(unit["amount"]["value"]),
             )
-        if custom != order.id:
-            raise PaymentRefused(order.id, "checkout")
+        if custom_id != order.id:
+            raise PaymentMismatch(order.id, "checkout")
         if currency != "USD":
-            raise PaymentRefused(order.id, "unit")
+            raise PaymentMismatch(order.id, "unit")
         if value != order.amount:
-            raise PaymentRefused(order.id, "amount")
-        return said
+            raise PaymentMismatch(order.id, "amount")
+        return paypal_order
 
-    async def _take(self, order: Order) -> None:
+    async def _capture(self, order: Order) -> None:
         """Takes what the payer agreed to. A refusal leaves the order as it is: they may choose
         another card, or it was taken already; it is read again anyhow."""
-        answer = await self._api.post(
-            f"/v2/checkout/orders/{_id(order.external)}/capture", b"{}", once=f"capture-{order.id}"
+        answer = await self._client.post(
+            f"/v2/checkout/orders/{_validate_id(order.external_id)}/capture",
+            b"{}",
+            request_id=f"capture-{order.id}",
         )
-        if not answer.fine:
-            _log.info("%s could not be captured: %s", order.id, issue(answer))
+        if not answer.is_ok:
+            _log.info("%s could not be captured: %s", order.id, refusal_issue(answer))
 
-    async def _payments(self, order: Order, said: Mapping[str, Any]) -> Sequence[News]:
-        taken = said["purchase_units"][0].get("payments") or {}
-        captures = taken.get("captures") or []
-        news: list[News] = []
-        for one in captures:
-            if one["status"] not in _CAME:
+    async def _list_order_events(
+        self, order: Order, paypal_order: Mapping[str, Any]
+    ) -> Sequence[GatewayEvent]:
+        payments = paypal_order["purchase_units"][0].get("payments") or {}
+        captures = payments.get("captures") or []
+        events: list[GatewayEvent] = []
+        for capture in captures:
+            if capture["status"] not in _RECEIVED_STATUSES:
                 continue
-            if one["amount"]["currency_code"] != "USD":
-                raise PaymentRefused(order.id, "unit")
-            fee = (one.get("seller_receivable_breakdown") or {}).get("paypal_fee")
-            kept = NanoUsd(0) if fee is None else usd(fee["value"])
-            amount = usd(one["amount"]["value"])
-            news.append(Payment(self.name, one["id"], order.id, amount, kept, checkout=said["id"]))
-        for refund in taken.get("refunds") or []:
-            news += await self._went_back(refund)
-        if captures and all(one["status"] in _NEVER_CAME for one in captures):
-            news.append(Ended(order.id, "failed"))
-        return news
+            if capture["amount"]["currency_code"] != "USD":
+                raise PaymentMismatch(order.id, "unit")
+            fee = (capture.get("seller_receivable_breakdown") or {}).get("paypal_fee")
+            kept_fee = NanoUsd(0) if fee is None else parse_usd(fee["value"])
+            amount = parse_usd(capture["amount"]["value"])
+            events.append(
+                Payment(
+                    self.name,
+                    capture["id"],
+                    order.id,
+                    amount,
+                    kept_fee,
+                    checkout=paypal_order["id"],
+                )
+            )
+        for refund in payments.get("refunds") or []:
+            events += await self._refund_events(refund)
+        if captures and all(one["status"] in _FAILED_STATUSES for one in captures):
+            events.append(CheckoutEnded(order.id, "failed"))
+        return events
 
     # --- money that goes back --------------------------------------------------------------------
 
-    async def refund(self, order: Order, payment: str, amount: Cash, cause: str) -> Sequence[News]:
+    async def refund_payment(
+        self, order: Order, payment: str, amount: Cash, cause: str
+    ) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
         assert isinstance(amount, NanoUsd)
-        answer = await self._api.post(
-            f"/v2/payments/captures/{_id(payment)}/refund",
-            _json({"amount": _amount(amount), "custom_id": order.id}),
-            once=f"refund-{hashlib.blake2b(cause.encode(), digest_size=20).hexdigest()}",
+        answer = await self._client.post(
+            f"/v2/payments/captures/{_validate_id(payment)}/refund",
+            _to_json({"amount": _to_amount(amount), "custom_id": order.id}),
+            request_id=f"refund-{hashlib.blake2b(cause.encode(), digest_size=20).hexdigest()}",
         )
-        if not answer.fine:
-            raise NotGivenBack(self.name, issue(answer))
-        with understood(self.name):
-            said = await self._api.get(f"/v2/payments/refunds/{_id(answer.body['id'])}")
-            if said["status"] in {"FAILED", "CANCELLED"}:
-                raise NotGivenBack(self.name, str(said["status"]))
-            return _refunded(said)
+        if not answer.is_ok:
+            raise RefundDeclined(self.name, refusal_issue(answer))
+        with translate_parse_errors(self.name):
+            refund = await self._client.get(
+                f"/v2/payments/refunds/{_validate_id(answer.body['id'])}"
+            )
+            if refund["status"] in {"FAILED", "CANCELLED"}:
+                raise RefundDeclined(self.name, str(refund["status"]))
+            return _to_refunds(refund)
 
     async def close(self) -> None:
         """See `Gateway`."""
-        await self._api.close()
+        await self._client.close()
 
-    async def _told_refund(self, about: Mapping[str, Any], *, reversed_: bool) -> Sequence[News]:
-        said = await self._api.get(f"/v2/payments/refunds/{_id(about['id'])}")
-        if said is None:
-            if not reversed_:
+    async def _fetch_refund_events(
+        self, resource: Mapping[str, Any], *, is_reversal: bool
+    ) -> Sequence[GatewayEvent]:
+        refund = await self._client.get(f"/v2/payments/refunds/{_validate_id(resource['id'])}")
+        if refund is None:
+            if not is_reversal:
                 raise GatewayUnavailable(self.name)
             # A reversal may be no refund that can be read; what is proven to be PayPal's is all
             # that there is.
-            said = about
-        with understood(self.name):
-            return await self._went_back(said)
+            refund = resource
+        with translate_parse_errors(self.name):
+            return await self._refund_events(refund)
 
-    async def _went_back(self, said: Mapping[str, Any]) -> Sequence[News]:
+    async def _refund_events(self, refund_data: Mapping[str, Any]) -> Sequence[GatewayEvent]:
         """A refund, unless it is the money of a dispute, which is reported as that."""
-        refunds = _refunded(said)
-        at = seconds(str(said.get("create_time", "")))
+        refunds = _to_refunds(refund_data)
+        refunded_at = parse_time(str(refund_data.get("create_time", "")))
         for refund in refunds:
-            found = await self._disputes(refund.payment)
-            for one in found:
-                begun, news = seconds(str(one["create_time"])), _disputed(one)
-                later = at is None or begun is None or begun <= at
-                if later and news and not _won(news[-1]):
-                    return news
+            disputes = await self._fetch_disputes(refund.payment)
+            for dispute_data in disputes:
+                disputed_at, events = (
+                    parse_time(str(dispute_data["create_time"])),
+                    _dispute_events(dispute_data),
+                )
+                came_after = (
+                    refunded_at is None or disputed_at is None or disputed_at <= refunded_at
+                )
+                if came_after and events and not _is_won(events[-1]):
+                    return events
         return refunds
 
-    async def _disputes(self, payment: str) -> list[Mapping[str, Any]]:
+    async def _fetch_disputes(self, payment: str) -> list[Mapping[str, Any]]:
         """The disputes of a payment; none where the app may not read disputes, since then none is
         ever reported either."""
-        found = await self._api.get(
-            "/v1/customer/disputes", {"disputed_transaction_id": payment}, none=_NOT_READABLE
+        found = await self._client.get(
+            "/v1/customer/disputes",
+            {"disputed_transaction_id": payment},
+            empty_statuses=_UNREADABLE_STATUSES,
         )
-        ids = [_id(one["dispute_id"]) for one in (found or {}).get("items") or []]
-        told = [await self._api.get(f"/v1/customer/disputes/{id_}") for id_ in ids]
-        return [one for one in told if one is not None]
+        ids = [_validate_id(one["dispute_id"]) for one in (found or {}).get("items") or []]
+        disputes = [await self._client.get(f"/v1/customer/disputes/{id_}") for id_ in ids]
+        return [one for one in disputes if one is not None]
 
-    async def _dispute(self, id_: str) -> Sequence[News]:
-        said = await self._api.get(f"/v1/customer/disputes/{id_}")
-        if said is None:
+    async def _fetch_dispute_events(self, id_: str) -> Sequence[GatewayEvent]:
+        dispute = await self._client.get(f"/v1/customer/disputes/{id_}")
+        if dispute is None:
             return ()
-        with understood(self.name):
-            return _disputed(said)
+        with translate_parse_errors(self.name):
+            return _dispute_events(dispute)
 
 
-def _disputed(said: Mapping[str, Any]) -> list[News]:
+def _dispute_events(data: Mapping[str, Any]) -> list[GatewayEvent]:
     """A dispute as it stands. One that costs a part of its sum is won, and that part given back."""
-    amount = said["dispute_amount"]
+    amount = data["dispute_amount"]
     if amount["currency_code"] != "USD":
         return []
-    due = seconds(str(said.get("seller_response_due_date", "")))
-    one = Dispute(
+    due = parse_time(str(data.get("seller_response_due_date", "")))
+    dispute = Dispute(
         NAME,
-        str(said["dispute_id"]),
-        str(said["disputed_transactions"][0]["seller_transaction_id"]),
-        usd(amount["value"]),
+        str(data["dispute_id"]),
+        str(data["disputed_transactions"][0]["seller_transaction_id"]),
+        parse_usd(amount["value"]),
         "open",
-        reason=str(said.get("reason", "")),
+        reason=str(data.get("reason", "")),
         due_at=None if due is None else int(due * 1_000),
     )
-    if said["status"] != "RESOLVED":
-        return [one]
-    outcome = said.get("dispute_outcome") or {}
-    if outcome.get("outcome_code") not in _LOST:
-        return [replace(one, state="won")]
-    gone = outcome.get("amount_refunded")
-    lost = one.amount if gone is None else usd(gone["value"])
-    if lost == one.amount:
-        return [replace(one, state="lost")]
-    part = [] if lost.is_zero else [Refunded(NAME, one.id, one.payment, lost)]
-    return [replace(one, state="won"), *part]
+    if data["status"] != "RESOLVED":
+        return [dispute]
+    outcome = data.get("dispute_outcome") or {}
+    if outcome.get("outcome_code") not in _LOST_OUTCOMES:
+        return [replace(dispute, state="won")]
+    refunded = outcome.get("amount_refunded")
+    lost = dispute.amount if refunded is None else parse_usd(refunded["value"])
+    if lost == dispute.amount:
+        return [replace(dispute, state="lost")]
+    partial_refund = [] if lost.is_zero else [Refund(NAME, dispute.id, dispute.payment, lost)]
+    return [replace(dispute, state="won"), *partial_refund]
 
 
-def _won(one: News) -> bool:
-    return isinstance(one, Dispute) and one.state == "won"
+def _is_won(event: GatewayEvent) -> bool:
+    return isinstance(event, Dispute) and event.state == "won"
 
 
-def _refunded(said: Mapping[str, Any]) -> list[Refunded]:
-    amount = said["amount"]
-    up = next(one["href"] for one in said["links"] if one["rel"] == "up")
+def _to_refunds(data: Mapping[str, Any]) -> list[Refund]:
+    amount = data["amount"]
+    payment_link = next(one["href"] for one in data["links"] if one["rel"] == "up")
     if amount["currency_code"] != "USD":
         return []
     # A reversal has no status: it has happened.
-    failed = said.get("status") in {"FAILED", "CANCELLED"}
-    payment = urlsplit(up).path.rpartition("/")[2]
-    return [Refunded(NAME, str(said["id"]), payment, usd(amount["value"]), failed)]
+    failed = data.get("status") in {"FAILED", "CANCELLED"}
+    payment = urlsplit(payment_link).path.rpartition("/")[2]
+    return [Refund(NAME, str(data["id"]), payment, parse_usd(amount["value"]), failed)]
 
 
-def _changed(about: Mapping[str, Any]) -> Sequence[Changed]:
+def _order_changes(resource: Mapping[str, Any]) -> Sequence[OrderChanged]:
     """The order that a thing of PayPal's is about; none for what others sell on this account."""
-    order = about.get("custom_id")
-    return (Changed(order),) if isinstance(order, str) and order.startswith("ord_") else ()
+    order = resource.get("custom_id")
+    return (OrderChanged(order),) if isinstance(order, str) and order.startswith("ord_") else ()
 
 
-def _amount(cash: NanoUsd) -> dict[str, str]:
-    return {"currency_code": "USD", "value": dollars(cash)}
+def _to_amount(cash: NanoUsd) -> dict[str, str]:
+    return {"currency_code": "USD", "value": to_decimal_dollars(cash)}
 
 
-def _id(given: object) -> str:
+def _validate_id(value: object) -> str:
     """An id of PayPal's, fit for an address."""
-    if not isinstance(given, str) or not _ID.fullmatch(given):
+    if not isinstance(value, str) or not _ID_PATTERN.fullmatch(value):
         raise GatewayUnavailable(NAME)
-    return given
+    return value
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def _to_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()

@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.chat.types import Filled, Form, FormCard, Output, Place, Press, Screen, Sender
+from bots.chat.types import ButtonPress, Card, Form, FormCard, FormSubmission, Output, Place, Sender
 from core.db import schema
-from core.money import usd
+from core.money import parse_usd
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
 from tests.databases import TestClock
@@ -36,12 +36,14 @@ async def filled(owner: Service, card: FormCard, message: str = "77", **typed: s
     """What is shown for the form, filled in as a dialog."""
     values = {name: SecretStr(value) for name, value in typed.items()}
     place, sender = owner.place, Sender(owner.sender, owner.language)
-    shown = owner.app.front.fill(Filled(place, sender, card.form.id, message, values))
+    shown = owner.app.front.submit_form(
+        FormSubmission(place, sender, card.form.id, message, values)
+    )
     return [output async for output in shown]
 
 
 async def keys(owner: Service) -> list[str]:
-    return [card.tail for card in await owner.app.pool.cards()]
+    return [card.tail for card in await owner.app.pool.list_keys()]
 
 
 @pytest.fixture
@@ -56,13 +58,13 @@ async def test_the_next_message_is_the_key_and_goes_at_once(owner: Service, key:
     card = await asked(owner)
     assert card.form.title == "A key of OpenAI"
     assert "It may cost $50.00." in card.lines
-    assert "within 10 minutes" in text_of(card.screen())
+    assert "within 10 minutes" in text_of(card.to_card())
     gone, told = await owner.says(f" {key}\n")
-    assert isinstance(gone, Screen)
+    assert isinstance(gone, Card)
     assert gone.erase_incoming, "deleted before it is tried"
     assert "could not delete" in gone.kept_note
     assert "Added openai …" in text_of(told)
-    assert (await owner.app.pool.cards())[1].budget == usd("50")
+    assert (await owner.app.pool.list_keys())[1].budget == parse_usd("50")
     # The next one is a question again, and the key reached no model.
     await owner.answer("/ask gpt-4 why?")
     assert len(owner.openai.calls) == 1
@@ -75,12 +77,12 @@ async def test_the_next_message_is_the_key_and_goes_at_once(owner: Service, key:
 
 async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
     card = await asked(owner)
-    press = Press(owner.place, Sender("1", "en"), card.form.id, "5")
-    assert await owner.app.front.form(press) == card.form
+    press = ButtonPress(owner.place, Sender("1", "en"), card.form.id, "5")
+    assert await owner.app.front.get_form(press) == card.form
     assert "Added openai …-own" in text_of(*await filled(owner, card, key=KEY))
     assert await filled(owner, card, key=KEY) == [], "the same delivered again"
     assert "That is over" in text_of(*await filled(owner, card, "78", key=PASTED))
-    over = await owner.app.front.form(press)
+    over = await owner.app.front.get_form(press)
     assert not isinstance(over, Form)
     assert "That is over" in text_of(over)
     assert await keys(owner) == ["0001", "-own"]
@@ -101,15 +103,15 @@ async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
 async def test_a_wrong_key_is_one_sentence_and_changes_nothing(
     owner: Service, key: str, told: str
 ) -> None:
-    before = await owner.app.pool.cards()
+    before = await owner.app.pool.list_keys()
     await asked(owner)
     shown = await owner.says(key)
     gone, sentence = shown
-    assert isinstance(gone, Screen)
+    assert isinstance(gone, Card)
     assert gone.erase_incoming
-    assert isinstance(sentence, Screen)
+    assert isinstance(sentence, Card)
     assert [told in line for line in sentence.lines] == [True]
-    assert await owner.app.pool.cards() == before
+    assert await owner.app.pool.list_keys() == before
     assert owner.openai.calls == []
 
 
@@ -143,7 +145,7 @@ async def test_what_was_mistyped_may_be_typed_again(owner: Service) -> None:
 
 async def test_cancelled_by_its_button_or_by_any_command(owner: Service) -> None:
     card = await asked(owner)
-    cancel = button(card.screen(), "Cancel")
+    cancel = button(card.to_card(), "Cancel")
     assert "Cancelled" in text_of(*await owner.presses(cancel))
     assert "That is over" in text_of(*await owner.presses(cancel))
     # A newer prompt is not ended by an older one's button.
@@ -163,7 +165,7 @@ async def test_too_late_is_still_known_as_the_answer_but_a_question_is_one(
     card = await asked(owner)
     clock.advance(seconds=601)
     gone, told = await owner.says(KEY)
-    assert isinstance(gone, Screen)
+    assert isinstance(gone, Card)
     assert gone.erase_incoming
     assert "That is over" in text_of(told)
     assert "That is over" in text_of(*await filled(owner, card, key=KEY))
@@ -186,7 +188,7 @@ async def test_a_restart_loses_nothing_and_the_same_message_again_is_no_question
         async with service.running(database_url, clock, supplier=openai) as tom:
             owner = tom.someone("1")
             gone, told = await owner.says(KEY, message="500")
-            assert isinstance(gone, Screen)
+            assert isinstance(gone, Card)
             assert gone.erase_incoming
             assert "That is over" in text_of(told)
             assert await keys(owner) == ["0001", "-own"]
@@ -209,7 +211,7 @@ async def test_in_a_group_it_is_asked_for_in_private(owner: Service) -> None:
     group = replace(owner, place=Place("telegram", "-100", private=False))
     card = await asked(group)
     assert "in private" in card.public_note
-    assert card.screen().private
+    assert card.to_card().private
     # What is said in the group is not taken for it; what is said in private is.
     await group.says("/ask gpt-4 hello all?")
     assert "Added" in text_of(*await owner.says(KEY))
@@ -222,8 +224,8 @@ async def test_several_fields_are_a_line_each(owner: Service) -> None:
     card = await asked(owner)
     assert [field.name for field in card.form.fields] == ["key", "account"]
     assert [field.hidden for field in card.form.fields] == [True, False]
-    assert "each on a line of its own" in card.by_message
-    assert "API key, Account ID" in card.by_message
+    assert "each on a line of its own" in card.instructions
+    assert "API key, Account ID" in card.instructions
     assert "isn't what was asked for: API key, Account ID" in text_of(*await owner.says(KEY))
     wrong = f"{KEY}\n{'z' * 32}"
     assert "account ID of openai" in text_of(*await owner.says(wrong))
@@ -234,13 +236,13 @@ async def test_in_chinese(owner: Service) -> None:
     await owner.screen("/language zh-CN")
     card = await asked(owner)
     assert card.form.title == "OpenAI 的密钥"
-    assert "作为下一条消息" in card.by_message
+    assert "作为下一条消息" in card.instructions
     assert "已添加 openai" in text_of((await owner.says(KEY))[-1])
 
 
 async def test_what_nobody_answers_is_forgotten(owner: Service, clock: TestClock) -> None:
     await asked(owner)
-    forget = next(one for one in owner.app.chores._chores if one.name == "forget prompts")
+    forget = next(one for one in owner.app.chores._jobs if one.name == "forget prompts")
     clock.advance(days=1)
     await forget.run()
     assert len(await owner.app.store.fetch(sa.select(schema.prompt))) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bots
-from bots.chat.i18n import LANGUAGES, catalogue, language_for, render
+from bots.chat.i18n import LANGUAGES, find_nearest_language, load_catalogue, render
 from bots.chat.reply import say
 from core.money import Credits
 
@@ -42,7 +42,7 @@ def values(text: str) -> set[str]:
 
 @pytest.mark.parametrize("language", [code for code in LANGUAGES if code != "en"])
 def test_every_sentence_is_translated_with_the_same_values(language: str) -> None:
-    translated = catalogue(language)
+    translated = load_catalogue(language)
     said = sentences()
     assert said - set(translated) == set()
     assert set(translated) - said == set(), "translations of sentences that are gone"
@@ -51,11 +51,11 @@ def test_every_sentence_is_translated_with_the_same_values(language: str) -> Non
 
 
 def test_the_readers_language_is_the_nearest_one() -> None:
-    assert language_for("zh-hans") == "zh-CN"
-    assert language_for("zh_TW") == "zh-CN"
-    assert language_for("en-GB") == "en"
-    assert language_for("it-IT") == "en"
-    assert language_for("") == "en"
+    assert find_nearest_language("zh-hans") == "zh-CN"
+    assert find_nearest_language("zh_TW") == "zh-CN"
+    assert find_nearest_language("en-GB") == "en"
+    assert find_nearest_language("it-IT") == "en"
+    assert find_nearest_language("") == "en"
 
 
 def test_numbers_are_grouped_and_values_are_never_read_as_sentences() -> None:

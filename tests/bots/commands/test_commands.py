@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bots.chat.types import Answer, Progress, Screen
-from core.money import Credits, usd
+from bots.chat.types import Answer, AnswerProgress, Card
+from core.money import Credits, parse_usd
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Used
@@ -16,18 +16,18 @@ def text_of(*outputs: object) -> str:
     """All that is written on screens and answers, buttons included."""
     words = []
     for output in outputs:
-        if isinstance(output, Screen):
+        if isinstance(output, Card):
             words += [output.title, *output.lines, *(cell for row in output.table for cell in row)]
             if output.attachment is not None:
                 words.append(output.attachment.content.decode())
-        if isinstance(output, Answer | Progress):
+        if isinstance(output, Answer | AnswerProgress):
             words += [output.note, output.text, getattr(output, "footer", "")]
-        if isinstance(output, Screen | Answer | Progress):
+        if isinstance(output, Card | Answer | AnswerProgress):
             words += [button.label for row in output.buttons for button in row]
     return "\n".join(words)
 
 
-def button(screen: Screen | Answer, label: str) -> str:
+def button(screen: Card | Answer, label: str) -> str:
     """The id behind a label."""
     found = [one.id for row in screen.buttons for one in row if label in one.label]
     assert found, (label, screen.buttons)
@@ -90,12 +90,12 @@ async def test_a_model_is_chosen_by_buttons_and_a_retired_name_leads_on(
     async with service.running(sqlite_url, clock) as tom:
         models = await tom.screen("/models")
         maker = (await tom.presses(button(models, "OpenAI")))[0]
-        assert isinstance(maker, Screen)
+        assert isinstance(maker, Card)
         assert ("GPT-4 Turbo", "5") in maker.table
         card = (await tom.presses(button(maker, "GPT-4")))[0]
-        assert isinstance(card, Screen)
+        assert isinstance(card, Card)
         chosen = (await tom.presses(button(models, "OpenAI")))[0]
-        assert isinstance(chosen, Screen), "a card's buttons work again and again"
+        assert isinstance(chosen, Card), "a card's buttons work again and again"
         assert "Anthropic" not in text_of(models), "nobody can serve Claude here"
 
 
@@ -212,13 +212,13 @@ async def test_settings_are_kept(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
         settings = await tom.screen("/settings")
         turned = (await tom.presses(button(settings, "Footer: on")))[0]
-        assert isinstance(turned, Screen)
+        assert isinstance(turned, Card)
         assert button(turned, "Footer: off")
         assert "Credit" not in (await tom.answer("why?")).footer
         zones = (await tom.presses(button(turned, "Time zone")))[0]
-        assert isinstance(zones, Screen)
+        assert isinstance(zones, Card)
         set_ = (await tom.presses(button(zones, "Asia/Tokyo")))[0]
-        assert isinstance(set_, Screen)
+        assert isinstance(set_, Card)
         assert button(set_, "Time zone: Asia/Tokyo")
         chosen = await tom.presses(button(await tom.screen("/language"), "简体中文"))
         assert "今后我用这种语言书写。" in text_of(*chosen)
@@ -236,7 +236,7 @@ async def test_export_has_everything_and_erasing_leaves_the_credits(
         assert told["answers"][0]["question"] == "My name is Tom."
         assert told["writes_from"] == ["telegram:7"]
         sure = (await tom.presses(button(await tom.screen("/privacy"), "Erase")))[0]
-        assert isinstance(sure, Screen)
+        assert isinstance(sure, Card)
         await tom.presses(button(sure, "Yes, erase"))
         left = await tom.credits()
         export = await tom.screen("/export")
@@ -315,7 +315,7 @@ async def test_an_admins_button_is_checked_again_when_pressed(
     async with service.running(sqlite_url, clock) as tom:
         owner = tom.someone("1")
         sure = await owner.screen("/setprice gpt-4 50")
-        owner.app.front._owners._roles = {}
+        owner.app.front._roles._roles = {}
         told = text_of(*await owner.presses(button(sure, "Yes")))
         assert "somebody else" in told
         assert "5 Credits" in text_of(await tom.screen("/model gpt-4"))
@@ -331,7 +331,7 @@ async def test_the_report_is_two_layers(sqlite_url: str, clock: TestClock) -> No
         assert "Revenue at par: $0.08. Profit: $0.04" in told
         pool = await tom.someone("1").screen("/pool")
         assert pool.table[1][2:] == ("$499.96", "$0.05")
-        assert (await tom.key_left()) == usd("499.955")
+        assert (await tom.key_left()) == parse_usd("499.955")
         assert (await tom.someone("1").screen("/audit")).title == "Audit: clean"
 
 
@@ -343,7 +343,7 @@ async def _everything(tom: Service) -> str:
             outputs = await tom.says(f"/{command.name}{rest}")
             seen += outputs
             for output in outputs:
-                if isinstance(output, Screen | Answer):
+                if isinstance(output, Card | Answer):
                     for row in output.buttons:
                         for one in row:
                             seen += await tom.presses(one.id)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import FormCard, Screen
+from bots.chat.types import Card, FormCard
 from core.db import schema
 from tests.bots.commands.test_commands import button, text_of
 from tests.core.earnings.world import Market, market
@@ -30,21 +30,21 @@ async def bobs(database_url: str, clock: TestClock) -> AsyncIterator[Market]:
             assert KEY not in str(await made.service.app.store.fetch(table.select())), table.name
 
 
-async def offered(bob: Service, key: str = KEY) -> Screen:
+async def offered(bob: Service, key: str = KEY) -> Card:
     """The last card that a key brings."""
     asked = (await bob.says("/contribute openai"))[-1]
     assert isinstance(asked, FormCard)
     shown = await bob.says(key)
-    assert isinstance(shown[0], Screen)
+    assert isinstance(shown[0], Card)
     assert shown[0].erase_incoming
     assert key not in text_of(*shown)
-    assert isinstance(shown[-1], Screen)
+    assert isinstance(shown[-1], Card)
     return shown[-1]
 
 
-async def pressed(bob: Service, screen: Screen, label: str) -> Screen:
+async def pressed(bob: Service, screen: Card, label: str) -> Card:
     shown = (await bob.presses(button(screen, label)))[-1]
-    assert isinstance(shown, Screen)
+    assert isinstance(shown, Card)
     return shown
 
 

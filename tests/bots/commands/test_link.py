@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from bots.chat.types import Place, Screen
+from bots.chat.types import Card, Place
 from core.money import Credits
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
@@ -61,7 +61,7 @@ async def test_in_a_group_no_code_is_shown(sqlite_url: str, clock: TestClock) ->
     async with service.running(sqlite_url, clock) as tom:
         group = replace(tom, place=Place("telegram", "-100", private=False))
         shown = (await group.says("/link"))[0]
-        assert isinstance(shown, Screen)
+        assert isinstance(shown, Card)
         assert "private" in text_of(shown)
         assert "ABCD" not in text_of(shown)
 
@@ -85,18 +85,18 @@ class Told:
 
     def __init__(self, *, refuses: bool = False) -> None:
         self.refuses = refuses
-        self.shown: list[tuple[str, Screen]] = []
+        self.shown: list[tuple[str, Card]] = []
 
-    async def notify(self, sender: str, screen: Screen) -> None:
+    async def notify_person(self, sender: str, card: Card) -> None:
         if self.refuses:
             raise ConnectionError
-        self.shown.append((sender, screen))
+        self.shown.append((sender, card))
 
 
 async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestClock) -> None:
     async with service.running(database_url, clock) as tom:
         told = Told()
-        tom.app.landing.by("telegram", told)
+        tom.app.landing.register_notifier("telegram", told)
         clock.advance(seconds=5)
         tim = _discord(tom)
         seen = await tim.screen(f"/link {await _code(tom)}")
@@ -112,7 +112,7 @@ async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestC
 
 async def test_who_can_not_be_asked_finds_it_in_link(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
-        tom.app.landing.by("telegram", Told(refuses=True))
+        tom.app.landing.register_notifier("telegram", Told(refuses=True))
         seen = await _discord(tom).screen(f"/link {await _code(tom)}")
         assert "Become one with telegram:7?" in seen.title
         assert "Become one with discord:9?" in (await tom.screen("/link")).title

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from bots.chat.audio import BYTES_MAX
-from bots.chat.types import Answer, Audio, NotFetched, Output, Progress, Screen
-from core.money import Credits, NanoUsd, usd
+from bots.chat.audio import AUDIO_BYTES_MAX
+from bots.chat.types import Answer, AnswerProgress, AudioAttachment, Card, DownloadFailed, Output
+from core.money import Credits, NanoUsd, parse_usd
 from tests import service
 from tests.audio import VOICE, ogg, wav
 from tests.databases import TestClock
@@ -20,8 +20,8 @@ from tests.service import Service
 WHISPER = "whisper-1"
 #: Three Credits, by the supplier's own count of 61 seconds.
 MINUTE = Heard("Why is the sky blue?", seconds=60.4, duration=60.4)
-COST = usd("0.0061")
-FULL, NOTHING = usd("500"), NanoUsd(0)
+COST = parse_usd("0.0061")
+FULL, NOTHING = parse_usd("500"), NanoUsd(0)
 
 
 def voice(
@@ -31,11 +31,11 @@ def voice(
     mime: str = "audio/ogg",
     name: str = "",
     size: int | None = None,
-) -> Audio:
+) -> AudioAttachment:
     async def fetch() -> bytes:
         return content
 
-    return Audio(seconds, len(content) if size is None else size, mime, name, fetch)
+    return AudioAttachment(seconds, len(content) if size is None else size, mime, name, fetch)
 
 
 @pytest.fixture
@@ -44,19 +44,19 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         yield tom
 
 
-async def written(tom: Service, audio: Audio, caption: str = "") -> Answer:
+async def written(tom: Service, audio: AudioAttachment, caption: str = "") -> Answer:
     """What a voice message comes to."""
     shown = await tom.says(caption, audio=audio)
     assert isinstance(shown[-1], Answer), shown
-    assert all(isinstance(each, Progress) for each in shown[:-1])
+    assert all(isinstance(each, AnswerProgress) for each in shown[:-1])
     return shown[-1]
 
 
-async def refused(tom: Service, audio: Audio) -> str:
+async def refused(tom: Service, audio: AudioAttachment) -> str:
     """The sentence of one that is refused before anything is held or sent."""
     shown = await tom.says("", audio=audio)
-    assert [type(each) for each in shown] == [Screen]
-    assert isinstance(shown[0], Screen)
+    assert [type(each) for each in shown] == [Card]
+    assert isinstance(shown[0], Card)
     assert tom.openai.calls == []
     await nothing_happened(tom)
     return shown[0].lines[0]
@@ -96,11 +96,11 @@ async def test_its_length_with_a_margin_is_held_before_anything_is_sent(
     waiting = asyncio.ensure_future(written(tom, voice(90)))
     await tom.openai.arrived(1)
     assert await tom.held() == Credits(4)
-    assert await tom.key_left() == FULL - usd("0.0097")
+    assert await tom.key_left() == FULL - parse_usd("0.0097")
     clock.advance(seconds=5)
     gate.set()
     assert "3 Credits · 997 left" in (await waiting).footer
-    assert await tom.key_left() == FULL - usd("0.009")
+    assert await tom.key_left() == FULL - parse_usd("0.009")
     # How long a clip took tells nothing of how fast the key answers.
     assert [key.first_text_ms for key in tom.app.pool._records.values()] == [0.0]
 
@@ -114,7 +114,7 @@ async def test_a_balance_of_the_length_alone_is_enough(database_url: str, clock:
 @dataclass(frozen=True)
 class Billed:
     name: str
-    audio: Audio
+    audio: AudioAttachment
     said: Heard
     seconds: int
     charge: int
@@ -141,7 +141,7 @@ async def test_what_is_billed(billed: Billed, tom: Service) -> None:
         f"Whisper · {billed.seconds} s of audio · {billed.charge} {credit} · {left} left"
     )
     assert await tom.credits() == Credits(left)
-    assert await tom.key_left() == FULL - usd("0.0001").times(billed.seconds)
+    assert await tom.key_left() == FULL - parse_usd("0.0001").multiply_by(billed.seconds)
 
 
 @dataclass(frozen=True)
@@ -177,24 +177,26 @@ async def test_what_is_not_heard_costs_nothing(unheard: Unheard, tom: Service) -
 
 async def test_what_cannot_be_had_costs_nothing_and_is_not_asked_for(tom: Service) -> None:
     async def fetch() -> bytes:
-        raise NotFetched
+        raise DownloadFailed
 
-    answer = await written(tom, Audio(61, 64, "audio/ogg", "", fetch))
+    answer = await written(tom, AudioAttachment(61, 64, "audio/ogg", "", fetch))
     assert "could not be fetched" in answer.text
-    assert "could not be fetched" in await refused(tom, Audio(None, 64, "audio/ogg", "", fetch))
+    assert "could not be fetched" in await refused(
+        tom, AudioAttachment(None, 64, "audio/ogg", "", fetch)
+    )
 
 
 async def test_too_long_too_large_and_in_no_known_format(tom: Service) -> None:
     assert "That is 60:01 long" in await refused(tom, voice(3_601))
     assert "up to 60:00" in await refused(tom, voice(None, wav(3_601)))
-    assert "has 21 MB" in await refused(tom, voice(61, size=BYTES_MAX + 1))
-    assert "up to 20 MB" in await refused(tom, voice(None, bytes(BYTES_MAX + 1), size=0))
+    assert "has 21 MB" in await refused(tom, voice(61, size=AUDIO_BYTES_MAX + 1))
+    assert "up to 20 MB" in await refused(tom, voice(None, bytes(AUDIO_BYTES_MAX + 1), size=0))
     assert "mp3, m4a, ogg" in await refused(tom, voice(61, mime="audio/amr"))
     assert "mp3, m4a, ogg" in await refused(tom, voice(None, b"garbage"))
 
 
 async def test_larger_than_told_is_not_passed_on(tom: Service) -> None:
-    answer = await written(tom, voice(61, VOICE + bytes(BYTES_MAX), size=64))
+    answer = await written(tom, voice(61, VOICE + bytes(AUDIO_BYTES_MAX), size=64))
     assert "could not be fetched or read" in answer.text
     assert tom.openai.calls == []
 
@@ -209,7 +211,7 @@ async def test_not_enough_credits_says_need_and_have(database_url: str, clock: T
 async def test_without_a_key_that_hears(database_url: str, clock: TestClock) -> None:
     async with service.running(database_url, clock, budget="0.001") as tom:
         shown = await tom.says("", audio=voice(61))
-        assert isinstance(shown[0], Screen)
+        assert isinstance(shown[0], Card)
         assert shown[0].lines[0].startswith("Audio can't be written down right now.")
 
 
@@ -220,7 +222,7 @@ async def test_so_many_at_once_and_no_more(tom: Service, monkeypatch: pytest.Mon
     await tom.openai.arrived(1)
     ann = tom.someone("8")
     shown = await ann.says("", audio=voice(61))
-    assert isinstance(shown[0], Screen)
+    assert isinstance(shown[0], Card)
     assert "Too many questions at once" in shown[0].lines[0]
     gate.set()
     await waiting
@@ -234,7 +236,7 @@ async def test_a_failing_key_is_left_for_the_next(database_url: str, clock: Test
         assert "61 s of audio · 3 Credits" in answer.footer
         assert {call.key for call in tom.openai.calls} == set(service.KEYS)
         assert [call.body["file"] for call in tom.openai.calls] == [("voice.ogg", VOICE)] * 2
-        left = [card.headroom for card in await tom.app.pool.cards()]
+        left = [card.headroom for card in await tom.app.pool.list_keys()]
         assert sorted(left, reverse=True) == [FULL, FULL - COST]
 
 
@@ -262,7 +264,7 @@ async def test_the_same_message_twice_is_done_and_charged_once(
 
 
 async def _all(tom: Service, incoming: object) -> list[Output]:
-    return [output async for output in tom.app.front.handle(incoming)]  # type: ignore[arg-type]
+    return [output async for output in tom.app.front.handle_message(incoming)]  # type: ignore[arg-type]
 
 
 async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
@@ -273,7 +275,7 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
         button = (await written(tom, voice(61), "Answer in one word:")).buttons[0][0].id
     async with service.running(database_url, clock) as tom:
         stranger = await tom.someone("66").presses(button)
-        assert isinstance(stranger[-1], Screen)
+        assert isinstance(stranger[-1], Card)
         assert "somebody else" in stranger[-1].lines[0]
         tom.openai.script(Says("Scattering."))
         shown = await tom.presses(button)
@@ -284,12 +286,12 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
         assert [each["content"] for each in sent["messages"]] == [
             "Answer in one word:\n\nWhy is the sky blue?"
         ]
-        assert isinstance((await tom.presses(button))[-1], Screen)
+        assert isinstance((await tom.presses(button))[-1], Card)
         assert len(tom.openai.calls) == 1
         # A button of an answer's doesn't fit what was written down, nor the other way round.
         for wrong in (f"a{button[1:]}", f"c{button[1:]}", f"q:{shown[-1].ask}"):
             done = (await tom.presses(wrong))[-1]
-            assert isinstance(done, Screen)
+            assert isinstance(done, Card)
             assert "has done its work" in done.lines[0]
         assert len(tom.openai.calls) == 1
 
@@ -297,8 +299,8 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
 async def test_stopped_before_the_words_come_costs_nothing(tom: Service) -> None:
     tom.openai.hold()
     answer = None
-    async for output in tom.app.front.handle(tom.incoming("", audio=voice(61))):
-        if isinstance(output, Progress):
+    async for output in tom.app.front.handle_message(tom.incoming("", audio=voice(61))):
+        if isinstance(output, AnswerProgress):
             await tom.openai.arrived(1)
             await tom.presses(output.buttons[0][0].id)
         if isinstance(output, Answer):
@@ -340,6 +342,6 @@ async def test_an_admin_sets_its_price_per_minute(tom: Service) -> None:
 
 async def test_a_command_beside_audio_is_a_command(tom: Service) -> None:
     shown = await tom.says("/balance", audio=voice(61))
-    assert isinstance(shown[0], Screen)
+    assert isinstance(shown[0], Card)
     assert shown[0].title == "💎 My Balance"
     assert tom.openai.calls == []

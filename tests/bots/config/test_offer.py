@@ -8,8 +8,8 @@ import pytest
 
 from bots.config.settings import SettingsWrong, load
 from bots.offering import packs_of
-from core.money import Credits, usd
-from payments.offer import Offer, Pack, offer_of
+from core.money import Credits, parse_usd
+from payments.offer import Offer, Pack, parse_offer
 
 
 def offer(**settings: str) -> Offer:
@@ -25,7 +25,10 @@ def wrong(**settings: str) -> dict[str, str]:
 
 def test_unless_set_it_is_the_briefs() -> None:
     assert offer() == Offer()
-    given = [offer().given(usd(cash)).total.units for cash in ("10", "90", "800", "1", "100")]
+    given = [
+        offer().compute_entitlement(parse_usd(cash)).total.units
+        for cash in ("10", "90", "800", "1", "100")
+    ]
     assert given == [1_000, 10_000, 100_000, 100, 11_000]
     assert offer().inviter_percent == 10
 
@@ -40,11 +43,14 @@ def test_all_of_it_can_be_set() -> None:
         referral_percent="0",
     )
     assert set_ == Offer(
-        packs=(Pack("Small", usd("5"), Credits(500)), Pack("Big", usd("40"), Credits(5_000))),
-        bonus_from=usd("50"),
+        packs=(
+            Pack("Small", parse_usd("5"), Credits(500)),
+            Pack("Big", parse_usd("40"), Credits(5_000)),
+        ),
+        bonus_from=parse_usd("50"),
         bonus_percent=20,
-        least=usd("2.5"),
-        most=usd("500"),
+        min_amount=parse_usd("2.5"),
+        max_amount=parse_usd("500"),
         inviter_percent=0,
     )
     assert offer(packs="None").packs == ()
@@ -52,9 +58,11 @@ def test_all_of_it_can_be_set() -> None:
 
 def test_an_order_keeps_what_it_needs_of_it() -> None:
     made = offer(packs="Small:5:500", bonus_percent="20", referral_percent="7")
-    kept = offer_of(made.text())
+    kept = parse_offer(made.to_json())
     for cash in ("5", "4.99", "99.99", "100", "317.50"):
-        assert kept.given(usd(cash)) == made.given(usd(cash))
+        assert kept.compute_entitlement(parse_usd(cash)) == made.compute_entitlement(
+            parse_usd(cash)
+        )
     assert kept.inviter_percent == 7
 
 
@@ -99,4 +107,4 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 def test_packs_as_they_are_written() -> None:
     (pack,) = packs_of("Näve 包:9.99:999")
-    assert pack == Pack("Näve 包", usd("9.99"), Credits(999))
+    assert pack == Pack("Näve 包", parse_usd("9.99"), Credits(999))

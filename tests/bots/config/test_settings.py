@@ -7,7 +7,7 @@ from pathlib import Path
 from bots.config.settings import load
 from bots.plan import PricePlan
 from bots.run import live_plan
-from core.repricing.automatic import Pace
+from core.repricing.automatic import RepricingLimits
 
 
 def test_the_settings_of_prices_arrive(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_the_settings_of_prices_arrive(tmp_path: Path) -> None:
     )
     assert live_plan(configuration).pricing == PricePlan(
         markup_percent=20,
-        pace=Pace(6, 5),
+        pace=RepricingLimits(6, 5),
         fetches=True,
         lists_url="https://lists.example.org/data.json",
     )

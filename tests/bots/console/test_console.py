@@ -15,18 +15,18 @@ import pytest
 
 from bots.chat.types import (
     Answer,
+    AnswerProgress,
     Attachment,
     Button,
-    Incoming,
-    NotFetched,
+    ButtonPress,
+    Card,
+    DownloadFailed,
+    IncomingMessage,
     Output,
     Place,
-    Press,
-    Progress,
-    Screen,
-    Unlanded,
+    UndeliveredAnswer,
 )
-from bots.console.console import Console
+from bots.console.console import ConsoleAdapter
 from core.clock import Clock
 from tests.audio import VOICE
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
@@ -35,24 +35,24 @@ from tests.databases import TestClock
 CHOICES = ((Button("btn_a", "Top up"),), (Button("btn_b", "Models"),))
 
 
-async def answered(incoming: Incoming) -> AsyncIterator[Output]:
+async def answered(incoming: IncomingMessage) -> AsyncIterator[Output]:
     """A little of everything."""
     match incoming.text.partition(" ")[0]:
         case "/balance":
-            yield Screen(title="💎 My Balance", lines=("12,450 Credits",), buttons=CHOICES)
+            yield Card(title="💎 My Balance", lines=("12,450 Credits",), buttons=CHOICES)
         case "/usage":
-            yield Screen(table=(("10:23", "GPT-4", "8 Cr"), ("10:30", "模型", "12 Cr")))
+            yield Card(table=(("10:23", "GPT-4", "8 Cr"), ("10:30", "模型", "12 Cr")))
         case "/export":
-            yield Screen(attachment=Attachment("../export.json", b'{"a": 1}'))
+            yield Card(attachment=Attachment("../export.json", b'{"a": 1}'))
         case "/ask":
-            yield Progress("ask_1", "", STOP, note="Using the last 3 messages")
+            yield AnswerProgress("ask_1", "", STOP, note="Using the last 3 messages")
             for text in ("The sky", "The sky is", "The sky is blue 👨‍"):
-                yield Progress("ask_1", text, STOP)
+                yield AnswerProgress("ask_1", text, STOP)
                 await asyncio.sleep(0)
             text = "The sky is blue 👨‍👩‍👧.\n◈ GPT-4 · 0 Credits\x1b[31m"
             yield Answer("ask_1", text, "Stopped.\nGPT-4 · 8 Credits", AGAIN)
         case _:
-            yield Screen(lines=(f"{incoming.sender.id} said {incoming.text}",))
+            yield Card(lines=(f"{incoming.sender.id} said {incoming.text}",))
 
 
 async def piped(
@@ -65,7 +65,7 @@ async def piped(
     os.close(write)
     output = io.StringIO()
     with os.fdopen(read) as lines:
-        console = Console(
+        console = ConsoleAdapter(
             front, input=lines, output=output, is_terminal=False, files=files, clock=clock
         )
         await to_its_end(console.run())
@@ -154,7 +154,7 @@ async def test_bytes_that_are_no_text_and_a_narrow_output_do_no_harm() -> None:
     raw = io.BytesIO()
     output = io.TextIOWrapper(raw, encoding="ascii")
     with os.fdopen(read) as lines:
-        await to_its_end(Console(front, input=lines, output=output, is_terminal=False).run())
+        await to_its_end(ConsoleAdapter(front, input=lines, output=output, is_terminal=False).run())
     assert [each.text for each in front.handled] == ["caf\ufffd", "/balance"]
     assert b"? My Balance\n12,450 Credits\n" in raw.getvalue()
 
@@ -162,7 +162,7 @@ async def test_bytes_that_are_no_text_and_a_narrow_output_do_no_harm() -> None:
 async def test_a_stream_that_is_no_file_is_read_too() -> None:
     front, output = ScriptedFront(), io.StringIO()
     lines = io.StringIO("one\ntwo\n")
-    await to_its_end(Console(front, input=lines, output=output, is_terminal=False).run())
+    await to_its_end(ConsoleAdapter(front, input=lines, output=output, is_terminal=False).run())
     assert [each.text for each in front.handled] == ["one", "two"]
 
 
@@ -172,7 +172,7 @@ async def test_a_reader_who_is_gone_ends_it() -> None:
     front = ScriptedFront()
     with os.fdopen(write, "w", buffering=1) as output:
         lines = io.StringIO("one\ntwo\n")
-        await to_its_end(Console(front, input=lines, output=output, is_terminal=False).run())
+        await to_its_end(ConsoleAdapter(front, input=lines, output=output, is_terminal=False).run())
         assert len(front.handled) == 0
         with pytest.raises(BrokenPipeError):
             output.close()
@@ -180,10 +180,12 @@ async def test_a_reader_who_is_gone_ends_it() -> None:
 
 async def test_saved_answers_and_notices_are_printed() -> None:
     output = io.StringIO()
-    console = Console(ScriptedFront(), input=io.StringIO(), output=output, is_terminal=False)
+    console = ConsoleAdapter(ScriptedFront(), input=io.StringIO(), output=output, is_terminal=False)
     answer = Answer("ask_1", "saved", "GPT-4 · 8 Credits")
-    assert await console.deliver(Unlanded("ask_1", Place("console", "you"), "1", "", answer))
-    await console.notify("you", Screen(lines=("paid",)))
+    assert await console.deliver_answer(
+        UndeliveredAnswer("ask_1", Place("console", "you"), "1", "", answer)
+    )
+    await console.notify_person("you", Card(lines=("paid",)))
     assert output.getvalue() == "saved\n◈ GPT-4 · 8 Credits\npaid\n"
 
 
@@ -192,8 +194,8 @@ async def test_a_notice_for_the_other_side_waits_for_it() -> None:
     front = ScriptedFront()
     pay = Button("btn_1", "Accept")
     lines = io.StringIO("/admin\n1\n")
-    console = Console(front, input=lines, output=output, is_terminal=False)
-    await console.notify("owner", Screen(lines=("disputed",), buttons=((pay,),)))
+    console = ConsoleAdapter(front, input=lines, output=output, is_terminal=False)
+    await console.notify_person("owner", Card(lines=("disputed",), buttons=((pay,),)))
     assert output.getvalue() == "✉ /admin\n"
     await to_its_end(console.run())
     assert "[owner]\ndisputed\n[1] Accept\n" in output.getvalue()
@@ -235,8 +237,8 @@ def a_terminal() -> Iterator[Terminal]:
         os.close(terminal.screen)
 
 
-async def stoppable(incoming: Incoming, front: ScriptedFront) -> AsyncIterator[Output]:
-    yield Progress("ask_1", "growing", STOP)
+async def stoppable(incoming: IncomingMessage, front: ScriptedFront) -> AsyncIterator[Output]:
+    yield AnswerProgress("ask_1", "growing", STOP)
     await front.stopped.wait()
     yield Answer("ask_1", "growing", "stopped", AGAIN)
 
@@ -245,7 +247,9 @@ async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -
     front = ScriptedFront()
     front.script = lambda incoming: stoppable(incoming, front)
     with a_terminal() as terminal:
-        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
         running = asyncio.create_task(console.run())
         await terminal.until("you> ")
         terminal.type("why?\n")
@@ -266,7 +270,9 @@ async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
     front = ScriptedFront()
     front.script = lambda incoming: stoppable(incoming, front)
     with a_terminal() as terminal:
-        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
         running = asyncio.create_task(console.run())
         terminal.type("why?\n")
         await terminal.until("growing")
@@ -280,16 +286,18 @@ async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
 async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
     front, ended = ScriptedFront(), asyncio.Event()
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         try:
-            yield Progress("ask_1", "for ever", STOP)
+            yield AnswerProgress("ask_1", "for ever", STOP)
             await asyncio.Event().wait()
         finally:
             ended.set()
 
     front.script = script
     with a_terminal() as terminal:
-        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
         running = asyncio.create_task(console.run())
         terminal.type("why?\n")
         await terminal.until("for ever")
@@ -304,15 +312,17 @@ async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
 async def test_a_pasted_key_is_taken_off_the_screen() -> None:
     front = ScriptedFront()
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(lines=("Revoke that key.",), erase_incoming=True)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(lines=("Revoke that key.",), erase_incoming=True)
 
-    async def pressed(_: Press) -> AsyncIterator[Output]:
-        yield Screen()
+    async def pressed(_: ButtonPress) -> AsyncIterator[Output]:
+        yield Card()
 
     front.script, front.on_press = script, pressed
     with a_terminal() as terminal:
-        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
         running = asyncio.create_task(console.run())
         terminal.type("sk-proj-…\n")
         await terminal.until("\x1b[1A\x1b[2K")
@@ -336,5 +346,5 @@ async def test_a_line_that_is_an_audio_files_path_is_that_file(tmp_path: Path) -
     assert (first.audio.name, await first.audio.fetch()) == ("my voice.ogg", VOICE)
     assert [(each.text, each.audio) for each in others] == [(line, None) for line in lines[1:]]
     sound.unlink()
-    with pytest.raises(NotFetched):
+    with pytest.raises(DownloadFailed):
         await first.audio.fetch()

@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator
 
 from bots.chat.types import (
     Button,
-    Field,
-    Filled,
+    ButtonPress,
+    Card,
     Form,
     FormCard,
-    Incoming,
+    FormSubmission,
+    IncomingMessage,
+    InputField,
     Output,
     Place,
-    Press,
-    Screen,
 )
-from bots.console.console import Console
+from bots.console.console import ConsoleAdapter
 from tests.bots.console.test_console import a_terminal, to_its_end
 from tests.bots.telegram.scripted import ScriptedFront
 
@@ -28,7 +28,10 @@ SECRET = "sk-canary-typed-unseen"
 FORM = Form(
     "frm_1",
     "A key of Cloudflare",
-    (Field("key", "API key"), Field("account", "Account ID", "32 characters", hidden=False)),
+    (
+        InputField("key", "API key"),
+        InputField("account", "Account ID", "32 characters", hidden=False),
+    ),
 )
 CARD = FormCard(FORM, ("It may cost $5.",), "Enter it", "Send it here", Button("btn_no", "Cancel"))
 
@@ -38,15 +41,15 @@ class FormFront(ScriptedFront):
 
     def __init__(self) -> None:
         super().__init__()
-        self.filled: list[Filled] = []
+        self.filled: list[FormSubmission] = []
         self.script = self._asks
 
-    async def _asks(self, incoming: Incoming) -> AsyncIterator[Output]:
-        yield CARD if incoming.text == "/pool add" else Screen(lines=(f"said {incoming.text}",))
+    async def _asks(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
+        yield CARD if incoming.text == "/pool add" else Card(lines=(f"said {incoming.text}",))
 
-    async def fill(self, filled: Filled) -> AsyncIterator[Output]:
-        self.filled.append(filled)
-        yield Screen(lines=("Added.",))
+    async def submit_form(self, submission: FormSubmission) -> AsyncIterator[Output]:
+        self.filled.append(submission)
+        yield Card(lines=("Added.",))
 
     @property
     def values(self) -> list[dict[str, str]]:
@@ -58,7 +61,7 @@ class FormFront(ScriptedFront):
 
 async def piped(text: str, front: FormFront) -> str:
     output = io.StringIO()
-    console = Console(front, input=io.StringIO(text), output=output, is_terminal=False)
+    console = ConsoleAdapter(front, input=io.StringIO(text), output=output, is_terminal=False)
     await to_its_end(console.run())
     return output.getvalue()
 
@@ -95,7 +98,9 @@ async def test_an_empty_line_cancels_and_an_end_leaves_it() -> None:
 async def test_a_terminal_does_not_show_what_is_typed() -> None:
     front = FormFront()
     with a_terminal() as terminal:
-        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
         running = asyncio.create_task(console.run())
         await terminal.until("you> ")
         terminal.type("/pool add\n")
@@ -118,7 +123,9 @@ async def test_a_terminal_does_not_show_what_is_typed() -> None:
 async def test_ctrl_c_at_a_hidden_line_shows_typing_again() -> None:
     front = FormFront()
     with a_terminal() as terminal:
-        console = Console(front, input=terminal.input, output=terminal.output, is_terminal=True)
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
         running = asyncio.create_task(console.run())
         terminal.type("/pool add\n")
         await terminal.until("API key: ")
@@ -133,11 +140,11 @@ async def test_ctrl_c_at_a_hidden_line_shows_typing_again() -> None:
 async def test_a_press_may_ask_too() -> None:
     front = FormFront()
 
-    async def asks(_: Press) -> AsyncIterator[Output]:
+    async def asks(_: ButtonPress) -> AsyncIterator[Output]:
         yield CARD
 
-    async def offers(incoming: Incoming) -> AsyncIterator[Output]:
-        yield Screen(lines=(incoming.text,), buttons=((Button("btn_add", "Add"),),))
+    async def offers(incoming: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(lines=(incoming.text,), buttons=((Button("btn_add", "Add"),),))
 
     front.script, front.on_press = offers, asks
     await piped(f"/pool\n1\n{SECRET}\n0123\n", front)

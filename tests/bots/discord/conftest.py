@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from bots.chat.types import Front
-from bots.discord.adapter import Discord
+from bots.chat.types import ChatHandler
+from bots.discord.adapter import DiscordAdapter
 from bots.discord.config import DiscordConfig
 from core.clock import Clock, SystemClock
 from tests.bots.discord.scripted import DiscordFront
@@ -37,13 +37,13 @@ def front(fake: FakeDiscord) -> DiscordFront:
 @asynccontextmanager
 async def running(
     fake: FakeDiscord,
-    front: Front,
+    front: ChatHandler,
     config: DiscordConfig = CONFIG,
     clock: Clock | None = None,
-) -> AsyncIterator[Discord]:
+) -> AsyncIterator[DiscordAdapter]:
     """The adapter, connected to the fake."""
     here = replace(config, api_url=fake.api_url, gateway_url=fake.gateway_url)
-    discord = Discord(here, front, clock or SystemClock())
+    discord = DiscordAdapter(here, front, clock or SystemClock())
     await discord.start()
     try:
         yield discord
@@ -52,6 +52,6 @@ async def running(
 
 
 @pytest.fixture
-async def discord(fake: FakeDiscord, front: DiscordFront) -> AsyncIterator[Discord]:
+async def discord(fake: FakeDiscord, front: DiscordFront) -> AsyncIterator[DiscordAdapter]:
     async with running(fake, front) as discord:
         yield discord

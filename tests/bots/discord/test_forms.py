@@ -6,9 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bots.chat.types import Button, Field, Filled, Form, FormCard, Incoming, Output, Press, Screen
-from bots.discord.adapter import Discord
-from bots.discord.components import modal_of
+from bots.chat.types import (
+    Button,
+    ButtonPress,
+    Card,
+    Form,
+    FormCard,
+    FormSubmission,
+    IncomingMessage,
+    InputField,
+    Output,
+)
+from bots.discord.adapter import DiscordAdapter
+from bots.discord.components import build_modal
 from tests.bots.discord.scripted import DiscordFront
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.discord_world import Refusal, checked_modal
@@ -17,7 +27,7 @@ LONG = "Bank account number, as it stands on your statement 🏦 " * 4
 BANK = Form(
     "frm_bank",
     LONG,
-    tuple(Field(f"field{n}", f"{n} {LONG}", LONG, least=n, most=4000) for n in range(5)),
+    tuple(InputField(f"field{n}", f"{n} {LONG}", LONG, least=n, most=4000) for n in range(5)),
 )
 CARD = FormCard(BANK, ("Where shall it go?",), "Enter it", "Send it", Button("btn_no", "Cancel"))
 
@@ -27,21 +37,21 @@ class FormFront(DiscordFront):
 
     def __init__(self) -> None:
         super().__init__()
-        self.filled: list[Filled] = []
+        self.filled: list[FormSubmission] = []
         self.script = self._asks
 
-    async def _asks(self, _: Incoming) -> AsyncIterator[Output]:
+    async def _asks(self, _: IncomingMessage) -> AsyncIterator[Output]:
         yield CARD
 
-    async def form(self, press: Press) -> Form | Screen:
+    async def get_form(self, press: ButtonPress) -> Form | Card:
         self.pressed.append(press)
-        return Screen(lines=("That is over.",), aside=True) if self.filled else BANK
+        return Card(lines=("That is over.",), aside=True) if self.filled else BANK
 
-    async def fill(self, filled: Filled) -> AsyncIterator[Output]:
-        again = filled.message in [each.message for each in self.filled]
-        self.filled.append(filled)
+    async def submit_form(self, submission: FormSubmission) -> AsyncIterator[Output]:
+        again = submission.message in [each.message for each in self.filled]
+        self.filled.append(submission)
         if not again:
-            yield Screen(lines=("Kept.",))
+            yield Card(lines=("Kept.",))
 
 
 @pytest.fixture
@@ -52,7 +62,7 @@ def front(fake: FakeDiscord) -> FormFront:
 
 
 async def test_a_long_form_is_cut_to_what_a_dialog_holds_and_comes_back_whole(
-    fake: FakeDiscord, front: FormFront, discord: Discord
+    fake: FakeDiscord, front: FormFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     fake.slash(ann, "/balance", {}, fake.text)
@@ -81,7 +91,7 @@ async def test_a_long_form_is_cut_to_what_a_dialog_holds_and_comes_back_whole(
 
 
 async def test_the_fake_refuses_what_discord_refuses_of_a_dialog() -> None:
-    good = modal_of(BANK).to_dict()
+    good = build_modal(BANK).to_dict()
     assert checked_modal(good) is good
     part = good["components"][0]
     for bad in (
@@ -99,7 +109,7 @@ async def test_the_fake_refuses_what_discord_refuses_of_a_dialog() -> None:
 
 
 async def test_a_dialog_after_anything_else_is_refused(
-    fake: FakeDiscord, front: FormFront, discord: Discord
+    fake: FakeDiscord, front: FormFront, discord: DiscordAdapter
 ) -> None:
     """Acknowledged before: nothing opens, and nobody is told anything twice."""
     ann = fake.user(7)

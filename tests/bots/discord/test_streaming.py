@@ -9,9 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from bots.chat.types import Answer, Incoming, Output, Place, Press, Progress, Screen, Unlanded
-from bots.discord.adapter import Discord
-from bots.discord.sender import Refused
+from bots.chat.types import (
+    Answer,
+    AnswerProgress,
+    ButtonPress,
+    Card,
+    IncomingMessage,
+    Output,
+    Place,
+    UndeliveredAnswer,
+)
+from bots.discord.adapter import DiscordAdapter
+from bots.discord.sender import DiscordRefused
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
 from tests.bots.telegram.scripted import AGAIN, STOP
@@ -29,13 +38,13 @@ class Stream:
     def __init__(self, *gates_at: int) -> None:
         self.gates = {word: asyncio.Event() for word in gates_at}
 
-    async def __call__(self, asked: Incoming | Press) -> AsyncIterator[Output]:
+    async def __call__(self, asked: IncomingMessage | ButtonPress) -> AsyncIterator[Output]:
         ask = f"ask_{asked.message}"
-        yield Progress(ask, "", STOP)
+        yield AnswerProgress(ask, "", STOP)
         for count in range(1, len(WORDS) + 1):
             if count in self.gates:
                 await self.gates[count].wait()
-            yield Progress(ask, " ".join(WORDS[:count]), STOP)
+            yield AnswerProgress(ask, " ".join(WORDS[:count]), STOP)
             await asyncio.sleep(0)
         yield Answer(ask, " ".join(WORDS), FOOTER, AGAIN)
 
@@ -45,7 +54,7 @@ class Stream:
 
 
 async def test_an_answer_grows_in_the_reply_to_its_command(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7, "zh-CN")
     stream = front.script = Stream(20)
@@ -75,10 +84,10 @@ async def test_an_answer_grows_in_the_reply_to_its_command(
 
 
 async def test_stop_reaches_the_front_while_the_answer_grows_and_again_comes_below(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Progress("ask_1", "so far", STOP)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield AnswerProgress("ask_1", "so far", STOP)
         await front.stopped.wait()
         yield Answer("ask_1", "so far", "stopped · 2 Credits", AGAIN)
 
@@ -100,11 +109,11 @@ async def test_stop_reaches_the_front_while_the_answer_grows_and_again_comes_bel
 
 
 async def test_what_would_look_the_same_is_not_sent(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         for text in ("same", "same ", "same\n", "same\n\n", "same \n"):
-            yield Progress("ask_1", text, STOP)
+            yield AnswerProgress("ask_1", text, STOP)
             await asyncio.sleep(0.05)  # longer than the pace: each frame has its turn
         yield Answer("ask_1", "the end", FOOTER, AGAIN)
 
@@ -115,7 +124,7 @@ async def test_what_would_look_the_same_is_not_sent(
 
 
 async def test_what_the_bucket_refuses_is_shown_later(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     stream = front.script = Stream(10)
     ann = fake.user(7)
@@ -129,13 +138,13 @@ async def test_what_the_bucket_refuses_is_shown_later(
 
 
 async def test_a_slow_front_is_in_time_because_the_reply_is_deferred_first(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     slow = asyncio.Event()
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         await slow.wait()
-        yield Screen(lines=("at last",))
+        yield Card(lines=("at last",))
 
     front.script = script
     asked = fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
@@ -146,7 +155,7 @@ async def test_a_slow_front_is_in_time_because_the_reply_is_deferred_first(
 
 
 async def test_an_interaction_that_comes_too_late_is_left_alone(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     late = fake.slash(ann, "/ask", {"question": "go"}, fake.text)
@@ -160,7 +169,7 @@ async def test_an_interaction_that_comes_too_late_is_left_alone(
 
 
 async def test_after_fifteen_minutes_it_goes_on_by_the_bots_own_right(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     stream = front.script = Stream(20)
     fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
@@ -175,7 +184,7 @@ async def test_after_fifteen_minutes_it_goes_on_by_the_bots_own_right(
 
 
 async def test_a_message_that_can_not_be_edited_any_more_is_followed_by_a_new_one(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     stream = front.script = Stream(20)
     fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
@@ -237,13 +246,13 @@ def _words(text: str) -> list[str]:
 
 @pytest.mark.parametrize("channel", ["server", "private"])
 async def test_a_long_answer_is_split_without_breaking_its_code(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord, channel: str
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter, channel: str
 ) -> None:
     text = _long(150)
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Progress("ask_1", "", STOP)
-        yield Progress("ask_1", text[:5000], STOP)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield AnswerProgress("ask_1", "", STOP)
+        yield AnswerProgress("ask_1", text[:5000], STOP)
         yield Answer("ask_1", text, FOOTER, AGAIN)
 
     front.script = script
@@ -263,12 +272,12 @@ async def test_a_long_answer_is_split_without_breaking_its_code(
 
 
 async def test_a_very_long_answer_comes_as_a_file_and_nothing_of_it_is_lost(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     text = _long(600)
     assert len(text) > 20_000
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         yield Answer("ask_1", text, FOOTER, AGAIN)
 
     front.script = script
@@ -284,10 +293,10 @@ async def test_a_very_long_answer_comes_as_a_file_and_nothing_of_it_is_lost(
 
 
 async def test_what_a_model_writes_pings_nobody(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Progress("ask_1", "@everyone @here <@7> <@&9>", STOP)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield AnswerProgress("ask_1", "@everyone @here <@7> <@&9>", STOP)
         yield Answer("ask_1", "@everyone @here <@7> <@&9>", FOOTER, AGAIN)
 
     front.script = script
@@ -305,7 +314,7 @@ async def test_what_a_model_writes_pings_nobody(
 
 
 async def test_the_gateway_breaks_and_nothing_is_lost(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     stream = front.script = Stream(20)
@@ -322,7 +331,7 @@ async def test_the_gateway_breaks_and_nothing_is_lost(
 
 
 async def test_a_session_that_was_forgotten_begins_anew(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord, monkeypatch: pytest.MonkeyPatch
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sleeps = asyncio.sleep
 
@@ -338,25 +347,29 @@ async def test_a_session_that_was_forgotten_begins_anew(
 
 
 async def test_an_answer_that_never_landed_is_delivered(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     stream = front.script = Stream(20)
     asked = fake.slash(ann, "/ask", {"question": "go"}, fake.text)
     growing = await fake.seen(fake.text, "word18")
     answer = Answer("ask_1", "saved words", FOOTER, AGAIN)
-    place = Place.of(f"discord:{fake.text}:")
-    shown = await discord.deliver(Unlanded("ask_1", place, str(asked.id), str(growing.id), answer))
+    place = Place.from_code(f"discord:{fake.text}:")
+    shown = await discord.deliver_answer(
+        UndeliveredAnswer("ask_1", place, str(asked.id), str(growing.id), answer)
+    )
     assert shown == [str(growing.id)]
     assert "saved words" in growing.content
     # A person's own place is stored by the person's id.
-    place = Place.of("discord:7:")
-    shown = await discord.deliver(Unlanded("ask_2", place, "1", "", answer))
+    place = Place.from_code("discord:7:")
+    shown = await discord.deliver_answer(UndeliveredAnswer("ask_2", place, "1", "", answer))
     assert [str(each.id) for each in fake.messages(fake.dm(ann))] == shown
     fake.user(8, unreachable=True)
-    with pytest.raises(Refused):
-        await discord.deliver(Unlanded("ask_3", Place.of("discord:8:"), "1", "", answer))
-    await discord.notify("7", Screen(title="News", lines=("a line",)))
+    with pytest.raises(DiscordRefused):
+        await discord.deliver_answer(
+            UndeliveredAnswer("ask_3", Place.from_code("discord:8:"), "1", "", answer)
+        )
+    await discord.notify_person("7", Card(title="News", lines=("a line",)))
     news = await fake.seen(fake.dm(ann), "News")
     assert news.content == "**News**\n\na line"
     stream.go_on()

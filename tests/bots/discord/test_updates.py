@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bots.chat.types import Attachment, Button, Incoming, Output, Place, Press, Screen
-from bots.discord.adapter import Discord
-from bots.discord.client import Client, DiscordUnavailable, who_am_i
+from bots.chat.types import Attachment, Button, ButtonPress, Card, IncomingMessage, Output, Place
+from bots.discord.adapter import DiscordAdapter
+from bots.discord.client import DiscordClient, DiscordUnavailable, fetch_bot_name
 from core.clock import SystemClock
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
@@ -25,15 +25,15 @@ def button(number: int) -> Button:
     return Button(f"btn_{number}", f"Model {number}")
 
 
-def showing(*screens: Screen, front: DiscordFront) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+def showing(*screens: Card, front: DiscordFront) -> None:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         for screen in screens:
             yield screen
 
     front.script = script
 
 
-async def last(fake: FakeDiscord, front: DiscordFront, channel: int) -> list[Incoming]:
+async def last(fake: FakeDiscord, front: DiscordFront, channel: int) -> list[IncomingMessage]:
     """What reached the front, once a last command of the same channel has."""
     fake.slash(fake.users[7], "/ask", {"question": "last"}, channel)
     await fake.wait_for(lambda: front.handled and front.handled[-1].text == "/ask last")
@@ -41,7 +41,7 @@ async def last(fake: FakeDiscord, front: DiscordFront, channel: int) -> list[Inc
 
 
 async def test_options_become_the_message_that_says_the_same(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     fake.slash(ann, "/ask", {"question": "why  so?", "model": "gpt-4"})
@@ -54,7 +54,7 @@ async def test_options_become_the_message_that_says_the_same(
 
 
 async def test_mentions_replies_and_direct_messages_are_for_the_bot_nothing_else_is(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann, robot = fake.user(7), fake.user(9)
     robot.bot = True
@@ -92,7 +92,7 @@ async def test_a_thread_is_a_place_of_its_own(fake: FakeDiscord, front: DiscordF
 
 
 async def test_the_same_interaction_twice_is_shown_once(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     asked = fake.slash(ann, "/ask", {"question": "why?"}, fake.text)
@@ -110,13 +110,13 @@ async def test_the_same_interaction_twice_is_shown_once(
 
 
 async def _with_button(fake: FakeDiscord, front: DiscordFront) -> Message:
-    showing(Screen(lines=("press",), buttons=((button(1),),)), front=front)
+    showing(Card(lines=("press",), buttons=((button(1),),)), front=front)
     fake.slash(fake.users[7], "/ask", {"question": "buttons"}, fake.text)
     return await fake.seen(fake.text, "press")
 
 
 async def test_a_command_with_nothing_to_show_leaves_nothing(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     showing(front=front)
     asked = fake.slash(fake.user(7), "/stop", {}, fake.text)
@@ -126,16 +126,16 @@ async def test_a_command_with_nothing_to_show_leaves_nothing(
 
 
 async def test_what_is_private_or_a_refusal_is_for_its_reader_alone(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann, bob = fake.user(7), fake.user(8)
-    showing(Screen(lines=("1,000 Credits",), private=True, public_note="written"), front=front)
+    showing(Card(lines=("1,000 Credits",), private=True, public_note="written"), front=front)
     for command in ("/balance", "/report"):
         asked = fake.slash(ann, command, {}, fake.text)
         await fake.wait_for(lambda asked=asked: asked.original)
         assert asked.ephemeral, "said when it was deferred: nobody else sees it think"
     # Deferred for all, since an answer is: what is private after all comes in its stead.
-    showing(Screen(lines=("You need 9 Credits",), aside=True), front=front)
+    showing(Card(lines=("You need 9 Credits",), aside=True), front=front)
     # However often the removal is put off, nothing is shown to all.
     fake.fail_next("DELETE /webhooks", 429, retry_after=0.01, times=7)
     fake.slash(ann, "/ask", {"question": "why?"}, fake.text)
@@ -150,11 +150,11 @@ async def test_what_is_private_or_a_refusal_is_for_its_reader_alone(
 
 
 async def test_a_private_card_for_a_mention_goes_to_the_direct_chat(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann, shut = fake.user(7), fake.user(8, unreachable=True)
     showing(
-        Screen(lines=("1,000 Credits",), private=True, public_note="sent", unreachable_note="shut"),
+        Card(lines=("1,000 Credits",), private=True, public_note="sent", unreachable_note="shut"),
         front=front,
     )
     fake.says(ann, "/balance", channel=fake.text, mention=True)
@@ -166,10 +166,10 @@ async def test_a_private_card_for_a_mention_goes_to_the_direct_chat(
 
 
 async def test_a_button_for_one_reader_is_pressed_in_their_own_place(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
-    card = Screen(lines=("card",), buttons=((button(1),),), private=True)
+    card = Card(lines=("card",), buttons=((button(1),),), private=True)
     showing(card, front=front)
     fake.slash(ann, "/balance", {}, fake.text)
     shown = await fake.seen(fake.text, "card", ann)
@@ -178,8 +178,8 @@ async def test_a_button_for_one_reader_is_pressed_in_their_own_place(
     assert plain(shown.content) == "pressed btn_1"
     assert shown.labels == []
 
-    async def more(press: Press) -> AsyncIterator[Output]:
-        yield Screen(lines=("more",))
+    async def more(press: ButtonPress) -> AsyncIterator[Output]:
+        yield Card(lines=("more",))
 
     showing(card, front=front)
     front.on_press = more
@@ -191,12 +191,12 @@ async def test_a_button_for_one_reader_is_pressed_in_their_own_place(
 
 
 async def test_many_choices_become_menus_and_a_selection_is_a_press(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
     pairs = tuple((button(n), button(n + 1)) for n in range(0, 60, 2))
     back = (Button("btn_back", "‹ Back"),)
-    showing(Screen(lines=("many",), buttons=(*pairs, back)), front=front)
+    showing(Card(lines=("many",), buttons=(*pairs, back)), front=front)
     fake.slash(ann, "/ask", {"question": "models"}, fake.text)
     many = await fake.seen(fake.text, "many")
     assert len(many.components) == 4
@@ -205,7 +205,7 @@ async def test_many_choices_become_menus_and_a_selection_is_a_press(
     await fake.wait_for(lambda: "btn" in many.content)
     assert front.pressed[-1].button == "btn_42"
     # Up to 25 stay buttons, five in a row.
-    showing(Screen(lines=("some",), buttons=(*pairs[:11], back)), front=front)
+    showing(Card(lines=("some",), buttons=(*pairs[:11], back)), front=front)
     fake.slash(ann, "/ask", {"question": "models"}, fake.text)
     some = await fake.seen(fake.text, "some")
     assert [len(row["components"]) for row in some.components] == [5, 5, 5, 5, 3]
@@ -215,7 +215,7 @@ async def test_many_choices_become_menus_and_a_selection_is_a_press(
 
 
 async def test_completions_come_with_labels_that_fit(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     asked = fake.autocomplete(fake.user(7, "zh-CN"), "/ask", "model", "gp", fake.text)
     await fake.wait_for(lambda: asked.choices)
@@ -242,7 +242,7 @@ async def test_a_message_that_holds_a_secret_is_deleted_where_that_is_allowed(
     fake: FakeDiscord, front: DiscordFront
 ) -> None:
     watched = fake.add_channel(fake.guild, moderates=True)
-    showing(Screen(lines=("a key was there",), erase_incoming=True), front=front)
+    showing(Card(lines=("a key was there",), erase_incoming=True), front=front)
     async with running(fake, front):
         ann = fake.user(7)
         for channel, deleted in ((watched, True), (fake.text, False), (None, False)):
@@ -256,10 +256,10 @@ async def test_a_message_that_holds_a_secret_is_deleted_where_that_is_allowed(
 
 
 async def test_cards_have_titles_tables_and_files(
-    fake: FakeDiscord, front: DiscordFront, discord: Discord
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     showing(
-        Screen(
+        Card(
             title="Usage *",
             table=(("GPT 4", "8 Cr"), ("Claude", "12 Cr")),
             lines=("a_line", "x" * 2500),
@@ -283,7 +283,7 @@ async def test_one_interactions_bug_is_no_others_and_logs_say_no_secret(
     front: DiscordFront,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def broken(incoming: Incoming) -> AsyncIterator[Output]:
+    async def broken(incoming: IncomingMessage) -> AsyncIterator[Output]:
         raise RuntimeError(f"quotes {incoming.text}")
         yield
 
@@ -320,10 +320,10 @@ async def test_a_token_that_is_refused_is_told_and_not_quoted(
 ) -> None:
     here = replace(CONFIG, api_url=fake.api_url, gateway_url=fake.gateway_url)
     wrong = replace(here, token=SecretStr("MTIz.wrong.token_of_nobody"))
-    assert await who_am_i(here) == "credit"
-    assert await who_am_i(wrong) is None
+    assert await fetch_bot_name(here) == "credit"
+    assert await fetch_bot_name(wrong) is None
     with pytest.raises(DiscordUnavailable) as refused:
-        await Discord(wrong, front, SystemClock()).start()
+        await DiscordAdapter(wrong, front, SystemClock()).start()
     assert refused.value.token_refused
     assert "token_of_nobody" not in caplog.text + str(refused.value)
 
@@ -347,7 +347,7 @@ async def test_each_process_serves_its_shards(
     async def at_once(*_: object, **__: object) -> None:
         """The library identifies one shard in five seconds."""
 
-    monkeypatch.setattr(Client, "before_identify_hook", at_once)
+    monkeypatch.setattr(DiscordClient, "before_identify_hook", at_once)
     guilds = {(guild >> 22) % 4: guild for guild in (fake.add_guild() for _ in range(1))}
     while set(guilds) != {0, 1, 2, 3}:
         await asyncio.sleep(0.001)  # ids are made of milliseconds

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import asyncio
 
-from bots.chat.types import Incoming, Place, Sender
-from bots.render.paste_joiner import Joining
+from bots.chat.types import IncomingMessage, Place, Sender
+from bots.render.paste_joiner import PasteJoiner
 from tests.bots.render.virtual import run
 
 HERE = Place("telegram", "7")
 
 
-def part(message: int, text: str, *more: str, sender: str = "7", place: Place = HERE) -> Incoming:
-    return Incoming(place, Sender(sender), str(message), 1000 * message, text, more=more)
+def part(
+    message: int, text: str, *more: str, sender: str = "7", place: Place = HERE
+) -> IncomingMessage:
+    return IncomingMessage(place, Sender(sender), str(message), 1000 * message, text, more=more)
 
 
-def joined(*steps: Incoming | float) -> list[tuple[float, Incoming]]:
+def joined(*steps: IncomingMessage | float) -> list[tuple[float, IncomingMessage]]:
     """What is passed on, and when, of messages with pauses between them."""
-    passed: list[tuple[float, Incoming]] = []
+    passed: list[tuple[float, IncomingMessage]] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        joining = Joining(lambda each: passed.append((loop.time(), each)), near_units=10)
+        joining = PasteJoiner(lambda each: passed.append((loop.time(), each)), near_limit_units=10)
         for step in steps:
-            if isinstance(step, Incoming):
+            if isinstance(step, IncomingMessage):
                 joining.add(step)
             else:
                 await asyncio.sleep(step)
         await asyncio.sleep(5)
-        assert not joining.expects(HERE.code, "7")
+        assert not joining.is_waiting_for(HERE.code, "7")
 
     run(main)
     return passed
@@ -39,7 +41,13 @@ def test_a_short_message_goes_at_once() -> None:
 
 
 def test_parts_become_one_with_the_first_ones_id_and_time() -> None:
-    steps: list[Incoming | float] = [part(1, "a" * 10), 0.2, part(2, "b" * 12), 0.2, part(3, "c")]
+    steps: list[IncomingMessage | float] = [
+        part(1, "a" * 10),
+        0.2,
+        part(2, "b" * 12),
+        0.2,
+        part(3, "c"),
+    ]
     assert joined(*steps) == [(0.4, part(1, "a" * 10 + "\n" + "b" * 12 + "\nc", "2", "3"))]
 
 
@@ -51,7 +59,7 @@ def test_a_long_message_alone_goes_after_the_pause() -> None:
 
 
 def test_the_pause_counts_from_the_last_part() -> None:
-    steps: list[Incoming | float] = [
+    steps: list[IncomingMessage | float] = [
         part(1, "a" * 10),
         0.9,
         part(2, "b" * 10),
@@ -78,10 +86,10 @@ def test_other_people_places_and_commands_are_never_joined() -> None:
 
 
 async def test_what_is_held_is_passed_on_when_the_service_stops() -> None:
-    passed: list[Incoming] = []
-    joining = Joining(passed.append, near_units=10)
+    passed: list[IncomingMessage] = []
+    joining = PasteJoiner(passed.append, near_limit_units=10)
     joining.add(part(1, "a" * 10))
-    assert joining.expects(HERE.code, "7")
-    joining.flush()
-    joining.flush()
+    assert joining.is_waiting_for(HERE.code, "7")
+    joining.flush_held()
+    joining.flush_held()
     assert passed == [part(1, "a" * 10)]

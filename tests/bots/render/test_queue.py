@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from bots.render.queue import LaneFull, Lanes
+from bots.render.queue import ConversationQueue, QueueFull
 
 
 async def test_a_lane_serves_in_order_and_lanes_do_not_wait_for_each_other() -> None:
-    lanes, order, gate = Lanes(waiting_max=5), list[str](), asyncio.Event()
+    lanes, order, gate = ConversationQueue(waiting_max=5), list[str](), asyncio.Event()
 
     async def visit(key: str, name: str) -> None:
         async with lanes.enter(key):
@@ -24,8 +24,8 @@ async def test_a_lane_serves_in_order_and_lanes_do_not_wait_for_each_other() -> 
             group.create_task(visit("a", name))
         other = group.create_task(visit("b", "other"))
         await other
-        assert lanes.waiting("a") == 2
-        assert lanes.busy("a")
+        assert lanes.count_waiting("a") == 2
+        assert lanes.is_busy("a")
         gate.set()
     assert order == [
         "first in",
@@ -41,7 +41,7 @@ async def test_a_lane_serves_in_order_and_lanes_do_not_wait_for_each_other() -> 
 
 
 async def test_too_many_waiting_are_refused_at_once() -> None:
-    lanes, gate = Lanes(waiting_max=1), asyncio.Event()
+    lanes, gate = ConversationQueue(waiting_max=1), asyncio.Event()
 
     async def visit() -> None:
         async with lanes.enter("a"):
@@ -49,18 +49,18 @@ async def test_too_many_waiting_are_refused_at_once() -> None:
 
     inside = [asyncio.create_task(visit()) for _ in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(LaneFull) as refused:
+    with pytest.raises(QueueFull) as refused:
         async with lanes.enter("a"):
             raise AssertionError("nobody gets here")
     assert refused.value.waiting == 1
     gate.set()
     await asyncio.gather(*inside)
     async with lanes.enter("a"):
-        assert lanes.waiting("a") == 0
+        assert lanes.count_waiting("a") == 0
 
 
 async def test_one_who_gives_up_waiting_leaves_the_lane_as_it_was() -> None:
-    lanes, gate = Lanes(waiting_max=1), asyncio.Event()
+    lanes, gate = ConversationQueue(waiting_max=1), asyncio.Event()
 
     async def visit() -> None:
         async with lanes.enter("a"):
@@ -70,7 +70,7 @@ async def test_one_who_gives_up_waiting_leaves_the_lane_as_it_was() -> None:
     await asyncio.sleep(0)
     second.cancel()
     await asyncio.wait({second})
-    assert lanes.waiting("a") == 0
+    assert lanes.count_waiting("a") == 0
     gate.set()
     await first
     assert len(lanes) == 0

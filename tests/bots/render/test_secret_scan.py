@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from bots.render.secret_scan import Found, find_secrets, without_secrets
+from bots.render.secret_scan import FoundSecret, find_secrets, mask_secrets
 
 CHANCE = random.Random(7)
 
@@ -62,7 +62,7 @@ def test_each_shape_is_found_wherever_it_stands(kind: str, secret: str, around: 
     (found,) = find_secrets(text)
     assert found.kind == kind
     assert text[found.start : found.end] == secret
-    assert secret not in without_secrets(text)
+    assert secret not in mask_secrets(text)
     assert secret not in repr(found)
 
 
@@ -73,9 +73,9 @@ def test_several_are_found_in_order() -> None:
 
 def test_private_keys_even_when_the_paste_was_cut() -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc\n-----END RSA PRIVATE KEY-----"
-    assert find_secrets(f"see\n{key}\nok") == [Found("private-key", 4, 4 + len(key))]
+    assert find_secrets(f"see\n{key}\nok") == [FoundSecret("private-key", 4, 4 + len(key))]
     cut = "-----BEGIN PRIVATE KEY-----\nMIIEow"
-    assert find_secrets(cut) == [Found("private-key", 0, len(cut))]
+    assert find_secrets(cut) == [FoundSecret("private-key", 0, len(cut))]
 
 
 def test_an_old_cloudflare_token_only_beside_its_name() -> None:

@@ -6,10 +6,10 @@ import re
 
 from hypothesis import example, given, settings, strategies as st
 
-from bots.render.entity_style import Entity, EntityStyle, Shown
+from bots.render.entity_style import EntityStyle, FormattedText, TextEntity
 from bots.render.markdown_style import MarkdownStyle
-from bots.render.pieces import answer_pieces, progress_piece
-from bots.render.plain_text import FOOTER_MARK, clean, utf16_len
+from bots.render.pieces import fit_progress, split_answer
+from bots.render.plain_text import FOOTER_MARK, clean_text, utf16_len
 from tests.size import size
 
 LIMIT = 300
@@ -74,7 +74,7 @@ def assert_nothing_lost(words: list[str], shown: str, text: str) -> None:
     assert set(words) - set(said) <= set(words_in("\n".join(INFO.findall(text))))
 
 
-def covered(shown: Shown, entity: Entity) -> str:
+def covered(shown: FormattedText, entity: TextEntity) -> str:
     units = shown.text.encode("utf-16-le")
     return units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode("utf-16-le")
 
@@ -89,14 +89,14 @@ HEADED = "# w0w\n" + "\n".join(f"**{word}**" for word in MARKED[1:])
 @given(documents())
 def test_pieces_fit_and_lose_nothing(document: tuple[str, list[str]]) -> None:
     text, words = document
-    pieces = answer_pieces(text, TELEGRAM, note="a note", footer="GPT-4 · 8 Credits")
-    shown = [TELEGRAM.render(piece) for piece in pieces]
+    pieces = split_answer(text, TELEGRAM, note="a note", footer="GPT-4 · 8 Credits")
+    shown = [TELEGRAM.render_piece(piece) for piece in pieces]
     assert_nothing_lost(words, "\n".join(each.text for each in shown), text)
     for each in shown:
         assert 0 < utf16_len(each.text) <= LIMIT
         assert each.text.strip()
         assert len(each.entities) <= 12
-        assert clean(each.text) == each.text
+        assert clean_text(each.text) == each.text
         for entity in each.entities:
             assert covered(each, entity).strip()
         codes = [entity for entity in each.entities if entity.kind in ("code", "pre")]
@@ -116,7 +116,7 @@ def test_pieces_fit_and_lose_nothing(document: tuple[str, list[str]]) -> None:
 @given(documents())
 def test_markdown_pieces_close_every_fence(document: tuple[str, list[str]]) -> None:
     text, words = document
-    pieces = [MARKDOWN.render(piece) for piece in answer_pieces(text, MARKDOWN, footer="x")]
+    pieces = [MARKDOWN.render_piece(piece) for piece in split_answer(text, MARKDOWN, footer="x")]
     opening = re.compile(r"^```(\S*)\n", re.MULTILINE)
     assert_nothing_lost(words, "\n".join(opening.sub("", piece) for piece in pieces), text)
     for piece in pieces:
@@ -129,14 +129,14 @@ def test_markdown_pieces_close_every_fence(document: tuple[str, list[str]]) -> N
 @given(documents(), st.integers(0, 400))
 def test_a_growing_answer_is_one_piece_that_fits(document: tuple[str, list[str]], cut: int) -> None:
     text = (document[0] * 8)[: cut * 20]
-    shown = TELEGRAM.render(progress_piece(text, TELEGRAM, note="a note"))
+    shown = TELEGRAM.render_piece(fit_progress(text, TELEGRAM, note="a note"))
     assert 0 < utf16_len(shown.text) <= LIMIT
 
 
 def test_code_goes_on_in_the_next_piece_in_the_same_language() -> None:
     code = "\n".join(f"line {n}" for n in range(90))
-    pieces = answer_pieces(f"Look:\n```python\n{code}\n```\nDone.", TELEGRAM)
-    shown = [TELEGRAM.render(piece) for piece in pieces]
+    pieces = split_answer(f"Look:\n```python\n{code}\n```\nDone.", TELEGRAM)
+    shown = [TELEGRAM.render_piece(piece) for piece in pieces]
     assert len(shown) == 3
     parts = []
     for each in shown:
@@ -144,30 +144,32 @@ def test_code_goes_on_in_the_next_piece_in_the_same_language() -> None:
         assert (entity.kind, entity.language) == ("pre", "python")
         parts.append(covered(each, entity))
     assert "\n".join(parts) == code
-    markdown = [MARKDOWN.render(piece) for piece in answer_pieces(f"```python\n{code}", MARKDOWN)]
+    markdown = [
+        MARKDOWN.render_piece(piece) for piece in split_answer(f"```python\n{code}", MARKDOWN)
+    ]
     assert all(each.startswith("```python\n") and each.endswith("\n```") for each in markdown)
 
 
 def test_a_block_that_fits_a_message_is_not_cut() -> None:
     first, second = "a " * 100, "b " * 100
-    assert [piece[0].text for piece in answer_pieces(f"{first}\n\n{second}", TELEGRAM)] == [
+    assert [piece[0].text for piece in split_answer(f"{first}\n\n{second}", TELEGRAM)] == [
         first.strip(),
         second.strip(),
     ]
 
 
 def test_a_heading_goes_with_what_it_heads() -> None:
-    pieces = answer_pieces("a " * 130 + "\n\n# Head\n\n" + "b " * 100, TELEGRAM)
+    pieces = split_answer("a " * 130 + "\n\n# Head\n\n" + "b " * 100, TELEGRAM)
     assert [[block.text[:4] for block in piece] for piece in pieces] == [["a a "], ["Head", "b b "]]
 
 
 def test_families_and_flags_are_not_parted() -> None:
-    pieces = answer_pieces("👨‍👩‍👧" * 100, TELEGRAM)
-    assert all(set(TELEGRAM.render(p).text.split("👨‍👩‍👧")) == {""} for p in pieces)
+    pieces = split_answer("👨‍👩‍👧" * 100, TELEGRAM)
+    assert all(set(TELEGRAM.render_piece(p).text.split("👨‍👩‍👧")) == {""} for p in pieces)
 
 
 def test_more_marks_than_a_message_may_carry_take_more_messages() -> None:
-    pieces = answer_pieces(" ".join(f"**b{n}**" for n in range(40)), TELEGRAM)
-    counts = [len(TELEGRAM.render(piece).entities) for piece in pieces]
+    pieces = split_answer(" ".join(f"**b{n}**" for n in range(40)), TELEGRAM)
+    counts = [len(TELEGRAM.render_piece(piece).entities) for piece in pieces]
     assert sum(counts) == 40
     assert max(counts) == 12

@@ -9,7 +9,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from bots.render.throttle import Budget, Budgets, NotShown, Showing, Wait
+from bots.render.throttle import (
+    ChatThrottle,
+    ChatThrottles,
+    NotDelivered,
+    RetryLater,
+    ThrottledStream,
+)
 from tests.bots.render.virtual import VirtualClock, run
 from tests.size import size
 
@@ -38,7 +44,7 @@ class Platform:
             wait = self.waits.pop() if self.waits else 0
             if wait:
                 self.told.append((asyncio.get_running_loop().time(), wait))
-                raise Wait(wait if wait > 0 else None)
+                raise RetryLater(wait if wait > 0 else None)
             self.sent.append((now, frame))
         finally:
             self.in_flight -= 1
@@ -68,13 +74,13 @@ def test_the_end_always_lands_and_the_pace_is_kept(
     last = [f"end {n}" for n in range(pieces)]
 
     async def main() -> None:
-        budget = Budget(VirtualClock(), interval)
-        showing = Showing(platform.send, budget)
+        budget = ChatThrottle(VirtualClock(), interval)
+        showing = ThrottledStream(platform.send, budget)
         task = asyncio.create_task(showing.run())
         for pause, text in offers:
             await asyncio.sleep(pause)
-            showing.offer(text)
-        showing.finish(*last)
+            showing.offer_frame(text)
+        showing.finish_with(*last)
         await task
 
     run(main)
@@ -95,12 +101,12 @@ def test_the_newest_text_is_shown_and_the_ones_between_are_dropped() -> None:
     platform = Platform([], [])
 
     async def main() -> None:
-        showing = Showing(platform.send, Budget(VirtualClock(), 1.0))
+        showing = ThrottledStream(platform.send, ChatThrottle(VirtualClock(), 1.0))
         task = asyncio.create_task(showing.run())
         for number in range(1, 19):
-            showing.offer("word " * number)
+            showing.offer_frame("word " * number)
             await asyncio.sleep(0.15)
-        showing.finish("all of it")
+        showing.finish_with("all of it")
         await task
 
     run(main)
@@ -112,14 +118,14 @@ def test_the_same_text_again_after_a_pause_is_not_sent_but_a_fading_preview_is()
     platform = Platform([], [])
 
     async def main() -> None:
-        showing = Showing(platform.send, Budget(VirtualClock(), 1.0))
+        showing = ThrottledStream(platform.send, ChatThrottle(VirtualClock(), 1.0))
         task = asyncio.create_task(showing.run())
         for _ in range(3):
-            showing.offer("thinking")
+            showing.offer_frame("thinking")
             await asyncio.sleep(9)
-        showing.again()
+        showing.resend_shown()
         await asyncio.sleep(9)
-        showing.finish("done", "done")
+        showing.finish_with("done", "done")
         await task
 
     run(main)
@@ -135,14 +141,14 @@ def test_a_wait_for_one_answer_holds_for_everything_in_the_chat() -> None:
     first, second = Platform([20], []), Platform([], [])
 
     async def main() -> None:
-        budget = Budget(VirtualClock(), 3.0)
-        answers = [Showing(each.send, budget) for each in (first, second)]
+        budget = ChatThrottle(VirtualClock(), 3.0)
+        answers = [ThrottledStream(each.send, budget) for each in (first, second)]
         async with asyncio.TaskGroup() as group:
             for answer in answers:
                 group.create_task(answer.run())
-                answer.finish("end")
+                answer.finish_with("end")
             await asyncio.sleep(5)
-            await budget.patiently(lambda: second.send("a card"))
+            await budget.send_with_retries(lambda: second.send("a card"))
 
     run(main)
     assert first.starts == [0.0, 20.0]
@@ -154,10 +160,10 @@ def test_patience_ends() -> None:
     platform = Platform([400.0] * 5, [])
 
     async def main() -> float:
-        budget = Budget(VirtualClock(), 1.0)
-        showing = Showing(platform.send, budget, patience_seconds=1000)
-        showing.finish("end")
-        with pytest.raises(NotShown) as refused:
+        budget = ChatThrottle(VirtualClock(), 1.0)
+        showing = ThrottledStream(platform.send, budget, retry_seconds_max=1000)
+        showing.finish_with("end")
+        with pytest.raises(NotDelivered) as refused:
             await showing.run()
         assert refused.value.waited_seconds == 1200
         assert str(refused.value) == "not_shown(waited_seconds=1200)"
@@ -171,8 +177,8 @@ def test_other_failures_come_out() -> None:
         raise ValueError("gone")
 
     async def main() -> None:
-        showing = Showing(show, Budget(VirtualClock(), 1.0))
-        showing.offer("a")
+        showing = ThrottledStream(show, ChatThrottle(VirtualClock(), 1.0))
+        showing.offer_frame("a")
         with pytest.raises(ValueError, match="gone"):
             await showing.run()
 
@@ -185,16 +191,16 @@ def test_budgets_are_shared_by_a_chat_and_idle_ones_are_forgotten(
     monkeypatch.setattr("bots.render.throttle._CHATS_MAX", 3)
 
     async def main() -> None:
-        budgets = Budgets(VirtualClock())
-        first = budgets.of("a", 1.0)
-        assert budgets.of("a", 1.0) is first
-        first.hold_off(50)
+        budgets = ChatThrottles(VirtualClock())
+        first = budgets.for_chat("a", 1.0)
+        assert budgets.for_chat("a", 1.0) is first
+        first.pause(50)
         for chat in "bcde":
-            budgets.of(chat, 1.0)
-        assert budgets.of("a", 1.0) is first, "a chat that must wait is not forgotten"
+            budgets.for_chat(chat, 1.0)
+        assert budgets.for_chat("a", 1.0) is first, "a chat that must wait is not forgotten"
         await asyncio.sleep(60)
         for chat in "fghijk":
-            budgets.of(chat, 1.0)
-        assert budgets.of("a", 1.0) is not first
+            budgets.for_chat(chat, 1.0)
+        assert budgets.for_chat("a", 1.0) is not first
 
     run(main)

@@ -8,12 +8,12 @@ import unicodedata
 
 from hypothesis import given, settings, strategies as st
 
-from bots.chat.types import Screen
+from bots.chat.types import Card
 from bots.discord.streaming import STYLE as DISCORD
 from bots.render.entity_style import EntityStyle
 from bots.render.markdown_style import MarkdownStyle
-from bots.render.pieces import answer_pieces, progress_piece, screen_pieces
-from bots.render.plain_text import clean, one_line, utf16_len
+from bots.render.pieces import fit_progress, split_answer, split_card
+from bots.render.plain_text import clean_text, to_one_line, utf16_len
 from bots.telegram.streaming import STYLE as TELEGRAM
 from tests.size import size
 
@@ -46,7 +46,7 @@ FENCE = re.compile(r"^[-+*>\d. ]*(`{3,}|~{3,}).*$", re.MULTILINE)
 
 def spoken(text: str) -> str:
     """The letters of a text, but those that name a fence's language."""
-    return letters(FENCE.sub("", clean(text)))
+    return letters(FENCE.sub("", clean_text(text)))
 
 
 def assert_fits(style: MarkdownStyle | EntityStyle, limit: int, rendered: list[object]) -> str:
@@ -67,8 +67,8 @@ def assert_fits(style: MarkdownStyle | EntityStyle, limit: int, rendered: list[o
 def test_an_answer_loses_no_letter(text: str, times: int) -> None:
     text *= times
     for style in (MarkdownStyle(LIMIT), EntityStyle(LIMIT, entities_max=5)):
-        pieces = answer_pieces(text, style, footer="◈")
-        read = letters(assert_fits(style, LIMIT, [style.render(piece) for piece in pieces]))
+        pieces = split_answer(text, style, footer="◈")
+        read = letters(assert_fits(style, LIMIT, [style.render_piece(piece) for piece in pieces]))
         every = iter(read)
         assert all(letter in every for letter in spoken(text)), "in their order"
 
@@ -77,16 +77,20 @@ def test_an_answer_loses_no_letter(text: str, times: int) -> None:
 @given(TEXT, st.integers(1, 40))
 def test_an_answer_that_grows_is_one_message(text: str, times: int) -> None:
     for style, limit in ((DISCORD, 2_000), (TELEGRAM, 4_096)):
-        assert_fits(style, limit, [style.render(progress_piece(text * times, style, note=text))])
+        assert_fits(
+            style, limit, [style.render_piece(fit_progress(text * times, style, note=text))]
+        )
 
 
 @settings(max_examples=size(small=100, full=2_000), deadline=None)
 @given(LINES, st.lists(LINES, max_size=8), st.lists(st.lists(LINES, max_size=3), max_size=3))
 def test_a_card_loses_no_letter(title: str, lines: list[str], rows: list[list[str]]) -> None:
-    screen = Screen(title, tuple(lines), tuple(tuple(row) for row in rows))
-    wanted = letters(one_line(title) + "".join(map(one_line, [c for row in rows for c in row])))
-    wanted += "".join(letters(clean(line)) for line in lines)
+    screen = Card(title, tuple(lines), tuple(tuple(row) for row in rows))
+    wanted = letters(
+        to_one_line(title) + "".join(map(to_one_line, [c for row in rows for c in row]))
+    )
+    wanted += "".join(letters(clean_text(line)) for line in lines)
     for style in (MarkdownStyle(LIMIT), EntityStyle(LIMIT, entities_max=5)):
-        pieces = screen_pieces(screen, style)
-        read = assert_fits(style, LIMIT, [style.render(piece) for piece in pieces])
+        pieces = split_card(screen, style)
+        read = assert_fits(style, LIMIT, [style.render_piece(piece) for piece in pieces])
         assert letters(read) == wanted

@@ -13,20 +13,20 @@ from bots.sandbox import answers
 from bots.sandbox.supplier import SandboxSupplier
 from core.money import Seconds, Tokens
 from core.pool.providers import http
-from core.pool.providers.openai import OpenAI
+from core.pool.providers.openai import OpenAIAdapter
 from core.pool.providers.types import (
-    Call,
-    Clip,
+    AudioClip,
+    CallTarget,
+    ChatMessage,
     Fault,
     Finish,
-    Message,
+    ModelCall,
     SupplierFault,
-    Target,
-    Text,
+    TextDelta,
 )
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
-from core.pricing.token_counter import count, count_messages
+from core.pricing.token_counter import count_message_tokens, count_tokens
 from tests.audio import VOICE, ogg, wav
 
 CATALOGUE = Catalogue.load()
@@ -34,13 +34,13 @@ CATALOGUE = Catalogue.load()
 
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.session() as session:
+    async with http.create_session() as session:
         yield session
 
 
 @pytest_asyncio.fixture
 async def base() -> AsyncIterator[str]:
-    sandbox = SandboxSupplier(CATALOGUE, pace_seconds=0)
+    sandbox = SandboxSupplier(CATALOGUE, piece_delay_seconds=0)
     yield await sandbox.start()
     await sandbox.stop()
 
@@ -52,16 +52,16 @@ async def ask(
     supplier: str = "openai",
     model: str = "gpt-6.1-sol",
     limit: int = 8_000,
-    key: str = SandboxSupplier.KEY,
+    key: str = SandboxSupplier.DEMO_KEY,
 ) -> tuple[str, Finish]:
-    adapter = OpenAI(client, SUPPLIERS[supplier].dialect)
-    target = Target(f"{base}/{supplier}/v1", SecretStr(key))
-    messages = [Message("system", "Be kind.")]
+    adapter = OpenAIAdapter(client, SUPPLIERS[supplier].dialect)
+    target = CallTarget(f"{base}/{supplier}/v1", SecretStr(key))
+    messages = [ChatMessage("system", "Be kind.")]
     for question in questions:
-        messages += [Message("assistant", "…"), Message("user", question)]
+        messages += [ChatMessage("assistant", "…"), ChatMessage("user", question)]
     text = ""
-    async for piece in adapter.stream(target, Call(model, messages, Tokens(limit))):
-        if isinstance(piece, Text):
+    async for piece in adapter.stream(target, ModelCall(model, messages, Tokens(limit))):
+        if isinstance(piece, TextDelta):
             text += piece.text
         elif isinstance(piece, Finish):
             return text, piece
@@ -75,16 +75,16 @@ async def test_it_answers_says_what_it_is_and_tells_counted_usage(
     assert "scatter" in text
     assert text.endswith(answers.NOTES["en"])
     model = CATALOGUE.find("gpt-6.1-sol")
-    prompt = await count_messages(model, ["Be kind.", "…", "why is the sky blue?"])
+    prompt = await count_message_tokens(model, ["Be kind.", "…", "why is the sky blue?"])
     assert finish.reason == "stop"
     assert finish.usage is not None
-    assert (finish.usage.input, finish.usage.output) == (prompt, await count(model, text))
+    assert (finish.usage.input, finish.usage.output) == (prompt, await count_tokens(model, text))
 
 
 async def test_every_supplier_serves_its_models(client: aiohttp.ClientSession, base: str) -> None:
     for supplier in SUPPLIERS:
-        target = Target(f"{base}/{supplier}/v1", SecretStr(SandboxSupplier.KEY))
-        listed = {one.id for one in await OpenAI(client).models(target)}
+        target = CallTarget(f"{base}/{supplier}/v1", SecretStr(SandboxSupplier.DEMO_KEY))
+        listed = {one.id for one in await OpenAIAdapter(client).list_models(target)}
         routes = [
             route.model
             for model in CATALOGUE.models.values()
@@ -131,27 +131,29 @@ async def test_a_long_answer_stops_at_its_limit(client: aiohttp.ClientSession, b
     ],
 )
 def test_questions_about_the_product_get_its_own_answers(question: str, expected: str) -> None:
-    assert expected in answers.answer([question])
+    assert expected in answers.compose_answer([question])
 
 
 def test_paragraphs_are_one_line_and_code_keeps_its_own() -> None:
-    code = answers.answer(["write code"])
+    code = answers.compose_answer(["write code"])
     assert "    is_prime = [False, False] + [True] * (limit - 2)\n    for number in" in code
     assert "own square: smaller ones were crossed out by smaller primes" in code
-    hello = answers.answer(["hello"])
+    hello = answers.compose_answer(["hello"])
     assert "- what is a Credit?\n- write code\n" in hello
-    assert "大约是红光的五倍" in answers.answer(["天空为什么是蓝色的"])
+    assert "大约是红光的五倍" in answers.compose_answer(["天空为什么是蓝色的"])
 
 
 def test_it_remembers_what_was_asked_before() -> None:
-    assert "> why is the sky blue?" in answers.answer(["why is the sky blue?", "What did I ask?"])
-    assert "first question" in answers.answer(["what did I just ask?"])
+    assert "> why is the sky blue?" in answers.compose_answer(
+        ["why is the sky blue?", "What did I ask?"]
+    )
+    assert "first question" in answers.compose_answer(["what did I just ask?"])
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"key": "sk-wrong"}, Fault.DEAD),
+        ({"key": "sk-wrong"}, Fault.INVALID_KEY),
         ({"model": "gpt-4"}, Fault.MODEL_MISSING),
         ({"supplier": "groq", "model": "gpt-6.1-sol"}, Fault.MODEL_MISSING),
     ],
@@ -161,7 +163,7 @@ async def test_it_refuses_what_the_real_one_refuses(
 ) -> None:
     with pytest.raises(SupplierFault) as refused:
         await ask(client, base, "hello", **change)  # type: ignore[arg-type]
-    assert refused.value.fault is fault
+    assert refused.value.kind is fault
 
 
 async def test_a_prompt_past_the_context_is_refused(
@@ -169,7 +171,7 @@ async def test_a_prompt_past_the_context_is_refused(
 ) -> None:
     with pytest.raises(SupplierFault) as refused:
         await ask(client, base, "word " * 210_000, model="o3")
-    assert refused.value.fault is Fault.TOO_LONG
+    assert refused.value.kind is Fault.TOO_LONG
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ async def test_bad_requests_are_told_so(
         "max_completion_tokens": 100,
         **change,
     }
-    headers = {"Authorization": f"Bearer {SandboxSupplier.KEY}"}
+    headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
     url = f"{base}/openai/v1/chat/completions"
     async with client.post(url, json=body, headers=headers) as response:
         assert response.status == 400
@@ -206,7 +208,7 @@ async def test_bad_requests_are_told_so(
 
 async def test_an_answer_may_come_at_once(client: aiohttp.ClientSession, base: str) -> None:
     body = {"model": "gpt-6.1-sol", "messages": [{"role": "user", "content": "hi"}]}
-    headers = {"Authorization": f"Bearer {SandboxSupplier.KEY}"}
+    headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
     url = f"{base}/openai/v1/chat/completions"
     async with client.post(url, json=body, headers=headers) as response:
         said = await response.json()
@@ -216,14 +218,14 @@ async def test_an_answer_may_come_at_once(client: aiohttp.ClientSession, base: s
 
 
 async def test_stopping_breaks_what_streams(client: aiohttp.ClientSession) -> None:
-    sandbox = SandboxSupplier(CATALOGUE, pace_seconds=60)
+    sandbox = SandboxSupplier(CATALOGUE, piece_delay_seconds=60)
     url = f"{await sandbox.start()}/openai/v1/chat/completions"
     body = {
         "model": "gpt-6.1-sol",
         "messages": [{"role": "user", "content": "hi"}],
         "stream": True,
     }
-    headers = {"Authorization": f"Bearer {SandboxSupplier.KEY}"}
+    headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
     async with client.post(url, json=body, headers=headers) as response:
         assert b"assistant" in await response.content.readline()
         await sandbox.stop()
@@ -234,10 +236,10 @@ async def test_stopping_breaks_what_streams(client: aiohttp.ClientSession) -> No
 async def heard(
     client: aiohttp.ClientSession, base: str, content: bytes, *, model: str = "whisper-1"
 ) -> tuple[str, Seconds]:
-    call = Call(model, (), Tokens(0), clip=Clip("voice.ogg", content))
-    target = Target(f"{base}/openai/v1", SecretStr(SandboxSupplier.KEY))
-    text, finish = [piece async for piece in OpenAI(client).stream(target, call)]
-    assert isinstance(text, Text)
+    call = ModelCall(model, (), Tokens(0), clip=AudioClip("voice.ogg", content))
+    target = CallTarget(f"{base}/openai/v1", SecretStr(SandboxSupplier.DEMO_KEY))
+    text, finish = [piece async for piece in OpenAIAdapter(client).stream(target, call)]
+    assert isinstance(text, TextDelta)
     assert isinstance(finish, Finish)
     assert finish.usage is not None
     return text.text, finish.usage.audio
@@ -264,4 +266,4 @@ async def test_it_hears_no_garbage_and_only_with_models_that_hear(
     ):
         with pytest.raises(SupplierFault) as failed:
             await wrong
-        assert failed.value.fault is fault
+        assert failed.value.kind is fault

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bots.telegram.adapter import Telegram
+from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
 from tests.bots.telegram.scripted import ScriptedFront
@@ -43,10 +43,10 @@ CONFIG = TelegramConfig(
 @asynccontextmanager
 async def running(
     fake: FakeTelegram, front: ScriptedFront, config: TelegramConfig = CONFIG, stars: Any = None
-) -> AsyncIterator[Telegram]:
+) -> AsyncIterator[TelegramAdapter]:
     """The adapter, polling the fake; `stars`: a till."""
     url = await fake.start()
-    telegram = Telegram(replace(config, api_url=url), front, SystemClock(), stars)
+    telegram = TelegramAdapter(replace(config, api_url=url), front, SystemClock(), stars)
     await telegram.start()
     try:
         yield telegram
@@ -55,6 +55,6 @@ async def running(
 
 
 @pytest.fixture
-async def telegram(fake: FakeTelegram, front: ScriptedFront) -> AsyncIterator[Telegram]:
+async def telegram(fake: FakeTelegram, front: ScriptedFront) -> AsyncIterator[TelegramAdapter]:
     async with running(fake, front) as telegram:
         yield telegram

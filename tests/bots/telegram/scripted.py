@@ -6,29 +6,38 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal
 
-from bots.chat.types import Button, Incoming, MenuItem, Output, Place, Platform, Press, Screen
+from bots.chat.types import (
+    Button,
+    ButtonPress,
+    Card,
+    IncomingMessage,
+    MenuItem,
+    Output,
+    Place,
+    Platform,
+)
 
-Script = Callable[[Incoming], AsyncIterator[Output]]
+Script = Callable[[IncomingMessage], AsyncIterator[Output]]
 STOP = ((Button("btn_stop", "Stop"),),)
 AGAIN = ((Button("btn_again", "Again"),),)
 
 
-async def _echo(incoming: Incoming) -> AsyncIterator[Output]:
-    yield Screen(lines=(f"echo: {incoming.text}",))
+async def _echo(incoming: IncomingMessage) -> AsyncIterator[Output]:
+    yield Card(lines=(f"echo: {incoming.text}",))
 
 
-async def _pressed(press: Press) -> AsyncIterator[Output]:
-    yield Screen(lines=(f"pressed {press.button}",), replace=True)
+async def _pressed(press: ButtonPress) -> AsyncIterator[Output]:
+    yield Card(lines=(f"pressed {press.button}",), replace=True)
 
 
 class ScriptedFront:
-    """Implements `Front`."""
+    """Implements `ChatHandler`."""
 
     def __init__(self) -> None:
         self.script: Script = _echo
-        self.on_press: Callable[[Press], AsyncIterator[Output]] = _pressed
-        self.handled: list[Incoming] = []
-        self.pressed: list[Press] = []
+        self.on_press: Callable[[ButtonPress], AsyncIterator[Output]] = _pressed
+        self.handled: list[IncomingMessage] = []
+        self.pressed: list[ButtonPress] = []
         self.started_in: list[tuple[str, str]] = []
         self.landed_in: list[tuple[str, str]] = []
         #: All that an answer was shown in, and where it was asked.
@@ -37,7 +46,7 @@ class ScriptedFront:
         #: Called when something was told: those who wait look again.
         self.changed: Callable[[], None] = lambda: None
 
-    async def handle(self, incoming: Incoming) -> AsyncIterator[Output]:
+    async def handle_message(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
         # As the real one: the same message again shows nothing twice.
         again = any(
             (each.place, each.message) == (incoming.place, incoming.message)
@@ -49,7 +58,7 @@ class ScriptedFront:
             async for output in self.script(incoming):
                 yield output
 
-    async def press(self, press: Press) -> AsyncIterator[Output]:
+    async def handle_press(self, press: ButtonPress) -> AsyncIterator[Output]:
         self.pressed.append(press)
         self.changed()
         if press.button == "btn_stop":
@@ -58,26 +67,28 @@ class ScriptedFront:
         async for output in self.on_press(press):
             yield output
 
-    async def landed(self, ask: str, place: Place, messages: Sequence[str]) -> None:
+    async def mark_delivered(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         self.landed_in.append((ask, messages[-1]))
         self.shown_as.append((ask, place, tuple(messages)))
         self.changed()
 
-    async def started(self, ask: str, message: str) -> None:
+    async def mark_started(self, ask: str, message: str) -> None:
         self.started_in.append((ask, message))
         self.changed()
 
-    def languages(self) -> Sequence[str]:
+    def list_languages(self) -> Sequence[str]:
         return ("en", "zh-CN")
 
-    def menu(self, language: str, scope: Literal["private", "group", "admin"]) -> list[MenuItem]:
+    def build_menu(
+        self, language: str, scope: Literal["private", "group", "admin"]
+    ) -> list[MenuItem]:
         word = {"en": "Ask", "zh-CN": "提问"}[language]
         items = [MenuItem("ask", f"{word} ({scope})")]
         return items if scope != "admin" else [*items, MenuItem("report", "Report")]
 
-    def about(self, language: str) -> tuple[str, str]:
+    def describe_bot(self, language: str) -> tuple[str, str]:
         return (f"about in {language}", f"short in {language}")
 
-    def admins(self, platform: Platform) -> Sequence[str]:
+    def list_admins(self, platform: Platform) -> Sequence[str]:
         assert platform == "telegram"
         return ("7", "404")

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
-from bots.chat.types import Bill, Incoming, Output, Screen
+from bots.chat.types import Card, IncomingMessage, Output, StarsInvoice
 from bots.telegram.config import WEBHOOK_PATH
 from core.ledger.types import LedgerUnavailable
-from payments.gateways.telegram_stars import PreCheckout, StarsTold
+from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
 from tests.bots.telegram.test_service import Served
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_chats import Message, User
 
-BILL = Bill("ord_1", "1,000 Credits", "1,000 Credits to spend here", 770, "not taken")
+BILL = StarsInvoice("ord_1", "1,000 Credits", "1,000 Credits to spend here", 770, "not taken")
 
 
 @dataclass
@@ -28,15 +28,15 @@ class ScriptedTill:
     #: So often it can't be kept.
     down: int = 0
     asked_for: list[tuple[PreCheckout, str]] = field(default_factory=list)
-    kept: list[StarsTold] = field(default_factory=list)
+    kept: list[StarPaymentUpdate] = field(default_factory=list)
     #: Called when something was told: those who wait look again.
     changed: Callable[[], None] = lambda: None
 
-    async def asked(self, asked: PreCheckout, language: str) -> str:
+    async def check_pre_checkout(self, asked: PreCheckout, language: str) -> str:
         self.asked_for.append((asked, language))
         return self.answer
 
-    async def told(self, told: StarsTold) -> None:
+    async def store_update(self, told: StarPaymentUpdate) -> None:
         self.changed()
         if self.down:
             self.down -= 1
@@ -47,8 +47,8 @@ class ScriptedTill:
 async def billed(fake: FakeTelegram, front: ScriptedFront, user: User) -> Message:
     """An invoice below its card."""
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(title="An order", private=True, bill=BILL)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(title="An order", private=True, invoice=BILL)
 
     front.script = script
     fake.says(user, "/topup")
@@ -66,7 +66,7 @@ async def test_an_invoice_is_asked_about_paid_and_given_back(
         invoice = await billed(fake, front, ann)
         assert invoice.invoice == {
             "title": BILL.title,
-            "description": BILL.about,
+            "description": BILL.description,
             "payload": "ord_1",
             "currency": "XTR",
             "total_amount": 770,
@@ -75,7 +75,7 @@ async def test_an_invoice_is_asked_about_paid_and_given_back(
         paid = fake.stars.pays(ann, invoice)
         await fake.wait_for(lambda: till.kept)
         assert till.asked_for == [(PreCheckout("7", "XTR", 770, "ord_1"), "zh-hans")]
-        told = StarsTold(paid.charge, "7", "XTR", 770, "ord_1")
+        told = StarPaymentUpdate(paid.charge, "7", "XTR", 770, "ord_1")
         assert till.kept == [told]
         fake.stars.gives_back(paid.charge)
         await fake.wait_for(lambda: len(till.kept) == 2)
@@ -156,8 +156,8 @@ async def test_an_invoice_that_is_refused_is_said(fake: FakeTelegram, front: Scr
     ann = fake.user(7)
     fake.fail_next("sendInvoice", 400)
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(title="An order", private=True, bill=BILL)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(title="An order", private=True, invoice=BILL)
 
     front.script = script
     async with running(fake, front):

@@ -15,9 +15,9 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from bots.chat.types import Button, Incoming, Output, Screen
+from bots.chat.types import Button, Card, IncomingMessage, Output
 from bots.telegram import menus
-from bots.telegram.adapter import Telegram, TelegramUnavailable, who_am_i
+from bots.telegram.adapter import TelegramAdapter, TelegramUnavailable, fetch_bot_name
 from bots.telegram.config import WEBHOOK_PATH, TelegramConfig
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
@@ -30,8 +30,8 @@ async def test_menus_and_descriptions_are_told_per_language_and_scope_once(
 ) -> None:
     fake.user(7)
     async with running(fake, front) as telegram:
-        assert telegram._menus is not None
-        await telegram._menus
+        assert telegram._menu_task is not None
+        await telegram._menu_task
         private, group, admin, missing = (
             '{"type": "all_private_chats"}',
             '{"type": "all_group_chats"}',
@@ -46,7 +46,7 @@ async def test_menus_and_descriptions_are_told_per_language_and_scope_once(
         assert fake.texts["description", "zh"] == "about in zh-CN"
         assert fake.texts["short_description", ""] == "short in en"
         fake.calls.clear()
-        await menus.tell(telegram._app.bot, front)
+        await menus.update_menus(telegram._app.bot, front)
         sets = [each for each in fake.calls if each.method.startswith("setMy")]
         assert {each.status for each in sets} <= {400}, "nothing that is so already is set again"
 
@@ -58,9 +58,9 @@ class Served:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
 
-    async def __call__(self, telegram: Telegram) -> uvicorn.Server:
+    async def __call__(self, telegram: TelegramAdapter) -> uvicorn.Server:
         config = uvicorn.Config(
-            Starlette(routes=telegram.routes()), log_config=None, lifespan="off", ws="none"
+            Starlette(routes=telegram.build_routes()), log_config=None, lifespan="off", ws="none"
         )
         server = uvicorn.Server(config)
         self.task = asyncio.create_task(server.serve(sockets=[self.socket]))
@@ -94,8 +94,8 @@ async def test_updates_by_webhook(fake: FakeTelegram, front: ScriptedFront) -> N
 
 
 async def _with_button(fake: FakeTelegram, front: ScriptedFront) -> Any:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(lines=("card",), buttons=((Button("btn_1", "Next"),),))
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(lines=("card",), buttons=((Button("btn_1", "Next"),),))
 
     front.script = script
     fake.says(fake.users[7], "/card")
@@ -129,7 +129,7 @@ async def test_a_webhook_that_is_refused_is_said_and_leaves_nothing_open(
     config = replace(
         CONFIG, api_url=url, webhook_url="http://bot.example/x", webhook_secret=SecretStr("s")
     )
-    telegram = Telegram(config, front, SystemClock())
+    telegram = TelegramAdapter(config, front, SystemClock())
     with pytest.raises(TelegramUnavailable) as refused:
         await telegram.start()
     assert (refused.value.token_refused, refused.value.reason) == (
@@ -142,7 +142,7 @@ async def test_a_webhook_that_is_refused_is_said_and_leaves_nothing_open(
 def test_a_webhook_needs_its_secret(front: ScriptedFront) -> None:
     with pytest.raises(ValueError, match="needs a webhook secret"):
         TelegramConfig(SecretStr(TOKEN), webhook_url="https://bot.example/webhooks/telegram")
-    assert Telegram(CONFIG, front, SystemClock()).routes() == []
+    assert TelegramAdapter(CONFIG, front, SystemClock()).build_routes() == []
 
 
 async def test_a_wrong_token_is_refused_without_being_said(
@@ -152,7 +152,7 @@ async def test_a_wrong_token_is_refused_without_being_said(
     url = await fake.start()
     wrong = "123456:AAwrong_wrong_wrong_wrong_wrong_wrong_1"
     config = replace(CONFIG, token=SecretStr(wrong), api_url=url)
-    telegram = Telegram(config, front, SystemClock())
+    telegram = TelegramAdapter(config, front, SystemClock())
     with pytest.raises(TelegramUnavailable) as refused:
         await telegram.start()
     assert refused.value.token_refused
@@ -163,10 +163,10 @@ async def test_a_wrong_token_is_refused_without_being_said(
 
 async def test_who_a_token_is(fake: FakeTelegram) -> None:
     config = replace(CONFIG, api_url=await fake.start() + "/")
-    assert await who_am_i(config) == "credit_test_bot"
+    assert await fetch_bot_name(config) == "credit_test_bot"
     wrong = replace(config, token=SecretStr("1:AAwrong"))
-    assert await who_am_i(wrong) is None
-    assert await who_am_i(replace(config, api_url="http://127.0.0.1:1")) is None
+    assert await fetch_bot_name(wrong) is None
+    assert await fetch_bot_name(replace(config, api_url="http://127.0.0.1:1")) is None
 
 
 async def test_the_token_is_in_no_log(

@@ -9,10 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from bots.chat.types import Answer, Incoming, Output, Place, Progress, Screen, Unlanded
+from bots.chat.types import (
+    Answer,
+    AnswerProgress,
+    Card,
+    IncomingMessage,
+    Output,
+    Place,
+    UndeliveredAnswer,
+)
 from bots.render.plain_text import FOOTER_MARK
-from bots.telegram.adapter import Telegram
-from bots.telegram.sender import Refused
+from bots.telegram.adapter import TelegramAdapter
+from bots.telegram.sender import TelegramRefused
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
 from tests.fakes.telegram import FakeTelegram
@@ -29,13 +37,13 @@ class Stream:
     def __init__(self, *gates_at: int) -> None:
         self.gates = {word: asyncio.Event() for word in gates_at}
 
-    async def __call__(self, incoming: Incoming) -> AsyncIterator[Output]:
+    async def __call__(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
         ask = f"ask_{incoming.message}"
-        yield Progress(ask, "", STOP)
+        yield AnswerProgress(ask, "", STOP)
         for count in range(1, len(WORDS) + 1):
             if count in self.gates:
                 await self.gates[count].wait()
-            yield Progress(ask, " ".join(WORDS[:count]), STOP)
+            yield AnswerProgress(ask, " ".join(WORDS[:count]), STOP)
             await asyncio.sleep(0)
         yield Answer(ask, " ".join(WORDS), FOOTER, AGAIN)
 
@@ -49,7 +57,7 @@ def whole(chat: Chat) -> str:
 
 
 async def test_in_private_it_grows_as_a_draft_under_a_stop_button(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7)
     stream = front.script = Stream(20)
@@ -73,7 +81,7 @@ async def test_in_private_it_grows_as_a_draft_under_a_stop_button(
 
 
 async def test_in_a_group_one_message_is_edited_and_becomes_the_answer(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann, group = fake.user(7), fake.group(-5, forum=True)
     stream = front.script = Stream(20)
@@ -93,10 +101,10 @@ async def test_in_a_group_one_message_is_edited_and_becomes_the_answer(
 
 
 async def test_stop_reaches_the_front_while_the_answer_grows(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Progress("ask_1", "so far", STOP)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield AnswerProgress("ask_1", "so far", STOP)
         await front.stopped.wait()
         yield Answer("ask_1", "so far", "stopped · 2 Credits", AGAIN)
 
@@ -113,7 +121,7 @@ async def test_stop_reaches_the_front_while_the_answer_grows(
 
 
 async def test_a_refused_draft_falls_back_to_edits_of_the_same_message(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7)
     fake.chat(7).drafts_refused = True
@@ -134,7 +142,7 @@ async def test_a_refused_draft_falls_back_to_edits_of_the_same_message(
 async def test_a_draft_is_shown_again_before_it_fades(
     fake: FakeTelegram,
     front: ScriptedFront,
-    telegram: Telegram,
+    telegram: TelegramAdapter,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bots.telegram.streaming._TYPING_SECONDS", 0.01)
@@ -149,7 +157,7 @@ async def test_a_draft_is_shown_again_before_it_fades(
 async def test_typing_is_shown_until_the_first_text(
     fake: FakeTelegram,
     front: ScriptedFront,
-    telegram: Telegram,
+    telegram: TelegramAdapter,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bots.telegram.streaming._TYPING_SECONDS", 0.01)
@@ -174,13 +182,13 @@ LONG = "\n\n".join(
 
 @pytest.mark.parametrize("place", [7, -5])
 async def test_twenty_thousand_characters_with_code_arrive_whole(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram, place: int
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter, place: int
 ) -> None:
     assert len(LONG) > 20_000
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         for end in range(500, len(LONG), 500):
-            yield Progress("ask_1", LONG[:end], STOP)
+            yield AnswerProgress("ask_1", LONG[:end], STOP)
             await asyncio.sleep(0)
         yield Answer("ask_1", LONG, FOOTER, AGAIN)
 
@@ -210,7 +218,7 @@ async def test_twenty_thousand_characters_with_code_arrive_whole(
 
 
 async def test_a_429_in_the_middle_is_waited_out_as_told(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7)
     chat = fake.chat(7)
@@ -234,7 +242,7 @@ async def test_a_429_in_the_middle_is_waited_out_as_told(
 
 
 async def test_a_broken_connection_is_tried_again(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     fake.fail_next("sendMessage", 500, times=2)
     fake.says(fake.user(7), "hi")
@@ -243,9 +251,9 @@ async def test_a_broken_connection_is_tried_again(
 
 
 async def test_formatting_that_is_refused_is_left_out_not_the_text(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         yield Answer("ask_1", "some **bold** text", FOOTER, AGAIN)
 
     front.script = script
@@ -257,7 +265,7 @@ async def test_formatting_that_is_refused_is_left_out_not_the_text(
 
 
 async def test_an_answer_whose_message_was_deleted_comes_as_a_new_one(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     stream = front.script = Stream(20)
     group = fake.group(-5)
@@ -270,14 +278,14 @@ async def test_an_answer_whose_message_was_deleted_comes_as_a_new_one(
 
 
 async def test_an_answer_that_never_ends_leaves_nothing_behind(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     gate = asyncio.Event()
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Progress("ask_1", "", STOP)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield AnswerProgress("ask_1", "", STOP)
         await gate.wait()
-        yield Screen(lines=("It failed; nothing was charged.",))
+        yield Card(lines=("It failed; nothing was charged.",))
 
     front.script = script
     fake.says(fake.user(7), "hi")
@@ -289,7 +297,7 @@ async def test_an_answer_that_never_ends_leaves_nothing_behind(
 
 
 async def test_a_saved_answer_is_landed_in_the_message_that_began_to_show_it(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     stream = front.script = Stream(2)
     fake.group(-5)
@@ -297,15 +305,19 @@ async def test_a_saved_answer_is_landed_in_the_message_that_began_to_show_it(
     begun = await fake.seen(-5, "word0")
     answer = Answer("ask_9", "the saved answer", FOOTER)
     place = Place("telegram", "-5", private=False)
-    message = await telegram.deliver(Unlanded("ask_9", place, "1", str(begun.id), answer))
+    message = await telegram.deliver_answer(
+        UndeliveredAnswer("ask_9", place, "1", str(begun.id), answer)
+    )
     assert message == [str(begun.id)]
     assert begun.text.startswith("the saved answer")
-    message = await telegram.deliver(Unlanded("ask_9", place, "1", "", answer))
+    message = await telegram.deliver_answer(UndeliveredAnswer("ask_9", place, "1", "", answer))
     assert message != [str(begun.id)]
     stream.go_on()
     fake.user(8, unreachable=True)
-    with pytest.raises(Refused) as refused:
-        await telegram.deliver(Unlanded("ask_9", Place("telegram", "8"), "1", "", answer))
+    with pytest.raises(TelegramRefused) as refused:
+        await telegram.deliver_answer(
+            UndeliveredAnswer("ask_9", Place("telegram", "8"), "1", "", answer)
+        )
     assert "blocked" in refused.value.reason
 
 
@@ -331,9 +343,9 @@ async def test_stopping_ends_what_does_not_end_by_itself(
 ) -> None:
     ended = asyncio.Event()
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         try:
-            yield Progress("ask_1", "for ever", STOP)
+            yield AnswerProgress("ask_1", "for ever", STOP)
             await asyncio.Event().wait()
         finally:
             ended.set()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bots.chat.types import Attachment, Button, Incoming, Output, Press, Screen
-from bots.telegram.adapter import Telegram
+from bots.chat.types import Attachment, Button, ButtonPress, Card, IncomingMessage, Output
+from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
@@ -25,7 +25,7 @@ async def texts_after(fake: FakeTelegram, front: ScriptedFront, *, chat: int) ->
 
 
 async def test_in_private_everything_people_say_counts(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7, "zh-hans")
     message = fake.says(ann, "hi @credit_test_bot")
@@ -43,7 +43,7 @@ async def test_in_private_everything_people_say_counts(
 
 
 async def test_in_groups_only_commands_mentions_and_replies(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7)
     group = fake.group(-5)
@@ -77,7 +77,7 @@ async def test_in_groups_only_commands_mentions_and_replies(
 
 
 async def test_a_topic_created_by_the_bot_is_not_a_reply_to_it(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7)
     fake.group(-5, forum=True)
@@ -94,7 +94,7 @@ async def test_a_topic_created_by_the_bot_is_not_a_reply_to_it(
 
 
 async def test_an_update_delivered_twice_is_answered_once(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     fake.says(fake.user(7), "hi")
     fake.again(fake.updates[-1])
@@ -106,7 +106,7 @@ async def test_an_update_delivered_twice_is_answered_once(
 
 
 async def test_a_paste_that_the_app_split_is_one_message(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     ann = fake.user(7)
     fake.group(-5)
@@ -132,14 +132,14 @@ async def test_a_part_that_is_held_is_answered_when_the_service_stops(
 
 
 async def test_a_slow_answer_holds_nobody_else(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     gate = asyncio.Event()
 
-    async def script(incoming: Incoming) -> AsyncIterator[Output]:
+    async def script(incoming: IncomingMessage) -> AsyncIterator[Output]:
         if incoming.text == "slow":
             await gate.wait()
-        yield Screen(lines=(f"done: {incoming.text}",))
+        yield Card(lines=(f"done: {incoming.text}",))
 
     front.script = script
     for person in range(40, 60):
@@ -153,13 +153,13 @@ async def test_a_slow_answer_holds_nobody_else(
 async def test_a_failing_command_says_nothing_of_the_prompt_in_the_log(
     fake: FakeTelegram,
     front: ScriptedFront,
-    telegram: Telegram,
+    telegram: TelegramAdapter,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def script(incoming: Incoming) -> AsyncIterator[Output]:
+    async def script(incoming: IncomingMessage) -> AsyncIterator[Output]:
         if incoming.text == "my secret prompt":
             raise ValueError(f"cannot handle {incoming.text}")
-        yield Screen(lines=("fine",))
+        yield Card(lines=("fine",))
 
     front.script = script
     fake.says(fake.user(7), "my secret prompt")
@@ -171,16 +171,16 @@ async def test_a_failing_command_says_nothing_of_the_prompt_in_the_log(
 
 
 async def test_a_card_shows_title_table_buttons_and_file(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(
             title="Recent usage",
             lines=("Spent today: 150 Credits", "@someone <b>*x*</b>"),
             table=(("10:23", "GPT-4", "8 Cr"), ("10:30", "Llama", "12 Cr")),
             buttons=((Button("btn_1", "More"), Button("btn_2", "Top up")),),
         )
-        yield Screen(lines=("Your data",), attachment=Attachment("export.json", b"{}"), buttons=())
+        yield Card(lines=("Your data",), attachment=Attachment("export.json", b"{}"), buttons=())
 
     front.script = script
     fake.says(fake.user(7), "/usage")
@@ -201,14 +201,14 @@ async def test_a_card_shows_title_table_buttons_and_file(
 
 
 async def test_a_press_replaces_the_card_and_the_spinner_stops(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(lines=("first",), buttons=((Button("btn_1", "Next"),),))
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(lines=("first",), buttons=((Button("btn_1", "Next"),),))
 
-    async def pressed(press: Press) -> AsyncIterator[Output]:
-        yield Screen(lines=("second",), buttons=((Button("btn_1", "Next"),),), replace=True)
-        yield Screen(lines=("after",))
+    async def pressed(press: ButtonPress) -> AsyncIterator[Output]:
+        yield Card(lines=("second",), buttons=((Button("btn_1", "Next"),),), replace=True)
+        yield Card(lines=("after",))
 
     front.script, front.on_press = script, pressed
     ann = fake.user(7, "zh-hans")
@@ -234,10 +234,10 @@ async def test_a_press_replaces_the_card_and_the_spinner_stops(
 
 
 async def test_a_private_card_of_a_group_goes_to_the_person(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(
             lines=("12,450 Credits",),
             private=True,
             public_note="Sent to you in private.",
@@ -256,10 +256,10 @@ async def test_a_private_card_of_a_group_goes_to_the_person(
 
 
 async def test_a_message_with_a_pasted_key_is_deleted_where_that_is_allowed(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
-    async def script(_: Incoming) -> AsyncIterator[Output]:
-        yield Screen(lines=("Revoke that key.",), erase_incoming=True)
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Card(lines=("Revoke that key.",), erase_incoming=True)
 
     front.script = script
     fake.says(fake.user(7), "sk-proj-…")
@@ -272,42 +272,42 @@ async def test_a_message_with_a_pasted_key_is_deleted_where_that_is_allowed(
 
 
 async def test_a_notice_goes_to_the_persons_private_chat(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     fake.user(7)
-    await telegram.notify("7", Screen(title="Paid", lines=("1,000 Credits",), private=True))
+    await telegram.notify_person("7", Card(title="Paid", lines=("1,000 Credits",), private=True))
     assert fake.chat(7).last.text == "Paid\n\n1,000 Credits"
 
 
-async def test_a_deep_link_brings_friends(telegram: Telegram) -> None:
-    assert telegram.invitation("ref_ABC") == "https://t.me/credit_test_bot?start=ref_ABC"
+async def test_a_deep_link_brings_friends(telegram: TelegramAdapter) -> None:
+    assert telegram.build_invitation_link("ref_ABC") == "https://t.me/credit_test_bot?start=ref_ABC"
 
 
 async def test_a_card_that_leads_to_a_page_becomes_what_came_of_it(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     """An order's card: its button is a link; once it is paid the same message says so."""
-    pay = Screen(lines=("an order",), buttons=((Button("", "Pay", "https://pay.example/1"),),))
+    pay = Card(lines=("an order",), buttons=((Button("", "Pay", "https://pay.example/1"),),))
 
-    async def script(_: Incoming) -> AsyncIterator[Output]:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         yield pay
 
     front.script = script
     fake.says(fake.user(7), "/topup")
     card = await fake.seen(7, "an order")
     assert card.buttons == [[("Pay", "https://pay.example/1")]]
-    paid = Screen(title="Paid", private=True)
-    await telegram.notify("7", paid, instead=str(card.id))
+    paid = Card(title="Paid", private=True)
+    await telegram.notify_person("7", paid, replace_message=str(card.id))
     assert (card.text, card.buttons) == ("Paid", [])
     assert len(fake.chat(7).bot_messages) == 1
     # One that can't be changed any more: it is said anew.
     fake.fail_next("editMessageText", 400, description="Bad Request: message can't be edited")
-    await telegram.notify("7", replace(paid, title="Paid too"), instead=str(card.id))
+    await telegram.notify_person("7", replace(paid, title="Paid too"), replace_message=str(card.id))
     assert [each.text for each in fake.chat(7).bot_messages] == ["Paid", "Paid too"]
 
 
 async def test_a_group_that_moved_is_followed(
-    fake: FakeTelegram, front: ScriptedFront, telegram: Telegram
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
     fake.group(-5)
     fake.group(-1005)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core import chart
 from core.admin.erasure import NotErasable
-from core.admin_log import logged
+from core.admin_log import admin_log_row
 from core.db import schema
 from core.db.writes import Delete, Insert
 from core.ledger.types import Entry, Submission
@@ -34,8 +34,8 @@ async def there(database_url: str, clock: TestClock) -> AsyncIterator[Market]:
 
 async def erases(there: Market, name: str, *, theirs: bool = True) -> str:
     person = await there.person(name)
-    row = logged(there.clock, actor=person.id, act="erase", before={}, after={})
-    await there.service.app.erasing.erase(person, theirs=theirs, also=row)
+    row = admin_log_row(there.clock, actor=person.id, act="erase", before={}, after={})
+    await there.service.app.erasing.erase_person(person, is_own_request=theirs, companion=row)
     return person.id
 
 
@@ -64,12 +64,12 @@ async def test_nothing_keeps_the_name_and_every_amount_stays(there: Market) -> N
 
 async def test_who_comes_back_is_new_without_a_welcome_or_an_inviter(there: Market) -> None:
     friend = await there.person("8")
-    code = await there.service.app.shop.invitations.code(friend)
+    code = await there.service.app.shop.invitations.get_or_create_code(friend)
     before = await erases(there, NAME)
     back = await there.person(NAME)
     assert back.id != before
     assert await there.has(NAME) == {}
-    bound = await there.service.app.shop.invitations.bind(back, code, "telegram", NAME)
+    bound = await there.service.app.shop.invitations.bind_inviter(back, code, "telegram", NAME)
     assert not bound, "or each return would be a friend again"
     assert await there.has("9") == {"gift": 20}, "others are welcome as ever"
 
@@ -79,11 +79,13 @@ async def test_keys_are_taken_out_and_a_withdrawal_is_cancelled(there: Market) -
     await there.gets("8", 200)
     await there.asks("8", 20)
     held = (await there.person(NAME)).id
-    stakes = await there.service.app.erasing.stakes(await there.person(NAME), theirs=True)
+    stakes = await there.service.app.erasing.get_losses(
+        await there.person(NAME), is_own_request=True
+    )
     assert stakes.keys == 1
     await erases(there, NAME)
-    await there.service.app.earning.closing.work()
-    await there.service.app.erasing.sweep()
+    await there.service.app.earning.closing.process_terminations()
+    await there.service.app.erasing.forfeit_leftovers()
     assert await there.posted(*chart.pockets(held)) == [0, 0, 0]
     rows = await there.service.app.store.fetch(
         sa.select(schema.key.c.sealed, schema.key.c.state).where(schema.key.c.id == key)
@@ -93,10 +95,10 @@ async def test_keys_are_taken_out_and_a_withdrawal_is_cancelled(there: Market) -
 
 async def test_what_comes_later_is_swept(there: Market) -> None:
     gone = await erases(there, NAME)
-    entry = chart.gift(gone, "referral", Credits(7))
+    entry = chart.give_gift(gone, "referral", Credits(7))
     await there.service.app.ledger.submit(_late(entry))
-    await there.service.app.erasing.sweep()
-    await there.service.app.erasing.sweep()
+    await there.service.app.erasing.forfeit_leftovers()
+    await there.service.app.erasing.forfeit_leftovers()
     assert await there.posted(*chart.pockets(gone)) == [0, 0, 0]
     assert await there.posted(chart.FORFEITED) == [27]
 
@@ -111,16 +113,16 @@ async def test_what_has_to_end_first(there: Market, why: str) -> None:
         case "payout":
             await ledger.record(Insert(schema.payout, _payout(person.id)))
         case "owes":
-            await ledger.submit(_late(*chart.took_back(person.id, Credits(100), Credits(0))))
+            await ledger.submit(_late(*chart.reverse_topup(person.id, Credits(100), Credits(0))))
         case "role":
             row = {"platform": "telegram", "external_id": NAME, "since": 1, "role": "support"}
             await ledger.record(Insert(schema.owner, row))
         case "gone":
             await erases(there, NAME)
-    row = logged(there.clock, actor="", act="erase", before={}, after={})
+    row = admin_log_row(there.clock, actor="", act="erase", before={}, after={})
     with pytest.raises(NotErasable) as refused:
-        await there.service.app.erasing.erase(person, theirs=True, also=row)
-    assert refused.value.why == why
+        await there.service.app.erasing.erase_person(person, is_own_request=True, companion=row)
+    assert refused.value.reason == why
     names = await store.fetch(
         sa.select(schema.identity).where(schema.identity.c.external_id == NAME)
     )
@@ -132,7 +134,7 @@ async def test_what_has_to_end_first(there: Market, why: str) -> None:
 
 async def test_the_operator_may_erase_who_owes(there: Market) -> None:
     person = await there.person(NAME)
-    owed = chart.took_back(person.id, Credits(100), Credits(0))
+    owed = chart.reverse_topup(person.id, Credits(100), Credits(0))
     await there.service.app.ledger.submit(_late(*owed))
     await erases(there, NAME, theirs=False)
     assert await there.posted(chart.owed(person.id)) == [-80]

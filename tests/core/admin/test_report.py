@@ -13,17 +13,17 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart
-from core.admin.report import Report, report
-from core.admin.trial_balance import Period
-from core.clock import DAY_MS, day_of
+from core.admin.report import OperatorReport, build_report
+from core.admin.trial_balance import ReportPeriod
+from core.clock import DAY_MS, as_utc_day
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert
-from core.earnings.payouts import cash_of
+from core.earnings.payouts import convert_to_cash
 from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
-from core.ledger.types import Entry, Kind, Submission
-from core.money import Credits, NanoUsd, Stars, usd
+from core.ledger.types import Entry, Submission, TransferKind
+from core.money import Credits, NanoUsd, Stars, parse_usd
 from core.pricing.formula import PAR
 from tests.databases import TestClock
 from tests.size import size
@@ -54,30 +54,32 @@ class Year:
         match chance.randint(0, 8):
             case 0:
                 fee = NanoUsd(chance.randint(0, 900_000_000))
-                cash = PAR.times(amount.units + 100)
+                cash = PAR.multiply_by(amount.units + 100)
                 await self.does(
-                    *chart.sold(person, amount, Credits(chance.randint(0, 500))),
-                    *chart.took_cash("stripe", cash, fee),
+                    *chart.credit_topup(person, amount, Credits(chance.randint(0, 500))),
+                    *chart.receive_cash("stripe", cash, fee),
                 )
             case 1:
                 await self.does(
-                    *chart.sold(person, amount, Credits(0)),
-                    *chart.took_cash("stars", Stars(amount.units), Stars(0)),
+                    *chart.credit_topup(person, amount, Credits(0)),
+                    *chart.receive_cash("stars", Stars(amount.units), Stars(0)),
                 )
             case 2:
-                await self.does(chart.gift(person, chance.choice(("welcome", "grant")), amount))
+                await self.does(
+                    chart.give_gift(person, chance.choice(("welcome", "grant")), amount)
+                )
             case 3:
                 back = Credits(min(amount.units, 300))
                 await self.does(
-                    *chart.took_back(person, back, Credits(0)),
-                    chart.gave_cash("stripe", PAR.times(back.units)),
+                    *chart.reverse_topup(person, back, Credits(0)),
+                    chart.refund_cash("stripe", PAR.multiply_by(back.units)),
                 )
             case 4:
-                out = cash_of(amount)
+                out = convert_to_cash(amount)
                 if not out.is_zero:
-                    await self.does(chart.payout_sent(out))
+                    await self.does(chart.send_payout(out))
                     if chance.random() < 0.9:
-                        await self.does(*chart.payout_paid("paypal", out, usd("0.25")))
+                        await self.does(*chart.complete_payout("paypal", out, parse_usd("0.25")))
             case _:
                 await self.asks(person)
 
@@ -86,7 +88,7 @@ class Year:
         chance = self.chance
         model, supplier = chance.choice(MODELS), chance.choice(SUPPLIERS)
         contributed = chance.random() < 0.4
-        pockets = (await self.ledger.balances(list(chart.pockets(person)))).values()
+        pockets = (await self.ledger.read_balances(list(chart.pockets(person)))).values()
         have = sum(max(0, one.available) for one in pockets)
         if not have:
             return
@@ -137,7 +139,7 @@ class Moved:
     amount: int
 
 
-async def moves(store: Store) -> list[Moved]:
+async def moves(store: Database) -> list[Moved]:
     """Every posted transfer, plainly."""
     debit, credit = schema.account.alias(), schema.account.alias()
     made = schema.transfer
@@ -148,7 +150,7 @@ async def moves(store: Store) -> list[Moved]:
             .join(debit, debit.c.id == made.c.debit)
             .join(credit, credit.c.id == made.c.credit)
         )
-        .where(made.c.kind.in_((Kind.POSTED.value, Kind.POST.value)))
+        .where(made.c.kind.in_((TransferKind.POSTED.value, TransferKind.POST.value)))
     )
     return [
         Moved(datetime.fromtimestamp(row.at / 1_000, UTC).date(), row.code, row.to, row.amount)
@@ -157,7 +159,7 @@ async def moves(store: Store) -> list[Moved]:
 
 
 def recomputed(
-    told: Sequence[Moved], used: Sequence[dict[str, Any]], period: Period
+    told: Sequence[Moved], used: Sequence[dict[str, Any]], period: ReportPeriod
 ) -> dict[str, Any]:
     """The figures of a period by adding up, knowing nothing of accounts' rows or closings."""
     there: defaultdict[str, int] = defaultdict(int)
@@ -211,23 +213,24 @@ def recomputed(
     }
 
 
-def as_figures(told: Report) -> dict[str, Any]:
-    sold = told.sold.values()
+def as_figures(told: OperatorReport) -> dict[str, Any]:
+    sold = told.sales.values()
     return {
         "circulation": {name: one.units for name, one in told.circulation.items()},
         "owed": told.owed.units,
         "issued": {name: one.units for name, one in told.issued.items()},
         "spent": dict(sorted((name, one.units) for name, one in told.spent.items())),
-        "active": told.active,
+        "active": told.active_count,
         "costs": {
-            name: (cost.own.units, cost.contributed.units) for name, cost in told.costs.items()
+            name: (cost.own_keys.units, cost.contributed_keys.units)
+            for name, cost in told.costs.items()
         },
         "charge": sum(one.charge.units for one in sold),
         "paid": sum(one.paid.units for one in sold),
         "cash": {
-            name: (one.came.units, one.there.units)
+            name: (one.inflow.units, one.balance.units)
             for name, one in told.cash.items()
-            if one.came.units or one.went.units or one.there.units
+            if one.inflow.units or one.outflow.units or one.balance.units
         },
         "fees": told.gateway_fees.units,
         "payouts": told.paid_out.units,
@@ -236,7 +239,7 @@ def as_figures(told: Report) -> dict[str, Any]:
     }
 
 
-def same(told: Report, plain: dict[str, Any]) -> None:
+def same(told: OperatorReport, plain: dict[str, Any]) -> None:
     """Gateways at which nothing moved may be left out."""
     figures = as_figures(told)
     cash = {name: pair for name, pair in figures.pop("cash").items() if name in plain["cash"]}
@@ -247,36 +250,40 @@ def same(told: Report, plain: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_every_figure_is_what_transfers_add_up_to(
-    store: Store, ledger: Ledger, clock: TestClock, seed: int
+    store: Database, ledger: Ledger, clock: TestClock, seed: int
 ) -> None:
     chance = random.Random(seed)
     first = datetime.fromtimestamp(clock.now_ms() / 1_000, UTC).date()
     year = Year(ledger, clock, chance)
     for supplier in SUPPLIERS:
         for whose in ("own", "theirs"):
-            await year.does(chart.fund_own_key(f"key_{supplier}_{whose}", usd("1000000")))
-    told_then: dict[Period, Report] = {}
+            await year.does(chart.fund_own_key(f"key_{supplier}_{whose}", parse_usd("1000000")))
+    told_then: dict[ReportPeriod, OperatorReport] = {}
     while (clock.now_ms() - _ms(first)) < 365 * DAY_MS:
         await year.something()
         clock.advance(seconds=chance.randint(1, 2 * 365 * 86_400 // OPERATIONS))
         if chance.random() < 0.1:
-            await close_days(store, ledger, clock, day_of(clock.now_ms()))
+            await close_days(store, ledger, clock, as_utc_day(clock.now_ms()))
         if chance.random() < 0.03:
             # Yesterday's report as it was told then.
             yesterday = _day(clock) - timedelta(days=1)
             if yesterday >= first:
-                period = Period(max(first, yesterday - timedelta(days=6)), yesterday)
-                told_then[period] = await report(store, period, clock.now_ms())
+                period = ReportPeriod(max(first, yesterday - timedelta(days=6)), yesterday)
+                told_then[period] = await build_report(store, period, clock.now_ms())
     moved, now, today = await moves(store), clock.now_ms(), _day(clock)
-    periods = [Period.whole(now), Period.last(1, now), Period.last(30, now)]
+    periods = [
+        ReportPeriod.whole_history(now),
+        ReportPeriod.last_days(1, now),
+        ReportPeriod.last_days(30, now),
+    ]
     for _ in range(25):
         days = sorted(first + timedelta(days=chance.randint(0, 365)) for _ in range(2))
-        periods.append(Period(min(days[0], today), min(days[1], today)))
+        periods.append(ReportPeriod(min(days[0], today), min(days[1], today)))
     for period in periods:
-        same(await report(store, period, now), recomputed(moved, year.used, period))
+        same(await build_report(store, period, now), recomputed(moved, year.used, period))
     assert told_then
     for period, then in told_then.items():
-        again = await report(store, period, now)
+        again = await build_report(store, period, now)
         assert as_figures(again) == as_figures(then), "the same whenever it is asked for"
 
 

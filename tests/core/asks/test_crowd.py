@@ -6,9 +6,9 @@ import asyncio
 
 from bots.chat.types import Answer
 from core import ids
-from core.asks.run import Run
+from core.asks.run import AskRun
 from core.asks.types import NotEnoughCredits, Question
-from core.money import Credits, usd
+from core.money import Credits, parse_usd
 from tests import brief, service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Used
@@ -34,7 +34,7 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted(
 
         def question(number: int) -> Question:
             return Question(
-                id=ids.derived("ask", clock.now_ms(), "crowd", str(number)),
+                id=ids.derive_id("ask", clock.now_ms(), "crowd", str(number)),
                 person=person,
                 place=f"telegram:8:{number}",
                 asked_in=str(number),
@@ -43,17 +43,17 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted(
             )
 
         asked = await asyncio.gather(
-            *(tom.app.asking.ask(question(number)) for number in range(ASKS)),
+            *(tom.app.asking.start_ask(question(number)) for number in range(ASKS)),
             return_exceptions=True,
         )
-        runs = [one for one in asked if isinstance(one, Run)]
+        runs = [one for one in asked if isinstance(one, AskRun)]
         refused = [one for one in asked if isinstance(one, NotEnoughCredits)]
         assert len(runs) == admitted_wanted
         assert len(refused) == ASKS - admitted_wanted
-        assert {run.quote.most for run in runs} == {hold}
+        assert {run.quote.max_charge for run in runs} == {hold}
         for refusal in refused:
-            assert refusal.need.units > refusal.have.units
-            assert refusal.have.units + refusal.held.units == balance
+            assert refusal.needed.units > refusal.available.units
+            assert refusal.available.units + refusal.held.units == balance
         await tom.openai.arrived(admitted_wanted)
         assert await tom.credits() == Credits(rest)
         gate.set()
@@ -64,7 +64,7 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted(
         assert await tom.spent() == spent + Credits(charged)
         assert (await tom.held()).is_zero
         used = left - await tom.key_left()
-        assert used == usd("0.03048").times(admitted_wanted)
+        assert used == parse_usd("0.03048").multiply_by(admitted_wanted)
 
 
 async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestClock) -> None:
@@ -77,9 +77,9 @@ async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestCloc
         tom.openai.always(Says("word " * 100, usage=Used(26, 100), before=gate))
         asked = await asyncio.gather(
             *(
-                tom.app.asking.ask(
+                tom.app.asking.start_ask(
                     Question(
-                        id=ids.derived("ask", clock.now_ms(), "quota", str(number)),
+                        id=ids.derive_id("ask", clock.now_ms(), "quota", str(number)),
                         person=person,
                         place=f"telegram:7:{number}",
                         asked_in=str(number),
@@ -91,21 +91,21 @@ async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestCloc
             ),
             return_exceptions=True,
         )
-        runs = [one for one in asked if isinstance(one, Run)]
+        runs = [one for one in asked if isinstance(one, AskRun)]
         assert len(runs) == 6
         gate.set()
         await asyncio.gather(*(run.result for run in runs))
-        for card in await tom.app.pool.cards():
-            assert card.held == usd("0")
-            assert card.used == usd("0.00378").times(3)
+        for card in await tom.app.pool.list_keys():
+            assert card.held == parse_usd("0")
+            assert card.used == parse_usd("0.00378").multiply_by(3)
 
 
 async def _hold(database_url: str, clock: TestClock) -> Credits:
     """What this question holds when the balance is no limit."""
     async with service.running(database_url, clock, welcome=1_000) as tom:
-        run = await tom.app.asking.ask(
+        run = await tom.app.asking.start_ask(
             Question(
-                id=ids.derived("ask", clock.now_ms(), "first"),
+                id=ids.derive_id("ask", clock.now_ms(), "first"),
                 person=await tom.person(),
                 place="telegram:7:first",
                 asked_in="1",
@@ -114,7 +114,7 @@ async def _hold(database_url: str, clock: TestClock) -> Credits:
             )
         )
         await run.result
-        return run.quote.most
+        return run.quote.max_charge
 
 
 async def test_what_is_left_of_a_budget_is_used_by_a_shorter_answer(
@@ -127,7 +127,7 @@ async def test_what_is_left_of_a_budget_is_used_by_a_shorter_answer(
         assert "word" in answer.text
         limit = tom.openai.calls[-1].body["max_completion_tokens"]
         assert 200 <= limit < 2_000
-        assert (await tom.key_left()).units == usd("0.02").units - usd("0.00378").units
+        assert (await tom.key_left()).units == parse_usd("0.02").units - parse_usd("0.00378").units
         # Until not even a useful one fits: then nothing is asked, nothing is charged.
         answers = 1
         while answers < 10:
@@ -140,4 +140,4 @@ async def test_what_is_left_of_a_budget_is_used_by_a_shorter_answer(
             answers += 1
         assert await tom.credits() == before
         assert 1 < answers < 10
-        assert await tom.key_left() < usd("0.0073")
+        assert await tom.key_left() < parse_usd("0.0073")

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from bots.chat.types import Answer
 from core import ids
-from core.admin_log import logged
-from core.asks.types import Question, Result
+from core.admin_log import admin_log_row
+from core.asks.types import AskResult, Question
 from core.db import schema
 from core.db.writes import Insert
 from core.money import Credits, MicroCredits
@@ -42,31 +42,33 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 
 async def promote(tom: Service, **changes: Any) -> Promotion:
-    one = replace(Promotion(ids.new("pro", NOON_MS), "discount", percent=20), **changes)
-    row = logged(tom.clock, actor="usr_owner", act="promo", before={}, after={})
+    one = replace(Promotion(ids.new_id("pro", NOON_MS), "discount", percent=20), **changes)
+    row = admin_log_row(tom.clock, actor="usr_owner", act="promo", before={}, after={})
     await tom.app.deals.promotions.add(one, row, by="usr_owner")
     return one
 
 
 async def put(tom: Service, tier: Tier) -> None:
-    row = logged(tom.clock, actor="usr_owner", act="tier", before={}, after={})
-    await tom.app.deals.tiers.put(tier, also=row)
+    row = admin_log_row(tom.clock, actor="usr_owner", act="tier", before={}, after={})
+    await tom.app.deals.tiers.save_tier(tier, also=row)
 
 
-async def asks(tom: Service, count: int, *, app: Service | None = None) -> list[Result | Exception]:
+async def asks(
+    tom: Service, count: int, *, app: Service | None = None
+) -> list[AskResult | Exception]:
     """So many questions of one person at once, as their charges or refusals."""
     person = await tom.person()
 
-    async def one() -> Result:
+    async def one() -> AskResult:
         question = Question(
-            id=ids.derived("ask", tom.clock.now_ms(), str(next(_numbers))),
+            id=ids.derive_id("ask", tom.clock.now_ms(), str(next(_numbers))),
             person=person,
             place=f"telegram:{next(_numbers)}:",
             asked_in="1",
             text="why " * 990,
             model=brief.GPT_4,
         )
-        return await (await (app or tom).app.asking.ask(question)).result
+        return await (await (app or tom).app.asking.start_ask(question)).result
 
     return await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)  # type: ignore[return-value]
 
@@ -93,7 +95,7 @@ async def test_a_promotion_is_the_price_that_is_seen_and_paid(
         one.id,
         None,
     )
-    assert used.price == ask.price == tom.app.prices.current("gpt-4").id  # type: ignore[union-attr]
+    assert used.price == ask.price == tom.app.prices.find_current("gpt-4").id  # type: ignore[union-attr]
     clock.advance(seconds=60)
     assert "5 Credits / 1K tokens" in text_of(await tom.screen("/model gpt-4"))
     tom.openai.script(EXAMPLE)
@@ -104,21 +106,21 @@ async def test_what_was_quoted_is_billed_though_all_of_it_changes_meanwhile(tom:
     one = await promote(tom)
     gate = asyncio.Event()
     tom.openai.script(replace(EXAMPLE, before=gate))
-    shown = tom.app.front.handle(tom.incoming("/ask gpt-4 " + "why " * 990))
+    shown = tom.app.front.handle_message(tom.incoming("/ask gpt-4 " + "why " * 990))
     await anext(shown)
-    row = logged(tom.clock, actor="usr_owner", act="promo-end", before={}, after={})
-    await tom.app.deals.promotions.end(one.id, also=row)
+    row = admin_log_row(tom.clock, actor="usr_owner", act="promo-end", before={}, after={})
+    await tom.app.deals.promotions.end_promotion(one.id, also=row)
     rate = MicroCredits(50_000)
-    await tom.app.prices.change("gpt-4", rate, rate, set_by="admin")
+    await tom.app.prices.set_price("gpt-4", rate, rate, set_by="admin")
     gate.set()
     outputs = [output async for output in shown]
     assert isinstance(outputs[-1], Answer)
     assert "6 Credits" in outputs[-1].footer
-    await tom.app.front.landed(outputs[-1].ask, tom.place, tom.shown_in(outputs[-1]))
+    await tom.app.front.mark_delivered(outputs[-1].ask, tom.place, tom.shown_in(outputs[-1]))
 
 
 async def test_of_several_promotions_the_best_one_counts_behind_the_tier(tom: Service) -> None:
-    await put(tom, Tier("Gold", "spending", Credits(1), 30, discount=10))
+    await put(tom, Tier("Gold", "spending", Credits(1), 30, discount_percent=10))
     for percent in (5, 20, 10):
         await promote(tom, percent=percent)
     await promote(tom, percent=90, models=frozenset({"claude-3"}))
@@ -138,7 +140,7 @@ async def test_of_several_promotions_the_best_one_counts_behind_the_tier(tom: Se
 
 async def test_what_the_floor_eats_up_is_neither_recorded_nor_used_up(tom: Service) -> None:
     rate = MicroCredits(3_000)  # what the supplier takes: below the floor by itself
-    await tom.app.prices.change("gpt-4", rate, rate, set_by="admin")
+    await tom.app.prices.set_price("gpt-4", rate, rate, set_by="admin")
     await promote(tom, total=1)
     tom.openai.script(EXAMPLE)
     assert "5 Credits" in (await tom.answer("/ask gpt-4 " + "why " * 990)).footer  # 4.5
@@ -158,21 +160,21 @@ async def test_a_swept_ask_is_billed_at_its_deal(tom: Service, clock: TestClock)
     chunks = tuple(f"word{number} " for number in range(600))
     tom.openai.script(Says(chunks=chunks, hangs_after=500))
     question = Question(
-        id=ids.derived("ask", clock.now_ms(), "lost"),
+        id=ids.derive_id("ask", clock.now_ms(), "lost"),
         person=await tom.person(),
         place="telegram:7:",
         asked_in="1",
         text="why?",
         model=brief.GPT_4,
     )
-    run = await tom.app.asking.ask(question)
-    async for text in run.frames():
+    run = await tom.app.asking.start_ask(question)
+    async for text in run.stream_text():
         if text == "".join(chunks[:500]):
             break
-    await tom.app.asking._beating.beat([run])
+    await tom.app.asking._heartbeat.record([run])
     (ask,) = await rows(tom, schema.ask)
     clock.advance(seconds=13)
-    assert await tom.app.sweeper.sweep() == 1
+    assert await tom.app.sweeper.recover_lapsed_asks() == 1
     tokens = ask.prompt_tokens + ask.shown_tokens
     paid = (await rows(tom, schema.usage))[0].charge
     assert paid == -(-tokens * 4_000 // 1_000_000)
@@ -202,7 +204,7 @@ async def test_a_limit_holds_for_each_and_for_all_at_once(tom: Service, database
             outcome.charge.units
             for results in outcomes
             for outcome in results
-            if isinstance(outcome, Result)
+            if isinstance(outcome, AskResult)
         )
         refused = [o for results in outcomes for o in results if isinstance(o, Exception)]
         assert refused == []
@@ -230,7 +232,7 @@ async def test_what_cost_nothing_uses_nothing_up(tom: Service) -> None:
 async def test_a_tier_is_reached_by_spending_within_its_days(
     tom: Service, clock: TestClock
 ) -> None:
-    await put(tom, Tier("Gold", "spending", Credits(10), 30, discount=20))
+    await put(tom, Tier("Gold", "spending", Credits(10), 30, discount_percent=20))
     for _ in range(2):
         tom.openai.script(EXAMPLE)
         assert "8 Credits" in (await tom.answer("/ask gpt-4 " + "why " * 990)).footer
@@ -247,58 +249,58 @@ async def test_a_tiers_limits_count_instead_of_everyones_and_an_admins_word_wins
     tom: Service,
 ) -> None:
     person, rules = await tom.person(), tom.app.rules
-    row = logged(tom.clock, actor="usr_owner", act="tier-set", before={}, after={})
-    rules.usual = replace(rules.usual, at_once=1)
+    row = admin_log_row(tom.clock, actor="usr_owner", act="tier-set", before={}, after={})
+    rules.default_allowance = replace(rules.default_allowance, at_once=1)
 
     async def let_through(most: int) -> None:
         gate = tom.openai.hold()
         waiting = {asyncio.create_task(asks(tom, 1)) for _ in range(4)}
-        results: list[Result | Exception] = []
+        results: list[AskResult | Exception] = []
         while waiting:
             if len(results) == 4 - most:  # the others wait for their answers
                 gate.set()
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             results += [one for task in done for one in task.result()]
-        assert sum(isinstance(one, Result) for one in results) == most
+        assert sum(isinstance(one, AskResult) for one in results) == most
 
     await let_through(1)
     await put(tom, Tier("Gold", "topups", Credits(1_000_000), 30, at_once=2))
-    await tom.app.deals.tiers.give(person.id, "Gold", by="usr_owner", also=row)
+    await tom.app.deals.tiers.assign_tier(person.id, "Gold", by="usr_owner", also=row)
     await let_through(2)
-    row = logged(tom.clock, actor="usr_owner", act="limit", before={}, after={})
-    await rules.allow(person.id, Allowance(at_once=3), by="usr_owner", also=row)
+    row = admin_log_row(tom.clock, actor="usr_owner", act="limit", before={}, after={})
+    await rules.set_allowance(person.id, Allowance(at_once=3), actor="usr_owner", companion=row)
     await let_through(3)
 
 
 async def test_what_somebody_has_goes_with_them_into_a_link(tom: Service, clock: TestClock) -> None:
-    await put(tom, Tier("Gold", "spending", Credits(8), 30, discount=20))
-    await put(tom, Tier("Star", "topups", Credits(1_000_000), 30, discount=30))
+    await put(tom, Tier("Gold", "spending", Credits(8), 30, discount_percent=20))
+    await put(tom, Tier("Star", "topups", Credits(1_000_000), 30, discount_percent=30))
     one, other = await tom.person(), await tom.someone("8").person()
     tom.openai.script(EXAMPLE)
     await tom.someone("8").answer("/ask gpt-4 " + "why " * 990)
-    coded = await promote(tom, percent=5, coded=True)
+    coded = await promote(tom, percent=5, needs_code=True)
     held = {"person": other.id, "promotion": coded.id, "at": clock.now_ms()}
     await tom.app.ledger.record(Insert(schema.promotion_holder, held))
     assert "5 Credits / 1K" in text_of(await tom.screen("/model gpt-4"))
-    proposal = await tom.app.links.join(other, await tom.app.links.offer(one))
+    proposal = await tom.app.links.enter_code(other, await tom.app.links.create_link_code(one))
     for person in (one, other):
-        await tom.app.links.agree(proposal.id, person)
+        await tom.app.links.accept_proposal(proposal.id, person)
     deals, survivor = tom.app.deals, await tom.person()
-    await deals.know(survivor.id, afresh=True)
-    deal = deals.price(survivor.id, "gpt-4")
+    await deals.load_person(survivor.id, force=True)
+    deal = deals.find_deal(survivor.id, "gpt-4")
     assert deal is not None
     assert (deal.tier, deal.promotion) == ("Gold", coded)
     gone = other.id if survivor.id == one.id else one.id
     row = {"tier": "Star", "by": "usr_owner", "at": 0}
     await tom.app.ledger.record(Insert(schema.tier_given, {"person": gone, **row}))
     await deals.load()
-    assert deals.tier(survivor.id) == deals.tiers.find("star")
-    row_ = logged(clock, actor="usr_owner", act="tier-set", before={}, after={})
-    await deals.tiers.give(survivor.id, "", by="usr_owner", also=row_)
-    assert deals.tier(survivor.id) is None
-    row_ = logged(clock, actor="usr_owner", act="tier-set", before={}, after={})
-    await deals.tiers.take_back(survivor.id, also=row_)
-    assert deals.tiers.given == {}
+    assert deals.find_tier(survivor.id) == deals.tiers.find("star")
+    row_ = admin_log_row(clock, actor="usr_owner", act="tier-set", before={}, after={})
+    await deals.tiers.assign_tier(survivor.id, "", by="usr_owner", also=row_)
+    assert deals.find_tier(survivor.id) is None
+    row_ = admin_log_row(clock, actor="usr_owner", act="tier-set", before={}, after={})
+    await deals.tiers.unassign_tier(survivor.id, also=row_)
+    assert deals.tiers.assigned == {}
 
 
 async def test_nothing_is_read_while_nothing_is_offered(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bots.chat.types import Answer, Progress
-from core.money import Credits, usd
+from bots.chat.types import Answer, AnswerProgress
+from core.money import Credits, parse_usd
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Used
@@ -19,7 +19,7 @@ async def test_the_briefs_example_costs_8_credits_and_leaves_499_955_dollars(
         assert "1,500 tokens" in answer.footer
         assert await tom.credits() == Credits(992)
         assert await tom.spent() == Credits(8)
-        assert await tom.key_left() == usd("499.955")
+        assert await tom.key_left() == parse_usd("499.955")
         assert (await tom.held()).is_zero
 
 
@@ -42,7 +42,7 @@ async def test_frames_grow_and_the_answer_is_the_whole_text(
     async with service.running(database_url, clock) as tom:
         tom.openai.script(Says(chunks=("Blue ", "light ", "scatters."), usage=Used(20, 3)))
         shown = await tom.says("why is the sky blue?")
-        texts = [output.text for output in shown if isinstance(output, Progress)]
+        texts = [output.text for output in shown if isinstance(output, AnswerProgress)]
         assert texts[0] == ""
         assert texts == sorted(texts, key=len)
         assert isinstance(shown[-1], Answer)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from bots.chat.types import Answer, Progress
+from bots.chat.types import Answer, AnswerProgress
 from core.asks import streaming
 from core.asks.types import Outcome
-from core.money import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, parse_usd
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Drop, Hang, Refuse, Script, Used
@@ -28,7 +28,7 @@ TEN_TOKENS, TWENTY_TOKENS = 21, 41
 
 
 def cost(tokens: int) -> NanoUsd:
-    return usd("0.00003").times(tokens)
+    return parse_usd("0.00003").multiply_by(tokens)
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,15 @@ WHOLE = "".join(TWENTY)
 LONG = "word " * 500
 
 ENDINGS = (
-    Ending("done", (Says(LONG, usage=Used(1_000, 500)),), Outcome.DONE, 8, usd("0.045"), "8 Cr"),
+    Ending(
+        "done", (Says(LONG, usage=Used(1_000, 500)),), Outcome.DONE, 8, parse_usd("0.045"), "8 Cr"
+    ),
     Ending(
         "length",
         (Says(LONG, usage=Used(1_000, 500), finish="length"),),
         Outcome.LENGTH,
         8,
-        usd("0.045"),
+        parse_usd("0.045"),
         "press Continue",
     ),
     Ending(
@@ -63,7 +65,7 @@ ENDINGS = (
         (Says(LONG, usage=Used(1_000, 500), finish="filtered"),),
         Outcome.FILTERED,
         8,
-        usd("0.045"),
+        parse_usd("0.045"),
         "content rules",
     ),
     Ending(
@@ -161,12 +163,12 @@ async def test_an_ending_and_what_it_books(
     async with service.running(database_url, clock) as tom:
         tom.openai.script(*ending.script)
         answer = await tom.answer(QUESTION)
-        saved = await tom.app.records.result(answer.ask)
+        saved = await tom.app.records.get_result(answer.ask)
         assert saved.outcome is ending.outcome
         assert await tom.spent() == Credits(ending.charge)
         assert await tom.credits() == Credits(1_000 - ending.charge)
         assert (await tom.held()).is_zero
-        assert await tom.key_left() == usd("500") - ending.cost
+        assert await tom.key_left() == parse_usd("500") - ending.cost
         assert ending.told in answer.text + answer.footer
         assert bool(saved.text) == ending.landed_text
 
@@ -175,8 +177,8 @@ async def test_stopped_midway_costs_what_was_shown(database_url: str, clock: Tes
     async with service.running(database_url, clock) as tom:
         tom.openai.script(Says(chunks=TWENTY, hangs_after=10))
         answer = None
-        async for output in tom.app.front.handle(tom.incoming(QUESTION)):
-            if isinstance(output, Progress) and output.text == "".join(TWENTY[:10]):
+        async for output in tom.app.front.handle_message(tom.incoming(QUESTION)):
+            if isinstance(output, AnswerProgress) and output.text == "".join(TWENTY[:10]):
                 await tom.presses(output.buttons[0][0].id)
             if isinstance(output, Answer):
                 answer = output
@@ -184,7 +186,7 @@ async def test_stopped_midway_costs_what_was_shown(database_url: str, clock: Tes
         assert answer.text == "".join(TWENTY[:10])
         assert "Stopped" in answer.footer
         assert await tom.spent() == Credits(3)
-        assert await tom.key_left() == usd("500") - cost(PROMPT + TEN_TOKENS)
+        assert await tom.key_left() == parse_usd("500") - cost(PROMPT + TEN_TOKENS)
 
 
 async def test_stopped_before_anything_came_costs_nothing(
@@ -194,8 +196,8 @@ async def test_stopped_before_anything_came_costs_nothing(
         gate = asyncio.Event()
         tom.openai.script(Says(before=gate))
         answer = None
-        async for output in tom.app.front.handle(tom.incoming(QUESTION)):
-            if isinstance(output, Progress):
+        async for output in tom.app.front.handle_message(tom.incoming(QUESTION)):
+            if isinstance(output, AnswerProgress):
                 await tom.openai.arrived(1)
                 await tom.says("/stop")
             if isinstance(output, Answer):
@@ -213,11 +215,11 @@ async def test_a_key_that_says_nothing_is_given_up_and_rests(
     async with service.running(database_url, clock) as tom:
         tom.openai.script(Hang())
         answer = await tom.answer(QUESTION)
-        assert (await tom.app.records.result(answer.ask)).outcome is Outcome.TIMED_OUT
+        assert (await tom.app.records.get_result(answer.ask)).outcome is Outcome.TIMED_OUT
         assert await tom.credits() == Credits(1_000)
         # The supplier may have worked: what it may bill for the prompt is booked.
-        assert await tom.key_left() == usd("500") - cost(PROMPT)
-        (card,) = await tom.app.pool.cards()
+        assert await tom.key_left() == parse_usd("500") - cost(PROMPT)
+        (card,) = await tom.app.pool.list_keys()
         assert (card.state, card.reason) == ("cooling", "timeout")
 
 
@@ -231,5 +233,5 @@ async def test_a_failing_key_is_left_for_the_next_before_the_first_token(
         assert answer.text == LONG
         assert {call.key for call in tom.openai.calls} == set(service.KEYS)
         assert await tom.spent() == Credits(8)
-        left = [card.headroom for card in await tom.app.pool.cards()]
-        assert sorted(left, reverse=True) == [usd("500"), usd("499.955")]
+        left = [card.headroom for card in await tom.app.pool.list_keys()]
+        assert sorted(left, reverse=True) == [parse_usd("500"), parse_usd("499.955")]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.db.connections import engine, parse
-from core.db.migrate import upgrade
+from core.db.connections import create_engine, parse_url
+from core.db.migrate import run_migrations
 from tests.databases import Postgres
 
 
@@ -17,14 +17,14 @@ from tests.databases import Postgres
 def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Connection]:
     """On a database with nothing in it."""
     if request.param == "sqlite":
-        opened = engine(parse(f"sqlite:///{tmp_path}/empty.db"), write=True, size=1)
+        opened = create_engine(parse_url(f"sqlite:///{tmp_path}/empty.db"), write=True, size=1)
         with opened.begin() as begun:
             yield begun
         opened.dispose()
         return
     postgres: Postgres = request.getfixturevalue("postgres")
     name = postgres.create()
-    opened = engine(parse(postgres.url(name)), write=True, size=1)
+    opened = create_engine(parse_url(postgres.url(name)), write=True, size=1)
     with opened.begin() as begun:
         yield begun
     opened.dispose()
@@ -32,7 +32,7 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Co
 
 
 def test_refunds_get_receipts_and_disputes_rows_of_their_own(connection: sa.Connection) -> None:
-    upgrade(connection, "0007")
+    run_migrations(connection, "0007")
     tables = sa.MetaData()
     order, event, refund, payment = (
         sa.Table(name, tables, autoload_with=connection)
@@ -66,7 +66,7 @@ def test_refunds_get_receipts_and_disputes_rows_of_their_own(connection: sa.Conn
                 {"gateway": "stripe", "external": name, "order": "o3", "amount": 1, "at": 6}
             )
         )
-    upgrade(connection)
+    run_migrations(connection)
     rows = connection.execute(
         sa.text('SELECT external, "order", payment, amount, state, ended_at FROM dispute')
     )
@@ -88,7 +88,7 @@ def test_refunds_get_receipts_and_disputes_rows_of_their_own(connection: sa.Conn
 
 
 def test_answers_that_landed_before_branching_can_be_replied_to(connection: sa.Connection) -> None:
-    upgrade(connection, "0003")
+    run_migrations(connection, "0003")
     table = sa.Table("ask", sa.MetaData(), autoload_with=connection)
     needed = {
         each.name: "" if isinstance(each.type, sa.Text) else 0
@@ -99,6 +99,6 @@ def test_answers_that_landed_before_branching_can_be_replied_to(connection: sa.C
     for ask, shown_in, landed_at in (("a", "1", 5), ("b", "2", None), ("c", "", 5)):
         row = {"id": ask, "place": "telegram:7:", "shown_in": shown_in, "landed_at": landed_at}
         connection.execute(table.insert().values(needed | row))
-    upgrade(connection)
+    run_migrations(connection)
     rows = connection.execute(sa.text("SELECT place, message, ask FROM shown")).all()
     assert [tuple(row) for row in rows] == [("telegram:7:", "1", "a")]

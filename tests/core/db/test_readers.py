@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.errors import DatabaseUnavailable
-from core.db.readers import READERS
+from core.db.readers import READER_THREADS
 
 COUNT = sa.select(sa.func.count()).select_from(schema.meta)
 #: It compiles, and fails in the database alone.
@@ -21,10 +21,12 @@ BROKEN = sa.select(sa.literal_column("nothing.here"))
 class Occupied:
     """Every reader at work until `free`: what is asked for meanwhile waits together."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._free = threading.Event()
         self._inside = threading.Semaphore(0)
-        self._works = [asyncio.create_task(store.read(self._work)) for _ in range(READERS)]
+        self._works = [
+            asyncio.create_task(store.read_snapshot(self._work)) for _ in range(READER_THREADS)
+        ]
 
     def _work(self, _: sa.Connection) -> None:
         self._inside.release()
@@ -39,7 +41,7 @@ class Occupied:
         await asyncio.gather(*self._works)
 
 
-async def test_what_waits_shares_a_transaction(store: Store) -> None:
+async def test_what_waits_shares_a_transaction(store: Database) -> None:
     begun: list[sa.Connection] = []
     note = begun.append
     sa.event.listen(sa.Engine, "begin", note)
@@ -54,10 +56,10 @@ async def test_what_waits_shares_a_transaction(store: Store) -> None:
     finally:
         sa.event.remove(sa.Engine, "begin", note)
     # Each reader takes what waits: far fewer transactions than reads.
-    assert 1 <= len(begun) <= READERS
+    assert 1 <= len(begun) <= READER_THREADS
 
 
-async def test_one_that_fails_costs_its_neighbours_nothing(store: Store) -> None:
+async def test_one_that_fails_costs_its_neighbours_nothing(store: Database) -> None:
     occupied = Occupied(store)
     await occupied.begun()
     wanted = [COUNT, BROKEN, COUNT]
@@ -73,16 +75,16 @@ async def test_one_that_fails_costs_its_neighbours_nothing(store: Store) -> None
         await gone
 
 
-async def test_an_error_of_the_work_is_the_callers(store: Store) -> None:
+async def test_an_error_of_the_work_is_the_callers(store: Database) -> None:
     def bug(_: sa.Connection) -> None:
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        await store.read(bug)
+        await store.read_snapshot(bug)
     assert (await store.fetch(COUNT))[0][0] == 3
 
 
-async def test_closing_answers_what_waits_and_takes_no_more(store: Store) -> None:
+async def test_closing_answers_what_waits_and_takes_no_more(store: Database) -> None:
     occupied = Occupied(store)
     await occupied.begun()
     reads = [asyncio.create_task(store.fetch(COUNT)) for _ in range(5)]

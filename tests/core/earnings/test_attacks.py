@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 
 from core import ids
-from core.admin_log import logged
-from core.earnings.payouts import cash_of
-from core.earnings.types import Policy
-from core.money import Credits, MicroCredits, NanoUsd, usd
+from core.admin_log import admin_log_row
+from core.earnings.payouts import convert_to_cash
+from core.earnings.types import EarningPolicy
+from core.money import Credits, MicroCredits, NanoUsd, parse_usd
 from core.pool.types import DuplicateKey
 from core.pricing.formula import PAR
 from core.pricing.promotions import Promotion
@@ -84,8 +84,10 @@ async def test_gifts_turned_into_cash_over_a_friends_key(
         await bobs.gets("tom", 400, "gift")
         await bobs.asks("tom", 80)
         person = (await bobs.person("ann")).id
-        earnings = await bobs.service.app.earning.withdrawals.earnings(person)
-        assert cash_of(earnings.withdrawable) == (NanoUsd(0) if guard else usd("3.24"))
+        earnings = await bobs.service.app.earning.withdrawals.get_earnings(person)
+        assert convert_to_cash(earnings.withdrawable) == (
+            NanoUsd(0) if guard else parse_usd("3.24")
+        )
 
 
 @attack(one_pot_for_all_keys)
@@ -96,10 +98,10 @@ async def test_one_key_never_drains_another(sqlite_url: str, clock: TestClock, g
         book = bobs.service.app.prices
         first = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         idle = await bobs.contributes("bob", "sk-bob-0000000002", SMALL)
-        await bobs.service.app.pool.set_state(idle, "paused")
+        await bobs.service.app.pool.set_key_state(idle, "paused")
         # Dearer answers bring more than the first one's worth.
-        rate = book.current("gpt-4").input_rate  # type: ignore[union-attr]
-        await book.change("gpt-4", rate.times(2), rate.times(2), set_by="admin")
+        rate = book.find_current("gpt-4").input_rate  # type: ignore[union-attr]
+        await book.set_price("gpt-4", rate.multiply_by(2), rate.multiply_by(2), set_by="admin")
         await bobs.gets("tom", 2_000)
         served = await bobs.asks("tom", 90)
         assert {run.candidate.key for run in served} == {first}
@@ -114,7 +116,7 @@ async def test_a_budget_lowered_to_keep_its_worth(
     async with market(sqlite_url, clock) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         person = (await bobs.person("bob")).id
-        await bobs.service.app.earning.closing.lower(key, person, Credits(5))
+        await bobs.service.app.earning.closing.lower_contribution(key, person, Credits(5))
         await bobs.gets("tom", 100)
         await bobs.asks("tom", 1)
         await bobs.closes()
@@ -130,13 +132,13 @@ async def lowers(bobs: Market, how: str) -> None:
     app = bobs.service.app
     if how == "cut":
         rate = MicroCredits(1_000)
-        await app.prices.change("gpt-4", rate, rate, set_by="admin")
+        await app.prices.set_price("gpt-4", rate, rate, set_by="admin")
     elif how == "discount":
-        one = Promotion(ids.new("pro", bobs.clock.now_ms()), "discount", percent=20)
-        row = logged(bobs.clock, actor="usr_owner", act="promo", before={}, after={})
+        one = Promotion(ids.new_id("pro", bobs.clock.now_ms()), "discount", percent=20)
+        row = admin_log_row(bobs.clock, actor="usr_owner", act="promo", before={}, after={})
         await app.deals.promotions.add(one, row, by="usr_owner")
     else:
-        await app.desk.overrides.set(brief.OPENAI, brief.flat("0.15"), actor="operator")
+        await app.desk.overrides.set_override(brief.OPENAI, brief.flat("0.15"), actor="operator")
 
 
 @pytest.mark.parametrize(
@@ -162,20 +164,20 @@ async def test_cheap_answers_on_a_key_that_was_valued_dear(
             await bobs.gets("friend", answers * charged + HELD_MOST)
             await bobs.asks("friend", answers)
             assert await bobs.has("friend") == {"bought": HELD_MOST}
-            cashed = cash_of(Credits((await bobs.has("bob"))["earned"]))
-            assert (cashed < PAR.times(answers * charged)) is guard
+            cashed = convert_to_cash(Credits((await bobs.has("bob"))["earned"]))
+            assert (cashed < PAR.multiply_by(answers * charged)) is guard
 
 
 @guarded
 async def test_a_false_budget_many_times(sqlite_url: str, clock: TestClock, guard: bool) -> None:
     """Guard: what nobody can verify is lent once a person, up to a sum."""
-    policy = Policy(suppliers=TAKES_OPENAI)
+    policy = EarningPolicy(suppliers=TAKES_OPENAI)
     if not guard:
         policy = replace(policy, advance_unverified=Credits(10**9))
     async with market(sqlite_url, clock, policy=policy) as bobs:
         for number in range(3):
             await bobs.contributes("bob", f"sk-bob-{number:010}", WORTH, verified=False)
-        have = (await bobs.service.app.purses.of((await bobs.person("bob")).id)).have
+        have = (await bobs.service.app.purses.for_user((await bobs.person("bob")).id)).available
         assert have == (Credits(1_000) if guard else Credits(3 * 74_997))
 
 
@@ -202,7 +204,7 @@ async def test_inviting_whose_key_then_dies(sqlite_url: str, clock: TestClock, g
     async with market(sqlite_url, clock) as bobs:
         await comes(bobs, "8", "7")
         key = await bobs.contributes("8", "sk-bob-0000000001", SMALL)
-        await bobs.service.app.pool.set_state(key, "dead", "refused twice")
+        await bobs.service.app.pool.set_key_state(key, "dead", "refused twice")
         await bobs.closes()
         await bobs.closes()
         assert (await bobs.contribution(key, "8")).reason == "dead"

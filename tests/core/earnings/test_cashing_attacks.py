@@ -11,10 +11,16 @@ from dataclasses import replace
 import pytest
 
 from core import chart
-from core.admin.payout_risk import risk_of
+from core.admin.payout_risk import assess_payout_risk
 from core.asks.types import AskRefusal, NotEnoughCredits
-from core.earnings.payouts import NothingWithdrawable, Payout, PayoutMoved, WithdrawalsWait, cash_of
-from core.money import Credits, NanoUsd, usd
+from core.earnings.payouts import (
+    NothingWithdrawable,
+    Payout,
+    PayoutStateConflict,
+    WithdrawalBlocked,
+    convert_to_cash,
+)
+from core.money import Credits, NanoUsd, parse_usd
 from tests.core.earnings.test_attacks import SMALL
 from tests.core.earnings.unguarded import (
     attack,
@@ -29,21 +35,21 @@ from tests.core.earnings.world import LITTLE, NOTHING, Market, market
 from tests.databases import TestClock
 
 #: What 405 earned Credits are paid out as, and what the 450 brought that they came of.
-CASHED, PAID = usd("3.64"), usd("4.50")
+CASHED, PAID = parse_usd("3.64"), parse_usd("4.50")
 
 
 async def earns(bobs: Market) -> None:
     """Bob earns 405 Credits of what Tom bought; then the key ends."""
     pool = bobs.service.app.pool
-    own = [card.id for card in await pool.cards()]
+    own = [card.id for card in await pool.list_keys()]
     for key in own:
-        await pool.set_state(key, "paused")
+        await pool.set_key_state(key, "paused")
     bobs_key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
     await bobs.gets("tom", 450)
     await bobs.asks("tom", 90)
     await bobs.takes_back("bob", bobs_key)
     for key in own:
-        await pool.resume(key)
+        await pool.resume_key(key)
     assert await bobs.has("bob") == {"earned": 405}
     await bobs.addressed("bob")
 
@@ -67,12 +73,12 @@ async def was_paid(bobs: Market) -> NanoUsd:
 async def reads_before(bobs: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worst of races: whatever happens from now on, a request has read what is there now."""
     withdrawals = bobs.service.app.earning.withdrawals
-    read = await withdrawals.earnings((await bobs.person("bob")).id)
+    read = await withdrawals.get_earnings((await bobs.person("bob")).id)
 
     async def earnings(_: str) -> object:
         return read
 
-    monkeypatch.setattr(withdrawals, "earnings", earnings)
+    monkeypatch.setattr(withdrawals, "get_earnings", earnings)
 
 
 @pytest.mark.parametrize("pocket", ["bought", "gift"])
@@ -93,7 +99,7 @@ async def test_bought_credits_and_gifts_are_never_paid_out(
         else:
             with pays_out(pocket):
                 await bobs.pays_out(await bobs.withdraws("bob", 50_000))
-        assert await was_paid(bobs) == (NOTHING if guard else usd("450"))
+        assert await was_paid(bobs) == (NOTHING if guard else parse_usd("450"))
 
 
 @attack(paid_above_par)
@@ -106,8 +112,8 @@ async def test_own_asks_by_a_second_account_cost_more_than_they_bring(
         await bobs.gets("alt", 450)
         await bobs.asks("alt", 90)
         bob = await bobs.has("bob")
-        cashed = cash_of(Credits(bob["earned"]))
-        assert cashed == (CASHED if guard else usd("4.86"))
+        cashed = convert_to_cash(Credits(bob["earned"]))
+        assert cashed == (CASHED if guard else parse_usd("4.86"))
         assert (cashed < PAID) is guard
 
 
@@ -148,14 +154,18 @@ async def test_a_payers_bank_takes_back_what_was_earned(
                 await bobs.withdraws("bob", 405)
             clock.advance(days=32)
         bob = (await bobs.person("bob")).id
-        assert (await risk_of(bobs.service.app.store, [bob], clock.at_ms)).better_not
+        assert (
+            await assess_payout_risk(bobs.service.app.store, [bob], clock.at_ms)
+        ).advises_refusal
         if disputed == "before":
             await bobs.disputes(payment)
-        assert (await risk_of(bobs.service.app.store, [bob], clock.at_ms)).better_not
+        assert (
+            await assess_payout_risk(bobs.service.app.store, [bob], clock.at_ms)
+        ).advises_refusal
         one = await bobs.withdraws("bob", 405)
         if guard:
             withdrawals = bobs.service.app.earning.withdrawals
-            await withdrawals.reject(one.id, by="usr_operator", reason="better not yet")
+            await withdrawals.reject_payout(one.id, actor="usr_operator", reason="better not yet")
         else:
             await bobs.pays_out(one)
         if disputed == "after":
@@ -174,14 +184,14 @@ async def test_old_earnings_are_not_withdrawn_for_new_ones(
         key, old = await earns_beside_ann(bobs)
         clock.advance(days=32)
         # The advance is spent first, then what was earned.
-        await bobs.service.app.pool.set_state(key, "paused")
-        have = (await bobs.service.app.purses.of((await bobs.person("bob")).id)).have
+        await bobs.service.app.pool.set_key_state(key, "paused")
+        have = (await bobs.service.app.purses.for_user((await bobs.person("bob")).id)).available
         await bobs.asks("bob", have.units // 5 - 1)
-        await bobs.service.app.pool.resume(key)
+        await bobs.service.app.pool.resume_key(key)
         spent = old - (await bobs.has("bob")).get("earned", 0)
         await bobs.asks("tom", 20)
         person = (await bobs.person("bob")).id
-        earnings = await bobs.service.app.earning.withdrawals.earnings(person)
+        earnings = await bobs.service.app.earning.withdrawals.get_earnings(person)
         assert earnings.withdrawable == Credits(max(0, old - spent))
         assert earnings.withdrawable <= earnings.available
 
@@ -206,7 +216,7 @@ async def test_withdrawn_twice_at_once_is_withdrawn_once(
         assert (await bobs.withdraws("bob", 300, f"w{number}")).id == made[0].id
         for one in made:
             await bobs.pays_out(one)
-        assert await was_paid(bobs) == usd("2.70" if guard else "8.10"), f"of {CASHED} earned"
+        assert await was_paid(bobs) == parse_usd("2.70" if guard else "8.10"), f"of {CASHED} earned"
 
 
 @attack(holds_nothing_earned)
@@ -244,7 +254,7 @@ async def test_withdrawing_and_revoking_what_was_spent_in_advance(
         await bobs.asks("bob", 90)
         await bobs.takes_back("bob", key)
         if guard:
-            with pytest.raises(PayoutMoved):
+            with pytest.raises(PayoutStateConflict):
                 await bobs.pays_out(one)
             now = await bobs.service.app.earning.withdrawals.get(one.id)
             assert (now.state, now.reason) == ("cancelled", "claw-back")
@@ -273,14 +283,14 @@ async def test_withdrawing_while_what_was_bought_is_taken_back(
         else:
             await bobs.disputes(payment, "open")
         if guard:
-            with pytest.raises(WithdrawalsWait) as refused:
+            with pytest.raises(WithdrawalBlocked) as refused:
                 await bobs.pays_out(one)
-            assert refused.value.why == ("owes" if what == "refund" else "disputed")
-            with pytest.raises(WithdrawalsWait):
+            assert refused.value.reason == ("owes" if what == "refund" else "disputed")
+            with pytest.raises(WithdrawalBlocked):
                 await bobs.withdraws("bob", 1)
         else:
             await bobs.pays_out(one)
-        await bobs.service.app.earning.withdrawals.release_owing()
+        await bobs.service.app.earning.withdrawals.cancel_for_debtors()
         assert await was_paid(bobs) == (NOTHING if guard else CASHED)
         if what == "refund":
             assert await bobs.has("bob") == {"owed": 45 if guard else 450}
@@ -294,14 +304,14 @@ async def test_withdrawing_races_an_ask_and_a_claw_back(
         key, earned = await earns_beside_ann(bobs)
         person = await bobs.person("bob")
         advance = (await bobs.posted(chart.advance(key)))[0]
-        await bobs.service.app.pool.set_state(key, "paused")
+        await bobs.service.app.pool.set_key_state(key, "paused")
         # All of the advance is spent, and some of what was earned.
         await bobs.asks("bob", advance // 5 + 1)
         await bobs.addressed("bob")
         outcomes = await asyncio.gather(
             bobs.withdraws("bob", earned),
             bobs.begins(person),
-            bobs.service.app.earning.closing.withdraw(key, person.id),
+            bobs.service.app.earning.closing.withdraw_contribution(key, person.id),
             return_exceptions=True,
         )
         refused = [one for one in outcomes if isinstance(one, BaseException)]

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.earnings.audit import check_earning
+from core.earnings.audit import audit_earnings
 from core.money import Credits
 from tests.core.earnings.world import BRIEFS, market
 from tests.databases import TestClock
@@ -33,14 +33,14 @@ async def test_what_was_changed_by_hand_is_found(
         await bobs.gets("tom", 300)
         await bobs.asks("tom", 60)
         app, bob = bobs.service.app, await bobs.person("bob")
-        await app.earning.addresses.keep(bob.id, "manual", SecretStr("Bob, GB33"), "GB••33")
-        await app.earning.withdrawals.request(
+        await app.earning.addresses.save_address(bob.id, "manual", SecretStr("Bob, GB33"), "GB••33")
+        await app.earning.withdrawals.request_payout(
             bob.id, Credits(100), "manual", cause="one", at_ms=clock.now_ms()
         )
-        assert await check_earning(app.store) == []
+        assert await audit_earnings(app.store) == []
         engine = sa.create_engine(sqlite_url)
         with engine.begin() as connection:
             connection.execute(sa.text(ALTERATIONS[what]))
         engine.dispose()
-        assert await check_earning(app.store) != []
+        assert await audit_earnings(app.store) != []
         bobs.service.farmed = True

@@ -15,11 +15,16 @@ from pydantic import SecretStr
 
 from core.asks.types import AskRefusal
 from core.db import schema
-from core.earnings.payouts import NothingWithdrawable, PayoutMoved, WithdrawalsWait, cash_of
-from core.earnings.termination import StillUsed
-from core.earnings.types import Policy, TooManyContributions, WorthNothing
-from core.ledger.types import Kind
-from core.money import Credits, NanoUsd, usd
+from core.earnings.payouts import (
+    NothingWithdrawable,
+    PayoutStateConflict,
+    WithdrawalBlocked,
+    convert_to_cash,
+)
+from core.earnings.termination import ContributionInUse
+from core.earnings.types import EarningPolicy, TooManyContributions, WorthNothing
+from core.ledger.types import TransferKind
+from core.money import Credits, NanoUsd, parse_usd
 from core.pool.types import KeyRefused, UnknownKey
 from tests.core.earnings.world import TAKES_OPENAI, Market, market
 from tests.databases import TestClock
@@ -28,20 +33,20 @@ from tests.size import size
 
 PEOPLE = ("ann", "bob", "cat", "dan")
 POLICIES = (
-    Policy(TAKES_OPENAI, payout_least=Credits(1)),
-    Policy(TAKES_OPENAI, payout_least=Credits(1), payout_hold_days=0, advance_percent=100),
-    Policy(TAKES_OPENAI, payout_least=Credits(1), payout_hold_days=1, advance_percent=50),
+    EarningPolicy(TAKES_OPENAI, payout_least=Credits(1)),
+    EarningPolicy(TAKES_OPENAI, payout_least=Credits(1), payout_hold_days=0, advance_percent=100),
+    EarningPolicy(TAKES_OPENAI, payout_least=Credits(1), payout_hold_days=1, advance_percent=50),
 )
 #: What may be refused to them, with nothing changed.
 REFUSALS = (
     AskRefusal,
     KeyRefused,
     NothingWithdrawable,
-    PayoutMoved,
-    StillUsed,
+    PayoutStateConflict,
+    ContributionInUse,
     TooManyContributions,
     UnknownKey,
-    WithdrawalsWait,
+    WithdrawalBlocked,
     WorthNothing,
 )
 STEPS = 60
@@ -101,7 +106,7 @@ class Ring:
     async def key(self) -> tuple[str, str]:
         name = self.someone()
         person = await self.bobs.person(name)
-        mine = await self.bobs.service.app.earning.contributions.of(person.id)
+        mine = await self.bobs.service.app.earning.contributions.list_for_contributor(person.id)
         if not mine:
             raise UnknownKey(name)
         return name, self.chance.choice(mine).key
@@ -109,54 +114,54 @@ class Ring:
     async def ends_a_key(self) -> None:
         name, key = await self.key()
         person = await self.bobs.person(name)
-        await self.bobs.service.app.earning.closing.withdraw(key, person.id)
+        await self.bobs.service.app.earning.closing.withdraw_contribution(key, person.id)
 
     async def lowers(self) -> None:
         name, key = await self.key()
         person = await self.bobs.person(name)
         left = Credits(self.chance.randint(0, 60))
-        await self.bobs.service.app.earning.closing.lower(key, person.id, left)
+        await self.bobs.service.app.earning.closing.lower_contribution(key, person.id, left)
 
     async def raises(self) -> None:
         name, key = await self.key()
-        await self.bobs.service.app.earning.contributions.raised(
-            key, await self.bobs.person(name), usd("0.6")
+        await self.bobs.service.app.earning.contributions.raise_contribution(
+            key, await self.bobs.person(name), parse_usd("0.6")
         )
 
     async def withdraws(self) -> None:
         self.number += 1
         earning, person = self.bobs.service.app.earning, await self.bobs.person(self.someone())
-        await earning.addresses.keep(person.id, "manual", SecretStr("somewhere"), "s")
-        can = (await earning.withdrawals.earnings(person.id)).withdrawable
+        await earning.addresses.save_address(person.id, "manual", SecretStr("somewhere"), "s")
+        can = (await earning.withdrawals.get_earnings(person.id)).withdrawable
         amount = Credits(self.chance.randint(1, max(1, can.units)))
-        await earning.withdrawals.request(
+        await earning.withdrawals.request_payout(
             person.id, amount, "manual", cause=str(self.number), at_ms=self.bobs.clock.at_ms
         )
 
     async def decides(self) -> None:
         earning = self.bobs.service.app.earning
-        for one in await earning.withdrawals.in_state("requested", "approved"):
+        for one in await earning.withdrawals.list_in_state("requested", "approved"):
             what = self.chance.choice(("reject", "cancel", "pay", "pay", "return"))
             if what == "reject":
-                await earning.withdrawals.reject(one.id, by="usr_admin", reason="no")
+                await earning.withdrawals.reject_payout(one.id, actor="usr_admin", reason="no")
             elif what == "cancel":
-                await earning.withdrawals.cancel(one.id, [one.person])
+                await earning.withdrawals.cancel_payout(one.id, [one.person])
             else:
                 if one.state == "requested":
-                    await earning.withdrawals.approve(one.id, by="usr_admin")
+                    await earning.withdrawals.approve_payout(one.id, actor="usr_admin")
                 now = await earning.withdrawals.get(one.id)
-                sent = await earning.withdrawals.sent(now, again_ms=None)
+                sent = await earning.withdrawals.mark_sent(now, next_check_ms=None)
                 if what == "pay":
-                    await earning.withdrawals.paid(sent, fee=NanoUsd(0), external="x")
+                    await earning.withdrawals.mark_paid(sent, fee=NanoUsd(0), external_id="x")
                 else:
-                    await earning.withdrawals.returned(sent, reason="came back")
+                    await earning.withdrawals.mark_returned(sent, reason="came back")
 
     async def reprices(self) -> None:
-        rate = self.bobs.service.app.prices.current("gpt-4")
+        rate = self.bobs.service.app.prices.find_current("gpt-4")
         assert rate is not None
         new = type(rate.input_rate)(self.chance.choice((1_000, 3_000, 5_000, 8_000)))
         self.bobs.clock.advance(seconds=3)
-        await self.bobs.service.app.prices.change("gpt-4", new, new, set_by="admin")
+        await self.bobs.service.app.prices.set_price("gpt-4", new, new, set_by="admin")
 
     async def waits(self) -> None:
         self.bobs.clock.advance(days=self.chance.choice((1, 2, 40)))
@@ -183,7 +188,7 @@ async def charged(bobs: Market, pocket: str) -> int:
         .where(
             key.c.owner.is_not(None),
             transfer.c.entry == "charge",
-            transfer.c.kind == Kind.POST,
+            transfer.c.kind == TransferKind.POST,
             account.c.code.like(f"user/%/{pocket}"),
         )
     )
@@ -215,7 +220,7 @@ async def check(bobs: Market) -> None:
     )
     # Ever earned: what is there, what was cashed, what was spent, repaid or clawed back of it.
     assert there + gone <= 9 * (bought + earned) // 10 - earned
-    assert paid_out + cash_of(Credits(there)).units <= 8_100_000 * bought
+    assert paid_out + convert_to_cash(Credits(there)).units <= 8_100_000 * bought
     for code, row in rows.items():
         if code.startswith("key/") and code.count("/") == 1:
             assert row.debits_posted <= row.credits_posted, code
@@ -256,10 +261,12 @@ async def test_whatever_they_do_together(database_url: str, clock: TestClock, se
         # Everything ends: what is then there is exactly what the books say.
         for name in PEOPLE:
             person = await bobs.person(name)
-            for one in await bobs.service.app.earning.contributions.of(person.id):
+            for one in await bobs.service.app.earning.contributions.list_for_contributor(person.id):
                 # Ending one may have ended another that was used up.
                 if one.state == "open":
                     with contextlib.suppress(UnknownKey):
-                        await bobs.service.app.earning.closing.withdraw(one.key, person.id)
+                        await bobs.service.app.earning.closing.withdraw_contribution(
+                            one.key, person.id
+                        )
         await bobs.closes()
         await check(bobs)

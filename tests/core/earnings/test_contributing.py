@@ -8,24 +8,24 @@ from dataclasses import replace
 import pytest
 
 from core import chart
-from core.asks.types import NothingServes
-from core.earnings.contributions import Drawn, paid_of, vesting
+from core.asks.types import NoKeyAvailable
+from core.earnings.contributions import DrawnAmounts, build_vesting, calculate_paid_part
 from core.earnings.types import (
+    EarningPolicy,
     NotContributable,
     OfferGone,
-    Policy,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
 )
-from core.money import Credits, NanoUsd, usd
-from core.pool.types import DuplicateKey, KeyRefused, Terms
+from core.money import Credits, NanoUsd, parse_usd
+from core.pool.types import ContributionTerms, DuplicateKey, KeyRefused
 from tests.core.earnings.world import BRIEFS, TAKES_OPENAI, market
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Refuse, Used
 from tests.size import size
 
-SAFES = Policy(suppliers=TAKES_OPENAI)
+SAFES = EarningPolicy(suppliers=TAKES_OPENAI)
 #: $3 is a hundred average requests: 500 Credits, 50 of them the fee.
 DOLLARS = "3"
 
@@ -34,22 +34,30 @@ DOLLARS = "3"
 
 
 def test_what_of_a_charge_was_paid_for() -> None:
-    drawn: Drawn = [
+    drawn: DrawnAmounts = [
         ("user/t/gift", 3),
         ("user/t/bought", 4),
         ("user/t/earned", 2),
         ("key/k/advance", 5),
     ]
-    assert [paid_of(drawn, Credits(n)).units for n in (0, 3, 5, 9, 14)] == [0, 0, 2, 6, 6]
+    assert [calculate_paid_part(drawn, Credits(n)).units for n in (0, 3, 5, 9, 14)] == [
+        0,
+        0,
+        2,
+        6,
+        6,
+    ]
 
 
 def test_own_keys_and_an_owners_own_asks_vest_nothing() -> None:
-    terms = Terms("usr_bob", Credits(0), "")
+    terms = ContributionTerms("usr_bob", Credits(0), "")
     charged = {"charge": Credits(8), "paid": Credits(8)}
-    assert vesting("key_1", None, asker="usr_tom", **charged) == ()
-    assert vesting("key_1", terms, asker="usr_bob", **charged) == ()
-    assert len(vesting("key_1", terms, asker="usr_tom", **charged)) == 1
-    assert len(vesting("key_1", terms, asker="usr_tom", charge=Credits(8), paid=Credits(3))) == 2
+    assert build_vesting("key_1", None, asker="usr_tom", **charged) == ()
+    assert build_vesting("key_1", terms, asker="usr_bob", **charged) == ()
+    assert len(build_vesting("key_1", terms, asker="usr_tom", **charged)) == 1
+    assert (
+        len(build_vesting("key_1", terms, asker="usr_tom", charge=Credits(8), paid=Credits(3))) == 2
+    )
 
 
 # --- the brief --------------------------------------------------------------------------------
@@ -68,21 +76,21 @@ async def test_the_briefs_contribution(database_url: str, clock: TestClock) -> N
             Credits(net),
             Credits(times * 5 // 10),
         )
-        assert await bobs.posted(chart.unvested(key)) == [net]
+        assert await bobs.posted(chart.unvested_credits(key)) == [net]
         assert await bobs.stands(["issued/contribution"], Credits) == [times * 5]
         await bobs.gets("tom", times * 5)
         await bobs.asks("tom", times)
         assert await bobs.has("tom") == {}
         assert await bobs.has("bob") == {"earned": net}
-        assert await bobs.posted(chart.used(key, "paid")) == [times * 5]
+        assert await bobs.posted(chart.key_usage(key, "paid")) == [times * 5]
         await bobs.closes()
         await bobs.closes()
         one = await bobs.contribution(key, "bob")
         assert (one.state, one.reason) == ("closed", "exhausted")
         assert await bobs.has("bob") == {"earned": net}
-        assert await bobs.posted(chart.unvested(key), chart.advance(key)) == [0, 0]
+        assert await bobs.posted(chart.unvested_credits(key), chart.advance(key)) == [0, 0]
         codes = ["supply/contributed", "supplier/openai/contributed"]
-        cost = usd("0.03").times(times).units
+        cost = parse_usd("0.03").multiply_by(times).units
         assert await bobs.stands(codes, NanoUsd) == [cost, -cost]
 
 
@@ -103,7 +111,7 @@ async def test_half_of_it_paid_by_gifts(database_url: str, clock: TestClock) -> 
         if (await bobs.contribution(key, "bob")).state == "open":
             # Each half was rounded down, and two cents are left: what they are worth goes back.
             bob = await bobs.person("bob")
-            await bobs.service.app.earning.closing.withdraw(key, bob.id)
+            await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == expected
 
 
@@ -117,12 +125,17 @@ async def test_an_advance_is_spent_covered_and_spent_again(
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         one = await bobs.contribution(key, "bob")
         assert one.advance == Credits(112), "a quarter of 450"
-        purse = await bobs.service.app.purses.of((await bobs.person("bob")).id)
-        assert purse.have == Credits(112)
+        purse = await bobs.service.app.purses.for_user((await bobs.person("bob")).id)
+        assert purse.available == Credits(112)
         # The owner's own asks go elsewhere and vest nothing.
         await bobs.asks("bob", 20)
-        assert (await bobs.service.app.purses.of((await bobs.person("bob")).id)).have == Credits(12)
-        assert await bobs.posted(chart.unvested(key), chart.used(key, "free")) == [450, 0]
+        assert (
+            await bobs.service.app.purses.for_user((await bobs.person("bob")).id)
+        ).available == Credits(12)
+        assert await bobs.posted(chart.unvested_credits(key), chart.key_usage(key, "free")) == [
+            450,
+            0,
+        ]
         await bobs.gets("tom", 1_000)
         served = sum(run.candidate.key == key for run in await bobs.asks("tom", 40))
         vested = served * 5 * 9 // 10
@@ -143,7 +156,9 @@ async def test_what_nobody_can_verify_is_lent_once_a_person(
             (await bobs.contribution(key, "bob")).advance.units for key in (first, second, third)
         ]
         assert lent == [747, 253, 0]
-        await bobs.service.app.earning.closing.withdraw(first, (await bobs.person("bob")).id)
+        await bobs.service.app.earning.closing.withdraw_contribution(
+            first, (await bobs.person("bob")).id
+        )
         fourth = await bobs.contributes("bob", "sk-bob-0000000004", "60", verified=False)
         assert (await bobs.contribution(fourth, "bob")).advance == Credits(747)
 
@@ -154,7 +169,9 @@ async def test_two_offers_at_once_never_lend_more_than_that(
     async with market(database_url, clock, policy=SAFES) as bobs:
         keys = [await bobs.offers("bob", f"sk-bob-{number:010}") for number in range(3)]
         person, contributions = await bobs.person("bob"), bobs.service.app.earning.contributions
-        opened = await asyncio.gather(*(contributions.open(key, person, usd("60")) for key in keys))
+        opened = await asyncio.gather(
+            *(contributions.accept_offer(key, person, parse_usd("60")) for key in keys)
+        )
         assert sum(one.advance.units for one in opened) == 1_000
 
 
@@ -167,20 +184,20 @@ async def test_withdrawn_half_used(database_url: str, clock: TestClock) -> None:
         await bobs.gets("tom", 1_000)
         await bobs.asks("tom", 50)
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == {"earned": 225}
         one = await bobs.contribution(key, "bob")
         assert (one.state, one.returned_credits, one.returned_quota) == (
             "closed",
             Credits(225),
-            usd("1.5"),
+            parse_usd("1.5"),
         )
         codes = ["issued/contribution", "fee/contribution", "advanced", "issued/referral"]
         assert await bobs.stands(codes, Credits) == [250, -25, 0, 0]
-        assert await bobs.stands(["supply/contributed"], NanoUsd) == [usd("1.5").units]
-        with pytest.raises(NothingServes):
+        assert await bobs.stands(["supply/contributed"], NanoUsd) == [parse_usd("1.5").units]
+        with pytest.raises(NoKeyAvailable):
             await bobs.begins(await bobs.person("tom"))
-        records = await bobs.service.app.pool.listed()
+        records = await bobs.service.app.pool.list_key_records()
         assert next(record for record in records if record.id == key).sealed is None
         with pytest.raises(DuplicateKey):
             await bobs.offers("ann", "sk-bob-0000000001")
@@ -194,7 +211,7 @@ async def test_what_was_spent_in_advance_is_due_when_nothing_covers_it(
         await bobs.asks("bob", 40)
         await bobs.gets("bob", 30, "gift")
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == {"owed": 170}
         assert await bobs.stands(["advanced", "issued/contribution"], Credits) == [0, 0]
         # Whatever comes in pays that first.
@@ -210,7 +227,7 @@ async def test_answers_that_run_are_waited_for(database_url: str, clock: TestClo
         bobs.service.openai.always(Answer("word " * 500, usage=Used(500, 500), before=gate))
         run = await bobs.begins(await bobs.person("tom"))
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
         assert (await bobs.contribution(key, "bob")).state == "closing"
         gate.set()
         await run.result
@@ -226,9 +243,9 @@ async def test_a_price_cut_leaves_the_used_share_as_a_gift(
     async with market(database_url, clock) as bobs:
         await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         book = bobs.service.app.prices
-        rate = book.current("gpt-4").input_rate  # type: ignore[union-attr]
+        rate = book.find_current("gpt-4").input_rate  # type: ignore[union-attr]
         cheap = type(rate)(1_000)
-        await book.change("gpt-4", cheap, cheap, set_by="admin")
+        await book.set_price("gpt-4", cheap, cheap, set_by="admin")
         await bobs.gets("tom", 1_000)
         await bobs.asks("tom", 100)
         assert await bobs.has("bob") == {"earned": 90}
@@ -271,7 +288,7 @@ async def test_a_supplier_that_fails_takes_nobodys_credits(
             clock.advance(seconds=400)
         assert (await bobs.contribution(key, "bob")).state == "open"
         assert (await bobs.has("tom"))["bought"] == 1_000
-        assert await bobs.posted(chart.unvested(key)) == [450]
+        assert await bobs.posted(chart.unvested_credits(key)) == [450]
 
 
 # --- refusals ---------------------------------------------------------------------------------
@@ -295,16 +312,16 @@ async def test_what_is_not_taken(database_url: str, clock: TestClock) -> None:
             await bobs.offers("ann", "sk-ann-1000000000")
         contributions, ann = bobs.service.app.earning.contributions, await bobs.person("ann")
         with pytest.raises(OfferGone):
-            await contributions.open(waiting[0], await bobs.person("bob"), usd("1"))
-        await contributions.drop(waiting[0], ann)
+            await contributions.accept_offer(waiting[0], await bobs.person("bob"), parse_usd("1"))
+        await contributions.decline_offer(waiting[0], ann)
         with pytest.raises(OfferGone):
-            await contributions.open(waiting[0], ann, usd("1"))
+            await contributions.accept_offer(waiting[0], ann, parse_usd("1"))
         # What was dropped was never in: it may be offered again, by anyone.
         await bobs.offers("tom", keys[0])
         clock.advance(seconds=3_700)
-        await contributions.forget_offers()
+        await contributions.delete_expired_offers()
         with pytest.raises(OfferGone):
-            await contributions.open(waiting[1], ann, usd("1"))
+            await contributions.accept_offer(waiting[1], ann, parse_usd("1"))
 
 
 async def test_nothing_is_taken_until_the_operator_names_a_supplier(

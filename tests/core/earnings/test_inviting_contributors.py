@@ -17,7 +17,7 @@ DOLLARS = "3"
 async def comes(bobs: Market, name: str, inviter: str) -> None:
     """Somebody new, by a link."""
     invitations = bobs.service.app.shop.invitations
-    code = await invitations.code(await bobs.person(inviter))
+    code = await invitations.get_or_create_code(await bobs.person(inviter))
     bobs.clock.advance(seconds=1)
     noted = await bobs.service.someone(name).screen(f"/start {code}")
     assert "invitation is noted" in text_of(noted)
@@ -33,7 +33,7 @@ async def contributed(bobs: Market) -> str:
 async def test_a_twentieth_of_what_vests(database_url: str, clock: TestClock) -> None:
     async with market(database_url, clock) as bobs:
         key = await contributed(bobs)
-        assert await bobs.posted(chart.invited(key)) == [22]
+        assert await bobs.posted(chart.referral_reserve(key)) == [22]
         await bobs.asks("9", 50)
         assert await bobs.has("8") == {"earned": 225}, "nothing is taken from it"
         assert await bobs.has("7") == {"gift": 11}
@@ -76,5 +76,5 @@ async def test_it_ends_when_the_two_turn_out_to_be_one(
         assert after["earned"] == has.get("earned", 0) + 225
         ledger = bobs.service.app.ledger
         issued = chart.issued("referral")
-        balance = (await ledger.balances([issued]))[issued.code]
+        balance = (await ledger.read_balances([issued]))[issued.code]
         assert Credits(-balance.posted) == Credits(22), "what is left goes back as the key ends"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from core import chart
-from core.earnings.statistics import Progress
-from core.earnings.termination import StillUsed
-from core.earnings.types import Policy
-from core.money import Credits, usd
+from core.earnings.statistics import ContributionProgress
+from core.earnings.termination import ContributionInUse
+from core.earnings.types import EarningPolicy
+from core.money import Credits, parse_usd
 from core.pool.types import UnknownKey
 from tests.core.earnings.world import TAKES_OPENAI, market
 from tests.databases import TestClock
 
-SAFES = Policy(suppliers=TAKES_OPENAI)
+SAFES = EarningPolicy(suppliers=TAKES_OPENAI)
 DOLLARS = "3"
 
 
@@ -23,7 +23,7 @@ async def test_less_of_it_ends_a_part_and_vests_nothing(
     async with market(database_url, clock, policy=SAFES) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         bob, closing = await bobs.person("bob"), bobs.service.app.earning.closing
-        await closing.lower(key, bob.id, Credits(45))
+        await closing.lower_contribution(key, bob.id, Credits(45))
         one = await bobs.contribution(key, "bob")
         assert (one.credited, one.returned_credits, one.advance) == (
             Credits(450),
@@ -31,7 +31,7 @@ async def test_less_of_it_ends_a_part_and_vests_nothing(
             Credits(45),
         )
         assert await bobs.has("bob") == {}
-        assert await bobs.posted(chart.unvested(key)) == [45]
+        assert await bobs.posted(chart.unvested_credits(key)) == [45]
         assert await bobs.stands(["issued/contribution", "fee/contribution"], Credits) == [50, -5]
         await bobs.gets("tom", 1_000)
         await bobs.asks("tom", 10)
@@ -39,7 +39,7 @@ async def test_less_of_it_ends_a_part_and_vests_nothing(
         await bobs.closes()
         assert await bobs.has("bob") == {"earned": 45}
         with pytest.raises(UnknownKey):
-            await closing.lower(key, bob.id, Credits(1))
+            await closing.lower_contribution(key, bob.id, Credits(1))
 
 
 async def test_not_below_what_was_spent_in_advance(database_url: str, clock: TestClock) -> None:
@@ -47,11 +47,11 @@ async def test_not_below_what_was_spent_in_advance(database_url: str, clock: Tes
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         await bobs.asks("bob", 20)
         bob, closing = await bobs.person("bob"), bobs.service.app.earning.closing
-        with pytest.raises(StillUsed) as refused:
-            await closing.lower(key, bob.id, Credits(99))
-        assert refused.value.least == Credits(100)
-        await closing.lower(key, bob.id, Credits(100))
-        await closing.withdraw(key, bob.id)
+        with pytest.raises(ContributionInUse) as refused:
+            await closing.lower_contribution(key, bob.id, Credits(99))
+        assert refused.value.minimum == Credits(100)
+        await closing.lower_contribution(key, bob.id, Credits(100))
+        await closing.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == {"owed": 100}
 
 
@@ -62,8 +62,8 @@ async def test_more_of_a_key_is_a_contribution_of_its_own(
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         contributions = bobs.service.app.earning.contributions
         bob = await bobs.person("bob")
-        more = await contributions.raised(key, bob, usd("1.5"))
-        assert (more.credited, more.quota) == (Credits(225), usd("1.5"))
+        more = await contributions.raise_contribution(key, bob, parse_usd("1.5"))
+        assert (more.credited, more.quota) == (Credits(225), parse_usd("1.5"))
         await bobs.gets("tom", 1_000)
         served = [run.candidate.key for run in await bobs.asks("tom", 120)]
         assert {call.key for call in bobs.service.openai.calls} == {"sk-bob-0000000001"}
@@ -77,7 +77,7 @@ async def test_an_owner_watches_it_earn(database_url: str, clock: TestClock) -> 
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         watching = bobs.service.app.earning.watching
         one = await bobs.contribution(key, "bob")
-        assert await watching.progress(one) == Progress(
+        assert await watching.get_progress(one) == ContributionProgress(
             Credits(450), Credits(112), Credits(0), 0, 0, 0
         )
         await bobs.gets("tom", 105)
@@ -85,16 +85,16 @@ async def test_an_owner_watches_it_earn(database_url: str, clock: TestClock) -> 
         await bobs.asks("tom", 21)
         clock.advance(days=1)
         await bobs.asks("ann", 2)
-        now = await watching.progress(one)
-        assert (now.brought, now.answers, now.used_permille) == (Credits(103), 23, 230)
-        assert (now.on_the_way, now.last_at) == (Credits(347), clock.at_ms)
-        days = await watching.days([key], 3)
-        assert [(day.answers, day.brought.units) for day in days] == [(0, 0), (21, 94), (2, 9)]
+        now = await watching.get_progress(one)
+        assert (now.vested, now.answers, now.used_permille) == (Credits(103), 23, 230)
+        assert (now.unvested, now.last_served_at) == (Credits(347), clock.at_ms)
+        days = await watching.list_daily_earnings([key], 3)
+        assert [(day.answers, day.vested.units) for day in days] == [(0, 0), (21, 94), (2, 9)]
         assert sum((await bobs.has("bob")).values()) == 103
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw(key, bob.id)
-        ended = await watching.progress(await bobs.contribution(key, "bob"))
-        assert (ended.brought, ended.on_the_way, ended.usable) == (
+        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+        ended = await watching.get_progress(await bobs.contribution(key, "bob"))
+        assert (ended.vested, ended.unvested, ended.spendable) == (
             Credits(103),
             Credits(0),
             Credits(0),

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from core.earnings.payouts import WithdrawalsWait
-from core.money import Credits, usd
+from core.earnings.payouts import WithdrawalBlocked
+from core.money import Credits, parse_usd
 from tests.core.earnings.world import BRIEFS, Market, market
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Used
@@ -48,12 +48,18 @@ async def test_keys_that_serve_and_keys_under_review_move_along(
         assert await circulation(bobs) == before
         gate.set()
         await running.result
-        await bobs.service.app.links.pass_on_rests()
+        await bobs.service.app.links.forward_merged_balances()
         assert await bobs.has("bob") == {"earned": 4}
         contributions = bobs.service.app.earning.contributions
-        await contributions.open(reviewed, bob, usd(SMALL))
-        assert [one.key for one in await contributions.of(bob.id)] == [serving, reviewed]
-        assert bobs.service.app.pool.contributed.advances(bob.id) == (serving, reviewed)
+        await contributions.accept_offer(reviewed, bob, parse_usd(SMALL))
+        assert [one.key for one in await contributions.list_for_contributor(bob.id)] == [
+            serving,
+            reviewed,
+        ]
+        assert bobs.service.app.pool.contributed_keys.list_advance_keys(bob.id) == (
+            serving,
+            reviewed,
+        )
         await bobs.asks("tom", 20)
         assert (await bobs.has("bob"))["earned"] >= 4 + 80
         # Neither name asks on these keys any more: nobody else's are here.
@@ -81,22 +87,26 @@ async def test_open_withdrawals_of_both_go_on_and_come_back_to_the_one(
         bob = await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         withdrawals, whole = bobs.service.app.earning.withdrawals, sum(earned.values())
-        earnings = await withdrawals.earnings(bob.id)
+        earnings = await withdrawals.get_earnings(bob.id)
         assert earnings.withdrawable == earnings.available == Credits(whole - 75)
-        with pytest.raises(WithdrawalsWait) as refused:
+        with pytest.raises(WithdrawalBlocked) as refused:
             await bobs.withdraws("bob", 10)
-        assert refused.value.why == "linked"
-        people = await bobs.service.app.people.lineage(bob.id)
-        assert {one.id for one in await withdrawals.of(people)} == {ours.id, theirs.id, other.id}
-        await withdrawals.cancel(theirs.id, people)
-        await withdrawals.reject(ours.id, by="usr_admin", reason="later")
+        assert refused.value.reason == "linked"
+        people = await bobs.service.app.people.list_merged_ids(bob.id)
+        assert {one.id for one in await withdrawals.list_for_people(people)} == {
+            ours.id,
+            theirs.id,
+            other.id,
+        }
+        await withdrawals.cancel_payout(theirs.id, people)
+        await withdrawals.reject_payout(ours.id, actor="usr_admin", reason="later")
         clock.advance(days=4)
-        await withdrawals.approve(other.id, by="usr_admin")
-        sent = await withdrawals.sent(await withdrawals.get(other.id), again_ms=None)
-        await withdrawals.returned(sent, reason="closed account")
-        await bobs.service.app.links.pass_on_rests()
+        await withdrawals.approve_payout(other.id, actor="usr_admin")
+        sent = await withdrawals.mark_sent(await withdrawals.get(other.id), next_check_ms=None)
+        await withdrawals.mark_returned(sent, reason="closed account")
+        await bobs.service.app.links.forward_merged_balances()
         # All of it is there again, and as old as it was.
-        earnings = await withdrawals.earnings(bob.id)
+        earnings = await withdrawals.get_earnings(bob.id)
         assert earnings.available == earnings.withdrawable == Credits(whole)
 
 
@@ -107,13 +117,13 @@ async def test_what_either_owes_is_owed_by_both(database_url: str, clock: TestCl
         key = await bobs.contributes("alt", "sk-alt-0000000001", SMALL)
         await bobs.asks("alt", 40)
         alt = await bobs.person("alt")
-        await bobs.service.app.earning.closing.withdraw(key, alt.id)
+        await bobs.service.app.earning.closing.withdraw_contribution(key, alt.id)
         assert await bobs.has("alt") == {"owed": 200}
         before = await circulation(bobs)
         await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         assert await bobs.has("bob") == {"owed": 100}
-        assert await bobs.service.app.people.part("telegram", "alt")
+        assert await bobs.service.app.people.unlink_identity("telegram", "alt")
         assert await bobs.has("alt") == {}, "who parts takes nothing along"
         assert await bobs.has("bob") == {"owed": 100}
 
@@ -133,9 +143,9 @@ async def test_an_advance_that_is_held_while_they_become_one(
         assert await circulation(bobs) == before
         gate.set()
         charged = sum([(await run.result).charge.units for run in asks])
-        await bobs.service.app.links.pass_on_rests()
+        await bobs.service.app.links.forward_merged_balances()
         assert await circulation(bobs) == before - charged
-        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
         await bobs.closes()
         # Where the other's key served them before they were one, that covered some of it.
         covered = 4 if asks[1].candidate.key == key else 0

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
-from core.earnings.payout_methods import Addresses
-from core.earnings.payouts import PayoutMoved
+from core.db.database import Database
+from core.earnings.payout_methods import PayoutMethods
+from core.earnings.payouts import PayoutStateConflict
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from tests.core.earnings.world import LITTLE, market
@@ -22,28 +22,30 @@ LOST, MASTER = bytes([8]) * 32, bytes([9]) * 32
 
 
 async def test_an_address_that_nobody_can_open_any_more_can_be_given_again(
-    store: Store, ledger: Ledger, clock: Clock
+    store: Database, ledger: Ledger, clock: Clock
 ) -> None:
-    def addresses(master: bytes) -> Addresses:
-        return Addresses(store=store, ledger=ledger, vault=Vault([master]), clock=clock)
+    def addresses(master: bytes) -> PayoutMethods:
+        return PayoutMethods(db=store, ledger=ledger, vault=Vault([master]), clock=clock)
 
-    await addresses(LOST).keep("usr_1", "manual", SecretStr("first"), "f")
+    await addresses(LOST).save_address("usr_1", "manual", SecretStr("first"), "f")
     now = addresses(MASTER)
-    await now.keep("usr_1", "manual", SecretStr("second"), "s")
-    assert await now.hint("usr_1", "manual") == "s"
-    assert await now.changed_at("usr_1", "manual") == clock.now_ms(), "payouts there wait"
-    sealed, _ = await now.for_payout("usr_1", "manual", "out_1")
+    await now.save_address("usr_1", "manual", SecretStr("second"), "s")
+    assert await now.get_hint("usr_1", "manual") == "s"
+    assert await now.get_changed_at("usr_1", "manual") == clock.now_ms(), "payouts there wait"
+    sealed, _ = await now.seal_for_payout("usr_1", "manual", "out_1")
     assert Vault([MASTER]).unseal("payout/out_1", sealed) == b"second"
 
 
 async def test_two_first_addresses_at_once_are_one_and_its_successor(
-    store: Store, ledger: Ledger, clock: Clock
+    store: Database, ledger: Ledger, clock: Clock
 ) -> None:
-    addresses = Addresses(store=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
+    addresses = PayoutMethods(db=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
     given = ("first", "second", "second")
-    await asyncio.gather(*(addresses.keep("usr_1", "manual", SecretStr(one), one) for one in given))
-    assert await addresses.hint("usr_1", "manual") in given
-    assert await addresses.changed_at("usr_1", "manual") == clock.now_ms()
+    await asyncio.gather(
+        *(addresses.save_address("usr_1", "manual", SecretStr(one), one) for one in given)
+    )
+    assert await addresses.get_hint("usr_1", "manual") in given
+    assert await addresses.get_changed_at("usr_1", "manual") == clock.now_ms()
 
 
 @pytest.mark.parametrize("how", ["paid", "cancelled", "rejected", "returned"])
@@ -57,21 +59,21 @@ async def test_a_payouts_address_is_forgotten_with_its_end(
         withdrawals = bobs.service.app.earning.withdrawals
         one = await bobs.withdraws("bob", 10, how)
         if how == "cancelled":
-            await withdrawals.cancel(one.id, [one.person])
+            await withdrawals.cancel_payout(one.id, [one.person])
         elif how == "rejected":
-            await withdrawals.reject(one.id, by="usr_1", reason="no")
+            await withdrawals.reject_payout(one.id, actor="usr_1", reason="no")
         else:
-            one = await withdrawals.approve(one.id, by="usr_1")
-            one = await withdrawals.sent(one, again_ms=None)
+            one = await withdrawals.approve_payout(one.id, actor="usr_1")
+            one = await withdrawals.mark_sent(one, next_check_ms=None)
             if how == "paid":
-                await bobs.service.app.earning.payouts.paid_by_hand(one.id)
+                await bobs.service.app.earning.payouts.confirm_manual_payment(one.id)
             else:
-                await withdrawals.returned(one, reason="closed account")
+                await withdrawals.mark_returned(one, reason="closed account")
         assert (await withdrawals.get(one.id)).state == how
         rows = await bobs.service.app.store.fetch(sa.select(schema.payout.c.sealed))
         assert [row.sealed for row in rows] == [None]
-        with pytest.raises(PayoutMoved):
-            await withdrawals.cancel(one.id, [one.person])
+        with pytest.raises(PayoutStateConflict):
+            await withdrawals.cancel_payout(one.id, [one.person])
 
 
 async def test_a_claw_back_forgets_it_too(sqlite_url: str, clock: TestClock) -> None:
@@ -85,7 +87,7 @@ async def test_a_claw_back_forgets_it_too(sqlite_url: str, clock: TestClock) -> 
             await bobs.asks("bob")
         await bobs.asks("bob", 20)
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw(key, bob.id)
+        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
         rows = await bobs.service.app.store.fetch(
             sa.select(schema.payout.c.state, schema.payout.c.sealed)
         )

@@ -8,7 +8,7 @@ from core import chart
 from core.ledger.ledger import Ledger
 from core.ledger.types import Cascade, Move, Submission
 from core.money import Credits
-from core.users.referrals import referral_of_topup, share_of
+from core.users.referrals import adjust_referral_bonus, calculate_inviter_share
 
 
 @pytest.mark.parametrize(
@@ -16,26 +16,26 @@ from core.users.referrals import referral_of_topup, share_of
     [(10_000, 10, 1_000), (11_000, 10, 1_100), (109, 10, 10), (9, 10, 0), (100, 0, 0)],
 )
 def test_a_share_is_rounded_down(credits: int, percent: int, share: int) -> None:  # noqa: A002
-    assert share_of(Credits(credits), percent) == Credits(share)
+    assert calculate_inviter_share(Credits(credits), percent) == Credits(share)
 
 
 def test_only_the_difference_moves() -> None:
-    given, _ = referral_of_topup("ann", had=Credits(300), has=Credits(1_000))
+    given, _ = adjust_referral_bonus("ann", old_share=Credits(300), new_share=Credits(1_000))
     assert given == Move(
         "referral", chart.issued("referral"), chart.pocket("ann", "gift"), Credits(700)
     )
-    back, _ = referral_of_topup("ann", had=Credits(1_000), has=Credits(300))
+    back, _ = adjust_referral_bonus("ann", old_share=Credits(1_000), new_share=Credits(300))
     assert isinstance(back, Cascade)
     assert back.amount == Credits(700)
     assert back.debits == (chart.pocket("ann", "gift"), chart.owed("ann"))
-    assert referral_of_topup("ann", had=Credits(5), has=Credits(5)) == ()
+    assert adjust_referral_bonus("ann", old_share=Credits(5), new_share=Credits(5)) == ()
 
 
 async def test_what_an_inviter_owes_is_repaid_by_their_share_first(ledger: Ledger) -> None:
     owing = Move("owing", chart.owed("ann"), chart.issued("contribution"), Credits(30))
     await ledger.submit(Submission("claw-back", (owing,)))
-    entries = referral_of_topup("ann", had=Credits(0), has=Credits(50))
+    entries = adjust_referral_bonus("ann", old_share=Credits(0), new_share=Credits(50))
     await ledger.submit(Submission("payment", entries))
     accounts = [chart.pocket("ann", "gift"), chart.owed("ann")]
-    gift, owed = (balance.posted for balance in (await ledger.balances(accounts)).values())
+    gift, owed = (balance.posted for balance in (await ledger.read_balances(accounts)).values())
     assert (gift, owed) == (20, 0)

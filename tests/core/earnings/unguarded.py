@@ -18,10 +18,10 @@ import pytest
 from core import chart
 from core.asks import settlement
 from core.earnings import payouts, termination
-from core.earnings.contributions import vesting
+from core.earnings.contributions import build_vesting
 from core.earnings.types import Contribution
 from core.earnings.withdrawals import Withdrawals
-from core.ledger.types import Account, AtMost, Entry, Limit, Move
+from core.ledger.types import Account, AtMost, BalanceLimit, Entry, Move
 from core.money import Credits, NanoUsd
 from core.pool import router
 from core.pool.vault import Vault
@@ -52,39 +52,42 @@ def attack(off: Off) -> Callable[[Test], Test]:
 
 def gifts_are_cash() -> AbstractContextManager[Any]:
     """Whatever an asker pays with becomes earned."""
-    return patch.object(chart, "was_paid", lambda _: True)
+    return patch.object(chart, "is_paid_pocket", lambda _: True)
 
 
 def vests_as_valued(whole: int) -> AbstractContextManager[Any]:
     """An answer vests what it was valued at, not what was charged for it."""
 
     def valued(key: Any, terms: Any, **_: Any) -> Any:
-        return vesting(key, terms, asker="", charge=Credits(whole), paid=Credits(whole))
+        return build_vesting(key, terms, asker="", charge=Credits(whole), paid=Credits(whole))
 
-    return patch.object(settlement, "vesting", valued)
+    return patch.object(settlement, "build_vesting", valued)
 
 
 @contextlib.contextmanager
 def own_asks_count() -> Iterator[None]:
     """Whoever asks may be served by their own key, and earns of it."""
-    fits = router._fits
+    fits = router._can_serve
 
     def anybodys(record: Any, route: Any, wish: Any, *more: Any) -> bool:
         return fits(record, route, replace(wish, asker=""), *more)
 
     def earns(key: Any, terms: Any, *, asker: str, charge: Credits, paid: Credits) -> Any:
-        return vesting(key, terms, asker="", charge=charge, paid=paid)
+        return build_vesting(key, terms, asker="", charge=charge, paid=paid)
 
-    with patch.object(router, "_fits", anybodys), patch.object(settlement, "vesting", earns):
+    with (
+        patch.object(router, "_can_serve", anybodys),
+        patch.object(settlement, "build_vesting", earns),
+    ):
         yield
 
 
 @contextlib.contextmanager
 def one_pot_for_all_keys() -> Iterator[None]:
     """What waits to vest is in one account for all contributions."""
-    pot = Account("key/all/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
+    pot = Account("key/all/unvested", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
     shared = lambda _: pot  # noqa: E731
-    with patch.object(chart, "unvested", shared):
+    with patch.object(chart, "unvested_credits", shared):
         yield
 
 
@@ -103,36 +106,36 @@ def keys_are_forgotten() -> Iterator[None]:
 @contextlib.contextmanager
 def nothing_is_due() -> Iterator[None]:
     """What was spent in advance and nothing covers is forgiven."""
-    rest = termination.Closing._rest
+    rest = termination.ContributionTermination._calculate_remainder
 
-    async def forgiving(self: termination.Closing, one: Contribution) -> Any:
+    async def forgiving(self: termination.ContributionTermination, one: Contribution) -> Any:
         found = await rest(self, one)
         return None if found is None else replace(found, due=Credits(0))
 
-    with patch.object(termination.Closing, "_rest", forgiving):
+    with patch.object(termination.ContributionTermination, "_calculate_remainder", forgiving):
         yield
 
 
 def dollars_go_alone() -> AbstractContextManager[Any]:
     """Whoever takes dollars back keeps their Credits."""
-    return patch.object(termination, "_returned", lambda *_: Credits(0))
+    return patch.object(termination, "_calculate_returned_credits", lambda *_: Credits(0))
 
 
 @contextlib.contextmanager
 def inviters_get_the_rest() -> Iterator[None]:
     """What a contribution would have brought its inviter is theirs, used or not."""
-    end, ended = termination.Closing._end, chart.ended
+    end, ended = termination.ContributionTermination._close, chart.end_contribution
 
-    async def generous(self: termination.Closing, one: Contribution) -> None:
+    async def generous(self: termination.ContributionTermination, one: Contribution) -> None:
         def entries(*given: Any, **figures: Any) -> tuple[Entry, ...]:
             theirs = chart.pocket(one.inviter, "gift")
-            rest = AtMost("inviting", chart.invited(one.key), theirs, one.credited)
+            rest = AtMost("inviting", chart.referral_reserve(one.key), theirs, one.credited)
             return (rest, *ended(*given, **figures)[1:])
 
-        with patch.object(chart, "ended", entries) if one.inviter else nullcontext():
+        with patch.object(chart, "end_contribution", entries) if one.inviter else nullcontext():
             await end(self, one)
 
-    with patch.object(termination.Closing, "_end", generous):
+    with patch.object(termination.ContributionTermination, "_close", generous):
         yield
 
 
@@ -141,7 +144,7 @@ def inviters_get_the_rest() -> Iterator[None]:
 
 def paid_above_par() -> AbstractContextManager[Any]:
     """A Credit is paid out for more than it was bought for."""
-    return patch.object(payouts, "RATE", NanoUsd(12_000_000))
+    return patch.object(payouts, "PAYOUT_RATE", NanoUsd(12_000_000))
 
 
 @contextlib.contextmanager
@@ -162,11 +165,11 @@ def holds_nothing_earned() -> AbstractContextManager[Any]:
     def elsewhere(_: str, amount: Credits, __: Credits) -> tuple[Entry, ...]:
         paid, source = amount.share_down(9, 10), chart.issued("grant")
         return (
-            Move("redeemed", source, chart.redeemed(), paid, pending=True),
+            Move("redeemed", source, chart.redeemed_credits(), paid, pending=True),
             Move("fee", source, chart.payout_fee(), amount - paid, pending=True),
         )
 
-    return patch.object(chart, "withdrawing", elsewhere)
+    return patch.object(chart, "hold_withdrawal", elsewhere)
 
 
 @contextlib.contextmanager
@@ -180,9 +183,9 @@ def debtors_are_paid() -> Iterator[None]:
         return [], []
 
     with (
-        patch.object(Withdrawals, "may", nothing),
-        patch.object(Withdrawals, "release_owing", nothing),
-        patch.object(Withdrawals, "cancelling", none_cancelled),
+        patch.object(Withdrawals, "check_may_withdraw", nothing),
+        patch.object(Withdrawals, "cancel_for_debtors", nothing),
+        patch.object(Withdrawals, "plan_cancellation", none_cancelled),
     ):
         yield
 
@@ -193,4 +196,4 @@ def cards_never_stop() -> AbstractContextManager[Any]:
     async def never(*_: Any) -> None:
         return None
 
-    return patch.object(Orders, "cards_stop", never)
+    return patch.object(Orders, "get_card_pause_end", never)

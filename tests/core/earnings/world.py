@@ -12,24 +12,24 @@ from typing import Literal
 from pydantic import SecretStr
 
 from core import chart, ids
-from core.asks.run import Run
+from core.asks.run import AskRun
 from core.asks.types import Question
 from core.clock import Clock
 from core.earnings.payouts import Payout
-from core.earnings.types import BRIEF, Contribution, Policy
+from core.earnings.types import BRIEF_POLICY, Contribution, EarningPolicy
 from core.ledger.types import Account, Submission
-from core.money import AnyMoney, Credits, NanoUsd, usd
+from core.money import AnyMoney, Credits, NanoUsd, parse_usd
 from core.users.types import Person
-from payments.fulfillment import Crediting
+from payments.fulfillment import Fulfillment
 from payments.offer import Offer
-from payments.types import Dispute, Order, Payment, Refunded
+from payments.types import Dispute, Order, Payment, Refund
 from tests import brief, service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer, Used
 from tests.service import Service
 
 TAKES_OPENAI = frozenset({"openai"})
-BRIEFS = replace(BRIEF, suppliers=TAKES_OPENAI)
+BRIEFS = replace(BRIEF_POLICY, suppliers=TAKES_OPENAI)
 #: Payouts from one Credit on.
 LITTLE = replace(BRIEFS, payout_least=Credits(1))
 #: 1,000 tokens, as an average request: 500 in, 500 out.
@@ -55,16 +55,16 @@ class Market:
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def person(self, name: str) -> Person:
-        return await self.service.app.people.of(self.platform, name, language="en")
+        return await self.service.app.people.get_or_create(self.platform, name, language="en")
 
     async def links(self, older: str, younger: str) -> Person:
         """They become one: the younger one becomes a part of the older one."""
         app = self.service.app
         first, second = await self.person(older), await self.person(younger)
-        proposal = await app.links.join(second, await app.links.offer(first))
-        await app.links.agree(proposal.id, second)
-        assert await app.links.agree(proposal.id, first)
-        app.people.forget()
+        proposal = await app.links.enter_code(second, await app.links.create_link_code(first))
+        await app.links.accept_proposal(proposal.id, second)
+        assert await app.links.accept_proposal(proposal.id, first)
+        app.people.clear_cache()
         await app.pool.reload()
         return await self.person(older)
 
@@ -72,7 +72,7 @@ class Market:
         """What a person has, by pocket, and owes."""
         person = await self.person(name)
         accounts = [*chart.pockets(person.id), chart.owed(person.id)]
-        balances = await self.service.app.ledger.balances(accounts)
+        balances = await self.service.app.ledger.read_balances(accounts)
         names = ("gift", "bought", "earned", "owed")
         figures = zip(names, (balance.available for balance in balances.values()), strict=True)
         return {pocket: abs(amount) for pocket, amount in figures if amount}
@@ -81,9 +81,9 @@ class Market:
         """Credits out of nowhere."""
         person = await self.person(name)
         entries = (
-            chart.sold(person.id, Credits(amount), Credits(0))
+            chart.credit_topup(person.id, Credits(amount), Credits(0))
             if pocket == "bought"
-            else (chart.gift(person.id, "grant", Credits(amount)),)
+            else (chart.give_gift(person.id, "grant", Credits(amount)),)
         )
         cause = f"gets/{next(self._numbers)}"
         await self.service.app.ledger.submit(Submission(cause, entries))
@@ -93,7 +93,7 @@ class Market:
     async def buys(self, name: str, cash: NanoUsd, fee: NanoUsd = NOTHING) -> tuple[Order, Payment]:
         """Paid by card at once; `fee` is what its processor keeps."""
         person, app = await self.person(name), self.service.app
-        order = await app.shop.cashier.orders.create(
+        order = await app.shop.cashier.orders.create_order(
             cause=f"buys/{next(self._numbers)}",
             at_ms=self.clock.now_ms(),
             person=person.id,
@@ -102,26 +102,26 @@ class Market:
             gateway=CARD,
             value=cash,
             amount=cash,
-            seconds=1_800,
+            lifetime_seconds=1_800,
         )
         payment = Payment(CARD, f"pi_{order.id}", order.id, cash, fee)
-        return await self._crediting().pay(payment, telling=False), payment
+        return await self._crediting().credit_payment(payment, notify=False), payment
 
     async def disputes(self, payment: Payment, state: Literal["open", "lost"] = "lost") -> None:
         """Its payer's bank takes it back: lost is for good."""
         dispute = Dispute(CARD, f"dp_{payment.id}", payment.id, payment.amount, state)
-        await self._crediting().dispute(dispute)
+        await self._crediting().apply_dispute(dispute)
 
     async def refunds(self, payment: Payment) -> None:
         """All of it is given back."""
-        refund = Refunded(CARD, f"re_{payment.id}", payment.id, payment.amount)
-        await self._crediting().refund(refund)
+        refund = Refund(CARD, f"re_{payment.id}", payment.id, payment.amount)
+        await self._crediting().apply_refund(refund)
 
-    def _crediting(self) -> Crediting:
+    def _crediting(self) -> Fulfillment:
         app = self.service.app
-        return Crediting(
+        return Fulfillment(
             orders=app.shop.cashier.orders,
-            store=app.store,
+            db=app.store,
             ledger=app.ledger,
             clock=self.clock,
             offer=self.offer,
@@ -130,14 +130,14 @@ class Market:
     async def addressed(self, name: str) -> str:
         """A person who said where to pay; their id."""
         person = await self.person(name)
-        await self.service.app.earning.addresses.keep(
+        await self.service.app.earning.addresses.save_address(
             person.id, "manual", SecretStr(f"DE00 {name}"), "DE••••"
         )
         return person.id
 
     async def withdraws(self, name: str, amount: int, cause: str = "") -> Payout:
         """Asks for so many Credits; the same cause is the same press."""
-        return await self.service.app.earning.withdrawals.request(
+        return await self.service.app.earning.withdrawals.request_payout(
             await self.addressed(name),
             Credits(amount),
             "manual",
@@ -148,9 +148,9 @@ class Market:
     async def pays_out(self, payout: Payout) -> None:
         """An admin agrees, and pays by hand."""
         earning = self.service.app.earning
-        await earning.withdrawals.approve(payout.id, by="usr_operator")
-        await earning.payouts.begun_by_hand(payout.id)
-        await earning.payouts.paid_by_hand(payout.id)
+        await earning.withdrawals.approve_payout(payout.id, actor="usr_operator")
+        await earning.payouts.begin_manual_payment(payout.id)
+        await earning.payouts.confirm_manual_payment(payout.id)
 
     # --- keys -----------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class Market:
             self.service.openai.balances[secret] = dollars
         self.service.openai.organisations.setdefault(secret, f"org-{secret}")
         contributions = self.service.app.earning.contributions
-        offer = await contributions.examine(
+        offer = await contributions.create_offer(
             await self.person(name), "openai", SecretStr(secret), ""
         )
         return offer.key
@@ -171,8 +171,8 @@ class Market:
     ) -> str:
         """A key that serves; its id."""
         key = await self.offers(name, secret, dollars if verified else "")
-        await self.service.app.earning.contributions.open(
-            key, await self.person(name), usd(dollars)
+        await self.service.app.earning.contributions.accept_offer(
+            key, await self.person(name), parse_usd(dollars)
         )
         return key
 
@@ -183,25 +183,25 @@ class Market:
     async def takes_back(self, name: str, key: str) -> None:
         """Its owner revokes it."""
         person = await self.person(name)
-        await self.service.app.earning.closing.withdraw(key, person.id)
+        await self.service.app.earning.closing.withdraw_contribution(key, person.id)
         await self.closes()
 
     # --- asks, and what came of them ------------------------------------------------------------
 
-    async def asks(self, name: str, times: int = 1, *, answer: Answer = THOUSAND) -> list[Run]:
+    async def asks(self, name: str, times: int = 1, *, answer: Answer = THOUSAND) -> list[AskRun]:
         """Asks, as many at once as balance and keys can hold; each answered the same."""
         self.service.openai.always(answer)
         person = await self.person(name)
-        done: list[Run] = []
+        done: list[AskRun] = []
         at_once = _AT_ONCE
         while len(done) < times:
-            have = (await self.service.app.purses.of(person.id)).have.units
+            have = (await self.service.app.purses.for_user(person.id)).available.units
             # Whose balance is short gets shorter answers: one at a time, then.
             many = min(at_once, times - len(done), max(1, have // HELD_MOST))
             begun = await asyncio.gather(
                 *(self.begins(person) for _ in range(many)), return_exceptions=True
             )
-            runs = [one for one in begun if isinstance(one, Run)]
+            runs = [one for one in begun if isinstance(one, AskRun)]
             if not runs and many == 1:
                 raise next(one for one in begun if isinstance(one, BaseException))
             await asyncio.gather(*(run.result for run in runs))
@@ -210,11 +210,11 @@ class Market:
                 at_once = max(1, len(runs) // 2)
         return done
 
-    async def begins(self, person: Person) -> Run:
+    async def begins(self, person: Person) -> AskRun:
         number = next(self._numbers)
-        return await self.service.app.asking.ask(
+        return await self.service.app.asking.start_ask(
             Question(
-                id=ids.derived("ask", self.clock.now_ms(), f"market/{number}"),
+                id=ids.derive_id("ask", self.clock.now_ms(), f"market/{number}"),
                 person=person,
                 place=f"telegram:{number}:",
                 asked_in="1",
@@ -224,22 +224,24 @@ class Market:
         )
 
     async def posted(self, *accounts: Account[AnyMoney]) -> list[int]:
-        balances = await self.service.app.ledger.balances(accounts)
+        balances = await self.service.app.ledger.read_balances(accounts)
         return [balances[account.code].posted for account in accounts]
 
     async def stands(self, codes: Sequence[str], unit: type[Credits] | type[NanoUsd]) -> list[int]:
         """Debits less credits."""
-        balances = await self.service.app.ledger.balances([Account(code, unit) for code in codes])
+        balances = await self.service.app.ledger.read_balances(
+            [Account(code, unit) for code in codes]
+        )
         return [-balances[code].posted for code in codes]
 
     async def closes(self) -> None:
         """The chore."""
-        await self.service.app.earning.closing.work()
+        await self.service.app.earning.closing.process_terminations()
 
 
 @contextlib.asynccontextmanager
 async def market(
-    url: str, clock: TestClock, *, policy: Policy = BRIEFS, own_keys: int = 0
+    url: str, clock: TestClock, *, policy: EarningPolicy = BRIEFS, own_keys: int = 0
 ) -> AsyncIterator[Market]:
     """The brief's world, in which only contributed keys serve unless said otherwise."""
     async with service.running(

@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import asyncio
 
-from core.db.database import Store
-from core.jobs.scheduler import Chore, Chores, all_open_with, closed, opening
+from core.db.database import Database
+from core.jobs.scheduler import (
+    Job,
+    Scheduler,
+    create_registration_job,
+    is_key_on_every_process,
+    unregister_process,
+)
 from core.ledger.ledger import Ledger
 from tests.databases import TestClock
 
 
-def _chores(store: Store, ledger: Ledger, clock: TestClock, owner: str, *chores: Chore) -> Chores:
-    return Chores(store=store, ledger=ledger, clock=clock, owner=owner, chores=chores)
+def _chores(
+    store: Database, ledger: Ledger, clock: TestClock, owner: str, *chores: Job
+) -> Scheduler:
+    return Scheduler(db=store, ledger=ledger, clock=clock, process_id=owner, jobs=chores)
 
 
 async def test_a_leased_chore_runs_on_one_process_a_turn(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     ran: list[str] = []
 
-    def chore(owner: str) -> Chore:
+    def chore(owner: str) -> Job:
         async def run() -> None:
             ran.append(owner)
 
-        return Chore("count", 60.0, run)
+        return Job("count", 60.0, run)
 
     first, second = chore("a"), chore("b")
     a = _chores(store, ledger, clock, "a", first)
     b = _chores(store, ledger, clock, "b", second)
     for _ in range(3):
-        await asyncio.gather(a.run_once(first), b.run_once(second))
+        await asyncio.gather(a.run_job_once(first), b.run_job_once(second))
         clock.advance(seconds=61)
     assert len(ran) == 3
 
 
 async def test_a_chore_for_every_process_runs_on_each(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     ran = 0
 
@@ -43,14 +51,14 @@ async def test_a_chore_for_every_process_runs_on_each(
         nonlocal ran
         ran += 1
 
-    chore = Chore("reload", 60.0, run, everywhere=True)
+    chore = Job("reload", 60.0, run, on_every_process=True)
     for owner in "abc":
-        assert await _chores(store, ledger, clock, owner, chore).run_once(chore)
+        assert await _chores(store, ledger, clock, owner, chore).run_job_once(chore)
     assert ran == 3
 
 
 async def test_a_chore_may_run_before_its_first_pause(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     ran: list[str] = []
     begun = asyncio.Event()
@@ -59,8 +67,8 @@ async def test_a_chore_may_run_before_its_first_pause(
         ran.append(name)
         begun.set()
 
-    later = Chore("later", 3_600.0, lambda: run("later"))
-    now = Chore("now", 3_600.0, lambda: run("now"), at_start=True)
+    later = Job("later", 3_600.0, lambda: run("later"))
+    now = Job("now", 3_600.0, lambda: run("now"), runs_at_start=True)
     chores = _chores(store, ledger, clock, "a", later, now)
     await chores.start()
     async with asyncio.timeout(10):
@@ -70,7 +78,7 @@ async def test_a_chore_may_run_before_its_first_pause(
 
 
 async def test_a_chore_that_fails_is_tried_again_and_ends_with_its_runner(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     third = asyncio.Event()
     runs = 0
@@ -82,7 +90,7 @@ async def test_a_chore_that_fails_is_tried_again_and_ends_with_its_runner(
             third.set()
         raise ValueError("as chores do")
 
-    chores = _chores(store, ledger, clock, "a", Chore("fails", 0.001, run, everywhere=True))
+    chores = _chores(store, ledger, clock, "a", Job("fails", 0.001, run, on_every_process=True))
     await chores.start()
     async with asyncio.timeout(10):
         await third.wait()
@@ -91,22 +99,22 @@ async def test_a_chore_that_fails_is_tried_again_and_ends_with_its_runner(
 
 
 async def test_processes_say_with_which_master_keys_they_open(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     async def says(*keys: str) -> None:
-        chore = opening(keys)
-        await _chores(store, ledger, clock, "a", chore).run_once(chore)
+        chore = create_registration_job(keys)
+        await _chores(store, ledger, clock, "a", chore).run_job_once(chore)
 
-    assert await all_open_with(store, clock, "new"), "nobody runs"
+    assert await is_key_on_every_process(store, clock, "new"), "nobody runs"
     await says("old")
-    assert await all_open_with(store, clock, "old")
-    assert not await all_open_with(store, clock, "new")
+    assert await is_key_on_every_process(store, clock, "old")
+    assert not await is_key_on_every_process(store, clock, "new")
     await says("new", "old")
-    assert not await all_open_with(store, clock, "new"), "one of two was restarted"
-    await closed(ledger, opening(["old"]))
-    assert await all_open_with(store, clock, "new")
+    assert not await is_key_on_every_process(store, clock, "new"), "one of two was restarted"
+    await unregister_process(ledger, create_registration_job(["old"]))
+    assert await is_key_on_every_process(store, clock, "new")
     await says("old")
     for _ in range(4):
         clock.advance(seconds=15)
         await says("new", "old")
-    assert await all_open_with(store, clock, "new"), "the other was killed"
+    assert await is_key_on_every_process(store, clock, "new"), "the other was killed"

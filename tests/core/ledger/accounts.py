@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from core.ledger.types import Account, Cascade, Limit, Move, Settle, Submission
+from core.ledger.types import Account, BalanceLimit, Cascade, Move, Settle, Submission
 from core.money import Credits
 
 ISSUED = Account("issued/grant", Credits)
-GIFT = Account("user/1/gift", Credits, Limit.DEBITS_WITHIN_CREDITS)
-BOUGHT = Account("user/1/bought", Credits, Limit.DEBITS_WITHIN_CREDITS)
-OWED = Account("owed/1", Credits, Limit.CREDITS_WITHIN_DEBITS)
+GIFT = Account("user/1/gift", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
+BOUGHT = Account("user/1/bought", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
+OWED = Account("owed/1", Credits, BalanceLimit.CREDITS_WITHIN_DEBITS)
 SPENT = Account("spent/gpt-4", Credits)
 
 

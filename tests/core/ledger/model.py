@@ -13,24 +13,24 @@ from core.ledger.types import (
     Accrue,
     AtMost,
     Balance,
+    BalanceLimit,
     Capped,
     Cascade,
-    Kind,
     LedgerRefusal,
-    Limit,
     Move,
     Settle,
     Submission,
     SweepOwed,
+    TransferKind,
 )
 
 #: entry, n, kind, debit, credit, amount
-Line = tuple[str, int, Kind, str, str, int]
+Line = tuple[str, int, TransferKind, str, str, int]
 
 
 @dataclass
 class Sums:
-    limit: Limit
+    limit: BalanceLimit
     unit: type[Any]
     debits_pending: int = 0
     debits_posted: int = 0
@@ -38,12 +38,12 @@ class Sums:
     credits_posted: int = 0
 
     def may_debit(self) -> int:
-        if self.limit is not Limit.DEBITS_WITHIN_CREDITS:
+        if self.limit is not BalanceLimit.DEBITS_WITHIN_CREDITS:
             return 10**18
         return self.credits_posted - self.debits_posted - self.debits_pending
 
     def may_credit(self) -> int:
-        if self.limit is not Limit.CREDITS_WITHIN_DEBITS:
+        if self.limit is not BalanceLimit.CREDITS_WITHIN_DEBITS:
             return 10**18
         return self.debits_posted - self.credits_posted - self.credits_pending
 
@@ -105,7 +105,7 @@ def _write(
         else:
             state.sums[debit].debits_posted += amount
             state.sums[credit].credits_posted += amount
-        kind = Kind.PENDING if pending else Kind.POSTED
+        kind = TransferKind.PENDING if pending else TransferKind.POSTED
         lines.append((name, len(lines), kind, debit, credit, amount))
     return lines
 
@@ -199,7 +199,7 @@ def _settle(state: State, entry: Settle[Any]) -> list[Line]:
         state.sums[credit].credits_pending -= amount
         state.sums[debit].debits_posted += take
         state.sums[credit].credits_posted += take
-        kind = Kind.POST if take else Kind.VOID
+        kind = TransferKind.POST if take else TransferKind.VOID
         lines.append((entry.name, len(lines), kind, debit, credit, take or amount))
     return lines
 

@@ -13,7 +13,7 @@ import threading
 import time
 
 from core.clock import SystemClock
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerRefusal, Submission
 from tests.core.ledger.accounts import give, hold, settle
@@ -56,8 +56,8 @@ async def do(ledger: Ledger, submission: Submission) -> None:
 
 
 async def main(url: str, name: str, asks: int, phase: str) -> None:
-    store = await Store.open(url, kind=None, clock=SystemClock())
-    ledger = Ledger(store, SystemClock(), phase=Freezer(phase))
+    store = await Database.open(url, kind=None, clock=SystemClock())
+    ledger = Ledger(store, SystemClock(), on_phase=Freezer(phase))
     await ledger.start()
     numbers = iter(range(asks))
 

@@ -12,9 +12,9 @@ from core.ledger.types import (
     Account,
     Accrue,
     AtMost,
+    BalanceLimit,
     Capped,
     InsufficientFunds,
-    Limit,
     Move,
     Settle,
     Share,
@@ -24,9 +24,9 @@ from core.money import Credits
 from tests.core.ledger.accounts import GIFT, ISSUED, OWED, SPENT, give
 
 SOURCE, COUNTER = Account("use", Credits), Account("use/1", Credits)
-WAITING = Account("key/1/unvested", Credits, Limit.DEBITS_WITHIN_CREDITS)
-LINE = Account("key/1/advance", Credits, Limit.DEBITS_WITHIN_CREDITS)
-EARNED = Account("user/1/earned", Credits, Limit.DEBITS_WITHIN_CREDITS)
+WAITING = Account("key/1/unvested", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
+LINE = Account("key/1/advance", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
+EARNED = Account("user/1/earned", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
 def used(
@@ -42,7 +42,7 @@ def out(cause: str, amount: int, *, cap: int = 100) -> Submission:
 
 
 async def posted(ledger: Ledger, *accounts: Account[Credits]) -> list[int]:
-    balances = await ledger.balances(accounts)
+    balances = await ledger.read_balances(accounts)
     return [balances[account.code].posted for account in accounts]
 
 
@@ -74,7 +74,7 @@ async def test_what_was_spent_in_advance_is_covered_first(ledger: Ledger) -> Non
 async def test_it_moves_what_there_is_and_counts_on(ledger: Ledger) -> None:
     await ledger.submit(give("n", 5, WAITING))
     receipt = await ledger.submit(used("u1", 100))
-    assert receipt.moved("use") == 105
+    assert receipt.sum_entry("use") == 105
     await ledger.submit(used("u2", 7))
     assert await posted(ledger, WAITING, EARNED, COUNTER) == [0, 5, 107]
     assert (await ledger.submit(used("u1", 100))).existed

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from core.db.connections import engine
-from core.db.database import Store
-from core.ledger.audit import audit, audit_snapshot
+from core.db.connections import create_engine
+from core.db.database import Database
+from core.ledger.audit import audit_snapshot, check_ledger
 from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
@@ -21,9 +21,9 @@ from tests.databases import TestClock
 
 
 @contextmanager
-def writing(store: Store) -> Iterator[sa.Connection]:
+def writing(store: Database) -> Iterator[sa.Connection]:
     """A connection that does what no part of the product can, and takes it back at the end."""
-    opened = engine(store.address, write=True, size=1)
+    opened = create_engine(store.address, write=True, size=1)
     try:
         with opened.begin() as connection, connection.begin_nested() as tampered:
             for table in ("transfer", "submission"):
@@ -37,7 +37,7 @@ def writing(store: Store) -> Iterator[sa.Connection]:
 
 
 @pytest_asyncio.fixture
-async def lived_in(store: Store, clock: TestClock) -> AsyncIterator[Store]:
+async def lived_in(store: Database, clock: TestClock) -> AsyncIterator[Database]:
     """Three days of history, with holds settled, voided and open."""
     ledger = Ledger(store, clock)
     await ledger.start()
@@ -57,8 +57,8 @@ async def lived_in(store: Store, clock: TestClock) -> AsyncIterator[Store]:
     yield store
 
 
-async def test_a_sound_ledger_has_no_findings(lived_in: Store) -> None:
-    found = await audit(lived_in)
+async def test_a_sound_ledger_has_no_findings(lived_in: Database) -> None:
+    found = await check_ledger(lived_in)
     assert found.findings == ()
     assert (found.accounts, found.transfers, found.holds) == (4, 10, 1)
 
@@ -128,7 +128,7 @@ TAMPERINGS = [
 ]
 
 
-async def test_any_one_row_altered_is_found(lived_in: Store) -> None:
+async def test_any_one_row_altered_is_found(lived_in: Database) -> None:
     with writing(lived_in) as connection:
         unnoticed = [text for text in TAMPERINGS if not findings_after(connection, text)]
         assert unnoticed == []
@@ -153,9 +153,9 @@ def findings_after(connection: sa.Connection, tampering: str) -> tuple[str, ...]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE transfer SET amount = 1", "DELETE FROM submission"])
-async def test_history_can_not_be_rewritten(lived_in: Store, statement: str) -> None:
-    opened = engine(lived_in.address, write=True, size=1)
+async def test_history_can_not_be_rewritten(lived_in: Database, statement: str) -> None:
+    opened = create_engine(lived_in.address, write=True, size=1)
     with pytest.raises(sa.exc.DBAPIError, match="written once"), opened.begin() as connection:
         connection.exec_driver_sql(statement)
     opened.dispose()
-    assert (await audit(lived_in)).findings == ()
+    assert (await check_ledger(lived_in)).findings == ()

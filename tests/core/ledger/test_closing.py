@@ -6,17 +6,17 @@ import pytest
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
-from core.ledger.audit import audit
-from core.ledger.daily_closings import close_days, posted_on
+from core.db.database import Database
+from core.ledger.audit import check_ledger
+from core.ledger.daily_closings import close_days, read_posted_balances
 from core.ledger.ledger import Ledger
-from core.ledger.planner import day_text
+from core.ledger.planner import format_day
 from core.ledger.types import Balance
 from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
 from tests.databases import TestClock
 
 
-async def test_a_past_day_can_be_told(ledger: Ledger, store: Store, clock: TestClock) -> None:
+async def test_a_past_day_can_be_told(ledger: Ledger, store: Database, clock: TestClock) -> None:
     await ledger.submit(give("g1", 100))
     await ledger.submit(hold("ask/1", 60))
     clock.advance(days=1)
@@ -25,7 +25,7 @@ async def test_a_past_day_can_be_told(ledger: Ledger, store: Store, clock: TestC
     await ledger.submit(give("g2", 7))
     codes = [GIFT.code, BOUGHT.code]
     told = {
-        day: (await posted_on(store, codes, f"2026-03-{day:02}"))[GIFT.code]
+        day: (await read_posted_balances(store, codes, f"2026-03-{day:02}"))[GIFT.code]
         for day in range(7)
         if day
     }
@@ -37,14 +37,14 @@ async def test_a_past_day_can_be_told(ledger: Ledger, store: Store, clock: TestC
         5: Balance(0, 50, 0, 107),
         6: Balance(0, 50, 0, 107),
     }
-    assert (await posted_on(store, codes, "2026-02-28")) == {
+    assert (await read_posted_balances(store, codes, "2026-02-28")) == {
         GIFT.code: Balance(),
         BOUGHT.code: Balance(),
     }
 
 
 async def test_closing_days_is_safe_to_do_twice(
-    ledger: Ledger, store: Store, clock: TestClock
+    ledger: Ledger, store: Database, clock: TestClock
 ) -> None:
     await ledger.submit(give("g1", 100))
     await ledger.submit(give("b1", 100, BOUGHT))
@@ -64,36 +64,38 @@ async def test_closing_days_is_safe_to_do_twice(
 
 
 async def test_quiet_accounts_are_closed_once_however_often_days_are_closed(
-    ledger: Ledger, store: Store, clock: TestClock
+    ledger: Ledger, store: Database, clock: TestClock
 ) -> None:
     await ledger.submit(give("g1", 100))
     for _ in range(5):
         clock.advance(days=1)
-        today = day_text(clock.now_ms() // 86_400_000)
+        today = format_day(clock.now_ms() // 86_400_000)
         await close_days(store, ledger, clock, today)
         assert await close_days(store, ledger, clock, today) == 0
-        assert (await audit(store)).findings == ()
+        assert (await check_ledger(store)).findings == ()
     rows = await store.fetch(sa.select(schema.closing.c.day))
     assert [row.day for row in rows] == ["2026-03-01"] * 2, "each of the two accounts once"
     await ledger.submit(give("g2", 7))
     clock.advance(days=1)
-    await close_days(store, ledger, clock, day_text(clock.now_ms() // 86_400_000))
-    assert (await audit(store)).findings == ()
+    await close_days(store, ledger, clock, format_day(clock.now_ms() // 86_400_000))
+    assert (await check_ledger(store)).findings == ()
     told = [
-        (await posted_on(store, [GIFT.code], f"2026-03-{day:02}"))[GIFT.code].credits_posted
+        (await read_posted_balances(store, [GIFT.code], f"2026-03-{day:02}"))[
+            GIFT.code
+        ].credits_posted
         for day in (1, 2, 5, 6, 7)
     ]
     assert told == [100, 100, 100, 107, 107]
 
 
 async def test_a_clock_that_goes_back_changes_no_closed_day(
-    ledger: Ledger, store: Store, clock: TestClock
+    ledger: Ledger, store: Database, clock: TestClock
 ) -> None:
     await ledger.submit(give("g1", 100))
     clock.advance(days=1)
     await close_days(store, ledger, clock, "2026-03-02")
     clock.advance(days=-1)
     await ledger.submit(give("g2", 5))
-    assert (await posted_on(store, [GIFT.code], "2026-03-01"))[GIFT.code].posted == 100
-    assert (await posted_on(store, [GIFT.code], "2026-03-02"))[GIFT.code].posted == 105
-    assert (await audit(store)).findings == ()
+    assert (await read_posted_balances(store, [GIFT.code], "2026-03-01"))[GIFT.code].posted == 100
+    assert (await read_posted_balances(store, [GIFT.code], "2026-03-02"))[GIFT.code].posted == 105
+    assert (await check_ledger(store)).findings == ()

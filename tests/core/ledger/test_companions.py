@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Submission
@@ -29,28 +29,28 @@ def with_rows(submission: Submission, *companions: Companion) -> Submission:
     return Submission(submission.id, submission.entries, companions, submission.watch)
 
 
-async def owners(store: Store) -> dict[str, str]:
+async def owners(store: Database) -> dict[str, str]:
     rows = await store.fetch(sa.select(schema.chore.c.name, schema.chore.c.owner))
     return {row.name: row.owner for row in rows}
 
 
-async def test_rows_are_written_with_the_transfers(ledger: Ledger, store: Store) -> None:
+async def test_rows_are_written_with_the_transfers(ledger: Ledger, store: Database) -> None:
     await ledger.submit(with_rows(give("g", 5), chore("sweep"), take("sweep", "me")))
     assert await owners(store) == {"sweep": "me"}
 
 
-async def test_a_refused_row_refuses_its_submission(ledger: Ledger, store: Store) -> None:
+async def test_a_refused_row_refuses_its_submission(ledger: Ledger, store: Database) -> None:
     await ledger.record(chore("sweep", "first"))
     with pytest.raises(CompanionRefused) as refused:
         await ledger.submit(with_rows(give("g", 5), chore("audit"), chore("sweep", "second")))
     assert refused.value.table == "chore"
     assert await owners(store) == {"sweep": "first"}
-    assert await ledger.find("g") is None
-    assert await ledger.balances([GIFT]) == {"user/1/gift": Balance()}
+    assert await ledger.find_receipt("g") is None
+    assert await ledger.read_balances([GIFT]) == {"user/1/gift": Balance()}
 
 
 async def test_an_update_counts_only_while_the_row_is_as_expected(
-    ledger: Ledger, store: Store
+    ledger: Ledger, store: Database
 ) -> None:
     await ledger.record(chore("sweep", "a"))
     await ledger.record(take("sweep", "b", owner="a"))
@@ -62,7 +62,7 @@ async def test_an_update_counts_only_while_the_row_is_as_expected(
     assert await owners(store) == {"sweep": "d"}
 
 
-async def test_null_is_something_to_expect(ledger: Ledger, store: Store) -> None:
+async def test_null_is_something_to_expect(ledger: Ledger, store: Database) -> None:
     row = {"name": "fingerprint", "sealed": b"\0sealed"}
     await ledger.record(Insert(schema.vault_secret, row))
     identity = {"id": "p_1", "created_at": 1, "language": "en", "zone": "UTC", "model": ""}
@@ -76,30 +76,30 @@ async def test_null_is_something_to_expect(ledger: Ledger, store: Store) -> None
     assert (found.footer, found.own_keys_only, found.data_key) == (True, False, b"\0")
 
 
-async def test_ignored_inserts_leave_what_is_there(ledger: Ledger, store: Store) -> None:
+async def test_ignored_inserts_leave_what_is_there(ledger: Ledger, store: Database) -> None:
     await ledger.record(chore("sweep", "first"))
     await ledger.record(chore("sweep", "second", ignore=True), chore("audit", ignore=True))
     assert await owners(store) == {"sweep": "first", "audit": "nobody"}
 
 
-async def test_deletions_remove_what_matches(ledger: Ledger, store: Store) -> None:
+async def test_deletions_remove_what_matches(ledger: Ledger, store: Database) -> None:
     await ledger.record(chore("a", "x"), chore("b", "x"), chore("c", "y"))
     await ledger.record(Delete(schema.chore, {"owner": "x"}), Delete(schema.chore, {"name": "?"}))
     assert await owners(store) == {"c": "y"}
 
 
-async def test_rows_come_and_go_in_the_order_given(ledger: Ledger, store: Store) -> None:
+async def test_rows_come_and_go_in_the_order_given(ledger: Ledger, store: Database) -> None:
     await ledger.record(chore("c"), Delete(schema.chore, {"name": "c"}), chore("d"))
     assert await owners(store) == {"d": "nobody"}
 
 
-async def test_a_row_may_change_hands_within_one_record(ledger: Ledger, store: Store) -> None:
+async def test_a_row_may_change_hands_within_one_record(ledger: Ledger, store: Database) -> None:
     await ledger.record(chore("a"), Delete(schema.chore, {"name": "a"}), chore("a", "again"))
     assert await owners(store) == {"a": "again"}
 
 
 async def test_in_a_batch_of_64_one_stale_companion_stops_only_itself(
-    ledger: Ledger, store: Store
+    ledger: Ledger, store: Database
 ) -> None:
     await ledger.record(*[chore(f"c{n:02}", "before") for n in range(64)])
     await ledger.record(take("c17", "somebody else"))
@@ -111,14 +111,14 @@ async def test_in_a_batch_of_64_one_stale_companion_stops_only_itself(
     )
     assert [n for n, answer in enumerate(answers) if isinstance(answer, Exception)] == [17]
     assert isinstance(answers[17], CompanionRefused)
-    assert await ledger.balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, 63)}
+    assert await ledger.read_balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, 63)}
     assert set((await owners(store)).values()) == {"after", "somebody else"}
     # What was refused may come again once it fits, under the same id.
     await ledger.submit(with_rows(give("g17", 1), take("c17", "after")))
-    assert await ledger.balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, 64)}
+    assert await ledger.read_balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, 64)}
 
 
-async def test_a_retry_does_not_carry_out_companions_again(ledger: Ledger, store: Store) -> None:
+async def test_a_retry_does_not_carry_out_companions_again(ledger: Ledger, store: Database) -> None:
     await ledger.submit(with_rows(give("g", 5), chore("sweep")))
     again = await ledger.submit(with_rows(give("g", 5), chore("sweep")))
     assert again.existed

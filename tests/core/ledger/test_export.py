@@ -10,22 +10,22 @@ import pytest
 from beancount import loader
 from hypothesis import given, strategies as st
 
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger import export as ledgers
-from core.ledger.export import beancount_account, code_of
+from core.ledger.export import from_beancount_account, to_beancount_account
 from core.ledger.ledger import Ledger
-from core.ledger.types import Account, Limit, Move, Submission
-from core.money import NanoUsd, Stars, usd
+from core.ledger.types import Account, BalanceLimit, Move, Submission
+from core.money import NanoUsd, Stars, parse_usd
 from tests.core.ledger.accounts import give, hold, settle
 from tests.databases import TestClock
 
-KEY = Account("key/key_01h-Ü", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
+KEY = Account("key/key_01h-Ü", NanoUsd, BalanceLimit.DEBITS_WITHIN_CREDITS)
 
 
 async def fill(ledger: Ledger, clock: TestClock) -> None:
     await ledger.submit(give("g1", 100))
     await ledger.submit(hold("ask/1", 60))
-    own = Move("own", Account("supply/own", NanoUsd), KEY, usd("499.955000001"))
+    own = Move("own", Account("supply/own", NanoUsd), KEY, parse_usd("499.955000001"))
     stars = Move("stars", Account("cash/telegram", Stars), Account("sales", Stars), Stars(5))
     await ledger.submit(Submission('with "quotes"', (own, stars)))
     clock.advance(days=1)
@@ -34,11 +34,11 @@ async def fill(ledger: Ledger, clock: TestClock) -> None:
 
 
 async def test_bean_check_accepts_the_ledger(
-    ledger: Ledger, store: Store, clock: TestClock, tmp_path: Path
+    ledger: Ledger, store: Database, clock: TestClock, tmp_path: Path
 ) -> None:
     await fill(ledger, clock)
     out = io.StringIO()
-    await ledgers.beancount(store, out)
+    await ledgers.write_beancount(store, out)
     file = tmp_path / "ledger.beancount"
     file.write_text(out.getvalue())
     entries, errors, _ = loader.load_file(str(file))
@@ -49,20 +49,22 @@ async def test_bean_check_accepts_the_ledger(
 
 
 async def test_a_figure_altered_in_the_export_is_not_accepted(
-    ledger: Ledger, store: Store, clock: TestClock, tmp_path: Path
+    ledger: Ledger, store: Database, clock: TestClock, tmp_path: Path
 ) -> None:
     await fill(ledger, clock)
     out = io.StringIO()
-    await ledgers.beancount(store, out)
+    await ledgers.write_beancount(store, out)
     file = tmp_path / "ledger.beancount"
     file.write_text(out.getvalue().replace("  8 CREDIT", "  9 CREDIT"))
     assert loader.load_file(str(file))[1]
 
 
-async def test_the_csv_has_every_transfer(ledger: Ledger, store: Store, clock: TestClock) -> None:
+async def test_the_csv_has_every_transfer(
+    ledger: Ledger, store: Database, clock: TestClock
+) -> None:
     await fill(ledger, clock)
     out = io.StringIO()
-    await ledgers.csv(store, out)
+    await ledgers.write_csv(store, out)
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [(row["kind"], row["amount"], row["unit"]) for row in rows] == [
         ("posted", "100", "CREDIT"),
@@ -76,9 +78,9 @@ async def test_the_csv_has_every_transfer(ledger: Ledger, store: Store, clock: T
     assert rows[4]["at"] == "2026-03-02T12:00:00+00:00"
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(list(Limit)))
-def test_every_code_comes_back_from_its_beancount_name(code: str, limit: Limit) -> None:
-    assert code_of(beancount_account(code, limit)) == code
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(list(BalanceLimit)))
+def test_every_code_comes_back_from_its_beancount_name(code: str, limit: BalanceLimit) -> None:
+    assert from_beancount_account(to_beancount_account(code, limit)) == code
 
 
 @pytest.mark.parametrize(
@@ -90,5 +92,5 @@ def test_every_code_comes_back_from_its_beancount_name(code: str, limit: Limit) 
     ],
 )
 def test_names_are_legal(code: str, name: str) -> None:
-    assert beancount_account(code, Limit.NONE) == name
-    assert code_of(name) == code
+    assert to_beancount_account(code, BalanceLimit.NONE) == name
+    assert from_beancount_account(name) == code

@@ -15,18 +15,18 @@ from hypothesis import HealthCheck, Phase, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Delete, Insert, Update
-from core.ledger.audit import audit
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     Account,
     Accrue,
     AtMost,
+    BalanceLimit,
     Capped,
     Cascade,
     LedgerRefusal,
-    Limit,
     Move,
     Settle,
     Share,
@@ -39,7 +39,7 @@ from tests.core.ledger.model import Model
 from tests.databases import Postgres, TestClock
 from tests.size import size
 
-KEY = Account("key/1", NanoUsd, Limit.DEBITS_WITHIN_CREDITS)
+KEY = Account("key/1", NanoUsd, BalanceLimit.DEBITS_WITHIN_CREDITS)
 SUPPLY = Account("supply/own", NanoUsd)
 COUNTED = Account("counted", Credits)
 ALL = (GIFT, BOUGHT, OWED, ISSUED, SPENT, KEY, SUPPLY, COUNTED)
@@ -123,7 +123,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model, self.clock = Model(), TestClock()
         self.runner = asyncio.Runner()
         self.url = type(self).new_url()
-        self.store = self.runner.run(Store.open(self.url, kind="live", clock=self.clock))
+        self.store = self.runner.run(Database.open(self.url, kind="live", clock=self.clock))
         self.ledger = Ledger(self.store, self.clock)
         self.runner.run(self.ledger.start())
 
@@ -131,7 +131,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def submit_at_once(self, batch: list[Submission]) -> None:
         expected = [self.model.submit(submission) for submission in batch]
         assert self.runner.run(self._submit(batch)) == expected
-        balances = self.runner.run(self.ledger.balances(ALL))
+        balances = self.runner.run(self.ledger.read_balances(ALL))
         assert balances == {account.code: self.model.balance(account.code) for account in ALL}
 
     @rule()
@@ -166,10 +166,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def _finish(self) -> None:
         await self.ledger.stop()
-        found = await audit(self.store)
+        found = await check_ledger(self.store)
         rows = await self.store.fetch(sa.select(schema.chore.c.name, schema.chore.c.owner))
         for row_id, (_, lines) in self.model.state.done.items():
-            receipt = await self.ledger.find(row_id)
+            receipt = await self.ledger.find_receipt(row_id)
             assert receipt is not None
             assert self._outcome(receipt) == lines
         await self.store.close()

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
-from core.ledger.audit import audit
+from core.db.database import Database
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import Submission
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give
@@ -47,13 +47,13 @@ async def journal(process: Process) -> list[str]:
     return lines
 
 
-async def submissions(store: Store) -> set[str]:
+async def submissions(store: Database) -> set[str]:
     rows = await store.fetch(sa.select(schema.submission.c.id))
     return {row.id for row in rows}
 
 
 async def test_processes_share_one_ledger(
-    database_url: str, store: Store, clock: TestClock
+    database_url: str, store: Database, clock: TestClock
 ) -> None:
     """Four services on PostgreSQL; on SQLite, which is for one, an operator's command beside it."""
     count, asks = (4, size(small=60, full=1_000)) if "postgres" in database_url else (2, 100)
@@ -67,10 +67,10 @@ async def test_processes_share_one_ledger(
     done = {line.split()[1] for lines in journals for line in lines if line.startswith("done")}
     assert done | {grant.id for grant in grants} == await submissions(store)
     assert not [line for lines in journals for line in lines if "ledger_unavailable" in line]
-    found = await audit(store)
+    found = await check_ledger(store)
     assert (found.findings, found.holds) == ((), 0)
     await ledger.start()
-    balances = await ledger.balances([ISSUED, GIFT, BOUGHT, SPENT])
+    balances = await ledger.read_balances([ISSUED, GIFT, BOUGHT, SPENT])
     await ledger.stop()
     settled = len([row_id for row_id in done if row_id.endswith("/settle")])
     assert balances[SPENT.code].posted == 2 * settled
@@ -79,7 +79,7 @@ async def test_processes_share_one_ledger(
 
 @pytest.mark.parametrize("phase", ["", "begun", "written", "committed"])
 async def test_what_was_acknowledged_survives_a_kill(
-    database_url: str, store: Store, clock: TestClock, phase: str
+    database_url: str, store: Database, clock: TestClock, phase: str
 ) -> None:
     for turn in range(size(small=1, full=13)):
         process = await peer(database_url, f"turn{turn}", 1_000_000, phase)
@@ -94,7 +94,7 @@ async def test_what_was_acknowledged_survives_a_kill(
         there = await submissions(store)
         done = {line.split()[1] for line in lines if line.startswith("done ")}
         assert done <= there
-        assert (await audit(store)).findings == ()
+        assert (await check_ledger(store)).findings == ()
     # Whoever comes next finds a ledger that works, and what came before can be asked again.
     ledger = Ledger(store, clock)
     await ledger.start()
@@ -102,11 +102,11 @@ async def test_what_was_acknowledged_survives_a_kill(
         if row_id.startswith("give"):
             assert (await ledger.submit(give(row_id, 2))).existed
     await ledger.stop()
-    assert (await audit(store)).findings == ()
+    assert (await check_ledger(store)).findings == ()
 
 
 async def test_what_another_writer_did_is_seen_at_once(
-    database_url: str, store: Store, clock: TestClock
+    database_url: str, store: Database, clock: TestClock
 ) -> None:
     """Balances kept in memory are dropped when somebody else has written."""
     service, command = Ledger(store, clock), Ledger(store, clock)
@@ -115,9 +115,9 @@ async def test_what_another_writer_did_is_seen_at_once(
     for n in range(3):
         await service.submit(give(f"service/{n}", 1))
         await command.submit(give(f"command/{n}", 10))
-        assert (await service.balances([GIFT]))[GIFT.code].posted == 11 * (n + 1)
+        assert (await service.read_balances([GIFT]))[GIFT.code].posted == 11 * (n + 1)
         watched = Submission(f"watch/{n}", (), watch=(GIFT,))
         assert (await service.submit(watched)).balances[GIFT.code].posted == 11 * (n + 1)
     await service.stop()
     await command.stop()
-    assert (await audit(store)).findings == ()
+    assert (await check_ledger(store)).findings == ()

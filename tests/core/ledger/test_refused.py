@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from core.db.database import Store
-from core.ledger.audit import audit
+from core.db.database import Database
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     AtMost,
@@ -17,9 +17,9 @@ from core.ledger.types import (
     InsufficientFunds,
     LedgerRefusal,
     Move,
-    Receipt,
     Settle,
     Submission,
+    SubmissionReceipt,
 )
 from core.money import Credits
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give, hold, settle
@@ -44,11 +44,11 @@ class Gate:
 
 
 async def in_one_batch(
-    store: Store, clock: TestClock, *submissions: Submission
-) -> list[Receipt | BaseException]:
+    store: Database, clock: TestClock, *submissions: Submission
+) -> list[SubmissionReceipt | BaseException]:
     """What each is answered, in a ledger of their own that takes them all at once."""
     gate = Gate()
-    ledger = Ledger(store, clock, phase=gate)
+    ledger = Ledger(store, clock, on_phase=gate)
     await ledger.start()
     first = asyncio.create_task(ledger.submit(Submission("first", ())))
     assert await asyncio.to_thread(gate.reached.wait, 60)
@@ -78,7 +78,7 @@ async def in_one_batch(
 )
 @pytest.mark.parametrize("days", [0, 1])
 async def test_a_refused_submission_leaves_no_trace(
-    store: Store,
+    store: Database,
     clock: TestClock,
     entries: tuple,  # type: ignore[type-arg]
     days: int,
@@ -87,23 +87,23 @@ async def test_a_refused_submission_leaves_no_trace(
     await ledger.start()
     for submission in (give("g", 100), hold("ask/1", 80)):
         await ledger.submit(submission)
-    before = await ledger.balances(WATCHED)
+    before = await ledger.read_balances(WATCHED)
     await ledger.stop()
     clock.advance(days=days)
     bad = Submission("bad", entries)
     answers = await in_one_batch(store, clock, bad, LOOK, GHOST, settle("ask/1", 30), bad)
     refused, looked, ghost, settled, again = answers
     assert isinstance(refused, InsufficientFunds)
-    assert isinstance(looked, Receipt)
+    assert isinstance(looked, SubmissionReceipt)
     assert looked.balances == before
     assert isinstance(ghost, HoldNotFound)
-    assert isinstance(settled, Receipt)
-    assert settled.moved("credits") == 30
+    assert isinstance(settled, SubmissionReceipt)
+    assert settled.sum_entry("credits") == 30
     assert isinstance(again, LedgerRefusal)
-    assert (await audit(store)).findings == ()
-    assert (await audit(store)).holds == 0
+    assert (await check_ledger(store)).findings == ()
+    assert (await check_ledger(store)).holds == 0
     ledger = Ledger(store, clock)
     await ledger.start()
-    assert await ledger.find("bad") is None
-    assert (await ledger.balances([GIFT]))[GIFT.code] == Balance(0, 30, 0, 100)
+    assert await ledger.find_receipt("bad") is None
+    assert (await ledger.read_balances([GIFT]))[GIFT.code] == Balance(0, 30, 0, 100)
     await ledger.stop()

@@ -10,19 +10,19 @@ from core.ledger.types import (
     AccountMismatch,
     AtMost,
     Balance,
+    BalanceLimit,
     Cascade,
     HoldNotFound,
     HoldResolved,
     IdempotencyConflict,
     InsufficientFunds,
-    Kind,
     LedgerUnavailable,
-    Limit,
     Move,
     Settle,
     SettleTooMuch,
     Submission,
     SweepOwed,
+    TransferKind,
 )
 from core.money import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT, give, hold, settle
@@ -31,10 +31,10 @@ from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT, give, 
 async def test_settling_less_than_the_hold_returns_the_rest(ledger: Ledger) -> None:
     await ledger.submit(give("g", 100))
     await ledger.submit(hold("ask/1", 80))
-    assert (await ledger.balances([GIFT]))["user/1/gift"] == Balance(80, 0, 0, 100)
+    assert (await ledger.read_balances([GIFT]))["user/1/gift"] == Balance(80, 0, 0, 100)
     receipt = await ledger.submit(settle("ask/1", 30))
-    assert receipt.moved("credits") == 30
-    assert await ledger.balances([GIFT, SPENT]) == {
+    assert receipt.sum_entry("credits") == 30
+    assert await ledger.read_balances([GIFT, SPENT]) == {
         "user/1/gift": Balance(0, 30, 0, 100),
         "spent/gpt-4": Balance(0, 0, 0, 30),
     }
@@ -47,15 +47,15 @@ async def test_a_cascade_draws_pockets_in_order_and_settles_them_in_that_order(
     await ledger.submit(give("b", 100, BOUGHT))
     held = await ledger.submit(hold("ask/1", 60))
     assert [(t.debit, t.amount, t.kind) for t in held.transfers] == [
-        ("user/1/gift", 10, Kind.PENDING),
-        ("user/1/bought", 50, Kind.PENDING),
+        ("user/1/gift", 10, TransferKind.PENDING),
+        ("user/1/bought", 50, TransferKind.PENDING),
     ]
     settled = await ledger.submit(settle("ask/1", 10))
     assert [(t.debit, t.amount, t.kind) for t in settled.transfers] == [
-        ("user/1/gift", 10, Kind.POST),
-        ("user/1/bought", 50, Kind.VOID),
+        ("user/1/gift", 10, TransferKind.POST),
+        ("user/1/bought", 50, TransferKind.VOID),
     ]
-    assert settled.moved("credits") == 10
+    assert settled.sum_entry("credits") == 10
 
 
 async def test_what_is_not_there_is_refused_with_its_figures(ledger: Ledger) -> None:
@@ -70,7 +70,7 @@ async def test_what_is_not_there_is_refused_with_its_figures(ledger: Ledger) -> 
         Credits(60),
         Credits(40),
     )
-    assert await ledger.find("ask/2") is None
+    assert await ledger.find_receipt("ask/2") is None
 
 
 async def test_the_same_again_is_the_first_receipt_before_funds_are_checked(
@@ -81,7 +81,7 @@ async def test_the_same_again_is_the_first_receipt_before_funds_are_checked(
     again = await ledger.submit(hold("ask/1", 100))
     assert again.existed
     assert again.transfers == first.transfers
-    assert (await ledger.find("ask/1")) == again
+    assert (await ledger.find_receipt("ask/1")) == again
 
 
 async def test_the_same_id_with_other_entries_is_a_conflict(ledger: Ledger) -> None:
@@ -101,7 +101,7 @@ async def test_a_refused_entry_undoes_those_before_it(ledger: Ledger) -> None:
     )
     with pytest.raises(InsufficientFunds):
         await ledger.submit(linked)
-    assert (await ledger.balances([GIFT]))["user/1/gift"] == Balance(0, 0, 0, 100)
+    assert (await ledger.read_balances([GIFT]))["user/1/gift"] == Balance(0, 0, 0, 100)
     with pytest.raises(HoldNotFound):
         await ledger.submit(Submission("s", (Settle("x", "linked/first", Credits(0)),)))
 
@@ -118,7 +118,7 @@ async def test_a_hold_ends_once(ledger: Ledger) -> None:
         )
     with pytest.raises(HoldNotFound):
         await ledger.submit(settle("ask/2", 1))
-    assert (await ledger.balances([GIFT]))["user/1/gift"] == Balance(0, 0, 0, 100)
+    assert (await ledger.read_balances([GIFT]))["user/1/gift"] == Balance(0, 0, 0, 100)
 
 
 async def test_at_most_and_sweep_take_what_there_is(ledger: Ledger) -> None:
@@ -136,7 +136,7 @@ async def test_at_most_and_sweep_take_what_there_is(ledger: Ledger) -> None:
     assert nothing.transfers == ()
     await ledger.submit(give("g2", 100))
     rest = await ledger.submit(Submission("sweep2", (SweepOwed("repay", (GIFT,), OWED),)))
-    assert rest.moved("repay") == 15
+    assert rest.sum_entry("repay") == 15
     with pytest.raises(InsufficientFunds):
         await ledger.submit(Submission("over", (Move("repay", GIFT, OWED, Credits(1)),)))
 
@@ -180,7 +180,10 @@ async def test_an_account_stays_what_it_is(ledger: Ledger) -> None:
         (
             Move("a", ISSUED, GIFT, Credits(1)),
             Move(
-                "b", Account("issued/grant", Credits, Limit.DEBITS_WITHIN_CREDITS), GIFT, Credits(1)
+                "b",
+                Account("issued/grant", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS),
+                GIFT,
+                Credits(1),
             ),
         ),
     ],
@@ -194,12 +197,12 @@ async def test_any_character_is_kept_as_it_is(ledger: Ledger) -> None:
     names = ["{}", 'a"b', '","', "\\", "\\x41", "NULL", "é漢", "a,b", " "]
     for text in names:
         await ledger.submit(Submission(text, (Move(text, ISSUED, GIFT, Credits(1), pending=True),)))
-        found = await ledger.find(text)
+        found = await ledger.find_receipt(text)
         assert found is not None
         assert [transfer.entry for transfer in found.transfers] == [text]
     post = tuple([Settle(text, f"{text}/{text}", Credits(1)) for text in names])
     await ledger.submit(Submission("all", post))
-    assert (await ledger.balances([GIFT]))[GIFT.code] == Balance(0, 0, 0, len(names))
+    assert (await ledger.read_balances([GIFT]))[GIFT.code] == Balance(0, 0, 0, len(names))
 
 
 async def test_units_do_not_mix(ledger: Ledger) -> None:

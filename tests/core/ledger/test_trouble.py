@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from core.db.database import Store
-from core.ledger.audit import audit
+from core.db.database import Database
+from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerBusy, LedgerRefusal, LedgerUnavailable
 from tests.core.ledger.accounts import GIFT, give
@@ -23,12 +23,12 @@ import asyncio, resource, sys
 from core.clock import SystemClock
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerUnavailable
-from core.db.database import Store
+from core.db.database import Database
 from tests.core.ledger.accounts import give
 
 async def main(url):
-    store = await Store.open(url, kind=None, clock=SystemClock())
-    ledger = Ledger(store, SystemClock())
+    db = await Database.open(url, kind=None, clock=SystemClock())
+    ledger = Ledger(db, SystemClock())
     await ledger.start()
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
     refused = 0
@@ -46,7 +46,7 @@ async def main(url):
         await ledger.submit(give(f"g{number:06}" + "x" * 100, 1))
         print(number)
     await ledger.stop()
-    await store.close()
+    await db.close()
     print("end", refused)
 
 asyncio.run(main(sys.argv[1]))
@@ -65,22 +65,22 @@ async def test_a_full_disk_loses_nothing_and_ends(sqlite_url: str, clock: TestCl
     *acknowledged, end = done.stdout.splitlines()
     assert end == "end 3"
     assert len(acknowledged) > 20
-    store = await Store.open(sqlite_url, kind=None, clock=clock)
+    store = await Database.open(sqlite_url, kind=None, clock=clock)
     ledger = Ledger(store, clock)
     await ledger.start()
     for number in acknowledged:
         assert (await ledger.submit(give(f"g{int(number):06}" + "x" * 100, 1))).existed
-    balance = (await ledger.balances([GIFT]))[GIFT.code]
+    balance = (await ledger.read_balances([GIFT]))[GIFT.code]
     await ledger.stop()
-    assert balance.posted == (await audit(store)).transfers == len(set(acknowledged))
-    assert (await audit(store)).findings == ()
+    assert balance.posted == (await check_ledger(store)).transfers == len(set(acknowledged))
+    assert (await check_ledger(store)).findings == ()
     await store.close()
 
 
 async def test_a_lost_connection_is_told_and_then_mended(
     postgres: Postgres, postgres_url: str, clock: TestClock
 ) -> None:
-    store = await Store.open(postgres_url, kind=None, clock=clock)
+    store = await Database.open(postgres_url, kind=None, clock=clock)
     ledger = Ledger(store, clock)
     await ledger.start()
     await ledger.submit(give("g1", 5))
@@ -94,9 +94,9 @@ async def test_a_lost_connection_is_told_and_then_mended(
         await ledger.submit(give("g2", 5))
     await ledger.submit(give("g2", 5))
     assert (await ledger.submit(give("g1", 5))).existed
-    assert (await ledger.balances([GIFT]))[GIFT.code].posted == 10
+    assert (await ledger.read_balances([GIFT]))[GIFT.code].posted == 10
     await ledger.stop()
-    assert (await audit(store)).findings == ()
+    assert (await check_ledger(store)).findings == ()
     await store.close()
 
 
@@ -105,7 +105,7 @@ def _database(url: str) -> str:
 
 
 async def test_a_commit_of_unknown_outcome_is_read_again(
-    store: Store, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    store: Database, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection breaks right after the commit: what was written is acknowledged anyway."""
     from core.ledger.postgres import PostgresSession
@@ -130,13 +130,13 @@ async def test_a_commit_of_unknown_outcome_is_read_again(
     await ledger.start()
     breaking.set()
     receipt = await ledger.submit(give("g1", 5))
-    assert (receipt.existed, receipt.moved("gift")) == (False, 5)
-    assert (await ledger.balances([GIFT]))[GIFT.code].posted == 5
+    assert (receipt.existed, receipt.sum_entry("gift")) == (False, 5)
+    assert (await ledger.read_balances([GIFT]))[GIFT.code].posted == 5
     await ledger.stop()
-    assert (await audit(store)).findings == ()
+    assert (await check_ledger(store)).findings == ()
 
 
-async def test_more_than_may_wait_is_refused_at_once(store: Store, clock: TestClock) -> None:
+async def test_more_than_may_wait_is_refused_at_once(store: Database, clock: TestClock) -> None:
     held, free = threading.Event(), threading.Event()
 
     def phase(name: str) -> None:
@@ -144,7 +144,7 @@ async def test_more_than_may_wait_is_refused_at_once(store: Store, clock: TestCl
             held.set()
             free.wait(60)
 
-    ledger = Ledger(store, clock, queue_max=3, phase=phase)
+    ledger = Ledger(store, clock, queue_max=3, on_phase=phase)
     await ledger.start()
     waiting = [asyncio.create_task(ledger.submit(give(f"g{n}", 1))) for n in range(5)]
     await asyncio.to_thread(held.wait, 60)
@@ -152,22 +152,22 @@ async def test_more_than_may_wait_is_refused_at_once(store: Store, clock: TestCl
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert [isinstance(answer, LedgerBusy) for answer in answers] == [False] * 3 + [True] * 2
     await ledger.stop()
-    assert (await audit(store)).transfers == 3
+    assert (await check_ledger(store)).transfers == 3
 
 
-async def test_stopping_does_what_was_accepted(store: Store, clock: TestClock) -> None:
+async def test_stopping_does_what_was_accepted(store: Database, clock: TestClock) -> None:
     ledger = Ledger(store, clock, batch_max=4)
     await ledger.start()
     waiting = [asyncio.create_task(ledger.submit(give(f"g{n:02}", 1))) for n in range(30)]
     await asyncio.sleep(0)
     await ledger.stop()
     receipts = await asyncio.gather(*waiting)
-    assert len(receipts) == (await audit(store)).transfers == 30
+    assert len(receipts) == (await check_ledger(store)).transfers == 30
     with pytest.raises(LedgerUnavailable):
         await ledger.submit(give("late", 1))
 
 
-async def test_who_stops_waiting_does_not_stop_the_work(store: Store, clock: TestClock) -> None:
+async def test_who_stops_waiting_does_not_stop_the_work(store: Database, clock: TestClock) -> None:
     ledger = Ledger(store, clock)
     await ledger.start()
     task = asyncio.create_task(ledger.submit(give("g1", 1)))
@@ -185,7 +185,7 @@ async def test_a_busy_file_is_told_as_unavailable(
     from core.db import connections
 
     monkeypatch.setattr(connections, "_COMMON", ("PRAGMA busy_timeout=1",))
-    store = await Store.open(sqlite_url, kind=None, clock=clock)
+    store = await Database.open(sqlite_url, kind=None, clock=clock)
     other = connections.open_sqlite(store.address, write=True)
     ledger = Ledger(store, clock)
     await ledger.start()
@@ -201,7 +201,7 @@ async def test_a_busy_file_is_told_as_unavailable(
 
 
 async def test_a_file_that_is_gone_is_not_made_again(sqlite_url: str, clock: TestClock) -> None:
-    store = await Store.open(sqlite_url, kind=None, clock=clock)
+    store = await Database.open(sqlite_url, kind=None, clock=clock)
     ledger = Ledger(store, clock)
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     await ledger.start()

@@ -35,107 +35,115 @@ def cloudflare(code: int) -> Any:
 KEY_INVALID = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
 
 TABLE = [
-    (401, openai("invalid_api_key"), Fault.DEAD),
-    (401, openai("account_deactivated"), Fault.DEAD),
-    (401, openai(None), Fault.DEAD),
-    (403, openai(None, message="You have insufficient permissions"), Fault.DEAD),
-    (403, openai("unsupported_country_region_territory"), Fault.UNWELL),
+    (401, openai("invalid_api_key"), Fault.INVALID_KEY),
+    (401, openai("account_deactivated"), Fault.INVALID_KEY),
+    (401, openai(None), Fault.INVALID_KEY),
+    (403, openai(None, message="You have insufficient permissions"), Fault.INVALID_KEY),
+    (403, openai("unsupported_country_region_territory"), Fault.UNAVAILABLE),
     (400, openai("context_length_exceeded"), Fault.TOO_LONG),
     (400, openai(None, message="This model's maximum context length is 8 tokens"), Fault.TOO_LONG),
     (400, openai("unsupported_parameter"), Fault.BAD_REQUEST),
     (400, openai("content_policy_violation"), Fault.REFUSED_CONTENT),
     (404, openai("model_not_found"), Fault.MODEL_MISSING),
-    (429, openai("rate_limit_exceeded", "requests"), Fault.THROTTLED),
-    (429, openai("slow_down", "rate_limit_error"), Fault.THROTTLED),
-    (429, openai("insufficient_quota", "insufficient_quota"), Fault.BROKE),
-    (429, openai("credit_balance_exhausted", "insufficient_quota"), Fault.BROKE),
-    (429, openai("project_spend_limit_exceeded", "insufficient_quota"), Fault.BROKE),
-    (429, openai(None, "insufficient_quota"), Fault.BROKE),
-    (500, openai(None, "server_error"), Fault.UNWELL),
-    (503, openai("server_is_overloaded", "service_unavailable_error"), Fault.UNWELL),
+    (429, openai("rate_limit_exceeded", "requests"), Fault.RATE_LIMITED),
+    (429, openai("slow_down", "rate_limit_error"), Fault.RATE_LIMITED),
+    (429, openai("insufficient_quota", "insufficient_quota"), Fault.NO_FUNDS),
+    (429, openai("credit_balance_exhausted", "insufficient_quota"), Fault.NO_FUNDS),
+    (429, openai("project_spend_limit_exceeded", "insufficient_quota"), Fault.NO_FUNDS),
+    (429, openai(None, "insufficient_quota"), Fault.NO_FUNDS),
+    (500, openai(None, "server_error"), Fault.UNAVAILABLE),
+    (503, openai("server_is_overloaded", "service_unavailable_error"), Fault.UNAVAILABLE),
     (400, anthropic("invalid_request_error"), Fault.BAD_REQUEST),
     (
         400,
         anthropic("invalid_request_error", message="Your credit balance is too low to access…"),
-        Fault.BROKE,
+        Fault.NO_FUNDS,
     ),
     (
         400,
         anthropic("invalid_request_error", message="You have reached your specified workspace…"),
-        Fault.BROKE,
+        Fault.NO_FUNDS,
     ),
     (400, anthropic("invalid_request_error", message="prompt is too long: 9 > 8"), Fault.TOO_LONG),
-    (401, anthropic("authentication_error"), Fault.DEAD),
-    (402, anthropic("billing_error"), Fault.BROKE),
+    (401, anthropic("authentication_error"), Fault.INVALID_KEY),
+    (402, anthropic("billing_error"), Fault.NO_FUNDS),
     (403, anthropic("permission_error"), Fault.MODEL_MISSING),
-    (403, anthropic("permission_error", "organization_on_hold"), Fault.DEAD),
+    (403, anthropic("permission_error", "organization_on_hold"), Fault.INVALID_KEY),
     (404, anthropic("not_found_error"), Fault.MODEL_MISSING),
     (413, anthropic("request_too_large"), Fault.TOO_LONG),
-    (429, anthropic("rate_limit_error"), Fault.THROTTLED),
-    (429, anthropic("rate_limit_error", "enforced_spend_limit_reached"), Fault.BROKE),
-    (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), Fault.THROTTLED),
-    (500, anthropic("api_error"), Fault.UNWELL),
+    (429, anthropic("rate_limit_error"), Fault.RATE_LIMITED),
+    (429, anthropic("rate_limit_error", "enforced_spend_limit_reached"), Fault.NO_FUNDS),
+    (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), Fault.RATE_LIMITED),
+    (500, anthropic("api_error"), Fault.UNAVAILABLE),
     (504, anthropic("timeout_error"), Fault.TIMEOUT),
-    (529, anthropic("overloaded_error"), Fault.UNWELL),
-    (400, google(400, "INVALID_ARGUMENT", KEY_INVALID), Fault.DEAD),
-    (400, [google(400, "INVALID_ARGUMENT", KEY_INVALID)], Fault.DEAD),
-    (400, openai("400", message="API key not valid. Please pass a valid API key."), Fault.DEAD),
+    (529, anthropic("overloaded_error"), Fault.UNAVAILABLE),
+    (400, google(400, "INVALID_ARGUMENT", KEY_INVALID), Fault.INVALID_KEY),
+    (400, [google(400, "INVALID_ARGUMENT", KEY_INVALID)], Fault.INVALID_KEY),
+    (
+        400,
+        openai("400", message="API key not valid. Please pass a valid API key."),
+        Fault.INVALID_KEY,
+    ),
     (400, google(400, "INVALID_ARGUMENT"), Fault.BAD_REQUEST),
-    (403, google(403, "PERMISSION_DENIED"), Fault.DEAD),
-    (429, google(429, "RESOURCE_EXHAUSTED"), Fault.THROTTLED),
-    (503, google(503, "UNAVAILABLE"), Fault.UNWELL),
-    (403, cloudflare(10000), Fault.DEAD),
-    (403, cloudflare(3023), Fault.DEAD),
+    (403, google(403, "PERMISSION_DENIED"), Fault.INVALID_KEY),
+    (429, google(429, "RESOURCE_EXHAUSTED"), Fault.RATE_LIMITED),
+    (503, google(503, "UNAVAILABLE"), Fault.UNAVAILABLE),
+    (403, cloudflare(10000), Fault.INVALID_KEY),
+    (403, cloudflare(3023), Fault.INVALID_KEY),
     (400, cloudflare(5007), Fault.MODEL_MISSING),
     (403, cloudflare(5018), Fault.MODEL_MISSING),
     (404, cloudflare(3042), Fault.MODEL_MISSING),
     (400, cloudflare(5004), Fault.BAD_REQUEST),
     (413, cloudflare(3006), Fault.TOO_LONG),
     (408, cloudflare(3007), Fault.TIMEOUT),
-    (429, cloudflare(3036), Fault.BROKE),
-    (429, cloudflare(3040), Fault.THROTTLED),
-    (402, {"error": {"message": "Insufficient Balance", "type": "unknown"}}, Fault.BROKE),
-    (402, {"error": {"code": 402, "message": CANARY, "metadata": {}}}, Fault.BROKE),
-    (429, {"error": {"code": "1113", "message": "insufficient balance"}}, Fault.BROKE),
+    (429, cloudflare(3036), Fault.NO_FUNDS),
+    (429, cloudflare(3040), Fault.RATE_LIMITED),
+    (402, {"error": {"message": "Insufficient Balance", "type": "unknown"}}, Fault.NO_FUNDS),
+    (402, {"error": {"code": 402, "message": CANARY, "metadata": {}}}, Fault.NO_FUNDS),
+    (429, {"error": {"code": "1113", "message": "insufficient balance"}}, Fault.NO_FUNDS),
     (422, {"detail": [{"type": "extra_forbidden"}]}, Fault.BAD_REQUEST),
-    (429, {"object": "error", "message": CANARY, "type": "rate", "code": "1300"}, Fault.THROTTLED),
+    (
+        429,
+        {"object": "error", "message": CANARY, "type": "rate", "code": "1300"},
+        Fault.RATE_LIMITED,
+    ),
     (301, None, Fault.BAD_REQUEST),
     (408, None, Fault.TIMEOUT),
     (418, None, Fault.BAD_REQUEST),
-    (502, "<html>Bad gateway</html>", Fault.UNWELL),
-    (599, [], Fault.UNWELL),
+    (502, "<html>Bad gateway</html>", Fault.UNAVAILABLE),
+    (599, [], Fault.UNAVAILABLE),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "fault"), TABLE)
 def test_what_each_answer_means_for_the_pool(status: int, body: Any, fault: Fault) -> None:
-    found = faults.of_response(status, {}, json.dumps(body).encode())
-    assert (found.fault, found.status) == (fault, status)
+    found = faults.fault_from_response(status, {}, json.dumps(body).encode())
+    assert (found.kind, found.status) == (fault, status)
 
 
 @pytest.mark.parametrize(("status", "body"), [(status, body) for status, body, _ in TABLE])
 def test_no_word_of_a_supplier_leaves_a_fault(status: int, body: Any) -> None:
-    found = faults.of_response(status, {}, json.dumps(body).encode())
+    found = faults.fault_from_response(status, {}, json.dumps(body).encode())
     assert CANARY not in f"{found} {found!r} {vars(found)}"
-    assert found.code in {"", *faults._MEANING}
+    assert found.code in {"", *faults._FAULT_BY_CODE}
 
 
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
-        (openai(None, "server_error"), Fault.UNWELL),
-        (anthropic("overloaded_error"), Fault.UNWELL),
-        (anthropic("rate_limit_error"), Fault.THROTTLED),
-        ({"error": {"code": 402, "message": CANARY}}, Fault.BROKE),
-        ({"error": {"code": 429, "message": CANARY}}, Fault.THROTTLED),
-        ({"error": "out of memory"}, Fault.UNWELL),
-        (None, Fault.UNWELL),
-        ([], Fault.UNWELL),
-        ({"error": {"details": 7, "code": None}}, Fault.UNWELL),
+        (openai(None, "server_error"), Fault.UNAVAILABLE),
+        (anthropic("overloaded_error"), Fault.UNAVAILABLE),
+        (anthropic("rate_limit_error"), Fault.RATE_LIMITED),
+        ({"error": {"code": 402, "message": CANARY}}, Fault.NO_FUNDS),
+        ({"error": {"code": 429, "message": CANARY}}, Fault.RATE_LIMITED),
+        ({"error": "out of memory"}, Fault.UNAVAILABLE),
+        (None, Fault.UNAVAILABLE),
+        ([], Fault.UNAVAILABLE),
+        ({"error": {"details": 7, "code": None}}, Fault.UNAVAILABLE),
     ],
 )
 def test_errors_inside_a_stream_are_judged_by_what_they_say(error: Any, fault: Fault) -> None:
-    assert faults.of_event(error).fault is fault
+    assert faults.fault_from_event(error).kind is fault
 
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
@@ -159,11 +167,11 @@ RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay":
 def test_the_wait_that_a_supplier_asks_for(
     headers: dict[str, str], body: Any, wait: float | None
 ) -> None:
-    assert faults.of_response(429, headers, json.dumps(body).encode()).retry_after == wait
+    assert faults.fault_from_response(429, headers, json.dumps(body).encode()).retry_after == wait
 
 
 def test_a_wait_may_be_a_date() -> None:
     at = email.utils.formatdate(time.time() + 100, usegmt=True)
-    wait = faults.of_response(429, {"retry-after": at}, b"").retry_after
+    wait = faults.fault_from_response(429, {"retry-after": at}, b"").retry_after
     assert wait is not None
     assert 0 < wait <= 101

@@ -10,11 +10,11 @@ import pytest
 
 from core.pool.health import (
     CIRCUIT_SECONDS,
-    FIRST_PAUSE_SECONDS,
-    SECOND_LOOK_SECONDS,
+    FIRST_COOLDOWN_SECONDS,
+    RECHECK_SECONDS,
     Attempt,
     Circuit,
-    judged,
+    judge_fault,
 )
 from core.pool.providers.types import Fault, SupplierFault
 from core.pool.types import TRIALS_MAX, KeyRecord
@@ -32,39 +32,39 @@ def record() -> KeyRecord:
 
 def rests(one: KeyRecord, fault: SupplierFault, now: int = NOW, began: int = NOW - 1) -> float:
     """How long a key rests after a fault, in seconds; it is told as the pool tells it."""
-    verdict = judged(one, fault, Attempt("answer", began), now)
+    verdict = judge_fault(one, fault, Attempt("answer", began), now)
     if verdict is not None:
         one.cooling_until = max(one.cooling_until, verdict.until_ms)
     return (one.cooling_until - now) / 1_000
 
 
-@pytest.mark.parametrize("fault", FIRST_PAUSE_SECONDS)
+@pytest.mark.parametrize("fault", FIRST_COOLDOWN_SECONDS)
 def test_calls_that_ran_when_a_key_began_to_rest_dont_lengthen_it(fault: Fault) -> None:
     one = record()
     assert len({rests(one, SupplierFault(fault)) for _ in range(CALLS)}) == 1
-    assert 0 < rests(one, SupplierFault(fault)) <= FIRST_PAUSE_SECONDS[fault]
+    assert 0 < rests(one, SupplierFault(fault)) <= FIRST_COOLDOWN_SECONDS[fault]
     # Not after the rest either; one that began then does.
     later = one.cooling_until
     assert rests(one, SupplierFault(fault), later) == 0
-    assert rests(one, SupplierFault(fault), later, later) >= FIRST_PAUSE_SECONDS[fault] * 1.6
+    assert rests(one, SupplierFault(fault), later, later) >= FIRST_COOLDOWN_SECONDS[fault] * 1.6
 
 
 def test_a_supplier_that_asks_for_longer_meanwhile_is_heard() -> None:
     one = record()
-    rests(one, SupplierFault(Fault.UNWELL))
-    asked = SupplierFault(Fault.THROTTLED, retry_after=60.0)
+    rests(one, SupplierFault(Fault.UNAVAILABLE))
+    asked = SupplierFault(Fault.RATE_LIMITED, retry_after=60.0)
     assert 60 <= rests(one, asked) <= 75
-    assert rests(one, SupplierFault(Fault.THROTTLED, retry_after=1.0)) >= 60
+    assert rests(one, SupplierFault(Fault.RATE_LIMITED, retry_after=1.0)) >= 60
 
 
 def test_a_crowd_of_refusals_is_the_first_one() -> None:
-    one, refused = record(), SupplierFault(Fault.DEAD)
-    assert {rests(one, refused) for _ in range(CALLS)} == {SECOND_LOOK_SECONDS}
+    one, refused = record(), SupplierFault(Fault.INVALID_KEY)
+    assert {rests(one, refused) for _ in range(CALLS)} == {RECHECK_SECONDS}
     assert rests(one, refused, NOW + 29_000) == 1.0
     # Looked at again by the same path, it is no proof; by the other one it is.
     later = NOW + 31_000
-    assert rests(one, refused, later, later) == 10 * SECOND_LOOK_SECONDS
-    verdict = judged(one, refused, Attempt("list", later), NOW + 62_000)
+    assert rests(one, refused, later, later) == 10 * RECHECK_SECONDS
+    verdict = judge_fault(one, refused, Attempt("list", later), NOW + 62_000)
     assert verdict is not None
     assert verdict.state == "dead"
 
@@ -72,12 +72,12 @@ def test_a_crowd_of_refusals_is_the_first_one() -> None:
 def test_calls_that_ran_when_a_circuit_opened_dont_lengthen_it() -> None:
     circuit = Circuit()
     for _ in range(CALLS):
-        circuit.failed(Fault.NETWORK, BEFORE, NOW)
+        circuit.record_failure(Fault.NETWORK, BEFORE, NOW)
     assert circuit.open_until == NOW + CIRCUIT_SECONDS * 1_000
     later = circuit.open_until
-    circuit.failed(Fault.NETWORK, BEFORE, later)
+    circuit.record_failure(Fault.NETWORK, BEFORE, later)
     assert circuit.open_until == later
-    circuit.failed(Fault.NETWORK, Attempt("answer", later), later)
+    circuit.record_failure(Fault.NETWORK, Attempt("answer", later), later)
     assert circuit.open_until == later + 2 * CIRCUIT_SECONDS * 1_000
 
 
@@ -114,7 +114,7 @@ async def test_a_key_that_was_waited_for_in_vain_rests(world: World) -> None:
     world.openai.script(Hang())
     candidate = world.candidate()
     assert candidate is not None
-    await world.pool.gave_up(candidate, world.clock.now_ms())
+    await world.pool.record_timeout(candidate, world.clock.now_ms())
     assert (await world.card(key)).state == "cooling"
     assert "timeout" in (await world.card(key)).last_error
 
@@ -142,7 +142,7 @@ async def test_nor_do_those_of_another_process(world: World) -> None:
     key = (await world.key()).id
     other = world.another_process()
     await other.reload()
-    candidate = other.candidate(LUNA, INPUT, LIMIT)
+    candidate = other.choose_candidate(LUNA, INPUT, LIMIT)
     assert candidate is not None
     gate = asyncio.Event()
     world.openai.script(Answer(before=gate))
@@ -184,7 +184,7 @@ async def test_what_was_read_before_a_key_began_to_rest_doesnt_wake_it(
     await world.pool.reload()
     assert world.candidate() is None
     assert (await world.card(key)).state == "cooling"
-    assert world.pool._records[key].refused is not None
+    assert world.pool._records[key].rejection is not None
 
 
 async def test_many_who_choose_at_once_are_spread(
@@ -198,11 +198,11 @@ async def test_many_who_choose_at_once_are_spread(
     assert set(chosen.values()) == {10}
     # Whoever hasn't begun by then won't.
     record = world.pool._records[next(iter(chosen))]
-    assert record.load.busy(world.clock.now_ms()) == 10
+    assert record.load.count_calls(world.clock.now_ms()) == 10
     world.clock.advance(seconds=2)
-    assert record.load.busy(world.clock.now_ms()) == 0
+    assert record.load.count_calls(world.clock.now_ms()) == 0
     await world.ask()
-    assert record.load.busy(world.clock.now_ms()) == 0
+    assert record.load.count_calls(world.clock.now_ms()) == 0
 
 
 async def test_no_more_calls_begin_than_the_supplier_takes(world: World) -> None:

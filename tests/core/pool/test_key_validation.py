@@ -10,13 +10,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.money import usd
-from core.pool.key_validation import Examiner, Findings
+from core.money import parse_usd
+from core.pool.key_validation import KeyValidator, ValidationResult
 from core.pool.providers import http
-from core.pool.providers.accounts import AccountInfo, account
-from core.pool.providers.limits import told
-from core.pool.providers.types import Limits, SupplierFault, Target
-from core.pool.suppliers import SUPPLIERS, Supplier, guessed, unfit
+from core.pool.providers.accounts import AccountInfo, fetch_account
+from core.pool.providers.limits import parse_rate_limit
+from core.pool.providers.types import CallTarget, RateLimitInfo, SupplierFault
+from core.pool.suppliers import SUPPLIERS, Supplier, find_forbidden_kind, guess_suppliers
 from core.pool.types import KeyRefused
 from tests import brief
 from tests.databases import TestClock
@@ -27,7 +27,7 @@ KEY = SecretStr("sk-proj-canary-00000001")
 
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.session() as session:
+    async with http.create_session() as session:
         yield session
 
 
@@ -42,9 +42,9 @@ def supplier(fake: FakeSupplier, **changes: object) -> Supplier:
     return replace(SUPPLIERS["openai"], base_url=fake.url, **changes)  # type: ignore[arg-type]
 
 
-async def examined(client: aiohttp.ClientSession, at: Supplier) -> Findings:
-    examiner = Examiner(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
-    return await examiner.examine(client, at, KEY, "")
+async def examined(client: aiohttp.ClientSession, at: Supplier) -> ValidationResult:
+    examiner = KeyValidator(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
+    return await examiner.validate_key(client, at, KEY, "")
 
 
 async def test_models_an_answer_and_whose_account(
@@ -52,7 +52,7 @@ async def test_models_an_answer_and_whose_account(
 ) -> None:
     openai.organisations[KEY.get_secret_value()] = "org-bob"
     found = await examined(client, supplier(openai))
-    assert found == Findings(frozenset({"gpt-4"}), None, "org-bob")
+    assert found == ValidationResult(frozenset({"gpt-4"}), None, "org-bob")
     assert len(openai.calls) == 1
     assert openai.calls[0].body["max_completion_tokens"] == 16
 
@@ -62,8 +62,8 @@ async def test_what_is_left_where_the_supplier_tells_it(
 ) -> None:
     openai.balances[KEY.get_secret_value()] = "500.00"
     url = f"{openai.url}/user/balance"
-    found = await examined(client, supplier(openai, tells="deepseek", account_url=url))
-    assert found.left == usd("500")
+    found = await examined(client, supplier(openai, account_api="deepseek", account_url=url))
+    assert found.remaining_cash == parse_usd("500")
 
 
 @pytest.mark.parametrize(
@@ -102,22 +102,22 @@ async def test_the_next_model_is_tried_when_one_may_not_be_used(
     async with FakeSupplier("anthropic", models=["claude-3"]) as fake:
         fake.allow("sk-ant-api03-canary-0001")
         fake.organisations["sk-ant-api03-canary-0001"] = "org-ann"
-        examiner = Examiner(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
+        examiner = KeyValidator(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
         at = replace(anthropic, base_url=fake.url)
-        found = await examiner.examine(client, at, SecretStr("sk-ant-api03-canary-0001"), "")
+        found = await examiner.validate_key(client, at, SecretStr("sk-ant-api03-canary-0001"), "")
     assert found.organisation == "org-ann"
 
 
 async def test_cloudflare_is_known_by_its_account(client: aiohttp.ClientSession) -> None:
     async with FakeSupplier("cloudflare", models=["@cf/meta/llama-3-8b-instruct"]) as fake:
         fake.allow("cfut_canary_0123456789012345")
-        examiner = Examiner(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
+        examiner = KeyValidator(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
         at = replace(SUPPLIERS["cloudflare"], base_url=fake.url)
         key = SecretStr("cfut_canary_0123456789012345")
-        found = await examiner.examine(client, at, key, ACCOUNT)
+        found = await examiner.validate_key(client, at, key, ACCOUNT)
         assert found.organisation == ACCOUNT
         with pytest.raises(KeyRefused) as refused:
-            await examiner.examine(client, at, key, "")
+            await examiner.validate_key(client, at, key, "")
     assert refused.value.reason == "account"
 
 
@@ -131,7 +131,7 @@ async def test_cloudflare_is_known_by_its_account(client: aiohttp.ClientSession)
     ],
 )
 def test_keys_of_organisations_and_subscriptions_are_known(key: str, reason: str | None) -> None:
-    assert unfit(key) == reason
+    assert find_forbidden_kind(key) == reason
 
 
 @pytest.mark.parametrize(
@@ -146,21 +146,21 @@ def test_keys_of_organisations_and_subscriptions_are_known(key: str, reason: str
     ],
 )
 def test_a_marked_key_is_its_suppliers(key: str, names: tuple[str, ...]) -> None:
-    assert guessed(key, SUPPLIERS) == names
+    assert guess_suppliers(key, SUPPLIERS) == names
 
 
 def test_an_unmarked_key_may_be_of_several_and_never_of_one_that_marks_its_own() -> None:
-    names = guessed("sk-" + "0123456789abcdef" * 2, SUPPLIERS)
+    names = guess_suppliers("sk-" + "0123456789abcdef" * 2, SUPPLIERS)
     assert {"openai", "deepseek", "moonshot"} <= set(names)
     assert not {"anthropic", "groq", "xai", "google"} & set(names)
-    assert guessed("sk-proj-0123456789", {"groq": SUPPLIERS["groq"]}) == ()
+    assert guess_suppliers("sk-proj-0123456789", {"groq": SUPPLIERS["groq"]}) == ()
 
 
 @pytest.mark.parametrize(
     ("headers", "limits"),
     [
         ({}, None),
-        ({"openai-organization": "org-1"}, Limits("org-1", 0.0)),
+        ({"openai-organization": "org-1"}, RateLimitInfo("org-1", 0.0)),
         (
             {
                 "x-ratelimit-remaining-requests": "0",
@@ -168,7 +168,7 @@ def test_an_unmarked_key_may_be_of_several_and_never_of_one_that_marks_its_own()
                 "x-ratelimit-remaining-tokens": "0",
                 "x-ratelimit-reset-tokens": "120ms",
             },
-            Limits("", 90.5),
+            RateLimitInfo("", 90.5),
         ),
         ({"x-ratelimit-remaining-tokens": "12", "x-ratelimit-reset-tokens": "6s"}, None),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9d"}, 3_600.0),
@@ -183,9 +183,11 @@ def test_an_unmarked_key_may_be_of_several_and_never_of_one_that_marks_its_own()
         ),
     ],
 )
-def test_what_headers_tell(headers: Mapping[str, str], limits: Limits | float | None) -> None:
-    expected = Limits("", limits) if isinstance(limits, float) else limits
-    assert told(headers) == expected
+def test_what_headers_tell(
+    headers: Mapping[str, str], limits: RateLimitInfo | float | None
+) -> None:
+    expected = RateLimitInfo("", limits) if isinstance(limits, float) else limits
+    assert parse_rate_limit(headers) == expected
 
 
 @pytest.mark.parametrize(
@@ -198,10 +200,14 @@ def test_what_headers_tell(headers: Mapping[str, str], limits: Limits | float | 
                 '{"balance_infos":[{"currency":"CNY","total_balance":"110.00"},'
                 '{"currency":"USD","total_balance":"2.50"}]}'
             ),
-            AccountInfo(usd("2.5")),
+            AccountInfo(parse_usd("2.5")),
         ),
-        ("moonshot", '{"code":0,"data":{"available_balance":49.58}}', AccountInfo(usd("49.58"))),
-        ("moonshot", '{"code":0,"data":{"available_balance":-1}}', AccountInfo(usd("0"))),
+        (
+            "moonshot",
+            '{"code":0,"data":{"available_balance":49.58}}',
+            AccountInfo(parse_usd("49.58")),
+        ),
+        ("moonshot", '{"code":0,"data":{"available_balance":-1}}', AccountInfo(parse_usd("0"))),
         ("moonshot", '{"code":0,"data":{"available_balance":"NaN"}}', AccountInfo()),
         ("xai", '{"team_id":"t1","team_blocked":false}', AccountInfo(organisation="t1")),
         ("xai", '{"team_id":"t1","team_blocked":true}', None),
@@ -213,13 +219,13 @@ async def test_what_accounts_tell(
 ) -> None:
     async with FakeSupplier("openai") as fake:
         fake.listing = Refuse(200, body=body.encode())
-        target = Target(fake.url, KEY)
+        target = CallTarget(fake.url, KEY)
         url = f"{fake.url}/models"
         if info is None:
             with pytest.raises(SupplierFault):
-                await account(client, "xai", url, target)
+                await fetch_account(client, "xai", url, target)
             return
-        assert await account(client, tells, url, target) == info  # type: ignore[arg-type]
+        assert await fetch_account(client, tells, url, target) == info  # type: ignore[arg-type]
 
 
 async def test_nothing_of_a_key_is_told_when_nobody_answers(

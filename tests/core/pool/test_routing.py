@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from core.db import schema
 from core.db.writes import Update
 from core.ledger.types import InsufficientFunds
-from core.money import Credits, Tokens, usd
+from core.money import Credits, Tokens, parse_usd
 from core.pool.pool import Pool
-from core.pool.providers.types import Fault, SupplierFault, Text
-from core.pool.types import Candidate, Terms, usable
+from core.pool.providers.types import Fault, SupplierFault, TextDelta
+from core.pool.types import Candidate, ContributionTerms, find_usable_models
 from tests.core.pool.world import ASK, ASTRA, HOLD, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse
 from tests.size import size
@@ -25,7 +25,7 @@ from tests.size import size
 async def fails(world: World, fault: Fault, **more: object) -> None:
     with pytest.raises(SupplierFault) as failed:
         await world.ask(**more)  # type: ignore[arg-type]
-    assert failed.value.fault is fault
+    assert failed.value.kind is fault
 
 
 async def test_the_cheapest_supplier_serves_while_it_can(world: World) -> None:
@@ -33,7 +33,7 @@ async def test_the_cheapest_supplier_serves_while_it_can(world: World) -> None:
     first = world.candidate()
     assert first == Candidate(cheap.id, "openai", LUNA.routes[0], HOLD)
     second = world.candidate(skip=(cheap.id,))
-    assert second == Candidate(dear.id, "groq", LUNA.routes[1], usd("0.004"))
+    assert second == Candidate(dear.id, "groq", LUNA.routes[1], parse_usd("0.004"))
     assert world.candidate(skip=(cheap.id, dear.id)) is None
     assert world.candidate(ASTRA, skip=(cheap.id,)) is None
 
@@ -44,7 +44,7 @@ async def test_use_is_spread_over_equal_keys(world: World) -> None:
     for number in range(60):
         candidate = world.candidate()
         assert candidate is not None
-        await world.hold(f"ask/{number}", candidate, usd("0.01"))
+        await world.hold(f"ask/{number}", candidate, parse_usd("0.01"))
         served[candidate.key] += 1
     assert min(served.values()) >= 15
 
@@ -75,7 +75,7 @@ async def test_what_is_held_against_a_key_keeps_it_a_few_points_behind_at_most(
     used = 0
     while (candidate := world.candidate()) is not None and candidate.key == other.id:
         used += 1
-        await world.hold(f"ask/{used}", candidate, usd("0.01"))
+        await world.hold(f"ask/{used}", candidate, parse_usd("0.01"))
         world.clock.advance(seconds=2)
     assert candidate is not None
     assert 3 <= used <= 9, "hundredths of its budget"
@@ -99,8 +99,12 @@ async def test_no_key_is_drawn_past_its_quota(world: World) -> None:
     held = sum(await asyncio.gather(*(one(number) for number in range(count))))
     assert held == 10
     assert world.candidate() is None
-    card = (await world.pool.cards())[0]
-    assert (card.held, card.headroom, card.state) == (usd("0.02"), usd("0"), "exhausted")
+    card = (await world.pool.list_keys())[0]
+    assert (card.held, card.headroom, card.state) == (
+        parse_usd("0.02"),
+        parse_usd("0"),
+        "exhausted",
+    )
 
 
 async def test_a_persons_own_key_does_not_serve_them(world: World) -> None:
@@ -108,11 +112,11 @@ async def test_a_persons_own_key_does_not_serve_them(world: World) -> None:
     await world.ledger.record(Update(schema.key, {"id": key}, {"owner": "per_bob"}))
     await world.pool.reload()
     wanted = (LUNA, INPUT, LIMIT)
-    assert world.pool.candidate(*wanted, asker="per_bob") is None
-    assert world.pool.candidate(*wanted, own_keys_only=True) is None
-    found = world.pool.candidate(*wanted, asker="per_tom")
+    assert world.pool.choose_candidate(*wanted, asker="per_bob") is None
+    assert world.pool.choose_candidate(*wanted, own_keys_only=True) is None
+    found = world.pool.choose_candidate(*wanted, asker="per_tom")
     assert found is not None
-    assert found.terms == Terms("per_bob", Credits(0), "")
+    assert found.terms == ContributionTerms("per_bob", Credits(0), "")
 
 
 async def test_a_route_with_too_little_context_is_passed_over(world: World) -> None:
@@ -126,13 +130,13 @@ async def test_a_route_with_too_little_context_is_passed_over(world: World) -> N
 async def test_a_throttled_key_rests_as_long_as_it_is_told(world: World) -> None:
     await world.key()
     world.openai.script(Refuse(429, code="rate_limit_exceeded", retry_after="20"))
-    await fails(world, Fault.THROTTLED)
-    assert (await world.pool.cards())[0].state == "cooling"
+    await fails(world, Fault.RATE_LIMITED)
+    assert (await world.pool.list_keys())[0].state == "cooling"
     world.clock.advance(seconds=19.9)
     assert world.candidate() is None
     world.clock.advance(seconds=5.2)
     assert await world.ask() == "Hello there."
-    assert (await world.pool.cards())[0].state == "active"
+    assert (await world.pool.list_keys())[0].state == "active"
 
 
 async def test_pauses_grow_and_end_with_an_answer(world: World) -> None:
@@ -141,7 +145,7 @@ async def test_pauses_grow_and_end_with_an_answer(world: World) -> None:
     record = next(iter(world.pool._records.values()))
     for _ in range(4):
         world.openai.script(Refuse(429, code="rate_limit_exceeded"))
-        await fails(world, Fault.THROTTLED)
+        await fails(world, Fault.RATE_LIMITED)
         rests.append(record.cooling_until - world.clock.now_ms())
         world.clock.advance(seconds=rests[-1] / 1_000 + 0.001)
     assert rests == sorted(rests)
@@ -149,7 +153,7 @@ async def test_pauses_grow_and_end_with_an_answer(world: World) -> None:
     assert 25_000 <= rests[3] <= 32_100
     await world.ask()
     world.openai.script(Refuse(429, code="rate_limit_exceeded"))
-    await fails(world, Fault.THROTTLED)
+    await fails(world, Fault.RATE_LIMITED)
     assert record.cooling_until - world.clock.now_ms() <= 4_100
 
 
@@ -157,7 +161,7 @@ async def test_a_key_dies_at_the_second_refusal_by_another_path_and_time(world: 
     secret = "sk-good-0001"
     key = (await world.key(secret)).id
     world.openai.forbid(secret)
-    await fails(world, Fault.DEAD)
+    await fails(world, Fault.INVALID_KEY)
     assert (await world.card(key)).state == "cooling"
     await world.pool.check_models()
     assert (await world.card(key)).state == "cooling", "a second look at once proves nothing"
@@ -171,13 +175,13 @@ async def test_a_key_dies_at_the_second_refusal_by_another_path_and_time(world: 
 async def test_a_refusal_that_was_a_mistake_is_forgotten(world: World) -> None:
     key = (await world.key()).id
     world.openai.script(Refuse(401, code="invalid_api_key"))
-    await fails(world, Fault.DEAD)
+    await fails(world, Fault.INVALID_KEY)
     world.clock.advance(seconds=31)
     await world.pool.check_models()
     assert await world.ask() == "Hello there."
     world.clock.advance(days=1)
     world.openai.script(Refuse(401, code="invalid_api_key"))
-    await fails(world, Fault.DEAD)
+    await fails(world, Fault.INVALID_KEY)
     assert (await world.card(key)).state == "cooling"
 
 
@@ -185,11 +189,11 @@ async def test_a_key_without_money_is_parked_for_hours(world: World) -> None:
     key = (await world.key()).id
     other = world.another_process()
     world.openai.script(Refuse(429, code="insufficient_quota", type="insufficient_quota"))
-    await fails(world, Fault.BROKE)
+    await fails(world, Fault.NO_FUNDS)
     card = await world.card(key)
     assert (card.state, card.reason) == ("parked", "no money")
     await other.reload()
-    assert other.candidate(LUNA, INPUT, LIMIT) is None, "other processes know"
+    assert other.choose_candidate(LUNA, INPUT, LIMIT) is None, "other processes know"
     world.clock.advance(seconds=5 * 3_600)
     assert world.candidate() is None
     world.clock.advance(seconds=3_700)
@@ -232,7 +236,7 @@ async def test_a_failing_suppliers_circuit_opens_and_one_call_tries_it(world: Wo
     dear = await world.key("sk-good-0009", supplier="groq")
     world.openai.always(Refuse(500, type="server_error"))
     for _ in range(5):
-        await fails(world, Fault.UNWELL)
+        await fails(world, Fault.UNAVAILABLE)
     found = world.candidate()
     assert found is not None
     assert found.key == dear.id, "the sixth key is healthy, its supplier is not"
@@ -273,7 +277,7 @@ async def test_a_fault_after_the_first_text_is_the_pools_to_learn_too(world: Wor
 
     with pytest.raises(SupplierFault):
         await watch()
-    assert seen == [Text("a")]
+    assert seen == [TextDelta("a")]
     assert "unwell" in (await world.card(key)).last_error
 
 
@@ -283,7 +287,7 @@ async def test_leaving_a_stream_frees_its_key(world: World) -> None:
     candidate = world.candidate()
     assert candidate is not None
     async with aclosing(world.pool.stream(candidate, ASK, LIMIT)) as stream:
-        assert await anext(stream) == Text("a")
+        assert await anext(stream) == TextDelta("a")
         assert world.pool._records[key].load.in_flight == 1
     assert world.pool._records[key].load.in_flight == 0
     world.openai.script(Answer(hangs_after=0))
@@ -300,33 +304,35 @@ async def test_a_keys_list_decides_what_it_serves(world: World) -> None:
     key = (await world.key()).id
     world.openai.models = ["gpt-6-luna-2026-03-01", "text-embedding-3-small"]
     await world.pool.check_models()
-    assert world.pool.servable() == {"luna"}
+    assert world.pool.list_servable_models() == {"luna"}
     other = world.another_process()
     await other.reload()
-    assert other.servable() == {"luna"}
+    assert other.list_servable_models() == {"luna"}
     world.openai.listing = Refuse(500)
     await world.pool.check_models()
-    assert world.pool.servable() == {"luna"}, "no list is no news"
+    assert world.pool.list_servable_models() == {"luna"}, "no list is no news"
     assert "unwell" in (await world.card(key)).last_error
 
 
 async def test_a_custom_address_serves_its_own_models(world: World) -> None:
     async with FakeSupplier("openai", models=["gpt-6-luna", "llama3.2:latest"]) as local:
         local.allow("none")
-        pool: Pool = world.another_process({"openai": world.suppliers["openai"].at(local.url)})
-        await pool.adopt("openai", SecretStr("none"), usd("5"))
+        pool: Pool = world.another_process(
+            {"openai": world.suppliers["openai"].with_base_url(local.url)}
+        )
+        await pool.upsert_own_key("openai", SecretStr("none"), parse_usd("5"))
         await pool.start()
-        await pool.checked(5)
-        assert pool.servable() == {"luna", "llama3.2:latest"}
+        await pool.wait_for_first_check(5)
+        assert pool.list_servable_models() == {"luna", "llama3.2:latest"}
         llama = world.catalogue.find("llama3.2:latest")
-        candidate = pool.candidate(llama, Tokens(1_000_000), Tokens(1_000_000))
+        candidate = pool.choose_candidate(llama, Tokens(1_000_000), Tokens(1_000_000))
         assert candidate is None, "more than its context"
-        candidate = pool.candidate(llama, Tokens(1_000), Tokens(1_000))
+        candidate = pool.choose_candidate(llama, Tokens(1_000), Tokens(1_000))
         assert candidate is not None
-        assert candidate.hold == usd("0.0005"), "a nominal cost, never none"
+        assert candidate.hold == parse_usd("0.0005"), "a nominal cost, never none"
         stream = pool.stream(candidate, ASK, Tokens(1_000))
         pieces = [piece async for piece in stream]
-        assert pieces[:1] == [Text("Hello there.")]
+        assert pieces[:1] == [TextDelta("Hello there.")]
         assert "max_tokens" in local.calls[0].body, "the plain dialect for what is no OpenAI model"
         await pool.stop()
 
@@ -345,4 +351,4 @@ async def test_stopping_breaks_what_runs_and_leaves_nothing_behind(world: World)
 def test_listed_names_match_routes_by_dates_too() -> None:
     routes = ("claude-haiku-4-5", "gpt-4o", "GLM-5.3", "gemini-2.5-pro")
     listed = ("claude-haiku-4-5-20251001", "gpt-4o-2024-08-06", "glm-5.3", "gpt-4o-mini")
-    assert usable(listed, routes) == {"claude-haiku-4-5", "gpt-4o", "GLM-5.3"}
+    assert find_usable_models(listed, routes) == {"claude-haiku-4-5", "gpt-4o", "GLM-5.3"}

@@ -22,7 +22,7 @@ class Body:
 
 
 async def parsed(*chunks: bytes) -> list[tuple[bytes, bytes]]:
-    return [event async for event in sse.events(Body(*chunks))]
+    return [event async for event in sse.read_events(Body(*chunks))]
 
 
 async def test_the_forms_that_servers_use() -> None:

@@ -10,22 +10,22 @@ from pydantic import SecretStr
 
 from core.money import Seconds, Tokens
 from core.pool.providers import http
-from core.pool.providers.openai import OpenAI
+from core.pool.providers.openai import OpenAIAdapter
 from core.pool.providers.types import (
-    Call,
-    Clip,
+    AudioClip,
+    CallTarget,
     Fault,
     Finish,
-    Piece,
+    ModelCall,
+    StreamEvent,
     SupplierFault,
-    Target,
-    Text,
+    TextDelta,
     Usage,
 )
 from tests.audio import VOICE
 from tests.fakes.suppliers import GOOD_KEY, Drop, FakeSupplier, Heard, Refuse, Script
 
-CLIP = Clip("voice.ogg", VOICE)
+CLIP = AudioClip("voice.ogg", VOICE)
 NONE = Tokens(0)
 
 
@@ -37,7 +37,7 @@ async def fake() -> AsyncIterator[FakeSupplier]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.session() as session:
+    async with http.create_session() as session:
         yield session
 
 
@@ -46,17 +46,17 @@ async def heard(
     client: aiohttp.ClientSession,
     *,
     model: str = "whisper-1",
-    clip: Clip = CLIP,
+    clip: AudioClip = CLIP,
     key: str = GOOD_KEY,
-) -> list[Piece]:
-    call = Call(model, (), NONE, clip=clip)
-    stream = OpenAI(client).stream(Target(fake.url, SecretStr(key)), call)
+) -> list[StreamEvent]:
+    call = ModelCall(model, (), NONE, clip=clip)
+    stream = OpenAIAdapter(client).stream(CallTarget(fake.url, SecretStr(key)), call)
     return [piece async for piece in stream]
 
 
-def told(text: str, seconds: int | None) -> list[Piece]:
+def told(text: str, seconds: int | None) -> list[StreamEvent]:
     used = None if seconds is None else Usage(NONE, NONE, audio=Seconds(seconds))
-    return [*([Text(text)] if text else []), Finish("stop", used)]
+    return [*([TextDelta(text)] if text else []), Finish("stop", used)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_a_file_is_sent_as_a_form_in_the_way_that_the_model_takes(
 async def test_a_file_as_large_as_platforms_hand_out(
     fake: FakeSupplier, client: aiohttp.ClientSession
 ) -> None:
-    large = Clip("voice.ogg", VOICE + bytes(20 << 20))
+    large = AudioClip("voice.ogg", VOICE + bytes(20 << 20))
     assert await heard(fake, client, clip=large) == told("hello there", None)
     assert fake.calls[0].body["file"] == (large.name, large.content)
 
@@ -106,14 +106,14 @@ async def test_the_billed_length_else_the_files_else_none(
 @pytest.mark.parametrize(
     ("script", "fault"),
     [
-        (Refuse(429, code="rate_limit_exceeded"), Fault.THROTTLED),
-        (Refuse(429, code="insufficient_quota"), Fault.BROKE),
+        (Refuse(429, code="rate_limit_exceeded"), Fault.RATE_LIMITED),
+        (Refuse(429, code="insufficient_quota"), Fault.NO_FUNDS),
         (Refuse(413), Fault.TOO_LONG),
-        (Refuse(500), Fault.UNWELL),
-        (Refuse(200, body=b"<html>"), Fault.UNWELL),
-        (Refuse(200, body=b'{"task": "transcribe"}'), Fault.UNWELL),
-        (Refuse(200, body=b'"words"'), Fault.UNWELL),
-        (Refuse(200, body=b"x" * (5 << 20)), Fault.UNWELL),
+        (Refuse(500), Fault.UNAVAILABLE),
+        (Refuse(200, body=b"<html>"), Fault.UNAVAILABLE),
+        (Refuse(200, body=b'{"task": "transcribe"}'), Fault.UNAVAILABLE),
+        (Refuse(200, body=b'"words"'), Fault.UNAVAILABLE),
+        (Refuse(200, body=b"x" * (5 << 20)), Fault.UNAVAILABLE),
         (Drop(), Fault.NETWORK),
     ],
 )
@@ -123,18 +123,18 @@ async def test_what_is_no_transcription_is_a_fault(
     fake.script(script)
     with pytest.raises(SupplierFault) as failed:
         await heard(fake, client)
-    assert failed.value.fault is fault
+    assert failed.value.kind is fault
 
 
 async def test_a_wrong_key_model_or_file_is_the_fault_that_it_is(
     fake: FakeSupplier, client: aiohttp.ClientSession
 ) -> None:
     for fault, wrong in (
-        (Fault.DEAD, heard(fake, client, key="sk-bad")),
+        (Fault.INVALID_KEY, heard(fake, client, key="sk-bad")),
         (Fault.MODEL_MISSING, heard(fake, client, model="whisper-2")),
-        (Fault.BAD_REQUEST, heard(fake, client, clip=Clip("voice.ogg", b"garbage"))),
-        (Fault.BAD_REQUEST, heard(fake, client, clip=Clip("voice.amr", VOICE))),
+        (Fault.BAD_REQUEST, heard(fake, client, clip=AudioClip("voice.ogg", b"garbage"))),
+        (Fault.BAD_REQUEST, heard(fake, client, clip=AudioClip("voice.amr", VOICE))),
     ):
         with pytest.raises(SupplierFault) as failed:
             await wrong
-        assert failed.value.fault is fault
+        assert failed.value.kind is fault

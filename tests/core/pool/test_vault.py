@@ -9,18 +9,18 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
 from core.pool.vault import (
     SEALED,
     BadMasterKey,
-    NotAllOpens,
-    Shut,
-    Survey,
+    SecretsUnopenable,
+    UnopenableSecrets,
     Unsealable,
     Vault,
     VaultLocked,
+    VaultSurvey,
     key_context,
 )
 
@@ -53,9 +53,9 @@ def test_a_secret_opens_in_its_own_context_only() -> None:
     vault = Vault([OLD])
     with pytest.raises(Unsealable):
         vault.unseal("key/two", vault.seal(CONTEXT, SECRET))
-    wrapped, key = vault.new_data_key("person/a")
+    wrapped, key = vault.create_data_key("person/a")
     with pytest.raises(Unsealable):
-        vault.data_key("person/b", wrapped)
+        vault.unwrap_data_key("person/b", wrapped)
     with pytest.raises(Unsealable):
         vault.unseal("person/a", wrapped)
     with pytest.raises(Unsealable):
@@ -64,10 +64,10 @@ def test_a_secret_opens_in_its_own_context_only() -> None:
 
 def test_a_persons_texts_are_sealed_by_their_own_key() -> None:
     vault = Vault([OLD])
-    wrapped, key = vault.new_data_key("person/a")
+    wrapped, key = vault.create_data_key("person/a")
     sealed = key.seal("ask/1", "天空".encode())
-    assert vault.data_key("person/a", wrapped).unseal("ask/1", sealed).decode() == "天空"
-    _, somebody_elses = vault.new_data_key("person/b")
+    assert vault.unwrap_data_key("person/a", wrapped).unseal("ask/1", sealed).decode() == "天空"
+    _, somebody_elses = vault.create_data_key("person/b")
     with pytest.raises(Unsealable):
         somebody_elses.unseal("ask/1", sealed)
 
@@ -79,7 +79,7 @@ def test_bad_master_keys_are_refused() -> None:
 
 
 async def test_a_vault_opens_with_any_of_the_keys_that_sealed_it(
-    store: Store, ledger: Ledger
+    store: Database, ledger: Ledger
 ) -> None:
     first = await Vault.open([OLD], store, ledger)
     again = await Vault.open([NEW, OLD], store, ledger)
@@ -87,14 +87,14 @@ async def test_a_vault_opens_with_any_of_the_keys_that_sealed_it(
     assert first.fingerprint("openai", "sk-x") != first.fingerprint("groq", "sk-x")
     with pytest.raises(VaultLocked) as locked:
         await Vault.open([OTHER], store, ledger)
-    assert len(locked.value.needs) == 8
+    assert len(locked.value.needed_key) == 8
 
 
 async def test_rotating_wraps_everything_anew_and_keeps_every_secret(
-    store: Store, ledger: Ledger, clock: Clock
+    store: Database, ledger: Ledger, clock: Clock
 ) -> None:
     old = await Vault.open([OLD], store, ledger)
-    wrapped, key = old.new_data_key("person/per_1")
+    wrapped, key = old.create_data_key("person/per_1")
     sealed = key.seal("ask/1", b"why")
     fingerprint = old.fingerprint("openai", "sk-x")
     person = {
@@ -103,12 +103,12 @@ async def test_rotating_wraps_everything_anew_and_keeps_every_secret(
     }  # fmt: skip
     await ledger.record(Insert(schema.person, person))
     both = await Vault.open([NEW, OLD], store, ledger)
-    assert await both.rotate(store, ledger) == 2
-    assert await both.rotate(store, ledger) == 0
+    assert await both.rotate_master_key(store, ledger) == 2
+    assert await both.rotate_master_key(store, ledger) == 0
     new = await Vault.open([NEW], store, ledger)
     assert new.fingerprint("openai", "sk-x") == fingerprint
     rows = await store.fetch(sa.select(schema.person.c.data_key))
-    assert new.data_key("person/per_1", bytes(rows[0][0])).unseal("ask/1", sealed) == b"why"
+    assert new.unwrap_data_key("person/per_1", bytes(rows[0][0])).unseal("ask/1", sealed) == b"why"
     with pytest.raises(VaultLocked):
         await Vault.open([OLD], store, ledger)
 
@@ -151,41 +151,52 @@ def key_row(number: int, vault: Vault) -> dict[str, object]:
 
 
 async def test_what_a_lost_master_key_leaves_shut_is_named_and_nothing_is_changed(
-    store: Store, ledger: Ledger
+    store: Database, ledger: Ledger
 ) -> None:
     old, other = await Vault.open([OLD], store, ledger), Vault([OTHER])
     for number, vault in enumerate((old, other, other)):
         await ledger.record(Insert(schema.key, key_row(number, vault)))
     before = await store.fetch(sa.select(schema.key))
     without = Vault([NEW, OLD])
-    lost = Shut("key", 2, 3, (other._first.hex(),), ("openai …0001", "openai …0002"))
-    assert await without.survey(store) == Survey(sealed=4, older=4, shut=(lost,))
-    with pytest.raises(NotAllOpens) as refused:
-        await without.rotate(store, ledger)
-    assert refused.value.shut == (lost,)
+    lost = UnopenableSecrets(
+        "key", 2, 3, (other._first_key_id.hex(),), ("openai …0001", "openai …0002")
+    )
+    assert await without.survey_secrets(store) == VaultSurvey(
+        sealed_count=4, older_key_count=4, unopenable=(lost,)
+    )
+    with pytest.raises(SecretsUnopenable) as refused:
+        await without.rotate_master_key(store, ledger)
+    assert refused.value.unopenable == (lost,)
     assert await store.fetch(sa.select(schema.key)) == before
     # Without the key of the vault itself it is told all the same.
-    assert [one.table for one in (await Vault([NEW]).survey(store)).shut] == ["vault_secret", "key"]
+    assert [one.table for one in (await Vault([NEW]).survey_secrets(store)).unopenable] == [
+        "vault_secret",
+        "key",
+    ]
     found = Vault([NEW, OLD, OTHER])
-    assert await found.survey(store) == Survey(sealed=4, older=4, shut=())
-    assert await found.rotate(store, ledger) == 4
-    assert await Vault([NEW]).survey(store) == Survey(sealed=4, older=0, shut=())
+    assert await found.survey_secrets(store) == VaultSurvey(
+        sealed_count=4, older_key_count=4, unopenable=()
+    )
+    assert await found.rotate_master_key(store, ledger) == 4
+    assert await Vault([NEW]).survey_secrets(store) == VaultSurvey(
+        sealed_count=4, older_key_count=0, unopenable=()
+    )
 
 
-async def test_what_was_altered_or_swapped_is_named(store: Store, ledger: Ledger) -> None:
+async def test_what_was_altered_or_swapped_is_named(store: Database, ledger: Ledger) -> None:
     vault = await Vault.open([OLD], store, ledger)
     for number in range(3):
         await ledger.record(Insert(schema.key, key_row(number, vault)))
     elsewhere = {"base_url": "http://127.0.0.1:1"}
     await ledger.record(Update(schema.key, {"id": "key_1"}, elsewhere))
     await ledger.record(Update(schema.key, {"id": "key_2"}, {"sealed": b"\x01"}))
-    shut = Shut("key", 2, 3, (), ("openai …0001", "openai …0002"))
-    assert (await vault.survey(store)).shut == (shut,)
+    shut = UnopenableSecrets("key", 2, 3, (), ("openai …0001", "openai …0002"))
+    assert (await vault.survey_secrets(store)).unopenable == (shut,)
 
 
 def test_nothing_of_a_vault_shows_in_its_repr() -> None:
     master = secrets.token_bytes(32)
     vault = Vault([master])
-    _, key = vault.new_data_key("person/a")
+    _, key = vault.create_data_key("person/a")
     assert master.hex() not in f"{vault!r} {key!r} {vars(vault)!r} {vars(key)!r}"
     assert repr(master) not in f"{vars(vault)!r}"

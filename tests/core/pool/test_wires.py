@@ -15,20 +15,20 @@ from pydantic import SecretStr
 
 from core.money import Tokens
 from core.pool.providers import http
-from core.pool.providers.anthropic import Anthropic
-from core.pool.providers.openai import Cloudflare, Dialect, OpenAI, usage
+from core.pool.providers.anthropic import AnthropicAdapter
+from core.pool.providers.openai import CloudflareAdapter, OpenAIAdapter, OpenAIDialect, parse_usage
 from core.pool.providers.types import (
-    Adapter,
-    Call,
+    CallTarget,
+    ChatMessage,
     Fault,
     Finish,
     ListedModel,
-    Message,
-    Piece,
+    ModelCall,
+    ReasoningDelta,
+    StreamEvent,
+    SupplierAdapter,
     SupplierFault,
-    Target,
-    Text,
-    Thinking,
+    TextDelta,
     Usage,
 )
 from tests.fakes.suppliers import (
@@ -43,14 +43,14 @@ from tests.fakes.suppliers import (
     Wire,
 )
 
-STRICT = Dialect(limit="max_completion_tokens", is_openai=True)
-CALL = Call(
+STRICT = OpenAIDialect(limit_field="max_completion_tokens", is_openai=True)
+CALL = ModelCall(
     "gpt-6-luna",
     (
-        Message("system", "Be kind."),
-        Message("user", "Why is the sky blue?"),
-        Message("assistant", "Scattering."),
-        Message("user", "More, please."),
+        ChatMessage("system", "Be kind."),
+        ChatMessage("user", "Why is the sky blue?"),
+        ChatMessage("assistant", "Scattering."),
+        ChatMessage("user", "More, please."),
     ),
     Tokens(500),
     end_user="person-hash",
@@ -65,32 +65,32 @@ async def fake(request: pytest.FixtureRequest) -> AsyncIterator[FakeSupplier]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.session() as session:
+    async with http.create_session() as session:
         yield session
 
 
-def adapter(wire: Wire, client: aiohttp.ClientSession) -> Adapter:
+def adapter(wire: Wire, client: aiohttp.ClientSession) -> SupplierAdapter:
     if wire == "anthropic":
-        return Anthropic(client)
-    return Cloudflare(client) if wire == "cloudflare" else OpenAI(client, STRICT)
+        return AnthropicAdapter(client)
+    return CloudflareAdapter(client) if wire == "cloudflare" else OpenAIAdapter(client, STRICT)
 
 
-def target(fake: FakeSupplier, key: str = GOOD_KEY) -> Target:
-    return Target(fake.url, SecretStr(key), ACCOUNT if fake.wire == "cloudflare" else "")
+def target(fake: FakeSupplier, key: str = GOOD_KEY) -> CallTarget:
+    return CallTarget(fake.url, SecretStr(key), ACCOUNT if fake.wire == "cloudflare" else "")
 
 
 async def pieces(
-    fake: FakeSupplier, client: aiohttp.ClientSession, call: Call = CALL, key: str = GOOD_KEY
-) -> list[Piece]:
+    fake: FakeSupplier, client: aiohttp.ClientSession, call: ModelCall = CALL, key: str = GOOD_KEY
+) -> list[StreamEvent]:
     stream = adapter(fake.wire, client).stream(target(fake, key), call)
     return [piece async for piece in stream]
 
 
 async def fault(
     fake: FakeSupplier, client: aiohttp.ClientSession, *scripts: Script
-) -> tuple[SupplierFault, list[Piece]]:
+) -> tuple[SupplierFault, list[StreamEvent]]:
     fake.script(*scripts)
-    seen: list[Piece] = []
+    seen: list[StreamEvent] = []
 
     async def keep() -> None:
         async for piece in adapter(fake.wire, client).stream(target(fake), CALL):
@@ -108,11 +108,11 @@ async def test_an_answer_comes_in_pieces_and_ends_with_its_usage(
         Answer(chunks=("天空", " 🌈", " blue"), thinking=2, usage=Used(1_000, 500, 700, 100))
     )
     assert await pieces(fake, client) == [
-        Thinking(),
-        Thinking(),
-        Text("天空"),
-        Text(" 🌈"),
-        Text(" blue"),
+        ReasoningDelta(),
+        ReasoningDelta(),
+        TextDelta("天空"),
+        TextDelta(" 🌈"),
+        TextDelta(" blue"),
         Finish("stop", Usage(Tokens(1_000), Tokens(500), Tokens(700), Tokens(100))),
     ]
 
@@ -174,7 +174,7 @@ async def test_bodies_hold_no_sampling_parameters_and_the_key_is_in_a_header_onl
 
 async def test_a_dialect_leaves_out_what_its_server_refuses(client: aiohttp.ClientSession) -> None:
     async with FakeSupplier("openai") as fake:
-        mistral = OpenAI(client, Dialect(asks_usage=False))
+        mistral = OpenAIAdapter(client, OpenAIDialect(asks_usage=False))
         call = replace(CALL, model="mistral-small")
         seen = [piece async for piece in mistral.stream(target(fake), call)]
         assert seen[-1] == Finish("stop", None)
@@ -186,41 +186,41 @@ async def test_refusals_before_the_first_token(
 ) -> None:
     with pytest.raises(SupplierFault) as dead:
         await pieces(fake, client, key="sk-wrong")
-    assert (dead.value.fault, dead.value.status) == (Fault.DEAD, 401)
+    assert (dead.value.kind, dead.value.status) == (Fault.INVALID_KEY, 401)
     with pytest.raises(SupplierFault) as missing:
         await pieces(fake, client, replace(CALL, model="nowhere"))
-    assert missing.value.fault is Fault.MODEL_MISSING
+    assert missing.value.kind is Fault.MODEL_MISSING
     throttled, seen = await fault(fake, client, Refuse(429, message="wait", retry_after="7"))
-    throttled_type = Fault.DEAD if fake.wire == "cloudflare" else Fault.THROTTLED
-    assert (throttled.fault, throttled.retry_after, seen) == (throttled_type, 7.0, [])
+    throttled_type = Fault.INVALID_KEY if fake.wire == "cloudflare" else Fault.RATE_LIMITED
+    assert (throttled.kind, throttled.retry_after, seen) == (throttled_type, 7.0, [])
     fake.context = 3
     with pytest.raises(SupplierFault) as long:
         await pieces(fake, client)
-    assert long.value.fault is Fault.TOO_LONG
+    assert long.value.kind is Fault.TOO_LONG
 
 
 async def test_breaks_after_the_first_token(
     fake: FakeSupplier, client: aiohttp.ClientSession
 ) -> None:
     broken, seen = await fault(fake, client, Answer(chunks=("a", "b"), breaks_after=1))
-    assert (broken.fault, seen) == (Fault.NETWORK, [Text("a")])
+    assert (broken.kind, seen) == (Fault.NETWORK, [TextDelta("a")])
     failed, seen = await fault(fake, client, Answer(chunks=("a", "b"), fails_after=1))
-    assert (failed.fault, seen) == (Fault.UNWELL, [Text("a")])
+    assert (failed.kind, seen) == (Fault.UNAVAILABLE, [TextDelta("a")])
     cut, seen = await fault(fake, client, Answer(chunks=("a", "b"), cut=True))
-    assert (cut.fault, seen) == (Fault.NETWORK, [Text("a"), Text("b")])
+    assert (cut.kind, seen) == (Fault.NETWORK, [TextDelta("a"), TextDelta("b")])
 
 
 async def test_a_connection_that_fails_or_says_nothing(
     fake: FakeSupplier, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropped, _ = await fault(fake, client, Drop())
-    assert dropped.fault is Fault.NETWORK
+    assert dropped.kind is Fault.NETWORK
     monkeypatch.setattr(http, "_STREAM", aiohttp.ClientTimeout(total=None, sock_read=0.05))
     silent, seen = await fault(fake, client, Answer(chunks=("a", "b"), hangs_after=1))
-    assert (silent.fault, seen) == (Fault.TIMEOUT, [Text("a")])
+    assert (silent.kind, seen) == (Fault.TIMEOUT, [TextDelta("a")])
     await fake.stop()
     refused, _ = await fault(fake, client)
-    assert refused.fault is Fault.NETWORK
+    assert refused.kind is Fault.NETWORK
 
 
 async def test_a_redirect_is_not_followed_with_a_key(
@@ -228,7 +228,7 @@ async def test_a_redirect_is_not_followed_with_a_key(
 ) -> None:
     elsewhere = {"Location": f"{fake.url}/elsewhere"}
     moved, _ = await fault(fake, client, Refuse(307, body=b"", headers=elsewhere))
-    assert moved.fault is Fault.BAD_REQUEST
+    assert moved.kind is Fault.BAD_REQUEST
     assert len(fake.calls) == 1
 
 
@@ -251,7 +251,7 @@ async def test_nonsense_is_a_fault_and_never_another_error(
 ) -> None:
     headers = {"Content-Type": "text/event-stream"}
     failed, _ = await fault(fake, client, Refuse(200, body=said, headers=headers))
-    assert failed.fault in {Fault.UNWELL, Fault.NETWORK}
+    assert failed.kind in {Fault.UNAVAILABLE, Fault.NETWORK}
     assert failed.__suppress_context__ or failed.__context__ is None
 
 
@@ -262,7 +262,7 @@ async def test_leaving_early_closes_the_connection(
     stream: Any = adapter(fake.wire, client).stream(target(fake), CALL)
     async with aclosing(stream):
         async for piece in stream:
-            assert piece == Text("a")
+            assert piece == TextDelta("a")
             break
     connector = client.connector
     assert isinstance(connector, aiohttp.TCPConnector)
@@ -291,11 +291,11 @@ async def test_hundreds_of_streams_at_once(
 
 async def test_a_keys_models_are_listed(fake: FakeSupplier, client: aiohttp.ClientSession) -> None:
     context = Tokens(1_000_000) if fake.wire == "anthropic" else None
-    listed = await adapter(fake.wire, client).models(target(fake))
+    listed = await adapter(fake.wire, client).list_models(target(fake))
     assert listed == [ListedModel("gpt-6-luna", context), ListedModel("other", context)]
     with pytest.raises(SupplierFault) as refused:
-        await adapter(fake.wire, client).models(target(fake, "sk-wrong"))
-    assert refused.value.fault is Fault.DEAD
+        await adapter(fake.wire, client).list_models(target(fake, "sk-wrong"))
+    assert refused.value.kind is Fault.INVALID_KEY
 
 
 @pytest.mark.parametrize("said", [b"{}", b"[[]]", b'{"data":{}}', b"not json", b"null"])
@@ -305,7 +305,7 @@ async def test_a_list_of_nonsense_is_a_fault_or_empty(
     async with FakeSupplier("openai") as fake:
         fake.listing = Refuse(200, body=said, headers={"Content-Type": "application/json"})
         with contextlib.suppress(SupplierFault):
-            assert await OpenAI(client).models(target(fake)) == []
+            assert await OpenAIAdapter(client).list_models(target(fake)) == []
 
 
 async def test_usage_told_early_is_kept(client: aiohttp.ClientSession) -> None:
@@ -317,7 +317,7 @@ async def test_usage_told_early_is_kept(client: aiohttp.ClientSession) -> None:
     async with FakeSupplier("openai") as fake:
         fake.script(Refuse(200, body=said, headers={"Content-Type": "text/event-stream"}))
         assert await pieces(fake, client) == [
-            Text("Hi"),
+            TextDelta("Hi"),
             Finish("stop", Usage(Tokens(3), Tokens(1))),
         ]
 
@@ -330,7 +330,7 @@ async def test_a_server_that_does_not_stream_is_understood(client: aiohttp.Clien
     async with FakeSupplier("openai") as fake:
         fake.script(Refuse(200, body=said, headers={"Content-Type": "application/json"}))
         assert await pieces(fake, client) == [
-            Text("Hi"),
+            TextDelta("Hi"),
             Finish("stop", Usage(Tokens(3), Tokens(1))),
         ]
 
@@ -363,4 +363,4 @@ async def test_a_server_that_does_not_stream_is_understood(client: aiohttp.Clien
     ],
 )  # fmt: skip
 def test_usage_has_one_meaning_whoever_tells_it(said: dict[str, Any], found: Usage | None) -> None:
-    assert usage(said) == found
+    assert parse_usage(said) == found

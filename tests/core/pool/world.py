@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pydantic import SecretStr
 
 from core import chart
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.ledger.types import Submission
-from core.money import NanoUsd, Tokens, usd
+from core.money import NanoUsd, Tokens, parse_usd
 from core.pool.pool import Pool
-from core.pool.providers.types import Finish, Message, Text
+from core.pool.providers.types import ChatMessage, Finish, TextDelta
 from core.pool.suppliers import SUPPLIERS, Supplier
-from core.pool.types import Candidate, KeyCard
+from core.pool.types import Candidate, KeySummary
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs
@@ -25,7 +25,7 @@ from tests.databases import TestClock
 from tests.fakes.suppliers import FakeSupplier
 
 MASTER = bytes([7]) * 32
-ASK = (Message("user", "Why is the sky blue?"),)
+ASK = (ChatMessage("user", "Why is the sky blue?"),)
 INPUT, LIMIT = Tokens(1_000), Tokens(1_000)
 
 CHEAP, DEAR = Route("openai", "gpt-6-luna"), Route("groq", "openai/gpt-6-luna")
@@ -52,13 +52,13 @@ def flat(pico: int) -> Rates:
 LUNA = model("luna", CHEAP, DEAR)
 ASTRA = model("astra", ONLY_CHEAP)
 #: An ask of INPUT and LIMIT holds $0.002 at the cheap supplier, $0.004 at the dear one.
-HOLD = usd("0.002")
+HOLD = parse_usd("0.002")
 
 
 @dataclass
 class World:
     pool: Pool
-    store: Store
+    store: Database
     ledger: Ledger
     vault: Vault
     catalogue: Catalogue
@@ -70,13 +70,13 @@ class World:
 
     async def key(
         self, secret: str = "sk-good-0001", budget: str = "1", supplier: str = "openai"
-    ) -> KeyCard:
+    ) -> KeySummary:
         """An own key that its supplier takes."""
         (self.openai if supplier == "openai" else self.groq).allow(secret)
-        return await self.pool.add_own_key(supplier, SecretStr(secret), usd(budget))
+        return await self.pool.add_own_key(supplier, SecretStr(secret), parse_usd(budget))
 
     def candidate(self, wanted: Model = LUNA, *, skip: tuple[str, ...] = ()) -> Candidate | None:
-        return self.pool.candidate(wanted, INPUT, LIMIT, skip=skip)
+        return self.pool.choose_candidate(wanted, INPUT, LIMIT, skip_keys=skip)
 
     async def ask(self, wanted: Model = LUNA, *, skip: tuple[str, ...] = ()) -> str:
         """An ask served by the first candidate; raises what the pool raises."""
@@ -84,7 +84,7 @@ class World:
         assert candidate is not None
         text = ""
         async for piece in self.pool.stream(candidate, ASK, LIMIT, end_user="hash"):
-            if isinstance(piece, Text):
+            if isinstance(piece, TextDelta):
                 text += piece.text
             else:
                 assert isinstance(piece, Finish)
@@ -95,15 +95,15 @@ class World:
         account = chart.key_quota(candidate.key)
         entry = chart.hold_quota(candidate.key, candidate.supplier, amount)
         receipt = await self.ledger.submit(Submission(cause, (entry,), watch=(account,)))
-        self.pool.settled(candidate.key, receipt.balances[account.code])
+        self.pool.update_headroom(candidate.key, receipt.balances[account.code])
 
-    async def card(self, key: str) -> KeyCard:
-        return next(card for card in await self.pool.cards() if card.id == key)
+    async def card(self, key: str) -> KeySummary:
+        return next(card for card in await self.pool.list_keys() if card.id == key)
 
     def another_process(self, suppliers: Mapping[str, Supplier] | None = None) -> Pool:
         """A second pool on the same database, with suppliers of its own if any are given."""
         return Pool(
-            store=self.store,
+            db=self.store,
             ledger=self.ledger,
             vault=self.vault,
             catalogue=self.catalogue,
@@ -114,7 +114,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def made(store: Store, ledger: Ledger, clock: TestClock) -> AsyncIterator[World]:
+async def made(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIterator[World]:
     async with (
         FakeSupplier("openai", models=[CHEAP.model, ONLY_CHEAP.model]) as openai,
         FakeSupplier("openai", models=[DEAR.model]) as groq,
@@ -127,7 +127,7 @@ async def made(store: Store, ledger: Ledger, clock: TestClock) -> AsyncIterator[
         costs = Costs({CHEAP: flat(1_000_000), DEAR: flat(2_000_000), ONLY_CHEAP: flat(1_000_000)})
         vault = await Vault.open([MASTER], store, ledger)
         pool = Pool(
-            store=store,
+            db=store,
             ledger=ledger,
             vault=vault,
             catalogue=catalogue,
@@ -136,6 +136,6 @@ async def made(store: Store, ledger: Ledger, clock: TestClock) -> AsyncIterator[
             suppliers=suppliers,
         )
         await pool.start()
-        await pool.checked(5)
+        await pool.wait_for_first_check(5)
         yield World(pool, store, ledger, vault, catalogue, costs, clock, suppliers, openai, groq)
         await pool.stop()

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from core.money import MicroCredits
-from core.pricing.answers import Pair, answers
-from core.pricing.levels import USUAL, Level
-from core.pricing.mix import Mix
+from core.pricing.answers import RatePair, calculate_responses
+from core.pricing.levels import USUAL_USAGE, SupplierRate
+from core.pricing.mix import ModelUsage
 from core.pricing.prices import Price
 from tests import brief
 
-MIX = Mix({"openai": USUAL}, real=False)
+MIX = ModelUsage({"openai": USUAL_USAGE}, is_measured=False)
 
 
 def priced(inward: int, outward: int = 0) -> Price:
@@ -21,23 +21,23 @@ def priced(inward: int, outward: int = 0) -> Price:
     return Price("prc_x", "gpt-4", "token", *rates, 0, "admin")
 
 
-def at(dollars_per_1k: str) -> dict[str, Level]:
+def at(dollars_per_1k: str) -> dict[str, SupplierRate]:
     rates = brief.flat(dollars_per_1k)
-    return {"openai": Level(rates.input.base, rates.cached.base, rates.output.base)}
+    return {"openai": SupplierRate(rates.input.base, rates.cached.base, rates.output.base)}
 
 
-def units(pair: Pair | None) -> tuple[int, int] | None:
+def units(pair: RatePair | None) -> tuple[int, int] | None:
     return None if pair is None else (pair[0].units, pair[1].units)
 
 
 def test_the_briefs_rise_is_passed_on_at_8_shared_at_6_and_absorbed_at_5() -> None:
     price, old, new = priced(5_000), at("0.03"), at("0.05")
-    found = answers(price, MIX, old, new)
-    assert found.dearer
-    assert (units(found.passed), units(found.shared)) == ((8_000, 8_000), (6_000, 6_000))
-    assert MIX.margin(price, old) == 66
+    found = calculate_responses(price, MIX, old, new)
+    assert found.is_dearer
+    assert (units(found.passed_on), units(found.shared)) == ((8_000, 8_000), (6_000, 6_000))
+    assert MIX.calculate_margin(price, old) == 66
     margins = [
-        MIX.margin(replace(price, input_rate=rate, output_rate=rate), new)
+        MIX.calculate_margin(replace(price, input_rate=rate, output_rate=rate), new)
         for rate in map(MicroCredits, (8_000, 6_000, 5_000))
     ]
     assert margins == [60, 20, 0]
@@ -69,24 +69,29 @@ def test_answers(
     passed: tuple[int, int] | None,
     shared: tuple[int, int] | None,
 ) -> None:
-    found = answers(priced(*now), MIX, at(old), at(new))
-    assert (units(found.passed), units(found.shared)) == (passed, shared)
+    found = calculate_responses(priced(*now), MIX, at(old), at(new))
+    assert (units(found.passed_on), units(found.shared)) == (passed, shared)
 
 
 def test_audio_moves_by_the_minute() -> None:
     price = brief.WHISPER_PRICE
-    old, new = Level(0, 0, 0, 100_000_000), Level(0, 0, 0, 150_000_000)
-    found = answers(price, Mix({"openai": USUAL}, real=False), {"openai": old}, {"openai": new})
-    assert found.passed is not None
-    assert replace(price, input_rate=found.passed[0]).per_minute() == "3"
+    old, new = SupplierRate(0, 0, 0, 100_000_000), SupplierRate(0, 0, 0, 150_000_000)
+    found = calculate_responses(
+        price,
+        ModelUsage({"openai": USUAL_USAGE}, is_measured=False),
+        {"openai": old},
+        {"openai": new},
+    )
+    assert found.passed_on is not None
+    assert replace(price, input_rate=found.passed_on[0]).format_per_minute() == "3"
 
 
 def test_nothing_known_to_cost_anything_is_answered_with_nothing() -> None:
-    assert answers(priced(5_000), MIX, {}, at("0.03")).passed is None
+    assert calculate_responses(priced(5_000), MIX, {}, at("0.03")).passed_on is None
 
 
 def test_a_level_is_kept_as_text() -> None:
-    level = Level(1, 2, 3, 4, 1_250)
-    assert Level.of(level.text()) == level
-    assert level.same_list(replace(level, real=1_000))
-    assert not level.same_list(replace(level, cached=0))
+    level = SupplierRate(1, 2, 3, 4, 1_250)
+    assert SupplierRate.from_text(level.to_text()) == level
+    assert level.has_same_list_price(replace(level, billed_permille=1_000))
+    assert not level.has_same_list_price(replace(level, cached=0))

@@ -32,7 +32,7 @@ def test_over_forty_models_of_all_the_makers_that_the_brief_names() -> None:
 
 
 def test_every_model_has_what_a_card_and_a_quote_need() -> None:
-    for model in CATALOGUE.asked:
+    for model in CATALOGUE.chat_models:
         assert model.answer_limit == (THINKING_ANSWER_LIMIT if model.thinking else ANSWER_LIMIT)
         assert model.context.units > model.answer_limit.units, model.id
         assert ("thinking" in model.features) == model.thinking
@@ -80,20 +80,20 @@ def test_a_retired_name_is_told_from_a_current_one() -> None:
 
 def test_words_of_a_question_are_not_taken_for_models() -> None:
     for word in ("gpt-4", "GPT-4", "claude", "llama", "o3", "gpt-5.4", "gemini"):
-        assert CATALOGUE.has(word), word
+        assert CATALOGUE.is_unambiguous_name(word), word
     for word in ("why", "haiku", "sonnet", "opus", "fable", "flash", "command", "sol", "gp", ""):
-        assert not CATALOGUE.has(word), word
+        assert not CATALOGUE.is_unambiguous_name(word), word
 
 
 def test_an_unknown_name_is_told_the_nearest_ids() -> None:
     with pytest.raises(UnknownModel) as refused:
         CATALOGUE.find("gtp-5")
-    assert refused.value.asked == "gtp-5"
-    assert "gpt-5" in refused.value.near
-    assert len(refused.value.near) <= 3
+    assert refused.value.requested_name == "gtp-5"
+    assert "gpt-5" in refused.value.similar
+    assert len(refused.value.similar) <= 3
     with pytest.raises(UnknownModel) as nothing_like_it:
         CATALOGUE.find("天空为什么是蓝色的")
-    assert nothing_like_it.value.near == ()
+    assert nothing_like_it.value.similar == ()
 
 
 def test_an_overlay_adds_changes_and_withdraws(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ name = "Luna"
 """
     )
     catalogue = Catalogue.load(overlay)
-    assert catalogue.default.id == "house"
+    assert catalogue.default_model.id == "house"
     assert catalogue.find("gpt-4").id == "house"
     assert not catalogue.is_retired("gpt-4")
     assert catalogue.find("gpt-5.5").id == "gpt-5.4"
@@ -159,11 +159,11 @@ def test_an_overlay_adds_a_model_that_hears(tmp_path: Path) -> None:
     overlay = tmp_path / "models.toml"
     overlay.write_text("[[model]]\nid = 'ears'\nper = 'second'\nroutes = ['openai:our-whisper']")
     catalogue = Catalogue.load(overlay)
-    assert catalogue.hearing == [*CATALOGUE.hearing, catalogue.find("ears")]
-    assert catalogue.asked == CATALOGUE.asked
+    assert catalogue.audio_models == [*CATALOGUE.audio_models, catalogue.find("ears")]
+    assert catalogue.chat_models == CATALOGUE.chat_models
     # It is found where a model is chosen, but no question begins with its name.
     assert catalogue.find("Whisper").per == "second"
-    assert not any(catalogue.has(name) for name in ("ears", "whisper", "whisper-1"))
+    assert not any(catalogue.is_unambiguous_name(name) for name in ("ears", "whisper", "whisper-1"))
 
 
 def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:
@@ -173,22 +173,22 @@ def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:
 
 def test_a_custom_address_offers_its_models_under_their_own_names() -> None:
     catalogue = Catalogue.load()
-    catalogue.add_local(
+    catalogue.add_local_models(
         "openai", [Listing("llama3"), Listing("qwen:4b", Tokens(4_096)), Listing("gpt-4o")]
     )
     own = catalogue.find("llama3")
     assert (own.id, own.local, own.tokenizer) == ("llama3", True, "estimate")
     assert [(route.provider, route.model) for route in own.routes] == [("openai", "llama3")]
     assert catalogue.find("qwen:4b").context == Tokens(4_096)
-    assert catalogue.has("qwen:4b")
+    assert catalogue.is_unambiguous_name("qwen:4b")
     assert not catalogue.find("gpt-4o").local
-    catalogue.add_local("groq", [Listing("gpt-4o"), Listing("qwen:4b"), Listing("LLaMA3")])
+    catalogue.add_local_models("groq", [Listing("gpt-4o"), Listing("qwen:4b"), Listing("LLaMA3")])
     assert {model.id for model in catalogue.models.values() if model.local} == {
         "llama3", "qwen:4b", "groq/gpt-4o", "groq/qwen:4b", "groq/LLaMA3",
     }  # fmt: skip
     assert catalogue.find("groq/gpt-4o").routes[0].provider == "groq"
     assert catalogue.find("gpt-4o").routes[0].provider == "openai"
-    catalogue.add_local("groq", [])
-    catalogue.add_local("openai", [Listing("qwen:4b")])
+    catalogue.add_local_models("groq", [])
+    catalogue.add_local_models("openai", [Listing("qwen:4b")])
     assert catalogue.find("llama3").id == "llama-3.3-70b"
     assert catalogue.find("qwen:4b").local

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from core.money import Credits, MicroCredits, Seconds, Tokens
 from core.pricing.costs import Costs
-from core.pricing.deals import DISCOUNT_MAX, floor, mixed, offered
+from core.pricing.deals import DISCOUNT_MAX, calculate_floor, discount_price, mix_rates
 from core.pricing.prices import Price
 from core.pricing.rates import Rate, Rates
 from tests import brief
@@ -40,24 +40,26 @@ def rates(inward: int, outward: int) -> Costs:
     ],
 )
 def test_tier_then_promotion_then_the_floor(tier: int, promotion: int, told: str) -> None:
-    least = floor(brief.costs(), brief.GPT_4, 0, 10)
+    least = calculate_floor(brief.costs(), brief.GPT_4, 0, 10)
     assert least is not None
-    shown = offered(price(5_000, 5_000), tier=tier, promotion=promotion, least=least)
-    assert shown.per_1k() == (told, told)
+    shown = discount_price(
+        price(5_000, 5_000), tier_percent=tier, promotion_percent=promotion, floor_rate=least
+    )
+    assert shown.format_per_1k() == (told, told)
 
 
 def test_a_price_below_the_floor_stays_what_it_is() -> None:
-    least = floor(brief.costs(), brief.GPT_4, 0, 100)
+    least = calculate_floor(brief.costs(), brief.GPT_4, 0, 100)
     assert least is not None
     plain = price(5_000, 5_000)
-    assert offered(plain, tier=50, promotion=50, least=least) == plain
+    assert discount_price(plain, tier_percent=50, promotion_percent=50, floor_rate=least) == plain
 
 
 def test_the_floor_is_over_the_dearest_supplier_and_unknown_where_no_cost_is() -> None:
-    assert floor(brief.costs(), brief.GPT_4, 0, 0) == MicroCredits(9_000)
-    assert floor(brief.costs(), brief.GPT_4, 0, -100) == MicroCredits(0)
-    assert floor(brief.costs(), brief.WHISPER_1, 0, 0) == MicroCredits(30_000)
-    assert floor(Costs({}), brief.GPT_4, 0, 0) is None
+    assert calculate_floor(brief.costs(), brief.GPT_4, 0, 0) == MicroCredits(9_000)
+    assert calculate_floor(brief.costs(), brief.GPT_4, 0, -100) == MicroCredits(0)
+    assert calculate_floor(brief.costs(), brief.WHISPER_1, 0, 0) == MicroCredits(30_000)
+    assert calculate_floor(Costs({}), brief.GPT_4, 0, 0) is None
 
 
 @given(
@@ -83,24 +85,32 @@ def test_never_below_the_floor_never_negative_never_above_the_plain_price(
     seconds: int,
 ) -> None:
     """For any tier, promotion, cost and change of the price, and any answer."""
-    least = floor(rates(*cost), brief.GPT_4, 0, over)
+    least = calculate_floor(rates(*cost), brief.GPT_4, 0, over)
     assert least is not None
     for pair in (plain, moved):
         before = price(*pair)
-        after = offered(before, tier=tier, promotion=promotion, least=least)
+        after = discount_price(
+            before, tier_percent=tier, promotion_percent=promotion, floor_rate=least
+        )
         assert (after.id, after.model) == (before.id, before.model)
         assert MicroCredits(0) < after.input_rate <= before.input_rate
         assert MicroCredits(0) < after.output_rate <= before.output_rate
-        mix, usual = (mixed(one.input_rate, one.output_rate) for one in (after, before))
+        mix, usual = (mix_rates(one.input_rate, one.output_rate) for one in (after, before))
         assert mix >= min(least, usual)
         # At par, what comes in is at least the floor over what the supplier takes on that mix.
         if least <= usual:
             assert mix.units * 10_000 * 100 >= (2 * cost[0] + cost[1]) * (100 + over)
         inward, outward = (Tokens(number) for number in tokens)
-        charge = after.charge(inward, outward)
-        assert Credits(1) <= charge <= before.charge(inward, outward)
+        charge = after.calculate_charge(inward, outward)
+        assert Credits(1) <= charge <= before.calculate_charge(inward, outward)
         length = Seconds(seconds)
-        assert Credits(1) <= after.charge_seconds(length) <= before.charge_seconds(length)
+        assert (
+            Credits(1)
+            <= after.calculate_audio_charge(length)
+            <= before.calculate_audio_charge(length)
+        )
         # More off is never dearer.
-        more = offered(before, tier=tier, promotion=min(promotion + 1, 99), least=least)
-        assert mixed(more.input_rate, more.output_rate) <= mix
+        more = discount_price(
+            before, tier_percent=tier, promotion_percent=min(promotion + 1, 99), floor_rate=least
+        )
+        assert mix_rates(more.input_rate, more.output_rate) <= mix

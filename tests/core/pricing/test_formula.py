@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.pricing.formula import Demand, target
+from core.pricing.formula import Demand, calculate_demand_target
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,21 @@ from core.pricing.formula import Demand, target
     ],
 )
 def test_where_it_tends(day: int, usual: int, hours: int | None, percent: int) -> None:
-    assert target(day=day, usual_day=usual, hours_left=hours) == percent
+    assert calculate_demand_target(last_day=day, usual_day=usual, hours_left=hours) == percent
 
 
 def test_a_rush_of_an_hour_moves_nothing_and_a_day_of_it_nearly_all() -> None:
-    now = Demand().after_an_hour(130)
+    now = Demand().advance_one_hour(130)
     assert now.factor == 100
     for _ in range(23):
-        now = now.after_an_hour(130)
+        now = now.advance_one_hour(130)
     assert 125 <= now.factor <= 130
 
 
 def test_it_does_not_flutter() -> None:
     now, seen = Demand(), set()
     for hour in range(400):
-        now = now.after_an_hour(104 if hour % 2 else 98)
+        now = now.advance_one_hour(104 if hour % 2 else 98)
         seen.add(now.factor)
     assert seen == {100}
 
@@ -47,6 +47,6 @@ def test_it_does_not_flutter() -> None:
 def test_it_comes_back_to_the_usual() -> None:
     now = Demand()
     for goal in [150] * 60 + [100] * 100:
-        now = now.after_an_hour(goal)
+        now = now.advance_one_hour(goal)
         assert 80 <= now.factor <= 150
     assert abs(now.factor - 100) < 5

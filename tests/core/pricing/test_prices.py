@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Store
+from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.money import Credits, MicroCredits, Tokens
 from core.pool.providers.types import ListedModel
@@ -20,17 +20,17 @@ from tests import brief
 from tests.databases import TestClock
 
 
-def book(store: Store, ledger: Ledger, clock: TestClock, **more: Any) -> PriceBook:
+def book(store: Database, ledger: Ledger, clock: TestClock, **more: Any) -> PriceBook:
     return PriceBook(store, ledger.record, brief.catalogue(), brief.costs(), clock, **more)
 
 
 async def test_every_model_is_priced_by_the_formula_at_first(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     prices = book(store, ledger, clock)
     await prices.start()
-    found = {model: prices.current(model) for model in brief.PRICES}
-    assert {model: price and price.per_1k() for model, price in found.items()} == {
+    found = {model: prices.find_current(model) for model in brief.PRICES}
+    assert {model: price and price.format_per_1k() for model, price in found.items()} == {
         "gpt-4": ("4.2", "4.2"),
         "claude-3": ("3.5", "3.5"),
         "llama-3": ("0.7", "0.7"),
@@ -39,111 +39,115 @@ async def test_every_model_is_priced_by_the_formula_at_first(
 
 
 async def test_the_products_catalogue_is_priced_whole(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     catalogue = Catalogue.load()
     prices = PriceBook(store, ledger.record, catalogue, Costs.load(), clock)
     await prices.start()
     for model in catalogue.models.values():
-        price = prices.current(model.id)
+        price = prices.find_current(model.id)
         assert price is not None
-        assert len(price.per_1k()[0].replace(".", "").strip("0")) <= 2, "reads well on a card"
+        assert len(price.format_per_1k()[0].replace(".", "").strip("0")) <= 2, (
+            "reads well on a card"
+        )
 
 
-async def test_several_processes_seed_once(store: Store, ledger: Ledger, clock: TestClock) -> None:
+async def test_several_processes_seed_once(
+    store: Database, ledger: Ledger, clock: TestClock
+) -> None:
     books = [book(store, ledger, clock) for _ in range(5)]
     await asyncio.gather(*(one.start() for one in books))
     rows = await store.fetch(sa.select(schema.price))
     assert len(rows) == len(brief.catalogue().models)
-    assert {one.current("gpt-4") for one in books} == {books[0].current("gpt-4")}
+    assert {one.find_current("gpt-4") for one in books} == {books[0].find_current("gpt-4")}
 
 
 async def test_an_admins_price_stays_and_the_quoted_one_is_billed(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     prices = book(store, ledger, clock)
     await prices.start()
     await brief.set_prices(prices)
-    quoted = prices.current("gpt-4")
+    quoted = prices.find_current("gpt-4")
     assert quoted is not None
-    assert quoted.charge(Tokens(1_000), Tokens(500)) == Credits(8)
+    assert quoted.calculate_charge(Tokens(1_000), Tokens(500)) == Credits(8)
     clock.advance(seconds=60)
-    raised = await prices.change(
+    raised = await prices.set_price(
         "gpt-4", MicroCredits(8_000), MicroCredits(8_000), set_by="per_a", note="pass on"
     )
-    assert prices.current("gpt-4") == raised
-    assert prices.by_id(quoted.id) == quoted
+    assert prices.find_current("gpt-4") == raised
+    assert prices.find_by_id(quoted.id) == quoted
     again = book(store, ledger, clock)
     await again.start()
-    assert again.current("gpt-4") == raised
-    assert again.by_id(quoted.id) == quoted
-    assert [price.set_by for price in again.history("gpt-4")] == [FORMULA, "admin", "per_a"]
+    assert again.find_current("gpt-4") == raised
+    assert again.find_by_id(quoted.id) == quoted
+    assert [price.set_by for price in again.list_history("gpt-4")] == [FORMULA, "admin", "per_a"]
 
 
 async def test_a_price_takes_effect_at_its_time(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     prices = book(store, ledger, clock)
     await prices.start()
-    before = prices.current("gpt-4")
-    coming = await prices.change(
+    before = prices.find_current("gpt-4")
+    coming = await prices.set_price(
         "gpt-4",
         MicroCredits(6_000),
         MicroCredits(9_000),
         set_by="per_a",
         effective_at=clock.now_ms() + 60_000,
     )
-    assert not coming.blended
-    assert prices.current("gpt-4") == before
+    assert not coming.is_blended
+    assert prices.find_current("gpt-4") == before
     clock.advance(seconds=60)
-    assert prices.current("gpt-4") == coming
-    assert coming.charge(Tokens(1_000), Tokens(1_000)) == Credits(15)
+    assert prices.find_current("gpt-4") == coming
+    assert coming.calculate_charge(Tokens(1_000), Tokens(1_000)) == Credits(15)
 
 
 async def test_other_processes_hear_within_two_seconds(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     here, there = book(store, ledger, clock), book(store, ledger, clock)
     await here.start()
     await there.start()
-    changed = await there.change("gpt-4", MicroCredits(9), MicroCredits(9), set_by="per_a")
+    changed = await there.set_price("gpt-4", MicroCredits(9), MicroCredits(9), set_by="per_a")
     await here.refresh()
-    assert here.current("gpt-4") != changed, "a quote a moment later costs no read"
+    assert here.find_current("gpt-4") != changed, "a quote a moment later costs no read"
     clock.advance(seconds=2)
     await here.refresh()
-    assert here.current("gpt-4") == changed
+    assert here.find_current("gpt-4") == changed
 
 
 async def test_a_model_that_comes_later_is_priced_too(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     catalogue, costs = Catalogue((brief.GPT_4,)), Costs.load()
     prices = PriceBook(store, ledger.record, catalogue, costs, clock)
     await prices.start()
-    costs.add_local("openai")
-    catalogue.add_local("openai", [ListedModel("llama3.2")])
+    costs.add_local_supplier("openai")
+    catalogue.add_local_models("openai", [ListedModel("llama3.2")])
     clock.advance(seconds=3)
     await prices.refresh()
-    price = prices.current("llama3.2")
+    price = prices.find_current("llama3.2")
     assert price is not None
-    assert price.per_1k() == ("0.028", "0.028")
+    assert price.format_per_1k() == ("0.028", "0.028")
 
 
 async def test_the_operators_markup_moves_the_formula(
-    store: Store, ledger: Ledger, clock: TestClock
+    store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
     prices = book(store, ledger, clock, markup_percent=20)
     await prices.start()
-    price = prices.current("gpt-4")
+    price = prices.find_current("gpt-4")
     assert price is not None
-    assert price.per_1k() == ("3.8", "3.8")
+    assert price.format_per_1k() == ("3.8", "3.8")
 
 
 @pytest.mark.parametrize("rate", [0, -5, 1_000_000_001])
 async def test_what_is_no_price_is_refused(
-    store: Store, ledger: Ledger, clock: TestClock, rate: int
+    store: Database, ledger: Ledger, clock: TestClock, rate: int
 ) -> None:
     prices = book(store, ledger, clock)
     with pytest.raises(BadPrice):
-        await prices.change("gpt-4", MicroCredits(5_000), MicroCredits(rate), set_by="per_a")
+        await prices.set_price("gpt-4", MicroCredits(5_000), MicroCredits(rate), set_by="per_a")
     assert await store.fetch(sa.select(schema.price)) == []

@@ -13,7 +13,7 @@ from aiohttp import web
 from core.pricing import package as lists
 from core.pricing.catalogue import Route
 from core.pricing.costs import Costs
-from core.pricing.source import PriceSource, installed
+from core.pricing.source import PriceSource, describe_installed_data
 from tests.databases import TestClock
 
 GPT_4 = Route("openai", "gpt-4")
@@ -24,18 +24,18 @@ def ms(*day: int) -> int:
 
 
 def test_the_installed_data_is_at_most_so_old() -> None:
-    version, days = installed(ms(2030, 1, 1))
+    version, days = describe_installed_data(ms(2030, 1, 1))
     assert version.count(".") == 2
     assert days is not None
-    newer = installed(ms(2030, 1, 11))[1]
+    newer = describe_installed_data(ms(2030, 1, 11))[1]
     assert newer == days + 10
-    assert installed(ms(2001, 1, 1))[1] is None
+    assert describe_installed_data(ms(2001, 1, 1))[1] is None
 
 
 def listed(dollars: str) -> list[dict[str, Any]]:
     """A data file with every supplier's name, and one price."""
     found: list[dict[str, Any]] = []
-    for name in lists.read():
+    for name in lists.read_package():
         model = {
             "id": "gpt-4",
             "match": {"equals": "gpt-4"},
@@ -68,9 +68,9 @@ async def served() -> AsyncIterator[tuple[str, list[str]]]:
 
 async def test_nothing_is_fetched_unless_it_is_switched_on(clock: TestClock) -> None:
     source = PriceSource(Costs(), clock, url="http://127.0.0.1:9/never")
-    assert source.ready
-    await source.fetch()
-    assert source.data(clock.now_ms()).fetched_at is None
+    assert source.is_ready
+    await source.fetch_data()
+    assert source.describe_data(clock.now_ms()).fetched_at is None
 
 
 async def test_fetched_lists_take_the_place_of_the_installed(
@@ -78,21 +78,21 @@ async def test_fetched_lists_take_the_place_of_the_installed(
 ) -> None:
     url, answers = served
     costs = Costs()
-    before = costs.base(GPT_4, clock.now_ms())
-    source = PriceSource(costs, clock, fetches=True, url=url)
-    assert not source.ready
+    before = costs.get_base_rates(GPT_4, clock.now_ms())
+    source = PriceSource(costs, clock, may_fetch=True, url=url)
+    assert not source.is_ready
     answers += ["no list at all", json.dumps(listed("50")[:3]), json.dumps(listed("50"))]
     for _ in range(2):
-        await source.fetch()
-        assert not source.ready, "not believed"
-        assert costs.base(GPT_4, clock.now_ms()) == before
-    await source.fetch()
-    assert source.ready
-    assert costs.base(GPT_4, clock.now_ms()) == (50_000_000, 50_000_000)
-    assert source.data(clock.now_ms()).fetched_at == clock.now_ms()
-    await source.fetch()
+        await source.fetch_data()
+        assert not source.is_ready, "not believed"
+        assert costs.get_base_rates(GPT_4, clock.now_ms()) == before
+    await source.fetch_data()
+    assert source.is_ready
+    assert costs.get_base_rates(GPT_4, clock.now_ms()) == (50_000_000, 50_000_000)
+    assert source.describe_data(clock.now_ms()).fetched_at == clock.now_ms()
+    await source.fetch_data()
     clock.advance(days=1)
     answers.append(json.dumps(listed("40")))
-    await source.fetch()
-    assert costs.base(GPT_4, clock.now_ms()) == (40_000_000, 40_000_000)
+    await source.fetch_data()
+    assert costs.get_base_rates(GPT_4, clock.now_ms()) == (40_000_000, 40_000_000)
     assert answers == []

@@ -13,7 +13,7 @@ import pytest
 from core.money import Tokens
 from core.pricing import token_counter
 from core.pricing.catalogue import Catalogue
-from core.pricing.token_counter import Encoding, count, count_messages
+from core.pricing.token_counter import Encoding, count_message_tokens, count_tokens
 from tests import brief
 
 CATALOGUE = Catalogue.load()
@@ -38,29 +38,29 @@ def test_the_shipped_encodings_are_tiktokens_own(
     cached = tmp_path / hashlib.sha1(url.encode()).hexdigest()
     cached.write_bytes(gzip.decompress(packed.read_bytes()))
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    theirs, ours = tiktoken.get_encoding(f"{name}_base"), token_counter.load(name)
+    theirs, ours = tiktoken.get_encoding(f"{name}_base"), token_counter.load_encoding(name)
     for text in TEXTS:
         assert ours.encode_ordinary(text) == theirs.encode_ordinary(text)
 
 
 async def test_a_short_prompt_has_the_count_that_openai_bills() -> None:
-    assert await count(GPT, "Why is the sky blue?") == Tokens(6)
-    assert await count(brief.GPT_4, "Why is the sky blue?") == Tokens(6)
-    assert await count(GPT, "") == Tokens(0)
+    assert await count_tokens(GPT, "Why is the sky blue?") == Tokens(6)
+    assert await count_tokens(brief.GPT_4, "Why is the sky blue?") == Tokens(6)
+    assert await count_tokens(GPT, "") == Tokens(0)
 
 
 async def test_other_tokenizers_get_an_estimate_from_above() -> None:
     for text in TEXTS:
-        exact = (await count(GPT, text)).units
-        estimate = (await count(CLAUDE, text)).units
+        exact = (await count_tokens(GPT, text)).units
+        estimate = (await count_tokens(CLAUDE, text)).units
         assert estimate * 100 >= exact * token_counter.ESTIMATE_PERCENT
         assert estimate * token_counter.ESTIMATE_BYTES >= len(text.encode())
 
 
 async def test_a_call_costs_its_texts_and_the_stated_overheads() -> None:
     texts = ["You are kind.", "Why is the sky blue?"]
-    alone = [(await count(GPT, text)).units for text in texts]
-    assert await count_messages(GPT, texts) == Tokens(sum(alone) + 2 * 8 + 16)
+    alone = [(await count_tokens(GPT, text)).units for text in texts]
+    assert await count_message_tokens(GPT, texts) == Tokens(sum(alone) + 2 * 8 + 16)
 
 
 async def test_long_and_hostile_texts_are_counted_beside_the_loop() -> None:
@@ -76,11 +76,13 @@ async def test_long_and_hostile_texts_are_counted_beside_the_loop() -> None:
     ticker = asyncio.create_task(ticking())
     for text in hostile:
         before = ticks
-        assert (await count(CLAUDE, text)).units >= len(text.encode("utf-8", "surrogatepass")) // 3
+        assert (await count_tokens(CLAUDE, text)).units >= len(
+            text.encode("utf-8", "surrogatepass")
+        ) // 3
         assert ticks > before
     ticker.cancel()
 
 
 async def test_damaged_ranks_are_noticed() -> None:
     with pytest.raises(ValueError, match="damaged"):
-        token_counter._ranks(gzip.compress(b"IQ== 0\n"), "0" * 64)
+        token_counter._parse_ranks(gzip.compress(b"IQ== 0\n"), "0" * 64)

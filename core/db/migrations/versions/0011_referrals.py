@@ -106,7 +106,7 @@ def _disputes() -> None:
         told = {
             "gateway": row.gateway,
             "external": row.dispute,
-            "id": ids.derived("dsp", row.at, row.gateway, row.dispute),
+            "id": ids.derive_id("dsp", row.at, row.gateway, row.dispute),
             "order": row.id,
             "payment": row.payment or "",
             "amount": amount,
@@ -132,7 +132,7 @@ def _receipts_of_refunds() -> None:
         connection.execute(
             sa.text("UPDATE refund SET id = :id WHERE gateway = :gateway AND external = :external"),
             {
-                "id": ids.derived("rfd", row.at, row.gateway, row.external),
+                "id": ids.derive_id("rfd", row.at, row.gateway, row.external),
                 "gateway": row.gateway,
                 "external": row.external,
             },

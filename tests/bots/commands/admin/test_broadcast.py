@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import Screen
-from core.admin.broadcasts import WAITING_MOST
-from core.admin_log import logged
+from bots.chat.types import Card
+from core.admin.broadcasts import WAITING_MAX
+from core.admin_log import admin_log_row
 from core.db import schema
 from tests import service
 from tests.bots.commands.admin.test_limits import acts
@@ -26,14 +26,14 @@ class Chats:
 
     def __init__(self, *blocked: str) -> None:
         self.blocked = set(blocked)
-        self.shown: list[tuple[str, Screen]] = []
+        self.shown: list[tuple[str, Card]] = []
         #: How many of them a test has looked at.
         self.read = 0
 
-    async def notify(self, sender: str, screen: Screen, instead: str = "") -> None:
+    async def notify_person(self, sender: str, card: Card, replace_message: str = "") -> None:
         if sender in self.blocked:
             raise ConnectionError
-        self.shown.append((sender, screen))
+        self.shown.append((sender, card))
 
     @property
     def told(self) -> list[str]:
@@ -46,14 +46,14 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         yield tom.someone("1")
 
 
-async def begun(owner: Service, people: int) -> Screen:
+async def begun(owner: Service, people: int) -> Card:
     for number in range(2, people + 1):
         await owner.someone(str(number)).person()
     preview = await owner.screen(f"/broadcast {WORDS}")
     assert "Claude 5 is here." in text_of(preview)
     assert f"It goes to {people} people." in text_of(preview)
     card = (await owner.presses(button(preview, "Send it")))[-1]
-    assert isinstance(card, Screen)
+    assert isinstance(card, Card)
     assert f"Sent to 0 of {people}" in text_of(card)
     again = await owner.presses(button(preview, "Send it"))
     assert "done" in text_of(*again).lower()
@@ -62,21 +62,21 @@ async def begun(owner: Service, people: int) -> Screen:
 
 async def rounds(owner: Service, count: int) -> None:
     for _ in range(count):
-        await owner.app.broadcasts.work()
-        await owner.app.shop.notices.work()
+        await owner.app.broadcasts.queue_next()
+        await owner.app.shop.notices.deliver_due()
 
 
 async def ended(owner: Service) -> None:
     """Everybody was told, here or by the service's own chores."""
     async with asyncio.timeout(20):
-        while (newest := await owner.app.broadcasts.newest()) and newest.state != "done":
+        while (newest := await owner.app.broadcasts.find_newest()) and newest.state != "done":
             await rounds(owner, 1)
 
 
 async def test_everybody_is_told_once(owner: Service) -> None:
     chats = Chats("5")
-    owner.app.landing.by("telegram", chats)
-    people = WAITING_MOST + 10
+    owner.app.landing.register_notifier("telegram", chats)
+    people = WAITING_MAX + 10
     card = await begun(owner, people)
     await ended(owner)
     assert chats.told == [str(n) for n in range(1, people + 1) if n != 5]
@@ -90,14 +90,14 @@ async def test_everybody_is_told_once(owner: Service) -> None:
 
 async def test_so_many_at_a_time_and_after_a_stop_nobody_else(owner: Service) -> None:
     chats = Chats()
-    card = await begun(owner, WAITING_MOST + 10)
-    await owner.app.broadcasts.work()
-    await owner.app.broadcasts.work()
+    card = await begun(owner, WAITING_MAX + 10)
+    await owner.app.broadcasts.queue_next()
+    await owner.app.broadcasts.queue_next()
     rows = await owner.app.store.fetch(sa.select(schema.notice.c.id))
-    assert len(rows) == WAITING_MOST, "others' notices don't wait behind everybody's"
+    assert len(rows) == WAITING_MAX, "others' notices don't wait behind everybody's"
     stopped = (await owner.presses(button(card, "Stop it")))[-1]
     assert "It was stopped." in text_of(stopped)
-    owner.app.landing.by("telegram", chats)
+    owner.app.landing.register_notifier("telegram", chats)
     await rounds(owner, 3)
     assert chats.told == []
     assert await acts(owner) == ["broadcast", "stop broadcast"]
@@ -120,13 +120,13 @@ async def test_where_no_process_here_has_their_platform_they_wait(owner: Service
 
 async def test_who_leaves_meanwhile_hears_nothing(owner: Service) -> None:
     chats = Chats()
-    owner.app.landing.by("telegram", chats)
+    owner.app.landing.register_notifier("telegram", chats)
     await begun(owner, 3)
-    await owner.app.broadcasts.work()
+    await owner.app.broadcasts.queue_next()
     gone = owner.someone("3")
     person = await gone.person()
-    row = logged(owner.clock, actor=person.id, act="erase", before={}, after={})
-    await owner.app.erasing.erase(person, theirs=True, also=row)
+    row = admin_log_row(owner.clock, actor=person.id, act="erase", before={}, after={})
+    await owner.app.erasing.erase_person(person, is_own_request=True, companion=row)
     await ended(owner)
     assert chats.told == ["1", "2"]
 
@@ -139,7 +139,7 @@ async def test_nobody_else_may(owner: Service) -> None:
     preview = await owner.screen("/broadcast Hello")
     told = text_of(*await owner.someone("5").presses(button(preview, "Send it")))
     assert "Sent to" not in told
-    assert await owner.app.broadcasts.newest() is None
+    assert await owner.app.broadcasts.find_newest() is None
 
 
 @pytest.mark.parametrize("text", ["", "x" * 1_501])

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import Answer, Place, Screen
-from core.admin_log import logged
+from bots.chat.types import Answer, Card, Place
+from core.admin_log import admin_log_row
 from core.db import schema
 from core.money import Credits
 from core.users.limits import Allowance
@@ -58,9 +58,9 @@ async def test_by_a_button_our_own_sentence_is_told(owner: Service) -> None:
 async def test_another_process_hears_of_it(owner: Service) -> None:
     await owner.screen("/pause topups")
     rules = owner.app.rules
-    rules.switches = {}
+    rules.pauses = {}
     await rules.load()
-    assert list(rules.switches) == ["topups"]
+    assert list(rules.pauses) == ["topups"]
 
 
 async def test_so_many_asks_a_minute(owner: Service, clock: TestClock) -> None:
@@ -83,11 +83,11 @@ async def test_so_many_at_once(owner: Service) -> None:
     tom = owner.someone("7")
     held = asyncio.Event()
     owner.openai.always(Told("slow", before=held))
-    shown_first = owner.app.front.handle(tom.incoming("one?"))
+    shown_first = owner.app.front.handle_message(tom.incoming("one?"))
     await anext(shown_first)
     other = Place("telegram", "-5", private=False)
     incoming = tom.incoming("/ask two?", place=other)
-    shown = [one async for one in owner.app.front.handle(incoming)]
+    shown = [one async for one in owner.app.front.handle_message(incoming)]
     assert "1 of your questions are being answered" in text_of(*shown)
     held.set()
     assert isinstance([one async for one in shown_first][-1], Answer)
@@ -108,13 +108,18 @@ async def test_a_groups_own_limit(owner: Service) -> None:
     group = Place("telegram", "-5", private=False)
     told = [
         one
-        async for one in owner.app.front.handle(owner.incoming("/limit here minute 1", place=group))
+        async for one in owner.app.front.handle_message(
+            owner.incoming("/limit here minute 1", place=group)
+        )
     ]
     assert "Limits of telegram:-5" in text_of(*told)
     for sender, fine in (("7", True), ("8", False)):
         asker = owner.someone(sender)
         shown = [
-            one async for one in owner.app.front.handle(asker.incoming("/ask why?", place=group))
+            one
+            async for one in owner.app.front.handle_message(
+                asker.incoming("/ask why?", place=group)
+            )
         ]
         assert isinstance(shown[-1], Answer) is fine, text_of(*shown)
     await owner.someone("8").answer("in private as ever?")
@@ -123,8 +128,10 @@ async def test_a_groups_own_limit(owner: Service) -> None:
 async def test_who_is_blocked_asks_nothing_and_becomes_nobody_else(owner: Service) -> None:
     tom = owner.someone("7")
     person = await tom.person()
-    row = logged(owner.clock, actor="usr_owner", act="block", before={}, after={})
-    await owner.app.rules.allow(person.id, Allowance(blocked=True), by="usr_owner", also=row)
+    row = admin_log_row(owner.clock, actor="usr_owner", act="block", before={}, after={})
+    await owner.app.rules.set_allowance(
+        person.id, Allowance(blocked=True), actor="usr_owner", companion=row
+    )
     for text in ("why?", "/link"):
         assert "has blocked this account" in text_of(*await tom.says(text))
     assert "1,000 Credits" in text_of(*await tom.says("/balance"))
@@ -147,10 +154,10 @@ async def test_roles_support_reads_and_moves_nothing(owner: Service) -> None:
         assert "for the operator only" in text_of(*await ann.says(text)), text
     menu = await owner.screen("/pause")
     assert "somebody else" in text_of(*await ann.presses(button(menu, "⏸ Asks")))
-    assert not owner.app.rules.switches
+    assert not owner.app.rules.pauses
 
     await owner.screen("/role telegram:7 admin")
-    assert isinstance(await ann.screen("/pause asks"), Screen)
+    assert isinstance(await ann.screen("/pause asks"), Card)
     assert "for the operator only" in text_of(*await ann.says("/role telegram:8 admin"))
     await owner.screen("/role telegram:7 none")
     assert "for the operator only" in text_of(*await ann.says("/report"))
@@ -161,7 +168,7 @@ async def test_roles_support_reads_and_moves_nothing(owner: Service) -> None:
 
 async def test_owners_keep_their_role(owner: Service) -> None:
     assert "That is an owner" in text_of(*await owner.says("/role telegram:1 none"))
-    assert owner.app.owners.role("telegram", "1") == "owner"
+    assert owner.app.owners.get_role("telegram", "1") == "owner"
 
 
 @pytest.mark.parametrize(

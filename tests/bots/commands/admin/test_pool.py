@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.chat.types import Filled, FormCard, Output, Screen, Sender
+from bots.chat.types import Card, FormCard, FormSubmission, Output, Sender
 from core import chart
 from core.db import schema
-from core.money import usd
+from core.money import parse_usd
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
 from tests.core.earnings.world import BRIEFS, Market, market
@@ -40,12 +40,12 @@ async def acts(owner: Service) -> list[str]:
     return [row.act for row in rows]
 
 
-def card(*outputs: Output) -> Screen:
-    assert isinstance(outputs[-1], Screen), outputs
+def card(*outputs: Output) -> Card:
+    assert isinstance(outputs[-1], Card), outputs
     return outputs[-1]
 
 
-async def pressed(owner: Service, screen: Screen, label: str) -> Screen:
+async def pressed(owner: Service, screen: Card, label: str) -> Card:
     return card(*await owner.presses(button(screen, label)))
 
 
@@ -63,15 +63,15 @@ async def test_a_key_is_paused_and_resumed_by_button_or_words(owner: Service) ->
 async def test_a_budget_is_set_but_not_below_what_is_used(owner: Service) -> None:
     await owner.answer("/ask gpt-4 why?")
     assert "May cost $12.50" in text_of(await owner.screen("/pool budget 0001 12.5"))
-    assert (await owner.app.pool.cards())[0].budget == usd("12.5")
+    assert (await owner.app.pool.list_keys())[0].budget == parse_usd("12.5")
     assert "can't be taken back" in text_of(await owner.screen("/pool budget 0001 0.000001"))
     shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
     asked = (await owner.presses(button(shown, "Budget")))[-1]
     assert isinstance(asked, FormCard)
-    filled = Filled(
+    filled = FormSubmission(
         owner.place, Sender("1", "en"), asked.form.id, "77", {"budget": SecretStr("800")}
     )
-    told = [one async for one in owner.app.front.fill(filled)]
+    told = [one async for one in owner.app.front.submit_form(filled)]
     assert "May cost $800.00" in text_of(*told)
     assert await acts(owner) == ["budget", "budget"]
 
@@ -90,18 +90,18 @@ async def test_a_budget_is_set_but_not_below_what_is_used(owner: Service) -> Non
 async def test_what_is_meant_by_no_key_changes_nothing(
     owner: Service, words: str, told: str
 ) -> None:
-    before = await owner.app.pool.cards()
+    before = await owner.app.pool.list_keys()
     assert told in text_of(await owner.screen(f"/pool {words}"))
-    assert await owner.app.pool.cards() == before
+    assert await owner.app.pool.list_keys() == before
     assert await acts(owner) == []
 
 
 async def test_an_own_key_is_removed_after_a_second_press(owner: Service) -> None:
     shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
     sure = await pressed(owner, shown, "Remove")
-    assert len(await owner.app.pool.cards()) == 1
+    assert len(await owner.app.pool.list_keys()) == 1
     assert "is erased" in text_of(await pressed(owner, sure, "Yes, erase it"))
-    assert await owner.app.pool.cards() == []
+    assert await owner.app.pool.list_keys() == []
     rows = await owner.app.store.fetch(sa.select(schema.key.c.sealed, schema.key.c.state))
     assert [tuple(row) for row in rows] == [(None, "withdrawn")]
     assert await acts(owner) == ["remove"]
@@ -112,7 +112,7 @@ async def test_nobody_else_sees_or_does_any_of_it(owner: Service) -> None:
     tom = owner.someone("7")
     assert "for the operator only" in text_of(*await tom.says("/pool pause 0001"))
     await tom.presses(button(shown, "Pause"))
-    assert [one.state for one in await owner.app.pool.cards()] == ["active"]
+    assert [one.state for one in await owner.app.pool.list_keys()] == ["active"]
 
 
 async def test_a_contributor_can_not_resume_what_the_operator_paused(bobs: Market) -> None:
@@ -153,6 +153,6 @@ async def test_what_a_thief_has_spent_in_advance_is_owed(bobs: Market) -> None:
     await bobs.contributes("dora", "sk-honest-00000000002", "500")
     await bobs.asks("bob", 10)
     owner = bobs.service.someone("1")
-    key = next(one for one in await owner.app.pool.cards() if one.tail == "0001")
-    await owner.app.earning.closing.forfeit(key.id)
+    key = next(one for one in await owner.app.pool.list_keys() if one.tail == "0001")
+    await owner.app.earning.closing.forfeit_contribution(key.id)
     assert await bobs.has("bob") == {"owed": 50}

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from bots.chat.callbacks import Buttons
-from bots.chat.command import Action, Command, may
+from bots.chat.callbacks import ButtonRepository
+from bots.chat.command import Action, Command, is_allowed
 from bots.chat.reply import Choice, Reply, say
 from core.db import schema
-from payments.gateways.sandbox import Sandbox
+from payments.gateways.sandbox import SandboxGateway
 from tests import service
 from tests.bots.commands.test_commands import text_of
 from tests.core.earnings.world import BRIEFS
@@ -27,7 +27,7 @@ _LIVING = frozenset({"button", "prompt", "person", "identity", "chore", "transfe
 
 @pytest.fixture
 async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
-    sandbox = Sandbox(url="http://127.0.0.1:9", secret=SecretStr("s"))
+    sandbox = SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))
     sold = {"sandbox": sandbox}
     async with service.running(database_url, clock, gateways=sold, policy=BRIEFS) as tom:
         owner = tom.someone("1")
@@ -39,12 +39,12 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 def commands(owner: Service) -> list[Command]:
     every = owner.app.front._registry.commands
-    return [one for one in every if one.admin or one.owner]
+    return [one for one in every if one.admin_only or one.owner_only]
 
 
 def actions(owner: Service) -> list[Action]:
     every = owner.app.front._registry._actions.values()
-    return [one for one in every if one.admin or one.owner]
+    return [one for one in every if one.admin_only or one.owner_only]
 
 
 async def standing(owner: Service) -> str:
@@ -55,10 +55,10 @@ async def standing(owner: Service) -> str:
 
 async def pressed(owner: Service, whose: Service, action: str, presser: Service) -> str:
     """A button of `whose`, in their place, pressed by somebody."""
-    buttons = Buttons(store=owner.app.store, ledger=owner.app.ledger, clock=owner.clock)
+    buttons = ButtonRepository(db=owner.app.store, ledger=owner.app.ledger, clock=owner.clock)
     data = dict.fromkeys(("person", "payout", "key", "what", "days", "model", "text"), "x")
     choice = Choice(say("Cancel"), action, data)
-    rows = await buttons.make(
+    rows = await buttons.create_buttons(
         Reply(choices=((choice,),)), person=(await whose.person()).id, place=whose.place.code
     )
     return text_of(*await presser.presses(rows[0][0][0]))
@@ -77,7 +77,7 @@ async def test_a_word_does_nothing(
     other, role = owner.someone(sender), {"7": None, "5": "support"}[sender]
     before = await standing(owner)
     for command in commands(owner):
-        if may(command, role):  # type: ignore[arg-type]
+        if is_allowed(command, role):  # type: ignore[arg-type]
             continue
         caplog.clear()
         told = text_of(await other.screen(f"/{command.name} telegram:7 admin 5 5 5"))
@@ -98,7 +98,7 @@ async def test_no_button_does_anything_for_others(
         caplog.clear()
         assert "somebody else" in await pressed(owner, owner, action.name, other), action.name
         assert f"refused: somebody's {action.name} by" in caplog.text
-        if may(action, role):  # type: ignore[arg-type]
+        if is_allowed(action, role):  # type: ignore[arg-type]
             continue
         assert "somebody else" in await pressed(owner, other, action.name, other), action.name
         assert f"refused: {action.name} by" in caplog.text

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import Screen
-from bots.commands.admin.promotions import draft_of
-from bots.commands.errors import NotUnderstood
+from bots.chat.types import Card
+from bots.commands.admin.promotions import parse_draft
+from bots.commands.errors import UsageError
 from core.db import schema
 from core.money import Credits
 from core.pricing.catalogue import UnknownModel
@@ -43,14 +43,14 @@ async def acts(owner: Service) -> list[str]:
     return [row.act for row in rows]
 
 
-async def promoted(owner: Service, text: str) -> Screen:
+async def promoted(owner: Service, text: str) -> Card:
     card = await owner.screen(f"/promo add {text}")
     (shown,) = await owner.presses(button(card, "Yes, start it"))
-    assert isinstance(shown, Screen)
+    assert isinstance(shown, Card)
     return shown
 
 
-def codes_in(shown: Screen) -> list[str]:
+def codes_in(shown: Card) -> list[str]:
     assert shown.attachment is not None
     assert shown.attachment.name.endswith(".csv")
     table = csv.DictReader(io.StringIO(shown.attachment.content.decode()))
@@ -84,7 +84,7 @@ async def test_a_promotion_is_shown_first_and_counts_from_the_button_on(
     listed = await owner.screen("/promo")
     assert "Used 2 times." in listed.lines
     ending = (await owner.presses(button(listed, "End 1")))[-1]
-    assert isinstance(ending, Screen)
+    assert isinstance(ending, Card)
     assert "There are no promotions now." in text_of(
         *await owner.presses(button(ending, "Yes, end it"))
     )
@@ -148,7 +148,7 @@ async def test_codes_to_sell_are_orders_as_ever(owner: Service) -> None:
     code = codes_in(shown)[0]
     tom = owner.someone("7")
     assert "10,000 Credits have arrived." in text_of(*await tom.says(f"/redeem {code}"))
-    (order,) = await owner.app.shop.cashier.orders.of([(await tom.person()).id], 5)
+    (order,) = await owner.app.shop.cashier.orders.list_for_people([(await tom.person()).id], 5)
     assert (order.bought, order.bonus) == (Credits(9_000), Credits(1_000))
     assert await acts(owner) == ["codes"]
     assert owner.app.deals.promotions.all == ()
@@ -281,7 +281,7 @@ def test_what_is_understood(
     limits: tuple[int | None, int | None],
     codes: tuple[int, str],
 ) -> None:
-    draft = draft_of(text, id_="pro_1", catalogue=brief.catalogue(), now_ms=NOON_MS, zone="UTC")
+    draft = parse_draft(text, id_="pro_1", catalogue=brief.catalogue(), now_ms=NOON_MS, zone="UTC")
     one, (starts, ends) = draft.promotion, span
     assert (one.kind, one.percent, one.models) == (kind, percent, models)
     assert (one.starts_at - NOON_MS, one.ends_at) == (
@@ -290,7 +290,7 @@ def test_what_is_understood(
     )
     assert (one.total, one.per_person) == limits
     assert (draft.codes, draft.word) == codes
-    assert one.coded is bool(draft.codes or draft.word)
+    assert one.needs_code is bool(draft.codes or draft.word)
 
 
 @pytest.mark.parametrize(
@@ -319,13 +319,15 @@ def test_what_is_understood(
     ],
 )
 def test_what_is_not_understood(text: str) -> None:
-    with pytest.raises(NotUnderstood):
-        draft_of(text, id_="", catalogue=brief.catalogue(), now_ms=NOON_MS, zone="UTC")
+    with pytest.raises(UsageError):
+        parse_draft(text, id_="", catalogue=brief.catalogue(), now_ms=NOON_MS, zone="UTC")
 
 
 def test_a_model_that_there_is_not_is_named() -> None:
     with pytest.raises(UnknownModel):
-        draft_of("20% off gtp-4", id_="", catalogue=brief.catalogue(), now_ms=NOON_MS, zone="UTC")
+        parse_draft(
+            "20% off gtp-4", id_="", catalogue=brief.catalogue(), now_ms=NOON_MS, zone="UTC"
+        )
 
 
 @pytest.mark.parametrize(

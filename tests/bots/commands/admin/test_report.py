@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bots.chat.types import Screen
+from bots.chat.types import Card
 from core import chart
 from core.db import schema
 from core.db.writes import Insert
 from core.ledger.types import Submission
-from core.money import Credits, NanoUsd, usd
+from core.money import Credits, NanoUsd, parse_usd
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
 from tests.databases import TestClock
@@ -75,18 +75,18 @@ async def the_briefs(owner: Service, clock: TestClock) -> None:
     await ledger.submit(
         Submission(
             "made/people",
-            (chart.gift("usr_alice", "grant", Credits(REVENUE + BALANCE)),),
+            (chart.give_gift("usr_alice", "grant", Credits(REVENUE + BALANCE)),),
         )
     )
     for supplier, dollars in PAID.items():
-        budget = chart.fund_own_key(f"key_{supplier}", usd(dollars))
+        budget = chart.fund_own_key(f"key_{supplier}", parse_usd(dollars))
         await ledger.submit(Submission(f"made/{supplier}", (budget,)))
     number = 0
     for _ in range(10):
         for supplier, dollars in PAID.items():
             number += 1
             charge = 5_000
-            cost = NanoUsd(usd(dollars).units // 10)
+            cost = NanoUsd(parse_usd(dollars).units // 10)
             await asked(owner, number, supplier, charge, cost)
         clock.advance(days=1)
 
@@ -107,7 +107,7 @@ async def test_the_briefs_two_layers(owner: Service, clock: TestClock) -> None:
     ):
         assert line in shown.lines, text_of(shown)
     drawn = (await owner.presses(button(shown, "Chart")))[-1]
-    assert isinstance(drawn, Screen)
+    assert isinstance(drawn, Card)
     assert drawn.attachment is not None
     assert drawn.attachment.content.startswith(b"\x89PNG")
     if folder := os.environ.get("CREDITBOT_TEST_PICTURES"):
@@ -127,7 +127,7 @@ async def test_a_period_counts_its_days_alone(owner: Service, clock: TestClock) 
     two = await owner.screen("/report 2026-03-01–2026-03-02")
     assert "Total revenue: 30,000 Credits" in two.lines
     today = (await owner.presses(button(two, "Today")))[-1]
-    assert isinstance(today, Screen)
+    assert isinstance(today, Card)
     assert today.replace
     assert "Total revenue: 0 Credits" in today.lines
 
@@ -145,18 +145,18 @@ async def test_a_price_under_cost_is_raised_by_its_button(owner: Service, clock:
     # 5 Credits / 1K brought −21 %; 120 % of cost take 5 × 1890 × 1.2 ÷ 1500 = 7.56.
     sure = (await owner.presses(button(shown, "GPT-4 Turbo to 8")))[-1]
     assert "by more than half: from 5 Credits / 1K tokens to 8 Credits" in text_of(sure)
-    assert isinstance(sure, Screen)
+    assert isinstance(sure, Card)
     told = (await owner.presses(button(sure, "Yes, change it")))[-1]
     assert "8 Credits / 1K tokens" in text_of(told)
 
 
 async def test_a_key_that_runs_out_leads_to_its_card(owner: Service, clock: TestClock) -> None:
     tom = owner.someone("7")
-    gift = chart.gift((await tom.person()).id, "grant", Credits(100))
+    gift = chart.give_gift((await tom.person()).id, "grant", Credits(100))
     await owner.app.ledger.submit(Submission("made/tom", (gift,)))
     await tom.answer("/ask gpt-4 why?")
-    [key] = await owner.app.pool.cards()
-    await owner.app.pool.set_budget(key.id, NanoUsd(key.used.units * 2))
+    [key] = await owner.app.pool.list_keys()
+    await owner.app.pool.set_key_budget(key.id, NanoUsd(key.used.units * 2))
     shown = await owner.screen("/report")
     assert "openai …0001 has 50 % left: 24 hours at today's pace." in shown.lines
     card = (await owner.presses(button(shown, "openai …0001")))[-1]

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import Answer, Screen
+from bots.chat.types import Answer, Card
 from core.db import schema
 from core.money import Credits, MicroCredits
-from core.repricing.supplier_changes import Decided
+from core.repricing.supplier_changes import AlreadyDecided
 from tests import brief, service
 from tests.bots.commands.admin.test_setprice import LONG, QUESTION, acts, rate
 from tests.bots.commands.test_commands import button, text_of
@@ -27,7 +27,7 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         yield tom.someone("1")
 
 
-async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0) -> Screen:
+async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0) -> Card:
     """The supplier takes another price for GPT-4; the card that asks what to do."""
     tom = owner.someone("7")
     if used:
@@ -37,12 +37,12 @@ async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0)
         await tom.answer(QUESTION)
     owner.clock.advance(seconds=400)  # type: ignore[attr-defined]
     desk = owner.app.desk
-    await desk.overrides.set(brief.OPENAI, brief.flat(dollars_per_1k), actor="operator")
-    await desk.watch.look()
+    await desk.overrides.set_override(brief.OPENAI, brief.flat(dollars_per_1k), actor="operator")
+    await desk.watch.check_price_lists()
     listed = await owner.screen("/suppliers")
     assert "1 changes wait for you" in text_of(listed)
     card = (await owner.presses(button(listed, "openai: GPT-4 Turbo")))[-1]
-    assert isinstance(card, Screen)
+    assert isinstance(card, Card)
     return card
 
 
@@ -56,18 +56,18 @@ class Told:
     """A platform that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.shown: list[tuple[str, Screen]] = []
+        self.shown: list[tuple[str, Card]] = []
 
-    async def notify(self, person: str, screen: Screen, *, instead: str = "") -> None:
-        del instead
-        self.shown.append((person, screen))
+    async def notify_person(self, person: str, card: Card, *, replace_message: str = "") -> None:
+        del replace_message
+        self.shown.append((person, card))
 
 
-async def told(owner: Service) -> Sequence[tuple[str, Screen]]:
+async def told(owner: Service) -> Sequence[tuple[str, Card]]:
     platform = Told()
     owner.app.deliverers["telegram"] = platform  # type: ignore[assignment]
     for _ in range(2):  # one for the owners is one for each of them at the second turn
-        await owner.app.shop.notices.work()
+        await owner.app.shop.notices.deliver_due()
     del owner.app.deliverers["telegram"]
     return platform.shown
 
@@ -101,7 +101,7 @@ async def test_the_briefs_supplier_raises_its_price(
 
     tom = owner.someone("7")
     owner.openai.script(LONG, LONG)
-    asked = owner.app.front.handle(tom.incoming(QUESTION))
+    asked = owner.app.front.handle_message(tom.incoming(QUESTION))
     shown = [await anext(asked)]
     clock.advance(seconds=1)
     done = (await owner.presses(button(card, choice)))[-1]
@@ -138,7 +138,7 @@ async def test_who_uses_it_is_told_a_new_price_and_never_why(
     card = await raised(owner, used=1)
     clock.advance(seconds=1)
     done = (await owner.presses(button(card, "Pass on")))[-1]
-    assert isinstance(done, Screen)
+    assert isinstance(done, Card)
     tell = button(done, "Tell those who use it")
     assert "1 people who use GPT-4 Turbo are told." in text_of(*await owner.presses(tell))
     await owner.presses(tell)
@@ -156,7 +156,7 @@ async def test_a_choice_is_undone(owner: Service, clock: TestClock) -> None:
     clock.advance(seconds=1)
     done = (await owner.presses(button(card, "Pass on")))[-1]
     clock.advance(seconds=1)
-    assert isinstance(done, Screen)
+    assert isinstance(done, Card)
     await owner.presses(button(done, "Undo"))
     assert rate(owner) == 5_000
 
@@ -167,14 +167,14 @@ async def test_a_choice_is_undone(owner: Service, clock: TestClock) -> None:
 async def test_absorbed_until_a_day_and_then_raised_again(owner: Service, clock: TestClock) -> None:
     card = await raised(owner)
     absorb = (await owner.presses(button(card, "Absorb")))[-1]
-    assert isinstance(absorb, Screen)
+    assert isinstance(absorb, Card)
     await owner.presses(button(absorb, "7 days"))
     assert "absorbed until Mar 8 12:06" in text_of(await owner.screen("/suppliers"))
-    await owner.app.desk.watch.watch_absorbed()
+    await owner.app.desk.watch.check_absorbed_changes()
     assert await states(owner) == ["absorbed"]
     clock.advance(days=7)
-    await owner.app.desk.watch.watch_absorbed()
-    await owner.app.desk.watch.watch_absorbed()
+    await owner.app.desk.watch.check_absorbed_changes()
+    await owner.app.desk.watch.check_absorbed_changes()
     assert await states(owner) == ["gone", "open"]
     shown = await told(owner)
     assert "its time is over, or its cap is reached" in text_of(shown[-1][1])
@@ -195,7 +195,7 @@ async def test_absorbed_up_to_a_loss_and_then_raised_again(
         clock.advance(seconds=10)
         await tom.answer(QUESTION)
         clock.advance(seconds=120)
-        await owner.app.desk.watch.watch_absorbed()
+        await owner.app.desk.watch.check_absorbed_changes()
         assert (await states(owner))[0] == state
         assert lost in text_of(await owner.screen("/suppliers"))
     assert await states(owner) == ["gone", "open"]
@@ -240,8 +240,8 @@ async def test_a_further_change_moves_one_that_waits(owner: Service, clock: Test
     assert rate(owner) == 5_000
     clock.advance(seconds=10)
     desk = owner.app.desk
-    await desk.overrides.set(brief.OPENAI, None, actor="operator")
-    await desk.watch.look()
+    await desk.overrides.set_override(brief.OPENAI, None, actor="operator")
+    await desk.watch.check_price_lists()
     assert await states(owner) == ["gone"], "the supplier took it back"
     assert "decided already" in text_of(*await owner.presses(button(first, "Share")))
 
@@ -257,7 +257,7 @@ async def test_a_fall_is_passed_on_shared_or_kept(owner: Service, clock: TestClo
     assert "GPT-4 Turbo stays at its price." in kept
     assert await states(owner) == ["kept"]
     clock.advance(days=400)
-    await owner.app.desk.watch.watch_absorbed()
+    await owner.app.desk.watch.check_absorbed_changes()
     assert await states(owner) == ["kept"]
 
 
@@ -267,8 +267,8 @@ async def test_a_new_list_is_seen_at_start(
     async with service.running(database_url, clock):
         clock.advance(seconds=1)
     given = brief.costs()
-    given.override({brief.OPENAI: brief.flat("0.01")})
-    given._given |= given._said
+    given.set_overrides({brief.OPENAI: brief.flat("0.01")})
+    given._fixed_periods |= given._overrides
     monkeypatch.setattr(brief, "costs", lambda: given)
     async with service.running(database_url, clock) as tom:
         clock.advance(seconds=1)
@@ -278,8 +278,8 @@ async def test_a_new_list_is_seen_at_start(
 
 async def test_a_supplier_without_a_key_is_only_remembered(owner: Service) -> None:
     desk = owner.app.desk
-    await desk.overrides.set(brief.ANTHROPIC, brief.flat("0.05"), actor="operator")
-    await desk.watch.look()
+    await desk.overrides.set_override(brief.ANTHROPIC, brief.flat("0.05"), actor="operator")
+    await desk.watch.check_price_lists()
     assert "No change waits for you." in text_of(await owner.screen("/suppliers"))
     assert await states(owner) == []
 
@@ -289,9 +289,9 @@ async def test_bills_that_drift_from_the_list(
 ) -> None:
     """Calls come to a half more than the list's first line."""
     costs = owner.app.costs
-    cost = type(costs).cost
+    cost = type(costs).calculate_call_cost
     half_more = lambda self, *given: cost(self, *given).share_up(3, 2)  # noqa: E731
-    monkeypatch.setattr(type(costs), "cost", half_more)
+    monkeypatch.setattr(type(costs), "calculate_call_cost", half_more)
     tom = owner.someone("7")
     owner.openai.script(*[LONG] * 20)
     for number in range(20):
@@ -331,19 +331,19 @@ async def test_nobody_else_decides(owner: Service) -> None:
 async def test_of_two_who_decide_at_once_one_does(owner: Service) -> None:
     await raised(owner)
     changes = owner.app.desk.changes
-    (change,) = await changes.waiting()
-    offer = await changes.offer(change)
+    (change,) = await changes.list_waiting()
+    offer = await changes.get_options(change)
     assert offer is not None
-    passed, shared = offer.answers.passed, offer.answers.shared
+    passed, shared = offer.responses.passed_on, offer.responses.shared
     assert passed is not None
     assert shared is not None
     outcomes = await asyncio.gather(
-        changes.decide(change, "passed", passed, actor="usr_a", about="pass on"),
-        changes.decide(change, "shared", shared, actor="usr_b", about="share"),
-        changes.absorb(change, actor="usr_c"),
+        changes.decide_change(change, "passed", passed, actor="usr_a", act="pass on"),
+        changes.decide_change(change, "shared", shared, actor="usr_b", act="share"),
+        changes.absorb_change(change, actor="usr_c"),
         return_exceptions=True,
     )
-    assert sum(isinstance(one, Decided) for one in outcomes) == 2
+    assert sum(isinstance(one, AlreadyDecided) for one in outcomes) == 2
     assert len(await states(owner)) == 1
     assert len(await acts(owner)) == 2, "what was said of the cost, and one decision"
 
@@ -355,6 +355,6 @@ async def test_a_replayed_button_does_nothing(owner: Service, clock: TestClock) 
     for again in ("Pass on", "Share", "Absorb"):
         assert "decided already" in text_of(*await owner.presses(button(card, again)))
     assert rate(owner) == 8_000
-    history = owner.app.prices.history("gpt-4")
+    history = owner.app.prices.list_history("gpt-4")
     assert [one.input_rate for one in history][-2:] == [MicroCredits(5_000), MicroCredits(8_000)]
     assert await owner.someone("7").credits() == Credits(1_000)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import FormCard, Screen
+from bots.chat.types import Card, FormCard
 from core.db import schema
 from core.money import Credits
 from tests import service
@@ -26,12 +26,12 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         yield tom.someone("1")
 
 
-async def prompted(owner: Service, card: Screen, label: str, **typed: str) -> Screen:
+async def prompted(owner: Service, card: Card, label: str, **typed: str) -> Card:
     """A button that asks, filled in."""
     (form,) = await owner.presses(button(card, label))
     assert isinstance(form, FormCard)
     shown = (await filled(owner, form, f"m-{form.form.id}", **typed))[-1]
-    assert isinstance(shown, Screen)
+    assert isinstance(shown, Card)
     return shown
 
 
@@ -66,7 +66,7 @@ async def test_tier_and_history_without_a_word_of_it(owner: Service) -> None:
     card = await owner.screen("/users 7")
     assert "Tier: Gold" in text_of(card)
     history = (await owner.presses(button(card, "History")))[-1]
-    assert isinstance(history, Screen)
+    assert isinstance(history, Card)
     assert [row[1:] for row in history.table] == [("gpt-4", "1 Credit")]
     assert "canary" not in text_of(history)
 
@@ -104,7 +104,7 @@ async def test_a_gift_that_is_none_moves_nothing(owner: Service, typed: str) -> 
 async def test_what_is_kept_is_handed_out_without_their_words(owner: Service) -> None:
     await owner.someone("7").answer("a canary question?")
     shown = (await owner.presses(button(await owner.screen("/users 7"), "Export")))[-1]
-    assert isinstance(shown, Screen)
+    assert isinstance(shown, Card)
     assert shown.attachment is not None
     told = json.loads(shown.attachment.content)
     assert told["writes_from"] == ["telegram:7"]
@@ -118,7 +118,7 @@ async def test_somebody_is_erased_by_a_second_tap(owner: Service) -> None:
     await tom.answer("why?")
     person = (await tom.person()).id
     sure = (await owner.presses(button(await owner.screen("/users 7"), "Erase")))[-1]
-    assert isinstance(sure, Screen)
+    assert isinstance(sure, Card)
     assert "are lost with it" in text_of(sure)
     gone = (await owner.presses(button(sure, "Yes, erase them")))[-1]
     assert "Erased " in text_of(gone)
@@ -134,7 +134,7 @@ async def test_somebody_erases_themselves(owner: Service) -> None:
     person = (await tom.person()).id
     privacy = await tom.screen("/privacy")
     sure = (await tom.presses(button(privacy, "Erase everything about me")))[-1]
-    assert isinstance(sure, Screen)
+    assert isinstance(sure, Card)
     told = text_of(sure)
     assert "Credits are lost with it" in told
     assert "can't be undone" in told
