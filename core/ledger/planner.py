@@ -11,10 +11,10 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from core.clock import DAY_MS
 from core.ledger import types
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.state import (
-    DAY_MS,
     SUBMISSION_WIDTH,
     TRANSFER_WIDTH,
     UNBOUNDED,

@@ -13,7 +13,6 @@ from typing import Any
 from core.ledger.types import Balance, BalanceLimit
 from core.money import Money
 
-DAY_MS = 86_400_000
 #: More than any balance can reach: the most that an account without a limit may move.
 UNBOUNDED = 1 << 62
 

@@ -15,7 +15,6 @@ from core.errors import Refusal
 from core.money import NanoUsd, Seconds, Tokens
 from core.pricing import files, package
 from core.pricing.catalogue import Route
-from core.pricing.levels import SupplierRate
 from core.pricing.rates import (
     PICO_PER_NANO,
     Per,
@@ -25,6 +24,7 @@ from core.pricing.rates import (
     get_rates_at,
     list_rates_within,
 )
+from core.pricing.supplier_rates import SupplierRate
 
 #: A call that is held now may run at the dearer rate of a peak hour that begins meanwhile.
 HOLD_SPAN = timedelta(minutes=15)

@@ -20,7 +20,7 @@ from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert
 from core.ledger.ledger import Ledger
 from core.money import MicroCredits
-from core.pricing.answers import round_to_two_digits
+from core.pricing.cost_change_responses import round_to_two_digits
 from core.pricing.prices import NewPrice, Price, PriceBook
 from core.repricing.price_changes import PriceChanges
 from core.repricing.suggestions import AUTOMATIC, PriceSuggestion, PriceSuggestions

@@ -22,8 +22,8 @@ from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
 from core.notification import OPERATORS, Facts, notification_row
 from core.pricing.catalogue import Catalogue
-from core.pricing.levels import AS_LISTED, SupplierRate, UsageMix
 from core.pricing.rates import PICO_PER_NANO
+from core.pricing.supplier_rates import AS_LISTED, SupplierRate, UsageMix
 from core.repricing.margins import Margins, read_usage_since
 from core.repricing.supplier_changes import COST_CHANGED, CostChange, change_from_row
 

@@ -19,9 +19,9 @@ from core.db.database import Database
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
-from core.pricing.levels import AS_LISTED, USUAL_USAGE, SupplierRate, UsageMix
-from core.pricing.mix import ModelUsage
 from core.pricing.prices import Price
+from core.pricing.supplier_rates import AS_LISTED, USUAL_USAGE, SupplierRate, UsageMix
+from core.pricing.usage import ModelUsage
 
 USAGE_DAYS: Final = 30
 _CACHE_SECONDS: Final = 300.0

@@ -12,9 +12,9 @@ from typing import Final
 from core.money import MicroCredits
 from core.pricing.catalogue import Model
 from core.pricing.formula import MARKUP_PERCENT, PICO_PER_MICRO_CREDIT, tidy_rate
-from core.pricing.levels import USUAL_USAGE, SupplierRate, SupplierRates, UsageMix
-from core.pricing.mix import ModelUsage
 from core.pricing.prices import FORMULA, NewPrice, Price, PriceBook
+from core.pricing.supplier_rates import USUAL_USAGE, SupplierRate, SupplierRates, UsageMix
+from core.pricing.usage import ModelUsage
 from core.repricing.margins import MarginBasis, Margins
 
 #: The actor of prices that automatic pricing sets.

@@ -20,11 +20,11 @@ from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
-from core.pricing.answers import CostChangeResponses, RatePair, calculate_responses
 from core.pricing.catalogue import Catalogue, Model
-from core.pricing.levels import USUAL_USAGE, SupplierRate
-from core.pricing.mix import ModelUsage
+from core.pricing.cost_change_responses import CostChangeResponses, RatePair, calculate_responses
 from core.pricing.prices import NewPrice, Price, PriceBook
+from core.pricing.supplier_rates import USUAL_USAGE, SupplierRate
+from core.pricing.usage import ModelUsage
 from core.repricing.margins import Margins
 from core.repricing.price_changes import PriceChange, PriceChanges
 

@@ -29,11 +29,11 @@ from bots.commands.text import format_price, format_usd
 from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import NanoUsd, parse_usd
-from core.pricing.answers import RatePair
 from core.pricing.catalogue import Catalogue, Model, Route
-from core.pricing.levels import AS_LISTED, SupplierRate
+from core.pricing.cost_change_responses import RatePair
 from core.pricing.rates import NO_RATE, Rate, Rates
 from core.pricing.source import PriceData, PriceSource
+from core.pricing.supplier_rates import AS_LISTED, SupplierRate
 from core.repricing.cost_overrides import CostOverrides
 from core.repricing.cost_watch import CostWatch
 from core.repricing.margins import Margins

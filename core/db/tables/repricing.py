@@ -14,7 +14,7 @@ supplier_cost = sa.Table(
     metadata,
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("provider", sa.Text, primary_key=True),
-    #: JSON, see `core.pricing.levels`.
+    #: JSON, see `core.pricing.supplier_rates`.
     required_column("level", sa.Text),
     #: Since when its list says so.
     required_column("at", sa.BigInteger),

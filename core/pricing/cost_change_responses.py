@@ -13,9 +13,9 @@ from math import ceil, floor
 from typing import Final
 
 from core.money import MicroCredits
-from core.pricing.levels import SupplierRates
-from core.pricing.mix import ModelUsage
 from core.pricing.prices import Price
+from core.pricing.supplier_rates import SupplierRates
+from core.pricing.usage import ModelUsage
 
 #: The least markup, in per cent of the cost: what sharing a rise leaves.
 MIN_MARKUP_PERCENT: Final = 20

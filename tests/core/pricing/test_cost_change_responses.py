@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from core.money import MicroCredits
-from core.pricing.answers import RatePair, calculate_responses
-from core.pricing.levels import USUAL_USAGE, SupplierRate
-from core.pricing.mix import ModelUsage
+from core.pricing.cost_change_responses import RatePair, calculate_responses
 from core.pricing.prices import Price
+from core.pricing.supplier_rates import USUAL_USAGE, SupplierRate
+from core.pricing.usage import ModelUsage
 from tests import brief
 
 MIX = ModelUsage({"openai": USUAL_USAGE}, is_measured=False)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from core.money import MicroCredits
 from core.pricing.formula import PICO_PER_MICRO_CREDIT
-from core.pricing.levels import SupplierRates, UsageMix
 from core.pricing.prices import Price
+from core.pricing.supplier_rates import SupplierRates, UsageMix
 
 
 @dataclass(frozen=True, slots=True)
