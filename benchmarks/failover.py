@@ -46,9 +46,9 @@ async def _measure(app: App, asks: int) -> dict[int, float]:
     """The median of each turn, in milliseconds."""
     for number in range(max(TURNS)):
         secret = SecretStr(f"sk-bad-00000000000{number}")
-        await app.pool.add_own_key("openai", secret, parse_usd("1000000"))
-    records = list(app.pool._records.values())
-    circuit = app.pool._router.circuits["openai"]
+        await app.services.pool.pool.add_own_key("openai", secret, parse_usd("1000000"))
+    records = list(app.services.pool.pool._records.values())
+    circuit = app.services.pool.pool._router.circuits["openai"]
     took: dict[int, list[float]] = {failing: [] for failing in TURNS}
     for number in range(asks * len(TURNS)):
         failing = TURNS[number % len(TURNS)]

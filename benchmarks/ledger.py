@@ -28,7 +28,6 @@ from typing import Any
 
 import psycopg
 import uvloop
-from core.jobs.memory import give_back
 
 from benchmarks.history import fill
 from benchmarks.yardsticks import (
@@ -43,6 +42,7 @@ from benchmarks.yardsticks import (
     RawPostgres,
     fresh_id,
 )
+from bots.app import release_memory
 from core.admin.report import build_report
 from core.admin.trial_balance import ReportPeriod
 from core.db.database import Database
@@ -86,7 +86,7 @@ async def open_ledger(url: str) -> tuple[Database, Ledger]:
     store = await Database.open(url, kind="demo", clock=CLOCK, migrate=True)
     ledger = Ledger(store, CLOCK)
     await ledger.start()
-    give_back()
+    release_memory()
     return store, ledger
 
 

@@ -6,6 +6,7 @@ python -m benchmarks.service SUPPLIER_URL DATABASE_URL ASKS CONCURRENT
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -20,15 +21,16 @@ from pydantic import SecretStr
 
 from benchmarks.supplier import MODEL
 from bots import run as _everything_that_run_imports  # noqa: F401 - for the memory it takes
-from bots.app import App, OwnKey, Plan, build
+from bots.app import App, build
 from bots.chat.types import Answer, IncomingMessage, Place, Sender
+from bots.config.settings import Config, OperatorConfig, SupplierConfig, UsersConfig
+from bots.externals import Externals
 from core.clock import SystemClock
 from core.db.database import Database
-from core.money import Credits, parse_usd
+from core.money import parse_usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.users.types import WelcomeGift
 
 PEOPLE = 200
 
@@ -40,19 +42,24 @@ def _resident_mb() -> float:
 
 async def _app(url: str, database: str) -> App:
     clock = SystemClock()
-    plan = Plan(
-        master_keys=[bytes(32)],
-        admins=(),
-        welcome=WelcomeGift(Credits(10_000_000), 1_000_000),
+    key = SupplierConfig(key=SecretStr("sk-bench-000000000001"), quota=parse_usd("1000000"))
+    config = Config(
+        operator=OperatorConfig(master_keys=SecretStr(base64.b64encode(bytes(32)).decode())),
+        users=UsersConfig(welcome_credits=1_000_000, welcome_people_per_day=1_000_000),
+    )
+    externals = Externals(
+        catalogue=Catalogue.load(),
+        costs=Costs.load(),
         suppliers={"openai": SUPPLIERS["openai"].with_base_url(url)},
-        own_keys=[OwnKey("openai", SecretStr("sk-bench-000000000001"), parse_usd("1000000"))],
+        own_keys=[("openai", key)],
+        gateways={},
+        payout_providers={},
+        payout_methods=("manual",),
     )
-    store = await Database.open(database, kind="live", clock=clock)
-    app = await build(
-        plan, store=store, clock=clock, catalogue=Catalogue.load(), costs=Costs.load()
-    )
+    db = await Database.open(database, kind="live", clock=clock)
+    app = await build(config, db=db, clock=clock, externals=externals)
     await app.start()
-    await app.pool.wait_for_first_check(10)
+    await app.services.pool.pool.wait_for_first_check(10)
     return app
 
 
@@ -63,15 +70,15 @@ async def _ask(app: App, number: int) -> float:
         place=Place("telegram", person, str(number)),
         sender=Sender(person, "en"),
         message=str(number),
-        at_ms=app.clock.now_ms(),
+        at_ms=app.services.base.clock.now_ms(),
         may_fill_form=True,
         text=f"/ask {MODEL} why is the sky blue? " + "tell me more about it " * 8,
     )
     began = time.perf_counter()
-    async for output in app.front.handle_message(incoming):
+    async for output in app.chat.dispatcher.handle_message(incoming):
         if isinstance(output, Answer):
             assert "Credit" in output.footer, output
-            await app.front.mark_delivered(output.ask, incoming.place, ["1"])
+            await app.chat.dispatcher.mark_delivered(output.ask, incoming.place, ["1"])
             return time.perf_counter() - began
     raise AssertionError("no answer")
 

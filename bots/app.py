@@ -1,433 +1,278 @@
-"""The composition root: the one place that wires core, commands, front ends and chores.
-
-Nothing here starts at import; `build` takes everything it needs, so that tests build the same
-service with their own clock and suppliers.
+"""A whole service: its services, its chat, and what it does by itself; `start` and `stop` are its
+life. Nothing here starts at import.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import logging
-import os
-import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from bots import services as graph
 from bots.chat.callbacks import ButtonRepository
 from bots.chat.forms import Forms
 from bots.chat.types import Notifier
 from bots.commands.answers import AnswerRenderer
+from bots.config.settings import Config
 from bots.dispatcher import Dispatcher
-from bots.earning import Earning, open_earning
-from bots.notifications import AnswerRedelivery
-from bots.plan import OwnKey, Plan
-from bots.register import rooms
+from bots.externals import Externals
+from bots.notifications import AnswerRedelivery, NotificationSender
+from bots.platform_payments import StarsPayments, StorePurchases
+from bots.register import build_commands
 from bots.render.queue import ConversationQueue
-from bots.repricing import PriceDesk, open_price_desk
-from bots.services import Parts
-from bots.shop import open_shop
-from core import ids
+from bots.services import Services
 from core.admin.broadcasts import ROUND_SECONDS
-from core.admin.monitor import Monitor
-from core.asks.admission import Admission
-from core.asks.conversations import Conversations
-from core.asks.heartbeat import Heartbeat
-from core.asks.rate_limit import RateLimiter
-from core.asks.recovery import AskRecovery
-from core.asks.repository import AskRepository
-from core.asks.service import AskService
-from core.asks.streaming import AnswerStream
 from core.clock import Clock, as_utc_day
 from core.db.database import Database
-from core.earnings.contributions import has_contributions
+from core.jobs.notifications import NotificationQueue
 from core.jobs.scheduler import Job, Scheduler, create_registration_job, unregister_process
 from core.ledger.daily_closings import close_days
-from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerRefusal
-from core.pool.pool import Pool
-from core.pool.vault import Vault
-from core.pricing.catalogue import Catalogue
-from core.pricing.costs import Costs
-from core.pricing.deals import Deals
-from core.pricing.prices import PriceBook
-from core.pricing.promotions import Promotions
-from core.pricing.tiers import Tiers
-from core.users.balances import Balances, DebtRepayment
-from core.users.limits import UserLimits
-from core.users.links import Links
-from core.users.referrals import Referrals
-from core.users.roles import Roles
-from core.users.service import Users
-from payments.vouchers import has_vouchers
-
-__all__ = ["App", "OwnKey", "Parts", "Plan", "build"]
-
-log = logging.getLogger(__name__)
+from payments.gateways.discord_store import DiscordStoreGateway
+from payments.gateways.telegram_stars import TelegramStarsGateway
 
 #: Running answers may finish this long after a stop was asked for.
 GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class App(Parts):
-    """A service, wired; `start` and `stop` are its life."""
+class Chat:
+    """What front ends speak to, and what speaks to people by itself."""
 
-    sweeper: AskRecovery
-    asking: AskService
-    front: Dispatcher
-    landing: AnswerRedelivery
-    lookout: Monitor
-    chores: Scheduler
+    dispatcher: Dispatcher
+    buttons: ButtonRepository
+    forms: Forms
+    notifications: NotificationQueue
+    redelivery: AnswerRedelivery
+    #: What front ends do about their platform's own payments, where those are sold by.
+    stars: StarsPayments | None
+    store_purchases: StorePurchases | None
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A service, wired."""
+
+    services: Services
+    chat: Chat
+    scheduler: Scheduler
 
     async def start(self) -> None:
         """Loads prices and keys, adopts the settings' keys, begins to serve."""
-        await self.owners.load()
-        await self.rules.load()
-        await self.desk.load()
-        await self.prices.start()
-        await self.deals.load()
-        for own in self.plan.own_keys:
-            await self.pool.upsert_own_key(own.supplier, own.key, own.budget, account=own.account)
-        await self.pool.start()
-        await self.desk.watch.check_price_lists()
-        await self.asking.start()
-        await self.shop.start()
-        await self.chores.run_job_once(create_registration_job(self.vault.master_key_ids))
-        await self.chores.start()
+        services = self.services
+        await services.users.roles.load()
+        await services.users.limits.load()
+        await services.repricing.load()
+        await services.pricing.prices.start()
+        await services.pricing.deals.load()
+        for supplier, own in services.externals.own_keys:
+            await services.pool.pool.upsert_own_key(
+                supplier, own.key, own.quota, account=own.account
+            )
+        await services.pool.pool.start()
+        await services.repricing.cost_watch.check_price_lists()
+        await services.asks.asks.start()
+        await services.payments.inbox.start()
+        await self.scheduler.run_job_once(_registration_job(services))
+        await self.scheduler.start()
         release_memory()
 
     async def stop(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Ends cleanly: running asks finish or settle, what was accepted is written (rule 10)."""
-        await self.asking.stop(grace_seconds=grace_seconds)
-        await self.chores.stop()
-        await self.shop.stop()
-        await self.earning.stop()
-        await self.pool.stop()
+        """Ends cleanly: no new asks, running ones finish or settle, what was accepted is
+        written."""
+        services, base = self.services, self.services.base
+        await services.asks.asks.stop(grace_seconds=grace_seconds)
+        await self.scheduler.stop()
+        await services.payments.inbox.stop()
+        for gateway in services.payments.gateways.values():
+            await gateway.close()
+        await services.earnings.payouts.close()
+        await services.pool.pool.stop()
         with suppress(LedgerRefusal):  # it is known soon enough
-            await unregister_process(
-                self.ledger, create_registration_job(self.vault.master_key_ids)
-            )
-        await self.ledger.stop()
-        await self.store.close()
+            await unregister_process(base.ledger, _registration_job(services))
+        await base.ledger.stop()
+        await base.db.close()
 
 
-async def build(
-    plan: Plan,
-    *,
-    store: Database,
-    clock: Clock,
-    catalogue: Catalogue,
-    costs: Costs,
-) -> App:
-    """Wires a service on an open store; starts the ledger's writer, since the vault needs it."""
-    ledger = Ledger(store, clock)
-    await ledger.start()
-    try:
-        vault = await Vault.open(plan.master_keys, store, ledger)
-        trades = bool(plan.gateways) or await has_vouchers(store)
-        earns = bool(plan.policy.suppliers) or await has_contributions(store)
-    except BaseException:
-        await ledger.stop()
-        raise
-    parts = _parts(plan, store, clock, catalogue, costs, ledger, vault, trades, earns)
-    asking = _asking(parts)
+async def build(config: Config, *, db: Database, clock: Clock, externals: Externals) -> App:
+    """Makes everything on an open database; starts the ledger's writer, since the vault needs
+    it."""
+    services = await graph.build(config, db=db, clock=clock, externals=externals)
+    chat = _build_chat(services)
+    return App(
+        services=services,
+        chat=chat,
+        scheduler=Scheduler(
+            db=db,
+            ledger=services.base.ledger,
+            clock=clock,
+            process_id=services.base.process_id,
+            jobs=tuple(_list_jobs(services, chat)),
+        ),
+    )
+
+
+def _build_chat(services: Services) -> Chat:
+    base, payments = services.base, services.payments
+    db, ledger, clock = base.db, base.ledger, base.clock
+    #: Front ends that reach people by themselves, by platform, as they start.
+    notifiers: dict[str, Notifier] = {}
+    buttons = ButtonRepository(db=db, ledger=ledger, clock=clock)
+    forms = Forms(db=db, ledger=ledger, clock=clock, buttons=buttons)
+    commands = build_commands(services, buttons=buttons, forms=forms, notifiers=notifiers)
     answers = AnswerRenderer(
-        ask_service=asking,
-        ask_repository=parts.records,
-        catalogue=catalogue,
+        ask_service=services.asks.asks,
+        ask_repository=services.asks.repository,
+        catalogue=services.pricing.catalogue,
         conversation_queue=ConversationQueue(),
     )
-    buttons = ButtonRepository(db=store, ledger=ledger, clock=clock)
-    prompts = Forms(db=store, ledger=ledger, clock=clock, buttons=buttons)
-    landing = AnswerRedelivery(
-        ask_repository=parts.records, answer_renderer=answers, notifiers=parts.deliverers
+    sender = NotificationSender(
+        users=services.users,
+        payments=payments,
+        buttons=buttons,
+        broadcasts=services.admin.broadcasts,
+        notifiers=notifiers,
+        operator_cards=commands.operator_cards,
     )
-    lookout = Monitor(
-        alerts=parts.alerts,
-        db=store,
-        pool=parts.pool,
-        outcome_counts=asking.outcome_counts,
-        clock=clock,
-    )
-    sweeper = AskRecovery(
-        db=store,
-        ledger=ledger,
-        prices=parts.prices,
-        pool=parts.pool,
-        clock=clock,
-        process_id=parts.owner,
-    )
-    return App(
-        **{field.name: getattr(parts, field.name) for field in fields(parts)},
-        sweeper=sweeper,
-        asking=asking,
-        front=Dispatcher(
-            users=parts.people,
-            registry=rooms(parts, asking, buttons, prompts),
+    return Chat(
+        dispatcher=Dispatcher(
+            users=services.users,
+            registry=commands.registry,
             buttons=buttons,
-            forms=prompts,
+            forms=forms,
             answer_renderer=answers,
             clock=clock,
-            roles=parts.owners,
-            user_limits=parts.rules,
         ),
-        landing=landing,
-        lookout=lookout,
-        chores=_chores(parts, sweeper, landing, buttons, prompts, lookout),
-    )
-
-
-def _parts(
-    plan: Plan,
-    store: Database,
-    clock: Clock,
-    catalogue: Catalogue,
-    costs: Costs,
-    ledger: Ledger,
-    vault: Vault,
-    trades: bool,
-    earns: bool,
-) -> Parts:
-    owner = ids.new_id("proc", clock.now_ms()) + f"@{socket.gethostname()[:32]}:{os.getpid()}"
-    people = Users(db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=plan.welcome)
-    invitations = Referrals(db=store, ledger=ledger, clock=clock)
-    owners = Roles(db=store, ledger=ledger, clock=clock, operators=plan.admins)
-    pool = _pool(plan, store, clock, catalogue, costs, ledger, vault)
-    desk = _desk(plan, store, ledger, clock, catalogue, costs, pool)
-    deals = _deals(plan, store, clock, catalogue, costs, ledger, desk.prices)
-    rules = UserLimits(
-        db=store, ledger=ledger, clock=clock, default_allowance=plan.usual, deals=deals
-    )
-    purses = Balances(ledger=ledger, list_lending_keys=pool.contributed_keys.list_advance_keys)
-    earning = _earning(
-        plan, store, ledger, vault, clock, catalogue, costs, desk, pool, invitations, rules, earns
-    )
-    deliverers: dict[str, Notifier] = {}
-    return Parts(
-        clock=clock,
-        owner=owner,
-        plan=plan,
-        store=store,
-        ledger=ledger,
-        vault=vault,
-        catalogue=catalogue,
-        costs=costs,
-        prices=desk.prices,
-        deals=deals,
-        pool=pool,
-        desk=desk,
-        people=people,
-        owners=owners,
-        rules=rules,
-        purses=purses,
-        links=_links(store, ledger, people, clock, earning),
-        conversations=_conversations(plan, store, ledger, clock),
-        records=AskRepository(db=store, ledger=ledger, users=people, clock=clock, process_id=owner),
-        shop=open_shop(
-            plan,
-            store=store,
+        buttons=buttons,
+        forms=forms,
+        notifications=NotificationQueue(
+            db=db,
             ledger=ledger,
-            vault=vault,
-            people=people,
-            purses=purses,
-            owners=owners,
-            invitations=invitations,
             clock=clock,
-            deals=deals,
-            deliverers=deliverers,
-            cards=desk.cards(),
-            trades=trades,
+            deliver=sender.send_notification,
+            list_operators=services.users.roles.list_operators,
         ),
-        earning=earning,
-        deliverers=deliverers,
-    )
-
-
-def _earning(
-    plan: Plan,
-    store: Database,
-    ledger: Ledger,
-    vault: Vault,
-    clock: Clock,
-    catalogue: Catalogue,
-    costs: Costs,
-    desk: PriceDesk,
-    pool: Pool,
-    invitations: Referrals,
-    rules: UserLimits,
-    earns: bool,
-) -> Earning:
-    return open_earning(
-        plan,
-        store=store,
-        ledger=ledger,
-        vault=vault,
-        pool=pool,
-        catalogue=catalogue,
-        costs=costs,
-        prices=desk.prices,
-        clock=clock,
-        inviter_of=invitations.find_inviter,
-        rules=rules,
-        active=earns,
-    )
-
-
-def _conversations(plan: Plan, store: Database, ledger: Ledger, clock: Clock) -> Conversations:
-    return Conversations(
-        db=store, ledger=ledger, clock=clock, max_history_tokens=plan.history_tokens
-    )
-
-
-def _links(store: Database, ledger: Ledger, people: Users, clock: Clock, earning: Earning) -> Links:
-    return Links(
-        db=store, ledger=ledger, users=people, clock=clock, get_withdrawable=earning.withdrawable
-    )
-
-
-def _deals(
-    plan: Plan,
-    store: Database,
-    clock: Clock,
-    catalogue: Catalogue,
-    costs: Costs,
-    ledger: Ledger,
-    prices: PriceBook,
-) -> Deals:
-    return Deals(
-        prices=prices,
-        catalogue=catalogue,
-        costs=costs,
-        tiers=Tiers(store, ledger.record, clock),
-        promotions=Promotions(store, ledger.record, clock),
-        clock=clock,
-        floor_percent=plan.floor_percent,
-    )
-
-
-def _pool(
-    plan: Plan,
-    store: Database,
-    clock: Clock,
-    catalogue: Catalogue,
-    costs: Costs,
-    ledger: Ledger,
-    vault: Vault,
-) -> Pool:
-    return Pool(
-        db=store,
-        ledger=ledger,
-        vault=vault,
-        catalogue=catalogue,
-        costs=costs,
-        clock=clock,
-        suppliers=plan.suppliers,
-    )
-
-
-def _desk(
-    plan: Plan,
-    store: Database,
-    ledger: Ledger,
-    clock: Clock,
-    catalogue: Catalogue,
-    costs: Costs,
-    pool: Pool,
-) -> PriceDesk:
-    markup = plan.pricing.markup_percent
-    prices = PriceBook(store, ledger.record, catalogue, costs, clock, markup_percent=markup)
-    return open_price_desk(
-        plan,
-        store=store,
-        ledger=ledger,
-        catalogue=catalogue,
-        costs=costs,
-        prices=prices,
-        pool=pool,
-        clock=clock,
-    )
-
-
-def _asking(parts: Parts) -> AskService:
-    return AskService(
-        admission=Admission(
-            ledger=parts.ledger,
-            users=parts.people,
-            balances=parts.purses,
-            pool=parts.pool,
-            prices=parts.prices,
-            deals=parts.deals,
-            conversations=parts.conversations,
-            clock=parts.clock,
-            process_id=parts.owner,
+        redelivery=AnswerRedelivery(
+            ask_repository=services.asks.repository, answer_renderer=answers, notifiers=notifiers
         ),
-        answer_stream=AnswerStream(
-            pool=parts.pool, ledger=parts.ledger, costs=parts.costs, clock=parts.clock
-        ),
-        repository=parts.records,
-        heartbeat=Heartbeat(
-            db=parts.store, ledger=parts.ledger, clock=parts.clock, process_id=parts.owner
-        ),
-        ledger=parts.ledger,
-        pool=parts.pool,
-        costs=parts.costs,
-        clock=parts.clock,
-        rate_limiter=RateLimiter(
-            limits=parts.rules, deals=parts.deals, db=parts.store, clock=parts.clock
-        ),
-        deals=parts.deals,
+        stars=_build_stars(services),
+        store_purchases=_build_store_purchases(services),
     )
 
 
-def _chores(
-    parts: Parts,
-    sweeper: AskRecovery,
-    landing: AnswerRedelivery,
-    buttons: ButtonRepository,
-    prompts: Forms,
-    lookout: Monitor,
-) -> Scheduler:
+def _build_stars(services: Services) -> StarsPayments | None:
+    payments = services.payments
+    gateway = payments.gateways.get("stars")
+    if not isinstance(gateway, TelegramStarsGateway):
+        return None
+    return StarsPayments(
+        gateway=gateway,
+        orders=payments.orders,
+        inbox=payments.inbox,
+        users=services.users.users,
+        clock=services.base.clock,
+    )
+
+
+def _build_store_purchases(services: Services) -> StorePurchases | None:
+    gateway = services.payments.gateways.get("skus")
+    if not isinstance(gateway, DiscordStoreGateway):
+        return None
+    return StorePurchases(gateway=gateway, inbox=services.payments.inbox, clock=services.base.clock)
+
+
+def _registration_job(services: Services) -> Job:
+    """Tells other processes with which master keys this one runs."""
+    return create_registration_job(services.pool.vault.master_key_ids)
+
+
+def _list_jobs(services: Services, chat: Chat) -> Iterator[Job]:
+    """What happens without a request."""
+    base, users, admin = services.base, services.users, services.admin
+
     async def compare_models() -> None:
         """A custom address may list models that have no price yet."""
-        await parts.pool.check_models()
-        await parts.prices.refresh(at_most_seconds=0)
+        await services.pool.pool.check_models()
+        await services.pricing.prices.refresh(at_most_seconds=0)
 
     async def close_yesterday() -> None:
-        today = as_utc_day(parts.clock.now_ms())
-        await close_days(parts.store, parts.ledger, parts.clock, today)
+        today = as_utc_day(base.clock.now_ms())
+        await close_days(base.db, base.ledger, base.clock, today)
 
-    debts = DebtRepayment(db=parts.store, ledger=parts.ledger, clock=parts.clock)
-    return Scheduler(
-        db=parts.store,
-        ledger=parts.ledger,
-        clock=parts.clock,
-        process_id=parts.owner,
-        jobs=(
-            Job("sweep asks", 5.0, sweeper.recover_lapsed_asks, on_every_process=True),
-            Job("land answers", 15.0, landing.redeliver_answers, on_every_process=True),
-            Job("read keys again", 5.0, parts.pool.reload, on_every_process=True),
-            Job("pass on rests of links", 10.0, parts.links.forward_merged_balances),
-            Job("repay what is owed", 60.0, debts.repay_all),
-            Job("tell everybody", ROUND_SECONDS, parts.broadcasts.queue_next),
-            Job("sweep what erased people left", 60.0, parts.erasing.forfeit_leftovers),
-            Job("read owners again", 60.0, parts.owners.load, on_every_process=True),
-            Job("read rules again", 5.0, parts.rules.load, on_every_process=True),
-            Job("read offers again", 5.0, parts.deals.load, on_every_process=True),
-            Job("compare models", 300.0, compare_models, on_every_process=True),
-            create_registration_job(parts.vault.master_key_ids),
-            Job("forget buttons", 3_600.0, buttons.delete_expired_buttons),
-            Job("forget prompts", 3_600.0, prompts.delete_expired_forms),
-            Job("look out here", 30.0, lookout.check_process, on_every_process=True),
-            Job("look out", 600.0, lookout.check_service),
-            Job("audit", 43_200.0, lookout.audit_ledger),
-            Job("close days", 3_600.0, close_yesterday),
-            *parts.shop.chores(),
-            *parts.earning.chores(),
-            *parts.desk.chores(),
-        ),
-    )
+    every = {"on_every_process": True}
+    yield Job("sweep asks", 5.0, services.asks.recovery.recover_lapsed_asks, **every)
+    yield Job("land answers", 15.0, chat.redelivery.redeliver_answers, **every)
+    yield Job("read keys again", 5.0, services.pool.pool.reload, **every)
+    yield Job("pass on rests of links", 10.0, services.links.forward_merged_balances)
+    yield Job("repay what is owed", 60.0, users.debts.repay_all)
+    yield Job("tell everybody", ROUND_SECONDS, admin.broadcasts.queue_next)
+    yield Job("sweep what erased people left", 60.0, admin.erasure.forfeit_leftovers)
+    yield Job("read owners again", 60.0, users.roles.load, **every)
+    yield Job("read rules again", 5.0, users.limits.load, **every)
+    yield Job("read offers again", 5.0, services.pricing.deals.load, **every)
+    yield Job("compare models", 300.0, compare_models, **every)
+    yield _registration_job(services)
+    yield Job("forget buttons", 3_600.0, chat.buttons.delete_expired_buttons)
+    yield Job("forget prompts", 3_600.0, chat.forms.delete_expired_forms)
+    yield Job("look out here", 30.0, admin.monitor.check_process, **every)
+    yield Job("look out", 600.0, admin.monitor.check_service)
+    yield Job("audit", 43_200.0, admin.monitor.audit_ledger)
+    yield Job("close days", 3_600.0, close_yesterday)
+    yield from _list_payment_jobs(services, chat)
+    yield from _list_earning_jobs(services)
+    yield from _list_price_jobs(services)
+
+
+def _list_payment_jobs(services: Services, chat: Chat) -> Iterator[Job]:
+    yield Job("tell notices", 2.0, chat.notifications.deliver_due, on_every_process=True)
+    payments = services.payments
+    if not payments.is_trading:
+        return
+    reconcile = payments.reconciliation.reconcile_orders
+    yield Job("reconcile payments", 120.0, reconcile, runs_at_start=True)
+    yield Job("forget webhooks", 3_600.0, payments.inbox.delete_old_messages)
+    if chat.stars is not None:
+        yield Job(
+            "know open orders",
+            10.0,
+            chat.stars.refresh_open_orders,
+            on_every_process=True,
+            runs_at_start=True,
+        )
+
+
+def _list_earning_jobs(services: Services) -> Iterator[Job]:
+    earnings = services.earnings
+    yield Job("end contributions", 15.0, earnings.termination.process_terminations)
+    yield Job("forget offers of keys", 600.0, earnings.contributions.delete_expired_offers)
+    yield Job("send payouts", 10.0, earnings.payouts.process_due_payouts)
+
+
+def _list_price_jobs(services: Services) -> Iterator[Job]:
+    """No price moves by any of it but those that an admin lets."""
+    repricing = services.repricing
+
+    async def fetch_lists() -> None:
+        await repricing.source.fetch_data()
+        await repricing.cost_watch.check_price_lists()
+
+    yield Job("read costs again", 30.0, repricing.load, on_every_process=True)
+    yield Job("look at suppliers' lists", 300.0, repricing.cost_watch.check_price_lists)
+    yield Job("watch absorbed changes", 300.0, repricing.cost_watch.check_absorbed_changes)
+    yield Job("compare bills with lists", 3_600.0, repricing.cost_watch.compare_bills)
+    yield Job("measure demand", 3_600.0, repricing.demand.measure_demand)
+    yield Job("reprice", 3_600.0, repricing.automatic_pricing.reprice_models)
+    if repricing.source.may_fetch:
+        yield Job(
+            "fetch suppliers' lists",
+            3_600.0,
+            fetch_lists,
+            on_every_process=True,
+            runs_at_start=True,
+        )
 
 
 def release_memory() -> None:

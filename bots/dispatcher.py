@@ -43,13 +43,11 @@ from bots.commands.answers import AnswerRenderer
 from bots.commands.errors import explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT
 from bots.render.secret_scan import find_secrets
+from bots.services import UserServices
 from core.asks.run import AskRun
 from core.asks.types import AlreadyAsked
 from core.clock import Clock
 from core.errors import Refusal, describe_failure
-from core.users.limits import UserLimits
-from core.users.roles import Roles
-from core.users.service import Users
 from core.users.ttl_cache import TtlCache
 from core.users.types import Person
 
@@ -80,19 +78,16 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        users: Users,
+        users: UserServices,
         registry: CommandRegistry,
         buttons: ButtonRepository,
         forms: Forms,
         answer_renderer: AnswerRenderer,
         clock: Clock,
-        roles: Roles,
-        user_limits: UserLimits,
     ) -> None:
-        self._users, self._registry, self._buttons = users, registry, buttons
-        self._forms = forms
+        self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
+        self._registry, self._buttons, self._forms = registry, buttons, forms
         self._answer_renderer, self._clock = answer_renderer, clock
-        self._roles, self._user_limits = roles, user_limits
         self._seen_updates: TtlCache[tuple[str, str], bool] = TtlCache(
             clock, seconds=_REPEAT_WINDOW_SECONDS, max_entries=_REPEATS_MAX
         )

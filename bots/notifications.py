@@ -18,15 +18,13 @@ from bots.commands.admin.setprice import compose_price_announcement
 from bots.commands.answers import AnswerRenderer
 from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
+from bots.services import PaymentServices, UserServices
 from core.admin.broadcasts import BROADCAST, Broadcasts
 from core.asks.repository import AskRepository, SettledAsk
 from core.errors import describe_failure
 from core.jobs.notifications import Notification
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
-from core.users.balances import Balances
-from core.users.service import Users
-from payments.checkout import Cashier
 from payments.fulfillment import PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import Order
@@ -49,9 +47,8 @@ class NotificationSender:
     def __init__(
         self,
         *,
-        users: Users,
-        balances: Balances,
-        cashier: Cashier,
+        users: UserServices,
+        payments: PaymentServices,
         buttons: ButtonRepository,
         broadcasts: Broadcasts,
         notifiers: Mapping[str, Notifier],
@@ -60,7 +57,8 @@ class NotificationSender:
         """`notifiers` by platform, as front ends start; `operator_cards` make the cards of other
         kinds of notifications to operators."""
         self._operator_cards = operator_cards
-        self._users, self._balances, self._cashier = users, balances, cashier
+        self._users, self._balances = users.users, users.balances
+        self._orders, self._disputes = payments.orders, payments.disputes
         self._buttons, self._notifiers = buttons, notifiers
         self._broadcasts = broadcasts
 
@@ -146,7 +144,7 @@ class NotificationSender:
         reply = await (
             make_card(notification)
             if make_card
-            else make_operator_card(notification, self._cashier)
+            else make_operator_card(notification, self._disputes)
         )
         place = Place.from_code(f"{platform}:{id_}:")
         await deliverer.notify_person(
@@ -157,7 +155,7 @@ class NotificationSender:
         """The order whose card becomes this notification."""
         if notification.kind != PAID:
             return None
-        return await self._cashier.orders.get(str(notification.facts["order"]))
+        return await self._orders.get(str(notification.facts["order"]))
 
     async def _compose_text(
         self, notification: Notification, paid: Order | None

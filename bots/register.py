@@ -1,204 +1,364 @@
-"""Every room of commands, wired: the order here is the order of the menus."""
+"""Which commands there are, in the order of the menus; each group is made here, once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
 from bots.chat.callbacks import ButtonRepository
+from bots.chat.command import CommandGroup
 from bots.chat.forms import Forms
+from bots.chat.i18n import render
 from bots.chat.registry import CommandRegistry
+from bots.chat.types import Notifier
 from bots.commands.account import AccountCommands
 from bots.commands.admin.alerts import AlertCommands
 from bots.commands.admin.broadcast import BroadcastCommands
+from bots.commands.admin.disputes import DisputeCommands
 from bots.commands.admin.grant import GrantCommands
 from bots.commands.admin.limits import LimitCommands
+from bots.commands.admin.payouts import PayoutCardBuilder, PayoutCommands
 from bots.commands.admin.pool import PoolCommands
+from bots.commands.admin.pricing import PriceBoundCommands, PricingCommands
 from bots.commands.admin.promotions import PromotionCommands
+from bots.commands.admin.refunds import RefundCommands
 from bots.commands.admin.report import ReportCommands
+from bots.commands.admin.setprice import PriceAnnouncementCommands, SetPriceCommands
+from bots.commands.admin.suppliers import CostCommands, SupplierCommands
 from bots.commands.admin.tiers import TierCommands
 from bots.commands.admin.users import UserCommands
 from bots.commands.ask import AskCommands
+from bots.commands.contribute import ContributeCommands
 from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
 from bots.commands.link import LinkCommands
 from bots.commands.models import ModelCommands
+from bots.commands.my_keys import MyKeysCommands
+from bots.commands.redeem import RedeemCommands
+from bots.commands.refer import ReferCommands
 from bots.commands.start import StartCommands
+from bots.commands.topup import PaymentTerms, TopUpCommands, list_terms
 from bots.commands.voice import VoiceCommands
-from bots.economy import economy_of
+from bots.commands.withdraw import WithdrawCommands
+from bots.notifications import OperatorCards
 from bots.sandbox.crowd import CrowdCommands
-from bots.services import Parts
-from core.admin.advice import Advisor
-from core.admin.user_search import UserSearch
-from core.asks.repository import AskHistory
-from core.asks.service import AskService
+from bots.services import Services
+from core.repricing.supplier_changes import COST_CHANGED
+from payments.evidence import EvidenceBuilder
 
 
-def rooms(
-    parts: Parts, asking: AskService, buttons: ButtonRepository, prompts: Forms
-) -> CommandRegistry:
-    """Every room of commands, in the order of the menus."""
-    choosing = ModelCommands(
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        deals=parts.deals,
-        pool=parts.pool,
-        users=parts.people,
-        balances=parts.purses,
-        default_model=parts.plan.default_model,
-    )
+class CommandSource(Protocol):
+    """Commands of one subject, with what they need."""
+
+    def room(self) -> CommandGroup:
+        """The commands and the actions of their buttons."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """All commands, and the cards that some of them make of notifications for operators."""
+
+    registry: CommandRegistry
+    operator_cards: OperatorCards
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Groups of commands that others use, too."""
+
+    models: ModelCommands
+    export: ExportCommands
+    set_price: SetPriceCommands
+    suppliers: SupplierCommands
+    pool: PoolCommands
+    contribute: ContributeCommands
+
+
+def build_commands(
+    services: Services,
+    *,
+    buttons: ButtonRepository,
+    forms: Forms,
+    notifiers: Mapping[str, Notifier],
+) -> Commands:
+    """Every group, in the order of the menus; those alone that this service has a use for."""
+    shared = _build_shared(services)
+    registry: CommandRegistry
     start = StartCommands(
-        users=parts.people,
-        balances=parts.purses,
-        model_commands=choosing,
-        roles=parts.owners,
-        referrals=parts.shop.invitations if parts.shop.rewards else None,
+        users=services.users.users,
+        balances=services.users.balances,
+        model_commands=shared.models,
+        roles=services.users.roles,
+        referrals=services.users.referrals if services.rewards_inviters else None,
         commands=lambda: registry.commands,
     )
-    ask = AskCommands(
-        ask_service=asking,
-        ask_repository=parts.records,
-        conversations=parts.conversations,
-        catalogue=parts.catalogue,
-        model_commands=choosing,
+    link = LinkCommands(
+        links=services.links,
+        users=services.users.users,
+        buttons=buttons,
+        notifiers=notifiers,
+        user_limits=services.users.limits,
     )
-    admin = GrantCommands(
-        db=parts.store,
-        ledger=parts.ledger,
-        users=parts.people,
-        clock=parts.clock,
-    )
-    pool = PoolCommands(pool=parts.pool, termination=parts.earning.closing, clock=parts.clock)
-    contribute = parts.earning.contribute(parts.catalogue)
     registry = CommandRegistry(
         [
             start.first(),
-            ask.room(),
-            VoiceCommands(ask_service=asking, pool=parts.pool, catalogue=parts.catalogue).room(),
-            choosing.room(),
-            _account(parts, choosing).room(),
-            TierCommands(deals=parts.deals, users=parts.people, clock=parts.clock).room(),
-            _export(parts).room(),
-            EraseCommands(erasure=parts.erasing, clock=parts.clock).room(),
-            *parts.shop.rooms(choosing),
-            *parts.earning.rooms(contribute, parts.people),
+            *(group.room() for group in _ask_groups(services, shared)),
+            *(group.room() for group in _payment_groups(services, shared, notifiers)),
+            *(group.room() for group in _earning_groups(services, shared)),
             start.room(),
-            _linking(parts, buttons).room(),
-            *parts.desk.rooms(),
-            admin.room(),
-            _report(parts).room(),
-            _users(parts).room(),
-            _governing(parts).room(),
-            _promotions(parts).room(),
-            AlertCommands(alerts=parts.alerts, clock=parts.clock).room(),
-            BroadcastCommands(broadcasts=parts.broadcasts, clock=parts.clock).room(),
-            pool.room(),
-            *((_crowd(parts, asking).room(),) if parts.plan.crowd else ()),
-            prompts.room(),
+            link.room(),
+            *(group.room() for group in _price_groups(services, shared)),
+            *(group.room() for group in _operator_groups(services, shared)),
+            forms.room(),
         ],
         suggesters={
-            "model": choosing.suggest_models,
-            "supplier": pool.suggest_suppliers,
-            "contributable": contribute.suggest_contributable,
+            "model": shared.models.suggest_models,
+            "supplier": shared.pool.suggest_suppliers,
+            "contributable": shared.contribute.suggest_contributable,
         },
     )
-    return registry
+    return Commands(registry, {COST_CHANGED: shared.suppliers.make_notification_card})
 
 
-def _promotions(parts: Parts) -> PromotionCommands:
-    return PromotionCommands(
-        deals=parts.deals,
-        vouchers=parts.shop.codes,
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        db=parts.store,
-        clock=parts.clock,
-    )
-
-
-def _report(parts: Parts) -> ReportCommands:
-    return ReportCommands(
-        db=parts.store,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        prices=parts.prices,
-        advisor=Advisor(
-            db=parts.store,
-            catalogue=parts.catalogue,
-            costs=parts.costs,
-            prices=parts.prices,
+def _build_shared(services: Services) -> _Shared:
+    base, pricing, repricing = services.base, services.pricing, services.repricing
+    earnings, pool = services.earnings, services.pool.pool
+    return _Shared(
+        models=ModelCommands(
+            catalogue=pricing.catalogue,
+            prices=pricing.prices,
+            deals=pricing.deals,
+            pool=pool,
+            users=services.users.users,
+            balances=services.users.balances,
+            default_model=base.config.models.default_model,
         ),
-        clock=parts.clock,
-        setprice=parts.desk.setting().setprice,
-        economy=lambda: economy_of(parts.plan, parts.store, parts.clock.now_ms()),
-    )
-
-
-def _governing(parts: Parts) -> LimitCommands:
-    return LimitCommands(
-        user_limits=parts.rules, roles=parts.owners, users=parts.people, clock=parts.clock
-    )
-
-
-def _users(parts: Parts) -> UserCommands:
-    return UserCommands(
-        user_search=UserSearch(
-            db=parts.store,
-            ledger=parts.ledger,
-            users=parts.people,
-            referrals=parts.shop.invitations,
-            contributions=parts.earning.contributions,
+        export=ExportCommands(
+            ledger=base.ledger,
+            balances=services.users.balances,
+            ask_history=services.asks.history,
+            users=services.users.users,
+            orders=services.payments.orders,
+            contributions=earnings.contributions,
+            withdrawals=earnings.withdrawals,
         ),
-        users=parts.people,
-        roles=parts.owners,
-        user_limits=parts.rules,
-        ledger=parts.ledger,
-        erasure=parts.erasing,
-        export_commands=_export(parts),
-        deals=parts.deals,
-        ask_history=AskHistory(parts.store),
-        clock=parts.clock,
+        set_price=SetPriceCommands(
+            catalogue=pricing.catalogue,
+            prices=pricing.prices,
+            price_changes=repricing.price_changes,
+            margins=repricing.margins,
+            clock=base.clock,
+        ),
+        suppliers=_build_supplier_commands(services),
+        pool=PoolCommands(pool=pool, termination=earnings.termination, clock=base.clock),
+        contribute=ContributeCommands(
+            contributions=earnings.contributions,
+            pool=pool,
+            catalogue=pricing.catalogue,
+            clock=base.clock,
+        ),
     )
 
 
-def _linking(parts: Parts, buttons: ButtonRepository) -> LinkCommands:
-    return LinkCommands(
-        links=parts.links,
-        users=parts.people,
-        buttons=buttons,
-        notifiers=parts.deliverers,
-        user_limits=parts.rules,
+def _build_supplier_commands(services: Services) -> SupplierCommands:
+    repricing, catalogue = services.repricing, services.pricing.catalogue
+    return SupplierCommands(
+        catalogue=catalogue,
+        supplier_changes=repricing.supplier_changes,
+        margins=repricing.margins,
+        cost_commands=CostCommands(
+            catalogue=catalogue,
+            cost_overrides=repricing.cost_overrides,
+            cost_watch=repricing.cost_watch,
+            margins=repricing.margins,
+            is_sandbox=services.externals.is_sandbox,
+        ),
+        source=repricing.source,
+        clock=services.base.clock,
     )
 
 
-def _export(parts: Parts) -> ExportCommands:
-    return ExportCommands(
-        ledger=parts.ledger,
-        balances=parts.purses,
-        ask_history=AskHistory(parts.store),
-        users=parts.people,
-        orders=parts.shop.cashier.orders,
-        contributions=parts.earning.contributions,
-        withdrawals=parts.earning.withdrawals,
+def _ask_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+    """Asking, choosing a model, and what is one's own."""
+    clock, catalogue, asks = services.base.clock, services.pricing.catalogue, services.asks
+    yield AskCommands(
+        ask_service=asks.asks,
+        ask_repository=asks.repository,
+        conversations=asks.conversations,
+        catalogue=catalogue,
+        model_commands=shared.models,
+    )
+    yield VoiceCommands(ask_service=asks.asks, pool=services.pool.pool, catalogue=catalogue)
+    yield shared.models
+    yield AccountCommands(
+        users=services.users,
+        ask_history=asks.history,
+        catalogue=catalogue,
+        model_commands=shared.models,
+        deals=services.pricing.deals,
+        clock=clock,
+        is_selling=services.payments.checkout.is_selling,
+    )
+    yield TierCommands(deals=services.pricing.deals, users=services.users.users, clock=clock)
+    yield shared.export
+    yield EraseCommands(erasure=services.admin.erasure, clock=clock)
+
+
+def _payment_groups(
+    services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
+) -> Iterator[CommandSource]:
+    """Buying, where anything is sold; vouchers; inviting, where it earns something."""
+    base, payments, config = services.base, services.payments, services.base.config
+    terms = PaymentTerms(
+        config.operator.terms,
+        config.operator.support_contact,
+        telegram_outside=config.telegram.external_checkout,
+    )
+    if payments.is_trading:
+        yield TopUpCommands(
+            checkout=payments.checkout,
+            orders=payments.orders,
+            order_search=payments.order_search,
+            users=services.users.users,
+            model_commands=shared.models,
+            clock=base.clock,
+            terms=terms,
+        )
+    yield RedeemCommands(
+        vouchers=payments.vouchers, ledger=base.ledger, model_commands=shared.models
+    )
+    if services.rewards_inviters:
+        yield ReferCommands(
+            referrals=services.users.referrals,
+            db=base.db,
+            ledger=base.ledger,
+            percent=payments.inviter_percent,
+            has_contributions=services.earnings.takes_keys,
+            notifiers=notifiers,
+        )
+    if payments.is_trading:
+        yield RefundCommands(
+            orders=payments.orders,
+            order_search=payments.order_search,
+            refunds=payments.refunds,
+            disputes=payments.disputes,
+        )
+        yield DisputeCommands(
+            orders=payments.orders,
+            disputes=payments.disputes,
+            evidence_builder=EvidenceBuilder(
+                orders=payments.orders,
+                order_search=payments.order_search,
+                disputes=payments.disputes,
+                db=base.db,
+                history=services.asks.history,
+                clock=base.clock,
+                terms="\n".join(render(line, "en") for line in list_terms(terms)),
+            ),
+            ledger=base.ledger,
+            clock=base.clock,
+        )
+
+
+def _earning_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+    """Contributing, where keys are taken; and what became of keys, for whoever earned something
+    must come by it."""
+    base, earnings, users = services.base, services.earnings, services.users.users
+    if not earnings.is_active:
+        return
+    if earnings.takes_keys:
+        yield shared.contribute
+    yield MyKeysCommands(
+        contributions=earnings.contributions,
+        termination=earnings.termination,
+        statistics=earnings.statistics,
+        withdrawals=earnings.withdrawals,
+        pool=services.pool.pool,
+    )
+    yield WithdrawCommands(
+        withdrawals=earnings.withdrawals,
+        payout_methods=earnings.payout_methods,
+        users=users,
+        methods=earnings.methods,
+    )
+    yield PayoutCommands(
+        withdrawals=earnings.withdrawals,
+        payouts=earnings.payouts,
+        cards=PayoutCardBuilder(
+            withdrawals=earnings.withdrawals,
+            payout_methods=earnings.payout_methods,
+            payouts=earnings.payouts,
+            users=users,
+            db=base.db,
+            clock=base.clock,
+        ),
+        clock=base.clock,
     )
 
 
-def _crowd(parts: Parts, asking: AskService) -> CrowdCommands:
-    return CrowdCommands(
-        users=parts.people,
-        cashier=parts.shop.cashier,
-        ask_service=asking,
-        pool=parts.pool,
-        catalogue=parts.catalogue,
-        prices=parts.prices,
+def _price_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+    pricing, repricing = services.pricing, services.repricing
+    yield shared.set_price
+    yield PricingCommands(
+        catalogue=pricing.catalogue,
+        prices=pricing.prices,
+        suggestions=repricing.suggestions,
+        price_changes=repricing.price_changes,
+        set_price_commands=shared.set_price,
+        bound_commands=PriceBoundCommands(
+            catalogue=pricing.catalogue, automatic_pricing=repricing.automatic_pricing
+        ),
+    )
+    yield shared.suppliers
+    yield PriceAnnouncementCommands(
+        catalogue=pricing.catalogue,
+        prices=pricing.prices,
+        announcements=repricing.announcements,
     )
 
 
-def _account(parts: Parts, choosing: ModelCommands) -> AccountCommands:
-    return AccountCommands(
-        balances=parts.purses,
-        ask_history=AskHistory(parts.store),
-        users=parts.people,
-        catalogue=parts.catalogue,
-        model_commands=choosing,
-        deals=parts.deals,
-        clock=parts.clock,
-        is_selling=bool(parts.plan.gateways),
+def _operator_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+    base, admin, users, pricing = services.base, services.admin, services.users, services.pricing
+    clock = base.clock
+    yield GrantCommands(db=base.db, ledger=base.ledger, users=users.users, clock=clock)
+    yield ReportCommands(
+        db=base.db,
+        pool=services.pool.pool,
+        pricing=pricing,
+        advisor=admin.advisor,
+        clock=clock,
+        set_price_commands=shared.set_price,
+        read_economy_settings=services.read_economy_settings,
     )
+    yield UserCommands(
+        users=users,
+        admin=admin,
+        ledger=base.ledger,
+        export_commands=shared.export,
+        deals=pricing.deals,
+        ask_history=services.asks.history,
+        clock=clock,
+    )
+    yield LimitCommands(user_limits=users.limits, roles=users.roles, users=users.users, clock=clock)
+    yield PromotionCommands(
+        deals=pricing.deals,
+        vouchers=services.payments.vouchers,
+        catalogue=pricing.catalogue,
+        prices=pricing.prices,
+        db=base.db,
+        clock=clock,
+    )
+    yield AlertCommands(alerts=admin.alerts, clock=clock)
+    yield BroadcastCommands(broadcasts=admin.broadcasts, clock=clock)
+    yield shared.pool
+    if services.externals.is_sandbox:
+        yield CrowdCommands(
+            users=users.users,
+            checkout=services.payments.checkout,
+            orders=services.payments.orders,
+            ask_service=services.asks.asks,
+            pool=services.pool.pool,
+            pricing=pricing,
+        )

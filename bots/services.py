@@ -1,84 +1,685 @@
-"""What a service is made of, once it is wired: what commands, chores and front ends work with."""
+"""The one object graph: what a service is made of, each object made here and once.
+
+`build` makes all of it on an open database. Whoever needs a part alone (a command beside a running
+service, a test) calls that part's builder with the parts that it stands on. Nothing starts here but
+the ledger's writer, which the vault needs; `bots.app` starts and stops the rest.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bots.chat.types import Notifier
-from bots.earning import Earning
-from bots.plan import Plan
-from bots.repricing import PriceDesk
-from bots.shop import Shop
+from bots.chat.i18n import find_nearest_language
+from bots.config.settings import Config
+from bots.economy_settings import read_economy_settings
+from bots.externals import Externals
+from core import ids
+from core.admin.abuse_check import EconomySettings
+from core.admin.advice import Advisor
 from core.admin.alerts import Alerts
 from core.admin.broadcasts import Broadcasts
 from core.admin.erasure import Erasure
+from core.admin.monitor import Monitor
+from core.admin.user_search import UserSearch
+from core.asks.admission import Admission
 from core.asks.conversations import Conversations
-from core.asks.repository import AskRepository
+from core.asks.heartbeat import Heartbeat
+from core.asks.rate_limit import RateLimiter
+from core.asks.recovery import AskRecovery
+from core.asks.repository import AskHistory, AskRepository
+from core.asks.service import AskService
+from core.asks.settler import AskSettler
+from core.asks.streaming import AnswerStream
 from core.clock import Clock
 from core.db.database import Database
+from core.earnings.contributions import Contributions, has_contributions
+from core.earnings.payout_methods import PayoutMethods
+from core.earnings.payouts import PayoutMethod
+from core.earnings.statistics import ContributionStatistics
+from core.earnings.termination import ContributionTermination
+from core.earnings.types import EarningPolicy
+from core.earnings.valuation import KeyValuer
+from core.earnings.withdrawals import Withdrawals
 from core.ledger.ledger import Ledger
+from core.money import Credits
 from core.pool.pool import Pool
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
-from core.users.balances import Balances
+from core.pricing.promotions import Promotions
+from core.pricing.source import PriceSource
+from core.pricing.tiers import Tiers
+from core.repricing.announcements import PriceAnnouncements
+from core.repricing.automatic import AutomaticPricing
+from core.repricing.cost_overrides import CostOverrides
+from core.repricing.cost_watch import CostWatch
+from core.repricing.demand import DemandTracker
+from core.repricing.margins import Margins, RecentUsage
+from core.repricing.price_changes import PriceChanges
+from core.repricing.suggestions import PriceSuggestions
+from core.repricing.supplier_changes import SupplierChanges
+from core.users.balances import Balances, DebtRepayment
 from core.users.limits import UserLimits
 from core.users.links import Links
+from core.users.referrals import Referrals
 from core.users.roles import Roles
 from core.users.service import Users
+from payments.checkout import CheckoutService
+from payments.dispute_service import DisputeService
+from payments.fulfillment import Fulfillment, GetPersonId
+from payments.gateways.base import Gateway
+from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
+from payments.order_search import OrderSearch
+from payments.orders import Orders, PersonalOffers
+from payments.payouts import Payouts
+from payments.promo_codes import PromoCodes
+from payments.reconciliation import Reconciliation, TransactionListing
+from payments.refunds import Refunds
+from payments.vouchers import Vouchers, has_vouchers
+from payments.webhooks import WebhookInbox
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What everything else is made of."""
+class Foundation:
+    """What every part stands on: settings, the clock, an open database, the ledger."""
 
+    config: Config
     clock: Clock
-    #: This process, by a name that no other has: whose asks and chores are whose.
-    owner: str
-    plan: Plan
-    store: Database
+    db: Database
     ledger: Ledger
-    vault: Vault
+    #: This process, by a name that no other has: whose asks and jobs are whose.
+    process_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PricingServices:
+    """Which models there are, what they cost suppliers, and what they cost people."""
+
     catalogue: Catalogue
     costs: Costs
     prices: PriceBook
     deals: Deals
+
+
+@dataclass(frozen=True, slots=True)
+class PoolServices:
+    """Keys, and what seals them."""
+
+    vault: Vault
     pool: Pool
-    #: What prices are decided with.
-    desk: PriceDesk
-    people: Users
-    purses: Balances
-    owners: Roles
-    rules: UserLimits
-    links: Links
+
+
+@dataclass(frozen=True, slots=True)
+class UserServices:
+    """People: who they are, what they may do, what they have, whom they brought."""
+
+    users: Users
+    roles: Roles
+    limits: UserLimits
+    balances: Balances
+    debts: DebtRepayment
+    referrals: Referrals
+
+
+@dataclass(frozen=True, slots=True)
+class RepricingServices:
+    """What prices are decided with."""
+
+    source: PriceSource
+    margins: Margins
+    suggestions: PriceSuggestions
+    price_changes: PriceChanges
+    automatic_pricing: AutomaticPricing
+    demand: DemandTracker
+    cost_overrides: CostOverrides
+    supplier_changes: SupplierChanges
+    cost_watch: CostWatch
+    announcements: PriceAnnouncements
+
+    async def load(self) -> None:
+        """Reads what is kept of suppliers' costs and demand, before anything has a price."""
+        await self.cost_overrides.load()
+        await self.demand.load()
+
+
+@dataclass(frozen=True, slots=True)
+class EarningServices:
+    """Keys of other people's, and what those are paid for them."""
+
+    policy: EarningPolicy
+    contributions: Contributions
+    termination: ContributionTermination
+    payout_methods: PayoutMethods
+    withdrawals: Withdrawals
+    statistics: ContributionStatistics
+    payouts: Payouts
+    #: By which ways people are paid.
+    methods: tuple[PayoutMethod, ...]
+    #: Whether anybody's key is taken, or ever was.
+    is_active: bool
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether keys may be contributed now."""
+        return bool(self.policy.suppliers)
+
+    async def get_withdrawable(self, person: str) -> Credits:
+        """What a person could withdraw now."""
+        return (await self.withdrawals.get_earnings(person)).withdrawable
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentServices:
+    """Everything about money that comes in, from a gateway's message to the ledger."""
+
+    #: Those of the settings.
+    gateways: Mapping[str, Gateway]
+    orders: Orders
+    order_search: OrderSearch
+    checkout: CheckoutService
+    refunds: Refunds
+    disputes: DisputeService
+    reconciliation: Reconciliation
+    vouchers: Vouchers
+    inbox: WebhookInbox
+    #: Whether anything is sold: here, or as vouchers elsewhere.
+    is_trading: bool
+
+    @property
+    def inviter_percent(self) -> int:
+        """What an inviter gets of a friend's top-up."""
+        return self.orders.offer.inviter_percent if self.is_trading else 0
+
+
+@dataclass(frozen=True, slots=True)
+class AskServices:
+    """Questions and their answers."""
+
+    asks: AskService
+    repository: AskRepository
+    history: AskHistory
     conversations: Conversations
-    records: AskRepository
-    shop: Shop
-    earning: Earning
-    #: Front ends that reach people by themselves, by platform, as they start.
-    deliverers: dict[str, Notifier]
+    recovery: AskRecovery
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServices:
+    """What operators see and do."""
+
+    alerts: Alerts
+    broadcasts: Broadcasts
+    erasure: Erasure
+    monitor: Monitor
+    user_search: UserSearch
+    advisor: Advisor
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that a service is made of, but for chat."""
+
+    base: Foundation
+    externals: Externals
+    pricing: PricingServices
+    pool: PoolServices
+    users: UserServices
+    links: Links
+    repricing: RepricingServices
+    earnings: EarningServices
+    payments: PaymentServices
+    asks: AskServices
+    admin: AdminServices
 
     @property
-    def broadcasts(self) -> Broadcasts:
-        """What is told to everybody; likewise."""
-        return Broadcasts(db=self.store, ledger=self.ledger, clock=self.clock)
+    def rewards_inviters(self) -> bool:
+        """Whether invitations earn something."""
+        return self.earnings.takes_keys or self.payments.inviter_percent > 0
 
-    @property
-    def alerts(self) -> Alerts:
-        """What owners should know at once; likewise."""
-        return Alerts(db=self.store, ledger=self.ledger, clock=self.clock)
-
-    @property
-    def erasing(self) -> Erasure:
-        """What erases people; it remembers nothing."""
-        return Erasure(
-            db=self.store,
-            ledger=self.ledger,
-            users=self.people,
-            contributions=self.earning.contributions,
-            termination=self.earning.closing,
-            withdrawals=self.earning.withdrawals,
-            clock=self.clock,
+    async def read_economy_settings(self) -> EconomySettings:
+        """What the economy check reckons with."""
+        return await read_economy_settings(
+            self.base.config, self.externals.gateways, self.base.db, self.base.clock.now_ms()
         )
+
+
+async def build(config: Config, *, db: Database, clock: Clock, externals: Externals) -> Services:
+    """Makes everything on an open database; starts the ledger's writer."""
+    base = await build_foundation(config, db=db, clock=clock)
+    try:
+        vault = await open_vault(base)
+        is_trading = bool(externals.gateways) or await has_vouchers(db)
+        is_earning = bool(config.earnings.contributions) or await has_contributions(db)
+    except BaseException:
+        await base.ledger.stop()
+        raise
+    pricing = build_pricing(base, externals)
+    pool = build_pool(base, externals, pricing, vault)
+    users = build_users(base, pricing, pool)
+    repricing = build_repricing(base, pricing, pool)
+    earnings = build_earnings(base, externals, pricing, pool, users, is_active=is_earning)
+    asks = build_asks(base, pricing, pool, users)
+    return Services(
+        base=base,
+        externals=externals,
+        pricing=pricing,
+        pool=pool,
+        users=users,
+        links=Links(
+            db=base.db,
+            ledger=base.ledger,
+            users=users.users,
+            clock=base.clock,
+            get_withdrawable=earnings.get_withdrawable,
+        ),
+        repricing=repricing,
+        earnings=earnings,
+        payments=build_payments(base, externals, pricing, vault, users, is_trading=is_trading),
+        asks=asks,
+        admin=build_admin(base, pricing, pool, users, earnings, asks),
+    )
+
+
+async def build_foundation(config: Config, *, db: Database, clock: Clock) -> Foundation:
+    """The ledger on an open database, its writer started; stopped by `ledger.stop`."""
+    ledger = Ledger(db, clock)
+    await ledger.start()
+    host = f"{socket.gethostname()[:32]}:{os.getpid()}"
+    return Foundation(config, clock, db, ledger, f"{ids.new_id('proc', clock.now_ms())}@{host}")
+
+
+def build_vault(config: Config) -> Vault:
+    """The vault of the settings' master keys, for whoever only looks at what is sealed."""
+    return Vault(config.operator.master_key_bytes)
+
+
+async def open_vault(base: Foundation) -> Vault:
+    """The same for whoever seals: a new database gets its fingerprint key."""
+    return await Vault.open(base.config.operator.master_key_bytes, base.db, base.ledger)
+
+
+def build_pricing(base: Foundation, externals: Externals) -> PricingServices:
+    """Models, costs and prices."""
+    catalogue, costs, db, record = (
+        externals.catalogue,
+        externals.costs,
+        base.db,
+        base.ledger.record,
+    )
+    prices = PriceBook(
+        db,
+        record,
+        catalogue,
+        costs,
+        base.clock,
+        markup_percent=base.config.pricing.markup_percent,
+    )
+    deals = Deals(
+        prices=prices,
+        catalogue=catalogue,
+        costs=costs,
+        tiers=Tiers(db, record, base.clock),
+        promotions=Promotions(db, record, base.clock),
+        clock=base.clock,
+        floor_percent=base.config.sales.offer_floor_percent,
+    )
+    return PricingServices(catalogue, costs, prices, deals)
+
+
+def build_pool(
+    base: Foundation, externals: Externals, pricing: PricingServices, vault: Vault
+) -> PoolServices:
+    """Keys that an opened vault seals."""
+    pool = Pool(
+        db=base.db,
+        ledger=base.ledger,
+        vault=vault,
+        catalogue=pricing.catalogue,
+        costs=pricing.costs,
+        clock=base.clock,
+        suppliers=externals.suppliers,
+    )
+    return PoolServices(vault, pool)
+
+
+def build_users(base: Foundation, pricing: PricingServices, pool: PoolServices) -> UserServices:
+    """People and what belongs to them."""
+    db, ledger, clock, config = base.db, base.ledger, base.clock, base.config
+    contributed = pool.pool.contributed_keys
+    return UserServices(
+        users=Users(
+            db=db,
+            ledger=ledger,
+            vault=pool.vault,
+            clock=clock,
+            welcome_gift=config.users.welcome,
+        ),
+        roles=build_roles(base),
+        limits=UserLimits(
+            db=db,
+            ledger=ledger,
+            clock=clock,
+            default_allowance=config.users.allowance,
+            deals=pricing.deals,
+        ),
+        balances=Balances(ledger=ledger, list_lending_keys=contributed.list_advance_keys),
+        debts=DebtRepayment(db=db, ledger=ledger, clock=clock),
+        referrals=Referrals(db=db, ledger=ledger, clock=clock),
+    )
+
+
+def build_roles(base: Foundation) -> Roles:
+    """Who runs the service."""
+    return Roles(
+        db=base.db,
+        ledger=base.ledger,
+        clock=base.clock,
+        operators=base.config.operator.admins,
+    )
+
+
+def build_repricing(
+    base: Foundation, pricing: PricingServices, pool: PoolServices
+) -> RepricingServices:
+    """Margins, suggestions, and what suppliers change."""
+    db, ledger, clock, settings = base.db, base.ledger, base.clock, base.config.pricing
+    catalogue, costs, prices = pricing.catalogue, pricing.costs, pricing.prices
+    source = PriceSource(
+        costs, clock, may_fetch=settings.price_updates, url=settings.price_updates_url
+    )
+    margins = Margins(
+        catalogue=catalogue,
+        costs=costs,
+        recent_usage=RecentUsage(db=db, clock=clock),
+        pool=pool.pool,
+        clock=clock,
+    )
+    demand = DemandTracker(db=db, ledger=ledger, catalogue=catalogue, pool=pool.pool, clock=clock)
+    price_changes = PriceChanges(prices=prices, clock=clock)
+    suggestions = PriceSuggestions(
+        margins=margins,
+        prices=prices,
+        markup_percent=settings.markup_percent,
+        get_demand_percent=demand.get_factor,
+    )
+    return RepricingServices(
+        source=source,
+        margins=margins,
+        suggestions=suggestions,
+        price_changes=price_changes,
+        automatic_pricing=AutomaticPricing(
+            db=db,
+            ledger=ledger,
+            prices=prices,
+            suggestions=suggestions,
+            price_changes=price_changes,
+            clock=clock,
+            limits=settings.repricing_limits,
+        ),
+        demand=demand,
+        cost_overrides=CostOverrides(db=db, ledger=ledger, costs=costs, clock=clock),
+        supplier_changes=SupplierChanges(
+            db=db,
+            ledger=ledger,
+            catalogue=catalogue,
+            prices=prices,
+            price_changes=price_changes,
+            margins=margins,
+            clock=clock,
+        ),
+        cost_watch=CostWatch(
+            db=db,
+            ledger=ledger,
+            catalogue=catalogue,
+            margins=margins,
+            clock=clock,
+            is_ready=lambda: source.is_ready,
+        ),
+        announcements=PriceAnnouncements(db=db, ledger=ledger, clock=clock),
+    )
+
+
+def build_earnings(
+    base: Foundation,
+    externals: Externals,
+    pricing: PricingServices,
+    pool: PoolServices,
+    users: UserServices,
+    *,
+    is_active: bool,
+) -> EarningServices:
+    """Contributions of keys, and cashing out."""
+    db, ledger, clock, policy = base.db, base.ledger, base.clock, base.config.earnings.policy
+    contributions = Contributions(
+        db=db,
+        ledger=ledger,
+        pool=pool.pool,
+        valuer=KeyValuer(
+            db=db,
+            catalogue=pricing.catalogue,
+            prices=pricing.prices,
+            costs=pricing.costs,
+            clock=clock,
+        ),
+        clock=clock,
+        policy=policy,
+        find_inviter=users.referrals.find_inviter,
+    )
+    payout_methods = PayoutMethods(db=db, ledger=ledger, vault=pool.vault, clock=clock)
+    withdrawals = Withdrawals(
+        db=db, ledger=ledger, payout_methods=payout_methods, clock=clock, policy=policy
+    )
+    return EarningServices(
+        policy=policy,
+        contributions=contributions,
+        termination=ContributionTermination(
+            contributions=contributions,
+            ledger=ledger,
+            pool=pool.pool,
+            clock=clock,
+            plan_cancellation=withdrawals.plan_cancellation,
+        ),
+        payout_methods=payout_methods,
+        withdrawals=withdrawals,
+        statistics=ContributionStatistics(db=db, ledger=ledger, clock=clock),
+        payouts=Payouts(
+            withdrawals=withdrawals,
+            payout_methods=payout_methods,
+            providers=externals.payout_providers,
+            clock=clock,
+            is_paused=lambda: "payouts" in users.limits.pauses,
+        ),
+        methods=tuple(externals.payout_methods),
+        is_active=is_active,
+    )
+
+
+def build_payments(
+    base: Foundation,
+    externals: Externals,
+    pricing: PricingServices,
+    vault: Vault,
+    users: UserServices,
+    *,
+    is_trading: bool = True,
+) -> PaymentServices:
+    """Orders, and what gateways say of them."""
+    db, ledger, clock, gateways = base.db, base.ledger, base.clock, externals.gateways
+    orders = _build_orders(base, pricing)
+
+    async def get_person_id(platform: str, id_: str) -> str:
+        """Whoever bought in a platform's store may never have written here."""
+        language = find_nearest_language("")
+        return (await users.users.get_or_create(platform, id_, language=language)).id
+
+    fulfillment = _build_fulfillment(base, orders, get_person_id)
+    everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
+    return PaymentServices(
+        gateways=gateways,
+        orders=orders,
+        order_search=OrderSearch(db=db, orders=orders),
+        checkout=CheckoutService(gateways=everywhere, orders=orders),
+        refunds=Refunds(
+            gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
+        ),
+        disputes=DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db),
+        reconciliation=Reconciliation(
+            gateways=everywhere,
+            orders=orders,
+            fulfillment=fulfillment,
+            transaction_listing=TransactionListing(fulfillment=fulfillment, db=db, ledger=ledger),
+            clock=clock,
+        ),
+        vouchers=_build_vouchers(base, pricing, orders, fulfillment),
+        inbox=WebhookInbox(
+            gateways=gateways,
+            fulfillment=fulfillment,
+            db=db,
+            ledger=ledger,
+            vault=vault,
+            clock=clock,
+        ),
+        is_trading=is_trading,
+    )
+
+
+def _build_orders(base: Foundation, pricing: PricingServices) -> Orders:
+    offer = base.config.sales.offer
+    return Orders(
+        db=base.db,
+        ledger=base.ledger,
+        clock=base.clock,
+        offer=offer,
+        personal_offers=PersonalOffers(offer, pricing.deals),
+    )
+
+
+def _build_fulfillment(
+    base: Foundation, orders: Orders, get_person_id: GetPersonId | None = None
+) -> Fulfillment:
+    return Fulfillment(
+        orders=orders,
+        db=base.db,
+        ledger=base.ledger,
+        clock=base.clock,
+        offer=base.config.sales.offer,
+        get_person_id=get_person_id,
+    )
+
+
+def build_vouchers(base: Foundation, pricing: PricingServices) -> Vouchers:
+    """Vouchers alone: the command line makes them beside a running service."""
+    orders = _build_orders(base, pricing)
+    return _build_vouchers(base, pricing, orders, _build_fulfillment(base, orders))
+
+
+def _build_vouchers(
+    base: Foundation, pricing: PricingServices, orders: Orders, fulfillment: Fulfillment
+) -> Vouchers:
+    db, ledger, clock = base.db, base.ledger, base.clock
+    return Vouchers(
+        orders=orders,
+        fulfillment=fulfillment,
+        db=db,
+        ledger=ledger,
+        clock=clock,
+        promo_codes=PromoCodes(deals=pricing.deals, db=db, ledger=ledger, clock=clock),
+    )
+
+
+def build_asks(
+    base: Foundation, pricing: PricingServices, pool: PoolServices, users: UserServices
+) -> AskServices:
+    """The road of a question: admitted, streamed, settled; recovered when its process is gone."""
+    db, ledger, clock = base.db, base.ledger, base.clock
+    repository = AskRepository(
+        db=db, ledger=ledger, users=users.users, clock=clock, process_id=base.process_id
+    )
+    conversations = Conversations(
+        db=db, ledger=ledger, clock=clock, max_history_tokens=base.config.models.history
+    )
+    asks = AskService(
+        admission=Admission(
+            ledger=ledger,
+            users=users.users,
+            balances=users.balances,
+            pool=pool.pool,
+            deals=pricing.deals,
+            conversations=conversations,
+            process_id=base.process_id,
+        ),
+        answer_stream=AnswerStream(pool=pool.pool, ledger=ledger, costs=pricing.costs, clock=clock),
+        repository=repository,
+        heartbeat=Heartbeat(db=db, ledger=ledger, clock=clock, process_id=base.process_id),
+        rate_limiter=RateLimiter(limits=users.limits, deals=pricing.deals, db=db, clock=clock),
+        settler=AskSettler(
+            repository=repository,
+            balances=users.balances,
+            ledger=ledger,
+            pool=pool.pool,
+            costs=pricing.costs,
+            clock=clock,
+        ),
+        deals=pricing.deals,
+    )
+    return AskServices(
+        asks=asks,
+        repository=repository,
+        history=AskHistory(db),
+        conversations=conversations,
+        recovery=AskRecovery(
+            db=db,
+            ledger=ledger,
+            prices=pricing.prices,
+            pool=pool.pool,
+            clock=clock,
+            process_id=base.process_id,
+        ),
+    )
+
+
+def build_admin(
+    base: Foundation,
+    pricing: PricingServices,
+    pool: PoolServices,
+    users: UserServices,
+    earnings: EarningServices,
+    asks: AskServices,
+) -> AdminServices:
+    """What operators see and do, beside prices, payments and payouts."""
+    db, ledger, clock = base.db, base.ledger, base.clock
+    alerts = Alerts(db=db, ledger=ledger, clock=clock)
+    return AdminServices(
+        alerts=alerts,
+        broadcasts=Broadcasts(db=db, ledger=ledger, clock=clock),
+        erasure=Erasure(
+            db=db,
+            ledger=ledger,
+            users=users.users,
+            contributions=earnings.contributions,
+            termination=earnings.termination,
+            withdrawals=earnings.withdrawals,
+            clock=clock,
+        ),
+        monitor=Monitor(
+            alerts=alerts,
+            db=db,
+            pool=pool.pool,
+            outcome_counts=asks.asks.outcome_counts,
+            clock=clock,
+        ),
+        user_search=UserSearch(
+            db=db,
+            ledger=ledger,
+            users=users.users,
+            referrals=users.referrals,
+            contributions=earnings.contributions,
+        ),
+        advisor=Advisor(
+            db=db, catalogue=pricing.catalogue, costs=pricing.costs, prices=pricing.prices
+        ),
+    )

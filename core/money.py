@@ -132,6 +132,9 @@ def sum_amounts(kind: type[AnyAmount], amounts: Iterable[AnyAmount]) -> AnyAmoun
     return sum(amounts, start=kind(0))
 
 
+_NANO_PER_CENT = 10_000_000
+
+
 def parse_usd(dollars: str) -> NanoUsd:
     """Nano-dollars of a decimal text ("499.955"); raises ValueError past nine decimals."""
     sign = -1 if dollars.startswith("-") else 1
@@ -149,3 +152,10 @@ def format_decimal(amount: Amount) -> str:
         return sign + digits
     whole, fraction = digits[: -amount.DECIMALS], digits[-amount.DECIMALS :].rstrip("0")
     return f"{sign}{whole}.{fraction}" if fraction else sign + whole
+
+
+def format_usd(amount: NanoUsd) -> str:
+    """Dollars to the cent, rounded half away from zero: `$1,234.50`, `−$390.00`."""
+    cents = (abs(amount.units) + _NANO_PER_CENT // 2) // _NANO_PER_CENT
+    sign = "−" if amount.units < 0 and cents else ""
+    return f"{sign}${cents // 100:,}.{cents % 100:02}"

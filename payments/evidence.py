@@ -16,9 +16,10 @@ from core.db.database import Database
 from core.money import NanoUsd, format_decimal
 from core.users.service import find_person, find_survivor, list_merged_ids
 from core.users.types import Person
-from payments.checkout import Cashier, CashReceipt
+from payments.dispute_service import DisputeService
 from payments.offer import to_cents
-from payments.orders import current_entitlement
+from payments.order_search import CashReceipt, OrderSearch
+from payments.orders import Orders, current_entitlement
 from payments.types import Cash, Dispute, Order
 
 #: Figures of an order's history that are cash, in the order's unit.
@@ -28,22 +29,34 @@ _CASH_FIGURES = frozenset({"amount", "paid", "refunded", "bad_debt"})
 class EvidenceBuilder:
     """The builder of the evidence that an operator hands in against a dispute."""
 
-    def __init__(self, *, cashier: Cashier, db: Database, clock: Clock, terms: str) -> None:
+    def __init__(
+        self,
+        *,
+        orders: Orders,
+        order_search: OrderSearch,
+        disputes: DisputeService,
+        db: Database,
+        history: AskHistory,
+        clock: Clock,
+        terms: str,
+    ) -> None:
         """`terms` as buyers read them."""
-        self._cashier, self._db, self._clock, self._terms = cashier, db, clock, terms
+        self._orders, self._order_search, self._disputes = orders, order_search, disputes
+        self._db, self._history = db, history
+        self._clock, self._terms = clock, terms
 
     async def build_evidence(self, order: Order) -> str:
         """The text to paste, and the same as JSON at its end."""
         person_id, _ = await find_survivor(self._db, order.person)
         person = await find_person(self._db, person_id)
-        receipts = await self._cashier.list_receipts([order])
+        receipts = await self._order_search.list_receipts([order])
         since = min((one.at_ms for one in receipts), default=order.created_at)
         person_ids = await list_merged_ids(self._db, person_id)
-        answers = await AskHistory(self._db).list_delivered(person_ids, since)
-        disputes = await self._cashier.list_disputes(order.id)
+        answers = await self._history.list_delivered(person_ids, since)
+        disputes = await self._disputes.list_disputes(order.id)
         history = [
             (at, what, format_figures(order, facts))
-            for at, what, facts in await self._cashier.orders.list_events(order.id)
+            for at, what, facts in await self._orders.list_events(order.id)
         ]
         document = {
             "prepared_at": _format_time(self._clock.now_ms()),

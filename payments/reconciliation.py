@@ -1,13 +1,16 @@
-"""Reconciliation: what gateways' own lists have that no webhook reported, read on from where it was
-read to; it is credited, then the gateway hears of it where it waits for that.
+"""Reconciliation: orders that wait are asked about, and what gateways' own lists have that no
+webhook reported is read on from where it was read to; it is credited, then the gateway hears of it
+where it waits for that.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert, Update
@@ -21,9 +24,12 @@ from payments.gateways.base import (
     SupportsTransactionList,
     TransactionPage,
 )
+from payments.orders import Orders
 from payments.types import (
+    Cash,
     GatewayEvent,
     GatewayUnavailable,
+    Order,
     Payment,
     PaymentMismatch,
     Reversal,
@@ -35,6 +41,14 @@ _log = logging.getLogger(__name__)
 
 #: So much of a list is read at once; the next turn goes on.
 _PAGES_AT_ONCE = 50
+#: An order is given up so long after its checkout closed: what was paid at the last moment is
+#: reported by then.
+_GRACE_MS = 15 * 60_000
+#: And so long when the gateway doesn't answer.
+_UNREACHABLE_GRACE_MS = DAY_MS
+#: Younger orders are left to the webhooks.
+_MIN_AGE_MS = 60_000
+_BATCH_SIZE = 200
 
 
 class TransactionListing:
@@ -111,6 +125,75 @@ class TransactionListing:
                 await self._ledger.record(Update(table, {"gateway": gateway}, change, expected))
         except CompanionRefused:
             _log.info("%s's list is read by another process too", gateway)
+
+
+class Reconciliation:
+    """The service that reconciles orders with what no webhook said."""
+
+    def __init__(
+        self,
+        *,
+        gateways: Mapping[str, Gateway],
+        orders: Orders,
+        fulfillment: Fulfillment,
+        transaction_listing: TransactionListing,
+        clock: Clock,
+    ) -> None:
+        """`transaction_listing` reads the lists of gateways that have one."""
+        self._gateways, self._orders, self._fulfillment = gateways, orders, fulfillment
+        self._transaction_listing, self._clock = transaction_listing, clock
+
+    async def reconcile_orders(self) -> int:
+        """A job: asks the gateways about orders that wait, or for their lists, and for what came
+        late, and gives up what is too old. Gives how many orders changed."""
+        changed = 0
+        for name, gateway in self._gateways.items():
+            if isinstance(gateway, SupportsTransactionList):
+                changed += await self._transaction_listing.read_new_transactions(gateway)
+            for order in await self._orders.list_open(name, _BATCH_SIZE):
+                changed += await self._reconcile_order(gateway, order)
+            changed += await self._reconcile_late_payments(gateway)
+        return changed
+
+    async def _reconcile_order(self, gateway: Gateway, order: Order) -> bool:
+        now = self._clock.now_ms()
+        if now - order.created_at < _MIN_AGE_MS:
+            return False
+        grace = _GRACE_MS
+        try:
+            for event in await gateway.fetch_order(order):
+                await self._fulfillment.handle(event)
+        except (GatewayUnavailable, PaymentMismatch, UnknownOrder) as refused:
+            _log.warning("%s could not be reconciled: %s", order.id, describe_failure(refused))
+            grace = _UNREACHABLE_GRACE_MS
+        updated = await self._orders.get(order.id)
+        if updated.is_open and now > order.expires_at + grace:
+            await self._orders.end_unpaid(updated, "expired")
+            return True
+        return updated != order
+
+    async def _reconcile_late_payments(self, gateway: Gateway) -> int:
+        changed = 0
+        try:
+            for id_, paid in (await gateway.list_late_payments()).items():
+                changed += await self._catch_up_order(gateway, id_, paid)
+        except GatewayUnavailable as refused:
+            _log.warning(
+                "%s could not tell what came late: %s", gateway.name, describe_failure(refused)
+            )
+        return changed
+
+    async def _catch_up_order(self, gateway: Gateway, id_: str, paid: Cash) -> bool:
+        try:
+            order = await self._orders.get(id_)
+            if order.gateway != gateway.name or order.paid.units >= paid.units:
+                return False
+            for event in await gateway.fetch_order(order):
+                await self._fulfillment.handle(event)
+        except (PaymentMismatch, UnknownOrder) as refused:
+            _log.warning("%s is not counted: %s", id_, describe_failure(refused))
+            return False
+        return await self._orders.get(id_) != order
 
 
 def _event_key(event: GatewayEvent) -> tuple[str, str]:

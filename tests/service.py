@@ -10,9 +10,7 @@ import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pydantic import SecretStr
-
-from bots.app import App, OwnKey, Plan, build
+from bots.app import App, build
 from bots.chat.types import (
     Answer,
     AnswerProgress,
@@ -32,18 +30,14 @@ from core.db.database import Database
 from core.earnings.audit import audit_earnings
 from core.earnings.types import SAFE_POLICY, EarningPolicy
 from core.ledger.audit import check_ledger
-from core.money import Credits, NanoUsd, parse_usd
-from core.pool.suppliers import SUPPLIERS
+from core.money import Credits, NanoUsd
 from core.pricing.costs import Costs
-from core.users.types import Person, WelcomeGift
+from core.users.types import Person
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from tests import brief
+from tests.config import KEYS, MASTER_KEY, make_config, make_externals, telling_openai
 from tests.fakes.suppliers import FakeSupplier
-
-MASTER_KEY = bytes(range(32))
-KEYS = ("sk-good-first-000000001", "sk-good-second-00000002")
-ADMINS = [("telegram", "1"), ("discord", "1")]
 
 
 @dataclass
@@ -93,18 +87,20 @@ class Service:
         """Everything that is shown for a message; answers are told to have landed."""
         incoming = self.incoming(text, message=message, audio=audio)
         incoming = replace(incoming, replies_to=replies_to)
-        return await self._shown(self.app.front.handle_message(incoming))
+        return await self._shown(self.app.chat.dispatcher.handle_message(incoming))
 
     async def presses(self, button: str, *, message: str = "900") -> list[Output]:
         press = ButtonPress(self.place, Sender(self.sender, self.language), button, message)
-        return await self._shown(self.app.front.handle_press(press))
+        return await self._shown(self.app.chat.dispatcher.handle_press(press))
 
     async def _shown(self, outputs: AsyncIterator[Output]) -> list[Output]:
         shown = []
         async for output in outputs:
             shown.append(output)
             if isinstance(output, Answer):
-                await self.app.front.mark_delivered(output.ask, self.place, self.shown_in(output))
+                await self.app.chat.dispatcher.mark_delivered(
+                    output.ask, self.place, self.shown_in(output)
+                )
         return shown
 
     @staticmethod
@@ -127,34 +123,41 @@ class Service:
         return shown[-1]
 
     async def person(self) -> Person:
-        return await self.app.people.get_or_create("telegram", self.sender, language=self.language)
+        return await self.app.services.users.users.get_or_create(
+            "telegram", self.sender, language=self.language
+        )
 
     async def credits(self) -> Credits:
         """What they can spend now."""
         person = await self.person()
-        balances = await self.app.ledger.read_balances(chart.pockets(person.id))
+        balances = await self.app.services.base.ledger.read_balances(chart.pockets(person.id))
         return Credits(sum(balance.available for balance in balances.values()))
 
     async def held(self) -> Credits:
         person = await self.person()
-        balances = await self.app.ledger.read_balances(chart.pockets(person.id))
+        balances = await self.app.services.base.ledger.read_balances(chart.pockets(person.id))
         return Credits(sum(balance.held for balance in balances.values()))
 
     async def spent(self, model: str = "gpt-4") -> Credits:
         account = chart.spent(model)
         return Credits(
-            (await self.app.ledger.read_balances([account]))[account.code].credits_posted
+            (await self.app.services.base.ledger.read_balances([account]))[
+                account.code
+            ].credits_posted
         )
 
     async def key_left(self, number: int = 0) -> NanoUsd:
         """What an own key can still pay; the first is number 0."""
-        cards = await self.app.pool.list_keys()
+        cards = await self.app.services.pool.pool.list_keys()
         return cards[number].headroom
 
     async def findings(self) -> list[str]:
         """What the audits of ledger, asks and referrals find."""
-        found, asks = await check_ledger(self.app.store), await audit_asks(self.app.store)
-        return [*found.findings, *asks.findings, *await audit_earnings(self.app.store)]
+        found, asks = (
+            await check_ledger(self.app.services.base.db),
+            await audit_asks(self.app.services.base.db),
+        )
+        return [*found.findings, *asks.findings, *await audit_earnings(self.app.services.base.db)]
 
 
 @contextlib.asynccontextmanager
@@ -181,37 +184,31 @@ async def running(
         )
         openai.allow(*KEYS)
         catalogue, costs = brief.catalogue(), costs or brief.costs()
+        config = make_config(
+            welcome=welcome,
+            welcomes_a_day=welcomes_a_day,
+            terms=terms,
+            policy=policy,
+            offer=offer,
+            master_keys=master_keys,
+        )
         app = await build(
-            Plan(
-                master_keys=master_keys,
-                admins=ADMINS,
-                welcome=WelcomeGift(Credits(welcome), welcomes_a_day),
-                suppliers={
-                    # One that tells what an account can still pay, as the brief's does.
-                    "openai": replace(
-                        SUPPLIERS["openai"],
-                        base_url=openai.url,
-                        account_api="deepseek",
-                        account_url=f"{openai.url}/user/balance",
-                    )
-                },
-                own_keys=[
-                    OwnKey("openai", SecretStr(key), parse_usd(budget)) for key in KEYS[:keys]
-                ],
-                gateways=gateways or {},
-                terms=terms or PaymentTerms(),
-                offer=offer or Offer(),
-                policy=policy,
-            ),
-            store=await Database.open(url, kind="live", clock=clock),
+            config,
+            db=await Database.open(url, kind="live", clock=clock),
             clock=clock,
-            catalogue=catalogue,
-            costs=costs,
+            externals=make_externals(
+                telling_openai(openai.url),
+                catalogue=catalogue,
+                costs=costs,
+                keys=KEYS[:keys],
+                budget=budget,
+                gateways=gateways,
+            ),
         )
         await app.start()
         try:
-            await brief.set_prices(app.prices)
-            await app.pool.wait_for_first_check(5)
+            await brief.set_prices(app.services.pricing.prices)
+            await app.services.pool.pool.wait_for_first_check(5)
             service = Service(app, openai, clock)
             yield service
             findings = await service.findings()

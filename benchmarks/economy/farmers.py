@@ -190,7 +190,9 @@ async def lowered(self: Farmer, town: Town) -> None:
     name = await self.buyer(town)
     key = await town.contributes(name, KEY)
     person = (await town.person(name)).id
-    await town.service.app.earning.closing.lower_contribution(key, person, Credits(ANSWER))
+    await town.service.app.services.earnings.termination.lower_contribution(
+        key, person, Credits(ANSWER)
+    )
     await town.market.takes_back(name, key)
     await town.asks(name, town.own, CREDITED)
     self.played += CREDITED
@@ -210,16 +212,16 @@ async def same_key_twice(self: Farmer, town: Town) -> None:
     first, second = await self.buyer(town), await self.buyer(town)
     secret = town.name("sk-twice")
     key = await town.market.contributes(first, secret, KEY)
-    await town.service.app.pool.set_key_state(key, "paused")
+    await town.service.app.services.pool.pool.set_key_state(key, "paused")
     self.played += CREDITED
     town.service.openai.organisations.pop(secret, None)
     try:
-        offer = await town.service.app.earning.contributions.create_offer(
+        offer = await town.service.app.services.earnings.contributions.create_offer(
             await town.person(second), "openai", SecretStr(secret), ""
         )
     except DuplicateKey:
         return
-    await town.service.app.earning.contributions.accept_offer(
+    await town.service.app.services.earnings.contributions.accept_offer(
         offer.key, await town.person(second), parse_usd(KEY)
     )
     await town.asks(second, town.own, CREDITED)
@@ -262,10 +264,10 @@ async def dispute(self: Farmer, town: Town) -> None:
 async def invited(self: Farmer, town: Town, inviter: str) -> str:
     """A new account of its own that came by an invitation, without its welcome."""
     app = town.service.app
-    code = await app.shop.invitations.get_or_create_code(await town.person(inviter))
+    code = await app.services.users.referrals.get_or_create_code(await town.person(inviter))
     town.clock.advance(seconds=1)
     name = await self.somebody(town)
-    await app.shop.invitations.bind_inviter(await town.person(name), code, "telegram", name)
+    await app.services.users.referrals.bind_inviter(await town.person(name), code, "telegram", name)
     await self.spends_welcome(town, name)
     return name
 
@@ -283,7 +285,7 @@ async def dying_referral(self: Farmer, town: Town) -> None:
     inviter = await self.buyer(town)
     name = await invited(self, town, inviter)
     key = await town.contributes(name, KEY)
-    await town.service.app.pool.set_key_state(key, "dead", "refused twice")
+    await town.service.app.services.pool.pool.set_key_state(key, "dead", "refused twice")
     await town.market.closes()
     await town.asks(inviter, town.own, CREDITED)
     self.played += CREDITED

@@ -99,7 +99,12 @@ class Town:
         """Time goes by, and the books are closed day by day."""
         self.clock.advance(days=30 * count)
         app = self.service.app
-        await close_days(app.store, app.ledger, self.clock, as_utc_day(self.clock.now_ms()))
+        await close_days(
+            app.services.base.db,
+            app.services.base.ledger,
+            self.clock,
+            as_utc_day(self.clock.now_ms()),
+        )
         await self.market.closes()
 
     # --- people ---------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ class Town:
         key = await self.market.contributes(
             name, self.name(f"sk-{name}"), dollars, verified=verified
         )
-        await self.service.app.pool.set_key_state(key, "paused")
+        await self.service.app.services.pool.pool.set_key_state(key, "paused")
         return key
 
     async def asks(
@@ -137,7 +142,10 @@ class Town:
 
     @contextlib.asynccontextmanager
     async def _only(self, keys: Sequence[str]) -> AsyncIterator[None]:
-        pool, shut = self.service.app.pool, [key for key in self.open_keys if key not in keys]
+        pool, shut = (
+            self.service.app.services.pool.pool,
+            [key for key in self.open_keys if key not in keys],
+        )
         for key in shut:
             await pool.set_key_state(key, "paused")
         opened = []
@@ -162,7 +170,7 @@ class Town:
 
     async def requests(self, name: str) -> Payout | None:
         """Asks for all that can be withdrawn; None where that isn't enough, or is refused."""
-        person, earning = await self.person(name), self.service.app.earning
+        person, earning = await self.person(name), self.service.app.services.earnings
         amount = (await earning.withdrawals.get_earnings(person.id)).withdrawable
         if amount < earning.policy.payout_least:
             return None
@@ -174,10 +182,10 @@ class Town:
     async def decides(self, one: Payout) -> None:
         """The operator pays it, or follows the card's advice."""
         app = self.service.app
-        risk = await assess_payout_risk(app.store, [one.person], self.clock.now_ms())
+        risk = await assess_payout_risk(app.services.base.db, [one.person], self.clock.now_ms())
         with contextlib.suppress(PayoutStateConflict, WithdrawalBlocked):
             if self.heeds and risk.advises_refusal:
-                await app.earning.withdrawals.reject_payout(
+                await app.services.earnings.withdrawals.reject_payout(
                     one.id, actor="usr_operator", reason="see the card"
                 )
             else:
@@ -186,7 +194,9 @@ class Town:
     async def reprices(self, credits_per_1k: int) -> None:
         """GPT-4's price."""
         rate = MicroCredits(credits_per_1k * 1_000)
-        await self.service.app.prices.set_price("gpt-4", rate, rate, set_by="admin")
+        await self.service.app.services.pricing.prices.set_price(
+            "gpt-4", rate, rate, set_by="admin"
+        )
 
 
 @contextlib.asynccontextmanager
@@ -214,7 +224,7 @@ async def town(
         market = Market(service, clock, offer=offer)
         made = Town(market, clock, heeds=profile == "safe", random=random.Random(seed))
         await made.reprices(ANSWER)
-        made.own = [card.id for card in await service.app.pool.list_keys()]
+        made.own = [card.id for card in await service.app.services.pool.pool.list_keys()]
         made.open_keys = list(made.own)
         yield made
 

@@ -96,7 +96,9 @@ async def played(
                 await here.months(1)
             farms = [await _outcome(here, farmer) for farmer in farmers]
             now = here.clock.now_ms()
-            told = await build_report(here.service.app.store, ReportPeriod.whole_history(now), now)
+            told = await build_report(
+                here.service.app.services.base.db, ReportPeriod.whole_history(now), now
+            )
             here.service.farmed = bool(await here.service.findings())
             return Year(
                 farms=farms,
@@ -114,7 +116,7 @@ async def _honest(here: Town) -> list[str]:
     for name in contributors:
         await here.person(name)
         key = await here.contributes(name, "300")
-        await here.service.app.pool.resume_key(key)
+        await here.service.app.services.pool.pool.resume_key(key)
         here.open_keys.append(key)
     return [*contributors, *(here.name("buyer") for _ in range(4))]
 
@@ -128,7 +130,7 @@ async def _month_of(here: Town, name: str) -> None:
 
 
 async def _outcome(here: Town, farmer: Farmer) -> Outcome:
-    store, ledger = here.service.app.store, here.service.app.ledger
+    store, ledger = here.service.app.services.base.db, here.service.app.services.base.ledger
     ids = await _ids(here, farmer.people)
     order, usage = schema.order.c, schema.usage.c
     paid = await store.fetch(
@@ -157,7 +159,7 @@ async def _outcome(here: Town, farmer: Farmer) -> Outcome:
 
 async def _ids(here: Town, names: Sequence[str]) -> list[str]:
     """Theirs, and of whoever became a part of them."""
-    people = here.service.app.people
+    people = here.service.app.services.users.users
     found = [await people.list_merged_ids((await here.person(name)).id) for name in names]
     return sorted({id_ for ids in found for id_ in ids})
 
@@ -169,7 +171,7 @@ def _worth(credits_: int) -> NanoUsd:
 
 async def _paid_to(here: Town, names: Sequence[str]) -> NanoUsd:
     ids, table = await _ids(here, names), schema.payout.c
-    rows = await here.service.app.store.fetch(
+    rows = await here.service.app.services.base.db.fetch(
         sa.select(sa.func.sum(table.cash).label("cash")).where(
             table.person.in_(ids), table.state == "paid"
         )

@@ -3,54 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from bots.chat.i18n import render
-from bots.cli.errors import Unusable
+from bots.cli.session import open_for_reading
 from bots.commands.admin.report import (
     list_solvency,
     list_system_layer,
     list_user_layer,
     parse_period,
 )
-from bots.config.settings import Configuration, load
-from bots.output import tell
-from bots.run import demo_database
+from bots.config.gateways import load_catalogue
+from bots.config.settings import load
+from bots.output import CommandRefused, print_line
 from core.admin.report import OperatorReport, build_report
-from core.asks.audit import audit_asks as check_asks
+from core.asks.audit import audit_asks
 from core.clock import SystemClock
-from core.db.database import Database
 from core.earnings.audit import audit_earnings
 from core.ledger.audit import check_ledger
 from core.ledger.export import write_beancount, write_csv
 from core.money import Credits, format_decimal
-from core.pricing.catalogue import Catalogue
-
-
-def database_of(configuration: Configuration, *, demo: bool) -> str:
-    """The address of the settings' database, or of the demo's."""
-    settings = configuration.settings
-    return demo_database(settings) if demo else settings.database_url.get_secret_value()
-
-
-@contextlib.asynccontextmanager
-async def _read() -> AsyncIterator[Database]:
-    """The database as it is, of either kind."""
-    store = await Database.open(database_of(load(), demo=False), kind=None, clock=SystemClock())
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
-    async with _read() as store:
-        found, asks = await check_ledger(store), await check_asks(store)
-        findings = [*found.findings, *asks.findings, *await audit_earnings(store)]
+    async with open_for_reading(load()) as db:
+        found, asks = await check_ledger(db), await audit_asks(db)
+        findings = [*found.findings, *asks.findings, *await audit_earnings(db)]
     if arguments.json:
         told = {
             "accounts": found.accounts,
@@ -59,51 +40,51 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
             "asks": {"open": asks.open_count, "settled": asks.settled_count},
             "findings": findings,
         }
-        tell(json.dumps(told, indent=1))
+        print_line(json.dumps(told, indent=1))
     else:
-        tell(
+        print_line(
             f"{found.accounts} accounts, {found.transfers} transfers, {found.holds} holds,"
             f" {asks.settled_count} asks settled, {asks.open_count} open"
         )
         for finding in findings:
-            tell(f"FINDING {finding}")
-        tell("The ledger is exact." if not findings else f"{len(findings)} findings.")
+            print_line(f"FINDING {finding}")
+        print_line("The ledger is exact." if not findings else f"{len(findings)} findings.")
     return 1 if findings else 0
 
 
 async def export(arguments: argparse.Namespace) -> int:
     """The whole ledger to a file or standard output."""
     write = write_beancount if arguments.format == "beancount" else write_csv
-    async with _read() as store:
+    async with open_for_reading(load()) as db:
         if arguments.out is None:
-            await write(store, sys.stdout)
+            await write(db, sys.stdout)
         else:
             with arguments.out.open("w", encoding="utf-8", newline="") as out:
-                await write(store, out)
+                await write(db, out)
     return 0
 
 
 async def show_report(arguments: argparse.Namespace) -> int:
     """Both layers of a period, as text or JSON; dollars as exact decimals."""
-    configuration, now = load(), SystemClock().now_ms()
+    config, now = load(), SystemClock().now_ms()
     try:
         period = parse_period(arguments.days, now)
     except ValueError:
-        raise Unusable(
+        raise CommandRefused(
             "--days is today, 7d, 30d, or two dates like '2026-03-01 2026-03-31'."
         ) from None
-    async with _read() as store:
-        told = await build_report(store, period, now)
+    async with open_for_reading(config) as db:
+        told = await build_report(db, period, now)
     if arguments.json:
-        tell(json.dumps(_facts(told), indent=1))
+        print_line(json.dumps(_facts(told), indent=1))
         return 0
-    catalogue = Catalogue.load(configuration.settings.overlay)
+    catalogue = load_catalogue(config)
     for line in (
         *list_user_layer(told, catalogue),
         *list_system_layer(told, catalogue),
         *list_solvency(told),
     ):
-        tell(render(line, "en"))
+        print_line(render(line, "en"))
     return 0
 
 

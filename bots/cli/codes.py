@@ -11,15 +11,13 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from bots.cli.errors import Unusable
-from bots.cli.operator import writing
-from bots.commands.text import format_usd
-from bots.offering import dollars
-from bots.output import tell
-from core.clock import SystemClock, as_datetime
-from core.money import NanoUsd
-from payments.fulfillment import Fulfillment
-from payments.orders import Orders
+from bots.cli.session import open_as_asked
+from bots.config.fields import read_dollars
+from bots.config.gateways import build_externals
+from bots.output import CommandRefused, print_line
+from bots.services import build_pricing, build_vouchers
+from core.clock import as_datetime
+from core.money import NanoUsd, format_usd
 from payments.vouchers import VOUCHERS_MAX, NewCode, VoucherInfo, Vouchers
 
 _DAYS_MAX = 3_650
@@ -31,23 +29,25 @@ async def make(arguments: argparse.Namespace) -> int:
     again."""
     cash = _cash(arguments.cash)
     if not 0 < arguments.count <= VOUCHERS_MAX:
-        raise Unusable(f"--count is between 1 and {VOUCHERS_MAX:,}. No code was made.")
+        raise CommandRefused(f"--count is between 1 and {VOUCHERS_MAX:,}. No code was made.")
     if arguments.expires is not None and not 0 < arguments.expires <= _DAYS_MAX:
-        raise Unusable(f"--expires is a number of days up to {_DAYS_MAX:,}. No code was made.")
-    async with _codes(arguments) as codes:
-        made = codes.generate_vouchers(cash, arguments.count, arguments.expires)
+        raise CommandRefused(
+            f"--expires is a number of days up to {_DAYS_MAX:,}. No code was made."
+        )
+    async with _open_vouchers(arguments) as vouchers:
+        made = vouchers.generate_vouchers(cash, arguments.count, arguments.expires)
         # First on disk, then in the books: a code that was sold and isn't known is worse.
         if arguments.out is not None:
             _write(arguments.out, _table(made))
         try:
-            await codes.save_codes(made)
+            await vouchers.save_codes(made)
         except BaseException:
             if arguments.out is not None:
                 arguments.out.unlink()
             raise
     if arguments.out is None:
-        tell(_table(made).rstrip())
-    tell(
+        print_line(_table(made).rstrip())
+    print_line(
         f"{len(made)} codes of {format_usd(cash)}, batch {made[0].batch}. They are shown this once;"
         " `/redeem` takes them (a service that sold nothing before is started anew first).",
         error=True,
@@ -57,10 +57,10 @@ async def make(arguments: argparse.Namespace) -> int:
 
 async def show(arguments: argparse.Namespace) -> int:
     """Every code, or a batch's, with what became of it; never the code itself."""
-    async with _codes(arguments) as codes:
-        cards = await codes.list_vouchers(arguments.batch)
+    async with _open_vouchers(arguments) as vouchers:
+        cards = await vouchers.list_vouchers(arguments.batch)
     if not cards:
-        tell("There are no codes. Make some: creditbot codes make --cash 10 --count 100")
+        print_line("There are no codes. Make some: creditbot codes make --cash 10 --count 100")
         return 0
     out = csv.writer(sys.stdout)
     out.writerow(_LISTED)
@@ -70,32 +70,31 @@ async def show(arguments: argparse.Namespace) -> int:
 
 async def void(arguments: argparse.Namespace) -> int:
     """A code or a whole batch: what wasn't used is good no more."""
-    async with _codes(arguments) as codes:
-        count = await codes.void_codes(arguments.name)
+    async with _open_vouchers(arguments) as vouchers:
+        count = await vouchers.void_codes(arguments.name)
     if not count:
-        raise Unusable(
+        raise CommandRefused(
             f"Nothing that could still be used is named {arguments.name}. `creditbot codes list`"
             " shows ids and batches."
         )
-    tell(f"{count} codes are void.")
+    print_line(f"{count} codes are void.")
     return 0
 
 
 def _cash(text: str) -> NanoUsd:
     try:
-        return dollars(text)
+        return read_dollars(text)
     except ValueError:
-        raise Unusable("--cash is dollars above zero, like 10 or 9.99. No code was made.") from None
+        raise CommandRefused(
+            "--cash is dollars above zero, like 10 or 9.99. No code was made."
+        ) from None
 
 
 @contextlib.asynccontextmanager
-async def _codes(arguments: argparse.Namespace) -> AsyncIterator[Vouchers]:
-    clock = SystemClock()
-    async with writing(arguments) as desk:
-        offer, store, ledger = desk.configuration.settings.offer, desk.store, desk.ledger
-        orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
-        crediting = Fulfillment(orders=orders, db=store, ledger=ledger, clock=clock, offer=offer)
-        yield Vouchers(orders=orders, fulfillment=crediting, db=store, ledger=ledger, clock=clock)
+async def _open_vouchers(arguments: argparse.Namespace) -> AsyncIterator[Vouchers]:
+    async with open_as_asked(arguments) as base:
+        externals = build_externals(base.config, base.clock, sells=False)
+        yield build_vouchers(base, build_pricing(base, externals))
 
 
 def _table(made: Sequence[NewCode]) -> str:

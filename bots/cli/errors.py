@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from bots.chat.i18n import render
 from bots.commands.errors import explain_refusal
+from bots.externals import UnknownSupplierSetting
 from bots.http import PortInUse
+from bots.output import CommandRefused
 from bots.telegram.adapter import TelegramUnavailable
 from core.db.errors import (
     DatabaseExists,
@@ -18,118 +21,42 @@ from core.db.errors import (
     WrongDatabaseKind,
 )
 from core.errors import Refusal
+from core.pool.suppliers import SUPPLIERS
 from core.pool.types import BadBudget, KeyRefused
 from core.pool.vault import SecretsUnopenable, UnopenableSecrets, VaultLocked
 from core.pricing.files import BadOverlay
 
 
-class Unusable(Refusal):
-    """A command that can't go on, in its own words."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-
-@singledispatch
-def in_words(refusal: Refusal) -> str:
+def describe_error(refusal: Refusal) -> str:
     """The sentence for an operator; chat's sentence where there is no other."""
-    return render(explain_refusal(refusal), "en")
+    sentence = _SENTENCES.get(type(refusal))
+    if sentence is None:
+        return render(explain_refusal(refusal), "en")
+    if isinstance(sentence, str):
+        return sentence.format_map(vars(refusal))
+    return sentence(refusal)
 
 
-@in_words.register
-def _(refusal: Unusable) -> str:
-    return refusal.words
-
-
-@in_words.register
-def _(refusal: ForeignDatabase) -> str:
-    return (
-        f"{refusal.database} holds something else than creditbot's tables. Nothing was changed."
-        " Name another database in CREDITBOT_DATABASE_URL."
-    )
-
-
-@in_words.register
-def _(refusal: NewerDatabase) -> str:
-    return (
-        f"{refusal.database} was written by a newer creditbot. Nothing was changed. Update this"
-        " program, or restore a backup of this version's."
-    )
-
-
-@in_words.register
-def _(refusal: NeedsMigration) -> str:
-    return (
-        f"{refusal.database} is not there, or of an older version. Run `creditbot migrate` first."
-    )
-
-
-@in_words.register
-def _(refusal: DatabaseUnavailable) -> str:
-    return f"{refusal.database} can't be opened or reached. Check CREDITBOT_DATABASE_URL."
-
-
-@in_words.register
-def _(refusal: DatabaseExists) -> str:
-    return f"{refusal.database} is there already and was left alone. Move it away first."
-
-
-@in_words.register
-def _(refusal: OnlySqlite) -> str:
-    return f"{refusal.database} is no SQLite file. PostgreSQL has its own: pg_dump, pg_restore."
-
-
-@in_words.register
-def _(refusal: WrongDatabaseKind) -> str:
-    return (
-        f"This is a {refusal.found} database; the command is for a {refusal.wanted} one. Nothing"
-        " was changed."
-    )
-
-
-@in_words.register
-def _(refusal: VaultLocked) -> str:
-    del refusal
-    return (
-        "CREDITBOT_MASTER_KEYS doesn't open this database's vault. Put the key that it was made"
-        " with into the list (the first one seals, all open)."
-    )
-
-
-@in_words.register
-def _(refusal: SecretsUnopenable) -> str:
-    return "\n".join((*map(shut_in_words, refusal.unopenable), "Nothing was changed."))
-
-
-def shut_in_words(shut: UnopenableSecrets) -> str:
+def describe_unopenable(secrets: UnopenableSecrets) -> str:
     """What of a table can't be opened, and what would open it."""
-    named = f" ({', '.join(shut.keys)})" if shut.keys else ""
+    named = f" ({', '.join(secrets.keys)})" if secrets.keys else ""
     why = "They were altered."
-    if shut.needed_keys:
+    if secrets.needed_keys:
         why = (
-            f"They were sealed by the master key {', '.join(shut.needed_keys)}: put it back into"
+            f"They were sealed by the master key {', '.join(secrets.needed_keys)}: put it back into"
             " CREDITBOT_MASTER_KEYS."
         )
     return (
-        f"{shut.rows} of {shut.total} secrets of table {shut.table} can't be opened{named}. {why}"
+        f"{secrets.rows} of {secrets.total} secrets of table {secrets.table} can't be opened"
+        f"{named}. {why}"
     )
 
 
-@in_words.register
-def _(refusal: BadOverlay) -> str:
-    return f"CREDITBOT_OVERLAY can't be used: {refusal.reason}"
+def _all_unopenable(refusal: SecretsUnopenable) -> str:
+    return "\n".join((*map(describe_unopenable, refusal.unopenable), "Nothing was changed."))
 
 
-@in_words.register
-def _(refusal: PortInUse) -> str:
-    return (
-        f"{refusal.host}:{refusal.port} can't be listened on: something else does, or the address"
-        " isn't this machine's. Set CREDITBOT_HTTP_PORT (0: off) or CREDITBOT_HTTP_HOST."
-    )
-
-
-@in_words.register
-def _(refusal: TelegramUnavailable) -> str:
+def _telegram_unavailable(refusal: TelegramUnavailable) -> str:
     if refusal.token_refused:
         return "Telegram refuses CREDITBOT_TELEGRAM_TOKEN. @BotFather has the right one."
     if refusal.reason:
@@ -139,14 +66,49 @@ def _(refusal: TelegramUnavailable) -> str:
     )
 
 
-@in_words.register
-def _(refusal: KeyRefused) -> str:
+def _key_refused(refusal: KeyRefused) -> str:
     if refusal.reason == "account":
         return f"A key of {refusal.supplier} needs its account's id: --account. Nothing was kept."
     return render(explain_refusal(refusal), "en")
 
 
-@in_words.register
-def _(refusal: BadBudget) -> str:
-    del refusal
-    return "--budget must be above zero: dollars, like 50 or 12.5. Nothing was kept."
+def _unknown_supplier(refusal: UnknownSupplierSetting) -> str:
+    known = ", ".join(sorted(SUPPLIERS))
+    return f"CREDITBOT_SUPPLIER_{refusal.supplier.upper()} is unknown. Known: {known}."
+
+
+#: A sentence with the refusal's own fields, or what makes it of the refusal.
+_SENTENCES: Final[Mapping[type[Refusal], str | Callable[[Any], str]]] = {
+    CommandRefused: "{words}",
+    ForeignDatabase: (
+        "{database} holds something else than creditbot's tables. Nothing was changed. Name another"
+        " database in CREDITBOT_DATABASE_URL."
+    ),
+    NewerDatabase: (
+        "{database} was written by a newer creditbot. Nothing was changed. Update this program, or"
+        " restore a backup of this version's."
+    ),
+    NeedsMigration: (
+        "{database} is not there, or of an older version. Run `creditbot migrate` first."
+    ),
+    DatabaseUnavailable: ("{database} can't be opened or reached. Check CREDITBOT_DATABASE_URL."),
+    DatabaseExists: "{database} is there already and was left alone. Move it away first.",
+    OnlySqlite: "{database} is no SQLite file. PostgreSQL has its own: pg_dump, pg_restore.",
+    WrongDatabaseKind: (
+        "This is a {found} database; the command is for a {wanted} one. Nothing was changed."
+    ),
+    VaultLocked: (
+        "CREDITBOT_MASTER_KEYS doesn't open this database's vault. Put the key that it was made"
+        " with into the list (the first one seals, all open)."
+    ),
+    SecretsUnopenable: _all_unopenable,
+    BadOverlay: "CREDITBOT_OVERLAY can't be used: {reason}",
+    UnknownSupplierSetting: _unknown_supplier,
+    PortInUse: (
+        "{host}:{port} can't be listened on: something else does, or the address isn't this"
+        " machine's. Set CREDITBOT_HTTP_PORT (0: off) or CREDITBOT_HTTP_HOST."
+    ),
+    TelegramUnavailable: _telegram_unavailable,
+    KeyRefused: _key_refused,
+    BadBudget: "--budget must be above zero: dollars, like 50 or 12.5. Nothing was kept.",
+}

@@ -19,17 +19,13 @@ from pathlib import Path
 from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
-from bots.cli.errors import Unusable
-from bots.config.settings import MASTER_KEY_BYTES, PREFIX, load
-from bots.output import tell
-from bots.supplier_settings import is_budget
+from bots.cli.session import open_for_writing
+from bots.config.fields import MASTER_KEY_BYTES, read_budget
+from bots.config.settings import PREFIX, TelegramConfig, load
+from bots.output import CommandRefused, print_line
+from bots.services import build_roles
 from bots.telegram.adapter import fetch_bot_name
-from bots.telegram.config import TelegramConfig
-from core.clock import SystemClock
-from core.db.database import Database
-from core.ledger.ledger import Ledger
 from core.pool.suppliers import SUPPLIERS
-from core.users.roles import Roles
 
 
 async def init(arguments: argparse.Namespace) -> int:
@@ -50,13 +46,13 @@ async def init(arguments: argparse.Namespace) -> int:
     # What is wrong is told before anything is written.
     load({**known, **made, **os.environ}, env_file=file)
     _write(file, {name: value for name, value in made.items() if known.get(name) != value})
-    tell(f"Written: {file} (only you can read it).")
-    code = await _owner_code(file)
-    tell("")
-    tell("1. Start the service:      make run   (or: creditbot run)")
-    tell(f"2. Become its owner, once: https://t.me/{bot}?start={code}")
+    print_line(f"Written: {file} (only you can read it).")
+    code = await _create_operator_code(file)
+    print_line("")
+    print_line("1. Start the service:      make run   (or: creditbot run)")
+    print_line(f"2. Become its owner, once: https://t.me/{bot}?start={code}")
     if f"{PREFIX}DISCORD_TOKEN" in found:
-        tell(f"   or on Discord, in a direct message to the bot: /start {code}")
+        print_line(f"   or on Discord, in a direct message to the bot: /start {code}")
     return 0
 
 
@@ -73,11 +69,13 @@ async def _telegram(arguments: argparse.Namespace, found: dict[str, str]) -> tup
             config = TelegramConfig(token=SecretStr(token), api_url=api)
         name = await fetch_bot_name(config)
         if name is not None:
-            tell(f"Telegram: @{name}")
+            print_line(f"Telegram: @{name}")
             return token, name
         if known or not sys.stdin.isatty():
-            raise Unusable("Telegram refuses that token, or can't be reached. Nothing was written.")
-        tell("Telegram refuses that token, or can't be reached. Try again.")
+            raise CommandRefused(
+                "Telegram refuses that token, or can't be reached. Nothing was written."
+            )
+        print_line("Telegram refuses that token, or can't be reached. Try again.")
 
 
 async def _supplier(arguments: argparse.Namespace, found: dict[str, str]) -> dict[str, str]:
@@ -87,13 +85,13 @@ async def _supplier(arguments: argparse.Namespace, found: dict[str, str]) -> dic
     interactive = sys.stdin.isatty() and arguments.supplier_key_file is None
     supplier = arguments.supplier
     if not supplier and interactive:
-        tell(f"Suppliers: {', '.join(sorted(SUPPLIERS))}")
+        print_line(f"Suppliers: {', '.join(sorted(SUPPLIERS))}")
         supplier = (await asyncio.to_thread(input, "Supplier [openai]: ")).strip() or "openai"
     if not supplier:
-        tell("No supplier key yet. Add one later: creditbot keys add openai --budget 50")
+        print_line("No supplier key yet. Add one later: creditbot keys add openai --budget 50")
         return {}
     if supplier not in SUPPLIERS:
-        raise Unusable(f"{supplier} is unknown. Known: {', '.join(sorted(SUPPLIERS))}.")
+        raise CommandRefused(f"{supplier} is unknown. Known: {', '.join(sorted(SUPPLIERS))}.")
     if arguments.supplier_key_file is not None:
         key = arguments.supplier_key_file.read_text().strip()
     else:
@@ -102,10 +100,12 @@ async def _supplier(arguments: argparse.Namespace, found: dict[str, str]) -> dic
     if not budget and interactive:
         asked = "Budget in dollars that this key may cost: "
         budget = (await asyncio.to_thread(input, asked)).strip()
-    if not is_budget(budget):
-        raise Unusable(
+    try:
+        read_budget(budget)
+    except ValueError:
+        raise CommandRefused(
             "The budget is dollars above zero, like 50 or 12.5: --budget. Nothing was written."
-        )
+        ) from None
     prefix = f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}"
     return {f"{prefix}_KEY": key, f"{prefix}_QUOTA": budget}
 
@@ -129,17 +129,7 @@ def _write(file: Path, made: Mapping[str, str]) -> None:
     fresh.replace(file)
 
 
-async def _owner_code(file: Path) -> str:
+async def _create_operator_code(file: Path) -> str:
     """A code whose first sender becomes the owner."""
-    configuration = load(env_file=file)
-    clock = SystemClock()
-    url = configuration.settings.database_url.get_secret_value()
-    store = await Database.open(url, kind="live", clock=clock, migrate=True)
-    ledger = Ledger(store, clock)
-    try:
-        await ledger.start()
-        owners = Roles(db=store, ledger=ledger, clock=clock, operators=())
-        return await owners.create_operator_code()
-    finally:
-        await ledger.stop()
-        await store.close()
+    async with open_for_writing(load(env_file=file), migrate=True) as base:
+        return await build_roles(base).create_operator_code()

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-from bots.cli.errors import Unusable
-from bots.commands.text import format_usd
-from bots.config.gateways import disbursers_of, gateways_of
-from bots.config.settings import Configuration, load
-from bots.output import tell
-from bots.run import live_plan
-from bots.shop import open_shop
+from bots.cli.session import open_for_writing
+from bots.config.gateways import (
+    build_externals,
+    build_gateways,
+    build_payout_providers,
+    list_payout_methods,
+)
+from bots.config.settings import Config, load
+from bots.externals import Externals
+from bots.output import CommandRefused, print_line
+from bots.services import (
+    Foundation,
+    PaymentServices,
+    build_payments,
+    build_pool,
+    build_pricing,
+    build_users,
+    open_vault,
+)
 from core.clock import SystemClock
-from core.db.database import Database
-from core.ledger.ledger import Ledger
-from core.money import format_decimal
-from core.pool.vault import Vault
-from core.pricing.catalogue import Catalogue
-from core.pricing.costs import Costs
-from core.pricing.deals import Deals
-from core.pricing.prices import PriceBook
-from core.pricing.promotions import Promotions
-from core.pricing.tiers import Tiers
-from core.users.balances import Balances
-from core.users.referrals import Referrals
-from core.users.roles import Roles
-from core.users.service import Users
+from core.money import format_decimal, format_usd
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import CONSUMABLE_SKU, DiscordStoreGateway
 from payments.gateways.telegram_stars import TelegramStarsGateway
@@ -50,57 +49,56 @@ _UNKNOWN = "doesn't let us in. Look at its key and the network"
 Line = tuple[bool, str]
 
 
-async def check_gateways(configuration: Configuration) -> list[Line]:
+async def check_gateways(config: Config) -> list[Line]:
     """A line or more for each gateway; none where nothing is sold."""
     lines: list[Line] = []
-    for name, gateway in gateways_of(configuration.settings).items():
+    for name, gateway in build_gateways(config, SystemClock()).items():
         try:
-            lines += await _looked_at(name, gateway, configuration.settings.offer)
+            lines += await _check_gateway(name, gateway, config.sales.offer)
         except GatewayUnavailable as unavailable:
             lines.append((False, f"{name}: {unavailable.detail or _UNKNOWN}"))
         finally:
             await gateway.close()
-    settings = configuration.settings
-    if settings.paypal_client_id and "sandbox" in settings.paypal_api_url:
+    if config.paypal.client_id and "sandbox" in config.paypal.api_url:
         lines.append((True, "paypal is the sandbox: whoever pays there pays with play money"))
-    if lines and settings.telegram_token.get_secret_value():
-        said = "on" if settings.telegram_external_checkout else "off"
-        lines.append((True, f"checkout outside Telegram is {said} (Telegram's terms want Stars)"))
+    if lines and config.telegram.is_set:
+        state = "on" if config.telegram.external_checkout else "off"
+        lines.append((True, f"checkout outside Telegram is {state} (Telegram's terms want Stars)"))
     return lines
 
 
-async def check_payouts(configuration: Configuration) -> list[Line]:
+async def check_payouts(config: Config) -> list[Line]:
     """A line for each way by which people are paid; none where nobody's key is taken."""
-    settings, lines = configuration.settings, list[Line]()
-    if not settings.policy.suppliers:
+    lines: list[Line] = []
+    if not config.earnings.contributions:
         return lines
-    disbursers = disbursers_of(settings)
-    for method in settings.payout_methods:
-        if method not in disbursers:
+    providers = build_payout_providers(config)
+    for method in list_payout_methods(config):
+        if method not in providers:
             lines.append((True, "payouts by hand: /payouts says whom and where"))
             continue
         try:
-            doubt = await disbursers[method].check_account()
+            doubt = await providers[method].check_account()
             lines.append((True, f"payouts by {method}{f': {doubt}' if doubt else ''}"))
         except GatewayUnavailable as unavailable:
             lines.append((False, f"payouts by {method}: {unavailable.detail or _UNKNOWN}"))
-    for disburser in disbursers.values():
-        await disburser.close()
+    for provider in providers.values():
+        await provider.close()
     return lines
 
 
-async def _looked_at(name: str, gateway: Gateway, offer: Offer) -> list[Line]:
+async def _check_gateway(name: str, gateway: Gateway, offer: Offer) -> list[Line]:
     """Raises `GatewayUnavailable`."""
     if isinstance(gateway, TelegramStarsGateway):
         balance, worth = await gateway.fetch_balance(), format_decimal(gateway.usd_per_star)
         return [(True, f"{name}: {balance.units:,} ⭐, each taken as ${worth}"), (True, _STARS)]
     if isinstance(gateway, DiscordStoreGateway):
-        return await _skus(name, gateway, offer)
+        return await _check_skus(name, gateway, offer)
     await gateway.check_account()
     return [(True, f"{name}: lets us in")]
 
 
-async def _skus(name: str, gateway: DiscordStoreGateway, offer: Offer) -> list[Line]:
+async def _check_skus(name: str, gateway: DiscordStoreGateway, offer: Offer) -> list[Line]:
     """Each pack beside what Discord says of its SKU."""
     cards, lines, prices = await gateway.fetch_skus(), [], []
     for pack in offer.packs:
@@ -120,56 +118,30 @@ async def _skus(name: str, gateway: DiscordStoreGateway, offer: Offer) -> list[L
     return [*lines, *([(True, f"{_SKUS} {', '.join(prices)}")] if prices else [])]
 
 
-async def reconcile(arguments: argparse.Namespace) -> int:
+async def reconcile(_: argparse.Namespace) -> int:
     """Asks the gateways about every order that waits; also while the service runs."""
-    del arguments
-    configuration = load()
-    settings, plan = configuration.settings, live_plan(configuration)
-    gateways = plan.gateways
-    if not gateways:
-        raise Unusable(_NO_GATEWAY)
-    clock = SystemClock()
-    url = settings.database_url.get_secret_value()
-    store = await Database.open(url, kind="live", clock=clock, migrate=False)
-    ledger = Ledger(store, clock)
+    config = load()
+    externals = build_externals(config, SystemClock())
+    if not externals.gateways:
+        raise CommandRefused(_NO_GATEWAY)
     try:
-        await ledger.start()
-        vault = await Vault.open(settings.master_key_bytes, store, ledger)
-        people = Users(db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=plan.welcome)
-        purses = Balances(ledger=ledger, list_lending_keys=lambda _: ())
-        catalogue, costs = Catalogue.load(settings.overlay), Costs.load(settings.overlay)
-        deals = Deals(
-            prices=PriceBook(store, ledger.record, catalogue, costs, clock),
-            catalogue=catalogue,
-            costs=costs,
-            tiers=Tiers(store, ledger.record, clock),
-            promotions=Promotions(store, ledger.record, clock),
-            clock=clock,
-            floor_percent=plan.floor_percent,
-        )
-        await deals.load()
-        shop = open_shop(
-            plan,
-            store=store,
-            ledger=ledger,
-            vault=vault,
-            people=people,
-            purses=purses,
-            owners=Roles(db=store, ledger=ledger, clock=clock, operators=plan.admins),
-            invitations=Referrals(db=store, ledger=ledger, clock=clock),
-            clock=clock,
-            deals=deals,
-            deliverers={},
-        )
-        # What came in while nobody looked, then what no message told.
-        worked = 0
-        while seen := await shop.inbox.process_due():
-            worked += seen
-        changed = await shop.cashier.reconcile_orders()
+        async with open_for_writing(config) as base:
+            payments = await _build_payments(base, externals)
+            # What came in while nobody looked, then what no message told.
+            processed = 0
+            while count := await payments.inbox.process_due():
+                processed += count
+            changed = await payments.reconciliation.reconcile_orders()
     finally:
-        for gateway in gateways.values():
+        for gateway in externals.gateways.values():
             await gateway.close()
-        await ledger.stop()
-        await store.close()
-    tell(f"{worked} messages worked through, {changed} orders changed.")
+    print_line(f"{processed} messages worked through, {changed} orders changed.")
     return 0
+
+
+async def _build_payments(base: Foundation, externals: Externals) -> PaymentServices:
+    vault = await open_vault(base)
+    pricing = build_pricing(base, externals)
+    await pricing.deals.load()
+    users = build_users(base, pricing, build_pool(base, externals, pricing, vault))
+    return build_payments(base, externals, pricing, vault, users)

@@ -10,13 +10,12 @@ from bots.chat.reply import Choice, Reply, plain, say
 from bots.commands.models import ModelCommands
 from bots.commands.text import compute_average_charge, format_credits
 from bots.render.charts import format_bars
+from bots.services import UserServices
 from core.asks.repository import AskHistory, ChargedAnswer
 from core.clock import Clock, as_datetime, as_ms
 from core.money import Credits, sum_amounts
 from core.pricing.catalogue import Catalogue
 from core.pricing.deals import Deals
-from core.users.balances import Balances
-from core.users.service import Users
 
 _DAYS = 30
 _RECENT_SHOWN = 10
@@ -28,9 +27,8 @@ class AccountCommands:
     def __init__(
         self,
         *,
-        balances: Balances,
+        users: UserServices,
         ask_history: AskHistory,
-        users: Users,
         catalogue: Catalogue,
         model_commands: ModelCommands,
         deals: Deals,
@@ -38,8 +36,8 @@ class AccountCommands:
         is_selling: bool,
     ) -> None:
         """`is_selling`: Credits can be bought here."""
-        self._ask_history, self._users = ask_history, users
-        self._balances = balances
+        self._ask_history = ask_history
+        self._users, self._balances = users.users, users.balances
         self._catalogue = catalogue
         self._model_commands, self._deals, self._clock = model_commands, deals, clock
         self._is_selling = is_selling

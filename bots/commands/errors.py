@@ -17,13 +17,7 @@ from bots.commands.paying_refusals import (
     explain_refund_outcome_unknown,
     explain_refund_unsupported,
 )
-from bots.commands.text import (
-    UNREADABLE_AUDIO,
-    format_credits,
-    format_length,
-    format_price,
-    format_usd,
-)
+from bots.commands.text import UNREADABLE_AUDIO, format_credits, format_length, format_price
 from bots.render.queue import QueueFull
 from core.asks.types import (
     CreditsOwed,
@@ -39,6 +33,7 @@ from core.asks.types import (
 from core.db.errors import DatabaseUnavailable
 from core.errors import Refusal
 from core.ledger.types import InsufficientFunds, LedgerBusy, LedgerUnavailable
+from core.money import format_usd
 from core.pool.types import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier
 from core.pricing.catalogue import UnknownModel
 from core.users.links import AlreadyLinked, LinkRefused

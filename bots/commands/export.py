@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from bots.chat.command import Action, Command, CommandGroup, Request
 from bots.chat.reply import Reply, ReplyFile, say
-from bots.commands.text import format_cash, format_usd
+from bots.commands.text import format_cash
 from core import chart
 from core.asks.repository import AskHistory, ExportedTurn
 from core.clock import as_datetime
 from core.earnings.contributions import Contributions
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.ledger import Ledger
+from core.money import format_usd
 from core.users.balances import Balances
 from core.users.service import Users
 from core.users.types import Person

@@ -5,11 +5,17 @@ from __future__ import annotations
 from bots.chat.reply import Phrase, plain, say
 from core.asks.run import AskRun
 from core.asks.types import AskFailure, AskResult, Outcome
-from core.money import Credits, MicroCredits, NanoUsd, Seconds, Stars, Tokens, format_decimal
+from core.money import (
+    Credits,
+    MicroCredits,
+    Seconds,
+    Stars,
+    Tokens,
+    format_decimal,
+    format_usd,
+)
 from core.pricing.prices import Price
 from payments.types import Cash
-
-_CENT = 10_000_000
 
 
 def format_credits(amount: Credits) -> Phrase:
@@ -17,13 +23,6 @@ def format_credits(amount: Credits) -> Phrase:
     if amount.units == 1:
         return say("1 Credit")
     return say("{amount} Credits", amount=amount)
-
-
-def format_usd(amount: NanoUsd) -> str:
-    """Dollars to the cent, rounded half away from zero: `$1,234.50`, `−$390.00`."""
-    cents = (abs(amount.units) + _CENT // 2) // _CENT
-    sign = "−" if amount.units < 0 and cents else ""
-    return f"{sign}${cents // 100:,}.{cents % 100:02}"
 
 
 def format_cash(amount: Cash) -> str:
@@ -93,7 +92,7 @@ def _format_tokens_with_history(result: AskResult, tokens: Tokens) -> Phrase:
 def list_answer_notes(run: AskRun) -> list[Phrase]:
     """What is told in front of an answer."""
     notes = []
-    if run.branched:
+    if run.quote.branched:
         notes.append(
             say("This goes on from the answer that you replied to, without what came after it.")
         )

@@ -14,15 +14,17 @@ from bots.chat.i18n import render
 from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
-from bots.commands.text import compute_average_charge, format_cash, format_credits, format_usd
+from bots.commands.text import compute_average_charge, format_cash, format_credits
 from core import ids
 from core.clock import Clock, as_datetime
-from core.money import Credits, NanoUsd, Stars, parse_usd
+from core.money import Credits, NanoUsd, Stars, format_usd, parse_usd
 from core.users.service import Users
-from payments.checkout import Cashier, CashReceipt
+from payments.checkout import CheckoutService
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import DiscordStoreGateway
 from payments.offer import Offer, Pack, from_cents, to_cents
+from payments.order_search import CashReceipt, OrderSearch
+from payments.orders import Orders
 from payments.types import Order
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
@@ -58,16 +60,16 @@ class TopUpCommands:
     def __init__(
         self,
         *,
-        cashier: Cashier,
+        checkout: CheckoutService,
+        orders: Orders,
+        order_search: OrderSearch,
         users: Users,
         model_commands: ModelCommands,
         clock: Clock,
         terms: PaymentTerms,
-        is_selling: bool,
     ) -> None:
-        """`is_selling`: by a gateway, not by codes alone."""
-        self._is_selling = is_selling
-        self._cashier, self._users = cashier, users
+        self._checkout, self._orders, self._order_search = checkout, orders, order_search
+        self._users = users
         self._model_commands, self._clock, self._terms = model_commands, clock, terms
 
     def room(self) -> CommandGroup:
@@ -83,7 +85,7 @@ class TopUpCommands:
         )
         return CommandGroup(
             commands=(
-                *((topup,) if self._is_selling else ()),
+                *((topup,) if self._checkout.is_selling else ()),
                 Command(
                     "paysupport",
                     title=say("Payment support"),
@@ -107,7 +109,7 @@ class TopUpCommands:
 
     async def topup(self, request: Request) -> Reply:
         """Packs as buttons; with an amount that amount, and the pack that is better, if any."""
-        offer = await self._cashier.orders.get_offer(request.person.id)
+        offer = await self._orders.get_offer(request.person.id)
         packs = [pack for pack in offer.packs if self._list_gateways(request, pack.cash)]
         if not packs and not self._list_gateways(request, offer.min_amount):
             return Reply(
@@ -190,9 +192,7 @@ class TopUpCommands:
         """A pack or an amount was chosen; then the way to pay, if there are several."""
         cash = from_cents(int(request.data["cents"]))
         credits_given = (
-            (await self._cashier.orders.get_offer(request.person.id))
-            .compute_entitlement(cash)
-            .total
+            (await self._orders.get_offer(request.person.id)).compute_entitlement(cash).total
         )
         gateways = self._list_gateways(request, cash)
         chosen = str(request.data.get("way", "")) or (gateways[0] if len(gateways) == 1 else "")
@@ -209,7 +209,7 @@ class TopUpCommands:
                 replace=True,
             )
         what = render(format_credits(credits_given), request.person.language)
-        order = await self._cashier.place_order(
+        order = await self._checkout.place_order(
             cause=request.button,
             at_ms=ids.time_of_id(request.button),
             person=request.person.id,
@@ -223,15 +223,13 @@ class TopUpCommands:
         return self._order_card(order)
 
     def _order_card(self, order: Order) -> Reply:
-        credits_given = (
-            (order.offer or self._cashier.orders.offer).compute_entitlement(order.value).total
-        )
+        credits_given = (order.offer or self._orders.offer).compute_entitlement(order.value).total
         title = say(
             "{credits} for {cash}", **_deal_values(credits_given, format_cash(order.amount))
         )
         if not order.is_open:
             return Reply(title=title, lines=(_describe_state(order),), private=True, replace=True)
-        gateway = self._cashier.gateways[order.gateway]
+        gateway = self._checkout.gateways[order.gateway]
         how, choices, invoice = make_checkout_instructions(order, gateway, credits_given)
         return Reply(
             title=title,
@@ -247,7 +245,7 @@ class TopUpCommands:
         platform = request.place.platform
         may_lead_outside = platform != "telegram" or self._terms.telegram_outside
         names = []
-        for name, gateway in self._cashier.gateways.items():
+        for name, gateway in self._checkout.gateways.items():
             is_offered_here = gateway.platform == platform or (
                 not gateway.platform and may_lead_outside
             )
@@ -257,13 +255,13 @@ class TopUpCommands:
                 and gateway.quote_amount(cash) is not None
             ):
                 names.append(name)
-        return sorted(names, key=lambda name: not self._cashier.gateways[name].platform)
+        return sorted(names, key=lambda name: not self._checkout.gateways[name].platform)
 
     def _format_local_price(self, request: Request, cash: NanoUsd) -> str:
         """What so much costs here: in dollars, unless there is one way alone that takes others."""
         gateways = self._list_gateways(request, cash)
         amount = (
-            self._cashier.gateways[gateways[0]].quote_amount(cash) if len(gateways) == 1 else None
+            self._checkout.gateways[gateways[0]].quote_amount(cash) if len(gateways) == 1 else None
         )
         return format_cash(cash if amount is None else amount)
 
@@ -283,8 +281,8 @@ class TopUpCommands:
     async def paysupport(self, request: Request) -> Reply:
         """Their orders, and whom to ask."""
         person_ids = await self._users.list_merged_ids(request.person.id)
-        orders = await self._cashier.orders.list_for_people(person_ids, _ORDERS_SHOWN)
-        receipts = await self._cashier.list_receipts(orders)
+        orders = await self._orders.list_for_people(person_ids, _ORDERS_SHOWN)
+        receipts = await self._order_search.list_receipts(orders)
         support = self._terms.support
         how = (
             say("Write to {support} with the order's id.", support=support)

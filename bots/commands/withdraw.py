@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits, format_usd
+from bots.commands.text import format_credits
 from core import ids
 from core.clock import as_datetime
 from core.earnings.payout_methods import PayoutMethods
@@ -31,7 +31,7 @@ from core.earnings.termination import KEY_ENDED
 from core.earnings.types import EarningPolicy
 from core.earnings.withdrawals import Withdrawals
 from core.jobs.notifications import Notification
-from core.money import Credits, NanoUsd
+from core.money import Credits, NanoUsd, format_usd
 from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.suppliers import SUPPLIERS
 from core.users.service import Users

@@ -1,70 +1,132 @@
-"""Which payment gateways there are, and which of them pay people, by the settings."""
+"""The world outside by the settings: suppliers, payment gateways, and which of them pay people.
+
+Libraries of platforms and gateways are large: whoever doesn't sell by one doesn't load it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from bots.config.settings import Settings
-from bots.platforms import platform_gateways
+from bots.config.settings import Config
+from bots.externals import Externals, build_suppliers, list_own_keys
+from core.clock import Clock
 from core.earnings.payouts import PayoutMethod
+from core.pricing.catalogue import Catalogue
+from core.pricing.costs import Costs
 from payments.gateways.base import Gateway
 from payments.gateways.btcpay.checkout import BtcPayGateway
 from payments.gateways.btcpay.payouts import BtcPayPayoutProvider
+from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.paypal.checkout import PayPalGateway
 from payments.gateways.paypal.payouts import PayPalPayoutProvider
+from payments.gateways.telegram_stars import TelegramStarsGateway
 from payments.payouts import PayoutProvider
 
 
-def gateways_of(settings: Settings) -> Mapping[str, Gateway]:
-    """The gateways that settings name; first what platforms show themselves."""
-    gateways = platform_gateways(settings)
-    back = f"{settings.public_url}/paid"
-    if settings.stripe_secret_key.get_secret_value():
-        # Its library is large: whoever doesn't sell by it doesn't load it.
+def build_externals(config: Config, clock: Clock, *, sells: bool = True) -> Externals:
+    """The world of the settings; without what sells and pays where that isn't wanted. Raises
+    `BadOverlay` and `UnknownSupplierSetting`."""
+    return Externals(
+        catalogue=load_catalogue(config),
+        costs=Costs.load(config.models.overlay),
+        suppliers=build_suppliers(config),
+        own_keys=list_own_keys(config),
+        gateways=build_gateways(config, clock) if sells else {},
+        payout_providers=build_payout_providers(config) if sells else {},
+        payout_methods=list_payout_methods(config),
+    )
+
+
+def load_catalogue(config: Config) -> Catalogue:
+    """The catalogue that ships under the operator's overlay; raises `BadOverlay`."""
+    return Catalogue.load(config.models.overlay)
+
+
+def build_gateways(config: Config, clock: Clock) -> Mapping[str, Gateway]:
+    """The gateways that settings name; first what platforms show themselves: Stars where there is a
+    Telegram bot, unless that is switched off, and SKUs where they are named."""
+    gateways: list[Gateway] = []
+    if config.telegram.stars and config.telegram.is_set:
+        gateways.append(_stars(config, clock))
+    if config.discord.skus:
+        gateways.append(_skus(config, clock))
+    back = f"{config.http.public_url}/paid"
+    if config.stripe.is_set:
         from payments.gateways.stripe import StripeGateway
 
         stripe = StripeGateway(
-            api_key=settings.stripe_secret_key,
-            webhook_secret=settings.stripe_webhook_secret,
+            api_key=config.stripe.secret_key,
+            webhook_secret=config.stripe.webhook_secret,
             return_url=back,
-            api_url=settings.stripe_api_url,
+            api_url=config.stripe.api_url,
         )
         gateways.append(stripe)
-    if settings.paypal_client_id:
+    if config.paypal.client_id:
         paypal = PayPalGateway(
-            client_id=settings.paypal_client_id,
-            client_secret=settings.paypal_client_secret,
-            webhook_id=settings.paypal_webhook_id,
-            public_url=settings.public_url,
-            api_url=settings.paypal_api_url,
+            client_id=config.paypal.client_id,
+            client_secret=config.paypal.client_secret,
+            webhook_id=config.paypal.webhook_id,
+            public_url=config.http.public_url,
+            api_url=config.paypal.api_url,
         )
         gateways.append(paypal)
-    if settings.btcpay_url:
+    if config.btcpay.url:
         btcpay = BtcPayGateway(
-            url=settings.btcpay_url,
-            store_id=settings.btcpay_store_id,
-            api_key=settings.btcpay_api_key,
-            webhook_secret=settings.btcpay_webhook_secret,
+            url=config.btcpay.url,
+            store_id=config.btcpay.store_id,
+            api_key=config.btcpay.api_key,
+            webhook_secret=config.btcpay.webhook_secret,
             return_url=back,
         )
         gateways.append(btcpay)
     return {gateway.name: gateway for gateway in gateways}
 
 
-def disbursers_of(settings: Settings) -> Mapping[PayoutMethod, PayoutProvider]:
+def _stars(config: Config, clock: Clock) -> TelegramStarsGateway:
+    from bots.telegram.payments import TelegramStarsClient
+
+    return TelegramStarsGateway(
+        api=TelegramStarsClient(config.telegram), usd_per_star=config.telegram.star_usd, clock=clock
+    )
+
+
+def _skus(config: Config, clock: Clock) -> DiscordStoreGateway:
+    from bots.discord.store import DiscordStoreClient
+
+    return DiscordStoreGateway(
+        api=DiscordStoreClient(config.discord),
+        packs=config.discord.sku_prices(config.sales.offer),
+        fee_percent=config.discord.fee_percent,
+        test_purchases=config.discord.test_purchases,
+        clock=clock,
+    )
+
+
+def build_payout_providers(config: Config) -> Mapping[PayoutMethod, PayoutProvider]:
     """Those that can pay people: also where they aren't offered any more, what they were given is
     followed to its end."""
-    disbursers: dict[PayoutMethod, PayoutProvider] = {}
-    if settings.paypal_client_id:
-        disbursers["paypal"] = PayPalPayoutProvider(
-            client_id=settings.paypal_client_id,
-            client_secret=settings.paypal_client_secret,
-            api_url=settings.paypal_api_url,
+    providers: dict[PayoutMethod, PayoutProvider] = {}
+    if config.paypal.client_id:
+        providers["paypal"] = PayPalPayoutProvider(
+            client_id=config.paypal.client_id,
+            client_secret=config.paypal.client_secret,
+            api_url=config.paypal.api_url,
         )
-    if settings.btcpay_url:
-        disbursers["btcpay"] = BtcPayPayoutProvider(
-            url=settings.btcpay_url,
-            store_id=settings.btcpay_store_id,
-            api_key=settings.btcpay_api_key,
+    if config.btcpay.url:
+        providers["btcpay"] = BtcPayPayoutProvider(
+            url=config.btcpay.url, store_id=config.btcpay.store_id, api_key=config.btcpay.api_key
         )
-    return disbursers
+    return providers
+
+
+def list_payout_methods(config: Config) -> Sequence[PayoutMethod]:
+    """By which ways people are paid: as the operator names them, else those that are set up, else
+    by hand."""
+    if config.earnings.payouts:
+        return config.earnings.payouts
+    methods: list[PayoutMethod] = []
+    if config.paypal.client_id:
+        methods.append("paypal")
+    if config.btcpay.url:
+        methods.append("btcpay")
+    return methods or ("manual",)

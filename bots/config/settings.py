@@ -1,47 +1,413 @@
-"""Settings from the environment and `.env`, typed; everything wrong with them told at once.
+"""Settings as sections, read from the environment over `.env`; all that is wrong is told at once.
 
-Names are in the README; each room takes its own small frozen config from here.
+An operator writes flat names (`CREDITBOT_TELEGRAM_TOKEN`), which `FlatNames` maps to sections
+(`config.telegram.token`): a section's prefix and a field make a name. Each part of the service is
+handed the sections that it needs, or what a section makes of itself for `core` and `payments`.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bots.offering import dollars, packs_of, wrong_with
-from bots.selling_settings import (
-    known_ways,
-    lacking,
-    sku_prices,
-    skus,
-    star,
-    ways,
-    ways_set_up,
-    wrong_skus,
+from bots.config import conflicts
+from bots.config.fields import (
+    Admins,
+    Budget,
+    DatabaseUrl,
+    Dollars,
+    MasterKeys,
+    Packs,
+    PayoutMethodNames,
+    Shards,
+    Skus,
+    SocketUrl,
+    StarWorth,
+    SupplierNames,
+    Url,
 )
-from bots.supplier_settings import SUPPLIER, SupplierSetting, address, settings_of_suppliers
-from core.earnings.payouts import PayoutMethod
+from core.asks.conversations import HISTORY_TOKENS_MAX
 from core.earnings.types import BRIEF_POLICY, SAFE_POLICY, EarningPolicy
-from core.money import Credits, NanoUsd
-from core.pool.suppliers import SUPPLIERS
+from core.money import Credits, NanoUsd, Tokens
 from core.pricing.deals import FLOOR_PERCENT
+from core.pricing.formula import MARKUP_PERCENT
+from core.repricing.automatic import RepricingLimits
+from core.users.limits import Allowance
+from core.users.types import WelcomeGift
 from payments.offer import Offer
 
-PREFIX = "CREDITBOT_"
-ENV_FILE = Path(".env")
-MASTER_KEY_BYTES = 32
-_ADMIN = re.compile(r"(telegram|discord|console):\S+")
-_SHARDS = re.compile(r"(\d{1,4})-(\d{1,4})/(\d{1,4})")
-_PLATFORM_NAMES = "telegram:123 or discord:456"
+PREFIX: Final = "CREDITBOT_"
+ENV_FILE: Final = Path(".env")
+SUPPLIER: Final = re.compile(rf"{PREFIX}SUPPLIER_([A-Z0-9_]+?)_(URL|KEY|QUOTA|ACCOUNT)")
+#: Names that tests and the demo's scripts set beside ours.
+_NOT_OURS: Final = ("TEST_", "DEMO_")
+_NO_SECRET: Final = SecretStr("")
+_OFFER: Final = Offer()
+_PACE: Final = RepricingLimits()
+_PROFILES: Final = {"safe": SAFE_POLICY, "brief": BRIEF_POLICY}
+
+Percent = Annotated[int, Field(ge=0, le=50)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Section(BaseModel):
+    """Settings that belong together. Values never show in errors: some are secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: What the names of its settings begin with, after `CREDITBOT_`.
+    prefix: ClassVar[str] = ""
+
+
+class DatabaseConfig(Section):
+    """Where everything is kept."""
+
+    prefix = "DATABASE_"
+
+    url: DatabaseUrl = SecretStr("sqlite:///creditbot.db")
+
+
+class OperatorConfig(Section):
+    """Who runs the service, what seals its secrets, and what buyers read of it."""
+
+    #: Seal keys and questions: base64 of 32 bytes each; the first one seals, all open.
+    master_keys: MasterKeys = _NO_SECRET
+    #: (platform, id) of each owner.
+    admins: Admins = ()
+    #: What buyers read under `/terms`, and whom `/paysupport` names.
+    terms: str = ""
+    support_contact: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def master_key_bytes(self) -> list[bytes]:
+        """The master keys themselves."""
+        text = self.master_keys.get_secret_value()
+        return [base64.b64decode(key.strip()) for key in text.split(",") if key.strip()]
+
+
+class UsersConfig(Section):
+    """What a person gets and may ask, unless the operator says otherwise of them."""
+
+    #: A new person's gift, in Credits; and how many new people a UTC day get it.
+    welcome_credits: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    welcome_people_per_day: Annotated[int, Field(ge=0)] = 500
+    asks_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 30
+    asks_at_once: Annotated[int, Field(ge=1, le=1_000)] = 8
+    #: In Credits a UTC day; 0: no limit.
+    credits_per_day: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+
+    @property
+    def welcome(self) -> WelcomeGift:
+        """The gift."""
+        return WelcomeGift(Credits(self.welcome_credits), self.welcome_people_per_day)
+
+    @property
+    def allowance(self) -> Allowance:
+        """What everyone may ask."""
+        day = Credits(self.credits_per_day) if self.credits_per_day else None
+        return Allowance(self.asks_per_minute, self.asks_at_once, day)
+
+
+class ModelsConfig(Section):
+    """Which models there are, and what goes along with a question."""
+
+    #: The model that answers until a person chooses; empty: the catalogue's own default.
+    default_model: str = ""
+    #: History that goes with a question, in tokens at most.
+    history_tokens: Annotated[int, Field(ge=0, le=200_000)] = HISTORY_TOKENS_MAX.units
+    #: An operator's own models, costs and names over the shipped ones: a TOML file.
+    overlay: Path | None = None
+
+    @property
+    def history(self) -> Tokens:
+        """The bound on history."""
+        return Tokens(self.history_tokens)
+
+
+class Timing(BaseModel):
+    """How fast a front end works. No settings: platforms say it, and tests shorten it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TelegramTiming(Timing):
+    """Times of the Telegram front end, in seconds."""
+
+    #: Least time between two messages or edits in one chat: Telegram allows about one a second,
+    #: and 20 a minute in a group.
+    private_interval_seconds: float = 1.0
+    group_interval_seconds: float = 3.0
+    #: How long running answers may take to end when the service stops.
+    stop_seconds: float = 20.0
+    #: How long a message near the size limit is held for the rest of a split paste.
+    join_seconds: float = 1.0
+    #: Long poll.
+    poll_seconds: int = 20
+
+
+class DiscordTiming(Timing):
+    """Times of the Discord front end, in seconds."""
+
+    #: Least time between two edits in one channel: a bucket holds about five in five seconds.
+    interval_seconds: float = 1.2
+    #: An interaction's token lives 15 minutes: it is given up a little before.
+    token_seconds: float = 885.0
+    #: How long running answers may take to end when the service stops.
+    stop_seconds: float = 20.0
+    #: How long the first connection to the gateway may take.
+    connect_seconds: float = 60.0
+
+
+class TelegramConfig(Section):
+    """The Telegram bot. Without `webhook_url` it polls; with it a secret is needed: nobody could
+    tell forged updates."""
+
+    prefix = "TELEGRAM_"
+
+    token: SecretStr = _NO_SECRET
+    #: The address before `/bot<token>`.
+    api_url: Url = "https://api.telegram.org"
+    #: What Telegram is told to call.
+    webhook_url: Url = ""
+    webhook_secret: SecretStr = _NO_SECRET
+    #: Whether Credits are sold for Telegram Stars, and the dollars that a Star brings the operator.
+    stars: bool = True
+    star_usd: StarWorth = NanoUsd(13_000_000)
+    #: Whether people may be led to a checkout outside; Telegram's terms want Stars.
+    external_checkout: bool = False
+    timing: TelegramTiming = TelegramTiming()
+
+    @model_validator(mode="after")
+    def _require_webhook_secret(self) -> Self:
+        if self.webhook_url and not self.webhook_secret.get_secret_value():
+            raise ValueError("a webhook URL needs a webhook secret")
+        return self
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a bot."""
+        return bool(self.token.get_secret_value())
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether updates are fetched, not pushed."""
+        return not self.webhook_url
+
+
+class DiscordConfig(Section):
+    """The Discord bot, and what its store sells."""
+
+    prefix = "DISCORD_"
+
+    token: SecretStr = _NO_SECRET
+    #: These two for tests and proxies; without a gateway's address Discord tells its own.
+    api_url: Url = "https://discord.com/api/v10"
+    gateway_url: SocketUrl = ""
+    #: This process's shards, and of how many; none: all that Discord recommends.
+    shards: Shards = ((), 0)
+    #: The SKU of each pack, by the pack's name in small letters.
+    skus: Skus = ()
+    #: What Discord keeps of a sale.
+    fee_percent: Annotated[int, Field(ge=0, le=99)] = 15
+    #: Whether purchases of Discord's test mode, which cost nothing, give Credits.
+    test_purchases: bool = False
+    timing: DiscordTiming = DiscordTiming()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a bot."""
+        return bool(self.token.get_secret_value())
+
+    @property
+    def shard_ids(self) -> tuple[int, ...]:
+        """This process's shards; none: all that there are."""
+        return self.shards[0]
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are; 0: as many as Discord recommends."""
+        return self.shards[1]
+
+    def sku_prices(self, offer: Offer) -> dict[str, NanoUsd]:
+        """The price of each SKU's pack, by SKU."""
+        prices = {pack.name.casefold(): pack.cash for pack in offer.packs}
+        return {sku: prices[name] for name, sku in self.skus}
+
+
+class SalesConfig(Section):
+    """What is sold: packs, and any amount between two, with a bonus from one on; and what whoever
+    invited a buyer gets on top."""
+
+    packs: Packs = tuple(_OFFER.packs)
+    topup_least: Dollars = _OFFER.min_amount
+    topup_most: Dollars = _OFFER.max_amount
+    bonus_from: Dollars = _OFFER.bonus_from
+    bonus_percent: Percent = _OFFER.bonus_percent
+    referral_percent: Percent = _OFFER.inviter_percent
+    #: No tier or promotion lowers a price below so many per cent over what the supplier takes.
+    offer_floor_percent: Annotated[int, Field(ge=-100, le=200)] = FLOOR_PERCENT
+
+    @property
+    def offer(self) -> Offer:
+        """What everyone is offered."""
+        return Offer(
+            packs=self.packs,
+            bonus_from=self.bonus_from,
+            bonus_percent=self.bonus_percent,
+            min_amount=self.topup_least,
+            max_amount=self.topup_most,
+            inviter_percent=self.referral_percent,
+        )
+
+
+class PricingConfig(Section):
+    """How prices are worked out, and from which lists of suppliers."""
+
+    #: What the formula adds to the base cost.
+    markup_percent: Annotated[int, Field(ge=20, le=50)] = MARKUP_PERCENT
+    #: Prices that an admin lets move by themselves do so every so many hours at most, and so many
+    #: per cent a day.
+    reprice_hours: Annotated[int, Field(ge=1, le=720)] = _PACE.interval_hours
+    reprice_day_percent: Annotated[int, Field(ge=1, le=50)] = _PACE.max_daily_percent
+    #: Whether suppliers' price lists are fetched, from the price package's own address or a copy.
+    price_updates: bool = False
+    price_updates_url: Url = ""
+
+    @property
+    def repricing_limits(self) -> RepricingLimits:
+        """How prices move by themselves."""
+        return RepricingLimits(self.reprice_hours, self.reprice_day_percent)
+
+
+class EarningsConfig(Section):
+    """What may be contributed and cashed out: the profile's numbers, but for those that are set."""
+
+    profile: Literal["safe", "brief"] = "safe"
+    #: Suppliers whose keys people may contribute; none: nobody may.
+    contributions: SupplierNames = frozenset()
+    #: Of a contribution whose quota is verified so many per cent may be spent before it vests; of
+    #: all others so many Credits a person.
+    advance_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    advance_unverified: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    #: Earned Credits can be withdrawn so many days after; at least so many Credits at once.
+    payout_hold_days: Annotated[int, Field(ge=0, le=365)] | None = None
+    payout_least: Annotated[int, Field(ge=100, le=100_000_000)] | None = None
+    #: By which ways people are paid; none named: those that are set up, else by hand.
+    payouts: PayoutMethodNames = ()
+
+    @property
+    def policy(self) -> EarningPolicy:
+        """The numbers."""
+        given = {
+            "advance_percent": self.advance_percent,
+            "advance_unverified": _credits(self.advance_unverified),
+            "payout_hold_days": self.payout_hold_days,
+            "payout_least": _credits(self.payout_least),
+        }
+        numbers: dict[str, Any] = {name: it for name, it in given.items() if it is not None}
+        return replace(_PROFILES[self.profile], suppliers=self.contributions, **numbers)
+
+
+class StripeConfig(Section):
+    """Card payments by Stripe, with the secret of its webhook."""
+
+    prefix = "STRIPE_"
+
+    secret_key: SecretStr = _NO_SECRET
+    webhook_secret: SecretStr = _NO_SECRET
+    api_url: Url = "https://api.stripe.com"
+
+    @property
+    def is_set(self) -> bool:
+        """Whether cards are taken."""
+        return bool(self.secret_key.get_secret_value())
+
+
+class PayPalConfig(Section):
+    """PayPal: an app of the account, and PayPal's id of the app's webhook to us."""
+
+    prefix = "PAYPAL_"
+
+    client_id: str = ""
+    client_secret: SecretStr = _NO_SECRET
+    webhook_id: str = ""
+    #: `https://api-m.sandbox.paypal.com` with an app of the sandbox.
+    api_url: Url = "https://api-m.paypal.com"
+
+
+class BtcPayConfig(Section):
+    """Cryptocurrency by a BTCPay Server: its address, a store there, a key for it, and the secret
+    of the store's webhook to us."""
+
+    prefix = "BTCPAY_"
+
+    url: Url = ""
+    store_id: str = ""
+    api_key: SecretStr = _NO_SECRET
+    webhook_secret: SecretStr = _NO_SECRET
+
+
+class HttpConfig(Section):
+    """The HTTP app and metrics; port 0 switches either off."""
+
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8080
+    #: The address at which the world reaches this service.
+    public_url: Url = ""
+    metrics_port: Port = 0
+
+
+class SupplierConfig(Section):
+    """What is set for one supplier: another address, an own key with its budget in dollars."""
+
+    url: Url = ""
+    key: SecretStr = _NO_SECRET
+    quota: Budget = NanoUsd(0)
+    account: str = ""
+
+
+class Config(BaseSettings):
+    """Everything that an operator sets, and the whole of what a service is built from."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database: DatabaseConfig = DatabaseConfig()
+    operator: OperatorConfig = OperatorConfig()
+    users: UsersConfig = UsersConfig()
+    models: ModelsConfig = ModelsConfig()
+    telegram: TelegramConfig = TelegramConfig()
+    discord: DiscordConfig = DiscordConfig()
+    sales: SalesConfig = SalesConfig()
+    pricing: PricingConfig = PricingConfig()
+    earnings: EarningsConfig = EarningsConfig()
+    stripe: StripeConfig = StripeConfig()
+    paypal: PayPalConfig = PayPalConfig()
+    btcpay: BtcPayConfig = BtcPayConfig()
+    http: HttpConfig = HttpConfig()
+    #: By name.
+    suppliers: dict[str, SupplierConfig] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flat names are the only source that `load` uses, which calls it to tell every problem."""
+        return (init_settings,)
 
 
 class SettingsWrong(Exception):
@@ -52,317 +418,90 @@ class SettingsWrong(Exception):
         super().__init__("; ".join(f"{name}: {what}" for name, what in self.problems.items()))
 
 
-def _master_keys(text: SecretStr) -> SecretStr:
-    for key in filter(None, text.get_secret_value().split(",")):
-        try:
-            length = len(base64.b64decode(key.strip(), validate=True))
-        except binascii.Error:
-            length = 0
-        if length != MASTER_KEY_BYTES:
-            raise ValueError("each key is base64 of 32 bytes; `creditbot init` makes one")
-    return text
+class FlatNames(PydanticBaseSettingsSource):
+    """Flat names of the environment over `.env`, as the sections that they belong to. An empty
+    value counts as none; suppliers are named by the operator (`SUPPLIER_<NAME>_KEY`)."""
+
+    def __init__(self, environment: Mapping[str, str] | None, env_file: Path) -> None:
+        """`environment` is the process's unless given."""
+        super().__init__(Config)
+        ours = os.environ if environment is None else environment
+        found: dict[str, str | None] = {**dotenv_values(env_file), **ours}
+        #: What is set, by its name without the prefix.
+        self.given = {
+            name.removeprefix(PREFIX).upper(): value
+            for name, value in found.items()
+            if value and name.startswith(PREFIX)
+        }
+
+    def __call__(self) -> dict[str, Any]:
+        """Every section of which something is set, with its fields."""
+        sections: dict[str, Any] = {"suppliers": {}}
+        for name, value in self.given.items():
+            if matched := SUPPLIER.fullmatch(PREFIX + name):
+                supplier = matched[1].lower().replace("_", "-")
+                sections["suppliers"].setdefault(supplier, {})[matched[2].lower()] = value
+        for name, section, field in setting_names():
+            if name in self.given:
+                sections.setdefault(section, {})[field] = self.given[name]
+        return sections
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """One section, where only that is wanted."""
+        del field
+        return self().get(field_name), field_name, True
+
+    def unknown(self) -> Iterator[str]:
+        """Names that are no setting: misspelt ones are told, not ignored."""
+        known = {name for name, _, _ in setting_names()}
+        for name in self.given:
+            if name in known or name.startswith(_NOT_OURS) or SUPPLIER.fullmatch(PREFIX + name):
+                continue
+            yield name
 
 
-def _admins(text: str) -> str:
-    for admin in filter(None, (part.strip() for part in text.split(","))):
-        if not _ADMIN.fullmatch(admin):
-            raise ValueError(f"“{admin[:40]}” is not like {_PLATFORM_NAMES}")
-    return text
+def setting_names() -> Iterator[tuple[str, str, str]]:
+    """Every setting but the suppliers': its name without `CREDITBOT_`, its section, its field."""
+    for section, info in Config.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            for field in kind.model_fields:
+                if field != "timing":
+                    yield kind.prefix + field.upper(), section, field
 
 
-def _database(url: SecretStr) -> SecretStr:
-    known = ("sqlite:///", "postgresql://", "postgres://")
-    if not url.get_secret_value().startswith(known):
-        raise ValueError("is sqlite:///file.db or postgresql://user:password@host/database")
-    return url
-
-
-def _gateway(url: str) -> str:
-    if url and not re.fullmatch(r"wss?://[^\s/]+(/\S*)?", url):
-        raise ValueError("is an address like wss://gateway.example.org")
-    return url.rstrip("/")
-
-
-def _suppliers_named(text: str) -> str:
-    for name in filter(None, (part.strip() for part in text.split(","))):
-        if name not in SUPPLIERS:
-            raise ValueError(f"names “{name[:40]}”; known: {', '.join(sorted(SUPPLIERS))}")
-    return text
-
-
-def _shards(text: str) -> str:
-    matched = _SHARDS.fullmatch(text)
-    if text and (matched is None or not int(matched[1]) <= int(matched[2]) < int(matched[3])):
-        raise ValueError("is this process's shards of all, like 0-3/8")
-    return text
-
-
-def _packs(text: str) -> str:
-    packs_of(text)
-    return text
-
-
-def _dollars(text: str) -> str:
-    dollars(text)
-    return text
-
-
-PROFILES = {"safe": SAFE_POLICY, "brief": BRIEF_POLICY}
-Dollars = Annotated[str, AfterValidator(_dollars)]
-Percent = Annotated[int, Field(ge=0, le=50)]
-Url = Annotated[str, AfterValidator(address)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-
-
-class Settings(BaseModel):
-    """Every setting but the suppliers', which are named by the operator."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    #: Where everything is kept.
-    database_url: Annotated[SecretStr, AfterValidator(_database)] = SecretStr(
-        "sqlite:///creditbot.db"
-    )
-    #: Seals keys and questions; the first one seals, all open.
-    master_keys: Annotated[SecretStr, AfterValidator(_master_keys)] = SecretStr("")
-    #: Who the operator is: `telegram:123,discord:456`.
-    admins: Annotated[str, AfterValidator(_admins)] = ""
-    #: Limits and numbers as a set.
-    profile: Literal["safe", "brief"] = "safe"
-    #: A new person's gift; 20 in `run` and 1,000 in `demo` unless set.
-    welcome_credits: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    #: How many new people a day get it, all together.
-    welcome_people_per_day: Annotated[int, Field(ge=0)] = 500
-    #: The model that answers until a person chooses; empty: the catalogue's own default.
-    default_model: str = ""
-    #: History that goes with a question, in tokens at most.
-    history_tokens: Annotated[int, Field(ge=0, le=200_000)] = 4_000
-    asks_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 30
-    asks_at_once: Annotated[int, Field(ge=1, le=1_000)] = 8
-    credits_per_day: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
-    #: An operator's own models, costs and names over the shipped ones: a TOML file.
-    overlay: Path | None = None
-
-    telegram_token: SecretStr = SecretStr("")
-    #: The address before `/bot<token>`.
-    telegram_api_url: Url = "https://api.telegram.org"
-    #: With it updates come by webhook, else they are polled.
-    telegram_webhook_url: Url = ""
-    telegram_webhook_secret: SecretStr = SecretStr("")
-
-    discord_token: SecretStr = SecretStr("")
-    #: These two for tests and proxies.
-    discord_api_url: Url = "https://discord.com/api/v10"
-    discord_gateway_url: Annotated[str, AfterValidator(_gateway)] = ""
-    #: This process's shards, of how many: `0-3/8`. Empty: all that Discord recommends.
-    discord_shards: Annotated[str, AfterValidator(_shards)] = ""
-
-    #: Whether Credits are sold for Telegram Stars, and the dollars that a Star brings the operator.
-    telegram_stars: bool = True
-    telegram_star_usd: Annotated[str, AfterValidator(star)] = "0.013"
-    #: Packs and the SKUs that sell them in Discord's store: `starter:123,pro:456`.
-    discord_skus: Annotated[str, AfterValidator(skus)] = ""
-    #: What Discord keeps of a sale.
-    discord_fee_percent: Annotated[int, Field(ge=0, le=99)] = 15
-    #: Whether purchases of Discord's test mode, which cost nothing, give Credits.
-    discord_test_purchases: bool = False
-
-    #: What is sold: packs as name:dollars:Credits, and any amount between two, with a bonus from
-    #: one on; and what whoever invited a buyer gets on top.
-    packs: Annotated[str, AfterValidator(_packs)] = (
-        "Starter:10:1000,Pro:90:10000,Enterprise:800:100000"
-    )
-    topup_least: Dollars = "1"
-    topup_most: Dollars = "10000"
-    bonus_from: Dollars = "100"
-    bonus_percent: Percent = 10
-    referral_percent: Percent = 10
-    #: No tier or promotion lowers a price below so many per cent over what the supplier takes.
-    offer_floor_percent: Annotated[int, Field(ge=-100, le=200)] = FLOOR_PERCENT
-
-    #: What the formula adds to the base cost; prices that an admin lets move by themselves do so
-    #: every so many hours at most, and so many per cent a day.
-    markup_percent: Annotated[int, Field(ge=20, le=50)] = 35
-    reprice_hours: Annotated[int, Field(ge=1, le=720)] = 24
-    reprice_day_percent: Annotated[int, Field(ge=1, le=50)] = 10
-    #: Whether suppliers' price lists are fetched, from the price package's own address or a copy.
-    price_updates: bool = False
-    price_updates_url: Url = ""
-
-    #: Suppliers whose keys people may contribute, comma-separated; none: nobody may.
-    contributions: Annotated[str, AfterValidator(_suppliers_named)] = ""
-    #: Of a contribution whose quota is verified so many per cent may be spent before it vests; of
-    #: all others so many Credits a person. The profile's own unless set.
-    advance_percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    advance_unverified: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    #: Earned Credits can be withdrawn so many days after; at least so many at once.
-    payout_hold_days: Annotated[int, Field(ge=0, le=365)] | None = None
-    payout_least: Annotated[int, Field(ge=100, le=100_000_000)] | None = None
-    #: By which people are paid, of paypal, btcpay and manual; those that are set up, else manual.
-    payouts: Annotated[str, AfterValidator(known_ways)] = ""
-
-    #: Whether Telegram's users may be led to a checkout outside; Telegram's terms want Stars.
-    telegram_external_checkout: bool = False
-
-    #: Card payments by Stripe, with the secret of its webhook.
-    stripe_secret_key: SecretStr = SecretStr("")
-    stripe_webhook_secret: SecretStr = SecretStr("")
-    stripe_api_url: Url = "https://api.stripe.com"
-    #: PayPal: an app of the account, and PayPal's id of the app's webhook to us.
-    paypal_client_id: str = ""
-    paypal_client_secret: SecretStr = SecretStr("")
-    paypal_webhook_id: str = ""
-    #: `https://api-m.sandbox.paypal.com` with an app of the sandbox.
-    paypal_api_url: Url = "https://api-m.paypal.com"
-    #: Cryptocurrency by a BTCPay Server: its address, a store there, a key for it, and the secret
-    #: of the store's webhook to us.
-    btcpay_url: Url = ""
-    btcpay_store_id: str = ""
-    btcpay_api_key: SecretStr = SecretStr("")
-    btcpay_webhook_secret: SecretStr = SecretStr("")
-    #: What buyers read under `/terms`, and whom `/paysupport` names.
-    terms: str = ""
-    support_contact: str = ""
-
-    http_host: str = "127.0.0.1"
-    #: The HTTP app; 0 switches it off.
-    http_port: Port = 8080
-    public_url: Url = ""
-    #: Metrics on a port of their own; 0 switches them off.
-    metrics_port: Port = 0
-    #: debug, info, warning or error.
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @property
-    def policy(self) -> EarningPolicy:
-        """What may be contributed and cashed out: the profile's numbers, but for those set."""
-        profile = PROFILES[self.profile]
-        names = filter(None, (name.strip() for name in self.contributions.split(",")))
-        unverified, least = self.advance_unverified, self.payout_least
-        percent, days = self.advance_percent, self.payout_hold_days
-        return replace(
-            profile,
-            suppliers=frozenset(names),
-            advance_percent=profile.advance_percent if percent is None else percent,
-            advance_unverified=(
-                profile.advance_unverified if unverified is None else Credits(unverified)
-            ),
-            payout_hold_days=profile.payout_hold_days if days is None else days,
-            payout_least=profile.payout_least if least is None else Credits(least),
-        )
-
-    @property
-    def payout_methods(self) -> tuple[PayoutMethod, ...]:
-        """By which people are paid."""
-        return ways(self.payouts or ways_set_up(self.paypal_client_id, self.btcpay_url))
-
-    @property
-    def admin_ids(self) -> list[tuple[str, str]]:
-        """(platform, id) of each admin."""
-        parts = [part.strip() for part in self.admins.split(",") if part.strip()]
-        return [(platform, id_) for platform, _, id_ in (part.partition(":") for part in parts)]
-
-    @property
-    def offer(self) -> Offer:
-        """What is sold."""
-        return Offer(
-            packs=packs_of(self.packs),
-            bonus_from=dollars(self.bonus_from),
-            bonus_percent=self.bonus_percent,
-            min_amount=dollars(self.topup_least),
-            max_amount=dollars(self.topup_most),
-            inviter_percent=self.referral_percent,
-        )
-
-    @property
-    def discord_shard_range(self) -> tuple[tuple[int, ...], int]:
-        """This process's shards, and how many there are; nothing when Discord is to say."""
-        matched = _SHARDS.fullmatch(self.discord_shards)
-        if matched is None:
-            return (), 0
-        first, last, count = (int(number) for number in matched.groups())
-        return tuple(range(first, last + 1)), count
-
-    @property
-    def discord_packs(self) -> dict[str, NanoUsd]:
-        """The price of each SKU's pack, by SKU."""
-        return sku_prices(self.discord_skus, self.offer)
-
-    @property
-    def master_key_bytes(self) -> list[bytes]:
-        """The master keys themselves."""
-        text = self.master_keys.get_secret_value()
-        return [base64.b64decode(key.strip()) for key in text.split(",") if key.strip()]
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Settings and suppliers, checked."""
-
-    settings: Settings
-    suppliers: Mapping[str, SupplierSetting]
-
-
-def load(
-    environment: Mapping[str, str] | None = None, *, env_file: Path = ENV_FILE
-) -> Configuration:
+def load(environment: Mapping[str, str] | None = None, *, env_file: Path = ENV_FILE) -> Config:
     """Reads settings from `environment` (the process's unless given) over `env_file`; raises
     `SettingsWrong` with everything that is wrong."""
-    found = {
-        name: value
-        for name, value in {
-            **dotenv_values(env_file),
-            **(os.environ if environment is None else environment),
-        }.items()
-        if value
-    }
-    problems: dict[str, str] = {}
-    suppliers = settings_of_suppliers(found, problems)
-    values = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in found.items()
-        if name.startswith(PREFIX)
-    }
-    known = {name: values[name] for name in Settings.model_fields if name in values}
-    settings = None
-    _together(values, problems)
+    source = FlatNames(environment, env_file)
+    problems = conflicts.find_missing(source.given)
+    config = None
     try:
-        settings = Settings.model_validate(known)
+        config = Config(**source())
     except ValidationError as error:
         for wrong in error.errors(include_url=False, include_input=False):
-            name = PREFIX + str(wrong["loc"][0]).upper()
-            problems[name] = wrong["msg"].removeprefix("Value error, ")
+            if len(wrong["loc"]) == 1:  # a section's own rule: told above, by the setting it lacks
+                continue
+            problems[_name_of(wrong["loc"])] = wrong["msg"].removeprefix("Value error, ")
     else:
-        for what in wrong_skus(settings.discord_skus, settings.offer):
-            problems[f"{PREFIX}DISCORD_SKUS"] = what
-        for name, what in wrong_with(settings.offer).items():
-            problems[PREFIX + name.upper()] = what
-    _unknown(values, problems)
-    if problems or settings is None:
-        raise SettingsWrong(problems)
-    return Configuration(settings, suppliers)
+        problems |= conflicts.find_conflicts(config.sales.offer, config.discord.skus)
+    problems |= dict.fromkeys(source.unknown(), "is no setting; see the README for all of them")
+    if problems or config is None:
+        raise SettingsWrong({PREFIX + name: what for name, what in problems.items()})
+    return config
 
 
-def _together(values: Mapping[str, str], problems: dict[str, str]) -> None:
-    """What only two settings together can get wrong, or a setting and the disk."""
-    if "telegram_webhook_url" in values:
-        if "telegram_webhook_secret" not in values:
-            problems[f"{PREFIX}TELEGRAM_WEBHOOK_SECRET"] = (
-                "is needed with a webhook: without it anyone could forge messages"
-            )
-        if values.get("http_port", "").strip() == "0":
-            problems[f"{PREFIX}HTTP_PORT"] = "must not be 0 with a webhook"
-    for name, what in lacking(values).items():
-        problems[PREFIX + name.upper()] = what
-    if "overlay" in values and not Path(values["overlay"]).is_file():
-        problems[f"{PREFIX}OVERLAY"] = "names a file that isn't there"
+def _name_of(location: tuple[int | str, ...]) -> str:
+    """The setting that an error is about."""
+    section, field = str(location[0]), location[1:]
+    if section == "suppliers":
+        supplier, what = (str(part).upper().replace("-", "_") for part in field[:2])
+        return f"SUPPLIER_{supplier}_{what}"
+    kind = Config.model_fields[section].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, Section)
+    return kind.prefix + str(field[0]).upper()
 
 
-def _unknown(values: Mapping[str, str], problems: dict[str, str]) -> None:
-    """A misspelt name is told, not ignored."""
-    later = ("test_", "demo_")
-    for name in values:
-        if name in Settings.model_fields or name.startswith(later):
-            continue
-        if not SUPPLIER.fullmatch(PREFIX + name.upper()):
-            problems[PREFIX + name.upper()] = "is no setting; see the README for all of them"
+def _credits(units: int | None) -> Credits | None:
+    return None if units is None else Credits(units)

@@ -52,7 +52,8 @@ class ConsoleAdapter:
     line is answered before the next is read.
     """
 
-    #: The operator's id on this platform.
+    #: The one person's id on this platform, and the operator's.
+    PERSON: ClassVar[str] = "you"
     OWNER: ClassVar[str] = "owner"
 
     def __init__(
@@ -62,7 +63,6 @@ class ConsoleAdapter:
         input: TextIO,  # noqa: A002 - as in `subprocess`
         output: TextIO,
         is_terminal: bool,
-        person: str = "you",
         language: str = "",
         clock: Clock | None = None,
         files: Path | None = None,
@@ -71,7 +71,7 @@ class ConsoleAdapter:
         self._input = input
         self._printer = ConsolePrinter(output, is_terminal=is_terminal)
         self._is_terminal = is_terminal
-        self._person = self._speaker = person
+        self._speaker = self.PERSON
         self._language = language
         self._clock = clock or SystemClock()
         self._files = files or Path()
@@ -112,7 +112,7 @@ class ConsoleAdapter:
         if sender == self._speaker:
             await self._show_card(card)
             return
-        if sender not in (self._person, self.OWNER):
+        if sender not in (self.PERSON, self.OWNER):
             return
         self._waiting_cards.append((sender, card))
         self._printer.print_line(f"✉ {_ADMIN_COMMAND}", style=DIM)
@@ -147,7 +147,7 @@ class ConsoleAdapter:
         if not line:
             return
         if line == _ADMIN_COMMAND:
-            self._speaker = self._person if self._speaker == self.OWNER else self.OWNER
+            self._speaker = self.PERSON if self._speaker == self.OWNER else self.OWNER
             self._buttons = []
             if not self._is_terminal:
                 self._printer.print_line(f"[{self._speaker}]")

@@ -14,10 +14,10 @@ from discord import app_commands
 
 from bots.chat.i18n import find_nearest_language
 from bots.chat.types import Card, ChatHandler, Form, MenuItem, Output, Place, UndeliveredAnswer
+from bots.config.settings import DiscordConfig
 from bots.discord.client import DiscordClient, DiscordUnavailable, log_in
 from bots.discord.commands import read_completion
 from bots.discord.components import FORM_PREFIX
-from bots.discord.config import DiscordConfig
 from bots.discord.inbound import read_command, read_message, read_press, read_submission
 from bots.discord.interactions import AdmissionGate, InteractionResponder
 from bots.discord.presenter import DiscordPresenter, DiscordTarget
@@ -90,7 +90,7 @@ class DiscordAdapter:
         """Takes nothing more; running answers may end within the limit, then are cancelled."""
         self._is_open = False
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._config.stop_seconds)
+            await asyncio.wait(self._tasks, timeout=self._config.timing.stop_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -123,7 +123,7 @@ class DiscordAdapter:
         try:
             await asyncio.wait(
                 (connected, connection),
-                timeout=self._config.connect_seconds,
+                timeout=self._config.timing.connect_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:

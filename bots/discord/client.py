@@ -14,7 +14,7 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bots.discord.config import API_URL, DiscordConfig
+from bots.config.settings import DiscordConfig
 from core.errors import Refusal, describe_failure
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class DiscordClient(discord.AutoShardedClient):
         on_reversal: Callable[[discord.Entitlement], None] = lambda _: None,
     ) -> None:
         # The library's own switches, for tests and proxies.
-        Route.BASE = config.api_url.rstrip("/") if config.api_url else API_URL
+        Route.BASE = config.api_url
         if config.gateway_url:
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(config.gateway_url)
         self._interaction_callback, self._message_callback, self._connected_callback = (
@@ -147,3 +147,13 @@ async def fetch_bot_name(config: DiscordConfig) -> str | None:
         return client.user.name if client.user is not None else None
     finally:
         await client.close()
+
+
+def describe_unavailable(unavailable: DiscordUnavailable) -> str:
+    """What an operator does about it."""
+    if unavailable.token_refused:
+        return (
+            "Discord refuses CREDITBOT_DISCORD_TOKEN. The right one is in the developer portal,"
+            " under Bot."
+        )
+    return "Discord doesn't answer. Check the network, and CREDITBOT_DISCORD_API_URL if it is set."

@@ -12,8 +12,8 @@ from typing import Any, Final
 import discord
 
 from bots.chat.types import ChatHandler, MenuItem, MenuOption
+from bots.config.settings import DiscordConfig
 from bots.discord.client import DiscordClient, log_in
-from bots.discord.config import DiscordConfig
 from bots.render.plain_text import to_one_line
 
 DESCRIPTION_MAX: Final = 100

@@ -15,8 +15,8 @@ from typing import Any, Final, final
 import discord
 
 from bots.chat.types import Form
+from bots.config.settings import DiscordConfig
 from bots.discord.components import build_modal
-from bots.discord.config import DiscordConfig
 from bots.discord.inbound import is_ephemeral, is_in_private
 from bots.discord.sender import (
     ALREADY_ACKNOWLEDGED,
@@ -49,7 +49,7 @@ class InteractionResponder:
         self._client = client
         self._interaction = interaction
         self._clock = clock
-        self._ends_at = clock.monotonic() + config.token_seconds
+        self._ends_at = clock.monotonic() + config.timing.token_seconds
         #: "Thinking…" stands there, to be filled.
         self._is_deferred = False
         #: We put it there.

@@ -22,8 +22,8 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
+from bots.config.settings import DiscordConfig
 from bots.discord.components import FORM_PREFIX
-from bots.discord.config import DiscordConfig
 from bots.discord.interactions import InteractionResponder
 from bots.discord.redelivery import RedeliveryResponder
 from bots.discord.sender import ChannelResponder, DiscordPost, DiscordRefused, Responder
@@ -149,7 +149,9 @@ class DiscordPresenter:
         return await stream.show_final(undelivered.answer)
 
     def _get_throttle(self, responder: Responder) -> ChatThrottle:
-        return self._throttles.for_chat(responder.throttle_key, self._config.interval_seconds)
+        return self._throttles.for_chat(
+            responder.throttle_key, self._config.timing.interval_seconds
+        )
 
     def _new_stream(self, target: DiscordTarget, ask: str) -> DiscordStreamingMessage:
         async def mark_started(message: str) -> None:

@@ -10,8 +10,8 @@ from typing import Final, TypeVar, final
 import aiohttp
 import discord
 
+from bots.config.settings import DiscordConfig
 from bots.discord.client import DiscordClient, DiscordUnavailable, log_in
-from bots.discord.config import DiscordConfig
 from payments.gateways.discord_store import PAGE_SIZE, DiscordEntitlement, DiscordSku
 from payments.types import GatewayUnavailable
 

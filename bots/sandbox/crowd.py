@@ -14,16 +14,17 @@ from bots.chat.command import Command, CommandGroup, Option, Request
 from bots.chat.reply import Reply, ReplyStream, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
+from bots.services import PricingServices
 from core import ids
 from core.asks.service import AskService
 from core.asks.types import AskRefusal, Question
 from core.money import Credits, NanoUsd, Tokens, sum_amounts
 from core.pool.pool import Pool
-from core.pricing.catalogue import Catalogue, Model
-from core.pricing.prices import PriceBook
+from core.pricing.catalogue import Model
 from core.users.service import Users
 from core.users.types import Person
-from payments.checkout import Cashier
+from payments.checkout import CheckoutService
+from payments.orders import Orders
 
 _PEOPLE: Final = 12
 #: Enough for a withdrawal: its minimum is 10,000 earned Credits, nine tenths of what was charged.
@@ -50,15 +51,15 @@ class CrowdCommands:
         self,
         *,
         users: Users,
-        cashier: Cashier,
+        checkout: CheckoutService,
+        orders: Orders,
         ask_service: AskService,
         pool: Pool,
-        catalogue: Catalogue,
-        prices: PriceBook,
+        pricing: PricingServices,
     ) -> None:
-        self._users, self._cashier = users, cashier
+        self._users, self._checkout, self._orders = users, checkout, orders
         self._ask_service, self._pool = ask_service, pool
-        self._catalogue, self._prices = catalogue, prices
+        self._catalogue, self._prices = pricing.catalogue, pricing.prices
 
     def room(self) -> CommandGroup:
         """Its one command."""
@@ -141,7 +142,7 @@ class CrowdCommands:
             cash = min(rest, _CASH_MAX)
             rest -= cash
             number += 1
-            order = await self._cashier.place_order(
+            order = await self._checkout.place_order(
                 cause=f"crowd/{request.message}/{person.id}/{number}",
                 at_ms=request.at_ms,
                 person=person.id,
@@ -155,7 +156,7 @@ class CrowdCommands:
             async with browser.post(f"{order.url}/pay", allow_redirects=False):
                 pass
             for _ in range(_CHECKS_MAX):
-                if (await self._cashier.orders.get(order.id)).state == "credited":
+                if (await self._orders.get(order.id)).state == "credited":
                     break
                 await asyncio.sleep(_CHECK_SECONDS)
 

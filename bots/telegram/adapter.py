@@ -27,12 +27,12 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
+from bots.config.settings import TelegramConfig
 from bots.logs import TelegramTokenFilter
 from bots.platform_payments import StarsPayments
 from bots.render.paste_joiner import PasteJoiner
 from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
-from bots.telegram.config import TelegramConfig
 from bots.telegram.inbound import BotIdentity, get_place, get_sender, read_message, read_press
 from bots.telegram.payments import PaymentUpdates
 from bots.telegram.presenter import TelegramPresenter, TelegramTarget
@@ -84,7 +84,8 @@ class TelegramAdapter:
         self._sender = TelegramSender(self._app.bot, ChatThrottles(clock), config)
         self._payment_updates = PaymentUpdates(self._app.bot, stars_payments)
         self._drafts = DraftSupport()
-        self._paste_joiner = PasteJoiner(self._handle_message, pause_seconds=config.join_seconds)
+        pause = config.timing.join_seconds
+        self._paste_joiner = PasteJoiner(self._handle_message, pause_seconds=pause)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._menu_task: asyncio.Task[None] | None = None
         self._bot_identity = BotIdentity(0, "")
@@ -118,7 +119,7 @@ class TelegramAdapter:
             self._menu_task.cancel()
             await asyncio.gather(self._menu_task, return_exceptions=True)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._config.stop_seconds)
+            await asyncio.wait(self._tasks, timeout=self._config.timing.stop_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -165,7 +166,7 @@ class TelegramAdapter:
             .pool_timeout(20)
             .media_write_timeout(60)
             .get_updates_connect_timeout(10)
-            .get_updates_read_timeout(config.poll_seconds + 10)
+            .get_updates_read_timeout(config.timing.poll_seconds + 10)
             # One more than needed: a poll that was cut off may hold its connection for a while, and
             # the last call of a stop must not wait for it.
             .get_updates_connection_pool_size(4)
@@ -213,7 +214,7 @@ class TelegramAdapter:
         try:
             if updater is not None:
                 await updater.start_polling(
-                    timeout=self._config.poll_seconds,
+                    timeout=self._config.timing.poll_seconds,
                     bootstrap_retries=_START_ATTEMPTS,
                     allowed_updates=_UPDATES,
                     error_callback=_log_polling_failure,

@@ -16,9 +16,9 @@ from telegram.request import HTTPXRequest
 
 from bots.chat.i18n import find_nearest_language, render
 from bots.commands.errors import explain_refusal
+from bots.config.settings import TelegramConfig
 from bots.logs import TelegramTokenFilter
 from bots.platform_payments import StarsPayments
-from bots.telegram.config import TelegramConfig
 from core.errors import Refusal, describe_failure
 from core.money import Stars
 from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate, StarTransactionRecord

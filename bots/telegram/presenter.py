@@ -25,7 +25,7 @@ from bots.render.entity_style import FormattedText
 from bots.render.pieces import split_card
 from bots.render.throttle import NotDelivered
 from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
-from bots.telegram.streaming import STYLE, DraftSupport, TelegramStreamingMessage
+from bots.telegram.streaming import STYLE, DraftSupport, TelegramAnchor, TelegramStreamingMessage
 from core.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -133,8 +133,10 @@ class TelegramPresenter:
             destination,
             undelivered.ask,
             on_started=mark_started,
-            reply_to=_parse_message_id(undelivered.asked_in) if not destination.private else None,
-            live_message=_parse_message_id(undelivered.shown_in),
+            anchor=TelegramAnchor(
+                None if destination.private else _parse_message_id(undelivered.asked_in),
+                _parse_message_id(undelivered.shown_in),
+            ),
         )
         return await stream.show_final(undelivered.answer)
 
@@ -149,7 +151,7 @@ class TelegramPresenter:
             target.destination,
             ask,
             on_started=mark_started,
-            reply_to=_reply_to_id(target),
+            anchor=TelegramAnchor(_reply_to_id(target)),
         )
 
     async def _send_card(

@@ -32,9 +32,9 @@ from telegram.error import (
 )
 
 from bots.chat.types import Attachment, ButtonRows, Place, StarsInvoice
+from bots.config.settings import TelegramConfig
 from bots.render.entity_style import FormattedText, TextEntity
 from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
-from bots.telegram.config import TelegramConfig
 from core.errors import Refusal
 from payments.gateways.telegram_stars import CURRENCY
 
@@ -113,9 +113,9 @@ class TelegramSender:
         """The throttle of the chat."""
         config = self._config
         interval = (
-            config.private_interval_seconds
+            config.timing.private_interval_seconds
             if destination.private
-            else config.group_interval_seconds
+            else config.timing.group_interval_seconds
         )
         return self._throttles.for_chat(str(destination.chat), interval)
 

@@ -82,6 +82,14 @@ class _ShownState:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class TelegramAnchor:
+    """Where in its chat an answer appears: as a reply to a message, or in one that is there."""
+
+    reply_to: int | None = None
+    live_message: int | None = None
+
+
 class TelegramStreamingMessage:
     """A streaming message shows one ask's answer as it grows, in one destination."""
 
@@ -94,8 +102,7 @@ class TelegramStreamingMessage:
         ask: str,
         *,
         on_started: Callable[[str], Awaitable[None]],
-        reply_to: int | None = None,
-        live_message: int | None = None,
+        anchor: TelegramAnchor,
     ) -> None:
         self._sender = sender
         self._drafts = drafts
@@ -103,10 +110,10 @@ class TelegramStreamingMessage:
         self._destination = destination
         self._draft_id = int.from_bytes(hashlib.blake2b(ask.encode(), digest_size=4).digest()) | 1
         self._on_started = on_started
-        self._reply_to = reply_to
-        self._shown = _ShownState(live_message=live_message)
+        self._reply_to = anchor.reply_to
+        self._shown = _ShownState(live_message=anchor.live_message)
         # An answer that goes on in a message that is there is an edit of it.
-        self._uses_draft = live_message is None and drafts.accepts_drafts(destination)
+        self._uses_draft = anchor.live_message is None and drafts.accepts_drafts(destination)
         self._stream = self._new_stream()
         self._tasks: list[asyncio.Task[None]] = []
 

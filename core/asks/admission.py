@@ -24,7 +24,6 @@ from core.asks.types import (
     RecordingTooLong,
     TooManyAsks,
 )
-from core.clock import Clock
 from core.db import schema
 from core.db.writes import Companion, Insert
 from core.ledger.ledger import Ledger
@@ -44,7 +43,7 @@ from core.pool.types import Candidate
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
 from core.pricing.deals import Deals
-from core.pricing.prices import Price, PriceBook
+from core.pricing.prices import Price
 from core.pricing.promotions import PromotionUsedUp
 from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
 from core.users.balances import Balances
@@ -80,21 +79,19 @@ class Admission:
         users: Users,
         balances: Balances,
         pool: Pool,
-        prices: PriceBook,
         deals: Deals,
         conversations: Conversations,
-        clock: Clock,
         process_id: str,
     ) -> None:
         self._ledger, self._users, self._pool = ledger, users, pool
-        self.balances = balances
-        self._prices, self._deals, self._conversations = prices, deals, conversations
-        self._clock, self._process_id = clock, process_id
+        self._balances = balances
+        self._deals, self._conversations = deals, conversations
+        self._process_id = process_id
 
     async def admit(self, question: Question) -> AskRun:
         """Holds the most that the ask can cost, Credits and nano-dollars; raises an
         `AskRefusal`."""
-        await self._prices.refresh()
+        await self._deals.refresh_prices()
         await self._deals.load_person(question.person.id)
         draft = await self._prepare_draft(question)
         exhausted_keys: set[str] = set()
@@ -199,7 +196,6 @@ class Admission:
                 for transfer in receipt.transfers
                 if transfer.entry == "credits"
             ],
-            branched=draft.thread.history.branched,
         )
 
     async def _prepare_draft(self, question: Question) -> _AskDraft:
@@ -250,21 +246,23 @@ class Admission:
             return quote_recording(
                 model=model, price=price, length=recording.length, available=available, held=held
             )
-        return quote_question(
+        history = draft.thread.history
+        quote = quote_question(
             model=model,
             price=price,
             prompt_tokens=draft.prompt_tokens,
             history_tokens=draft.history_tokens,
-            omitted_turns=draft.thread.history.omitted_turns,
+            omitted_turns=history.omitted_turns,
             available=available,
             held=held,
         )
+        return replace(quote, branched=history.branched) if history.branched else quote
 
     async def _settle_debt_and_read_balances(self, question: Question) -> Mapping[str, Balance]:
         """The balances that a person can spend. What they owe is repaid first, out of what came
         back meanwhile; while something is still owed, no ask is admitted."""
         person = question.person.id
-        accounts, owed = self.balances.list_accounts(person), chart.owed(person)
+        accounts, owed = self._balances.list_accounts(person), chart.owed(person)
         balances = dict(await self._ledger.read_balances((*accounts, owed)))
         if balances[owed.code].posted:
             repayment = Submission(f"ask/{question.id}/repay", (chart.repay_owed(person),))
@@ -296,7 +294,7 @@ class Admission:
         use_companions: tuple[Companion, ...],
     ) -> Submission:
         question = draft.question
-        now = self._clock.now_ms()
+        now = self._ledger.clock.now_ms()
         person = question.person.id
         row: dict[str, object] = {
             "id": question.id,
@@ -338,7 +336,7 @@ class Admission:
             f"ask/{question.id}/hold",
             (
                 chart.hold_credits(
-                    self.balances.list_accounts(person), question.model.id, quote.max_charge
+                    self._balances.list_accounts(person), question.model.id, quote.max_charge
                 ),
                 chart.hold_quota(
                     candidate.key,

@@ -27,13 +27,10 @@ class AskRun:
         data_key: DataKey,
         process_id: str,
         drawn: DrawnAmounts,
-        branched: bool = False,
     ) -> None:
         """`drawn` is what its hold took from the asker's accounts."""
         self.question, self.quote, self.messages = question, quote, messages
         self.data_key, self.process_id, self.drawn = data_key, process_id, drawn
-        #: Whether it goes on from an older answer.
-        self.branched = branched
         #: The key that serves now, and the number of the attempt.
         self.candidate, self.attempt = candidate, 1
         #: The event loop's time at which it started, in seconds.

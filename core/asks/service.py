@@ -7,9 +7,7 @@ import hashlib
 import logging
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 
-from core import chart
 from core.asks.admission import Admission
 from core.asks.heartbeat import Heartbeat
 from core.asks.rate_limit import RateLimiter
@@ -17,12 +15,8 @@ from core.asks.repository import AskRepository, SettledAsk
 from core.asks.run import AskRun
 from core.asks.settlement import (
     AnswerEnding,
-    AskBill,
-    build_settlement,
-    calculate_bill,
-    calculate_recording_bill,
-    is_plausible,
 )
+from core.asks.settler import SETTLE_RETRY_SECONDS, AskSettler
 from core.asks.streaming import AnswerStream
 from core.asks.types import (
     AlreadyAsked,
@@ -36,25 +30,9 @@ from core.asks.types import (
     ServiceStopping,
     TooManyAsks,
 )
-from core.clock import Clock
 from core.db.errors import DatabaseUnavailable
 from core.errors import describe_failure
-from core.ledger.ledger import Ledger
-from core.ledger.types import (
-    CompanionRefused,
-    HoldNotFound,
-    HoldResolved,
-    IdempotencyConflict,
-    LedgerBusy,
-    LedgerUnavailable,
-    Submission,
-    SubmissionReceipt,
-)
-from core.money import Credits, Tokens
-from core.pool.pool import Pool
-from core.pricing.costs import Costs
 from core.pricing.deals import Deals
-from core.pricing.token_counter import count_tokens
 from core.users.limits import FeaturePaused, PersonBlocked
 
 log = logging.getLogger(__name__)
@@ -63,9 +41,6 @@ log = logging.getLogger(__name__)
 RUNS_MAX = 4_096
 #: Of them those that hold audio in memory.
 RECORDINGS_MAX = 24
-#: Pauses before settling is tried again while the database can't write, in seconds; afterwards
-#: the lease lapses and the recovery job settles.
-SETTLE_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0)
 
 
 class AskService:
@@ -78,21 +53,13 @@ class AskService:
         answer_stream: AnswerStream,
         repository: AskRepository,
         heartbeat: Heartbeat,
-        ledger: Ledger,
-        pool: Pool,
-        costs: Costs,
-        clock: Clock,
         rate_limiter: RateLimiter,
+        settler: AskSettler,
         deals: Deals,
     ) -> None:
-        self._admission, self._answer_stream, self._repository = (
-            admission,
-            answer_stream,
-            repository,
-        )
+        self._admission, self._answer_stream, self._settler = admission, answer_stream, settler
+        self._repository, self._heartbeat = repository, heartbeat
         self._rate_limiter, self._deals = rate_limiter, deals
-        self._heartbeat, self._ledger, self._pool = heartbeat, ledger, pool
-        self._costs, self._clock = costs, clock
         self._runs: dict[str, AskRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -190,117 +157,14 @@ class AskService:
             await self._deals.load_person(run.question.person.id, force=True)
 
     async def _settle(self, run: AskRun, ending: AnswerEnding) -> AskResult:
-        if run.is_lost:
-            return await self._repository.get_result(run.id)
-        question, text = run.question, run.text
-        now = self._clock.now_ms()
-        accounts = self._admission.balances.list_accounts(question.person.id)
-        ending = self._discard_implausible_usage(run, ending, text)
-        delivered_tokens = await self._count_delivered_tokens(run, ending, text)
-        bill = self._calculate_bill(run, ending, text, delivered_tokens)
-        submission = build_settlement(
-            run.open_ask,
-            bill,
-            outcome=ending.outcome,
-            delivered_tokens=delivered_tokens,
-            answer=run.data_key.seal(f"ask/{run.id}/answer", text.encode()) if text else None,
-            at_ms=now,
-            watch=accounts,
-        )
-        receipt = await self._submit_with_retries(submission)
-        if receipt is None:
-            return await self._repository.get_result(run.id)
-        quota_account = chart.key_quota(run.candidate.key).code
-        self._pool.update_headroom(run.candidate.key, receipt.balances[quota_account])
-        self.outcome_counts[ending.outcome.value] += 1
-        return AskResult(
-            ask=run.id,
-            outcome=ending.outcome,
-            model=question.model.id,
-            text=text,
-            prompt_tokens=bill.usage.input,
-            # Our own count is never shown as more than the whole that the supplier counted.
-            history_tokens=min(run.quote.history_tokens, bill.usage.input),
-            output_tokens=bill.usage.output,
-            charge=bill.charge,
-            remaining_credits=Credits(
-                sum(receipt.balances[account.code].available for account in accounts)
-            ),
-            omitted_turns=run.quote.omitted_turns,
-            shortened=run.quote.shortened,
-            failure=ending.failure,
-            history_charge=run.quote.price.calculate_unrounded(run.quote.history_tokens, Tokens(0)),
-            audio=None if question.recording is None else bill.usage.audio,
-        )
-
-    def _calculate_bill(
-        self, run: AskRun, ending: AnswerEnding, text: str, delivered_tokens: Tokens
-    ) -> AskBill:
-        quote, route, now = run.quote, run.candidate.route, self._clock.now_ms()
-        if run.question.recording is not None:
-            length = run.question.recording.length
-            return calculate_recording_bill(
-                ending,
-                quote=quote,
-                length=length,
-                route=route,
-                costs=self._costs,
-                at_ms=now,
-                text=text,
-            )
-        return calculate_bill(
-            ending,
-            quote=quote,
-            route=route,
-            costs=self._costs,
-            at_ms=now,
-            text=text,
-            delivered_tokens=delivered_tokens,
-            key_held=run.candidate.hold,
-        )
+        result, was_settled_here = await self._settler.settle(run, ending)
+        if was_settled_here:
+            self.outcome_counts[result.outcome.value] += 1
+        return result
 
     @property
     def _recording_count(self) -> int:
         return sum(run.question.recording is not None for run in self._runs.values())
-
-    @staticmethod
-    def _discard_implausible_usage(run: AskRun, ending: AnswerEnding, text: str) -> AnswerEnding:
-        """The ending without a usage that can't be true, since a supplier may report a false
-        one."""
-        usage = ending.usage
-        model = run.question.model
-        if usage is None:
-            return ending
-        is_recording = run.question.recording is not None
-        if is_recording and usage.audio <= run.quote.max_audio:
-            return ending
-        if not is_recording and is_plausible(usage, model=model, quote=run.quote, text=text):
-            return ending
-        log.warning("supplier %s told an impossible usage", run.candidate.supplier)
-        # Of audio, as many seconds are accepted as were held.
-        return ending if is_recording else replace(ending, usage=None)
-
-    async def _count_delivered_tokens(self, run: AskRun, ending: AnswerEnding, text: str) -> Tokens:
-        """Tokens that the person saw: the supplier's count where it counts nothing else, else our
-        own count."""
-        if not text or run.question.recording is not None:
-            return Tokens(0)
-        if ending.usage is not None and not run.question.model.thinking:
-            return min(ending.usage.output, Tokens(len(text.encode())))
-        return await count_tokens(run.question.model, text)
-
-    async def _submit_with_retries(self, submission: Submission) -> SubmissionReceipt | None:
-        """Submits a settlement; None when another process had settled it first, and that counts."""
-        for pause in (*SETTLE_RETRY_SECONDS, None):
-            try:
-                return await self._ledger.submit(submission)
-            except (CompanionRefused, IdempotencyConflict, HoldResolved, HoldNotFound):
-                return None
-            except (LedgerUnavailable, LedgerBusy):
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
-        raise AssertionError
 
 
 def _end_user_id(person: str) -> str:

@@ -113,6 +113,8 @@ class Quote:
     max_charge: Credits
     #: Earlier turns that didn't fit.
     omitted_turns: int = 0
+    #: Whether the history goes on from an older answer.
+    branched: bool = False
     #: Whether the balance, not the model, set the answer limit.
     shortened: bool = False
     #: The most seconds that audio is billed as; none for a question.

@@ -53,7 +53,9 @@ class Ledger:
         on_phase: PhaseHook = _ignore_phase,
     ) -> None:
         """`queue_max` submissions may wait; `batch_max` share a commit; `on_phase` is for tests."""
-        self._db, self._clock = db, clock
+        self._db = db
+        #: What dates everything that is written.
+        self.clock = clock
         self._queue_max, self._batch_max, self._on_phase = queue_max, batch_max, on_phase
         self._companion_statements = CompanionStatements(db.dialect)
         self._queued = 0
@@ -66,7 +68,7 @@ class Ledger:
         self._loop = asyncio.get_running_loop()
         session = self._create_session()
         self._writer = Writer(
-            session, self._clock, self._batch_max, self._count_answered, self._on_phase
+            session, self.clock, self._batch_max, self._count_answered, self._on_phase
         )
         self._writer.start()
 

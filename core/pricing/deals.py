@@ -94,6 +94,10 @@ class Deals:
         await self.tiers.load()
         await self.promotions.load()
 
+    async def refresh_prices(self) -> None:
+        """Reads what other processes changed of plain prices, unless it was read just now."""
+        await self._prices.refresh()
+
     async def load_person(self, person: str, *, force: bool = False) -> None:
         """Reads what the offers of this person depend on, unless it is cached; with `force` always.
         The other methods go by the cache alone."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from bots.economy import economy_of
 from core.admin.abuse_check import PriceReductions
 from core.money import Credits, parse_usd
+from core.pricing.deals import FLOOR_PERCENT
 from payments.gateways.sandbox import SandboxGateway
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
@@ -20,7 +20,7 @@ async def test_settings_offers_and_history_are_reckoned_with(
     gateways = {"sandbox": SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))}
     async with service.running(database_url, clock, gateways=gateways, policy=BRIEFS) as tom:
         app, owner = tom.app, tom.someone("1")
-        economy = await economy_of(app.plan, app.store, clock.now_ms())
+        economy = await app.services.read_economy_settings()
         assert [(way.pack, way.bought) for way in economy.channels] == [
             ("Starter", Credits(1_000)),
             ("Pro", Credits(9_000)),
@@ -33,15 +33,15 @@ async def test_settings_offers_and_history_are_reckoned_with(
         await owner.screen("/tier add Gold topups 100 in 30 days 50% off 5% bonus")
         sure = await owner.screen("/promo add 20% off gpt-4 for 3 days")
         await owner.presses(button(sure, "Yes"))
-        economy = await economy_of(app.plan, app.store, clock.now_ms())
-        assert economy.reductions == PriceReductions(60, 5, app.plan.floor_percent)
+        economy = await app.services.read_economy_settings()
+        assert economy.reductions == PriceReductions(60, 5, FLOOR_PERCENT)
         told = text_of(await owner.screen("/report"))
         assert "Offers: 60 % off at most, never below cost + 10 %" in told
         assert "CREDITBOT_OFFER_FLOOR_PERCENT=31" in told
         for _ in range(20):
             await tom.answer("why " * 480)
         clock.advance(days=4)
-        economy = await economy_of(app.plan, app.store, clock.now_ms())
-        assert economy.reductions == PriceReductions(50, 5, app.plan.floor_percent)
+        economy = await app.services.read_economy_settings()
+        assert economy.reductions == PriceReductions(50, 5, FLOOR_PERCENT)
         assert economy.cost_percent == 73, "of what was charged at the lowered price"
         assert economy.channels[0].cash == parse_usd("10")

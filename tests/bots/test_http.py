@@ -14,10 +14,12 @@ from tests.databases import TestClock
 async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
         await tom.answer("why is the sky blue?")
-        web = HttpServer(build_service_app(tom.app.store, []), "127.0.0.1", 0)
-        await tom.app.lookout.check_process()
+        web = HttpServer(build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0)
+        await tom.app.services.admin.monitor.check_process()
         app = tom.app
-        figures = http.build_metrics_registry(app.asking, app.pool, app.lookout)
+        figures = http.build_metrics_registry(
+            app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
+        )
         watching = HttpServer(build_metrics_app(figures), "127.0.0.1", 0)
         base = f"http://127.0.0.1:{await web.start()}"
         measured = f"http://127.0.0.1:{await watching.start()}"
@@ -43,10 +45,12 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
 
 async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
-        first = HttpServer(build_service_app(tom.app.store, []), "127.0.0.1", 0)
+        first = HttpServer(build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0)
         port = await first.start()
         try:
             with pytest.raises(PortInUse):
-                await HttpServer(build_service_app(tom.app.store, []), "127.0.0.1", port).start()
+                await HttpServer(
+                    build_service_app(tom.app.services.base.db, []), "127.0.0.1", port
+                ).start()
         finally:
             await first.stop()

@@ -21,7 +21,6 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
 from core.money import Credits, NanoUsd, parse_usd
 from core.pool.vault import Vault
-from payments.checkout import Cashier
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
 from payments.offer import Offer
@@ -29,6 +28,7 @@ from payments.orders import Orders
 from payments.types import Cash, InvalidSignature, Order, Payment
 from payments.webhooks import WebhookInbox
 from tests.databases import TestClock
+from tests.payments.order_services import OrderServices
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Shop:
 Message = tuple[bytes, Mapping[str, str]]
 
 
-class Counter:
+class Counter(OrderServices):
     """A shop with one gateway: people buy, messages come, somebody works through them."""
 
     def __init__(self, shop: Shop, gateway: Gateway, vault: Vault) -> None:
@@ -174,18 +174,19 @@ class Counter:
             vault=vault,
             clock=shop.clock,
         )
-        self.cashier = Cashier(
-            gateways=gateways,
-            orders=shop.orders,
-            fulfillment=shop.crediting,
+        super().__init__(
+            gateways,
+            shop.orders,
+            shop.crediting,
             db=shop.store,
+            ledger=shop.ledger,
             clock=shop.clock,
         )
         self.presses = 0
 
     async def buys(self, person: str, cash: str) -> Order:
         self.presses += 1
-        return await self.cashier.place_order(
+        return await self.checkout.place_order(
             cause=f"btn_{self.presses}",
             at_ms=self.shop.clock.now_ms(),
             person=person,

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.discord.config import DiscordConfig
+from bots.config.settings import DiscordConfig, TelegramConfig
 from bots.discord.store import DiscordStoreClient
-from bots.telegram.config import TelegramConfig
 from bots.telegram.payments import TelegramStarsClient
 from core.clock import Clock
 from core.db import schema
@@ -20,17 +19,16 @@ from core.money import Credits, NanoUsd, parse_usd
 from core.pool.vault import Vault
 from core.users.service import Users
 from core.users.types import WelcomeGift
-from payments.checkout import Cashier
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.telegram_stars import TelegramStarsGateway
 from payments.offer import Offer
 from payments.orders import Orders
-from payments.reconciliation import TransactionListing
 from payments.types import Order
 from payments.webhooks import WebhookInbox
 from tests.fakes import discord, telegram
+from tests.payments.order_services import OrderServices
 
 #: What a Star brings.
 STAR = parse_usd("0.013")
@@ -38,7 +36,7 @@ STAR = parse_usd("0.013")
 
 def stars(url: str, clock: Clock) -> TelegramStarsGateway:
     """By a client of the Bot API there."""
-    config = TelegramConfig(SecretStr(telegram.TOKEN), api_url=url)
+    config = TelegramConfig(token=SecretStr(telegram.TOKEN), api_url=url)
     return TelegramStarsGateway(api=TelegramStarsClient(config), usd_per_star=STAR, clock=clock)
 
 
@@ -46,7 +44,7 @@ def skus(
     url: str, clock: Clock, packs: dict[str, NanoUsd], *, test_purchases: bool = False
 ) -> DiscordStoreGateway:
     """By a client of Discord there."""
-    config = DiscordConfig(SecretStr(discord.TOKEN), api_url=url)
+    config = DiscordConfig(token=SecretStr(discord.TOKEN), api_url=url)
     return DiscordStoreGateway(
         api=DiscordStoreClient(config),
         packs=packs,
@@ -58,13 +56,13 @@ def skus(
 
 @dataclass
 class Counter:
-    """Orders, an inbox and a cashier over one gateway."""
+    """Orders, an inbox, and what is done with orders, over one gateway."""
 
     gateway: Gateway
     orders: Orders
     crediting: Fulfillment
     inbox: WebhookInbox
-    cashier: Cashier
+    services: OrderServices
     people: Users
     store: Database
     clock: Clock
@@ -73,7 +71,7 @@ class Counter:
     async def buys(
         self, person: str, cash: str, place: str, *, cause: str = "", message: str = "5"
     ) -> Order:
-        return await self.cashier.place_order(
+        return await self.services.checkout.place_order(
             cause=cause or f"btn_{next(self._causes)}",
             at_ms=self.clock.now_ms(),
             person=person,
@@ -121,12 +119,5 @@ async def counter(gateway: Gateway, store: Database, ledger: Ledger, clock: Cloc
         vault=vault,
         clock=clock,
     )
-    cashier = Cashier(
-        gateways=gateways,
-        orders=orders,
-        fulfillment=crediting,
-        db=store,
-        clock=clock,
-        transaction_listing=TransactionListing(fulfillment=crediting, db=store, ledger=ledger),
-    )
-    return Counter(gateway, orders, crediting, inbox, cashier, people, store, clock)
+    services = OrderServices(gateways, orders, crediting, db=store, ledger=ledger, clock=clock)
+    return Counter(gateway, orders, crediting, inbox, services, people, store, clock)

@@ -40,7 +40,7 @@ async def _work(database: str, url: str, packs: dict[str, int], at_ms: int, dies
         gateway = inchat.skus(url, clock, prices)
     counter = await inchat.counter(gateway, store, ledger, clock)
     await counter.works()
-    await counter.cashier.reconcile_orders()
+    await counter.services.reconciliation.reconcile_orders()
     await gateway.close()
     await ledger.stop()
     await store.close()

@@ -98,7 +98,7 @@ async def test_nothing_until_the_rest_arrives_however_late(counter: Counter) -> 
     counter.btcpay.expire(order.external_id)
     await counter.told(order, "Expired")
     counter.shop.clock.advance(seconds=3_600)
-    assert await counter.cashier.reconcile_orders() == 1
+    assert await counter.reconciliation.reconcile_orders() == 1
     order = await counter.again(order)
     assert (order.state, order.paid) == ("expired", parse_usd("50"))
     assert await counter.shop.has(person) == {}
@@ -185,22 +185,22 @@ async def test_what_no_message_told_is_found_also_late(counter: Counter) -> None
     paid, late, never = [await counter.buys(person, "10") for _ in range(3)]
     counter.btcpay.pay(paid.external_id)
     counter.shop.clock.advance(seconds=120)
-    assert await counter.cashier.reconcile_orders() == 1
+    assert await counter.reconciliation.reconcile_orders() == 1
     for order in (late, never):
         counter.btcpay.expire(order.external_id)
-    assert await counter.cashier.reconcile_orders() == 2
+    assert await counter.reconciliation.reconcile_orders() == 2
     assert (await counter.again(late)).state == "expired"
     counter.btcpay.pay(late.external_id)
     assert counter.invoice(late)["additionalStatus"] == "PaidLate"
-    assert await counter.cashier.reconcile_orders() == 1
+    assert await counter.reconciliation.reconcile_orders() == 1
     calls = len(counter.btcpay.calls)
-    assert await counter.cashier.reconcile_orders() == 0
+    assert await counter.reconciliation.reconcile_orders() == 0
     assert len(counter.btcpay.calls) == calls + 1, "what is known costs one list"
     assert await counter.shop.has(person) == {"bought": 2_000}
     # What is older than that is nobody's to find.
     counter.btcpay.pay(never.external_id)
     counter.invoice(never)["createdTime"] -= LATE_SECONDS + 3_600
-    assert await counter.cashier.reconcile_orders() == 0
+    assert await counter.reconciliation.reconcile_orders() == 0
     await counter.shop.audited()
 
 
@@ -253,13 +253,13 @@ async def test_an_admin_gives_back_parts_each_with_a_link(counter: Counter) -> N
     order = await counter.buys(person, "90")
     counter.btcpay.pay(order.external_id)
     order = await counter.told(order)
-    after = await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
+    after = await counter.refunds.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 5_000}
-    await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
+    await counter.refunds.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert [one["amount"] for one in counter.btcpay.pull_payments.values()] == ["40.00"]
     with pytest.raises(NothingToRefund):
-        await counter.cashier.refund_order(after, parse_usd("50.01"), cause="btn_r2")
-    await counter.cashier.refund_order(after, parse_usd("50"), cause="btn_r3")
+        await counter.refunds.refund_order(after, parse_usd("50.01"), cause="btn_r2")
+    await counter.refunds.refund_order(after, parse_usd("50"), cause="btn_r3")
     assert await counter.shop.has(person) == {}
     assert await counter.shop.stands("cash/btcpay") == [0]
     links = [one["viewLink"] for one in counter.btcpay.pull_payments.values()]
@@ -274,7 +274,7 @@ async def test_what_was_paid_in_part_is_given_back_then_paid_after_all(counter: 
     order = await counter.buys(person, "10")
     counter.btcpay.pay(order.external_id, "4")
     order = await counter.told(order)
-    await counter.cashier.refund_order(order, parse_usd("4"), cause="btn_r1")
+    await counter.refunds.refund_order(order, parse_usd("4"), cause="btn_r1")
     assert await counter.shop.stands("cash/btcpay") == [0]
     counter.btcpay.pay(order.external_id, "6")
     order = await counter.told(order)
@@ -302,7 +302,7 @@ async def test_a_key_that_may_not_refund_moves_nothing(counter: Counter) -> None
     order = await counter.told(order)
     counter.btcpay.permissions.pop()
     with pytest.raises((RefundDeclined, GatewayUnavailable)):
-        await counter.cashier.refund_order(order, parse_usd("1"), cause="btn_r1")
+        await counter.refunds.refund_order(order, parse_usd("1"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 1_000}
 
 

@@ -75,7 +75,7 @@ async def test_a_thousand_events_shuffled_doubled_and_forged(counter: Counter) -
         surplus = int((paid - Decimal(cash)) * 100) if given else 0
         expected[person] += given + surplus
         # Else so many open ones would be refused; a payment that comes late counts all the same.
-        await counter.cashier.orders.end_unpaid(order, "expired")
+        await counter.orders.end_unpaid(order, "expired")
         old = {"timestamp": int(time.time()) - chance.choice([0, 30 * 86_400])}
         kind = chance.choice(["PaymentSettled", "Settled", "Expired", "ReceivedPayment"])
         lie = {"metadata": {"orderId": "ord_other"}, "overPaid": True, "manuallyMarked": True}

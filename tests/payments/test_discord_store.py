@@ -50,7 +50,7 @@ async def test_from_the_order_to_credits_and_again(booth: Booth) -> None:
 
 async def test_who_never_wrote_here_can_buy_in_the_store(booth: Booth) -> None:
     bought = booth.discord.store.buys(booth.discord.user(99), booth.skus["Starter"], told=False)
-    assert await booth.counter.cashier.reconcile_orders() == 1
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 1
     person = await booth.counter.people.find("discord:99")
     assert await booth.shop.has(person.id) == {"bought": 1_000}
     assert booth.consumed(bought)
@@ -119,7 +119,7 @@ async def test_what_was_consumed_was_delivered(booth: Booth) -> None:
     ann, store = booth.discord.user(7), booth.discord.store
     await booth.hears(store.entitle(ann, booth.skus["Pro"], consumed=True))
     await booth.works()
-    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
     assert await booth.has(ann) == {}
 
 
@@ -152,7 +152,7 @@ async def test_what_is_no_sale_gives_nothing(
         await booth.hears(id_, "deleted")
     await booth.works()
     assert await booth.counter.waiting() == 0, "nor will anything come of it"
-    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
     assert await booth.has(ann) == {}
     assert booth.discord.called(CONSUME) == []
     assert str(gift) in caplog.text
@@ -164,7 +164,7 @@ async def test_test_purchases_count_where_the_operator_says_so(booth: Booth) -> 
     ann, store = booth.discord.user(7), booth.discord.store
     bought = store.entitle(ann, testing.skus["Starter"], kind=TEST_PURCHASE)
     gift = store.entitle(ann, testing.skus["Starter"], kind=GIFT)
-    assert await testing.counter.cashier.reconcile_orders() == 1
+    assert await testing.counter.services.reconciliation.reconcile_orders() == 1
     assert await testing.has(ann) == {"bought": 1_000}
     assert (booth.consumed(bought), booth.consumed(gift)) == (True, False)
     await testing.gateway.close()
@@ -180,8 +180,8 @@ async def test_consumed_only_after_the_credits_and_again_if_that_fails(booth: Bo
     assert not booth.consumed(heard_of)
     listed = store.buys(bob, booth.skus["Starter"], told=False)
     booth.discord.fail_next(CONSUME, 401)
-    assert await booth.counter.cashier.reconcile_orders() == 0
-    assert await booth.counter.cashier.reconcile_orders() == 1
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 1
     assert (booth.consumed(heard_of), booth.consumed(listed)) == (True, True)
     assert (await booth.has(ann), await booth.has(bob)) == ({"bought": 1_000}, {"bought": 1_000})
     # The message's own next try finds nothing left to do.
@@ -196,7 +196,7 @@ async def test_what_can_not_be_consumed_is_no_reason_to_stop(booth: Booth) -> No
     store.skus[booth.skus["Starter"]]["type"] = 2  # the operator named a durable one
     store.buys(ann, booth.skus["Starter"], told=False)
     later = store.buys(ann, booth.skus["Pro"], told=False)
-    assert await booth.counter.cashier.reconcile_orders() == 2
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 2
     assert booth.consumed(later)
 
 
@@ -211,13 +211,13 @@ async def test_taken_back_by_discord(booth: Booth, spent: int, left: dict[str, i
         await booth.shop.spend(person, Credits(spent))
     order = await booth.counter.orders.get_by_checkout("skus", str(bought))
     with pytest.raises(RefundUnsupported) as refused:
-        await booth.counter.cashier.refund_order(order, parse_usd("10"), cause="btn_r")
+        await booth.counter.services.refunds.refund_order(order, parse_usd("10"), cause="btn_r")
     assert refused.value.reason == "elsewhere"
     store.takes_back(bought)
     for _ in range(2):
         await booth.hears(bought, "deleted")
     await booth.works()
-    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
     assert await booth.has(ann) == left
     order = await booth.counter.orders.get(order.id)
     assert order.refunded == order.paid == parse_usd("10")
@@ -228,32 +228,32 @@ async def test_taken_back_while_nobody_listened(booth: Booth) -> None:
     """A day later the whole list is read again."""
     ann, store = booth.discord.user(7), booth.discord.store
     bought = store.buys(ann, booth.skus["Starter"], told=False)
-    assert await booth.counter.cashier.reconcile_orders() == 1
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 1
     booth.shop.clock.advance(seconds=7_200)
-    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
     store.takes_back(bought, told=False)
-    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
     booth.shop.clock.advance(days=1)
-    changed = [await booth.counter.cashier.reconcile_orders() for _ in range(3)]
+    changed = [await booth.counter.services.reconciliation.reconcile_orders() for _ in range(3)]
     assert sum(changed) == 1
     assert await booth.has(ann) == {}
     await booth.shop.audited()
 
 
 async def test_the_list_goes_on_where_it_was(booth: Booth) -> None:
-    store, cashier = booth.discord.store, booth.counter.cashier
+    store, reconciliation = booth.discord.store, booth.counter.services.reconciliation
     users = [booth.discord.user(number) for number in range(1, 231)]
     for user in users:
         store.buys(user, booth.skus["Starter"], told=False)
-    assert await cashier.reconcile_orders() == 230
+    assert await reconciliation.reconcile_orders() == 230
     assert len(booth.discord.called(LIST)) == 3
     booth.shop.clock.advance(seconds=1_200)
-    assert await cashier.reconcile_orders() == 0
+    assert await reconciliation.reconcile_orders() == 0
     newest = store.buys(users[0], booth.skus["Pro"], told=False)
     store.entitlements[newest]["id"] = str(newest)
     booth.discord.fail_next(LIST, 401)
-    assert await cashier.reconcile_orders() == 0
-    assert await cashier.reconcile_orders() == 1
+    assert await reconciliation.reconcile_orders() == 0
+    assert await reconciliation.reconcile_orders() == 1
     rows = await booth.shop.store.fetch(schema.payment.select())
     assert len(rows) == 231
 
@@ -269,7 +269,7 @@ async def test_the_price_changed_since(booth: Booth) -> None:
     )
     after = await inchat.counter(dearer, booth.shop.store, booth.shop.ledger, booth.shop.clock)
     store.takes_back(bought)
-    assert await after.cashier.reconcile_orders() == 1
+    assert await after.services.reconciliation.reconcile_orders() == 1
     assert await booth.has(ann) == {}
     await dearer.close()
     await booth.shop.audited()
@@ -315,7 +315,7 @@ async def test_no_secret_shows(booth: Booth, caplog: pytest.LogCaptureFixture) -
     bought = booth.discord.store.buys(booth.discord.user(7), booth.skus["Starter"])
     await booth.hears(bought)
     booth.discord.fail_next(LIST, 401)
-    await booth.counter.cashier.reconcile_orders()
+    await booth.counter.services.reconciliation.reconcile_orders()
     await booth.works()
     shown = caplog.text + repr(booth.gateway)
     for table in schema.metadata.tables.values():

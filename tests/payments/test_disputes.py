@@ -12,12 +12,12 @@ from core.db import schema
 from core.db.writes import Update
 from core.money import Credits, NanoUsd, parse_usd
 from core.notification import OPERATORS
-from payments.checkout import Cashier
 from payments.disputes import DISPUTE_ENDED, DISPUTED
 from payments.gateways.voucher import VoucherGateway
 from payments.refunds import NothingToRefund
 from payments.types import CardPaymentsPaused, Dispute, NoOpenDispute, Order, Payment, Refund
 from tests.payments.conftest import Shop
+from tests.payments.order_services import OrderServices
 from tests.size import size
 
 USD = 1_000_000_000
@@ -169,23 +169,24 @@ async def test_owners_hear_of_each_step_once(shop: Shop) -> None:
 
 
 async def test_what_was_lost_can_not_be_given_back_too(shop: Shop) -> None:
-    cashier = Cashier(
-        gateways={"sandbox": VoucherGateway()},
-        orders=shop.orders,
-        fulfillment=shop.crediting,
+    services = OrderServices(
+        {"sandbox": VoucherGateway()},
+        shop.orders,
+        shop.crediting,
         db=shop.store,
+        ledger=shop.ledger,
         clock=shop.clock,
     )
     order = await paid_twice(shop, await shop.person())
     await shop.crediting.apply_dispute(disputed("p2", "10", "lost"))
     order = await shop.orders.get(order.id)
     with pytest.raises(NothingToRefund):
-        await cashier.refund_order(order, parse_usd("10.01"), cause="btn_1")
-    assert await cashier._refunds._list_refundable_payments(order) == [("p1", 10 * USD)]
+        await services.refunds.refund_order(order, parse_usd("10.01"), cause="btn_1")
+    assert await services.refunds._list_refundable_payments(order) == [("p1", 10 * USD)]
     with pytest.raises(NoOpenDispute):
-        await cashier.accept_dispute("sandbox", "dp_1")
+        await services.disputes.accept_dispute("sandbox", "dp_1")
     with pytest.raises(NoOpenDispute):
-        await cashier.get_dispute("sandbox", "dp_none")
+        await services.disputes.get_dispute("sandbox", "dp_none")
 
 
 async def test_any_order_of_payments_refunds_and_disputes_adds_up(shop: Shop) -> None:

@@ -65,7 +65,9 @@ async def test_a_thousand_events_of_stars(stars_booth: StarsBooth) -> None:
 
     await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
     await asyncio.gather(*(booth.counter.works() for _ in range(3)))
-    await asyncio.gather(*(booth.counter.cashier.reconcile_orders() for _ in range(2)))
+    await asyncio.gather(
+        *(booth.counter.services.reconciliation.reconcile_orders() for _ in range(2))
+    )
     for _ in range(13):  # until what fits nothing is given up
         booth.shop.clock.advance(seconds=6 * 3_600)
         await booth.counter.works()
@@ -74,6 +76,22 @@ async def test_a_thousand_events_of_stars(stars_booth: StarsBooth) -> None:
     verdicts = set((await booth.counter.verdicts()).values())
     assert verdicts <= {"", "unknown_order", "payment_refused/payer", "payment_refused/amount"}
     await booth.shop.audited()
+
+
+async def _take_back_some(
+    booth: SkusBooth, chance: random.Random, expected: dict[int, int]
+) -> None:
+    """Some purchases are taken back after all, heard of or not."""
+    store = booth.discord.store
+    paid = [one for one in store.entitlements.values() if one["consumed"]]
+    for one in chance.sample(paid, len(paid) // 5):
+        store.takes_back(int(one["id"]))
+        pack = next(name for name, sku in booth.skus.items() if str(sku) == one["sku_id"])
+        expected[int(one["user_id"])] -= booth.shop.offer.compute_entitlement(
+            parse_usd(PACKS[pack])
+        ).total.units
+        if chance.random() < 0.5:
+            await booth.hears(int(one["id"]), "deleted")
 
 
 @pytest.mark.timeout(900)
@@ -116,31 +134,26 @@ async def test_a_thousand_events_of_skus(skus_booth: SkusBooth) -> None:
     chance.shuffle(events)
     assert len(events) >= size(small=60, full=1_000)
 
+    reconcile = booth.counter.services.reconciliation.reconcile_orders
+
     async def deliver(part: list[tuple[int, str]]) -> None:
         for id_, what in part:
             await booth.hears(id_, what)
 
     await asyncio.gather(*(deliver(events[at::8]) for at in range(8)))
     await asyncio.gather(
-        booth.works(), booth.works(), *(booth.counter.cashier.reconcile_orders() for _ in range(2))
+        booth.works(),
+        booth.works(),
+        *(reconcile() for _ in range(2)),
     )
     booth.shop.clock.advance(seconds=120)
     await booth.works()
-    await booth.counter.cashier.reconcile_orders()
-    # Some are taken back after all, heard of or not.
-    paid = [one for one in store.entitlements.values() if one["consumed"]]
-    for one in chance.sample(paid, len(paid) // 5):
-        store.takes_back(int(one["id"]))
-        pack = next(name for name, sku in booth.skus.items() if str(sku) == one["sku_id"])
-        expected[int(one["user_id"])] -= booth.shop.offer.compute_entitlement(
-            parse_usd(PACKS[pack])
-        ).total.units
-        if chance.random() < 0.5:
-            await booth.hears(int(one["id"]), "deleted")
+    await reconcile()
+    await _take_back_some(booth, chance, expected)
     booth.shop.clock.advance(days=1, seconds=60)
     for _ in range(3):
         await booth.works()
-        await booth.counter.cashier.reconcile_orders()
+        await reconcile()
     for user in users:
         assert sum((await booth.has(user)).values()) == expected[user.id]
     bought = [store.entitlements[id_] for id_, what in events if what == "noticed"]

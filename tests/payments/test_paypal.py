@@ -139,10 +139,10 @@ async def test_what_no_message_told_is_found(counter: Counter) -> None:
     counter.paypal.take(taken.external_id)
     del counter.paypal.orders[left.external_id]
     counter.shop.clock.advance(seconds=120)
-    assert await counter.cashier.reconcile_orders() == 2
+    assert await counter.reconciliation.reconcile_orders() == 2
     assert await counter.shop.has(person) == {"bought": 2_000}
     counter.shop.clock.advance(seconds=4 * 3_600)
-    assert await counter.cashier.reconcile_orders() == 1
+    assert await counter.reconciliation.reconcile_orders() == 1
     assert (await counter.again(left)).state == "expired"
     await counter.shop.audited()
 
@@ -256,17 +256,17 @@ async def test_while_paypal_is_away_nothing_is_taken_for_proven(counter: Counter
 async def test_an_admin_gives_back_once_and_never_too_much(counter: Counter) -> None:
     person = await counter.shop.person()
     order, capture = await counter.sells(person, "90")
-    after = await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
+    after = await counter.refunds.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 5_000}
     # The same press again, as when the answer to it was lost; and PayPal tells of it too.
-    await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
+    await counter.refunds.refund_order(order, parse_usd("40"), cause="btn_r1")
     made = next(iter(counter.paypal.refunds.values()))
     await counter.hears("PAYMENT.CAPTURE.REFUNDED", made)
     await counter.works()
     assert await counter.shop.has(person) == {"bought": 5_000}
     with pytest.raises(NothingToRefund):
-        await counter.cashier.refund_order(after, parse_usd("50.01"), cause="btn_r2")
-    after = await counter.cashier.refund_order(after, parse_usd("50"), cause="btn_r3")
+        await counter.refunds.refund_order(after, parse_usd("50.01"), cause="btn_r2")
+    after = await counter.refunds.refund_order(after, parse_usd("50"), cause="btn_r3")
     assert await counter.shop.has(person) == {}
     assert [one["amount"]["value"] for one in counter.paypal.refunds.values()] == ["40.00", "50.00"]
     assert capture["status"] == "REFUNDED"
@@ -327,7 +327,7 @@ async def test_paypal_will_not_give_back_what_is_disputed(counter: Counter) -> N
     order, capture = await counter.sells(person, "10")
     counter.paypal.dispute(capture["id"])
     with pytest.raises(RefundDeclined) as refused:
-        await counter.cashier.refund_order(order, parse_usd("5"), cause="btn_r1")
+        await counter.refunds.refund_order(order, parse_usd("5"), cause="btn_r1")
     assert refused.value.reason == "TRANSACTION_DISPUTED"
     assert await counter.shop.has(person) == {"bought": 1_000}
 

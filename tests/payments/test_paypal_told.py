@@ -43,9 +43,9 @@ async def test_a_case_that_is_won_gives_back_what_it_held(counter: Counter, outc
     assert await counter.shop.stands("disputed") == [90 * DOLLAR]
     with pytest.raises(CardPaymentsPaused):
         await counter.buys(person, "10")
-    (told,) = await counter.cashier.list_disputes(order.id)
+    (told,) = await counter.disputes.list_disputes(order.id)
     assert (told.reason, told.due_at) == ("UNAUTHORISED", 1_798_113_600_000)
-    assert not counter.cashier.can_accept_disputes("paypal"), (
+    assert not counter.disputes.can_accept_disputes("paypal"), (
         "that is PayPal's resolution centre's to do"
     )
     counter.paypal.resolve(case["dispute_id"], outcome)
@@ -244,7 +244,7 @@ async def test_a_thousand_events_shuffled_doubled_and_forged(counter: Counter) -
             if chance.random() < 0.5:
                 body = event("PAYMENT.CAPTURE.COMPLETED", paypal.take(order.external_id))
         # Else so many open ones would be refused; what is agreed later is taken all the same.
-        await counter.cashier.orders.end_unpaid(order, "expired")
+        await counter.orders.end_unpaid(order, "expired")
         late = headers(body, at=time.time() - chance.choice([0, 60, 2 * 86_400]))
         messages += [(body, late)] * chance.randint(1, 6)
         for wrong in chance.sample(list(forgeries(body).values()), 4):

@@ -35,7 +35,7 @@ class Fair:
 
     @property
     def codes(self) -> tuple[Vouchers, Vouchers]:
-        return self.one.app.shop.codes, self.other.app.shop.codes
+        return self.one.app.services.payments.vouchers, self.other.app.services.payments.vouchers
 
     async def promote(self, **changes: Any) -> Promotion:
         at = self.one.clock.now_ms()
@@ -44,20 +44,22 @@ class Fair:
         row = admin_log_row(self.one.clock, actor="usr_owner", act="promo", before={}, after={})
         for service_ in (self.one, self.other):
             if service_ is self.one:
-                await service_.app.deals.promotions.add(one, row, by="usr_owner")
-            await service_.app.deals.load()
+                await service_.app.services.pricing.deals.promotions.add(one, row, by="usr_owner")
+            await service_.app.services.pricing.deals.load()
         return one
 
     async def end(self, promotion: Promotion) -> None:
         row = admin_log_row(self.one.clock, actor="usr_owner", act="promo-end", before={}, after={})
-        await self.one.app.deals.promotions.end_promotion(promotion.id, also=row)
+        await self.one.app.services.pricing.deals.promotions.end_promotion(promotion.id, also=row)
 
     async def crowd(self, count: int) -> list[Person]:
         return [await self.one.someone(str(100 + number)).person() for number in range(count)]
 
     async def gifts(self, person: Person) -> int:
         account = chart.pocket(person.id, "gift")
-        return (await self.one.app.ledger.read_balances([account]))[account.code].posted
+        return (await self.one.app.services.base.ledger.read_balances([account]))[
+            account.code
+        ].posted
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ async def test_a_word_gives_so_often_to_all_and_once_to_each(fair: Fair) -> None
     assert found == {"RedeemedPromotion": total, "PromotionUsedUp": 2 * people - total}
     gifts = [await fair.gifts(person) for person in crowd]
     assert sorted(gifts) == [0] * (people - total) + [50] * total
-    uses = await fair.one.app.store.fetch(sa.select(schema.promotion_use))
+    uses = await fair.one.app.services.base.db.fetch(sa.select(schema.promotion_use))
     assert sorted(use.place for use in uses) == list(range(total))
 
 
@@ -109,7 +111,7 @@ async def test_each_of_many_codes_counts_once_whoever_types_it(fair: Fair) -> No
     )
     assert found == {"RedeemedPromotion": count, "used": count}
     assert sum([await fair.gifts(person) for person in crowd]) == 50 * count
-    assert not await has_vouchers(fair.one.app.store), "nothing is sold"
+    assert not await has_vouchers(fair.one.app.services.base.db), "nothing is sold"
     assert await codes[0].list_vouchers() == []
 
 
@@ -136,7 +138,7 @@ async def test_what_ended_while_it_was_redeemed_gives_nothing(
 ) -> None:
     given = await fair.promote()
     held = await fair.promote(kind="bonus", percent=10, credits=Credits(0))
-    promotions, (tom,) = fair.one.app.deals.promotions, await fair.crowd(1)
+    promotions, (tom,) = fair.one.app.services.pricing.deals.promotions, await fair.crowd(1)
     for promotion in (given, held):
         (code,) = fair.codes[0].generate_promo_codes(promotion, 1)
         await fair.codes[0].save_codes([code])
@@ -152,7 +154,7 @@ async def test_what_ended_while_it_was_redeemed_gives_nothing(
         assert refused.value.reason == "void"
         monkeypatch.setattr(promotions, "find", find)
     assert await fair.gifts(tom) == 0
-    assert await fair.one.app.store.fetch(sa.select(schema.promotion_holder)) == []
+    assert await fair.one.app.services.base.db.fetch(sa.select(schema.promotion_holder)) == []
 
 
 async def test_a_code_for_prices_is_used_up_by_its_first_holder_alone(fair: Fair) -> None:
@@ -168,7 +170,7 @@ async def test_a_code_for_prices_is_used_up_by_its_first_holder_alone(fair: Fair
     assert found["RedeemedPromotion"] == 1
     assert found["used"] + found["held"] == 3
     # Who has it already doesn't use another one up.
-    holders = await fair.one.app.store.fetch(sa.select(schema.promotion_holder))
+    holders = await fair.one.app.services.base.db.fetch(sa.select(schema.promotion_holder))
     (holder,) = [one for one in (tom, ann) if one.id == holders[0].person]
     other = ann if holder is tom else tom
     with pytest.raises(CodeRefused) as refused:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.money import NanoUsd, parse_usd
-from payments.checkout import Cashier
 from payments.gateways.voucher import VoucherGateway
-from payments.refunds import EarlierRefund, NothingToRefund
+from payments.refunds import EarlierRefund, NothingToRefund, Refunds
 from payments.types import Cash, GatewayEvent, GatewayUnavailable, Order, Refund, RefundDeclined
 from tests.payments.conftest import Shop
 from tests.payments.test_disputes import paid_twice
@@ -63,19 +62,19 @@ class Till:
 
     shop: Shop
     gateway: Lossy
-    cashier: Cashier
+    refunds: Refunds
     person: str
     order: Order
 
     async def gives(self, dollars: str, cause: str) -> Order:
         order = await self.shop.orders.get(self.order.id)
-        return await self.cashier.refund_order(order, parse_usd(dollars), cause=cause)
+        return await self.refunds.refund_order(order, parse_usd(dollars), cause=cause)
 
 
 @pytest.fixture
 async def till(shop: Shop) -> Till:
     gateway = Lossy()
-    cashier = Cashier(
+    refunds = Refunds(
         gateways={"sandbox": gateway},
         orders=shop.orders,
         fulfillment=shop.crediting,
@@ -83,7 +82,7 @@ async def till(shop: Shop) -> Till:
         clock=shop.clock,
     )
     person = await shop.person()
-    return Till(shop, gateway, cashier, person, await paid_twice(shop, person))
+    return Till(shop, gateway, refunds, person, await paid_twice(shop, person))
 
 
 async def test_the_same_press_again_over_two_payments_gives_back_once(till: Till) -> None:

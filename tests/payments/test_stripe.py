@@ -169,13 +169,13 @@ async def test_an_admin_gives_back_once_and_never_too_much(counter: Counter) -> 
     await counter.hears(counter.completed(order))
     await counter.works()
     order = await counter.shop.orders.get(order.id)
-    after = await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
+    after = await counter.refunds.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 5_000}
     # The same press again, as when the answer to it was lost.
-    await counter.cashier.refund_order(order, parse_usd("40"), cause="btn_r1")
+    await counter.refunds.refund_order(order, parse_usd("40"), cause="btn_r1")
     assert await counter.shop.has(person) == {"bought": 5_000}
     with pytest.raises(NothingToRefund):
-        await counter.cashier.refund_order(after, parse_usd("50.01"), cause="btn_r2")
+        await counter.refunds.refund_order(after, parse_usd("50.01"), cause="btn_r2")
     refunds = [one["amount"] for one in counter.stripe.refunds.values()]
     assert refunds == [4_000]
     await counter.shop.audited()
@@ -185,12 +185,14 @@ async def test_what_no_webhook_told_is_found(counter: Counter) -> None:
     person = await counter.shop.person()
     paid, left = await counter.buys(person, "10"), await counter.buys(person, "10")
     counter.stripe.pay(paid.external_id)
-    assert await counter.cashier.reconcile_orders() == 0, "young orders are left to the webhooks"
+    assert await counter.reconciliation.reconcile_orders() == 0, (
+        "young orders are left to the webhooks"
+    )
     counter.shop.clock.advance(seconds=120)
-    assert await counter.cashier.reconcile_orders() == 1
+    assert await counter.reconciliation.reconcile_orders() == 1
     assert await counter.shop.has(person) == {"bought": 1_000}
     counter.stripe.expire(left.external_id)
-    assert await counter.cashier.reconcile_orders() == 1
+    assert await counter.reconciliation.reconcile_orders() == 1
     assert (await counter.shop.orders.get(left.id)).state == "expired"
     # Late: it counts when the gateway says so.
     counter.stripe.pay(left.external_id)
@@ -267,7 +269,7 @@ async def test_a_thousand_events_shuffled_doubled_and_forged(counter: Counter) -
         else:
             stripe.expire(order.external_id)
         # Else so many open ones would be refused; a payment that is told later counts all the same.
-        await counter.cashier.orders.end_unpaid(order, "expired")
+        await counter.orders.end_unpaid(order, "expired")
         body = counter.completed(order, "completed" if paid else "expired")
         messages += [(body, signature(body))] * chance.randint(1, 6)
         for wrong in chance.sample(forgeries(counter, body), 4):

@@ -22,18 +22,18 @@ async def test_a_dispute_is_given_up_once_at_stripe(counter: Counter) -> None:
     await counter.works()
     counter.shop.clock.advance(seconds=60)
     await counter.works()
-    told = await counter.cashier.get_dispute("stripe", dispute)
+    told = await counter.disputes.get_dispute("stripe", dispute)
     due = stripe.disputes[dispute]["evidence_details"]["due_by"]
     assert (told.state, told.reason, told.due_at) == ("open", "fraudulent", due * 1_000)
     stripe.broken = True
     with pytest.raises(GatewayUnavailable):
-        await counter.cashier.accept_dispute("stripe", dispute)
-    assert (await counter.cashier.get_dispute("stripe", dispute)).state == "open"
+        await counter.disputes.accept_dispute("stripe", dispute)
+    assert (await counter.disputes.get_dispute("stripe", dispute)).state == "open"
     stripe.broken = False
-    after = await counter.cashier.accept_dispute("stripe", dispute)
+    after = await counter.disputes.accept_dispute("stripe", dispute)
     assert (after.dispute_state, stripe.disputes[dispute]["status"]) == ("lost", "lost")
     with pytest.raises(NoOpenDispute):
-        await counter.cashier.accept_dispute("stripe", dispute)
+        await counter.disputes.accept_dispute("stripe", dispute)
     await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[dispute]))
     await counter.works()
     closes = [path for _, path, _ in stripe.calls if path.endswith("/close")]
@@ -53,7 +53,7 @@ async def test_what_stripe_decided_meanwhile_is_what_comes_of_accepting(counter:
     await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
     await counter.works()
     stripe.disputes[dispute]["status"] = "won"
-    after = await counter.cashier.accept_dispute("stripe", dispute)
+    after = await counter.disputes.accept_dispute("stripe", dispute)
     assert after.dispute_state == "won"
     assert await counter.shop.has(person) == {"bought": 9_000, "gift": 1_000}
     await counter.shop.audited()

@@ -54,7 +54,7 @@ async def test_from_the_order_to_credits(booth: Booth) -> None:
     stands = await booth.shop.stands("cash/stars", "sales/star", "gateway-fees/star", "sales")
     assert stands == [6_924, -6_924, 0, 0]
     assert await booth.counter.verdicts() == {f"stars/paid/{told.charge}": ""}
-    assert await booth.counter.cashier.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
     await booth.shop.audited()
 
 
@@ -149,17 +149,17 @@ async def test_memory_is_bounded(booth: Booth, monkeypatch: pytest.MonkeyPatch) 
 async def test_what_no_update_told_is_in_the_list(booth: Booth) -> None:
     ann = booth.telegram.user(7)
     person = await booth.shop.person()
-    stars, cashier = booth.telegram.stars, booth.counter.cashier
+    stars, reconciliation = booth.telegram.stars, booth.counter.services.reconciliation
     orders = [await booth.buys(person, "10", ann) for _ in range(3)]
     booth.receives(ann, orders[0])
     stars.withdraws(100)
-    assert await cashier.reconcile_orders() == 1
-    assert await cashier.reconcile_orders() == 0
+    assert await reconciliation.reconcile_orders() == 1
+    assert await reconciliation.reconcile_orders() == 0
     assert await booth.shop.has(person) == {"bought": 1_000}
     # It goes on where it was.
     told = booth.receives(ann, orders[1])
     booth.telegram.calls.clear()
-    assert await cashier.reconcile_orders() == 1
+    assert await reconciliation.reconcile_orders() == 1
     asked = [call.params for call in booth.telegram.calls]
     assert asked == [{"offset": "1", "limit": "100"}]
     # What was heard too is there once, and what was given back in the app's store is taken back.
@@ -167,7 +167,7 @@ async def test_what_no_update_told_is_in_the_list(booth: Booth) -> None:
     await booth.counter.works()
     assert await booth.shop.has(person) == {"bought": 2_000}
     stars.gives_back(told.charge)
-    assert await cashier.reconcile_orders() == 1
+    assert await reconciliation.reconcile_orders() == 1
     assert await booth.shop.has(person) == {"bought": 1_000}
     assert await booth.shop.stands("cash/stars") == [770]
     await booth.shop.audited()
@@ -176,20 +176,20 @@ async def test_what_no_update_told_is_in_the_list(booth: Booth) -> None:
 async def test_long_lists_and_lists_that_are_not_as_they_were(booth: Booth) -> None:
     ann = booth.telegram.user(7)
     person = await booth.shop.person()
-    stars, cashier = booth.telegram.stars, booth.counter.cashier
+    stars, reconciliation = booth.telegram.stars, booth.counter.services.reconciliation
     orders = [await booth.buys(person, "1", ann) for _ in range(4)]
     for number in range(250):
         stars.withdraws(1)
         if number % 80 == 10:
             booth.receives(ann, orders[number // 80])
-    assert await cashier.reconcile_orders() == 3
+    assert await reconciliation.reconcile_orders() == 3
     assert await booth.shop.has(person) == {"bought": 300}
     # Another bot's token, a list that begins elsewhere: nothing is lost, nothing counts twice.
     del stars.moves[:120]
     booth.receives(ann, orders[3])
-    assert await cashier.reconcile_orders() == 1
+    assert await reconciliation.reconcile_orders() == 1
     stars.moves.clear()
-    assert await cashier.reconcile_orders() == 0
+    assert await reconciliation.reconcile_orders() == 0
     assert await booth.shop.has(person) == {"bought": 400}
     await booth.shop.audited()
 
@@ -199,8 +199,8 @@ async def test_a_telegram_that_is_down_is_asked_again(booth: Booth) -> None:
     person = await booth.shop.person()
     booth.receives(ann, await booth.buys(person, "10", ann))
     booth.telegram.fail_next("getStarTransactions", 502)
-    assert await booth.counter.cashier.reconcile_orders() == 0
-    assert await booth.counter.cashier.reconcile_orders() == 1
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 0
+    assert await booth.counter.services.reconciliation.reconcile_orders() == 1
     booth.telegram.fail_next("getMyStarBalance", 401)
     with pytest.raises(GatewayUnavailable):
         await booth.gateway.check_account()
@@ -219,19 +219,23 @@ async def test_given_back_before_and_after_spending(booth: Booth) -> None:
             await booth.shop.spend(person, Credits(spent))
         order = await booth.counter.orders.get(order.id)
         with pytest.raises(RefundUnsupported) as refused:
-            await booth.counter.cashier.refund_order(order, Stars(100), cause="btn_r0")
+            await booth.counter.services.refunds.refund_order(order, Stars(100), cause="btn_r0")
         assert refused.value.reason == "whole"
         assert not booth.telegram.stars.was_given_back(told.charge)
-        after = await booth.counter.cashier.refund_order(order, Stars(770), cause=f"btn_{person}")
+        after = await booth.counter.services.refunds.refund_order(
+            order, Stars(770), cause=f"btn_{person}"
+        )
         assert (after.refunded, after.bought) == (Stars(770), Credits(0))
         # The same press again, and what Telegram tells of it in the chat and in its list.
         for _ in range(2):
-            await booth.counter.cashier.refund_order(order, Stars(770), cause=f"btn_{person}")
+            await booth.counter.services.refunds.refund_order(
+                order, Stars(770), cause=f"btn_{person}"
+            )
         await booth.hears(replace(told, refunded=True))
         await booth.counter.works()
-        assert await booth.counter.cashier.reconcile_orders() == 0
+        assert await booth.counter.services.reconciliation.reconcile_orders() == 0
         with pytest.raises(NothingToRefund):
-            await booth.counter.cashier.refund_order(after, Stars(1), cause="btn_r9")
+            await booth.counter.services.refunds.refund_order(after, Stars(1), cause="btn_r9")
     assert await booth.shop.has(thrifty) == {}
     assert await booth.shop.has(lavish) == {"owed": 600}
     assert await booth.shop.stands("cash/stars", "sales/star") == [0, 0]
@@ -247,7 +251,7 @@ async def test_a_refund_that_telegram_refuses_moves_nothing(booth: Booth) -> Non
     booth.telegram.stars.withdraws(700)
     order = await booth.counter.orders.get(order.id)
     with pytest.raises(RefundDeclined) as refused:
-        await booth.counter.cashier.refund_order(order, Stars(770), cause="btn_r")
+        await booth.counter.services.refunds.refund_order(order, Stars(770), cause="btn_r")
     assert refused.value.reason == "Balance_too_low"
     assert await booth.shop.has(person) == {"bought": 1_000}
     await booth.shop.audited()
@@ -263,9 +267,9 @@ async def test_who_paid_twice_is_given_back_payment_by_payment(booth: Booth) -> 
     # Both are there: the second at the free rate.
     assert await booth.shop.has(person) == {"bought": 18_000, "gift": 1_000}
     order = await booth.counter.orders.get(order.id)
-    after = await booth.counter.cashier.refund_order(order, Stars(6_924), cause="btn_r")
+    after = await booth.counter.services.refunds.refund_order(order, Stars(6_924), cause="btn_r")
     assert await booth.shop.has(person) == {"bought": 9_000, "gift": 1_000}
-    await booth.counter.cashier.refund_order(after, Stars(6_924), cause="btn_s")
+    await booth.counter.services.refunds.refund_order(after, Stars(6_924), cause="btn_s")
     assert await booth.shop.has(person) == {}
     assert booth.telegram.stars.balance == 0
     await booth.shop.audited()
@@ -298,7 +302,7 @@ async def test_a_refund_whose_answer_was_lost_is_done(booth: Booth) -> None:
     await booth.counter.works()
     booth.telegram.stars.gives_back(told.charge)
     order = await booth.counter.orders.get(order.id)
-    after = await booth.counter.cashier.refund_order(order, Stars(770), cause="btn_r")
+    after = await booth.counter.services.refunds.refund_order(order, Stars(770), cause="btn_r")
     assert after.refunded == Stars(770)
     assert await booth.shop.has(person) == {}
     assert booth.telegram.calls[-1].status == 400
@@ -312,8 +316,8 @@ async def test_no_secret_shows(booth: Booth, caplog: pytest.LogCaptureFixture) -
     told = booth.receives(ann, await booth.buys(person, "10", ann))
     await booth.hears(told)
     booth.telegram.fail_next("getStarTransactions", 500)
-    await booth.counter.cashier.reconcile_orders()
-    await booth.counter.cashier.reconcile_orders()
+    await booth.counter.services.reconciliation.reconcile_orders()
+    await booth.counter.services.reconciliation.reconcile_orders()
     shown = caplog.text + repr(booth.gateway)
     for table in schema.metadata.tables.values():
         shown += str(await booth.shop.store.fetch(table.select()))

@@ -17,13 +17,13 @@ from core.db.writes import Update
 from core.money import Credits, parse_usd
 from core.users.service import find_person
 from core.users.types import Person, TooManyAttempts
-from payments.checkout import Cashier
 from payments.fulfillment import PAID
 from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
 from payments.offer import BadAmount
 from payments.promo_codes import CodeRefused
 from payments.vouchers import Vouchers, has_vouchers
 from tests.payments.conftest import Shop
+from tests.payments.order_services import OrderServices
 from tests.size import size
 
 USD = 1_000_000_000
@@ -35,7 +35,7 @@ class Kiosk:
 
     shop: Shop
     codes: Vouchers
-    cashier: Cashier
+    services: OrderServices
     tom: Person
 
     async def sells(self, cash: str = "10", *, days: int | None = None) -> str:
@@ -56,15 +56,16 @@ async def kiosk(shop: Shop) -> AsyncIterator[Kiosk]:
         ledger=shop.ledger,
         clock=shop.clock,
     )
-    cashier = Cashier(
-        gateways={VOUCHER_GATEWAY: VoucherGateway()},
-        orders=shop.orders,
-        fulfillment=shop.crediting,
+    services = OrderServices(
+        {VOUCHER_GATEWAY: VoucherGateway()},
+        shop.orders,
+        shop.crediting,
         db=shop.store,
+        ledger=shop.ledger,
         clock=shop.clock,
     )
     tom = await find_person(shop.store, await shop.person())
-    yield Kiosk(shop, codes, cashier, tom)
+    yield Kiosk(shop, codes, services, tom)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,9 @@ async def test_a_code_is_an_order_that_is_paid(
     assert await shop.stands("cash/code", "sales", "gateway-fees") == [
         *(parse_usd(cash).units, -parse_usd(cash).units, 0)
     ]
-    (receipt,) = await kiosk.cashier.list_receipts([order])
+    (receipt,) = await kiosk.services.order_search.list_receipts([order])
     assert receipt.id.startswith("pay_")
-    assert (await kiosk.cashier.find_order(receipt.id)).id == order.id
+    assert (await kiosk.services.order_search.find_order(receipt.id)).id == order.id
     assert await shop.told(kiosk.tom.id) == [], "the reply says it"
     await shop.audited()
 
@@ -220,7 +221,7 @@ async def test_a_friends_code_earns_the_inviter_and_its_refund_takes_all_back(ki
     order = await kiosk.codes.redeem_code(bob, "telegram:2:", await kiosk.sells("90"))
     assert await shop.has(kiosk.tom.id) == {"gift": 1_000}
     for _ in range(2):
-        after = await kiosk.cashier.refund_order(order, parse_usd("45"), cause="btn_1")
+        after = await kiosk.services.refunds.refund_order(order, parse_usd("45"), cause="btn_1")
     assert after.refunded == parse_usd("45"), "once a cause"
     assert await shop.has(bob.id) == {"bought": 4_500}
     assert await shop.has(kiosk.tom.id) == {"gift": 450}
@@ -241,7 +242,7 @@ async def test_what_a_crash_left_unpaid_is_credited_by_itself(kiosk: Kiosk) -> N
         voucher_use=use,
     )
     shop.clock.advance(seconds=120)
-    assert await kiosk.cashier.reconcile_orders() == 1
+    assert await kiosk.services.reconciliation.reconcile_orders() == 1
     assert await shop.has(kiosk.tom.id) == {"bought": 1_000}
     assert [kind for kind, _ in await shop.told(kiosk.tom.id)] == [PAID]
     assert (await kiosk.codes.redeem_code(kiosk.tom, "telegram:1:", text)).bought == Credits(1_000)

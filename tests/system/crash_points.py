@@ -81,7 +81,7 @@ class Points:
 
     def watch_asks(self, app: App) -> None:
         """Before the supplier is called; and every heartbeat that was recorded is told."""
-        serving = app.asking._answer_stream
+        serving = app.services.asks.asks._answer_stream
         serve = serving.stream_into
 
         async def watched(run: AskRun, *, end_user: str) -> AnswerEnding:
@@ -89,7 +89,7 @@ class Points:
             return await serve(run, end_user=end_user)
 
         serving.stream_into = watched  # type: ignore[method-assign]
-        self._watch_beats(app.asking._heartbeat)
+        self._watch_beats(app.services.asks.asks._heartbeat)
 
     def _watch_beats(self, heart: heartbeat.Heartbeat) -> None:
         record = heart._record_run

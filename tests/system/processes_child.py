@@ -15,9 +15,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from pydantic import SecretStr
-
-from bots.app import App, OwnKey, Plan, build
+from bots.app import App, build
 from bots.chat.types import (
     Answer,
     AnswerProgress,
@@ -27,8 +25,8 @@ from bots.chat.types import (
     Sender,
     UndeliveredAnswer,
 )
+from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
-from bots.discord.config import DiscordConfig
 from core import ids
 from core.asks import heartbeat
 from core.asks.run import AskRun
@@ -36,12 +34,10 @@ from core.asks.types import NoKeyAvailable, NotEnoughCredits, Question
 from core.clock import SystemClock
 from core.db.database import Database
 from core.earnings.types import SAFE_POLICY
-from core.money import Credits, parse_usd
 from core.pool.suppliers import SUPPLIERS
-from core.users.types import WelcomeGift
 from tests import brief
+from tests.config import KEYS, make_config, make_externals
 from tests.databases import TestClock
-from tests.service import ADMINS, KEYS, MASTER_KEY
 from tests.system.crash_points import Points
 from tests.system.processes_earning import GENEROUS, Earns
 
@@ -105,15 +101,14 @@ class Child(Earns):
     async def do_discord(self, command: Command) -> None:
         """From now on it is on this Discord too; there the time is the real one."""
         config = DiscordConfig(
-            SecretStr(command["token"]),
-            command["api_url"],
-            command["gateway_url"],
-            interval_seconds=0.02,
-            stop_seconds=5,
+            token=command["token"],
+            api_url=command["api_url"],
+            gateway_url=command["gateway_url"],
+            timing=DiscordTiming(interval_seconds=0.02, stop_seconds=5),
         )
-        self._discord = DiscordAdapter(config, self._app.front, SystemClock())
+        self._discord = DiscordAdapter(config, self._app.chat.dispatcher, SystemClock())
         await self._discord.start()
-        self._app.landing.register_notifier("discord", self._discord)
+        self._app.chat.redelivery.register_notifier("discord", self._discord)
         self._line.tell("connected")
 
     async def do_quiet(self, _: Command) -> None:
@@ -141,7 +136,7 @@ class Child(Earns):
             at_ms=command["at_ms"],
             text=command["text"],
         )
-        async for output in self._app.front.handle_message(incoming):
+        async for output in self._app.chat.dispatcher.handle_message(incoming):
             await self._show(incoming.place, message, output)
         self._line.tell("handled", message=message)
 
@@ -152,16 +147,18 @@ class Child(Earns):
             self._points.reached("settled", output.ask)
             self._line.tell("answer", ask=output.ask, text=output.text, footer=output.footer)
             self._points.reached("shown", output.ask)
-            await self._app.front.mark_delivered(output.ask, place, [f"shown-{output.ask}"])
+            await self._app.chat.dispatcher.mark_delivered(
+                output.ask, place, [f"shown-{output.ask}"]
+            )
             self._line.tell("landed", ask=output.ask)
         else:
             self._line.tell("screen", message=message, text=" ".join(output.lines))
 
     async def do_sweep(self, _: Command) -> None:
-        self._line.tell("swept", count=await self._app.sweeper.recover_lapsed_asks())
+        self._line.tell("swept", count=await self._app.services.asks.recovery.recover_lapsed_asks())
 
     async def do_land(self, _: Command) -> None:
-        await self._app.landing.redeliver_answers()
+        await self._app.chat.redelivery.redeliver_answers()
         self._line.tell("landing done")
 
     async def deliver_answer(self, undelivered: UndeliveredAnswer) -> list[str]:
@@ -175,7 +172,9 @@ class Child(Earns):
 
     async def do_crowd(self, command: Command) -> None:
         """Many asks of one person at once; tells who was admitted, then what each was charged."""
-        person = await self._app.people.get_or_create("telegram", command["who"], language="en")
+        person = await self._app.services.users.users.get_or_create(
+            "telegram", command["who"], language="en"
+        )
 
         def question(number: int) -> Question:
             name = f"{command['name']}-{number}"
@@ -189,7 +188,10 @@ class Child(Earns):
             )
 
         asked = await asyncio.gather(
-            *(self._app.asking.start_ask(question(number)) for number in range(command["asks"])),
+            *(
+                self._app.services.asks.asks.start_ask(question(number))
+                for number in range(command["asks"])
+            ),
             return_exceptions=True,
         )
         runs = [one for one in asked if isinstance(one, AskRun)]
@@ -214,26 +216,24 @@ async def _service(opening: Command, clock: TestClock) -> App:
         told_at = f"{supplier.base_url}/user/balance"
         supplier = replace(supplier, account_api="deepseek", account_url=told_at)
     app = await build(
-        Plan(
-            master_keys=[MASTER_KEY],
-            admins=ADMINS,
-            welcome=WelcomeGift(Credits(opening["welcome"]), 1_000_000),
-            suppliers={"openai": supplier},
-            own_keys=[
-                OwnKey("openai", SecretStr(key), parse_usd(opening["budget"]))
-                for key in KEYS[: opening["keys"]]
-            ],
+        make_config(
+            welcome=opening["welcome"],
             policy=GENEROUS if opening["contributions"] else SAFE_POLICY,
         ),
-        store=await Database.open(opening["url"], kind="live", clock=clock),
+        db=await Database.open(opening["url"], kind="live", clock=clock),
         clock=clock,
-        catalogue=brief.catalogue(),
-        costs=brief.costs(),
+        externals=make_externals(
+            {"openai": supplier},
+            catalogue=brief.catalogue(),
+            costs=brief.costs(),
+            keys=KEYS[: opening["keys"]],
+            budget=opening["budget"],
+        ),
     )
     await app.start()
     if opening["first"]:
-        await brief.set_prices(app.prices)
-    await app.pool.wait_for_first_check(10)
+        await brief.set_prices(app.services.pricing.prices)
+    await app.services.pool.pool.wait_for_first_check(10)
     return app
 
 
@@ -248,7 +248,7 @@ async def _live(line: Line) -> None:
     app = await _service(opening, clock)
     points.watch_asks(app)
     child = Child(line, app, clock, points)
-    app.landing.register_notifier("telegram", child)
+    app.chat.redelivery.register_notifier("telegram", child)
     line.tell("ready")
     await child.live(commands)
     line.tell("stopped")

@@ -42,12 +42,17 @@ class Earns:
         person = await self._person(command["who"])
         if command["has"]:
             entries = chart.credit_topup(person.id, Credits(command["has"]), Credits(0))
-            await self._app.ledger.submit(Submission(f"buys/{command['who']}", entries))
+            await self._app.services.base.ledger.submit(
+                Submission(f"buys/{command['who']}", entries)
+            )
         self._tell("met", person=person.id)
 
     async def do_offer(self, command: Command) -> None:
         """A key is examined. Where one was kept and its owner never heard so, it is forgotten."""
-        contributions, owner = self._app.earning.contributions, await self._person(command["who"])
+        contributions, owner = (
+            self._app.services.earnings.contributions,
+            await self._person(command["who"]),
+        )
         secret = SecretStr(command["secret"])
         try:
             offer = await contributions.create_offer(owner, "openai", secret, "")
@@ -59,7 +64,10 @@ class Earns:
 
     async def do_open(self, command: Command) -> None:
         """Its owner agrees; they may have done so already."""
-        contributions, owner = self._app.earning.contributions, await self._person(command["who"])
+        contributions, owner = (
+            self._app.services.earnings.contributions,
+            await self._person(command["who"]),
+        )
         with suppress(UnknownKey):
             one = await contributions.get(command["key"], owner.id)
             self._tell("opened", credited=one.credited.units)
@@ -77,22 +85,22 @@ class Earns:
             text=QUESTION,
             model=brief.GPT_4,
         )
-        result = await (await self._app.asking.start_ask(question)).result
+        result = await (await self._app.services.asks.asks.start_ask(question)).result
         self._tell("answered", charge=result.charge.units)
 
     async def do_own(self, command: Command) -> None:
         """The operator's own keys serve, or don't."""
-        for card in await self._app.pool.list_keys():
+        for card in await self._app.services.pool.pool.list_keys():
             if card.contributor is None:
-                await self._app.pool.set_key_state(
+                await self._app.services.pool.pool.set_key_state(
                     card.id, "active" if command["serves"] else "paused"
                 )
         self._tell("owned")
 
     async def do_withdraw(self, command: Command) -> None:
         """All that was earned shall be paid out; it waits for a yes that never comes."""
-        earning, person = self._app.earning, await self._person(command["who"])
-        await earning.addresses.save_address(person.id, "manual", SecretStr("GB33"), "GB••")
+        earning, person = self._app.services.earnings, await self._person(command["who"])
+        await earning.payout_methods.save_address(person.id, "manual", SecretStr("GB33"), "GB••")
         amount = Credits(command["amount"])
         one = await earning.withdrawals.request_payout(
             person.id, amount, "manual", cause=command["who"], at_ms=command["at_ms"]
@@ -102,14 +110,14 @@ class Earns:
     async def do_lower(self, command: Command) -> None:
         """It is made smaller."""
         owner = await self._person(command["who"])
-        await self._app.earning.closing.lower_contribution(
+        await self._app.services.earnings.termination.lower_contribution(
             command["key"], owner.id, Credits(command["left"])
         )
         self._tell("lowered")
 
     async def do_back(self, command: Command) -> None:
         """It is taken back; it may be ending already."""
-        owner, closing = await self._person(command["who"]), self._app.earning.closing
+        owner, closing = await self._person(command["who"]), self._app.services.earnings.termination
         with suppress(UnknownKey):
             await closing.withdraw_contribution(command["key"], owner.id)
         await closing.process_terminations()
@@ -117,17 +125,17 @@ class Earns:
 
     async def do_chores(self, _: Command) -> None:
         """What happens without a request."""
-        await self._app.sweeper.recover_lapsed_asks()
-        await self._app.earning.closing.process_terminations()
+        await self._app.services.asks.recovery.recover_lapsed_asks()
+        await self._app.services.earnings.termination.process_terminations()
         self._tell("chores done")
 
     async def do_still(self, _: Command) -> None:
         """From now on nothing happens without being told."""
-        await self._app.chores.stop()
+        await self._app.scheduler.stop()
         self._tell("still")
 
     async def _person(self, name: str) -> Person:
-        return await self._app.people.get_or_create("telegram", name, language="en")
+        return await self._app.services.users.users.get_or_create("telegram", name, language="en")
 
 
 def ask_id(name: str, at_ms: int) -> str:

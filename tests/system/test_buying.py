@@ -86,7 +86,7 @@ class Market:
         """To whom, what, and in which message's place."""
 
         async def told() -> bool:
-            await self.tom.app.shop.notices.deliver_due()
+            await self.tom.app.chat.notifications.deliver_due()
             return bool(self.told.cards)
 
         await until(told)
@@ -96,7 +96,7 @@ class Market:
         """The next notice to that one; others' stay."""
 
         async def told() -> bool:
-            await self.tom.app.shop.notices.deliver_due()
+            await self.tom.app.chat.notifications.deliver_due()
             return any(each[0] == sender for each in self.told.cards)
 
         await until(told)
@@ -134,13 +134,13 @@ async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIt
             ) as tom,
             aiohttp.ClientSession() as browser,
         ):
-            shop = tom.app.shop
+            shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
-            server = HttpServer(build_service_app(tom.app.store, routes), "127.0.0.1", 0)
+            server = HttpServer(build_service_app(tom.app.services.base.db, routes), "127.0.0.1", 0)
             ours = f"http://127.0.0.1:{await server.start()}"
             gateway.set_public_url(ours)
             told = Told()
-            tom.app.landing.register_notifier("telegram", told)
+            tom.app.chat.redelivery.register_notifier("telegram", told)
             try:
                 yield Market(tom, told, browser, ours)
             finally:
@@ -189,7 +189,7 @@ async def test_declined_then_paid_after_all_then_twice(database_url: str) -> Non
         await shop.press(url, "decline")
 
         async def declined() -> bool:
-            return (await shop.tom.app.shop.cashier.orders.get(order)).state == "failed"
+            return (await shop.tom.app.services.payments.orders.get(order)).state == "failed"
 
         await until(declined)
         assert await shop.tom.credits() == Credits(0)
@@ -217,7 +217,7 @@ async def test_given_back_when_it_was_spent_is_owed_and_stops_asks(database_url:
         # What comes back meanwhile (a hold that is released) repays, and then asks go on.
         person = await shop.tom.person()
         back = chart.give_gift(person.id, "code", Credits(5))
-        await shop.tom.app.ledger.submit(Submission("back", (back,)))
+        await shop.tom.app.services.base.ledger.submit(Submission("back", (back,)))
         assert await shop.tom.credits() == Credits(5)
         assert "are owed" in "\n".join((await shop.tom.screen("/ask gpt-4 why?")).lines)
         assert await shop.tom.credits() == Credits(0)

@@ -25,6 +25,7 @@ from core.errors import Refusal
 from core.ledger.export import write_beancount, write_csv
 from core.pool.providers.types import Fault, SupplierFault
 from tests import service
+from tests.config import KEYS, MASTER_KEY
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
 from tests.service import Service
@@ -38,8 +39,8 @@ ANSWER = "canary-answer-77c1"
 FAULT = "canary-supplier-text-19d2"
 #: What is heard, and the name that its sender gave to it.
 SOUND = "canary-sound-5b0e"
-KEY = service.KEYS[0]
-MASTER = base64.b64encode(service.MASTER_KEY).decode()
+KEY = KEYS[0]
+MASTER = base64.b64encode(MASTER_KEY).decode()
 CANARIES = (QUESTION, ANSWER, FAULT, SOUND, KEY, KEY[3:], MASTER)
 
 #: One of every class of failure, each with the canary in its text.
@@ -78,8 +79,8 @@ async def _talk(tom: Service, clock: TestClock) -> list[str]:
         tom.openai.script(script)
         answer = await tom.says(f"/ask gpt-4 {QUESTION}")
         told.append(str(answer[-1]))
-        for card in await tom.app.pool.list_keys():
-            await tom.app.pool.resume_key(card.id)
+        for card in await tom.app.services.pool.pool.list_keys():
+            await tom.app.services.pool.pool.resume_key(card.id)
         clock.advance(seconds=120)
     for hearing in HEARINGS:
         tom.openai.script(hearing)
@@ -101,10 +102,10 @@ async def _crash(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> object:
         raise RuntimeError(f"{QUESTION} {ANSWER} {KEY}")
 
-    monkeypatch.setattr(tom.app.pool, "stream", broken)
+    monkeypatch.setattr(tom.app.services.pool.pool, "stream", broken)
     shown = await tom.says(f"/ask gpt-4 {QUESTION}")
     assert isinstance(shown[-1], Answer)
-    monkeypatch.setattr(tom.app.conversations, "load_context", broken)
+    monkeypatch.setattr(tom.app.services.asks.conversations, "load_context", broken)
     shown = await tom.says(f"/ask gpt-4 {QUESTION}")
     assert "wrong on our side" in str(shown[-1])
 
@@ -123,21 +124,23 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
         for line in told:
             assert FAULT not in line
             assert KEY not in line
-        for name, content in await columns(tom.app.store):
+        for name, content in await columns(tom.app.services.base.db):
             clean(name, content)
         for write in (write_beancount, write_csv):
             out = io.StringIO()
-            await write(tom.app.store, out)
+            await write(tom.app.services.base.db, out)
             clean(write.__name__, out.getvalue())
         now = tom.clock.now_ms()
         clean(
             "the report",
-            repr(await build_report(tom.app.store, ReportPeriod.whole_history(now), now)),
+            repr(
+                await build_report(tom.app.services.base.db, ReportPeriod.whole_history(now), now)
+            ),
         )
-        clean("the keys' cards", repr(await tom.app.pool.list_keys()))
-        clean("the plan", repr(tom.app.plan.own_keys))
+        clean("the keys' cards", repr(await tom.app.services.pool.pool.list_keys()))
+        clean("the plan", repr(tom.app.services.externals.own_keys))
         await _metrics_are_clean(tom)
-        if tom.app.store.dialect == "sqlite":
+        if tom.app.services.base.db.dialect == "sqlite":
             await back_up_database(database_url, tmp_path / "copy.db")
             clean("the backup", (tmp_path / "copy.db").read_bytes())
             for part in Path(database_url.removeprefix("sqlite:///")).parent.iterdir():
@@ -152,8 +155,10 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
 
 
 async def _metrics_are_clean(tom: Service) -> None:
-    await tom.app.lookout.check_process()
-    figures = http.build_metrics_registry(tom.app.asking, tom.app.pool, tom.app.lookout)
+    await tom.app.services.admin.monitor.check_process()
+    figures = http.build_metrics_registry(
+        tom.app.services.asks.asks, tom.app.services.pool.pool, tom.app.services.admin.monitor
+    )
     server = HttpServer(build_metrics_app(figures), "127.0.0.1", 0)
     port = await server.start()
     try:

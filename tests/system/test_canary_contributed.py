@@ -95,8 +95,8 @@ async def _fails(there: Fair) -> None:
         service.openai.script(failure)
         await tom.says("ask", "◈" if failure is broken else "charged", question="why " * 480)
         await tom.says("new", "A new conversation.")
-        for card in await service.app.pool.list_keys():
-            await service.app.pool.resume_key(card.id)
+        for card in await service.app.services.pool.pool.list_keys():
+            await service.app.services.pool.pool.resume_key(card.id)
 
 
 async def _looked_at(there: Fair) -> None:
@@ -164,19 +164,26 @@ async def _asks_for_more(there: Fair) -> None:
 async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
     service = there.market.service
     app, now = service.app, service.clock.now_ms()
-    for name, content in await columns(app.store):
+    for name, content in await columns(app.services.base.db):
         _clean(name, content)
     for write in (write_beancount, write_csv):
         out = io.StringIO()
-        await write(app.store, out)
+        await write(app.services.base.db, out)
         _clean(write.__name__, out.getvalue())
-    _clean("the report", repr(await build_report(app.store, ReportPeriod.whole_history(now), now)))
-    _clean("the keys' cards", repr(await app.pool.list_keys()))
+    _clean(
+        "the report",
+        repr(await build_report(app.services.base.db, ReportPeriod.whole_history(now), now)),
+    )
+    _clean("the keys' cards", repr(await app.services.pool.pool.list_keys()))
     _clean(
         "the metrics",
-        generate_latest(http.build_metrics_registry(app.asking, app.pool, app.lookout)),
+        generate_latest(
+            http.build_metrics_registry(
+                app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
+            )
+        ),
     )
-    if app.store.dialect == "sqlite":
+    if app.services.base.db.dialect == "sqlite":
         await back_up_database(url, copy := folder / f"copy-{now}.db")
         _clean("the backup", copy.read_bytes())
         for part in Path(url.removeprefix("sqlite:///")).parent.glob("*.db*"):
@@ -205,7 +212,7 @@ async def _sealed(there: Fair) -> dict[str, int]:
     tables = (schema.key, schema.payout, schema.payout_method)
     return {
         table.name: len(
-            await there.market.service.app.store.fetch(
+            await there.market.service.app.services.base.db.fetch(
                 sa.select(table.c.id).where(table.c.sealed.is_not(None))
             )
         )

@@ -25,8 +25,8 @@ from core.db import schema
 from core.money import Credits, parse_usd
 from payments.gateways.sandbox import SandboxGateway
 from payments.webhooks import build_payment_routes
+from tests.config import KEYS
 from tests.core.earnings.world import BRIEFS, THOUSAND, Market
-from tests.service import KEYS
 from tests.size import size
 from tests.system.chats import PLATFORMS, Chat, Town
 
@@ -92,7 +92,7 @@ class Fair:
 
     async def tells(self) -> None:
         """The chore that tells what happened."""
-        await self.market.service.app.shop.notices.deliver_due()
+        await self.market.service.app.chat.notifications.deliver_due()
 
     async def asks(self, person: int, times: int) -> None:
         """A few in the chat, the others behind it."""
@@ -121,9 +121,11 @@ async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[
             PLATFORMS[platform](url, **sold) as town,
             aiohttp.ClientSession() as browser,
         ):
-            shop = town.service.app.shop
+            shop = town.service.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
-            server = HttpServer(build_service_app(town.service.app.store, routes), "127.0.0.1", 0)
+            server = HttpServer(
+                build_service_app(town.service.app.services.base.db, routes), "127.0.0.1", 0
+            )
             gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
             market = Market(town.service, town.service.clock, platform)
             try:
@@ -148,7 +150,7 @@ async def contributed(there: Fair) -> str:
     assert "$" not in card.shown
     card = await bob.presses(card, "Contribute", "Thank you!")
     assert f"It is worth {NET:,} Credits to you" in card.shown
-    (one,) = await there.market.service.app.earning.contributions.list_in_state("open")
+    (one,) = await there.market.service.app.services.earnings.contributions.list_in_state("open")
     figures = (one.requests, one.credited.units, one.fee.units, one.quota)
     assert figures == (ASKS, NET, FEE, parse_usd(DOLLARS))
     return one.key
@@ -180,7 +182,7 @@ async def withdrawn(there: Fair, amount: int, dollars: str) -> None:
     await there.tells()
     await bob.hears("✅ Paid out")
     await bob.says("withdraw", "paid")
-    (payout,) = await there.market.service.app.store.fetch(sa.select(schema.payout))
+    (payout,) = await there.market.service.app.services.base.db.fetch(sa.select(schema.payout))
     assert (payout.state, payout.sealed) == ("paid", None)
 
 
@@ -193,7 +195,7 @@ async def books(there: Fair, key: str) -> dict[str, int]:
     by their names."""
     names = {await person(there, id_): name for name, id_ in PEOPLE.items()} | {key: "KEY"}
     account = schema.account.c
-    rows = await there.market.service.app.store.fetch(
+    rows = await there.market.service.app.services.base.db.fetch(
         sa.select(account.code, (account.credits_posted - account.debits_posted).label("stands"))
     )
     stand = {row.code: int(row.stands) for row in rows if row.stands}
@@ -339,6 +341,6 @@ async def spends(there: Fair, amount: int) -> None:
     """On another key there is, Bob spends what isn't cash."""
     service, bob = there.market.service, there.chat(BOB)
     service.openai.allow(KEYS[0])
-    await service.app.pool.add_own_key("openai", SecretStr(KEYS[0]), parse_usd("5"))
+    await service.app.services.pool.pool.add_own_key("openai", SecretStr(KEYS[0]), parse_usd("5"))
     await bob.says("ask", f"5 Credits · {amount - 5:,} left", question="why " * 480)
     assert await there.market.has(str(BOB)) == {"gift": amount - 5}

@@ -14,11 +14,11 @@ import pytest_asyncio
 from bots.discord.inbound import snowflake_to_ms
 from core import ids
 from core.db.database import Database
+from tests.config import KEYS
 from tests.databases import NOON_MS, TestClock
 from tests.fakes.discord import TOKEN, FakeDiscord, plain
 from tests.fakes.discord_world import Interaction, Message, User
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Hang, Script, Used
-from tests.service import KEYS
 from tests.size import size
 from tests.system.crash_world import LATER_MS, MOMENT_MS, WELCOME
 from tests.system.processes_books import Books

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from core.db.database import Database
+from tests.config import KEYS
 from tests.databases import TestClock
 from tests.fakes.suppliers import FakeSupplier
-from tests.service import KEYS
 from tests.size import size
 from tests.system.crash_earning import POINTS, World
 from tests.system.processes_driver import Cradle, cradle, nursery

@@ -13,9 +13,9 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from bots.chat.i18n import LANGUAGES
+from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX, build_definitions, publish_commands
-from bots.discord.config import DiscordConfig
 from core import chart
 from core.clock import SystemClock
 from core.money import Credits, parse_usd
@@ -54,8 +54,10 @@ class World:
     async def credits(self, person: User) -> Credits:
         """What the ledger says that they can spend."""
         app = self.service.app
-        known = await app.people.get_or_create("discord", str(person.id), language="en")
-        balances = await app.ledger.read_balances(chart.pockets(known.id))
+        known = await app.services.users.users.get_or_create(
+            "discord", str(person.id), language="en"
+        )
+        balances = await app.services.base.ledger.read_balances(chart.pockets(known.id))
         assert sum(balance.held for balance in balances.values()) == 0
         return Credits(sum(balance.available for balance in balances.values()))
 
@@ -63,11 +65,16 @@ class World:
 @contextlib.asynccontextmanager
 async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World]:
     config = DiscordConfig(
-        SecretStr(TOKEN), fake.api_url, fake.gateway_url, interval_seconds=0.02, stop_seconds=5
+        token=SecretStr(TOKEN),
+        api_url=fake.api_url,
+        gateway_url=fake.gateway_url,
+        timing=DiscordTiming(interval_seconds=0.02, stop_seconds=5),
     )
-    front = DiscordAdapter(config, service.app.front, service.clock, service.app.shop.skus)
+    front = DiscordAdapter(
+        config, service.app.chat.dispatcher, service.clock, service.app.chat.store_purchases
+    )
     await front.start()
-    service.app.landing.register_notifier("discord", front)
+    service.app.chat.redelivery.register_notifier("discord", front)
     try:
         yield World(service, fake)
     finally:
@@ -230,7 +237,7 @@ async def test_the_same_interaction_again_is_answered_and_charged_once(
         fake.slash(tom, "/balance")
         await world.next(talk, "992 Credits")
         assert len(world.service.openai.calls) == 1
-        await world.service.app.asking.stop()  # what runs behind has landed too
+        await world.service.app.services.asks.asks.stop()  # what runs behind has landed too
     async with briefs_world(sqlite_url, fake) as world:  # and by a process that never saw it
         fake.again(asked)
         world.service.openai.script(LONG)
@@ -300,7 +307,7 @@ async def test_a_crowd_in_many_channels_each_once(brief: World) -> None:
 
 
 async def test_every_command_is_answered_in_a_server_and_shows_no_money(brief: World) -> None:
-    fake, front = brief.discord, brief.service.app.front
+    fake, front = brief.discord, brief.service.app.chat.dispatcher
     ann = fake.user(7)
     for item in front.build_menu("en", "admin"):
         options = {each.name: "gpt-4" for each in item.options if each.required}
@@ -349,8 +356,10 @@ async def test_a_pasted_key_is_deleted_where_allowed_and_goes_nowhere(brief: Wor
 
 async def test_help_menus_and_slash_definitions_agree_in_every_language(brief: World) -> None:
     """And they keep what the platforms allow, without being cut."""
-    front, fake = brief.service.app.front, brief.discord
-    config = DiscordConfig(SecretStr(TOKEN), fake.api_url, fake.gateway_url)
+    front, fake = brief.service.app.chat.dispatcher, brief.discord
+    config = DiscordConfig(
+        token=SecretStr(TOKEN), api_url=fake.api_url, gateway_url=fake.gateway_url
+    )
     published = await publish_commands(config, front)
     # The fake has refused what Discord refuses; every command is there, once, in order.
     menu = front.build_menu("en", "admin")

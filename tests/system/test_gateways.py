@@ -50,7 +50,7 @@ class Bazaar:
         return found[0]
 
     async def external(self, order: str) -> str:
-        return (await self.tom.app.shop.cashier.orders.get(order)).external_id
+        return (await self.tom.app.services.payments.orders.get(order)).external_id
 
     async def sends(self, gateway: str, body: bytes, given: Mapping[str, str]) -> int:
         target = f"{self.url}/webhooks/{gateway}"
@@ -61,7 +61,7 @@ class Bazaar:
         """The next notice, told in the chat."""
 
         async def told() -> bool:
-            await self.tom.app.shop.notices.deliver_due()
+            await self.tom.app.chat.notifications.deliver_due()
             return bool(self.told.cards)
 
         await until(told)
@@ -85,12 +85,12 @@ async def bazaar(url: str) -> AsyncIterator[Bazaar]:
             ) as tom,
             aiohttp.ClientSession() as browser,
         ):
-            shop = tom.app.shop
+            shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
-            server = HttpServer(build_service_app(tom.app.store, routes), "127.0.0.1", 0)
+            server = HttpServer(build_service_app(tom.app.services.base.db, routes), "127.0.0.1", 0)
             ours = f"http://127.0.0.1:{await server.start()}"
             told = Told()
-            tom.app.landing.register_notifier("telegram", told)
+            tom.app.chat.redelivery.register_notifier("telegram", told)
             try:
                 yield Bazaar(tom, paypal, btcpay, told, browser, ours)
             finally:
@@ -125,7 +125,7 @@ async def test_whoever_leaves_has_nobody_asked(sqlite_url: str) -> None:
         calls = len(shop.paypal.calls)
         async with shop.browser.get(f"{shop.url}/paid?order={order}&left=1") as page:
             assert "Nothing was paid" in await page.text()
-        await shop.tom.app.shop.inbox.check_queued_orders()
+        await shop.tom.app.services.payments.inbox.check_queued_orders()
         assert len(shop.paypal.calls) == calls
 
 

@@ -36,7 +36,7 @@ async def test_the_first_owner_claims_on_discord_and_a_link_moves_no_role(
     there, here = both
     discord, tom, tim = here.discord, here.discord.user(9), there.telegram.user(7)
     talk = discord.dm(tom).id
-    code = await there.service.app.owners.create_operator_code()
+    code = await there.service.app.services.users.roles.create_operator_code()
     # Where others read it is refused, and not used up.
     discord.slash(tom, "/start", {"code": code}, discord.text)
     await here.next(discord.text, "in private", tom)

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.db.database import Database
+from tests.config import KEYS
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.service import KEYS
 from tests.size import size
 from tests.system.processes_books import Books
 from tests.system.processes_command import audited, environment, running

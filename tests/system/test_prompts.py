@@ -25,13 +25,13 @@ ADD = {"act": "add", "key": "openai", "budget": "50"}
 
 
 async def tails(service: Service) -> list[str]:
-    return [card.tail for card in await service.app.pool.list_keys()]
+    return [card.tail for card in await service.app.services.pool.pool.list_keys()]
 
 
 async def nowhere(service: Service) -> None:
     """The key is in no column and went to no model."""
     for table in schema.metadata.sorted_tables:
-        assert KEY not in str(await service.app.store.fetch(table.select())), table.name
+        assert KEY not in str(await service.app.services.base.db.fetch(table.select())), table.name
     assert not any(KEY in str(call.body) for call in service.openai.calls)
 
 

@@ -75,7 +75,7 @@ async def test_on_discord_the_code_is_typed(sqlite_url: str) -> None:
             return "https://discord.com/oauth2/authorize?client_id=42"
 
     async with market(sqlite_url) as shop:
-        shop.tom.app.landing.register_notifier("discord", Elsewhere())
+        shop.tom.app.chat.redelivery.register_notifier("discord", Elsewhere())
         told = text_of(await shop.tom.screen("/refer"))
         code = CODE.search(told)
         assert code is not None
@@ -89,7 +89,7 @@ async def test_where_nothing_is_sold_nobody_is_invited(sqlite_url: str) -> None:
         for command in ("/refer", "/topup", "/paysupport"):
             assert "There is no command" in text_of(await tom.screen(command))
         assert "invitation" not in text_of(await tom.screen("/start ref_AAAAAAAAAAAA"))
-        codes = tom.app.shop.codes
+        codes = tom.app.services.payments.vouchers
         made = codes.generate_vouchers(parse_usd("90"), 1, None)
         await codes.save_codes(made)
     async with service.running(sqlite_url, SystemClock()) as tom:
@@ -102,7 +102,7 @@ async def test_where_nothing_is_sold_nobody_is_invited(sqlite_url: str) -> None:
 
 async def test_a_code_is_redeemed_and_given_back(database_url: str) -> None:
     async with market(database_url) as shop:
-        codes = shop.tom.app.shop.codes
+        codes = shop.tom.app.services.payments.vouchers
         made = codes.generate_vouchers(parse_usd("90"), 2, None)
         await codes.save_codes(made)
         assert "Write the code behind" in text_of(await shop.tom.screen("/redeem"))
@@ -159,10 +159,10 @@ async def test_the_owner_reads_the_evidence_and_accepts(database_url: str) -> No
         asked = (await owner.presses(button(card, "Accept")))[0]
         assert isinstance(asked, Card)
         assert f"$90.00 of order {order} go back to the payer for good" in text_of(asked)
-        assert (await shop.tom.app.shop.cashier.orders.get(order)).dispute_state == "open"
+        assert (await shop.tom.app.services.payments.orders.get(order)).dispute_state == "open"
         for _ in range(2):
             await owner.presses(button(asked, "Yes, give up $90.00"))
-        assert (await shop.tom.app.shop.cashier.orders.get(order)).dispute_state == "lost"
+        assert (await shop.tom.app.services.payments.orders.get(order)).dispute_state == "lost"
         ended = await shop.noticed_by("1")
         assert ended.title == "A dispute is decided"
         assert "Lost: $90.00" in text_of(ended)
@@ -192,9 +192,9 @@ async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> 
         order, url = await pays(shop, shop.tom, "Pro")
         await shop.press(url, "half")
         await shop.noticed_by("7")
-        cashier, owner = shop.tom.app.shop.cashier, shop.tom.someone("1")
-        found = await cashier.orders.get(order)
-        receipts = await cashier.list_receipts([found])
+        payments, owner = shop.tom.app.services.payments, shop.tom.someone("1")
+        found = await payments.orders.get(order)
+        receipts = await payments.order_search.list_receipts([found])
         assert [(one.id[:4], one.is_refund) for one in receipts] == [
             ("pay_", False),
             ("rfd_", True),
@@ -211,7 +211,7 @@ async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> 
         await shop.press(url, "dispute")
         card = await shop.noticed_by("1")
         assert "Evidence" in text_of(card)
-        (dispute,) = await cashier.list_disputes(order)
+        (dispute,) = await payments.disputes.list_disputes(order)
         shown = await owner.screen(f"/payment {dispute.id}")
         assert shown.title == order
         assert f"Dispute {dispute.id}: $45.00, open" in text_of(shown)
@@ -225,7 +225,7 @@ async def test_a_message_of_which_nothing_comes_is_told_to_the_owner(sqlite_url:
         order, url = await shop.order("Pro")
         # The order waits for another checkout: whatever this one tells doesn't fit.
         elsewhere = Update(schema.order, {"id": order}, {"external": "sbx_other"})
-        await shop.tom.app.ledger.record(elsewhere)
+        await shop.tom.app.services.base.ledger.record(elsewhere)
         await shop.press(url, "pay")
         card = await shop.noticed_by("1")
         assert card.title == "⚠️ A payment's message needs you"

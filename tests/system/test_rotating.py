@@ -14,9 +14,10 @@ from pydantic import SecretStr
 from core.clock import SystemClock
 from core.earnings.payouts import Payout
 from core.money import Credits
+from tests.config import KEYS
 from tests.core.earnings.world import BRIEFS, THOUSAND, Market
 from tests.fakes.suppliers import FakeSupplier
-from tests.service import KEYS, running
+from tests.service import running
 from tests.size import size
 from tests.system.commandline import Place, place, press
 
@@ -72,8 +73,8 @@ async def _contributes(market: Market, number: int) -> None:
 
 async def _payout(market: Market) -> Payout:
     """Two Credits that the first Bob has earned, asked for."""
-    earning, bob = market.service.app.earning, await market.person("bob0")
-    await earning.addresses.save_address(bob.id, "manual", SecretStr(IBAN), "GB••")
+    earning, bob = market.service.app.services.earnings, await market.person("bob0")
+    await earning.payout_methods.save_address(bob.id, "manual", SecretStr(IBAN), "GB••")
     return await earning.withdrawals.request_payout(
         bob.id, Credits(2), "manual", cause="bob0", at_ms=market.clock.now_ms()
     )
@@ -131,13 +132,15 @@ async def _asked_meanwhile(market: Market, place: Place) -> None:
 
 async def _all_opens(market: Market, openai: FakeSupplier, payout: Payout) -> None:
     """By the new master key alone: every key serves, and it is known where to pay."""
-    addresses = market.service.app.earning.addresses
+    addresses = market.service.app.services.earnings.payout_methods
     assert (await addresses.get_address(payout)).get_secret_value() == IBAN
-    cards = await market.service.app.pool.list_keys()
+    cards = await market.service.app.services.pool.pool.list_keys()
     assert len(cards) == CONTRIBUTED + ROTATIONS + 2
     openai.lists = 0
-    await market.service.app.pool.check_models()
+    await market.service.app.services.pool.pool.check_models()
     assert openai.lists == len(cards), "each key was opened and shown to its supplier"
-    assert {card.state for card in await market.service.app.pool.list_keys()} == {"active"}
+    assert {card.state for card in await market.service.app.services.pool.pool.list_keys()} == {
+        "active"
+    }
     (run,) = await market.asks("tom")
     assert (await run.result).charge == Credits(5)

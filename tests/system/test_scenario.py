@@ -137,7 +137,11 @@ async def _console(url: str, sound: Path) -> AsyncIterator[Chat]:
             output = io.StringIO()
             with os.fdopen(read) as lines:
                 console = ConsoleAdapter(
-                    service.app.front, input=lines, output=output, is_terminal=False, clock=clock
+                    service.app.chat.dispatcher,
+                    input=lines,
+                    output=output,
+                    is_terminal=False,
+                    clock=clock,
                 )
                 async with asyncio.timeout(PATIENCE_S):
                     await console.run()
@@ -172,7 +176,7 @@ def _all_in(text: str, shown: tuple[str, ...]) -> bool:
 async def _ledger(chat: Chat) -> list[tuple[str, ...]]:
     """Every transfer without what differs by nature: ids, times, the accounts' own names."""
     out = io.StringIO()
-    await write_csv(chat.service.app.store, out)
+    await write_csv(chat.service.app.services.base.db, out)
     lines = [line.split(",") for line in out.getvalue().splitlines()]
     names = lines[0]
     kept = [names.index(name) for name in ("entry", "kind", "amount", "unit")]

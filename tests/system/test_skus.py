@@ -171,7 +171,7 @@ async def test_taken_back_by_discord(mall: Mall) -> None:
     assert await mall.world.credits(ann) == Credits(0)
     owner = mall.fake.user(1)
     order = (
-        await mall.world.service.app.shop.cashier.orders.get_by_checkout("skus", str(bought))
+        await mall.world.service.app.services.payments.orders.get_by_checkout("skus", str(bought))
     ).id
     mall.fake.slash(owner, "/payment", {"id": order})
     await mall.world.next(mall.fake.dm(owner).id, "given back $90.00")

@@ -161,9 +161,9 @@ async def test_an_old_invoice_is_not_paid(sqlite_url: str, telegram: FakeTelegra
     ann = telegram.user(7)
     async with selling(sqlite_url, telegram) as world:
         _, invoice = await order(world, ann)
-        shop = world.service.app.shop
-        assert await shop.cashier.orders.end_unpaid(
-            await shop.cashier.orders.get(invoice.invoice["payload"]), "expired"
+        shop = world.service.app.services.payments
+        assert await shop.orders.end_unpaid(
+            await shop.orders.get(invoice.invoice["payload"]), "expired"
         )
     # A process that never saw it looks it up.
     async with selling(sqlite_url, telegram):
@@ -192,12 +192,13 @@ async def test_a_question_is_answered_at_once_while_the_database_stands_still(
     card, invoice = await order(world, ann)
     # Another process's order, which nobody here has in mind.
     _, unknown = await order(world, ann, "Starter")
-    app.shop.gateways["stars"]._open_orders.pop(unknown.invoice["payload"])  # type: ignore[attr-defined]
+    app.services.payments.gateways["stars"]._open_orders.pop(unknown.invoice["payload"])  # type: ignore[attr-defined]
     monkeypatch.setattr(stars_module, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(platform_payments, "_LANGUAGE_SECONDS", 0.1)
     released = threading.Event()
     readers = [
-        asyncio.create_task(app.store.read_snapshot(lambda _: released.wait(60))) for _ in range(8)
+        asyncio.create_task(app.services.base.db.read_snapshot(lambda _: released.wait(60)))
+        for _ in range(8)
     ]
     writer = asyncio.create_task(stuck(world, released))
     await asyncio.sleep(0)
@@ -216,7 +217,7 @@ async def test_a_question_is_answered_at_once_while_the_database_stands_still(
 
 async def stuck(world: World, released: threading.Event) -> None:
     """The ledger's writer is busy until then."""
-    ledger = world.service.app.ledger
+    ledger = world.service.app.services.base.ledger
     writer = ledger._writer
     assert writer is not None
     run = writer._write_batch
@@ -236,7 +237,7 @@ async def test_what_no_update_told_arrives_all_the_same(world: World) -> None:
     card, invoice = await order(world, ann)
     telegram.stars.pays(ann, invoice, told=False)
     await telegram.wait_for(lambda: telegram.stars.outcome(ann) == "paid", PATIENCE_S)
-    assert await world.service.app.shop.cashier.reconcile_orders() == 1
+    assert await world.service.app.services.payments.reconciliation.reconcile_orders() == 1
     await telegram.wait_for(lambda: "✅ Paid" in card.text, PATIENCE_S)
     assert await world.of(ann).credits() == Credits(10_000)
 

@@ -11,7 +11,7 @@ from typing import get_args
 from pydantic import SecretStr
 
 from bots import http
-from bots.config.settings import Settings
+from bots.config.settings import setting_names
 from core import chart
 from core.admin.alerts import ALERT
 from core.admin.broadcasts import BROADCAST
@@ -40,10 +40,12 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
     clock = SystemClock()
     async with running(sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy) as service:
         app = service.app
-        measured = http.build_metrics_registry(app.asking, app.pool, app.lookout).collect()
-        registry, chores = app.front._registry, app.chores._jobs
+        measured = http.build_metrics_registry(
+            app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
+        ).collect()
+        registry, chores = app.chat.dispatcher._registry, app.scheduler._jobs
         found = {
-            "setting": list(Settings.model_fields),
+            "setting": [name.lower() for name, _, _ in setting_names()],
             "table": [
                 f"{table.name}.{column.name}"
                 for table in schema.metadata.tables.values()

@@ -271,7 +271,7 @@ async def test_a_pasted_key_is_deleted_and_goes_nowhere(brief: World) -> None:
 
 
 async def test_menus_are_told_per_language_and_kind_of_chat(product: World) -> None:
-    telegram, front = product.telegram, product.service.app.front
+    telegram, front = product.telegram, product.service.app.chat.dispatcher
     wanted = {
         (scope, code): [
             {"command": item.name, "description": item.description}

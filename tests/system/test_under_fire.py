@@ -112,7 +112,9 @@ class Fire:
 
     async def cards(self) -> dict[str, KeySummary]:
         """By secret."""
-        cards = {card.id: card for card in await self.bobs.service.app.pool.list_keys()}
+        cards = {
+            card.id: card for card in await self.bobs.service.app.services.pool.pool.list_keys()
+        }
         return {secret: cards[id_] for secret, id_ in self.keys.items() if id_ in cards}
 
 
@@ -123,7 +125,7 @@ async def fire(url: str, clock: TestClock, seed: int) -> AsyncIterator[Fire]:
     scripts = [script for _, script in TROUBLES]
     async with market(url, clock) as bobs:
         # The clock goes faster here than life: leases that beat by life's would lapse.
-        await bobs.service.app.chores.stop()
+        await bobs.service.app.scheduler.stop()
         openai = bobs.service.openai
         made = Fire(bobs)
         for number in range(KEYS):
@@ -131,7 +133,9 @@ async def fire(url: str, clock: TestClock, seed: int) -> AsyncIterator[Fire]:
             openai.accounts.limits[secret] = A_MINUTE
             if number % 2:
                 openai.allow(secret)
-                card = await bobs.service.app.pool.add_own_key("openai", SecretStr(secret), BUDGET)
+                card = await bobs.service.app.services.pool.pool.add_own_key(
+                    "openai", SecretStr(secret), BUDGET
+                )
                 made.keys[secret] = card.id
             else:
                 made.keys[secret] = await bobs.contributes(
@@ -158,7 +162,7 @@ async def fire(url: str, clock: TestClock, seed: int) -> AsyncIterator[Fire]:
 
 async def under_fire(made: Fire) -> None:
     """All asks, so many at once; chores run beside them."""
-    bobs, pool = made.bobs, made.bobs.service.app.pool
+    bobs, pool = made.bobs, made.bobs.service.app.services.pool.pool
     openai = bobs.service.openai
     waiting = iter(range(ASKS))
 
@@ -249,7 +253,7 @@ def refused_keys_were_left_alone(openai: FakeSupplier) -> None:
 
 async def owners_heard(made: Fire) -> None:
     """That a key has died, and that one rests since there is no money behind it."""
-    rows = await made.bobs.service.app.store.fetch(
+    rows = await made.bobs.service.app.services.base.db.fetch(
         sa.select(schema.notice.c.kind, schema.notice.c.data).where(
             schema.notice.c.kind.in_((KEY_ENDED, KEY_COOLDOWN))
         )

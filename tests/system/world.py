@@ -17,22 +17,22 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bots.app import OwnKey, Plan, build
+from bots.app import build
 from bots.chat.i18n import render
 from bots.chat.reply import say
+from bots.config.settings import TelegramConfig, TelegramTiming
 from bots.telegram.adapter import TelegramAdapter
-from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
 from core.db.database import Database
-from core.money import Credits, parse_usd
+from core.money import Credits
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from core.users.types import WelcomeGift
+from tests.config import KEYS, make_config, make_externals
 from tests.fakes.suppliers import FakeSupplier
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.telegram_chats import Message, User
-from tests.service import KEYS, MASTER_KEY, Service, running
+from tests.service import Service, running
 
 #: What the supplier of `products_world` serves.
 MODELS = ("gpt-6.1-terra", "gpt-6.1-sol", "gpt-6-luna")
@@ -40,11 +40,13 @@ MODELS = ("gpt-6.1-terra", "gpt-6.1-sol", "gpt-6-luna")
 PATIENCE_S = 60.0
 #: Faster than in life, so that nobody waits for the chats' pace.
 CONFIG = TelegramConfig(
-    SecretStr(TOKEN),
-    private_interval_seconds=0.02,
-    group_interval_seconds=0.03,
-    join_seconds=0.05,
-    stop_seconds=5,
+    token=SecretStr(TOKEN),
+    timing=TelegramTiming(
+        private_interval_seconds=0.02,
+        group_interval_seconds=0.03,
+        join_seconds=0.05,
+        stop_seconds=5,
+    ),
 )
 
 
@@ -116,21 +118,18 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
     async with FakeSupplier("openai", models=MODELS) as openai:
         openai.allow(*KEYS)
         app = await build(
-            Plan(
-                master_keys=[MASTER_KEY],
-                admins=[],
-                welcome=WelcomeGift(Credits(1_000), 1_000_000),
-                suppliers={"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
-                own_keys=[OwnKey("openai", SecretStr(KEYS[0]), parse_usd("500"))],
-            ),
-            store=await Database.open(url, kind="live", clock=clock),
+            make_config(),
+            db=await Database.open(url, kind="live", clock=clock),
             clock=clock,
-            catalogue=Catalogue.load(None),
-            costs=Costs.load(None),
+            externals=make_externals(
+                {"openai": replace(SUPPLIERS["openai"], base_url=openai.url)},
+                catalogue=Catalogue.load(None),
+                costs=Costs.load(None),
+            ),
         )
         await app.start()
         try:
-            await app.pool.wait_for_first_check(PATIENCE_S)
+            await app.services.pool.pool.wait_for_first_check(PATIENCE_S)
             service = Service(app, openai, clock)
             async with _on(telegram, service):
                 yield World(service, telegram)
@@ -141,10 +140,10 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
 
 @contextlib.asynccontextmanager
 async def _on(telegram: FakeTelegram, service: Service) -> AsyncIterator[None]:
-    config, app = replace(CONFIG, api_url=telegram.url), service.app
-    front = TelegramAdapter(config, app.front, service.clock, app.shop.stars)
+    config, app = CONFIG.model_copy(update={"api_url": telegram.url}), service.app
+    front = TelegramAdapter(config, app.chat.dispatcher, service.clock, app.chat.stars)
     await front.start()
-    app.landing.register_notifier("telegram", front)
+    app.chat.redelivery.register_notifier("telegram", front)
     try:
         yield
     finally:

@@ -7,12 +7,11 @@ from typing import Final
 
 from bots.chat.command import Action, CommandGroup, Request
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
-from bots.commands.text import format_usd
 from core.admin.alerts import MUTE_HOURS, Alerts
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 from core.jobs.notifications import Notification
-from core.money import NanoUsd
+from core.money import NanoUsd, format_usd
 
 Facts = Mapping[str, str | int]
 

@@ -11,17 +11,18 @@ from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
 from bots.commands.admin.alerts import alert_card
 from bots.commands.admin.payouts import make_waiting_card
 from bots.commands.errors import explain_refusal
-from bots.commands.text import format_cash, format_usd
+from bots.commands.text import format_cash
 from core.admin.alerts import ALERT
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 from core.earnings.payouts import PAYOUT_STUCK, PAYOUT_WAITS
 from core.jobs.notifications import Notification
 from core.ledger.ledger import Ledger
-from core.money import NanoUsd
-from payments.checkout import Cashier
+from core.money import NanoUsd, format_usd
+from payments.dispute_service import DisputeService
 from payments.disputes import DISPUTE_ENDED, DISPUTED
 from payments.evidence import EvidenceBuilder
+from payments.orders import Orders
 from payments.types import Dispute, NoOpenDispute
 from payments.webhooks import UNPROCESSED
 
@@ -43,9 +44,16 @@ class DisputeCommands:
     """The actions by which an operator answers a dispute: evidence, or giving it up."""
 
     def __init__(
-        self, *, cashier: Cashier, evidence_builder: EvidenceBuilder, ledger: Ledger, clock: Clock
+        self,
+        *,
+        orders: Orders,
+        disputes: DisputeService,
+        evidence_builder: EvidenceBuilder,
+        ledger: Ledger,
+        clock: Clock,
     ) -> None:
-        self._cashier, self._evidence_builder = cashier, evidence_builder
+        self._orders, self._disputes = orders, disputes
+        self._evidence_builder = evidence_builder
         self._ledger, self._clock = ledger, clock
 
     def room(self) -> CommandGroup:
@@ -60,7 +68,7 @@ class DisputeCommands:
 
     async def evidence(self, request: Request) -> Reply:
         """A file to hand in at the processor."""
-        order = await self._cashier.orders.get(str(request.data["order"]))
+        order = await self._orders.get(str(request.data["order"]))
         text = await self._evidence_builder.build_evidence(order)
         return Reply(
             lines=(
@@ -77,10 +85,10 @@ class DisputeCommands:
     async def accept(self, request: Request) -> Reply:
         """Says what it costs, in words; a second tap does it."""
         gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])
-        dispute = await self._cashier.get_dispute(gateway, id_)
+        dispute = await self._disputes.get_dispute(gateway, id_)
         if dispute.state != "open":
             raise NoOpenDispute(id_)
-        order = await self._cashier.orders.get_by_payment(gateway, dispute.payment)
+        order = await self._orders.get_by_payment(gateway, dispute.payment)
         return Reply(
             lines=(
                 say(
@@ -118,8 +126,8 @@ class DisputeCommands:
                 after=facts,
             )
         )
-        order = await self._cashier.accept_dispute(gateway, id_)
-        dispute = await self._cashier.get_dispute(gateway, id_)
+        order = await self._disputes.accept_dispute(gateway, id_)
+        dispute = await self._disputes.get_dispute(gateway, id_)
         if dispute.state == "won":  # decided at the same moment
             phrase = _won_text(format_cash(dispute.amount), order.id)
         else:
@@ -128,7 +136,7 @@ class DisputeCommands:
 
 
 def make_dispute_choices(
-    cashier: Cashier, order_id: str, disputes: Sequence[Dispute]
+    dispute_service: DisputeService, order_id: str, disputes: Sequence[Dispute]
 ) -> tuple[tuple[Choice, ...], ...]:
     """[Evidence], and [Accept] where a dispute is open and its gateway takes that."""
     if not disputes:
@@ -137,12 +145,12 @@ def make_dispute_choices(
     accepting = (
         Choice(say("Accept"), "accept", {"gateway": one.gateway, "dispute": one.id})
         for one in disputes
-        if one.state == "open" and cashier.can_accept_disputes(one.gateway)
+        if one.state == "open" and dispute_service.can_accept_disputes(one.gateway)
     )
     return ((evidence, *accepting),)
 
 
-async def make_operator_card(notification: Notification, cashier: Cashier) -> Reply:
+async def make_operator_card(notification: Notification, disputes: DisputeService) -> Reply:
     """A notification for operators as a card."""
     if notification.kind == ALERT:
         return alert_card(notification)
@@ -152,7 +160,7 @@ async def make_operator_card(notification: Notification, cashier: Cashier) -> Re
     order = str(facts["order"])
     if notification.kind == UNPROCESSED:
         return _unprocessed_card(str(facts["message"]), str(facts["verdict"]), order)
-    dispute = await cashier.get_dispute(str(facts["gateway"]), str(facts["dispute"]))
+    dispute = await disputes.get_dispute(str(facts["gateway"]), str(facts["dispute"]))
     cash = format_usd(NanoUsd(int(facts["amount"])))
     if notification.kind == DISPUTED:
         return Reply(
@@ -172,7 +180,7 @@ async def make_operator_card(notification: Notification, cashier: Cashier) -> Re
                 ),
                 *_due_lines(dispute),
             ),
-            choices=make_dispute_choices(cashier, order, [dispute]),
+            choices=make_dispute_choices(disputes, order, [dispute]),
             private=True,
         )
     return Reply(

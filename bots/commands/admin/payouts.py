@@ -9,7 +9,7 @@ from typing import Final
 
 from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
-from bots.commands.text import format_credits, format_usd
+from bots.commands.text import format_credits
 from bots.commands.withdraw import METHOD_NAMES, STATE_NAMES
 from core.admin.payout_risk import PayoutRisk, assess_payout_risk
 from core.admin_log import Facts, admin_log_row
@@ -27,7 +27,7 @@ from core.earnings.payouts import (
 )
 from core.earnings.withdrawals import Withdrawals
 from core.jobs.notifications import Notification
-from core.money import Credits, NanoUsd, sum_amounts
+from core.money import Credits, NanoUsd, format_usd, sum_amounts
 from core.users.service import Users
 from payments.payouts import Payouts
 

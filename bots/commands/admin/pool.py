@@ -13,12 +13,11 @@ from pydantic import SecretStr
 from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
-from bots.commands.text import format_usd
 from core.admin_log import Facts, admin_log_row
 from core.clock import Clock
 from core.db.writes import Insert
 from core.earnings.termination import ContributionTermination
-from core.money import NanoUsd, parse_usd
+from core.money import NanoUsd, format_usd, parse_usd
 from core.pool.pool import Pool
 from core.pool.suppliers import Supplier
 from core.pool.types import BY_OPERATOR, KeySummary, UnknownKey

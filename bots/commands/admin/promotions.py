@@ -19,7 +19,7 @@ from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.i18n import get_zone, render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
 from bots.commands.errors import UsageError, explain_refusal
-from bots.commands.text import format_credits, format_price, format_usd
+from bots.commands.text import format_credits, format_price
 from core import ids
 from core.admin_log import Facts, admin_log_row
 from core.clock import DAY_MS, Clock, as_datetime, as_ms
@@ -27,7 +27,7 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.types import CompanionRefused
-from core.money import Credits, NanoUsd, parse_usd
+from core.money import Credits, NanoUsd, format_usd, parse_usd
 from core.pricing.catalogue import Catalogue, UnknownModel
 from core.pricing.deals import BONUS_MAX, DISCOUNT_MAX, Deals
 from core.pricing.prices import PriceBook

@@ -10,10 +10,12 @@ from bots.commands.text import format_cash, format_credits
 from bots.commands.topup import format_receipt_line, parse_amount
 from core.clock import as_datetime
 from core.money import NanoUsd
-from payments.checkout import Cashier
+from payments.dispute_service import DisputeService
 from payments.evidence import format_figures
 from payments.gateways.voucher import VOUCHER_GATEWAY
-from payments.refunds import refundable_cash
+from payments.order_search import OrderSearch
+from payments.orders import Orders
+from payments.refunds import Refunds, refundable_cash
 from payments.types import Cash, Order, RefundUnsupported
 
 _REFUND_HOW = say(
@@ -25,8 +27,16 @@ _REFUND_HOW = say(
 class RefundCommands:
     """The commands by which the operator looks at orders and gives their money back."""
 
-    def __init__(self, *, cashier: Cashier) -> None:
-        self._cashier = cashier
+    def __init__(
+        self,
+        *,
+        orders: Orders,
+        order_search: OrderSearch,
+        refunds: Refunds,
+        disputes: DisputeService,
+    ) -> None:
+        self._orders, self._order_search = orders, order_search
+        self._refunds, self._disputes = refunds, disputes
 
     def room(self) -> CommandGroup:
         """Commands and actions."""
@@ -66,10 +76,10 @@ class RefundCommands:
 
     async def payment(self, request: Request) -> Reply:
         """An order, by any id of it: what was paid, given and given back, and its history."""
-        order = await self._cashier.find_order(request.text.strip())
-        history = await self._cashier.orders.list_events(order.id)
-        receipts = await self._cashier.list_receipts([order])
-        disputes = await self._cashier.list_disputes(order.id)
+        order = await self._order_search.find_order(request.text.strip())
+        history = await self._orders.list_events(order.id)
+        receipts = await self._order_search.list_receipts([order])
+        disputes = await self._disputes.list_disputes(order.id)
         lines = [
             plain(f"{order.gateway}: {order.external_id or '–'}"),
             say("Person {person}", person=order.person),
@@ -106,7 +116,7 @@ class RefundCommands:
             title=plain(order.id),
             lines=tuple(lines),
             table=table,
-            choices=make_dispute_choices(self._cashier, order.id, disputes),
+            choices=make_dispute_choices(self._disputes, order.id, disputes),
             private=True,
         )
 
@@ -115,7 +125,7 @@ class RefundCommands:
         id_, _, rest = request.text.strip().partition(" ")
         if not id_:
             raise UsageError(_REFUND_HOW)
-        order = await self._cashier.find_order(id_)
+        order = await self._order_search.find_order(id_)
         refundable = refundable_cash(order)
         amount: Cash = refundable
         if rest.strip():
@@ -156,9 +166,9 @@ class RefundCommands:
 
     async def refund_now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
-        order = await self._cashier.orders.get(str(request.data["order"]))
+        order = await self._orders.get(str(request.data["order"]))
         amount = type(order.paid)(int(request.data["units"]))
-        updated = await self._cashier.refund_order(order, amount, cause=request.button)
+        updated = await self._refunds.refund_order(order, amount, cause=request.button)
         return Reply(
             lines=(
                 say(

@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Handler, Option, Request
+from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.commands.admin.setprice import SetPriceCommands
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits, format_usd
+from bots.commands.text import format_credits
 from bots.render.charts import ReportChartData, draw_report_chart
+from bots.services import PricingServices
 from core.admin.abuse_check import (
     AbuseScenario,
     EconomySettings,
@@ -39,11 +41,11 @@ from core.admin.report import (
 from core.admin.trial_balance import ReportPeriod
 from core.clock import Clock
 from core.db.database import Database
-from core.money import Credits, NanoUsd, Stars
+from core.money import Credits, NanoUsd, Stars, format_usd
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue
 from core.pricing.formula import PAR
-from core.pricing.prices import Price, PriceBook
+from core.pricing.prices import Price
 
 _HOW: Final = say(
     "Write it like this: /report, /report today, /report 7d, /report 2026-03-01 2026-03-31. Days"
@@ -66,19 +68,18 @@ class ReportCommands:
         *,
         db: Database,
         pool: Pool,
-        catalogue: Catalogue,
-        prices: PriceBook,
+        pricing: PricingServices,
         advisor: Advisor,
         clock: Clock,
-        setprice: Handler,
-        economy: Callable[[], Awaitable[EconomySettings]],
+        set_price_commands: SetPriceCommands,
+        read_economy_settings: Callable[[], Awaitable[EconomySettings]],
     ) -> None:
-        """`setprice` is the command, which shows what a price does before it does it; `economy` is
-        what the check reckons with now."""
-        self._economy = economy
-        self._db, self._pool, self._catalogue = db, pool, catalogue
-        self._prices, self._advisor, self._clock = prices, advisor, clock
-        self._setprice = setprice
+        """`read_economy_settings` gives what the economy check reckons with now."""
+        self._read_economy_settings = read_economy_settings
+        self._db, self._pool = db, pool
+        self._catalogue, self._prices = pricing.catalogue, pricing.prices
+        self._advisor, self._clock = advisor, clock
+        self._set_price_commands = set_price_commands
 
     def room(self) -> CommandGroup:
         """Commands and actions."""
@@ -121,7 +122,7 @@ class ReportCommands:
             *list_system_layer(report, self._catalogue),
             *list_solvency(report),
             say("— Economy —"),
-            *(words for _, words in list_economy_lines(await self._economy())),
+            *(words for _, words in list_economy_lines(await self._read_economy_settings())),
         ]
         if advice:
             lines.append(say("— To do —"))
@@ -174,7 +175,7 @@ class ReportCommands:
     async def price(self, request: Request) -> Reply:
         """As if it had been typed: a large step is asked about first."""
         words = f"{request.data['model']} {request.data['price']}"
-        reply = await self._setprice(replace(request, text=words))
+        reply = await self._set_price_commands.setprice(replace(request, text=words))
         assert isinstance(reply, Reply)
         return reply
 

@@ -25,10 +25,10 @@ from bots.commands.admin.setprice import (
     make_announce_choices,
 )
 from bots.commands.errors import UsageError, explain_refusal
-from bots.commands.text import format_price, format_usd
+from bots.commands.text import format_price
 from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
-from core.money import NanoUsd, parse_usd
+from core.money import NanoUsd, format_usd, parse_usd
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.cost_change_responses import RatePair
 from core.pricing.rates import NO_RATE, Rate, Rates

@@ -15,8 +15,8 @@ from bots.commands.erase import list_erasure_losses
 from bots.commands.errors import UsageError
 from bots.commands.export import ExportCommands
 from bots.commands.text import format_credits
-from core.admin.erasure import Erasure
-from core.admin.user_search import UserDetails, UserSearch
+from bots.services import AdminServices, UserServices
+from core.admin.user_search import UserDetails
 from core.admin_log import Facts, admin_log_row
 from core.asks.repository import AskHistory
 from core.clock import Clock, as_datetime
@@ -25,9 +25,7 @@ from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pricing.deals import Deals
 from core.users.balances import grant_gift
-from core.users.limits import Allowance, UserLimits
-from core.users.roles import Roles
-from core.users.service import Users
+from core.users.limits import Allowance
 from core.users.types import Person
 
 _PAGE_SIZE: Final = 8
@@ -46,20 +44,18 @@ class UserCommands:
     def __init__(
         self,
         *,
-        user_search: UserSearch,
-        users: Users,
-        roles: Roles,
-        user_limits: UserLimits,
+        users: UserServices,
+        admin: AdminServices,
         ledger: Ledger,
-        erasure: Erasure,
         export_commands: ExportCommands,
         deals: Deals,
         ask_history: AskHistory,
         clock: Clock,
     ) -> None:
         self._deals, self._ask_history = deals, ask_history
-        self._user_search, self._users, self._roles = user_search, users, roles
-        self._user_limits, self._ledger, self._erasure = user_limits, ledger, erasure
+        self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
+        self._user_search, self._erasure = admin.user_search, admin.erasure
+        self._ledger = ledger
         self._export_commands, self._clock = export_commands, clock
 
     def room(self) -> CommandGroup:

@@ -14,6 +14,7 @@ from core.db import schema
 from core.money import parse_usd
 from tests import service
 from tests.bots.commands.test_commands import button, text_of
+from tests.config import KEYS
 from tests.databases import TestClock
 from tests.fakes.suppliers import FakeSupplier, Refuse
 from tests.service import Service
@@ -36,14 +37,14 @@ async def filled(owner: Service, card: FormCard, message: str = "77", **typed: s
     """What is shown for the form, filled in as a dialog."""
     values = {name: SecretStr(value) for name, value in typed.items()}
     place, sender = owner.place, Sender(owner.sender, owner.language)
-    shown = owner.app.front.submit_form(
+    shown = owner.app.chat.dispatcher.submit_form(
         FormSubmission(place, sender, card.form.id, message, values)
     )
     return [output async for output in shown]
 
 
 async def keys(owner: Service) -> list[str]:
-    return [card.tail for card in await owner.app.pool.list_keys()]
+    return [card.tail for card in await owner.app.services.pool.pool.list_keys()]
 
 
 @pytest.fixture
@@ -64,25 +65,25 @@ async def test_the_next_message_is_the_key_and_goes_at_once(owner: Service, key:
     assert gone.erase_incoming, "deleted before it is tried"
     assert "could not delete" in gone.kept_note
     assert "Added openai …" in text_of(told)
-    assert (await owner.app.pool.list_keys())[1].budget == parse_usd("50")
+    assert (await owner.app.services.pool.pool.list_keys())[1].budget == parse_usd("50")
     # The next one is a question again, and the key reached no model.
     await owner.answer("/ask gpt-4 why?")
     assert len(owner.openai.calls) == 1
     assert key not in str(owner.openai.calls[0].body)
-    rows = await owner.app.store.fetch(sa.select(schema.admin_log))
+    rows = await owner.app.services.base.db.fetch(sa.select(schema.admin_log))
     assert [(row.act, row.actor) for row in rows] == [("key", (await owner.person()).id)]
     for table in schema.metadata.sorted_tables:
-        assert key not in str(await owner.app.store.fetch(table.select())), table.name
+        assert key not in str(await owner.app.services.base.db.fetch(table.select())), table.name
 
 
 async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
     card = await asked(owner)
     press = ButtonPress(owner.place, Sender("1", "en"), card.form.id, "5")
-    assert await owner.app.front.get_form(press) == card.form
+    assert await owner.app.chat.dispatcher.get_form(press) == card.form
     assert "Added openai …-own" in text_of(*await filled(owner, card, key=KEY))
     assert await filled(owner, card, key=KEY) == [], "the same delivered again"
     assert "That is over" in text_of(*await filled(owner, card, "78", key=PASTED))
-    over = await owner.app.front.get_form(press)
+    over = await owner.app.chat.dispatcher.get_form(press)
     assert not isinstance(over, Form)
     assert "That is over" in text_of(over)
     assert await keys(owner) == ["0001", "-own"]
@@ -94,7 +95,7 @@ async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
         ("hunter2-is-no-key", "doesn't look like a key of openai"),
         ("sk-ant-of-another-supplier", "doesn't look like a key of openai"),
         ("sk-nobody-knows-this-one", "openai refuses that key"),
-        (service.KEYS[0], "openai …0001 is in the pool already"),
+        (KEYS[0], "openai …0001 is in the pool already"),
         ("two\nlines", "isn't what was asked for: API key"),
         ("", "isn't what was asked for: API key"),
         ("x" * 401, "isn't what was asked for: API key"),
@@ -103,7 +104,7 @@ async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
 async def test_a_wrong_key_is_one_sentence_and_changes_nothing(
     owner: Service, key: str, told: str
 ) -> None:
-    before = await owner.app.pool.list_keys()
+    before = await owner.app.services.pool.pool.list_keys()
     await asked(owner)
     shown = await owner.says(key)
     gone, sentence = shown
@@ -111,7 +112,7 @@ async def test_a_wrong_key_is_one_sentence_and_changes_nothing(
     assert gone.erase_incoming
     assert isinstance(sentence, Card)
     assert [told in line for line in sentence.lines] == [True]
-    assert await owner.app.pool.list_keys() == before
+    assert await owner.app.services.pool.pool.list_keys() == before
     assert owner.openai.calls == []
 
 
@@ -134,7 +135,7 @@ async def test_a_supplier_that_does_not_answer_is_told(owner: Service) -> None:
 )
 async def test_a_wrong_command_asks_for_nothing(owner: Service, command: str, told: str) -> None:
     assert told in text_of(await owner.screen(command))
-    assert await owner.app.store.fetch(sa.select(schema.prompt)) == []
+    assert await owner.app.services.base.db.fetch(sa.select(schema.prompt)) == []
 
 
 async def test_what_was_mistyped_may_be_typed_again(owner: Service) -> None:
@@ -200,7 +201,7 @@ async def test_only_an_admin_is_asked_and_is_asked_again_who_they_are(owner: Ser
     assert "operator only" in text_of(await tom.screen("/pool add openai 50"))
     card = await asked(owner)
     assert "That is over" in text_of(*await filled(tom, card, key=KEY))
-    owners = owner.app.owners
+    owners = owner.app.services.users.roles
     owners._roles, before = {}, owners._roles
     assert "belongs to somebody else" in text_of(*await owner.says(KEY))
     owners._roles = before
@@ -219,8 +220,8 @@ async def test_in_a_group_it_is_asked_for_in_private(owner: Service) -> None:
 
 
 async def test_several_fields_are_a_line_each(owner: Service) -> None:
-    openai = owner.app.pool._suppliers["openai"]
-    owner.app.pool._suppliers = {"openai": replace(openai, wire="cloudflare")}
+    openai = owner.app.services.pool.pool._suppliers["openai"]
+    owner.app.services.pool.pool._suppliers = {"openai": replace(openai, wire="cloudflare")}
     card = await asked(owner)
     assert [field.name for field in card.form.fields] == ["key", "account"]
     assert [field.hidden for field in card.form.fields] == [True, False]
@@ -242,10 +243,10 @@ async def test_in_chinese(owner: Service) -> None:
 
 async def test_what_nobody_answers_is_forgotten(owner: Service, clock: TestClock) -> None:
     await asked(owner)
-    forget = next(one for one in owner.app.chores._jobs if one.name == "forget prompts")
+    forget = next(one for one in owner.app.scheduler._jobs if one.name == "forget prompts")
     clock.advance(days=1)
     await forget.run()
-    assert len(await owner.app.store.fetch(sa.select(schema.prompt))) == 1
+    assert len(await owner.app.services.base.db.fetch(sa.select(schema.prompt))) == 1
     clock.advance(seconds=601)
     await forget.run()
-    assert await owner.app.store.fetch(sa.select(schema.prompt)) == []
+    assert await owner.app.services.base.db.fetch(sa.select(schema.prompt)) == []

@@ -315,7 +315,7 @@ async def test_an_admins_button_is_checked_again_when_pressed(
     async with service.running(sqlite_url, clock) as tom:
         owner = tom.someone("1")
         sure = await owner.screen("/setprice gpt-4 50")
-        owner.app.front._roles._roles = {}
+        owner.app.chat.dispatcher._roles._roles = {}
         told = text_of(*await owner.presses(button(sure, "Yes")))
         assert "somebody else" in told
         assert "5 Credits" in text_of(await tom.screen("/model gpt-4"))
@@ -338,7 +338,7 @@ async def test_the_report_is_two_layers(sqlite_url: str, clock: TestClock) -> No
 async def _everything(tom: Service) -> str:
     """Every command and every button that it offers, one level deep."""
     seen = []
-    for command in tom.app.front._registry.commands:
+    for command in tom.app.chat.dispatcher._registry.commands:
         for rest in ("", " gpt-4", " gpt-4 why is the sky blue?", " quux 5"):
             outputs = await tom.says(f"/{command.name}{rest}")
             seen += outputs

@@ -27,7 +27,9 @@ async def bobs(database_url: str, clock: TestClock) -> AsyncIterator[Market]:
         made.service.openai.organisations[KEY] = "org-bob"
         yield made
         for table in schema.metadata.sorted_tables:
-            assert KEY not in str(await made.service.app.store.fetch(table.select())), table.name
+            assert KEY not in str(await made.service.app.services.base.db.fetch(table.select())), (
+                table.name
+            )
 
 
 async def offered(bob: Service, key: str = KEY) -> Card:
@@ -64,7 +66,7 @@ async def test_the_briefs_card_and_one_tap(bobs: Market) -> None:
     for said in (told, thanks):
         assert not any(word in said.lower() for word in FORBIDDEN)
     assert "74,997 Credits" in text_of(await bob.screen("/balance"))
-    rows = await bob.app.store.fetch(sa.select(schema.contribution.c.consent))
+    rows = await bob.app.services.base.db.fetch(sa.select(schema.contribution.c.consent))
     assert [bool(row.consent) for row in rows] == [True], "the version that was agreed to"
     again = await bob.presses(button(card, "Contribute"))
     assert "has done its work" in text_of(*again)
@@ -83,8 +85,8 @@ async def test_where_nobody_tells_its_worth_the_owner_says_for_how_many(bobs: Ma
 async def test_no_thanks_leaves_nothing(bobs: Market) -> None:
     bob = bobs.service.someone("bob")
     assert "nothing of it is kept" in text_of(await pressed(bob, await offered(bob), "No, thanks"))
-    assert await bob.app.store.fetch(sa.select(schema.contribution)) == []
-    assert await bob.app.store.fetch(sa.select(schema.key)) == []
+    assert await bob.app.services.base.db.fetch(sa.select(schema.contribution)) == []
+    assert await bob.app.services.base.db.fetch(sa.select(schema.key)) == []
     assert "Verified" in text_of(await offered(bob)), "it can be offered again"
 
 
@@ -102,7 +104,7 @@ async def test_what_is_no_key_of_theirs_is_told_in_a_sentence(
 ) -> None:
     bob = bobs.service.someone("bob")
     assert told.lower() in text_of(await offered(bob, key)).lower()
-    assert await bob.app.store.fetch(sa.select(schema.key)) == []
+    assert await bob.app.services.base.db.fetch(sa.select(schema.key)) == []
 
 
 async def test_the_same_key_or_account_is_refused_in_words(bobs: Market) -> None:

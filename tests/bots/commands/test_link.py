@@ -96,7 +96,7 @@ class Told:
 async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestClock) -> None:
     async with service.running(database_url, clock) as tom:
         told = Told()
-        tom.app.landing.register_notifier("telegram", told)
+        tom.app.chat.redelivery.register_notifier("telegram", told)
         clock.advance(seconds=5)
         tim = _discord(tom)
         seen = await tim.screen(f"/link {await _code(tom)}")
@@ -112,7 +112,7 @@ async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestC
 
 async def test_who_can_not_be_asked_finds_it_in_link(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
-        tom.app.landing.register_notifier("telegram", Told(refuses=True))
+        tom.app.chat.redelivery.register_notifier("telegram", Told(refuses=True))
         seen = await _discord(tom).screen(f"/link {await _code(tom)}")
         assert "Become one with telegram:7?" in seen.title
         assert "Become one with discord:9?" in (await tom.screen("/link")).title

@@ -13,6 +13,7 @@ from bots.chat.types import Answer, AnswerProgress, AudioAttachment, Card, Downl
 from core.money import Credits, NanoUsd, parse_usd
 from tests import service
 from tests.audio import VOICE, ogg, wav
+from tests.config import KEYS
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
 from tests.service import Service
@@ -102,7 +103,7 @@ async def test_its_length_with_a_margin_is_held_before_anything_is_sent(
     assert "3 Credits · 997 left" in (await waiting).footer
     assert await tom.key_left() == FULL - parse_usd("0.009")
     # How long a clip took tells nothing of how fast the key answers.
-    assert [key.first_text_ms for key in tom.app.pool._records.values()] == [0.0]
+    assert [key.first_text_ms for key in tom.app.services.pool.pool._records.values()] == [0.0]
 
 
 async def test_a_balance_of_the_length_alone_is_enough(database_url: str, clock: TestClock) -> None:
@@ -234,9 +235,9 @@ async def test_a_failing_key_is_left_for_the_next(database_url: str, clock: Test
         tom.openai.script(Refuse(429, code="rate_limit_exceeded", retry_after="20"), MINUTE)
         answer = await written(tom, voice(61))
         assert "61 s of audio · 3 Credits" in answer.footer
-        assert {call.key for call in tom.openai.calls} == set(service.KEYS)
+        assert {call.key for call in tom.openai.calls} == set(KEYS)
         assert [call.body["file"] for call in tom.openai.calls] == [("voice.ogg", VOICE)] * 2
-        left = [card.headroom for card in await tom.app.pool.list_keys()]
+        left = [card.headroom for card in await tom.app.services.pool.pool.list_keys()]
         assert sorted(left, reverse=True) == [FULL, FULL - COST]
 
 
@@ -264,7 +265,7 @@ async def test_the_same_message_twice_is_done_and_charged_once(
 
 
 async def _all(tom: Service, incoming: object) -> list[Output]:
-    return [output async for output in tom.app.front.handle_message(incoming)]  # type: ignore[arg-type]
+    return [output async for output in tom.app.chat.dispatcher.handle_message(incoming)]  # type: ignore[arg-type]
 
 
 async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
@@ -299,7 +300,7 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
 async def test_stopped_before_the_words_come_costs_nothing(tom: Service) -> None:
     tom.openai.hold()
     answer = None
-    async for output in tom.app.front.handle_message(tom.incoming("", audio=voice(61))):
+    async for output in tom.app.chat.dispatcher.handle_message(tom.incoming("", audio=voice(61))):
         if isinstance(output, AnswerProgress):
             await tom.openai.arrived(1)
             await tom.presses(output.buttons[0][0].id)

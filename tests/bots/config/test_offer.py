@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from bots.config.fields import read_packs
 from bots.config.settings import SettingsWrong, load
-from bots.offering import packs_of
 from core.money import Credits, parse_usd
 from payments.offer import Offer, Pack, parse_offer
 
 
 def offer(**settings: str) -> Offer:
     named = {f"CREDITBOT_{name.upper()}": value for name, value in settings.items()}
-    return load(named, env_file=Path("/nonexistent")).settings.offer
+    return load(named, env_file=Path("/nonexistent")).sales.offer
 
 
 def wrong(**settings: str) -> dict[str, str]:
@@ -106,5 +106,5 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 
 def test_packs_as_they_are_written() -> None:
-    (pack,) = packs_of("Näve 包:9.99:999")
+    (pack,) = read_packs("Näve 包:9.99:999")
     assert pack == Pack("Näve 包", parse_usd("9.99"), Credits(999))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
 from bots.chat.types import ChatHandler
+from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
-from bots.discord.config import DiscordConfig
 from core.clock import Clock, SystemClock
 from tests.bots.discord.scripted import DiscordFront
 from tests.fakes.discord import TOKEN, FakeDiscord
 
-CONFIG = DiscordConfig(SecretStr(TOKEN), interval_seconds=0.02, stop_seconds=5, connect_seconds=10)
+CONFIG = DiscordConfig(
+    token=SecretStr(TOKEN),
+    timing=DiscordTiming(interval_seconds=0.02, stop_seconds=5, connect_seconds=10),
+)
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ async def running(
     clock: Clock | None = None,
 ) -> AsyncIterator[DiscordAdapter]:
     """The adapter, connected to the fake."""
-    here = replace(config, api_url=fake.api_url, gateway_url=fake.gateway_url)
+    here = config.model_copy(update={"api_url": fake.api_url, "gateway_url": fake.gateway_url})
     discord = DiscordAdapter(here, front, clock or SystemClock())
     await discord.start()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -19,6 +18,7 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
+from bots.config.settings import DiscordTiming
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.sender import DiscordRefused
 from tests.bots.discord.conftest import CONFIG, running
@@ -391,7 +391,8 @@ async def test_stopping_waits_no_longer_than_told_and_leaves_no_stop_button(
     fake: FakeDiscord, front: DiscordFront
 ) -> None:
     front.script = Stream(20)
-    async with running(fake, front, replace(CONFIG, stop_seconds=0.01)):
+    timing = DiscordTiming(stop_seconds=0.01)
+    async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
         fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
         growing = await fake.seen(fake.text, "word18")
     assert growing.labels == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -318,8 +317,8 @@ async def test_what_the_library_logs_is_masked(
 async def test_a_token_that_is_refused_is_told_and_not_quoted(
     fake: FakeDiscord, front: DiscordFront, caplog: pytest.LogCaptureFixture
 ) -> None:
-    here = replace(CONFIG, api_url=fake.api_url, gateway_url=fake.gateway_url)
-    wrong = replace(here, token=SecretStr("MTIz.wrong.token_of_nobody"))
+    here = CONFIG.model_copy(update={"api_url": fake.api_url, "gateway_url": fake.gateway_url})
+    wrong = here.model_copy(update={"token": SecretStr("MTIz.wrong.token_of_nobody")})
     assert await fetch_bot_name(here) == "credit"
     assert await fetch_bot_name(wrong) is None
     with pytest.raises(DiscordUnavailable) as refused:
@@ -336,7 +335,7 @@ async def test_a_gateway_that_refuses_is_told(
 
     monkeypatch.setattr(fake.gateway, "_identify", refuse)
     with pytest.raises(DiscordUnavailable) as refused:
-        async with running(fake, front, replace(CONFIG, shard_count=1)):
+        async with running(fake, front, CONFIG.model_copy(update={"shards": ((), 1)})):
             pass
     assert not refused.value.token_refused
 
@@ -359,8 +358,8 @@ async def test_each_process_serves_its_shards(
         front.changed = fake.changed
     ann = fake.user(7)
     async with (
-        running(fake, fronts[0], replace(CONFIG, shard_ids=(0, 1), shard_count=4)),
-        running(fake, fronts[1], replace(CONFIG, shard_ids=(2, 3), shard_count=4)),
+        running(fake, fronts[0], CONFIG.model_copy(update={"shards": ((0, 1), 4)})),
+        running(fake, fronts[1], CONFIG.model_copy(update={"shards": ((2, 3), 4)})),
     ):
         await fake.wait_for(lambda: len(fake.gateway.identified) == 4)
         for channel in channels.values():

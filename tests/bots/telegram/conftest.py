@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from bots.config.settings import TelegramConfig, TelegramTiming
 from bots.telegram.adapter import TelegramAdapter
-from bots.telegram.config import TelegramConfig
 from core.clock import SystemClock
 from tests.bots.telegram.scripted import ScriptedFront
 from tests.fakes.telegram import TOKEN, FakeTelegram
@@ -32,11 +31,13 @@ def front(fake: FakeTelegram) -> ScriptedFront:
 
 
 CONFIG = TelegramConfig(
-    SecretStr(TOKEN),
-    private_interval_seconds=0.02,
-    group_interval_seconds=0.03,
-    join_seconds=0.05,
-    stop_seconds=5,
+    token=SecretStr(TOKEN),
+    timing=TelegramTiming(
+        private_interval_seconds=0.02,
+        group_interval_seconds=0.03,
+        join_seconds=0.05,
+        stop_seconds=5,
+    ),
 )
 
 
@@ -46,7 +47,9 @@ async def running(
 ) -> AsyncIterator[TelegramAdapter]:
     """The adapter, polling the fake; `stars`: a till."""
     url = await fake.start()
-    telegram = TelegramAdapter(replace(config, api_url=url), front, SystemClock(), stars)
+    telegram = TelegramAdapter(
+        config.model_copy(update={"api_url": url}), front, SystemClock(), stars
+    )
     await telegram.start()
     try:
         yield telegram

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import SecretStr
 
 from bots.chat.types import Card, IncomingMessage, Output, StarsInvoice
-from bots.telegram.config import WEBHOOK_PATH
+from bots.telegram.webhook import WEBHOOK_PATH
 from core.ledger.types import LedgerUnavailable
 from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate
 from tests.bots.telegram.conftest import CONFIG, running
@@ -125,8 +125,8 @@ async def test_by_push_it_is_acknowledged_only_once_it_is_kept(
     fake: FakeTelegram, front: ScriptedFront
 ) -> None:
     served, till, ann = Served(), ScriptedTill(down=3), fake.user(7)
-    config = replace(
-        CONFIG, webhook_url=served.url + WEBHOOK_PATH, webhook_secret=SecretStr("s3cret")
+    config = CONFIG.model_copy(
+        update={"webhook_url": served.url + WEBHOOK_PATH, "webhook_secret": SecretStr("s3cret")}
     )
     till.changed = fake.changed
     async with running(fake, front, config, till) as telegram:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -16,9 +15,10 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from bots.chat.types import Button, Card, IncomingMessage, Output
+from bots.config.settings import TelegramConfig
 from bots.telegram import menus
 from bots.telegram.adapter import TelegramAdapter, TelegramUnavailable, fetch_bot_name
-from bots.telegram.config import WEBHOOK_PATH, TelegramConfig
+from bots.telegram.webhook import WEBHOOK_PATH
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
@@ -70,8 +70,8 @@ class Served:
 async def test_updates_by_webhook(fake: FakeTelegram, front: ScriptedFront) -> None:
     served = Served()
     secret = "s3cret_for_tests"
-    config = replace(
-        CONFIG, webhook_url=served.url + WEBHOOK_PATH, webhook_secret=SecretStr(secret)
+    config = CONFIG.model_copy(
+        update={"webhook_url": served.url + WEBHOOK_PATH, "webhook_secret": SecretStr(secret)}
     )
     async with running(fake, front, config) as telegram:
         server = await served(telegram)
@@ -126,8 +126,12 @@ async def test_a_webhook_that_is_refused_is_said_and_leaves_nothing_open(
 ) -> None:
     url = await fake.start()
     fake.fail_next("setWebhook", 400, description="Bad Request: bad webhook: https needed")
-    config = replace(
-        CONFIG, api_url=url, webhook_url="http://bot.example/x", webhook_secret=SecretStr("s")
+    config = CONFIG.model_copy(
+        update={
+            "api_url": url,
+            "webhook_url": "http://bot.example/x",
+            "webhook_secret": SecretStr("s"),
+        }
     )
     telegram = TelegramAdapter(config, front, SystemClock())
     with pytest.raises(TelegramUnavailable) as refused:
@@ -141,7 +145,7 @@ async def test_a_webhook_that_is_refused_is_said_and_leaves_nothing_open(
 
 def test_a_webhook_needs_its_secret(front: ScriptedFront) -> None:
     with pytest.raises(ValueError, match="needs a webhook secret"):
-        TelegramConfig(SecretStr(TOKEN), webhook_url="https://bot.example/webhooks/telegram")
+        TelegramConfig(token=SecretStr(TOKEN), webhook_url="https://bot.example/webhooks/telegram")
     assert TelegramAdapter(CONFIG, front, SystemClock()).build_routes() == []
 
 
@@ -151,7 +155,7 @@ async def test_a_wrong_token_is_refused_without_being_said(
     caplog.set_level(logging.DEBUG)
     url = await fake.start()
     wrong = "123456:AAwrong_wrong_wrong_wrong_wrong_wrong_1"
-    config = replace(CONFIG, token=SecretStr(wrong), api_url=url)
+    config = CONFIG.model_copy(update={"token": SecretStr(wrong), "api_url": url})
     telegram = TelegramAdapter(config, front, SystemClock())
     with pytest.raises(TelegramUnavailable) as refused:
         await telegram.start()
@@ -162,11 +166,11 @@ async def test_a_wrong_token_is_refused_without_being_said(
 
 
 async def test_who_a_token_is(fake: FakeTelegram) -> None:
-    config = replace(CONFIG, api_url=await fake.start() + "/")
+    config = CONFIG.model_copy(update={"api_url": await fake.start() + "/"})
     assert await fetch_bot_name(config) == "credit_test_bot"
-    wrong = replace(config, token=SecretStr("1:AAwrong"))
+    wrong = config.model_copy(update={"token": SecretStr("1:AAwrong")})
     assert await fetch_bot_name(wrong) is None
-    assert await fetch_bot_name(replace(config, api_url="http://127.0.0.1:1")) is None
+    assert await fetch_bot_name(config.model_copy(update={"api_url": "http://127.0.0.1:1"})) is None
 
 
 async def test_the_token_is_in_no_log(

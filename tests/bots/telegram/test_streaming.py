@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -18,6 +17,7 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
+from bots.config.settings import TelegramTiming
 from bots.render.plain_text import FOOTER_MARK
 from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.sender import TelegramRefused
@@ -351,7 +351,8 @@ async def test_stopping_ends_what_does_not_end_by_itself(
             ended.set()
 
     front.script = script
-    async with running(fake, front, replace(CONFIG, stop_seconds=0.05)):
+    timing = TelegramTiming(stop_seconds=0.05)
+    async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
         fake.says(fake.user(7), "go")
         await fake.wait_for(lambda: front.started_in)
     assert ended.is_set()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bots.chat.types import Attachment, Button, ButtonPress, Card, IncomingMessage, Output
+from bots.config.settings import TelegramTiming
 from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
@@ -123,7 +124,8 @@ async def test_a_part_that_is_held_is_answered_when_the_service_stops(
     fake: FakeTelegram, front: ScriptedFront
 ) -> None:
     ann = fake.user(7)
-    async with running(fake, front, replace(CONFIG, join_seconds=3600)):
+    timing = TelegramTiming(join_seconds=3600)
+    async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
         fake.says(ann, "a" * 4000)
         fake.says(fake.user(8), "hi")
         await fake.seen(8, "echo: hi")

@@ -35,13 +35,18 @@ async def there(database_url: str, clock: TestClock) -> AsyncIterator[Market]:
 async def erases(there: Market, name: str, *, theirs: bool = True) -> str:
     person = await there.person(name)
     row = admin_log_row(there.clock, actor=person.id, act="erase", before={}, after={})
-    await there.service.app.erasing.erase_person(person, is_own_request=theirs, companion=row)
+    await there.service.app.services.admin.erasure.erase_person(
+        person, is_own_request=theirs, companion=row
+    )
     return person.id
 
 
 async def everything(there: Market) -> str:
     """Each row of each table, as text."""
-    rows = [await there.service.app.store.fetch(t.select()) for t in schema.metadata.sorted_tables]
+    rows = [
+        await there.service.app.services.base.db.fetch(t.select())
+        for t in schema.metadata.sorted_tables
+    ]
     return "\n".join(str(list(row)) for found in rows for row in found)
 
 
@@ -58,18 +63,20 @@ async def test_nothing_keeps_the_name_and_every_amount_stays(there: Market) -> N
     assert await there.posted(*chart.pockets(person)) == [0, 0, 0]
     assert await there.posted(chart.FORFEITED) == [520 - spent[0]]
     assert await there.posted(chart.spent("gpt-4")) == spent
-    rows = await there.service.app.store.fetch(sa.select(schema.ask))
+    rows = await there.service.app.services.base.db.fetch(sa.select(schema.ask))
     assert [(row.question, row.answer) for row in rows] == [(None, None)]
 
 
 async def test_who_comes_back_is_new_without_a_welcome_or_an_inviter(there: Market) -> None:
     friend = await there.person("8")
-    code = await there.service.app.shop.invitations.get_or_create_code(friend)
+    code = await there.service.app.services.users.referrals.get_or_create_code(friend)
     before = await erases(there, NAME)
     back = await there.person(NAME)
     assert back.id != before
     assert await there.has(NAME) == {}
-    bound = await there.service.app.shop.invitations.bind_inviter(back, code, "telegram", NAME)
+    bound = await there.service.app.services.users.referrals.bind_inviter(
+        back, code, "telegram", NAME
+    )
     assert not bound, "or each return would be a friend again"
     assert await there.has("9") == {"gift": 20}, "others are welcome as ever"
 
@@ -79,15 +86,15 @@ async def test_keys_are_taken_out_and_a_withdrawal_is_cancelled(there: Market) -
     await there.gets("8", 200)
     await there.asks("8", 20)
     held = (await there.person(NAME)).id
-    stakes = await there.service.app.erasing.get_losses(
+    stakes = await there.service.app.services.admin.erasure.get_losses(
         await there.person(NAME), is_own_request=True
     )
     assert stakes.keys == 1
     await erases(there, NAME)
-    await there.service.app.earning.closing.process_terminations()
-    await there.service.app.erasing.forfeit_leftovers()
+    await there.service.app.services.earnings.termination.process_terminations()
+    await there.service.app.services.admin.erasure.forfeit_leftovers()
     assert await there.posted(*chart.pockets(held)) == [0, 0, 0]
-    rows = await there.service.app.store.fetch(
+    rows = await there.service.app.services.base.db.fetch(
         sa.select(schema.key.c.sealed, schema.key.c.state).where(schema.key.c.id == key)
     )
     assert [(row.sealed, row.state) for row in rows] == [(None, "withdrawn")]
@@ -96,9 +103,9 @@ async def test_keys_are_taken_out_and_a_withdrawal_is_cancelled(there: Market) -
 async def test_what_comes_later_is_swept(there: Market) -> None:
     gone = await erases(there, NAME)
     entry = chart.give_gift(gone, "referral", Credits(7))
-    await there.service.app.ledger.submit(_late(entry))
-    await there.service.app.erasing.forfeit_leftovers()
-    await there.service.app.erasing.forfeit_leftovers()
+    await there.service.app.services.base.ledger.submit(_late(entry))
+    await there.service.app.services.admin.erasure.forfeit_leftovers()
+    await there.service.app.services.admin.erasure.forfeit_leftovers()
     assert await there.posted(*chart.pockets(gone)) == [0, 0, 0]
     assert await there.posted(chart.FORFEITED) == [27]
 
@@ -106,7 +113,7 @@ async def test_what_comes_later_is_swept(there: Market) -> None:
 @pytest.mark.parametrize("why", ["order", "payout", "dispute", "owes", "role", "gone"])
 async def test_what_has_to_end_first(there: Market, why: str) -> None:
     person = await there.person(NAME)
-    store, ledger = there.service.app.store, there.service.app.ledger
+    store, ledger = there.service.app.services.base.db, there.service.app.services.base.ledger
     match why:
         case "order" | "dispute":
             await ledger.record(Insert(schema.order, _order(person.id, why)))
@@ -121,7 +128,9 @@ async def test_what_has_to_end_first(there: Market, why: str) -> None:
             await erases(there, NAME)
     row = admin_log_row(there.clock, actor="", act="erase", before={}, after={})
     with pytest.raises(NotErasable) as refused:
-        await there.service.app.erasing.erase_person(person, is_own_request=True, companion=row)
+        await there.service.app.services.admin.erasure.erase_person(
+            person, is_own_request=True, companion=row
+        )
     assert refused.value.reason == why
     names = await store.fetch(
         sa.select(schema.identity).where(schema.identity.c.external_id == NAME)
@@ -135,7 +144,7 @@ async def test_what_has_to_end_first(there: Market, why: str) -> None:
 async def test_the_operator_may_erase_who_owes(there: Market) -> None:
     person = await there.person(NAME)
     owed = chart.reverse_topup(person.id, Credits(100), Credits(0))
-    await there.service.app.ledger.submit(_late(*owed))
+    await there.service.app.services.base.ledger.submit(_late(*owed))
     await erases(there, NAME, theirs=False)
     assert await there.posted(chart.owed(person.id)) == [-80]
 

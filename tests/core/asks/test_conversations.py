@@ -172,6 +172,6 @@ async def test_an_erased_answer_is_nothing_to_go_on_from(
         a = await tom.ask("a")
         await tom.ask("b")
         person = await tom.someone.person()
-        await tom.someone.app.people.erase_history(person)
+        await tom.someone.app.services.users.users.erase_history(person)
         asked = await tom.ask("c", reply_to=a)
         assert (tom.sent, asked.note) == ("c", "")

@@ -43,7 +43,7 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted(
             )
 
         asked = await asyncio.gather(
-            *(tom.app.asking.start_ask(question(number)) for number in range(ASKS)),
+            *(tom.app.services.asks.asks.start_ask(question(number)) for number in range(ASKS)),
             return_exceptions=True,
         )
         runs = [one for one in asked if isinstance(one, AskRun)]
@@ -77,7 +77,7 @@ async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestCloc
         tom.openai.always(Says("word " * 100, usage=Used(26, 100), before=gate))
         asked = await asyncio.gather(
             *(
-                tom.app.asking.start_ask(
+                tom.app.services.asks.asks.start_ask(
                     Question(
                         id=ids.derive_id("ask", clock.now_ms(), "quota", str(number)),
                         person=person,
@@ -95,7 +95,7 @@ async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestCloc
         assert len(runs) == 6
         gate.set()
         await asyncio.gather(*(run.result for run in runs))
-        for card in await tom.app.pool.list_keys():
+        for card in await tom.app.services.pool.pool.list_keys():
             assert card.held == parse_usd("0")
             assert card.used == parse_usd("0.00378").multiply_by(3)
 
@@ -103,7 +103,7 @@ async def test_no_key_is_drawn_past_its_quota(database_url: str, clock: TestCloc
 async def _hold(database_url: str, clock: TestClock) -> Credits:
     """What this question holds when the balance is no limit."""
     async with service.running(database_url, clock, welcome=1_000) as tom:
-        run = await tom.app.asking.start_ask(
+        run = await tom.app.services.asks.asks.start_ask(
             Question(
                 id=ids.derive_id("ask", clock.now_ms(), "first"),
                 person=await tom.person(),

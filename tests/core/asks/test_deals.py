@@ -44,13 +44,13 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 async def promote(tom: Service, **changes: Any) -> Promotion:
     one = replace(Promotion(ids.new_id("pro", NOON_MS), "discount", percent=20), **changes)
     row = admin_log_row(tom.clock, actor="usr_owner", act="promo", before={}, after={})
-    await tom.app.deals.promotions.add(one, row, by="usr_owner")
+    await tom.app.services.pricing.deals.promotions.add(one, row, by="usr_owner")
     return one
 
 
 async def put(tom: Service, tier: Tier) -> None:
     row = admin_log_row(tom.clock, actor="usr_owner", act="tier", before={}, after={})
-    await tom.app.deals.tiers.save_tier(tier, also=row)
+    await tom.app.services.pricing.deals.tiers.save_tier(tier, also=row)
 
 
 async def asks(
@@ -68,13 +68,13 @@ async def asks(
             text="why " * 990,
             model=brief.GPT_4,
         )
-        return await (await (app or tom).app.asking.start_ask(question)).result
+        return await (await (app or tom).app.services.asks.asks.start_ask(question)).result
 
     return await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)  # type: ignore[return-value]
 
 
 async def rows(tom: Service, what: sa.Table) -> list[sa.Row[Any]]:
-    return list(await tom.app.store.fetch(sa.select(what)))
+    return list(await tom.app.services.base.db.fetch(sa.select(what)))
 
 
 async def test_a_promotion_is_the_price_that_is_seen_and_paid(
@@ -95,7 +95,7 @@ async def test_a_promotion_is_the_price_that_is_seen_and_paid(
         one.id,
         None,
     )
-    assert used.price == ask.price == tom.app.prices.find_current("gpt-4").id  # type: ignore[union-attr]
+    assert used.price == ask.price == tom.app.services.pricing.prices.find_current("gpt-4").id  # type: ignore[union-attr]
     clock.advance(seconds=60)
     assert "5 Credits / 1K tokens" in text_of(await tom.screen("/model gpt-4"))
     tom.openai.script(EXAMPLE)
@@ -106,17 +106,19 @@ async def test_what_was_quoted_is_billed_though_all_of_it_changes_meanwhile(tom:
     one = await promote(tom)
     gate = asyncio.Event()
     tom.openai.script(replace(EXAMPLE, before=gate))
-    shown = tom.app.front.handle_message(tom.incoming("/ask gpt-4 " + "why " * 990))
+    shown = tom.app.chat.dispatcher.handle_message(tom.incoming("/ask gpt-4 " + "why " * 990))
     await anext(shown)
     row = admin_log_row(tom.clock, actor="usr_owner", act="promo-end", before={}, after={})
-    await tom.app.deals.promotions.end_promotion(one.id, also=row)
+    await tom.app.services.pricing.deals.promotions.end_promotion(one.id, also=row)
     rate = MicroCredits(50_000)
-    await tom.app.prices.set_price("gpt-4", rate, rate, set_by="admin")
+    await tom.app.services.pricing.prices.set_price("gpt-4", rate, rate, set_by="admin")
     gate.set()
     outputs = [output async for output in shown]
     assert isinstance(outputs[-1], Answer)
     assert "6 Credits" in outputs[-1].footer
-    await tom.app.front.mark_delivered(outputs[-1].ask, tom.place, tom.shown_in(outputs[-1]))
+    await tom.app.chat.dispatcher.mark_delivered(
+        outputs[-1].ask, tom.place, tom.shown_in(outputs[-1])
+    )
 
 
 async def test_of_several_promotions_the_best_one_counts_behind_the_tier(tom: Service) -> None:
@@ -140,7 +142,7 @@ async def test_of_several_promotions_the_best_one_counts_behind_the_tier(tom: Se
 
 async def test_what_the_floor_eats_up_is_neither_recorded_nor_used_up(tom: Service) -> None:
     rate = MicroCredits(3_000)  # what the supplier takes: below the floor by itself
-    await tom.app.prices.set_price("gpt-4", rate, rate, set_by="admin")
+    await tom.app.services.pricing.prices.set_price("gpt-4", rate, rate, set_by="admin")
     await promote(tom, total=1)
     tom.openai.script(EXAMPLE)
     assert "5 Credits" in (await tom.answer("/ask gpt-4 " + "why " * 990)).footer  # 4.5
@@ -167,14 +169,14 @@ async def test_a_swept_ask_is_billed_at_its_deal(tom: Service, clock: TestClock)
         text="why?",
         model=brief.GPT_4,
     )
-    run = await tom.app.asking.start_ask(question)
+    run = await tom.app.services.asks.asks.start_ask(question)
     async for text in run.stream_text():
         if text == "".join(chunks[:500]):
             break
-    await tom.app.asking._heartbeat.record([run])
+    await tom.app.services.asks.asks._heartbeat.record([run])
     (ask,) = await rows(tom, schema.ask)
     clock.advance(seconds=13)
-    assert await tom.app.sweeper.recover_lapsed_asks() == 1
+    assert await tom.app.services.asks.recovery.recover_lapsed_asks() == 1
     tokens = ask.prompt_tokens + ask.shown_tokens
     paid = (await rows(tom, schema.usage))[0].charge
     assert paid == -(-tokens * 4_000 // 1_000_000)
@@ -248,7 +250,7 @@ async def test_a_tier_is_reached_by_spending_within_its_days(
 async def test_a_tiers_limits_count_instead_of_everyones_and_an_admins_word_wins(
     tom: Service,
 ) -> None:
-    person, rules = await tom.person(), tom.app.rules
+    person, rules = await tom.person(), tom.app.services.users.limits
     row = admin_log_row(tom.clock, actor="usr_owner", act="tier-set", before={}, after={})
     rules.default_allowance = replace(rules.default_allowance, at_once=1)
 
@@ -265,7 +267,9 @@ async def test_a_tiers_limits_count_instead_of_everyones_and_an_admins_word_wins
 
     await let_through(1)
     await put(tom, Tier("Gold", "topups", Credits(1_000_000), 30, at_once=2))
-    await tom.app.deals.tiers.assign_tier(person.id, "Gold", by="usr_owner", also=row)
+    await tom.app.services.pricing.deals.tiers.assign_tier(
+        person.id, "Gold", by="usr_owner", also=row
+    )
     await let_through(2)
     row = admin_log_row(tom.clock, actor="usr_owner", act="limit", before={}, after={})
     await rules.set_allowance(person.id, Allowance(at_once=3), actor="usr_owner", companion=row)
@@ -280,19 +284,21 @@ async def test_what_somebody_has_goes_with_them_into_a_link(tom: Service, clock:
     await tom.someone("8").answer("/ask gpt-4 " + "why " * 990)
     coded = await promote(tom, percent=5, needs_code=True)
     held = {"person": other.id, "promotion": coded.id, "at": clock.now_ms()}
-    await tom.app.ledger.record(Insert(schema.promotion_holder, held))
+    await tom.app.services.base.ledger.record(Insert(schema.promotion_holder, held))
     assert "5 Credits / 1K" in text_of(await tom.screen("/model gpt-4"))
-    proposal = await tom.app.links.enter_code(other, await tom.app.links.create_link_code(one))
+    proposal = await tom.app.services.links.enter_code(
+        other, await tom.app.services.links.create_link_code(one)
+    )
     for person in (one, other):
-        await tom.app.links.accept_proposal(proposal.id, person)
-    deals, survivor = tom.app.deals, await tom.person()
+        await tom.app.services.links.accept_proposal(proposal.id, person)
+    deals, survivor = tom.app.services.pricing.deals, await tom.person()
     await deals.load_person(survivor.id, force=True)
     deal = deals.find_deal(survivor.id, "gpt-4")
     assert deal is not None
     assert (deal.tier, deal.promotion) == ("Gold", coded)
     gone = other.id if survivor.id == one.id else one.id
     row = {"tier": "Star", "by": "usr_owner", "at": 0}
-    await tom.app.ledger.record(Insert(schema.tier_given, {"person": gone, **row}))
+    await tom.app.services.base.ledger.record(Insert(schema.tier_given, {"person": gone, **row}))
     await deals.load()
     assert deals.find_tier(survivor.id) == deals.tiers.find("star")
     row_ = admin_log_row(clock, actor="usr_owner", act="tier-set", before={}, after={})
@@ -307,13 +313,13 @@ async def test_nothing_is_read_while_nothing_is_offered(
     tom: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    fetch = tom.app.store.fetch
+    fetch = tom.app.services.base.db.fetch
 
     async def counted(statement: sa.Select[Any], *more: Any) -> Any:
         asked.append(str(statement))
         return await fetch(statement, *more)
 
-    monkeypatch.setattr(tom.app.store, "fetch", counted)
+    monkeypatch.setattr(tom.app.services.base.db, "fetch", counted)
     await tom.answer("why?")
     tables = ("tier", "promotion", "promotion_use", "promotion_holder")
     assert not [text for text in asked for table in tables if f"FROM {table}" in text]

@@ -25,7 +25,7 @@ CHUNKS = tuple(f"word{n:02} " for n in range(20))
 async def _begun(tom: Service) -> AskRun:
     """An ask that has shown ten chunks and goes no further."""
     tom.openai.script(Says(chunks=CHUNKS, hangs_after=10))
-    run = await tom.app.asking.start_ask(
+    run = await tom.app.services.asks.asks.start_ask(
         Question(
             id=ids.derive_id("ask", tom.clock.now_ms(), "lost"),
             person=await tom.person(),
@@ -46,11 +46,11 @@ async def test_a_stalled_process_that_was_swept_settles_nothing_itself(
 ) -> None:
     async with service.running(database_url, clock) as tom:
         run = await _begun(tom)
-        await tom.app.asking._heartbeat.record([run])
+        await tom.app.services.asks.asks._heartbeat.record([run])
         clock.advance(seconds=13)
         async with service.running(database_url, clock) as other:
-            assert await other.app.sweeper.recover_lapsed_asks() == 1
-            assert await other.app.sweeper.recover_lapsed_asks() == 0
+            assert await other.app.services.asks.recovery.recover_lapsed_asks() == 1
+            assert await other.app.services.asks.recovery.recover_lapsed_asks() == 0
             # 26 tokens asked, 21 shown, at 5 Credits/1K; the key pays all that it held.
             assert await other.spent() == Credits(1)
             assert (await other.held()).is_zero
@@ -67,8 +67,8 @@ async def test_a_live_process_is_never_swept(database_url: str, clock: TestClock
         run = await _begun(tom)
         for _ in range(3):
             clock.advance(seconds=8)
-            await tom.app.asking._heartbeat.record([run])
-            assert await tom.app.sweeper.recover_lapsed_asks() == 0
+            await tom.app.services.asks.asks._heartbeat.record([run])
+            assert await tom.app.services.asks.recovery.recover_lapsed_asks() == 0
         run.stop()
         assert (await run.result).outcome is Outcome.STOPPED
 
@@ -80,9 +80,9 @@ async def test_a_stop_on_another_process_reaches_the_one_that_serves(
         run = await _begun(tom)
         async with service.running(database_url, clock) as other:
             stranger = await other.someone("66").person()
-            assert not await other.app.asking.stop_ask(run.id, stranger.id)
-            assert await other.app.asking.stop_ask(run.id, run.question.person.id)
-        await tom.app.asking._heartbeat.record([run])
+            assert not await other.app.services.asks.asks.stop_ask(run.id, stranger.id)
+            assert await other.app.services.asks.asks.stop_ask(run.id, run.question.person.id)
+        await tom.app.services.asks.asks._heartbeat.record([run])
         assert (await run.result).outcome is Outcome.STOPPED
 
 
@@ -95,7 +95,7 @@ async def test_audio_of_a_process_that_died_costs_nothing(
         async def read() -> bytes:
             return VOICE
 
-        run = await tom.app.asking.start_ask(
+        run = await tom.app.services.asks.asks.start_ask(
             Question(
                 id=ids.derive_id("ask", tom.clock.now_ms(), "lost"),
                 person=await tom.person(),
@@ -109,21 +109,21 @@ async def test_audio_of_a_process_that_died_costs_nothing(
         await tom.openai.arrived(1)
         # Words that came, but whose bill did not, are not kept: nothing of them counts.
         run.append_text("Why is the sky blue?")
-        await tom.app.asking._heartbeat.record([run])
+        await tom.app.services.asks.asks._heartbeat.record([run])
         assert await tom.held() == Credits(3)
         clock.advance(seconds=13)
         async with service.running(database_url, clock) as other:
-            assert await other.app.sweeper.recover_lapsed_asks() == 1
-            assert await other.app.sweeper.recover_lapsed_asks() == 0
+            assert await other.app.services.asks.recovery.recover_lapsed_asks() == 1
+            assert await other.app.services.asks.recovery.recover_lapsed_asks() == 0
             assert await other.spent("whisper-1") == Credits(0)
             assert (await other.held()).is_zero
             assert await other.credits() == Credits(1_000)
-            booked = await other.app.store.fetch(sa.select(schema.usage))
+            booked = await other.app.services.base.db.fetch(sa.select(schema.usage))
             assert [(row.charge, row.seconds, row.estimated) for row in booked] == [(0, 67, True)]
             clock.advance(seconds=1)
             chat = Chat()
-            other.app.landing.register_notifier("telegram", chat)  # type: ignore[arg-type]
-            await other.app.landing.redeliver_answers()
+            other.app.chat.redelivery.register_notifier("telegram", chat)  # type: ignore[arg-type]
+            await other.app.chat.redelivery.redeliver_answers()
             (landed,) = chat.shown
             assert "Nothing was charged" in landed.answer.text
             assert (landed.answer.footer, landed.answer.buttons) == ("", ())
@@ -148,19 +148,22 @@ async def test_an_answer_that_never_landed_is_landed_once(
     database_url: str, clock: TestClock
 ) -> None:
     async with service.running(database_url, clock) as tom:
-        outputs = [output async for output in tom.app.front.handle_message(tom.incoming("why?"))]
+        outputs = [
+            output async for output in tom.app.chat.dispatcher.handle_message(tom.incoming("why?"))
+        ]
         assert isinstance(outputs[-1], Answer)
         chat = Chat()
-        tom.app.landing.register_notifier("telegram", chat)  # type: ignore[arg-type]
-        await tom.app.landing.redeliver_answers()
+        tom.app.chat.redelivery.register_notifier("telegram", chat)  # type: ignore[arg-type]
+        await tom.app.chat.redelivery.redeliver_answers()
         assert chat.shown == [], "whoever answered it still has time to show it"
         clock.advance(seconds=121)
         async with service.running(database_url, clock) as other:
-            other.app.landing.register_notifier("telegram", chat)  # type: ignore[arg-type]
+            other.app.chat.redelivery.register_notifier("telegram", chat)  # type: ignore[arg-type]
             await asyncio.gather(
-                tom.app.landing.redeliver_answers(), other.app.landing.redeliver_answers()
+                tom.app.chat.redelivery.redeliver_answers(),
+                other.app.chat.redelivery.redeliver_answers(),
             )
-            await other.app.landing.redeliver_answers()
+            await other.app.chat.redelivery.redeliver_answers()
         assert [one.answer.text for one in chat.shown] == [outputs[-1].text]
         assert "1 Credit" in chat.shown[0].answer.footer
 
@@ -170,14 +173,14 @@ async def test_a_message_that_comes_again_after_a_crash_gets_its_saved_answer(
 ) -> None:
     async with service.running(database_url, clock) as tom:
         incoming = tom.incoming("why?", message="42")
-        first = [output async for output in tom.app.front.handle_message(incoming)]
+        first = [output async for output in tom.app.chat.dispatcher.handle_message(incoming)]
         left = await tom.credits()
     clock.advance(seconds=121)
     async with service.running(database_url, clock) as again:
-        second = [output async for output in again.app.front.handle_message(incoming)]
+        second = [output async for output in again.app.chat.dispatcher.handle_message(incoming)]
         assert isinstance(first[-1], Answer)
         assert [output.text for output in second if isinstance(output, Answer)] == [first[-1].text]
-        third = [output async for output in again.app.front.handle_message(incoming)]
+        third = [output async for output in again.app.chat.dispatcher.handle_message(incoming)]
         assert third == []
         assert await again.credits() == left
         assert again.openai.calls == []

@@ -16,6 +16,7 @@ from core.asks import streaming
 from core.asks.types import Outcome
 from core.money import Credits, NanoUsd, parse_usd
 from tests import service
+from tests.config import KEYS
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Drop, Hang, Refuse, Script, Used
 
@@ -163,7 +164,7 @@ async def test_an_ending_and_what_it_books(
     async with service.running(database_url, clock) as tom:
         tom.openai.script(*ending.script)
         answer = await tom.answer(QUESTION)
-        saved = await tom.app.records.get_result(answer.ask)
+        saved = await tom.app.services.asks.repository.get_result(answer.ask)
         assert saved.outcome is ending.outcome
         assert await tom.spent() == Credits(ending.charge)
         assert await tom.credits() == Credits(1_000 - ending.charge)
@@ -177,7 +178,7 @@ async def test_stopped_midway_costs_what_was_shown(database_url: str, clock: Tes
     async with service.running(database_url, clock) as tom:
         tom.openai.script(Says(chunks=TWENTY, hangs_after=10))
         answer = None
-        async for output in tom.app.front.handle_message(tom.incoming(QUESTION)):
+        async for output in tom.app.chat.dispatcher.handle_message(tom.incoming(QUESTION)):
             if isinstance(output, AnswerProgress) and output.text == "".join(TWENTY[:10]):
                 await tom.presses(output.buttons[0][0].id)
             if isinstance(output, Answer):
@@ -196,7 +197,7 @@ async def test_stopped_before_anything_came_costs_nothing(
         gate = asyncio.Event()
         tom.openai.script(Says(before=gate))
         answer = None
-        async for output in tom.app.front.handle_message(tom.incoming(QUESTION)):
+        async for output in tom.app.chat.dispatcher.handle_message(tom.incoming(QUESTION)):
             if isinstance(output, AnswerProgress):
                 await tom.openai.arrived(1)
                 await tom.says("/stop")
@@ -215,11 +216,13 @@ async def test_a_key_that_says_nothing_is_given_up_and_rests(
     async with service.running(database_url, clock) as tom:
         tom.openai.script(Hang())
         answer = await tom.answer(QUESTION)
-        assert (await tom.app.records.get_result(answer.ask)).outcome is Outcome.TIMED_OUT
+        assert (
+            await tom.app.services.asks.repository.get_result(answer.ask)
+        ).outcome is Outcome.TIMED_OUT
         assert await tom.credits() == Credits(1_000)
         # The supplier may have worked: what it may bill for the prompt is booked.
         assert await tom.key_left() == parse_usd("500") - cost(PROMPT)
-        (card,) = await tom.app.pool.list_keys()
+        (card,) = await tom.app.services.pool.pool.list_keys()
         assert (card.state, card.reason) == ("cooling", "timeout")
 
 
@@ -231,7 +234,7 @@ async def test_a_failing_key_is_left_for_the_next_before_the_first_token(
         tom.openai.script(Says(LONG, usage=Used(1_000, 500)))
         answer = await tom.answer(QUESTION)
         assert answer.text == LONG
-        assert {call.key for call in tom.openai.calls} == set(service.KEYS)
+        assert {call.key for call in tom.openai.calls} == set(KEYS)
         assert await tom.spent() == Credits(8)
-        left = [card.headroom for card in await tom.app.pool.list_keys()]
+        left = [card.headroom for card in await tom.app.services.pool.pool.list_keys()]
         assert sorted(left, reverse=True) == [parse_usd("500"), parse_usd("499.955")]

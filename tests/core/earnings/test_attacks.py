@@ -84,7 +84,7 @@ async def test_gifts_turned_into_cash_over_a_friends_key(
         await bobs.gets("tom", 400, "gift")
         await bobs.asks("tom", 80)
         person = (await bobs.person("ann")).id
-        earnings = await bobs.service.app.earning.withdrawals.get_earnings(person)
+        earnings = await bobs.service.app.services.earnings.withdrawals.get_earnings(person)
         assert convert_to_cash(earnings.withdrawable) == (
             NanoUsd(0) if guard else parse_usd("3.24")
         )
@@ -95,10 +95,10 @@ async def test_one_key_never_drains_another(sqlite_url: str, clock: TestClock, g
     """Guard: each contribution has a pocket of its own. A key that is never used brings nothing."""
     async with market(sqlite_url, clock) as bobs:
         bobs.service.farmed = not guard
-        book = bobs.service.app.prices
+        book = bobs.service.app.services.pricing.prices
         first = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         idle = await bobs.contributes("bob", "sk-bob-0000000002", SMALL)
-        await bobs.service.app.pool.set_key_state(idle, "paused")
+        await bobs.service.app.services.pool.pool.set_key_state(idle, "paused")
         # Dearer answers bring more than the first one's worth.
         rate = book.find_current("gpt-4").input_rate  # type: ignore[union-attr]
         await book.set_price("gpt-4", rate.multiply_by(2), rate.multiply_by(2), set_by="admin")
@@ -116,7 +116,9 @@ async def test_a_budget_lowered_to_keep_its_worth(
     async with market(sqlite_url, clock) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", SMALL)
         person = (await bobs.person("bob")).id
-        await bobs.service.app.earning.closing.lower_contribution(key, person, Credits(5))
+        await bobs.service.app.services.earnings.termination.lower_contribution(
+            key, person, Credits(5)
+        )
         await bobs.gets("tom", 100)
         await bobs.asks("tom", 1)
         await bobs.closes()
@@ -132,13 +134,15 @@ async def lowers(bobs: Market, how: str) -> None:
     app = bobs.service.app
     if how == "cut":
         rate = MicroCredits(1_000)
-        await app.prices.set_price("gpt-4", rate, rate, set_by="admin")
+        await app.services.pricing.prices.set_price("gpt-4", rate, rate, set_by="admin")
     elif how == "discount":
         one = Promotion(ids.new_id("pro", bobs.clock.now_ms()), "discount", percent=20)
         row = admin_log_row(bobs.clock, actor="usr_owner", act="promo", before={}, after={})
-        await app.deals.promotions.add(one, row, by="usr_owner")
+        await app.services.pricing.deals.promotions.add(one, row, by="usr_owner")
     else:
-        await app.desk.overrides.set_override(brief.OPENAI, brief.flat("0.15"), actor="operator")
+        await app.services.repricing.cost_overrides.set_override(
+            brief.OPENAI, brief.flat("0.15"), actor="operator"
+        )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +181,9 @@ async def test_a_false_budget_many_times(sqlite_url: str, clock: TestClock, guar
     async with market(sqlite_url, clock, policy=policy) as bobs:
         for number in range(3):
             await bobs.contributes("bob", f"sk-bob-{number:010}", WORTH, verified=False)
-        have = (await bobs.service.app.purses.for_user((await bobs.person("bob")).id)).available
+        have = (
+            await bobs.service.app.services.users.balances.for_user((await bobs.person("bob")).id)
+        ).available
         assert have == (Credits(1_000) if guard else Credits(3 * 74_997))
 
 
@@ -204,7 +210,7 @@ async def test_inviting_whose_key_then_dies(sqlite_url: str, clock: TestClock, g
     async with market(sqlite_url, clock) as bobs:
         await comes(bobs, "8", "7")
         key = await bobs.contributes("8", "sk-bob-0000000001", SMALL)
-        await bobs.service.app.pool.set_key_state(key, "dead", "refused twice")
+        await bobs.service.app.services.pool.pool.set_key_state(key, "dead", "refused twice")
         await bobs.closes()
         await bobs.closes()
         assert (await bobs.contribution(key, "8")).reason == "dead"

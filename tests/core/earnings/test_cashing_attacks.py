@@ -40,7 +40,7 @@ CASHED, PAID = parse_usd("3.64"), parse_usd("4.50")
 
 async def earns(bobs: Market) -> None:
     """Bob earns 405 Credits of what Tom bought; then the key ends."""
-    pool = bobs.service.app.pool
+    pool = bobs.service.app.services.pool.pool
     own = [card.id for card in await pool.list_keys()]
     for key in own:
         await pool.set_key_state(key, "paused")
@@ -72,7 +72,7 @@ async def was_paid(bobs: Market) -> NanoUsd:
 
 async def reads_before(bobs: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worst of races: whatever happens from now on, a request has read what is there now."""
-    withdrawals = bobs.service.app.earning.withdrawals
+    withdrawals = bobs.service.app.services.earnings.withdrawals
     read = await withdrawals.get_earnings((await bobs.person("bob")).id)
 
     async def earnings(_: str) -> object:
@@ -155,16 +155,16 @@ async def test_a_payers_bank_takes_back_what_was_earned(
             clock.advance(days=32)
         bob = (await bobs.person("bob")).id
         assert (
-            await assess_payout_risk(bobs.service.app.store, [bob], clock.at_ms)
+            await assess_payout_risk(bobs.service.app.services.base.db, [bob], clock.at_ms)
         ).advises_refusal
         if disputed == "before":
             await bobs.disputes(payment)
         assert (
-            await assess_payout_risk(bobs.service.app.store, [bob], clock.at_ms)
+            await assess_payout_risk(bobs.service.app.services.base.db, [bob], clock.at_ms)
         ).advises_refusal
         one = await bobs.withdraws("bob", 405)
         if guard:
-            withdrawals = bobs.service.app.earning.withdrawals
+            withdrawals = bobs.service.app.services.earnings.withdrawals
             await withdrawals.reject_payout(one.id, actor="usr_operator", reason="better not yet")
         else:
             await bobs.pays_out(one)
@@ -184,14 +184,16 @@ async def test_old_earnings_are_not_withdrawn_for_new_ones(
         key, old = await earns_beside_ann(bobs)
         clock.advance(days=32)
         # The advance is spent first, then what was earned.
-        await bobs.service.app.pool.set_key_state(key, "paused")
-        have = (await bobs.service.app.purses.for_user((await bobs.person("bob")).id)).available
+        await bobs.service.app.services.pool.pool.set_key_state(key, "paused")
+        have = (
+            await bobs.service.app.services.users.balances.for_user((await bobs.person("bob")).id)
+        ).available
         await bobs.asks("bob", have.units // 5 - 1)
-        await bobs.service.app.pool.resume_key(key)
+        await bobs.service.app.services.pool.pool.resume_key(key)
         spent = old - (await bobs.has("bob")).get("earned", 0)
         await bobs.asks("tom", 20)
         person = (await bobs.person("bob")).id
-        earnings = await bobs.service.app.earning.withdrawals.get_earnings(person)
+        earnings = await bobs.service.app.services.earnings.withdrawals.get_earnings(person)
         assert earnings.withdrawable == Credits(max(0, old - spent))
         assert earnings.withdrawable <= earnings.available
 
@@ -256,7 +258,7 @@ async def test_withdrawing_and_revoking_what_was_spent_in_advance(
         if guard:
             with pytest.raises(PayoutStateConflict):
                 await bobs.pays_out(one)
-            now = await bobs.service.app.earning.withdrawals.get(one.id)
+            now = await bobs.service.app.services.earnings.withdrawals.get(one.id)
             assert (now.state, now.reason) == ("cancelled", "claw-back")
         else:
             await bobs.pays_out(one)
@@ -290,7 +292,7 @@ async def test_withdrawing_while_what_was_bought_is_taken_back(
                 await bobs.withdraws("bob", 1)
         else:
             await bobs.pays_out(one)
-        await bobs.service.app.earning.withdrawals.cancel_for_debtors()
+        await bobs.service.app.services.earnings.withdrawals.cancel_for_debtors()
         assert await was_paid(bobs) == (NOTHING if guard else CASHED)
         if what == "refund":
             assert await bobs.has("bob") == {"owed": 45 if guard else 450}
@@ -304,14 +306,14 @@ async def test_withdrawing_races_an_ask_and_a_claw_back(
         key, earned = await earns_beside_ann(bobs)
         person = await bobs.person("bob")
         advance = (await bobs.posted(chart.advance(key)))[0]
-        await bobs.service.app.pool.set_key_state(key, "paused")
+        await bobs.service.app.services.pool.pool.set_key_state(key, "paused")
         # All of the advance is spent, and some of what was earned.
         await bobs.asks("bob", advance // 5 + 1)
         await bobs.addressed("bob")
         outcomes = await asyncio.gather(
             bobs.withdraws("bob", earned),
             bobs.begins(person),
-            bobs.service.app.earning.closing.withdraw_contribution(key, person.id),
+            bobs.service.app.services.earnings.termination.withdraw_contribution(key, person.id),
             return_exceptions=True,
         )
         refused = [one for one in outcomes if isinstance(one, BaseException)]

@@ -33,14 +33,16 @@ async def test_what_was_changed_by_hand_is_found(
         await bobs.gets("tom", 300)
         await bobs.asks("tom", 60)
         app, bob = bobs.service.app, await bobs.person("bob")
-        await app.earning.addresses.save_address(bob.id, "manual", SecretStr("Bob, GB33"), "GB••33")
-        await app.earning.withdrawals.request_payout(
+        await app.services.earnings.payout_methods.save_address(
+            bob.id, "manual", SecretStr("Bob, GB33"), "GB••33"
+        )
+        await app.services.earnings.withdrawals.request_payout(
             bob.id, Credits(100), "manual", cause="one", at_ms=clock.now_ms()
         )
-        assert await audit_earnings(app.store) == []
+        assert await audit_earnings(app.services.base.db) == []
         engine = sa.create_engine(sqlite_url)
         with engine.begin() as connection:
             connection.execute(sa.text(ALTERATIONS[what]))
         engine.dispose()
-        assert await audit_earnings(app.store) != []
+        assert await audit_earnings(app.services.base.db) != []
         bobs.service.farmed = True

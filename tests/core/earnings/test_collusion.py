@@ -106,7 +106,9 @@ class Ring:
     async def key(self) -> tuple[str, str]:
         name = self.someone()
         person = await self.bobs.person(name)
-        mine = await self.bobs.service.app.earning.contributions.list_for_contributor(person.id)
+        mine = await self.bobs.service.app.services.earnings.contributions.list_for_contributor(
+            person.id
+        )
         if not mine:
             raise UnknownKey(name)
         return name, self.chance.choice(mine).key
@@ -114,24 +116,31 @@ class Ring:
     async def ends_a_key(self) -> None:
         name, key = await self.key()
         person = await self.bobs.person(name)
-        await self.bobs.service.app.earning.closing.withdraw_contribution(key, person.id)
+        await self.bobs.service.app.services.earnings.termination.withdraw_contribution(
+            key, person.id
+        )
 
     async def lowers(self) -> None:
         name, key = await self.key()
         person = await self.bobs.person(name)
         left = Credits(self.chance.randint(0, 60))
-        await self.bobs.service.app.earning.closing.lower_contribution(key, person.id, left)
+        await self.bobs.service.app.services.earnings.termination.lower_contribution(
+            key, person.id, left
+        )
 
     async def raises(self) -> None:
         name, key = await self.key()
-        await self.bobs.service.app.earning.contributions.raise_contribution(
+        await self.bobs.service.app.services.earnings.contributions.raise_contribution(
             key, await self.bobs.person(name), parse_usd("0.6")
         )
 
     async def withdraws(self) -> None:
         self.number += 1
-        earning, person = self.bobs.service.app.earning, await self.bobs.person(self.someone())
-        await earning.addresses.save_address(person.id, "manual", SecretStr("somewhere"), "s")
+        earning, person = (
+            self.bobs.service.app.services.earnings,
+            await self.bobs.person(self.someone()),
+        )
+        await earning.payout_methods.save_address(person.id, "manual", SecretStr("somewhere"), "s")
         can = (await earning.withdrawals.get_earnings(person.id)).withdrawable
         amount = Credits(self.chance.randint(1, max(1, can.units)))
         await earning.withdrawals.request_payout(
@@ -139,7 +148,7 @@ class Ring:
         )
 
     async def decides(self) -> None:
-        earning = self.bobs.service.app.earning
+        earning = self.bobs.service.app.services.earnings
         for one in await earning.withdrawals.list_in_state("requested", "approved"):
             what = self.chance.choice(("reject", "cancel", "pay", "pay", "return"))
             if what == "reject":
@@ -157,11 +166,13 @@ class Ring:
                     await earning.withdrawals.mark_returned(sent, reason="came back")
 
     async def reprices(self) -> None:
-        rate = self.bobs.service.app.prices.find_current("gpt-4")
+        rate = self.bobs.service.app.services.pricing.prices.find_current("gpt-4")
         assert rate is not None
         new = type(rate.input_rate)(self.chance.choice((1_000, 3_000, 5_000, 8_000)))
         self.bobs.clock.advance(seconds=3)
-        await self.bobs.service.app.prices.set_price("gpt-4", new, new, set_by="admin")
+        await self.bobs.service.app.services.pricing.prices.set_price(
+            "gpt-4", new, new, set_by="admin"
+        )
 
     async def waits(self) -> None:
         self.bobs.clock.advance(days=self.chance.choice((1, 2, 40)))
@@ -177,7 +188,7 @@ async def charged(bobs: Market, pocket: str) -> int:
     transfer, submission = schema.transfer, schema.submission
     account, usage, key = schema.account, schema.usage, schema.key
     settle = sa.literal("ask/") + usage.c.ask + "/settle"
-    rows = await bobs.service.app.store.fetch(
+    rows = await bobs.service.app.services.base.db.fetch(
         sa.select(sa.func.sum(transfer.c.amount))
         .select_from(
             usage.join(key, key.c.id == usage.c.key)
@@ -196,7 +207,7 @@ async def charged(bobs: Market, pocket: str) -> int:
 
 
 async def check(bobs: Market) -> None:
-    store = bobs.service.app.store
+    store = bobs.service.app.services.base.db
     bought, earned = await charged(bobs, "bought"), await charged(bobs, "earned")
     account = schema.account
     rows = {
@@ -261,11 +272,13 @@ async def test_whatever_they_do_together(database_url: str, clock: TestClock, se
         # Everything ends: what is then there is exactly what the books say.
         for name in PEOPLE:
             person = await bobs.person(name)
-            for one in await bobs.service.app.earning.contributions.list_for_contributor(person.id):
+            for one in await bobs.service.app.services.earnings.contributions.list_for_contributor(
+                person.id
+            ):
                 # Ending one may have ended another that was used up.
                 if one.state == "open":
                     with contextlib.suppress(UnknownKey):
-                        await bobs.service.app.earning.closing.withdraw_contribution(
+                        await bobs.service.app.services.earnings.termination.withdraw_contribution(
                             one.key, person.id
                         )
         await bobs.closes()

@@ -111,7 +111,7 @@ async def test_half_of_it_paid_by_gifts(database_url: str, clock: TestClock) -> 
         if (await bobs.contribution(key, "bob")).state == "open":
             # Each half was rounded down, and two cents are left: what they are worth goes back.
             bob = await bobs.person("bob")
-            await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+            await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == expected
 
 
@@ -125,12 +125,14 @@ async def test_an_advance_is_spent_covered_and_spent_again(
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         one = await bobs.contribution(key, "bob")
         assert one.advance == Credits(112), "a quarter of 450"
-        purse = await bobs.service.app.purses.for_user((await bobs.person("bob")).id)
+        purse = await bobs.service.app.services.users.balances.for_user(
+            (await bobs.person("bob")).id
+        )
         assert purse.available == Credits(112)
         # The owner's own asks go elsewhere and vest nothing.
         await bobs.asks("bob", 20)
         assert (
-            await bobs.service.app.purses.for_user((await bobs.person("bob")).id)
+            await bobs.service.app.services.users.balances.for_user((await bobs.person("bob")).id)
         ).available == Credits(12)
         assert await bobs.posted(chart.unvested_credits(key), chart.key_usage(key, "free")) == [
             450,
@@ -156,7 +158,7 @@ async def test_what_nobody_can_verify_is_lent_once_a_person(
             (await bobs.contribution(key, "bob")).advance.units for key in (first, second, third)
         ]
         assert lent == [747, 253, 0]
-        await bobs.service.app.earning.closing.withdraw_contribution(
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(
             first, (await bobs.person("bob")).id
         )
         fourth = await bobs.contributes("bob", "sk-bob-0000000004", "60", verified=False)
@@ -168,7 +170,10 @@ async def test_two_offers_at_once_never_lend_more_than_that(
 ) -> None:
     async with market(database_url, clock, policy=SAFES) as bobs:
         keys = [await bobs.offers("bob", f"sk-bob-{number:010}") for number in range(3)]
-        person, contributions = await bobs.person("bob"), bobs.service.app.earning.contributions
+        person, contributions = (
+            await bobs.person("bob"),
+            bobs.service.app.services.earnings.contributions,
+        )
         opened = await asyncio.gather(
             *(contributions.accept_offer(key, person, parse_usd("60")) for key in keys)
         )
@@ -184,7 +189,7 @@ async def test_withdrawn_half_used(database_url: str, clock: TestClock) -> None:
         await bobs.gets("tom", 1_000)
         await bobs.asks("tom", 50)
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == {"earned": 225}
         one = await bobs.contribution(key, "bob")
         assert (one.state, one.returned_credits, one.returned_quota) == (
@@ -197,7 +202,7 @@ async def test_withdrawn_half_used(database_url: str, clock: TestClock) -> None:
         assert await bobs.stands(["supply/contributed"], NanoUsd) == [parse_usd("1.5").units]
         with pytest.raises(NoKeyAvailable):
             await bobs.begins(await bobs.person("tom"))
-        records = await bobs.service.app.pool.list_key_records()
+        records = await bobs.service.app.services.pool.pool.list_key_records()
         assert next(record for record in records if record.id == key).sealed is None
         with pytest.raises(DuplicateKey):
             await bobs.offers("ann", "sk-bob-0000000001")
@@ -211,7 +216,7 @@ async def test_what_was_spent_in_advance_is_due_when_nothing_covers_it(
         await bobs.asks("bob", 40)
         await bobs.gets("bob", 30, "gift")
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
         assert await bobs.has("bob") == {"owed": 170}
         assert await bobs.stands(["advanced", "issued/contribution"], Credits) == [0, 0]
         # Whatever comes in pays that first.
@@ -227,7 +232,7 @@ async def test_answers_that_run_are_waited_for(database_url: str, clock: TestClo
         bobs.service.openai.always(Answer("word " * 500, usage=Used(500, 500), before=gate))
         run = await bobs.begins(await bobs.person("tom"))
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
         assert (await bobs.contribution(key, "bob")).state == "closing"
         gate.set()
         await run.result
@@ -242,7 +247,7 @@ async def test_a_price_cut_leaves_the_used_share_as_a_gift(
     """Never earned: cash is bounded by what was charged, whatever prices do."""
     async with market(database_url, clock) as bobs:
         await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
-        book = bobs.service.app.prices
+        book = bobs.service.app.services.pricing.prices
         rate = book.find_current("gpt-4").input_rate  # type: ignore[union-attr]
         cheap = type(rate)(1_000)
         await book.set_price("gpt-4", cheap, cheap, set_by="admin")
@@ -266,7 +271,7 @@ async def test_a_key_that_dies_ends_once_it_is_surely_dead(
         assert (await bobs.contribution(key, "bob")).state == "open", "one refusal is no proof"
         for _ in range(3):
             clock.advance(seconds=700)
-            await bobs.service.app.pool.check_models()
+            await bobs.service.app.services.pool.pool.check_models()
         await bobs.closes()
         await bobs.closes()
         one = await bobs.contribution(key, "bob")
@@ -310,7 +315,10 @@ async def test_what_is_not_taken(database_url: str, clock: TestClock) -> None:
         waiting = [await bobs.offers("ann", key) for key in keys]
         with pytest.raises(TooManyContributions):
             await bobs.offers("ann", "sk-ann-1000000000")
-        contributions, ann = bobs.service.app.earning.contributions, await bobs.person("ann")
+        contributions, ann = (
+            bobs.service.app.services.earnings.contributions,
+            await bobs.person("ann"),
+        )
         with pytest.raises(OfferGone):
             await contributions.accept_offer(waiting[0], await bobs.person("bob"), parse_usd("1"))
         await contributions.decline_offer(waiting[0], ann)

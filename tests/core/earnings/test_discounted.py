@@ -19,7 +19,7 @@ async def test_what_vests_is_nine_tenths_of_what_was_really_charged(
         assert await bobs.has("8") == {"earned": 225}, "of 250"
         one = Promotion(ids.new_id("pro", clock.now_ms()), "discount", percent=20)
         row = admin_log_row(clock, actor="usr_owner", act="promo", before={}, after={})
-        await bobs.service.app.deals.promotions.add(one, row, by="usr_owner")
+        await bobs.service.app.services.pricing.deals.promotions.add(one, row, by="usr_owner")
         await bobs.asks("9", 50)
         assert await bobs.has("8") == {"earned": 405}, "and of 200"
         assert await bobs.has("9") == {"bought": 550}

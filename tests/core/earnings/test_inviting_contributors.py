@@ -16,7 +16,7 @@ DOLLARS = "3"
 
 async def comes(bobs: Market, name: str, inviter: str) -> None:
     """Somebody new, by a link."""
-    invitations = bobs.service.app.shop.invitations
+    invitations = bobs.service.app.services.users.referrals
     code = await invitations.get_or_create_code(await bobs.person(inviter))
     bobs.clock.advance(seconds=1)
     noted = await bobs.service.someone(name).screen(f"/start {code}")
@@ -74,7 +74,7 @@ async def test_it_ends_when_the_two_turn_out_to_be_one(
         after = await bobs.has("7")
         assert after.get("gift", 0) == has.get("gift", 0), "nobody invites themselves"
         assert after["earned"] == has.get("earned", 0) + 225
-        ledger = bobs.service.app.ledger
+        ledger = bobs.service.app.services.base.ledger
         issued = chart.issued("referral")
         balance = (await ledger.read_balances([issued]))[issued.code]
         assert Credits(-balance.posted) == Credits(22), "what is left goes back as the key ends"

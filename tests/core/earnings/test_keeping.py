@@ -22,7 +22,7 @@ async def test_less_of_it_ends_a_part_and_vests_nothing(
 ) -> None:
     async with market(database_url, clock, policy=SAFES) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
-        bob, closing = await bobs.person("bob"), bobs.service.app.earning.closing
+        bob, closing = await bobs.person("bob"), bobs.service.app.services.earnings.termination
         await closing.lower_contribution(key, bob.id, Credits(45))
         one = await bobs.contribution(key, "bob")
         assert (one.credited, one.returned_credits, one.advance) == (
@@ -46,7 +46,7 @@ async def test_not_below_what_was_spent_in_advance(database_url: str, clock: Tes
     async with market(database_url, clock, own_keys=1) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         await bobs.asks("bob", 20)
-        bob, closing = await bobs.person("bob"), bobs.service.app.earning.closing
+        bob, closing = await bobs.person("bob"), bobs.service.app.services.earnings.termination
         with pytest.raises(ContributionInUse) as refused:
             await closing.lower_contribution(key, bob.id, Credits(99))
         assert refused.value.minimum == Credits(100)
@@ -60,7 +60,7 @@ async def test_more_of_a_key_is_a_contribution_of_its_own(
 ) -> None:
     async with market(database_url, clock) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
-        contributions = bobs.service.app.earning.contributions
+        contributions = bobs.service.app.services.earnings.contributions
         bob = await bobs.person("bob")
         more = await contributions.raise_contribution(key, bob, parse_usd("1.5"))
         assert (more.credited, more.quota) == (Credits(225), parse_usd("1.5"))
@@ -75,7 +75,7 @@ async def test_more_of_a_key_is_a_contribution_of_its_own(
 async def test_an_owner_watches_it_earn(database_url: str, clock: TestClock) -> None:
     async with market(database_url, clock, policy=SAFES) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
-        watching = bobs.service.app.earning.watching
+        watching = bobs.service.app.services.earnings.statistics
         one = await bobs.contribution(key, "bob")
         assert await watching.get_progress(one) == ContributionProgress(
             Credits(450), Credits(112), Credits(0), 0, 0, 0
@@ -92,7 +92,7 @@ async def test_an_owner_watches_it_earn(database_url: str, clock: TestClock) -> 
         assert [(day.answers, day.vested.units) for day in days] == [(0, 0), (21, 94), (2, 9)]
         assert sum((await bobs.has("bob")).values()) == 103
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
         ended = await watching.get_progress(await bobs.contribution(key, "bob"))
         assert (ended.vested, ended.unvested, ended.spendable) == (
             Credits(103),

@@ -20,7 +20,7 @@ LITTLE = replace(BRIEFS, payout_least=Credits(10), advance_percent=10)
 
 async def circulation(bobs: Market) -> int:
     """Everything that anybody has, held included, less what is owed and lent."""
-    rows = await bobs.service.app.store.fetch(
+    rows = await bobs.service.app.services.base.db.fetch(
         sa.text("SELECT code, credits_posted - debits_posted AS has FROM account")
     )
     kinds = ("user/", "owed/", "advanced", "line/")
@@ -48,15 +48,15 @@ async def test_keys_that_serve_and_keys_under_review_move_along(
         assert await circulation(bobs) == before
         gate.set()
         await running.result
-        await bobs.service.app.links.forward_merged_balances()
+        await bobs.service.app.services.links.forward_merged_balances()
         assert await bobs.has("bob") == {"earned": 4}
-        contributions = bobs.service.app.earning.contributions
+        contributions = bobs.service.app.services.earnings.contributions
         await contributions.accept_offer(reviewed, bob, parse_usd(SMALL))
         assert [one.key for one in await contributions.list_for_contributor(bob.id)] == [
             serving,
             reviewed,
         ]
-        assert bobs.service.app.pool.contributed_keys.list_advance_keys(bob.id) == (
+        assert bobs.service.app.services.pool.pool.contributed_keys.list_advance_keys(bob.id) == (
             serving,
             reviewed,
         )
@@ -86,13 +86,13 @@ async def test_open_withdrawals_of_both_go_on_and_come_back_to_the_one(
         before = await circulation(bobs)
         bob = await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
-        withdrawals, whole = bobs.service.app.earning.withdrawals, sum(earned.values())
+        withdrawals, whole = bobs.service.app.services.earnings.withdrawals, sum(earned.values())
         earnings = await withdrawals.get_earnings(bob.id)
         assert earnings.withdrawable == earnings.available == Credits(whole - 75)
         with pytest.raises(WithdrawalBlocked) as refused:
             await bobs.withdraws("bob", 10)
         assert refused.value.reason == "linked"
-        people = await bobs.service.app.people.list_merged_ids(bob.id)
+        people = await bobs.service.app.services.users.users.list_merged_ids(bob.id)
         assert {one.id for one in await withdrawals.list_for_people(people)} == {
             ours.id,
             theirs.id,
@@ -104,7 +104,7 @@ async def test_open_withdrawals_of_both_go_on_and_come_back_to_the_one(
         await withdrawals.approve_payout(other.id, actor="usr_admin")
         sent = await withdrawals.mark_sent(await withdrawals.get(other.id), next_check_ms=None)
         await withdrawals.mark_returned(sent, reason="closed account")
-        await bobs.service.app.links.forward_merged_balances()
+        await bobs.service.app.services.links.forward_merged_balances()
         # All of it is there again, and as old as it was.
         earnings = await withdrawals.get_earnings(bob.id)
         assert earnings.available == earnings.withdrawable == Credits(whole)
@@ -117,13 +117,13 @@ async def test_what_either_owes_is_owed_by_both(database_url: str, clock: TestCl
         key = await bobs.contributes("alt", "sk-alt-0000000001", SMALL)
         await bobs.asks("alt", 40)
         alt = await bobs.person("alt")
-        await bobs.service.app.earning.closing.withdraw_contribution(key, alt.id)
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, alt.id)
         assert await bobs.has("alt") == {"owed": 200}
         before = await circulation(bobs)
         await bobs.links("bob", "alt")
         assert await circulation(bobs) == before
         assert await bobs.has("bob") == {"owed": 100}
-        assert await bobs.service.app.people.unlink_identity("telegram", "alt")
+        assert await bobs.service.app.services.users.users.unlink_identity("telegram", "alt")
         assert await bobs.has("alt") == {}, "who parts takes nothing along"
         assert await bobs.has("bob") == {"owed": 100}
 
@@ -143,9 +143,9 @@ async def test_an_advance_that_is_held_while_they_become_one(
         assert await circulation(bobs) == before
         gate.set()
         charged = sum([(await run.result).charge.units for run in asks])
-        await bobs.service.app.links.forward_merged_balances()
+        await bobs.service.app.services.links.forward_merged_balances()
         assert await circulation(bobs) == before - charged
-        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
         await bobs.closes()
         # Where the other's key served them before they were one, that covered some of it.
         covered = 4 if asks[1].candidate.key == key else 0

@@ -56,7 +56,7 @@ async def test_a_payouts_address_is_forgotten_with_its_end(
         await bobs.contributes("bob", "sk-bob-0000000001", "3")
         await bobs.gets("tom", 1_000)
         await bobs.asks("tom", 10)
-        withdrawals = bobs.service.app.earning.withdrawals
+        withdrawals = bobs.service.app.services.earnings.withdrawals
         one = await bobs.withdraws("bob", 10, how)
         if how == "cancelled":
             await withdrawals.cancel_payout(one.id, [one.person])
@@ -66,11 +66,11 @@ async def test_a_payouts_address_is_forgotten_with_its_end(
             one = await withdrawals.approve_payout(one.id, actor="usr_1")
             one = await withdrawals.mark_sent(one, next_check_ms=None)
             if how == "paid":
-                await bobs.service.app.earning.payouts.confirm_manual_payment(one.id)
+                await bobs.service.app.services.earnings.payouts.confirm_manual_payment(one.id)
             else:
                 await withdrawals.mark_returned(one, reason="closed account")
         assert (await withdrawals.get(one.id)).state == how
-        rows = await bobs.service.app.store.fetch(sa.select(schema.payout.c.sealed))
+        rows = await bobs.service.app.services.base.db.fetch(sa.select(schema.payout.c.sealed))
         assert [row.sealed for row in rows] == [None]
         with pytest.raises(PayoutStateConflict):
             await withdrawals.cancel_payout(one.id, [one.person])
@@ -87,8 +87,8 @@ async def test_a_claw_back_forgets_it_too(sqlite_url: str, clock: TestClock) -> 
             await bobs.asks("bob")
         await bobs.asks("bob", 20)
         bob = await bobs.person("bob")
-        await bobs.service.app.earning.closing.withdraw_contribution(key, bob.id)
-        rows = await bobs.service.app.store.fetch(
+        await bobs.service.app.services.earnings.termination.withdraw_contribution(key, bob.id)
+        rows = await bobs.service.app.services.base.db.fetch(
             sa.select(schema.payout.c.state, schema.payout.c.sealed)
         )
         assert [tuple(row) for row in rows] == [("cancelled", None)]

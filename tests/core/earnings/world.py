@@ -55,24 +55,28 @@ class Market:
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def person(self, name: str) -> Person:
-        return await self.service.app.people.get_or_create(self.platform, name, language="en")
+        return await self.service.app.services.users.users.get_or_create(
+            self.platform, name, language="en"
+        )
 
     async def links(self, older: str, younger: str) -> Person:
         """They become one: the younger one becomes a part of the older one."""
         app = self.service.app
         first, second = await self.person(older), await self.person(younger)
-        proposal = await app.links.enter_code(second, await app.links.create_link_code(first))
-        await app.links.accept_proposal(proposal.id, second)
-        assert await app.links.accept_proposal(proposal.id, first)
-        app.people.clear_cache()
-        await app.pool.reload()
+        proposal = await app.services.links.enter_code(
+            second, await app.services.links.create_link_code(first)
+        )
+        await app.services.links.accept_proposal(proposal.id, second)
+        assert await app.services.links.accept_proposal(proposal.id, first)
+        app.services.users.users.clear_cache()
+        await app.services.pool.pool.reload()
         return await self.person(older)
 
     async def has(self, name: str) -> dict[str, int]:
         """What a person has, by pocket, and owes."""
         person = await self.person(name)
         accounts = [*chart.pockets(person.id), chart.owed(person.id)]
-        balances = await self.service.app.ledger.read_balances(accounts)
+        balances = await self.service.app.services.base.ledger.read_balances(accounts)
         names = ("gift", "bought", "earned", "owed")
         figures = zip(names, (balance.available for balance in balances.values()), strict=True)
         return {pocket: abs(amount) for pocket, amount in figures if amount}
@@ -86,14 +90,14 @@ class Market:
             else (chart.give_gift(person.id, "grant", Credits(amount)),)
         )
         cause = f"gets/{next(self._numbers)}"
-        await self.service.app.ledger.submit(Submission(cause, entries))
+        await self.service.app.services.base.ledger.submit(Submission(cause, entries))
 
     # --- cash -----------------------------------------------------------------------------------
 
     async def buys(self, name: str, cash: NanoUsd, fee: NanoUsd = NOTHING) -> tuple[Order, Payment]:
         """Paid by card at once; `fee` is what its processor keeps."""
         person, app = await self.person(name), self.service.app
-        order = await app.shop.cashier.orders.create_order(
+        order = await app.services.payments.orders.create_order(
             cause=f"buys/{next(self._numbers)}",
             at_ms=self.clock.now_ms(),
             person=person.id,
@@ -120,9 +124,9 @@ class Market:
     def _crediting(self) -> Fulfillment:
         app = self.service.app
         return Fulfillment(
-            orders=app.shop.cashier.orders,
-            db=app.store,
-            ledger=app.ledger,
+            orders=app.services.payments.orders,
+            db=app.services.base.db,
+            ledger=app.services.base.ledger,
             clock=self.clock,
             offer=self.offer,
         )
@@ -130,14 +134,14 @@ class Market:
     async def addressed(self, name: str) -> str:
         """A person who said where to pay; their id."""
         person = await self.person(name)
-        await self.service.app.earning.addresses.save_address(
+        await self.service.app.services.earnings.payout_methods.save_address(
             person.id, "manual", SecretStr(f"DE00 {name}"), "DE••••"
         )
         return person.id
 
     async def withdraws(self, name: str, amount: int, cause: str = "") -> Payout:
         """Asks for so many Credits; the same cause is the same press."""
-        return await self.service.app.earning.withdrawals.request_payout(
+        return await self.service.app.services.earnings.withdrawals.request_payout(
             await self.addressed(name),
             Credits(amount),
             "manual",
@@ -147,7 +151,7 @@ class Market:
 
     async def pays_out(self, payout: Payout) -> None:
         """An admin agrees, and pays by hand."""
-        earning = self.service.app.earning
+        earning = self.service.app.services.earnings
         await earning.withdrawals.approve_payout(payout.id, actor="usr_operator")
         await earning.payouts.begin_manual_payment(payout.id)
         await earning.payouts.confirm_manual_payment(payout.id)
@@ -160,7 +164,7 @@ class Market:
         if dollars:
             self.service.openai.balances[secret] = dollars
         self.service.openai.organisations.setdefault(secret, f"org-{secret}")
-        contributions = self.service.app.earning.contributions
+        contributions = self.service.app.services.earnings.contributions
         offer = await contributions.create_offer(
             await self.person(name), "openai", SecretStr(secret), ""
         )
@@ -171,19 +175,19 @@ class Market:
     ) -> str:
         """A key that serves; its id."""
         key = await self.offers(name, secret, dollars if verified else "")
-        await self.service.app.earning.contributions.accept_offer(
+        await self.service.app.services.earnings.contributions.accept_offer(
             key, await self.person(name), parse_usd(dollars)
         )
         return key
 
     async def contribution(self, key: str, name: str) -> Contribution:
         person = await self.person(name)
-        return await self.service.app.earning.contributions.get(key, person.id)
+        return await self.service.app.services.earnings.contributions.get(key, person.id)
 
     async def takes_back(self, name: str, key: str) -> None:
         """Its owner revokes it."""
         person = await self.person(name)
-        await self.service.app.earning.closing.withdraw_contribution(key, person.id)
+        await self.service.app.services.earnings.termination.withdraw_contribution(key, person.id)
         await self.closes()
 
     # --- asks, and what came of them ------------------------------------------------------------
@@ -195,7 +199,9 @@ class Market:
         done: list[AskRun] = []
         at_once = _AT_ONCE
         while len(done) < times:
-            have = (await self.service.app.purses.for_user(person.id)).available.units
+            have = (
+                await self.service.app.services.users.balances.for_user(person.id)
+            ).available.units
             # Whose balance is short gets shorter answers: one at a time, then.
             many = min(at_once, times - len(done), max(1, have // HELD_MOST))
             begun = await asyncio.gather(
@@ -212,7 +218,7 @@ class Market:
 
     async def begins(self, person: Person) -> AskRun:
         number = next(self._numbers)
-        return await self.service.app.asking.start_ask(
+        return await self.service.app.services.asks.asks.start_ask(
             Question(
                 id=ids.derive_id("ask", self.clock.now_ms(), f"market/{number}"),
                 person=person,
@@ -224,19 +230,19 @@ class Market:
         )
 
     async def posted(self, *accounts: Account[AnyMoney]) -> list[int]:
-        balances = await self.service.app.ledger.read_balances(accounts)
+        balances = await self.service.app.services.base.ledger.read_balances(accounts)
         return [balances[account.code].posted for account in accounts]
 
     async def stands(self, codes: Sequence[str], unit: type[Credits] | type[NanoUsd]) -> list[int]:
         """Debits less credits."""
-        balances = await self.service.app.ledger.read_balances(
+        balances = await self.service.app.services.base.ledger.read_balances(
             [Account(code, unit) for code in codes]
         )
         return [-balances[code].posted for code in codes]
 
     async def closes(self) -> None:
         """The chore."""
-        await self.service.app.earning.closing.process_terminations()
+        await self.service.app.services.earnings.termination.process_terminations()
 
 
 @contextlib.asynccontextmanager

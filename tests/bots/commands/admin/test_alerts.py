@@ -34,8 +34,8 @@ async def heard(owner: Service, chats: Chats) -> list[Card]:
     """What owners on Telegram were shown since, by whoever did it, all telling done."""
     waits = sa.select(schema.notice.c.id).where(schema.notice.c.due_at.is_not(None))
     async with asyncio.timeout(20):
-        while await owner.app.store.fetch(waits):
-            await owner.app.shop.notices.deliver_due()
+        while await owner.app.services.base.db.fetch(waits):
+            await owner.app.chat.notifications.deliver_due()
     fresh, chats.read = chats.shown[chats.read :], len(chats.shown)
     assert {sender for sender, _ in fresh} <= {"1"}
     return [screen for _, screen in fresh]
@@ -43,9 +43,9 @@ async def heard(owner: Service, chats: Chats) -> list[Card]:
 
 def front(owner: Service) -> Chats:
     chats = Chats()
-    owner.app.landing.register_notifier("telegram", chats)
-    owner.app.owners._configured = {("telegram", "1"): "owner"}
-    owner.app.owners._roles = owner.app.owners._configured
+    owner.app.chat.redelivery.register_notifier("telegram", chats)
+    owner.app.services.users.roles._configured = {("telegram", "1"): "owner"}
+    owner.app.services.users.roles._roles = owner.app.services.users.roles._configured
     return chats
 
 
@@ -53,12 +53,12 @@ async def test_a_supplier_that_fails_is_told_once_an_hour_and_can_be_muted(
     owner: Service, clock: TestClock
 ) -> None:
     chats = front(owner)
-    circuit = owner.app.pool._router.circuits["openai"]
+    circuit = owner.app.services.pool.pool._router.circuits["openai"]
     for _ in range(CIRCUIT_FAULTS):
         circuit.record_failure(Fault.UNAVAILABLE, Attempt("answer", clock.now_ms()), clock.now_ms())
-    assert owner.app.pool.list_down_suppliers() == ["openai"]
-    await owner.app.lookout.check_process()
-    await owner.app.lookout.check_process()
+    assert owner.app.services.pool.pool.list_down_suppliers() == ["openai"]
+    await owner.app.services.admin.monitor.check_process()
+    await owner.app.services.admin.monitor.check_process()
     (card,) = await heard(owner, chats)
     assert card.title == "⚠️ A supplier is down"
     assert "openai fails" in text_of(card)
@@ -66,42 +66,42 @@ async def test_a_supplier_that_fails_is_told_once_an_hour_and_can_be_muted(
     assert "Muted until" in text_of((await owner.presses(button(card, "Mute 4 h")))[-1])
     circuit.open_until += 86_400_000
     clock.advance(seconds=3 * 3_600)
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     assert await heard(owner, chats) == []
     clock.advance(seconds=2 * 3_600)
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     assert len(await heard(owner, chats)) == 1
     clock.advance(seconds=1_800)
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     assert await heard(owner, chats) == []
 
 
 async def test_answers_that_fail_are_told_as_a_rate(owner: Service, clock: TestClock) -> None:
-    chats, ended = front(owner), owner.app.asking.outcome_counts
+    chats, ended = front(owner), owner.app.services.asks.asks.outcome_counts
     ended["done"] += 1_000
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     clock.advance(seconds=300)
     ended["done"] += 16
     ended["broken"] += 4
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     (card,) = await heard(owner, chats)
     assert "4 of the last 20 answers" in text_of(card)
     clock.advance(seconds=4_000)
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     ended["done"] += 100
     ended["broken"] += 19
-    await owner.app.lookout.check_process()
+    await owner.app.services.admin.monitor.check_process()
     assert await heard(owner, chats) == [], "16 % is no alert"
 
 
 @pytest.mark.parametrize(("used", "level"), [("7.9", None), ("8", 20), ("9.6", 5), ("10", 0)])
 async def test_keys_that_run_out(owner: Service, used: str, level: int | None) -> None:
     chats = front(owner)
-    (card,) = await owner.app.pool.list_keys()
+    (card,) = await owner.app.services.pool.pool.list_keys()
     move = Move("used", chart.key_quota(card.id), chart.supplier_cost("openai"), parse_usd(used))
-    await owner.app.ledger.submit(Submission("test/used", (move,)))
-    await owner.app.pool.reload()
-    await owner.app.lookout.check_service()
+    await owner.app.services.base.ledger.submit(Submission("test/used", (move,)))
+    await owner.app.services.pool.pool.reload()
+    await owner.app.services.admin.monitor.check_service()
     told = [text_of(one) for one in await heard(owner, chats)]
     assert [f"{level} % of all budgets" in one for one in told] == [True] * (level is not None)
 
@@ -113,7 +113,7 @@ async def test_a_model_that_is_sold_under_cost(owner: Service) -> None:
     tom = owner.someone("7")
     for _ in range(3):
         await tom.answer("why " * 480)
-    await owner.app.lookout.check_service()
+    await owner.app.services.admin.monitor.check_service()
     told = [text_of(one) for one in await heard(owner, chats)]
     assert any("more than it brought in the last day" in one for one in told), told
 
@@ -122,31 +122,37 @@ async def test_withdrawals_that_wait_for_a_day(owner: Service, clock: TestClock)
     chats = front(owner)
     at = clock.now_ms()
     row = {**_payout("usr_x"), "state": "requested", "created_at": at}
-    await owner.app.ledger.record(Insert(schema.payout, row))
+    await owner.app.services.base.ledger.record(Insert(schema.payout, row))
     clock.advance(seconds=86_000)
-    await owner.app.lookout.check_service()
+    await owner.app.services.admin.monitor.check_service()
     assert await heard(owner, chats) == []
     clock.advance(seconds=500)
-    await owner.app.lookout.check_service()
+    await owner.app.services.admin.monitor.check_service()
     (card,) = await heard(owner, chats)
     assert "1 wait for longer than a day" in text_of(card)
-    await owner.app.ledger.record(Update(schema.payout, {"id": row["id"]}, {"state": "cancelled"}))
+    await owner.app.services.base.ledger.record(
+        Update(schema.payout, {"id": row["id"]}, {"state": "cancelled"})
+    )
 
 
 async def test_what_the_audit_finds(owner: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     chats = front(owner)
     await owner.someone("7").answer("why?")
-    await owner.app.lookout.audit_ledger()
+    await owner.app.services.admin.monitor.audit_ledger()
     assert await heard(owner, chats) == []
-    ask = (await owner.app.store.fetch(sa.select(schema.usage.c.ask)))[0].ask
-    charge = (await owner.app.store.fetch(sa.select(schema.usage.c.charge)))[0].charge
-    await owner.app.ledger.record(Update(schema.usage, {"ask": ask}, {"charge": charge + 1}))
+    ask = (await owner.app.services.base.db.fetch(sa.select(schema.usage.c.ask)))[0].ask
+    charge = (await owner.app.services.base.db.fetch(sa.select(schema.usage.c.charge)))[0].charge
+    await owner.app.services.base.ledger.record(
+        Update(schema.usage, {"ask": ask}, {"charge": charge + 1})
+    )
     with monkeypatch.context() as patched:
         patched.setattr("core.admin.monitor._AUDITED_MOST", 3)
-        await owner.app.lookout.audit_ledger()
+        await owner.app.services.admin.monitor.audit_ledger()
         assert await heard(owner, chats) == [], "too large to be recomputed here"
-    await owner.app.lookout.audit_ledger()
+    await owner.app.services.admin.monitor.audit_ledger()
     (card,) = await heard(owner, chats)
     assert card.title == "⚠️ The audit found something"
     assert ask in text_of(card)
-    await owner.app.ledger.record(Update(schema.usage, {"ask": ask}, {"charge": charge}))
+    await owner.app.services.base.ledger.record(
+        Update(schema.usage, {"ask": ask}, {"charge": charge})
+    )

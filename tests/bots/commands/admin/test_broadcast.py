@@ -62,20 +62,22 @@ async def begun(owner: Service, people: int) -> Card:
 
 async def rounds(owner: Service, count: int) -> None:
     for _ in range(count):
-        await owner.app.broadcasts.queue_next()
-        await owner.app.shop.notices.deliver_due()
+        await owner.app.services.admin.broadcasts.queue_next()
+        await owner.app.chat.notifications.deliver_due()
 
 
 async def ended(owner: Service) -> None:
     """Everybody was told, here or by the service's own chores."""
     async with asyncio.timeout(20):
-        while (newest := await owner.app.broadcasts.find_newest()) and newest.state != "done":
+        while (
+            newest := await owner.app.services.admin.broadcasts.find_newest()
+        ) and newest.state != "done":
             await rounds(owner, 1)
 
 
 async def test_everybody_is_told_once(owner: Service) -> None:
     chats = Chats("5")
-    owner.app.landing.register_notifier("telegram", chats)
+    owner.app.chat.redelivery.register_notifier("telegram", chats)
     people = WAITING_MAX + 10
     card = await begun(owner, people)
     await ended(owner)
@@ -91,13 +93,13 @@ async def test_everybody_is_told_once(owner: Service) -> None:
 async def test_so_many_at_a_time_and_after_a_stop_nobody_else(owner: Service) -> None:
     chats = Chats()
     card = await begun(owner, WAITING_MAX + 10)
-    await owner.app.broadcasts.queue_next()
-    await owner.app.broadcasts.queue_next()
-    rows = await owner.app.store.fetch(sa.select(schema.notice.c.id))
+    await owner.app.services.admin.broadcasts.queue_next()
+    await owner.app.services.admin.broadcasts.queue_next()
+    rows = await owner.app.services.base.db.fetch(sa.select(schema.notice.c.id))
     assert len(rows) == WAITING_MAX, "others' notices don't wait behind everybody's"
     stopped = (await owner.presses(button(card, "Stop it")))[-1]
     assert "It was stopped." in text_of(stopped)
-    owner.app.landing.register_notifier("telegram", chats)
+    owner.app.chat.redelivery.register_notifier("telegram", chats)
     await rounds(owner, 3)
     assert chats.told == []
     assert await acts(owner) == ["broadcast", "stop broadcast"]
@@ -114,19 +116,19 @@ async def test_one_at_a_time(owner: Service) -> None:
 async def test_where_no_process_here_has_their_platform_they_wait(owner: Service) -> None:
     await begun(owner, 2)
     await rounds(owner, 1)
-    rows = await owner.app.store.fetch(sa.select(schema.notice.c.due_at))
+    rows = await owner.app.services.base.db.fetch(sa.select(schema.notice.c.due_at))
     assert [row.due_at is None for row in rows] == [False, False]
 
 
 async def test_who_leaves_meanwhile_hears_nothing(owner: Service) -> None:
     chats = Chats()
-    owner.app.landing.register_notifier("telegram", chats)
+    owner.app.chat.redelivery.register_notifier("telegram", chats)
     await begun(owner, 3)
-    await owner.app.broadcasts.queue_next()
+    await owner.app.services.admin.broadcasts.queue_next()
     gone = owner.someone("3")
     person = await gone.person()
     row = admin_log_row(owner.clock, actor=person.id, act="erase", before={}, after={})
-    await owner.app.erasing.erase_person(person, is_own_request=True, companion=row)
+    await owner.app.services.admin.erasure.erase_person(person, is_own_request=True, companion=row)
     await ended(owner)
     assert chats.told == ["1", "2"]
 
@@ -139,7 +141,7 @@ async def test_nobody_else_may(owner: Service) -> None:
     preview = await owner.screen("/broadcast Hello")
     told = text_of(*await owner.someone("5").presses(button(preview, "Send it")))
     assert "Sent to" not in told
-    assert await owner.app.broadcasts.find_newest() is None
+    assert await owner.app.services.admin.broadcasts.find_newest() is None
 
 
 @pytest.mark.parametrize("text", ["", "x" * 1_501])

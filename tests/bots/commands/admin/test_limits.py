@@ -28,7 +28,7 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 
 async def acts(owner: Service) -> list[str]:
-    rows = await owner.app.store.fetch(
+    rows = await owner.app.services.base.db.fetch(
         sa.select(schema.admin_log.c.act).order_by(schema.admin_log.c.id)
     )
     return [row.act for row in rows]
@@ -57,7 +57,7 @@ async def test_by_a_button_our_own_sentence_is_told(owner: Service) -> None:
 
 async def test_another_process_hears_of_it(owner: Service) -> None:
     await owner.screen("/pause topups")
-    rules = owner.app.rules
+    rules = owner.app.services.users.limits
     rules.pauses = {}
     await rules.load()
     assert list(rules.pauses) == ["topups"]
@@ -83,11 +83,11 @@ async def test_so_many_at_once(owner: Service) -> None:
     tom = owner.someone("7")
     held = asyncio.Event()
     owner.openai.always(Told("slow", before=held))
-    shown_first = owner.app.front.handle_message(tom.incoming("one?"))
+    shown_first = owner.app.chat.dispatcher.handle_message(tom.incoming("one?"))
     await anext(shown_first)
     other = Place("telegram", "-5", private=False)
     incoming = tom.incoming("/ask two?", place=other)
-    shown = [one async for one in owner.app.front.handle_message(incoming)]
+    shown = [one async for one in owner.app.chat.dispatcher.handle_message(incoming)]
     assert "1 of your questions are being answered" in text_of(*shown)
     held.set()
     assert isinstance([one async for one in shown_first][-1], Answer)
@@ -108,7 +108,7 @@ async def test_a_groups_own_limit(owner: Service) -> None:
     group = Place("telegram", "-5", private=False)
     told = [
         one
-        async for one in owner.app.front.handle_message(
+        async for one in owner.app.chat.dispatcher.handle_message(
             owner.incoming("/limit here minute 1", place=group)
         )
     ]
@@ -117,7 +117,7 @@ async def test_a_groups_own_limit(owner: Service) -> None:
         asker = owner.someone(sender)
         shown = [
             one
-            async for one in owner.app.front.handle_message(
+            async for one in owner.app.chat.dispatcher.handle_message(
                 asker.incoming("/ask why?", place=group)
             )
         ]
@@ -129,7 +129,7 @@ async def test_who_is_blocked_asks_nothing_and_becomes_nobody_else(owner: Servic
     tom = owner.someone("7")
     person = await tom.person()
     row = admin_log_row(owner.clock, actor="usr_owner", act="block", before={}, after={})
-    await owner.app.rules.set_allowance(
+    await owner.app.services.users.limits.set_allowance(
         person.id, Allowance(blocked=True), actor="usr_owner", companion=row
     )
     for text in ("why?", "/link"):
@@ -154,7 +154,7 @@ async def test_roles_support_reads_and_moves_nothing(owner: Service) -> None:
         assert "for the operator only" in text_of(*await ann.says(text)), text
     menu = await owner.screen("/pause")
     assert "somebody else" in text_of(*await ann.presses(button(menu, "⏸ Asks")))
-    assert not owner.app.rules.pauses
+    assert not owner.app.services.users.limits.pauses
 
     await owner.screen("/role telegram:7 admin")
     assert isinstance(await ann.screen("/pause asks"), Card)
@@ -168,7 +168,7 @@ async def test_roles_support_reads_and_moves_nothing(owner: Service) -> None:
 
 async def test_owners_keep_their_role(owner: Service) -> None:
     assert "That is an owner" in text_of(*await owner.says("/role telegram:1 none"))
-    assert owner.app.owners.get_role("telegram", "1") == "owner"
+    assert owner.app.services.users.roles.get_role("telegram", "1") == "owner"
 
 
 @pytest.mark.parametrize(

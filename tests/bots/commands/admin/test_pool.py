@@ -36,7 +36,7 @@ async def bobs(database_url: str, clock: TestClock) -> AsyncIterator[Market]:
 
 
 async def acts(owner: Service) -> list[str]:
-    rows = await owner.app.store.fetch(sa.select(schema.admin_log.c.act))
+    rows = await owner.app.services.base.db.fetch(sa.select(schema.admin_log.c.act))
     return [row.act for row in rows]
 
 
@@ -63,7 +63,7 @@ async def test_a_key_is_paused_and_resumed_by_button_or_words(owner: Service) ->
 async def test_a_budget_is_set_but_not_below_what_is_used(owner: Service) -> None:
     await owner.answer("/ask gpt-4 why?")
     assert "May cost $12.50" in text_of(await owner.screen("/pool budget 0001 12.5"))
-    assert (await owner.app.pool.list_keys())[0].budget == parse_usd("12.5")
+    assert (await owner.app.services.pool.pool.list_keys())[0].budget == parse_usd("12.5")
     assert "can't be taken back" in text_of(await owner.screen("/pool budget 0001 0.000001"))
     shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
     asked = (await owner.presses(button(shown, "Budget")))[-1]
@@ -71,7 +71,7 @@ async def test_a_budget_is_set_but_not_below_what_is_used(owner: Service) -> Non
     filled = FormSubmission(
         owner.place, Sender("1", "en"), asked.form.id, "77", {"budget": SecretStr("800")}
     )
-    told = [one async for one in owner.app.front.submit_form(filled)]
+    told = [one async for one in owner.app.chat.dispatcher.submit_form(filled)]
     assert "May cost $800.00" in text_of(*told)
     assert await acts(owner) == ["budget", "budget"]
 
@@ -90,19 +90,21 @@ async def test_a_budget_is_set_but_not_below_what_is_used(owner: Service) -> Non
 async def test_what_is_meant_by_no_key_changes_nothing(
     owner: Service, words: str, told: str
 ) -> None:
-    before = await owner.app.pool.list_keys()
+    before = await owner.app.services.pool.pool.list_keys()
     assert told in text_of(await owner.screen(f"/pool {words}"))
-    assert await owner.app.pool.list_keys() == before
+    assert await owner.app.services.pool.pool.list_keys() == before
     assert await acts(owner) == []
 
 
 async def test_an_own_key_is_removed_after_a_second_press(owner: Service) -> None:
     shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
     sure = await pressed(owner, shown, "Remove")
-    assert len(await owner.app.pool.list_keys()) == 1
+    assert len(await owner.app.services.pool.pool.list_keys()) == 1
     assert "is erased" in text_of(await pressed(owner, sure, "Yes, erase it"))
-    assert await owner.app.pool.list_keys() == []
-    rows = await owner.app.store.fetch(sa.select(schema.key.c.sealed, schema.key.c.state))
+    assert await owner.app.services.pool.pool.list_keys() == []
+    rows = await owner.app.services.base.db.fetch(
+        sa.select(schema.key.c.sealed, schema.key.c.state)
+    )
     assert [tuple(row) for row in rows] == [(None, "withdrawn")]
     assert await acts(owner) == ["remove"]
 
@@ -112,7 +114,7 @@ async def test_nobody_else_sees_or_does_any_of_it(owner: Service) -> None:
     tom = owner.someone("7")
     assert "for the operator only" in text_of(*await tom.says("/pool pause 0001"))
     await tom.presses(button(shown, "Pause"))
-    assert [one.state for one in await owner.app.pool.list_keys()] == ["active"]
+    assert [one.state for one in await owner.app.services.pool.pool.list_keys()] == ["active"]
 
 
 async def test_a_contributor_can_not_resume_what_the_operator_paused(bobs: Market) -> None:
@@ -144,7 +146,7 @@ async def test_what_a_stolen_key_brought_is_forfeited(bobs: Market) -> None:
     assert await bobs.has("bob") == {"bought": 50}
     assert await bobs.posted(chart.FORFEITED) == [495]
     assert await acts(owner) == ["stolen"]
-    rows = await owner.app.store.fetch(sa.select(schema.key.c.sealed))
+    rows = await owner.app.services.base.db.fetch(sa.select(schema.key.c.sealed))
     assert [row.sealed for row in rows] == [None]
 
 
@@ -153,6 +155,6 @@ async def test_what_a_thief_has_spent_in_advance_is_owed(bobs: Market) -> None:
     await bobs.contributes("dora", "sk-honest-00000000002", "500")
     await bobs.asks("bob", 10)
     owner = bobs.service.someone("1")
-    key = next(one for one in await owner.app.pool.list_keys() if one.tail == "0001")
-    await owner.app.earning.closing.forfeit_contribution(key.id)
+    key = next(one for one in await owner.app.services.pool.pool.list_keys() if one.tail == "0001")
+    await owner.app.services.earnings.termination.forfeit_contribution(key.id)
     assert await bobs.has("bob") == {"owed": 50}

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from bots.cli.operator import check_lists
-from bots.config.settings import Settings
+from bots.cli.check import check_lists
+from bots.config.settings import PricingConfig
 from core.db import schema
 from core.money import MicroCredits, parse_usd
 from tests import brief, service
@@ -33,7 +33,7 @@ async def days(owner: Service, clock: TestClock, count: int) -> list[int]:
     for _ in range(count):
         for _ in range(4):
             clock.advance(seconds=6 * 3_600)
-            await owner.app.desk.automatic.reprice_models()
+            await owner.app.services.repricing.automatic_pricing.reprice_models()
         seen.append(rate(owner))
     return seen
 
@@ -103,7 +103,7 @@ async def test_separate_prices_move_side_by_side(owner: Service, clock: TestCloc
     clock.advance(days=2)
     await owner.screen("/pricing auto gpt-4 50%")
     await days(owner, clock, 3)
-    price = owner.app.prices.find_current("gpt-4")
+    price = owner.app.services.pricing.prices.find_current("gpt-4")
     assert price is not None
     assert (price.input_rate, price.output_rate) == (MicroCredits(4_200), MicroCredits(4_200))
 
@@ -114,7 +114,7 @@ async def test_bounds_as_they_are_typed(owner: Service) -> None:
         assert "Nothing was changed" in told or "There is no model" in told, wrong
     assert await acts(owner) == []
     assert "4: the price follows" in text_of(await owner.screen("/pricing auto all ±10%"))
-    assert len(await owner.app.desk.automatic.list_bounds()) == 4
+    assert len(await owner.app.services.repricing.automatic_pricing.list_bounds()) == 4
 
 
 async def test_an_automatic_price_is_undone(owner: Service, clock: TestClock) -> None:
@@ -131,29 +131,29 @@ async def test_scarce_keys_raise_the_suggestion(database_url: str, clock: TestCl
     """$0.045 an answer of a budget of a dollar: at 20 a day little is left."""
     async with service.running(database_url, clock, budget="1", welcome=1_000) as tom:
         owner = tom.someone("1")
-        desk = owner.app.desk
+        desk = owner.app.services.repricing
         tom.openai.script(*[LONG] * 19)
         for _ in range(19):
             clock.advance(seconds=10)
             await tom.answer(QUESTION)
         assert await tom.key_left() == parse_usd("0.145")
         for _ in range(40):
-            await desk.demands.measure_demand()
-        assert desk.demands.get_factor("gpt-4") >= 145
+            await desk.demand.measure_demand()
+        assert desk.demand.get_factor("gpt-4") >= 145
         clock.advance(seconds=400)
         assert "demand × 1.4" in text_of(await owner.screen("/pricing gpt-4"))
-        desk.demands._demand_by_model = {}
+        desk.demand._demand_by_model = {}
         await desk.load()
-        assert desk.demands.get_factor("gpt-4") >= 145, "it outlives a process"
+        assert desk.demand.get_factor("gpt-4") >= 145, "it outlives a process"
         clock.advance(days=2)
         for _ in range(100):
-            await desk.demands.measure_demand()
-        assert 95 <= desk.demands.get_factor("gpt-4") <= 105
+            await desk.demand.measure_demand()
+        assert 95 <= desk.demand.get_factor("gpt-4") <= 105
 
 
 async def test_models_as_usual_have_no_row(owner: Service) -> None:
-    await owner.app.desk.demands.measure_demand()
-    assert await owner.app.store.fetch(sa.select(schema.demand)) == []
+    await owner.app.services.repricing.demand.measure_demand()
+    assert await owner.app.services.base.db.fetch(sa.select(schema.demand)) == []
 
 
 # --- costs said from chat -----------------------------------------------------------------------
@@ -162,16 +162,19 @@ async def test_models_as_usual_have_no_row(owner: Service) -> None:
 async def test_a_cost_is_said_and_taken_back(owner: Service, clock: TestClock) -> None:
     told = text_of(await owner.screen("/suppliers cost gpt-4 openai 45 60 15"))
     assert "openai: GPT-4 Turbo costs more" in told
-    level = owner.app.costs.get_supplier_rate(brief.OPENAI, clock.now_ms())
+    level = owner.app.services.pricing.costs.get_supplier_rate(brief.OPENAI, clock.now_ms())
     assert (level.input, level.output, level.cached) == (45_000_000, 60_000_000, 15_000_000)
     clock.advance(seconds=1)
-    owner.app.costs.set_overrides({})
-    await owner.app.desk.load()
-    assert owner.app.costs.get_supplier_rate(brief.OPENAI, clock.now_ms()) == level, (
-        "every process reads it"
-    )
+    owner.app.services.pricing.costs.set_overrides({})
+    await owner.app.services.repricing.load()
+    assert (
+        owner.app.services.pricing.costs.get_supplier_rate(brief.OPENAI, clock.now_ms()) == level
+    ), "every process reads it"
     assert "No change waits" in text_of(await owner.screen("/suppliers cost gpt-4 openai list"))
-    assert owner.app.costs.get_supplier_rate(brief.OPENAI, clock.now_ms()).input == 30_000_000
+    assert (
+        owner.app.services.pricing.costs.get_supplier_rate(brief.OPENAI, clock.now_ms()).input
+        == 30_000_000
+    )
     assert [act for act, _ in await acts(owner)] == ["supplier cost", "supplier cost"]
     assert await states(owner) == ["gone"]
 
@@ -218,11 +221,11 @@ async def test_support_reads_and_changes_nothing(owner: Service) -> None:
 
 def test_the_check_says_how_old_the_lists_are() -> None:
     march_2027, year = 1_803_859_200_000, 365 * 86_400_000
-    fine, line = check_lists(Settings(), march_2027)
+    fine, line = check_lists(PricingConfig(), march_2027)
     assert fine
     assert "at most" in line
-    assert check_lists(Settings(), march_2027 + year)[0] is False
-    fine, line = check_lists(Settings(price_updates=True), march_2027 + year)
+    assert check_lists(PricingConfig(), march_2027 + year)[0] is False
+    fine, line = check_lists(PricingConfig(price_updates=True), march_2027 + year)
     assert fine
     assert line.endswith("and fetched while it runs")
 

@@ -38,24 +38,26 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 
 def commands(owner: Service) -> list[Command]:
-    every = owner.app.front._registry.commands
+    every = owner.app.chat.dispatcher._registry.commands
     return [one for one in every if one.admin_only or one.owner_only]
 
 
 def actions(owner: Service) -> list[Action]:
-    every = owner.app.front._registry._actions.values()
+    every = owner.app.chat.dispatcher._registry._actions.values()
     return [one for one in every if one.admin_only or one.owner_only]
 
 
 async def standing(owner: Service) -> str:
     """All that could have been changed, as text."""
     tables = [t for t in schema.metadata.sorted_tables if t.name not in _LIVING]
-    return str([await owner.app.store.fetch(table.select()) for table in tables])
+    return str([await owner.app.services.base.db.fetch(table.select()) for table in tables])
 
 
 async def pressed(owner: Service, whose: Service, action: str, presser: Service) -> str:
     """A button of `whose`, in their place, pressed by somebody."""
-    buttons = ButtonRepository(db=owner.app.store, ledger=owner.app.ledger, clock=owner.clock)
+    buttons = ButtonRepository(
+        db=owner.app.services.base.db, ledger=owner.app.services.base.ledger, clock=owner.clock
+    )
     data = dict.fromkeys(("person", "payout", "key", "what", "days", "model", "text"), "x")
     choice = Choice(say("Cancel"), action, data)
     rows = await buttons.create_buttons(

@@ -37,8 +37,10 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 async def acts(owner: Service) -> list[str]:
     log = schema.admin_log.c
-    rows = await owner.app.store.fetch(sa.select(log.act, log.actor).order_by(log.at, log.id))
-    me = (await owner.app.people.find("telegram:1")).id
+    rows = await owner.app.services.base.db.fetch(
+        sa.select(log.act, log.actor).order_by(log.at, log.id)
+    )
+    me = (await owner.app.services.users.users.find("telegram:1")).id
     assert {row.actor for row in rows} <= {me}
     return [row.act for row in rows]
 
@@ -77,7 +79,7 @@ async def test_a_promotion_is_shown_first_and_counts_from_the_button_on(
     assert "3.3 Credits / 1K tokens" in shown
     assert "5 Credits / 1K" not in shown
     assert "has done its work" in text_of(*await owner.presses(press)), "replayed"
-    assert len(owner.app.deals.promotions.all) == 1
+    assert len(owner.app.services.pricing.deals.promotions.all) == 1
     for footer in ("5 Credits", "5 Credits", "8 Credits"):
         tom.openai.script(EXAMPLE)
         assert footer in (await tom.answer("/ask gpt-4 " + "why " * 990)).footer
@@ -106,7 +108,7 @@ async def test_credits_by_a_word_that_everybody_types(owner: Service) -> None:
     ]
     taken = await owner.screen("/promo add 10 credits code welcome")
     assert "such a code already" in text_of(*await owner.presses(button(taken, "Yes")))
-    assert len(owner.app.deals.promotions.all) == 1
+    assert len(owner.app.services.pricing.deals.promotions.all) == 1
 
 
 async def test_codes_in_bulk_as_a_file_each_good_once(owner: Service) -> None:
@@ -119,9 +121,9 @@ async def test_codes_in_bulk_as_a_file_each_good_once(owner: Service) -> None:
     assert "used before" in text_of(*await ann.says(f"/redeem {codes[0]}"))
     assert "as often as it may be" in text_of(*await tom.says(f"/redeem {codes[2]}"))
     assert "50 Credits have arrived." in text_of(*await ann.says(f"/redeem {codes[2]}"))
-    kept = str(await owner.app.store.fetch(sa.select(schema.code)))
+    kept = str(await owner.app.services.base.db.fetch(sa.select(schema.code)))
     assert codes[0] not in kept
-    logged = await owner.app.store.fetch(sa.select(schema.admin_log.c.after))
+    logged = await owner.app.services.base.db.fetch(sa.select(schema.admin_log.c.after))
     assert json.loads(logged[0].after)["codes"] == 1_200
     listed = await owner.screen("/promo")
     assert "Used 3 times." in listed.lines
@@ -148,10 +150,12 @@ async def test_codes_to_sell_are_orders_as_ever(owner: Service) -> None:
     code = codes_in(shown)[0]
     tom = owner.someone("7")
     assert "10,000 Credits have arrived." in text_of(*await tom.says(f"/redeem {code}"))
-    (order,) = await owner.app.shop.cashier.orders.list_for_people([(await tom.person()).id], 5)
+    (order,) = await owner.app.services.payments.orders.list_for_people(
+        [(await tom.person()).id], 5
+    )
     assert (order.bought, order.bonus) == (Credits(9_000), Credits(1_000))
     assert await acts(owner) == ["codes"]
-    assert owner.app.deals.promotions.all == ()
+    assert owner.app.services.pricing.deals.promotions.all == ()
 
 
 async def test_a_code_of_an_ended_or_coming_promotion_gives_nothing(
@@ -194,7 +198,7 @@ async def test_tiers_are_defined_given_and_taken_back_from_chat(owner: Service) 
     assert "4.75 Credits / 1K tokens" in text_of(await tom.screen("/model gpt-4"))
     assert "has the tier Gold now" in text_of(await owner.screen("/tier set telegram:7 auto"))
     await owner.screen("/tier add gold topups 5 in 30 days 10% off")
-    assert [tier.name for tier in owner.app.deals.tiers.all] == ["Gold", "Silver"]
+    assert [tier.name for tier in owner.app.services.pricing.deals.tiers.all] == ["Gold", "Silver"]
     await owner.screen("/tier remove GOLD")
     assert "You have no tier yet." in text_of(await tom.screen("/tier"))
     assert await acts(owner) == [*["tier"] * 2, *["tier-set"] * 3, "tier", "tier-remove"]
@@ -203,7 +207,7 @@ async def test_tiers_are_defined_given_and_taken_back_from_chat(owner: Service) 
 async def test_another_process_hears_of_both(owner: Service) -> None:
     await owner.screen("/tier add Gold topups 5 in 30 days 10% off")
     await promoted(owner, "20% off all models")
-    deals = owner.app.deals
+    deals = owner.app.services.pricing.deals
     deals.tiers.all, deals.promotions.all = (), ()
     await deals.load()
     assert deals.tiers.all[0].name == "Gold"
@@ -236,8 +240,11 @@ async def test_neither_people_nor_support_nor_a_forged_button_change_anything(
     theirs = button(await ann.screen("/promo add 90% off all models"), "Yes, start it")
     await owner.screen("/role telegram:8 support")
     assert "somebody else" in text_of(*await ann.presses(theirs))
-    assert (owner.app.deals.promotions.all, owner.app.deals.tiers.all) == ((), ())
-    rows = await owner.app.store.fetch(sa.select(schema.admin_log.c.act))
+    assert (
+        owner.app.services.pricing.deals.promotions.all,
+        owner.app.services.pricing.deals.tiers.all,
+    ) == ((), ())
+    rows = await owner.app.services.base.db.fetch(sa.select(schema.admin_log.c.act))
     assert {row.act for row in rows} == {"role"}
 
 
@@ -351,4 +358,4 @@ async def test_a_tier_that_is_mistyped_is_none(
     async with service.running(sqlite_url, clock) as tom:
         owner = tom.someone("1")
         assert "Write it like this" in text_of(*await owner.says(f"/tier add {text}"))
-        assert owner.app.deals.tiers.all == ()
+        assert owner.app.services.pricing.deals.tiers.all == ()

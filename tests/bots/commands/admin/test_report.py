@@ -36,7 +36,7 @@ async def asked(
     owner: Service, number: int, supplier: str, charge: int, cost: NanoUsd, model: str = "gpt-4"
 ) -> None:
     """An answer, as the ledger and its row have it."""
-    ledger, person = owner.app.ledger, "usr_alice"
+    ledger, person = owner.app.services.base.ledger, "usr_alice"
     hold = f"made/{number}/hold"
     await ledger.submit(
         Submission(
@@ -71,7 +71,7 @@ async def the_briefs(owner: Service, clock: TestClock) -> None:
     """Ten days in which 150,000 Credits were spent and $1,890 were paid; rows of answers are made
     up, without their asks, which the audit finds."""
     owner.farmed = True
-    ledger = owner.app.ledger
+    ledger = owner.app.services.base.ledger
     await ledger.submit(
         Submission(
             "made/people",
@@ -153,10 +153,10 @@ async def test_a_price_under_cost_is_raised_by_its_button(owner: Service, clock:
 async def test_a_key_that_runs_out_leads_to_its_card(owner: Service, clock: TestClock) -> None:
     tom = owner.someone("7")
     gift = chart.give_gift((await tom.person()).id, "grant", Credits(100))
-    await owner.app.ledger.submit(Submission("made/tom", (gift,)))
+    await owner.app.services.base.ledger.submit(Submission("made/tom", (gift,)))
     await tom.answer("/ask gpt-4 why?")
-    [key] = await owner.app.pool.list_keys()
-    await owner.app.pool.set_key_budget(key.id, NanoUsd(key.used.units * 2))
+    [key] = await owner.app.services.pool.pool.list_keys()
+    await owner.app.services.pool.pool.set_key_budget(key.id, NanoUsd(key.used.units * 2))
     shown = await owner.screen("/report")
     assert "openai …0001 has 50 % left: 24 hours at today's pace." in shown.lines
     card = (await owner.presses(button(shown, "openai …0001")))[-1]

@@ -30,14 +30,14 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 
 def rate(owner: Service, model: str = "gpt-4") -> int:
-    price = owner.app.prices.find_current(model)
+    price = owner.app.services.pricing.prices.find_current(model)
     assert price is not None
     return price.input_rate.units
 
 
 async def acts(owner: Service) -> list[tuple[str, dict[str, object]]]:
     log = schema.admin_log.c
-    rows = await owner.app.store.fetch(sa.select(log.act, log.after).order_by(log.id))
+    rows = await owner.app.services.base.db.fetch(sa.select(log.act, log.after).order_by(log.id))
     return [(row.act, json.loads(row.after)) for row in rows]
 
 
@@ -69,10 +69,10 @@ async def test_times_as_people_type_them(owner: Service, typed: str, at: str) ->
 
 async def test_times_are_the_readers_own(owner: Service) -> None:
     chinese = owner.someone("1", "zh-CN")
-    person = await owner.app.people.get_or_create("telegram", "1", language="zh-CN")
-    await owner.app.people.update_settings(person, zone="Asia/Shanghai")
+    person = await owner.app.services.users.users.get_or_create("telegram", "1", language="zh-CN")
+    await owner.app.services.users.users.update_settings(person, zone="Asia/Shanghai")
     await chinese.screen("/setprice gpt-4 6 at 21:00")
-    coming = owner.app.prices.find_upcoming("gpt-4")
+    coming = owner.app.services.pricing.prices.find_upcoming("gpt-4")
     assert coming is not None
     assert coming.effective_at == owner.clock.now_ms() // 3_600_000 * 3_600_000 + 3_600_000
 
@@ -131,7 +131,7 @@ async def test_only_the_last_word_is_undone(owner: Service, clock: TestClock) ->
     assert rate(owner) == 7_000
     told = text_of(await owner.screen("/setprice llama-3 undo"))
     assert "(before: 1 Credit" in told, "the formula's price was before the brief's"
-    fresh = owner.app.prices
+    fresh = owner.app.services.pricing.prices
     assert fresh.find_without(fresh.list_history("llama-3")[0]) is None
 
 
@@ -166,7 +166,7 @@ async def test_a_quote_before_a_change_is_honoured(owner: Service) -> None:
     """The price moves between quote and settlement: the answer costs what was quoted."""
     tom = owner.someone("7")
     owner.openai.script(LONG)
-    asked = owner.app.front.handle_message(tom.incoming(QUESTION))
+    asked = owner.app.chat.dispatcher.handle_message(tom.incoming(QUESTION))
     shown = [await anext(asked)]
     await owner.screen("/setprice gpt-4 7")
     shown += [output async for output in asked]
@@ -223,7 +223,7 @@ async def test_all_suggestions_with_a_preview(owner: Service, clock: TestClock) 
 
 async def test_prices_set_by_hand_can_be_left(owner: Service, clock: TestClock) -> None:
     gpt_4 = MicroCredits(3_000)
-    await owner.app.prices.set_price("gpt-4", gpt_4, gpt_4, set_by="formula")
+    await owner.app.services.pricing.prices.set_price("gpt-4", gpt_4, gpt_4, set_by="formula")
     shown = await owner.screen("/pricing")
     preview = (await owner.presses(button(shown, "Without those set by hand: 1")))[-1]
     clock.advance(seconds=1)
@@ -234,7 +234,7 @@ async def test_prices_set_by_hand_can_be_left(owner: Service, clock: TestClock) 
 async def test_the_real_mix_makes_the_base_cost(owner: Service, clock: TestClock) -> None:
     """Separate prices are suggested for each side, from what each side really cost."""
     both = MicroCredits(9_000), MicroCredits(10_000)
-    await owner.app.prices.set_price("gpt-4", *both, set_by="admin")
+    await owner.app.services.pricing.prices.set_price("gpt-4", *both, set_by="admin")
     owner.openai.script(*[LONG] * 20)
     tom = owner.someone("7")
     for _ in range(20):

@@ -36,9 +36,11 @@ async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0)
         owner.clock.advance(seconds=10)  # type: ignore[attr-defined]
         await tom.answer(QUESTION)
     owner.clock.advance(seconds=400)  # type: ignore[attr-defined]
-    desk = owner.app.desk
-    await desk.overrides.set_override(brief.OPENAI, brief.flat(dollars_per_1k), actor="operator")
-    await desk.watch.check_price_lists()
+    desk = owner.app.services.repricing
+    await desk.cost_overrides.set_override(
+        brief.OPENAI, brief.flat(dollars_per_1k), actor="operator"
+    )
+    await desk.cost_watch.check_price_lists()
     listed = await owner.screen("/suppliers")
     assert "1 changes wait for you" in text_of(listed)
     card = (await owner.presses(button(listed, "openai: GPT-4 Turbo")))[-1]
@@ -48,7 +50,7 @@ async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0)
 
 async def states(owner: Service) -> list[str]:
     table = schema.supplier_change.c
-    rows = await owner.app.store.fetch(sa.select(table.state).order_by(table.id))
+    rows = await owner.app.services.base.db.fetch(sa.select(table.state).order_by(table.id))
     return [row.state for row in rows]
 
 
@@ -65,10 +67,11 @@ class Told:
 
 async def told(owner: Service) -> Sequence[tuple[str, Card]]:
     platform = Told()
-    owner.app.deliverers["telegram"] = platform  # type: ignore[assignment]
+    notifiers = owner.app.chat.redelivery._notifiers
+    notifiers["telegram"] = platform  # type: ignore[assignment]
     for _ in range(2):  # one for the owners is one for each of them at the second turn
-        await owner.app.shop.notices.deliver_due()
-    del owner.app.deliverers["telegram"]
+        await owner.app.chat.notifications.deliver_due()
+    del notifiers["telegram"]
     return platform.shown
 
 
@@ -101,7 +104,7 @@ async def test_the_briefs_supplier_raises_its_price(
 
     tom = owner.someone("7")
     owner.openai.script(LONG, LONG)
-    asked = owner.app.front.handle_message(tom.incoming(QUESTION))
+    asked = owner.app.chat.dispatcher.handle_message(tom.incoming(QUESTION))
     shown = [await anext(asked)]
     clock.advance(seconds=1)
     done = (await owner.presses(button(card, choice)))[-1]
@@ -170,11 +173,11 @@ async def test_absorbed_until_a_day_and_then_raised_again(owner: Service, clock:
     assert isinstance(absorb, Card)
     await owner.presses(button(absorb, "7 days"))
     assert "absorbed until Mar 8 12:06" in text_of(await owner.screen("/suppliers"))
-    await owner.app.desk.watch.check_absorbed_changes()
+    await owner.app.services.repricing.cost_watch.check_absorbed_changes()
     assert await states(owner) == ["absorbed"]
     clock.advance(days=7)
-    await owner.app.desk.watch.check_absorbed_changes()
-    await owner.app.desk.watch.check_absorbed_changes()
+    await owner.app.services.repricing.cost_watch.check_absorbed_changes()
+    await owner.app.services.repricing.cost_watch.check_absorbed_changes()
     assert await states(owner) == ["gone", "open"]
     shown = await told(owner)
     assert "its time is over, or its cap is reached" in text_of(shown[-1][1])
@@ -195,7 +198,7 @@ async def test_absorbed_up_to_a_loss_and_then_raised_again(
         clock.advance(seconds=10)
         await tom.answer(QUESTION)
         clock.advance(seconds=120)
-        await owner.app.desk.watch.check_absorbed_changes()
+        await owner.app.services.repricing.cost_watch.check_absorbed_changes()
         assert (await states(owner))[0] == state
         assert lost in text_of(await owner.screen("/suppliers"))
     assert await states(owner) == ["gone", "open"]
@@ -239,9 +242,9 @@ async def test_a_further_change_moves_one_that_waits(owner: Service, clock: Test
     assert "This has changed meanwhile; nothing was done." in told_now
     assert rate(owner) == 5_000
     clock.advance(seconds=10)
-    desk = owner.app.desk
-    await desk.overrides.set_override(brief.OPENAI, None, actor="operator")
-    await desk.watch.check_price_lists()
+    desk = owner.app.services.repricing
+    await desk.cost_overrides.set_override(brief.OPENAI, None, actor="operator")
+    await desk.cost_watch.check_price_lists()
     assert await states(owner) == ["gone"], "the supplier took it back"
     assert "decided already" in text_of(*await owner.presses(button(first, "Share")))
 
@@ -257,7 +260,7 @@ async def test_a_fall_is_passed_on_shared_or_kept(owner: Service, clock: TestClo
     assert "GPT-4 Turbo stays at its price." in kept
     assert await states(owner) == ["kept"]
     clock.advance(days=400)
-    await owner.app.desk.watch.check_absorbed_changes()
+    await owner.app.services.repricing.cost_watch.check_absorbed_changes()
     assert await states(owner) == ["kept"]
 
 
@@ -277,9 +280,9 @@ async def test_a_new_list_is_seen_at_start(
 
 
 async def test_a_supplier_without_a_key_is_only_remembered(owner: Service) -> None:
-    desk = owner.app.desk
-    await desk.overrides.set_override(brief.ANTHROPIC, brief.flat("0.05"), actor="operator")
-    await desk.watch.check_price_lists()
+    desk = owner.app.services.repricing
+    await desk.cost_overrides.set_override(brief.ANTHROPIC, brief.flat("0.05"), actor="operator")
+    await desk.cost_watch.check_price_lists()
     assert "No change waits for you." in text_of(await owner.screen("/suppliers"))
     assert await states(owner) == []
 
@@ -288,7 +291,7 @@ async def test_bills_that_drift_from_the_list(
     owner: Service, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls come to a half more than the list's first line."""
-    costs = owner.app.costs
+    costs = owner.app.services.pricing.costs
     cost = type(costs).calculate_call_cost
     half_more = lambda self, *given: cost(self, *given).share_up(3, 2)  # noqa: E731
     monkeypatch.setattr(type(costs), "calculate_call_cost", half_more)
@@ -298,11 +301,11 @@ async def test_bills_that_drift_from_the_list(
         clock.advance(seconds=10)
         await tom.answer(QUESTION)
         if number == 18:
-            await owner.app.desk.watch.compare_bills()
+            await owner.app.services.repricing.cost_watch.compare_bills()
             assert await states(owner) == [], "too few to tell"
     clock.advance(seconds=400)
-    await owner.app.desk.watch.compare_bills()
-    await owner.app.desk.watch.compare_bills()
+    await owner.app.services.repricing.cost_watch.compare_bills()
+    await owner.app.services.repricing.cost_watch.compare_bills()
     assert await states(owner) == ["open"]
     listed = await owner.screen("/suppliers")
     card = text_of(*await owner.presses(button(listed, "openai: GPT-4 Turbo costs more")))
@@ -322,7 +325,7 @@ async def test_nobody_else_decides(owner: Service) -> None:
     for stranger in (tom, owner.someone("8")):
         assert "somebody else" in text_of(*await stranger.presses(pass_on))
     await owner.presses("btn_00000000000000000000000000")
-    owner.app.owners._roles = {}
+    owner.app.services.users.roles._roles = {}
     assert "somebody else" in text_of(*await owner.presses(pass_on))
     assert rate(owner) == 5_000
     assert await states(owner) == ["open"]
@@ -330,7 +333,7 @@ async def test_nobody_else_decides(owner: Service) -> None:
 
 async def test_of_two_who_decide_at_once_one_does(owner: Service) -> None:
     await raised(owner)
-    changes = owner.app.desk.changes
+    changes = owner.app.services.repricing.supplier_changes
     (change,) = await changes.list_waiting()
     offer = await changes.get_options(change)
     assert offer is not None
@@ -355,6 +358,6 @@ async def test_a_replayed_button_does_nothing(owner: Service, clock: TestClock) 
     for again in ("Pass on", "Share", "Absorb"):
         assert "decided already" in text_of(*await owner.presses(button(card, again)))
     assert rate(owner) == 8_000
-    history = owner.app.prices.list_history("gpt-4")
+    history = owner.app.services.pricing.prices.list_history("gpt-4")
     assert [one.input_rate for one in history][-2:] == [MicroCredits(5_000), MicroCredits(8_000)]
     assert await owner.someone("7").credits() == Credits(1_000)

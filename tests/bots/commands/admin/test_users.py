@@ -85,7 +85,7 @@ async def test_a_gift_a_limit_and_a_block(owner: Service) -> None:
     assert "Blocked." not in text_of(card_)
     await owner.someone("7").answer("why?")
     assert await acts(owner) == ["grant", "limit", "block", "unblock"]
-    rows = await owner.app.store.fetch(
+    rows = await owner.app.services.base.db.fetch(
         sa.select(schema.admin_log).where(schema.admin_log.c.act == "block")
     )
     assert json.loads(rows[0].after)["reason"] == "spam"

@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bots.plan import Plan
+from bots.config.settings import Config
 from core.admin.abuse_check import EconomySettings, PriceReductions, SaleChannel
 from core.clock import DAY_MS
 from core.db import schema
@@ -31,45 +31,53 @@ _DAYS_MS: Final = 30 * DAY_MS
 _ANSWERS_LEAST: Final = 20
 
 
-async def economy_of(plan: Plan, store: Database, now_ms: int) -> EconomySettings:
-    """For `creditbot check` and `/report`."""
-    kept = await _kept(store)
-    ways = [
-        way for name, gateway in plan.gateways.items() for way in _ways(gateway, name, plan, kept)
+async def read_economy_settings(
+    config: Config, gateways: Mapping[str, Gateway], db: Database, now_ms: int
+) -> EconomySettings:
+    """For `creditbot check` and `/report`; `gateways` are those by which Credits are sold."""
+    fees, offer = await _read_fees(db), config.sales.offer
+    channels = [
+        channel
+        for name, gateway in gateways.items()
+        for channel in _list_channels(gateway, name, offer, fees)
     ]
     return EconomySettings(
-        policy=plan.policy,
-        channels=ways,
-        welcome_credits=plan.welcome.credits,
-        cost_percent=await _cost_percent(store, now_ms),
-        inviter_percent=plan.offer.inviter_percent,
-        reductions=await _lowering(store, plan.floor_percent, now_ms),
+        policy=config.earnings.policy,
+        channels=channels,
+        welcome_credits=config.users.welcome.credits,
+        cost_percent=await _read_cost_percent(db, now_ms),
+        inviter_percent=offer.inviter_percent,
+        reductions=await _read_reductions(db, config.sales.offer_floor_percent, now_ms),
     )
 
 
-def _ways(
-    gateway: Gateway, name: str, plan: Plan, kept: Mapping[str, tuple[int, NanoUsd]]
+def _list_channels(
+    gateway: Gateway, name: str, offer: Offer, fees: Mapping[str, tuple[int, NanoUsd]]
 ) -> Iterator[SaleChannel]:
-    offer: Offer = plan.offer
     for pack in offer.packs:
         if isinstance(gateway, DiscordStoreGateway):
             if not gateway.find_sku(pack.cash):
                 continue
             fee = pack.cash.share_up(gateway.fee_percent, 100)
         else:
-            parts, each = kept.get(name, _LISTED.get(name, (0, NanoUsd(0))))
+            parts, each = fees.get(name, _LISTED.get(name, (0, NanoUsd(0))))
             fee = pack.cash.share_up(parts, 10_000) + each
-        given = offer.compute_entitlement(pack.cash)
-        final = name in _FINAL
+        entitlement = offer.compute_entitlement(pack.cash)
         yield SaleChannel(
-            name, pack.name, pack.cash, fee, given.bought, given.bonus, is_disputable=not final
+            name,
+            pack.name,
+            pack.cash,
+            fee,
+            entitlement.bought,
+            entitlement.bonus,
+            is_disputable=name not in _FINAL,
         )
 
 
-async def _kept(store: Database) -> Mapping[str, tuple[int, NanoUsd]]:
+async def _read_fees(db: Database) -> Mapping[str, tuple[int, NanoUsd]]:
     """What gateways that take dollars kept of all payments so far, as parts of ten thousand."""
     table = schema.payment.c
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(
             table.gateway,
             sa.func.sum(table.amount).label("amount"),
@@ -85,16 +93,16 @@ async def _kept(store: Database) -> Mapping[str, tuple[int, NanoUsd]]:
     }
 
 
-async def _lowering(store: Database, floor: int, now_ms: int) -> PriceReductions | None:
+async def _read_reductions(db: Database, floor: int, now_ms: int) -> PriceReductions | None:
     tier, running = schema.tier.c, schema.promotion.c
     most = sa.func.coalesce
-    tiers = await store.fetch(
+    tiers = await db.fetch(
         sa.select(
             most(sa.func.max(tier.discount), 0).label("discount"),
             most(sa.func.max(tier.bonus), 0).label("bonus"),
         )
     )
-    promotions = await store.fetch(
+    promotions = await db.fetch(
         sa.select(running.kind, sa.func.max(running.percent).label("percent"))
         .where(
             running.ended_at.is_(None),
@@ -105,18 +113,18 @@ async def _lowering(store: Database, floor: int, now_ms: int) -> PriceReductions
     )
     best = {row.kind: int(row.percent) for row in promotions}
     kept = (100 - int(tiers[0].discount)) * (100 - best.get("discount", 0))
-    lowering = PriceReductions(
+    reductions = PriceReductions(
         discount_percent=100 - kept // 100,
         bonus_percent=int(tiers[0].bonus) + best.get("bonus", 0),
         floor_percent=floor,
     )
-    return lowering if lowering.discount_percent or lowering.bonus_percent else None
+    return reductions if reductions.discount_percent or reductions.bonus_percent else None
 
 
-async def _cost_percent(store: Database, now_ms: int) -> int:
+async def _read_cost_percent(db: Database, now_ms: int) -> int:
     """Of what is charged at par, what suppliers take: lately, or by the formula's markup."""
     used = schema.usage.c
-    rows = await store.fetch(
+    rows = await db.fetch(
         sa.select(
             sa.func.count().label("answers"),
             sa.func.coalesce(sa.func.sum(used.charge), 0).label("charge"),

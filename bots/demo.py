@@ -1,0 +1,165 @@
+"""`creditbot demo`: a chat in the terminal; suppliers, payments and people are a sandbox on
+loopback, so that there is nothing to sign up for.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from bots.app import App
+from bots.config.fields import MASTER_KEY_BYTES
+from bots.config.gateways import build_externals
+from bots.config.settings import Config, Section, SupplierConfig
+from bots.console.console import ConsoleAdapter
+from bots.externals import Externals
+from bots.http import HttpServer, build_service_app
+from bots.logs import configure_logging
+from bots.output import print_line
+from bots.run import open_app
+from bots.sandbox.payment_service import SandboxPaymentService
+from bots.sandbox.supplier import SandboxSupplier
+from core.clock import SystemClock
+from core.db.database import Database
+from core.money import parse_usd
+from core.pool.suppliers import SUPPLIERS, Supplier
+from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
+from payments.webhooks import build_payment_routes
+
+DEMO: Final = Path(".demo")
+#: The demo waits so long for its sandbox's list of models.
+_CHECK_SECONDS_MAX: Final = 10.0
+_WELCOME_CREDITS: Final = 1_000
+#: Each sandbox key of the demo may "cost" this much.
+_KEY_BUDGET: Final = parse_usd("50")
+
+
+async def demo(config: Config) -> int:
+    """Chats until the input ends."""
+    configure_logging("error")
+    url, clock = demo_database(config), SystemClock()
+    config = _demo_config(config)
+    db = await Database.open(url, kind="demo", clock=clock)
+    async with AsyncExitStack() as stack:
+        secret = secrets.token_urlsafe()
+        payment_service = SandboxPaymentService(secret)
+        stack.push_async_callback(payment_service.stop)
+        paid_at = await payment_service.start()
+        gateway = SandboxGateway(url=paid_at, secret=SecretStr(secret))
+        provider = SandboxPayoutProvider(url=paid_at, secret=SecretStr(secret))
+        externals = replace(
+            build_externals(config, clock, sells=False),
+            gateways={gateway.name: gateway},
+            payout_providers={"sandbox": provider},
+            payout_methods=(
+                "sandbox",
+                *(method for method in config.earnings.payouts if method == "manual"),
+            ),
+        )
+        if not config.suppliers:
+            sandbox = SandboxSupplier(externals.catalogue, piece_delay_seconds=_piece_delay())
+            stack.push_async_callback(sandbox.stop)
+            externals = _with_sandbox_suppliers(externals, await sandbox.start())
+        app = await open_app(config, db, clock, externals)
+        stack.push_async_callback(app.stop)
+        payments = app.services.payments
+        routes = build_payment_routes(payments.inbox, payments.gateways)
+        server = HttpServer(build_service_app(db, routes), "127.0.0.1", 0)
+        stack.push_async_callback(server.stop)
+        gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
+        await app.services.pool.pool.wait_for_first_check(_CHECK_SECONDS_MAX)
+        await app.services.pricing.prices.refresh(at_most_seconds=0)
+        await _chat(app, url)
+    return 0
+
+
+async def _chat(app: App, url: str) -> None:
+    terminal = sys.stdin.isatty()
+    if terminal:
+        print_line("A chat with creditbot: write a question, or /help. /admin is the owner's desk.")
+        print_line("Ctrl-D ends. To audit the ledger in another terminal:")
+        print_line(f"  CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit")
+        print_line("")
+    console = ConsoleAdapter(
+        app.chat.dispatcher, input=sys.stdin, output=sys.stdout, is_terminal=terminal
+    )
+    app.chat.redelivery.register_notifier("console", console)
+    await console.run()
+    if not terminal:
+        print_line(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)
+
+
+def demo_database(config: Config) -> str:
+    """The demo's database: its own, unless the settings name one."""
+    DEMO.mkdir(mode=0o700, exist_ok=True)
+    if "url" in config.database.model_fields_set:
+        return config.database.url.get_secret_value()
+    return f"sqlite:///{DEMO / 'creditbot.db'}"
+
+
+def load_demo_master_key() -> str:
+    """The demo's own master key in base64, made at its first start; only its owner may read it."""
+    file = DEMO / "master.key"
+    if not file.exists():
+        text = base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(text + "\n")
+    return file.read_text().strip()
+
+
+def with_demo_master_key(config: Config) -> Config:
+    """The same settings, sealed by the demo's own key unless they name one."""
+    if config.operator.master_key_bytes:
+        return config
+    return _changed(config, "operator", master_keys=SecretStr(load_demo_master_key()))
+
+
+def _demo_config(config: Config) -> Config:
+    """The settings, with the demo's owner, gift and rules where they say nothing of those; only
+    suppliers with an address of their own are asked."""
+    config = with_demo_master_key(config)
+    owners = (("console", ConsoleAdapter.OWNER), *config.operator.admins)
+    config = _changed(config, "operator", admins=owners)
+    if "welcome_credits" not in config.users.model_fields_set:
+        config = _changed(config, "users", welcome_credits=_WELCOME_CREDITS)
+    if "profile" not in config.earnings.model_fields_set:
+        config = _changed(config, "earnings", profile="brief")
+    if not config.earnings.contributions:
+        config = _changed(config, "earnings", contributions=frozenset(SUPPLIERS))
+    custom = {name: given for name, given in config.suppliers.items() if given.url}
+    return config.model_copy(update={"suppliers": custom})
+
+
+def _changed(config: Config, section: str, **changes: Any) -> Config:
+    found: Section = getattr(config, section)
+    return config.model_copy(update={section: found.model_copy(update=changes)})
+
+
+def _with_sandbox_suppliers(externals: Externals, base_url: str) -> Externals:
+    """Every supplier is the sandbox, with a key each."""
+    suppliers: Mapping[str, Supplier] = {
+        name: replace(
+            supplier.with_base_url(f"{base_url}/{name}/v1"),
+            wire="openai",
+            account_api="deepseek",
+            account_url=f"{base_url}/{name}/v1/user/balance",
+        )
+        for name, supplier in SUPPLIERS.items()
+    }
+    key = SupplierConfig(key=SecretStr(SandboxSupplier.DEMO_KEY), quota=_KEY_BUDGET)
+    own_keys = [(name, key) for name in SUPPLIERS]
+    return replace(externals, suppliers=suppliers, own_keys=own_keys, is_sandbox=True)
+
+
+def _piece_delay() -> float:
+    """Seconds between the sandbox's pieces: a human pace to look at, none for a script."""
+    return 0.03 if sys.stdin.isatty() else 0.0

@@ -1,0 +1,175 @@
+"""Settles asks that end in this process: what arrived is counted, billed, and written with the
+ledger's entries in one submission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from core import chart
+from core.asks.repository import AskRepository
+from core.asks.run import AskRun
+from core.asks.settlement import (
+    AnswerEnding,
+    AskBill,
+    build_settlement,
+    calculate_bill,
+    calculate_recording_bill,
+    is_plausible,
+)
+from core.asks.types import (
+    AskResult,
+)
+from core.clock import Clock
+from core.ledger.ledger import Ledger
+from core.ledger.types import (
+    CompanionRefused,
+    HoldNotFound,
+    HoldResolved,
+    IdempotencyConflict,
+    LedgerBusy,
+    LedgerUnavailable,
+    Submission,
+    SubmissionReceipt,
+)
+from core.money import Credits, Tokens
+from core.pool.pool import Pool
+from core.pricing.costs import Costs
+from core.pricing.token_counter import count_tokens
+from core.users.balances import Balances
+
+log = logging.getLogger(__name__)
+
+#: Pauses before settling is tried again while the database can't write, in seconds; afterwards
+#: the lease lapses and the recovery job settles.
+SETTLE_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0)
+
+
+class AskSettler:
+    """The service that settles each ask exactly once."""
+
+    def __init__(
+        self,
+        *,
+        repository: AskRepository,
+        balances: Balances,
+        ledger: Ledger,
+        pool: Pool,
+        costs: Costs,
+        clock: Clock,
+    ) -> None:
+        self._repository, self._balances = repository, balances
+        self._ledger, self._pool = ledger, pool
+        self._costs, self._clock = costs, clock
+
+    async def settle(self, run: AskRun, ending: AnswerEnding) -> tuple[AskResult, bool]:
+        """Settles an ask; its result, and False where another process had settled it first."""
+        if run.is_lost:
+            return await self._repository.get_result(run.id), False
+        question, text = run.question, run.text
+        now = self._clock.now_ms()
+        accounts = self._balances.list_accounts(question.person.id)
+        ending = self._discard_implausible_usage(run, ending, text)
+        delivered_tokens = await self._count_delivered_tokens(run, ending, text)
+        bill = self._calculate_bill(run, ending, text, delivered_tokens)
+        submission = build_settlement(
+            run.open_ask,
+            bill,
+            outcome=ending.outcome,
+            delivered_tokens=delivered_tokens,
+            answer=run.data_key.seal(f"ask/{run.id}/answer", text.encode()) if text else None,
+            at_ms=now,
+            watch=accounts,
+        )
+        receipt = await self._submit_with_retries(submission)
+        if receipt is None:
+            return await self._repository.get_result(run.id), False
+        quota_account = chart.key_quota(run.candidate.key).code
+        self._pool.update_headroom(run.candidate.key, receipt.balances[quota_account])
+        result = AskResult(
+            ask=run.id,
+            outcome=ending.outcome,
+            model=question.model.id,
+            text=text,
+            prompt_tokens=bill.usage.input,
+            # Our own count is never shown as more than the whole that the supplier counted.
+            history_tokens=min(run.quote.history_tokens, bill.usage.input),
+            output_tokens=bill.usage.output,
+            charge=bill.charge,
+            remaining_credits=Credits(
+                sum(receipt.balances[account.code].available for account in accounts)
+            ),
+            omitted_turns=run.quote.omitted_turns,
+            shortened=run.quote.shortened,
+            failure=ending.failure,
+            history_charge=run.quote.price.calculate_unrounded(run.quote.history_tokens, Tokens(0)),
+            audio=None if question.recording is None else bill.usage.audio,
+        )
+        return result, True
+
+    def _calculate_bill(
+        self, run: AskRun, ending: AnswerEnding, text: str, delivered_tokens: Tokens
+    ) -> AskBill:
+        quote, route, now = run.quote, run.candidate.route, self._clock.now_ms()
+        if run.question.recording is not None:
+            length = run.question.recording.length
+            return calculate_recording_bill(
+                ending,
+                quote=quote,
+                length=length,
+                route=route,
+                costs=self._costs,
+                at_ms=now,
+                text=text,
+            )
+        return calculate_bill(
+            ending,
+            quote=quote,
+            route=route,
+            costs=self._costs,
+            at_ms=now,
+            text=text,
+            delivered_tokens=delivered_tokens,
+            key_held=run.candidate.hold,
+        )
+
+    @staticmethod
+    def _discard_implausible_usage(run: AskRun, ending: AnswerEnding, text: str) -> AnswerEnding:
+        """The ending without a usage that can't be true, since a supplier may report a false
+        one."""
+        usage = ending.usage
+        model = run.question.model
+        if usage is None:
+            return ending
+        is_recording = run.question.recording is not None
+        if is_recording and usage.audio <= run.quote.max_audio:
+            return ending
+        if not is_recording and is_plausible(usage, model=model, quote=run.quote, text=text):
+            return ending
+        log.warning("supplier %s told an impossible usage", run.candidate.supplier)
+        # Of audio, as many seconds are accepted as were held.
+        return ending if is_recording else replace(ending, usage=None)
+
+    async def _count_delivered_tokens(self, run: AskRun, ending: AnswerEnding, text: str) -> Tokens:
+        """Tokens that the person saw: the supplier's count where it counts nothing else, else our
+        own count."""
+        if not text or run.question.recording is not None:
+            return Tokens(0)
+        if ending.usage is not None and not run.question.model.thinking:
+            return min(ending.usage.output, Tokens(len(text.encode())))
+        return await count_tokens(run.question.model, text)
+
+    async def _submit_with_retries(self, submission: Submission) -> SubmissionReceipt | None:
+        """Submits a settlement; None when another process had settled it first, and that counts."""
+        for pause in (*SETTLE_RETRY_SECONDS, None):
+            try:
+                return await self._ledger.submit(submission)
+            except (CompanionRefused, IdempotencyConflict, HoldResolved, HoldNotFound):
+                return None
+            except (LedgerUnavailable, LedgerBusy):
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+        raise AssertionError

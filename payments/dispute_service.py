@@ -1,0 +1,83 @@
+"""Disputes as operators see them: read, and given up where a gateway takes that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.db import schema
+from core.db.database import Database
+from core.money import NanoUsd
+from payments.fulfillment import Fulfillment
+from payments.gateways.base import Gateway, SupportsDisputeAcceptance
+from payments.orders import Orders
+from payments.types import Dispute, NoOpenDispute, Order
+
+
+class DisputeService:
+    """The service that reads disputes and gives them up for the operator; what each step of one
+    does to its order is worked out by `Disputes`."""
+
+    def __init__(
+        self,
+        *,
+        gateways: Mapping[str, Gateway],
+        orders: Orders,
+        fulfillment: Fulfillment,
+        db: Database,
+    ) -> None:
+        self._gateways, self._orders = gateways, orders
+        self._fulfillment, self._db = fulfillment, db
+
+    async def accept_dispute(self, gateway: str, dispute_id: str) -> Order:
+        """Gives up an open dispute for good; raises `NoOpenDispute`, `GatewayUnavailable`."""
+        dispute = await self.get_dispute(gateway, dispute_id)
+        provider = self._find_dispute_accepter(gateway)
+        if dispute.state != "open" or provider is None:
+            raise NoOpenDispute(dispute_id)
+        order = await self._orders.get_by_payment(gateway, dispute.payment)
+        for event in await provider.accept_dispute(order, dispute):
+            await self._fulfillment.handle(event)
+        return await self._orders.get(order.id)
+
+    def can_accept_disputes(self, gateway: str) -> bool:
+        """Whether disputes can be given up at this gateway."""
+        return self._find_dispute_accepter(gateway) is not None
+
+    def _find_dispute_accepter(self, gateway: str) -> SupportsDisputeAcceptance | None:
+        provider: object = self._gateways.get(gateway)
+        return provider if isinstance(provider, SupportsDisputeAcceptance) else None
+
+    async def get_dispute(self, gateway: str, dispute_id: str) -> Dispute:
+        """A dispute as it stands; raises `NoOpenDispute`."""
+        table = schema.dispute
+        rows = await self._db.fetch(
+            sa.select(table).where(table.c.gateway == gateway, table.c.external == dispute_id)
+        )
+        if not rows:
+            raise NoOpenDispute(dispute_id)
+        return _dispute_from_row(rows[0])
+
+    async def list_disputes(self, order_id: str) -> list[Dispute]:
+        """All of an order, the oldest first."""
+        table = schema.dispute
+        rows = await self._db.fetch(
+            sa.select(table)
+            .where(table.c.order == order_id)
+            .order_by(table.c.opened_at, table.c.id)
+        )
+        return [_dispute_from_row(row) for row in rows]
+
+
+def _dispute_from_row(row: sa.Row[Any]) -> Dispute:
+    return Dispute(
+        row.gateway,
+        row.external,
+        row.payment,
+        NanoUsd(row.amount),
+        row.state,
+        reason=row.reason,
+        due_at=row.due_at,
+    )

@@ -1,0 +1,49 @@
+"""What is done with orders over some gateways, wired as the service wires it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.clock import Clock
+from core.db.database import Database
+from core.ledger.ledger import Ledger
+from payments.checkout import CheckoutService
+from payments.dispute_service import DisputeService
+from payments.fulfillment import Fulfillment
+from payments.gateways.base import Gateway
+from payments.order_search import OrderSearch
+from payments.orders import Orders
+from payments.reconciliation import Reconciliation, TransactionListing
+from payments.refunds import Refunds
+
+
+class OrderServices:
+    """Checkout, refunds, disputes, reconciliation and search over the same gateways."""
+
+    def __init__(
+        self,
+        gateways: Mapping[str, Gateway],
+        orders: Orders,
+        fulfillment: Fulfillment,
+        *,
+        db: Database,
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        self.orders = orders
+        self.checkout = CheckoutService(gateways=gateways, orders=orders)
+        self.order_search = OrderSearch(db=db, orders=orders)
+        self.refunds = Refunds(
+            gateways=gateways, orders=orders, fulfillment=fulfillment, db=db, clock=clock
+        )
+        self.disputes = DisputeService(
+            gateways=gateways, orders=orders, fulfillment=fulfillment, db=db
+        )
+        listing = TransactionListing(fulfillment=fulfillment, db=db, ledger=ledger)
+        self.reconciliation = Reconciliation(
+            gateways=gateways,
+            orders=orders,
+            fulfillment=fulfillment,
+            transaction_listing=listing,
+            clock=clock,
+        )
