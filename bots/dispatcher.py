@@ -38,7 +38,6 @@ from bots.chat.types import (
     Sender,
     Suggestion,
 )
-from bots.commands import governed, refusals_earning  # noqa: F401 - their sentences join in
 from bots.commands.answers import AnswerRenderer
 from bots.commands.errors import explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT

@@ -11,6 +11,9 @@ import traceback
 from pathlib import PurePath
 from typing import ClassVar
 
+#: What somebody typed is repeated to them, but not at any length, in characters.
+REPEATED_LENGTH_MAX = 40
+
 
 class Refusal(Exception):
     """A request can't be carried out; nothing was charged and nothing was changed."""

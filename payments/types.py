@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from core.errors import Refusal
+from core.errors import REPEATED_LENGTH_MAX, Refusal
 from core.money import Credits, NanoUsd, Stars
 from payments.offer import Offer
 
@@ -178,7 +178,7 @@ class UnknownOrder(Refusal):
     code: ClassVar[str] = "unknown_order"
 
     def __init__(self, order: str) -> None:
-        self.order = order
+        self.order = order[:REPEATED_LENGTH_MAX]
 
 
 class NoOpenDispute(Refusal):
@@ -187,7 +187,7 @@ class NoOpenDispute(Refusal):
     code: ClassVar[str] = "no_dispute"
 
     def __init__(self, dispute: str) -> None:
-        self.dispute = dispute
+        self.dispute = dispute[:REPEATED_LENGTH_MAX]
 
 
 class TooManyOrders(Refusal):

@@ -1,24 +1,30 @@
-"""Every refusal as a sentence: what is wrong, what to do next. Nothing was charged, ever."""
+"""Every refusal as a sentence: what is wrong, what to do next. Nothing was charged, ever.
+
+A new refusal is a row of `SENTENCES`: a sentence whose names are the refusal's own fields, one for
+each `reason`, or a function where a condition decides.
+"""
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from string import Formatter
+from typing import Any, Final
 
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
-from bots.chat.reply import Phrase, say
+from bots.chat.reply import Phrase, plain, say
 from bots.chat.types import DownloadFailed
-from bots.commands.paying_refusals import (
-    explain_card_payments_paused,
-    explain_checkout_refused,
-    explain_earlier_refund,
-    explain_nothing_to_refund,
-    explain_refund_declined,
-    explain_refund_outcome_unknown,
-    explain_refund_unsupported,
+from bots.commands.text import (
+    UNREADABLE_AUDIO,
+    format_cash,
+    format_credits,
+    format_length,
+    format_price,
 )
-from bots.commands.text import UNREADABLE_AUDIO, format_credits, format_length, format_price
 from bots.render.queue import QueueFull
+from core.admin.broadcasts import BroadcastInProgress
+from core.admin.erasure import NotErasable
+from core.asks.rate_limit import DailyLimitReached, RateLimited, TooManyConcurrentAsks
 from core.asks.types import (
     CreditsOwed,
     EmptyQuestion,
@@ -30,20 +36,52 @@ from core.asks.types import (
     ServiceStopping,
     TooManyAsks,
 )
+from core.clock import as_datetime
 from core.db.errors import DatabaseUnavailable
+from core.earnings.payouts import (
+    NoPayoutAddress,
+    NothingWithdrawable,
+    PayoutStateConflict,
+    TooManyWithdrawals,
+    WithdrawalBlocked,
+)
+from core.earnings.termination import ContributionInUse
+from core.earnings.types import (
+    NotContributable,
+    OfferGone,
+    SameOrganisation,
+    TooManyContributions,
+    WorthNothing,
+)
 from core.errors import Refusal
 from core.ledger.types import InsufficientFunds, LedgerBusy, LedgerUnavailable
-from core.money import format_usd
-from core.pool.types import BadBudget, DuplicateKey, KeyRefused, UnknownSupplier
-from core.pricing.catalogue import UnknownModel
+from core.money import Credits, NanoUsd, Seconds, Stars
+from core.pool.suppliers import SUPPLIERS
+from core.pool.types import (
+    BadBudget,
+    DuplicateKey,
+    KeyRefused,
+    PausedByOperator,
+    UnknownKey,
+    UnknownSupplier,
+    UnrecognizedKey,
+)
+from core.pricing.catalogue import Model, UnknownModel
+from core.pricing.promotions import PromotionUsedUp, TooManyPromotions
+from core.pricing.tiers import TooManyTiers, UnknownTier
+from core.repricing.price_changes import PriceNotUndoable
+from core.repricing.supplier_changes import AlreadyDecided
+from core.users.limits import FeaturePaused, PersonBlocked
 from core.users.links import AlreadyLinked, LinkRefused
 from core.users.types import TooManyAttempts, UnknownPerson
 from payments.offer import BadAmount
+from payments.promo_codes import CodeRefused
 from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
 from payments.types import (
     CardPaymentsPaused,
     CheckoutRefused,
     GatewayUnavailable,
+    NoOpenDispute,
     PaymentMismatch,
     RefundDeclined,
     RefundUnsupported,
@@ -51,7 +89,7 @@ from payments.types import (
     UnknownOrder,
 )
 
-_MEGABYTE = 1 << 20
+_MEGABYTE: Final = 1 << 20
 
 
 class UsageError(Refusal):
@@ -63,30 +101,49 @@ class UsageError(Refusal):
 
 
 class RecordingTooLarge(Refusal):
-    """A file is larger, in bytes, than can be written down."""
+    """A file is larger than can be written down; sizes are given in bytes."""
 
     def __init__(self, size: int, max_size: int) -> None:
-        self.size, self.max_size = size, max_size
+        self.megabytes, self.max_megabytes = -(-size // _MEGABYTE), max_size // _MEGABYTE
 
 
 class RecordingUnreadable(Refusal):
     """A file is in no format that suppliers take, or doesn't say how long it is."""
 
 
-@singledispatch
 def explain_refusal(refusal: Refusal) -> Phrase:
-    """The sentence for a refusal."""
-    del refusal
-    return say("That can't be done. Nothing was charged.")
+    """The sentence for a refusal: that of its own class, or of the nearest above."""
+    sentence = next(SENTENCES[kind] for kind in type(refusal).__mro__ if kind in SENTENCES)
+    if isinstance(sentence, Mapping):
+        sentence = sentence[vars(refusal)["reason"]]
+    if isinstance(sentence, Phrase):
+        return _fill(sentence, refusal)
+    return sentence(refusal)
 
 
-@explain_refusal.register
-def _(refusal: UsageError) -> Phrase:
-    return refusal.hint
+def _fill(sentence: Phrase, refusal: Refusal) -> Phrase:
+    names = {name for _, name, _, _ in Formatter().parse(sentence.text) if name}
+    return Phrase(sentence.text, {name: _show(getattr(refusal, name)) for name in names})
 
 
-@explain_refusal.register
-def _(refusal: UnknownModel) -> Phrase:
+def _show(value: object) -> Any:
+    """A field as sentences show it; what isn't listed here shows itself."""
+    match value:
+        case Credits():
+            return format_credits(value)
+        case NanoUsd() | Stars():
+            return format_cash(value)
+        case Seconds():
+            return format_length(value)
+        case Model():
+            return value.name
+        case tuple() | list():
+            return ", ".join(value)
+        case _:
+            return value
+
+
+def _explain_unknown_model(refusal: UnknownModel) -> Phrase:
     if not refusal.similar:
         return say("There is no model “{asked}”. See /models.", asked=refusal.requested_name[:40])
     return say(
@@ -96,25 +153,7 @@ def _(refusal: UnknownModel) -> Phrase:
     )
 
 
-@explain_refusal.register
-def _(refusal: EmptyQuestion) -> Phrase:
-    del refusal
-    return say("What would you like to ask? Write it after the command: /ask why is the sky blue?")
-
-
-@explain_refusal.register
-def _(refusal: QuestionTooLong) -> Phrase:
-    return say(
-        "With what was said before, that is {tokens} tokens; {model} takes {context}. Nothing was"
-        " charged. Shorten it, start afresh with /new, or choose another model: /models",
-        tokens=refusal.tokens,
-        model=refusal.model.name,
-        context=refusal.model.context,
-    )
-
-
-@explain_refusal.register
-def _(refusal: NotEnoughCredits) -> Phrase:
+def _explain_not_enough_credits(refusal: NotEnoughCredits) -> Phrase:
     price = format_price(refusal.price)
     if refusal.model.per == "second":
         return say(
@@ -147,210 +186,60 @@ def _(refusal: NotEnoughCredits) -> Phrase:
     )
 
 
-@explain_refusal.register
-def _(refusal: CreditsOwed) -> Phrase:
+def _explain_pause(refusal: FeaturePaused) -> Phrase:
+    return plain(refusal.sentence) if refusal.sentence else _PAUSE_TEXTS[refusal.feature]
+
+
+def _explain_card_payments_paused(refusal: CardPaymentsPaused) -> Phrase:
+    if refusal.until:
+        return say(
+            "A bank took back what you had paid. Until {time} nothing can be bought this way."
+            " /paysupport helps.",
+            time=as_datetime(refusal.until),
+        )
     return say(
-        "{owed} are owed: they were spent before their payment was given back. Nothing was charged."
-        " What comes in repays them first, then you can ask again.",
-        owed=format_credits(refusal.owed),
+        "One of your payments is being disputed at your bank. Until that is decided nothing can be"
+        " bought this way. /paysupport helps."
     )
 
 
-@explain_refusal.register
-def _(refusal: BadAmount) -> Phrase:
+def _explain_blocked_withdrawal(refusal: WithdrawalBlocked) -> Phrase:
+    if refusal.reason == "owes":
+        return say("First what is owed is repaid. Nothing was withdrawn. /balance tells how much.")
+    if refusal.reason == "disputed":
+        return say(
+            "One of your payments is disputed at your bank. Until that is decided nothing is paid"
+            " out. Nothing was withdrawn."
+        )
+    until = as_datetime(refusal.until)
+    if refusal.reason == "linked":
+        return say(
+            "Your accounts were linked just now: withdrawals go on from {until}. Nothing was"
+            " withdrawn.",
+            until=until,
+        )
     return say(
-        "Amounts are from {least} to {most}, in whole cents. Nothing was ordered.",
-        least=format_usd(refusal.minimum),
-        most=format_usd(refusal.maximum),
+        "You gave another address just now: withdrawals go on from {until}. Nothing was withdrawn."
+        " If that wasn't you, write to the operator.",
+        until=until,
     )
 
 
-@explain_refusal.register
-def _(refusal: TooManyOrders) -> Phrase:
+def _explain_same_organisation(refusal: SameOrganisation) -> Phrase:
     return say(
-        "{count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
-        " nothing new was ordered.",
-        count=refusal.open_count,
+        "A key of the same account at {supplier} is here already: both would share its limits and"
+        " its money. Nothing was kept.",
+        supplier=SUPPLIERS[refusal.supplier].title,
     )
 
 
-@explain_refusal.register
-def _(refusal: GatewayUnavailable) -> Phrase:
-    del refusal
-    return say(
-        "The payment service doesn't answer. Nothing was ordered or moved. Press the button again"
-        " in a minute, or choose another way to pay."
-    )
-
-
-@explain_refusal.register
-def _(refusal: UnknownOrder) -> Phrase:
-    return say("There is no order {order}. /paysupport lists yours.", order=refusal.order[:40])
-
-
-@explain_refusal.register
-def _(refusal: PaymentMismatch) -> Phrase:
-    return say(
-        "What the payment service says doesn't fit order {order} ({why}). Nothing was moved.",
-        order=refusal.order,
-        why=refusal.reason,
-    )
-
-
-explain_refusal.register(CardPaymentsPaused, explain_card_payments_paused)
-explain_refusal.register(CheckoutRefused, explain_checkout_refused)
-explain_refusal.register(RefundUnsupported, explain_refund_unsupported)
-explain_refusal.register(RefundDeclined, explain_refund_declined)
-explain_refusal.register(EarlierRefund, explain_earlier_refund)
-explain_refusal.register(RefundOutcomeUnknown, explain_refund_outcome_unknown)
-explain_refusal.register(NothingToRefund, explain_nothing_to_refund)
-
-
-@explain_refusal.register
-def _(refusal: NoKeyAvailable) -> Phrase:
-    return say(
-        "{model} can't be served right now. Nothing was charged. Try again in a minute, or choose"
-        " another model: /models",
-        model=refusal.model.name,
-    )
-
-
-@explain_refusal.register
-def _(refusal: NoTranscriptionKey) -> Phrase:
-    del refusal
-    return say(
-        "Audio can't be written down right now. Nothing was charged. Try again in a minute, or"
-        " write your question."
-    )
-
-
-@explain_refusal.register
-def _(refusal: RecordingTooLong) -> Phrase:
-    return say(
-        "That is {length} long; audio is written down up to {most}. Nothing was charged. Send it in"
-        " parts.",
-        length=format_length(refusal.length),
-        most=format_length(refusal.max_length),
-    )
-
-
-@explain_refusal.register
-def _(refusal: RecordingTooLarge) -> Phrase:
-    return say(
-        "That file has {size} MB; audio is written down up to {most} MB. Nothing was charged. Send"
-        " it in parts, or as a voice message.",
-        size=-(-refusal.size // _MEGABYTE),
-        most=refusal.max_size // _MEGABYTE,
-    )
-
-
-@explain_refusal.register(RecordingUnreadable)
-@explain_refusal.register(DownloadFailed)
-def _(refusal: Refusal) -> Phrase:
-    del refusal
-    return UNREADABLE_AUDIO
-
-
-@explain_refusal.register(TooManyAsks)
-@explain_refusal.register(LedgerBusy)
-def _(refusal: Refusal) -> Phrase:
-    del refusal
-    return say("Too many questions at once right now. Nothing was charged. Try again in a minute.")
-
-
-@explain_refusal.register
-def _(refusal: ServiceStopping) -> Phrase:
-    del refusal
-    return say("The service is restarting. Nothing was charged. Ask again in a minute.")
-
-
-@explain_refusal.register(LedgerUnavailable)
-@explain_refusal.register(DatabaseUnavailable)
-def _(refusal: Refusal) -> Phrase:
-    del refusal
-    return say("The books can't be written right now, so nothing was done. Try again in a minute.")
-
-
-@explain_refusal.register
-def _(refusal: InsufficientFunds) -> Phrase:
-    del refusal
-    return say("There are not enough Credits for that. Nothing was moved.")
-
-
-@explain_refusal.register
-def _(refusal: QueueFull) -> Phrase:
-    return say(
-        "{waiting} of your questions already wait here. Let them be answered first, or /stop.",
-        waiting=refusal.waiting,
-    )
-
-
-@explain_refusal.register
-def _(refusal: UnknownPerson) -> Phrase:
-    return say(
-        "Nobody is known as “{asked}”. Write it like telegram:123; they must have written here"
-        " once.",
-        asked=refusal.query[:40],
-    )
-
-
-@explain_refusal.register
-def _(refusal: LinkRefused) -> Phrase:
-    del refusal
-    return say(
-        "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
-        " for a new one."
-    )
-
-
-@explain_refusal.register
-def _(refusal: TooManyAttempts) -> Phrase:
-    del refusal
-    return say("Too many wrong codes. Wait ten minutes, then try again.")
-
-
-@explain_refusal.register
-def _(refusal: AlreadyLinked) -> Phrase:
-    del refusal
-    return say("That is your own code: type it on your other platform.")
-
-
-@explain_refusal.register
-def _(refusal: ButtonExpired) -> Phrase:
-    del refusal
-    return say("That button has done its work. Send the command again.")
-
-
-@explain_refusal.register
-def _(refusal: NotYourButton) -> Phrase:
-    del refusal
-    return say("That button belongs to somebody else.")
-
-
-@explain_refusal.register
-def _(refusal: FormClosed) -> Phrase:
-    del refusal
-    return say("That is over: answered, cancelled or too late. Send the command again.")
-
-
-@explain_refusal.register
-def _(refusal: InvalidFormInput) -> Phrase:
-    return say(
-        "That isn't what was asked for: {fields}. Nothing was kept. Try again.",
-        fields=", ".join(refusal.labels),
-    )
-
-
-@explain_refusal.register
-def _(refusal: UnknownSupplier) -> Phrase:
-    return say(
-        "{asked} is unknown. Known: {known}.",
-        asked=refusal.requested_name[:40],
-        known=", ".join(refusal.known_names),
-    )
-
-
-_KEY_REJECTIONS = {
+_PAUSE_TEXTS: Final = {
+    "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),
+    "topups": say("Buying Credits is paused for a while. Nothing was ordered."),
+    "contributions": say("No keys are taken for a while. Nothing was kept or sent."),
+    "payouts": say("Withdrawals are paused for a while. Nothing was withdrawn."),
+}
+_KEY_REJECTIONS: Final = {
     "shape": say("That doesn't look like a key of {supplier}. Nothing was kept or sent."),
     "account": say("That doesn't look like an account ID of {supplier}. Nothing was kept or sent."),
     "admin": say(
@@ -371,23 +260,232 @@ _KEY_REJECTIONS = {
     ),
     "unreachable": say("{supplier} can't be reached to try that key. Nothing was kept."),
 }
+_TOO_BUSY: Final = say(
+    "Too many questions at once right now. Nothing was charged. Try again in a minute."
+)
+_BOOKS_UNAVAILABLE: Final = say(
+    "The books can't be written right now, so nothing was done. Try again in a minute."
+)
 
-
-@explain_refusal.register
-def _(refusal: KeyRefused) -> Phrase:
-    return Phrase(_KEY_REJECTIONS[refusal.reason].text, {"supplier": refusal.supplier})
-
-
-@explain_refusal.register
-def _(refusal: DuplicateKey) -> Phrase:
-    return say(
-        "{supplier} …{tail} is in the pool already. Nothing was changed.",
-        supplier=refusal.supplier,
-        tail=refusal.tail,
-    )
-
-
-@explain_refusal.register
-def _(refusal: BadBudget) -> Phrase:
-    del refusal
-    return say("A budget is dollars above zero, like 50 or 12.5. Nothing was kept.")
+#: By class; a mapping is by the refusal's `reason`.
+SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], Phrase]]] = {
+    Refusal: say("That can't be done. Nothing was charged."),
+    UsageError: lambda refusal: refusal.hint,
+    # Asking.
+    UnknownModel: _explain_unknown_model,
+    EmptyQuestion: say(
+        "What would you like to ask? Write it after the command: /ask why is the sky blue?"
+    ),
+    QuestionTooLong: say(
+        "With what was said before, that is {tokens} tokens; {model} takes {context}. Nothing was"
+        " charged. Shorten it, start afresh with /new, or choose another model: /models"
+    ),
+    NotEnoughCredits: _explain_not_enough_credits,
+    CreditsOwed: say(
+        "{owed} are owed: they were spent before their payment was given back. Nothing was charged."
+        " What comes in repays them first, then you can ask again."
+    ),
+    NoKeyAvailable: say(
+        "{model} can't be served right now. Nothing was charged. Try again in a minute, or choose"
+        " another model: /models"
+    ),
+    NoTranscriptionKey: say(
+        "Audio can't be written down right now. Nothing was charged. Try again in a minute, or"
+        " write your question."
+    ),
+    RecordingTooLong: say(
+        "That is {length} long; audio is written down up to {max_length}. Nothing was charged. Send"
+        " it in parts."
+    ),
+    RecordingTooLarge: say(
+        "That file has {megabytes} MB; audio is written down up to {max_megabytes} MB. Nothing was"
+        " charged. Send it in parts, or as a voice message."
+    ),
+    RecordingUnreadable: UNREADABLE_AUDIO,
+    DownloadFailed: UNREADABLE_AUDIO,
+    TooManyAsks: _TOO_BUSY,
+    LedgerBusy: _TOO_BUSY,
+    ServiceStopping: say("The service is restarting. Nothing was charged. Ask again in a minute."),
+    LedgerUnavailable: _BOOKS_UNAVAILABLE,
+    DatabaseUnavailable: _BOOKS_UNAVAILABLE,
+    InsufficientFunds: say("There are not enough Credits for that. Nothing was moved."),
+    QueueFull: say(
+        "{waiting} of your questions already wait here. Let them be answered first, or /stop."
+    ),
+    RateLimited: say(
+        "That was more than {per_minute} questions a minute. Nothing was charged. Ask again in"
+        " {seconds} seconds."
+    ),
+    TooManyConcurrentAsks: say(
+        "{at_once} of your questions are being answered already. Nothing was charged. Ask again"
+        " when one is done, or /stop."
+    ),
+    DailyLimitReached: say(
+        "Your limit of {per_day} a day is reached. Nothing was charged. It begins again at midnight"
+        " UTC."
+    ),
+    FeaturePaused: _explain_pause,
+    PersonBlocked: say(
+        "The operator has blocked this account. Nothing was charged. /paysupport says whom to ask."
+    ),
+    # Buttons, forms, people.
+    ButtonExpired: say("That button has done its work. Send the command again."),
+    NotYourButton: say("That button belongs to somebody else."),
+    FormClosed: say("That is over: answered, cancelled or too late. Send the command again."),
+    InvalidFormInput: say("That isn't what was asked for: {labels}. Nothing was kept. Try again."),
+    UnknownPerson: say(
+        "Nobody is known as “{query}”. Write it like telegram:123; they must have written here"
+        " once."
+    ),
+    LinkRefused: say(
+        "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
+        " for a new one."
+    ),
+    TooManyAttempts: say("Too many wrong codes. Wait ten minutes, then try again."),
+    AlreadyLinked: say("That is your own code: type it on your other platform."),
+    NotErasable: {
+        "asks": say(
+            "An answer is still being written. Nothing was erased. Try again when it is done."
+        ),
+        "order": say(
+            "An order is still open and may be paid. Nothing was erased. Try again when it has"
+            " ended; orders end by themselves within a day."
+        ),
+        "payout": say(
+            "A withdrawal is on its way. Nothing was erased. Try again when it has arrived."
+        ),
+        "dispute": say(
+            "A payment is disputed. Nothing was erased. Try again when that is decided."
+        ),
+        "owes": say(
+            "Credits are owed. Nothing was erased. Repay them first: /topup, or write to the"
+            " operator."
+        ),
+        "role": say(
+            "They help run this. Nothing was erased. Their role has to be taken first: /role."
+        ),
+        "gone": say("That is erased already."),
+    },
+    # Paying.
+    BadAmount: say("Amounts are from {minimum} to {maximum}, in whole cents. Nothing was ordered."),
+    TooManyOrders: say(
+        "{open_count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
+        " nothing new was ordered."
+    ),
+    GatewayUnavailable: say(
+        "The payment service doesn't answer. Nothing was ordered or moved. Press the button again"
+        " in a minute, or choose another way to pay."
+    ),
+    UnknownOrder: say("There is no order {order}. /paysupport lists yours."),
+    PaymentMismatch: say(
+        "What the payment service says doesn't fit order {order} ({reason}). Nothing was moved."
+    ),
+    CardPaymentsPaused: _explain_card_payments_paused,
+    CheckoutRefused: {
+        "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),
+        "paid": say("This order is paid already. Nothing was charged. /topup makes a new one."),
+        "payer": say(
+            "This invoice is somebody else's. Nothing was charged. /topup makes your own."
+        ),
+        "amount": say(
+            "This invoice is no longer right. Nothing was charged. /topup makes a new one."
+        ),
+        "unsure": say(
+            "The books can't be read right now. Nothing was charged. Pay again in a minute."
+        ),
+    },
+    CodeRefused: {
+        "unknown": say(
+            "There is no such code. Nothing was credited. Type it as it was given to you."
+        ),
+        "used": say("That code was used before. Nothing was credited. /paysupport helps."),
+        "expired": say("That code is too old. Nothing was credited. /paysupport helps."),
+        "void": say("That code was taken back. Nothing was credited. /paysupport helps."),
+        "early": say("That code isn't good yet. Nothing was credited. Try again when it is."),
+        "held": say("You have what that code gives. Nothing was changed."),
+    },
+    PromotionUsedUp: say("That was given as often as it may be. Nothing was credited."),
+    # Giving back what was paid: the operator reads these.
+    RefundUnsupported: {
+        "whole": say(
+            "Telegram gives Stars back by whole payments only. Nothing was given back. All of it:"
+            " /refund {order}"
+        ),
+        "elsewhere": say(
+            "Discord alone gives back what was bought in its store, when its buyer asks it to; then"
+            " the Credits of order {order} are taken back by themselves. Nothing was given back"
+            " now."
+        ),
+    },
+    RefundDeclined: say(
+        "{gateway} won't give that back ({reason}). Nothing was moved. Look at the payment in its"
+        " dashboard."
+    ),
+    EarlierRefund: say(
+        "What became of an earlier refund of this order wasn't known; it is now: {refunded} of it"
+        " are given back in all. Nothing more was given back now. /payment {order}"
+    ),
+    RefundOutcomeUnknown: say(
+        "The payment service didn't answer: whether the money went back isn't known yet. In a"
+        " minute /refund {order} again: it finds out first, and gives nothing back twice."
+    ),
+    NothingToRefund: say("That much of the order isn't left. Nothing was given back."),
+    NoOpenDispute: say(
+        "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved."
+    ),
+    # Keys, and what they earn.
+    UnknownSupplier: say("{requested_name} is unknown. Known: {known_names}."),
+    KeyRefused: _KEY_REJECTIONS,
+    DuplicateKey: say("{supplier} …{tail} is in the pool already. Nothing was changed."),
+    BadBudget: say("A budget is dollars above zero, like 50 or 12.5. Nothing was kept."),
+    NotContributable: say(
+        "Keys of {supplier} aren't taken here. Taken: {known_suppliers}. Nothing was kept."
+    ),
+    UnrecognizedKey: say(
+        "That doesn't look like a key of {known_titles}. Nothing was kept or sent."
+    ),
+    SameOrganisation: _explain_same_organisation,
+    OfferGone: say("That offer is over. Nothing was changed. Send the key again: /contribute"),
+    TooManyContributions: say(
+        "So many of your keys are here or wait for your answer that no more are taken. Answer"
+        " those, or take one back: /keys"
+    ),
+    WorthNothing: say(
+        "What is left behind that key is worth less than a Credit, or more than is taken here."
+        " Nothing was kept."
+    ),
+    ContributionInUse: say(
+        "You have spent {minimum} of it in advance already: it can't be made smaller than that."
+        " Nothing was changed."
+    ),
+    UnknownKey: say("That key isn't yours, or it has ended. Nothing was changed. Your keys: /keys"),
+    PausedByOperator: say("The operator paused that key: ask them why. Nothing was changed."),
+    NothingWithdrawable: say(
+        "{withdrawable} can be withdrawn now; the least is {minimum}. Nothing was withdrawn."
+    ),
+    WithdrawalBlocked: _explain_blocked_withdrawal,
+    TooManyWithdrawals: say(
+        "{unsent_count} of your withdrawals wait already. Nothing was withdrawn. Wait for one, or"
+        " cancel it: /withdraw"
+    ),
+    PayoutStateConflict: say(
+        "That withdrawal has moved on meanwhile. Nothing was changed. See /withdraw"
+    ),
+    NoPayoutAddress: say("Say first where it shall go: /withdraw. Nothing was withdrawn."),
+    # What admins set.
+    PriceNotUndoable: say(
+        "That can't be taken back: another price was set since, or there was none before. Nothing"
+        " was changed."
+    ),
+    UnknownTier: say("There is no tier “{name}”. Nothing was changed. /tier lists them."),
+    TooManyTiers: say(
+        "There are too many tiers. Nothing was changed. Remove one first: /tier remove Gold"
+    ),
+    AlreadyDecided: say(
+        "That change is decided already, or the supplier took it back. See /suppliers."
+    ),
+    TooManyPromotions: say("Too many promotions run. Nothing was changed. End one first: /promo"),
+    BroadcastInProgress: say(
+        "Another message is being sent: /broadcast shows it. Nothing was sent."
+    ),
+}

@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from bots.chat.command import Command, CommandGroup, Option, Request
-from bots.chat.reply import Phrase, Reply, say
-from bots.commands.errors import UsageError, explain_refusal
+from bots.chat.reply import Reply, say
+from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
 from bots.commands.text import format_credits
 from core import chart
 from core.clock import as_datetime
 from core.ledger.ledger import Ledger
 from core.money import Credits
-from core.pricing.promotions import Promotion, PromotionUsedUp
-from payments.promo_codes import CodeRefused, RedeemedPromotion
+from core.pricing.promotions import Promotion
+from payments.promo_codes import RedeemedPromotion
 from payments.vouchers import Vouchers
 
 _HOW = say("Write the code behind the command: /redeem ABCD-EFGH-JKLM-NPQR")
 
-_REFUSED = {
-    "unknown": say("There is no such code. Nothing was credited. Type it as it was given to you."),
-    "used": say("That code was used before. Nothing was credited. /paysupport helps."),
-    "expired": say("That code is too old. Nothing was credited. /paysupport helps."),
-    "void": say("That code was taken back. Nothing was credited. /paysupport helps."),
-    "early": say("That code isn't good yet. Nothing was credited. Try again when it is."),
-    "held": say("You have what that code gives. Nothing was changed."),
-}
 _MODELS_SHOWN = 10
-
-
-@explain_refusal.register
-def _(refusal: CodeRefused) -> Phrase:
-    return _REFUSED[refusal.reason]
-
-
-@explain_refusal.register
-def _(refusal: PromotionUsedUp) -> Phrase:
-    del refusal
-    return say("That was given as often as it may be. Nothing was credited.")
 
 
 class RedeemCommands:

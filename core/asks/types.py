@@ -168,6 +168,7 @@ class QuestionTooLong(AskRefusal):
 
     def __init__(self, model: Model, tokens: Tokens) -> None:
         self.model, self.tokens = model, tokens
+        self.context = model.context
 
 
 class NotEnoughCredits(AskRefusal):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
 
-from core.errors import Refusal
+from core.errors import REPEATED_LENGTH_MAX, Refusal
 from core.ledger.types import Balance
 from core.money import Credits, NanoUsd
 from core.pricing.catalogue import Route
@@ -67,7 +67,8 @@ class UnknownSupplier(PoolRefusal):
     code: ClassVar[str] = "unknown_supplier"
 
     def __init__(self, requested_name: str, known_names: tuple[str, ...]) -> None:
-        self.requested_name, self.known_names = requested_name, known_names
+        self.requested_name = requested_name[:REPEATED_LENGTH_MAX]
+        self.known_names = known_names
 
 
 class KeyRefused(PoolRefusal):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from core.errors import Refusal
+from core.errors import REPEATED_LENGTH_MAX, Refusal
 from core.money import Credits
 
 
@@ -44,7 +44,7 @@ class UnknownPerson(Refusal):
     code: ClassVar[str] = "unknown_person"
 
     def __init__(self, query: str) -> None:
-        self.query = query
+        self.query = query[:REPEATED_LENGTH_MAX]
 
 
 class TooManyAttempts(Refusal):

@@ -7,12 +7,11 @@ from typing import Final
 
 from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
-from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.errors import UsageError
 from core.admin.broadcasts import (
     ROUND_SECONDS,
     WAITING_MAX,
     Broadcast,
-    BroadcastInProgress,
     Broadcasts,
 )
 from core.admin_log import admin_log_row
@@ -26,12 +25,6 @@ _STATES: Final = {
     "done": say("Everybody was told."),
     "stopped": say("It was stopped."),
 }
-
-
-@explain_refusal.register
-def _(refusal: BroadcastInProgress) -> Phrase:
-    del refusal
-    return say("Another message is being sent: /broadcast shows it. Nothing was sent.")
 
 
 def broadcast_lines(broadcast: Broadcast) -> tuple[Phrase, ...]:

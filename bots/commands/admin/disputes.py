@@ -10,7 +10,6 @@ from bots.chat.command import Action, CommandGroup, Request
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
 from bots.commands.admin.alerts import alert_card
 from bots.commands.admin.payouts import make_waiting_card
-from bots.commands.errors import explain_refusal
 from bots.commands.text import format_cash
 from core.admin.alerts import ALERT
 from core.admin_log import admin_log_row
@@ -30,14 +29,6 @@ from payments.webhooks import UNPROCESSED
 OPERATOR_KINDS = frozenset(
     {DISPUTED, DISPUTE_ENDED, UNPROCESSED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT}
 )
-
-
-@explain_refusal.register
-def _(refusal: NoOpenDispute) -> Phrase:
-    return say(
-        "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved.",
-        dispute=refusal.dispute[:64],
-    )
 
 
 class DisputeCommands:

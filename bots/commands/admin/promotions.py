@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.i18n import get_zone, render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
-from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.errors import UsageError
 from bots.commands.text import format_credits, format_price
 from core import ids
 from core.admin_log import Facts, admin_log_row
@@ -31,7 +31,7 @@ from core.money import Credits, NanoUsd, format_usd, parse_usd
 from core.pricing.catalogue import Catalogue, UnknownModel
 from core.pricing.deals import BONUS_MAX, DISCOUNT_MAX, Deals
 from core.pricing.prices import PriceBook
-from core.pricing.promotions import PER_PERSON_MAX, TOTAL_MAX, Promotion, TooManyPromotions
+from core.pricing.promotions import PER_PERSON_MAX, TOTAL_MAX, Promotion
 from payments.offer import to_decimal_dollars
 from payments.vouchers import VOUCHERS_MAX, WRITE_BATCH_SIZE, NewCode, Vouchers
 
@@ -39,12 +39,6 @@ _MODELS_SHOWN: Final = 12
 _SHOWN: Final = 20
 _ALREADY_ENDED: Final = say("That promotion was ended before. Nothing was changed.")
 _CODE_EXISTS: Final = say("There is such a code already. Nothing was changed. Choose another word.")
-
-
-@explain_refusal.register
-def _(refusal: TooManyPromotions) -> Phrase:
-    del refusal
-    return say("Too many promotions run. Nothing was changed. End one first: /promo")
 
 
 class PromotionCommands:

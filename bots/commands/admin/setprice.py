@@ -16,7 +16,7 @@ from typing import Final
 from bots.chat.command import Action, Command, CommandGroup, Option, Request
 from bots.chat.i18n import get_zone
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
-from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.errors import UsageError
 from bots.commands.text import format_price
 from core.clock import DAY_MS, Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
@@ -34,15 +34,6 @@ _HOW: Final = say(
     " gpt-4 6 at 18:30, in 2h or 2026-03-01 09:00, your time; back: /setprice gpt-4 undo. Nothing"
     " was changed."
 )
-
-
-@explain_refusal.register
-def _(refusal: PriceNotUndoable) -> Phrase:
-    del refusal
-    return say(
-        "That can't be taken back: another price was set since, or there was none before. Nothing"
-        " was changed."
-    )
 
 
 class SetPriceCommands:

@@ -24,7 +24,7 @@ from bots.commands.admin.setprice import (
     list_margin_change,
     make_announce_choices,
 )
-from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.errors import UsageError
 from bots.commands.text import format_price
 from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
@@ -50,12 +50,6 @@ _HOW: Final = say(
     "Write it like this: /suppliers, or /suppliers absorb gpt-4 14d (or $25, or a date) while a"
     " change of that model waits. Nothing was changed."
 )
-
-
-@explain_refusal.register
-def _(refusal: AlreadyDecided) -> Phrase:
-    del refusal
-    return say("That change is decided already, or the supplier took it back. See /suppliers.")
 
 
 class SupplierCommands:

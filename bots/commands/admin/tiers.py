@@ -9,14 +9,14 @@ from typing import Final
 
 from bots.chat.command import Command, CommandGroup, Option, Request
 from bots.chat.reply import Phrase, Reply, plain, say
-from bots.commands.errors import UsageError, explain_refusal
+from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from core.admin_log import Facts, admin_log_row
 from core.clock import Clock
 from core.db.writes import Insert
 from core.money import Credits
 from core.pricing.deals import BONUS_MAX, DISCOUNT_MAX, Deals
-from core.pricing.tiers import Tier, TooManyTiers, UnknownTier
+from core.pricing.tiers import Tier
 from core.users.service import Users
 
 _log = logging.getLogger(__name__)
@@ -39,19 +39,6 @@ _BENEFIT_PATTERN: Final = re.compile(
 )
 _DAYS_MAX: Final = 366
 _RESERVED_NAMES: Final = {"none", "auto"}
-
-
-@explain_refusal.register
-def _(refusal: UnknownTier) -> Phrase:
-    return say(
-        "There is no tier “{name}”. Nothing was changed. /tier lists them.", name=refusal.name
-    )
-
-
-@explain_refusal.register
-def _(refusal: TooManyTiers) -> Phrase:
-    del refusal
-    return say("There are too many tiers. Nothing was changed. Remove one first: /tier remove Gold")
 
 
 class TierCommands:
