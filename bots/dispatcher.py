@@ -19,7 +19,7 @@ from bots.chat.callbacks import (
     parse_answer_button,
     render_card,
 )
-from bots.chat.command import Action, Command, Request, is_allowed
+from bots.chat.command import Action, Arguments, Command, Request, is_allowed
 from bots.chat.forms import FormClosed, Forms, PendingForm
 from bots.chat.i18n import LANGUAGES, find_nearest_language, render
 from bots.chat.registry import CommandRegistry, split_command
@@ -71,6 +71,9 @@ _WRITE_FIRST = say("That is for you alone. Write to me in private first, then as
 _OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please try again.")
 
 
+_NO_ARGUMENTS = Arguments()
+
+
 class Dispatcher:
     """The dispatcher implements `bots.chat.types.ChatHandler` for every platform."""
 
@@ -99,8 +102,8 @@ class Dispatcher:
         if self._seen_updates.get(update):
             return
         self._seen_updates.put(update, value=True)
-        word, _ = split_command(incoming.text.strip())
-        command = self._registry.find_command(word) if word else None
+        name = incoming.command or split_command(incoming.text.strip())[0]
+        command = self._registry.find_command(name) if name else None
         opens_form = command is not None and command.opens_form
         async with self._forms.lock_place(incoming.place.code, prompts=opens_form):
             async for output in self._handle_new_message(incoming, command):
@@ -110,7 +113,7 @@ class Dispatcher:
         self, incoming: IncomingMessage, command: Command | None
     ) -> AsyncIterator[Output]:
         language = find_nearest_language(incoming.sender.language)
-        secrets = find_secrets(incoming.text)
+        secrets = find_secrets("\n".join((incoming.text, *incoming.options.values())))
         try:
             person = await self._users.get_or_create(
                 incoming.place.platform, incoming.sender.id, language=language
@@ -136,7 +139,7 @@ class Dispatcher:
                 replies_to=incoming.replies_to,
                 way_back=incoming.way_back,
             )
-            async for output in self._route_request(full_request):
+            async for output in self._route_request(full_request, incoming):
                 yield output
         except AlreadyAsked as again:
             saved = await self._answer_renderer.resume_answer(again.ask)
@@ -150,8 +153,12 @@ class Dispatcher:
             _log.error("a message could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
 
-    async def _route_request(self, request: Request) -> AsyncIterator[Output]:
-        word, rest = split_command(request.text)
+    async def _route_request(
+        self, request: Request, incoming: IncomingMessage
+    ) -> AsyncIterator[Output]:
+        word, rest = incoming.command, ""
+        if not word:
+            word, rest = split_command(request.text)
         if request.audio is not None and word in {"", self._registry.ask_command.name}:
             async for output in self._perform(
                 self._registry.audio_action, replace(request, text=rest)
@@ -165,22 +172,29 @@ class Dispatcher:
                     self._registry.explain_missing(word, request.is_admin), request.person.language
                 )
                 return
-            request = replace(request, text=rest)
         else:
             titled = self._registry.find_by_title(request.text) if request.place.private else None
             command = titled or self._registry.ask_command
             if titled is not None:
-                request = replace(request, text="")
+                rest = ""
             if not is_allowed(command, request.role):
                 command = self._registry.ask_command
-        async for output in self._perform(command, request):
+        given = (
+            command.arguments.from_options(incoming.options)
+            if incoming.command
+            else command.arguments.from_text(rest)
+        )
+        async for output in self._perform(command, request, given):
             yield output
 
-    async def _perform(self, entry: Command | Action, request: Request) -> AsyncIterator[Output]:
+    async def _perform(
+        self, entry: Action, request: Request, given: Arguments = _NO_ARGUMENTS
+    ) -> AsyncIterator[Output]:
         if entry.pausable and not request.is_admin:
             self._user_limits.check_allowed(entry.pausable, request.person.id)
         async with self._answer_renderer.enter_queue(request) if entry.is_ask else nullcontext():
-            reply = await entry.handler(request)
+            declared = () if type(given) is Arguments else (given,)
+            reply = await entry.handler(request, *declared)
             if isinstance(reply, AskRun):
                 async for output in self._answer_renderer.stream_run(reply):
                     yield output
@@ -196,7 +210,7 @@ class Dispatcher:
                 yield await self._render_card(reply, request)
 
     @staticmethod
-    def _check_allowed(entry: Command | Action, request: Request) -> bool:
+    def _check_allowed(entry: Action, request: Request) -> bool:
         """Checked again at each press; what is refused is logged, never what came with it."""
         allowed = is_allowed(entry, request.role)
         if not allowed:
@@ -372,9 +386,8 @@ class Dispatcher:
                         render(option.description, language),
                         required=option.required,
                         completion=option.completion,
-                        comes_first=option.comes_first,
                     )
-                    for option in command.options
+                    for option in command.arguments.list_options()
                 ),
                 admin_only=command.admin_only,
                 allowed_in_groups=command.allowed_in_groups,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final
 
 from bots.chat.callbacks import ButtonRepository
-from bots.chat.command import CommandGroup
 from bots.chat.forms import Forms
 from bots.chat.i18n import render
 from bots.chat.registry import CommandRegistry
@@ -47,13 +46,28 @@ from bots.services import Services
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.evidence import EvidenceBuilder
 
-
-class CommandSource(Protocol):
-    """Commands of one subject, with what they need."""
-
-    def room(self) -> CommandGroup:
-        """The commands and the actions of their buttons."""
-        ...
+#: Every command in the order of the menus; a service offers those that it has a use for.
+MENU: Final = (
+    *(
+        "start",
+        "help",
+        "ask",
+        "new",
+        "stop",
+        "models",
+        "model",
+        "balance",
+        "usage",
+        "tier",
+        "export",
+    ),
+    *("topup", "paysupport", "terms", "redeem", "refer", "payment", "refund"),
+    *("contribute", "keys", "withdraw", "payouts"),
+    *("language", "settings", "privacy", "link", "unlink"),
+    *("setprice", "pricing", "suppliers"),
+    *("grant", "audit", "report", "users", "pause", "limit", "role", "promo", "broadcast", "pool"),
+    "crowd",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +117,16 @@ def build_commands(
     )
     registry = CommandRegistry(
         [
-            start.first(),
-            *(group.room() for group in _ask_groups(services, shared)),
-            *(group.room() for group in _payment_groups(services, shared, notifiers)),
-            *(group.room() for group in _earning_groups(services, shared)),
-            start.room(),
-            link.room(),
-            *(group.room() for group in _price_groups(services, shared)),
-            *(group.room() for group in _operator_groups(services, shared)),
-            forms.room(),
+            start,
+            *_ask_groups(services, shared),
+            *_payment_groups(services, shared, notifiers),
+            *_earning_groups(services, shared),
+            link,
+            *_price_groups(services, shared),
+            *_operator_groups(services, shared),
+            forms,
         ],
+        menu=[name for name in MENU if name != "topup" or services.payments.checkout.is_selling],
         suggesters={
             "model": shared.models.suggest_models,
             "supplier": shared.pool.suggest_suppliers,
@@ -180,7 +194,7 @@ def _build_supplier_commands(services: Services) -> SupplierCommands:
     )
 
 
-def _ask_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     """Asking, choosing a model, and what is one's own."""
     clock, catalogue, asks = services.base.clock, services.pricing.catalogue, services.asks
     yield AskCommands(
@@ -208,7 +222,7 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
 
 def _payment_groups(
     services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
-) -> Iterator[CommandSource]:
+) -> Iterator[object]:
     """Buying, where anything is sold; vouchers; inviting, where it earns something."""
     base, payments, config = services.base, services.payments, services.base.config
     terms = PaymentTerms(
@@ -262,7 +276,7 @@ def _payment_groups(
         )
 
 
-def _earning_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+def _earning_groups(services: Services, shared: _Shared) -> Iterator[object]:
     """Contributing, where keys are taken; and what became of keys, for whoever earned something
     must come by it."""
     base, earnings, users = services.base, services.earnings, services.users.users
@@ -298,7 +312,7 @@ def _earning_groups(services: Services, shared: _Shared) -> Iterator[CommandSour
     )
 
 
-def _price_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+def _price_groups(services: Services, shared: _Shared) -> Iterator[object]:
     pricing, repricing = services.pricing, services.repricing
     yield shared.set_price
     yield PricingCommands(
@@ -319,7 +333,7 @@ def _price_groups(services: Services, shared: _Shared) -> Iterator[CommandSource
     )
 
 
-def _operator_groups(services: Services, shared: _Shared) -> Iterator[CommandSource]:
+def _operator_groups(services: Services, shared: _Shared) -> Iterator[object]:
     base, admin, users, pricing = services.base, services.admin, services.users, services.pricing
     clock = base.clock
     yield GrantCommands(db=base.db, ledger=base.ledger, users=users.users, clock=clock)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Final, Self, TypedDict, TypeVar, Unpack
 
 from pydantic import SecretStr
 
@@ -32,7 +33,7 @@ class Request:
     replies_to: str = ""
     #: A secret of the adapter's, to deliver an answer by when this process is gone.
     way_back: str = field(default="", repr=False)
-    #: What follows the command's name, or the whole text of a bare question.
+    #: What was written beside what is to be heard.
     text: str = ""
     #: What came with it to be heard.
     audio: AudioAttachment | None = None
@@ -51,8 +52,9 @@ class Request:
 
 
 #: A command answers with a card, cards one after another, a form, an ask that runs, or nothing when
-#: the effect shows.
-Handler = Callable[[Request], Awaitable[Reply | ReplyStream | FormRequest | AskRun | None]]
+#: the effect shows. It takes the request and, where it declares any, its arguments.
+Handler = Callable[..., Awaitable[Reply | ReplyStream | FormRequest | AskRun | None]]
+_Method = TypeVar("_Method", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +64,99 @@ class Option:
     name: str
     description: Phrase
     required: bool = False
-    #: `model`: completed to what can be asked now, with its price.
+    #: What its values are completed from: models, suppliers.
     completion: str = ""
-    #: In a message it comes before the others, though platforms list it after required ones.
-    comes_first: bool = False
+
+
+def argument(
+    description: Phrase, *usage: Phrase, required: bool = False, completion: str = ""
+) -> str:
+    """Declares a field of `Arguments`; empty unless given. `usage` is what `/help` writes in its
+    place, once for each way to write it."""
+    info = _ArgumentInfo(description, usage, required, completion)
+    declared: str = field(default="", metadata={_INFO: info})
+    return declared
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A command is what a person types behind a slash, declared once for every platform."""
-
-    name: str
-    #: Its name in words, on menus of buttons; as a bare word in private it runs the command.
-    title: Phrase
-    #: What it does, for `/help` and the platforms' menus.
+class _ArgumentInfo:
     description: Phrase
-    handler: Handler
-    #: How its arguments are written, for `/help`; None if it takes none.
-    usage: Phrase | None = None
-    #: The same arguments by name.
-    options: tuple[Option, ...] = ()
-    #: Only for the operator's admins; `support_allowed`: for those too who only read; `owner_only`:
-    #: only for the role owner.
-    admin_only: bool = False
-    support_allowed: bool = False
-    owner_only: bool = False
-    #: Offered in groups too; there, `private` replies go to the person alone.
-    allowed_in_groups: bool = False
-    #: Its reply is `private` (so is whatever is for admins, or not for groups).
-    is_private: bool = False
-    #: Its answer is an ask: it waits its turn in the conversation's queue.
-    is_ask: bool = False
-    #: What the operator may have paused, for everyone but admins.
-    pausable: PausableFeature | None = None
-    #: It may answer with a form: what is written right behind it waits until it has.
-    opens_form: bool = False
+    usage: tuple[Phrase, ...]
+    required: bool
+    completion: str
+
+
+_INFO: Final = "argument"
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What follows a command: fields in the order in which they are written in a message.
+
+    Everything that platforms show of a command's arguments comes from the fields: the options of
+    slash commands with their completion, and the line of `/help`. Texts and options fill the same
+    fields, so that a command never knows where it was written.
+    """
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Words in their order; the last field takes the rest. What is too little stays empty: the
+        command says what it lacks."""
+        names = [each.name for each in fields(cls)]
+        if not names:
+            return cls()
+        return cls(**dict(zip(names, text.strip().split(maxsplit=len(names) - 1), strict=False)))
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str]) -> Self:
+        """By the options' names; others are ignored."""
+        names = {each.name for each in fields(cls)}
+        given = {name.replace("-", "_"): value.strip() for name, value in options.items()}
+        return cls(**{name: value for name, value in given.items() if name in names})
+
+    @classmethod
+    def list_options(cls) -> tuple[Option, ...]:
+        """Each field as an option, required ones first: platforms want it so."""
+        options = [
+            Option(name.replace("_", "-"), info.description, info.required, info.completion)
+            for name, info in cls._list_infos()
+        ]
+        return tuple(sorted(options, key=lambda option: not option.required))
+
+    @classmethod
+    def describe_usage(cls, command: str) -> Phrase:
+        """`/command required [optional]`."""
+        words: dict[str, Phrase] = {}
+        text = f"/{command}"
+        for _, info in cls._list_infos():
+            for phrase in info.usage:
+                name = f"word{len(words)}"
+                words[name] = phrase
+                text += f" {{{name}}}" if info.required else f" [{{{name}}}]"
+        return Phrase(text, words)
+
+    @classmethod
+    def _list_infos(cls) -> list[tuple[str, _ArgumentInfo]]:
+        return [(each.name, each.metadata[_INFO]) for each in fields(cls)]
+
+    @property
+    def words(self) -> list[str]:
+        """All that was given, in the order of the fields."""
+        return [word for each in fields(self) for word in getattr(self, each.name).split()]
+
+
+class _ActionTraits(TypedDict, total=False):
+    admin_only: bool
+    support_allowed: bool
+    owner_only: bool
+    is_ask: bool
+    pausable: PausableFeature | None
+
+
+class _CommandTraits(_ActionTraits, total=False):
+    allowed_in_groups: bool
+    is_private: bool
+    opens_form: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +165,85 @@ class Action:
 
     name: str
     handler: Handler
-    #: As of a command.
+    #: Only for the operator's admins; `support_allowed`: for those too who only read; `owner_only`:
+    #: only for the role owner.
     admin_only: bool = False
     support_allowed: bool = False
     owner_only: bool = False
+    #: Its answer is an ask: it waits its turn in the conversation's queue.
     is_ask: bool = False
+    #: What the operator may have paused, for everyone but admins.
     pausable: PausableFeature | None = None
 
 
-def is_allowed(entry: Command | Action, role: Role | None) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Action):
+    """A command is what a person types behind a slash, declared once for every platform."""
+
+    #: Its name in words, on menus of buttons; as a bare word in private it runs the command.
+    title: Phrase
+    #: What it does, for `/help` and the platforms' menus.
+    description: Phrase
+    arguments: type[Arguments] = Arguments
+    #: Offered in groups too; there, `private` replies go to the person alone.
+    allowed_in_groups: bool = False
+    #: Its reply is `private` (so is whatever is for admins, or not for groups).
+    is_private: bool = False
+    #: It may answer with a form: what is written right behind it waits until it has.
+    opens_form: bool = False
+
+    @property
+    def usage(self) -> Phrase:
+        """How it is written."""
+        return self.arguments.describe_usage(self.name)
+
+
+def command(
+    name: str,
+    *,
+    title: Phrase,
+    description: Phrase,
+    arguments: type[Arguments] = Arguments,
+    **traits: Unpack[_CommandTraits],
+) -> Callable[[_Method], _Method]:
+    """Declares a method as the command of that name: called with the request, and with `arguments`
+    where they are given here."""
+
+    def make(handler: Handler) -> Command:
+        return Command(
+            name, handler, title=title, description=description, arguments=arguments, **traits
+        )
+
+    return _declare(make)
+
+
+def action(name: str, **traits: Unpack[_ActionTraits]) -> Callable[[_Method], _Method]:
+    """Declares a method as what buttons of that name do: called with the request."""
+    return _declare(lambda handler: Action(name, handler, **traits))
+
+
+_DECLARED: Final = "_declared_entries"
+
+
+def _declare(make: Callable[[Handler], Action]) -> Callable[[_Method], _Method]:
+    def keep(method: _Method) -> _Method:
+        setattr(method, _DECLARED, (*getattr(method, _DECLARED, ()), make))
+        return method
+
+    return keep
+
+
+def list_entries(source: object) -> Iterator[Action]:
+    """The commands and actions that an object's methods are declared to be."""
+    for name, method in vars(type(source)).items():
+        for make in getattr(method, _DECLARED, ()):
+            yield make(getattr(source, name))
+
+
+def is_allowed(entry: Action, role: Role | None) -> bool:
     """Whether somebody of that role may do it."""
     if entry.owner_only:
         return role == "owner"
     if entry.admin_only:
         return role in {"owner", "admin"} or (entry.support_allowed and role == "support")
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class CommandGroup:
-    """A group holds the commands and actions of one subject, built by a function that takes what
-    they need."""
-
-    commands: tuple[Command, ...] = ()
-    actions: tuple[Action, ...] = ()

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.chat.callbacks import ButtonRepository
-from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.command import Request, action
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, FormRequest, Phrase, Reply, say
 from bots.chat.types import Button, Form, FormCard, FormSubmission, InputField
@@ -113,10 +113,7 @@ class Forms:
         #: for one.
         self._place_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def room(self) -> CommandGroup:
-        """What its button does."""
-        return CommandGroup(actions=(Action("prompt-cancel", self.cancel),))
-
+    @action("prompt-cancel")
     async def cancel(self, request: Request) -> Reply:
         """The form's Cancel button was pressed."""
         if not await self.close_form(request.place.code, str(request.data["form"])):

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bots.chat.command import Action, Command, CommandGroup
+from bots.chat.command import Action, Command, list_entries
 from bots.chat.i18n import LANGUAGES, render
 from bots.chat.reply import Phrase, say
 
@@ -31,15 +31,19 @@ class CommandRegistry:
 
     def __init__(
         self,
-        groups: Iterable[CommandGroup],
+        sources: Iterable[object],
+        *,
+        menu: Sequence[str],
         suggesters: Mapping[str, SuggestFunction] | None = None,
     ) -> None:
-        """`suggesters` complete options, by what those complete to."""
-        groups = tuple(groups)
+        """`sources` declare commands and actions; those commands are offered that `menu` names.
+        `suggesters` complete arguments, by what those complete to."""
+        entries = [entry for source in sources for entry in list_entries(source)]
         self.suggesters = dict(suggesters or {})
-        self.commands = tuple(command for room in groups for command in room.commands)
+        declared = {entry.name: entry for entry in entries if isinstance(entry, Command)}
+        self.commands = tuple(declared[name] for name in menu if name in declared)
         self._by_name = {command.name: command for command in self.commands}
-        self._actions = {action.name: action for room in groups for action in room.actions}
+        self._actions = {entry.name: entry for entry in entries if not isinstance(entry, Command)}
         self._titles = {
             _normalize_title(render(command.title, language)): command
             for command in self.commands

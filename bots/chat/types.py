@@ -83,6 +83,9 @@ class IncomingMessage:
     at_ms: int
     #: Without the bot's mention.
     text: str
+    #: What platforms take apart themselves: a command's name, and its arguments by name.
+    command: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
     #: What came with it to be heard.
     audio: AudioAttachment | None = None
     #: The message that it is a reply to, whoever's that is; empty if none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bots.chat.command import Action, Command, CommandGroup, Request
+from bots.chat.command import Request, action, command
 from bots.chat.i18n import get_zone
 from bots.chat.reply import Choice, Reply, plain, say
 from bots.commands.models import ModelCommands
@@ -42,33 +42,14 @@ class AccountCommands:
         self._model_commands, self._deals, self._clock = model_commands, deals, clock
         self._is_selling = is_selling
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "balance",
-                    title=say("Balance"),
-                    description=say("Your Credits"),
-                    handler=self.balance,
-                    allowed_in_groups=True,
-                    is_private=True,
-                ),
-                Command(
-                    "usage",
-                    title=say("Usage"),
-                    description=say("What your latest answers cost"),
-                    handler=self.usage,
-                    allowed_in_groups=True,
-                    is_private=True,
-                ),
-            ),
-            actions=(
-                Action("balance", self.balance),
-                Action("usage", self.usage),
-            ),
-        )
-
+    @command(
+        "balance",
+        title=say("Balance"),
+        description=say("Your Credits"),
+        allowed_in_groups=True,
+        is_private=True,
+    )
+    @action("balance")
     async def balance(self, request: Request) -> Reply:
         """One balance, the sum of the pockets."""
         balance = await self._balances.for_user(request.person.id)
@@ -101,6 +82,14 @@ class AccountCommands:
             private=True,
         )
 
+    @command(
+        "usage",
+        title=say("Usage"),
+        description=say("What your latest answers cost"),
+        allowed_in_groups=True,
+        is_private=True,
+    )
+    @action("usage")
     async def usage(self, request: Request) -> Reply:
         """The latest answers, today's sum, and a month as a bar chart in text."""
         tz = get_zone(request.person.zone)

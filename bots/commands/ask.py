@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 from bots.chat.callbacks import ButtonExpired, NotYourButton
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Reply, say
 from bots.commands.models import ModelCommands
@@ -23,6 +24,19 @@ _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
 
 #: A first word like `gpt-9` or `claude4`: letters, then a digit somewhere. Not an ordinary word.
 _MODEL_LIKE = re.compile(r"(?=[\w.\-/@]*\d)(?=[\w.\-/@]*[a-z])[\w.\-/@]{3,40}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class AskArguments(Arguments):
+    """What follows `/ask`. Of a text only the catalogue knows whether it begins with a model."""
+
+    model: str = argument(say("The model's name"), say("model"), completion="model")
+    question: str = argument(say("What you want to know"), say("question"), required=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """All of it is the question."""
+        return cls(question=text)
 
 
 class AskCommands:
@@ -44,51 +58,17 @@ class AskCommands:
         )
         self._catalogue, self._model_commands = catalogue, model_commands
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "ask",
-                    title=say("Ask"),
-                    description=say("Ask a model; the model's name may come first"),
-                    usage=say("/ask [model] question"),
-                    options=(
-                        Option("question", say("What you want to know"), required=True),
-                        Option(
-                            "model", say("The model's name"), completion="model", comes_first=True
-                        ),
-                    ),
-                    handler=self.ask,
-                    allowed_in_groups=True,
-                    is_ask=True,
-                ),
-                Command(
-                    "new",
-                    title=say("New conversation"),
-                    description=say("Forget what was said here and start afresh"),
-                    handler=self.new,
-                    allowed_in_groups=True,
-                ),
-                Command(
-                    "stop",
-                    title=say("Stop"),
-                    description=say("Stop the answer that is being written"),
-                    handler=self.stop,
-                    allowed_in_groups=True,
-                ),
-            ),
-            actions=(
-                Action("stop", self.stop_button),
-                Action("again", self.again, is_ask=True),
-                Action("continue", self.go_on, is_ask=True),
-                Action("ask-this", self.ask_this, is_ask=True),
-            ),
-        )
-
-    async def ask(self, request: Request) -> AskRun:
+    @command(
+        "ask",
+        title=say("Ask"),
+        description=say("Ask a model; the model's name may come first"),
+        arguments=AskArguments,
+        allowed_in_groups=True,
+        is_ask=True,
+    )
+    async def ask(self, request: Request, given: AskArguments) -> AskRun:
         """A question, with or without a model in front."""
-        model, text = self._split_model_and_question(request)
+        model, text = self._choose_model(request, given)
         place, replies_to = request.place, ""
         if request.replies_to:
             # Only an answer of theirs: what others were told is not theirs to go on from.
@@ -109,19 +89,28 @@ class AskCommands:
             )
         )
 
-    def _split_model_and_question(self, request: Request) -> tuple[Model, str]:
-        first, _, rest = request.text.partition(" ")
+    def _choose_model(self, request: Request, given: AskArguments) -> tuple[Model, str]:
+        text = given.question
+        if given.model:
+            return self._catalogue.find(given.model), text
+        first, _, rest = text.partition(" ")
         if self._catalogue.is_unambiguous_name(first):
             return self._catalogue.find(first), rest.strip()
-        if request.text and _MODEL_LIKE.fullmatch(first):
+        if text and _MODEL_LIKE.fullmatch(first):
             known = [*self._catalogue.models, *self._list_aliases()]
             if difflib.get_close_matches(first.lower(), known, n=1, cutoff=0.75):
                 self._catalogue.find(first)  # raises UnknownModel, with the nearest names
-        return self._model_commands.get_current_model(request.person), request.text
+        return self._model_commands.get_current_model(request.person), text
 
     def _list_aliases(self) -> list[str]:
         return [alias for model in self._catalogue.models.values() for alias in model.aliases]
 
+    @command(
+        "new",
+        title=say("New conversation"),
+        description=say("Forget what was said here and start afresh"),
+        allowed_in_groups=True,
+    )
     async def new(self, request: Request) -> Reply:
         """Ends the conversation here."""
         ended = await self._conversations.end_current(request.person.id, request.place.code)
@@ -129,6 +118,12 @@ class AskCommands:
             return Reply((say("A new conversation. Nothing said before goes with it."),))
         return Reply((say("This is a new conversation already. Ask away."),))
 
+    @command(
+        "stop",
+        title=say("Stop"),
+        description=say("Stop the answer that is being written"),
+        allowed_in_groups=True,
+    )
     async def stop(self, request: Request) -> Reply | None:
         """Stops what this person has running here; the answer itself says that it stopped."""
         ask = await self._ask_repository.find_running(request.person.id, request.place.code)
@@ -136,12 +131,14 @@ class AskCommands:
             return None
         return Reply((say("Nothing of yours is being written here."),))
 
+    @action("stop")
     async def stop_button(self, request: Request) -> Reply | None:
         """Stop under an answer."""
         if await self._ask_service.stop_ask(str(request.data["ask"]), request.person.id):
             return None
         return Reply((say("That answer has ended already."),))
 
+    @action("again", is_ask=True)
     async def again(self, request: Request) -> AskRun:
         """The same question to the same model, once for each answer."""
         saved = await self._get_own_question(request)
@@ -150,6 +147,7 @@ class AskCommands:
             replace(self._follow_up_question(request, saved, model, "again"), is_repeat=True)
         )
 
+    @action("continue", is_ask=True)
     async def go_on(self, request: Request) -> AskRun:
         """The rest of an answer that ended early."""
         saved = await self._get_own_question(request)
@@ -158,6 +156,7 @@ class AskCommands:
             self._follow_up_question(request, saved, model, "continue")
         )
 
+    @action("ask-this", is_ask=True)
     async def ask_this(self, request: Request) -> AskRun:
         """What was said in audio, after what was written beside it, as a question; once."""
         saved = await self._get_own_ask(request)

@@ -6,11 +6,12 @@ one sentence each.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import SecretStr
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, ReplyStream, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
@@ -45,6 +46,13 @@ ACCOUNT_FIELD = FormField(
 _HOW = say("Write it like this: /contribute, or with a supplier: {known}. Nothing was sent.")
 
 
+@dataclass(frozen=True, slots=True)
+class ContributeArguments(Arguments):
+    """What follows `/contribute`."""
+
+    supplier: str = argument(say("Whose key it is"), say("supplier"), completion="contributable")
+
+
 class ContributeCommands:
     """The commands by which a key is contributed, from the first word to the tap that lets it
     serve."""
@@ -68,33 +76,6 @@ class ContributeCommands:
     def _policy(self) -> EarningPolicy:
         return self._contributions.policy
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "contribute",
-                    title=say("Contribute"),
-                    description=say("Earn Credits with an API key of your own"),
-                    usage=say("/contribute [supplier]"),
-                    options=(
-                        Option("supplier", say("Whose key it is"), completion="contributable"),
-                    ),
-                    handler=self.contribute,
-                    opens_form=True,
-                    pausable="contributions",
-                ),
-            ),
-            actions=(
-                Action("contribute", self.contribute, pausable="contributions"),
-                Action("contribute-key", self.key, pausable="contributions"),
-                Action("contribute-whose", self.whose, pausable="contributions"),
-                Action("contribute-amount", self.amount),
-                Action("contribute-now", self.now, pausable="contributions"),
-                Action("contribute-drop", self.drop),
-            ),
-        )
-
     def suggest_contributable(self, typed: str) -> list[tuple[str, Phrase]]:
         """Suppliers whose keys are taken."""
         return [
@@ -105,9 +86,21 @@ class ContributeCommands:
 
     # --- the key --------------------------------------------------------------------------------
 
-    async def contribute(self, request: Request) -> FormRequest:
+    @command(
+        "contribute",
+        title=say("Contribute"),
+        description=say("Earn Credits with an API key of your own"),
+        arguments=ContributeArguments,
+        opens_form=True,
+        pausable="contributions",
+    )
+    @action("contribute", pausable="contributions")
+    async def contribute(
+        self, request: Request, given: ContributeArguments = ContributeArguments()
+    ) -> FormRequest:
         """Asks for the key, in private."""
-        named = request.text.strip().casefold()
+        del request
+        named = given.supplier.casefold()
         suppliers = self._list_suppliers()
         if named:
             known = {word: one for one in suppliers for word in (one.name, one.title.casefold())}
@@ -129,6 +122,7 @@ class ContributeCommands:
             action="contribute-key",
         )
 
+    @action("contribute-key", pausable="contributions")
     async def key(self, request: Request) -> Reply | FormRequest | ReplyStream:
         """The key was typed: whose it is, then what it is worth."""
         secret = request.entered["key"]
@@ -163,6 +157,7 @@ class ContributeCommands:
             return _make_account_form(takes[names[0]], pending)
         return ReplyStream(self._validate_key(request, names[0], secret, ""))
 
+    @action("contribute-whose", pausable="contributions")
     async def whose(self, request: Request) -> Reply | FormRequest | ReplyStream:
         """Its contributor said which supplier's key it is, or what else it needs."""
         pending, name = str(request.data["pending"]), str(request.data["supplier"])
@@ -217,6 +212,7 @@ class ContributeCommands:
             private=True,
         )
 
+    @action("contribute-amount")
     async def amount(self, request: Request) -> Reply:
         """For how many Credits it may be used."""
         offer = await self._contributions.get_offer(str(request.data["key"]), request.person)
@@ -309,6 +305,7 @@ class ContributeCommands:
     def _decline_choice(offer: ContributionOffer) -> Choice:
         return Choice(say("No, thanks"), "contribute-drop", {"key": offer.key}, once=True)
 
+    @action("contribute-now", pausable="contributions")
     async def now(self, request: Request) -> Reply:
         """Agreed: it serves from now on."""
         quota = NanoUsd(int(request.data["quota"]))
@@ -331,6 +328,7 @@ class ContributeCommands:
             replace=True,
         )
 
+    @action("contribute-drop")
     async def drop(self, request: Request) -> Reply:
         """Not agreed: nothing of it is kept."""
         await self._contributions.decline_offer(str(request.data["key"]), request.person)

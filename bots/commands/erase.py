@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, say
 from bots.commands.text import format_credits
 from core.admin.erasure import Erasure
@@ -18,12 +18,7 @@ class EraseCommands:
     def __init__(self, *, erasure: Erasure, clock: Clock) -> None:
         self._erasure, self._clock = erasure, clock
 
-    def room(self) -> CommandGroup:
-        """Actions only."""
-        return CommandGroup(
-            actions=(Action("erase-me", self.ask), Action("erase-me-now", self.erase))
-        )
-
+    @action("erase-me")
     async def ask(self, request: Request) -> Reply:
         """What would be lost, and once more."""
         losses = await self._erasure.get_losses(request.person, is_own_request=True)
@@ -43,6 +38,7 @@ class EraseCommands:
             replace=True,
         )
 
+    @action("erase-me-now")
     async def erase(self, request: Request) -> Reply:
         """Gone."""
         person = request.person.id

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from bots.chat.command import Action, Command, CommandGroup, Request
+from bots.chat.command import Request, action, command
 from bots.chat.reply import Reply, ReplyFile, say
 from bots.commands.text import format_cash
 from core import chart
@@ -44,20 +44,8 @@ class ExportCommands:
         self._users, self._orders = users, orders
         self._contributions, self._withdrawals = contributions, withdrawals
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "export",
-                    title=say("Export"),
-                    description=say("Everything kept about you, as a file"),
-                    handler=self.export,
-                ),
-            ),
-            actions=(Action("export", self.export),),
-        )
-
+    @command("export", title=say("Export"), description=say("Everything kept about you, as a file"))
+    @action("export")
     async def export(self, request: Request) -> Reply:
         """A JSON file for the person alone."""
         person = request.person

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from bots.chat.callbacks import ButtonRepository, render_card
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.chat.types import Notifier, Place
 from core.errors import describe_failure
@@ -32,6 +33,13 @@ _CONSEQUENCES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LinkArguments(Arguments):
+    """What follows `/link`."""
+
+    code: str = argument(say("The code that the other side shows"), say("code"))
+
+
 class LinkCommands:
     """The commands that link a person's accounts on several platforms, and part them."""
 
@@ -48,41 +56,20 @@ class LinkCommands:
         self._links, self._users, self._user_limits = links, users, user_limits
         self._buttons, self._notifiers = buttons, notifiers
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "link",
-                    title=say("Link"),
-                    description=say("One balance on several platforms"),
-                    usage=say("/link [code]"),
-                    options=(Option("code", say("The code that the other side shows")),),
-                    handler=self.link,
-                ),
-                Command(
-                    "unlink",
-                    title=say("Unlink"),
-                    description=say("Part this platform from your account"),
-                    handler=self.unlink,
-                ),
-            ),
-            actions=(
-                Action("link-code", self.code),
-                Action("link-agree", self.agree),
-                Action("link-cancel", self.cancel),
-                Action("unlink-now", self.unlink_now),
-            ),
-        )
-
-    async def link(self, request: Request) -> Reply:
+    @command(
+        "link",
+        title=say("Link"),
+        description=say("One balance on several platforms"),
+        arguments=LinkArguments,
+    )
+    async def link(self, request: Request, given: LinkArguments) -> Reply:
         """With a code: whom it joins. Without: the proposal that waits, or a code to type."""
         if not request.place.private:
             return Reply((say("Write that to me in private: it is about your account."),))
         # Who is blocked doesn't become somebody who isn't.
         self._user_limits.check_not_blocked(request.person.id)
-        if request.text:
-            proposal = await self._links.enter_code(request.person, request.text)
+        if given.code:
+            proposal = await self._links.enter_code(request.person, given.code)
             await self._notify_other_side(proposal)
             return self._proposal_card(proposal)
         waiting = await self._links.find_pending_proposal(request.person)
@@ -90,6 +77,7 @@ class LinkCommands:
             return self._proposal_card(waiting)
         return await self.code(request)
 
+    @action("link-code")
     async def code(self, request: Request) -> Reply:
         """A fresh code; it is typed on the other side, never sent as a link."""
         self._user_limits.check_not_blocked(request.person.id)
@@ -146,17 +134,20 @@ class LinkCommands:
             private=True,
         )
 
+    @action("link-agree")
     async def agree(self, request: Request) -> Reply:
         """One side's yes; the second one makes them one."""
         done = await self._links.accept_proposal(str(request.data["link"]), request.person)
         linked = say("You are one now: /balance is the same on both sides.")
         return Reply((linked if done else _agreed_here_text(),), private=True, replace=True)
 
+    @action("link-cancel")
     async def cancel(self, request: Request) -> Reply:
         """Either side's no."""
         await self._links.cancel_proposal(str(request.data["link"]), request.person)
         return Reply((say("Cancelled. Nothing was changed."),), private=True, replace=True)
 
+    @command("unlink", title=say("Unlink"), description=say("Part this platform from your account"))
     async def unlink(self, request: Request) -> Reply:
         """Asks once more, with what it means."""
         names = await self._users.list_identities(request.person.id)
@@ -183,6 +174,7 @@ class LinkCommands:
             private=True,
         )
 
+    @action("unlink-now")
     async def unlink_now(self, request: Request) -> Reply:
         """Parts the name."""
         parted = await self._users.unlink_identity(request.place.platform, request.sender)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.text import compute_average_charge, format_price
 from core.asks.admission import RECORDING_SECONDS_MAX
@@ -34,6 +35,13 @@ _MAKERS_A_ROW, _MODELS_A_ROW = 3, 2
 _SUGGESTIONS_MAX = 25
 
 
+@dataclass(frozen=True, slots=True)
+class ModelArguments(Arguments):
+    """What follows `/model`."""
+
+    name: str = argument(say("The model's name"), say("name"), completion="model")
+
+
 class ModelCommands:
     """The commands that list models, show their cards and choose one; menus offer what can be
     served now."""
@@ -52,35 +60,6 @@ class ModelCommands:
         self._catalogue, self._prices, self._pool = catalogue, prices, pool
         self._deals = deals
         self._users, self._balances, self._default_model = users, balances, default_model
-
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "models",
-                    title=say("Models"),
-                    description=say("All models and their prices"),
-                    handler=self.models,
-                    allowed_in_groups=True,
-                ),
-                Command(
-                    "model",
-                    title=say("Model"),
-                    description=say("Your current model, or choose another"),
-                    usage=say("/model [name]"),
-                    options=(Option("name", say("The model's name"), completion="model"),),
-                    handler=self.model,
-                    allowed_in_groups=True,
-                ),
-            ),
-            actions=(
-                Action("models", self.models),
-                Action("maker", self.maker),
-                Action("card", self.card),
-                Action("use", self.use),
-            ),
-        )
 
     def get_current_model(self, person: Person) -> Model:
         """The model that answers a bare question: theirs, else the operator's default, else the
@@ -138,6 +117,13 @@ class ModelCommands:
             if price is not None and self._pool.is_servable(model)
         ]
 
+    @command(
+        "models",
+        title=say("Models"),
+        description=say("All models and their prices"),
+        allowed_in_groups=True,
+    )
+    @action("models")
     async def models(self, request: Request) -> Reply:
         """Who makes them; a press shows theirs."""
         await self._prices.refresh()
@@ -172,6 +158,7 @@ class ModelCommands:
             replace=True,
         )
 
+    @action("maker")
     async def maker(self, request: Request) -> Reply:
         """One maker's models with their prices."""
         maker = str(request.data["maker"])
@@ -191,17 +178,26 @@ class ModelCommands:
             replace=True,
         )
 
+    @action("card")
     async def card(self, request: Request) -> Reply:
         """One model's card."""
         model = self._catalogue.find(str(request.data["model"]))
         return await self._model_card(request.person, model, replace=True)
 
-    async def model(self, request: Request) -> Reply:
+    @command(
+        "model",
+        title=say("Model"),
+        description=say("Your current model, or choose another"),
+        arguments=ModelArguments,
+        allowed_in_groups=True,
+    )
+    async def model(self, request: Request, given: ModelArguments) -> Reply:
         """Without a name the current model's card; with one, that is chosen."""
-        if not request.text:
+        if not given.name:
             return await self._model_card(request.person, self.get_current_model(request.person))
-        return await self._choose_model(request, request.text)
+        return await self._choose_model(request, given.name)
 
+    @action("use")
     async def use(self, request: Request) -> Reply:
         """Use this model from now on."""
         return await self._choose_model(request, str(request.data["model"]), replace=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Request
+from bots.chat.command import Request, action, command
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
 from bots.commands.contribute import describe_request_count
 from bots.commands.text import format_credits
@@ -57,34 +57,14 @@ class MyKeysCommands:
         self._contributions, self._termination = contributions, termination
         self._statistics, self._withdrawals, self._pool = statistics, withdrawals, pool
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "keys",
-                    title=say("My keys"),
-                    description=say("The keys that you contributed, and what they earn"),
-                    handler=self.keys,
-                ),
-            ),
-            actions=(
-                Action("keys", self.keys),
-                Action("key", self.key),
-                Action("key-pause", self.pause),
-                Action("key-resume", self.resume),
-                Action("key-more", self.more),
-                Action("key-more-now", self.more_now),
-                Action("key-less", self.less),
-                Action("key-less-now", self.less_now),
-                Action("key-chart", self.chart),
-                Action("key-back", self.back),
-                Action("key-back-now", self.back_now),
-            ),
-        )
-
     # --- looking --------------------------------------------------------------------------------
 
+    @command(
+        "keys",
+        title=say("My keys"),
+        description=say("The keys that you contributed, and what they earn"),
+    )
+    @action("keys")
     async def keys(self, request: Request) -> Reply:
         """All of them, with the three numbers: usable, on the way, withdrawable."""
         contributions = await self._contributions.list_for_contributor(request.person.id)
@@ -144,6 +124,7 @@ class MyKeysCommands:
             ),
         )
 
+    @action("key")
     async def key(self, request: Request) -> Reply:
         """One of them."""
         return await self._key_card(await self._get_own_contribution(request))
@@ -203,6 +184,7 @@ class MyKeysCommands:
             replace=True,
         )
 
+    @action("key-chart")
     async def chart(self, request: Request) -> Reply:
         """Thirty days as a picture."""
         contributions = await self._contributions.list_for_contributor(request.person.id)
@@ -225,6 +207,7 @@ class MyKeysCommands:
 
     # --- doing ----------------------------------------------------------------------------------
 
+    @action("key-pause")
     async def pause(self, request: Request) -> Reply:
         """It serves nobody until it is resumed."""
         contribution = await self._get_open_contribution(request)
@@ -232,6 +215,7 @@ class MyKeysCommands:
             await self._pool.set_key_state(contribution.key, "paused")
         return await self._key_card(await self._get_own_contribution(request))
 
+    @action("key-resume")
     async def resume(self, request: Request) -> Reply:
         """It serves again."""
         contribution = await self._get_open_contribution(request)
@@ -241,6 +225,7 @@ class MyKeysCommands:
             await self._pool.resume_key(contribution.key)
         return await self._key_card(await self._get_own_contribution(request))
 
+    @action("key-more")
     async def more(self, request: Request) -> Reply:
         """How much more of it."""
         contribution = await self._get_open_contribution(request)
@@ -271,6 +256,7 @@ class MyKeysCommands:
             replace=True,
         )
 
+    @action("key-more-now")
     async def more_now(self, request: Request) -> Reply:
         """More of it, now."""
         contribution = await self._get_open_contribution(request)
@@ -285,6 +271,7 @@ class MyKeysCommands:
             raised, say("{credits} more from now on.", credits=format_credits(raised.credited))
         )
 
+    @action("key-less")
     async def less(self, request: Request) -> Reply:
         """How much of what it has yet to bring stays."""
         contribution = await self._get_open_contribution(request)
@@ -317,6 +304,7 @@ class MyKeysCommands:
             replace=True,
         )
 
+    @action("key-less-now")
     async def less_now(self, request: Request) -> Reply:
         """Less of it, now."""
         contribution = await self._get_open_contribution(request)
@@ -324,6 +312,7 @@ class MyKeysCommands:
         await self._termination.lower_contribution(contribution.key, request.person.id, left)
         return await self._key_card(await self._get_own_contribution(request))
 
+    @action("key-back")
     async def back(self, request: Request) -> Reply:
         """Asks once more."""
         contribution = await self._get_open_contribution(request)
@@ -358,6 +347,7 @@ class MyKeysCommands:
             replace=True,
         )
 
+    @action("key-back-now")
     async def back_now(self, request: Request) -> Reply:
         """Taken back: erased, ended as soon as its running answers are."""
         await self._termination.withdraw_contribution(str(request.data["key"]), request.person.id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Command, CommandGroup, Option, Request
+from dataclasses import dataclass
+
+from bots.chat.command import Arguments, Request, argument, command
 from bots.chat.reply import Reply, say
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
@@ -20,6 +22,13 @@ _HOW = say("Write the code behind the command: /redeem ABCD-EFGH-JKLM-NPQR")
 _MODELS_SHOWN = 10
 
 
+@dataclass(frozen=True, slots=True)
+class RedeemArguments(Arguments):
+    """What follows `/redeem`."""
+
+    code: str = argument(say("The code, as it was given to you"), say("code"), required=True)
+
+
 class RedeemCommands:
     """The command that turns a code into Credits or into a promotion."""
 
@@ -28,27 +37,18 @@ class RedeemCommands:
     ) -> None:
         self._vouchers, self._ledger, self._model_commands = vouchers, ledger, model_commands
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "redeem",
-                    title=say("Redeem"),
-                    description=say("Turn a code that you bought or got into Credits"),
-                    usage=say("/redeem code"),
-                    options=(Option("code", say("The code, as it was given to you")),),
-                    handler=self.redeem,
-                ),
-            )
-        )
-
-    async def redeem(self, request: Request) -> Reply:
+    @command(
+        "redeem",
+        title=say("Redeem"),
+        description=say("Turn a code that you bought or got into Credits"),
+        arguments=RedeemArguments,
+    )
+    async def redeem(self, request: Request, given: RedeemArguments) -> Reply:
         """Credits what the code is worth."""
-        if not request.text.strip():
+        if not given.code:
             raise UsageError(_HOW)
         order = await self._vouchers.redeem_code(
-            request.person, request.private_place.code, request.text
+            request.person, request.private_place.code, given.code
         )
         if isinstance(order, RedeemedPromotion):
             return await self._promotion_card(request, order.promotion)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bots.chat.command import Command, CommandGroup, Request
+from bots.chat.command import Request, command
 from bots.chat.reply import Phrase, Reply, plain, say
 from bots.chat.types import Notifier
 from bots.commands.text import format_credits
@@ -36,19 +36,11 @@ class ReferCommands:
         self._percent, self._has_contributions = percent, has_contributions
         self._notifiers = notifiers
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "refer",
-                    title=say("Invite friends"),
-                    description=say("Your link for friends, and what it earned"),
-                    handler=self.refer,
-                ),
-            )
-        )
-
+    @command(
+        "refer",
+        title=say("Invite friends"),
+        description=say("Your link for friends, and what it earned"),
+    )
     async def refer(self, request: Request) -> Reply:
         """The ways in, and what was earned."""
         code = await self._referrals.get_or_create_code(request.person)

@@ -5,8 +5,9 @@ says of itself on a platform's own pages.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request, is_allowed
+from bots.chat.command import Arguments, Command, Request, action, argument, command, is_allowed
 from bots.chat.i18n import LANGUAGES
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.models import ModelCommands
@@ -35,6 +36,20 @@ ZONES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class StartArguments(Arguments):
+    """What follows `/start`."""
+
+    code: str = argument(say("A friend's invitation, or the owner's code"))
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageArguments(Arguments):
+    """What follows `/language`."""
+
+    language: str = argument(say("en or zh-CN"), say("en | zh-CN"))
+
+
 class StartCommands:
     """The commands that a stranger meets first, and the settings that everyone has."""
 
@@ -54,71 +69,13 @@ class StartCommands:
         #: All commands, for `/help`; known once every group of commands is built.
         self._commands = commands
 
-    def first(self) -> CommandGroup:
-        """What menus begin with."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "start",
-                    title=say("Start"),
-                    description=say("What this is"),
-                    options=(Option("code", say("A friend's invitation, or the owner's code")),),
-                    handler=self.start,
-                ),
-                Command(
-                    "help",
-                    title=say("Help"),
-                    description=say("All commands"),
-                    handler=self.help,
-                    allowed_in_groups=True,
-                ),
-            ),
-            actions=(Action("help", self.help),),
-        )
-
-    def room(self) -> CommandGroup:
-        """What menus end with."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "language",
-                    title=say("Language"),
-                    description=say("The language of replies"),
-                    usage=say("/language [en | zh-CN]"),
-                    options=(Option("language", say("en or zh-CN")),),
-                    handler=self.language,
-                ),
-                Command(
-                    "settings",
-                    title=say("Settings"),
-                    description=say("Footer, keys, time zone, language"),
-                    handler=self.settings,
-                ),
-                Command(
-                    "privacy",
-                    title=say("Privacy"),
-                    description=say("What is kept, who sees it, how to erase it"),
-                    handler=self.privacy,
-                ),
-            ),
-            actions=(
-                Action("language", self.language),
-                Action("set-language", self.set_language),
-                Action("settings", self.settings),
-                Action("toggle", self.toggle),
-                Action("zones", self.zones),
-                Action("set-zone", self.set_zone),
-                Action("erase", self.erase),
-                Action("erase-now", self.erase_now),
-            ),
-        )
-
-    async def start(self, request: Request) -> Reply:
+    @command("start", title=say("Start"), description=say("What this is"), arguments=StartArguments)
+    async def start(self, request: Request, given: StartArguments) -> Reply:
         """Six lines: what it is, your Credits, what to do next; or an operator's one-time link. Who
         came by a friend's invitation reads what became of it."""
-        if request.text.startswith(OPERATOR_CODE_PREFIX):
-            return await self._claim_operator_role(request)
-        invited = await self._bind_inviter(request)
+        if given.code.startswith(OPERATOR_CODE_PREFIX):
+            return await self._claim_operator_role(request, given.code)
+        invited = await self._bind_inviter(request, given.code)
         available = (await self._balances.for_user(request.person.id)).available
         return Reply(
             title=say("Welcome!"),
@@ -145,8 +102,7 @@ class StartCommands:
             ),
         )
 
-    async def _bind_inviter(self, request: Request) -> tuple[Phrase, ...]:
-        code = request.text.strip()
+    async def _bind_inviter(self, request: Request, code: str) -> tuple[Phrase, ...]:
         if self._referrals is None or not code.lower().startswith(REFERRAL_PREFIX):
             return ()
         bound = await self._referrals.bind_inviter(
@@ -161,14 +117,16 @@ class StartCommands:
             )
         return (say("That invitation counts for nothing here: it is for whoever is new."),)
 
-    async def _claim_operator_role(self, request: Request) -> Reply:
+    async def _claim_operator_role(self, request: Request, code: str) -> Reply:
         if not request.place.private:
             return Reply((say("Write that to me in private: it is about your account."),))
-        claimed = await self._roles.claim_code(request.text, request.place.platform, request.sender)
+        claimed = await self._roles.claim_code(code, request.place.platform, request.sender)
         if not claimed:
             return Reply((say("That link was used already, or is too old. Make a new one."),))
         return Reply((say("You are the owner of this service now. /help shows what you can do."),))
 
+    @command("help", title=say("Help"), description=say("All commands"), allowed_in_groups=True)
+    @action("help")
     async def help(self, request: Request) -> Reply:
         """Every command that this person can use here."""
         offered = [
@@ -188,9 +146,18 @@ class StartCommands:
             ),
         )
 
-    async def language(self, request: Request) -> Reply:
+    @command(
+        "language",
+        title=say("Language"),
+        description=say("The language of replies"),
+        arguments=LanguageArguments,
+    )
+    @action("language")
+    async def language(
+        self, request: Request, given: LanguageArguments = LanguageArguments()
+    ) -> Reply:
         """Buttons, or the language's name or code behind the command."""
-        wanted = request.text.strip().casefold()
+        wanted = given.language.casefold()
         for code, name in LANGUAGES.items():
             if wanted and wanted in {code.casefold(), name.casefold(), code.partition("-")[0]}:
                 return await self._set_language(request.person, code)
@@ -206,6 +173,7 @@ class StartCommands:
             replace=True,
         )
 
+    @action("set-language")
     async def set_language(self, request: Request) -> Reply:
         """A language chosen by button."""
         return await self._set_language(request.person, str(request.data["language"]), replace=True)
@@ -216,10 +184,15 @@ class StartCommands:
             (say("From now on I write in this language."),), replace=replace, language=language
         )
 
+    @command(
+        "settings", title=say("Settings"), description=say("Footer, keys, time zone, language")
+    )
+    @action("settings")
     async def settings(self, request: Request) -> Reply:
         """All settings with what they are now."""
         return self._settings_card(request.person)
 
+    @action("toggle")
     async def toggle(self, request: Request) -> Reply:
         """Turns one setting over."""
         name = str(request.data["name"])
@@ -227,6 +200,7 @@ class StartCommands:
         await self._users.update_settings(request.person, **{name: bool(request.data["value"])})
         return self._settings_card(await self._users.find(request.person.id))
 
+    @action("zones")
     async def zones(self, request: Request) -> Reply:
         """Time zones as buttons."""
         choices = [Choice(plain(zone), "set-zone", {"zone": zone}) for zone in ZONES]
@@ -237,6 +211,7 @@ class StartCommands:
             replace=True,
         )
 
+    @action("set-zone")
     async def set_zone(self, request: Request) -> Reply:
         """A zone chosen by button."""
         zone = str(request.data["zone"])
@@ -273,6 +248,11 @@ class StartCommands:
             replace=True,
         )
 
+    @command(
+        "privacy",
+        title=say("Privacy"),
+        description=say("What is kept, who sees it, how to erase it"),
+    )
     async def privacy(self, request: Request) -> Reply:
         """What is kept, in plain words."""
         del request
@@ -304,6 +284,7 @@ class StartCommands:
             ),
         )
 
+    @action("erase")
     async def erase(self, request: Request) -> Reply:
         """Asks once more."""
         del request
@@ -318,6 +299,7 @@ class StartCommands:
             replace=True,
         )
 
+    @action("erase-now")
     async def erase_now(self, request: Request) -> Reply:
         """Destroys the key that everything was sealed by."""
         await self._users.erase_history(request.person)
@@ -325,9 +307,7 @@ class StartCommands:
 
 
 def _format_help_line(command: Command) -> Phrase:
-    if command.usage is not None:
-        return say("{usage} — {does}", usage=command.usage, does=command.description)
-    return say("{usage} — {does}", usage=f"/{command.name}", does=command.description)
+    return say("{usage} — {does}", usage=command.usage, does=command.description)
 
 
 ABOUT = say(

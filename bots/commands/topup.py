@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
@@ -54,6 +54,13 @@ class PaymentTerms:
     telegram_outside: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TopUpArguments(Arguments):
+    """What follows `/topup`."""
+
+    amount: str = argument(say("Another amount, in dollars"), say("amount"))
+
+
 class TopUpCommands:
     """The commands by which people buy Credits, and get help with their payments."""
 
@@ -72,42 +79,17 @@ class TopUpCommands:
         self._users = users
         self._model_commands, self._clock, self._terms = model_commands, clock, terms
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        topup = Command(
-            "topup",
-            title=say("Top up"),
-            description=say("Buy Credits"),
-            usage=say("/topup [amount]"),
-            options=(Option("amount", say("Another amount, in dollars")),),
-            handler=self.topup,
-            pausable="topups",
-        )
-        return CommandGroup(
-            commands=(
-                *((topup,) if self._checkout.is_selling else ()),
-                Command(
-                    "paysupport",
-                    title=say("Payment support"),
-                    description=say("Your payments, and help with them"),
-                    handler=self.paysupport,
-                ),
-                Command(
-                    "terms",
-                    title=say("Terms"),
-                    description=say("What you buy, and when it is given back"),
-                    handler=self.terms,
-                ),
-            ),
-            actions=(
-                Action("topup", self.topup, pausable="topups"),
-                Action("buy", self.buy, pausable="topups"),
-            ),
-        )
-
     # --- buying ---------------------------------------------------------------------------------
 
-    async def topup(self, request: Request) -> Reply:
+    @command(
+        "topup",
+        title=say("Top up"),
+        description=say("Buy Credits"),
+        arguments=TopUpArguments,
+        pausable="topups",
+    )
+    @action("topup", pausable="topups")
+    async def topup(self, request: Request, given: TopUpArguments = TopUpArguments()) -> Reply:
         """Packs as buttons; with an amount that amount, and the pack that is better, if any."""
         offer = await self._orders.get_offer(request.person.id)
         packs = [pack for pack in offer.packs if self._list_gateways(request, pack.cash)]
@@ -121,8 +103,8 @@ class TopUpCommands:
                 ),
                 private=True,
             )
-        if request.text.strip():
-            return self._free_amount_card(offer, parse_amount(request.text, _HOW), request)
+        if given.amount:
+            return self._free_amount_card(offer, parse_amount(given.amount, _HOW), request)
         model = self._model_commands.get_current_model(request.person)
         price = await self._model_commands.find_price(request.person, model)
         rows = []
@@ -188,6 +170,7 @@ class TopUpCommands:
             choices.insert(0, (self._make_pack_choice(offer, request, better),))
         return Reply(title=say("Top up"), lines=tuple(lines), choices=tuple(choices), private=True)
 
+    @action("buy", pausable="topups")
     async def buy(self, request: Request) -> Reply:
         """A pack or an amount was chosen; then the way to pay, if there are several."""
         cash = from_cents(int(request.data["cents"]))
@@ -278,6 +261,11 @@ class TopUpCommands:
 
     # --- help -----------------------------------------------------------------------------------
 
+    @command(
+        "paysupport",
+        title=say("Payment support"),
+        description=say("Your payments, and help with them"),
+    )
     async def paysupport(self, request: Request) -> Reply:
         """Their orders, and whom to ask."""
         person_ids = await self._users.list_merged_ids(request.person.id)
@@ -309,6 +297,9 @@ class TopUpCommands:
         )
         return Reply(title=say("Payment support"), lines=tuple(lines), table=table, private=True)
 
+    @command(
+        "terms", title=say("Terms"), description=say("What you buy, and when it is given back")
+    )
     async def terms(self, request: Request) -> Reply:
         """The operator's own terms, or what holds for everyone."""
         del request

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename, read_duration
 from bots.chat.callbacks import ButtonExpired
-from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.command import Request, action
 from bots.chat.types import AudioAttachment
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from core import ids
@@ -30,10 +30,7 @@ class VoiceCommands:
         self._ask_service, self._pool, self._catalogue = ask_service, pool, catalogue
         self._measuring = asyncio.Semaphore(_MEASURED_AT_ONCE_MAX)
 
-    def room(self) -> CommandGroup:
-        """The one action; no button leads to it."""
-        return CommandGroup(actions=(Action("write-down", self.write_down, is_ask=True),))
-
+    @action("write-down", is_ask=True)
     async def write_down(self, request: Request) -> AskRun:
         """Begins to write audio down, with what was written beside it kept for the question."""
         audio = request.audio

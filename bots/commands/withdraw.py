@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import SecretStr
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
@@ -90,6 +91,13 @@ STATE_NAMES: Final[dict[PayoutState, Phrase]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawArguments(Arguments):
+    """What follows `/withdraw`."""
+
+    credits: str = argument(say("How many; all that can be unless said"), say("Credits"))
+
+
 class WithdrawCommands:
     """The commands by which people withdraw earned Credits as money."""
 
@@ -109,35 +117,21 @@ class WithdrawCommands:
     def _policy(self) -> EarningPolicy:
         return self._withdrawals.policy
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "withdraw",
-                    title=say("Withdraw"),
-                    description=say("Earned Credits paid out to you"),
-                    usage=say("/withdraw [Credits]"),
-                    options=(Option("credits", say("How many; all that can be unless said")),),
-                    handler=self.withdraw,
-                    opens_form=True,
-                ),
-            ),
-            actions=(
-                Action("withdraw", self.withdraw),
-                Action("withdraw-by", self.by, pausable="payouts"),
-                Action("withdraw-address", self.address, pausable="payouts"),
-                Action("withdraw-elsewhere", self.elsewhere, pausable="payouts"),
-                Action("withdraw-now", self.now, pausable="payouts"),
-                Action("withdraw-cancel", self.cancel),
-            ),
-        )
-
     # --- looking --------------------------------------------------------------------------------
 
-    async def withdraw(self, request: Request) -> Reply:
+    @command(
+        "withdraw",
+        title=say("Withdraw"),
+        description=say("Earned Credits paid out to you"),
+        arguments=WithdrawArguments,
+        opens_form=True,
+    )
+    @action("withdraw")
+    async def withdraw(
+        self, request: Request, given: WithdrawArguments = WithdrawArguments()
+    ) -> Reply:
         """What can be withdrawn, what waits and until when, and what was."""
-        requested = _parse_credits(request.text)
+        requested = _parse_credits(given.credits)
         earnings = await self._withdrawals.get_earnings(request.person.id)
         lines = list(self._earnings_lines(earnings))
         person_ids = await self._users.list_merged_ids(request.person.id)
@@ -214,6 +208,7 @@ class WithdrawCommands:
 
     # --- asking for it --------------------------------------------------------------------------
 
+    @action("withdraw-by", pausable="payouts")
     async def by(self, request: Request) -> Reply | FormRequest:
         """A way was chosen: where to, then everything in words once more."""
         method = self._find_method(request)
@@ -224,10 +219,12 @@ class WithdrawCommands:
             return _make_address_form(method, amount)
         return self._confirm_card(method, amount, hint, request)
 
+    @action("withdraw-elsewhere", pausable="payouts")
     async def elsewhere(self, request: Request) -> FormRequest:
         """Another address than the one that is kept."""
         return _make_address_form(self._find_method(request), Credits(int(request.data["credits"])))
 
+    @action("withdraw-address", pausable="payouts")
     async def address(self, request: Request) -> Reply:
         """The address was typed."""
         method = self._find_method(request)
@@ -280,6 +277,7 @@ class WithdrawCommands:
             replace=True,
         )
 
+    @action("withdraw-now", pausable="payouts")
     async def now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
         payout = await self._withdrawals.request_payout(
@@ -305,6 +303,7 @@ class WithdrawCommands:
             replace=True,
         )
 
+    @action("withdraw-cancel")
     async def cancel(self, request: Request) -> Reply:
         """Taken back while it isn't sent."""
         person_ids = await self._users.list_merged_ids(request.person.id)

@@ -231,7 +231,7 @@ class ConsoleAdapter:
         audio = find_audio_file(line)
         at_ms, text = self._clock.now_ms(), line if audio is None else ""
         return self._chat_handler.handle_message(
-            IncomingMessage(self._place(), self._sender(), self._new_id(), at_ms, text, audio)
+            IncomingMessage(self._place(), self._sender(), self._new_id(), at_ms, text, audio=audio)
         )
 
     def _press_button(self, button: Button) -> AsyncIterator[Output]:

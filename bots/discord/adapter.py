@@ -192,7 +192,7 @@ class DiscordAdapter:
         if incoming is None:
             _log.info("a command that is not known here")
             return
-        item = next(each for each in self._menu if incoming.text.split()[0] == f"/{each.name}")
+        item = next(each for each in self._menu if each.name == incoming.command)
         responder = InteractionResponder(self._client, interaction, self._config, self._clock)
         if await self._acknowledge(responder.acknowledge_command(ephemeral=item.is_private)):
             await self._present(

@@ -78,7 +78,7 @@ def make_way_back(interaction: discord.Interaction) -> str:
 def read_command(
     interaction: discord.Interaction, menu: Sequence[MenuItem]
 ) -> IncomingMessage | None:
-    """A slash command as the message that says the same."""
+    """A slash command with its options."""
     place = find_place(interaction)
     data: Any = interaction.data or {}
     item = next((each for each in menu if each.name == data.get("name")), None)
@@ -89,18 +89,11 @@ def read_command(
         sender=get_sender(interaction),
         message=str(interaction.id),
         at_ms=snowflake_to_ms(interaction.id),
-        text=format_command(
-            item, {each["name"]: each.get("value") for each in data.get("options", ())}
-        ),
+        text="",
+        command=item.name,
+        options={each["name"]: str(each.get("value", "")) for each in data.get("options", ())},
         way_back=make_way_back(interaction),
     )
-
-
-def format_command(item: MenuItem, given: dict[str, Any]) -> str:
-    """The command with its options as it would be typed: the leading option first."""
-    ordered = sorted(item.options, key=lambda option: not option.comes_first)
-    values = [str(given[each.name]).strip() for each in ordered if given.get(each.name)]
-    return " ".join((f"/{item.name}", *values))
 
 
 def read_press(interaction: discord.Interaction) -> ButtonPress | None:

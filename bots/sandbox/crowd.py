@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 
-from bots.chat.command import Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, argument, command
 from bots.chat.reply import Reply, ReplyStream, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
@@ -44,6 +45,13 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _HOW: Final = say("Write it like this: /crowd 15000, or /crowd alone. Nothing was bought.")
 
 
+@dataclass(frozen=True, slots=True)
+class CrowdArguments(Arguments):
+    """What follows `/crowd`."""
+
+    credits: str = argument(say("How many Credits they buy"), say("Credits"))
+
+
 class CrowdCommands:
     """The command `/crowd`, which only the demo has."""
 
@@ -61,25 +69,16 @@ class CrowdCommands:
         self._ask_service, self._pool = ask_service, pool
         self._catalogue, self._prices = pricing.catalogue, pricing.prices
 
-    def room(self) -> CommandGroup:
-        """Its one command."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "crowd",
-                    title=say("Crowd"),
-                    description=say("Sandbox people buy Credits and ask"),
-                    usage=say("/crowd [Credits]"),
-                    options=(Option("credits", say("How many Credits they buy")),),
-                    handler=self.crowd,
-                    admin_only=True,
-                ),
-            )
-        )
-
-    async def crowd(self, request: Request) -> ReplyStream:
+    @command(
+        "crowd",
+        title=say("Crowd"),
+        description=say("Sandbox people buy Credits and ask"),
+        arguments=CrowdArguments,
+        admin_only=True,
+    )
+    async def crowd(self, request: Request, given: CrowdArguments) -> ReplyStream:
         """Buys so many Credits, and asks until all of them are spent."""
-        typed = request.text.strip().replace(",", "") or str(_DEFAULT_CREDITS)
+        typed = given.credits.replace(",", "") or str(_DEFAULT_CREDITS)
         if not typed.isdecimal() or not 0 < int(typed[:9]) <= _CREDITS_MAX:
             raise UsageError(_HOW)
         return ReplyStream(self._run_crowd(request, int(typed)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from core.admin.alerts import MUTE_HOURS, Alerts
 from core.admin_log import admin_log_row
@@ -22,10 +22,7 @@ class AlertCommands:
     def __init__(self, *, alerts: Alerts, clock: Clock) -> None:
         self._alerts, self._clock = alerts, clock
 
-    def room(self) -> CommandGroup:
-        """Actions only."""
-        return CommandGroup(actions=(Action("alert-mute", self.mute, admin_only=True),))
-
+    @action("alert-mute", admin_only=True)
     async def mute(self, request: Request) -> Reply:
         """Quiet for some hours, for all operators."""
         what, subject = str(request.data["what"]), str(request.data["subject"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from core.admin.broadcasts import (
@@ -32,36 +32,30 @@ def broadcast_lines(broadcast: Broadcast) -> tuple[Phrase, ...]:
     return tuple(plain(line) for line in broadcast.text.split("\n"))
 
 
+@dataclass(frozen=True, slots=True)
+class BroadcastArguments(Arguments):
+    """What follows `/broadcast`."""
+
+    text: str = argument(say("What everybody reads"), say("text"))
+
+
 class BroadcastCommands:
     """The command that sends one message to everybody, within the platforms' rate limits."""
 
     def __init__(self, *, broadcasts: Broadcasts, clock: Clock) -> None:
         self._broadcasts, self._clock = broadcasts, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "broadcast",
-                    title=say("Broadcast"),
-                    description=say("Tell everybody something, and see how far it is"),
-                    usage=say("/broadcast [text]"),
-                    options=(Option("text", say("What everybody reads")),),
-                    handler=self.broadcast,
-                    admin_only=True,
-                ),
-            ),
-            actions=(
-                Action("broadcast", self.progress, admin_only=True),
-                Action("broadcast-now", self.send, admin_only=True),
-                Action("broadcast-stop", self.stop, admin_only=True),
-            ),
-        )
-
-    async def broadcast(self, request: Request) -> Reply:
+    @command(
+        "broadcast",
+        title=say("Broadcast"),
+        description=say("Tell everybody something, and see how far it is"),
+        arguments=BroadcastArguments,
+        admin_only=True,
+    )
+    async def broadcast(self, request: Request, given: BroadcastArguments) -> Reply:
         """The preview of a new one; or how the last one fares."""
-        text = request.text.strip()
+        del request
+        text = given.text
         if not text:
             newest = await self._broadcasts.find_newest()
             if newest is not None:
@@ -98,6 +92,7 @@ class BroadcastCommands:
             private=True,
         )
 
+    @action("broadcast-now", admin_only=True)
     async def send(self, request: Request) -> Reply:
         """It begins; the button's id makes it happen once."""
         text = str(request.data["text"])
@@ -113,11 +108,13 @@ class BroadcastCommands:
         )
         return replace(self._broadcast_card(broadcast), replace=True)
 
+    @action("broadcast", admin_only=True)
     async def progress(self, request: Request) -> Reply:
         """How far it is now."""
         broadcast = await self._broadcasts.get(str(request.data["broadcast"]))
         return replace(self._broadcast_card(broadcast), replace=True)
 
+    @action("broadcast-stop", admin_only=True)
     async def stop(self, request: Request) -> Reply:
         """Nobody else hears of it."""
         id_ = str(request.data["broadcast"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bots.chat.command import Action, CommandGroup, Request
+from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
 from bots.commands.admin.alerts import alert_card
 from bots.commands.admin.payouts import make_waiting_card
@@ -47,16 +47,7 @@ class DisputeCommands:
         self._evidence_builder = evidence_builder
         self._ledger, self._clock = ledger, clock
 
-    def room(self) -> CommandGroup:
-        """Actions."""
-        return CommandGroup(
-            actions=(
-                Action("evidence", self.evidence, admin_only=True),
-                Action("accept", self.accept, admin_only=True),
-                Action("accept-now", self.accept_now, admin_only=True),
-            )
-        )
-
+    @action("evidence", admin_only=True)
     async def evidence(self, request: Request) -> Reply:
         """A file to hand in at the processor."""
         order = await self._orders.get(str(request.data["order"]))
@@ -73,6 +64,7 @@ class DisputeCommands:
             private=True,
         )
 
+    @action("accept", admin_only=True)
     async def accept(self, request: Request) -> Reply:
         """Says what it costs, in words; a second tap does it."""
         gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])
@@ -104,6 +96,7 @@ class DisputeCommands:
             private=True,
         )
 
+    @action("accept-now", admin_only=True)
     async def accept_now(self, request: Request) -> Reply:
         """Confirmed; written down first, for there is no way back."""
         gateway, id_ = str(request.data["gateway"]), str(request.data["dispute"])

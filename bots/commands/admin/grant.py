@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from dataclasses import dataclass
+
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Reply, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
@@ -25,6 +27,15 @@ _GRANT_HOW = say(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class GrantArguments(Arguments):
+    """What follows `/grant`."""
+
+    user: str = argument(say("telegram:123 or discord:456"), say("user"), required=True)
+    credits: str = argument(say("How many Credits"), say("Credits"), required=True)
+    reason: str = argument(say("Why"), say("reason"), required=True)
+
+
 class GrantCommands:
     """The commands that grant Credits and audit the books; every act is authorised again at each
     press."""
@@ -40,56 +51,30 @@ class GrantCommands:
         self._db, self._ledger, self._users = db, ledger, users
         self._clock = clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "grant",
-                    title=say("Grant"),
-                    description=say("Give a person Credits"),
-                    usage=_GRANT,
-                    options=(
-                        Option("user", say("telegram:123 or discord:456"), required=True),
-                        Option("credits", say("How many Credits"), required=True),
-                        Option("reason", say("Why"), required=True),
-                    ),
-                    handler=self.grant,
-                    admin_only=True,
-                ),
-                Command(
-                    "audit",
-                    title=say("Audit"),
-                    description=say("Recompute the whole ledger"),
-                    handler=self.audit,
-                    admin_only=True,
-                    support_allowed=True,
-                ),
-            ),
-            actions=(
-                Action("audit", self.audit, admin_only=True, support_allowed=True),
-                Action("grant-now", self.grant_now, admin_only=True),
-                Action("cancel", self.cancel),
-            ),
-        )
-
     # --- Credits ------------------------------------------------------------------------------
 
-    async def grant(self, request: Request) -> Reply:
+    @command(
+        "grant",
+        title=say("Grant"),
+        description=say("Give a person Credits"),
+        arguments=GrantArguments,
+        admin_only=True,
+    )
+    async def grant(self, request: Request, given: GrantArguments) -> Reply:
         """Shows whom and how much, in words; a second tap does it."""
-        who, _, rest = request.text.strip().partition(" ")
-        amount, _, reason = rest.strip().partition(" ")
+        del request
+        amount = given.credits
         if not amount.isascii() or not amount.isdigit() or not 0 < int(amount) <= _GRANT_MAX:
             raise UsageError(_GRANT_HOW)
-        if not reason.strip():
+        if not given.reason:
             raise UsageError(say("A grant needs a reason. Nothing was moved."))
-        person = await self._users.find(who)
+        person = await self._users.find(given.user)
         identities = await self._users.list_identities(person.id)
         credits_given = Credits(int(amount))
         data: dict[str, str | int] = {
             "person": person.id,
             "credits": credits_given.units,
-            "reason": reason.strip()[:200],
+            "reason": given.reason[:200],
         }
         return Reply(
             lines=(
@@ -98,7 +83,7 @@ class GrantCommands:
                     credits=format_credits(credits_given),
                     person=", ".join(f"{platform}:{id_}" for platform, id_ in identities)
                     or person.id,
-                    reason=reason.strip()[:200],
+                    reason=given.reason[:200],
                 ),
             ),
             choices=(
@@ -115,6 +100,7 @@ class GrantCommands:
             private=True,
         )
 
+    @action("grant-now", admin_only=True)
     async def grant_now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
         person = await self._users.find(str(request.data["person"]))
@@ -141,6 +127,7 @@ class GrantCommands:
             replace=True,
         )
 
+    @action("cancel")
     async def cancel(self, request: Request) -> Reply:
         """Nothing happens."""
         del request
@@ -148,6 +135,14 @@ class GrantCommands:
 
     # --- views --------------------------------------------------------------------------------
 
+    @command(
+        "audit",
+        title=say("Audit"),
+        description=say("Recompute the whole ledger"),
+        admin_only=True,
+        support_allowed=True,
+    )
+    @action("audit", admin_only=True, support_allowed=True)
     async def audit(self, request: Request) -> Reply:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request

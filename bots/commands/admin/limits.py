@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
@@ -40,6 +40,33 @@ _FEATURE_NAMES: Final[dict[PausableFeature, Phrase]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PauseArguments(Arguments):
+    """What follows `/pause`."""
+
+    what: str = argument(
+        say("asks, topups, contributions or payouts"), say("asks|topups|contributions|payouts")
+    )
+    sentence: str = argument(say("What people read meanwhile"), say("sentence"))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitArguments(Arguments):
+    """What follows `/limit`."""
+
+    user: str = argument(say("telegram:123, discord:456, or here"), say("user|here"), required=True)
+    which: str = argument(say("minute, once or day"), say("minute|once|day"), required=True)
+    number: str = argument(say("How many; 0: no limit of their own"), say("number"), required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleArguments(Arguments):
+    """What follows `/role`."""
+
+    user: str = argument(say("telegram:123 or discord:456"), say("user admin|support|none"))
+    role: str = argument(say("admin, support or none"))
+
+
 class LimitCommands:
     """The commands that pause features, limit what people may ask, and give roles."""
 
@@ -49,69 +76,25 @@ class LimitCommands:
         self._user_limits, self._roles, self._users = user_limits, roles, users
         self._clock = clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "pause",
-                    title=say("Pause"),
-                    description=say("Pause asks, top-ups, contributions or payouts, and go on"),
-                    usage=say("/pause [asks|topups|contributions|payouts] [sentence]"),
-                    options=(
-                        Option("what", say("asks, topups, contributions or payouts")),
-                        Option("sentence", say("What people read meanwhile")),
-                    ),
-                    handler=self.pause,
-                    admin_only=True,
-                ),
-                Command(
-                    "limit",
-                    title=say("Limit"),
-                    description=say("How much a person or a group may ask"),
-                    usage=say("/limit user|here minute|once|day number"),
-                    options=(
-                        Option("user", say("telegram:123, discord:456, or here"), required=True),
-                        Option("which", say("minute, once or day"), required=True),
-                        Option("number", say("How many; 0: no limit of their own"), required=True),
-                    ),
-                    handler=self.limit,
-                    admin_only=True,
-                    allowed_in_groups=True,
-                    is_private=True,
-                ),
-                Command(
-                    "role",
-                    title=say("Roles"),
-                    description=say("Who helps you run this: admins and support"),
-                    usage=say("/role [user admin|support|none]"),
-                    options=(
-                        Option("user", say("telegram:123 or discord:456")),
-                        Option("role", say("admin, support or none")),
-                    ),
-                    handler=self.role,
-                    admin_only=True,
-                    owner_only=True,
-                ),
-            ),
-            actions=(
-                Action("pause", self.turn, admin_only=True),
-                Action("pause-off", self.go_on, admin_only=True),
-            ),
-        )
-
     # --- switches -------------------------------------------------------------------------------
 
-    async def pause(self, request: Request) -> Reply:
+    @command(
+        "pause",
+        title=say("Pause"),
+        description=say("Pause asks, top-ups, contributions or payouts, and go on"),
+        arguments=PauseArguments,
+        admin_only=True,
+    )
+    async def pause(self, request: Request, given: PauseArguments) -> Reply:
         """What is paused now; or pauses something, with the sentence that people read."""
-        word, _, sentence = request.text.strip().partition(" ")
-        if not word:
+        if not given.what:
             return self._pause_card()
-        feature = next((one for one in PAUSABLE_FEATURES if one == word.casefold()), None)
-        if feature is None or len(sentence.strip()) > _SENTENCE_CHARS_MAX:
+        feature = next((one for one in PAUSABLE_FEATURES if one == given.what.casefold()), None)
+        if feature is None or len(given.sentence) > _SENTENCE_CHARS_MAX:
             raise UsageError(Phrase(_PAUSE_HOW.text, {"what": ", ".join(PAUSABLE_FEATURES)}))
-        return await self._pause_feature(request, feature, sentence.strip())
+        return await self._pause_feature(request, feature, given.sentence)
 
+    @action("pause", admin_only=True)
     async def turn(self, request: Request) -> Reply:
         """By a button, without a sentence."""
         return replace(await self._pause_feature(request, _find_feature(request), ""), replace=True)
@@ -125,6 +108,7 @@ class LimitCommands:
         )
         return self._pause_card()
 
+    @action("pause-off", admin_only=True)
     async def go_on(self, request: Request) -> Reply:
         """It runs again."""
         feature = _find_feature(request)
@@ -163,14 +147,22 @@ class LimitCommands:
 
     # --- limits ---------------------------------------------------------------------------------
 
-    async def limit(self, request: Request) -> Reply:
+    @command(
+        "limit",
+        title=say("Limit"),
+        description=say("How much a person or a group may ask"),
+        arguments=LimitArguments,
+        admin_only=True,
+        allowed_in_groups=True,
+        is_private=True,
+    )
+    async def limit(self, request: Request, given: LimitArguments) -> Reply:
         """Asks a minute, asks at once, Credits a day, of one person or this group."""
-        words = request.text.split()
-        if len(words) != 3 or not words[2].isdecimal() or int(words[2][:12]) > 10**9:
+        if not given.number.isdecimal() or int(given.number[:12]) > 10**9:
             raise UsageError(_LIMIT_HOW)
-        subject = await self._find_subject(request, words[0])
-        override, number = self._user_limits.get_override(subject), int(words[2][:12])
-        match words[1].casefold():
+        subject = await self._find_subject(request, given.user)
+        override, number = self._user_limits.get_override(subject), int(given.number[:12])
+        match given.which.casefold():
             case "minute":
                 new = replace(override, per_minute=number or None)
             case "once":
@@ -200,13 +192,20 @@ class LimitCommands:
 
     # --- roles ----------------------------------------------------------------------------------
 
-    async def role(self, request: Request) -> Reply:
+    @command(
+        "role",
+        title=say("Roles"),
+        description=say("Who helps you run this: admins and support"),
+        arguments=RoleArguments,
+        admin_only=True,
+        owner_only=True,
+    )
+    async def role(self, request: Request, given: RoleArguments) -> Reply:
         """Who has one; or gives one, or takes it away."""
-        words = request.text.split()
-        if words:
-            identity, role_name = _IDENTITY.fullmatch(words[0]), words[-1].casefold()
+        if given.user or given.role:
+            identity, role_name = _IDENTITY.fullmatch(given.user), given.role.casefold()
             wanted: Role | None = next((one for one in ROLES[1:] if one == role_name), None)
-            if len(words) != 2 or identity is None or (wanted is None and role_name != "none"):
+            if identity is None or (wanted is None and role_name != "none"):
                 raise UsageError(_ROLE_HOW)
             platform, id_ = identity[1], identity[2]
             if self._roles.get_role(platform, id_) == "owner":
@@ -217,7 +216,7 @@ class LimitCommands:
                 )
             before = self._roles.get_role(platform, id_) or "none"
             row = self._admin_log_row(
-                request, "role", {"who": words[0], "role": before}, {"role": role_name}
+                request, "role", {"who": given.user, "role": before}, {"role": role_name}
             )
             await self._roles.set_role(platform, id_, wanted, companion=row)
         everyone = self._roles.list_roles()

@@ -5,9 +5,10 @@ done. Cash may show here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.text import format_credits
 from bots.commands.withdraw import METHOD_NAMES, STATE_NAMES
@@ -34,6 +35,13 @@ from payments.payouts import Payouts
 _LISTED: Final = 10
 
 
+@dataclass(frozen=True, slots=True)
+class PayoutsArguments(Arguments):
+    """What follows `/payouts`."""
+
+    payout: str = argument(say("One of them, by its receipt"), say("out_…"))
+
+
 class PayoutCommands:
     """The commands of the payout queue: what waits, yes and no, and what is paid by hand."""
 
@@ -43,43 +51,20 @@ class PayoutCommands:
         self._withdrawals, self._payouts = withdrawals, payouts
         self._cards, self._clock = cards, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "payouts",
-                    title=say("Payouts"),
-                    description=say("Withdrawals that wait for you"),
-                    usage=say("/payouts [out_…]"),
-                    options=(Option("payout", say("One of them, by its receipt")),),
-                    handler=self.queue,
-                    admin_only=True,
-                ),
-            ),
-            actions=(
-                Action("payouts", self.queue, admin_only=True),
-                Action("payout", self.card, admin_only=True),
-                Action("payout-approve", self.approve, admin_only=True),
-                Action("payout-approve-now", self.approve_now, admin_only=True),
-                Action("payout-all", self.all, admin_only=True),
-                Action("payout-all-now", self.all_now, admin_only=True),
-                Action("payout-reject", self.reject, admin_only=True),
-                Action("payout-reject-now", self.reject_now, admin_only=True),
-                Action("payout-by-hand", self.by_hand, admin_only=True),
-                Action("payout-by-hand-now", self.by_hand_now, admin_only=True),
-                Action("payout-paid", self.paid, admin_only=True),
-                Action("payout-paid-now", self.paid_now, admin_only=True),
-                Action("payout-returned", self.returned, admin_only=True),
-                Action("payout-returned-now", self.returned_now, admin_only=True),
-            ),
-        )
-
     # --- looking --------------------------------------------------------------------------------
 
-    async def queue(self, request: Request) -> Reply:
+    @command(
+        "payouts",
+        title=say("Payouts"),
+        description=say("Withdrawals that wait for you"),
+        arguments=PayoutsArguments,
+        admin_only=True,
+    )
+    @action("payouts", admin_only=True)
+    async def queue(self, request: Request, given: PayoutsArguments = PayoutsArguments()) -> Reply:
         """What waits: for a yes or no first, the oldest first; or one of them."""
-        if wanted := request.text.strip():
+        del request
+        if wanted := given.payout:
             return await self._cards.build_card(await self._withdrawals.get(wanted))
         requested = await self._withdrawals.list_in_state("requested")
         waiting = requested + await self._withdrawals.list_in_state("approved", "sent")
@@ -104,12 +89,14 @@ class PayoutCommands:
             private=True,
         )
 
+    @action("payout", admin_only=True)
     async def card(self, request: Request) -> Reply:
         """One, with its risk."""
         return await self._cards.build_card(await self._get_payout(request))
 
     # --- yes and no -----------------------------------------------------------------------------
 
+    @action("payout-approve", admin_only=True)
     async def approve(self, request: Request) -> Reply:
         """Once more, with the amount in words."""
         payout = await self._get_payout(request)
@@ -123,6 +110,7 @@ class PayoutCommands:
         yes = say("Yes, pay {cash}", cash=format_usd(payout.cash))
         return _confirm_card(question, yes, "payout-approve-now", payout)
 
+    @action("payout-approve-now", admin_only=True)
     async def approve_now(self, request: Request) -> Reply:
         """Approved, after it was checked again; sent at once where its gateway is quick."""
         payout = await self._get_payout(request)
@@ -133,6 +121,7 @@ class PayoutCommands:
         await self._payouts.try_send_now(payout.id)
         return await self._cards.build_card(await self._withdrawals.get(payout.id))
 
+    @action("payout-all", admin_only=True)
     async def all(self, request: Request) -> Reply:
         """All that wait, with their sum in words."""
         del request
@@ -166,6 +155,7 @@ class PayoutCommands:
             replace=True,
         )
 
+    @action("payout-all-now", admin_only=True)
     async def all_now(self, request: Request) -> Reply:
         """Each by itself: what can't be approved any more is said."""
         approved: list[Payout] = []
@@ -186,6 +176,7 @@ class PayoutCommands:
             lines.append(say("Not any more, or not now: {payouts}", payouts=", ".join(skipped)))
         return Reply(tuple(lines), private=True, replace=True)
 
+    @action("payout-reject", admin_only=True)
     async def reject(self, request: Request) -> FormRequest:
         """Asks for the reason, which its person reads."""
         return FormRequest(
@@ -196,6 +187,7 @@ class PayoutCommands:
             data={"payout": str(request.data["payout"])},
         )
 
+    @action("payout-reject-now", admin_only=True)
     async def reject_now(self, request: Request) -> Reply:
         """Rejected."""
         payout_id, reason = str(request.data["payout"]), _get_reason(request)
@@ -207,6 +199,7 @@ class PayoutCommands:
 
     # --- by hand --------------------------------------------------------------------------------
 
+    @action("payout-by-hand", admin_only=True)
     async def by_hand(self, request: Request) -> Reply:
         """Where it goes is shown once its person can't take it back any more."""
         payout = await self._get_payout(request)
@@ -219,6 +212,7 @@ class PayoutCommands:
         yes = say("Yes, I pay {cash}", cash=format_usd(payout.cash))
         return _confirm_card(question, yes, "payout-by-hand-now", payout)
 
+    @action("payout-by-hand-now", admin_only=True)
     async def by_hand_now(self, request: Request) -> Reply:
         """Checked once more."""
         payout = await self._get_payout(request)
@@ -230,6 +224,7 @@ class PayoutCommands:
         except WithdrawalBlocked as wait:
             return _back_card(_explain_blocked(wait), payout)
 
+    @action("payout-paid", admin_only=True)
     async def paid(self, request: Request) -> Reply:
         """Once more, with the amount in words."""
         payout = await self._get_payout(request)
@@ -246,6 +241,7 @@ class PayoutCommands:
             )
         return _confirm_card(question, say("Yes, they are paid"), "payout-paid-now", payout)
 
+    @action("payout-paid-now", admin_only=True)
     async def paid_now(self, request: Request) -> Reply:
         """Paid by hand, or so it was seen."""
         payout = await self._get_payout(request)
@@ -253,6 +249,7 @@ class PayoutCommands:
         await self._payouts.confirm_manual_payment(payout.id, also=(row,))
         return await self._cards.build_card(await self._withdrawals.get(payout.id))
 
+    @action("payout-returned", admin_only=True)
     async def returned(self, request: Request) -> FormRequest:
         """Asks why, which its person reads; the amount in words."""
         payout = await self._get_payout(request)
@@ -271,6 +268,7 @@ class PayoutCommands:
             data={"payout": payout.id},
         )
 
+    @action("payout-returned-now", admin_only=True)
     async def returned_now(self, request: Request) -> Reply:
         """Their Credits are there again."""
         payout, reason = await self._get_payout(request), _get_reason(request)

@@ -6,11 +6,12 @@ The key itself is asked for by a form: never written behind the command.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import SecretStr
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from core.admin_log import Facts, admin_log_row
@@ -50,50 +51,26 @@ _BUDGET_FIELD: Final = FormField(
 _BUTTONS_MAX: Final = 24
 
 
+@dataclass(frozen=True, slots=True)
+class PoolArguments(Arguments):
+    """What follows `/pool`."""
+
+    act: str = argument(
+        say("add, budget, pause or resume"),
+        say("add supplier budget | budget key dollars | pause key"),
+    )
+    key: str = argument(
+        say("Whose key to add, or a key's last four characters"), completion="supplier"
+    )
+    budget: str = argument(say("Dollars that the key may cost"))
+
+
 class PoolCommands:
     """The commands that show and change every key: the operator's own, and those of
     contributors."""
 
     def __init__(self, *, pool: Pool, termination: ContributionTermination, clock: Clock) -> None:
         self._pool, self._termination, self._clock = pool, termination, clock
-
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "pool",
-                    title=say("Pool"),
-                    description=say("Keys, their state and what is left; add or change one"),
-                    usage=say("/pool [add supplier budget | budget key dollars | pause key]"),
-                    options=(
-                        Option("act", say("add, budget, pause or resume"), comes_first=True),
-                        Option(
-                            "key",
-                            say("Whose key to add, or a key's last four characters"),
-                            completion="supplier",
-                        ),
-                        Option("budget", say("Dollars that the key may cost")),
-                    ),
-                    handler=self.pool,
-                    admin_only=True,
-                    opens_form=True,
-                ),
-            ),
-            actions=(
-                Action("pool", self.cards, admin_only=True),
-                Action("pool-add", self.add, admin_only=True),
-                Action("pool-key", self.key, admin_only=True),
-                Action("pool-pause", self.pause, admin_only=True),
-                Action("pool-resume", self.resume, admin_only=True),
-                Action("pool-budget", self.ask_budget, admin_only=True),
-                Action("pool-budget-now", self.budget_now, admin_only=True),
-                Action("pool-remove", self.remove, admin_only=True),
-                Action("pool-remove-now", self.remove_now, admin_only=True),
-                Action("pool-stolen", self.stolen, admin_only=True),
-                Action("pool-stolen-now", self.stolen_now, admin_only=True),
-            ),
-        )
 
     def suggest_suppliers(self, typed: str) -> list[tuple[str, Phrase]]:
         """Suppliers whose name holds what was typed."""
@@ -103,9 +80,17 @@ class PoolCommands:
             if typed.strip().casefold() in f"{name} {supplier.title.casefold()}"
         ]
 
-    async def pool(self, request: Request) -> Reply | FormRequest:
+    @command(
+        "pool",
+        title=say("Pool"),
+        description=say("Keys, their state and what is left; add or change one"),
+        arguments=PoolArguments,
+        admin_only=True,
+        opens_form=True,
+    )
+    async def pool(self, request: Request, given: PoolArguments) -> Reply | FormRequest:
         """Every key, the form for a new one, or one that changes."""
-        words = request.text.split()
+        words = given.words
         match [word.casefold() for word in words[:1]]:
             case []:
                 return await self.cards(request)
@@ -128,6 +113,7 @@ class PoolCommands:
 
     # --- looking --------------------------------------------------------------------------------
 
+    @action("pool", admin_only=True)
     async def cards(self, request: Request) -> Reply:
         """Every key."""
         del request
@@ -165,6 +151,7 @@ class PoolCommands:
             private=True,
         )
 
+    @action("pool-key", admin_only=True)
     async def key(self, request: Request) -> Reply:
         """One of them."""
         return self._key_card(await self._get_pressed_key(request))
@@ -212,6 +199,7 @@ class PoolCommands:
 
     # --- a new one ------------------------------------------------------------------------------
 
+    @action("pool-add", admin_only=True)
     async def add(self, request: Request) -> Reply:
         """The key was typed: its supplier is asked about it, then it serves."""
         supplier, budget = str(request.data["supplier"]), NanoUsd(int(request.data["budget"]))
@@ -236,10 +224,12 @@ class PoolCommands:
 
     # --- changing one ---------------------------------------------------------------------------
 
+    @action("pool-pause", admin_only=True)
     async def pause(self, request: Request) -> Reply:
         """It serves nobody until it is resumed; a contributor can't resume it either."""
         return await self._set_state(request, await self._get_pressed_key(request), "pause")
 
+    @action("pool-resume", admin_only=True)
     async def resume(self, request: Request) -> Reply:
         """It serves again, whatever kept it."""
         return await self._set_state(request, await self._get_pressed_key(request), "resume")
@@ -254,6 +244,7 @@ class PoolCommands:
             await self._pool.resume_key(card.id, also=(row,))
         return self._key_card(await self._get_key(card.id))
 
+    @action("pool-budget", admin_only=True)
     async def ask_budget(self, request: Request) -> FormRequest:
         """How much it may cost."""
         card = await self._get_pressed_key(request)
@@ -271,6 +262,7 @@ class PoolCommands:
             data={"key": card.id},
         )
 
+    @action("pool-budget-now", admin_only=True)
     async def budget_now(self, request: Request) -> Reply:
         """So much."""
         typed = request.entered["budget"].get_secret_value().strip()
@@ -302,6 +294,7 @@ class PoolCommands:
         changed = await self._pool.set_key_budget(card.id, budget, also=(row,))
         return self._key_card(changed)
 
+    @action("pool-remove", admin_only=True)
     async def remove(self, request: Request) -> Reply:
         """Asks once more."""
         card = await self._get_pressed_key(request)
@@ -309,6 +302,7 @@ class PoolCommands:
             card, say("Remove {key}? It is erased at once.", key=_key_name(card)), "pool-remove-now"
         )
 
+    @action("pool-remove-now", admin_only=True)
     async def remove_now(self, request: Request) -> Reply:
         """Erased; what was not used of its budget goes back."""
         card = await self._get_pressed_key(request)
@@ -320,6 +314,7 @@ class PoolCommands:
         await self._pool.revoke_key(card.id, also=(row,))
         return Reply((say("{key} is erased.", key=_key_name(card)),), private=True, replace=True)
 
+    @action("pool-stolen", admin_only=True)
     async def stolen(self, request: Request) -> Reply:
         """Asks once more."""
         card = await self._get_pressed_key(request)
@@ -334,6 +329,7 @@ class PoolCommands:
             "pool-stolen-now",
         )
 
+    @action("pool-stolen-now", admin_only=True)
     async def stolen_now(self, request: Request) -> Reply:
         """Ended; what it brought and was not paid out is forfeited."""
         card = await self._get_pressed_key(request)

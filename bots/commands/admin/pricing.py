@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.setprice import (
     SetPriceCommands,
@@ -34,6 +34,18 @@ _SHOWN_MAX: Final = 20
 _BUTTONS_MAX: Final = 6
 
 
+@dataclass(frozen=True, slots=True)
+class PricingArguments(Arguments):
+    """What follows `/pricing`."""
+
+    model: str = argument(
+        say("A model, or: auto gpt-4 20%"),
+        say("model"),
+        say("auto model 20%|off"),
+        completion="model",
+    )
+
+
 class PricingCommands:
     """The commands that show the formula's suggestion beside every price, and set it."""
 
@@ -53,42 +65,26 @@ class PricingCommands:
         self._suggestions, self._price_changes = suggestions, price_changes
         self._set_price_commands = set_price_commands
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "pricing",
-                    title=say("Pricing"),
-                    description=say("Prices beside what the formula suggests"),
-                    usage=say("/pricing [model] [auto model 20%|off]"),
-                    options=(
-                        Option("model", say("A model, or: auto gpt-4 20%"), completion="model"),
-                    ),
-                    handler=self.pricing,
-                    admin_only=True,
-                    support_allowed=True,
-                ),
-            ),
-            actions=(
-                Action("pricing", self.again, admin_only=True, support_allowed=True),
-                Action("pricing-set", self.set, admin_only=True),
-                Action("pricing-preview", self.preview, admin_only=True, support_allowed=True),
-                Action("pricing-all", self.set_all, admin_only=True),
-            ),
-        )
-
-    async def pricing(self, request: Request) -> Reply:
+    @command(
+        "pricing",
+        title=say("Pricing"),
+        description=say("Prices beside what the formula suggests"),
+        arguments=PricingArguments,
+        admin_only=True,
+        support_allowed=True,
+    )
+    async def pricing(self, request: Request, given: PricingArguments) -> Reply:
         """All models where the formula would ask something else; with a name, one model; or how
         far prices may move by themselves."""
         await self._prices.refresh()
-        words = request.text.split()
+        words = given.words
         if words and words[0].casefold() == "auto" and request.role != "support":
             return await self._bound_commands.set_bounds(request, words[1:])
         if words:
             return await self._model_card(" ".join(words))
         return await self._overview_card()
 
+    @action("pricing", admin_only=True, support_allowed=True)
     async def again(self, request: Request) -> Reply:
         """One model, or all, by a button."""
         name = str(request.data.get("model", ""))
@@ -170,6 +166,7 @@ class PricingCommands:
             private=True,
         )
 
+    @action("pricing-set", admin_only=True)
     async def set(self, request: Request) -> Reply:
         """The price that the card showed, unless another holds by now; a large step asks."""
         await self._prices.refresh(at_most_seconds=0)
@@ -183,6 +180,7 @@ class PricingCommands:
 
     # --- all at once ----------------------------------------------------------------------------
 
+    @action("pricing-preview", admin_only=True, support_allowed=True)
     async def preview(self, request: Request) -> Reply:
         """What would change, and a button that does just that."""
         all_ = bool(request.data["all"])
@@ -222,6 +220,7 @@ class PricingCommands:
             replace=True,
         )
 
+    @action("pricing-all", admin_only=True)
     async def set_all(self, request: Request) -> Reply:
         """The previewed prices; those that changed meanwhile are left."""
         await self._prices.refresh(at_most_seconds=0)

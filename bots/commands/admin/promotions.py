@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import get_zone, render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
 from bots.commands.errors import UsageError
@@ -41,6 +41,13 @@ _ALREADY_ENDED: Final = say("That promotion was ended before. Nothing was change
 _CODE_EXISTS: Final = say("There is such a code already. Nothing was changed. Choose another word.")
 
 
+@dataclass(frozen=True, slots=True)
+class PromotionArguments(Arguments):
+    """What follows `/promo`."""
+
+    text: str = argument(say("add, and what it brings"), say("add 20% off gpt-4 until 2026-12-01"))
+
+
 class PromotionCommands:
     """The commands by which admins make, list and end promotions and their codes."""
 
@@ -57,30 +64,16 @@ class PromotionCommands:
         self._deals, self._vouchers, self._catalogue = deals, vouchers, catalogue
         self._prices, self._db, self._clock = prices, db, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "promo",
-                    title=say("Promotions"),
-                    description=say("Lower prices for a while, bonuses, codes"),
-                    usage=say("/promo [add 20% off gpt-4 until 2026-12-01]"),
-                    options=(Option("text", say("add, and what it brings")),),
-                    handler=self.promo,
-                    admin_only=True,
-                ),
-            ),
-            actions=(
-                Action("promo-now", self.now, admin_only=True),
-                Action("promo-end", self.end, admin_only=True),
-                Action("promo-end-now", self.end_now, admin_only=True),
-            ),
-        )
-
-    async def promo(self, request: Request) -> Reply:
+    @command(
+        "promo",
+        title=say("Promotions"),
+        description=say("Lower prices for a while, bonuses, codes"),
+        arguments=PromotionArguments,
+        admin_only=True,
+    )
+    async def promo(self, request: Request, given: PromotionArguments) -> Reply:
         """What runs; or what a new one would be, with a button that makes it so."""
-        word, _, rest = request.text.strip().partition(" ")
+        word, _, rest = given.text.partition(" ")
         if not word or word.casefold() == "list":
             return await self._list_card()
         if word.casefold() != "add":
@@ -111,6 +104,7 @@ class PromotionCommands:
             private=True,
         )
 
+    @action("promo-now", admin_only=True)
     async def now(self, request: Request) -> Reply:
         """Confirmed: it counts, and its codes are handed over, this once."""
         made_at = ids.time_of_id(request.button)
@@ -134,6 +128,7 @@ class PromotionCommands:
             replace=not draft.codes,
         )
 
+    @action("promo-end", admin_only=True)
     async def end(self, request: Request) -> Reply:
         """Asks once more."""
         promotion = await self._get_promotion(request)
@@ -154,6 +149,7 @@ class PromotionCommands:
             replace=True,
         )
 
+    @action("promo-end-now", admin_only=True)
     async def end_now(self, request: Request) -> Reply:
         """Confirmed."""
         promotion = await self._get_promotion(request)

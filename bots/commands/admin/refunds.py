@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from dataclasses import dataclass
+
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.disputes import make_dispute_choices
 from bots.commands.errors import UsageError
@@ -24,6 +26,23 @@ _REFUND_HOW = say(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentArguments(Arguments):
+    """What follows `/payment`."""
+
+    id: str = argument(
+        say("An order, a receipt, or what the gateway calls it"), say("id"), required=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RefundArguments(Arguments):
+    """What follows `/refund`."""
+
+    order: str = argument(say("Its id: ord_…"), say("order"), required=True)
+    amount: str = argument(say("A part of it, in dollars"), say("amount"))
+
+
 class RefundCommands:
     """The commands by which the operator looks at orders and gives their money back."""
 
@@ -38,45 +57,18 @@ class RefundCommands:
         self._orders, self._order_search = orders, order_search
         self._refunds, self._disputes = refunds, disputes
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "payment",
-                    title=say("Payment"),
-                    description=say("An order with its history"),
-                    usage=say("/payment id"),
-                    options=(
-                        Option(
-                            "id",
-                            say("An order, a receipt, or what the gateway calls it"),
-                            required=True,
-                        ),
-                    ),
-                    handler=self.payment,
-                    admin_only=True,
-                    support_allowed=True,
-                ),
-                Command(
-                    "refund",
-                    title=say("Refund"),
-                    description=say("Give an order's money back, all or a part"),
-                    usage=say("/refund order [amount]"),
-                    options=(
-                        Option("order", say("Its id: ord_…"), required=True),
-                        Option("amount", say("A part of it, in dollars")),
-                    ),
-                    handler=self.refund,
-                    admin_only=True,
-                ),
-            ),
-            actions=(Action("refund-now", self.refund_now, admin_only=True),),
-        )
-
-    async def payment(self, request: Request) -> Reply:
+    @command(
+        "payment",
+        title=say("Payment"),
+        description=say("An order with its history"),
+        arguments=PaymentArguments,
+        admin_only=True,
+        support_allowed=True,
+    )
+    async def payment(self, request: Request, given: PaymentArguments) -> Reply:
         """An order, by any id of it: what was paid, given and given back, and its history."""
-        order = await self._order_search.find_order(request.text.strip())
+        del request
+        order = await self._order_search.find_order(given.id)
         history = await self._orders.list_events(order.id)
         receipts = await self._order_search.list_receipts([order])
         disputes = await self._disputes.list_disputes(order.id)
@@ -120,18 +112,25 @@ class RefundCommands:
             private=True,
         )
 
-    async def refund(self, request: Request) -> Reply:
+    @command(
+        "refund",
+        title=say("Refund"),
+        description=say("Give an order's money back, all or a part"),
+        arguments=RefundArguments,
+        admin_only=True,
+    )
+    async def refund(self, request: Request, given: RefundArguments) -> Reply:
         """Shows how much goes back to whom, in words; a second tap does it."""
-        id_, _, rest = request.text.strip().partition(" ")
-        if not id_:
+        del request
+        if not given.order:
             raise UsageError(_REFUND_HOW)
-        order = await self._order_search.find_order(id_)
+        order = await self._order_search.find_order(given.order)
         refundable = refundable_cash(order)
         amount: Cash = refundable
-        if rest.strip():
+        if given.amount:
             if not isinstance(refundable, NanoUsd):
                 raise RefundUnsupported(order.id, "whole")
-            amount = parse_amount(rest, _REFUND_HOW)
+            amount = parse_amount(given.amount, _REFUND_HOW)
         if amount.units <= 0 or amount.units > refundable.units:
             raise UsageError(
                 say(
@@ -164,6 +163,7 @@ class RefundCommands:
             private=True,
         )
 
+    @action("refund-now", admin_only=True)
     async def refund_now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
         order = await self._orders.get(str(request.data["order"]))

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
-from bots.commands.admin.setprice import SetPriceCommands
+from bots.commands.admin.setprice import SetPriceArguments, SetPriceCommands
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from bots.render.charts import ReportChartData, draw_report_chart
@@ -60,6 +60,13 @@ _BARS_MAX: Final = 10
 _CENT: Final = 10_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class ReportArguments(Arguments):
+    """What follows `/report`."""
+
+    days: str = argument(say("today, 7d, 30d, or two dates"), say("today|7d|30d|from–to"))
+
+
 class ReportCommands:
     """The commands that show the operator both layers of the economy, with a chart."""
 
@@ -81,32 +88,20 @@ class ReportCommands:
         self._advisor, self._clock = advisor, clock
         self._set_price_commands = set_price_commands
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "report",
-                    title=say("Report"),
-                    description=say("Credits, costs, cash and keys in one view"),
-                    usage=say("/report [today|7d|30d|from–to]"),
-                    options=(Option("days", say("today, 7d, 30d, or two dates")),),
-                    handler=self.report,
-                    admin_only=True,
-                    support_allowed=True,
-                ),
-            ),
-            actions=(
-                Action("report", self.again, admin_only=True, support_allowed=True),
-                Action("report-chart", self.chart, admin_only=True, support_allowed=True),
-                Action("report-price", self.price, admin_only=True),
-            ),
-        )
-
-    async def report(self, request: Request) -> Reply:
+    @command(
+        "report",
+        title=say("Report"),
+        description=say("Credits, costs, cash and keys in one view"),
+        arguments=ReportArguments,
+        admin_only=True,
+        support_allowed=True,
+    )
+    async def report(self, request: Request, given: ReportArguments) -> Reply:
         """Both layers of a period; without words, of all there ever was."""
-        return await self._report_card(self._parse_period(request.text.strip()))
+        del request
+        return await self._report_card(self._parse_period(given.days))
 
+    @action("report", admin_only=True, support_allowed=True)
     async def again(self, request: Request) -> Reply:
         """Another period."""
         return replace(
@@ -172,15 +167,17 @@ class ReportCommands:
             case _:
                 return None
 
+    @action("report-price", admin_only=True)
     async def price(self, request: Request) -> Reply:
         """As if it had been typed: a large step is asked about first."""
-        words = f"{request.data['model']} {request.data['price']}"
-        reply = await self._set_price_commands.setprice(replace(request, text=words))
+        given = SetPriceArguments.from_text(f"{request.data['model']} {request.data['price']}")
+        reply = await self._set_price_commands.setprice(request, given)
         assert isinstance(reply, Reply)
         return reply
 
     # --- the picture ----------------------------------------------------------------------------
 
+    @action("report-chart", admin_only=True, support_allowed=True)
     async def chart(self, request: Request) -> Reply:
         """Revenue and cost over time, margin by model, what keys have left."""
         now = self._clock.now_ms()

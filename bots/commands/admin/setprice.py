@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, Self
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import get_zone
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
@@ -36,6 +36,27 @@ _HOW: Final = say(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SetPriceArguments(Arguments):
+    """What follows `/setprice`."""
+
+    model: str = argument(say("The model's name"), say("model"), required=True, completion="model")
+    price: str = argument(say("Credits per 1K tokens, or undo"), say("price"), required=True)
+    price_out: str = argument(say("Credits per 1K tokens of the answer"), say("price out"))
+    at: str = argument(say("From when on: 18:30, in 2h, 2026-03-01 09:00"), say("at time"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """A model's name may have spaces: what follows it is read from the end."""
+        text, at = f" {text.strip()}", ""
+        if (found := _TIME_PATTERN.search(text)) is not None:
+            text, at = text[: found.start()], found[0].strip()
+        words, prices = text.split(), [""]
+        while len(words) > 1 and len(prices) < 3 and _is_price(words[-1]):
+            prices.insert(0, words.pop())
+        return cls(" ".join(words), prices[0], "".join(prices[1:]), at)
+
+
 class SetPriceCommands:
     """The commands that set prices by hand; every act is authorised again at each press."""
 
@@ -51,38 +72,19 @@ class SetPriceCommands:
         self._catalogue, self._prices = catalogue, prices
         self._price_changes, self._margins, self._clock = price_changes, margins, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "setprice",
-                    title=say("Set price"),
-                    description=say("Set a model's price in Credits per 1K tokens"),
-                    usage=say("/setprice model price [price out] [at time]"),
-                    options=(
-                        Option("model", say("The model's name"), required=True, completion="model"),
-                        Option("price", say("Credits per 1K tokens, or undo"), required=True),
-                        Option("price-out", say("Credits per 1K tokens of the answer")),
-                        Option("at", say("From when on: 18:30, in 2h, 2026-03-01 09:00")),
-                    ),
-                    handler=self.setprice,
-                    admin_only=True,
-                ),
-            ),
-            actions=(
-                Action("price-now", self.price_now, admin_only=True),
-                Action("price-undo", self.undo, admin_only=True),
-            ),
-        )
-
-    async def setprice(self, request: Request) -> Reply:
+    @command(
+        "setprice",
+        title=say("Set price"),
+        description=say("Set a model's price in Credits per 1K tokens"),
+        arguments=SetPriceArguments,
+        admin_only=True,
+    )
+    async def setprice(self, request: Request, given: SetPriceArguments) -> Reply:
         """A new price; one that moves by more than half asks first."""
-        name, _, last = request.text.strip().rpartition(" ")
         await self._prices.refresh()
-        if name and last.casefold() == "undo":
-            return await self._undo_price(request, self._find_newest_price(name))
-        new, at_ms = self._parse_price(request)
+        if given.model and given.price.casefold() == "undo":
+            return await self._undo_price(request, self._find_newest_price(given.model))
+        new, at_ms = self._parse_price(request, given)
         return await self.set_or_confirm(request, new, at_ms)
 
     async def set_or_confirm(
@@ -121,6 +123,7 @@ class SetPriceCommands:
             private=True,
         )
 
+    @action("price-now", admin_only=True)
     async def price_now(self, request: Request) -> Reply:
         """Confirmed."""
         model, at = self._catalogue.find(str(request.data["model"])), int(request.data["at"])
@@ -131,6 +134,7 @@ class SetPriceCommands:
         reply = await self._set_price(request, NewPrice(model.id, *rates, model.per), at or None)
         return replace(reply, replace=True)
 
+    @action("price-undo", admin_only=True)
     async def undo(self, request: Request) -> Reply:
         """By the button under a change."""
         return replace(await self._undo_price(request, str(request.data["price"])), replace=True)
@@ -159,10 +163,12 @@ class SetPriceCommands:
         choices = ((undo,),) if self._price_changes.find_price_before(new) is not None else ()
         return Reply(lines=tuple(lines), choices=choices, private=True)
 
-    def _parse_price(self, request: Request) -> tuple[NewPrice, int | None]:
+    def _parse_price(
+        self, request: Request, given: SetPriceArguments
+    ) -> tuple[NewPrice, int | None]:
         now, zone = self._clock.now_ms(), request.person.zone
         try:
-            price_input = parse_price_input(request.text, self._catalogue, now_ms=now, zone=zone)
+            price_input = parse_price_input(given, self._catalogue, now_ms=now, zone=zone)
         except ValueError:
             raise UsageError(_HOW) from None
         new = NewPrice(
@@ -220,33 +226,34 @@ class PriceInput:
     at_ms: int | None
 
 
-def parse_price_input(text: str, catalogue: Catalogue, *, now_ms: int, zone: str) -> PriceInput:
+def parse_price_input(
+    given: SetPriceArguments, catalogue: Catalogue, *, now_ms: int, zone: str
+) -> PriceInput:
     """Reads a price. Raises ValueError when it isn't one, or its time is over or too far ahead,
     and `UnknownModel`."""
-    text, at_ms = _split_time(f" {text.strip()}", now_ms, zone)
-    words = text.split()
-    numbers: list[tuple[Decimal, str]] = []
-    while len(words) > 1 and len(numbers) < 2 and (number := _parse_number(words[-1])) is not None:
-        numbers.insert(0, number)
-        words.pop()
-    if not words or not numbers:
-        raise ValueError(text)
-    model = catalogue.find(" ".join(words))
-    rates = [_parse_rate(model, *number) for number in numbers]
+    at_ms = _parse_time(given.at, now_ms, zone) if given.at else None
+    numbers = [_parse_number(text) for text in (given.price, given.price_out) if text]
+    if not given.model or not numbers:
+        raise ValueError(given.price)
+    model = catalogue.find(given.model)
+    rates = []
+    for number in numbers:
+        if number is None:
+            raise ValueError(given.price)
+        rates.append(_parse_rate(model, *number))
     if model.per == "second" and len(rates) > 1:
-        raise ValueError(text)
+        raise ValueError(given.price_out)
     return PriceInput(model, rates[0], rates[-1], at_ms)
 
 
-def _split_time(text: str, now_ms: int, zone: str) -> tuple[str, int | None]:
-    """What is left in front of a time, and the time."""
-    found = _TIME_PATTERN.search(text)
+def _parse_time(text: str, now_ms: int, zone: str) -> int:
+    found = _TIME_PATTERN.fullmatch(f" {text}")
     if found is None:
-        return text, None
+        raise ValueError(text)
     at = _parse_moment(found, now_ms, zone)
     if not now_ms <= at <= now_ms + _AHEAD_MAX // timedelta(milliseconds=1):
         raise ValueError(text)
-    return text[: found.start()], at
+    return at
 
 
 def _parse_moment(found: re.Match[str], now_ms: int, zone: str) -> int:
@@ -261,6 +268,10 @@ def _parse_moment(found: re.Match[str], now_ms: int, zone: str) -> int:
     if at < now_ms:
         at = as_ms(datetime.combine(today + timedelta(days=1), hour, here))
     return at
+
+
+def _is_price(word: str) -> bool:
+    return word.casefold() == "undo" or _parse_number(word) is not None
 
 
 def _parse_number(word: str) -> tuple[Decimal, str] | None:
@@ -389,10 +400,7 @@ class PriceAnnouncementCommands:
     ) -> None:
         self._catalogue, self._prices, self._announcements = catalogue, prices, announcements
 
-    def room(self) -> CommandGroup:
-        """Its one action."""
-        return CommandGroup(actions=(Action("price-tell", self.tell, admin_only=True),))
-
+    @action("price-tell", admin_only=True)
     async def tell(self, request: Request) -> Reply:
         """Writes to everyone who asked the model in the last 30 days, once."""
         await self._prices.refresh()

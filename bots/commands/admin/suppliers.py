@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.callbacks import ButtonExpired
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, say
 from bots.commands.admin.setprice import (
     describe_price_change,
@@ -52,6 +53,17 @@ _HOW: Final = say(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SuppliersArguments(Arguments):
+    """What follows `/suppliers`."""
+
+    what: str = argument(
+        say("absorb gpt-4 14d, or: cost gpt-4 openai 30 60"),
+        say("absorb model 14d|$25"),
+        say("cost model supplier in out"),
+    )
+
+
 class SupplierCommands:
     """The commands that show changes of suppliers' costs and decide them by buttons; every press is
     authorised again."""
@@ -70,38 +82,17 @@ class SupplierCommands:
         self._catalogue, self._supplier_changes = catalogue, supplier_changes
         self._margins, self._clock = margins, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "suppliers",
-                    title=say("Suppliers"),
-                    description=say("What suppliers changed, and what to do about it"),
-                    usage=say("/suppliers [absorb model 14d|$25] [cost model supplier in out]"),
-                    options=(Option("what", say("absorb gpt-4 14d, or: cost gpt-4 openai 30 60")),),
-                    handler=self.suppliers,
-                    admin_only=True,
-                    support_allowed=True,
-                ),
-            ),
-            actions=(
-                Action("suppliers", self.again, admin_only=True, support_allowed=True),
-                Action("supplier-change", self.change, admin_only=True, support_allowed=True),
-                Action("supplier-decide", self.decide, admin_only=True),
-                Action("supplier-absorb", self.absorb, admin_only=True),
-                Action("supplier-keep", self.keep, admin_only=True),
-                *(
-                    (Action("supplier-play", self.play, admin_only=True),)
-                    if self._cost_commands.is_sandbox
-                    else ()
-                ),
-            ),
-        )
-
-    async def suppliers(self, request: Request) -> Reply:
+    @command(
+        "suppliers",
+        title=say("Suppliers"),
+        description=say("What suppliers changed, and what to do about it"),
+        arguments=SuppliersArguments,
+        admin_only=True,
+        support_allowed=True,
+    )
+    async def suppliers(self, request: Request, given: SuppliersArguments) -> Reply:
         """What waits, and what is absorbed."""
-        words = request.text.split()
+        words = given.words
         if words and request.role != "support":
             return await self._run_typed(request, words)
         waiting = await self._list_options(await self._supplier_changes.list_waiting())
@@ -124,10 +115,12 @@ class SupplierCommands:
             private=True,
         )
 
+    @action("suppliers", admin_only=True, support_allowed=True)
     async def again(self, request: Request) -> Reply:
         """By a button."""
-        return replace(await self.suppliers(replace(request, text="")), replace=True)
+        return replace(await self.suppliers(request, SuppliersArguments()), replace=True)
 
+    @action("supplier-change", admin_only=True, support_allowed=True)
     async def change(self, request: Request) -> Reply:
         """One change with its answers."""
         options = await self._get_options(
@@ -135,6 +128,7 @@ class SupplierCommands:
         )
         return replace(make_change_card(options), replace=True)
 
+    @action("supplier-decide", admin_only=True)
     async def decide(self, request: Request) -> Reply:
         """Passes on or shares, at the price that the button showed."""
         change = await self._supplier_changes.get(str(request.data["change"]))
@@ -165,6 +159,7 @@ class SupplierCommands:
             replace=True,
         )
 
+    @action("supplier-absorb", admin_only=True)
     async def absorb(self, request: Request) -> Reply:
         """Asks for an end."""
         options = await self._get_options(
@@ -172,6 +167,7 @@ class SupplierCommands:
         )
         return replace(make_absorb_card(options), replace=True)
 
+    @action("supplier-keep", admin_only=True)
     async def keep(self, request: Request) -> Reply:
         """The price stays: until an end, or for good where it costs nothing."""
         change = await self._supplier_changes.get(str(request.data["change"]))
@@ -197,8 +193,11 @@ class SupplierCommands:
             lines=(phrase,), choices=((Choice(say("Suppliers"), "suppliers"),),), private=True
         )
 
+    @action("supplier-play", admin_only=True)
     async def play(self, request: Request) -> Reply:
         """In the demo: a supplier's rise, to be answered."""
+        if not self._cost_commands.is_sandbox:
+            raise ButtonExpired
         model = await self._cost_commands.raise_sandbox_cost(request)
         waiting = [
             one for one in await self._supplier_changes.list_waiting() if one.model == model.id
@@ -212,7 +211,7 @@ class SupplierCommands:
         match words[0].casefold():
             case "cost":
                 await self._cost_commands.set_cost(request, words[1:])
-                return await self.suppliers(replace(request, text=""))
+                return await self.suppliers(request, SuppliersArguments())
             case "absorb" if len(words) > 2:
                 return await self._absorb_model(request, " ".join(words[1:-1]), words[-1])
             case _:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.chat.command import Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, argument, command
 from bots.chat.reply import Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
@@ -41,30 +41,29 @@ _DAYS_MAX: Final = 366
 _RESERVED_NAMES: Final = {"none", "auto"}
 
 
+@dataclass(frozen=True, slots=True)
+class TierArguments(Arguments):
+    """What follows `/tier`."""
+
+    text: str = argument(say("For the operator: add, remove, set"))
+
+
 class TierCommands:
     """The command that shows people their tier, and lets admins define and assign tiers."""
 
     def __init__(self, *, deals: Deals, users: Users, clock: Clock) -> None:
         self._deals, self._users, self._clock = deals, users, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "tier",
-                    title=say("Tier"),
-                    description=say("Your tier, and what the tiers bring"),
-                    options=(Option("text", say("For the operator: add, remove, set")),),
-                    handler=self.tier,
-                    is_private=True,
-                ),
-            )
-        )
-
-    async def tier(self, request: Request) -> Reply:
+    @command(
+        "tier",
+        title=say("Tier"),
+        description=say("Your tier, and what the tiers bring"),
+        arguments=TierArguments,
+        is_private=True,
+    )
+    async def tier(self, request: Request, given: TierArguments) -> Reply:
         """One's own; or what an admin does about them."""
-        word, _, rest = request.text.strip().partition(" ")
+        word, _, rest = given.text.partition(" ")
         word = word.casefold()
         if not word or word == "list":
             return await self._own_tier_card(request)

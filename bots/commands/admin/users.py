@@ -5,10 +5,10 @@ erase. Nobody's questions or answers are shown to anyone but them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bots.chat.command import Action, Command, CommandGroup, Option, Request
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, ReplyFile, plain, say
 from bots.commands.admin.limits import make_limit_lines
 from bots.commands.erase import list_erasure_losses
@@ -38,6 +38,16 @@ _AMOUNT_FIELD: Final = FormField(
 _REASON_FIELD: Final = FormField("reason", say("Why"), max_length=200, hidden=False)
 
 
+@dataclass(frozen=True, slots=True)
+class UsersArguments(Arguments):
+    """What follows `/users`."""
+
+    who: str = argument(
+        say("A name, an order's id, or a key's end"),
+        say("telegram:123 | id | order | end of a key"),
+    )
+
+
 class UserCommands:
     """The commands that list and find people, show their card, and act from it."""
 
@@ -58,53 +68,31 @@ class UserCommands:
         self._ledger = ledger
         self._export_commands, self._clock = export_commands, clock
 
-    def room(self) -> CommandGroup:
-        """Commands and actions."""
-        return CommandGroup(
-            commands=(
-                Command(
-                    "users",
-                    title=say("People"),
-                    description=say("Find a person, and what they have, ask, buy and contribute"),
-                    usage=say("/users [telegram:123 | id | order | end of a key]"),
-                    options=(Option("who", say("A name, an order's id, or a key's end")),),
-                    handler=self.users,
-                    admin_only=True,
-                    support_allowed=True,
-                ),
-            ),
-            actions=(
-                Action("users", self.page, admin_only=True, support_allowed=True),
-                Action("user", self.card, admin_only=True, support_allowed=True),
-                Action("user-history", self.history, admin_only=True, support_allowed=True),
-                Action("user-grant", self.ask_grant, admin_only=True),
-                Action("user-grant-now", self.grant_now, admin_only=True),
-                Action("user-limit", self.ask_limit, admin_only=True),
-                Action("user-limit-now", self.limit_now, admin_only=True),
-                Action("user-block", self.ask_block, admin_only=True),
-                Action("user-block-now", self.block_now, admin_only=True),
-                Action("user-unblock", self.unblock, admin_only=True),
-                Action("user-export", self.export, admin_only=True),
-                Action("user-erase", self.ask_erase, admin_only=True),
-                Action("user-erase-now", self.erase_now, admin_only=True),
-            ),
-        )
-
     # --- looking --------------------------------------------------------------------------------
 
-    async def users(self, request: Request) -> Reply:
+    @command(
+        "users",
+        title=say("People"),
+        description=say("Find a person, and what they have, ask, buy and contribute"),
+        arguments=UsersArguments,
+        admin_only=True,
+        support_allowed=True,
+    )
+    async def users(self, request: Request, given: UsersArguments) -> Reply:
         """The newest, or whom the words mean."""
-        if not request.text.strip():
+        if not given.who:
             return await self._page_card("", replace_=False)
-        found = await self._user_search.find(request.text)
+        found = await self._user_search.find(given.who)
         if len(found) > 1:
             return await self._list_card(found, has_more=False)
         return await self._user_card(request, found[0])
 
+    @action("users", admin_only=True, support_allowed=True)
     async def page(self, request: Request) -> Reply:
         """Older ones."""
         return await self._page_card(str(request.data["before"]), replace_=True)
 
+    @action("user", admin_only=True, support_allowed=True)
     async def card(self, request: Request) -> Reply:
         """One of them."""
         return replace(
@@ -173,6 +161,7 @@ class UserCommands:
             private=True,
         )
 
+    @action("user-history", admin_only=True, support_allowed=True)
     async def history(self, request: Request) -> Reply:
         """The latest answers: when, which model, how many Credits; never a word of them."""
         person = await self._get_pressed_person(request)
@@ -193,12 +182,14 @@ class UserCommands:
 
     # --- acts -----------------------------------------------------------------------------------
 
+    @action("user-grant", admin_only=True)
     async def ask_grant(self, request: Request) -> FormRequest:
         """How many, and why."""
         return await self._make_form(
             request, say("Give Credits"), (_AMOUNT_FIELD, _REASON_FIELD), "user-grant-now"
         )
 
+    @action("user-grant-now", admin_only=True)
     async def grant_now(self, request: Request) -> Reply:
         """Given, once a form."""
         person, entered = await self._get_pressed_person(request), request.entered
@@ -216,6 +207,7 @@ class UserCommands:
         )
         return await self._user_card(request, person)
 
+    @action("user-limit", admin_only=True)
     async def ask_limit(self, request: Request) -> FormRequest:
         """Three numbers."""
         person = await self._get_pressed_person(request)
@@ -235,6 +227,7 @@ class UserCommands:
         )
         return await self._make_form(request, say("Limit"), form_fields, "user-limit-now", lines)
 
+    @action("user-limit-now", admin_only=True)
     async def limit_now(self, request: Request) -> Reply:
         """Set."""
         person, entered = await self._get_pressed_person(request), request.entered
@@ -251,6 +244,7 @@ class UserCommands:
         )
         return await self._set_allowance(request, person, "limit", override, new)
 
+    @action("user-block", admin_only=True)
     async def ask_block(self, request: Request) -> FormRequest:
         """Why."""
         lines = (say("They can't ask, buy, contribute or withdraw until you unblock them."),)
@@ -258,6 +252,7 @@ class UserCommands:
             request, say("Block"), (_REASON_FIELD,), "user-block-now", lines
         )
 
+    @action("user-block-now", admin_only=True)
     async def block_now(self, request: Request) -> Reply:
         """Blocked."""
         person = await self._get_pressed_person(request)
@@ -271,6 +266,7 @@ class UserCommands:
         new = replace(override, blocked=True, reason=reason)
         return await self._set_allowance(request, person, "block", override, new)
 
+    @action("user-unblock", admin_only=True)
     async def unblock(self, request: Request) -> Reply:
         """As before."""
         person = await self._get_pressed_person(request)
@@ -279,6 +275,7 @@ class UserCommands:
         card = await self._set_allowance(request, person, "unblock", override, new)
         return replace(card, replace=True)
 
+    @action("user-export", admin_only=True)
     async def export(self, request: Request) -> Reply:
         """What is kept of them but their words, for whoever asked for it in writing."""
         person = await self._get_pressed_person(request)
@@ -296,6 +293,7 @@ class UserCommands:
             private=True,
         )
 
+    @action("user-erase", admin_only=True)
     async def ask_erase(self, request: Request) -> Reply:
         """What would be lost, and once more."""
         person = await self._get_pressed_person(request)
@@ -314,6 +312,7 @@ class UserCommands:
             replace=True,
         )
 
+    @action("user-erase-now", admin_only=True)
     async def erase_now(self, request: Request) -> Reply:
         """Gone."""
         person = await self._get_pressed_person(request)

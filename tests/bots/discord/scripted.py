@@ -8,7 +8,7 @@ from typing import Literal
 from bots.chat.types import MenuItem, MenuOption, Platform, Suggestion
 from tests.bots.telegram.scripted import ScriptedFront
 
-_MODEL = MenuOption("model", "The model's name", completion="model", comes_first=True)
+_MODEL = MenuOption("model", "The model's name", completion="model")
 
 
 class DiscordFront(ScriptedFront):

@@ -78,7 +78,7 @@ async def test_an_answer_grows_in_the_reply_to_its_command(
     assert len(set(answer.history)) == len(answer.history) < 30
     (incoming,) = front.handled
     assert (incoming.sender.id, incoming.sender.language) == ("7", "zh-CN")
-    assert incoming.text == "/ask go"
+    assert (incoming.command, incoming.options) == ("ask", {"question": "go"})
     assert incoming.place == Place("discord", str(fake.text), private=False)
     assert abs(incoming.at_ms / 1000 - asked.id / 2**22 / 1000 - 1_420_070_400) < 1
 
@@ -165,7 +165,9 @@ async def test_an_interaction_that_comes_too_late_is_left_alone(
     fake.slash(ann, "/ask", {"question": "in time"}, fake.text)
     await fake.seen(fake.text, "in time")
     assert not late.acknowledged
-    assert [each.text for each in front.handled] == ["/ask in time"], "nothing shown, nothing done"
+    assert [each.options for each in front.handled] == [{"question": "in time"}], (
+        "nothing shown, nothing done"
+    )
 
 
 async def test_after_fifteen_minutes_it_goes_on_by_the_bots_own_right(
@@ -326,7 +328,7 @@ async def test_the_gateway_breaks_and_nothing_is_lost(
     await fake.wait_for(lambda: fake.gateway.resumed == 1)
     stream.go_on()
     await fake.wait_for(lambda: len(front.landed_in) == 2)
-    assert [each.text for each in front.handled] == ["/ask go", "and this?"]
+    assert [each.options for each in front.handled] == [{"question": "go"}, {}]
     assert len(fake.gateway.identified) == 1
 
 

@@ -35,11 +35,11 @@ def showing(*screens: Card, front: DiscordFront) -> None:
 async def last(fake: FakeDiscord, front: DiscordFront, channel: int) -> list[IncomingMessage]:
     """What reached the front, once a last command of the same channel has."""
     fake.slash(fake.users[7], "/ask", {"question": "last"}, channel)
-    await fake.wait_for(lambda: front.handled and front.handled[-1].text == "/ask last")
+    await fake.wait_for(lambda: front.handled and front.handled[-1].options == {"question": "last"})
     return front.handled[:-1]
 
 
-async def test_options_become_the_message_that_says_the_same(
+async def test_options_reach_the_command_by_name(
     fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
 ) -> None:
     ann = fake.user(7)
@@ -47,7 +47,10 @@ async def test_options_become_the_message_that_says_the_same(
     fake.slash(ann, "/stop")
     fake.slash(ann, "/nobody-knows-this")
     handled = await last(fake, front, fake.dm(ann).id)
-    assert [each.text for each in handled] == ["/ask gpt-4 why  so?", "/stop"]
+    assert [(each.command, each.options, each.text) for each in handled] == [
+        ("ask", {"question": "why  so?", "model": "gpt-4"}, ""),
+        ("stop", {}, ""),
+    ]
     # A direct chat is the person's own place, by their own id.
     assert {each.place for each in handled} == {Place("discord", "7")}
 
@@ -283,7 +286,7 @@ async def test_one_interactions_bug_is_no_others_and_logs_say_no_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def broken(incoming: IncomingMessage) -> AsyncIterator[Output]:
-        raise RuntimeError(f"quotes {incoming.text}")
+        raise RuntimeError(f"quotes {incoming.options}")
         yield
 
     caplog.set_level(logging.DEBUG)

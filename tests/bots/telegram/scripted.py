@@ -23,7 +23,8 @@ AGAIN = ((Button("btn_again", "Again"),),)
 
 
 async def _echo(incoming: IncomingMessage) -> AsyncIterator[Output]:
-    yield Card(lines=(f"echo: {incoming.text}",))
+    said = incoming.text or " ".join(incoming.options.values())
+    yield Card(lines=(f"echo: {said}",))
 
 
 async def _pressed(press: ButtonPress) -> AsyncIterator[Output]:
