@@ -54,7 +54,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A service, wired."""
+    """A whole service, wired: started and stopped as one."""
 
     services: Services
     chat: Chat

@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from bots.app import App
+from bots.cli.output import print_line
 from bots.config.fields import MASTER_KEY_BYTES
 from bots.config.gateways import build_externals
 from bots.config.settings import Config, Section, SupplierConfig
@@ -24,7 +25,6 @@ from bots.console.console import ConsoleAdapter
 from bots.externals import Externals
 from bots.http import HttpServer, build_service_app
 from bots.logs import configure_logging
-from bots.output import print_line
 from bots.run import open_app
 from bots.sandbox.payment_service import SandboxPaymentService
 from bots.sandbox.supplier import SandboxSupplier

@@ -12,6 +12,8 @@ from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
 
+from cachetools import TTLCache
+
 from bots.chat.callbacks import (
     ButtonExpired,
     ButtonRepository,
@@ -47,7 +49,6 @@ from core.asks.run import AskRun
 from core.asks.types import AlreadyAsked
 from core.clock import Clock
 from core.errors import Refusal, describe_failure
-from core.users.ttl_cache import TtlCache
 from core.users.types import Person
 
 _log = logging.getLogger(__name__)
@@ -90,8 +91,8 @@ class Dispatcher:
         self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
         self._registry, self._buttons, self._forms = registry, buttons, forms
         self._answer_renderer, self._clock = answer_renderer, clock
-        self._seen_updates: TtlCache[tuple[str, str], bool] = TtlCache(
-            clock, seconds=_REPEAT_WINDOW_SECONDS, max_entries=_REPEATS_MAX
+        self._seen_updates: TTLCache[tuple[str, str], bool] = TTLCache(
+            maxsize=_REPEATS_MAX, ttl=_REPEAT_WINDOW_SECONDS, timer=clock.monotonic
         )
 
     # --- messages ---------------------------------------------------------------------------
@@ -101,7 +102,7 @@ class Dispatcher:
         update = (incoming.place.code, incoming.message)
         if self._seen_updates.get(update):
             return
-        self._seen_updates.put(update, value=True)
+        self._seen_updates[update] = True
         name = incoming.command or split_command(incoming.text.strip())[0]
         command = self._registry.find_command(name) if name else None
         opens_form = command is not None and command.opens_form
@@ -293,7 +294,7 @@ class Dispatcher:
         update = (submission.place.code, submission.message)
         if self._seen_updates.get(update):
             return
-        self._seen_updates.put(update, value=True)
+        self._seen_updates[update] = True
         language = find_nearest_language(submission.sender.language)
         try:
             person = await self._users.get_or_create(

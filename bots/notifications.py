@@ -231,8 +231,6 @@ _LINES: Mapping[str, Callable[[Phrase], Phrase]] = {
 }
 
 
-_log = logging.getLogger(__name__)
-
 REDELIVERY_SECONDS_MAX = 60.0
 _ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import final
 
+from cachetools import TTLCache
+
 from bots.chat.i18n import find_nearest_language, render
 from bots.commands.errors import explain_refusal
 from core.clock import Clock
 from core.errors import Refusal
 from core.users.service import Users
-from core.users.ttl_cache import TtlCache
 from payments.gateways.discord_store import (
     DiscordEntitlement,
     DiscordStoreGateway,
@@ -94,8 +95,8 @@ class StorePurchases:
 
     def __init__(self, *, gateway: DiscordStoreGateway, inbox: WebhookInbox, clock: Clock) -> None:
         self._gateway, self._inbox = gateway, inbox
-        self._seen: TtlCache[str, bool] = TtlCache(
-            clock, seconds=_SEEN_SECONDS, max_entries=_SEEN_MAX
+        self._seen: TTLCache[str, bool] = TTLCache(
+            maxsize=_SEEN_MAX, ttl=_SEEN_SECONDS, timer=clock.monotonic
         )
 
     async def record_purchase(self, entitlement: DiscordEntitlement) -> None:
@@ -110,7 +111,7 @@ class StorePurchases:
         await self._inbox.store(
             self._gateway.name, build_entitlement_message(entitlement.id, "created")
         )
-        self._seen.put(entitlement.id, value=True)
+        self._seen[entitlement.id] = True
 
     async def record_reversal(self, entitlement: DiscordEntitlement) -> None:
         """Discord gave its money back; raises as above."""

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bots.app import App, build
+from bots.cli.output import CommandRefused, print_line
 from bots.config.gateways import build_externals
 from bots.config.settings import Config
 from bots.externals import Externals
 from bots.http import HttpServer, build_metrics_app, build_metrics_registry, build_service_app
 from bots.logs import configure_logging
-from bots.output import CommandRefused, print_line
 from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
 from core.db.database import Database

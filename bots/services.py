@@ -108,7 +108,7 @@ class PricingServices:
 
 @dataclass(frozen=True, slots=True)
 class PoolServices:
-    """Keys, and what seals them."""
+    """Suppliers' keys, and the vault that seals them."""
 
     vault: Vault
     pool: Pool
@@ -128,7 +128,7 @@ class UserServices:
 
 @dataclass(frozen=True, slots=True)
 class RepricingServices:
-    """What prices are decided with."""
+    """What is known of costs, margins and demand, and what changes prices by it."""
 
     source: PriceSource
     margins: Margins
@@ -198,7 +198,7 @@ class PaymentServices:
 
 @dataclass(frozen=True, slots=True)
 class AskServices:
-    """Questions and their answers."""
+    """Asks from admission to settlement, and what is kept of them."""
 
     asks: AskService
     repository: AskRepository
@@ -209,7 +209,7 @@ class AskServices:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """What operators see and do."""
+    """What operators see and do, beside prices, payments and payouts."""
 
     alerts: Alerts
     broadcasts: Broadcasts

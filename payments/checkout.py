@@ -12,7 +12,7 @@ from payments.types import GatewayUnavailable, Order
 
 
 class CheckoutService:
-    """The service that places orders."""
+    """The service that places orders, each at the gateway that its buyer chose."""
 
     def __init__(self, *, gateways: Mapping[str, Gateway], orders: Orders) -> None:
         self.gateways, self._orders = gateways, orders

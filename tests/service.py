@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bots.app import App, build
+from bots.chat.audio import AudioAttachment
 from bots.chat.types import (
     Answer,
     AnswerProgress,
-    AudioAttachment,
     ButtonPress,
     Card,
     IncomingMessage,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from tinytag import TinyTag
+
+from core.errors import Refusal
 
 #: As large as Telegram hands a file to bots; suppliers take a little more.
 AUDIO_BYTES_MAX = 20 << 20
@@ -30,6 +34,27 @@ _EXTENSIONS = {
     "x-flac": "flac",
     "webm": "webm",
 }
+
+
+class DownloadFailed(Refusal):
+    """A platform doesn't hand out a file, or not now."""
+
+    code = "not_fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAttachment:
+    """A voice message or an audio file, as the platform describes it."""
+
+    #: Whole seconds, rounded up; None where the platform tells no length.
+    seconds: int | None
+    #: Bytes; 0 where the platform tells no size.
+    size: int
+    mime: str
+    #: As its sender called it; may be empty.
+    name: str
+    #: Gives the bytes; raises `DownloadFailed`.
+    fetch: Callable[[], Awaitable[bytes]] = field(repr=False)
 
 
 def make_supplier_filename(name: str, mime: str) -> str | None:

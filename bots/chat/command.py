@@ -8,8 +8,9 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack
 
 from pydantic import SecretStr
 
+from bots.chat.audio import AudioAttachment
 from bots.chat.reply import FormRequest, Phrase, Reply, ReplyStream
-from bots.chat.types import AudioAttachment, Place
+from bots.chat.types import Place
 from core.asks.run import AskRun
 from core.users.limits import PausableFeature
 from core.users.roles import Role

@@ -114,7 +114,7 @@ class Forms:
         self._place_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @action("prompt-cancel")
-    async def cancel(self, request: Request) -> Reply:
+    async def prompt_cancel(self, request: Request) -> Reply:
         """The form's Cancel button was pressed."""
         if not await self.close_form(request.place.code, str(request.data["form"])):
             raise FormClosed

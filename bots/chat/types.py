@@ -6,13 +6,13 @@ An adapter turns its platform's updates into `IncomingMessage` and `ButtonPress`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, cast
 
 from pydantic import SecretStr
 
-from core.errors import Refusal
+from bots.chat.audio import AudioAttachment
 
 Platform = Literal["telegram", "discord", "console"]
 
@@ -47,27 +47,6 @@ class Sender:
 
     id: str
     language: str = ""
-
-
-class DownloadFailed(Refusal):
-    """A platform doesn't hand out a file, or not now."""
-
-    code = "not_fetched"
-
-
-@dataclass(frozen=True, slots=True)
-class AudioAttachment:
-    """A voice message or an audio file, as the platform describes it."""
-
-    #: Whole seconds, rounded up; None where the platform tells no length.
-    seconds: int | None
-    #: Bytes; 0 where the platform tells no size.
-    size: int
-    mime: str
-    #: As its sender called it; may be empty.
-    name: str
-    #: Gives the bytes; raises `DownloadFailed`.
-    fetch: Callable[[], Awaitable[bytes]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

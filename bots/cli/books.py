@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from bots.chat.i18n import render
+from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import open_for_reading
 from bots.commands.admin.report import (
     list_solvency,
@@ -17,7 +18,6 @@ from bots.commands.admin.report import (
 )
 from bots.config.gateways import load_catalogue
 from bots.config.settings import load
-from bots.output import CommandRefused, print_line
 from core.admin.report import OperatorReport, build_report
 from core.asks.audit import audit_asks
 from core.clock import SystemClock

@@ -8,15 +8,14 @@ import argparse
 from typing import Final
 
 from bots.chat.i18n import render
-from bots.cli.errors import describe_error, describe_unopenable
 from bots.cli.operator import describe_key
+from bots.cli.output import describe_error, describe_unopenable, print_line
 from bots.cli.payments import Line, check_gateways, check_payouts
 from bots.cli.session import database_url, open_for_writing, open_pool, require_master_keys
 from bots.commands.admin.report import list_economy_lines
 from bots.config.gateways import build_externals, build_gateways
 from bots.config.settings import Config, PricingConfig, SettingsWrong, load
 from bots.economy_settings import read_economy_settings
-from bots.output import print_line
 from bots.services import Foundation, build_pricing, build_vault
 from bots.telegram.adapter import fetch_bot_name
 from core.clock import SystemClock

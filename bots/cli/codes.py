@@ -11,10 +11,10 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import open_as_asked
 from bots.config.fields import read_dollars
 from bots.config.gateways import build_externals
-from bots.output import CommandRefused, print_line
 from bots.services import build_pricing, build_vouchers
 from core.clock import as_datetime
 from core.money import NanoUsd, format_usd

@@ -19,10 +19,10 @@ from pathlib import Path
 from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
+from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import open_for_writing
 from bots.config.fields import MASTER_KEY_BYTES, read_budget
 from bots.config.settings import PREFIX, TelegramConfig, load
-from bots.output import CommandRefused, print_line
 from bots.services import build_roles
 from bots.telegram.adapter import fetch_bot_name
 from core.pool.suppliers import SUPPLIERS

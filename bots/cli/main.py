@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bots.cli import books, check, codes, init, operator, payments
-from bots.cli.errors import describe_error
+from bots.cli.output import describe_error, print_line
 from bots.config.settings import SettingsWrong, load
 from bots.demo import demo
-from bots.output import print_line
 from bots.run import run
 from core.errors import Refusal
 

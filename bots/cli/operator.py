@@ -9,9 +9,9 @@ import sys
 
 from pydantic import SecretStr
 
+from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import database_url, open_as_asked, open_pool, require_master_keys
 from bots.config.settings import load
-from bots.output import CommandRefused, print_line
 from bots.run import build_app
 from bots.services import build_vault
 from core import ids

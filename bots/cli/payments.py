@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import open_for_writing
 from bots.config.gateways import (
     build_externals,
@@ -13,7 +14,6 @@ from bots.config.gateways import (
 )
 from bots.config.settings import Config, load
 from bots.externals import Externals
-from bots.output import CommandRefused, print_line
 from bots.services import (
     Foundation,
     PaymentServices,

@@ -9,10 +9,10 @@ import argparse
 import contextlib
 from collections.abc import AsyncIterator
 
+from bots.cli.output import CommandRefused
 from bots.config.gateways import build_externals
 from bots.config.settings import Config, load
 from bots.demo import demo_database, with_demo_master_key
-from bots.output import CommandRefused
 from bots.services import Foundation, build_foundation, build_pool, build_pricing, open_vault
 from core.clock import SystemClock
 from core.db.database import Database

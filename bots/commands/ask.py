@@ -139,7 +139,7 @@ class AskCommands:
         return Reply((say("That answer has ended already."),))
 
     @action("again", is_ask=True)
-    async def again(self, request: Request) -> AskRun:
+    async def ask_again(self, request: Request) -> AskRun:
         """The same question to the same model, once for each answer."""
         saved = await self._get_own_question(request)
         model = self._find_current_model(saved, request)
@@ -148,7 +148,7 @@ class AskCommands:
         )
 
     @action("continue", is_ask=True)
-    async def go_on(self, request: Request) -> AskRun:
+    async def continue_answer(self, request: Request) -> AskRun:
         """The rest of an answer that ended early."""
         saved = await self._get_own_question(request)
         model = self._find_current_model(saved, request)

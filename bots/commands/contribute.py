@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
+from cachetools import TTLCache
 from pydantic import SecretStr
 
 from bots.chat.command import Arguments, Request, action, argument, command
@@ -25,7 +26,6 @@ from core.pool.pool import Pool
 from core.pool.suppliers import Supplier, guess_suppliers
 from core.pool.types import UnrecognizedKey
 from core.pricing.catalogue import Catalogue
-from core.users.ttl_cache import TtlCache
 
 #: For how many Credits a key may be used whose worth nobody can check.
 CREDITS_OFFERED: Final = (1_000, 5_000, 25_000, 75_000)
@@ -68,8 +68,8 @@ class ContributeCommands:
         self._contributions, self._pool = contributions, pool
         self._catalogue, self._clock = catalogue, clock
         #: Keys that may be of several suppliers, until their contributors say whose they are.
-        self._pending: TtlCache[str, tuple[str, SecretStr]] = TtlCache(
-            clock, seconds=_PENDING_SECONDS, max_entries=_PENDING_MAX
+        self._pending: TTLCache[str, tuple[str, SecretStr]] = TTLCache(
+            maxsize=_PENDING_MAX, ttl=_PENDING_SECONDS, timer=clock.monotonic
         )
 
     @property
@@ -123,7 +123,7 @@ class ContributeCommands:
         )
 
     @action("contribute-key", pausable="contributions")
-    async def key(self, request: Request) -> Reply | FormRequest | ReplyStream:
+    async def contribute_key(self, request: Request) -> Reply | FormRequest | ReplyStream:
         """The key was typed: whose it is, then what it is worth."""
         secret = request.entered["key"]
         named = str(request.data.get("supplier", ""))
@@ -136,7 +136,7 @@ class ContributeCommands:
             raise UnrecognizedKey(tuple(one.title for one in takes.values()))
         pending = ids.new_id("pnd", self._clock.now_ms())
         if len(names) > 1 or takes[names[0]].wire == "cloudflare":
-            self._pending.put(pending, (request.person.id, secret))
+            self._pending[pending] = (request.person.id, secret)
         if len(names) > 1:
             return Reply(
                 title=say("Whose key is it?"),
@@ -158,7 +158,7 @@ class ContributeCommands:
         return ReplyStream(self._validate_key(request, names[0], secret, ""))
 
     @action("contribute-whose", pausable="contributions")
-    async def whose(self, request: Request) -> Reply | FormRequest | ReplyStream:
+    async def contribute_whose(self, request: Request) -> Reply | FormRequest | ReplyStream:
         """Its contributor said which supplier's key it is, or what else it needs."""
         pending, name = str(request.data["pending"]), str(request.data["supplier"])
         pending_key = self._pending.get(pending)
@@ -213,7 +213,7 @@ class ContributeCommands:
         )
 
     @action("contribute-amount")
-    async def amount(self, request: Request) -> Reply:
+    async def contribute_amount(self, request: Request) -> Reply:
         """For how many Credits it may be used."""
         offer = await self._contributions.get_offer(str(request.data["key"]), request.person)
         valuation = offer.average.find_min_quota(Credits(int(request.data["net"])))
@@ -306,7 +306,7 @@ class ContributeCommands:
         return Choice(say("No, thanks"), "contribute-drop", {"key": offer.key}, once=True)
 
     @action("contribute-now", pausable="contributions")
-    async def now(self, request: Request) -> Reply:
+    async def contribute_now(self, request: Request) -> Reply:
         """Agreed: it serves from now on."""
         quota = NanoUsd(int(request.data["quota"]))
         contribution = await self._contributions.accept_offer(
@@ -329,7 +329,7 @@ class ContributeCommands:
         )
 
     @action("contribute-drop")
-    async def drop(self, request: Request) -> Reply:
+    async def contribute_drop(self, request: Request) -> Reply:
         """Not agreed: nothing of it is kept."""
         await self._contributions.decline_offer(str(request.data["key"]), request.person)
         return Reply(

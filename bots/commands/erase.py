@@ -19,7 +19,7 @@ class EraseCommands:
         self._erasure, self._clock = erasure, clock
 
     @action("erase-me")
-    async def ask(self, request: Request) -> Reply:
+    async def erase_me(self, request: Request) -> Reply:
         """What would be lost, and once more."""
         losses = await self._erasure.get_losses(request.person, is_own_request=True)
         return Reply(
@@ -39,7 +39,7 @@ class EraseCommands:
         )
 
     @action("erase-me-now")
-    async def erase(self, request: Request) -> Reply:
+    async def erase_me_now(self, request: Request) -> Reply:
         """Gone."""
         person = request.person.id
         row = admin_log_row(

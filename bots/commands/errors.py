@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any, Final
 
+from bots.chat.audio import DownloadFailed
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
 from bots.chat.reply import Phrase, plain, say
-from bots.chat.types import DownloadFailed
 from bots.commands.text import (
     UNREADABLE_AUDIO,
     format_cash,

@@ -75,10 +75,10 @@ class LinkCommands:
         waiting = await self._links.find_pending_proposal(request.person)
         if waiting is not None and not waiting.accepted:
             return self._proposal_card(waiting)
-        return await self.code(request)
+        return await self.link_code(request)
 
     @action("link-code")
-    async def code(self, request: Request) -> Reply:
+    async def link_code(self, request: Request) -> Reply:
         """A fresh code; it is typed on the other side, never sent as a link."""
         self._user_limits.check_not_blocked(request.person.id)
         code = await self._links.create_link_code(request.person)
@@ -135,14 +135,14 @@ class LinkCommands:
         )
 
     @action("link-agree")
-    async def agree(self, request: Request) -> Reply:
+    async def link_agree(self, request: Request) -> Reply:
         """One side's yes; the second one makes them one."""
         done = await self._links.accept_proposal(str(request.data["link"]), request.person)
         linked = say("You are one now: /balance is the same on both sides.")
         return Reply((linked if done else _agreed_here_text(),), private=True, replace=True)
 
     @action("link-cancel")
-    async def cancel(self, request: Request) -> Reply:
+    async def link_cancel(self, request: Request) -> Reply:
         """Either side's no."""
         await self._links.cancel_proposal(str(request.data["link"]), request.person)
         return Reply((say("Cancelled. Nothing was changed."),), private=True, replace=True)

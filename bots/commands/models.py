@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
-from bots.commands.text import compute_average_charge, format_price
+from bots.commands.text import compute_average_charge, format_price, format_short_price
 from core.asks.admission import RECORDING_SECONDS_MAX
 from core.money import Seconds
 from core.pool.pool import Pool
@@ -159,14 +159,14 @@ class ModelCommands:
         )
 
     @action("maker")
-    async def maker(self, request: Request) -> Reply:
+    async def list_maker_models(self, request: Request) -> Reply:
         """One maker's models with their prices."""
         maker = str(request.data["maker"])
         await self._deals.load_person(request.person.id)
         served = self._list_servable(request.person.id)
         theirs = [(model, price) for model, price in served if model.maker == maker]
         heading = (say("Model"), say("Credits / 1K tokens"))
-        table = [(plain(model.name), _format_short_price(price)) for model, price in theirs]
+        table = [(plain(model.name), format_short_price(price)) for model, price in theirs]
         choices = [Choice(plain(model.name), "card", {"model": model.id}) for model, _ in theirs]
         return Reply(
             title=plain(maker),
@@ -179,7 +179,7 @@ class ModelCommands:
         )
 
     @action("card")
-    async def card(self, request: Request) -> Reply:
+    async def show_model(self, request: Request) -> Reply:
         """One model's card."""
         model = self._catalogue.find(str(request.data["model"]))
         return await self._model_card(request.person, model, replace=True)
@@ -198,7 +198,7 @@ class ModelCommands:
         return await self._choose_model(request, given.name)
 
     @action("use")
-    async def use(self, request: Request) -> Reply:
+    async def use_model(self, request: Request) -> Reply:
         """Use this model from now on."""
         return await self._choose_model(request, str(request.data["model"]), replace=True)
 
@@ -271,11 +271,6 @@ def _abilities_line(model: Model) -> Phrase:
         context=model.context,
         limit=model.answer_limit,
     )
-
-
-def _format_short_price(price: Price) -> Phrase:
-    inward, outward = price.format_per_1k()
-    return plain(inward if inward == outward else f"{inward} · {outward}")
 
 
 def _split_rows(choices: list[Choice], width: int) -> tuple[tuple[Choice, ...], ...]:

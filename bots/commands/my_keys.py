@@ -185,7 +185,7 @@ class MyKeysCommands:
         )
 
     @action("key-chart")
-    async def chart(self, request: Request) -> Reply:
+    async def key_chart(self, request: Request) -> Reply:
         """Thirty days as a picture."""
         contributions = await self._contributions.list_for_contributor(request.person.id)
         wanted = request.data.get("key")
@@ -208,7 +208,7 @@ class MyKeysCommands:
     # --- doing ----------------------------------------------------------------------------------
 
     @action("key-pause")
-    async def pause(self, request: Request) -> Reply:
+    async def key_pause(self, request: Request) -> Reply:
         """It serves nobody until it is resumed."""
         contribution = await self._get_open_contribution(request)
         if contribution.health != "paused":
@@ -216,7 +216,7 @@ class MyKeysCommands:
         return await self._key_card(await self._get_own_contribution(request))
 
     @action("key-resume")
-    async def resume(self, request: Request) -> Reply:
+    async def key_resume(self, request: Request) -> Reply:
         """It serves again."""
         contribution = await self._get_open_contribution(request)
         if contribution.health == "paused":
@@ -226,7 +226,7 @@ class MyKeysCommands:
         return await self._key_card(await self._get_own_contribution(request))
 
     @action("key-more")
-    async def more(self, request: Request) -> Reply:
+    async def key_more(self, request: Request) -> Reply:
         """How much more of it."""
         contribution = await self._get_open_contribution(request)
         average = await self._contributions.calculate_average(contribution)
@@ -257,7 +257,7 @@ class MyKeysCommands:
         )
 
     @action("key-more-now")
-    async def more_now(self, request: Request) -> Reply:
+    async def key_more_now(self, request: Request) -> Reply:
         """More of it, now."""
         contribution = await self._get_open_contribution(request)
         average = await self._contributions.calculate_average(contribution)
@@ -272,7 +272,7 @@ class MyKeysCommands:
         )
 
     @action("key-less")
-    async def less(self, request: Request) -> Reply:
+    async def key_less(self, request: Request) -> Reply:
         """How much of what it has yet to bring stays."""
         contribution = await self._get_open_contribution(request)
         progress = await self._statistics.get_progress(contribution)
@@ -305,7 +305,7 @@ class MyKeysCommands:
         )
 
     @action("key-less-now")
-    async def less_now(self, request: Request) -> Reply:
+    async def key_less_now(self, request: Request) -> Reply:
         """Less of it, now."""
         contribution = await self._get_open_contribution(request)
         left = Credits(int(request.data["left"]))
@@ -313,7 +313,7 @@ class MyKeysCommands:
         return await self._key_card(await self._get_own_contribution(request))
 
     @action("key-back")
-    async def back(self, request: Request) -> Reply:
+    async def key_back(self, request: Request) -> Reply:
         """Asks once more."""
         contribution = await self._get_open_contribution(request)
         progress = await self._statistics.get_progress(contribution)
@@ -348,7 +348,7 @@ class MyKeysCommands:
         )
 
     @action("key-back-now")
-    async def back_now(self, request: Request) -> Reply:
+    async def key_back_now(self, request: Request) -> Reply:
         """Taken back: erased, ended as soon as its running answers are."""
         await self._termination.withdraw_contribution(str(request.data["key"]), request.person.id)
         contribution = await self._get_own_contribution(request)

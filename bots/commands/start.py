@@ -193,7 +193,7 @@ class StartCommands:
         return self._settings_card(request.person)
 
     @action("toggle")
-    async def toggle(self, request: Request) -> Reply:
+    async def toggle_setting(self, request: Request) -> Reply:
         """Turns one setting over."""
         name = str(request.data["name"])
         assert name in {"footer", "own_keys_only"}
@@ -201,7 +201,7 @@ class StartCommands:
         return self._settings_card(await self._users.find(request.person.id))
 
     @action("zones")
-    async def zones(self, request: Request) -> Reply:
+    async def list_zones(self, request: Request) -> Reply:
         """Time zones as buttons."""
         choices = [Choice(plain(zone), "set-zone", {"zone": zone}) for zone in ZONES]
         return Reply(

@@ -42,6 +42,14 @@ def format_price(price: Price) -> Phrase:
     return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
 
 
+def format_short_price(price: Price) -> Phrase:
+    """`5`, `5 · 15`, `2/min`."""
+    if price.per == "second":
+        return plain(f"{price.format_per_minute()}/min")
+    inward, outward = price.format_per_1k()
+    return plain(inward if inward == outward else f"{inward} · {outward}")
+
+
 #: An average answer is taken as 1K tokens, a third of them out.
 _AVERAGE_ANSWER_TOKENS = (Tokens(667), Tokens(333))
 

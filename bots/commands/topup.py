@@ -171,7 +171,7 @@ class TopUpCommands:
         return Reply(title=say("Top up"), lines=tuple(lines), choices=tuple(choices), private=True)
 
     @action("buy", pausable="topups")
-    async def buy(self, request: Request) -> Reply:
+    async def buy_credits(self, request: Request) -> Reply:
         """A pack or an amount was chosen; then the way to pay, if there are several."""
         cash = from_cents(int(request.data["cents"]))
         credits_given = (

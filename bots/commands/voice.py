@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename, read_duration
+from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, make_supplier_filename, read_duration
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request, action
-from bots.chat.types import AudioAttachment
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from core import ids
 from core.asks.run import AskRun

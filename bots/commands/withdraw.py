@@ -209,7 +209,7 @@ class WithdrawCommands:
     # --- asking for it --------------------------------------------------------------------------
 
     @action("withdraw-by", pausable="payouts")
-    async def by(self, request: Request) -> Reply | FormRequest:
+    async def withdraw_by(self, request: Request) -> Reply | FormRequest:
         """A way was chosen: where to, then everything in words once more."""
         method = self._find_method(request)
         await self._withdrawals.check_may_withdraw(request.person.id, method)
@@ -220,12 +220,12 @@ class WithdrawCommands:
         return self._confirm_card(method, amount, hint, request)
 
     @action("withdraw-elsewhere", pausable="payouts")
-    async def elsewhere(self, request: Request) -> FormRequest:
+    async def withdraw_elsewhere(self, request: Request) -> FormRequest:
         """Another address than the one that is kept."""
         return _make_address_form(self._find_method(request), Credits(int(request.data["credits"])))
 
     @action("withdraw-address", pausable="payouts")
-    async def address(self, request: Request) -> Reply:
+    async def withdraw_address(self, request: Request) -> Reply:
         """The address was typed."""
         method = self._find_method(request)
         typed = {name: value.get_secret_value() for name, value in request.entered.items()}
@@ -278,7 +278,7 @@ class WithdrawCommands:
         )
 
     @action("withdraw-now", pausable="payouts")
-    async def now(self, request: Request) -> Reply:
+    async def withdraw_now(self, request: Request) -> Reply:
         """Confirmed; the button's id makes it happen once."""
         payout = await self._withdrawals.request_payout(
             request.person.id,
@@ -304,7 +304,7 @@ class WithdrawCommands:
         )
 
     @action("withdraw-cancel")
-    async def cancel(self, request: Request) -> Reply:
+    async def withdraw_cancel(self, request: Request) -> Reply:
         """Taken back while it isn't sent."""
         person_ids = await self._users.list_merged_ids(request.person.id)
         payout = await self._withdrawals.cancel_payout(str(request.data["payout"]), person_ids)

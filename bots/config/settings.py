@@ -70,7 +70,7 @@ class Section(BaseModel):
 
 
 class DatabaseConfig(Section):
-    """Where everything is kept."""
+    """The database in which everything is kept."""
 
     prefix = "DATABASE_"
 

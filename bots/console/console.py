@@ -14,17 +14,15 @@ from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
-from bots.chat.audio import make_supplier_filename
+from bots.chat.audio import AudioAttachment, DownloadFailed, make_supplier_filename
 from bots.chat.types import (
     Answer,
     AnswerProgress,
     Attachment,
-    AudioAttachment,
     Button,
     ButtonPress,
     Card,
     ChatHandler,
-    DownloadFailed,
     FormCard,
     FormSubmission,
     IncomingMessage,

@@ -17,16 +17,8 @@ import aiohttp
 import discord
 from pydantic import SecretStr
 
-from bots.chat.types import (
-    AudioAttachment,
-    ButtonPress,
-    DownloadFailed,
-    FormSubmission,
-    IncomingMessage,
-    MenuItem,
-    Place,
-    Sender,
-)
+from bots.chat.audio import AudioAttachment, DownloadFailed
+from bots.chat.types import ButtonPress, FormSubmission, IncomingMessage, MenuItem, Place, Sender
 from bots.discord.components import FORM_PREFIX
 
 _DISCORD_EPOCH_MS: Final = 1_420_070_400_000

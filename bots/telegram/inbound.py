@@ -27,14 +27,8 @@ from telegram import (
 from telegram.constants import ChatType
 from telegram.error import TelegramError
 
-from bots.chat.types import (
-    AudioAttachment,
-    ButtonPress,
-    DownloadFailed,
-    IncomingMessage,
-    Place,
-    Sender,
-)
+from bots.chat.audio import AudioAttachment, DownloadFailed
+from bots.chat.types import ButtonPress, IncomingMessage, Place, Sender
 from core.clock import as_ms
 
 _log = logging.getLogger(__name__)

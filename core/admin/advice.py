@@ -15,12 +15,11 @@ from core.db.database import Database
 from core.money import MicroCredits, NanoUsd, Tokens
 from core.pool.types import KeySummary
 from core.pricing.catalogue import Catalogue, Model
+from core.pricing.cost_change_responses import MIN_MARKUP_PERCENT
 from core.pricing.costs import Costs, NoCost
 from core.pricing.formula import PAR, tidy_rate
 from core.pricing.prices import PriceBook
 
-#: The least markup in per cent: below it a price is too low, below zero it loses money.
-MIN_MARKUP_PERCENT: Final = 20
 #: A key is reported when it lasts fewer hours at the cost of the last day, or so little is left.
 _MIN_HOURS_LEFT: Final = 48
 _LOW_PERMILLE: Final = 200

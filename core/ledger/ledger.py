@@ -12,7 +12,7 @@ from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion
-from core.ledger import prepare as jobs
+from core.ledger import prepare
 from core.ledger.batch import PhaseHook
 from core.ledger.companion_sql import CompanionStatements
 from core.ledger.postgres import PostgresSession
@@ -87,7 +87,7 @@ class Ledger:
         """
         companions = submission.companions
         statements = self._companion_statements.prepare(companions) if companions else ()
-        prepared = jobs.prepare(submission, statements, self._new_future())
+        prepared = prepare.prepare(submission, statements, self._new_future())
         self._enqueue(prepared)
         receipt: SubmissionReceipt = await prepared.future
         return receipt

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from cachetools import TTLCache
 
 from core import chart, ids
 from core.clock import Clock
@@ -27,7 +28,6 @@ from core.ledger.types import AtMost, CompanionRefused, IdempotencyConflict, Sub
 from core.money import Credits
 from core.users.referrals import plan_referral_reversal
 from core.users.service import Users, find_person
-from core.users.ttl_cache import TtlCache
 from core.users.types import Person, TooManyAttempts
 
 #: 60 bits.
@@ -322,8 +322,8 @@ class AttemptLimiter:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures: TtlCache[str, list[int]] = TtlCache(
-            clock, seconds=WRONG_CODES_SECONDS, max_entries=_PEOPLE_MAX
+        self._failures: TTLCache[str, list[int]] = TTLCache(
+            maxsize=_PEOPLE_MAX, ttl=WRONG_CODES_SECONDS, timer=clock.monotonic
         )
 
     def check_attempts(self, person: str) -> None:
@@ -333,7 +333,7 @@ class AttemptLimiter:
 
     def record_wrong_code(self, person: str) -> None:
         """Counts a code that leads nowhere against a person."""
-        self._failures.put(person, [*self._recent_failures(person), self._clock.now_ms()])
+        self._failures[person] = [*self._recent_failures(person), self._clock.now_ms()]
 
     def _recent_failures(self, person: str) -> list[int]:
         since = self._clock.now_ms() - WRONG_CODES_SECONDS * 1000

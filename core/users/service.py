@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
+from cachetools import TTLCache
 
 from core import chart, ids
 from core.clock import DAY_MS, Clock
@@ -15,7 +16,6 @@ from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Submission
 from core.pool.vault import DataKey, Vault
-from core.users.ttl_cache import TtlCache
 from core.users.types import Person, UnknownPerson, WelcomeGift
 
 #: Another process may change a person's settings; what was read is used for this long.
@@ -33,12 +33,12 @@ class Users:
     ) -> None:
         self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
         self._welcome_gift = welcome_gift
-        self._cache: TtlCache[tuple[str, str], Person] = TtlCache(
-            clock, seconds=CACHE_SECONDS, max_entries=CACHED_PEOPLE_MAX
+        self._cache: TTLCache[tuple[str, str], Person] = TTLCache(
+            maxsize=CACHED_PEOPLE_MAX, ttl=CACHE_SECONDS, timer=clock.monotonic
         )
         #: Data keys don't change while a person keeps the same wrapped one.
-        self._data_keys: TtlCache[bytes, DataKey] = TtlCache(
-            clock, seconds=3600.0, max_entries=CACHED_PEOPLE_MAX
+        self._data_keys: TTLCache[bytes, DataKey] = TTLCache(
+            maxsize=CACHED_PEOPLE_MAX, ttl=3600.0, timer=clock.monotonic
         )
 
     async def get_or_create(self, platform: str, external_id: str, *, language: str) -> Person:
@@ -54,7 +54,7 @@ class Users:
             with suppress(CompanionRefused):  # another process met them at the same time
                 await self._create(platform, external_id, language)
             person = await self._find_by_identity(platform, external_id)
-        self._cache.put((platform, external_id), person)
+        self._cache[(platform, external_id)] = person
         return person
 
     async def find(self, text: str) -> Person:
@@ -108,7 +108,7 @@ class Users:
         key = self._data_keys.get(wrapped)
         if key is None:
             key = self._vault.unwrap_data_key(f"person/{person.id}", wrapped)
-            self._data_keys.put(wrapped, key)
+            self._data_keys[wrapped] = key
         return key
 
     async def erase_history(self, person: Person) -> None:

@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 
 from bots import http
+from bots.chat.audio import AudioAttachment
 from bots.chat.i18n import render
-from bots.chat.types import Answer, AudioAttachment
+from bots.chat.types import Answer
 from bots.commands.errors import explain_refusal
 from bots.http import HttpServer, build_metrics_app
 from core.admin.report import build_report

@@ -97,3 +97,20 @@ def test_files_and_functions_keep_their_bounds(room: str) -> None:
                 if length > FUNCTION_LINES_MAX:
                     long.append(f"{file.name}: {node.name} has {length} lines")
     assert long == []
+
+
+def test_documents_name_files_and_methods_that_are_there() -> None:
+    """`core/asks/service.py`, `AskService.start_ask`: of every page, as long as they aren't
+    patterns."""
+    code = "\n".join(file.read_text() for file in files() if file.suffix == ".py")
+    missing = []
+    for page in (file for file in files() if file.suffix == ".md" and file.exists()):
+        for named in re.findall(r"`([\w./]+)`", page.read_text()):
+            method = re.fullmatch(r"([A-Z]\w+)\.([a-z_]+)", named)
+            path = re.fullmatch(r"(core|payments|bots|tests|docs|benchmarks)/[\w./]+", named)
+            is_known = method is None or (
+                re.search(rf"class {method[1]}\b", code) is not None and f"{method[2]}(" in code
+            )
+            if not is_known or (path is not None and not (ROOT / named).exists()):
+                missing.append((page.name, named))
+    assert missing == []

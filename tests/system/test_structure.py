@@ -1,4 +1,5 @@
-"""How the code is built: each service made in one place, constructors small."""
+"""How the code is built and named: each service is made in one place, and names can be searched
+for."""
 
 from __future__ import annotations
 
@@ -15,6 +16,26 @@ ROOT = Path(__file__).parents[2]
 PRODUCT = ("core", "payments", "bots")
 #: More parameters than this say that a class does more than one thing, or lacks a type.
 PARAMETERS_MAX = 7
+#: Nouns of the field that end like gerunds; the glossary names them.
+ING_NOUNS = {"pricing", "repricing", "streaming"}
+#: Metaphors and words of this house alone, and names that say nothing: no module is called so.
+BANNED_MODULES = {
+    *("parts", "plan", "rooms", "room", "desk", "stage", "scene", "lookout", "standing", "rack"),
+    *("purses", "tills", "shop", "road", "conclusions", "helpers", "utils", "misc", "common"),
+}
+#: Names of methods by which nobody finds anything.
+BANNED_METHODS = {
+    *("of", "look", "room", "told", "heard", "gone", "known", "moved", "late", "again", "given"),
+    *("by", "all", "more", "less", "back", "whose", "elsewhere", "one", "it", "do", "first"),
+}
+LINES_LEAST = 60
+#: Ports, types and rows, which are short by nature.
+SHORT_MODULES = {
+    *("core/admin_log.py", "core/clock.py", "core/errors.py", "core/notification.py"),
+    *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
+    *("core/db/tables/pool.py", "core/users/types.py"),
+}
+DOCSTRING_WORDS_LEAST = 6
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -23,6 +44,14 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
         for file in sorted((ROOT / room).rglob("*.py")):
             if "migrations" not in file.parts:
                 yield str(file.relative_to(ROOT)), ast.parse(file.read_text())
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Every class with its module's path."""
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                yield name, node
 
 
 def service_classes() -> set[str]:
@@ -62,9 +91,7 @@ def test_each_service_class_is_constructed_in_one_module() -> None:
 def test_constructors_are_small() -> None:
     long = [
         f"{name}: {kind.name} takes {len(taken)}: {', '.join(taken)}"
-        for name, tree in modules()
-        for kind in ast.walk(tree)
-        if isinstance(kind, ast.ClassDef)
+        for name, kind in classes()
         for taken in [_constructor_parameters(kind)]
         if len(taken) > PARAMETERS_MAX
     ]
@@ -77,3 +104,50 @@ def _constructor_parameters(kind: ast.ClassDef) -> list[str]:
             given = node.args
             return [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)][1:]
     return []
+
+
+def test_modules_are_called_by_nouns_of_the_field() -> None:
+    wrong = []
+    for name, _ in modules():
+        word = Path(name).stem
+        gerund = word.endswith("ing") and word not in ING_NOUNS
+        if gerund or word in BANNED_MODULES:
+            wrong.append(name)
+    assert wrong == []
+
+
+def test_public_methods_can_be_searched_for() -> None:
+    wrong = [
+        f"{name}: {kind.name}.{method.name}"
+        for name, kind in classes()
+        for method in kind.body
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+        and method.name in BANNED_METHODS
+    ]
+    assert wrong == []
+
+
+def test_no_module_is_a_crumb() -> None:
+    short = {
+        name
+        for name, _ in modules()
+        if not name.endswith("__init__.py")
+        and len((ROOT / name).read_text().splitlines()) < LINES_LEAST
+    }
+    assert short == SHORT_MODULES
+
+
+def test_packages_export_nothing() -> None:
+    full = [name for name, tree in modules() if name.endswith("__init__.py") and tree.body[1:]]
+    assert full == []
+
+
+def test_class_docstrings_say_what_a_thing_is() -> None:
+    empty = [
+        f"{name}: {kind.name}"
+        for name, kind in classes()
+        if not kind.name.startswith("_")
+        and not kind.name.endswith("Arguments")
+        and len((ast.get_docstring(kind) or "").split()) < DOCSTRING_WORDS_LEAST
+    ]
+    assert empty == []

@@ -23,7 +23,7 @@ class AlertCommands:
         self._alerts, self._clock = alerts, clock
 
     @action("alert-mute", admin_only=True)
-    async def mute(self, request: Request) -> Reply:
+    async def alert_mute(self, request: Request) -> Reply:
         """Quiet for some hours, for all operators."""
         what, subject = str(request.data["what"]), str(request.data["subject"])
         row = admin_log_row(

@@ -93,7 +93,7 @@ class BroadcastCommands:
         )
 
     @action("broadcast-now", admin_only=True)
-    async def send(self, request: Request) -> Reply:
+    async def broadcast_now(self, request: Request) -> Reply:
         """It begins; the button's id makes it happen once."""
         text = str(request.data["text"])
         row = admin_log_row(
@@ -109,13 +109,13 @@ class BroadcastCommands:
         return replace(self._broadcast_card(broadcast), replace=True)
 
     @action("broadcast", admin_only=True)
-    async def progress(self, request: Request) -> Reply:
+    async def show_progress(self, request: Request) -> Reply:
         """How far it is now."""
         broadcast = await self._broadcasts.get(str(request.data["broadcast"]))
         return replace(self._broadcast_card(broadcast), replace=True)
 
     @action("broadcast-stop", admin_only=True)
-    async def stop(self, request: Request) -> Reply:
+    async def broadcast_stop(self, request: Request) -> Reply:
         """Nobody else hears of it."""
         id_ = str(request.data["broadcast"])
         row = admin_log_row(

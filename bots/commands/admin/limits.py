@@ -95,7 +95,7 @@ class LimitCommands:
         return await self._pause_feature(request, feature, given.sentence)
 
     @action("pause", admin_only=True)
-    async def turn(self, request: Request) -> Reply:
+    async def pause_by_button(self, request: Request) -> Reply:
         """By a button, without a sentence."""
         return replace(await self._pause_feature(request, _find_feature(request), ""), replace=True)
 
@@ -109,7 +109,7 @@ class LimitCommands:
         return self._pause_card()
 
     @action("pause-off", admin_only=True)
-    async def go_on(self, request: Request) -> Reply:
+    async def pause_off(self, request: Request) -> Reply:
         """It runs again."""
         feature = _find_feature(request)
         await self._user_limits.resume_feature(

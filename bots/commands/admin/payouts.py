@@ -61,7 +61,9 @@ class PayoutCommands:
         admin_only=True,
     )
     @action("payouts", admin_only=True)
-    async def queue(self, request: Request, given: PayoutsArguments = PayoutsArguments()) -> Reply:
+    async def payouts(
+        self, request: Request, given: PayoutsArguments = PayoutsArguments()
+    ) -> Reply:
         """What waits: for a yes or no first, the oldest first; or one of them."""
         del request
         if wanted := given.payout:
@@ -90,14 +92,14 @@ class PayoutCommands:
         )
 
     @action("payout", admin_only=True)
-    async def card(self, request: Request) -> Reply:
+    async def payout(self, request: Request) -> Reply:
         """One, with its risk."""
         return await self._cards.build_card(await self._get_payout(request))
 
     # --- yes and no -----------------------------------------------------------------------------
 
     @action("payout-approve", admin_only=True)
-    async def approve(self, request: Request) -> Reply:
+    async def payout_approve(self, request: Request) -> Reply:
         """Once more, with the amount in words."""
         payout = await self._get_payout(request)
         question = say(
@@ -111,7 +113,7 @@ class PayoutCommands:
         return _confirm_card(question, yes, "payout-approve-now", payout)
 
     @action("payout-approve-now", admin_only=True)
-    async def approve_now(self, request: Request) -> Reply:
+    async def payout_approve_now(self, request: Request) -> Reply:
         """Approved, after it was checked again; sent at once where its gateway is quick."""
         payout = await self._get_payout(request)
         try:
@@ -122,7 +124,7 @@ class PayoutCommands:
         return await self._cards.build_card(await self._withdrawals.get(payout.id))
 
     @action("payout-all", admin_only=True)
-    async def all(self, request: Request) -> Reply:
+    async def payout_all(self, request: Request) -> Reply:
         """All that wait, with their sum in words."""
         del request
         requested = await self._withdrawals.list_in_state("requested")
@@ -156,7 +158,7 @@ class PayoutCommands:
         )
 
     @action("payout-all-now", admin_only=True)
-    async def all_now(self, request: Request) -> Reply:
+    async def payout_all_now(self, request: Request) -> Reply:
         """Each by itself: what can't be approved any more is said."""
         approved: list[Payout] = []
         skipped: list[str] = []
@@ -177,7 +179,7 @@ class PayoutCommands:
         return Reply(tuple(lines), private=True, replace=True)
 
     @action("payout-reject", admin_only=True)
-    async def reject(self, request: Request) -> FormRequest:
+    async def payout_reject(self, request: Request) -> FormRequest:
         """Asks for the reason, which its person reads."""
         return FormRequest(
             title=say("Reject"),
@@ -188,7 +190,7 @@ class PayoutCommands:
         )
 
     @action("payout-reject-now", admin_only=True)
-    async def reject_now(self, request: Request) -> Reply:
+    async def payout_reject_now(self, request: Request) -> Reply:
         """Rejected."""
         payout_id, reason = str(request.data["payout"]), _get_reason(request)
         row = self._admin_log_row(request, payout_id, "reject payout", {"reason": reason})
@@ -200,7 +202,7 @@ class PayoutCommands:
     # --- by hand --------------------------------------------------------------------------------
 
     @action("payout-by-hand", admin_only=True)
-    async def by_hand(self, request: Request) -> Reply:
+    async def payout_by_hand(self, request: Request) -> Reply:
         """Where it goes is shown once its person can't take it back any more."""
         payout = await self._get_payout(request)
         question = say(
@@ -213,7 +215,7 @@ class PayoutCommands:
         return _confirm_card(question, yes, "payout-by-hand-now", payout)
 
     @action("payout-by-hand-now", admin_only=True)
-    async def by_hand_now(self, request: Request) -> Reply:
+    async def payout_by_hand_now(self, request: Request) -> Reply:
         """Checked once more."""
         payout = await self._get_payout(request)
         row = self._admin_log_row(request, payout.id, "pay payout by hand", {})
@@ -225,7 +227,7 @@ class PayoutCommands:
             return _back_card(_explain_blocked(wait), payout)
 
     @action("payout-paid", admin_only=True)
-    async def paid(self, request: Request) -> Reply:
+    async def payout_paid(self, request: Request) -> Reply:
         """Once more, with the amount in words."""
         payout = await self._get_payout(request)
         question = say(
@@ -242,7 +244,7 @@ class PayoutCommands:
         return _confirm_card(question, say("Yes, they are paid"), "payout-paid-now", payout)
 
     @action("payout-paid-now", admin_only=True)
-    async def paid_now(self, request: Request) -> Reply:
+    async def payout_paid_now(self, request: Request) -> Reply:
         """Paid by hand, or so it was seen."""
         payout = await self._get_payout(request)
         row = self._admin_log_row(request, payout.id, "payout is paid", {})
@@ -250,7 +252,7 @@ class PayoutCommands:
         return await self._cards.build_card(await self._withdrawals.get(payout.id))
 
     @action("payout-returned", admin_only=True)
-    async def returned(self, request: Request) -> FormRequest:
+    async def payout_returned(self, request: Request) -> FormRequest:
         """Asks why, which its person reads; the amount in words."""
         payout = await self._get_payout(request)
         return FormRequest(
@@ -269,7 +271,7 @@ class PayoutCommands:
         )
 
     @action("payout-returned-now", admin_only=True)
-    async def returned_now(self, request: Request) -> Reply:
+    async def payout_returned_now(self, request: Request) -> Reply:
         """Their Credits are there again."""
         payout, reason = await self._get_payout(request), _get_reason(request)
         row = self._admin_log_row(request, payout.id, "payout came back", {"reason": reason})

@@ -93,7 +93,7 @@ class PoolCommands:
         words = given.words
         match [word.casefold() for word in words[:1]]:
             case []:
-                return await self.cards(request)
+                return await self.list_keys(request)
             case ["budget"]:
                 if len(words) != 3:
                     raise UsageError(_HOW_BUDGET)
@@ -114,7 +114,7 @@ class PoolCommands:
     # --- looking --------------------------------------------------------------------------------
 
     @action("pool", admin_only=True)
-    async def cards(self, request: Request) -> Reply:
+    async def list_keys(self, request: Request) -> Reply:
         """Every key."""
         del request
         cards = await self._pool.list_keys()
@@ -152,7 +152,7 @@ class PoolCommands:
         )
 
     @action("pool-key", admin_only=True)
-    async def key(self, request: Request) -> Reply:
+    async def pool_key(self, request: Request) -> Reply:
         """One of them."""
         return self._key_card(await self._get_pressed_key(request))
 
@@ -200,7 +200,7 @@ class PoolCommands:
     # --- a new one ------------------------------------------------------------------------------
 
     @action("pool-add", admin_only=True)
-    async def add(self, request: Request) -> Reply:
+    async def pool_add(self, request: Request) -> Reply:
         """The key was typed: its supplier is asked about it, then it serves."""
         supplier, budget = str(request.data["supplier"]), NanoUsd(int(request.data["budget"]))
         secret = request.entered["key"]
@@ -225,12 +225,12 @@ class PoolCommands:
     # --- changing one ---------------------------------------------------------------------------
 
     @action("pool-pause", admin_only=True)
-    async def pause(self, request: Request) -> Reply:
+    async def pool_pause(self, request: Request) -> Reply:
         """It serves nobody until it is resumed; a contributor can't resume it either."""
         return await self._set_state(request, await self._get_pressed_key(request), "pause")
 
     @action("pool-resume", admin_only=True)
-    async def resume(self, request: Request) -> Reply:
+    async def pool_resume(self, request: Request) -> Reply:
         """It serves again, whatever kept it."""
         return await self._set_state(request, await self._get_pressed_key(request), "resume")
 
@@ -245,7 +245,7 @@ class PoolCommands:
         return self._key_card(await self._get_key(card.id))
 
     @action("pool-budget", admin_only=True)
-    async def ask_budget(self, request: Request) -> FormRequest:
+    async def pool_budget(self, request: Request) -> FormRequest:
         """How much it may cost."""
         card = await self._get_pressed_key(request)
         return FormRequest(
@@ -263,7 +263,7 @@ class PoolCommands:
         )
 
     @action("pool-budget-now", admin_only=True)
-    async def budget_now(self, request: Request) -> Reply:
+    async def pool_budget_now(self, request: Request) -> Reply:
         """So much."""
         typed = request.entered["budget"].get_secret_value().strip()
         card = await self._get_pressed_key(request)
@@ -295,7 +295,7 @@ class PoolCommands:
         return self._key_card(changed)
 
     @action("pool-remove", admin_only=True)
-    async def remove(self, request: Request) -> Reply:
+    async def pool_remove(self, request: Request) -> Reply:
         """Asks once more."""
         card = await self._get_pressed_key(request)
         return _confirm_card(
@@ -303,7 +303,7 @@ class PoolCommands:
         )
 
     @action("pool-remove-now", admin_only=True)
-    async def remove_now(self, request: Request) -> Reply:
+    async def pool_remove_now(self, request: Request) -> Reply:
         """Erased; what was not used of its budget goes back."""
         card = await self._get_pressed_key(request)
         if card.contributor is not None:
@@ -315,7 +315,7 @@ class PoolCommands:
         return Reply((say("{key} is erased.", key=_key_name(card)),), private=True, replace=True)
 
     @action("pool-stolen", admin_only=True)
-    async def stolen(self, request: Request) -> Reply:
+    async def pool_stolen(self, request: Request) -> Reply:
         """Asks once more."""
         card = await self._get_pressed_key(request)
         return _confirm_card(
@@ -330,7 +330,7 @@ class PoolCommands:
         )
 
     @action("pool-stolen-now", admin_only=True)
-    async def stolen_now(self, request: Request) -> Reply:
+    async def pool_stolen_now(self, request: Request) -> Reply:
         """Ended; what it brought and was not paid out is forfeited."""
         card = await self._get_pressed_key(request)
         before: Facts = {"key": card.id, "state": card.state, "owner": card.contributor or ""}

@@ -16,12 +16,11 @@ from bots.commands.admin.setprice import (
     SetPriceCommands,
     describe_upcoming,
     format_margin,
-    format_short_price,
     is_large_move,
     list_margins,
 )
 from bots.commands.errors import UsageError
-from bots.commands.text import format_price
+from bots.commands.text import format_price, format_short_price
 from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue
 from core.pricing.prices import NewPrice, PriceBook
@@ -85,7 +84,7 @@ class PricingCommands:
         return await self._overview_card()
 
     @action("pricing", admin_only=True, support_allowed=True)
-    async def again(self, request: Request) -> Reply:
+    async def show_pricing(self, request: Request) -> Reply:
         """One model, or all, by a button."""
         name = str(request.data.get("model", ""))
         return replace(
@@ -167,7 +166,7 @@ class PricingCommands:
         )
 
     @action("pricing-set", admin_only=True)
-    async def set(self, request: Request) -> Reply:
+    async def pricing_set(self, request: Request) -> Reply:
         """The price that the card showed, unless another holds by now; a large step asks."""
         await self._prices.refresh(at_most_seconds=0)
         current = self._prices.find_current(str(request.data["model"]))
@@ -181,7 +180,7 @@ class PricingCommands:
     # --- all at once ----------------------------------------------------------------------------
 
     @action("pricing-preview", admin_only=True, support_allowed=True)
-    async def preview(self, request: Request) -> Reply:
+    async def pricing_preview(self, request: Request) -> Reply:
         """What would change, and a button that does just that."""
         all_ = bool(request.data["all"])
         chosen = [
@@ -221,7 +220,7 @@ class PricingCommands:
         )
 
     @action("pricing-all", admin_only=True)
-    async def set_all(self, request: Request) -> Reply:
+    async def pricing_all(self, request: Request) -> Reply:
         """The previewed prices; those that changed meanwhile are left."""
         await self._prices.refresh(at_most_seconds=0)
         wanted = []

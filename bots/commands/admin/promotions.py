@@ -105,7 +105,7 @@ class PromotionCommands:
         )
 
     @action("promo-now", admin_only=True)
-    async def now(self, request: Request) -> Reply:
+    async def promo_now(self, request: Request) -> Reply:
         """Confirmed: it counts, and its codes are handed over, this once."""
         made_at = ids.time_of_id(request.button)
         id_ = ids.derive_id("pro", made_at, request.button)
@@ -129,7 +129,7 @@ class PromotionCommands:
         )
 
     @action("promo-end", admin_only=True)
-    async def end(self, request: Request) -> Reply:
+    async def promo_end(self, request: Request) -> Reply:
         """Asks once more."""
         promotion = await self._get_promotion(request)
         data = {"promotion": promotion.id}
@@ -150,7 +150,7 @@ class PromotionCommands:
         )
 
     @action("promo-end-now", admin_only=True)
-    async def end_now(self, request: Request) -> Reply:
+    async def promo_end_now(self, request: Request) -> Reply:
         """Confirmed."""
         promotion = await self._get_promotion(request)
         row = self._admin_log_row(

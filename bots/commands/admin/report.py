@@ -102,7 +102,7 @@ class ReportCommands:
         return await self._report_card(self._parse_period(given.days))
 
     @action("report", admin_only=True, support_allowed=True)
-    async def again(self, request: Request) -> Reply:
+    async def show_report(self, request: Request) -> Reply:
         """Another period."""
         return replace(
             await self._report_card(self._parse_period(str(request.data["days"]))), replace=True
@@ -168,7 +168,7 @@ class ReportCommands:
                 return None
 
     @action("report-price", admin_only=True)
-    async def price(self, request: Request) -> Reply:
+    async def report_price(self, request: Request) -> Reply:
         """As if it had been typed: a large step is asked about first."""
         given = SetPriceArguments.from_text(f"{request.data['model']} {request.data['price']}")
         reply = await self._set_price_commands.setprice(request, given)
@@ -178,7 +178,7 @@ class ReportCommands:
     # --- the picture ----------------------------------------------------------------------------
 
     @action("report-chart", admin_only=True, support_allowed=True)
-    async def chart(self, request: Request) -> Reply:
+    async def report_chart(self, request: Request) -> Reply:
         """Revenue and cost over time, margin by model, what keys have left."""
         now = self._clock.now_ms()
         period = self._parse_period(str(request.data["days"]))

@@ -135,7 +135,7 @@ class SetPriceCommands:
         return replace(reply, replace=True)
 
     @action("price-undo", admin_only=True)
-    async def undo(self, request: Request) -> Reply:
+    async def price_undo(self, request: Request) -> Reply:
         """By the button under a change."""
         return replace(await self._undo_price(request, str(request.data["price"])), replace=True)
 
@@ -384,14 +384,6 @@ def list_margins(basis: MarginBasis, price: Price) -> list[Phrase]:
     return lines
 
 
-def format_short_price(price: Price) -> Phrase:
-    """`5`, `5 · 15`, `2/min`."""
-    if price.per == "second":
-        return plain(f"{price.format_per_minute()}/min")
-    inward, outward = price.format_per_1k()
-    return plain(inward if inward == outward else f"{inward} · {outward}")
-
-
 class PriceAnnouncementCommands:
     """The action that announces a new price to the people who use its model."""
 
@@ -401,7 +393,7 @@ class PriceAnnouncementCommands:
         self._catalogue, self._prices, self._announcements = catalogue, prices, announcements
 
     @action("price-tell", admin_only=True)
-    async def tell(self, request: Request) -> Reply:
+    async def price_tell(self, request: Request) -> Reply:
         """Writes to everyone who asked the model in the last 30 days, once."""
         await self._prices.refresh()
         old, new = (self._prices.find_by_id(str(request.data[which])) for which in ("old", "new"))

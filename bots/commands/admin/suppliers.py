@@ -116,12 +116,12 @@ class SupplierCommands:
         )
 
     @action("suppliers", admin_only=True, support_allowed=True)
-    async def again(self, request: Request) -> Reply:
+    async def show_suppliers(self, request: Request) -> Reply:
         """By a button."""
         return replace(await self.suppliers(request, SuppliersArguments()), replace=True)
 
     @action("supplier-change", admin_only=True, support_allowed=True)
-    async def change(self, request: Request) -> Reply:
+    async def supplier_change(self, request: Request) -> Reply:
         """One change with its answers."""
         options = await self._get_options(
             await self._supplier_changes.get(str(request.data["change"]))
@@ -129,7 +129,7 @@ class SupplierCommands:
         return replace(make_change_card(options), replace=True)
 
     @action("supplier-decide", admin_only=True)
-    async def decide(self, request: Request) -> Reply:
+    async def supplier_decide(self, request: Request) -> Reply:
         """Passes on or shares, at the price that the button showed."""
         change = await self._supplier_changes.get(str(request.data["change"]))
         options = await self._get_options(change)
@@ -160,7 +160,7 @@ class SupplierCommands:
         )
 
     @action("supplier-absorb", admin_only=True)
-    async def absorb(self, request: Request) -> Reply:
+    async def supplier_absorb(self, request: Request) -> Reply:
         """Asks for an end."""
         options = await self._get_options(
             await self._supplier_changes.get(str(request.data["change"]))
@@ -168,7 +168,7 @@ class SupplierCommands:
         return replace(make_absorb_card(options), replace=True)
 
     @action("supplier-keep", admin_only=True)
-    async def keep(self, request: Request) -> Reply:
+    async def supplier_keep(self, request: Request) -> Reply:
         """The price stays: until an end, or for good where it costs nothing."""
         change = await self._supplier_changes.get(str(request.data["change"]))
         options = await self._get_options(change)
@@ -194,7 +194,7 @@ class SupplierCommands:
         )
 
     @action("supplier-play", admin_only=True)
-    async def play(self, request: Request) -> Reply:
+    async def supplier_play(self, request: Request) -> Reply:
         """In the demo: a supplier's rise, to be answered."""
         if not self._cost_commands.is_sandbox:
             raise ButtonExpired
@@ -204,7 +204,7 @@ class SupplierCommands:
         ]
         offers = await self._list_options(waiting)
         if not offers:
-            return await self.again(request)
+            return await self.show_suppliers(request)
         return replace(make_change_card(offers[-1]), replace=True)
 
     async def _run_typed(self, request: Request, words: Sequence[str]) -> Reply:

@@ -88,12 +88,12 @@ class UserCommands:
         return await self._user_card(request, found[0])
 
     @action("users", admin_only=True, support_allowed=True)
-    async def page(self, request: Request) -> Reply:
+    async def show_page(self, request: Request) -> Reply:
         """Older ones."""
         return await self._page_card(str(request.data["before"]), replace_=True)
 
     @action("user", admin_only=True, support_allowed=True)
-    async def card(self, request: Request) -> Reply:
+    async def user(self, request: Request) -> Reply:
         """One of them."""
         return replace(
             await self._user_card(request, await self._get_pressed_person(request)), replace=True
@@ -162,7 +162,7 @@ class UserCommands:
         )
 
     @action("user-history", admin_only=True, support_allowed=True)
-    async def history(self, request: Request) -> Reply:
+    async def user_history(self, request: Request) -> Reply:
         """The latest answers: when, which model, how many Credits; never a word of them."""
         person = await self._get_pressed_person(request)
         charges = await self._ask_history.list_latest_charges(
@@ -183,14 +183,14 @@ class UserCommands:
     # --- acts -----------------------------------------------------------------------------------
 
     @action("user-grant", admin_only=True)
-    async def ask_grant(self, request: Request) -> FormRequest:
+    async def user_grant(self, request: Request) -> FormRequest:
         """How many, and why."""
         return await self._make_form(
             request, say("Give Credits"), (_AMOUNT_FIELD, _REASON_FIELD), "user-grant-now"
         )
 
     @action("user-grant-now", admin_only=True)
-    async def grant_now(self, request: Request) -> Reply:
+    async def user_grant_now(self, request: Request) -> Reply:
         """Given, once a form."""
         person, entered = await self._get_pressed_person(request), request.entered
         amount = _parse_number(entered["credits"].get_secret_value(), maximum=_GRANT_MAX)
@@ -208,7 +208,7 @@ class UserCommands:
         return await self._user_card(request, person)
 
     @action("user-limit", admin_only=True)
-    async def ask_limit(self, request: Request) -> FormRequest:
+    async def user_limit(self, request: Request) -> FormRequest:
         """Three numbers."""
         person = await self._get_pressed_person(request)
         override = self._user_limits.get_override(person.id)
@@ -228,7 +228,7 @@ class UserCommands:
         return await self._make_form(request, say("Limit"), form_fields, "user-limit-now", lines)
 
     @action("user-limit-now", admin_only=True)
-    async def limit_now(self, request: Request) -> Reply:
+    async def user_limit_now(self, request: Request) -> Reply:
         """Set."""
         person, entered = await self._get_pressed_person(request), request.entered
         minute, once, day = (
@@ -245,7 +245,7 @@ class UserCommands:
         return await self._set_allowance(request, person, "limit", override, new)
 
     @action("user-block", admin_only=True)
-    async def ask_block(self, request: Request) -> FormRequest:
+    async def user_block(self, request: Request) -> FormRequest:
         """Why."""
         lines = (say("They can't ask, buy, contribute or withdraw until you unblock them."),)
         return await self._make_form(
@@ -253,7 +253,7 @@ class UserCommands:
         )
 
     @action("user-block-now", admin_only=True)
-    async def block_now(self, request: Request) -> Reply:
+    async def user_block_now(self, request: Request) -> Reply:
         """Blocked."""
         person = await self._get_pressed_person(request)
         for platform, id_ in await self._users.list_identities(person.id):
@@ -267,7 +267,7 @@ class UserCommands:
         return await self._set_allowance(request, person, "block", override, new)
 
     @action("user-unblock", admin_only=True)
-    async def unblock(self, request: Request) -> Reply:
+    async def user_unblock(self, request: Request) -> Reply:
         """As before."""
         person = await self._get_pressed_person(request)
         override = self._user_limits.get_override(person.id)
@@ -276,7 +276,7 @@ class UserCommands:
         return replace(card, replace=True)
 
     @action("user-export", admin_only=True)
-    async def export(self, request: Request) -> Reply:
+    async def user_export(self, request: Request) -> Reply:
         """What is kept of them but their words, for whoever asked for it in writing."""
         person = await self._get_pressed_person(request)
         row = self._admin_log_row(request, "export", person, {}, {})
@@ -294,7 +294,7 @@ class UserCommands:
         )
 
     @action("user-erase", admin_only=True)
-    async def ask_erase(self, request: Request) -> Reply:
+    async def user_erase(self, request: Request) -> Reply:
         """What would be lost, and once more."""
         person = await self._get_pressed_person(request)
         losses = await self._erasure.get_losses(person, is_own_request=False)
@@ -313,7 +313,7 @@ class UserCommands:
         )
 
     @action("user-erase-now", admin_only=True)
-    async def erase_now(self, request: Request) -> Reply:
+    async def user_erase_now(self, request: Request) -> Reply:
         """Gone."""
         person = await self._get_pressed_person(request)
         row = self._admin_log_row(request, "erase", person, {}, {})

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import aiohttp
 
 from core.money import Tokens
-from core.pool.providers import faults, http, sse
+from core.pool.providers import faults, http
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import (
     CallTarget,
@@ -59,7 +59,7 @@ class AnthropicAdapter:
         async with http.post_json(self.client, url, _headers(target), _body(call)) as response:
             if (limits := parse_rate_limit(response.headers)) is not None:
                 yield limits
-            async for _, data in sse.read_events(response.content):
+            async for _, data in http.read_events(response.content):
                 event = http.parse_json(data)
                 kind = event.get("type") if isinstance(event, dict) else "error"
                 if kind == "content_block_delta":

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import aiohttp
 
 from core.money import Tokens
-from core.pool.providers import faults, http, sse, transcription
+from core.pool.providers import faults, http, transcription
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import (
     CallTarget,
@@ -88,7 +88,7 @@ class OpenAIAdapter:
                 return
             reason: Literal["stop", "length", "filtered"] | None = None
             used_tokens: Usage | None = None
-            async for _, data in sse.read_events(response.content):
+            async for _, data in http.read_events(response.content):
                 if data == b"[DONE]":
                     break
                 chunk = http.parse_json(data)

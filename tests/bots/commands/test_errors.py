@@ -13,7 +13,7 @@ import pytest
 
 from bots.chat.i18n import LANGUAGES, render
 from bots.chat.reply import Phrase
-from bots.cli import errors as command_line
+from bots.cli import output as command_line
 from bots.commands import errors
 from bots.commands.errors import SENTENCES, explain_refusal
 from core.admin.erasure import NotErasable

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from bots.chat.audio import AUDIO_BYTES_MAX
-from bots.chat.types import Answer, AnswerProgress, AudioAttachment, Card, DownloadFailed, Output
+from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, DownloadFailed
+from bots.chat.types import Answer, AnswerProgress, Card, Output
 from core.money import Credits, NanoUsd, parse_usd
 from tests import service
 from tests.audio import VOICE, ogg, wav

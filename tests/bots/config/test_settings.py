@@ -18,8 +18,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from bots import run
+from bots.cli.output import CommandRefused
 from bots.config.settings import PREFIX, Config, Section, SettingsWrong, load, setting_names
-from bots.output import CommandRefused
 from core.db.database import Database
 from tests.databases import TestClock
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bots.chat.audio import DownloadFailed
 from bots.chat.types import (
     Answer,
     AnswerProgress,
@@ -20,7 +21,6 @@ from bots.chat.types import (
     Button,
     ButtonPress,
     Card,
-    DownloadFailed,
     IncomingMessage,
     Output,
     Place,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given, strategies as st
 
-from core.pool.providers import sse
+from core.pool.providers import http as sse
 from core.pool.providers.types import SupplierFault
 
 

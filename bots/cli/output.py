@@ -1,15 +1,17 @@
-"""Refusals as the operator reads them on the command line: what is wrong, which command is next."""
+"""What the command line says: lines on the terminal, and refusals as its operator reads them: what
+is wrong, which command is next.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from bots.chat.i18n import render
 from bots.commands.errors import explain_refusal
 from bots.externals import UnknownSupplierSetting
 from bots.http import PortInUse
-from bots.output import CommandRefused
 from bots.telegram.adapter import TelegramUnavailable
 from core.db.errors import (
     DatabaseExists,
@@ -25,6 +27,22 @@ from core.pool.suppliers import SUPPLIERS
 from core.pool.types import BadBudget, KeyRefused
 from core.pool.vault import SecretsUnopenable, UnopenableSecrets, VaultLocked
 from core.pricing.files import BadOverlay
+
+
+class CommandRefused(Refusal):
+    """A command of the command line can't go on; it says why itself."""
+
+    code: ClassVar[str] = "command_refused"
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+
+def print_line(line: str, *, error: bool = False) -> None:
+    """One line, to standard output or standard error."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write(line + "\n")
+    stream.flush()
 
 
 def describe_error(refusal: Refusal) -> str:
