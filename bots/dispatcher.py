@@ -49,6 +49,7 @@ from core.asks.run import AskRun
 from core.asks.types import AlreadyAsked
 from core.clock import Clock
 from core.errors import Refusal, describe_failure
+from core.text import repair_text
 from core.users.types import Person
 
 _log = logging.getLogger(__name__)
@@ -99,6 +100,11 @@ class Dispatcher:
 
     async def handle_message(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
         """See `ChatHandler`."""
+        incoming = replace(
+            incoming,
+            text=repair_text(incoming.text),
+            options={name: repair_text(value) for name, value in incoming.options.items()},
+        )
         update = (incoming.place.code, incoming.message)
         if self._seen_updates.get(update):
             return

@@ -31,6 +31,7 @@ from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
+from core.text import repair_text
 
 #: How long an answer is waited for.
 WAIT_SECONDS: Final = 600
@@ -89,7 +90,8 @@ class PendingForm:
         """The values without the space around them; raises `InvalidFormInput`."""
         checked = {}
         for field in self.form.fields:
-            value = values[field.name].get_secret_value().strip() if field.name in values else ""
+            typed = values[field.name].get_secret_value() if field.name in values else ""
+            value = repair_text(typed).strip()
             if not field.least <= len(value) <= field.most or "\n" in value:
                 raise InvalidFormInput(self._labels)
             checked[field.name] = SecretStr(value)

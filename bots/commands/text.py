@@ -131,7 +131,12 @@ _ENDING_TEXTS = {
     Outcome.LOST: say("The service was interrupted here. Only what you see was charged."),
 }
 
+_CONTENT_REFUSED = say(
+    "The model's supplier refuses to answer this by its content rules. Nothing was charged."
+)
+
 _EMPTY_ANSWER_TEXTS = {
+    Outcome.FILTERED: _CONTENT_REFUSED,
     Outcome.STOPPED: say("Stopped before anything arrived. Nothing was charged."),
     Outcome.TIMED_OUT: say("The model didn't answer in time. Nothing was charged. Try again."),
     Outcome.LOST: say(
@@ -144,9 +149,7 @@ _REFUSAL_TEXTS = {
         "That is too long for this model. Nothing was charged. Shorten it, start afresh with"
         " /new, or choose a model with more room: /models"
     ),
-    AskFailure.CONTENT: say(
-        "The model's supplier refuses to answer this by its content rules. Nothing was charged."
-    ),
+    AskFailure.CONTENT: _CONTENT_REFUSED,
 }
 
 

@@ -33,6 +33,7 @@ from core.asks.types import (
 from core.db.errors import DatabaseUnavailable
 from core.errors import describe_failure
 from core.pricing.deals import Deals
+from core.text import has_visible_text
 from core.users.limits import FeaturePaused, PersonBlocked
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class AskService:
         if len(self._runs) >= RUNS_MAX:
             raise TooManyAsks
         if question.recording is None:
-            if not question.text.strip():
+            if not has_visible_text(question.text):
                 raise EmptyQuestion
             if question.model.per != "token":
                 raise NoKeyAvailable(question.model)

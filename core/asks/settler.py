@@ -38,6 +38,7 @@ from core.money import Credits, Tokens
 from core.pool.pool import Pool
 from core.pricing.costs import Costs
 from core.pricing.token_counter import count_tokens
+from core.text import has_visible_text
 from core.users.balances import Balances
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class AskSettler:
         """Settles an ask; its result, and False where another process had settled it first."""
         if run.is_lost:
             return await self._repository.get_result(run.id), False
-        question, text = run.question, run.text
+        # An answer in which nothing can be seen is none.
+        question, text = run.question, run.text if has_visible_text(run.text) else ""
         now = self._clock.now_ms()
         accounts = self._balances.list_accounts(question.person.id)
         ending = self._discard_implausible_usage(run, ending, text)

@@ -97,15 +97,15 @@ class NotificationQueue:
         """Replaces this notification by one of its own for each operator."""
         rows = [
             {
-                "id": ids.derive_id("ntc", row.created_at, row.id, owner),
-                "person": owner,
+                "id": ids.derive_id("ntc", row.created_at, row.id, operator),
+                "person": operator,
                 "kind": row.kind,
                 "data": row.data,
                 "created_at": row.created_at,
                 "tries": 0,
                 "due_at": self._clock.now_ms(),
             }
-            for owner in operators
+            for operator in operators
         ]
         with contextlib.suppress(CompanionRefused):  # it took so long that another process did it
             await self._ledger.record(

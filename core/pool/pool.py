@@ -29,6 +29,7 @@ from core.pool.key_validation import KeyValidator, ValidationResult
 from core.pool.keys import KeyRepository, check_shape
 from core.pool.model_discovery import ModelDiscovery
 from core.pool.providers import http
+from core.pool.providers.answer_text import AnswerText
 from core.pool.providers.types import (
     NO_AUDIO,
     AudioClip,
@@ -343,6 +344,7 @@ class Pool:
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
         circuit.in_flight += 1
         began, awaits_first_token = self._clock.monotonic(), True
+        text = AnswerText()
         try:
             events = supplier.create_adapter(self._get_session(), plain_dialect=is_local).stream(
                 target, call
@@ -359,7 +361,13 @@ class Pool:
                             if clip is None:  # for a clip the time depends on its length
                                 seconds = self._clock.monotonic() - began
                                 record_first_token(record, circuit, attempt, seconds)
+                        if isinstance(event, TextDelta):
+                            for shown in text.add_piece(event.text):
+                                yield shown
+                            continue
                         if isinstance(event, Finish):
+                            for shown in text.finish():
+                                yield shown
                             await self._health_tracker.record_success(record, circuit, attempt)
                         yield event
         except SupplierFault as fault:

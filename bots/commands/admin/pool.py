@@ -157,14 +157,14 @@ class PoolCommands:
         return self._key_card(await self._get_pressed_key(request))
 
     def _key_card(self, card: KeySummary, *first_lines: Phrase) -> Reply:
-        owner_line = (
+        contributor_line = (
             say("Your own key")
             if card.contributor is None
             else say("Contributed by {person}", person=card.contributor)
         )
         lines = [
             *first_lines,
-            owner_line,
+            contributor_line,
             say("State: {state}", state=plain(card.state)),
             say(
                 "May cost {budget}: {used} used, {held} held, {left} left.",

@@ -6,14 +6,16 @@ together; counts in `message_delta` are running totals, the last ones are final.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 
 from core.money import Tokens
 from core.pool.providers import faults, http
+from core.pool.providers.endings import AnswerEvents, FinishReason, read_finish_reason, require_end
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import (
     CallTarget,
@@ -36,11 +38,6 @@ _COUNT_FIELDS = (
     "cache_creation_input_tokens",
     "output_tokens",
 )
-_FINISH_REASONS: Mapping[str, Literal["stop", "length", "filtered"]] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "filtered",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +51,20 @@ class AnthropicAdapter:
     ) -> AsyncGenerator[StreamEvent, None]:
         """See `SupplierAdapter`."""
         url = f"{target.base_url}/v1/messages"
-        counts: dict[str, int] = {}
-        reason: Literal["stop", "length", "filtered"] | None = None
         async with http.post_json(self.client, url, _headers(target), _body(call)) as response:
             if (limits := parse_rate_limit(response.headers)) is not None:
                 yield limits
-            async for _, data in http.read_events(response.content):
-                event = http.parse_json(data)
-                kind = event.get("type") if isinstance(event, dict) else "error"
-                if kind == "content_block_delta":
-                    if (stream_event := _to_stream_event(event.get("delta") or {})) is not None:
+            events = AnswerEvents(response)
+            reading = _MessageReading(events)
+            async with aclosing(events.read()) as stream:
+                async for _, data in stream:
+                    for stream_event in reading.read_event(data):
                         yield stream_event
-                elif kind == "message_start":
-                    _update_counts(counts, (event.get("message") or {}).get("usage"))
-                elif kind == "message_delta":
-                    _update_counts(counts, event.get("usage"))
-                    if stop_reason := (event.get("delta") or {}).get("stop_reason"):
-                        reason = _FINISH_REASONS.get(stop_reason, "stop")
-                elif kind == "message_stop":
-                    break
-                elif kind == "error":
-                    raise faults.fault_from_event(event)
-            if reason is None:
-                raise SupplierFault(Fault.NETWORK, code="cut")
+                    if reading.is_over:
+                        break
+            require_end(events)
             await http.drain_body(response)
-        yield Finish(reason, _to_usage(counts))
+            yield reading.build_finish()
 
     async def list_models(self, target: CallTarget) -> list[ListedModel]:
         """See `SupplierAdapter`."""
@@ -116,21 +102,83 @@ def _body(call: ModelCall) -> dict[str, Any]:
     return body
 
 
-def _to_stream_event(delta: Mapping[str, Any]) -> StreamEvent | None:
-    if isinstance(text := delta.get("text"), str):
-        return TextDelta(text) if text else None
-    return ReasoningDelta() if delta.get("type") == "thinking_delta" else None
+class _MessageReading:
+    """What the events of one message have said so far."""
+
+    def __init__(self, events: AnswerEvents) -> None:
+        self._events = events
+        self._reason: FinishReason = "stop"
+        self._counts: dict[str, int] = {}
+        #: Whether `message_stop` came: nothing follows it.
+        self.is_over = False
+
+    def read_event(self, data: bytes) -> Iterator[StreamEvent]:
+        """The stream events of one of the server's; raises `SupplierFault`. After the message's end
+        was told, only usage counts of what still comes."""
+        try:
+            event = http.parse_json(data)
+            if not isinstance(event, dict):
+                raise faults.fault_from_event(event)
+            yield from self._read(event)
+        except SupplierFault:
+            if not self._events.has_ended:
+                raise
+
+    def build_finish(self) -> Finish:
+        """The answer's end."""
+        return Finish(self._reason, _to_usage(self._counts))
+
+    def _read(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        match event.get("type"):
+            case "content_block_start":
+                yield from _to_stream_events(event.get("content_block") or {})
+            case "content_block_delta":
+                yield from _to_stream_events(event.get("delta") or {})
+            case "message_start":
+                # Its output is a beginning, not a count.
+                reported = (event.get("message") or {}).get("usage")
+                _update_counts(self._counts, reported, _COUNT_FIELDS[:-1])
+            case "message_delta":
+                _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
+                self._read_reason((event.get("delta") or {}).get("stop_reason"))
+            case "message_stop":
+                self.is_over = True
+                self._events.mark_end(has_usage=True)
+            case "message":  # a whole answer, though a stream was asked for
+                for block in event.get("content") or ():
+                    yield from _to_stream_events(block)
+                _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
+                self._read_reason(event.get("stop_reason") or "end_turn")
+            case "error" | None:
+                raise faults.fault_from_event(event)
+
+    def _read_reason(self, reason: object) -> None:
+        if reason:
+            self._reason = read_finish_reason(reason)
+            self._events.mark_end(has_usage="output_tokens" in self._counts)
 
 
-def _update_counts(counts: dict[str, int], reported: Any) -> None:
+#: Blocks and deltas that show nothing: thoughts, and their signature alone where they are omitted.
+_THINKING = frozenset(("thinking", "redacted_thinking", "thinking_delta", "signature_delta"))
+
+
+def _to_stream_events(part: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    if part.get("type") in _THINKING:
+        yield ReasoningDelta()
+    elif isinstance(text := part.get("text"), str) and text:
+        yield TextDelta(text)
+
+
+def _update_counts(counts: dict[str, int], reported: Any, names: Sequence[str]) -> None:
+    """Takes counts over; they only grow: a zero that follows a count undoes nothing."""
     if isinstance(reported, dict):
-        for name in _COUNT_FIELDS:
+        for name in names:
             if type(value := reported.get(name)) is int and 0 <= value <= _TOKENS_MAX:
-                counts[name] = value
+                counts[name] = max(value, counts.get(name, 0))
 
 
 def _to_usage(counts: Mapping[str, int]) -> Usage | None:
-    if "input_tokens" not in counts or "output_tokens" not in counts:
+    if "input_tokens" not in counts or not counts.get("output_tokens"):
         return None
     uncached, cached, written, output = (counts.get(name, 0) for name in _COUNT_FIELDS)
     return Usage(

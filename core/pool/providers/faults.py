@@ -10,8 +10,9 @@ import contextlib
 import email.utils
 import json
 import math
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
         (
             "invalid_api_key", "account_deactivated", "authentication_error", "UNAUTHENTICATED",
             "organization_on_hold", "invalid_authentication_error", "API_KEY_INVALID",
-            "API_KEY_EXPIRED", "10000", "3023",
+            "API_KEY_EXPIRED", "10000", "3023", "minimax_1004", "minimax_2049",
         ),
         Fault.INVALID_KEY,
     ),
@@ -40,14 +41,14 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
             "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
             "billing_hard_limit_reached", "billing_not_active", "billing_error",
             "enforced_spend_limit_reached", "exceeded_current_quota_error", "insufficient_balance",
-            "3036", "1113",
+            "3036", "1113", "minimax_1008",
         ),
         Fault.NO_FUNDS,
     ),
     **dict.fromkeys(
         (
             "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "slow_down",
-            "ramp_limit_exceeded", "RESOURCE_EXHAUSTED", "3040",
+            "ramp_limit_exceeded", "RESOURCE_EXHAUSTED", "3040", "minimax_1002", "minimax_1039",
         ),
         Fault.RATE_LIMITED,
     ),
@@ -69,28 +70,81 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
         Fault.MODEL_MISSING,
     ),
     **dict.fromkeys(
-        ("context_length_exceeded", "string_above_max_length", "request_too_large", "3006"),
+        (
+            "context_length_exceeded", "string_above_max_length", "request_too_large", "3006",
+            "exceed_context_size_error",
+        ),
         Fault.TOO_LONG,
     ),
     **dict.fromkeys(
-        ("content_policy_violation", "moderation_blocked", "content_filter"),
+        (
+            "content_policy_violation", "moderation_blocked", "content_filter",
+            "data_inspection_failed", "minimax_1026", "minimax_1027",
+        ),
         Fault.REFUSED_CONTENT,
     ),
 }  # fmt: skip
 
-#: Faults that only the wording shows, at the start of a message or anywhere in it, in lower case.
-_FAULT_BY_BEGINNING: Mapping[str, Fault] = {
-    "your credit balance is too low": Fault.NO_FUNDS,
-    "you have reached your specified": Fault.NO_FUNDS,
-    "api key not valid": Fault.INVALID_KEY,
-    "prompt is too long": Fault.TOO_LONG,
-}
-_FAULT_BY_WORDING: Mapping[str, Fault] = {
-    "insufficient balance": Fault.NO_FUNDS,
-    "maximum context length": Fault.TOO_LONG,
-    "context window": Fault.TOO_LONG,
-    "exceeds the maximum number of tokens": Fault.TOO_LONG,
-}
+#: Codes that say less than a telling sentence beside them: gateways put them on anything.
+_GENERIC_CODES = frozenset(
+    (
+        "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error",
+        "RESOURCE_EXHAUSTED", "server_error", "api_error", "INTERNAL", "UNAVAILABLE",
+        "permission_error", "not_found_error", "NOT_FOUND", "authentication_error",
+        "invalid_authentication_error", "UNAUTHENTICATED",
+    )
+)  # fmt: skip
+
+#: What suppliers say in words, the most telling first: what of the person's words they refuse, that
+#: there is no money, that the key is wrong, that this request is too large for the key's minute,
+#: that the prompt is too long for the model, that they are overloaded. Read in lower case.
+_FAULT_BY_WORDING: Sequence[tuple[Fault, re.Pattern[str]]] = (
+    (
+        Fault.REFUSED_CONTENT,
+        re.compile(
+            r"usage (guidelines|polic)|content[ _](polic|filter|management)|safety (system|filter)"
+            r"|prohibited content|(sensitive|inappropriate|unsafe|harmful) content|new_sensitive"
+            r"|data_inspection_failed|responsible ai|blocked by (our )?(content|moderation|safety)"
+            r"|(input|prompt|request|content|message|text|output)s?( \w+){0,4} (was|were|is|been)"
+            r" (flagged|blocked|rejected by)|flagged (by|for|as) "
+        ),
+    ),
+    (
+        Fault.NO_FUNDS,
+        re.compile(
+            r"credit balance is too low|insufficient (balance|credit|fund|quota)"
+            r"|(no|not enough|out of|used all)( \w+){0,2} (credits|balance|funds)"
+            r"|spend(ing)? limit|you have reached your specified"
+            r"|balance is (too low|insufficient|not enough)|payment required|in arrears|overdue"
+            r"|recharge|top up|usage limit.*(month|organi[sz]ation)"
+        ),
+    ),
+    (
+        Fault.INVALID_KEY,
+        re.compile(
+            r"api key not valid|(invalid|incorrect|unknown|wrong) (x-)?api[ -_]?key|login fail"
+            r"|api key( \w+)? (is |has been |was )?(expired|invalid|disabled|revoked|deactivated)"
+            r"|no[ _]db[ _]connection|invalid (authentication|bearer|token provided)"
+        ),
+    ),
+    (
+        Fault.TOO_LARGE,
+        re.compile(r"request too large|too large for .*(minute|tpm)|limit \d+, requested \d+"),
+    ),
+    (
+        Fault.TOO_LONG,
+        re.compile(
+            r"prompt (is )?too long|context (length|window|size)|exceed_context_size"
+            r"|exceeds? context|maximum (context|prompt|input) length"
+            r"|maximum number of (input )?tokens"
+            r"|input (is )?too long|too many (input )?tokens"
+            r"|reduce the length of the (messages|prompt)"
+        ),
+    ),
+    (Fault.UNAVAILABLE, re.compile(r"overloaded|at capacity|temporarily unavailable")),
+)  # fmt: skip
+#: So much of a message is read, in characters.
+_WORDS_MAX = 4_000
 
 _FAULT_BY_STATUS: Mapping[int, Fault] = {
     401: Fault.INVALID_KEY,
@@ -154,16 +208,17 @@ def translate_errors() -> Iterator[None]:
 
 
 def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
-    for code in details.codes:
-        if code in _FAULT_BY_CODE:
+    """A telling code, else a telling sentence, else a generic code, else the status."""
+    known = [code for code in details.codes if code in _FAULT_BY_CODE]
+    for code in known:
+        if code not in _GENERIC_CODES:
             return _FAULT_BY_CODE[code], code
-    message = details.message.lower()
-    for words, fault in _FAULT_BY_BEGINNING.items():
-        if message.startswith(words):
+    message = details.message[:_WORDS_MAX].lower()
+    for fault, words in _FAULT_BY_WORDING:
+        if words.search(message):
             return fault, ""
-    for words, fault in _FAULT_BY_WORDING.items():
-        if words in message:
-            return fault, ""
+    if known:
+        return _FAULT_BY_CODE[known[0]], known[0]
     if status in _FAULT_BY_STATUS:
         return _FAULT_BY_STATUS[status], ""
     is_client_error = 300 <= status < 500
@@ -182,9 +237,15 @@ def _parse_error(body: object) -> _ErrorDetails:
         return _parse_error(body[0] if body else None)
     if not isinstance(body, dict):
         return _ErrorDetails((), body if isinstance(body, str) else "", None)
+    if isinstance(base := body.get("base_resp"), dict):  # MiniMax, also under 200
+        code, words = base.get("status_code"), base.get("status_msg")
+        return _ErrorDetails((f"minimax_{code}",), words if isinstance(words, str) else "", None)
     for inner in (body.get("error"), body.get("errors")):
         if isinstance(inner, (dict, list)) and inner:
             return _parse_error(inner)
+    if isinstance(body.get("metadata"), dict) and body["metadata"].get("reasons"):
+        # OpenRouter: its moderation says why, beside a 403.
+        return _ErrorDetails(("moderation_blocked",), "", None)
     details = body.get("details")
     rows = [row for row in details if isinstance(row, dict)] if isinstance(details, list) else []
     error_code = details.get("error_code") if isinstance(details, dict) else None

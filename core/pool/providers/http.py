@@ -1,9 +1,6 @@
 """One call to a supplier over the pool's one HTTP session: deadlines, no redirects, bounded bodies.
 
-The key is sent in a header only. Whatever is not an answer is raised as a `SupplierFault`. Answers
-that are streamed are read as server-sent events in all forms that servers use: CRLF and LF,
-comments, fields without a space, events of several data lines, a last event without its blank line,
-and bytes cut anywhere, inside a character too.
+The key is sent in a header only. Whatever is not an answer is raised as a `SupplierFault`.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ import contextlib
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
@@ -110,8 +107,9 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int = _LIST_BYT
 
 
 async def drain_body(response: aiohttp.ClientResponse) -> None:
-    """Reads the few bytes after a stream's last event, so that its connection can be used again."""
-    with contextlib.suppress(TimeoutError):
+    """Reads the few bytes after a stream's last event, so that its connection can be used again;
+    how it ends does not matter any more."""
+    with contextlib.suppress(aiohttp.ClientError, OSError):  # and a TimeoutError, which is one
         async with asyncio.timeout(_DRAIN_SECONDS):
             while not response.content.at_eof():
                 await response.content.readany()
@@ -131,49 +129,3 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
         with contextlib.suppress(SupplierFault):
             body = await read_body(response, _ERROR_BYTES_MAX)
         raise faults.fault_from_response(response.status, response.headers, body)
-
-
-#: Far above any real event: more is a broken or hostile server.
-EVENT_BYTES_MAX = 1 << 20
-STREAM_BYTES_MAX = 64 << 20
-
-
-class ByteStream(Protocol):
-    """A stream of bytes is the part of aiohttp's stream reader that is used here."""
-
-    def iter_any(self) -> AsyncIterator[bytes]:
-        """Bytes as they come."""
-
-
-async def read_events(body: ByteStream) -> AsyncIterator[tuple[bytes, bytes]]:
-    """Yields (event name, data) of each event that has data; raises `SupplierFault` past a bound.
-
-    The name is empty where the server gives none.
-    """
-    rest, name, data = b"", b"", b""
-    total = 0
-    async for chunk in body.iter_any():
-        total += len(chunk)
-        rest += chunk
-        if b"\n" in chunk:
-            *lines, rest = rest.split(b"\n")
-            for line in lines:
-                if line in {b"", b"\r"}:
-                    if data:
-                        yield name, data
-                    name, data = b"", b""
-                elif line.startswith(b"data:"):
-                    value = _field_value(line, 5)
-                    data = data + b"\n" + value if data else value
-                elif line.startswith(b"event:"):
-                    name = _field_value(line, 6)
-        if len(rest) + len(data) > EVENT_BYTES_MAX or total > STREAM_BYTES_MAX:
-            raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
-    if rest.startswith(b"data:"):
-        data = _field_value(rest, 5)
-    if data:
-        yield name, data
-
-
-def _field_value(line: bytes, start: int) -> bytes:
-    return line[start:].removesuffix(b"\r").removeprefix(b" ")

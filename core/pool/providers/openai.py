@@ -6,7 +6,8 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import aiohttp
 
 from core.money import Tokens
 from core.pool.providers import faults, http, transcription
+from core.pool.providers.endings import AnswerEvents, FinishReason, read_finish_reason, require_end
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import (
     CallTarget,
@@ -32,13 +34,6 @@ from core.pool.providers.types import (
 _TOKENS_MAX = 100_000_000
 _MODELS_MAX = 5_000
 
-_FINISH_REASONS: Mapping[str, Literal["stop", "length", "filtered"]] = {
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "filtered",
-    "sensitive": "filtered",
-}
 _CONTEXT_FIELDS = ("context_length", "context_window", "max_context_length", "max_model_len")
 
 
@@ -80,35 +75,18 @@ class OpenAIAdapter:
         async with http.post_json(self.client, url, _headers(target), body) as response:
             if (limits := parse_rate_limit(response.headers)) is not None:
                 yield limits
-            if response.content_type == "application/json":
-                for event in _events_of_whole_answer(
-                    http.parse_json(await http.read_body(response))
-                ):
-                    yield event
-                return
-            reason: Literal["stop", "length", "filtered"] | None = None
-            used_tokens: Usage | None = None
-            async for _, data in http.read_events(response.content):
-                if data == b"[DONE]":
-                    break
-                chunk = http.parse_json(data)
-                if not isinstance(chunk, dict) or chunk.get("error"):
-                    raise faults.fault_from_event(chunk)
-                used_tokens = _find_usage(chunk) or used_tokens
-                choices = chunk.get("choices")
-                if not choices:
-                    continue
-                choice = choices[0]
-                for event in _to_stream_events(choice.get("delta") or {}):
-                    yield event
-                if finish_reason := choice.get("finish_reason"):
-                    if finish_reason == "error":
-                        raise faults.fault_from_event(chunk)
-                    reason = _FINISH_REASONS.get(finish_reason, "stop")
-            if reason is None:
-                raise SupplierFault(Fault.NETWORK, code="cut")
+            events = AnswerEvents(response)
+            reading = _ChatReading(events)
+            async with aclosing(events.read()) as stream:
+                async for _, data in stream:
+                    if data.strip() == b"[DONE]":
+                        events.mark_end(has_usage=True)
+                        break
+                    for event in reading.read_chunk(data):
+                        yield event
+            require_end(events)
             await http.drain_body(response)
-            yield Finish(reason, used_tokens)
+            yield reading.build_finish()
 
     async def list_models(self, target: CallTarget) -> list[ListedModel]:
         """See `SupplierAdapter`."""
@@ -141,6 +119,69 @@ class OpenAIAdapter:
         return body
 
 
+class _ChatReading:
+    """What the chunks of one answer have said so far."""
+
+    def __init__(self, events: AnswerEvents) -> None:
+        self._events = events
+        self._reason: FinishReason | None = None
+        self._usage: Usage | None = None
+        self._had_choice = False
+
+    def read_chunk(self, data: bytes) -> Iterator[StreamEvent]:
+        """The events of a chunk, or of a whole answer that came at once; raises `SupplierFault`.
+        After the answer's end was told, only usage counts of what still comes."""
+        try:
+            chunk = http.parse_json(data)
+            if not isinstance(chunk, dict) or chunk.get("error") or _is_minimax_error(chunk):
+                raise faults.fault_from_event(chunk)
+            self._read_usage(chunk)
+            if choices := chunk.get("choices"):
+                yield from self._read_choice(choices[0], chunk)
+            elif "choices" not in chunk and "usage" not in chunk and _is_error(chunk):
+                raise faults.fault_from_event(chunk)
+        except SupplierFault:
+            if not self._events.has_ended:
+                raise
+
+    def build_finish(self) -> Finish:
+        """The answer's end. A prompt that is blocked has usage and no choice (Gemini's do)."""
+        blocked = not self._had_choice and self._usage is not None and self._usage.output.is_zero
+        return Finish(self._reason or ("filtered" if blocked else "stop"), self._usage)
+
+    def _read_choice(
+        self, choice: Mapping[str, Any], chunk: Mapping[str, Any]
+    ) -> Iterator[StreamEvent]:
+        self._had_choice = True
+        whole = choice.get("message") if "delta" not in choice else None
+        yield from _to_stream_events(choice.get("delta") or whole or {})
+        reason = choice.get("finish_reason")
+        if reason == "error":
+            raise faults.fault_from_event(chunk)
+        if reason:
+            self._reason = read_finish_reason(reason)
+        if reason or whole:
+            self._events.mark_end(has_usage=self._usage is not None)
+
+    def _read_usage(self, chunk: Mapping[str, Any]) -> None:
+        found = _find_usage(chunk)
+        if found is None or (self._usage is not None and found.output < self._usage.output):
+            return
+        self._usage = found
+        if self._events.has_ended:
+            self._events.mark_end(has_usage=True)
+
+
+def _is_minimax_error(chunk: Mapping[str, Any]) -> bool:
+    base = chunk.get("base_resp")
+    return isinstance(base, dict) and bool(base.get("status_code"))
+
+
+def _is_error(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk that is no part of an answer says what is wrong."""
+    return any(isinstance(chunk.get(name), (str, int)) for name in ("message", "detail", "code"))
+
+
 def _headers(target: CallTarget) -> dict[str, str]:
     return {"Authorization": f"Bearer {target.key.get_secret_value()}"}
 
@@ -165,15 +206,6 @@ def _part_to_event(part: Mapping[str, Any]) -> StreamEvent:
     )
 
 
-def _events_of_whole_answer(body: Any) -> list[StreamEvent]:
-    """The events of an answer that came all at once, though a stream was asked for."""
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not choices or body.get("error"):
-        raise faults.fault_from_event(body)
-    reason = _FINISH_REASONS.get(choices[0].get("finish_reason") or "", "stop")
-    return [*_to_stream_events(choices[0].get("message") or {}), Finish(reason, _find_usage(body))]
-
-
 def _find_usage(chunk: Mapping[str, Any]) -> Usage | None:
     reported = chunk.get("usage")
     if reported is None and (choices := chunk.get("choices")):
@@ -182,7 +214,8 @@ def _find_usage(chunk: Mapping[str, Any]) -> Usage | None:
 
 
 def parse_usage(reported: Mapping[str, Any]) -> Usage | None:
-    """The usage as any supplier of this wire format reports it; None where it makes no sense.
+    """The usage as any supplier of this wire format reports it; None where it makes no sense, or is
+    all zero: nothing was counted.
 
     Some count reasoning in the total only, so what the total has above the prompt is output.
     """
@@ -190,7 +223,7 @@ def parse_usage(reported: Mapping[str, Any]) -> Usage | None:
         _parse_count(reported.get("prompt_tokens")),
         _parse_count(reported.get("completion_tokens")),
     )
-    if prompt is None or answer is None:
+    if prompt is None or answer is None or not prompt + answer:
         return None
     details = reported.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}

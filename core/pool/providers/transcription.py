@@ -10,17 +10,17 @@ from typing import Any
 import aiohttp
 
 from core.money import Seconds
-from core.pool.providers import http
+from core.pool.providers import faults, http
 from core.pool.providers.types import (
+    NO_AUDIO,
     NO_TOKENS,
     AudioClip,
-    Fault,
     Finish,
     StreamEvent,
-    SupplierFault,
     TextDelta,
     Usage,
 )
+from core.text import has_visible_text
 
 #: A longer duration is not believed.
 _SECONDS_MAX = 1_000_000
@@ -41,9 +41,11 @@ async def transcribe(
     async with http.post_form(client, url, headers, form) as response:
         body = http.parse_json(await http.read_body(response, _ANSWER_BYTES_MAX))
     text = body.get("text") if isinstance(body, dict) else None
-    if not isinstance(text, str):
-        raise SupplierFault(Fault.UNAVAILABLE, code="malformed")
+    if not isinstance(text, str):  # an error under 200, or nothing that can be read
+        raise faults.fault_from_event(body)
     length = _parse_length(body)
+    if length == NO_AUDIO and has_visible_text(text):
+        length = None  # what has words has a length: it wasn't told
     used = None if length is None else Usage(NO_TOKENS, NO_TOKENS, audio=length)
     if words := text.strip():
         yield TextDelta(words)

@@ -122,6 +122,9 @@ class Fault(enum.Enum):
     UNAVAILABLE = "unwell"
     #: The key may not use this model: for a while it isn't chosen for it.
     MODEL_MISSING = "model_missing"
+    #: The request is larger than the key may use in a minute: another key, or a shorter answer, may
+    #: do; the key is fine.
+    TOO_LARGE = "too_large"
     #: The prompt is too long for the model: the asker can change that, the key is fine.
     TOO_LONG = "too_long"
     #: The supplier's rules refuse the content: the asker can change that, the key is fine.

@@ -34,6 +34,8 @@ def cloudflare(code: int) -> Any:
 
 KEY_INVALID = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
 
+CONTENT = Fault.REFUSED_CONTENT
+
 TABLE = [
     (401, openai("invalid_api_key"), Fault.INVALID_KEY),
     (401, openai("account_deactivated"), Fault.INVALID_KEY),
@@ -106,6 +108,106 @@ TABLE = [
         429,
         {"object": "error", "message": CANARY, "type": "rate", "code": "1300"},
         Fault.RATE_LIMITED,
+    ),
+    # What was seen at gateways: a generic code never wins over a telling sentence.
+    (403, {"code": "permission-denied", "error": "Content violates usage guidelines. "}, CONTENT),
+    (403, openai("403", message="Your input was flagged as harassment"), CONTENT),
+    (403, {"error": {"code": 403, "message": "x", "metadata": {"reasons": ["violence"]}}}, CONTENT),
+    (
+        400,
+        anthropic("invalid_request_error", message="Output blocked by content filtering policy"),
+        CONTENT,
+    ),
+    (400, {"error": {"code": "data_inspection_failed", "message": "x"}}, CONTENT),
+    (200, {"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}, CONTENT),
+    (
+        403,
+        {
+            "code": "x",
+            "error": "Your team t has either used all available credits or reached its monthly"
+            " spending limit.",
+        },
+        Fault.NO_FUNDS,
+    ),
+    (500, openai(None, "api_error", "insufficient balance (1008)"), Fault.NO_FUNDS),
+    (
+        200,
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no"}},
+        Fault.NO_FUNDS,
+    ),
+    (200, {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, Fault.INVALID_KEY),
+    (200, {"base_resp": {"status_code": 1002, "status_msg": "rpm"}}, Fault.RATE_LIMITED),
+    (
+        400,
+        openai(None, message="Authentication Error, No connected db: no_db_connection"),
+        Fault.INVALID_KEY,
+    ),
+    (
+        413,
+        openai(
+            "rate_limit_exceeded",
+            "tokens",
+            "Request too large for model (TPM): Limit 8000, Requested 8093",
+        ),
+        Fault.TOO_LARGE,
+    ),
+    (
+        429,
+        openai(
+            "rate_limit_exceeded",
+            "tokens",
+            "Request too large for gpt-x on tokens per min (TPM): Limit 8000, Requested 8093",
+        ),
+        Fault.TOO_LARGE,
+    ),
+    (
+        429,
+        openai(
+            "rate_limit_exceeded",
+            "tokens",
+            "Rate limit reached on tokens per min (TPM): Limit 8000, Used 7000, Requested 2000",
+        ),
+        Fault.RATE_LIMITED,
+    ),
+    (
+        429,
+        {
+            "error": {
+                "code": 429,
+                "status": "RESOURCE_EXHAUSTED",
+                "message": "You exceeded your current quota, please check your plan and billing"
+                " details.",
+            }
+        },
+        Fault.RATE_LIMITED,
+    ),
+    (
+        400,
+        {"error": {"code": 400, "type": "exceed_context_size_error", "message": "x"}},
+        Fault.TOO_LONG,
+    ),
+    (
+        400,
+        anthropic(
+            "invalid_request_error",
+            message="input length and max_tokens exceed context limit: 9 > 8",
+        ),
+        Fault.TOO_LONG,
+    ),
+    (
+        400,
+        {"error": "This model's maximum prompt length is 8 but the request contains 9 tokens"},
+        Fault.TOO_LONG,
+    ),
+    (
+        500,
+        openai(None, "server_error", "the request exceeds the available context size"),
+        Fault.TOO_LONG,
+    ),
+    (
+        429,
+        openai(None, message="The engine is currently overloaded, please try again later"),
+        Fault.UNAVAILABLE,
     ),
     (301, None, Fault.BAD_REQUEST),
     (408, None, Fault.TIMEOUT),

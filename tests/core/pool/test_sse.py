@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given, strategies as st
 
-from core.pool.providers import http as sse
+from core.pool.providers import sse
 from core.pool.providers.types import SupplierFault
 
 
@@ -51,7 +51,8 @@ async def test_bytes_may_be_cut_anywhere(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("line", [b"x" * (1 << 16), b"data: " + b"x" * (1 << 16) + b"\n"])
-async def test_an_endless_event_is_given_up(line: bytes) -> None:
+async def test_an_endless_event_is_given_up(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "EVENT_BYTES_MAX", 1 << 20)
     with pytest.raises(SupplierFault, match="oversize"):
         await parsed(*[line] * 20)
 

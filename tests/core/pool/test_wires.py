@@ -125,12 +125,12 @@ async def test_why_an_answer_ended(
     assert (await pieces(fake, client))[-1] == Finish(reason, Usage(Tokens(9), Tokens(9)))
 
 
-async def test_no_usage_is_none_and_not_zero(
+async def test_usage_that_was_not_counted_is_none(
     fake: FakeSupplier, client: aiohttp.ClientSession
 ) -> None:
     fake.script(Answer(usage=None), Answer(usage=Used(0, 0)))
     assert (await pieces(fake, client))[-1] == Finish("stop", None)
-    assert (await pieces(fake, client))[-1] == Finish("stop", Usage(Tokens(0), Tokens(0)))
+    assert (await pieces(fake, client))[-1] == Finish("stop", None)
 
 
 async def test_bodies_hold_no_sampling_parameters_and_the_key_is_in_a_header_only(

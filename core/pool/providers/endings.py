@@ -1,0 +1,85 @@
+"""How an answer ends: what servers say of it in any spelling, and that nothing after it matters.
+
+An answer is whole once its end was told: by a reason, by `[DONE]`, by `message_stop`. Servers then
+close badly, send keep-alives for ever, or are silent; usage may still come for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final, Literal
+
+import aiohttp
+
+from core.pool.providers import sse
+from core.pool.providers.types import Fault, SupplierFault
+
+FinishReason = Literal["stop", "length", "filtered"]
+
+#: How long is waited after the end was told, in seconds: for the connection's own end where usage
+#: is known, and for usage where it isn't.
+_AFTER_USAGE_SECONDS: Final = 2.0
+_FOR_USAGE_SECONDS: Final = 10.0
+
+#: Words in reasons of OpenAI's and Anthropic's wires and of those whose reasons gateways hand on
+#: (Gemini's `MAX_TOKENS` and `PROHIBITED_CONTENT`, Bedrock's `guardrail_intervened`, Cohere's).
+_LENGTH_WORDS: Final = re.compile(r"length|max_?(output_?)?tokens|token_?limit|context_window")
+_FILTERED_WORDS: Final = re.compile(
+    r"content_?filter|sensitive|safety|prohibited|blocklist|spii|recitation|refusal|refused|block"
+    r"|guardrail|moderat|toxic|policy"
+)
+
+
+def read_finish_reason(reason: object) -> FinishReason:
+    """What a server's reason means, however it is spelt; an unknown one is a plain end."""
+    words = re.sub(r"[\s-]+", "_", str(reason).strip().lower())
+    if _FILTERED_WORDS.search(words):
+        return "filtered"
+    return "length" if _LENGTH_WORDS.search(words) else "stop"
+
+
+class AnswerEvents:
+    """The events of one answer's response. After `mark_end` they go on for a moment only, and no
+    fault of the connection is one any more."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._deadline: float | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end was told."""
+        return self._deadline is not None
+
+    def mark_end(self, *, has_usage: bool) -> None:
+        """The end was told; usage may have been, or may still come. Waits only get shorter."""
+        wait = _AFTER_USAGE_SECONDS if has_usage else _FOR_USAGE_SECONDS
+        at = asyncio.get_running_loop().time() + wait
+        self._deadline = at if self._deadline is None else min(at, self._deadline)
+
+    async def read(self) -> AsyncGenerator[tuple[bytes, bytes], None]:
+        """(Name, data) of each event until the stream's end, or until enough was waited."""
+        async with aclosing(sse.read_events(self._response.content)) as events:
+            while True:
+                try:
+                    if self._deadline is None:
+                        event = await anext(events)
+                    else:
+                        async with asyncio.timeout_at(self._deadline):
+                            event = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except (aiohttp.ClientError, OSError, SupplierFault):  # TimeoutError is an OSError
+                    if self._deadline is None:
+                        raise
+                    return
+                yield event
+
+
+def require_end(events: AnswerEvents) -> None:
+    """Raises `SupplierFault` when the stream is over and no end was told: it was cut."""
+    if not events.has_ended:
+        raise SupplierFault(Fault.NETWORK, code="cut")

@@ -1,0 +1,164 @@
+"""Reads events of a streamed answer, within bounds, in all forms that servers use.
+
+Server-sent events with LF, CR or CRLF, with comments, fields without a space, several data lines,
+a last event without its blank line, a byte order mark, cut anywhere, inside a character too. Beyond
+the standard: events that only one newline parts, an `error:` field, and a body that is bare JSON
+whatever its type says. Each byte is looked at a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Final, Protocol
+
+import aiohttp
+
+from core.pool.providers.types import Fault, SupplierFault
+
+#: Far above any real event (reasoning of a whole answer may come in one): more is a broken or
+#: hostile server.
+EVENT_BYTES_MAX: Final = 8 << 20
+STREAM_BYTES_MAX: Final = 64 << 20
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+Event = tuple[bytes, bytes]
+
+
+class ByteStream(Protocol):
+    """A stream of bytes is the part of aiohttp's stream reader that is used here."""
+
+    def iter_any(self) -> AsyncIterator[bytes]:
+        """Bytes as they come."""
+        ...
+
+
+async def read_events(body: ByteStream) -> AsyncGenerator[Event, None]:
+    """Yields (event name, data) of each event that has data; raises `SupplierFault` past a bound.
+
+    The name is empty where the server gives none.
+    """
+    parser, total = EventParser(), 0
+    try:
+        async for chunk in body.iter_any():
+            total += len(chunk)
+            if total > STREAM_BYTES_MAX:
+                raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
+            for event in parser.feed(chunk):
+                yield event
+    except (aiohttp.ClientError, OSError):
+        # The connection broke behind an event that is whole, though its newline is missing.
+        for name, data in parser.finish():
+            if _is_whole(data):
+                yield name, data
+        raise
+    for event in parser.finish():
+        yield event
+
+
+class EventParser:
+    """A parser of one body; it is fed bytes and gives events."""
+
+    def __init__(self) -> None:
+        #: The body's first bytes, until it is seen what it is.
+        self._head: bytes | None = b""
+        self._is_bare = False
+        #: A line whose end hasn't come, or the whole of a body that is bare JSON.
+        self._pending: list[bytes] = []
+        self._data: list[bytes] = []
+        self._name = b""
+        #: Bytes that are kept of the event at hand.
+        self._size = 0
+        #: Whether the last line ended by CR: an LF that follows belongs to it.
+        self._ended_by_cr = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Events that `chunk` completes."""
+        if self._head is not None:
+            chunk = self._read_head(chunk)
+        if self._is_bare:
+            self._keep(self._pending, chunk)
+            return
+        if not chunk:
+            return
+        if self._ended_by_cr:
+            chunk, self._ended_by_cr = chunk.removeprefix(b"\n"), False
+        for line in chunk.splitlines(keepends=True):
+            if not line.endswith((b"\n", b"\r")):
+                self._keep(self._pending, line)
+                continue
+            yield from self._end_line(line)
+        self._ended_by_cr = chunk.endswith(b"\r")
+
+    def finish(self) -> Iterator[Event]:
+        """What the body's end completes."""
+        if self._head:
+            chunk, self._head = self._head, None
+            yield from self.feed(chunk)
+        if self._is_bare:
+            yield b"", b"".join(self._pending)
+            return
+        if self._pending:
+            yield from self._end_line(b"")
+        yield from self._end_event()
+
+    def _read_head(self, chunk: bytes) -> bytes:
+        """Bare JSON begins with a bracket; a byte order mark is no part of anything."""
+        head = (self._head or b"") + chunk
+        if _BYTE_ORDER_MARK.startswith(head):
+            self._head = head
+            return b""
+        head = head.removeprefix(_BYTE_ORDER_MARK)
+        if not (seen := head.lstrip()) and len(head) < EVENT_BYTES_MAX:
+            self._head = head
+            return b""
+        self._head, self._is_bare = None, seen[:1] in {b"{", b"["}
+        return head
+
+    def _end_line(self, ending: bytes) -> Iterator[Event]:
+        line = ending
+        if self._pending:
+            line = b"".join((*self._pending, ending))
+            self._size -= sum(len(part) + 1 for part in self._pending)
+            self._pending.clear()
+        line = line.rstrip(b"\r\n")
+        if not line:
+            yield from self._end_event()
+            return
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field in {b"data", b"event"} and len(self._data) == 1 and _is_whole(self._data[0]):
+            yield from self._end_event()
+        if field == b"data":
+            self._keep(self._data, value)
+        elif field == b"event":
+            self._name = value
+        elif field == b"error" and value:
+            yield b"error", value
+
+    def _end_event(self) -> Iterator[Event]:
+        data, name = self._data, self._name
+        self._data, self._name, self._size = [], b"", 0
+        if any(data):
+            yield name, b"\n".join(data)
+
+    def _keep(self, kept: list[bytes], part: bytes) -> None:
+        self._size += len(part) + 1
+        if self._size > EVENT_BYTES_MAX:
+            raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
+        kept.append(part)
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a data line is an event by itself: then the next one begins another, though no blank
+    line parts them."""
+    text = line.strip()
+    if text == b"[DONE]":
+        return True
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
