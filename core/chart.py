@@ -127,11 +127,18 @@ def settle_quota(hold: str, cost: NanoUsd) -> Settle[NanoUsd]:
 
 
 def book_overrun(
-    key: str, supplier_name: str, excess: NanoUsd, *, contributed: bool = False
+    key: str,
+    supplier_name: str,
+    excess: NanoUsd,
+    *,
+    contributed: bool = False,
+    quota_pays: bool = True,
 ) -> Cascade[NanoUsd]:
-    """Flow: a cost above the hold: it takes what the key has left, and the rest is an overrun."""
+    """Flow: a cost above the hold: it takes what the key has left unless that is spared, and the
+    rest is an overrun."""
     supplier_account = supplier_cost(supplier_name, contributed)
-    return Cascade("overrun", (key_quota(key), OVERRUN), supplier_account, excess)
+    paying = (key_quota(key), OVERRUN) if quota_pays else (OVERRUN,)
+    return Cascade("overrun", paying, supplier_account, excess)
 
 
 def merge_pockets(merged: str, survivor: str, max_amount: Credits) -> tuple[AtMost[Credits], ...]:

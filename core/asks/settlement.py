@@ -3,6 +3,8 @@ submission. What an ending costs is one table, from how the ask ended to Credits
 
 ending                              the asker pays              the key pays
 done, length, filtered with usage   by usage, within the hold   by usage
+the same with one that can't be     the lower of it and our     by usage, but not less than our
+true of what they saw               count                       count where it is far too low
 the same without usage              by our count                by our count
 stopped, broken, timed out, lost    what was delivered          what was delivered; all that is held
                                                                 when the model was reasoning
@@ -16,7 +18,7 @@ length that was held; where nothing was said, nothing is paid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import chart
 from core.asks.types import AskFailure, Outcome, Quote
@@ -92,7 +94,11 @@ def build_settlement(
         excess = bill.cost - open_ask.key_held
         is_contributed = open_ask.terms is not None
         overrun = chart.book_overrun(
-            open_ask.key, open_ask.supplier, excess, contributed=is_contributed
+            open_ask.key,
+            open_ask.supplier,
+            excess,
+            contributed=is_contributed,
+            quota_pays=not bill.is_excess_doubted,
         )
         entries.append(overrun)
     entries += build_vesting(
@@ -184,49 +190,120 @@ class AnswerEnding:
 
 @dataclass(frozen=True, slots=True)
 class AskBill:
-    """What is booked for an ask: its usage, Credits charged, nano-dollars of cost."""
+    """What is booked for an ask: the usage that its person pays, Credits charged, nano-dollars that
+    the key pays."""
 
     usage: Usage
     charge: Credits
     cost: NanoUsd
-    #: Whether the figures are our own counts.
+    #: Whether some of the figures are our own counts.
     is_estimated: bool
+    #: Whether what exceeds the hold is the word of a supplier that can't be true: it is an overrun,
+    #: and takes nothing of what the key has left.
+    is_excess_doubted: bool = False
 
 
-def is_plausible(usage: Usage, *, model: Model, quote: Quote, text: str) -> bool:
-    """Whether a supplier's usage can be true, beside our own count of prompt and answer."""
+def is_plausible(
+    usage: Usage, *, model: Model, quote: Quote, text: str, was_reasoning: bool = False
+) -> bool:
+    """Whether a supplier's usage can be true of what the person sent and saw, beside our own count
+    of both. Models that reason, known as such or seen to, use what nobody sees."""
     max_input = 2 * quote.prompt_tokens.units + 256
     max_output = quote.answer_limit.units + quote.answer_limit.units // 10 + 64
-    if not model.thinking:
+    if not (model.thinking or was_reasoning):
         max_output = min(max_output, len(text.encode()) + 64)
     return 0 <= usage.input.units <= max_input and 0 <= usage.output.units <= max_output
+
+
+#: Below so many characters a count may be small for many reasons.
+_COUNTABLE_CHARACTERS = 200
+#: A token has about so many characters at least, where text is long enough to be judged.
+_COUNTABLE_TOKENS = Tokens(_COUNTABLE_CHARACTERS // 4)
+
+
+def raise_low_counts(told: Usage, ours: Usage, text: str) -> Usage:
+    """What a supplier will bill at least: where it told less than can be true (nothing, or under a
+    quarter of our count of a text long enough to be judged), our count stands."""
+    input_tokens, output_tokens = told.input, told.output
+    if ours.input >= _COUNTABLE_TOKENS and 4 * told.input.units < ours.input.units:
+        input_tokens = ours.input
+    if len(text) >= _COUNTABLE_CHARACTERS and 4 * told.output.units < ours.output.units:
+        output_tokens = ours.output
+    return replace(told, input=input_tokens, output=output_tokens)
 
 
 def calculate_bill(
     ending: AnswerEnding,
     *,
+    model: Model,
     quote: Quote,
-    route: Route,
+    candidate: Candidate,
     costs: Costs,
     at_ms: int,
     text: str,
     delivered_tokens: Tokens,
-    key_held: NanoUsd,
 ) -> AskBill:
-    """The bill of an ending; `delivered_tokens` is our count of `text`. Never more Credits than
-    were held."""
-    usage = ending.usage or Usage(quote.prompt_tokens, delivered_tokens)
-    is_estimated = ending.usage is None
-    charge = Credits(0)
-    if text:
-        charge = min(quote.price.calculate_charge(usage.input, usage.output), quote.max_charge)
-    if is_estimated and ending.was_reasoning:
-        cost = key_held
-    elif is_estimated and not text and not ending.maybe_billed:
-        usage, cost = Usage(Tokens(0), Tokens(0)), NanoUsd(0)
-    else:
-        cost = costs.calculate_call_cost(route, usage, at_ms)
-    return AskBill(usage, charge, cost, is_estimated)
+    """The two bills of an ending, judged apart; `delivered_tokens` is our count of `text`.
+
+    The person pays by what was told where that can be true of what they sent and saw, else by the
+    lower of it and our count; never more Credits than were held. The key pays what its supplier
+    will bill: what was told, more also (hidden thinking, a gateway's own prompt), but not less than
+    can be true, and not more than a call can have used.
+    """
+    ours, told = Usage(quote.prompt_tokens, delivered_tokens), ending.usage
+    if told is None:
+        return _calculate_estimated_bill(ending, ours, quote, candidate, costs, at_ms, text)
+    is_true = is_plausible(
+        told, model=model, quote=quote, text=text, was_reasoning=ending.was_reasoning
+    )
+    seen = told
+    if not is_true:
+        seen = Usage(min(told.input, ours.input), min(told.output, ours.output))
+    billed = raise_low_counts(told, ours, text)
+    context = model.context
+    most = max(context, ours.input)
+    possible = replace(
+        billed,
+        input=min(billed.input, most),
+        output=min(billed.output, max(context, quote.answer_limit)),
+        cached=min(billed.cached, most),
+        cache_written=min(billed.cache_written, most - min(billed.cached, most)),
+    )
+    cost = costs.calculate_call_cost(candidate.route, possible, at_ms)
+    if candidate.terms is not None:  # nobody's contribution pays more than was held on it
+        cost = min(cost, candidate.hold)
+    return AskBill(
+        seen,
+        _calculate_charge(quote, seen, text),
+        cost,
+        is_estimated=seen != told or billed != told,
+        is_excess_doubted=not is_true,
+    )
+
+
+def _calculate_estimated_bill(
+    ending: AnswerEnding,
+    ours: Usage,
+    quote: Quote,
+    candidate: Candidate,
+    costs: Costs,
+    at_ms: int,
+    text: str,
+) -> AskBill:
+    """The bill where no usage was told."""
+    charge = _calculate_charge(quote, ours, text)
+    if ending.was_reasoning:
+        return AskBill(ours, charge, candidate.hold, is_estimated=True)
+    if not text and not ending.maybe_billed:
+        return AskBill(Usage(Tokens(0), Tokens(0)), charge, NanoUsd(0), is_estimated=True)
+    cost = costs.calculate_call_cost(candidate.route, ours, at_ms)
+    return AskBill(ours, charge, cost, is_estimated=True)
+
+
+def _calculate_charge(quote: Quote, usage: Usage, text: str) -> Credits:
+    if not text:
+        return Credits(0)
+    return min(quote.price.calculate_charge(usage.input, usage.output), quote.max_charge)
 
 
 def calculate_recording_bill(

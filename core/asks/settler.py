@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from core import chart
 from core.asks.repository import AskRepository
@@ -47,6 +46,9 @@ log = logging.getLogger(__name__)
 #: the lease lapses and the recovery job settles.
 SETTLE_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0)
 
+#: More bytes than a token has in any language: a supplier that counts less is counted after.
+_BYTES_PER_TOKEN_MAX = 8
+
 
 class AskSettler:
     """The service that settles each ask exactly once."""
@@ -73,7 +75,6 @@ class AskSettler:
         question, text = run.question, run.text if has_visible_text(run.text) else ""
         now = self._clock.now_ms()
         accounts = self._balances.list_accounts(question.person.id)
-        ending = self._discard_implausible_usage(run, ending, text)
         delivered_tokens = await self._count_delivered_tokens(run, ending, text)
         bill = self._calculate_bill(run, ending, text, delivered_tokens)
         submission = build_settlement(
@@ -114,54 +115,43 @@ class AskSettler:
     def _calculate_bill(
         self, run: AskRun, ending: AnswerEnding, text: str, delivered_tokens: Tokens
     ) -> AskBill:
-        quote, route, now = run.quote, run.candidate.route, self._clock.now_ms()
+        quote, now = run.quote, self._clock.now_ms()
         if run.question.recording is not None:
             length = run.question.recording.length
             return calculate_recording_bill(
                 ending,
                 quote=quote,
                 length=length,
-                route=route,
+                route=run.candidate.route,
                 costs=self._costs,
                 at_ms=now,
                 text=text,
             )
-        return calculate_bill(
+        bill = calculate_bill(
             ending,
+            model=run.question.model,
             quote=quote,
-            route=route,
+            candidate=run.candidate,
             costs=self._costs,
             at_ms=now,
             text=text,
             delivered_tokens=delivered_tokens,
-            key_held=run.candidate.hold,
         )
-
-    @staticmethod
-    def _discard_implausible_usage(run: AskRun, ending: AnswerEnding, text: str) -> AnswerEnding:
-        """The ending without a usage that can't be true, since a supplier may report a false
-        one."""
-        usage = ending.usage
-        model = run.question.model
-        if usage is None:
-            return ending
-        is_recording = run.question.recording is not None
-        if is_recording and usage.audio <= run.quote.max_audio:
-            return ending
-        if not is_recording and is_plausible(usage, model=model, quote=run.quote, text=text):
-            return ending
-        log.warning("supplier %s told an impossible usage", run.candidate.supplier)
-        # Of audio, as many seconds are accepted as were held.
-        return ending if is_recording else replace(ending, usage=None)
+        if ending.usage is not None and bill.is_estimated:
+            log.warning("supplier %s told an impossible usage", run.candidate.supplier)
+        return bill
 
     async def _count_delivered_tokens(self, run: AskRun, ending: AnswerEnding, text: str) -> Tokens:
-        """Tokens that the person saw: the supplier's count where it counts nothing else, else our
-        own count."""
+        """Tokens that the person saw: the supplier's count where it counts nothing else and can be
+        true, else our own."""
         if not text or run.question.recording is not None:
             return Tokens(0)
-        if ending.usage is not None and not run.question.model.thinking:
-            return min(ending.usage.output, Tokens(len(text.encode())))
-        return await count_tokens(run.question.model, text)
+        model, usage, size = run.question.model, ending.usage, len(text.encode())
+        if usage is not None and not (model.thinking or ending.was_reasoning):
+            is_enough = usage.output.units * _BYTES_PER_TOKEN_MAX >= size
+            if is_enough and is_plausible(usage, model=model, quote=run.quote, text=text):
+                return min(usage.output, Tokens(size))
+        return await count_tokens(model, text)
 
     async def _submit_with_retries(self, submission: Submission) -> SubmissionReceipt | None:
         """Submits a settlement; None when another process had settled it first, and that counts."""

@@ -48,6 +48,8 @@ REFUSED = Refuse(401, code="invalid_api_key")
 NOTHING = NanoUsd(0)
 WHOLE = "".join(TWENTY)
 LONG = "word " * 500
+#: Our count of it, and the most that an answer may have.
+LONG_TOKENS, LIMIT = 501, 2_000
 
 ENDINGS = (
     Ending(
@@ -78,12 +80,52 @@ ENDINGS = (
         "3 Credits",
     ),
     Ending(
-        "usage that can't be: our own count",
+        "usage that can't be: the person pays our count, the key no more than was held on it",
         (Says(WHOLE, usage=Used(1_000_000, 500)),),
         Outcome.DONE,
         3,
-        cost(PROMPT + TWENTY_TOKENS),
+        cost(PROMPT + LIMIT),
         "3 Credits",
+    ),
+    Ending(
+        "thinking that nobody saw: the person pays what they saw, the key all of it",
+        (Says(WHOLE, usage=Used(PROMPT, 1_500)),),
+        Outcome.DONE,
+        3,
+        cost(PROMPT + 1_500),
+        "3 Credits",
+    ),
+    Ending(
+        "a gateway's own prompt: the person pays for theirs, the key for both",
+        (Says(WHOLE, usage=Used(2_000, 41)),),
+        Outcome.DONE,
+        3,
+        cost(2_041),
+        "3 Credits",
+    ),
+    Ending(
+        "far too low: the person pays the lower, the key what can be true",
+        (Says(LONG, usage=Used(PROMPT, 1)),),
+        Outcome.DONE,
+        3,
+        cost(PROMPT + LONG_TOKENS),
+        "3 Credits",
+    ),
+    Ending(
+        "a prompt that is far too low",
+        (Says(WHOLE, usage=Used(1, 41)),),
+        Outcome.DONE,
+        1,
+        cost(PROMPT + 41),
+        "1 Credit",
+    ),
+    Ending(
+        "thinking that was seen is thinking",
+        (Says(WHOLE, usage=Used(PROMPT, 1_500), thinking=3),),
+        Outcome.DONE,
+        10,
+        cost(PROMPT + 1_500),
+        "10 Credits",
     ),
     Ending(
         "usage told as zero was not counted: our own count",

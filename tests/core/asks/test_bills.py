@@ -1,0 +1,94 @@
+"""The two bills of an ask, whatever a supplier tells: nobody pays above what was held, a person
+never for what they can't have seen, a contributed key never above its hold.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+
+from core.asks.settlement import AnswerEnding, calculate_bill, is_plausible, raise_low_counts
+from core.asks.types import Outcome, Quote
+from core.money import Credits, MicroCredits, Tokens
+from core.pool.providers.types import Usage
+from core.pool.types import Candidate, ContributionTerms
+from core.pricing.catalogue import Catalogue, Model
+from core.pricing.costs import Costs
+from core.pricing.prices import Price
+
+CATALOGUE, COSTS = Catalogue.load(None), Costs.load(None)
+MODELS = [model for model in CATALOGUE.models.values() if model.per == "token"]
+AT_MS = 1_795_000_000_000
+COUNTS = st.one_of(st.integers(0, 5_000), st.integers(0, 100_000_000))
+
+
+@st.composite
+def told_usages(draw: st.DrawFn) -> Usage | None:
+    if draw(st.booleans()) and draw(st.booleans()):
+        return None
+    prompt = draw(COUNTS)
+    cached = draw(st.integers(0, prompt))
+    written = draw(st.integers(0, prompt - cached))
+    return Usage(Tokens(prompt), Tokens(draw(COUNTS)), Tokens(cached), Tokens(written))
+
+
+def make_quote(prompt: int, limit: int) -> Quote:
+    rates = MicroCredits(3_000), MicroCredits(9_000)
+    price = Price("prc_1", "m", "token", *rates, effective_at=0, set_by="test")
+    held = price.calculate_charge(Tokens(prompt), Tokens(limit))
+    return Quote(price, Tokens(prompt), Tokens(0), Tokens(limit), held)
+
+
+@given(
+    told=told_usages(),
+    model=st.sampled_from(MODELS),
+    prompt=st.integers(1, 4_000),
+    text=st.text(st.sampled_from("ab 天😀"), max_size=3_000),
+    was_reasoning=st.booleans(),
+    contributed=st.booleans(),
+)
+def test_nobody_pays_for_what_cannot_be_true(
+    told: Usage | None,
+    model: Model,
+    prompt: int,
+    text: str,
+    was_reasoning: bool,
+    contributed: bool,
+) -> None:
+    quote = make_quote(prompt, 2_000)
+    counted = Tokens(min(2_000, -(-len(text) // 4)))
+    route = model.routes[0]
+    held = COSTS.calculate_max_cost(route, quote.prompt_tokens, quote.answer_limit, AT_MS)
+    terms = ContributionTerms("usr_1", Credits(0), "") if contributed else None
+    candidate = Candidate("key_1", route.provider, route, held, terms)
+    bill = calculate_bill(
+        AnswerEnding(Outcome.DONE, usage=told, was_reasoning=was_reasoning),
+        model=model,
+        quote=quote,
+        candidate=candidate,
+        costs=COSTS,
+        at_ms=AT_MS,
+        text=text,
+        delivered_tokens=counted,
+    )
+    assert Credits(0) <= bill.charge <= quote.max_charge
+    assert bill.charge.is_zero == (not text)
+    if contributed:
+        assert bill.cost <= held
+    if told is None:
+        assert bill.is_estimated
+        return
+    plausible = is_plausible(told, model=model, quote=quote, text=text, was_reasoning=was_reasoning)
+    ours = quote.price.calculate_charge(quote.prompt_tokens, counted)
+    if text and not plausible:
+        assert bill.charge <= ours
+    possible = raise_low_counts(told, Usage(quote.prompt_tokens, counted), text)
+    assert possible.input >= told.input
+    assert possible.output >= told.output
+    if possible == told and plausible:
+        assert not bill.is_estimated
+        if not contributed:
+            assert bill.cost == COSTS.calculate_call_cost(route, told, AT_MS)
+    # A key pays at least a part of what can be true, however little is told.
+    least = Usage(told.input, Tokens(counted.units // 4), told.cached, told.cache_written)
+    if len(text) >= 200 and not contributed and least.input.units <= model.context.units:
+        assert bill.cost >= COSTS.calculate_call_cost(route, least, AT_MS)
