@@ -70,7 +70,7 @@ class App:
         await services.pricing.deals.load()
         for supplier, own in services.externals.own_keys:
             await services.pool.pool.upsert_own_key(
-                supplier, own.key, own.quota, account=own.account
+                supplier, own.key, own.quota, account_id=own.account
             )
         await services.pool.pool.start()
         await services.repricing.cost_watch.check_price_lists()
@@ -247,7 +247,7 @@ def _list_payment_jobs(services: Services, chat: Chat) -> Iterator[Job]:
 def _list_earning_jobs(services: Services) -> Iterator[Job]:
     earnings = services.earnings
     yield Job("end contributions", 15.0, earnings.termination.process_terminations)
-    yield Job("forget offers of keys", 600.0, earnings.contributions.delete_expired_offers)
+    yield Job("forget offers of keys", 600.0, earnings.contributions.delete_expired_proposals)
     yield Job("send payouts", 10.0, earnings.payouts.process_due_payouts)
 
 

@@ -11,7 +11,6 @@ from bots.chat.forms import Forms
 from bots.chat.i18n import render
 from bots.chat.registry import CommandRegistry
 from bots.chat.types import Notifier
-from bots.commands.account import AccountCommands
 from bots.commands.admin.alerts import AlertCommands
 from bots.commands.admin.broadcast import BroadcastCommands
 from bots.commands.admin.disputes import DisputeCommands
@@ -28,6 +27,7 @@ from bots.commands.admin.suppliers import CostCommands, SupplierCommands
 from bots.commands.admin.tiers import TierCommands
 from bots.commands.admin.users import UserCommands
 from bots.commands.ask import AskCommands
+from bots.commands.balance import BalanceCommands
 from bots.commands.contribute import ContributeCommands
 from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
@@ -206,7 +206,7 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     )
     yield VoiceCommands(ask_service=asks.asks, pool=services.pool.pool, catalogue=catalogue)
     yield shared.models
-    yield AccountCommands(
+    yield BalanceCommands(
         users=services.users,
         ask_history=asks.history,
         catalogue=catalogue,

@@ -216,12 +216,12 @@ async def same_key_twice(self: Farmer, town: Town) -> None:
     self.played += CREDITED
     town.service.openai.organisations.pop(secret, None)
     try:
-        offer = await town.service.app.services.earnings.contributions.create_offer(
+        offer = await town.service.app.services.earnings.contributions.create_proposal(
             await town.person(second), "openai", SecretStr(secret), ""
         )
     except DuplicateKey:
         return
-    await town.service.app.services.earnings.contributions.accept_offer(
+    await town.service.app.services.earnings.contributions.accept_proposal(
         offer.key, await town.person(second), parse_usd(KEY)
     )
     await town.asks(second, town.own, CREDITED)

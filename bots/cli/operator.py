@@ -67,7 +67,9 @@ async def add_key(arguments: argparse.Namespace) -> int:
     if not secret.get_secret_value():
         raise CommandRefused("The key is read from standard input, and there was none.")
     async with open_as_asked(arguments) as base, open_pool(base) as pool:
-        key = await pool.add_own_key(arguments.supplier, secret, budget, account=arguments.account)
+        key = await pool.add_own_key(
+            arguments.supplier, secret, budget, account_id=arguments.account
+        )
     print_line(
         f"Added {key.supplier} …{key.tail} with {format_usd(key.budget)}. It serves within seconds."
     )

@@ -19,7 +19,7 @@ from bots.commands.text import format_credits
 from core import ids
 from core.clock import Clock
 from core.earnings.contributions import Contributions
-from core.earnings.types import Contribution, ContributionOffer, EarningPolicy, OfferGone
+from core.earnings.types import Contribution, ContributionProposal, EarningPolicy, ProposalGone
 from core.earnings.valuation import AverageRequest, Valuation
 from core.money import Credits, NanoUsd
 from core.pool.pool import Pool
@@ -163,7 +163,7 @@ class ContributeCommands:
         pending, name = str(request.data["pending"]), str(request.data["supplier"])
         pending_key = self._pending.get(pending)
         if pending_key is None or pending_key[0] != request.person.id:
-            raise OfferGone
+            raise ProposalGone
         account = request.entered.get("account", SecretStr("")).get_secret_value()
         supplier = self._pool.get_supplier(name)
         if supplier.wire == "cloudflare" and not account:
@@ -179,12 +179,12 @@ class ContributeCommands:
             private=True,
             passing=True,
         )
-        offer = await self._contributions.create_offer(request.person, supplier, secret, account)
-        yield self._offer_card(offer)
+        offer = await self._contributions.create_proposal(request.person, supplier, secret, account)
+        yield self._proposal_card(offer)
 
     # --- the offer ------------------------------------------------------------------------------
 
-    def _offer_card(self, offer: ContributionOffer) -> Reply:
+    def _proposal_card(self, offer: ContributionProposal) -> Reply:
         if offer.valuation is not None:
             return self._terms_card(offer, offer.valuation, is_verified=True)
         choices = []
@@ -215,12 +215,12 @@ class ContributeCommands:
     @action("contribute-amount")
     async def contribute_amount(self, request: Request) -> Reply:
         """For how many Credits it may be used."""
-        offer = await self._contributions.get_offer(str(request.data["key"]), request.person)
+        offer = await self._contributions.get_proposal(str(request.data["key"]), request.person)
         valuation = offer.average.find_min_quota(Credits(int(request.data["net"])))
         return self._terms_card(offer, valuation, is_verified=False)
 
     def _terms_card(
-        self, offer: ContributionOffer, valuation: Valuation, *, is_verified: bool
+        self, offer: ContributionProposal, valuation: Valuation, *, is_verified: bool
     ) -> Reply:
         supplier = self._pool.get_supplier(offer.supplier)
         data: dict[str, str | int] = {"key": offer.key, "quota": str(valuation.quota.units)}
@@ -275,7 +275,7 @@ class ContributeCommands:
             days=days,
         )
 
-    def _models_line(self, offer: ContributionOffer) -> Phrase:
+    def _models_line(self, offer: ContributionProposal) -> Phrase:
         names = [
             model.name
             for model in self._catalogue.models.values()
@@ -302,14 +302,14 @@ class ContributeCommands:
         )
 
     @staticmethod
-    def _decline_choice(offer: ContributionOffer) -> Choice:
+    def _decline_choice(offer: ContributionProposal) -> Choice:
         return Choice(say("No, thanks"), "contribute-drop", {"key": offer.key}, once=True)
 
     @action("contribute-now", pausable="contributions")
     async def contribute_now(self, request: Request) -> Reply:
         """Agreed: it serves from now on."""
         quota = NanoUsd(int(request.data["quota"]))
-        contribution = await self._contributions.accept_offer(
+        contribution = await self._contributions.accept_proposal(
             str(request.data["key"]), request.person, quota
         )
         return Reply(
@@ -331,7 +331,7 @@ class ContributeCommands:
     @action("contribute-drop")
     async def contribute_drop(self, request: Request) -> Reply:
         """Not agreed: nothing of it is kept."""
-        await self._contributions.decline_offer(str(request.data["key"]), request.person)
+        await self._contributions.decline_proposal(str(request.data["key"]), request.person)
         return Reply(
             (say("Then not. The key was erased; nothing of it is kept."),),
             private=True,

@@ -48,7 +48,7 @@ from core.earnings.payouts import (
 from core.earnings.termination import ContributionInUse
 from core.earnings.types import (
     NotContributable,
-    OfferGone,
+    ProposalGone,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
@@ -445,7 +445,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "That doesn't look like a key of {known_titles}. Nothing was kept or sent."
     ),
     SameOrganisation: _explain_same_organisation,
-    OfferGone: say("That offer is over. Nothing was changed. Send the key again: /contribute"),
+    ProposalGone: say("That offer is over. Nothing was changed. Send the key again: /contribute"),
     TooManyContributions: say(
         "So many of your keys are here or wait for your answer that no more are taken. Answer"
         " those, or take one back: /keys"

@@ -69,7 +69,7 @@ class DiscordStreamingMessage:
             self._task = asyncio.create_task(self._stream.run())
             # What ended the showing of progress must not end the answer: `show_final` looks itself.
             self._task.add_done_callback(_log_failure)
-        self._stream.offer_frame(progress)
+        self._stream.put_frame(progress)
 
     async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.

@@ -185,7 +185,7 @@ class ThrottledStream(Generic[Frame]):
         self._is_finished = False
         self._has_new_frame = asyncio.Event()
 
-    def offer_frame(self, frame: Frame) -> None:
+    def put_frame(self, frame: Frame) -> None:
         """Takes the place of whatever was to be shown next; nothing after the end."""
         if not self._is_finished:
             self._newest = frame

@@ -126,7 +126,7 @@ class TelegramStreamingMessage:
             ]
             # What ended the showing of progress must not end the answer: `show_final` looks itself.
             self._tasks[0].add_done_callback(_log_failure)
-        self._stream.offer_frame(progress)
+        self._stream.put_frame(progress)
 
     async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.

@@ -21,7 +21,7 @@ from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.earnings.contributions import Contributions
 from core.earnings.payouts import PAYOUT_METHODS, PayoutStateConflict
 from core.earnings.termination import ContributionTermination
-from core.earnings.types import OfferGone
+from core.earnings.types import ProposalGone
 from core.earnings.withdrawals import Withdrawals
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -99,11 +99,11 @@ class Erasure:
         person_ids = await self._users.list_merged_ids(person.id)
         await self._check_erasable(person, person_ids, is_own_request=is_own_request)
         for contribution in await self._contributions.list_for_contributor(person.id):
-            with suppress(UnknownKey, OfferGone):  # it has just ended by itself
+            with suppress(UnknownKey, ProposalGone):  # it has just ended by itself
                 if contribution.state == "open":
                     await self._termination.withdraw_contribution(contribution.key, person.id)
                 elif contribution.state == "offered":
-                    await self._contributions.decline_offer(contribution.key, person)
+                    await self._contributions.decline_proposal(contribution.key, person)
         for payout in await self._withdrawals.list_for_people(person_ids, limit=100):
             if payout.state == "requested":
                 with suppress(PayoutStateConflict):

@@ -23,11 +23,11 @@ from core.db.writes import Companion, Delete, Insert, Update
 from core.earnings.types import (
     CONSENT_VERSION,
     Contribution,
-    ContributionOffer,
+    ContributionProposal,
     ContributionState,
     EarningPolicy,
     NotContributable,
-    OfferGone,
+    ProposalGone,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
@@ -81,22 +81,22 @@ class Contributions:
 
     # --- offering -------------------------------------------------------------------------------
 
-    async def create_offer(
-        self, person: Person, supplier: str, secret: SecretStr, account: str
-    ) -> ContributionOffer:
+    async def create_proposal(
+        self, person: Person, supplier: str, secret: SecretStr, account_id: str
+    ) -> ContributionProposal:
         """Validates a key by real calls and keeps it, sealed, until its contributor answers. Raises
         `NotContributable`, `KeyRefused`, `DuplicateKey`, `SameOrganisation`, `WorthNothing`,
         `TooManyContributions`."""
         if supplier not in self.policy.suppliers:
             raise NotContributable(supplier, tuple(sorted(self.policy.suppliers)))
         await self._check_open_count(person)
-        validation = await self._pool.validate_key(supplier, secret, account=account)
+        validation = await self._pool.validate_key(supplier, secret, account_id=account_id)
         average = await self._valuer.calculate_average(supplier, validation.models)
         if average is None:
             raise KeyRefused(supplier, "no_model")
         valuation = self._value_verified_key(validation, average)
         id_, key_row = await self._pool.contributed_keys.build_offered_key(
-            supplier, secret, validation, contributor=person.id, account=account
+            supplier, secret, validation, contributor=person.id, account_id=account_id
         )
         quota = NanoUsd(0) if valuation is None else valuation.quota
         contribution_row = self._new_row(id_, person.id, quota, valuation is not None)
@@ -109,17 +109,17 @@ class Contributions:
             if refused.table == schema.key.name:
                 raise DuplicateKey(supplier, key_row.row["tail"]) from None
             raise SameOrganisation(supplier) from None
-        return ContributionOffer(
+        return ContributionProposal(
             id_, supplier, key_row.row["tail"], validation.models, average, valuation
         )
 
-    async def get_offer(self, key: str, person: Person) -> ContributionOffer:
+    async def get_proposal(self, key: str, person: Person) -> ContributionProposal:
         """An offer that waits for its contributor's answer; raises `OfferGone`."""
         contributions = await self._list_contributions(
             schema.key.c.id == key, schema.key.c.owner == person.id
         )
         if not contributions or contributions[0].state != "offered":
-            raise OfferGone
+            raise ProposalGone
         contribution = contributions[0]
         record = next(
             key_record for key_record in await self._pool.list_key_records() if key_record.id == key
@@ -127,21 +127,21 @@ class Contributions:
         models = record.models or frozenset()
         average = await self._valuer.calculate_average(contribution.supplier, models)
         if average is None:
-            raise OfferGone
+            raise ProposalGone
         valuation = average.value_quota(contribution.quota) if contribution.verified else None
-        return ContributionOffer(
+        return ContributionProposal(
             key, contribution.supplier, contribution.tail, models, average, valuation
         )
 
-    async def decline_offer(self, key: str, person: Person) -> None:
+    async def decline_proposal(self, key: str, person: Person) -> None:
         """The contributor declines: nothing of the key is kept. Raises `OfferGone`."""
-        await self.get_offer(key, person)
-        await self._delete_offer(key)
+        await self.get_proposal(key, person)
+        await self._delete_proposal(key)
 
-    async def accept_offer(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
+    async def accept_proposal(self, key: str, person: Person, quota: NanoUsd) -> Contribution:
         """The contributor agrees, to this quota at most: from now on the key serves. Raises
         `OfferGone`, `WorthNothing`."""
-        offer = await self.get_offer(key, person)
+        offer = await self.get_proposal(key, person)
         if offer.valuation is not None:
             quota = min(quota, offer.valuation.quota)
         valuation = self._require_worth(offer.average.value_quota(quota))
@@ -223,13 +223,13 @@ class Contributions:
         models = record.models if record is not None else None
         return await self._valuer.calculate_average(contribution.supplier, models or frozenset())
 
-    async def delete_expired_offers(self) -> None:
+    async def delete_expired_proposals(self) -> None:
         """A job: deletes keys whose contributors never answered their offer."""
         table, before = schema.contribution, self._clock.now_ms() - OFFER_SECONDS * 1_000
         for row in await self._db.fetch(
             sa.select(table.c.key).where(table.c.state == "offered", table.c.created_at < before)
         ):
-            await self._delete_offer(row.key)
+            await self._delete_proposal(row.key)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -310,10 +310,10 @@ class Contributions:
             except InsufficientFunds:  # another of theirs took of the line since
                 continue
             except (CompanionRefused, IdempotencyConflict):  # another answer was faster
-                raise OfferGone from None
+                raise ProposalGone from None
             await self._pool.reload()
             return
-        raise OfferGone
+        raise ProposalGone
 
     async def _determine_advance(self, person: str, net: Credits, *, verified: bool) -> Credits:
         if verified:
@@ -359,7 +359,7 @@ class Contributions:
             "ended_at": None,
         }
 
-    async def _delete_offer(self, key: str) -> None:
+    async def _delete_proposal(self, key: str) -> None:
         await self._ledger.record(
             Delete(schema.key, {"id": key, "state": "validated"}),
             Delete(schema.contribution, {"key": key, "state": "offered"}),

@@ -36,7 +36,7 @@ class SameOrganisation(Refusal):
         self.supplier = supplier
 
 
-class OfferGone(Refusal):
+class ProposalGone(Refusal):
     """The offer was accepted, declined, or is too old."""
 
     code: ClassVar[str] = "offer_gone"
@@ -55,7 +55,7 @@ class WorthNothing(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class ContributionOffer:
+class ContributionProposal:
     """A validated key with its valuation, before its contributor agreed."""
 
     key: str

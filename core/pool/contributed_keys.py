@@ -50,7 +50,7 @@ class ContributedKeys:
         validation: ValidationResult,
         *,
         contributor: str,
-        account: str = "",
+        account_id: str = "",
     ) -> tuple[str, Insert]:
         """The id and the row of a person's key that was validated and doesn't serve yet; the caller
         writes the row. Raises `DuplicateKey` when the key is or ever was in the pool."""
@@ -60,7 +60,7 @@ class ContributedKeys:
         return self._keys.build_row(
             known_supplier,
             secret,
-            account,
+            account_id,
             contributor=contributor,
             state="validated",
             models=validation.models,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.pool.providers.types import Fault, SupplierFault
-from core.pool.types import KeyRecord, KeyRejection
+from core.pool.types import KeyRecord, KeyRejection, ModelRest
 
 #: The first cooldown after a fault; it doubles with each further fault, up to the longest.
 FIRST_COOLDOWN_SECONDS: Mapping[Fault, float] = {
@@ -46,6 +46,8 @@ class Attempt:
     path: CallPath
     began_ms: int
     model: str = ""
+    #: Whether the supplier's limits are each model's.
+    limits_each_model: bool = False
 
 
 _SUPPLIER_FAULTS = frozenset({Fault.UNAVAILABLE, Fault.NETWORK, Fault.TIMEOUT})
@@ -109,6 +111,19 @@ def _judge_refusal(record: KeyRecord, attempt: Attempt, now_ms: int) -> KeyVerdi
         return KeyVerdict("dead", "refused twice", 0, is_lasting=True)
     until = now_ms + _to_ms(RECHECK_SECONDS * 10)
     return KeyVerdict("cooling", "refused", until, is_lasting=True)
+
+
+def rest_model(
+    record: KeyRecord, fault: SupplierFault, attempt: Attempt, now_ms: int
+) -> ModelRest | None:
+    """How long a key rests for one model after a limit of that model alone; None when the fault is
+    another."""
+    is_of_model = fault.is_of_model or attempt.limits_each_model
+    if fault.kind is not Fault.RATE_LIMITED or not attempt.model or not is_of_model:
+        return None
+    before = record.resting_models.get(attempt.model, ModelRest(0, 0))
+    failures = before.failures + 1
+    return ModelRest(now_ms + _to_ms(_cooldown_seconds(fault, failures)), failures)
 
 
 def _cooldown_seconds(fault: SupplierFault, failures: int) -> float:

@@ -14,7 +14,7 @@ from core.pool import health
 from core.pool.health import Attempt, Circuit, KeyVerdict
 from core.pool.keys import KeyRepository
 from core.pool.providers.types import Fault, RateLimitInfo, SupplierFault
-from core.pool.types import KeyRecord
+from core.pool.types import KeyRecord, ModelRest
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ class HealthTracker:
         record.last_error = str(fault)
         if fault.kind is Fault.MODEL_MISSING and attempt.model:
             record.missing_models[attempt.model] = now + round(health.MISSING_MODEL_SECONDS * 1_000)
+        if (rest := health.rest_model(record, fault, attempt, now)) is not None:
+            record.resting_models[attempt.model] = rest
+            return False
         verdict = health.judge_fault(record, fault, attempt, now)
         if verdict is None or record.state == "paused":
             return False
@@ -58,10 +61,16 @@ class HealthTracker:
             )
         return True
 
-    def record_rate_limit(self, record: KeyRecord, limits: RateLimitInfo) -> None:
+    def record_rate_limit(self, record: KeyRecord, limits: RateLimitInfo, attempt: Attempt) -> None:
         """Records what is left of a key's rate limits: no more calls begin than its supplier takes,
-        and with nothing left the key cools down until there is, without being called in vain."""
+        and with nothing left the key cools down until there is, without being called in vain; for
+        the model alone where limits are each model's."""
         now = self._clock.now_ms()
+        if attempt.limits_each_model:
+            if limits.wait_seconds > 0:
+                until = now + round(limits.wait_seconds * 1_000)
+                record.resting_models[attempt.model] = ModelRest(until, failures=0)
+            return
         if limits.requests_left is not None:
             record.load.update_requests_left(
                 limits.requests_left, now + round(limits.reset_seconds * 1_000)
@@ -74,6 +83,9 @@ class HealthTracker:
     async def record_success(self, record: KeyRecord, circuit: Circuit, attempt: Attempt) -> None:
         """Records that an answer came to its end."""
         circuit.record_success()
+        rest = record.resting_models.get(attempt.model)
+        if rest is not None and rest.failures and rest.until_ms <= self._clock.now_ms():
+            del record.resting_models[attempt.model]
         if attempt.began_ms <= record.last_fault_at:
             return
         record.failures, record.rejection, record.load.is_doubted = 0, None, False

@@ -74,15 +74,15 @@ class KeyRepository:
         supplier: Supplier,
         secret: SecretStr,
         budget: NanoUsd,
-        account: str,
+        account_id: str,
         also: Sequence[Companion] = (),
     ) -> str:
         """Adds a key of the operator's own, its budget and `also` with it; answers with its id.
         Raises `KeyRefused`, `BadBudget`, `DuplicateKey`."""
-        check_shape(supplier, secret, account)
+        check_shape(supplier, secret, account_id)
         if budget.units <= 0:
             raise BadBudget(budget)
-        id_, row = self.build_row(supplier, secret, account)
+        id_, row = self.build_row(supplier, secret, account_id)
         submission = Submission(
             id=f"key/{id_}/opened",
             entries=(chart.fund_own_key(id_, budget),),
@@ -98,7 +98,7 @@ class KeyRepository:
         self,
         supplier: Supplier,
         secret: SecretStr,
-        account: str,
+        account_id: str,
         *,
         contributor: str | None = None,
         state: KeyState = "active",
@@ -116,7 +116,7 @@ class KeyRepository:
             "base_url": supplier.address,
             "tail": key[-_TAIL_CHARS:],
             "fingerprint": self._vault.fingerprint(supplier.name, fingerprinted),
-            "sealed": self._seal(id_, supplier, secret, account),
+            "sealed": self._seal(id_, supplier, secret, account_id),
             "owner": contributor,
             "state": state,
             "reason": "",
@@ -142,24 +142,24 @@ class KeyRepository:
         return await self._find_by_secret(supplier, secret) is not None
 
     async def upsert_own_key(
-        self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account: str
+        self, supplier: Supplier, secret: SecretStr, budget: NanoUsd, account_id: str
     ) -> str:
         """Adds an own key of the settings, or updates the row that it has already to the address
         and the budget given now; answers with its id. Raises as `add`."""
         found = await self._find_by_secret(supplier, secret)
         if found is None:
             try:
-                return await self.add(supplier, secret, budget, account)
+                return await self.add(supplier, secret, budget, account_id)
             except DuplicateKey:  # another process was first
                 found = await self._find_by_secret(supplier, secret)
                 if found is None:
                     raise
-        check_shape(supplier, secret, account)
+        check_shape(supplier, secret, account_id)
         if budget.units <= 0:
             raise BadBudget(budget)
         if found.contributor is not None:
             raise DuplicateKey(supplier.name, found.tail)
-        await self._renew_own_key(found, supplier, secret, account)
+        await self._renew_own_key(found, supplier, secret, account_id)
         await self.set_budget(found, budget)
         return found.id
 
@@ -244,7 +244,7 @@ class KeyRepository:
         return CallTarget(supplier.base_url, *self.unseal_secret(record))
 
     async def _renew_own_key(
-        self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account: str
+        self, record: KeyRecord, supplier: Supplier, secret: SecretStr, account_id: str
     ) -> None:
         is_final = record.state in {"dead", "withdrawn"}
         if record.base_url == supplier.address and self._can_unseal(record) and not is_final:
@@ -252,7 +252,7 @@ class KeyRepository:
         # The settings that hold the key may also give it a new address; nothing else can.
         change: dict[str, Any] = {
             "base_url": supplier.address,
-            "sealed": self._seal(record.id, supplier, secret, account),
+            "sealed": self._seal(record.id, supplier, secret, account_id),
         }
         if is_final:
             change |= {"state": "active", "reason": "", "state_at": self._clock.now_ms()}
@@ -287,9 +287,9 @@ class KeyRepository:
             return False
         return True
 
-    def _seal(self, id_: str, supplier: Supplier, secret: SecretStr, account: str) -> bytes:
+    def _seal(self, id_: str, supplier: Supplier, secret: SecretStr, account_id: str) -> bytes:
         context = key_context(id_, supplier.name, supplier.address)
-        plain = f"{secret.get_secret_value()}\n{account}"
+        plain = f"{secret.get_secret_value()}\n{account_id}"
         return self._vault.seal(context, plain.encode())
 
 
@@ -306,13 +306,13 @@ def _select_with_terms() -> sa.Select[Any]:
     )
 
 
-def check_shape(supplier: Supplier, secret: SecretStr, account: str) -> None:
+def check_shape(supplier: Supplier, secret: SecretStr, account_id: str) -> None:
     """Raises `KeyRefused` when a key, or Cloudflare's account id that comes with it, can't be
     right."""
     reason: RejectionReason | None = find_forbidden_kind(secret.get_secret_value())
     if reason is None and not supplier.matches_key_shape(secret.get_secret_value()):
         reason = "shape"
-    elif reason is None and supplier.wire == "cloudflare" and not _ACCOUNT_ID.fullmatch(account):
+    elif reason is None and supplier.wire == "cloudflare" and not _ACCOUNT_ID.fullmatch(account_id):
         reason = "account"
     if reason is not None:
         raise KeyRefused(supplier.name, reason)

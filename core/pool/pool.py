@@ -143,33 +143,37 @@ class Pool:
         secret: SecretStr,
         budget: NanoUsd,
         *,
-        account: str = "",
+        account_id: str = "",
         also: Sequence[Companion] = (),
     ) -> KeySummary:
         """Takes a key of the operator's own with a budget. `account` is Cloudflare's account id;
         `also` is written with it. Raises `UnknownSupplier`, `KeyRefused`, `DuplicateKey`,
         `BadBudget`."""
-        id_ = await self._keys.add(self.get_supplier(supplier), secret, budget, account, also)
+        id_ = await self._keys.add(self.get_supplier(supplier), secret, budget, account_id, also)
         return await self._summarize_key(id_)
 
     async def upsert_own_key(
-        self, supplier: str, secret: SecretStr, budget: NanoUsd, *, account: str = ""
+        self, supplier: str, secret: SecretStr, budget: NanoUsd, *, account_id: str = ""
     ) -> KeySummary:
         """Adds an own key of the settings, or updates its row: its budget and address become those
         given now, and a key that was dead gets another chance. Raises as `add_own_key`."""
-        id_ = await self._keys.upsert_own_key(self.get_supplier(supplier), secret, budget, account)
+        id_ = await self._keys.upsert_own_key(
+            self.get_supplier(supplier), secret, budget, account_id
+        )
         return await self._summarize_key(id_)
 
     async def list_key_models(
-        self, supplier: str, secret: SecretStr, *, account: str = ""
+        self, supplier: str, secret: SecretStr, *, account_id: str = ""
     ) -> list[ListedModel]:
         """The models that a key lists, asked of its supplier now; nothing is stored. Raises
         `UnknownSupplier`, `KeyRefused`."""
         known_supplier = self.get_supplier(supplier)
-        check_shape(known_supplier, secret, account)
+        check_shape(known_supplier, secret, account_id)
         try:
             adapter = known_supplier.create_adapter(self._get_session())
-            return await adapter.list_models(CallTarget(known_supplier.base_url, secret, account))
+            return await adapter.list_models(
+                CallTarget(known_supplier.base_url, secret, account_id)
+            )
         except SupplierFault as fault:
             if fault.kind is Fault.MODEL_MISSING and not known_supplier.lists_models:
                 return []  # no such list there
@@ -179,12 +183,12 @@ class Pool:
             ) from None
 
     async def validate_key(
-        self, supplier: str, secret: SecretStr, *, account: str = ""
+        self, supplier: str, secret: SecretStr, *, account_id: str = ""
     ) -> ValidationResult:
         """What a key is good for, found out by the cheapest real calls; nothing is stored. Raises
         `UnknownSupplier`, `KeyRefused`."""
         return await self._key_validator.validate_key(
-            self._get_session(), self.get_supplier(supplier), secret, account
+            self._get_session(), self.get_supplier(supplier), secret, account_id
         )
 
     async def list_keys(self) -> list[KeySummary]:
@@ -202,7 +206,8 @@ class Pool:
         """Lets a key serve again, whatever kept it from that; raises `UnknownKey`."""
         await self.set_key_state(key, "active", also=also)
         record = self._get_record(key)
-        record.rejection, record.failures, record.missing_models = None, 0, {}
+        record.rejection, record.failures = None, 0
+        record.missing_models, record.resting_models = {}, {}
         record.last_fault_at, record.load.is_doubted = 0, False
 
     async def set_key_state(
@@ -337,8 +342,13 @@ class Pool:
         """Asks the supplier for an answer, or for a transcript of a `clip`. Yields events, a
         `Finish` last; raises `SupplierFault` after the key's health is updated. Leaving early
         closes the connection."""
-        attempt = Attempt("answer", self._clock.now_ms(), candidate.route.model)
         record, target, supplier = self._resolve_candidate(candidate)
+        attempt = Attempt(
+            "answer",
+            self._clock.now_ms(),
+            candidate.route.model,
+            limits_each_model=supplier.limits_each_model,
+        )
         circuit = self._router.circuits[supplier.name]
         call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip)
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
@@ -354,7 +364,7 @@ class Pool:
                     async for event in events:
                         mark_answered()
                         if isinstance(event, RateLimitInfo):
-                            self._health_tracker.record_rate_limit(record, event)
+                            self._health_tracker.record_rate_limit(record, event, attempt)
                             continue
                         if awaits_first_token and isinstance(event, (TextDelta, ReasoningDelta)):
                             awaits_first_token = False

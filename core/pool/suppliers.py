@@ -48,6 +48,8 @@ class Supplier:
     #: The format and the address in which it describes the account behind a key; empty: it doesn't.
     account_api: AccountApi = ""
     account_url: str = ""
+    #: Whether the limits that it tells are each model's, not the key's.
+    limits_each_model: bool = False
 
     def with_base_url(self, base_url: str) -> Self:
         """The same supplier at an address of the operator's own."""
@@ -149,6 +151,7 @@ _ALL = (
         "https://api.groq.com/openai/v1",
         OpenAIDialect(_COMPLETION),
         key_prefix_pattern=r"gsk_",
+        limits_each_model=True,
     ),
     Supplier(
         "cerebras",

@@ -247,6 +247,14 @@ class KeyLoad:
         self.requests_left, self.requests_left_until = requests_left - self.unanswered, until_ms
 
 
+@dataclass(frozen=True, slots=True)
+class ModelRest:
+    """A key rests for one model until then (milliseconds UTC), after so many failures in a row."""
+
+    until_ms: int
+    failures: int
+
+
 @dataclass(slots=True)
 class KeyRecord:
     """A key is in memory with its row, its money (nano-dollars) as last read, and its health as
@@ -270,6 +278,8 @@ class KeyRecord:
     lends_advance: bool = False
     #: Models that it listed but couldn't use, and until when that is believed.
     missing_models: dict[str, int] = field(default_factory=dict)
+    #: Models whose own limit is reached.
+    resting_models: dict[str, ModelRest] = field(default_factory=dict)
 
     credited: int = 0
     debited: int = 0
@@ -343,8 +353,11 @@ class KeyRecord:
         )
 
     def has_model(self, model: str, now_ms: int) -> bool:
-        """Whether the key can use a supplier's model, as far as is known."""
+        """Whether the key can use a supplier's model now, as far as is known."""
         if self.missing_models.get(model, 0) > now_ms:
+            return False
+        rest = self.resting_models.get(model)
+        if rest is not None and rest.until_ms > now_ms:
             return False
         return self.models is None or model in self.models
 

@@ -55,11 +55,11 @@ class Earns:
         )
         secret = SecretStr(command["secret"])
         try:
-            offer = await contributions.create_offer(owner, "openai", secret, "")
+            offer = await contributions.create_proposal(owner, "openai", secret, "")
         except DuplicateKey:
             self._clock.at_ms += OFFER_MS
-            await contributions.delete_expired_offers()
-            offer = await contributions.create_offer(owner, "openai", secret, "")
+            await contributions.delete_expired_proposals()
+            offer = await contributions.create_proposal(owner, "openai", secret, "")
         self._tell("offered", key=offer.key, at_ms=self._clock.at_ms)
 
     async def do_open(self, command: Command) -> None:
@@ -72,7 +72,9 @@ class Earns:
             one = await contributions.get(command["key"], owner.id)
             self._tell("opened", credited=one.credited.units)
             return
-        one = await contributions.accept_offer(command["key"], owner, parse_usd(command["quota"]))
+        one = await contributions.accept_proposal(
+            command["key"], owner, parse_usd(command["quota"])
+        )
         self._tell("opened", credited=one.credited.units)
 
     async def do_ask(self, command: Command) -> None:

@@ -205,11 +205,13 @@ class PoolCommands:
         supplier, budget = str(request.data["supplier"]), NanoUsd(int(request.data["budget"]))
         secret = request.entered["key"]
         account = request.entered.get("account", SecretStr("")).get_secret_value()
-        await self._pool.list_key_models(supplier, secret, account=account)
+        await self._pool.list_key_models(supplier, secret, account_id=account)
         tail = secret.get_secret_value()[-4:]
         after: Facts = {"supplier": supplier, "tail": tail, "budget": budget.units}
         row = self._admin_log_row(request, "key", {}, after)
-        card = await self._pool.add_own_key(supplier, secret, budget, account=account, also=(row,))
+        card = await self._pool.add_own_key(
+            supplier, secret, budget, account_id=account, also=(row,)
+        )
         return Reply(
             (
                 say(

@@ -180,6 +180,7 @@ def fault_from_response(status: int, headers: Mapping[str, str], body: bytes) ->
         status=status,
         code=code,
         retry_after=details.retry_after if retry_after is None else retry_after,
+        is_of_model=_names_model(fault, details),
     )
 
 
@@ -188,7 +189,13 @@ def fault_from_event(error: object) -> SupplierFault:
     details = _parse_error(error)
     status = next((int(code) for code in details.codes if _is_status(code)), _STATUS_OK)
     fault, code = _classify(status, details)
-    return SupplierFault(fault, status=status, code=code, retry_after=details.retry_after)
+    return SupplierFault(
+        fault,
+        status=status,
+        code=code,
+        retry_after=details.retry_after,
+        is_of_model=_names_model(fault, details),
+    )
 
 
 @contextlib.contextmanager
@@ -205,6 +212,17 @@ def translate_errors() -> Iterator[None]:
     except (AttributeError, IndexError, KeyError, TypeError):
         # A server answered in another shape; what it said must not get into a traceback.
         raise SupplierFault(Fault.UNAVAILABLE, code="malformed") from None
+
+
+#: OpenAI's and Groq's sentence of a limit that is one model's.
+_LIMIT_OF_MODEL = re.compile(
+    r"rate limit reached for (model )?[`'\"]?[\w.:/-]+|(for|of) this model"
+)
+
+
+def _names_model(fault: Fault, details: _ErrorDetails) -> bool:
+    message = details.message[:_WORDS_MAX].lower()
+    return fault is Fault.RATE_LIMITED and _LIMIT_OF_MODEL.search(message) is not None
 
 
 def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:

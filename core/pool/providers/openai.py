@@ -294,6 +294,6 @@ class CloudflareAdapter:
 
 
 def _account_url(target: CallTarget) -> str:
-    if not target.account:
+    if not target.account_id:
         raise SupplierFault(Fault.BAD_REQUEST, code="no_account")
-    return f"{target.base_url}/accounts/{target.account}/ai"
+    return f"{target.base_url}/accounts/{target.account_id}/ai"

@@ -105,7 +105,7 @@ class CallTarget:
 
     base_url: str
     key: SecretStr
-    account: str = ""
+    account_id: str = ""
 
 
 class Fault(enum.Enum):
@@ -141,12 +141,20 @@ class SupplierFault(Exception):
     """A call to a supplier failed. This isn't a `Refusal`: it never reaches a person as it is."""
 
     def __init__(
-        self, kind: Fault, *, status: int = 0, code: str = "", retry_after: float | None = None
+        self,
+        kind: Fault,
+        *,
+        status: int = 0,
+        code: str = "",
+        retry_after: float | None = None,
+        is_of_model: bool = False,
     ) -> None:
         super().__init__(f"{kind.value} (status {status}, code {code or 'none'})")
         self.kind, self.status, self.code = kind, status, code
         #: Seconds that the supplier asks to wait, where it says.
         self.retry_after = retry_after
+        #: Whether the supplier says that it is about the model alone, not about the key.
+        self.is_of_model = is_of_model
 
 
 @dataclass(frozen=True, slots=True)

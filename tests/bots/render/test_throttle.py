@@ -79,7 +79,7 @@ def test_the_end_always_lands_and_the_pace_is_kept(
         task = asyncio.create_task(showing.run())
         for pause, text in offers:
             await asyncio.sleep(pause)
-            showing.offer_frame(text)
+            showing.put_frame(text)
         showing.finish_with(*last)
         await task
 
@@ -104,7 +104,7 @@ def test_the_newest_text_is_shown_and_the_ones_between_are_dropped() -> None:
         showing = ThrottledStream(platform.send, ChatThrottle(VirtualClock(), 1.0))
         task = asyncio.create_task(showing.run())
         for number in range(1, 19):
-            showing.offer_frame("word " * number)
+            showing.put_frame("word " * number)
             await asyncio.sleep(0.15)
         showing.finish_with("all of it")
         await task
@@ -121,7 +121,7 @@ def test_the_same_text_again_after_a_pause_is_not_sent_but_a_fading_preview_is()
         showing = ThrottledStream(platform.send, ChatThrottle(VirtualClock(), 1.0))
         task = asyncio.create_task(showing.run())
         for _ in range(3):
-            showing.offer_frame("thinking")
+            showing.put_frame("thinking")
             await asyncio.sleep(9)
         showing.resend_shown()
         await asyncio.sleep(9)
@@ -178,7 +178,7 @@ def test_other_failures_come_out() -> None:
 
     async def main() -> None:
         showing = ThrottledStream(show, ChatThrottle(VirtualClock(), 1.0))
-        showing.offer_frame("a")
+        showing.put_frame("a")
         with pytest.raises(ValueError, match="gone"):
             await showing.run()
 

@@ -13,7 +13,7 @@ from core.earnings.contributions import DrawnAmounts, build_vesting, calculate_p
 from core.earnings.types import (
     EarningPolicy,
     NotContributable,
-    OfferGone,
+    ProposalGone,
     SameOrganisation,
     TooManyContributions,
     WorthNothing,
@@ -175,7 +175,7 @@ async def test_two_offers_at_once_never_lend_more_than_that(
             bobs.service.app.services.earnings.contributions,
         )
         opened = await asyncio.gather(
-            *(contributions.accept_offer(key, person, parse_usd("60")) for key in keys)
+            *(contributions.accept_proposal(key, person, parse_usd("60")) for key in keys)
         )
         assert sum(one.advance.units for one in opened) == 1_000
 
@@ -319,17 +319,19 @@ async def test_what_is_not_taken(database_url: str, clock: TestClock) -> None:
             bobs.service.app.services.earnings.contributions,
             await bobs.person("ann"),
         )
-        with pytest.raises(OfferGone):
-            await contributions.accept_offer(waiting[0], await bobs.person("bob"), parse_usd("1"))
-        await contributions.decline_offer(waiting[0], ann)
-        with pytest.raises(OfferGone):
-            await contributions.accept_offer(waiting[0], ann, parse_usd("1"))
+        with pytest.raises(ProposalGone):
+            await contributions.accept_proposal(
+                waiting[0], await bobs.person("bob"), parse_usd("1")
+            )
+        await contributions.decline_proposal(waiting[0], ann)
+        with pytest.raises(ProposalGone):
+            await contributions.accept_proposal(waiting[0], ann, parse_usd("1"))
         # What was dropped was never in: it may be offered again, by anyone.
         await bobs.offers("tom", keys[0])
         clock.advance(seconds=3_700)
-        await contributions.delete_expired_offers()
-        with pytest.raises(OfferGone):
-            await contributions.accept_offer(waiting[1], ann, parse_usd("1"))
+        await contributions.delete_expired_proposals()
+        with pytest.raises(ProposalGone):
+            await contributions.accept_proposal(waiting[1], ann, parse_usd("1"))
 
 
 async def test_nothing_is_taken_until_the_operator_names_a_supplier(

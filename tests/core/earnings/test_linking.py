@@ -51,7 +51,7 @@ async def test_keys_that_serve_and_keys_under_review_move_along(
         await bobs.service.app.services.links.forward_merged_balances()
         assert await bobs.has("bob") == {"earned": 4}
         contributions = bobs.service.app.services.earnings.contributions
-        await contributions.accept_offer(reviewed, bob, parse_usd(SMALL))
+        await contributions.accept_proposal(reviewed, bob, parse_usd(SMALL))
         assert [one.key for one in await contributions.list_for_contributor(bob.id)] == [
             serving,
             reviewed,

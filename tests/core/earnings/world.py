@@ -165,7 +165,7 @@ class Market:
             self.service.openai.balances[secret] = dollars
         self.service.openai.organisations.setdefault(secret, f"org-{secret}")
         contributions = self.service.app.services.earnings.contributions
-        offer = await contributions.create_offer(
+        offer = await contributions.create_proposal(
             await self.person(name), "openai", SecretStr(secret), ""
         )
         return offer.key
@@ -175,7 +175,7 @@ class Market:
     ) -> str:
         """A key that serves; its id."""
         key = await self.offers(name, secret, dollars if verified else "")
-        await self.service.app.services.earnings.contributions.accept_offer(
+        await self.service.app.services.earnings.contributions.accept_proposal(
             key, await self.person(name), parse_usd(dollars)
         )
         return key

@@ -90,7 +90,7 @@ async def test_keys_that_can_not_be_right_are_refused_unsent(
 ) -> None:
     pool = world.another_process(SUPPLIERS)
     with pytest.raises(KeyRefused) as refused:
-        await pool.add_own_key(supplier, SecretStr(secret), parse_usd("1"), account=account)
+        await pool.add_own_key(supplier, SecretStr(secret), parse_usd("1"), account_id=account)
     assert (refused.value.supplier, refused.value.reason) == (supplier, reason)
 
 

@@ -17,7 +17,7 @@ from core.money import Credits, Tokens, parse_usd
 from core.pool.pool import Pool
 from core.pool.providers.types import Fault, SupplierFault, TextDelta
 from core.pool.types import Candidate, ContributionTerms, find_usable_models
-from tests.core.pool.world import ASK, ASTRA, HOLD, INPUT, LIMIT, LUNA, World
+from tests.core.pool.world import ASK, ASTRA, CHEAP, HOLD, INPUT, LIMIT, LUNA, World
 from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse
 from tests.size import size
 
@@ -137,6 +137,54 @@ async def test_a_throttled_key_rests_as_long_as_it_is_told(world: World) -> None
     world.clock.advance(seconds=5.2)
     assert await world.ask() == "Hello there."
     assert (await world.pool.list_keys())[0].state == "active"
+
+
+OF_A_MODEL = "Rate limit reached for gpt-6-luna in organization org-1 on requests per min (RPM)"
+
+
+async def test_a_limit_of_one_model_rests_a_key_for_that_model_alone(world: World) -> None:
+    key = await world.key()
+    refused = Refuse(429, code="rate_limit_exceeded", message=OF_A_MODEL, retry_after="20")
+    world.openai.script(refused)
+    await fails(world, Fault.RATE_LIMITED)
+    assert world.candidate() is None
+    assert (await world.card(key.id)).state == "active"
+    assert await world.ask(ASTRA) == "Hello there."
+    world.clock.advance(seconds=19.9)
+    assert world.candidate() is None
+    world.clock.advance(seconds=5.2)
+    assert await world.ask() == "Hello there."
+
+
+async def test_rests_of_a_model_grow_and_end_with_an_answer(world: World) -> None:
+    await world.key()
+    record = next(iter(world.pool._records.values()))
+    rests = []
+    for _ in range(3):
+        world.openai.script(Refuse(429, code="rate_limit_exceeded", message=OF_A_MODEL))
+        await fails(world, Fault.RATE_LIMITED)
+        until = record.resting_models[CHEAP.model].until_ms
+        rests.append(until - world.clock.now_ms())
+        world.clock.advance(seconds=rests[-1] / 1_000 + 0.001)
+    assert rests[0] < rests[1] < rests[2]
+    assert record.cooling_until == 0
+    await world.ask()
+    assert record.resting_models == {}
+
+
+async def test_headers_of_a_supplier_whose_limits_are_a_models(world: World) -> None:
+    """Groq's say what is left of the model that was asked, after a good answer."""
+    key = await world.key("gsk_good-0001", supplier="groq")
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "23h59m50s",
+    }
+    world.groq.script(Answer(headers=headers))
+    assert await world.ask() == "Hello there."
+    assert world.candidate() is None
+    assert (await world.card(key.id)).state == "active"
+    world.clock.advance(seconds=3_601)
+    assert world.candidate() is not None
 
 
 async def test_pauses_grow_and_end_with_an_answer(world: World) -> None:

@@ -21,7 +21,7 @@ _DAYS = 30
 _RECENT_SHOWN = 10
 
 
-class AccountCommands:
+class BalanceCommands:
     """The commands that show people their Credits: what they have and what they spent."""
 
     def __init__(
