@@ -34,7 +34,11 @@ from core.pool.providers.types import (
 _TOKENS_MAX = 100_000_000
 _MODELS_MAX = 5_000
 
-_CONTEXT_FIELDS = ("context_length", "context_window", "max_context_length", "max_model_len")
+#: As OpenRouter and Together, Groq, Mistral, vLLM, LiteLLM and Gemini, llama.cpp's router list it.
+_CONTEXT_FIELDS = (
+    *("context_length", "context_window", "max_context_length", "max_model_len"),
+    *("max_input_tokens", "input_token_limit", "inputTokenLimit", "n_ctx"),
+)
 
 
 @dataclass(frozen=True, slots=True)

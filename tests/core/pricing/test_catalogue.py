@@ -192,3 +192,21 @@ def test_a_custom_address_offers_its_models_under_their_own_names() -> None:
     catalogue.add_local_models("openai", [Listing("qwen:4b")])
     assert catalogue.find("llama3").id == "llama-3.3-70b"
     assert catalogue.find("qwen:4b").local
+
+
+@pytest.mark.parametrize(
+    "name", ["o4-mini", "o1-mini", "o3-mini", "grok-4-1-fast-reasoning", "grok-code", "llama-4"]
+)
+def test_names_of_models_that_ended_lead_to_one_that_is_served(name: str) -> None:
+    """Each ended at its makers before today; whoever chose one is served by its successor."""
+    catalogue = Catalogue.load(None)
+    found = catalogue.find(name)
+    assert found.id != name
+    assert found.routes
+
+
+def test_models_that_think_unasked_are_known_as_such() -> None:
+    """Anthropic's newer models think unless that is switched off, and bill it as output."""
+    catalogue = Catalogue.load(None)
+    for name in ("claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5", "claude-fable-5-2"):
+        assert catalogue.find(name).thinking, name
