@@ -4,7 +4,7 @@ some models write into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from core.pool.providers.types import ReasoningDelta, StreamEvent, TextDelta
@@ -25,9 +25,12 @@ class AnswerText:
         self._kept = ""
         self._is_at_start, self._is_thinking, self._was_thinking = True, False, False
 
-    def add_piece(self, piece: str) -> Iterator[StreamEvent]:
+    def add_piece(self, piece: str) -> Iterable[StreamEvent]:
         """The events of a piece."""
-        return self._read(self._joiner.add_piece(piece))
+        text = self._joiner.add_piece(piece)
+        if self._is_at_start or self._is_thinking:
+            return self._read(text)
+        return (TextDelta(text),) if text else ()
 
     def finish(self) -> Iterator[StreamEvent]:
         """The events of what was kept, at the answer's end."""
@@ -37,10 +40,6 @@ class AnswerText:
         self._kept = ""
 
     def _read(self, text: str) -> Iterator[StreamEvent]:
-        if not self._is_at_start and not self._is_thinking:
-            if text:
-                yield TextDelta(text)
-            return
         text, self._kept = self._kept + text, ""
         if self._is_at_start:
             text = self._find_opening(text)

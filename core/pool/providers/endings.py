@@ -63,20 +63,20 @@ class AnswerEvents:
     async def read(self) -> AsyncGenerator[tuple[bytes, bytes], None]:
         """(Name, data) of each event until the stream's end, or until enough was waited."""
         async with aclosing(sse.read_events(self._response.content)) as events:
-            while True:
-                try:
-                    if self._deadline is None:
+            try:
+                async for event in events:
+                    yield event
+                    if self.has_ended:
+                        break
+                while self.has_ended:
+                    async with asyncio.timeout_at(self._deadline):
                         event = await anext(events)
-                    else:
-                        async with asyncio.timeout_at(self._deadline):
-                            event = await anext(events)
-                except StopAsyncIteration:
-                    return
-                except (aiohttp.ClientError, OSError, SupplierFault):  # TimeoutError is an OSError
-                    if self._deadline is None:
-                        raise
-                    return
-                yield event
+                    yield event
+            except StopAsyncIteration:
+                return
+            except (aiohttp.ClientError, OSError, SupplierFault):  # TimeoutError is an OSError
+                if not self.has_ended:
+                    raise
 
 
 def require_end(events: AnswerEvents) -> None:

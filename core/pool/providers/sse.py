@@ -103,17 +103,16 @@ class EventParser:
         yield from self._end_event()
 
     def _read_head(self, chunk: bytes) -> bytes:
-        """Bare JSON begins with a bracket; a byte order mark is no part of anything."""
+        """Bare JSON begins with a bracket; a byte order mark and blanks in front are no part of
+        anything. What is kept is a part of the mark at most."""
         head = (self._head or b"") + chunk
-        if _BYTE_ORDER_MARK.startswith(head):
-            self._head = head
-            return b""
-        head = head.removeprefix(_BYTE_ORDER_MARK)
-        if not (seen := head.lstrip()) and len(head) < EVENT_BYTES_MAX:
-            self._head = head
-            return b""
-        self._head, self._is_bare = None, seen[:1] in {b"{", b"["}
-        return head
+        if not _BYTE_ORDER_MARK.startswith(head):
+            head = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
+            if head:
+                self._head, self._is_bare = None, head[:1] in {b"{", b"["}
+                return head
+        self._head = head
+        return b""
 
     def _end_line(self, ending: bytes) -> Iterator[Event]:
         line = ending
