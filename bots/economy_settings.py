@@ -45,6 +45,7 @@ async def read_economy_settings(
         policy=config.earnings.policy,
         channels=channels,
         welcome_credits=config.users.welcome.credits,
+        unpaid_work_per_day=config.users.unpaid_work_per_day,
         cost_percent=await _read_cost_percent(db, now_ms),
         inviter_percent=offer.inviter_percent,
         reductions=await _read_reductions(db, config.sales.offer_floor_percent, now_ms),

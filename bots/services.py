@@ -33,6 +33,7 @@ from core.asks.repository import AskHistory, AskRepository
 from core.asks.service import AskService
 from core.asks.settler import AskSettler
 from core.asks.streaming import AnswerStream
+from core.asks.unpaid_work import UnpaidWorkBudget
 from core.clock import Clock
 from core.db.database import Database
 from core.earnings.contributions import Contributions, has_contributions
@@ -615,7 +616,15 @@ def build_asks(
         answer_stream=AnswerStream(pool=pool.pool, ledger=ledger, costs=pricing.costs, clock=clock),
         repository=repository,
         heartbeat=Heartbeat(db=db, ledger=ledger, clock=clock, process_id=base.process_id),
-        rate_limiter=RateLimiter(limits=users.limits, deals=pricing.deals, db=db, clock=clock),
+        rate_limiter=RateLimiter(
+            limits=users.limits,
+            deals=pricing.deals,
+            unpaid_work=UnpaidWorkBudget(
+                db=db, clock=clock, per_day=base.config.users.unpaid_work_per_day
+            ),
+            db=db,
+            clock=clock,
+        ),
         settler=AskSettler(
             repository=repository,
             balances=users.balances,

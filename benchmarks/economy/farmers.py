@@ -291,6 +291,14 @@ async def dying_referral(self: Farmer, town: Town) -> None:
     self.played += CREDITED
 
 
+async def unpaid_work(self: Farmer, town: Town) -> None:
+    """Asks for what isn't charged, as often as it is let; its welcome is none of this farm's."""
+    name = await self.somebody(town)
+    self.played += await town.asks_unpaid(name, town.own, 5) * ANSWER
+    town.clock.advance(days=1)
+    await self.spends_welcome(town, name)
+
+
 TURNS: Final[dict[ScenarioName, Callable[[Farmer, Town], Awaitable[None]]]] = {
     "wash": wash,
     "bonus": bonus,
@@ -311,4 +319,5 @@ TURNS: Final[dict[ScenarioName, Callable[[Farmer, Town], Awaitable[None]]]] = {
     "dispute": dispute,
     "referral": referral,
     "dying-referral": dying_referral,
+    "unpaid-work": unpaid_work,
 }

@@ -57,6 +57,7 @@ GUARDS: Final[dict[ScenarioName, Guard]] = {
         "ten percent of a friend's top-up, as a gift", offer=replace(OFFER, inviter_percent=50)
     ),
     "dying-referral": Guard("an inviter's part comes with use", off.inviters_get_the_rest),
+    "unpaid-work": Guard("what nobody pays has a budget a person", off.unpaid_work_is_free),
 }
 
 

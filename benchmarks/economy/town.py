@@ -36,6 +36,8 @@ from tests.service import Service, running
 ANSWER = 100
 COST_PERCENT = 60
 WELCOME = Credits(100)
+#: What one person's answers that nobody pays for may cost in a day: less than one answer here.
+UNPAID_WORK = parse_usd("0.50")
 #: New people who get it on one day at most.
 WELCOMES_A_DAY = 30
 #: The brief's packs; Enterprise a hundredth of its size.
@@ -69,7 +71,7 @@ def economy_of(policy: EarningPolicy) -> EconomySettings:
                 CARD, pack.name, pack.cash, fee, given.bought, given.bonus, is_disputable=True
             )
         )
-    return EconomySettings(policy, ways, WELCOME, COST_PERCENT)
+    return EconomySettings(policy, ways, WELCOME, UNPAID_WORK, COST_PERCENT)
 
 
 @dataclass
@@ -139,6 +141,19 @@ class Town:
                     break
                 spent += (await run.result).charge.units
         return spent
+
+    async def asks_unpaid(self, name: str, keys: Sequence[str], times: int) -> int:
+        """Asks so often for answers in which nothing can be seen; how many came."""
+        person, came = await self.person(name), 0
+        async with self._only(keys):
+            for _ in range(times):
+                self.service.openai.always(replace(THOUSAND, text="\u200b"))
+                try:
+                    await (await self.market.begins(person)).result
+                except AskRefusal:
+                    break
+                came += 1
+        return came
 
     @contextlib.asynccontextmanager
     async def _only(self, keys: Sequence[str]) -> AsyncIterator[None]:

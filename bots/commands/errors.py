@@ -36,6 +36,7 @@ from core.asks.types import (
     ServiceStopping,
     TooManyAsks,
 )
+from core.asks.unpaid_work import NoOwnKeyAvailable, UnpaidWorkSpent
 from core.clock import as_datetime
 from core.db.errors import DatabaseUnavailable
 from core.earnings.payouts import (
@@ -323,6 +324,16 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     DailyLimitReached: say(
         "Your limit of {per_day} a day is reached. Nothing was charged. It begins again at midnight"
         " UTC."
+    ),
+    UnpaidWorkSpent: say(
+        "Too many of your questions today cost something without an answer that can be charged:"
+        " models' rules refused them, or they were stopped before anything came. Nothing was"
+        " charged. Ask again after midnight UTC."
+    ),
+    NoOwnKeyAvailable: say(
+        "Models' rules refused several of your questions today, so people's contributed keys don't"
+        " serve you until midnight UTC, and the operator's own can't serve {model} right now."
+        " Nothing was charged. Try another model: /models"
     ),
     FeaturePaused: _explain_pause,
     PersonBlocked: say(

@@ -106,6 +106,8 @@ class UsersConfig(Section):
     asks_at_once: Annotated[int, Field(ge=1, le=1_000)] = 8
     #: In Credits a UTC day; 0: no limit.
     credits_per_day: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    #: What one person's answers that nobody pays for may cost suppliers, in dollars a UTC day.
+    unpaid_work_per_day: Dollars = NanoUsd(500_000_000)
 
     @property
     def welcome(self) -> WelcomeGift:

@@ -46,6 +46,7 @@ ScenarioName = Literal[
     "dispute",
     "referral",
     "dying-referral",
+    "unpaid-work",
 ]
 SCENARIO_NAMES: Final[tuple[ScenarioName, ...]] = get_args(ScenarioName)
 
@@ -90,6 +91,8 @@ class EconomySettings:
     policy: EarningPolicy
     channels: Sequence[SaleChannel]
     welcome_credits: Credits
+    #: What one person's answers that nobody pays for may cost suppliers in a day, in nano-dollars.
+    unpaid_work_per_day: NanoUsd
     #: What answers cost at suppliers, in per cent of what is charged for them at par.
     cost_percent: int
     #: The inviter's share of a friend's top-up, given as gift, in per cent.
@@ -203,7 +206,14 @@ def list_abuse_scenarios(economy: EconomySettings) -> list[AbuseScenario]:
             _NOTHING,
             economy.answers_cost,
             f"0.00: {economy.welcome_credits.units:,} Credits each",
-        )
+        ),
+        AbuseScenario(
+            "unpaid-work",
+            _NOTHING,
+            economy.answers_cost,
+            f"0.00: at most {_format_dollars(economy.unpaid_work_per_day)} a person and day, and"
+            " nothing to read",
+        ),
     ]
     is_contributable = bool(economy.policy.suppliers)
     if is_contributable:

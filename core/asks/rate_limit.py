@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import sqlalchemy as sa
 
-from core.asks.types import AskRefusal, Question
+from core.asks.types import AskRefusal, AskResult, NoKeyAvailable, Outcome, Question
+from core.asks.unpaid_work import NoOwnKeyAvailable, UnpaidWorkBudget
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
@@ -55,16 +56,25 @@ class DailyLimitReached(AskRefusal):
 class RateLimiter:
     """Admits asks within the limits of the person and the group that they come from."""
 
-    def __init__(self, *, limits: UserLimits, deals: Deals, db: Database, clock: Clock) -> None:
-        self._limits, self._deals, self._db, self._clock = limits, deals, db, clock
+    def __init__(
+        self,
+        *,
+        limits: UserLimits,
+        deals: Deals,
+        unpaid_work: UnpaidWorkBudget,
+        db: Database,
+        clock: Clock,
+    ) -> None:
+        self._limits, self._deals, self._unpaid_work = limits, deals, unpaid_work
+        self._db, self._clock = db, clock
         self._admission_times: dict[str, deque[float]] = {}
         self._running_counts: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
-    async def admit(self, question: Question) -> AsyncIterator[None]:
-        """Counts an ask that is admitted inside, until `release`, unless it is refused there.
-        Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`, `TooManyConcurrentAsks`,
-        `DailyLimitReached`."""
+    async def admit(self, question: Question) -> AsyncIterator[Question]:
+        """Counts an ask that is admitted inside, until `release`, unless it is refused there; gives
+        the question as it may be asked. Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`,
+        `TooManyConcurrentAsks`, `DailyLimitReached`, `UnpaidWorkSpent`, `NoOwnKeyAvailable`."""
         await self._deals.load_person(question.person.id)
         self._check_limits(question)
         self._record_start(question)
@@ -72,7 +82,13 @@ class RateLimiter:
             per_day = self._limits.get_allowance(question.person.id).per_day
             if per_day is not None and not question.is_privileged:
                 await self._check_daily_limit(question.person.id, per_day)
-            yield
+            allowed = await self._unpaid_work.restrict_question(question)
+            try:
+                yield allowed
+            except NoKeyAvailable:
+                if allowed is question:
+                    raise
+                raise NoOwnKeyAvailable(question.model) from None
         except BaseException:
             self.release(question)
             raise
@@ -128,8 +144,10 @@ class RateLimiter:
         while len(self._admission_times) > _SUBJECTS_MAX:
             del self._admission_times[next(iter(self._admission_times))]
 
-    def release(self, question: Question) -> None:
-        """Counts an ask as running no more."""
+    def release(self, question: Question, result: AskResult | None = None) -> None:
+        """Counts an ask as running no more; `result` is how it ended, where it was settled."""
+        if result is not None and (result.charge.is_zero or result.outcome is Outcome.FILTERED):
+            self._unpaid_work.forget(question.person.id)
         for subject in (question.person.id, _group_of_place(question.place)):
             self._running_counts[subject] -= 1
             if not self._running_counts[subject]:

@@ -37,6 +37,8 @@ class AskRun:
         self.started_at = asyncio.get_running_loop().time()
         self.result: asyncio.Future[AskResult] = asyncio.get_running_loop().create_future()
         self.is_stopping = False
+        #: Whether it is stopped by the service's end, not by its asker.
+        self.was_interrupted = False
         #: Whether tokens were spent on reasoning that nobody sees.
         self.is_reasoning = False
         #: The audio that is to be transcribed, once it has been read.
@@ -93,8 +95,9 @@ class AskRun:
         if self.is_stopping:
             deadline.reschedule(0)
 
-    def stop(self) -> None:
+    def stop(self, *, by_asker: bool = True) -> None:
         """Ends the ask soon; what was delivered is billed. A second time does nothing."""
+        self.was_interrupted = not (by_asker or self.is_stopping)
         self.is_stopping = True
         if self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(0)

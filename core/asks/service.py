@@ -78,7 +78,7 @@ class AskService:
             _, unfinished = await asyncio.wait(self._tasks, timeout=grace_seconds)
             if unfinished:
                 for run in list(self._runs.values()):
-                    run.stop()
+                    run.stop(by_asker=False)
                 await asyncio.wait(unfinished, timeout=sum(SETTLE_RETRY_SECONDS) + 5.0)
         for task in self._tasks:
             task.cancel()
@@ -104,8 +104,8 @@ class AskService:
         elif self._recording_count >= RECORDINGS_MAX:
             raise TooManyAsks
         try:
-            async with self._rate_limiter.admit(question):
-                run = await self._admission.admit(question)
+            async with self._rate_limiter.admit(question) as allowed:
+                run = await self._admission.admit(allowed)
         except (AskRefusal, FeaturePaused, PersonBlocked):
             if await self._repository.has_ask(question.id):
                 raise AlreadyAsked(question.id) from None
@@ -147,13 +147,15 @@ class AskService:
             ending = AnswerEnding(
                 Outcome.BROKEN if run.has_text else Outcome.REFUSED, failure=AskFailure.SUPPLIER
             )
+        result: AskResult | None = None
         try:
-            run.finish(await self._settle(run, ending))
+            result = await self._settle(run, ending)
+            run.finish(result)
         except Exception as failure:  # noqa: BLE001 - handed to whoever follows the run
             run.finish(failure)
         finally:
             del self._runs[run.id]
-            self._rate_limiter.release(run.question)
+            self._rate_limiter.release(run.question, result)
         with suppress(DatabaseUnavailable):  # it is read when it is needed
             await self._deals.load_person(run.question.person.id, force=True)
 

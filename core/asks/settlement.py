@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from core import chart
 from core.asks.types import AskFailure, Outcome, Quote
+from core.asks.unpaid_work import UnpaidCause, insert_unpaid_work
 from core.db import schema
 from core.db.writes import Companion, Delete, Insert, Update
 from core.earnings.contributions import DrawnAmounts, build_vesting, calculate_paid_part
@@ -77,13 +78,15 @@ def build_settlement(
     delivered_tokens: Tokens,
     answer: bytes | None,
     at_ms: int,
+    unpaid_cause: UnpaidCause | None = None,
     will_deliver: bool = True,
     watch: Sequence[Account[Credits]] = (),
 ) -> Submission:
     """`ask/<id>/settle`: done once, only by the process that serves the ask, never above the hold.
 
-    `will_deliver`: the settler is about to deliver it; else anyone may claim it at once. The
-    receipt has the balances of the key and of the accounts in `watch`.
+    `unpaid_cause`: why its asker doesn't pay for work that they caused. `will_deliver`: the settler
+    is about to deliver it; else anyone may claim it at once. The receipt has the balances of the
+    key and of the accounts in `watch`.
     """
     paid = calculate_paid_part(open_ask.drawn, bill.charge)
     entries: list[Entry] = [
@@ -123,6 +126,11 @@ def build_settlement(
     ]
     if not (bill.charge.is_zero and bill.cost.is_zero):
         companions.append(Insert(schema.usage, _usage_row(open_ask, bill, paid, at_ms)))
+    if unpaid_cause is not None:
+        unpaid_cost = bill.cost if bill.charge.is_zero else NanoUsd(0)
+        companions.append(
+            insert_unpaid_work(open_ask.ask, open_ask.person, unpaid_cause, unpaid_cost, at_ms)
+        )
     if open_ask.promotion and bill.charge.is_zero:  # what gave nothing uses nothing up
         companions.append(Delete(schema.promotion_use, {"cause": open_ask.ask}))
     return Submission(

@@ -21,6 +21,7 @@ from core.asks.settlement import (
 from core.asks.types import (
     AskResult,
 )
+from core.asks.unpaid_work import find_unpaid_cause
 from core.clock import Clock
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
@@ -84,6 +85,14 @@ class AskSettler:
             delivered_tokens=delivered_tokens,
             answer=run.data_key.seal(f"ask/{run.id}/answer", text.encode()) if text else None,
             at_ms=now,
+            unpaid_cause=None
+            if run.was_interrupted
+            else find_unpaid_cause(
+                ending.outcome,
+                ending.failure,
+                is_seen=bool(text),
+                was_reasoning=ending.was_reasoning,
+            ),
             watch=accounts,
         )
         receipt = await self._submit_with_retries(submission)

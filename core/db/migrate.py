@@ -47,6 +47,7 @@ REVISIONS = (
     "0014",
     "0016",
     "0015",
+    "0017",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

@@ -11,6 +11,7 @@ from core.db.tables.asks import (
     ask as ask,
     conversation as conversation,
     shown as shown,
+    unpaid_work as unpaid_work,
     usage as usage,
 )
 from core.db.tables.base import meta as meta, metadata as metadata

@@ -519,6 +519,7 @@ _SCENARIO_NAMES: Final[dict[ScenarioName, Phrase]] = {
     "lowered": say("Lowering a key's budget to keep its Credits"),
     "false-budget": say("A key said to be worth what nobody can verify"),
     "same-key-twice": say("The same key from two people"),
+    "unpaid-work": say("Answers that nobody pays for"),
     "cheap-answers": say("Waiting for a price cut on a friend's key"),
     "chargeback": say("Spending, then having the bank take the payment back"),
     "dispute": say("Cashing out, then having the bank take the payment back"),

@@ -113,3 +113,17 @@ usage = sa.Table(
     sa.Index("ix_usage_at", "at"),
     sa.Index("ix_usage_key_at", "key", "at"),
 )
+
+#: Asks that cost a supplier's money, or its patience, and their asker nothing; it outlives erasure.
+unpaid_work = sa.Table(
+    "unpaid_work",
+    metadata,
+    sa.Column("ask", sa.Text, primary_key=True),
+    required_column("person", sa.Text),
+    required_column("at", sa.BigInteger),
+    #: content, unseen, stopped
+    required_column("cause", sa.Text),
+    #: Nano-dollars that the key paid and the asker didn't.
+    required_column("cost", sa.BigInteger),
+    sa.Index("ix_unpaid_work_person_at", "person", "at"),
+)

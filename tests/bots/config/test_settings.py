@@ -59,6 +59,7 @@ OTHER: Mapping[str, Mapping[str, str]] = {
     "ASKS_PER_MINUTE": {"ASKS_PER_MINUTE": "17"},
     "ASKS_AT_ONCE": {"ASKS_AT_ONCE": "19"},
     "CREDITS_PER_DAY": {"CREDITS_PER_DAY": "1234"},
+    "UNPAID_WORK_PER_DAY": {"UNPAID_WORK_PER_DAY": "0.75"},
     "DEFAULT_MODEL": {"DEFAULT_MODEL": "gpt-5.4"},
     "HISTORY_TOKENS": {"HISTORY_TOKENS": "321"},
     "OVERLAY": {"OVERLAY": "overlay.toml"},

@@ -68,7 +68,11 @@ def test_a_way_that_keeps_too_much_loses_on_honest_trade(fee: str, net: str, los
 
 def test_without_contributions_nobody_is_paid_out() -> None:
     economy = replace(economy_of(SAFE_POLICY), policy=SAFE_POLICY)
-    assert [farm.name for farm in list_abuse_scenarios(economy)] == ["welcome", "chargeback"]
+    assert [farm.name for farm in list_abuse_scenarios(economy)] == [
+        "welcome",
+        "chargeback",
+        "unpaid-work",
+    ]
     assert all(trade.payout.is_zero for trade in list_honest_trades(economy))
 
 
@@ -96,7 +100,9 @@ def test_what_offers_leave_of_a_dollar_of_cost(
         False,
     )
     lowering = PriceReductions(discount, bonus, floor)
-    economy = EconomySettings(SAFE_POLICY, [enterprise], Credits(0), 74, reductions=lowering)
+    economy = EconomySettings(
+        SAFE_POLICY, [enterprise], Credits(0), parse_usd("0.50"), 74, reductions=lowering
+    )
     found = calculate_reduced_trade(economy)
     assert found is not None
     assert abs(found.revenue.units - parse_usd(brings).units) < 5_000_000, found

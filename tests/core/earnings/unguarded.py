@@ -17,6 +17,8 @@ import pytest
 
 from core import chart
 from core.asks import settlement
+from core.asks.types import Question
+from core.asks.unpaid_work import UnpaidWorkBudget
 from core.earnings import payouts, termination
 from core.earnings.contributions import build_vesting
 from core.earnings.types import Contribution
@@ -45,6 +47,18 @@ def attack(off: Off) -> Callable[[Test], Test]:
         return guarded(run)
 
     return decorated
+
+
+# --- what is asked for nothing ------------------------------------------------------------------
+
+
+def unpaid_work_is_free() -> AbstractContextManager[Any]:
+    """Nobody counts what answers cost that nobody pays for."""
+
+    async def restrict_question(_: object, question: Question) -> Question:
+        return question
+
+    return patch.object(UnpaidWorkBudget, "restrict_question", restrict_question)
 
 
 # --- what use of a key brings -------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""Unpaid work: answers that cost a supplier's money and their asker nothing, since they were
+refused by a model's rules, thought away, or stopped before anything was seen.
+
+What people cause of it has a budget a person and UTC day, in nano-dollars of suppliers' cost: when
+it is spent, their asks wait until the next day. Whoever is refused by models' rules too often in a
+day is served by the operator's own keys alone until the next one: each such refusal counts against
+the account whose key was used, and contributors didn't agree to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Literal
+
+import sqlalchemy as sa
+from cachetools import TTLCache
+
+from core.asks.types import AskFailure, AskRefusal, Outcome, Question
+from core.clock import DAY_MS, Clock
+from core.db import schema
+from core.db.database import Database
+from core.db.writes import Insert
+from core.money import NanoUsd
+from core.pricing.catalogue import Model
+
+#: So many of a person's asks may be refused by models' rules in a day before contributed keys serve
+#: them no more.
+CONTENT_REFUSALS_MAX: Final = 5
+
+#: What was read of a person is believed for so many seconds: other processes may add to it.
+_REMEMBERED_SECONDS: Final = 30
+_PEOPLE_MAX: Final = 20_000
+
+#: content: refused, or cut off, by a model's rules. unseen: nothing in the answer can be seen.
+#: stopped: by the asker, before anything was shown.
+UnpaidCause = Literal["content", "unseen", "stopped"]
+
+
+class UnpaidWorkSpent(AskRefusal):
+    """What a person's unpaid answers may cost in a UTC day is spent."""
+
+    code: ClassVar[str] = "unpaid_work_spent"
+
+
+class NoOwnKeyAvailable(AskRefusal):
+    """Contributed keys don't serve this person today, and no key of the operator's own can."""
+
+    code: ClassVar[str] = "no_own_key"
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+
+@dataclass(frozen=True, slots=True)
+class UnpaidWork:
+    """What a person caused on one UTC day: suppliers' cost, and refusals by models' rules."""
+
+    cost: NanoUsd
+    content_refusals: int
+
+
+class UnpaidWorkBudget:
+    """Reads what each person caused today, and holds their asks against the budget."""
+
+    def __init__(self, *, db: Database, clock: Clock, per_day: NanoUsd) -> None:
+        """`per_day` is what one person's unpaid answers may cost suppliers."""
+        self._db, self._clock, self._per_day = db, clock, per_day
+        self._read: TTLCache[tuple[str, int], UnpaidWork] = TTLCache(
+            maxsize=_PEOPLE_MAX, ttl=_REMEMBERED_SECONDS, timer=clock.monotonic
+        )
+
+    async def restrict_question(self, question: Question) -> Question:
+        """The question as it may be asked: for the operator's own keys alone after too many
+        refusals. Raises `UnpaidWorkSpent`."""
+        work = await self.read_today(question.person.id)
+        if work.cost >= self._per_day and not question.is_privileged:
+            raise UnpaidWorkSpent
+        if work.content_refusals < CONTENT_REFUSALS_MAX:
+            return question
+        return replace(question, person=replace(question.person, own_keys_only=True))
+
+    async def read_today(self, person: str) -> UnpaidWork:
+        """What a person, and everyone who became a part of them, caused since midnight UTC."""
+        day = self._clock.now_ms() // DAY_MS
+        found = self._read.get((person, day))
+        if found is None:
+            found = self._read[person, day] = await self._fetch(person, day * DAY_MS)
+        return found
+
+    def forget(self, person: str) -> None:
+        """Reads a person's again when they ask next, since an answer of theirs added to it."""
+        self._read.pop((person, self._clock.now_ms() // DAY_MS), None)
+
+    async def _fetch(self, person: str, since_ms: int) -> UnpaidWork:
+        table, people = schema.unpaid_work.c, schema.person.c
+        merged = sa.select(people.id).where(people.merged_into == person)
+        rows = await self._db.fetch(
+            sa.select(
+                sa.func.coalesce(sa.func.sum(table.cost), 0).label("cost"),
+                sa.func.count().filter(table.cause == "content").label("refusals"),
+            ).where(sa.or_(table.person == person, table.person.in_(merged)), table.at >= since_ms)
+        )
+        return UnpaidWork(NanoUsd(int(rows[0].cost)), int(rows[0].refusals))
+
+
+def find_unpaid_cause(
+    outcome: Outcome, failure: AskFailure, *, is_seen: bool, was_reasoning: bool
+) -> UnpaidCause | None:
+    """Why an ask is work that its asker caused and doesn't pay; None where they paid for it, or
+    where the supplier or the service is to blame that they didn't."""
+    if failure is AskFailure.CONTENT or outcome is Outcome.FILTERED:
+        return "content"
+    if is_seen:
+        return None
+    if outcome in {Outcome.DONE, Outcome.LENGTH}:
+        return "unseen"
+    if outcome is Outcome.STOPPED:
+        return "stopped"
+    return "unseen" if outcome is Outcome.TIMED_OUT and was_reasoning else None
+
+
+def insert_unpaid_work(
+    ask: str, person: str, cause: UnpaidCause, cost: NanoUsd, at_ms: int
+) -> Insert:
+    """The companion of a settlement that keeps what nobody paid."""
+    row = {"ask": ask, "person": person, "at": at_ms, "cause": cause, "cost": cost.units}
+    return Insert(schema.unpaid_work, row)

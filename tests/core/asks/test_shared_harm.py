@@ -1,0 +1,69 @@
+"""One person's asks that are refused again and again, beside nine others who lose nothing by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bots.chat.types import Answer, Card
+from core.earnings.types import EarningPolicy
+from core.money import parse_usd
+from tests import service
+from tests.core.earnings.world import TAKES_OPENAI, Market
+from tests.databases import TestClock
+from tests.fakes.suppliers import Answer as Says, Refuse, Script, Used
+from tests.size import size
+
+TIMES = size(small=12, full=50)
+QUESTION = "/ask gpt-4 " + "why " * 400
+SEEN = Says("Because.", usage=Used(400, 3))
+#: What one call may cost at most, and what a day of work that nobody pays.
+EACH, BUDGET = parse_usd("0.10"), parse_usd("0.50")
+LARGE = "Request too large for gpt-4 (TPM): Limit 8000, Requested 8093"
+
+REFUSALS: dict[str, Script] = {
+    "content": Refuse(400, code="content_policy_violation", message="flagged by our system"),
+    "content, as forbidden": Refuse(
+        403, body=b'{"code":"permission-denied","error":"Content violates usage guidelines. "}'
+    ),
+    "content, as bad request": Refuse(400, message="Output blocked by content filtering policy"),
+    "too long": Refuse(400, code="context_length_exceeded"),
+    "too large": Refuse(413, code="rate_limit_exceeded", type="tokens", message=LARGE),
+    "too large, as too many": Refuse(429, code="rate_limit_exceeded", type="tokens", message=LARGE),
+    "unknown words": Refuse(400, message="the moon is in the wrong house"),
+    "filtered": Says("", usage=Used(400, 2_000), finish="filtered"),
+    "unseen": Says("\u200b\u2060", usage=Used(400, 2_000)),
+    "thought away": Says("", usage=Used(400, 2_000), thinking=5, finish="length"),
+}
+
+
+@pytest.mark.parametrize("pool", ["three keys", "one key", "contributed keys"])
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+async def test_the_others_lose_nothing(
+    sqlite_url: str, clock: TestClock, refusal: Script, pool: str
+) -> None:
+    own = {"three keys": 3, "one key": 1, "contributed keys": 0}[pool]
+    async with service.running(
+        sqlite_url, clock, keys=own, policy=EarningPolicy(TAKES_OPENAI)
+    ) as one:
+        if not own:
+            for owner in ("ann", "bob"):
+                await Market(one, clock).contributes(owner, f"sk-of-{owner}-000000000", "24")
+        pool_service = one.app.services.pool.pool
+        others = [one.someone(str(100 + number)) for number in range(9)]
+        before = await one.credits()
+        for turn in range(TIMES):
+            one.openai.always(refusal)
+            assert isinstance((await one.says(QUESTION))[-1], Answer | Card)
+            one.openai.always(SEEN)
+            calls = len(one.openai.calls)
+            answer = await others[turn % 9].answer(QUESTION)
+            # The first key that was asked answered: nobody waited or was led on.
+            assert answer.text == "Because."
+            assert len(one.openai.calls) == calls + 1
+            clock.advance(seconds=3)
+        assert await one.credits() == before
+        keys = await pool_service.list_keys()
+        assert {key.state for key in keys} == {"active"}
+        served = parse_usd("0.013").multiply_by(TIMES)
+        spent = sum(key.budget.units - key.headroom.units for key in keys)
+        assert spent <= (served + BUDGET + EACH).units
