@@ -150,6 +150,8 @@ class AskService:
         result: AskResult | None = None
         try:
             result = await self._settle(run, ending)
+            # Whoever reads the result sees their tier as it is after it.
+            self._deals.expire_person(run.question.person.id)
             run.finish(result)
         except Exception as failure:  # noqa: BLE001 - handed to whoever follows the run
             run.finish(failure)

@@ -9,6 +9,7 @@ neither tiers nor promotions exist nothing is read at all.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -123,6 +124,12 @@ class Deals:
     def forget_person(self, person: str) -> None:
         """Drops what is cached of a person, after something of theirs changed."""
         self._cache.pop(person, None)
+
+    def expire_person(self, person: str) -> None:
+        """Has what is cached of a person read again when it is loaded next; until then it counts,
+        for asks that are being quoted by it."""
+        if person in self._cache:
+            self._cache[person] = -math.inf, self._cache[person][1]
 
     def find_tier(self, person: str) -> Tier | None:
         """The tier of somebody who was loaded."""
