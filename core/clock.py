@@ -4,6 +4,7 @@ decide what time it is.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -22,6 +23,10 @@ class Clock(Protocol):
         """Seconds that never go back, for durations."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Waits until so many seconds have gone by."""
+        ...
+
 
 class SystemClock:
     """The system clock reads the machine's own time; the service runs on it."""
@@ -33,6 +38,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """See `Clock`."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock`."""
+        await asyncio.sleep(seconds)
 
 
 def as_datetime(at_ms: int) -> datetime:

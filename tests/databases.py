@@ -48,6 +48,11 @@ class TestClock:
     def monotonic(self) -> float:
         return self.at_ms / 1000
 
+    async def sleep(self, seconds: float) -> None:
+        """Whoever waits moves it."""
+        self.advance(seconds=seconds)
+        await asyncio.sleep(0)
+
     def advance(self, *, seconds: float = 0, days: int = 0) -> None:
         self.at_ms += round(seconds * 1000) + days * 86_400_000
 

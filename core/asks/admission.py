@@ -39,6 +39,7 @@ from core.ledger.types import (
 from core.money import Credits, Seconds, Tokens
 from core.pool.pool import Pool
 from core.pool.providers.types import ChatMessage
+from core.pool.rest_queue import REST_SECONDS_MAX
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
@@ -104,6 +105,10 @@ class Admission:
                 quote = self._shorten_to_keys(draft, quote)
                 candidate = self._choose_candidate(draft, quote, exhausted_keys)
             if candidate is None:
+                candidate = self._choose_candidate(
+                    draft, quote, exhausted_keys, rest_seconds=REST_SECONDS_MAX
+                )
+            if candidate is None:
                 raise _no_key_refusal(question)
             try:
                 receipt = await self._place_hold(draft, quote, candidate)
@@ -144,7 +149,7 @@ class Admission:
         raise LedgerBusy
 
     def _choose_candidate(
-        self, draft: _AskDraft, quote: Quote, skip_keys: set[str]
+        self, draft: _AskDraft, quote: Quote, skip_keys: set[str], *, rest_seconds: float = 0.0
     ) -> Candidate | None:
         person = draft.question.person
         return self._pool.choose_candidate(
@@ -155,6 +160,7 @@ class Admission:
             own_keys_only=person.own_keys_only,
             asker=person.id,
             audio=quote.max_audio,
+            rest_seconds=rest_seconds,
         )
 
     def _shorten_to_keys(self, draft: _AskDraft, quote: Quote) -> Quote:

@@ -45,6 +45,9 @@ class AskRun:
         self.clip: AudioClip | None = None
         #: Whether another process settled it; nothing of it may be written here any more.
         self.is_lost = False
+        #: Until when it waits for keys that rest, in the clock's monotonic seconds; None before it
+        #: waits for the first one.
+        self.rests_until: float | None = None
         self._parts: list[str] = []
         self._changed = asyncio.Event()
         self._deadline: asyncio.Timeout | None = None

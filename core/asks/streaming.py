@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from core.pool.providers.types import (
     SupplierFault,
     TextDelta,
 )
+from core.pool.rest_queue import REST_SECONDS_MAX, Turn
 from core.pool.types import Candidate
 from core.pricing.costs import Costs
 
@@ -37,6 +39,10 @@ HARD_STOP_SECONDS = 900.0
 
 #: Faults that the question, not the key, caused: another key would answer the same.
 _QUESTION_FAULTS = {Fault.TOO_LONG: AskFailure.TOO_LONG, Fault.REFUSED_CONTENT: AskFailure.CONTENT}
+
+#: How often one ask waits for a key that rests after such a fault, where no other can be tried. A
+#: supplier that fails may do so because of this very question: it is asked once more only.
+_RESTS_MAX = {Fault.RATE_LIMITED: 3, Fault.UNAVAILABLE: 1}
 
 #: What suppliers answer to a file that they can't read.
 _UNREADABLE_STATUSES = {400, 415, 422}
@@ -58,6 +64,7 @@ class AnswerStream:
         """Streams into `run` until the answer's end, trying other keys while nothing was
         delivered."""
         tried_keys = {run.candidate.key}
+        rests = Counter[Fault]()
         while True:
             try:
                 return await self._stream_once(run, end_user)
@@ -74,7 +81,12 @@ class AnswerStream:
                     return ending
                 if run.is_stopping:
                     return replace(ending, outcome=Outcome.STOPPED, failure=AskFailure.NONE)
-                if not await self._fail_over(run, tried_keys, maybe_billed=maybe_billed):
+                if await self._fail_over(run, tried_keys, maybe_billed=maybe_billed):
+                    continue
+                rests[fault.kind] += 1
+                if rests[fault.kind] > _RESTS_MAX.get(fault.kind, 0):
+                    return ending
+                if not await self._hold_resting_key(run):
                     return ending
 
     async def _stream_once(self, run: AskRun, end_user: str) -> AnswerEnding:
@@ -82,9 +94,11 @@ class AnswerStream:
             FIRST_TEXT_SECONDS if run.question.recording is None else TRANSCRIPTION_SECONDS
         )
         is_sent, started_ms = False, self._clock.now_ms()
+        turn: Turn | None = None
         try:
             async with asyncio.timeout_at(run.started_at + first_text_seconds) as deadline:
                 run.set_deadline(deadline)
+                turn = await self._wait_for_turn(run)
                 try:
                     clip = await _read_clip(run)
                 except Refusal:
@@ -96,6 +110,7 @@ class AnswerStream:
                     run.quote.answer_limit,
                     end_user=end_user,
                     clip=clip,
+                    turn=turn,
                 )
                 async with aclosing(events):
                     async for event in events:
@@ -112,6 +127,9 @@ class AnswerStream:
             if is_sent and not (run.is_stopping or run.has_text or run.is_reasoning):
                 await self._pool.record_timeout(run.candidate, started_ms)
             return AnswerEnding(outcome, was_reasoning=run.is_reasoning, maybe_billed=is_sent)
+        finally:
+            if turn is not None:
+                turn.pass_on()
         raise SupplierFault(Fault.NETWORK)
 
     async def _fail_over(self, run: AskRun, tried_keys: set[str], *, maybe_billed: bool) -> bool:
@@ -122,16 +140,47 @@ class AnswerStream:
             if candidate is None:
                 return False
             tried_keys.add(candidate.key)
-            submission = build_failover(run.open_ask, candidate, cost=cost)
-            try:
-                receipt = await self._ledger.submit(submission)
-            except InsufficientFunds:  # others drew on that key since
-                continue
-            for account, balance in receipt.balances.items():
-                self._pool.update_headroom(account.removeprefix("key/"), balance)
-            run.candidate, run.attempt, run.is_reasoning = candidate, run.attempt + 1, False
-            return True
+            if await self._switch_key(run, candidate, cost):
+                return True
         return False
+
+    async def _wait_for_turn(self, run: AskRun) -> Turn:
+        """Waits while the key that was chosen rests shortly; raises `SupplierFault` where it
+        doesn't serve in time."""
+        turn = await self._pool.wait_for_turn(
+            run.candidate, asker=run.question.person.id, until=self._find_rest_deadline(run)
+        )
+        if turn is None:
+            raise SupplierFault(Fault.BAD_REQUEST, code="rests")
+        return turn
+
+    def _find_rest_deadline(self, run: AskRun) -> float:
+        if run.rests_until is None:
+            run.rests_until = self._clock.monotonic() + REST_SECONDS_MAX
+        return run.rests_until
+
+    async def _hold_resting_key(self, run: AskRun) -> bool:
+        """With nothing else to try: points `run` at the key that serves again first, in the time
+        that is left to wait; False when there is none."""
+        left = self._find_rest_deadline(run) - self._clock.monotonic()
+        candidate = self._choose_next(run, set(), rest_seconds=left)
+        if candidate is None:
+            return False
+        cost = self._calculate_failed_cost(run, maybe_billed=False)
+        return await self._switch_key(run, candidate, cost)
+
+    async def _switch_key(self, run: AskRun, candidate: Candidate, cost: NanoUsd) -> bool:
+        """Settles what the last key may owe and holds on the next; False when others drew on that
+        since."""
+        submission = build_failover(run.open_ask, candidate, cost=cost)
+        try:
+            receipt = await self._ledger.submit(submission)
+        except InsufficientFunds:
+            return False
+        for account, balance in receipt.balances.items():
+            self._pool.update_headroom(account.removeprefix("key/"), balance)
+        run.candidate, run.attempt, run.is_reasoning = candidate, run.attempt + 1, False
+        return True
 
     def _calculate_failed_cost(self, run: AskRun, *, maybe_billed: bool) -> NanoUsd:
         recording = run.question.recording
@@ -146,7 +195,9 @@ class AnswerStream:
             )
         return NanoUsd(0)
 
-    def _choose_next(self, run: AskRun, tried_keys: set[str]) -> Candidate | None:
+    def _choose_next(
+        self, run: AskRun, tried_keys: set[str], *, rest_seconds: float = 0.0
+    ) -> Candidate | None:
         person = run.question.person
         return self._pool.choose_candidate(
             run.question.model,
@@ -156,6 +207,7 @@ class AnswerStream:
             own_keys_only=person.own_keys_only,
             asker=person.id,
             audio=run.quote.max_audio,
+            rest_seconds=rest_seconds,
         )
 
 

@@ -45,6 +45,7 @@ from core.pool.providers.types import (
     SupplierFault,
     TextDelta,
 )
+from core.pool.rest_queue import RestQueue, Turn
 from core.pool.router import Router
 from core.pool.suppliers import Supplier
 from core.pool.types import (
@@ -86,6 +87,7 @@ class Pool:
         self._records: dict[str, KeyRecord] = {}
         self._router = Router(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
         self._http_session: aiohttp.ClientSession | None = None
+        self._rest_queue = RestQueue(clock)
         self._health_tracker = HealthTracker(self._keys, clock)
         self._model_discovery = ModelDiscovery(
             catalogue, costs, clock, self._keys, self._record_failure
@@ -289,16 +291,22 @@ class Pool:
         own_keys_only: bool = False,
         asker: str = "",
         audio: Seconds = NO_AUDIO,
+        rest_seconds: float = 0.0,
     ) -> Candidate | None:
         """Chooses the best key for an ask; None when there is none. Nothing is reserved: the ledger
         takes or refuses its hold, and after a refusal the next candidate is chosen with this one in
         `skip_keys`. Until then the key counts as busier. A model that is paid by the second costs
-        what `audio` does, whatever the tokens."""
-        best = self._router.choose(
-            router.RoutingRequest(
-                model, input, answer_limit, skip_keys, own_keys_only, asker, audio
-            )
+        what `audio` does, whatever the tokens. With `rest_seconds` it may be a key that rests so
+        long at most, for which `wait_for_turn` waits."""
+        request = router.RoutingRequest(
+            model, input, answer_limit, skip_keys, own_keys_only, asker, audio
         )
+        best = self._router.choose(request)
+        if best is None and rest_seconds > 0:
+            until_ms = self._clock.now_ms() + round(rest_seconds * 1_000)
+            best = self._router.choose_resting(request, until_ms)
+            if best is not None and not self._rest_queue.has_place(best.key, asker):
+                return None
         if best is not None:
             self._records[best.key].load.record_choice(self._clock.now_ms())
         return best
@@ -330,6 +338,17 @@ class Pool:
         if (record := self._records.get(key)) is not None:
             record.update_balance(headroom)
 
+    async def wait_for_turn(self, candidate: Candidate, *, asker: str, until: float) -> Turn | None:
+        """Waits while a candidate's key rests shortly, behind those who wait for it already; None
+        where it doesn't serve by `until` (the clock's monotonic seconds). The turn is `stream`'s,
+        or is passed on."""
+        record = self._records.get(candidate.key)
+        if record is None:
+            return Turn()
+        return await self._rest_queue.wait_for_turn(
+            record, candidate.route.model, asker=asker, until=until
+        )
+
     async def stream(
         self,
         candidate: Candidate,
@@ -338,10 +357,11 @@ class Pool:
         *,
         end_user: str = "",
         clip: AudioClip | None = None,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Asks the supplier for an answer, or for a transcript of a `clip`. Yields events, a
         `Finish` last; raises `SupplierFault` after the key's health is updated. Leaving early
-        closes the connection."""
+        closes the connection. A `turn` is passed on once something of the answer came."""
         record, target, supplier = self._resolve_candidate(candidate)
         attempt = Attempt(
             "answer",
@@ -363,6 +383,8 @@ class Pool:
                 async with aclosing(events):
                     async for event in events:
                         mark_answered()
+                        if turn is not None:
+                            turn.pass_on()
                         if isinstance(event, RateLimitInfo):
                             self._health_tracker.record_rate_limit(record, event, attempt)
                             continue

@@ -15,7 +15,7 @@ from core.money import NanoUsd, Seconds, Tokens
 from core.pool.health import Circuit
 from core.pool.providers.types import NO_AUDIO
 from core.pool.suppliers import Supplier
-from core.pool.types import FINAL_STATES, Candidate, KeyRecord, KeySummary
+from core.pool.types import FINAL_STATES, SERVING_STATES, Candidate, KeyRecord, KeySummary
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs, NoCost
 
@@ -68,6 +68,34 @@ def choose_key(
             if best is None or (hold.units, score) < best[:2]:
                 candidate = Candidate(record.id, record.provider, route, hold, record.terms)
                 best = (hold.units, score, candidate)
+    return None if best is None else best[2]
+
+
+def choose_resting_key(
+    request: RoutingRequest,
+    keys: Mapping[str, Iterable[KeyRecord]],
+    circuits: Mapping[str, Circuit],
+    costs: Costs,
+    now_ms: int,
+    until_ms: int,
+) -> Candidate | None:
+    """Of the keys that could serve a request but rest, and do no longer than `until_ms`, the one
+    that serves again first; None when there is none."""
+    best: tuple[int, int, Candidate] | None = None
+    for route in request.model.routes:
+        if not circuits[route.provider].allows_call(now_ms):
+            continue
+        hold = _required_hold(route, request, costs, now_ms)
+        for record in keys.get(route.provider, ()):
+            rest_end = record.find_rest_end(route.model)
+            if hold is None or rest_end > until_ms:
+                continue
+            is_able = record.state in SERVING_STATES and record.has_model(route.model, rest_end)
+            if not is_able or not _may_serve(record, request, hold):
+                continue
+            if best is None or (rest_end, hold.units) < best[:2]:
+                candidate = Candidate(record.id, record.provider, route, hold, record.terms)
+                best = (rest_end, hold.units, candidate)
     return None if best is None else best[2]
 
 
@@ -133,13 +161,20 @@ def _required_hold(
 def _can_serve(
     record: KeyRecord, route: Route, request: RoutingRequest, hold: NanoUsd, now_ms: int
 ) -> bool:
+    return (
+        _may_serve(record, request, hold)
+        and record.is_healthy(now_ms)
+        and record.has_model(route.model, now_ms)
+    )
+
+
+def _may_serve(record: KeyRecord, request: RoutingRequest, hold: NanoUsd) -> bool:
+    """Whether its money and its owner let a key serve a request, whatever its health."""
     if record.id in request.skip_keys or record.headroom < hold.units:
         return False
-    if record.contributor is not None and (
+    return record.contributor is None or not (
         request.own_keys_only or record.contributor == request.asker
-    ):
-        return False
-    return record.is_healthy(now_ms) and record.has_model(route.model, now_ms)
+    )
 
 
 def _score(record: KeyRecord, now_ms: int) -> float:
@@ -189,6 +224,12 @@ class Router:
     def choose(self, request: RoutingRequest) -> Candidate | None:
         """The best key for a request, or None."""
         return choose_key(request, self._keys, self.circuits, self._costs, self._clock.now_ms())
+
+    def choose_resting(self, request: RoutingRequest, until_ms: int) -> Candidate | None:
+        """The key that serves a request first of those that rest, at `until_ms` at the latest."""
+        return choose_resting_key(
+            request, self._keys, self.circuits, self._costs, self._clock.now_ms(), until_ms
+        )
 
     def max_affordable_tokens(self, request: RoutingRequest) -> Tokens:
         """The longest answer, up to the request's limit, that some key can still pay for."""

@@ -352,6 +352,16 @@ class KeyRecord:
             and self.load.admits_call(now_ms)
         )
 
+    def find_rest_end(self, model: str) -> int:
+        """When the key may serve a supplier's model again, as far as is known (milliseconds UTC);
+        in the past where it doesn't rest."""
+        rest = self.resting_models.get(model)
+        return max(
+            self.cooling_until,
+            0 if rest is None else rest.until_ms,
+            0 if self.load.requests_left > 0 else self.load.requests_left_until,
+        )
+
     def has_model(self, model: str, now_ms: int) -> bool:
         """Whether the key can use a supplier's model now, as far as is known."""
         if self.missing_models.get(model, 0) > now_ms:

@@ -31,11 +31,15 @@ class RawSupplier:
     def __init__(self, answer: RawAnswer) -> None:
         self.answer = answer
         self.requests = 0
+        #: So many requests on connections that served one before, or all, are read and the
+        #: connection closed without a byte.
+        self.closes_reused, self.closes_all = 0, False
         self.url = ""
         self._writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
+        served = 0
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -46,6 +50,11 @@ class RawSupplier:
                 )
                 await reader.readexactly(length)
                 self.requests += 1
+                served += 1
+                if self.closes_all or (served > 1 and self.closes_reused):
+                    self.closes_reused -= 1
+                    writer.close()
+                    return
                 if not await self._answer(writer):
                     return
 

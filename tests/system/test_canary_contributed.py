@@ -19,7 +19,7 @@ from core.admin.trial_balance import ReportPeriod
 from core.db import schema
 from core.db.backup import back_up_database
 from core.ledger.export import write_beancount, write_csv
-from tests.fakes.suppliers import Answer, Refuse, Script
+from tests.fakes.suppliers import Answer, Refuse
 from tests.system import canaries
 from tests.system.canaries import Everything, columns
 from tests.system.chats import PLATFORMS
@@ -47,9 +47,9 @@ PLANTED = KEYS | DETAILS
 #: Loggers that the product quiets.
 QUIET = (*bots_logs._NOISY_LOGGERS, "psycopg")
 #: How a supplier may fail, each quoting the key that it was called with.
-FAILURES: tuple[Script, ...] = (
+FAILURES = (
     Refuse(401, code="invalid_api_key", message=f"Incorrect API key provided: {KEY}"),
-    Refuse(429, code="rate_limit_exceeded", message=KEY, retry_after="0"),
+    Refuse(429, code="rate_limit_exceeded", message=KEY, retry_after="20"),
     Refuse(500, body=f"<html>{KEY}</html>".encode()),
     Refuse(302, headers={"Location": f"http://127.0.0.1:1/{KEY}"}, body=KEY.encode()),
     Refuse(200, body=f"not an event stream {KEY}".encode()),
@@ -88,11 +88,13 @@ async def _again(there: Fair) -> None:
 
 
 async def _fails(there: Fair) -> None:
-    """Each failure once, in the chat; then one in the middle of an answer."""
+    """Each failure, in the chat; then one in the middle of an answer."""
     service, tom = there.market.service, there.chat(TOM)
     broken = Answer(chunks=("word ",) * 9, fails_after=4)
     for failure in (*FAILURES, broken):
-        service.openai.script(failure)
+        # A supplier that fails is asked once more before that is told.
+        is_asked_again = isinstance(failure, Refuse) and failure.status == 500
+        service.openai.script(*(failure,) * (1 + is_asked_again))
         await tom.says("ask", "◈" if failure is broken else "charged", question="why " * 480)
         await tom.says("new", "A new conversation.")
         for card in await service.app.services.pool.pool.list_keys():

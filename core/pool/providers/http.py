@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -28,6 +29,10 @@ LIST_SECONDS = 20.0
 #: The most for the end of a body whose last event has come; after it the connection is closed.
 _DRAIN_SECONDS = 0.5
 
+#: An idle connection is kept so long: less than servers keep it (uvicorn, and so vLLM, LiteLLM and
+#: llama.cpp, five seconds), since one that they close at the wrong moment fails a call.
+_KEEP_ALIVE_SECONDS = 4.0
+
 _AT_ONCE_BYTES_MAX = 256 << 10
 _ERROR_BYTES_MAX = 64 << 10
 _LIST_BYTES_MAX = 8 << 20
@@ -45,12 +50,27 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 def create_session() -> aiohttp.ClientSession:
     """Creates the session for calls: no cap on calls in flight, no proxy or netrc of the
     environment, no cookies."""
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+        connector=aiohttp.TCPConnector(
+            limit=0, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE_SECONDS
+        ),
+        trace_configs=[trace],
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         headers={"User-Agent": "creditbot", "Accept": "application/json, text/event-stream"},
     )
+
+
+async def _note_reuse(
+    _: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    __: aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    """Notes on a call that its connection had served another before."""
+    if (call := context.trace_request_ctx) is not None:
+        call.was_reused = True
 
 
 @contextlib.asynccontextmanager
@@ -59,15 +79,36 @@ async def post_json(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Posts JSON; a context with the open response, and leaving it early closes the connection."""
     content = _encode(body).encode()
-    # A large body is written in parts, so that the loop can do other things in between.
-    data = io.BytesIO(content) if len(content) > _AT_ONCE_BYTES_MAX else content
     sent_headers = {"Content-Type": "application/json", **headers}
     with faults.translate_errors():
-        async with client.post(
-            url, data=data, headers=sent_headers, timeout=_STREAM, allow_redirects=False
-        ) as response:
+        async with await _send(client, url, sent_headers, content) as response:
             await _raise_for_status(response)
             yield response
+
+
+async def _send(
+    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], content: bytes
+) -> aiohttp.ClientResponse:
+    """Sends a body and waits for the answer's headers. Where a server closed a connection while it
+    was idle, at the very moment at which it was used again, nothing was read of the call: it is
+    sent once more."""
+    for is_last in (False, True):
+        call = SimpleNamespace(was_reused=False)
+        # A large body is written in parts, so that the loop can do other things in between.
+        data = io.BytesIO(content) if len(content) > _AT_ONCE_BYTES_MAX else content
+        try:
+            return await client.post(
+                url,
+                data=data,
+                headers=headers,
+                timeout=_STREAM,
+                allow_redirects=False,
+                trace_request_ctx=call,
+            )
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if is_last or not call.was_reused:
+                raise
+    raise AssertionError
 
 
 @contextlib.asynccontextmanager

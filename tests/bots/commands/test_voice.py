@@ -159,7 +159,7 @@ UNHEARD = (
     Unheard("silence", (Heard("  ", seconds=60.4),), "no words to hear", cost=COST),
     Unheard("no audio at all", (), "could not be fetched or read", content=b"garbage"),
     Unheard("too large", (Refuse(413),), "doesn't take audio that long"),
-    Unheard("failing", (Refuse(500),), "could not be written down just now"),
+    Unheard("failing", (Refuse(500), Refuse(500)), "could not be written down just now"),
     Unheard("the key refused", (Refuse(401),), "could not be written down just now"),
     Unheard("cut off", (Drop(),), "could not be written down just now", cost=COST),
 )

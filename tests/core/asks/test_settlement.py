@@ -198,7 +198,7 @@ ENDINGS = (
     ),
     Ending(
         "the connection dropped before anything came: the prompt may have been billed",
-        (Drop(),),
+        (Drop(), Drop()),
         Outcome.REFUSED,
         0,
         cost(PROMPT),

@@ -252,7 +252,8 @@ async def test_a_price_cut_leaves_the_used_share_as_a_gift(
         cheap = type(rate)(1_000)
         await book.set_price("gpt-4", cheap, cheap, set_by="admin")
         await bobs.gets("tom", 1_000)
-        await bobs.asks("tom", 100)
+        for _ in range(100):  # one by one: beside others the key's rest may hold a shorter answer
+            await bobs.asks("tom", 1)
         assert await bobs.has("bob") == {"earned": 90}
         await bobs.closes()
         await bobs.closes()
@@ -286,8 +287,9 @@ async def test_a_supplier_that_fails_takes_nobodys_credits(
     async with market(database_url, clock) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
         await bobs.gets("tom", 1_000)
-        for trouble in (Refuse(500), Refuse(429, code="rate_limit_exceeded"), Refuse(503)):
-            bobs.service.openai.script(trouble)
+        throttled = Refuse(429, code="rate_limit_exceeded", retry_after="60")
+        for troubles in ((Refuse(500), Refuse(500)), (throttled,), (Refuse(503), Refuse(502))):
+            bobs.service.openai.script(*troubles)
             await bobs.asks("tom", 1)
             await bobs.closes()
             clock.advance(seconds=400)
