@@ -679,6 +679,7 @@ def build_admin(
             db=db,
             pool=pool.pool,
             outcome_counts=asks.asks.outcome_counts,
+            usage_gap_counts=asks.asks.usage_gap_counts,
             clock=clock,
         ),
         user_search=UserSearch(

@@ -29,6 +29,7 @@ _CONTINUABLE = {
 
 STOP_LABEL = say("⏹ Stop")
 AGAIN_LABEL = say("🔁 Again")
+MORE_ROOM_LABEL = say("🔁 With more room")
 CONTINUE_LABEL = say("▶️ Continue")
 ASK_THIS_LABEL = say("💬 Ask this")
 
@@ -117,7 +118,8 @@ class AnswerRenderer:
                     ),
                 ),
             )
-        again = Button(make_answer_button_id("again", result.ask), _localize(AGAIN_LABEL, person))
+        label = MORE_ROOM_LABEL if result.is_thought_away else AGAIN_LABEL
+        again = Button(make_answer_button_id("again", result.ask), _localize(label, person))
         if not result.text or result.outcome not in _CONTINUABLE:
             return ((again,),)
         go_on = Button(

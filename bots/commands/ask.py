@@ -144,7 +144,11 @@ class AskCommands:
         saved = await self._get_own_question(request)
         model = self._find_current_model(saved, request)
         return await self._ask_service.start_ask(
-            replace(self._follow_up_question(request, saved, model, "again"), is_repeat=True)
+            replace(
+                self._follow_up_question(request, saved, model, "again"),
+                is_repeat=True,
+                has_more_room=saved.result.is_thought_away,
+            )
         )
 
     @action("continue", is_ask=True)

@@ -138,8 +138,8 @@ _CONTENT_REFUSED = say(
 _EMPTY_ANSWER_TEXTS = {
     Outcome.FILTERED: _CONTENT_REFUSED,
     Outcome.LENGTH: say(
-        "The model used up its room before it wrote anything. Nothing was charged. Ask for less at"
-        " once, or choose another model: /models"
+        "The model used up its room before it wrote anything. Nothing was charged. Give it more"
+        " room, ask for less at once, or choose another model: /models"
     ),
     Outcome.STOPPED: say("Stopped before anything arrived. Nothing was charged."),
     Outcome.TIMED_OUT: say("The model didn't answer in time. Nothing was charged. Try again."),

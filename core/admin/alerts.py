@@ -20,7 +20,9 @@ from core.notification import OPERATORS, notification_row
 #: The kind of their notifications.
 ALERT: Final = "alert"
 
-AlertKind = Literal["audit", "under-cost", "pool", "supplier", "payout", "errors"]
+AlertKind = Literal[
+    "audit", "under-cost", "pool", "supplier", "payout", "errors", "usage-gap", "unknown-fault"
+]
 _HOUR_MS: Final = 3_600_000
 #: How many hours a muted alert stays quiet.
 MUTE_HOURS: Final = 4

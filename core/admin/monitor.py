@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.admin.alerts import Alerts
+from core.admin.alerts import AlertKind, Alerts
 from core.asks.audit import audit_asks
 from core.clock import DAY_MS, Clock
 from core.db import schema
@@ -32,6 +32,10 @@ _PAYOUT_WAIT_MAX_MS: Final = DAY_MS
 _WINDOW_SECONDS: Final = 600.0
 _MIN_ANSWERS: Final = 20
 _FAILED_PERCENT: Final = 20
+#: What a supplier says that can't be true, or that nobody knows, is told when it came so often
+#: within the window.
+_REPEATED: Final = 5
+_REPEATED_KINDS: Final[tuple[AlertKind, ...]] = ("usage-gap", "unknown-fault")
 _FAILED_OUTCOMES: Final = ("refused", "broken", "timed_out", "lost")
 #: A ledger of more transfers isn't recomputed beside the service: it would take processor time from
 #: answers for too long. `creditbot audit` does that in a process of its own.
@@ -63,19 +67,24 @@ class Monitor:
         db: Database,
         pool: Pool,
         outcome_counts: Mapping[str, int],
+        usage_gap_counts: Mapping[str, int],
         clock: Clock,
     ) -> None:
-        """`outcome_counts` says how many asks ended in this process, by outcome."""
+        """`outcome_counts` says how many asks ended in this process, by outcome;
+        `usage_gap_counts`, by supplier, how many were told a usage that can't be true."""
         self._alerts, self._db, self._pool = alerts, db, pool
         self._outcome_counts, self._clock = outcome_counts, clock
+        self._usage_gap_counts = usage_gap_counts
         self.figures = MonitorFigures()
-        self._samples: deque[tuple[float, Counter[str]]] = deque()
+        self._samples: deque[tuple[float, Counter[tuple[str, str]]]] = deque()
 
     async def check_process(self) -> None:
         """A job on every process: checks what this process alone knows, and updates the figures."""
         for supplier in self._pool.list_down_suppliers():
             await self._alerts.send_alert("supplier", supplier, {"supplier": supplier})
-        await self._check_error_rate()
+        recent = self._count_recent()
+        await self._check_error_rate(recent)
+        await self._check_suppliers_words(recent)
         keys = await self._pool.list_keys()
         headroom: Counter[str] = Counter()
         for key in keys:
@@ -159,14 +168,37 @@ class Monitor:
         if count:
             await self._alerts.send_alert("payout", "", {"count": count})
 
-    async def _check_error_rate(self) -> None:
-        """Checks the answers that ended in this process in the last minutes."""
-        now, counts = self._clock.monotonic(), Counter(self._outcome_counts)
+    def _count_recent(self) -> Counter[tuple[str, str]]:
+        """What this process counted in the last minutes, by what it is and of whom."""
+        counts = Counter(
+            {
+                (what, name): count
+                for what, counted in (
+                    ("outcome", self._outcome_counts),
+                    ("usage-gap", self._usage_gap_counts),
+                    ("unknown-fault", self._pool.unknown_fault_counts),
+                )
+                for name, count in counted.items()
+            }
+        )
+        now = self._clock.monotonic()
         self._samples.append((now, counts))
         while len(self._samples) > 1 and self._samples[1][0] <= now - _WINDOW_SECONDS:
             self._samples.popleft()
-        recent = counts - self._samples[0][1]
-        answers, failed = recent.total(), sum(recent[outcome] for outcome in _FAILED_OUTCOMES)
+        return counts - self._samples[0][1]
+
+    async def _check_suppliers_words(self, recent: Mapping[tuple[str, str], int]) -> None:
+        """Checks what suppliers say that can't be true, or that nobody knows."""
+        for (what, supplier), count in recent.items():
+            for kind in _REPEATED_KINDS:
+                if what == kind and count >= _REPEATED:
+                    facts: dict[str, str | int] = {"supplier": supplier, "count": count}
+                    await self._alerts.send_alert(kind, supplier, facts)
+
+    async def _check_error_rate(self, recent: Mapping[tuple[str, str], int]) -> None:
+        """Checks the answers that ended in this process in the last minutes."""
+        outcomes = Counter({name: n for (what, name), n in recent.items() if what == "outcome"})
+        answers, failed = outcomes.total(), sum(outcomes[one] for one in _FAILED_OUTCOMES)
         if answers >= _MIN_ANSWERS and failed * 100 >= answers * _FAILED_PERCENT:
             await self._alerts.send_alert("errors", "", {"failed": failed, "answers": answers})
 

@@ -175,7 +175,7 @@ class Admission:
             own_keys_only=question.person.own_keys_only,
             asker=question.person.id,
         )
-        if limit < MIN_ANSWER_TOKENS:
+        if limit < min(find_min_answer(question.model), quote.answer_limit):
             return quote
         return replace(
             quote,
@@ -261,6 +261,7 @@ class Admission:
             omitted_turns=history.omitted_turns,
             available=available,
             held=held,
+            has_more_room=draft.question.has_more_room,
         )
         return replace(quote, branched=history.branched) if history.branched else quote
 
@@ -374,6 +375,10 @@ def _no_key_refusal(question: Question) -> AskRefusal:
 #: A shorter answer than this is not worth starting: a smaller balance is refused, and told what it
 #: would need.
 MIN_ANSWER_TOKENS = Tokens(200)
+#: The same of models that think: below it they are likely to use it up before they write anything.
+MIN_THINKING_TOKENS = Tokens(2_000)
+#: So many times the usual limit, where that was used up before anything was written.
+_MORE_ROOM = 2
 
 #: Audio longer than this is not taken.
 RECORDING_SECONDS_MAX = Seconds(3_600)
@@ -390,6 +395,7 @@ def quote_question(
     omitted_turns: int,
     available: Credits,
     held: Credits,
+    has_more_room: bool = False,
 ) -> Quote:
     """What this may cost at most, with the answer limit shrunk to what the balance can pay.
 
@@ -400,12 +406,13 @@ def quote_question(
     remaining_context = model.context.units - prompt_tokens.units
     if remaining_context < MIN_ANSWER_TOKENS.units:
         raise QuestionTooLong(model, prompt_tokens)
-    usual_limit = Tokens(min(model.answer_limit.units, remaining_context))
+    usual = model.answer_limit.units * (_MORE_ROOM if has_more_room else 1)
+    usual_limit = Tokens(min(usual, remaining_context))
     max_charge = price.calculate_charge(prompt_tokens, usual_limit)
     if max_charge.units <= available.units:
         return Quote(price, prompt_tokens, history_tokens, usual_limit, max_charge, omitted_turns)
     limit = _max_affordable_answer(price, prompt_tokens, available)
-    min_limit = Tokens(min(MIN_ANSWER_TOKENS.units, usual_limit.units))
+    min_limit = min(find_min_answer(model), usual_limit)
     if limit.units < min_limit.units:
         raise NotEnoughCredits(
             model, price, price.calculate_charge(prompt_tokens, min_limit), available, held
@@ -419,6 +426,11 @@ def quote_question(
         omitted_turns,
         shortened=True,
     )
+
+
+def find_min_answer(model: Model) -> Tokens:
+    """The shortest answer that is worth asking this model for."""
+    return MIN_THINKING_TOKENS if model.thinking else MIN_ANSWER_TOKENS
 
 
 def quote_recording(

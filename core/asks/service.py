@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 
 from core.asks.admission import Admission
@@ -89,6 +90,11 @@ class AskService:
     def running_count(self) -> int:
         """How many asks run in this process."""
         return len(self._runs)
+
+    @property
+    def usage_gap_counts(self) -> Mapping[str, int]:
+        """How many answers in this process were told a usage that can't be true, by supplier."""
+        return self._settler.usage_gap_counts
 
     async def start_ask(self, question: Question) -> AskRun:
         """Admits a question and begins to serve it; raises an `AskRefusal`, nothing held then."""

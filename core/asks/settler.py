@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 from core import chart
 from core.asks.repository import AskRepository
@@ -67,6 +68,8 @@ class AskSettler:
         self._repository, self._balances = repository, balances
         self._ledger, self._pool = ledger, pool
         self._costs, self._clock = costs, clock
+        #: How many answers in this process were told a usage that can't be true, by supplier.
+        self.usage_gap_counts: Counter[str] = Counter()
 
     async def settle(self, run: AskRun, ending: AnswerEnding) -> tuple[AskResult, bool]:
         """Settles an ask; its result, and False where another process had settled it first."""
@@ -147,6 +150,7 @@ class AskSettler:
             delivered_tokens=delivered_tokens,
         )
         if ending.usage is not None and bill.is_estimated:
+            self.usage_gap_counts[run.candidate.supplier] += 1
             log.warning("supplier %s told an impossible usage", run.candidate.supplier)
         return bill
 

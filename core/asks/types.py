@@ -79,6 +79,8 @@ class Question:
     #: Whether it asks the followed ask again, which the history then leaves out; when it continues
     #: it, the history keeps it.
     is_repeat: bool = False
+    #: Whether its answer may be longer than usual: an earlier one used up its room unseen.
+    has_more_room: bool = False
     #: Audio for a model that is paid by the second; `text` only goes with it.
     recording: Recording | None = None
     #: An ask of theirs in this place to whose answer it is a reply; else empty.
@@ -146,6 +148,11 @@ class AskResult:
     history_charge: MicroCredits | None = None
     #: The billed length of audio that was transcribed; None for a question.
     audio: Seconds | None = None
+
+    @property
+    def is_thought_away(self) -> bool:
+        """Whether the model used up its room before it wrote anything."""
+        return self.outcome is Outcome.LENGTH and not self.text and self.audio is None
 
 
 # --- refusals: before anything is held ----------------------------------------------------------

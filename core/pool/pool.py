@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 
@@ -30,6 +31,7 @@ from core.pool.keys import KeyRepository, check_shape
 from core.pool.model_discovery import ModelDiscovery
 from core.pool.providers import http
 from core.pool.providers.answer_text import AnswerText
+from core.pool.providers.faults import UNKNOWN_CODE
 from core.pool.providers.types import (
     NO_AUDIO,
     AudioClip,
@@ -88,6 +90,8 @@ class Pool:
         self._router = Router(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
         self._http_session: aiohttp.ClientSession | None = None
         self._rest_queue = RestQueue(clock)
+        #: How many errors in this process were in words that nobody knows, by supplier.
+        self.unknown_fault_counts: Counter[str] = Counter()
         self._health_tracker = HealthTracker(self._keys, clock)
         self._model_discovery = ModelDiscovery(
             catalogue, costs, clock, self._keys, self._record_failure
@@ -395,19 +399,28 @@ class Pool:
                                 record_first_token(record, circuit, attempt, seconds)
                         if isinstance(event, TextDelta):
                             for shown in text.add_piece(event.text):
+                                self._note_thinking(candidate, shown)
                                 yield shown
                             continue
+                        self._note_thinking(candidate, event)
                         if isinstance(event, Finish):
                             for shown in text.finish():
                                 yield shown
                             await self._health_tracker.record_success(record, circuit, attempt)
                         yield event
         except SupplierFault as fault:
+            if fault.code == UNKNOWN_CODE:
+                self.unknown_fault_counts[supplier.name] += 1
             circuit.record_failure(fault.kind, attempt, self._clock.now_ms())
             await self._record_failure(record, fault, attempt)
             raise
         finally:
             circuit.in_flight -= 1
+
+    def _note_thinking(self, candidate: Candidate, event: StreamEvent) -> None:
+        """An operator's own model that is seen to think has more room from then on."""
+        if isinstance(event, ReasoningDelta):
+            self._catalogue.mark_thinking(candidate.route)
 
     async def record_timeout(self, candidate: Candidate, began_ms: int) -> None:
         """Records that a call that began then was not answered in time."""

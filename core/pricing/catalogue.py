@@ -206,6 +206,16 @@ class Catalogue:
                 self._models[model.id] = model
                 self._register_names(model)
 
+    def mark_thinking(self, route: Route) -> None:
+        """A custom address's own model was seen to think: its answers get the room for that, until
+        the service starts again."""
+        for model in self._models.values():
+            if model.local and not model.thinking and route in model.routes:
+                self._models[model.id] = replace(
+                    model, thinking=True, answer_limit=THINKING_ANSWER_LIMIT
+                )
+                return
+
     def _find_id(self, text: str) -> str | None:
         for normalized in (normalize_name(text), normalize_name(text.rpartition("/")[2])):
             found = self._ids_by_name.get(normalized) or self._retired.get(normalized)

@@ -80,6 +80,8 @@ _ACTIONS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
     "supplier": ("pool", {}),
     "payout": ("payouts", {}),
     "errors": ("report", {"days": "today"}),
+    "usage-gap": ("report", {"days": "today"}),
+    "unknown-fault": ("pool", {}),
 }
 _TITLES: Final[Mapping[str, Phrase]] = {
     "audit": say("⚠️ The audit found something"),
@@ -88,6 +90,8 @@ _TITLES: Final[Mapping[str, Phrase]] = {
     "supplier": say("⚠️ A supplier is down"),
     "payout": say("⚠️ Withdrawals wait for you"),
     "errors": say("⚠️ Many answers fail"),
+    "usage-gap": say("⚠️ A supplier's counts can't be true"),
+    "unknown-fault": say("⚠️ A supplier says what nobody knows"),
 }
 _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "audit": lambda facts: (
@@ -116,6 +120,23 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
             "{failed} of the last {answers} answers ended without being whole.",
             failed=int(facts["failed"]),
             answers=int(facts["answers"]),
+        ),
+    ),
+    "usage-gap": lambda facts: (
+        say(
+            "{supplier} told a usage that can't be true of {count} answers in ten minutes. People"
+            " pay for what they saw; the keys are booked up to what a call can cost. Compare the"
+            " supplier's bill with /report.",
+            supplier=str(facts["supplier"]),
+            count=int(facts["count"]),
+        ),
+    ),
+    "unknown-fault": lambda facts: (
+        say(
+            "{supplier} refused {count} questions in ten minutes in words that aren't known here."
+            " No key was harmed; the log has the status of each.",
+            supplier=str(facts["supplier"]),
+            count=int(facts["count"]),
         ),
     ),
 }

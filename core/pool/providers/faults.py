@@ -214,6 +214,9 @@ def translate_errors() -> Iterator[None]:
         raise SupplierFault(Fault.UNAVAILABLE, code="malformed") from None
 
 
+#: The code of a fault whose meaning isn't in the tables: it is counted, so that operators see it.
+UNKNOWN_CODE = "unknown"
+
 #: OpenAI's and Groq's sentence of a limit that is one model's.
 _LIMIT_OF_MODEL = re.compile(
     r"rate limit reached for (model )?[`'\"]?[\w.:/-]+|(for|of) this model"
@@ -239,8 +242,9 @@ def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
         return _FAULT_BY_CODE[known[0]], known[0]
     if status in _FAULT_BY_STATUS:
         return _FAULT_BY_STATUS[status], ""
-    is_client_error = 300 <= status < 500
-    return (Fault.BAD_REQUEST if is_client_error else Fault.UNAVAILABLE), ""
+    if 300 <= status < 500:
+        return Fault.BAD_REQUEST, UNKNOWN_CODE
+    return Fault.UNAVAILABLE, UNKNOWN_CODE if status == _STATUS_OK else ""
 
 
 def _parse_json(body: bytes) -> object:

@@ -4,10 +4,14 @@ never for what they can't have seen, a contributed key never above its hold.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, strategies as st
 
+from core.asks.admission import quote_question
 from core.asks.settlement import AnswerEnding, calculate_bill, is_plausible, raise_low_counts
-from core.asks.types import Outcome, Quote
+from core.asks.types import NotEnoughCredits, Outcome, Quote
 from core.money import Credits, MicroCredits, Tokens
 from core.pool.providers.types import Usage
 from core.pool.types import Candidate, ContributionTerms
@@ -92,3 +96,35 @@ def test_nobody_pays_for_what_cannot_be_true(
     least = Usage(told.input, Tokens(counted.units // 4), told.cached, told.cache_written)
     if len(text) >= 200 and not contributed and least.input.units <= model.context.units:
         assert bill.cost >= COSTS.calculate_call_cost(route, least, AT_MS)
+
+
+@pytest.mark.parametrize(
+    ("available", "limit"), [(1_000, 8_000), (19, 2_100), (18, 2_000), (17, None)]
+)
+def test_a_model_that_thinks_is_not_asked_below_a_useful_limit(
+    available: int, limit: int | None
+) -> None:
+    model = replace(MODELS[0], thinking=True, answer_limit=Tokens(8_000), context=Tokens(100_000))
+    price = make_quote(1, 1).price
+
+    def quote(has_more_room: bool = False) -> Quote:
+        return quote_question(
+            model=model,
+            price=price,
+            prompt_tokens=Tokens(0),
+            history_tokens=Tokens(0),
+            omitted_turns=0,
+            available=Credits(available),
+            held=Credits(0),
+            has_more_room=has_more_room,
+        )
+
+    if limit is None:
+        with pytest.raises(NotEnoughCredits) as refused:
+            quote()
+        assert refused.value.needed == Credits(18)
+        return
+    assert quote().answer_limit.units // 100 * 100 == limit
+    assert quote(has_more_room=True).answer_limit.units == (
+        16_000 if limit == 8_000 else quote().answer_limit.units
+    )

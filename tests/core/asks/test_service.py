@@ -47,3 +47,19 @@ async def test_frames_grow_and_the_answer_is_the_whole_text(
         assert texts == sorted(texts, key=len)
         assert isinstance(shown[-1], Answer)
         assert shown[-1].text == "Blue light scatters."
+
+
+async def test_a_model_that_used_up_its_room_is_offered_more(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(Says("", usage=Used(20, 2_000), thinking=3, finish="length"))
+        answer = await tom.answer("why is the sky blue?")
+        assert "used up its room" in answer.text
+        assert [one.label for row in answer.buttons for one in row] == ["🔁 With more room"]
+        tom.openai.always(Says("Because.", usage=Used(20, 2_500), thinking=3))
+        shown = await tom.presses(answer.buttons[0][0].id)
+        assert isinstance(shown[-1], Answer)
+        assert shown[-1].text == "Because."
+        limits = [call.body["max_completion_tokens"] for call in tom.openai.calls]
+        assert limits == [2_000, 4_000]

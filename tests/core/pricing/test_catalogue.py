@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from core.money import Tokens
-from core.pricing.catalogue import ANSWER_LIMIT, THINKING_ANSWER_LIMIT, Catalogue, UnknownModel
+from core.pricing.catalogue import (
+    ANSWER_LIMIT,
+    THINKING_ANSWER_LIMIT,
+    Catalogue,
+    Route,
+    UnknownModel,
+)
 from core.pricing.files import BadOverlay
 
 CATALOGUE = Catalogue.load()
@@ -199,7 +205,7 @@ def test_a_custom_address_offers_its_models_under_their_own_names() -> None:
 )
 def test_names_of_models_that_ended_lead_to_one_that_is_served(name: str) -> None:
     """Each ended at its makers before today; whoever chose one is served by its successor."""
-    catalogue = Catalogue.load(None)
+    catalogue = Catalogue.load()
     found = catalogue.find(name)
     assert found.id != name
     assert found.routes
@@ -207,6 +213,20 @@ def test_names_of_models_that_ended_lead_to_one_that_is_served(name: str) -> Non
 
 def test_models_that_think_unasked_are_known_as_such() -> None:
     """Anthropic's newer models think unless that is switched off, and bill it as output."""
-    catalogue = Catalogue.load(None)
+    catalogue = Catalogue.load()
     for name in ("claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5", "claude-fable-5-2"):
         assert catalogue.find(name).thinking, name
+
+
+def test_a_servers_model_that_is_seen_to_think_gets_the_room_for_it() -> None:
+    catalogue = Catalogue.load()
+    catalogue.add_local_models("openai", [Listing("qwen:4b")])
+    before, route = catalogue.find("qwen:4b"), Route("openai", "qwen:4b")
+    catalogue.mark_thinking(route)
+    catalogue.add_local_models("openai", [Listing("qwen:4b")])
+    after = catalogue.find("qwen:4b")
+    assert (before.thinking, after.thinking) == (False, True)
+    assert after.answer_limit > before.answer_limit
+    shipped = catalogue.find("gpt-4o")
+    catalogue.mark_thinking(shipped.routes[0])
+    assert catalogue.find("gpt-4o") == shipped

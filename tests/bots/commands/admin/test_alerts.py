@@ -21,6 +21,7 @@ from tests.bots.commands.admin.test_broadcast import Chats
 from tests.bots.commands.test_commands import button, text_of
 from tests.core.admin.test_erasure import _payout
 from tests.databases import TestClock
+from tests.fakes.suppliers import Answer as Says, Refuse, Script, Used
 from tests.service import Service
 
 
@@ -92,6 +93,34 @@ async def test_answers_that_fail_are_told_as_a_rate(owner: Service, clock: TestC
     ended["broken"] += 19
     await owner.app.services.admin.monitor.check_process()
     assert await heard(owner, chats) == [], "16 % is no alert"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            Refuse(400, message="the moon is in the wrong house"),
+            "openai refused 5 questions in ten minutes in words",
+        ),
+        (
+            Says("Because.", usage=Used(90_000, 3)),
+            "openai told a usage that can't be true of 5 answers",
+        ),
+    ],
+)
+async def test_what_a_supplier_says_again_and_again_is_told(
+    owner: Service, script: Script, told: str
+) -> None:
+    chats, tom = front(owner), owner.someone("7")
+    await owner.app.services.admin.monitor.check_process()
+    for times in (4, 1):
+        assert await heard(owner, chats) == []
+        for _ in range(times):
+            owner.openai.always(script)
+            await tom.answer("why?")
+        await owner.app.services.admin.monitor.check_process()
+    (card,) = await heard(owner, chats)
+    assert told in text_of(card)
 
 
 @pytest.mark.parametrize(("used", "level"), [("7.9", None), ("8", 20), ("9.6", 5), ("10", 0)])
