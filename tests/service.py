@@ -31,6 +31,7 @@ from core.earnings.audit import audit_earnings
 from core.earnings.types import SAFE_POLICY, EarningPolicy
 from core.ledger.audit import check_ledger
 from core.money import Credits, NanoUsd
+from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.users.types import Person
 from payments.gateways.base import Gateway
@@ -174,6 +175,7 @@ async def running(
     terms: PaymentTerms | None = None,
     policy: EarningPolicy = SAFE_POLICY,
     costs: Costs | None = None,
+    catalogue: Catalogue | None = None,
     offer: Offer | None = None,
     master_keys: Sequence[bytes] = (MASTER_KEY,),
 ) -> AsyncIterator[Service]:
@@ -183,7 +185,7 @@ async def running(
             FakeSupplier("openai", models=["gpt-4", "whisper-1"], strict=False)
         )
         openai.allow(*KEYS)
-        catalogue, costs = brief.catalogue(), costs or brief.costs()
+        catalogue, costs = catalogue or brief.catalogue(), costs or brief.costs()
         config = make_config(
             welcome=welcome,
             welcomes_a_day=welcomes_a_day,

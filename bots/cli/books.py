@@ -66,7 +66,8 @@ async def export(arguments: argparse.Namespace) -> int:
 
 async def show_report(arguments: argparse.Namespace) -> int:
     """Both layers of a period, as text or JSON; dollars as exact decimals."""
-    config, now = load(), SystemClock().now_ms()
+    config, clock = load(), SystemClock()
+    now = clock.now_ms()
     try:
         period = parse_period(arguments.days, now)
     except ValueError:
@@ -78,7 +79,7 @@ async def show_report(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_line(json.dumps(_facts(told), indent=1))
         return 0
-    catalogue = load_catalogue(config)
+    catalogue = load_catalogue(config, clock)
     for line in (
         *list_user_layer(told, catalogue),
         *list_system_layer(told, catalogue),

@@ -82,10 +82,9 @@ class AnswerRenderer:
         if ended is not None and result.text:
             footer.append(_localize(ended, person))
         if person.footer and result.text:
-            model = self._catalogue.models.get(result.model)
             footer.append(
                 _localize(
-                    phrases.format_footer_line(result, model.name if model else result.model),
+                    phrases.format_footer_line(result, self._catalogue.get_name(result.model)),
                     person,
                 )
             )

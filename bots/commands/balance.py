@@ -130,8 +130,7 @@ class BalanceCommands:
         )
 
     def _get_model_name(self, model: str) -> str:
-        known = self._catalogue.models.get(model)
-        return known.name if known else model
+        return self._catalogue.get_name(model)
 
 
 def _sum_by_day(charges: list[ChargedAnswer], since: datetime, *, tz: datetime) -> list[Credits]:

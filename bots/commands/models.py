@@ -268,7 +268,7 @@ def _abilities_line(model: Model) -> Phrase:
         )
     return say(
         "Reads up to {context} tokens; answers usually stop at {limit}.",
-        context=model.context,
+        context=model.prompt_limit,
         limit=model.answer_limit,
     )
 

@@ -27,7 +27,7 @@ def build_externals(config: Config, clock: Clock, *, sells: bool = True) -> Exte
     """The world of the settings; without what sells and pays where that isn't wanted. Raises
     `BadOverlay` and `UnknownSupplierSetting`."""
     return Externals(
-        catalogue=load_catalogue(config),
+        catalogue=load_catalogue(config, clock),
         costs=Costs.load(config.models.overlay),
         suppliers=build_suppliers(config),
         own_keys=list_own_keys(config),
@@ -37,9 +37,9 @@ def build_externals(config: Config, clock: Clock, *, sells: bool = True) -> Exte
     )
 
 
-def load_catalogue(config: Config) -> Catalogue:
+def load_catalogue(config: Config, clock: Clock) -> Catalogue:
     """The catalogue that ships under the operator's overlay; raises `BadOverlay`."""
-    return Catalogue.load(config.models.overlay)
+    return Catalogue.load(config.models.overlay, clock)
 
 
 def build_gateways(config: Config, clock: Clock) -> Mapping[str, Gateway]:

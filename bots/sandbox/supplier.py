@@ -269,7 +269,7 @@ def _parse_messages(value: Any) -> Sequence[tuple[str, str]]:
 
 async def _count_prompt(completion: _CompletionRequest) -> Tokens:
     prompt = await count_message_tokens(completion.model, completion.texts)
-    if prompt.units > completion.model.context.units:
+    if prompt > completion.model.prompt_limit:
         raise _RequestRefused(400, "context_length_exceeded", "This is longer than the context.")
     return prompt
 

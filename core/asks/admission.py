@@ -403,11 +403,11 @@ def quote_question(
     when the model has no room to answer, `NotEnoughCredits` when the balance can't pay for a useful
     answer.
     """
-    remaining_context = model.context.units - prompt_tokens.units
-    if remaining_context < MIN_ANSWER_TOKENS.units:
+    room = model.calculate_answer_room(prompt_tokens)
+    if room < MIN_ANSWER_TOKENS:
         raise QuestionTooLong(model, prompt_tokens)
-    usual = model.answer_limit.units * (_MORE_ROOM if has_more_room else 1)
-    usual_limit = Tokens(min(usual, remaining_context))
+    usual = Tokens(model.answer_limit.units * (_MORE_ROOM if has_more_room else 1))
+    usual_limit = min(usual, room)
     max_charge = price.calculate_charge(prompt_tokens, usual_limit)
     if max_charge.units <= available.units:
         return Quote(price, prompt_tokens, history_tokens, usual_limit, max_charge, omitted_turns)

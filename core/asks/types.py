@@ -175,7 +175,7 @@ class QuestionTooLong(AskRefusal):
 
     def __init__(self, model: Model, tokens: Tokens) -> None:
         self.model, self.tokens = model, tokens
-        self.context = model.context
+        self.context = model.prompt_limit
 
 
 class NotEnoughCredits(AskRefusal):

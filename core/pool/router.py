@@ -148,9 +148,7 @@ def _required_hold(
             if costs.has_cost(route, "second")
             else None
         )
-    needed = request.input.units + request.answer_limit.units
-    context = request.model.context if route.context is None else route.context
-    if context.units < needed:
+    if request.model.calculate_answer_room(request.input, route) < request.answer_limit:
         return None
     try:
         return costs.calculate_max_cost(route, request.input, request.answer_limit, now_ms)

@@ -1,7 +1,8 @@
 """The models on sale: who makes them, who serves them, and what people call them.
 
 Names are compared without case, spaces, dots and dashes. A name of the past leads to the model
-that stands in for it. Nothing here knows what a model costs.
+that stands in for it. A model or a route whose last day is known leaves by itself on its end, by
+the clock, and its names lead to its successor. Nothing here knows what a model costs.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol, Self
 
+from core.clock import DAY_MS, Clock
 from core.errors import Refusal
 from core.money import Tokens
 from core.pricing import files
-from core.pricing.files import BadOverlay, CatalogueFile, ModelRow, Tokenizer
+from core.pricing.files import BadOverlay, CatalogueFile, ModelRow, RouteRow, Tokenizer
 from core.pricing.rates import Per
 
 ANSWER_LIMIT = Tokens(2_000)
@@ -27,6 +30,8 @@ THINKING_ANSWER_LIMIT = Tokens(8_000)
 LOCAL_CONTEXT = Tokens(8_192)
 
 _LONG_CONTEXT = 400_000
+#: Before every end.
+_FIRST_DAY = 0
 _SIMILAR_MAX = 3
 _SIMILARITY_MIN = 0.5
 
@@ -39,6 +44,10 @@ class Route:
     model: str
     #: Where this supplier offers less context than the model has.
     context: Tokens | None = field(default=None, compare=False)
+    #: The most tokens of a prompt, where this supplier limits it apart from the context.
+    input_limit: Tokens | None = field(default=None, compare=False)
+    #: The first UTC day on which the supplier doesn't serve it any more; None: not known.
+    ends: date | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Model:
     id: str
     name: str
     maker: str
-    #: Tokens of prompt and answer together.
+    #: Tokens of prompt and answer together; see `input_limit`.
     context: Tokens
     #: The usual limit of an answer, in tokens.
     answer_limit: Tokens
@@ -65,6 +74,68 @@ class Model:
     nicknames: tuple[str, ...] = ()
     #: Whether it is one of a custom address's own models.
     local: bool = False
+    #: The most tokens of a prompt, where it is limited apart from the context; None: one window.
+    input_limit: Tokens | None = None
+    #: The first UTC day on which it isn't served any more, and the id of what stands in for it.
+    ends: date | None = None
+    successor: str = ""
+
+    @property
+    def prompt_limit(self) -> Tokens:
+        """The most tokens that a prompt may have, were its answer empty."""
+        return self.context if self.input_limit is None else min(self.context, self.input_limit)
+
+    def calculate_answer_room(self, prompt: Tokens, route: Route | None = None) -> Tokens:
+        """The tokens that a prompt leaves for the answer, by a route whose limits may be narrower;
+        zero where the prompt itself is too long."""
+        context, input_limit = self.context, self.input_limit
+        if route is not None and route.context is not None:
+            context, input_limit = route.context, route.input_limit
+        if input_limit is not None and prompt > input_limit:
+            return Tokens(0)
+        return Tokens(max(0, context.units - prompt.units))
+
+    def find_end(self) -> date | None:
+        """The day on which it ends: its own, or that of the last of its routes; None: not known."""
+        ends = [route.ends for route in self.routes]
+        known = [day for day in ends if day is not None]
+        last_route = max(known) if known and len(known) == len(ends) else None
+        return min((day for day in (self.ends, last_route) if day is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ComingEnd:
+    """A model, or one of several routes to it, ends on a day that is known."""
+
+    ends: date
+    model: Model
+    #: The route that ends while the model stays; None when the model ends.
+    route: Route | None
+    #: What the model's names lead to from then on; None where nothing stands in.
+    successor: Model | None
+
+    @property
+    def subject(self) -> str:
+        """What ends, as an id that stays the same."""
+        return self.model.id if self.route is None else f"{self.route.provider}:{self.route.model}"
+
+    @property
+    def suppliers(self) -> frozenset[str]:
+        """Whose keys it concerns."""
+        routes = self.model.routes if self.route is None else (self.route,)
+        return frozenset(route.provider for route in routes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What is on sale during one UTC day, and what each name means on it."""
+
+    day: int
+    models: Mapping[str, Model]
+    ids_by_name: Mapping[str, str]
+    #: Names of the past, and of models that ended by then, with the ids that they lead to.
+    retired: Mapping[str, str]
+    unambiguous_names: Collection[str]
 
 
 class UnknownModel(Refusal):
@@ -103,108 +174,184 @@ class Catalogue:
         models: Iterable[Model],
         retired: Mapping[str, str] = MappingProxyType({}),
         default: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """`retired` leads names of the past to ids; raises ValueError when two models share a name
-        or a name leads nowhere."""
-        self._models = {model.id: model for model in models}
-        self._ids_by_name: dict[str, str] = {}
-        self._unambiguous_names: set[str] = set()
-        self._retired: dict[str, str] = {}
-        for model in self._models.values():
-            self._register_names(model)
-        for name, successor in retired.items():
-            if successor not in self._models:
-                raise ValueError(f"{name} leads to {successor}, which is not in the catalogue")
-            if (normalized := normalize_name(name)) in self._ids_by_name:
-                raise ValueError(
-                    f"{name} is retired, and also a name of {self._ids_by_name[normalized]}"
-                )
-            self._retired[normalized] = successor
-        if default is not None and default not in {model.id for model in self.chat_models}:
-            raise ValueError(f"the default model {default} is not in the catalogue, or only hears")
+        """`retired` leads names of the past to ids; without a `clock` nothing ends. Raises
+        ValueError when two models share a name or a name leads nowhere."""
+        self._clock = clock
+        self._catalogued = {model.id: model for model in models}
+        self._local: dict[str, Model] = {}
+        self._retired = dict(retired)
         self._default = default
+        self._check_successors()
+        self._listing = self._build_listing(_FIRST_DAY)
+        for name, successor in retired.items():
+            if successor not in self._catalogued:
+                raise ValueError(f"{name} leads to {successor}, which is not in the catalogue")
+            if (holder := self._listing.ids_by_name.get(normalize_name(name))) is not None:
+                raise ValueError(f"{name} is retired, and also a name of {holder}")
+        chat_models = {model.id for model in self._catalogued.values() if model.per == "token"}
+        if default is not None and default not in chat_models:
+            raise ValueError(f"the default model {default} is not in the catalogue, or only hears")
 
     @classmethod
-    def load(cls, overlay: Path | None = None) -> Self:
-        """The catalogue that ships, changed by the operator's file; raises `BadOverlay`."""
+    def load(cls, overlay: Path | None = None, clock: Clock | None = None) -> Self:
+        """The catalogue that ships, changed by the operator's file, as it is at each time of the
+        clock; raises `BadOverlay`."""
         shipped, own = files.read_catalogue(), files.read_overlay(overlay)
         try:
-            return cls(*_merge_overlay(shipped, own))
+            return cls(*_merge_overlay(shipped, own), clock)
         except ValueError as error:
             raise BadOverlay(f"{overlay.name if overlay else 'catalogue'}: {error}") from None
 
     @property
     def models(self) -> Mapping[str, Model]:
-        """By id, in the menus' order; custom addresses' own models come last."""
-        return MappingProxyType(self._models)
+        """Those on sale now by id, in the menus' order; custom addresses' own models come last."""
+        return self._get_listing().models
 
     @property
     def chat_models(self) -> list[Model]:
         """The models that answer questions."""
-        return [model for model in self._models.values() if model.per == "token"]
+        return [model for model in self.models.values() if model.per == "token"]
 
     @property
     def audio_models(self) -> list[Model]:
         """The models that transcribe audio."""
-        return [model for model in self._models.values() if model.per == "second"]
+        return [model for model in self.models.values() if model.per == "second"]
 
     def is_local(self, route: Route) -> bool:
         """Whether a route leads to a model that only a custom address has."""
-        return any(model.local and route in model.routes for model in self._models.values())
+        return any(route in model.routes for model in self._local.values())
 
     @property
     def default_model(self) -> Model:
         """The model for people who have not chosen one."""
-        return self._models[self._default] if self._default else self.chat_models[0]
+        default = self._default and self._find_successor(self._default, self._get_listing().models)
+        return self.models[default] if default else self.chat_models[0]
+
+    def get_name(self, id_: str) -> str:
+        """A model as people read it, also after its end; the id of one that is not known."""
+        model = self.models.get(id_) or self._catalogued.get(id_)
+        return id_ if model is None else model.name
 
     def find(self, text: str) -> Model:
-        """The model of an id, a name or an alias; for a retired name its successor. Raises
-        `UnknownModel`."""
+        """The model of an id, a name or an alias; for a retired name, or that of a model that
+        ended, its successor. Raises `UnknownModel`."""
         found = self._find_id(text)
         if found is None:
             raise UnknownModel(text, self._find_similar(text))
-        return self._models[found]
+        return self.models[found]
 
     def is_unambiguous_name(self, name: str) -> bool:
         """Whether a word can only mean a model that answers questions, as in `/ask gpt-4 why …`;
         nicknames are ordinary words too."""
-        normalized = normalize_name(name)
-        return normalized in self._unambiguous_names or normalized in self._retired
+        return normalize_name(name) in self._get_listing().unambiguous_names
 
     def is_retired(self, text: str) -> bool:
-        """Whether a name is retired, so that `find` gives its successor."""
-        normalized = normalize_name(text)
-        return normalized not in self._ids_by_name and normalized in self._retired
+        """Whether a name is retired, or of a model that ended, so that `find` gives a successor."""
+        normalized, listing = normalize_name(text), self._get_listing()
+        return normalized not in listing.ids_by_name and normalized in listing.retired
+
+    def list_coming_ends(self, days: int) -> list[ComingEnd]:
+        """The models and routes on sale that end within so many days, the next first."""
+        today = self._get_listing().day
+        found = []
+        for model in self.models.values():
+            end = model.find_end()
+            if end is not None and _to_day(end) <= today + days:
+                on_that_day = self._build_listing(_to_day(end)).models
+                successor = self._find_successor(model.id, on_that_day)
+                found.append(
+                    ComingEnd(end, model, None, on_that_day[successor] if successor else None)
+                )
+            found += [
+                ComingEnd(route.ends, model, route, None)
+                for route in model.routes
+                if route.ends is not None
+                and (end is None or route.ends < end)
+                and _to_day(route.ends) <= today + days
+            ]
+        return sorted(found, key=lambda one: one.ends)
 
     def add_local_models(self, provider: str, listed: Iterable[ServerModel]) -> None:
         """Puts a custom address's own models on sale under their own names, beside those of the
         catalogue that it serves. Its models that are no longer listed are removed."""
+        models = [*self.models.values()]
         known = {
             route.model
-            for model in self._models.values()
+            for model in models
             if not model.local
             for route in model.routes
             if route.provider == provider
         }
         taken = {
             normalize_name(model.id)
-            for model in self._models.values()
+            for model in models
             if not (model.local and model.routes[0].provider == provider)
         }
-        local_models = {
-            model.id: model for model in build_local_models(provider, listed, known, taken)
+        found = {model.id: model for model in build_local_models(provider, listed, known, taken)}
+        kept = {
+            id_: model
+            for id_, model in self._local.items()
+            if model.routes[0].provider != provider or id_ in found
         }
-        for model in list(self._models.values()):
-            if (
-                model.local
-                and model.routes[0].provider == provider
-                and model.id not in local_models
-            ):
-                self._remove_model(model)
-        for model in local_models.values():
-            if model.id not in self._models:
-                self._models[model.id] = model
-                self._register_names(model)
+        self._local = {**kept, **{id_: one for id_, one in found.items() if id_ not in kept}}
+        self._listing = self._build_listing(self._listing.day)
+
+    def _get_listing(self) -> _Listing:
+        if self._clock is not None:
+            today = self._clock.now_ms() // DAY_MS
+            if today != self._listing.day:
+                self._listing = self._build_listing(today)
+        return self._listing
+
+    def _build_listing(self, day: int) -> _Listing:
+        """Raises ValueError when two models share a name."""
+        live = (_without_ended_routes(model, day) for model in self._catalogued.values())
+        models = {model.id: model for model in live if model is not None}
+        models |= self._local
+        ids_by_name: dict[str, str] = {}
+        unambiguous: set[str] = set()
+        for model in models.values():
+            _register_names(model, ids_by_name, unambiguous)
+        retired: dict[str, str] = {}
+        names_of_the_past = [
+            *((name, target, True) for name, target in self._retired.items()),
+            *(
+                (name, model.id, is_word)
+                for model in self._catalogued.values()
+                if model.id not in models or models[model.id].local
+                for name, is_word in _list_names(model)
+            ),
+        ]
+        for name, target, is_word in names_of_the_past:
+            normalized = normalize_name(name)
+            successor = self._find_successor(target, models)
+            if successor is None or normalized in ids_by_name:
+                continue
+            retired[normalized] = successor
+            if is_word and models[successor].per == "token":
+                unambiguous.add(normalized)
+        return _Listing(day, MappingProxyType(models), ids_by_name, retired, unambiguous)
+
+    def _check_successors(self) -> None:
+        for model in self._catalogued.values():
+            successor = self._catalogued.get(model.successor)
+            if model.successor and (successor is None or successor.per != model.per):
+                raise ValueError(f"{model.id}: its successor {model.successor} can't stand in")
+            passed = {model.id}
+            while successor is not None:
+                if successor.id in passed:
+                    raise ValueError(f"{model.id} is its own successor")
+                passed.add(successor.id)
+                successor = self._catalogued.get(successor.successor)
+
+    def _find_successor(self, id_: str, models: Mapping[str, Model]) -> str | None:
+        """The id itself if it is among the models, else that of the next successor that is."""
+        if id_ in models:
+            return id_
+        ended = self._catalogued.get(id_)
+        return self._find_successor(ended.successor, models) if ended is not None else None
 
     def mark_thinking(self, route: Route) -> None:
         """A custom address's own model was seen to think: its answers get the room for that, until
@@ -217,38 +364,59 @@ class Catalogue:
                 return
 
     def _find_id(self, text: str) -> str | None:
+        listing = self._get_listing()
         for normalized in (normalize_name(text), normalize_name(text.rpartition("/")[2])):
-            found = self._ids_by_name.get(normalized) or self._retired.get(normalized)
+            found = listing.ids_by_name.get(normalized) or listing.retired.get(normalized)
             if found is not None:
                 return found
         return None
 
     def _find_similar(self, text: str) -> tuple[str, ...]:
-        ids_by_name = {**self._retired, **self._ids_by_name}
+        listing = self._get_listing()
+        ids_by_name = {**listing.retired, **listing.ids_by_name}
         close = difflib.get_close_matches(
             normalize_name(text)[:60], ids_by_name, n=12, cutoff=_SIMILARITY_MIN
         )
         return tuple(dict.fromkeys(ids_by_name[name] for name in close))[:_SIMILAR_MAX]
 
-    def _register_names(self, model: Model) -> None:
-        if model.local:
-            # Whoever runs a server means its model by that name, even where it meant another one.
-            self._ids_by_name[normalize_name(model.id)] = model.id
-            self._unambiguous_names.add(normalize_name(model.id))
-            return
-        words = (model.id, model.name, *model.aliases)
-        for name in (*words, *(route.model for route in model.routes), *model.nicknames):
-            holder = self._ids_by_name.setdefault(normalize_name(name), model.id)
-            if holder != model.id:
-                raise ValueError(f"{name} names both {holder} and {model.id}")
-        if model.per == "token":
-            self._unambiguous_names.update(normalize_name(word) for word in words)
 
-    def _remove_model(self, model: Model) -> None:
-        del self._models[model.id]
-        self._ids_by_name, self._unambiguous_names = {}, set()
-        for remaining in self._models.values():
-            self._register_names(remaining)
+def _to_day(day: date) -> int:
+    """The days since 1970-01-01, as a clock's milliseconds count them."""
+    return (day - date(1970, 1, 1)).days
+
+
+def _without_ended_routes(model: Model, day: int) -> Model | None:
+    """The model with the routes that it has on a day; None after its end."""
+    end = model.find_end()
+    if end is not None and _to_day(end) <= day:
+        return None
+    live = tuple(route for route in model.routes if route.ends is None or day < _to_day(route.ends))
+    return model if len(live) == len(model.routes) else replace(model, routes=live)
+
+
+def _list_names(model: Model) -> list[tuple[str, bool]]:
+    """A model's names, and of each whether it can only mean the model."""
+    is_word = model.per == "token"
+    return [
+        *((name, is_word) for name in (model.id, model.name, *model.aliases)),
+        *((route.model, False) for route in model.routes),
+        *((name, False) for name in model.nicknames),
+    ]
+
+
+def _register_names(model: Model, ids_by_name: dict[str, str], unambiguous: set[str]) -> None:
+    if model.local:
+        # Whoever runs a server means its model by that name, even where it meant another one.
+        ids_by_name[normalize_name(model.id)] = model.id
+        unambiguous.add(normalize_name(model.id))
+        return
+    for name, is_word in _list_names(model):
+        normalized = normalize_name(name)
+        holder = ids_by_name.setdefault(normalized, model.id)
+        if holder != model.id:
+            raise ValueError(f"{name} names both {holder} and {model.id}")
+        if is_word:
+            unambiguous.add(normalized)
 
 
 def build_local_models(
@@ -290,16 +458,15 @@ def _merge_overlay(
     rows = {row.id: row for row in shipped.model}
     for row in overlay.model:
         before = rows.get(row.id)
-        rows[row.id] = (
-            row
-            if before is None
-            else before.model_copy(update=row.model_dump(exclude_unset=True, exclude_none=True))
-        )
+        rows[row.id] = row if before is None else _change_row(before, row)
     retired = {**shipped.retired, **overlay.retired}
     withdrawn = set(overlay.withdrawn)
     if unknown := sorted(withdrawn - set(rows)):
         raise ValueError(f"withdrawn: no such model: {', '.join(unknown)}")
     models = [_build_model(row) for row in rows.values() if row.id not in withdrawn]
+    models = [
+        replace(model, successor="") if model.successor in withdrawn else model for model in models
+    ]
     kept = {name: successor for name, successor in retired.items() if successor not in withdrawn}
     default = overlay.default or shipped.default
     # A name that the operator sells a model under is no longer retired.
@@ -314,36 +481,54 @@ def _merge_overlay(
     return models, kept, None if default in withdrawn else default
 
 
+def _change_row(before: ModelRow, row: ModelRow) -> ModelRow:
+    """A shipped model with what the operator's row changes. Routes of the operator's own don't end
+    on the day of those that ship."""
+    changes = {
+        name: value for name in row.model_fields_set if (value := getattr(row, name)) is not None
+    }
+    if "routes" in changes:
+        changes.setdefault("ends", None)
+    return before.model_copy(update=changes)
+
+
 def _build_model(row: ModelRow) -> Model:
     per = row.per or "token"
     if not row.routes or (per == "token" and not row.context):
         raise ValueError(f"{row.id}: a new model needs context and routes")
     context, thinking = Tokens(row.context or 0), bool(row.thinking)
+    input_limit = None if row.input is None else Tokens(row.input)
     limit = THINKING_ANSWER_LIMIT if thinking else ANSWER_LIMIT
-    features = list(row.features or ())
-    if thinking:
-        features.append("thinking")
-    if context.units >= _LONG_CONTEXT:
-        features.append("long_context")
-    return Model(
+    routes = tuple(_build_route(one, context, input_limit) for one in row.routes)
+    model = Model(
         id=row.id,
         name=row.name or row.id,
-        maker=row.maker or row.routes[0].partition(":")[0],
+        maker=row.maker or routes[0].provider,
         context=context,
         answer_limit=Tokens(row.answer_limit) if row.answer_limit else limit,
         thinking=thinking,
-        features=tuple(dict.fromkeys(features)),
-        routes=tuple(_parse_route(text, context) for text in row.routes),
+        features=(),
+        routes=routes,
         tokenizer=row.tokenizer or "estimate",
         aliases=row.aliases or (),
         per=per,
         nicknames=row.nicknames or (),
+        input_limit=input_limit,
+        ends=row.ends,
+        successor=row.successor or "",
     )
+    features = list(row.features or ())
+    if thinking:
+        features.append("thinking")
+    if model.prompt_limit.units >= _LONG_CONTEXT:
+        features.append("long_context")
+    return replace(model, features=tuple(dict.fromkeys(features)))
 
 
-def _parse_route(text: str, context: Tokens) -> Route:
-    provider, _, rest = text.partition(":")
+def _build_route(row: str | RouteRow, context: Tokens, input_limit: Tokens | None) -> Route:
+    ends = None if isinstance(row, str) else row.ends
+    provider, _, rest = (row if isinstance(row, str) else row.route).partition(":")
     model, _, context_text = rest.rpartition("@")
     if model and context_text.isdecimal():
-        return Route(provider, model, Tokens(int(context_text)))
-    return replace(Route(provider, rest), context=context)
+        return Route(provider, model, Tokens(int(context_text)), ends=ends)
+    return Route(provider, rest, context, input_limit, ends)

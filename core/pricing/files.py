@@ -7,6 +7,7 @@ carry costs. All that is wrong with it is reported at once, in words.
 from __future__ import annotations
 
 import tomllib
+from datetime import date
 from fractions import Fraction
 from importlib import resources
 from math import ceil
@@ -47,6 +48,13 @@ class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RouteRow(_StrictModel):
+    """A route whose end is known, and the first UTC day on which it isn't served any more."""
+
+    route: _Route
+    ends: date
+
+
 class ModelRow(_StrictModel):
     """A [[model]] of the catalogue has all of these; in an overlay it has only `id` and what
     changes."""
@@ -55,14 +63,17 @@ class ModelRow(_StrictModel):
     name: _Name | None = None
     maker: _Name | None = None
     context: Annotated[int, Field(ge=1_000, le=100_000_000)] | None = None
+    input: Annotated[int, Field(ge=1_000, le=100_000_000)] | None = None
     answer_limit: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
     thinking: bool | None = None
     per: Per | None = None
     tokenizer: Tokenizer | None = None
     features: tuple[_Name, ...] | None = None
-    routes: Annotated[tuple[_Route, ...], Field(min_length=1)] | None = None
+    routes: Annotated[tuple[_Route | RouteRow, ...], Field(min_length=1)] | None = None
     aliases: tuple[_Name, ...] | None = None
     nicknames: tuple[_Name, ...] | None = None
+    ends: date | None = None
+    successor: _Name | None = None
 
 
 class CostRow(_StrictModel):

@@ -162,7 +162,9 @@ class SupplierChanges:
             now = {"decided_at": self._clock.now_ms(), "decided_by": actor}
             return (self._update(change, {"state": kind, "price": price.id, **now}),)
 
-        model = self._catalogue.models[change.model]
+        model = self._catalogue.models.get(change.model)
+        if model is None:  # it ended meanwhile
+            raise AlreadyDecided
         new_price = NewPrice(model.id, *rates, model.per)
         try:
             return await self._price_changes.set_price(

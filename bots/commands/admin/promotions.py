@@ -420,8 +420,7 @@ def describe_promotion(promotion: Promotion, catalogue: Catalogue) -> Phrase:
         return say("{percent} % more on top-ups", percent=promotion.percent)
     if not promotion.models:
         return say("{percent} % off all models", percent=promotion.percent)
-    known = catalogue.models
-    names = sorted(known[id_].name if id_ in known else id_ for id_ in promotion.models)
+    names = sorted(catalogue.get_name(id_) for id_ in promotion.models)
     return say("{percent} % off {models}", percent=promotion.percent, models=", ".join(names))
 
 

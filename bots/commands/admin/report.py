@@ -454,8 +454,7 @@ def format_advised_price(advice: RaisePrice, now: Price) -> str:
 
 def get_model_name(catalogue: Catalogue, model: str) -> str:
     """As people read it; models that left the catalogue by their id."""
-    known = catalogue.models.get(model)
-    return known.name if known else model
+    return catalogue.get_name(model)
 
 
 def _part_line(name: Phrase, amount: Credits) -> Phrase:
