@@ -263,6 +263,7 @@ def _list_price_jobs(services: Services) -> Iterator[Job]:
     yield Job("look at suppliers' lists", 300.0, repricing.cost_watch.check_price_lists)
     yield Job("watch absorbed changes", 300.0, repricing.cost_watch.check_absorbed_changes)
     yield Job("compare bills with lists", 3_600.0, repricing.cost_watch.compare_bills)
+    yield Job("tell what ends", 3_600.0, repricing.model_ends.announce_ends, runs_at_start=True)
     yield Job("measure demand", 3_600.0, repricing.demand.measure_demand)
     yield Job("reprice", 3_600.0, repricing.automatic_pricing.reprice_models)
     if repricing.source.may_fetch:

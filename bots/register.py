@@ -16,6 +16,7 @@ from bots.commands.admin.broadcast import BroadcastCommands
 from bots.commands.admin.disputes import DisputeCommands
 from bots.commands.admin.grant import GrantCommands
 from bots.commands.admin.limits import LimitCommands
+from bots.commands.admin.model_ends import make_model_end_card
 from bots.commands.admin.payouts import PayoutCardBuilder, PayoutCommands
 from bots.commands.admin.pool import PoolCommands
 from bots.commands.admin.pricing import PriceBoundCommands, PricingCommands
@@ -43,6 +44,7 @@ from bots.commands.withdraw import WithdrawCommands
 from bots.notifications import OperatorCards
 from bots.sandbox.crowd import CrowdCommands
 from bots.services import Services
+from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.evidence import EvidenceBuilder
 
@@ -133,7 +135,11 @@ def build_commands(
             "contributable": shared.contribute.suggest_contributable,
         },
     )
-    return Commands(registry, {COST_CHANGED: shared.suppliers.make_notification_card})
+    operator_cards = {
+        COST_CHANGED: shared.suppliers.make_notification_card,
+        MODEL_ENDS: make_model_end_card,
+    }
+    return Commands(registry, operator_cards)
 
 
 def _build_shared(services: Services) -> _Shared:

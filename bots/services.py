@@ -61,6 +61,7 @@ from core.repricing.cost_overrides import CostOverrides
 from core.repricing.cost_watch import CostWatch
 from core.repricing.demand import DemandTracker
 from core.repricing.margins import Margins, RecentUsage
+from core.repricing.model_ends import ModelEndNotices
 from core.repricing.price_changes import PriceChanges
 from core.repricing.suggestions import PriceSuggestions
 from core.repricing.supplier_changes import SupplierChanges
@@ -141,6 +142,7 @@ class RepricingServices:
     supplier_changes: SupplierChanges
     cost_watch: CostWatch
     announcements: PriceAnnouncements
+    model_ends: ModelEndNotices
 
     async def load(self) -> None:
         """Reads what is kept of suppliers' costs and demand, before anything has a price."""
@@ -441,6 +443,9 @@ def build_repricing(
             is_ready=lambda: source.is_ready,
         ),
         announcements=PriceAnnouncements(db=db, ledger=ledger, clock=clock),
+        model_ends=ModelEndNotices(
+            db=db, ledger=ledger, catalogue=catalogue, pool=pool.pool, clock=clock
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from bots.cli.operator import describe_key
 from bots.cli.output import describe_error, describe_unopenable, print_line
 from bots.cli.payments import Line, check_gateways, check_payouts
 from bots.cli.session import database_url, open_for_writing, open_pool, require_master_keys
+from bots.commands.admin.model_ends import check_coming_ends
 from bots.commands.admin.report import list_economy_lines
 from bots.config.gateways import build_externals, build_gateways
 from bots.config.settings import Config, PricingConfig, SettingsWrong, load
@@ -66,7 +67,7 @@ async def _check_database(config: Config) -> list[Line]:
                 lines.append((True, "master key opens the vault"))
                 await pool.check_models()
                 lines += _check_keys(await pool.list_keys(), pool)
-                lines += await _check_prices(base)
+                lines += await _check_prices(base, pool)
     except Refusal as refusal:
         what = describe_error(refusal)
         lines.append((False, what if lines else f"database: {what}"))
@@ -113,7 +114,7 @@ def _check_keys(keys: list[KeySummary], pool: Pool) -> list[Line]:
     return [*lines, (servable > 0, f"models that can be served now: {servable}")]
 
 
-async def _check_prices(base: Foundation) -> list[Line]:
+async def _check_prices(base: Foundation, pool: Pool) -> list[Line]:
     pricing = build_pricing(base, build_externals(base.config, base.clock, sells=False))
     prices, models = pricing.prices, pricing.catalogue.models
     await prices.load()
@@ -124,7 +125,15 @@ async def _check_prices(base: Foundation) -> list[Line]:
     line = f"prices of {len(models)} models"
     if coming:
         line += f", {len(coming)} of them set by the formula when the service starts"
-    return [(True, line), check_lists(base.config.pricing)]
+    suppliers = {key.supplier for key in await pool.list_keys()}
+    return [
+        (True, line),
+        check_lists(base.config.pricing),
+        *(
+            (is_fine, f"soon: {render(line, 'en')}")
+            for is_fine, line in check_coming_ends(pricing.catalogue, suppliers)
+        ),
+    ]
 
 
 def check_lists(pricing: PricingConfig, now_ms: int | None = None) -> Line:

@@ -356,11 +356,11 @@ class Catalogue:
     def mark_thinking(self, route: Route) -> None:
         """A custom address's own model was seen to think: its answers get the room for that, until
         the service starts again."""
-        for model in self._models.values():
-            if model.local and not model.thinking and route in model.routes:
-                self._models[model.id] = replace(
-                    model, thinking=True, answer_limit=THINKING_ANSWER_LIMIT
-                )
+        for model in self._local.values():
+            if not model.thinking and route in model.routes:
+                thinking = replace(model, thinking=True, answer_limit=THINKING_ANSWER_LIMIT)
+                self._local = {**self._local, model.id: thinking}
+                self._listing = self._build_listing(self._listing.day)
                 return
 
     def _find_id(self, text: str) -> str | None:

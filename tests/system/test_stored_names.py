@@ -24,6 +24,7 @@ from core.money import NanoUsd, Stars
 from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.providers.types import Fault
 from core.repricing.announcements import PRICE_CHANGED
+from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.fulfillment import PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
@@ -64,6 +65,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     KEY_ENDED,
                     PAYOUT_CHANGED,
                     KEY_COOLDOWN,
+                    MODEL_ENDS,
                 ),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
             ],

@@ -19,6 +19,7 @@ from typing import Final
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.commands.admin.model_ends import describe_coming_end
 from bots.commands.admin.setprice import (
     describe_price_change,
     format_margin,
@@ -38,6 +39,7 @@ from core.pricing.supplier_rates import AS_LISTED, SupplierRate
 from core.repricing.cost_overrides import CostOverrides
 from core.repricing.cost_watch import CostWatch
 from core.repricing.margins import Margins
+from core.repricing.model_ends import NOTICE_DAYS
 from core.repricing.supplier_changes import (
     AlreadyDecided,
     ChangeOptions,
@@ -103,6 +105,8 @@ class SupplierCommands:
         lines += [
             describe_absorbed(one, self._get_model_name(one)) for one in absorbed[:_SHOWN_MAX]
         ]
+        ends = self._catalogue.list_coming_ends(NOTICE_DAYS)
+        lines += [describe_coming_end(one) for one in ends[:_SHOWN_MAX]]
         lines.append(describe_price_data(self._source.describe_data(self._clock.now_ms())))
         play = Choice(say("🧪 The sandbox raises a price"), "supplier-play")
         return Reply(
@@ -267,8 +271,7 @@ class SupplierCommands:
         return options
 
     def _get_model_name(self, change: CostChange) -> str:
-        model = self._catalogue.models.get(change.model)
-        return change.model if model is None else model.name
+        return self._catalogue.get_name(change.model)
 
 
 def _change_choices(offers: list[ChangeOptions]) -> tuple[tuple[Choice, ...], ...]:
