@@ -377,7 +377,7 @@ class Pool:
         call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip)
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
         circuit.in_flight += 1
-        began, awaits_first_token = self._clock.monotonic(), True
+        began, awaits_answer, awaits_first_token = self._clock.monotonic(), True, True
         text = AnswerText()
         try:
             events = supplier.create_adapter(self._get_session(), plain_dialect=is_local).stream(
@@ -386,9 +386,11 @@ class Pool:
             with record.load.track_call() as mark_answered:
                 async with aclosing(events):
                     async for event in events:
-                        mark_answered()
-                        if turn is not None:
-                            turn.pass_on()
+                        if awaits_answer:
+                            awaits_answer = False
+                            mark_answered()
+                            if turn is not None:
+                                turn.pass_on()
                         if isinstance(event, RateLimitInfo):
                             self._health_tracker.record_rate_limit(record, event, attempt)
                             continue
@@ -399,10 +401,12 @@ class Pool:
                                 record_first_token(record, circuit, attempt, seconds)
                         if isinstance(event, TextDelta):
                             for shown in text.add_piece(event.text):
-                                self._note_thinking(candidate, shown)
+                                if is_local and isinstance(shown, ReasoningDelta):
+                                    self._catalogue.mark_thinking(candidate.route)
                                 yield shown
                             continue
-                        self._note_thinking(candidate, event)
+                        if is_local and isinstance(event, ReasoningDelta):
+                            self._catalogue.mark_thinking(candidate.route)
                         if isinstance(event, Finish):
                             for shown in text.finish():
                                 yield shown
@@ -416,11 +420,6 @@ class Pool:
             raise
         finally:
             circuit.in_flight -= 1
-
-    def _note_thinking(self, candidate: Candidate, event: StreamEvent) -> None:
-        """An operator's own model that is seen to think has more room from then on."""
-        if isinstance(event, ReasoningDelta):
-            self._catalogue.mark_thinking(candidate.route)
 
     async def record_timeout(self, candidate: Candidate, began_ms: int) -> None:
         """Records that a call that began then was not answered in time."""
