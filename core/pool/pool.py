@@ -377,7 +377,7 @@ class Pool:
         call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip)
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
         circuit.in_flight += 1
-        began, awaits_answer, awaits_first_token = self._clock.monotonic(), True, True
+        began, awaits_first_token = self._clock.monotonic(), True
         text = AnswerText()
         try:
             events = supplier.create_adapter(self._get_session(), plain_dialect=is_local).stream(
@@ -386,32 +386,24 @@ class Pool:
             with record.load.track_call() as mark_answered:
                 async with aclosing(events):
                     async for event in events:
-                        if awaits_answer:
-                            awaits_answer = False
+                        if awaits_first_token:
                             mark_answered()
                             if turn is not None:
                                 turn.pass_on()
+                            if isinstance(event, (TextDelta, ReasoningDelta)):
+                                awaits_first_token = False
+                                if clip is None:  # for a clip the time depends on its length
+                                    seconds = self._clock.monotonic() - began
+                                    record_first_token(record, circuit, attempt, seconds)
                         if isinstance(event, RateLimitInfo):
                             self._health_tracker.record_rate_limit(record, event, attempt)
                             continue
-                        if awaits_first_token and isinstance(event, (TextDelta, ReasoningDelta)):
-                            awaits_first_token = False
-                            if clip is None:  # for a clip the time depends on its length
-                                seconds = self._clock.monotonic() - began
-                                record_first_token(record, circuit, attempt, seconds)
-                        if isinstance(event, TextDelta):
-                            for shown in text.add_piece(event.text):
-                                if is_local and isinstance(shown, ReasoningDelta):
-                                    self._catalogue.mark_thinking(candidate.route)
-                                yield shown
-                            continue
-                        if is_local and isinstance(event, ReasoningDelta):
-                            self._catalogue.mark_thinking(candidate.route)
                         if isinstance(event, Finish):
-                            for shown in text.finish():
-                                yield shown
                             await self._health_tracker.record_success(record, circuit, attempt)
-                        yield event
+                        for shown in text.read_event(event):
+                            if is_local and isinstance(shown, ReasoningDelta):
+                                self._catalogue.mark_thinking(candidate.route)
+                            yield shown
         except SupplierFault as fault:
             if fault.code == UNKNOWN_CODE:
                 self.unknown_fault_counts[supplier.name] += 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from core.pool.providers.types import ReasoningDelta, StreamEvent, TextDelta
+from core.pool.providers.types import Finish, ReasoningDelta, StreamEvent, TextDelta
 from core.text import TextJoiner
 
 #: DeepSeek's R1 and what imitates it (MiniMax, local models) begin their answer with their thoughts
@@ -24,6 +24,13 @@ class AnswerText:
         self._joiner = TextJoiner()
         self._kept = ""
         self._is_at_start, self._is_thinking, self._was_thinking = True, False, False
+
+    def read_event(self, event: StreamEvent) -> Iterable[StreamEvent]:
+        """What a supplier's event comes to: its text, made fit to be shown; before its `Finish`
+        what was kept."""
+        if isinstance(event, TextDelta):
+            return self.add_piece(event.text)
+        return (*self.finish(), event) if isinstance(event, Finish) else (event,)
 
     def add_piece(self, piece: str) -> Iterable[StreamEvent]:
         """The events of a piece."""
