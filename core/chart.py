@@ -378,7 +378,7 @@ def receive_cash(
     gateway: str, gross: NanoUsd | Stars, fee: NanoUsd | Stars
 ) -> tuple[Move[NanoUsd] | Move[Stars], ...]:
     """Flow: a payment's cash: what reached the platform, and what the gateway kept; both in the
-    same unit."""
+    same unit. A fee above the payment takes of what lies at the gateway."""
     if isinstance(gross, NanoUsd):
         assert isinstance(fee, NanoUsd)
         return _receive_cash_of_unit(gateway, gross, fee)
@@ -390,11 +390,20 @@ def _receive_cash_of_unit(
     gateway: str, gross: AnyMoney, fee: AnyMoney
 ) -> tuple[Move[AnyMoney], ...]:
     unit = type(gross)
-    net = gross - fee
-    moves = [] if net.is_zero else [Move("cash", cash(gateway, unit), sales(unit), net)]
-    if not fee.is_zero:
-        moves.append(Move("fee", gateway_fees(unit), sales(unit), fee))
+    covered = min(fee, gross)
+    moves = []
+    if gross > covered:
+        moves.append(Move("cash", cash(gateway, unit), sales(unit), gross - covered))
+    if not covered.is_zero:
+        moves.append(Move("fee", gateway_fees(unit), sales(unit), covered))
+    if fee > gross:
+        moves.append(Move("fee-above", gateway_fees(unit), cash(gateway, unit), fee - gross))
     return tuple(moves)
+
+
+def book_late_fee(gateway: str, fee: NanoUsd) -> Move[NanoUsd]:
+    """Flow: what a gateway kept of a payment, told after the payment was credited."""
+    return Move("fee", gateway_fees(NanoUsd), cash(gateway, NanoUsd), fee)
 
 
 def reverse_topup(

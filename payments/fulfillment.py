@@ -18,6 +18,7 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
+from core.ledger.prepare import AMOUNT_MAX
 from core.ledger.types import CompanionRefused, IdempotencyConflict, Submission
 from core.money import Credits, NanoUsd
 from core.notification import notification_row
@@ -129,7 +130,9 @@ class Fulfillment:
         if payment.amount != order.amount and not payment.any_amount:
             raise PaymentMismatch(order.id, "amount")
         if await self._exists(schema.payment, payment.gateway, payment.id):
-            return None
+            return await self._prepare_late_fee(order, payment)
+        if payment.amount.units > AMOUNT_MAX:
+            raise PaymentMismatch(order.id, "amount")
         amount = await self._counted_amount(order, payment)
         paid, current = order.paid.units + amount.units, current_entitlement(order)
         remaining = remaining_cash(order) + amount.units
@@ -181,6 +184,28 @@ class Fulfillment:
                 *((notification,) if is_worth_telling else ()),
                 person_guard,
                 *share.companions,
+            ),
+        )
+
+    async def _prepare_late_fee(self, order: Order, payment: Payment) -> Submission | None:
+        """The fee of a payment that was credited before it was known; None where it was."""
+        key = {"gateway": payment.gateway, "external": payment.id}
+        if not isinstance(payment.fee, NanoUsd) or payment.fee.is_zero:
+            return None
+        table = schema.payment.c
+        rows = await self._db.fetch(
+            sa.select(table.fee).where(
+                table.gateway == payment.gateway, table.external == payment.id
+            )
+        )
+        if rows[0].fee:
+            return None
+        return Submission(
+            f"payment/{payment.gateway}/{payment.id}/fee",
+            (chart.book_late_fee(payment.gateway, payment.fee),),
+            (
+                Update(schema.payment, key, {"fee": payment.fee.units}, {"fee": 0}),
+                order_event_row(self._clock, order.id, "fee known", fee=payment.fee.units),
             ),
         )
 

@@ -310,6 +310,14 @@ class Orders:
             limit=limit,
         )
 
+    async def list_without_fee(self, gateway: str, limit: int, *, since_ms: int) -> list[Order]:
+        """Orders of a gateway that were paid since then, without its fee being told."""
+        paid, table = schema.payment.c, schema.order.c
+        unknown = sa.select(paid.order).where(
+            paid.gateway == gateway, paid.fee == 0, paid.at >= since_ms
+        )
+        return await self._list_orders(table.id.in_(unknown), limit=limit)
+
     async def get_card_pause_end(self, person: str) -> int | None:
         """Until when this person pays by other ways than by card (ms UTC): 0 while a payment of
         theirs is being disputed, later when a bank took one back for good; None: they needn't."""

@@ -5,6 +5,7 @@ where it waits for that.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 
@@ -13,15 +14,18 @@ import sqlalchemy as sa
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
+from core.db.errors import DatabaseUnavailable
 from core.db.writes import Insert, Update
-from core.errors import describe_failure
+from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
+from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
+from core.notification import OPERATORS, notification_row
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import (
     Gateway,
     SupportsConsumption,
     SupportsTransactionList,
+    TellsFeesLater,
     TransactionPage,
 )
 from payments.orders import Orders
@@ -31,7 +35,6 @@ from payments.types import (
     GatewayUnavailable,
     Order,
     Payment,
-    PaymentMismatch,
     Reversal,
     StorePurchase,
     UnknownOrder,
@@ -39,6 +42,8 @@ from payments.types import (
 
 _log = logging.getLogger(__name__)
 
+#: The kind of notification to operators about what gateways say that nothing will come of.
+UNPROCESSED = "unworked"
 #: So much of a list is read at once; the next turn goes on.
 _PAGES_AT_ONCE = 50
 #: An order is given up so long after its checkout closed: what was paid at the last moment is
@@ -49,6 +54,8 @@ _UNREACHABLE_GRACE_MS = DAY_MS
 #: Younger orders are left to the webhooks.
 _MIN_AGE_MS = 60_000
 _BATCH_SIZE = 200
+#: A fee that wasn't known when its payment was credited is asked for so long.
+_LATE_FEE_MS = 7 * DAY_MS
 
 
 class TransactionListing:
@@ -69,7 +76,7 @@ class TransactionListing:
                 await self._save_cursor(gateway.name, cursor, page.cursor)
                 if not page.has_more:
                     break
-        except GatewayUnavailable as refused:
+        except (GatewayUnavailable, LedgerUnavailable, LedgerBusy) as refused:
             _log.warning("%s does not tell its list: %s", gateway.name, describe_failure(refused))
         return found
 
@@ -80,13 +87,38 @@ class TransactionListing:
             try:
                 # Also what is known: a purchase may still have to be consumed.
                 is_ours = await fulfill_event(gateway, self._fulfillment, event)
-            except GatewayUnavailable:
+            except (GatewayUnavailable, LedgerUnavailable, LedgerBusy, DatabaseUnavailable):
                 raise
-            except (UnknownOrder, PaymentMismatch) as refused:
-                _log.info("%s lists what fits no order: %s", gateway.name, refused.code)
+            except Exception as failure:  # noqa: BLE001 - one row's oddity is no other's
+                _log.warning(
+                    "%s lists what fits no order: %s", gateway.name, describe_failure(failure)
+                )
+                await self._notify_operators(gateway.name, event, failure)
             else:
                 found += is_ours and _event_key(event) not in known
         return found
+
+    async def _notify_operators(
+        self, gateway: str, event: GatewayEvent, failure: Exception
+    ) -> None:
+        """Tells operators, once, of money in a list that fits no order here."""
+        if not isinstance(event, Payment | StorePurchase):
+            return
+        message = f"{gateway}/{event.id}"
+        facts = {
+            "message": message,
+            "verdict": failure.code if isinstance(failure, Refusal) else "failed",
+            "order": event.order if isinstance(event, Payment) else "",
+        }
+        row = notification_row(
+            self._ledger.clock,
+            cause_id=f"listed/{message}/unworked",
+            person=OPERATORS,
+            kind=UNPROCESSED,
+            facts=facts,
+        )
+        with contextlib.suppress(CompanionRefused):  # told before
+            await self._ledger.record(row)
 
     async def _find_known_events(self, gateway: str, page: TransactionPage) -> set[tuple[str, str]]:
         """Which of a page's events were fulfilled before."""
@@ -150,10 +182,18 @@ class Reconciliation:
         for name, gateway in self._gateways.items():
             if isinstance(gateway, SupportsTransactionList):
                 changed += await self._transaction_listing.read_new_transactions(gateway)
-            for order in await self._orders.list_open(name, _BATCH_SIZE):
+            for order in await self._list_due(name, gateway):
                 changed += await self._reconcile_order(gateway, order)
             changed += await self._reconcile_late_payments(gateway)
         return changed
+
+    async def _list_due(self, name: str, gateway: Gateway) -> list[Order]:
+        """The orders that wait; and those that were paid without their fee being told."""
+        waiting = await self._orders.list_open(name, _BATCH_SIZE)
+        if not isinstance(gateway, TellsFeesLater):
+            return waiting
+        since = self._clock.now_ms() - _LATE_FEE_MS
+        return [*waiting, *await self._orders.list_without_fee(name, _BATCH_SIZE, since_ms=since)]
 
     async def _reconcile_order(self, gateway: Gateway, order: Order) -> bool:
         now = self._clock.now_ms()
@@ -163,8 +203,8 @@ class Reconciliation:
         try:
             for event in await gateway.fetch_order(order):
                 await self._fulfillment.handle(event)
-        except (GatewayUnavailable, PaymentMismatch, UnknownOrder) as refused:
-            _log.warning("%s could not be reconciled: %s", order.id, describe_failure(refused))
+        except Exception as failure:  # noqa: BLE001 - one order's oddity is no other's
+            _log.warning("%s could not be reconciled: %s", order.id, describe_failure(failure))
             grace = _UNREACHABLE_GRACE_MS
         updated = await self._orders.get(order.id)
         if updated.is_open and now > order.expires_at + grace:
@@ -190,8 +230,10 @@ class Reconciliation:
                 return False
             for event in await gateway.fetch_order(order):
                 await self._fulfillment.handle(event)
-        except (PaymentMismatch, UnknownOrder) as refused:
-            _log.warning("%s is not counted: %s", id_, describe_failure(refused))
+        except GatewayUnavailable:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one order's oddity is no other's
+            _log.warning("%s is not counted: %s", id_, describe_failure(failure))
             return False
         return await self._orders.get(id_) != order
 

@@ -19,6 +19,10 @@ DisputeState = Literal["", "open", "won", "lost"]
 UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (NanoUsd, Stars)}
 
 
+#: What every order's id begins with: gateways' accounts may sell other things too.
+ORDER_PREFIX = "ord_"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order is a person's wish to buy, and what came of it. Amounts are in the order's unit."""
@@ -68,7 +72,7 @@ class Payment:
     id: str
     order: str
     amount: Cash
-    #: What the gateway kept of it.
+    #: What the gateway kept of it; nothing while that isn't known yet.
     fee: Cash
     #: The checkout that it was paid through; empty where the order alone says it.
     checkout: str = ""

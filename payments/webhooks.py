@@ -31,7 +31,7 @@ from core.notification import OPERATORS, notification_row
 from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, WebhookMessage
-from payments.reconciliation import fulfill_event
+from payments.reconciliation import UNPROCESSED, fulfill_event
 from payments.types import (
     GatewayEvent,
     GatewayUnavailable,
@@ -43,8 +43,6 @@ from payments.types import (
 
 _log = logging.getLogger(__name__)
 
-#: The kind of notification to operators about a message of which nothing will come.
-UNPROCESSED = "unworked"
 #: Messages are kept so long, then deleted: they hold what payers and gateways said.
 RETENTION_DAYS = 30
 #: Tries before a message about an order that nobody knows is put aside: about ten hours.
@@ -231,6 +229,8 @@ class WebhookInbox:
             # A refund may be told before its payment, and an account may sell other things too.
             return (retry_at, "", "") if tries + 1 < _ATTEMPTS_MAX else (None, "unknown_order", "")
         except PaymentMismatch as refused:
+            if refused.reason == "busy":  # others changed the order all the time: no last word
+                return retry_at, "", ""
             self.counts[refused.code] += 1
             _log.warning("%s does not fit its order: %s", id_, refused.reason)
             return None, f"{refused.code}/{refused.reason}", refused.order

@@ -88,6 +88,17 @@ class Gateway(Protocol):
 
 
 @runtime_checkable
+class TellsFeesLater(Protocol):
+    """A gateway may tell a payment before it knows what it keeps of it: payments without a fee are
+    asked about again."""
+
+    @property
+    def tells_fees_later(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@runtime_checkable
 class SupportsDisputeAcceptance(Protocol):
     """A gateway at which a dispute can be given up: the payer is right, no evidence is sent."""
 

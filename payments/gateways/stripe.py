@@ -18,6 +18,7 @@ from core.money import NanoUsd
 from payments.gateways.base import WebhookMessage
 from payments.offer import from_cents, to_cents
 from payments.types import (
+    ORDER_PREFIX,
     Cash,
     Checkout,
     CheckoutEnded,
@@ -28,6 +29,7 @@ from payments.types import (
     Order,
     Payment,
     Refund,
+    RefundDeclined,
 )
 
 API_URL = "https://api.stripe.com"
@@ -41,6 +43,9 @@ _WON_STATUSES = {"won", "warning_closed", "prevented"}
 #: Early warnings move no money.
 _WARNING_STATUSES = {"warning_needs_response", "warning_under_review"}
 
+#: Refunds and disputes name their payment, and that names the order.
+_WITH_PAYMENT = {"expand": ["payment_intent"]}
+
 T = TypeVar("T")
 
 
@@ -51,6 +56,8 @@ class StripeGateway:
     name = "stripe"
     platform = ""
     checkout_seconds = CHECKOUT_SECONDS
+    #: Stripe captures in the background: a charge's balance transaction comes after it.
+    tells_fees_later = True
 
     def __init__(
         self,
@@ -166,7 +173,10 @@ class StripeGateway:
         }
         options = {"idempotency_key": f"refund:{cause}"}
         refunds = self._client.v1.refunds
-        refund: Any = await self._call(lambda: refunds.create_async(params, options))  # type: ignore[arg-type]
+        try:
+            refund: Any = await self._call(lambda: refunds.create_async(params, options))  # type: ignore[arg-type]
+        except _Refused as refused:
+            raise RefundDeclined(self.name, refused.reason) from None
         return _to_refunds(refund)
 
     async def accept_dispute(self, order: Order, dispute: Dispute) -> Sequence[GatewayEvent]:
@@ -191,15 +201,12 @@ class StripeGateway:
         sessions = self._client.v1.checkout.sessions
         session: Any = await self._call(lambda: sessions.retrieve_async(id_, params))
         order = session.client_reference_id
-        if not order or session.mode != "payment":
-            return ()  # not one of ours
+        if not _is_ours(order) or session.mode != "payment" or session.currency != "usd":
+            return ()  # sold by somebody else on this account
         if session.payment_status == "paid":
-            intent = session.payment_intent
-            fee = intent.latest_charge.balance_transaction
-            if session.currency != "usd" or fee.currency != "usd":
-                return ()  # sold by somebody else on this account
-            amount, kept_fee = from_cents(session.amount_total), from_cents(fee.fee)
-            return (Payment(self.name, intent.id, order, amount, kept_fee, checkout=session.id),)
+            intent, amount = session.payment_intent, from_cents(session.amount_total)
+            fee = _read_fee(intent.latest_charge, amount)
+            return (Payment(self.name, intent.id, order, amount, fee, checkout=session.id),)
         if session.status == "expired":
             return (CheckoutEnded(order, "expired"),)
         if session.status == "complete" and _has_failed(session.payment_intent):
@@ -207,19 +214,55 @@ class StripeGateway:
         return ()
 
     async def _fetch_refunds(self, id_: str) -> Sequence[GatewayEvent]:
-        refunds = self._client.v1.refunds
-        return _to_refunds(await self._call(lambda: refunds.retrieve_async(id_)))
+        refunds, params = self._client.v1.refunds, cast("Any", _WITH_PAYMENT)
+        return _to_refunds(await self._call(lambda: refunds.retrieve_async(id_, params)))
 
     async def _fetch_disputes(self, id_: str) -> Sequence[GatewayEvent]:
-        disputes = self._client.v1.disputes
-        return _to_disputes(await self._call(lambda: disputes.retrieve_async(id_)))
+        disputes, params = self._client.v1.disputes, cast("Any", _WITH_PAYMENT)
+        return _to_disputes(await self._call(lambda: disputes.retrieve_async(id_, params)))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
-        except stripe.StripeError:
+        except stripe.StripeError as error:
             # Its message may quote what was sent.
+            if isinstance(error, stripe.InvalidRequestError) and error.http_status in {400, 404}:
+                raise _Refused(self.name, str(error.code or "")) from None
             raise GatewayUnavailable(self.name) from None
+
+
+class _Refused(GatewayUnavailable):
+    """Stripe understood a call, and says no to it for good; `reason` is its own name of the
+    case."""
+
+    def __init__(self, gateway: str, reason: str) -> None:
+        super().__init__(gateway)
+        self.reason = reason
+
+
+def _is_ours(order: object) -> bool:
+    """Whether an order is one that was made here: other shops may sell on the same account."""
+    return isinstance(order, str) and order.startswith(ORDER_PREFIX)
+
+
+def _get_payment(moved: Any) -> str | None:
+    """The payment of a refund or a dispute; None where others on this account sold it."""
+    intent = moved.payment_intent
+    if not intent or isinstance(intent, str):
+        return intent
+    order = getattr(getattr(intent, "metadata", None), "order", None)
+    return str(intent.id) if _is_ours(order) else None
+
+
+def _read_fee(charge: Any, amount: NanoUsd) -> NanoUsd:
+    """What Stripe kept of a charge, in dollars: where the account settles in another currency, the
+    share that it kept, of what was paid. Nothing while that isn't known yet."""
+    kept = None if charge is None or isinstance(charge, str) else charge.balance_transaction
+    if kept is None or isinstance(kept, str):
+        return NanoUsd(0)
+    if kept.currency == "usd":
+        return from_cents(kept.fee)
+    return amount.share_up(kept.fee, kept.amount) if kept.amount > 0 else NanoUsd(0)
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
@@ -238,11 +281,8 @@ def _has_failed(intent: Any) -> bool:
 
 
 def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
-    if (
-        not dispute.payment_intent
-        or dispute.currency != "usd"
-        or dispute.status in _WARNING_STATUSES
-    ):
+    payment = _get_payment(dispute)
+    if not payment or dispute.currency != "usd" or dispute.status in _WARNING_STATUSES:
         return ()
     state: Literal["open", "won", "lost"] = "open"
     if dispute.status in _WON_STATUSES:
@@ -254,7 +294,7 @@ def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
         Dispute(
             StripeGateway.name,
             dispute.id,
-            dispute.payment_intent,
+            payment,
             from_cents(dispute.amount),
             state,
             reason=dispute.reason,
@@ -264,10 +304,11 @@ def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
 
 
 def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:
-    if not refund.payment_intent or refund.currency != "usd":
+    payment = _get_payment(refund)
+    if not payment or refund.currency != "usd":
         return ()
     failed = refund.status in {"failed", "canceled"}
     if not failed and refund.status not in {"pending", "succeeded"}:
         return ()
     amount = from_cents(refund.amount)
-    return (Refund(StripeGateway.name, refund.id, refund.payment_intent, amount, failed),)
+    return (Refund(StripeGateway.name, refund.id, payment, amount, failed),)

@@ -71,6 +71,7 @@ class FakeStripe:
             "object": "payment_intent",
             "status": "succeeded",
             "amount": found["amount_total"],
+            "metadata": {"order": found["client_reference_id"]},
             "latest_charge": {
                 "id": f"ch_{id_}",
                 "object": "charge",
@@ -78,6 +79,7 @@ class FakeStripe:
                     "id": f"txn_{id_}",
                     "object": "balance_transaction",
                     "currency": "usd",
+                    "amount": found["amount_total"],
                     "fee": fee,
                 },
             },
@@ -225,7 +227,12 @@ class FakeStripe:
         async def get(request: web.Request) -> web.Response:
             await self._form(request)
             found = things.get(request.match_info["id"])
-            return _missing() if found is None else _told(found)
+            if found is None:
+                return _missing()
+            shown = dict(found)
+            if request.query.get("expand[0]") == "payment_intent":
+                shown["payment_intent"] = self.intents.get(found["payment_intent"])
+            return _told(shown)
 
         return get
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.notification import OPERATORS
+from payments.reconciliation import UNPROCESSED
 from payments.types import GatewayUnavailable, NoOpenDispute
-from payments.webhooks import UNPROCESSED
 from tests.payments.test_stripe import Counter, counter
 
 __all__ = ["counter"]
@@ -69,16 +69,13 @@ async def test_owners_hear_once_of_a_message_of_which_nothing_comes(counter: Cou
     for _ in range(3):
         await counter.hears(body)
         await counter.works()
-    # A refund of something that nobody here sold is looked at for hours, then given up.
-    stripe.refunds["re_other"] = {
-        "id": "re_other",
-        "object": "refund",
-        "amount": 100,
-        "currency": "usd",
-        "payment_intent": "pi_other",
-        "status": "succeeded",
-    }
-    await counter.hears(stripe.event("refund.created", stripe.refunds["re_other"]))
+    # A refund of an order that a database of today doesn't have is looked at for hours, then given
+    # up; one of something that another shop sold on this account is none of ours.
+    for number, metadata in enumerate(({"order": f"ord_{'0' * 26}"}, {}, {"order": "shop-7"})):
+        intent = {"id": f"pi_other{number}", "object": "payment_intent", "metadata": metadata}
+        stripe.intents[str(intent["id"])] = intent
+        refund = stripe.refund(str(intent["id"]), 100)
+        await counter.hears(stripe.event("refund.created", stripe.refunds[refund]))
     for _ in range(14):
         await counter.works()
         counter.shop.clock.advance(seconds=6 * 3_600)

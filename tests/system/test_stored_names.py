@@ -28,8 +28,8 @@ from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.fulfillment import PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
+from payments.reconciliation import UNPROCESSED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
-from payments.webhooks import UNPROCESSED
 from tests.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")

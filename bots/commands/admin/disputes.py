@@ -22,8 +22,8 @@ from payments.dispute_service import DisputeService
 from payments.disputes import DISPUTE_ENDED, DISPUTED
 from payments.evidence import EvidenceBuilder
 from payments.orders import Orders
+from payments.reconciliation import UNPROCESSED
 from payments.types import Dispute, NoOpenDispute
-from payments.webhooks import UNPROCESSED
 
 #: The kinds of notifications that are for operators.
 OPERATOR_KINDS = frozenset(

@@ -1,0 +1,131 @@
+"""One odd order stops nobody: fees in another currency or not known yet, sums that no ledger takes,
+answers in another shape. It is counted as what is known, or told once; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from unittest.mock import patch
+
+import pytest
+
+from core.money import parse_usd
+from core.notification import OPERATORS
+from payments.gateways.stripe import StripeGateway
+from payments.reconciliation import UNPROCESSED
+from payments.types import GatewayEvent, Order, RefundDeclined
+from tests.payments.test_stripe import Counter, counter
+
+__all__ = ["counter"]
+
+
+async def test_a_fee_in_another_currency_is_the_share_that_was_kept(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    intent = counter.stripe.pay(order.external_id)
+    charge = counter.stripe.intents[intent]["latest_charge"]
+    charge["balance_transaction"] |= {"currency": "eur", "amount": 863, "fee": 51}
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    # 51 of 863 cents: 59.1 of 1,000.
+    kept = parse_usd("10").share_up(51, 863)
+    stands = await counter.shop.stands("cash/stripe", "gateway-fees", "sales")
+    assert stands == [parse_usd("10").units - kept.units, kept.units, -parse_usd("10").units]
+
+
+async def test_a_fee_that_is_not_known_yet_is_booked_once_it_is(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    intent = counter.stripe.pay(order.external_id)
+    charge = counter.stripe.intents[intent]["latest_charge"]
+    known, charge["balance_transaction"] = charge["balance_transaction"], None
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    assert await counter.shop.stands("cash/stripe", "gateway-fees") == [parse_usd("10").units, 0]
+    counter.shop.clock.advance(seconds=120)
+    await counter.reconciliation.reconcile_orders()
+    charge["balance_transaction"] = known
+    for _ in range(3):
+        await counter.reconciliation.reconcile_orders()
+        await counter.hears(counter.completed(order))
+        await counter.works()
+    fee = parse_usd("0.59").units
+    assert await counter.shop.stands("cash/stripe", "gateway-fees") == [
+        parse_usd("10").units - fee,
+        fee,
+    ]
+    assert await counter.shop.has(person) == {"bought": 1_000}
+
+
+async def test_a_fee_above_its_payment_takes_of_the_rest(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "5")
+    counter.stripe.pay(order.external_id, fee=600)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 500}
+    assert await counter.shop.stands("cash/stripe", "gateway-fees", "sales") == [
+        -parse_usd("1").units,
+        parse_usd("6").units,
+        -parse_usd("5").units,
+    ]
+
+
+@pytest.mark.parametrize("oddity", [StopIteration, AttributeError, ValueError, OverflowError])
+async def test_an_order_that_is_told_oddly_is_no_others_trouble(
+    counter: Counter, oddity: type[Exception]
+) -> None:
+    people = [await counter.shop.person() for _ in range(2)]
+    older = await counter.buys(people[0], "10")
+    counter.shop.clock.advance(seconds=2)
+    odd = await counter.buys(people[1], "10")
+    counter.stripe.pay(older.external_id)
+    usual = StripeGateway.fetch_order
+
+    async def fetch_order(gateway: StripeGateway, order: Order) -> Sequence[GatewayEvent]:
+        if order.id == odd.id:
+            raise oddity
+        return await usual(gateway, order)
+
+    counter.shop.clock.advance(seconds=120)
+    with patch.object(StripeGateway, "fetch_order", fetch_order):
+        await counter.reconciliation.reconcile_orders()
+    assert await counter.shop.has(people[0]) == {"bought": 1_000}
+    assert (await counter.again(odd)).is_open
+    counter.stripe.pay(odd.external_id)
+    await counter.reconciliation.reconcile_orders()
+    assert await counter.shop.has(people[1]) == {"bought": 1_000}
+
+
+async def test_a_refund_that_stripe_refuses_is_over(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    intent = counter.stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    amount, counter.stripe.intents[intent]["amount"] = 1_000, 0  # as for a disputed charge
+    paid = await counter.again(order)
+    with pytest.raises(RefundDeclined) as refused:
+        await counter.refunds.refund_order(paid, parse_usd("10"), cause="r1")
+    assert refused.value.reason == "charge_already_refunded"
+    counter.stripe.intents[intent]["amount"] = amount
+    after = await counter.refunds.refund_order(paid, parse_usd("4"), cause="r2")
+    assert after.refunded == parse_usd("4")
+    assert sum(one["amount"] for one in counter.stripe.refunds.values()) == 400
+    assert await counter.shop.has(person) == {"bought": 600}
+
+
+async def test_more_than_a_ledger_takes_is_told_once(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external_id)
+    counter.stripe.sessions[order.external_id]["amount_total"] = 200_000_000_000
+    for _ in range(3):
+        await counter.hears(counter.completed(order))
+        await counter.works()
+        counter.shop.clock.advance(seconds=3_600)
+    told = [kind for kind, _ in await counter.shop.told(OPERATORS)]
+    assert set(told) == {UNPROCESSED}
+    assert await counter.shop.has(person) == {}
