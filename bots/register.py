@@ -44,6 +44,7 @@ from bots.commands.withdraw import WithdrawCommands
 from bots.notifications import OperatorCards
 from bots.sandbox.crowd import CrowdCommands
 from bots.services import Services
+from core.audio.measurement import AudioMeasurer
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.evidence import EvidenceBuilder
@@ -210,7 +211,14 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         catalogue=catalogue,
         model_commands=shared.models,
     )
-    yield VoiceCommands(ask_service=asks.asks, pool=services.pool.pool, catalogue=catalogue)
+    yield VoiceCommands(
+        ask_service=asks.asks,
+        ask_repository=asks.repository,
+        pool=services.pool.pool,
+        catalogue=catalogue,
+        measurer=AudioMeasurer(),
+        clock=clock,
+    )
     yield shared.models
     yield BalanceCommands(
         users=services.users,

@@ -1,14 +1,10 @@
-"""Audio files as people send them: what suppliers call their format, and how long one is."""
+"""Audio files as people send them, and what suppliers call their format."""
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
-
-from tinytag import TinyTag
 
 from core.errors import Refusal
 
@@ -46,7 +42,8 @@ class DownloadFailed(Refusal):
 class AudioAttachment:
     """A voice message or an audio file, as the platform describes it."""
 
-    #: Whole seconds, rounded up; None where the platform tells no length.
+    #: Whole seconds, rounded up, as its sender's program told the platform: too long is refused by
+    #: it, but nothing is paid by it. None where the platform tells no length.
     seconds: int | None
     #: Bytes; 0 where the platform tells no size.
     size: int
@@ -65,12 +62,3 @@ def make_supplier_filename(name: str, mime: str) -> str | None:
         if candidate in _EXTENSIONS:
             return f"voice.{_EXTENSIONS[candidate]}"
     return None
-
-
-def read_duration(content: bytes) -> int | None:
-    """How long a file says that it is, in whole seconds, rounded up; None when it doesn't say."""
-    try:
-        duration = TinyTag.get(file_obj=io.BytesIO(content), tags=False).duration
-    except Exception:  # noqa: BLE001 - whatever a strange file does to the reader, it is unreadable
-        return None
-    return math.ceil(duration) if duration is not None and 0 < duration < 1_000_000 else None

@@ -32,7 +32,9 @@ from core.asks.types import (
     NotEnoughCredits,
     NoTranscriptionKey,
     QuestionTooLong,
+    RecordingsDoubted,
     RecordingTooLong,
+    RecordingUncounted,
     ServiceStopping,
     TooManyAsks,
 )
@@ -109,7 +111,7 @@ class RecordingTooLarge(Refusal):
 
 
 class RecordingUnreadable(Refusal):
-    """A file is in no format that suppliers take, or doesn't say how long it is."""
+    """A file is in no format that suppliers take, or there is nothing to hear in it."""
 
 
 def explain_refusal(refusal: Refusal) -> Phrase:
@@ -297,6 +299,16 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     RecordingTooLong: say(
         "That is {length} long; audio is written down up to {max_length}. Nothing was charged. Send"
         " it in parts."
+    ),
+    RecordingUncounted: say(
+        "How long that is can't be counted; by its size it may be {length}, and audio is written"
+        " down up to {max_length}. Nothing was charged. Send it as a voice message or an mp3, or in"
+        " parts."
+    ),
+    RecordingsDoubted: say(
+        "A supplier heard far more in audio of yours today than its file holds. Nothing was charged"
+        " for this. No more audio of yours is written down until tomorrow (UTC); you can go on"
+        " writing questions. If you know nothing of it, tell whoever runs this service."
     ),
     RecordingTooLarge: say(
         "That file has {megabytes} MB; audio is written down up to {max_megabytes} MB. Nothing was"

@@ -1,33 +1,62 @@
-"""Voice messages and audio files: written down by a model that hears, at its price a minute."""
+"""Voice messages and audio files: written down by a model that hears, at its price a minute.
+
+How long one is, is counted in the file itself before anything is held: what its platform says is
+its sender's word.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
-from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, make_supplier_filename, read_duration
+from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, make_supplier_filename
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request, action
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from core import ids
+from core.asks.admission import RECORDING_SECONDS_MAX
+from core.asks.repository import AskRepository
 from core.asks.run import AskRun
 from core.asks.service import AskService
-from core.asks.types import NoTranscriptionKey, Question, Recording
+from core.asks.types import (
+    AlreadyAsked,
+    NoTranscriptionKey,
+    Question,
+    Recording,
+    RecordingsDoubted,
+    RecordingTooLong,
+    RecordingUncounted,
+)
+from core.audio.measurement import AudioMeasurer
+from core.clock import DAY_MS, Clock
 from core.money import Seconds, Tokens
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.users.types import Person
 
-#: Files that are looked into at the same time, because no platform told their length.
+#: Files that are fetched and measured at the same time; of one person one after the other.
 _MEASURED_AT_ONCE_MAX = 4
 
 
 class VoiceCommands:
     """The action that writes down voice messages and audio files."""
 
-    def __init__(self, *, ask_service: AskService, pool: Pool, catalogue: Catalogue) -> None:
-        self._ask_service, self._pool, self._catalogue = ask_service, pool, catalogue
+    def __init__(
+        self,
+        *,
+        ask_service: AskService,
+        ask_repository: AskRepository,
+        pool: Pool,
+        catalogue: Catalogue,
+        measurer: AudioMeasurer,
+        clock: Clock,
+    ) -> None:
+        self._ask_service, self._ask_repository = ask_service, ask_repository
+        self._pool, self._catalogue, self._clock = pool, catalogue, clock
+        self._measurer = measurer
         self._measuring = asyncio.Semaphore(_MEASURED_AT_ONCE_MAX)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @action("write-down", is_ask=True)
     async def write_down(self, request: Request) -> AskRun:
@@ -40,28 +69,39 @@ class VoiceCommands:
             raise RecordingUnreadable
         if audio.size > AUDIO_BYTES_MAX:
             raise RecordingTooLarge(audio.size, AUDIO_BYTES_MAX)
-        if audio.seconds is not None:
-            return await self._ask_model(
-                request, Recording(name, Seconds(audio.seconds), lambda: _fetch_audio(audio))
-            )
-        async with self._measuring:
-            return await self._ask_model(request, await self._measure_recording(name, audio))
+        if audio.seconds is not None and audio.seconds > RECORDING_SECONDS_MAX.units:
+            raise RecordingTooLong(Seconds(audio.seconds), RECORDING_SECONDS_MAX)
+        person = request.person.id
+        turn = self._turns.setdefault(person, asyncio.Lock())
+        async with turn, self._measuring:
+            place = request.place
+            id_ = ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message)
+            if await self._ask_repository.has_ask(id_):
+                raise AlreadyAsked(id_)
+            today = self._clock.now_ms() // DAY_MS * DAY_MS
+            if await self._ask_repository.has_doubted_recording(person, today):
+                raise RecordingsDoubted
+            return await self._ask_model(request, id_, await self._make_recording(name, audio))
 
-    async def _measure_recording(self, name: str, audio: AudioAttachment) -> Recording:
-        """The recording of a file that says itself how long it is."""
-        content = await _fetch_audio(audio)
-        seconds = await asyncio.to_thread(read_duration, content)
-        if seconds is None:
+    async def _make_recording(self, name: str, audio: AudioAttachment) -> Recording:
+        """The file with its length; raises what it is refused for."""
+        content = await audio.fetch()
+        if len(content) > AUDIO_BYTES_MAX:
+            raise RecordingTooLarge(len(content), AUDIO_BYTES_MAX)
+        measured = await self._measurer.measure(content)
+        if measured is None:
             raise RecordingUnreadable
-        return Recording(name, Seconds(seconds), _make_reader(content))
+        length = Seconds(measured.seconds)
+        if length > RECORDING_SECONDS_MAX and not measured.is_counted:
+            raise RecordingUncounted(length, RECORDING_SECONDS_MAX)
+        return Recording(name, length, _make_reader(content))
 
-    async def _ask_model(self, request: Request, recording: Recording) -> AskRun:
-        place = request.place
+    async def _ask_model(self, request: Request, id_: str, recording: Recording) -> AskRun:
         return await self._ask_service.start_ask(
             Question(
-                id=ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message),
+                id=id_,
                 person=request.person,
-                place=place.code,
+                place=request.place.code,
                 asked_in=request.message,
                 text=request.text,
                 model=self._choose_model(request.person, recording.length),
@@ -89,13 +129,6 @@ class VoiceCommands:
             audio=length,
         )
         return candidate is not None
-
-
-async def _fetch_audio(audio: AudioAttachment) -> bytes:
-    content = await audio.fetch()
-    if len(content) > AUDIO_BYTES_MAX:
-        raise RecordingTooLarge(len(content), AUDIO_BYTES_MAX)
-    return content
 
 
 def _make_reader(content: bytes) -> Callable[[], Awaitable[bytes]]:

@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename, read_duration
+from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename
 from bots.sandbox import answers
+from core.audio.length import count_length
 from core.money import Tokens
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.token_counter import count_message_tokens, count_tokens
@@ -219,10 +220,10 @@ async def _read_audio_seconds(request: web.Request, models: Mapping[str, Model])
     if not isinstance(file, web.FileField) or not make_supplier_filename(file.filename, ""):
         raise _RequestRefused(400, "invalid_value", "'file' is no file of a known format.")
     with file.file as opened:
-        seconds = await asyncio.to_thread(lambda: read_duration(opened.read()))
-    if seconds is None:
+        length = await asyncio.to_thread(lambda: count_length(opened.read()))
+    if length is None:
         raise _RequestRefused(400, "invalid_value", "The audio file could not be decoded.")
-    return seconds
+    return length.seconds
 
 
 def _parse_completion(body: Mapping[str, Any], models: Mapping[str, Model]) -> _CompletionRequest:

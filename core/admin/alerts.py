@@ -21,7 +21,15 @@ from core.notification import OPERATORS, notification_row
 ALERT: Final = "alert"
 
 AlertKind = Literal[
-    "audit", "under-cost", "pool", "supplier", "payout", "errors", "usage-gap", "unknown-fault"
+    "audit",
+    "under-cost",
+    "pool",
+    "supplier",
+    "payout",
+    "errors",
+    "usage-gap",
+    "unknown-fault",
+    "audio",
 ]
 _HOUR_MS: Final = 3_600_000
 #: How many hours a muted alert stays quiet.

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from core.admin.alerts import AlertKind, Alerts
 from core.asks.audit import audit_asks
+from core.asks.repository import select_doubted_recordings
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
@@ -28,6 +29,8 @@ _LEVELS: Final = (20, 5, 0)
 _MIN_LOSS: Final = NanoUsd(10_000_000)
 #: How long a payout may wait for a decision, in milliseconds.
 _PAYOUT_WAIT_MAX_MS: Final = DAY_MS
+#: Audio is looked at for so long after its end, so that one alert tells of it, or two.
+_AUDIO_WINDOW_MS: Final = 3_600_000
 #: Of at least so many answers within the window so many per cent may fail.
 _WINDOW_SECONDS: Final = 600.0
 _MIN_ANSWERS: Final = 20
@@ -100,7 +103,8 @@ class Monitor:
         )
 
     async def check_service(self) -> None:
-        """A job: models sold under cost, suppliers whose keys run out, what waits for operators."""
+        """A job: models sold under cost, suppliers whose keys run out, audio that was longer
+        than counted, what waits for operators."""
         usage = schema.usage.c
         rows = await self._db.fetch(
             sa.select(
@@ -123,6 +127,7 @@ class Monitor:
                     "under-cost", model, {"model": model, "loss": -profit}
                 )
         await self._check_budgets(daily_costs)
+        await self._check_audio()
         await self._check_payouts()
 
     async def audit_ledger(self) -> None:
@@ -159,6 +164,18 @@ class Monitor:
             if daily_cost:
                 facts["hours"] = headroom.units * 24 // daily_cost
             await self._alerts.send_alert("pool", f"{supplier}/{percent}", facts)
+
+    async def _check_audio(self) -> None:
+        """Audio in which its supplier heard far more than was counted, by whom it was sent."""
+        since = self._clock.now_ms() - _AUDIO_WINDOW_MS
+        for row in await self._db.fetch(select_doubted_recordings(since)):
+            facts = {
+                "person": row.person,
+                "supplier": row.provider,
+                "held": int(row.held),
+                "heard": int(row.heard),
+            }
+            await self._alerts.send_alert("audio", row.person, facts)
 
     async def _check_payouts(self) -> None:
         table, before = schema.payout.c, self._clock.now_ms() - _PAYOUT_WAIT_MAX_MS

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.asks.settlement import DELIVERY_LEASE_SECONDS
+from core.asks.settlement import AUDIO_DOUBT, DELIVERY_LEASE_SECONDS
 from core.asks.types import AskResult, Outcome
 from core.clock import Clock
 from core.db import schema
@@ -42,6 +42,24 @@ class SettledAsk:
     way_back: str = field(default="", repr=False)
 
 
+def select_doubted_recordings(since_ms: int) -> sa.Select[Any]:
+    """The statement of audio since a time in which its supplier heard far more than was held: who
+    sent it, at which supplier, and both lengths in seconds."""
+    ask, usage = schema.ask, schema.usage
+    return (
+        sa.select(
+            usage.c.ask,
+            usage.c.person,
+            usage.c.provider,
+            ask.c.seconds.label("held"),
+            usage.c.seconds.label("heard"),
+        )
+        .select_from(usage.join(ask, ask.c.id == usage.c.ask))
+        .where(usage.c.at >= since_ms, usage.c.seconds > ask.c.seconds + AUDIO_DOUBT.units)
+        .order_by(usage.c.at)
+    )
+
+
 class AskRepository:
     """Reads the table of asks and marks their progress: stops, messages, deliveries."""
 
@@ -54,6 +72,15 @@ class AskRepository:
     async def has_ask(self, ask: str) -> bool:
         """Whether this ask was ever admitted."""
         return bool(await self._db.fetch(sa.select(schema.ask.c.id).where(schema.ask.c.id == ask)))
+
+    async def has_doubted_recording(self, person: str, since_ms: int) -> bool:
+        """Whether a supplier heard far more in audio of a person, or of who became a part of them,
+        than was held, since a time."""
+        sender, people = schema.usage.c.person, schema.person.c
+        merged = sa.select(people.id).where(people.merged_into == person)
+        theirs = sa.or_(sender == person, sender.in_(merged))
+        rows = await self._db.fetch(select_doubted_recordings(since_ms).where(theirs).limit(1))
+        return bool(rows)
 
     async def find_running(self, person: str, place: str) -> str | None:
         """The newest open ask of a person in a place."""
@@ -200,7 +227,7 @@ class AskRepository:
             history_tokens=Tokens(row.history_tokens),
             output_tokens=Tokens(row.output_tokens or 0),
             charge=Credits(row.charge or 0),
-            audio=None if row.seconds is None else Seconds(row.heard or 0),
+            audio=None if row.seconds is None else Seconds(min(row.heard or 0, row.seconds)),
         )
         return SettledAsk(
             person=person,
@@ -279,7 +306,7 @@ class AskHistory:
         first."""
         ask, usage = schema.ask, schema.usage
         rows = await self._db.fetch(
-            sa.select(usage, ask.c.created_at, ask.c.landed_at)
+            sa.select(usage, ask.c.created_at, ask.c.landed_at, ask.c.seconds.label("held"))
             .select_from(usage.join(ask, ask.c.id == usage.c.ask))
             .where(usage.c.person.in_(people), usage.c.at >= since_ms, usage.c.charge > 0)
             .order_by(usage.c.at, usage.c.ask)
@@ -292,7 +319,7 @@ class AskHistory:
                 row.model,
                 Tokens(row.input_tokens),
                 Tokens(row.output_tokens),
-                None if row.seconds is None else Seconds(row.seconds),
+                None if row.seconds is None else Seconds(min(row.seconds, row.held)),
                 Credits(row.charge),
                 row.landed_at,
             )

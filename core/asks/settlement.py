@@ -11,8 +11,10 @@ stopped, broken, timed out, lost    what was delivered          what was deliver
 nothing delivered, any ending       nothing                     usage if reported; the prompt, if
                                                                 it may have been billed; else 0
 
-Audio is billed by the length that its supplier reports, else by the platform's, and at most by the
-length that was held; where nothing was said, nothing is paid.
+Audio is billed by the length that its supplier reports, else by our count: the asker pays at most
+what was held, and nothing where nothing was said; the key pays what its supplier heard, a
+contributed one at most what was held. How much more that is than what was held stays on record: see
+`AUDIO_DOUBT`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from core.ledger.types import Account, Entry, Submission
 from core.money import Credits, NanoUsd, Seconds, Tokens
 from core.pool.providers.types import Fault, Usage
 from core.pool.types import Candidate, ContributionTerms
-from core.pricing.catalogue import Model, Route
+from core.pricing.catalogue import Model
 from core.pricing.costs import Costs
 
 #: Whoever settles an ask, or claims its delivery, has this long to deliver it before others may.
@@ -314,29 +316,34 @@ def _calculate_charge(quote: Quote, usage: Usage, text: str) -> Credits:
     return min(quote.price.calculate_charge(usage.input, usage.output), quote.max_charge)
 
 
+#: A supplier that heard so much more than was held had other audio before it than was counted:
+#: operators are alerted, and the asker's audio is refused for the rest of the day. Suppliers that
+#: bill a least length (ten seconds) stay below it.
+AUDIO_DOUBT = Seconds(30)
+
+
 def calculate_recording_bill(
     ending: AnswerEnding,
     *,
     quote: Quote,
     length: Seconds,
-    route: Route,
+    candidate: Candidate,
     costs: Costs,
     at_ms: int,
     text: str,
 ) -> AskBill:
-    """The bill for audio of a `length` as the platform reported it; never more than was held."""
+    """The two bills for audio of a `length` as it was counted; `AskBill.usage` is what its supplier
+    heard."""
     no_tokens = Tokens(0)
-    billed_length = length if ending.usage is None else min(ending.usage.audio, quote.max_audio)
-    charge = (
-        min(quote.price.calculate_audio_charge(billed_length), quote.max_charge)
-        if text
-        else Credits(0)
-    )
+    heard = length if ending.usage is None else ending.usage.audio
+    charge = Credits(0)
+    if text:
+        paid_length = min(heard, quote.max_audio)
+        charge = min(quote.price.calculate_audio_charge(paid_length), quote.max_charge)
     if ending.usage is None and not text and not ending.maybe_billed:
-        billed_length = Seconds(0)
-    return AskBill(
-        Usage(no_tokens, no_tokens, audio=billed_length),
-        charge,
-        costs.calculate_audio_cost(route, billed_length, at_ms),
-        is_estimated=ending.usage is None,
-    )
+        heard = Seconds(0)
+    cost = costs.calculate_audio_cost(candidate.route, heard, at_ms)
+    if candidate.terms is not None:  # nobody's contribution pays more than was held on it
+        cost = min(cost, candidate.hold)
+    usage = Usage(no_tokens, no_tokens, audio=heard)
+    return AskBill(usage, charge, cost, is_estimated=ending.usage is None)

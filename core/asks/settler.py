@@ -120,7 +120,9 @@ class AskSettler:
             shortened=run.quote.shortened,
             failure=ending.failure,
             history_charge=run.quote.price.calculate_unrounded(run.quote.history_tokens, Tokens(0)),
-            audio=None if question.recording is None else bill.usage.audio,
+            audio=None
+            if question.recording is None
+            else min(bill.usage.audio, run.quote.max_audio),
         )
         return result, True
 
@@ -134,7 +136,7 @@ class AskSettler:
                 ending,
                 quote=quote,
                 length=length,
-                route=run.candidate.route,
+                candidate=run.candidate,
                 costs=self._costs,
                 at_ms=now,
                 text=text,

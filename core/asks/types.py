@@ -57,7 +57,7 @@ class Recording:
 
     #: A file name that tells suppliers its format.
     name: str
-    #: As the platform or the file says, rounded up.
+    #: As its frames were counted, rounded up; where they can't be, the longest that it can be.
     length: Seconds
     #: Gives the bytes, of bounded size; raises a `Refusal` when they can't be had.
     read: Callable[[], Awaitable[bytes]] = field(repr=False)
@@ -223,6 +223,22 @@ class RecordingTooLong(AskRefusal):
 
     def __init__(self, length: Seconds, max_length: Seconds) -> None:
         self.length, self.max_length = length, max_length
+
+
+class RecordingUncounted(AskRefusal):
+    """How long the audio is can't be counted, and by its size it may be longer than what is
+    transcribed at most."""
+
+    code: ClassVar[str] = "recording_uncounted"
+
+    def __init__(self, length: Seconds, max_length: Seconds) -> None:
+        self.length, self.max_length = length, max_length
+
+
+class RecordingsDoubted(AskRefusal):
+    """Today a supplier heard far more in audio of this person than was counted in it."""
+
+    code: ClassVar[str] = "recordings_doubted"
 
 
 class AlreadyAsked(AskRefusal):

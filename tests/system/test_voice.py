@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from core.money import Credits, parse_usd
-from tests.audio import VOICE, wav
+from tests.audio import VOICE, m4a, mp3, wav
 from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.suppliers import Answer, Heard
 from tests.fakes.telegram import FakeTelegram
@@ -92,8 +92,8 @@ async def test_the_same_update_again_is_heard_and_charged_once(
 async def test_every_kind_of_audio_and_none_that_telegram_keeps(brief: World) -> None:
     telegram, ann = brief.telegram, brief.telegram.user(7)
     sounds = (
-        ("audio", b"ID3" + bytes(60), {"duration": 61, "mime_type": "audio/mpeg"}, "voice.mp3"),
-        ("video_note", b"\0\0\0\x18ftyp" + bytes(60), {"duration": 61, "length": 240}, "voice.mp4"),
+        ("audio", mp3(61), {"duration": 61, "mime_type": "audio/mpeg"}, "voice.mp3"),
+        ("video_note", m4a(61), {"duration": 61, "length": 240}, "voice.mp4"),
         ("document", wav(61), {"mime_type": "audio/x-wav", "file_name": "a.wav"}, "voice.wav"),
     )
     for number, (kind, content, about, name) in enumerate(sounds):

@@ -7,11 +7,12 @@ from typing import Final
 
 from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.text import format_length
 from core.admin.alerts import MUTE_HOURS, Alerts
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 from core.jobs.notifications import Notification
-from core.money import NanoUsd, format_usd
+from core.money import NanoUsd, Seconds, format_usd
 
 Facts = Mapping[str, str | int]
 
@@ -42,6 +43,8 @@ def alert_card(notification: Notification) -> Reply:
     facts = notification.facts
     what, subject = str(facts["what"]), str(facts["subject"])
     action, data = _ACTIONS[what]
+    if what == "audio":
+        data = {"person": str(facts["person"])}
     return Reply(
         title=_TITLES[what],
         lines=_LINES[what](facts),
@@ -82,6 +85,7 @@ _ACTIONS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
     "errors": ("report", {"days": "today"}),
     "usage-gap": ("report", {"days": "today"}),
     "unknown-fault": ("pool", {}),
+    "audio": ("user", {}),
 }
 _TITLES: Final[Mapping[str, Phrase]] = {
     "audit": say("⚠️ The audit found something"),
@@ -92,6 +96,7 @@ _TITLES: Final[Mapping[str, Phrase]] = {
     "errors": say("⚠️ Many answers fail"),
     "usage-gap": say("⚠️ A supplier's counts can't be true"),
     "unknown-fault": say("⚠️ A supplier says what nobody knows"),
+    "audio": say("⚠️ Audio longer than counted"),
 }
 _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "audit": lambda facts: (
@@ -138,5 +143,16 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
             supplier=str(facts["supplier"]),
             count=int(facts["count"]),
         ),
+    ),
+    "audio": lambda facts: (
+        say(
+            "{supplier} heard {heard} in audio of {person} for which {held} were held: the file is"
+            " made to look short, or the supplier counts wrongly.",
+            supplier=str(facts["supplier"]),
+            person=str(facts["person"]),
+            heard=format_length(Seconds(int(facts["heard"]))),
+            held=format_length(Seconds(int(facts["held"]))),
+        ),
+        say("The key paid what was heard. No more audio of theirs is written down today (UTC)."),
     ),
 }

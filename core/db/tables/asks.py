@@ -100,7 +100,7 @@ usage = sa.Table(
     required_column("input_tokens", sa.BigInteger),
     required_column("cached_tokens", sa.BigInteger),
     required_column("output_tokens", sa.BigInteger),
-    #: Of audio that was written down; null for a question.
+    #: Of audio that its supplier heard, which may be more than the ask's; null for a question.
     sa.Column("seconds", sa.BigInteger),
     #: Whether the counts are our own, for the supplier reported no usage.
     required_column("estimated", sa.Boolean),

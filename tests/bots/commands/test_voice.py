@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+import sqlalchemy as sa
 
 from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, DownloadFailed
 from bots.chat.types import Answer, AnswerProgress, Card, Output
-from core.money import Credits, NanoUsd, parse_usd
+from core.db import schema
+from core.money import Credits, NanoUsd, Seconds, parse_usd
 from tests import service
-from tests.audio import VOICE, ogg, wav
+from tests.audio import VOICE, ogg, ogg_page, opus_heads, wav
 from tests.config import KEYS
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
@@ -27,16 +30,19 @@ FULL, NOTHING = parse_usd("500"), NanoUsd(0)
 
 def voice(
     seconds: int | None = 61,
-    content: bytes = VOICE,
+    content: bytes | None = None,
     *,
     mime: str = "audio/ogg",
     name: str = "",
     size: int | None = None,
 ) -> AudioAttachment:
-    async def fetch() -> bytes:
-        return content
+    """A file as long as its platform tells, unless it is another."""
+    file = ogg(seconds or 0) if content is None else content
 
-    return AudioAttachment(seconds, len(content) if size is None else size, mime, name, fetch)
+    async def fetch() -> bytes:
+        return file
+
+    return AudioAttachment(seconds, len(file) if size is None else size, mime, name, fetch)
 
 
 @pytest.fixture
@@ -119,14 +125,17 @@ class Billed:
     said: Heard
     seconds: int
     charge: int
+    #: What the key pays; as many seconds as are shown unless told.
+    heard: int | None = None
 
 
 BILLED = (
     Billed("billed seconds, rounded up", voice(61), Heard("a", 29.2, 61.0), 30, 1),
     Billed("else the file's length", voice(61), Heard("a", None, 59.9), 60, 2),
-    Billed("else what the platform told", voice(61), Heard("a"), 61, 3),
-    Billed("at most what was held: a lie", voice(61), Heard("a", 36_000.0, 36_000.0), 67, 3),
-    Billed("never less than a Credit", voice(0), Heard("a", 0, 0.2), 0, 1),
+    Billed("else what was counted", voice(61), Heard("a"), 61, 3),
+    Billed("whatever the platform told", voice(1, ogg(61)), Heard("a"), 61, 3),
+    Billed("the asker at most what was held", voice(61), Heard("a", 600.0, 600.0), 67, 3, 600),
+    Billed("never less than a Credit", voice(0, ogg(0.2)), Heard("a", 0, 0.2), 1, 1),
     Billed("nobody tells: the file does", voice(None, wav(61)), Heard("a"), 61, 3),
     Billed("the same of an Opus file", voice(None, ogg(60.3)), Heard("a", 60.3), 61, 3),
 )
@@ -142,7 +151,8 @@ async def test_what_is_billed(billed: Billed, tom: Service) -> None:
         f"Whisper · {billed.seconds} s of audio · {billed.charge} {credit} · {left} left"
     )
     assert await tom.credits() == Credits(left)
-    assert await tom.key_left() == FULL - parse_usd("0.0001").multiply_by(billed.seconds)
+    heard = billed.seconds if billed.heard is None else billed.heard
+    assert await tom.key_left() == FULL - parse_usd("0.0001").multiply_by(heard)
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ class Unheard:
 
 UNHEARD = (
     Unheard("silence", (Heard("  ", seconds=60.4),), "no words to hear", cost=COST),
-    Unheard("no audio at all", (), "could not be fetched or read", content=b"garbage"),
+    Unheard("in a form that it can't read", (Refuse(400),), "could not be fetched or read"),
     Unheard("too large", (Refuse(413),), "doesn't take audio that long"),
     Unheard("failing", (Refuse(500), Refuse(500)), "could not be written down just now"),
     Unheard("the key refused", (Refuse(401),), "could not be written down just now"),
@@ -180,26 +190,24 @@ async def test_what_cannot_be_had_costs_nothing_and_is_not_asked_for(tom: Servic
     async def fetch() -> bytes:
         raise DownloadFailed
 
-    answer = await written(tom, AudioAttachment(61, 64, "audio/ogg", "", fetch))
-    assert "could not be fetched" in answer.text
-    assert "could not be fetched" in await refused(
-        tom, AudioAttachment(None, 64, "audio/ogg", "", fetch)
-    )
+    for seconds in (61, None):
+        audio = AudioAttachment(seconds, 64, "audio/ogg", "", fetch)
+        assert "could not be fetched" in await refused(tom, audio)
 
 
 async def test_too_long_too_large_and_in_no_known_format(tom: Service) -> None:
-    assert "That is 60:01 long" in await refused(tom, voice(3_601))
+    assert "That is 60:01 long" in await refused(tom, voice(3_601, VOICE))
+    assert "That is 60:01 long" in await refused(tom, voice(1, wav(3_601), mime="audio/wav"))
     assert "up to 60:00" in await refused(tom, voice(None, wav(3_601)))
     assert "has 21 MB" in await refused(tom, voice(61, size=AUDIO_BYTES_MAX + 1))
     assert "up to 20 MB" in await refused(tom, voice(None, bytes(AUDIO_BYTES_MAX + 1), size=0))
     assert "mp3, m4a, ogg" in await refused(tom, voice(61, mime="audio/amr"))
-    assert "mp3, m4a, ogg" in await refused(tom, voice(None, b"garbage"))
+    for seconds in (61, None):
+        assert "mp3, m4a, ogg" in await refused(tom, voice(seconds, b"garbage"))
 
 
 async def test_larger_than_told_is_not_passed_on(tom: Service) -> None:
-    answer = await written(tom, voice(61, VOICE + bytes(AUDIO_BYTES_MAX), size=64))
-    assert "could not be fetched or read" in answer.text
-    assert tom.openai.calls == []
+    assert "has 21 MB" in await refused(tom, voice(61, VOICE + bytes(AUDIO_BYTES_MAX), size=64))
 
 
 async def test_not_enough_credits_says_need_and_have(database_url: str, clock: TestClock) -> None:
@@ -339,6 +347,119 @@ async def test_an_admin_sets_its_price_per_minute(tom: Service) -> None:
     )
     tom.openai.script(MINUTE)
     assert "3 Credits" in (await written(tom, voice(61))).footer
+
+
+# --- audio that is longer than it looks ---------------------------------------------------------
+
+
+async def test_a_supplier_that_heard_far_more_is_paid_and_its_asker_stopped_for_the_day(
+    tom: Service, clock: TestClock
+) -> None:
+    """A file made to look like a second, in which an hour is heard."""
+    tom.openai.script(Heard("A whole hour.", 3_600, 3_600))
+    incoming = tom.incoming("", message="42", audio=voice(1, ogg(1)))
+    answer = (await _all(tom, incoming))[-1]
+    assert isinstance(answer, Answer)
+    # One second was held, and the margin: four seconds are one Credit.
+    assert answer.footer == "Whisper · 4 s of audio · 1 Credit · 999 left"
+    hour = parse_usd("0.0001").multiply_by(3_600)
+    assert await tom.key_left() == FULL - hour
+    shown = await tom.says("", audio=voice(61))
+    assert isinstance(shown[0], Card)
+    assert "heard far more in audio of yours today" in shown[0].lines[0]
+    assert len(tom.openai.calls) == 1
+    saved = await tom.app.services.asks.repository.get_result(answer.ask)
+    assert (saved.audio, saved.charge) == (Seconds(4), Credits(1))
+    # Nobody else, and no question of theirs.
+    tom.openai.script(MINUTE, Says("Scattering."))
+    assert "61 s" in (await written(tom.someone("8"), voice(61))).footer
+    assert (await tom.answer("/ask gpt-4 why")).text == "Scattering."
+    # The same update again is what it was, not a new refusal.
+    assert await _all(tom, incoming) == []
+    await tom.app.services.admin.monitor.check_service()
+    table = schema.notice.c
+    rows = await tom.app.services.base.db.fetch(sa.select(table.data).where(table.kind == "alert"))
+    facts = [json.loads(row.data) for row in rows]
+    person = (await tom.person()).id
+    assert [one for one in facts if one["what"] == "audio"] == [
+        {
+            "what": "audio",
+            "subject": person,
+            "person": person,
+            "supplier": "openai",
+            "held": 4,
+            "heard": 3_600,
+        }
+    ]
+    clock.advance(seconds=12 * 3_600)
+    tom.openai.script(MINUTE)
+    assert "61 s" in (await written(tom, voice(61))).footer
+
+
+async def test_a_little_more_is_nobodys_lie(tom: Service) -> None:
+    """A supplier that bills ten seconds at least, or rounds up to half a minute."""
+    for heard in (10, 30):
+        tom.openai.script(Heard("Yes.", heard, heard))
+        assert "4 s of audio" in (await written(tom, voice(1, ogg(1)))).footer
+    await tom.app.services.admin.monitor.check_service()
+    rows = await tom.app.services.base.db.fetch(sa.select(schema.alert.c.id))
+    assert not any(row.id.startswith("audio") for row in rows)
+
+
+async def test_what_a_granule_position_says_is_not_held(tom: Service) -> None:
+    gate = tom.openai.hold()
+    tom.openai.script(Heard("Hello.", seconds=90))
+    waiting = asyncio.ensure_future(written(tom, voice(1, ogg(90, granule=48_000))))
+    await tom.openai.arrived(1)
+    assert await tom.held() == Credits(4)
+    gate.set()
+    assert "90 s of audio · 3 Credits" in (await waiting).footer
+
+
+async def test_what_cannot_be_counted_is_held_by_its_size(tom: Service) -> None:
+    # 45,000 bytes are a minute at the least bitrate that speech has; three seconds were heard.
+    speex = ogg_page([b"Speex   " + bytes(72)], flags=2)
+    tom.openai.script(Heard("Hello.", seconds=3))
+    gate = tom.openai.hold()
+    waiting = asyncio.ensure_future(written(tom, voice(3, speex + bytes(45_000 - len(speex)))))
+    await tom.openai.arrived(1)
+    assert await tom.held() == Credits(3)
+    gate.set()
+    assert "3 s of audio · 1 Credit" in (await waiting).footer
+
+
+async def test_what_cannot_be_counted_and_may_be_too_long_is_refused(tom: Service) -> None:
+    speex = ogg_page([b"Speex   " + bytes(72)], flags=2)
+    told = await refused(tom, voice(3, speex + bytes(3_000_000)))
+    assert told.startswith("How long that is can't be counted; by its size it may be 66:")
+
+
+async def test_a_file_of_tiny_pieces_is_refused_and_costs_nothing(tom: Service) -> None:
+    page = ogg_page([b"\xe0"] * 255)
+    content = opus_heads() + page * (AUDIO_BYTES_MAX // len(page) - 1)
+    assert "can't be counted" in await refused(tom, voice(1, content))
+    empty = ogg_page([b""] * 250)
+    assert "long; audio is written down up to 60:00" in await refused(
+        tom, voice(1, opus_heads() + empty * 5_000)
+    )
+
+
+async def test_files_of_one_person_are_measured_one_after_the_other(tom: Service) -> None:
+    at_once, most = 0, 0
+
+    async def fetch() -> bytes:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        at_once -= 1
+        return VOICE
+
+    tom.openai.script(*[MINUTE] * 3)
+    audio = AudioAttachment(61, len(VOICE), "audio/ogg", "", fetch)
+    await asyncio.gather(*(written(tom, audio) for _ in range(3)))
+    assert most == 1
 
 
 async def test_a_command_beside_audio_is_a_command(tom: Service) -> None:

@@ -27,7 +27,7 @@ from core.pool.providers.types import (
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.token_counter import count_message_tokens, count_tokens
-from tests.audio import VOICE, ogg, wav
+from tests.audio import ogg, wav
 
 CATALOGUE = Catalogue.load()
 
@@ -259,7 +259,7 @@ async def test_it_hears_no_garbage_and_only_with_models_that_hear(
     client: aiohttp.ClientSession, base: str
 ) -> None:
     for fault, wrong in (
-        (Fault.BAD_REQUEST, heard(client, base, VOICE)),
+        (Fault.BAD_REQUEST, heard(client, base, b"OggS" + bytes(60))),
         (Fault.MODEL_MISSING, heard(client, base, wav(1), model="gpt-6-luna")),
         (Fault.MODEL_MISSING, ask(client, base, "hello", model="whisper-1")),
         (Fault.TOO_LONG, heard(client, base, bytes(22 << 20))),

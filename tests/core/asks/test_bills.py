@@ -9,10 +9,16 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from core.asks.admission import quote_question
-from core.asks.settlement import AnswerEnding, calculate_bill, is_plausible, raise_low_counts
+from core.asks.admission import quote_question, quote_recording
+from core.asks.settlement import (
+    AnswerEnding,
+    calculate_bill,
+    calculate_recording_bill,
+    is_plausible,
+    raise_low_counts,
+)
 from core.asks.types import NotEnoughCredits, Outcome, Quote
-from core.money import Credits, MicroCredits, Tokens
+from core.money import Credits, MicroCredits, Seconds, Tokens
 from core.pool.providers.types import Usage
 from core.pool.types import Candidate, ContributionTerms
 from core.pricing.catalogue import Catalogue, Model
@@ -21,6 +27,8 @@ from core.pricing.prices import Price
 
 CATALOGUE, COSTS = Catalogue.load(None), Costs.load(None)
 MODELS = [model for model in CATALOGUE.models.values() if model.per == "token"]
+# Read once here: the first question would take longer than an example may.
+COSTS.preload()
 AT_MS = 1_795_000_000_000
 COUNTS = st.one_of(st.integers(0, 5_000), st.integers(0, 100_000_000))
 
@@ -40,6 +48,46 @@ def make_quote(prompt: int, limit: int) -> Quote:
     price = Price("prc_1", "m", "token", *rates, effective_at=0, set_by="test")
     held = price.calculate_charge(Tokens(prompt), Tokens(limit))
     return Quote(price, Tokens(prompt), Tokens(0), Tokens(limit), held)
+
+
+@given(
+    heard=st.one_of(st.none(), st.integers(0, 1_000_000)),
+    length=st.integers(1, 3_600),
+    text=st.sampled_from(("", "Hello.")),
+    maybe_billed=st.booleans(),
+    contributed=st.booleans(),
+)
+def test_audio_costs_its_asker_what_was_held_and_its_key_what_was_heard(
+    heard: int | None, length: int, text: str, maybe_billed: bool, contributed: bool
+) -> None:
+    rate = MicroCredits(33_333)
+    price = Price("prc_1", "whisper-1", "second", rate, rate, effective_at=0, set_by="test")
+    available = Credits(1_000_000)
+    model = CATALOGUE.models["whisper-1"]
+    quote = quote_recording(
+        model=model, price=price, length=Seconds(length), available=available, held=Credits(0)
+    )
+    route = model.routes[0]
+    held = COSTS.calculate_audio_cost(route, quote.max_audio, AT_MS)
+    terms = ContributionTerms("usr_1", Credits(0), "") if contributed else None
+    used = None if heard is None else Usage(Tokens(0), Tokens(0), audio=Seconds(heard))
+    bill = calculate_recording_bill(
+        AnswerEnding(Outcome.DONE, usage=used, maybe_billed=maybe_billed),
+        quote=quote,
+        length=Seconds(length),
+        candidate=Candidate("key_1", "openai", route, held, terms),
+        costs=COSTS,
+        at_ms=AT_MS,
+        text=text,
+    )
+    assert bill.charge <= quote.max_charge
+    assert bill.charge.is_zero == (not text)
+    if heard is not None:
+        cost = COSTS.calculate_audio_cost(route, Seconds(heard), AT_MS)
+        assert bill.cost == (min(cost, held) if contributed else cost)
+    else:
+        is_billed = bool(text) or maybe_billed
+        assert bill.usage.audio == Seconds(length if is_billed else 0)
 
 
 @given(

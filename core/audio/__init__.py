@@ -1,0 +1,1 @@
+"""Audio: how long a file is, counted by its frames, in a process of its own."""
