@@ -23,6 +23,7 @@ from bots.chat.types import (
     Sender,
 )
 from bots.commands.topup import PaymentTerms
+from bots.config.settings import ModelsConfig
 from core import chart
 from core.asks.audit import audit_asks
 from core.clock import Clock
@@ -31,6 +32,7 @@ from core.earnings.audit import audit_earnings
 from core.earnings.types import SAFE_POLICY, EarningPolicy
 from core.ledger.audit import check_ledger
 from core.money import Credits, NanoUsd
+from core.pool.suppliers import Supplier
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.users.types import Person
@@ -39,6 +41,16 @@ from payments.offer import Offer
 from tests import brief
 from tests.config import KEYS, MASTER_KEY, make_config, make_externals, telling_openai
 from tests.fakes.suppliers import FakeSupplier
+
+
+@dataclass(frozen=True)
+class World:
+    """Other models than the brief's, at their own costs and prices, of one supplier."""
+
+    catalogue: Catalogue
+    costs: Costs
+    suppliers: Mapping[str, Supplier]
+    history_tokens: int
 
 
 @dataclass
@@ -178,14 +190,18 @@ async def running(
     catalogue: Catalogue | None = None,
     offer: Offer | None = None,
     master_keys: Sequence[bytes] = (MASTER_KEY,),
+    world: World | None = None,
 ) -> AsyncIterator[Service]:
-    """The service in the brief's world; leaves only with both audits clean."""
+    """The service in the brief's world or another; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
         openai = supplier or await stack.enter_async_context(
             FakeSupplier("openai", models=["gpt-4", "whisper-1"], strict=False)
         )
         openai.allow(*KEYS)
         catalogue, costs = catalogue or brief.catalogue(), costs or brief.costs()
+        suppliers = telling_openai(openai.url)
+        if world is not None:
+            catalogue, costs, suppliers = world.catalogue, world.costs, world.suppliers
         config = make_config(
             welcome=welcome,
             welcomes_a_day=welcomes_a_day,
@@ -194,12 +210,15 @@ async def running(
             offer=offer,
             master_keys=master_keys,
         )
+        if world is not None:
+            models = ModelsConfig(history_tokens=world.history_tokens)
+            config = config.model_copy(update={"models": models})
         app = await build(
             config,
             db=await Database.open(url, kind="live", clock=clock),
             clock=clock,
             externals=make_externals(
-                telling_openai(openai.url),
+                suppliers,
                 catalogue=catalogue,
                 costs=costs,
                 keys=KEYS[:keys],
@@ -209,7 +228,8 @@ async def running(
         )
         await app.start()
         try:
-            await brief.set_prices(app.services.pricing.prices)
+            if world is None:
+                await brief.set_prices(app.services.pricing.prices)
             await app.services.pool.pool.wait_for_first_check(5)
             service = Service(app, openai, clock)
             yield service

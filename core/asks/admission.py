@@ -18,6 +18,7 @@ from core.asks.types import (
     NoKeyAvailable,
     NotEnoughCredits,
     NoTranscriptionKey,
+    Prompt,
     Question,
     QuestionTooLong,
     Quote,
@@ -38,7 +39,7 @@ from core.ledger.types import (
 )
 from core.money import Credits, Seconds, Tokens
 from core.pool.pool import Pool
-from core.pool.providers.types import ChatMessage
+from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
 from core.pool.rest_queue import REST_SECONDS_MAX
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
@@ -65,7 +66,7 @@ class _AskDraft:
     question: Question
     data_key: DataKey
     thread: ConversationContext
-    messages: list[ChatMessage]
+    prompt: Prompt
     prompt_tokens: Tokens
     history_tokens: Tokens
 
@@ -161,6 +162,7 @@ class Admission:
             asker=person.id,
             audio=quote.max_audio,
             rest_seconds=rest_seconds,
+            conversation=draft.thread.conversation,
         )
 
     def _shorten_to_keys(self, draft: _AskDraft, quote: Quote) -> Quote:
@@ -193,7 +195,7 @@ class Admission:
         return AskRun(
             question=draft.question,
             quote=quote,
-            messages=draft.messages,
+            prompt=draft.prompt,
             candidate=candidate,
             data_key=draft.data_key,
             process_id=self._process_id,
@@ -212,7 +214,7 @@ class Admission:
                 question,
                 data_key,
                 ConversationContext("", ConversationHistory()),
-                [],
+                Prompt(()),
                 no_tokens,
                 no_tokens,
             )
@@ -224,12 +226,15 @@ class Admission:
         if earlier_messages:
             texts = [message.text for message in earlier_messages]
             history_tokens = await count_message_tokens(question.model, texts) - CALL_OVERHEAD
+        prompt_tokens = question_tokens + history_tokens
+        scope = CacheScope(thread.conversation, is_reusable=question_tokens < thread.history.room)
+        is_cacheable = prompt_tokens >= CACHEABLE_TOKENS_MIN
         return _AskDraft(
             question=question,
             data_key=data_key,
             thread=thread,
-            messages=messages,
-            prompt_tokens=question_tokens + history_tokens,
+            prompt=Prompt(messages, scope if is_cacheable else None),
+            prompt_tokens=prompt_tokens,
             history_tokens=history_tokens,
         )
 

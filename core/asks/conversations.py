@@ -28,33 +28,52 @@ from core.pool.vault import DataKey
 #: History sent with a question at most, unless the settings say otherwise; and turns read for it.
 HISTORY_TOKENS_MAX = Tokens(4_000)
 HISTORY_TURNS_MAX = 40
+#: When a history grows past what is sent, so much of it is left out at once: half the tokens, or a
+#: quarter of the turns. In between it only grows, so that suppliers' caches know its beginning.
+_TOKENS_BLOCK_DIVISOR = 2
+_TURNS_BLOCK = HISTORY_TURNS_MAX // 4
 
 #: Sorts after every id, in any collation.
 _AFTER_ALL_IDS = "z"
 
 
-def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
-    """The statement of a conversation, where it branched, and its newest turns; built once."""
-    ask, conversations = schema.ask, conversation.subquery()
-    is_turn = sa.and_(
-        ask.c.conversation == conversations.c.id,
+def _is_turn(ask: sa.FromClause, conversation: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        ask.c.conversation == conversation,
         ask.c.state == "settled",
         ask.c.shown_tokens > 0,
         ask.c.id < sa.bindparam("before"),
         ask.c.id <= sa.bindparam("until"),
     )
+
+
+def _turn_tokens(ask: sa.FromClause) -> sa.ColumnElement[int]:
+    """What a turn adds to a history: its question and its answer."""
+    return ask.c.prompt_tokens - ask.c.history_tokens + ask.c.shown_tokens
+
+
+def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
+    """The statement of a conversation, where it branched, its newest turns, and how many turns and
+    tokens there are in all; built once."""
+    ask, conversations = schema.ask, conversation.subquery()
+    every = schema.ask.alias("every")
+
+    def sum_up(amount: sa.ColumnElement[int], name: str) -> sa.ColumnElement[int]:
+        total = sa.select(amount).where(_is_turn(every, conversations.c.id))
+        return total.correlate(conversations).scalar_subquery().label(name)
+
     return (
         sa.select(
             conversations.c.id.label("conversation"),
             conversations.c.branched_from,
+            sum_up(sa.func.count(), "all_turns"),
+            sum_up(sa.func.coalesce(sa.func.sum(_turn_tokens(every)), 0), "all_tokens"),
             ask.c.id,
-            ask.c.prompt_tokens,
-            ask.c.history_tokens,
-            ask.c.shown_tokens,
+            _turn_tokens(ask).label("tokens"),
             ask.c.question,
             ask.c.answer,
         )
-        .select_from(conversations.outerjoin(ask, is_turn))
+        .select_from(conversations.outerjoin(ask, _is_turn(ask, conversations.c.id)))
         .order_by(ask.c.id.desc())
         .limit(HISTORY_TURNS_MAX)
     )
@@ -100,6 +119,9 @@ class _ConversationTurns:
     branched_from: str | None
     #: The newest first.
     turns: list[sa.Row[Any]]
+    #: How many turns there are, and their tokens, those that weren't read included.
+    all_turns: int
+    all_tokens: int
 
     @property
     def newest_ask(self) -> str | None:
@@ -108,7 +130,10 @@ class _ConversationTurns:
 
 
 class Conversations:
-    """Keeps one running conversation for each person and place; `/new` begins the next."""
+    """Keeps one running conversation for each person and place; `/new` begins the next.
+
+    Of a long conversation the newest turns are sent: between half of the most that is sent and all
+    of it, since what is left out is left out in blocks."""
 
     def __init__(
         self,
@@ -168,7 +193,8 @@ class Conversations:
                         question, current, replace(history, branched=True)
                     )
         if current is None:
-            return self._start_conversation(question, None, ConversationHistory())
+            empty = ConversationHistory(room=self._max_history_tokens)
+            return self._start_conversation(question, None, empty)
         return ConversationContext(current.id, await self._load_history(current, data_key))
 
     def _start_conversation(
@@ -200,8 +226,14 @@ class Conversations:
         rows = await self._db.fetch(statement, values)
         if not rows:
             return None
-        turns = [row for row in rows if row.id is not None]
-        return _ConversationTurns(rows[0].conversation, rows[0].branched_from, turns)
+        turns, first = [row for row in rows if row.id is not None], rows[0]
+        return _ConversationTurns(
+            first.conversation,
+            first.branched_from,
+            turns,
+            int(first.all_turns),
+            int(first.all_tokens),
+        )
 
     async def _load_history(
         self, conversation: _ConversationTurns, data_key: DataKey
@@ -209,24 +241,54 @@ class Conversations:
         """The turns of a conversation and of those that it branched from, as far back as is
         read."""
         rows, branched_from = conversation.turns, conversation.branched_from
+        all_turns, all_tokens = conversation.all_turns, conversation.all_tokens
         while branched_from is not None and len(rows) < HISTORY_TURNS_MAX:
             older = await self._read_around(branched_from, _AFTER_ALL_IDS)
             if older is None:
                 break
             rows, branched_from = [*rows, *older.turns], older.branched_from
-        return self._limit_history(rows[:HISTORY_TURNS_MAX], data_key)
-
-    def _limit_history(self, rows: Sequence[sa.Row[Any]], data_key: DataKey) -> ConversationHistory:
+            all_turns, all_tokens = all_turns + older.all_turns, all_tokens + older.all_tokens
+        kept = self._count_kept(rows[:HISTORY_TURNS_MAX], all_turns, all_tokens)
         turns: list[tuple[str, str]] = []
-        used_tokens = 0
-        for index, row in enumerate(rows):
-            used_tokens += row.prompt_tokens - row.history_tokens + row.shown_tokens
-            if used_tokens > self._max_history_tokens.units:
-                return ConversationHistory(tuple(reversed(turns)), len(rows) - index)
+        for row in rows[:kept]:
             turn = _unseal_turn(row, data_key)
             if turn is not None and not (turns and turns[-1][0] == turn[0]):
                 turns.append(turn)  # of a question asked again, the newest answer counts
-        return ConversationHistory(tuple(reversed(turns)))
+        return ConversationHistory(
+            tuple(reversed(turns)), all_turns - kept, self._find_room(all_turns, all_tokens)
+        )
+
+    def _count_kept(self, rows: Sequence[sa.Row[Any]], all_turns: int, all_tokens: int) -> int:
+        """How many of the newest turns are sent: those that lie wholly after what is left out,
+        counted in tokens and in turns from the conversation's beginning."""
+        left_out_turns = _find_left_out(all_turns, HISTORY_TURNS_MAX, _TURNS_BLOCK)
+        left_out_tokens = _find_left_out(
+            all_tokens, self._max_history_tokens.units, self._tokens_block
+        )
+        begins_at = all_tokens
+        for index, row in enumerate(rows):
+            begins_at -= row.tokens
+            if begins_at < left_out_tokens or index >= all_turns - left_out_turns:
+                return index
+        return len(rows)
+
+    def _find_room(self, all_turns: int, all_tokens: int) -> Tokens:
+        """The tokens that another turn may have before turns are left out that are sent now."""
+        left_out = _find_left_out(all_turns, HISTORY_TURNS_MAX, _TURNS_BLOCK)
+        if _find_left_out(all_turns + 1, HISTORY_TURNS_MAX, _TURNS_BLOCK) != left_out:
+            return Tokens(0)
+        limit = self._max_history_tokens.units
+        left_out_tokens = _find_left_out(all_tokens, limit, self._tokens_block)
+        return Tokens(left_out_tokens + limit - all_tokens)
+
+    @property
+    def _tokens_block(self) -> int:
+        return max(1, self._max_history_tokens.units // _TOKENS_BLOCK_DIVISOR)
+
+
+def _find_left_out(total: int, limit: int, block: int) -> int:
+    """How much of a total is left out, in whole blocks, so that the rest is within the limit."""
+    return max(0, -(-(total - limit) // block)) * block
 
 
 def _without_earlier_attempts(

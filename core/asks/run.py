@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from core.asks.settlement import OpenAsk
-from core.asks.types import AskResult, Question, Quote
+from core.asks.types import AskResult, Prompt, Question, Quote
 from core.earnings.contributions import DrawnAmounts
-from core.pool.providers.types import AudioClip, ChatMessage
+from core.pool.providers.types import AudioClip
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
 
@@ -22,14 +22,14 @@ class AskRun:
         *,
         question: Question,
         quote: Quote,
-        messages: Sequence[ChatMessage],
+        prompt: Prompt,
         candidate: Candidate,
         data_key: DataKey,
         process_id: str,
         drawn: DrawnAmounts,
     ) -> None:
         """`drawn` is what its hold took from the asker's accounts."""
-        self.question, self.quote, self.messages = question, quote, messages
+        self.question, self.quote, self.prompt = question, quote, prompt
         self.data_key, self.process_id, self.drawn = data_key, process_id, drawn
         #: The key that serves now, and the number of the attempt.
         self.candidate, self.attempt = candidate, 1

@@ -106,11 +106,12 @@ class AnswerStream:
                 is_sent = True
                 events = self._pool.stream(
                     run.candidate,
-                    run.messages,
+                    run.prompt.messages,
                     run.quote.answer_limit,
                     end_user=end_user,
                     clip=clip,
                     turn=turn,
+                    cache_scope=run.prompt.cache_scope,
                 )
                 async with aclosing(events):
                     async for event in events:
@@ -198,7 +199,7 @@ class AnswerStream:
     def _choose_next(
         self, run: AskRun, tried_keys: set[str], *, rest_seconds: float = 0.0
     ) -> Candidate | None:
-        person = run.question.person
+        person, scope = run.question.person, run.prompt.cache_scope
         return self._pool.choose_candidate(
             run.question.model,
             run.quote.prompt_tokens,
@@ -208,6 +209,7 @@ class AnswerStream:
             asker=person.id,
             audio=run.quote.max_audio,
             rest_seconds=rest_seconds,
+            conversation="" if scope is None else scope.conversation,
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from core.errors import Refusal
 from core.money import Credits, MicroCredits, Seconds, Tokens
-from core.pool.providers.types import NO_AUDIO
+from core.pool.prompt_caches import CacheScope
+from core.pool.providers.types import NO_AUDIO, NO_TOKENS, ChatMessage
 from core.pricing.catalogue import Model
 from core.pricing.prices import Price
 from core.pricing.promotions import Promotion
@@ -92,12 +93,23 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent to the model: messages, and where a supplier may keep them for the next question
+    (None: nowhere)."""
+
+    messages: Sequence[ChatMessage]
+    cache_scope: CacheScope | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationHistory:
     """The earlier turns that go with a question, oldest first, and what was left out."""
 
     #: (question, answer)
     turns: tuple[tuple[str, str], ...] = ()
     omitted_turns: int = 0
+    #: So many tokens of question and answer can follow before earlier turns are left out.
+    room: Tokens = NO_TOKENS
     #: Whether it ends with an older answer: what was said after that is on another branch.
     branched: bool = False
 

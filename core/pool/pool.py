@@ -29,6 +29,7 @@ from core.pool.health_tracker import HealthTracker, record_first_token
 from core.pool.key_validation import KeyValidator, ValidationResult
 from core.pool.keys import KeyRepository, check_shape
 from core.pool.model_discovery import ModelDiscovery
+from core.pool.prompt_caches import CacheScope, PromptCaches
 from core.pool.providers import http
 from core.pool.providers.answer_text import AnswerText
 from core.pool.providers.faults import UNKNOWN_CODE
@@ -86,6 +87,7 @@ class Pool:
         self._catalogue, self._clock = catalogue, clock
         self._suppliers = suppliers
         self._keys = KeyRepository(db, ledger, vault, clock)
+        self._prompt_caches = PromptCaches(vault, clock)
         self._records: dict[str, KeyRecord] = {}
         self._router = Router(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
         self._http_session: aiohttp.ClientSession | None = None
@@ -296,14 +298,17 @@ class Pool:
         asker: str = "",
         audio: Seconds = NO_AUDIO,
         rest_seconds: float = 0.0,
+        conversation: str = "",
     ) -> Candidate | None:
         """Chooses the best key for an ask; None when there is none. Nothing is reserved: the ledger
         takes or refuses its hold, and after a refusal the next candidate is chosen with this one in
         `skip_keys`. Until then the key counts as busier. A model that is paid by the second costs
-        what `audio` does, whatever the tokens. With `rest_seconds` it may be a key that rests so
-        long at most, for which `wait_for_turn` waits."""
+        what `audio` does, whatever the tokens. Of keys that cost the same, one is preferred whose
+        supplier keeps the `conversation`. With `rest_seconds` it may be a key that rests so long at
+        most, for which `wait_for_turn` waits."""
+        warm_keys = self._prompt_caches.list_keys(conversation, model.routes)
         request = router.RoutingRequest(
-            model, input, answer_limit, skip_keys, own_keys_only, asker, audio
+            model, input, answer_limit, skip_keys, own_keys_only, asker, audio, warm_keys
         )
         best = self._router.choose(request)
         if best is None and rest_seconds > 0:
@@ -362,6 +367,7 @@ class Pool:
         end_user: str = "",
         clip: AudioClip | None = None,
         turn: Turn | None = None,
+        cache_scope: CacheScope | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Asks the supplier for an answer, or for a transcript of a `clip`. Yields events, a
         `Finish` last; raises `SupplierFault` after the key's health is updated. Leaving early
@@ -374,7 +380,8 @@ class Pool:
             limits_each_model=supplier.limits_each_model,
         )
         circuit = self._router.circuits[supplier.name]
-        call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip)
+        cache = self._prompt_caches.describe(cache_scope, candidate, end_user)
+        call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache)
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
         circuit.in_flight += 1
         began, awaits_first_token = self._clock.monotonic(), True
@@ -392,6 +399,7 @@ class Pool:
                                 turn.pass_on()
                             if isinstance(event, (TextDelta, ReasoningDelta)):
                                 awaits_first_token = False
+                                self._prompt_caches.record_call(cache_scope, candidate, supplier)
                                 if clip is None:  # for a clip the time depends on its length
                                     seconds = self._clock.monotonic() - began
                                     record_first_token(record, circuit, attempt, seconds)

@@ -42,6 +42,8 @@ class RoutingRequest:
     asker: str = ""
     #: The length of audio, for a model that is paid by it.
     audio: Seconds = NO_AUDIO
+    #: Keys whose supplier keeps the beginning of the prompt for them.
+    warm_keys: Collection[str] = ()
 
 
 def choose_key(
@@ -51,9 +53,9 @@ def choose_key(
     costs: Costs,
     now_ms: int,
 ) -> Candidate | None:
-    """The best key for a request, by cost and then by score; None when none can serve. `keys` are
-    by supplier."""
-    best: tuple[int, float, Candidate] | None = None
+    """The best key for a request, by cost, then one that has its prompt in a cache, then by score;
+    None when none can serve. `keys` are by supplier."""
+    best: tuple[int, bool, float, Candidate] | None = None
     for route in request.model.routes:
         records = keys.get(route.provider)
         if records is None or not circuits[route.provider].allows_call(now_ms):
@@ -64,11 +66,11 @@ def choose_key(
         for record in records:
             if not _can_serve(record, route, request, hold, now_ms):
                 continue
-            score = _score(record, now_ms)
-            if best is None or (hold.units, score) < best[:2]:
+            rank = (hold.units, not _is_warm(record, request), _score(record, now_ms))
+            if best is None or rank < best[:3]:
                 candidate = Candidate(record.id, record.provider, route, hold, record.terms)
-                best = (hold.units, score, candidate)
-    return None if best is None else best[2]
+                best = (*rank, candidate)
+    return None if best is None else best[3]
 
 
 def choose_resting_key(
@@ -173,6 +175,12 @@ def _may_serve(record: KeyRecord, request: RoutingRequest, hold: NanoUsd) -> boo
     return record.contributor is None or not (
         request.own_keys_only or record.contributor == request.asker
     )
+
+
+def _is_warm(record: KeyRecord, request: RoutingRequest) -> bool:
+    """Whether a key has the prompt in a cache, and nothing speaks against it: a key whose last call
+    failed is chosen as any other."""
+    return record.id in request.warm_keys and not (record.failures or record.load.is_doubted)
 
 
 def _score(record: KeyRecord, now_ms: int) -> float:

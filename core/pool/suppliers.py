@@ -50,6 +50,8 @@ class Supplier:
     account_url: str = ""
     #: Whether the limits that it tells are each model's, not the key's.
     limits_each_model: bool = False
+    #: How long it keeps a prompt after its last use, in seconds.
+    cache_seconds: float = 300.0
 
     def with_base_url(self, base_url: str) -> Self:
         """The same supplier at an address of the operator's own."""
@@ -95,6 +97,7 @@ _ALL = (
         key_shape=_OPENAI_KEY,
         key_prefix_pattern=r"sk-(proj|svcacct|None)-|sk-[A-Za-z0-9]{10,}T3BlbkFJ",
         all_have_prefix=False,
+        cache_seconds=1_800.0,
     ),
     Supplier(
         "anthropic",
@@ -125,7 +128,7 @@ _ALL = (
         "xAI",
         "openai",
         "https://api.x.ai/v1",
-        OpenAIDialect(_COMPLETION),
+        OpenAIDialect(_COMPLETION, conversation_header="x-grok-conv-id"),
         key_prefix_pattern=r"xai-",
         account_api="xai",
         account_url="https://api.x.ai/v1/api-key",

@@ -40,6 +40,8 @@ _SECRET, _DATA_KEY, _TEXT = b"\x01", b"\x02", b"\x03"
 #: Where the wrapped data key ends, in a secret and in a data key.
 _HEAD_BYTES = 1 + _ID_BYTES + _NONCE_BYTES + _WRAPPED_BYTES
 _FINGERPRINT = "fingerprint"
+#: So many hexadecimal digits are a derived id; OpenAI takes 64 characters for a cache's key.
+_DERIVED_LENGTH = 40
 
 
 class VaultLocked(Refusal):
@@ -214,6 +216,13 @@ class Vault:
         assert self._fingerprint_key, "the vault is not open"
         message = f"{provider}\0{secret}".encode()
         return hmac.digest(self._fingerprint_key, message, hashlib.sha256)
+
+    def derive_id(self, kind: str, *names: str) -> str:
+        """A keyed hash of names, for outsiders: the same names of a kind have the same, and nobody
+        who doesn't hold the vault's key can tell which they are."""
+        assert self._fingerprint_key, "the vault is not open"
+        message = "\0".join(("id", kind, *names)).encode()
+        return hmac.digest(self._fingerprint_key, message, hashlib.sha256).hex()[:_DERIVED_LENGTH]
 
     def rewrap(self, context: str, sealed: bytes) -> bytes | None:
         """A sealed secret or data key, wrapped by the first master key; None if it is already."""

@@ -52,8 +52,18 @@ def key_of(wire: str, request: web.Request) -> str:
 
 def size(body: dict[str, Any]) -> int:
     """A prompt's size as this fake counts it: words."""
-    texts = [str(body.get("system", "")), *(one["content"] for one in body.get("messages", []))]
+    texts = [str(body.get("system", "")), *(text for text, _ in blocks(body))]
     return sum(len(text.split()) for text in texts)
+
+
+def blocks(body: dict[str, Any]) -> list[tuple[str, bool]]:
+    """The texts of the messages in order, and whether each ends a part that is to be cached."""
+    found: list[tuple[str, bool]] = []
+    for message in body.get("messages", []):
+        content = message["content"]
+        parts = [{"text": content}] if isinstance(content, str) else content
+        found += [(part["text"], "cache_control" in part) for part in parts]
+    return found
 
 
 def listing(wire: str, models: Iterable[str], context: int) -> dict[str, Any]:

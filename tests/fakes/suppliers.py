@@ -25,6 +25,7 @@ from typing import Any, Literal
 from aiohttp import web
 
 from tests.fakes import supplier_wires as wires
+from tests.fakes.prompt_caches import PromptCaches
 from tests.fakes.supplier_accounts import Accounts
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
@@ -161,6 +162,8 @@ class FakeSupplier:
         self.calls: list[Received] = []
         self.refusals: list[Refused] = []
         self.accounts = Accounts()
+        #: Counts what answers of no told usage read from a cache; None: there is none.
+        self.caches: PromptCaches | None = None
         self.trouble: Callable[[str], Script | None] = lambda _: None
         self.lists = 0
         self.finished = 0
@@ -328,6 +331,8 @@ class FakeSupplier:
         if used == "words":
             words = sum(len(part.split()) for part in answer.parts)
             used = Used(wires.size(body), max(1, words) + answer.thinking)
+            if self.caches is not None:
+                used = self.caches.use(key, body, used)
         stream = wires.Stream(self.wire, body, used)
         told = {"Content-Type": "text/event-stream", **answer.headers}
         told |= self.accounts.headers(key)

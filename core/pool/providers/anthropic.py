@@ -23,6 +23,7 @@ from core.pool.providers.types import (
     Finish,
     ListedModel,
     ModelCall,
+    PromptCache,
     ReasoningDelta,
     StreamEvent,
     SupplierFault,
@@ -85,14 +86,18 @@ def _headers(target: CallTarget) -> dict[str, str]:
 
 
 def _body(call: ModelCall) -> dict[str, Any]:
+    messages: list[dict[str, Any]] = [
+        {"role": one.role, "content": one.text}
+        for one in call.messages
+        if one.role != "system" and one.text
+    ]
+    if call.cache is not None and (at := _find_breakpoint(len(messages), call.cache)) is not None:
+        block = {"type": "text", "text": messages[at]["content"]}
+        messages[at]["content"] = [{**block, "cache_control": {"type": "ephemeral"}}]
     body: dict[str, Any] = {
         "model": call.model,
         "max_tokens": call.answer_limit.units,
-        "messages": [
-            {"role": one.role, "content": one.text}
-            for one in call.messages
-            if one.role != "system" and one.text
-        ],
+        "messages": messages,
         "stream": True,
     }
     if system := "\n\n".join(one.text for one in call.messages if one.role == "system"):
@@ -100,6 +105,26 @@ def _body(call: ModelCall) -> dict[str, Any]:
     if call.end_user:
         body["metadata"] = {"user_id": call.end_user}
     return body
+
+
+#: A question and its answer: what a turn adds to the messages.
+_TURN_MESSAGES = 2
+
+
+def _find_breakpoint(messages: int, cache: PromptCache) -> int | None:
+    """The message up to which the prompt is kept for five minutes; None where that can't pay.
+
+    Writing costs a quarter more and reading nine tenths less, so a first question is not written:
+    most have no second one within five minutes. Where the next prompt won't begin with this one,
+    what is kept of the last one is read, and nothing more is written. One breakpoint is enough: the
+    last one is two messages before, and twenty are looked through. Prompts below a model's minimum
+    (512 to 4,096 tokens) aren't written, whatever is marked.
+    """
+    if messages <= _TURN_MESSAGES:
+        return None
+    if cache.is_reusable:
+        return messages - 1
+    return messages - 1 - _TURN_MESSAGES if cache.is_warm else None
 
 
 class _MessageReading:

@@ -49,8 +49,11 @@ class OpenAIDialect:
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     #: Whether usage must be asked for, in `stream_options`, which some servers refuse.
     asks_usage: bool = True
-    #: Whether it is OpenAI itself, which takes `store`, `safety_identifier`, `include_obfuscation`.
+    #: Whether it is OpenAI itself, which takes `store`, `safety_identifier`, `include_obfuscation`
+    #: and `prompt_cache_key`.
     is_openai: bool = False
+    #: The header by which a server finds the cache of a conversation; empty: it has none.
+    conversation_header: str = ""
 
 
 #: The dialect that nearly all servers take.
@@ -75,8 +78,10 @@ class OpenAIAdapter:
         self, target: CallTarget, call: ModelCall
     ) -> AsyncGenerator[StreamEvent, None]:
         url = f"{target.base_url}/chat/completions"
-        body = self._build_body(call)
-        async with http.post_json(self.client, url, _headers(target), body) as response:
+        headers, body = _headers(target), self._build_body(call)
+        if self.dialect.conversation_header and call.cache is not None:
+            headers[self.dialect.conversation_header] = call.cache.key
+        async with http.post_json(self.client, url, headers, body) as response:
             if (limits := parse_rate_limit(response.headers)) is not None:
                 yield limits
             events = AnswerEvents(response)
@@ -120,6 +125,8 @@ class OpenAIAdapter:
             body["stream_options"] = {"include_usage": True, "include_obfuscation": False}
             if call.end_user:
                 body["safety_identifier"] = call.end_user
+            if call.cache is not None:
+                body["prompt_cache_key"] = call.cache.key
         return body
 
 

@@ -49,6 +49,20 @@ class AudioClip:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptCache:
+    """A supplier may keep a call's prompt and read it for less at the conversation's next question;
+    this says where it finds it and whether keeping it pays."""
+
+    #: A keyed hash that is this conversation's alone: calls with the same one go to where the last
+    #: prompt was kept.
+    key: str
+    #: Whether the supplier was asked with the conversation's last prompt so lately that it has it.
+    is_warm: bool = False
+    #: Whether the conversation's next prompt will begin with this one.
+    is_reusable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCall:
     """A call asks a model for an answer. It has no sampling parameters: suppliers refuse them on
     current models."""
@@ -60,6 +74,8 @@ class ModelCall:
     end_user: str = ""
     #: Audio in place of messages: then the answer is its transcript.
     clip: AudioClip | None = None
+    #: None where nothing follows that could begin with the same prompt.
+    cache: PromptCache | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+import pytest
+
 from bots.chat.types import Answer, Place
+from core.asks.conversations import _find_left_out
+from core.money import Tokens
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Refuse
@@ -175,3 +180,58 @@ async def test_an_erased_answer_is_nothing_to_go_on_from(
         await tom.someone.app.services.users.users.erase_history(person)
         asked = await tom.ask("c", reply_to=a)
         assert (tom.sent, asked.note) == ("c", "")
+
+
+async def test_a_long_history_loses_its_oldest_half_at_once_and_only_grows_in_between(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        conversations = tom.app.services.asks.conversations
+        conversations._max_history_tokens = Tokens(2_000)
+        sent: list[list[str]] = []
+        for number in range(24):
+            clock.advance(seconds=1)
+            tom.openai.script(Says(f"answer {number} " + "word " * 150))
+            answer = await tom.answer(f"question {number} " + "why " * 50)
+            messages = [one["content"] for one in tom.openai.calls[-1].body["messages"]]
+            if left_out := number - len(messages) // 2:
+                assert f"The {left_out} oldest turns" in answer.note
+            sent.append(messages)
+        grown = [sent[index + 1][: len(one)] == one for index, one in enumerate(sent[:-1])]
+        cuts = [index for index, is_grown in enumerate(grown) if not is_grown]
+        # A turn is some 230 tokens: 2,000 hold eight, and every fourth turn or so four of them go.
+        assert 3 <= len(cuts) <= 5, cuts
+        assert all(later - earlier >= 4 for earlier, later in itertools.pairwise(cuts))
+        lengths = [len(one) // 2 for one in sent[8:]]
+        assert min(lengths) >= 3
+        assert max(lengths) <= 8
+
+
+async def test_many_short_turns_are_left_out_ten_at_once(
+    database_url: str, clock: TestClock
+) -> None:
+    async with talking(database_url, clock) as tom:
+        conversations = tom.someone.app.services.asks.conversations
+        conversations._max_history_tokens = Tokens(100_000)
+        lengths = []
+        for number in range(62):
+            await tom.ask(f"q{number}")
+            lengths.append(len(tom.someone.openai.calls[-1].body["messages"]) // 2)
+        assert lengths == [*range(41), *range(31, 41), *range(31, 41), 31]
+
+
+async def test_no_history_is_sent_where_none_is_wanted(database_url: str, clock: TestClock) -> None:
+    async with talking(database_url, clock) as tom:
+        tom.someone.app.services.asks.conversations._max_history_tokens = Tokens(0)
+        await tom.ask("a")
+        await tom.ask("b")
+        assert tom.sent == "b"
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 1_000])
+def test_what_is_left_out_grows_in_blocks_and_leaves_no_more_than_the_limit(limit: int) -> None:
+    block = max(1, limit // 2)
+    left_out = [_find_left_out(total, limit, block) for total in range(5_000)]
+    assert all(total - out <= limit for total, out in enumerate(left_out))
+    assert all(out == 0 or total - out > limit - block for total, out in enumerate(left_out))
+    assert left_out == sorted(left_out)

@@ -24,6 +24,7 @@ from core.pool.providers.types import (
     Finish,
     ListedModel,
     ModelCall,
+    PromptCache,
     ReasoningDelta,
     StreamEvent,
     SupplierAdapter,
@@ -31,6 +32,7 @@ from core.pool.providers.types import (
     TextDelta,
     Usage,
 )
+from core.pool.suppliers import SUPPLIERS
 from tests.fakes.suppliers import (
     ACCOUNT,
     GOOD_KEY,
@@ -364,3 +366,70 @@ async def test_a_server_that_does_not_stream_is_understood(client: aiohttp.Clien
 )  # fmt: skip
 def test_usage_has_one_meaning_whoever_tells_it(said: dict[str, Any], found: Usage | None) -> None:
     assert parse_usage(said) == found
+
+
+CACHED = replace(CALL, cache=PromptCache("conversation-hash", is_reusable=True))
+
+
+async def test_a_conversation_is_named_to_those_who_take_its_name(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with FakeSupplier("openai") as fake:
+
+        async def sent(name: str, *, plain: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
+            supplier = replace(SUPPLIERS[name], base_url=fake.url)
+            chosen = supplier.create_adapter(client, plain_dialect=plain)
+            call = replace(CACHED, model="some-model")
+            async for _ in chosen.stream(target(fake), call):
+                pass
+            return fake.calls[-1].body, fake.calls[-1].headers
+
+        body, headers = await sent("openai")
+        assert body["prompt_cache_key"] == "conversation-hash"
+        assert "x-grok-conv-id" not in headers
+        body, headers = await sent("xai")
+        assert "prompt_cache_key" not in body
+        assert headers["x-grok-conv-id"] == "conversation-hash"
+        others = set(SUPPLIERS) - {"openai", "xai", "anthropic", "cloudflare"}
+        for name in sorted(others):
+            body, headers = await sent(name)
+            assert "conversation-hash" not in f"{body}{headers}", name
+        body, headers = await sent("openai", plain=True)
+        assert "conversation-hash" not in f"{body}{headers}"
+
+
+@pytest.mark.parametrize(
+    ("turns", "cache", "marked"),
+    [
+        (3, None, None),
+        (3, PromptCache("c"), None),
+        (1, PromptCache("c", is_reusable=True), None),
+        (1, PromptCache("c", is_warm=True), None),
+        (3, PromptCache("c", is_reusable=True), 4),
+        (3, PromptCache("c", is_warm=True, is_reusable=True), 4),
+        (3, PromptCache("c", is_warm=True), 2),
+    ],
+)
+async def test_a_prompt_is_kept_where_it_can_be_read_again(
+    client: aiohttp.ClientSession, turns: int, cache: PromptCache | None, marked: int | None
+) -> None:
+    messages = [ChatMessage("user", "q0")]
+    for number in range(1, turns):
+        messages += [ChatMessage("assistant", "a"), ChatMessage("user", f"q{number}")]
+    async with FakeSupplier("anthropic") as fake:
+        call = replace(CALL, messages=messages, cache=cache)
+        async for _ in AnthropicAdapter(client).stream(target(fake), call):
+            pass
+        sent = fake.calls[0].body["messages"]
+        assert [index for index, one in enumerate(sent) if "cache_control" in str(one)] == (
+            [] if marked is None else [marked]
+        )
+        if marked is not None:
+            assert sent[marked]["content"] == [
+                {
+                    "type": "text",
+                    "text": messages[marked].text,
+                    "cache_control": {"type": "ephemeral"},
+                }
+            ]
+        assert "conversation" not in str(fake.calls[0].body)
