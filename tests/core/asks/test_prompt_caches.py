@@ -16,6 +16,8 @@ from core.pool.prompt_caches import PromptCaches
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
+from core.pricing.usage import ModelUsage
+from core.repricing.suggestions import suggest_rates
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.prompt_caches import AnthropicCaches, OpenAICaches
@@ -116,6 +118,26 @@ async def test_of_twenty_turns_with_a_long_history_most_is_read_from_the_cache(
         for _ in range(TURNS):
             await talk.ask()
         assert talk.cached_permille >= 600, talk.used
+        await _check_that_the_formula_knows(talk)
+
+
+async def _check_that_the_formula_knows(talk: Talk) -> None:
+    """What is read from caches makes the price that the formula suggests lower."""
+    services = talk.tom.app.services
+    model = services.pricing.catalogue.find(talk.model)
+    suggestion = await services.repricing.suggestions.suggest_price(model)
+    assert suggestion is not None
+    assert suggestion.basis.real_usage is not None
+    mix = suggestion.basis.real_usage.by_supplier[talk.supplier]
+    assert mix.cached == sum(used.cached for used in talk.used)
+    dearer = suggest_rates(
+        ModelUsage({talk.supplier: replace(mix, uncached=mix.input, cached=0)}),
+        suggestion.basis.rates,
+        is_blended=suggestion.current.is_blended,
+        markup_percent=services.repricing.suggestions.markup_percent,
+        demand_percent=suggestion.demand_percent,
+    )
+    assert suggestion.input_rate.units < dearer[0].units
 
 
 @pytest.mark.parametrize("supplier", ["openai", "anthropic"])
