@@ -235,9 +235,11 @@ def raise_low_counts(told: Usage, ours: Usage, text: str) -> Usage:
     """What a supplier will bill at least: where it told less than can be true (nothing, or under a
     quarter of our count of a text long enough to be judged), our count stands."""
     input_tokens, output_tokens = told.input, told.output
-    if ours.input >= _COUNTABLE_TOKENS and 4 * told.input.units < ours.input.units:
+    is_prompt_long = ours.input >= _COUNTABLE_TOKENS
+    if told.input.is_zero or (is_prompt_long and 4 * told.input.units < ours.input.units):
         input_tokens = ours.input
-    if len(text) >= _COUNTABLE_CHARACTERS and 4 * told.output.units < ours.output.units:
+    is_text_long = len(text) >= _COUNTABLE_CHARACTERS
+    if told.output.is_zero or (is_text_long and 4 * told.output.units < ours.output.units):
         output_tokens = ours.output
     return replace(told, input=input_tokens, output=output_tokens)
 

@@ -216,8 +216,11 @@ class AnswerStream:
 def _ending_of(run: AskRun, finish: Finish) -> AnswerEnding:
     outcome = _OUTCOMES[finish.reason]
     if outcome is Outcome.FILTERED and not run.has_text:
-        return AnswerEnding(Outcome.REFUSED, usage=finish.usage, failure=AskFailure.CONTENT)
-    return AnswerEnding(outcome, usage=finish.usage, was_reasoning=run.is_reasoning)
+        outcome = Outcome.REFUSED
+    failure = AskFailure.CONTENT if outcome is Outcome.REFUSED else AskFailure.NONE
+    return AnswerEnding(
+        outcome, usage=finish.usage, was_reasoning=run.is_reasoning, failure=failure
+    )
 
 
 def _find_question_failure(run: AskRun, fault: SupplierFault) -> AskFailure | None:

@@ -6,13 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+#: Linux's question for what a socket has not sent yet.
+_SIOCOUTQNSD = 0x894B
+
 #: How the connection goes on after the last byte.
 After = Literal["end", "close", "reset", "silent", "keep-alive"]
+#: How a body's end is told by HTTP: by a last chunk, by its length, or by closing.
+Framing = Literal["chunked", "length", "close"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +30,16 @@ class RawAnswer:
     after: After = "end"
     content_type: str = "text/event-stream"
     status: int = 200
+    framing: Framing = "chunked"
 
 
 class RawSupplier:
-    """The server; `answer` is what every request gets."""
+    """The server; `answer` is what every request gets, but for those for a list of models where
+    one is `listed`."""
 
     def __init__(self, answer: RawAnswer) -> None:
         self.answer = answer
+        self.listed: RawAnswer | None = None
         self.requests = 0
         #: So many requests on connections that served one before, or all, are read and the
         #: connection closed without a byte.
@@ -43,36 +53,43 @@ class RawSupplier:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
+                lengths = (
                     int(line.partition(b":")[2])
                     for line in head.split(b"\r\n")
                     if line.lower().startswith(b"content-length:")
                 )
-                await reader.readexactly(length)
-                self.requests += 1
+                await reader.readexactly(next(lengths, 0))
+                told = self.answer
+                if head.startswith(b"GET") and self.listed is not None:
+                    told = self.listed
+                else:
+                    self.requests += 1
                 served += 1
                 if self.closes_all or (served > 1 and self.closes_reused):
                     self.closes_reused -= 1
                     writer.close()
                     return
-                if not await self._answer(writer):
+                if not await self._answer(told, reader, writer):
                     return
 
-    async def _answer(self, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(
+        self, told: RawAnswer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """Whether the connection can be used again."""
-        told = self.answer
-        head = f"HTTP/1.1 {told.status} OK\r\nContent-Type: {told.content_type}\r\n"
-        writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-        for piece in told.pieces:
-            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        is_chunked, after = told.framing == "chunked", told.after
+        writer.write(self._build_head(told))
+        for piece in filter(None, told.pieces):
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if is_chunked else piece)
             await writer.drain()
-        match told.after:
+        match after:
             case "end":
-                writer.write(b"0\r\n\r\n")
+                writer.write(b"0\r\n\r\n" if is_chunked else b"")
                 await writer.drain()
-                return True
+                if told.framing != "close":
+                    return True
+                writer.close()
             case "silent":
-                await asyncio.Event().wait()
+                await reader.read()
             case "keep-alive":
                 while True:
                     writer.write(b"e\r\n: keep-alive\n\n\r\n")
@@ -80,15 +97,37 @@ class RawSupplier:
                     await asyncio.sleep(0.01)
             case "reset":
                 sock = writer.get_extra_info("socket")
+                # The kernel has no event for it.
+                while writer.transport.get_write_buffer_size() or _count_unsent(sock):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
                 sock.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SOL_SOCKET, SO_LINGER
                 writer.transport.abort()
             case "close":
                 writer.close()
         return False
 
+    @staticmethod
+    def _build_head(told: RawAnswer) -> bytes:
+        head = f"HTTP/1.1 {told.status} OK\r\nContent-Type: {told.content_type}\r\n"
+        match told.framing:
+            case "chunked":
+                head += "Transfer-Encoding: chunked\r\n"
+            case "close":
+                head += "Connection: close\r\n"
+            case "length":  # one byte more is told than comes, where the end is a bad one
+                size = sum(map(len, told.pieces)) + (told.after != "end")
+                head += f"Content-Length: {size}\r\n"
+        return f"{head}\r\n".encode()
+
     async def close(self) -> None:
         for writer in self._writers:
             writer.close()
+
+
+def _count_unsent(sock: socket.socket) -> int:
+    """Bytes that the kernel hasn't handed over: a reset takes them back."""
+    count: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, bytes(4)))[0]
+    return count
 
 
 @contextlib.asynccontextmanager

@@ -145,7 +145,7 @@ class _MessageReading:
             if not isinstance(event, dict):
                 raise faults.fault_from_event(event)
             yield from self._read(event)
-        except SupplierFault:
+        except (SupplierFault, *faults.MALFORMED_ERRORS):
             if not self._events.has_ended:
                 raise
 
@@ -203,7 +203,7 @@ def _update_counts(counts: dict[str, int], reported: Any, names: Sequence[str]) 
 
 
 def _to_usage(counts: Mapping[str, int]) -> Usage | None:
-    if "input_tokens" not in counts or not counts.get("output_tokens"):
+    if not {"input_tokens", "output_tokens"} <= counts.keys() or not any(counts.values()):
         return None
     uncached, cached, written, output = (counts.get(name, 0) for name in _COUNT_FIELDS)
     return Usage(

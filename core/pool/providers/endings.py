@@ -31,6 +31,14 @@ _FILTERED_WORDS: Final = re.compile(
     r"content_?filter|sensitive|safety|prohibited|blocklist|spii|recitation|refusal|refused|block"
     r"|guardrail|moderat|toxic|policy"
 )
+#: Reasons that are none: the supplier failed midway (Mistral's and OpenRouter's `error`, Cohere's
+#: `ERROR`, Z.ai's `network_error`, DeepSeek's `insufficient_system_resource`, vLLM's `abort`).
+_FAILURE_WORDS: Final = re.compile(r"error|network_error|insufficient_system_resource|abort")
+
+
+def is_failure(reason: object) -> bool:
+    """Whether a reason says that the supplier failed before the answer was whole."""
+    return _FAILURE_WORDS.fullmatch(str(reason).strip().lower()) is not None
 
 
 def read_finish_reason(reason: object) -> FinishReason:

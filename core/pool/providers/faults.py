@@ -49,6 +49,7 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
         (
             "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "slow_down",
             "ramp_limit_exceeded", "RESOURCE_EXHAUSTED", "3040", "minimax_1002", "minimax_1039",
+            "1302", "1303", "1305",
         ),
         Fault.RATE_LIMITED,
     ),
@@ -79,7 +80,7 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
     **dict.fromkeys(
         (
             "content_policy_violation", "moderation_blocked", "content_filter",
-            "data_inspection_failed", "minimax_1026", "minimax_1027",
+            "data_inspection_failed", "minimax_1026", "minimax_1027", "1301",
         ),
         Fault.REFUSED_CONTENT,
     ),
@@ -198,6 +199,10 @@ def fault_from_event(error: object) -> SupplierFault:
     )
 
 
+#: What reading JSON of another shape than expected raises.
+MALFORMED_ERRORS = (AttributeError, IndexError, KeyError, TypeError)
+
+
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
     """Turns what the HTTP client raises inside into `SupplierFault`; cancelling passes."""
@@ -209,7 +214,7 @@ def translate_errors() -> Iterator[None]:
         raise SupplierFault(Fault.BAD_REQUEST) from None
     except (aiohttp.ClientError, OSError):
         raise SupplierFault(Fault.NETWORK) from None
-    except (AttributeError, IndexError, KeyError, TypeError):
+    except MALFORMED_ERRORS:
         # A server answered in another shape; what it said must not get into a traceback.
         raise SupplierFault(Fault.UNAVAILABLE, code="malformed") from None
 

@@ -15,7 +15,13 @@ import aiohttp
 
 from core.money import Tokens
 from core.pool.providers import faults, http, transcription
-from core.pool.providers.endings import AnswerEvents, FinishReason, read_finish_reason, require_end
+from core.pool.providers.endings import (
+    AnswerEvents,
+    FinishReason,
+    is_failure,
+    read_finish_reason,
+    require_end,
+)
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import (
     CallTarget,
@@ -151,7 +157,7 @@ class _ChatReading:
                 yield from self._read_choice(choices[0], chunk)
             elif "choices" not in chunk and "usage" not in chunk and _is_error(chunk):
                 raise faults.fault_from_event(chunk)
-        except SupplierFault:
+        except (SupplierFault, *faults.MALFORMED_ERRORS):
             if not self._events.has_ended:
                 raise
 
@@ -167,7 +173,7 @@ class _ChatReading:
         whole = choice.get("message") if "delta" not in choice else None
         yield from _to_stream_events(choice.get("delta") or whole or {})
         reason = choice.get("finish_reason")
-        if reason == "error":
+        if is_failure(reason):
             raise faults.fault_from_event(chunk)
         if reason:
             self._reason = read_finish_reason(reason)
@@ -175,10 +181,9 @@ class _ChatReading:
             self._events.mark_end(has_usage=self._usage is not None)
 
     def _read_usage(self, chunk: Mapping[str, Any]) -> None:
-        found = _find_usage(chunk)
-        if found is None or (self._usage is not None and found.output < self._usage.output):
+        if (found := _find_usage(chunk)) is None:
             return
-        self._usage = found
+        self._usage = found if self._usage is None else _merge_usage(self._usage, found)
         if self._events.has_ended:
             self._events.mark_end(has_usage=True)
 
@@ -199,13 +204,14 @@ def _headers(target: CallTarget) -> dict[str, str]:
 
 def _to_stream_events(delta: Mapping[str, Any]) -> list[StreamEvent]:
     content = delta.get("content") or delta.get("refusal")
-    if isinstance(content, str):
-        return [TextDelta(content)]
-    if isinstance(content, list):
-        return [_part_to_event(part) for part in content if isinstance(part, dict)]
+    events: list[StreamEvent] = []
     if delta.get("reasoning_content") or delta.get("reasoning"):
-        return [ReasoningDelta()]
-    return []
+        events.append(ReasoningDelta())
+    if isinstance(content, str) and content:
+        events.append(TextDelta(content))
+    elif isinstance(content, list):
+        events += [_part_to_event(part) for part in content if isinstance(part, dict)]
+    return events
 
 
 def _part_to_event(part: Mapping[str, Any]) -> StreamEvent:
@@ -222,6 +228,16 @@ def _find_usage(chunk: Mapping[str, Any]) -> Usage | None:
     if reported is None and (choices := chunk.get("choices")):
         reported = choices[0].get("usage")
     return parse_usage(reported) if isinstance(reported, dict) else None
+
+
+def _merge_usage(before: Usage, after: Usage) -> Usage:
+    """Counts only grow: a smaller one that follows undoes nothing."""
+    return Usage(
+        input=max(before.input, after.input),
+        output=max(before.output, after.output),
+        cached=max(before.cached, after.cached),
+        cache_written=max(before.cache_written, after.cache_written),
+    )
 
 
 def parse_usage(reported: Mapping[str, Any]) -> Usage | None:

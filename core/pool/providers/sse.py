@@ -47,13 +47,27 @@ async def read_events(body: ByteStream) -> AsyncGenerator[Event, None]:
             for event in parser.feed(chunk):
                 yield event
     except (aiohttp.ClientError, OSError):
-        # The connection broke behind an event that is whole, though its newline is missing.
+        # The connection broke behind what came, perhaps behind an event whose newline is missing.
+        for event in parser.feed(read_rest(body)):
+            yield event
         for name, data in parser.finish():
             if _is_whole(data):
                 yield name, data
         raise
     for event in parser.finish():
         yield event
+
+
+def read_rest(body: ByteStream) -> bytes:
+    """What came before the connection broke and wasn't read yet: aiohttp's reader has a fault to
+    raise then, and gives nothing any more."""
+    if not isinstance(body, aiohttp.StreamReader) or (fault := body.exception()) is None:
+        return b""
+    body.set_exception(None)  # type: ignore[arg-type]
+    try:
+        return body.read_nowait()
+    finally:
+        body.set_exception(fault)
 
 
 class EventParser:
@@ -154,7 +168,7 @@ def _is_whole(line: bytes) -> bool:
     text = line.strip()
     if text == b"[DONE]":
         return True
-    if not (text.startswith(b"{") and text.endswith(b"}")):
+    if text[:1] + text[-1:] not in {b"{}", b"[]"}:
         return False
     try:
         json.loads(text)

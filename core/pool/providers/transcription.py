@@ -20,7 +20,7 @@ from core.pool.providers.types import (
     TextDelta,
     Usage,
 )
-from core.text import has_visible_text
+from core.text import has_visible_text, repair_text
 
 #: A longer duration is not believed.
 _SECONDS_MAX = 1_000_000
@@ -43,6 +43,7 @@ async def transcribe(
     text = body.get("text") if isinstance(body, dict) else None
     if not isinstance(text, str):  # an error under 200, or nothing that can be read
         raise faults.fault_from_event(body)
+    text = repair_text(text)
     length = _parse_length(body)
     if length == NO_AUDIO and has_visible_text(text):
         length = None  # what has words has a length: it wasn't told

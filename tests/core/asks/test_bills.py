@@ -50,6 +50,14 @@ def make_quote(prompt: int, limit: int) -> Quote:
     return Quote(price, Tokens(prompt), Tokens(0), Tokens(limit), held)
 
 
+def test_nothing_is_no_count_of_a_prompt_or_a_text() -> None:
+    ours = Usage(Tokens(30), Tokens(2))
+    assert raise_low_counts(Usage(Tokens(30), Tokens(0)), ours, "Yes.") == ours
+    assert raise_low_counts(Usage(Tokens(0), Tokens(2)), ours, "Yes.") == ours
+    nothing = Usage(Tokens(30), Tokens(0))
+    assert raise_low_counts(Usage(Tokens(0), Tokens(0)), nothing, "") == nothing
+
+
 @given(
     heard=st.one_of(st.none(), st.integers(0, 1_000_000)),
     length=st.integers(1, 3_600),

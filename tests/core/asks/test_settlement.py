@@ -154,6 +154,15 @@ ENDINGS = (
         landed_text=False,
     ),
     Ending(
+        "thought about, then filtered without usage: all that was held on the key",
+        (Says("", usage=None, finish="filtered", thinking=2),),
+        Outcome.REFUSED,
+        0,
+        cost(PROMPT + LIMIT),
+        "refuses to answer this by its content rules. Nothing was charged.",
+        landed_text=False,
+    ),
+    Ending(
         "broken after something was shown",
         (Says(chunks=TWENTY, breaks_after=10),),
         Outcome.BROKEN,

@@ -129,6 +129,42 @@ async def test_a_later_zero_undoes_no_usage(client: aiohttp.ClientSession) -> No
     )
 
 
+async def test_counts_of_usage_only_grow(client: aiohttp.ClientSession) -> None:
+    pieces = [text("It scatters."), finish(usage=used()), data(choices=[], usage=used(0, 7)), DONE]
+    assert await read(client, RawAnswer(pieces)) == WHOLE
+    early = data(choices=[], usage=used(30, 1))
+    assert await read(client, RawAnswer([early, *pieces[:2], DONE])) == WHOLE
+
+
+@pytest.mark.parametrize("reason", ["error", "ERROR", "network_error", "abort"])
+async def test_a_reason_that_is_a_failure_ends_no_answer(
+    client: aiohttp.ClientSession, reason: str
+) -> None:
+    assert endings.is_failure(reason)
+    assert not endings.is_failure("ERROR_TOXIC")
+    with pytest.raises(SupplierFault) as refused:
+        await read(client, RawAnswer([text("It"), finish(reason, usage=used()), DONE]))
+    assert refused.value.kind is Fault.UNAVAILABLE
+
+
+async def test_what_has_no_shape_after_the_end_is_no_fault(client: aiohttp.ClientSession) -> None:
+    odd = [data(choices=[None]), data(choices="x", usage=7)]
+    pieces = [text("It scatters."), finish(usage=used()), *odd, DONE]
+    assert await read(client, RawAnswer(pieces)) == WHOLE
+    odd = [event("message_delta", delta="x", usage=[]), STOP]
+    answer = RawAnswer([START, SAYS, delta(output_tokens=7), *odd])
+    assert await read(client, answer, wire="anthropic") == WHOLE
+
+
+async def test_thoughts_beside_text_are_thoughts(client: aiohttp.ClientSession) -> None:
+    both = {"content": "It scatters.", "reasoning_content": "Hm."}
+    stream = [data(choices=[{"delta": both}]), finish(usage=used()), DONE]
+    assert await read(client, RawAnswer(stream)) == [ReasoningDelta(), *WHOLE]
+    message = {"choices": [{"message": both, "finish_reason": "stop"}], "usage": used()}
+    bare = RawAnswer([json.dumps(message).encode()], content_type="application/json")
+    assert await read(client, bare) == [ReasoningDelta(), *WHOLE]
+
+
 async def test_a_prompt_that_is_blocked_is_filtered(client: aiohttp.ClientSession) -> None:
     pieces = [data(choices=[], usage=used(30, 0)), DONE]
     blocked = Finish("filtered", Usage(Tokens(30), Tokens(0)))
@@ -175,6 +211,13 @@ async def test_events_are_parted_by_any_newline_once_or_twice(
     for size in (1, 3, len(stream)):
         pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
         assert await read(client, RawAnswer(pieces)) == WHOLE
+
+
+async def test_an_error_in_a_list_is_an_event_by_itself(client: aiohttp.ClientSession) -> None:
+    listed = json.dumps([{"error": {"code": 400, "message": "prompt is too long"}}]).encode()
+    with pytest.raises(SupplierFault) as refused:
+        await read(client, RawAnswer([b"data: " + listed + b"\n", b"data: [DONE]\n"]))
+    assert refused.value.kind is Fault.TOO_LONG
 
 
 async def test_an_error_may_be_a_field_of_its_own(client: aiohttp.ClientSession) -> None:
@@ -224,6 +267,15 @@ async def test_a_beginning_is_no_count_and_a_zero_undoes_none(
     end = delta(input_tokens=0, cache_read_input_tokens=0, output_tokens=7)
     finished = (await read(client, RawAnswer([start, SAYS, end, STOP]), wire="anthropic"))[-1]
     assert finished == Finish("stop", Usage(Tokens(930), Tokens(7), cached=Tokens(900)))
+
+
+async def test_an_answer_of_no_tokens_has_a_prompt(client: aiohttp.ClientSession) -> None:
+    refused = RawAnswer([START, delta("refusal", output_tokens=0), STOP])
+    finished = Finish("filtered", Usage(Tokens(30), Tokens(0)))
+    assert await read(client, refused, wire="anthropic") == [finished]
+    nothing = event("message_start", message={"usage": {"input_tokens": 0}})
+    answer = RawAnswer([nothing, SAYS, delta(output_tokens=0), STOP])
+    assert (await read(client, answer, wire="anthropic"))[-1] == Finish("stop", None)
 
 
 async def test_a_whole_message_and_an_error_under_200(client: aiohttp.ClientSession) -> None:

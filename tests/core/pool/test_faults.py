@@ -53,6 +53,11 @@ TABLE = [
     (429, openai("credit_balance_exhausted", "insufficient_quota"), Fault.NO_FUNDS),
     (429, openai("project_spend_limit_exceeded", "insufficient_quota"), Fault.NO_FUNDS),
     (429, openai(None, "insufficient_quota"), Fault.NO_FUNDS),
+    # Z.ai's codes; its words may be Chinese.
+    (400, openai("1301"), Fault.REFUSED_CONTENT),
+    (429, openai("1113"), Fault.NO_FUNDS),
+    (429, openai("1302"), Fault.RATE_LIMITED),
+    (200, openai("1305"), Fault.RATE_LIMITED),
     (500, openai(None, "server_error"), Fault.UNAVAILABLE),
     (503, openai("server_is_overloaded", "service_unavailable_error"), Fault.UNAVAILABLE),
     (400, anthropic("invalid_request_error"), Fault.BAD_REQUEST),

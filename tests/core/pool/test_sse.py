@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 from hypothesis import given, strategies as st
 
 from core.pool.providers import sse
@@ -19,6 +22,19 @@ class Body:
     async def iter_any(self) -> AsyncIterator[bytes]:
         for chunk in self.chunks:
             yield chunk
+
+
+async def test_what_came_before_the_connection_broke_is_read() -> None:
+    """aiohttp's reader raises at once, whatever it holds."""
+    protocol = BaseProtocol(asyncio.get_running_loop())
+    body = aiohttp.StreamReader(protocol, 1 << 16)
+    body.feed_data(b"data: 1\n\ndata: [DONE]")
+    body.set_exception(aiohttp.ClientPayloadError("cut"))
+    events = sse.read_events(body)
+    assert [await anext(events), await anext(events)] == [(b"", b"1"), (b"", b"[DONE]")]
+    for rest in (anext(events), body.read()):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await rest
 
 
 async def parsed(*chunks: bytes) -> list[tuple[bytes, bytes]]:

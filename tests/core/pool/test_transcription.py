@@ -103,6 +103,13 @@ async def test_the_billed_length_else_the_files_else_none(
     assert await heard(fake, client) == told(said.text.strip(), seconds)
 
 
+async def test_half_a_letter_is_something_that_was_heard(
+    fake: FakeSupplier, client: aiohttp.ClientSession
+) -> None:
+    fake.script(Heard("\ud83d", seconds=0))
+    assert await heard(fake, client) == told("\N{REPLACEMENT CHARACTER}", None)
+
+
 @pytest.mark.parametrize(
     ("script", "fault"),
     [
