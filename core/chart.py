@@ -471,6 +471,25 @@ def open_dispute(
     )
 
 
+def hold_returned_credits(person: str, order: str, bought: Credits) -> tuple[Entry, ...]:
+    """Flow: Credits of a disputed order that came back to their person's pocket after the dispute
+    had begun are held with it."""
+    if bought.is_zero:
+        return ()
+    disputed = disputed_credits(order, "bought")
+    return (Move("bought-late", pocket(person, "bought"), disputed, bought),)
+
+
+def credit_disputed_order(order: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
+    """Flow: a refund of a disputed order failed: its Credits are held with the dispute."""
+    moves: list[Entry] = []
+    if not bought.is_zero:
+        moves.append(Move("bought", issued("topup"), disputed_credits(order, "bought"), bought))
+    if not bonus.is_zero:
+        moves.append(Move("bonus", issued("bonus"), disputed_credits(order, "gift"), bonus))
+    return tuple(moves)
+
+
 def release_dispute(
     person: str, order: str, *, bought: Credits, bonus: Credits
 ) -> tuple[Entry, ...]:

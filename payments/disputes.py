@@ -22,7 +22,7 @@ from core.ledger.types import Entry, Submission
 from core.money import Credits, NanoUsd
 from core.notification import OPERATORS, notification_row
 from core.pricing.formula import PAR
-from core.users.service import find_survivor
+from core.users.service import find_survivor, list_merged_ids
 from payments.offer import Entitlement, Offer
 from payments.orders import (
     Orders,
@@ -66,7 +66,8 @@ class Disputes:
         if recorded is None or recorded.state != "open":
             return None  # done before; or won before we heard of it, and nothing was moved
         others = any(row.state == "open" for row in known_disputes.values() if row is not recorded)
-        return await self._close(order, replace(dispute, amount=NanoUsd(recorded.amount)), others)
+        dispute = replace(dispute, amount=NanoUsd(recorded.amount))
+        return await self._close(order, dispute, int(recorded.opened_at), others)
 
     async def _open(self, order: Order, dispute: Dispute) -> Submission:
         assert isinstance(dispute.amount, NanoUsd)
@@ -104,14 +105,19 @@ class Disputes:
             ),
         )
 
-    async def _close(self, order: Order, dispute: Dispute, others_open: bool) -> Submission:
+    async def _close(
+        self, order: Order, dispute: Dispute, opened_at: int, others_open: bool
+    ) -> Submission:
         """`others_open`: more of this order's payments are disputed still, so the rest stays
         held."""
         person, person_guard = await find_survivor(self._db, order.person)
         outcome = (
-            _win(dispute) if dispute.state == "won" else await self._lose(order, dispute, person)
+            _win(dispute)
+            if dispute.state == "won"
+            else await self._lose(order, dispute, person, opened_at)
         )
-        still_held = await self._held_entitlement(order.id) - outcome.removed
+        held = await self._held_entitlement(order.id)
+        still_held = Entitlement(held.bought + outcome.came_back, held.bonus) - outcome.removed
         released = chart.release_dispute(
             person, order.id, bought=still_held.bought, bonus=still_held.bonus
         )
@@ -135,12 +141,18 @@ class Disputes:
             ),
         )
 
-    async def _lose(self, order: Order, dispute: Dispute, person: str) -> _DisputeOutcome:
-        """The order keeps what the offer gives for what is left of its cash."""
+    async def _lose(
+        self, order: Order, dispute: Dispute, person: str, opened_at: int
+    ) -> _DisputeOutcome:
+        """The order keeps what the offer gives for what is left of its cash. What running asks held
+        of it when the dispute began, and gave back since, is lost too."""
         assert isinstance(dispute.amount, NanoUsd)
         current, held = current_entitlement(order), await self._held_entitlement(order.id)
         remaining = remaining_cash(order) - dispute.amount.units
         kept = entitlement_for(order, remaining, self._offer).cap_at(current)
+        missing = (current - kept).bought - min(held.bought, (current - kept).bought)
+        came_back = min(missing, await self._find_returned_credits(order, person, opened_at))
+        held = Entitlement(held.bought + came_back, held.bonus)
         removed = held.cap_at(current - kept)
         returned = min(PAR.multiply_by(removed.bought.units), dispute.amount)
         share = await compute_referral_share(
@@ -152,8 +164,9 @@ class Disputes:
             offer=self._offer,
             cause=_submission_id(dispute),
         )
-        entries = chart.lose_dispute(
-            order.id, dispute.amount, returned, removed.bought, removed.bonus
+        entries = (
+            *chart.hold_returned_credits(person, order.id, came_back),
+            *chart.lose_dispute(order.id, dispute.amount, returned, removed.bought, removed.bonus),
         )
         return _DisputeOutcome(
             (*entries, *share.entries),
@@ -169,8 +182,23 @@ class Disputes:
                 "bad_debt": (dispute.amount - returned).units,
                 **share.figures,
             },
+            came_back,
             share.companions,
         )
+
+    async def _find_returned_credits(self, order: Order, person: str, opened_at: int) -> Credits:
+        """Bought Credits in a person's pocket that no purchase since the dispute brought there."""
+        bought_pocket = chart.pocket(person, "bought")
+        balance = (await self._ledger.read_balances([bought_pocket]))[bought_pocket.code]
+        paid, table = schema.payment.c, schema.order.c
+        people = await list_merged_ids(self._db, person)
+        later = sa.select(paid.order).where(paid.at >= opened_at)
+        rows = await self._db.fetch(
+            sa.select(sa.func.coalesce(sa.func.sum(table.bought), 0).label("bought")).where(
+                table.person.in_(people), table.id != order.id, table.id.in_(later)
+            )
+        )
+        return Credits(max(0, balance.available - int(rows[0].bought)))
 
     async def _list_rows(self, order: str) -> Mapping[tuple[str, str], sa.Row[Any]]:
         table = schema.dispute
@@ -210,6 +238,8 @@ class _DisputeOutcome:
     removed: Entitlement
     change: Mapping[str, Any]
     figures: Mapping[str, int]
+    #: What its end itself holds first, since it came back to the person while it ran.
+    came_back: Credits
     companions: tuple[Companion, ...] = ()
 
 
@@ -217,9 +247,8 @@ def _win(dispute: Dispute) -> _DisputeOutcome:
     """Everything is as it was before the dispute."""
     assert isinstance(dispute.amount, NanoUsd)
     cash = (chart.win_dispute(dispute.gateway, dispute.amount),)
-    return _DisputeOutcome(
-        cash, Entitlement(Credits(0), Credits(0)), {}, {"amount": dispute.amount.units}
-    )
+    nothing, figures = Credits(0), {"amount": dispute.amount.units}
+    return _DisputeOutcome(cash, Entitlement(nothing, nothing), {}, figures, came_back=nothing)
 
 
 def _submission_id(dispute: Dispute) -> str:

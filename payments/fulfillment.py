@@ -19,7 +19,12 @@ from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.prepare import AMOUNT_MAX
-from core.ledger.types import CompanionRefused, IdempotencyConflict, Submission
+from core.ledger.types import (
+    CompanionRefused,
+    IdempotencyConflict,
+    InsufficientFunds,
+    Submission,
+)
 from core.money import Credits, NanoUsd
 from core.notification import notification_row
 from core.users.service import find_survivor
@@ -295,7 +300,11 @@ class Fulfillment:
             f"refund/{refund.gateway}/{refund.id}/failed",
             (
                 *chart.receive_cash(refund.gateway, amount, type(amount)(0)),
-                *chart.credit_topup(person, restored.bought, restored.bonus),
+                *(
+                    chart.credit_disputed_order(order.id, restored.bought, restored.bonus)
+                    if order.dispute_state == "open"
+                    else chart.credit_topup(person, restored.bought, restored.bonus)
+                ),
                 *share.entries,
             ),
             (
@@ -357,7 +366,7 @@ class Fulfillment:
                 break
             try:
                 await self._ledger.submit(submission)
-            except (CompanionRefused, IdempotencyConflict):
+            except (CompanionRefused, IdempotencyConflict, InsufficientFunds):
                 continue
             break
         else:

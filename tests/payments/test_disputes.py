@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from core import chart
 from core.db import schema
 from core.db.writes import Update
+from core.ledger.types import Move, Settle, Submission
 from core.money import Credits, NanoUsd, parse_usd
 from core.notification import OPERATORS
 from payments.disputes import DISPUTE_ENDED, DISPUTED
@@ -53,6 +55,50 @@ async def test_one_of_two_payments_lost_leaves_what_the_other_bought(shop: Shop)
     await shop.crediting.apply_refund(refunded("p2", "10"))
     assert await shop.has(person) == {}
     assert (await shop.orders.get(order.id)).dispute_state == "lost"
+    await shop.audited()
+
+
+async def test_a_refund_that_fails_while_its_order_is_disputed_is_held_with_it(shop: Shop) -> None:
+    person = await shop.person()
+    order = await shop.order(person, parse_usd("10"), gateway="sandbox")
+    await shop.crediting.credit_payment(
+        Payment("sandbox", "p1", order.id, parse_usd("10"), parse_usd("0"))
+    )
+    await shop.crediting.apply_refund(refunded("p1", "10"))
+    await shop.crediting.apply_dispute(disputed("p1", "10", "open"))
+    await shop.crediting.apply_refund(replace(refunded("p1", "10"), failed=True))
+    assert await shop.has(person) == {}, "nothing to be spent while it is disputed"
+    await shop.crediting.apply_dispute(disputed("p1", "10", "lost"))
+    assert await shop.has(person) == {}
+    assert await shop.stands("cash/sandbox", "disputed", "bad-debt", "sales") == [0, 0, 0, 0]
+    await shop.audited()
+
+
+@pytest.mark.parametrize("state", ["won", "lost"])
+@pytest.mark.parametrize("later", [0, 500])
+async def test_what_running_asks_give_back_is_lost_with_its_order(
+    shop: Shop, state: str, later: int
+) -> None:
+    person = await shop.person()
+    order = await shop.order(person, parse_usd("10"), gateway="sandbox")
+    await shop.crediting.credit_payment(
+        Payment("sandbox", "p1", order.id, parse_usd("10"), parse_usd("0"))
+    )
+    hold = Move("hold", chart.pocket(person, "bought"), chart.spent("m"), Credits(1_000), True)
+    await shop.ledger.submit(Submission("ask/1", (hold,)))
+    await shop.crediting.apply_dispute(disputed("p1", "10", "open"))
+    if later:
+        shop.clock.advance(seconds=60)
+        another = await shop.order(person, parse_usd("5"), gateway="btcpay")
+        await shop.crediting.credit_payment(
+            Payment("btcpay", "p2", another.id, parse_usd("5"), parse_usd("0"))
+        )
+    await shop.ledger.submit(Submission("ask/1/end", (Settle("s", "ask/1/hold", Credits(1)),)))
+    await shop.crediting.apply_dispute(disputed("p1", "10", state))
+    left = later + (999 if state == "won" else 0)
+    assert await shop.has(person) == ({"bought": left} if left else {})
+    bad_debt = 0 if state == "won" else USD // 100
+    assert await shop.stands("disputed", "bad-debt") == [0, bad_debt]
     await shop.audited()
 
 
