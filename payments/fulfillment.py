@@ -248,6 +248,7 @@ class Fulfillment:
             "amount": refund.amount.units,
             "at": now,
             "failed_at": None,
+            "payment": refund.payment,
         }
         removed = current - kept
         disputed_order = order.id if order.dispute_state == "open" else ""

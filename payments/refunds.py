@@ -4,6 +4,7 @@ whatever happens to the answer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -116,6 +117,8 @@ class Refunds:
         if amount.units > available.units or amount.units <= 0:
             raise NothingToRefund(order.id, available)
         parts = await self._split_amount(updated, amount)
+        if (given := sum(units for _, units in parts)) < amount.units:
+            raise NothingToRefund(order.id, type(amount)(given))
         facts = {f"{_PART_PREFIX}{payment}": units for payment, units in parts}
         await self._orders.record_event(order, REFUND_REQUESTED, cause=cause, **facts)
         await self._execute_request(
@@ -166,25 +169,33 @@ class Refunds:
 
     async def _list_refundable_payments(self, order: Order) -> list[tuple[str, int]]:
         """The gateway's ids of the order's payments, the newest first, and what of each is left;
-        what was lost by a dispute is gone."""
+        what was lost by a dispute is gone. What an older row says of no payment is the newest's."""
         paid, back, dispute = schema.payment, schema.refund, schema.dispute
-        lost = sa.select(dispute.c.payment).where(
-            dispute.c.order == order.id, dispute.c.state == "lost"
-        )
-        rows = await self._db.fetch(
+        payments = await self._db.fetch(
             sa.select(paid.c.external, paid.c.amount)
-            .where(paid.c.order == order.id, paid.c.external.not_in(lost))
+            .where(paid.c.order == order.id)
             .order_by(paid.c.at.desc())
         )
         refunds = await self._db.fetch(
-            sa.select(back.c.amount).where(back.c.order == order.id, back.c.failed_at.is_(None))
+            sa.select(back.c.payment, back.c.amount).where(
+                back.c.order == order.id, back.c.failed_at.is_(None)
+            )
         )
-        refunded = sum(row.amount for row in refunds)
+        losses = await self._db.fetch(
+            sa.select(dispute.c.payment, dispute.c.amount).where(
+                dispute.c.order == order.id, dispute.c.state == "lost"
+            )
+        )
+        gone: Counter[str] = Counter()
+        for row in (*refunds, *losses):
+            gone[row.payment or ""] += row.amount
+        of_unknown_payment = gone.pop("", 0)
         found = []
-        for row in rows:
-            used = min(refunded, row.amount)
-            refunded -= used
-            found.append((row.external, row.amount - used))
+        for row in payments:
+            left = max(0, row.amount - gone[row.external])
+            used = min(of_unknown_payment, left)
+            of_unknown_payment -= used
+            found.append((row.external, left - used))
         return found
 
 

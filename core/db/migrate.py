@@ -48,6 +48,7 @@ REVISIONS = (
     "0016",
     "0015",
     "0017",
+    "0018",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

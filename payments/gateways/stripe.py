@@ -155,7 +155,11 @@ class StripeGateway:
 
     async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        return await self._fetch_session_events(order.external_id) if order.external_id else ()
+        if not order.external_id:
+            return ()
+        events = await self._fetch_session_events(order.external_id)
+        paid = [event.id for event in events if isinstance(event, Payment)]
+        return [*events, *(await self._list_refunds(paid[0]) if paid else ())]
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
@@ -216,6 +220,12 @@ class StripeGateway:
     async def _fetch_refunds(self, id_: str) -> Sequence[GatewayEvent]:
         refunds, params = self._client.v1.refunds, cast("Any", _WITH_PAYMENT)
         return _to_refunds(await self._call(lambda: refunds.retrieve_async(id_, params)))
+
+    async def _list_refunds(self, payment: str) -> Sequence[GatewayEvent]:
+        """What went back of a payment, the oldest first."""
+        refunds, params = self._client.v1.refunds, cast("Any", {"payment_intent": payment})
+        page = await self._call(lambda: refunds.list_async({**params, "limit": 100}))
+        return [event for refund in reversed(page.data) for event in _to_refunds(refund)]
 
     async def _fetch_disputes(self, id_: str) -> Sequence[GatewayEvent]:
         disputes, params = self._client.v1.disputes, cast("Any", _WITH_PAYMENT)

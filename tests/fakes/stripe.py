@@ -42,6 +42,7 @@ class FakeStripe:
         app.router.add_get("/v1/checkout/sessions", self._list_sessions)
         app.router.add_get("/v1/checkout/sessions/{id}", self._get_session)
         app.router.add_post("/v1/refunds", self._create_refund)
+        app.router.add_get("/v1/refunds", self._list_refunds)
         app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
         app.router.add_get("/v1/disputes/{id}", self._get(self.disputes))
         app.router.add_post("/v1/disputes/{id}/close", self._close_dispute)
@@ -209,6 +210,16 @@ class FakeStripe:
             return _refused("charge_already_refunded", "amount")
         return self._kept(
             request, form, self.refunds[self.refund(intent["id"], int(form["amount"]))]
+        )
+
+    async def _list_refunds(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        of = request.query.get("payment_intent")
+        newest = [one for one in self.refunds.values() if of in {None, one["payment_intent"]}][::-1]
+        limit = int(request.query.get("limit", "10"))
+        more = len(newest) > limit
+        return _told(
+            {"object": "list", "data": newest[:limit], "has_more": more, "url": "/v1/refunds"}
         )
 
     async def _close_dispute(self, request: web.Request) -> web.Response:

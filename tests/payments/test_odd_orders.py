@@ -5,6 +5,7 @@ answers in another shape. It is counted as what is known, or told once; the othe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -13,7 +14,18 @@ from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.gateways.stripe import StripeGateway
 from payments.reconciliation import UNPROCESSED
-from payments.types import GatewayEvent, Order, RefundDeclined
+from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
+from payments.types import (
+    GatewayEvent,
+    GatewayUnavailable,
+    Order,
+    Payment,
+    Refund,
+    RefundDeclined,
+)
+from tests.payments.conftest import Shop
+from tests.payments.order_services import OrderServices
+from tests.payments.test_refunds import Lossy
 from tests.payments.test_stripe import Counter, counter
 
 __all__ = ["counter"]
@@ -129,3 +141,78 @@ async def test_more_than_a_ledger_takes_is_told_once(counter: Counter) -> None:
     told = [kind for kind, _ in await counter.shop.told(OPERATORS)]
     assert set(told) == {UNPROCESSED}
     assert await counter.shop.has(person) == {}
+
+
+async def test_the_rest_of_a_payment_of_which_a_part_was_lost_goes_back(counter: Counter) -> None:
+    person, stripe = await counter.shop.person(), counter.stripe
+    order = await counter.buys(person, "10")
+    intent = stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    cases = [stripe.dispute(intent), stripe.dispute(intent)]
+    for id_, cents, state in zip(cases, (400, 600), ("lost", "won"), strict=True):
+        stripe.disputes[id_]["amount"] = cents
+        await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[id_]))
+        await counter.works()
+        stripe.disputes[id_]["status"] = state
+        await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[id_]))
+        await counter.works()
+    assert await counter.shop.has(person) == {"bought": 600}
+    paid = await counter.again(order)
+    with pytest.raises(NothingToRefund) as refused:
+        await counter.refunds.refund_order(paid, parse_usd("7"), cause="r0")
+    assert refused.value.remaining == parse_usd("6")
+    after = await counter.refunds.refund_order(paid, parse_usd("6"), cause="r1")
+    assert after.refunded == parse_usd("6")
+    assert sum(one["amount"] for one in stripe.refunds.values()) == 600
+    assert await counter.shop.has(person) == {}
+
+
+async def test_a_refund_whose_answer_was_lost_for_a_day_is_found(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    paid, usual = await counter.again(order), StripeGateway.refund_payment
+
+    async def lost(gateway: StripeGateway, *given: Any) -> Sequence[GatewayEvent]:
+        await usual(gateway, *given)
+        raise GatewayUnavailable("stripe")
+
+    with patch.object(StripeGateway, "refund_payment", lost), pytest.raises(RefundOutcomeUnknown):
+        await counter.refunds.refund_order(paid, parse_usd("4"), cause="r1")
+    counter.shop.clock.advance(seconds=21 * 3_600)
+    with pytest.raises(EarlierRefund) as told:
+        await counter.refunds.refund_order(paid, parse_usd("4"), cause="r2")
+    assert told.value.refunded == parse_usd("4")
+    assert await counter.shop.has(person) == {"bought": 600}
+    assert sum(one["amount"] for one in counter.stripe.refunds.values()) == 400
+
+
+async def test_a_refund_is_of_the_payment_that_it_names(shop: Shop) -> None:
+    """Of two payments the older one was given back elsewhere: what is left is the newer one."""
+    person = await shop.person()
+    order = await shop.order(person, parse_usd("10"), gateway="sandbox")
+    for id_ in ("p1", "p2"):
+        paid = Payment("sandbox", id_, order.id, parse_usd("10"), parse_usd("0"), any_amount=True)
+        order = await shop.crediting.credit_payment(paid)
+        shop.clock.advance(seconds=60)
+    gateway = Lossy()
+    services = OrderServices(
+        {"sandbox": gateway},
+        shop.orders,
+        shop.crediting,
+        db=shop.store,
+        ledger=shop.ledger,
+        clock=shop.clock,
+    )
+    await shop.crediting.apply_refund(Refund("sandbox", "re_1", "p1", parse_usd("10")))
+    after = await services.refunds.refund_order(
+        await shop.orders.get(order.id), parse_usd("10"), cause="r1"
+    )
+    assert [(one.payment, one.amount) for one in gateway.given.values()] == [
+        ("p2", parse_usd("10"))
+    ]
+    assert after.refunded == parse_usd("20")
+    assert await shop.has(person) == {}
+    await shop.audited()

@@ -90,6 +90,8 @@ refund = sa.Table(
     required_column("at", sa.BigInteger),
     #: When the gateway said that it didn't reach the payer after all.
     sa.Column("failed_at", sa.BigInteger),
+    #: The gateway's id of the payment that it went back of; null in rows of before that was kept.
+    sa.Column("payment", sa.Text),
 )
 
 #: Money that payers' banks took back until it was decided: each of a gateway's disputes once.
