@@ -223,8 +223,9 @@ class StripeGateway:
 
     async def _list_refunds(self, payment: str) -> Sequence[GatewayEvent]:
         """What went back of a payment, the oldest first."""
-        refunds, params = self._client.v1.refunds, cast("Any", {"payment_intent": payment})
-        page = await self._call(lambda: refunds.list_async({**params, "limit": 100}))
+        params: Any = {"payment_intent": payment, "limit": 100}
+        refunds = self._client.v1.refunds
+        page = await self._call(lambda: refunds.list_async(params))
         return [event for refund in reversed(page.data) for event in _to_refunds(refund)]
 
     async def _fetch_disputes(self, id_: str) -> Sequence[GatewayEvent]:
