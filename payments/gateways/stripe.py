@@ -296,10 +296,10 @@ def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
     if not payment or dispute.currency != "usd" or dispute.status in _WARNING_STATUSES:
         return ()
     state: Literal["open", "won", "lost"] = "open"
-    if dispute.status in _WON_STATUSES:
-        state = "won"
-    elif dispute.status == "lost":
+    if dispute.status == "lost" or (dispute.status == "prevented" and _took_money(dispute)):
         state = "lost"
+    elif dispute.status in _WON_STATUSES:
+        state = "won"
     due = dispute.evidence_details.due_by
     return (
         Dispute(
@@ -312,6 +312,13 @@ def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
             due_at=due * 1_000 if due else None,
         ),
     )
+
+
+def _took_money(dispute: Any) -> bool:
+    """Whether money went for good: a bank may give it back before a dispute begins, and only the
+    movements say so."""
+    moved = getattr(dispute, "balance_transactions", None) or ()
+    return sum(one.amount for one in moved) < 0
 
 
 def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:

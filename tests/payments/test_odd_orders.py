@@ -12,6 +12,7 @@ import pytest
 
 from core.money import parse_usd
 from core.notification import OPERATORS
+from payments.disputes import DISPUTE_ENDED, DISPUTED
 from payments.gateways.stripe import StripeGateway
 from payments.reconciliation import UNPROCESSED
 from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
@@ -216,3 +217,23 @@ async def test_a_refund_is_of_the_payment_that_it_names(shop: Shop) -> None:
     assert after.refunded == parse_usd("20")
     assert await shop.has(person) == {}
     await shop.audited()
+
+
+@pytest.mark.parametrize(("moved", "left"), [((-1_000,), {}), ((), {"bought": 1_000})])
+async def test_a_prevented_dispute_costs_what_was_moved(
+    counter: Counter, moved: tuple[int, ...], left: dict[str, int]
+) -> None:
+    person, stripe = await counter.shop.person(), counter.stripe
+    order = await counter.buys(person, "10")
+    intent = stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    id_ = stripe.dispute(intent, status="prevented")
+    stripe.disputes[id_]["balance_transactions"] = [
+        {"id": f"txn_{amount}", "object": "balance_transaction", "amount": amount, "fee": 0}
+        for amount in moved
+    ]
+    await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[id_]))
+    await counter.works()
+    assert await counter.shop.has(person) == left
+    told = [kind for kind, _ in await counter.shop.told(OPERATORS)]
+    assert sorted(told) == ([DISPUTE_ENDED, DISPUTED] if moved else [])
