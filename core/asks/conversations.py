@@ -32,6 +32,8 @@ HISTORY_TURNS_MAX = 40
 #: quarter of the turns. In between it only grows, so that suppliers' caches know its beginning.
 _TOKENS_BLOCK_DIVISOR = 2
 _TURNS_BLOCK = HISTORY_TURNS_MAX // 4
+#: A turn larger than half a block is a large one.
+_LARGE_TURN_DIVISOR = 2
 
 #: Sorts after every id, in any collation.
 _AFTER_ALL_IDS = "z"
@@ -53,21 +55,12 @@ def _turn_tokens(ask: sa.FromClause) -> sa.ColumnElement[int]:
 
 
 def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
-    """The statement of a conversation, where it branched, its newest turns, and how many turns and
-    tokens there are in all; built once."""
+    """The statement of a conversation, where it branched, and its newest turns; built once."""
     ask, conversations = schema.ask, conversation.subquery()
-    every = schema.ask.alias("every")
-
-    def sum_up(amount: sa.ColumnElement[int], name: str) -> sa.ColumnElement[int]:
-        total = sa.select(amount).where(_is_turn(every, conversations.c.id))
-        return total.correlate(conversations).scalar_subquery().label(name)
-
     return (
         sa.select(
             conversations.c.id.label("conversation"),
             conversations.c.branched_from,
-            sum_up(sa.func.count(), "all_turns"),
-            sum_up(sa.func.coalesce(sa.func.sum(_turn_tokens(every)), 0), "all_tokens"),
             ask.c.id,
             _turn_tokens(ask).label("tokens"),
             ask.c.question,
@@ -78,6 +71,12 @@ def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
         .limit(HISTORY_TURNS_MAX)
     )
 
+
+#: Counts all turns of a conversation, and their tokens.
+_COUNT_TURNS: sa.Select[Any] = sa.select(
+    sa.func.count().label("turns"),
+    sa.func.coalesce(sa.func.sum(_turn_tokens(schema.ask)), 0).label("tokens"),
+).where(_is_turn(schema.ask, sa.bindparam("conversation")))
 
 _SELECT_CONVERSATION = sa.select(schema.conversation.c.id, schema.conversation.c.branched_from)
 #: Selects the conversation that runs in a place, and the one that an ask belongs to.
@@ -227,12 +226,17 @@ class Conversations:
         if not rows:
             return None
         turns, first = [row for row in rows if row.id is not None], rows[0]
+        all_turns, all_tokens = len(turns), sum(row.tokens for row in turns)
+        if all_turns == HISTORY_TURNS_MAX:  # there may be more than were read
+            values = {
+                "conversation": first.conversation,
+                "before": values["before"],
+                "until": values["until"],
+            }
+            (total,) = await self._db.fetch(_COUNT_TURNS, values)
+            all_turns, all_tokens = int(total.turns), int(total.tokens)
         return _ConversationTurns(
-            first.conversation,
-            first.branched_from,
-            turns,
-            int(first.all_turns),
-            int(first.all_tokens),
+            first.conversation, first.branched_from, turns, all_turns, all_tokens
         )
 
     async def _load_history(
@@ -248,42 +252,46 @@ class Conversations:
                 break
             rows, branched_from = [*rows, *older.turns], older.branched_from
             all_turns, all_tokens = all_turns + older.all_turns, all_tokens + older.all_tokens
-        kept = self._count_kept(rows[:HISTORY_TURNS_MAX], all_turns, all_tokens)
+        rows = rows[:HISTORY_TURNS_MAX]
+        kept, room = _choose_window(
+            [row.tokens for row in rows],
+            all_turns=all_turns,
+            all_tokens=all_tokens,
+            limit=self._max_history_tokens.units,
+        )
         turns: list[tuple[str, str]] = []
         for row in rows[:kept]:
             turn = _unseal_turn(row, data_key)
             if turn is not None and not (turns and turns[-1][0] == turn[0]):
                 turns.append(turn)  # of a question asked again, the newest answer counts
-        return ConversationHistory(
-            tuple(reversed(turns)), all_turns - kept, self._find_room(all_turns, all_tokens)
-        )
+        return ConversationHistory(tuple(reversed(turns)), all_turns - kept, Tokens(room))
 
-    def _count_kept(self, rows: Sequence[sa.Row[Any]], all_turns: int, all_tokens: int) -> int:
-        """How many of the newest turns are sent: those that lie wholly after what is left out,
-        counted in tokens and in turns from the conversation's beginning."""
-        left_out_turns = _find_left_out(all_turns, HISTORY_TURNS_MAX, _TURNS_BLOCK)
-        left_out_tokens = _find_left_out(
-            all_tokens, self._max_history_tokens.units, self._tokens_block
-        )
-        begins_at = all_tokens
-        for index, row in enumerate(rows):
-            begins_at -= row.tokens
-            if begins_at < left_out_tokens or index >= all_turns - left_out_turns:
-                return index
-        return len(rows)
 
-    def _find_room(self, all_turns: int, all_tokens: int) -> Tokens:
-        """The tokens that another turn may have before turns are left out that are sent now."""
-        left_out = _find_left_out(all_turns, HISTORY_TURNS_MAX, _TURNS_BLOCK)
-        if _find_left_out(all_turns + 1, HISTORY_TURNS_MAX, _TURNS_BLOCK) != left_out:
-            return Tokens(0)
-        limit = self._max_history_tokens.units
-        left_out_tokens = _find_left_out(all_tokens, limit, self._tokens_block)
-        return Tokens(left_out_tokens + limit - all_tokens)
+def _choose_window(
+    sizes: Sequence[int], *, all_turns: int, all_tokens: int, limit: int
+) -> tuple[int, int]:
+    """How many of the newest turns are sent, and the tokens that one more may have before turns are
+    left out that are sent now. `sizes` are turns' tokens, the newest first.
 
-    @property
-    def _tokens_block(self) -> int:
-        return max(1, self._max_history_tokens.units // _TOKENS_BLOCK_DIVISOR)
+    What is left out is counted from the conversation's beginning, in turns and in tokens, and so
+    moves by whole blocks. A turn across a block's edge goes with the block, unless it is a large
+    one that still fits.
+    """
+    block = max(1, limit // _TOKENS_BLOCK_DIVISOR)
+    left_out = _find_left_out(all_tokens, limit, block)
+    left_out_turns = _find_left_out(all_turns, HISTORY_TURNS_MAX, _TURNS_BLOCK)
+    room = left_out + limit - all_tokens
+    kept, begins_at = 0, all_tokens
+    for size in sizes[: all_turns - left_out_turns]:
+        if begins_at - size < left_out:
+            is_large = size * _LARGE_TURN_DIVISOR > block
+            if begins_at > left_out and is_large and all_tokens - begins_at + size <= limit:
+                kept, room = kept + 1, limit - (all_tokens - begins_at + size)
+            break
+        kept, begins_at = kept + 1, begins_at - size
+    if _find_left_out(all_turns + 1, HISTORY_TURNS_MAX, _TURNS_BLOCK) != left_out_turns:
+        room = 0
+    return kept, room
 
 
 def _find_left_out(total: int, limit: int, block: int) -> int:

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given, strategies as st
 
 from bots.chat.types import Answer, Place
-from core.asks.conversations import _find_left_out
+from core.asks.conversations import _choose_window, _find_left_out
 from core.money import Tokens
 from tests import service
 from tests.databases import TestClock
@@ -226,6 +227,29 @@ async def test_no_history_is_sent_where_none_is_wanted(database_url: str, clock:
         await tom.ask("a")
         await tom.ask("b")
         assert tom.sent == "b"
+
+
+@given(
+    sizes=st.lists(st.integers(1, 3_000), min_size=1, max_size=60),
+    limit=st.integers(0, 8_000),
+)
+def test_what_is_sent_fits_and_holds_what_can_be_held(sizes: list[int], limit: int) -> None:
+    """Whatever the turns: never above the limit, never without the newest turn if it fits, and what
+    follows within the room begins as this did."""
+
+    def window(turns: list[int]) -> tuple[int, int]:
+        newest = list(reversed(turns))[:40]
+        return _choose_window(newest, all_turns=len(turns), all_tokens=sum(turns), limit=limit)
+
+    kept, room = window(sizes)
+    sent = sizes[len(sizes) - kept :]
+    assert sum(sent) <= limit
+    assert kept <= 40
+    assert kept >= 1 or sizes[-1] > limit
+    assert 0 <= room <= limit
+    if room > 0:
+        later, _ = window([*sizes, room])
+        assert later == kept + 1
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 1_000])
