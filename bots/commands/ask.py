@@ -92,10 +92,10 @@ class AskCommands:
     def _choose_model(self, request: Request, given: AskArguments) -> tuple[Model, str]:
         text = given.question
         if given.model:
-            return self._catalogue.find(given.model), text
+            return self._model_commands.find_model(given.model), text
         first, _, rest = text.partition(" ")
         if self._catalogue.is_unambiguous_name(first):
-            return self._catalogue.find(first), rest.strip()
+            return self._model_commands.find_model(first), rest.strip()
         if text and _MODEL_LIKE.fullmatch(first):
             known = [*self._catalogue.models, *self._list_aliases()]
             if difflib.get_close_matches(first.lower(), known, n=1, cutoff=0.75):

@@ -72,6 +72,14 @@ class ModelCommands:
         first = (default, *self._catalogue.chat_models)
         return next(filter(self._pool.is_servable, first), default)
 
+    def find_model(self, name: str) -> Model:
+        """The model of a name. Where there is no key for it, the one that an own server has under
+        the same name; raises `UnknownModel`."""
+        model = self._catalogue.find(name)
+        if model.local or self._pool.has_key(model):
+            return model
+        return self._catalogue.find_own_model(name) or model
+
     async def find_price(self, person: Person, model: Model) -> Price | None:
         """What a model costs them; whatever is offered to them is in it, and no other price is
         ever shown."""
@@ -203,7 +211,7 @@ class ModelCommands:
         return await self._choose_model(request, str(request.data["model"]), replace=True)
 
     async def _choose_model(self, request: Request, name: str, *, replace: bool = False) -> Reply:
-        model = self._catalogue.find(name)
+        model = self.find_model(name)
         if model.per == "second":  # it hears, but answers nobody
             return await self._model_card(request.person, model, replace=replace)
         await self._users.update_settings(request.person, model=model.id)

@@ -24,6 +24,7 @@ from core.ledger.types import Balance
 from core.money import NanoUsd, Seconds, Tokens
 from core.pool import health, router
 from core.pool.contributed_keys import ContributedKeys
+from core.pool.dialects import Dialects
 from core.pool.health import Attempt
 from core.pool.health_tracker import HealthTracker, record_first_token
 from core.pool.key_validation import KeyValidator, ValidationResult
@@ -88,6 +89,7 @@ class Pool:
         self._suppliers = suppliers
         self._keys = KeyRepository(db, ledger, vault, clock)
         self._prompt_caches = PromptCaches(vault, clock)
+        self._dialects = Dialects()
         self._records: dict[str, KeyRecord] = {}
         self._router = Router(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
         self._http_session: aiohttp.ClientSession | None = None
@@ -280,6 +282,10 @@ class Pool:
             model.id for model in self._catalogue.models.values() if self.is_servable(model)
         )
 
+    def has_key(self, model: Model) -> bool:
+        """Whether there is a key for this model, whether it can serve now or rests."""
+        return self._router.has_key(model)
+
     def is_servable(self, model: Model) -> bool:
         """Whether some healthy key with money can serve this model now."""
         return (
@@ -380,15 +386,17 @@ class Pool:
             limits_each_model=supplier.limits_each_model,
         )
         circuit = self._router.circuits[supplier.name]
-        cache = self._prompt_caches.describe(cache_scope, candidate, end_user)
-        call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache)
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
+        # Whether a server of the operator's own takes what it says is not known.
+        told_scope = None if is_local else cache_scope
+        cache = self._prompt_caches.describe(told_scope, candidate, end_user)
+        call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache)
         circuit.in_flight += 1
         began, awaits_first_token = self._clock.monotonic(), True
         text = AnswerText()
         try:
-            events = supplier.create_adapter(self._get_session(), plain_dialect=is_local).stream(
-                target, call
+            events = self._dialects.stream(
+                self._get_session(), supplier, target, call, is_local=is_local
             )
             with record.load.track_call() as mark_answered:
                 async with aclosing(events):

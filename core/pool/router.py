@@ -227,6 +227,14 @@ class Router:
                 keys[record.provider].append(record)
         self._keys = dict(keys)
 
+    def has_key(self, model: Model) -> bool:
+        """Whether a key that serves lists the model, or hasn't been asked for its list yet."""
+        return any(
+            record.models is None or route.model in record.models
+            for route in model.routes
+            for record in self._keys.get(route.provider, ())
+        )
+
     def choose(self, request: RoutingRequest) -> Candidate | None:
         """The best key for a request, or None."""
         return choose_key(request, self._keys, self.circuits, self._costs, self._clock.now_ms())

@@ -69,15 +69,15 @@ class Supplier:
         return re.fullmatch(self.key_shape, secret) is not None
 
     def create_adapter(
-        self, client: aiohttp.ClientSession, *, plain_dialect: bool = False
+        self, client: aiohttp.ClientSession, dialect: OpenAIDialect | None = None
     ) -> SupplierAdapter:
-        """An adapter over an HTTP session; `plain_dialect` for a model that only a custom address
-        has."""
+        """An adapter over an HTTP session; it speaks another `dialect` than the supplier's own
+        where one is given."""
         if self.wire == "anthropic":
             return AnthropicAdapter(client)
         if self.wire == "cloudflare":
-            return CloudflareAdapter(client, self.dialect)
-        return OpenAIAdapter(client, PLAIN_DIALECT if plain_dialect else self.dialect)
+            return CloudflareAdapter(client, dialect or self.dialect)
+        return OpenAIAdapter(client, dialect or self.dialect)
 
 
 _ANY_KEY = r"[!-~]{1,400}"

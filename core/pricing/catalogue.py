@@ -242,10 +242,24 @@ class Catalogue:
             raise UnknownModel(text, self._find_similar(text))
         return self.models[found]
 
+    def find_own_model(self, text: str) -> Model | None:
+        """The one model of custom addresses that has this name after its maker's or supplier's
+        (`gemma-9` finds `google/gemma-9`); None where there is none, or several."""
+        normalized = normalize_name(text)
+        found = [
+            model
+            for model in self._local.values()
+            if normalize_name(model.id.rpartition("/")[2]) == normalized
+        ]
+        return found[0] if len(found) == 1 else None
+
     def is_unambiguous_name(self, name: str) -> bool:
         """Whether a word can only mean a model that answers questions, as in `/ask gpt-4 why …`;
         nicknames are ordinary words too."""
-        return normalize_name(name) in self._get_listing().unambiguous_names
+        normalized, listing = normalize_name(name), self._get_listing()
+        if normalized in listing.unambiguous_names:
+            return True
+        return normalized not in listing.ids_by_name and self.find_own_model(name) is not None
 
     def is_retired(self, text: str) -> bool:
         """Whether a name is retired, or of a model that ended, so that `find` gives a successor."""
@@ -369,7 +383,8 @@ class Catalogue:
             found = listing.ids_by_name.get(normalized) or listing.retired.get(normalized)
             if found is not None:
                 return found
-        return None
+        own_model = self.find_own_model(text)
+        return None if own_model is None else own_model.id
 
     def _find_similar(self, text: str) -> tuple[str, ...]:
         listing = self._get_listing()

@@ -162,6 +162,8 @@ class FakeSupplier:
         self.calls: list[Received] = []
         self.refusals: list[Refused] = []
         self.accounts = Accounts()
+        #: Fields that it doesn't take, and how it says so.
+        self.unknown_fields: dict[str, Refuse] = {}
         #: Counts what answers of no told usage read from a cache; None: there is none.
         self.caches: PromptCaches | None = None
         self.trouble: Callable[[str], Script | None] = lambda _: None
@@ -315,6 +317,10 @@ class FakeSupplier:
             return wires.bad_key(self.wire)
         if self.models is not None and body.get("model") not in self.models:
             return wires.no_model(self.wire, str(body.get("model")))
+        if refused := next(
+            (self.unknown_fields[one] for one in self.unknown_fields if one in body), None
+        ):
+            return refused
         if not self.strict:
             return None
         if wires.size(body) > self.context:

@@ -32,6 +32,9 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
             "invalid_api_key", "account_deactivated", "authentication_error", "UNAUTHENTICATED",
             "organization_on_hold", "invalid_authentication_error", "API_KEY_INVALID",
             "API_KEY_EXPIRED", "10000", "3023", "minimax_1004", "minimax_2049",
+            # LiteLLM, the first one with a 400: a key that it doesn't know is looked for in a
+            # database, and it has none.
+            "no_db_connection", "token_not_found_in_db", "expired_key",
         ),
         Fault.INVALID_KEY,
     ),
@@ -41,7 +44,7 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
             "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
             "billing_hard_limit_reached", "billing_not_active", "billing_error",
             "enforced_spend_limit_reached", "exceeded_current_quota_error", "insufficient_balance",
-            "3036", "1113", "minimax_1008",
+            "3036", "1113", "minimax_1008", "budget_exceeded",
         ),
         Fault.NO_FUNDS,
     ),
@@ -66,7 +69,7 @@ _FAULT_BY_CODE: Mapping[str, Fault] = {
         (
             "model_not_found", "not_found_error", "permission_error", "NOT_FOUND",
             "model_decommissioned", "resource_not_found_error", "5007", "3042", "5018", "3041",
-            "5016",
+            "5016", "key_model_access_denied", "team_model_access_denied",
         ),
         Fault.MODEL_MISSING,
     ),
@@ -161,14 +164,35 @@ _FAULT_BY_STATUS: Mapping[int, Fault] = {
 }
 
 
+#: Fields of ours that some servers of OpenAI's wire format don't take; the longer names first.
+_OPTIONAL_FIELDS = (
+    *("max_completion_tokens", "max_tokens", "stream_options", "include_obfuscation"),
+    *("include_usage", "safety_identifier", "prompt_cache_key", "store"),
+)
+_OPTIONAL_FIELD = rf"\b({'|'.join(_OPTIONAL_FIELDS)})\b"
+#: That a field isn't taken, in words, before its name or after it.
+_FIELD_REFUSALS = (
+    re.compile(
+        r"(unsupported|unknown|unrecogni[sz]ed|unexpected|extra|invalid)[^.;]{0,60}?"
+        + _OPTIONAL_FIELD
+    ),
+    re.compile(
+        _OPTIONAL_FIELD + r"[^.;]{0,120}?(not (supported|permitted|allowed|recogni[sz]ed|accepted)"
+        r"|unsupported|forbidden|unknown|unexpected)"
+    ),
+)
+_REFUSED_REQUEST_STATUSES = frozenset((400, 422))
+
+
 @dataclass(frozen=True, slots=True)
 class _ErrorDetails:
     """A supplier's error has codes (the most specific first), a message, and perhaps the seconds
-    that it asks to wait."""
+    that it asks to wait and the request's field that it is about."""
 
     codes: tuple[str, ...]
     message: str
     retry_after: float | None
+    field: str = ""
 
 
 def fault_from_response(status: int, headers: Mapping[str, str], body: bytes) -> SupplierFault:
@@ -182,6 +206,7 @@ def fault_from_response(status: int, headers: Mapping[str, str], body: bytes) ->
         code=code,
         retry_after=details.retry_after if retry_after is None else retry_after,
         is_of_model=_names_model(fault, details),
+        parameter=_find_refused_field(fault, status, details),
     )
 
 
@@ -233,6 +258,18 @@ def _names_model(fault: Fault, details: _ErrorDetails) -> bool:
     return fault is Fault.RATE_LIMITED and _LIMIT_OF_MODEL.search(message) is not None
 
 
+def _find_refused_field(fault: Fault, status: int, details: _ErrorDetails) -> str:
+    """The optional field that a server doesn't take; empty where the error is another."""
+    if fault is not Fault.BAD_REQUEST or status not in _REFUSED_REQUEST_STATUSES:
+        return ""
+    if details.field in _OPTIONAL_FIELDS:
+        return details.field
+    message = details.message[:_WORDS_MAX].lower()
+    found = [match for pattern in _FIELD_REFUSALS if (match := pattern.search(message))]
+    names = (re.search(_OPTIONAL_FIELD, match.group()) for match in found)
+    return next((name.group() for name in names if name is not None), "")
+
+
 def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
     """A telling code, else a telling sentence, else a generic code, else the status."""
     known = [code for code in details.codes if code in _FAULT_BY_CODE]
@@ -277,14 +314,28 @@ def _parse_error(body: object) -> _ErrorDetails:
     rows = [row for row in details if isinstance(row, dict)] if isinstance(details, list) else []
     error_code = details.get("error_code") if isinstance(details, dict) else None
     codes = (error_code, *(row.get("reason") for row in rows), *map(body.get, _CODE_FIELDS))
-    message = body.get("message") or body.get("error") or body.get("detail")
+    message, field = body.get("message") or body.get("error") or body.get("detail"), ""
+    if isinstance(message, list):
+        field, message = _parse_validation(message)
+    if isinstance(parameter := body.get("param"), str):
+        field = parameter.partition(".")[0]
     return _ErrorDetails(
         codes=tuple(str(code) for code in codes if isinstance(code, (str, int))),
         message=message if isinstance(message, str) else "",
         retry_after=next(
             (wait for row in rows if (wait := _parse_duration(row.get("retryDelay")))), None
         ),
+        field=field,
     )
+
+
+def _parse_validation(rows: Sequence[Any]) -> tuple[str, str]:
+    """The field and the message of the first error of a list as FastAPI's servers send it."""
+    row = rows[0] if rows and isinstance(rows[0], dict) else {}
+    place, message = row.get("loc"), row.get("msg")
+    names = [one for one in place if isinstance(one, str)] if isinstance(place, list) else []
+    field = next((name for name in names if name != "body"), "")
+    return field, message if isinstance(message, str) else ""
 
 
 _CODE_FIELDS = ("code", "type", "status")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import aiohttp
 
@@ -61,6 +61,25 @@ class OpenAIDialect:
     #: The header by which a server finds the cache of a conversation; empty: it has none.
     conversation_header: str = ""
 
+    def without(self, field: str) -> Self | None:
+        """The dialect of a server that doesn't take a field; None where this one doesn't send it,
+        or can't do without."""
+        if field == self.limit_field:
+            return replace(self, limit_field=_OTHER_LIMIT[field])
+        if field in {"stream_options", "include_usage"} and self.asks_usage:
+            return replace(self, asks_usage=False)
+        if field in _OPENAI_FIELDS and self.is_openai:
+            return replace(self, is_openai=False)
+        return None
+
+
+_OTHER_LIMIT: Mapping[str, Literal["max_tokens", "max_completion_tokens"]] = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
+_OPENAI_FIELDS = frozenset(
+    ("store", "safety_identifier", "prompt_cache_key", "include_obfuscation")
+)
 
 #: The dialect that nearly all servers take.
 PLAIN_DIALECT = OpenAIDialect()
@@ -128,7 +147,8 @@ class OpenAIAdapter:
             body["stream_options"] = {"include_usage": True}
         if self.dialect.is_openai:
             body["store"] = False
-            body["stream_options"] = {"include_usage": True, "include_obfuscation": False}
+            if self.dialect.asks_usage:
+                body["stream_options"] |= {"include_obfuscation": False}
             if call.end_user:
                 body["safety_identifier"] = call.end_user
             if call.cache is not None:

@@ -164,6 +164,7 @@ class SupplierFault(Exception):
         code: str = "",
         retry_after: float | None = None,
         is_of_model: bool = False,
+        parameter: str = "",
     ) -> None:
         super().__init__(f"{kind.value} (status {status}, code {code or 'none'})")
         self.kind, self.status, self.code = kind, status, code
@@ -171,6 +172,9 @@ class SupplierFault(Exception):
         self.retry_after = retry_after
         #: Whether the supplier says that it is about the model alone, not about the key.
         self.is_of_model = is_of_model
+        #: The field of a wrong request that the server doesn't take, where it is one that can be
+        #: left out or said otherwise.
+        self.parameter = parameter
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,13 @@ TABLE = [
         openai(None, message="Authentication Error, No connected db: no_db_connection"),
         Fault.INVALID_KEY,
     ),
+    (400, openai("400", "no_db_connection", "No connected db."), Fault.INVALID_KEY),
+    (400, openai("invalid_api_key"), Fault.INVALID_KEY),
+    (400, openai(None, message="Incorrect API key provided: sk-x"), Fault.INVALID_KEY),
+    (401, openai("401", "token_not_found_in_db"), Fault.INVALID_KEY),
+    (400, openai("400", "expired_key"), Fault.INVALID_KEY),
+    (400, openai("400", "budget_exceeded"), Fault.NO_FUNDS),
+    (401, openai("401", "key_model_access_denied"), Fault.MODEL_MISSING),
     (
         413,
         openai(
@@ -282,3 +289,52 @@ def test_a_wait_may_be_a_date() -> None:
     wait = faults.fault_from_response(429, {"retry-after": at}, b"").retry_after
     assert wait is not None
     assert 0 < wait <= 101
+
+
+UNSUPPORTED = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens'."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "field"),
+    [
+        (400, {"error": {"message": "x", "param": "max_tokens", "code": "y"}}, "max_tokens"),
+        (
+            400,
+            {"error": {"message": "x", "param": "stream_options.include_usage"}},
+            "stream_options",
+        ),
+        (400, openai(None, message=UNSUPPORTED), "max_tokens"),
+        (400, openai("400", message=f"litellm.BadRequestError: {UNSUPPORTED}"), "max_tokens"),
+        (400, openai(None, message="property 'stream_options' is unsupported"), "stream_options"),
+        (
+            400,
+            openai(None, message="Unrecognized request argument supplied: stream_options"),
+            "stream_options",
+        ),
+        (422, {"detail": [{"loc": ["body", "max_tokens"], "msg": "no"}]}, "max_tokens"),
+        (
+            400,
+            {
+                "object": "error",
+                "message": "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'),"
+                " 'msg': 'Extra inputs are not permitted'}]",
+                "code": 400,
+            },
+            "stream_options",
+        ),
+        (400, {"error": {"message": "x", "param": "messages"}}, ""),
+        (422, {"detail": [{"loc": ["body", "messages", 0], "msg": "max_tokens"}]}, ""),
+        (422, {"detail": []}, ""),
+        (422, {"detail": ["max_tokens"]}, ""),
+        (400, openai(None, message="max_tokens is too large: 9000"), ""),
+        (400, openai("context_length_exceeded", message=UNSUPPORTED), ""),
+        (429, openai(None, message=UNSUPPORTED), ""),
+        (500, openai(None, message=UNSUPPORTED), ""),
+    ],
+)
+def test_which_field_a_server_does_not_take(status: int, body: Any, field: str) -> None:
+    assert fault_of(status, body).parameter == field
+
+
+def fault_of(status: int, body: Any) -> Any:
+    return faults.fault_from_response(status, {}, json.dumps(body).encode())

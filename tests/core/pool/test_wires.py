@@ -16,7 +16,14 @@ from pydantic import SecretStr
 from core.money import Tokens
 from core.pool.providers import http
 from core.pool.providers.anthropic import AnthropicAdapter
-from core.pool.providers.openai import CloudflareAdapter, OpenAIAdapter, OpenAIDialect, parse_usage
+from core.pool.providers.openai import (
+    PLAIN_DIALECT,
+    CloudflareAdapter,
+    OpenAIAdapter,
+    OpenAIDialect,
+    _parse_context,
+    parse_usage,
+)
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
@@ -378,7 +385,7 @@ async def test_a_conversation_is_named_to_those_who_take_its_name(
 
         async def sent(name: str, *, plain: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
             supplier = replace(SUPPLIERS[name], base_url=fake.url)
-            chosen = supplier.create_adapter(client, plain_dialect=plain)
+            chosen = supplier.create_adapter(client, PLAIN_DIALECT if plain else None)
             call = replace(CACHED, model="some-model")
             async for _ in chosen.stream(target(fake), call):
                 pass
@@ -433,3 +440,22 @@ async def test_a_prompt_is_kept_where_it_can_be_read_again(
                 }
             ]
         assert "conversation" not in str(fake.calls[0].body)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "context_length",
+        "context_window",
+        "max_context_length",
+        "max_model_len",
+        "max_input_tokens",
+        "input_token_limit",
+        "inputTokenLimit",
+        "n_ctx",
+    ],
+)
+def test_a_lists_context_is_read_under_whatever_name(field: str) -> None:
+    assert _parse_context({"id": "m", field: 32_768}) == Tokens(32_768)
+    assert _parse_context({"id": "m", field: "32768"}) is None
+    assert _parse_context({"id": "m", field: 0}) is None

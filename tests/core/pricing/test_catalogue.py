@@ -200,6 +200,27 @@ def test_a_custom_address_offers_its_models_under_their_own_names() -> None:
     assert catalogue.find("qwen:4b").local
 
 
+def test_a_bare_name_finds_an_own_servers_model_where_nothing_else_has_it() -> None:
+    catalogue = Catalogue.load()
+    catalogue.add_local_models(
+        "openai", [Listing("team/gemma-9"), Listing("claude-sonnet-5-5"), Listing("a/llama3")]
+    )
+    assert catalogue.find("Gemma 9").id == "team/gemma-9"
+    assert catalogue.is_unambiguous_name("gemma-9")
+    # Another model has that name: whether it has a key isn't known here.
+    assert catalogue.find("claude-sonnet-5-5").maker == "Anthropic"
+    own = catalogue.find_own_model("claude-sonnet-5-5")
+    assert own is not None
+    assert own.id == "openai/claude-sonnet-5-5"
+    assert catalogue.find("llama3").id == "llama-3.3-70b"
+    # Two have it.
+    catalogue.add_local_models("groq", [Listing("other/gemma-9")])
+    with pytest.raises(UnknownModel):
+        catalogue.find("gemma-9")
+    assert not catalogue.is_unambiguous_name("gemma-9")
+    assert catalogue.find("other/gemma-9").id == "other/gemma-9"
+
+
 @pytest.mark.parametrize(
     "name", ["o4-mini", "o1-mini", "o3-mini", "grok-4-1-fast-reasoning", "grok-code", "llama-4"]
 )
