@@ -73,7 +73,7 @@ def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
 
 
 #: Counts all turns of a conversation, and their tokens.
-_COUNT_TURNS: sa.Select[Any] = sa.select(
+_COUNT_TURNS = sa.select(
     sa.func.count().label("turns"),
     sa.func.coalesce(sa.func.sum(_turn_tokens(schema.ask)), 0).label("tokens"),
 ).where(_is_turn(schema.ask, sa.bindparam("conversation")))

@@ -318,7 +318,7 @@ def _took_money(dispute: Any) -> bool:
     """Whether money went for good: a bank may give it back before a dispute begins, and only the
     movements say so."""
     moved = getattr(dispute, "balance_transactions", None) or ()
-    return sum(one.amount for one in moved) < 0
+    return sum(int(one.amount) for one in moved) < 0
 
 
 def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:
