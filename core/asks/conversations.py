@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -73,10 +73,13 @@ def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
 
 
 #: Counts all turns of a conversation, and their tokens.
-_COUNT_TURNS = sa.select(
-    sa.func.count().label("turns"),
-    sa.func.coalesce(sa.func.sum(_turn_tokens(schema.ask)), 0).label("tokens"),
-).where(_is_turn(schema.ask, sa.bindparam("conversation")))
+_COUNT_TURNS = cast(
+    "sa.Select[Any]",
+    sa.select(
+        sa.func.count().label("turns"),
+        sa.func.coalesce(sa.func.sum(_turn_tokens(schema.ask)), 0).label("tokens"),
+    ).where(_is_turn(schema.ask, sa.bindparam("conversation"))),
+)
 
 _SELECT_CONVERSATION = sa.select(schema.conversation.c.id, schema.conversation.c.branched_from)
 #: Selects the conversation that runs in a place, and the one that an ask belongs to.
