@@ -309,6 +309,8 @@ def _calculate_estimated_bill(
     if not text and not ending.maybe_billed:
         return AskBill(Usage(Tokens(0), Tokens(0)), charge, NanoUsd(0), is_estimated=True)
     cost = costs.calculate_call_cost(candidate.route, ours, at_ms)
+    if candidate.terms is not None:
+        cost = min(cost, candidate.hold)
     return AskBill(ours, charge, cost, is_estimated=True)
 
 

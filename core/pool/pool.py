@@ -32,7 +32,7 @@ from core.pool.keys import KeyRepository, check_shape
 from core.pool.model_discovery import ModelDiscovery
 from core.pool.prompt_caches import CacheScope, PromptCaches
 from core.pool.providers import http
-from core.pool.providers.answer_text import AnswerText
+from core.pool.providers.answer_text import AnswerText, max_answer_bytes
 from core.pool.providers.faults import UNKNOWN_CODE
 from core.pool.providers.types import (
     NO_AUDIO,
@@ -393,7 +393,7 @@ class Pool:
         call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache)
         circuit.in_flight += 1
         began, awaits_first_token = self._clock.monotonic(), True
-        text = AnswerText()
+        text = AnswerText(None if clip is not None else max_answer_bytes(answer_limit))
         try:
             events = self._dialects.stream(
                 self._get_session(), supplier, target, call, is_local=is_local
@@ -414,12 +414,14 @@ class Pool:
                         if isinstance(event, RateLimitInfo):
                             self._health_tracker.record_rate_limit(record, event, attempt)
                             continue
-                        if isinstance(event, Finish):
-                            await self._health_tracker.record_success(record, circuit, attempt)
                         for shown in text.read_event(event):
-                            if is_local and isinstance(shown, ReasoningDelta):
+                            if isinstance(shown, Finish):
+                                await self._health_tracker.record_success(record, circuit, attempt)
+                            elif is_local and isinstance(shown, ReasoningDelta):
                                 self._catalogue.mark_thinking(candidate.route)
                             yield shown
+                        if text.is_cut:  # a server that heeds no limit: its rest isn't waited for
+                            return
         except SupplierFault as fault:
             if fault.code == UNKNOWN_CODE:
                 self.unknown_fault_counts[supplier.name] += 1

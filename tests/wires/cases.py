@@ -32,8 +32,8 @@ MESSAGES_REASONS: tuple[tuple[str, Meaning], ...] = (
 )
 
 ThinkingForm = Literal[
-    "", "reasoning_content", "reasoning", "both", "tags", "block", "signature", "redacted"
-]
+    "", "reasoning_content", "reasoning", "both", "parts", "tags", "block", "signature", "redacted"
+]  # fmt: skip
 UsageForm = Literal[
     "true", "missing", "null", "zeros", "zero after true", "zero prompt after true", "first only",
     "far too low", "far too high", "more than seen", "strings", "floats", "negative", "huge",
@@ -85,6 +85,10 @@ class Case:
     #: After so many pieces of text; None: instead of an answer, as an HTTP response.
     error_at: int | None = None
     error_form: str = "data"
+    #: The field of a delta that holds the text, or a list of parts.
+    text_form: Literal["content", "refusal", "parts"] = "content"
+    #: Whether the model is known to think without saying so.
+    always_thinks: bool = False
     #: Bytes: whether the answer comes as one JSON document, and how a stream is written.
     is_bare: bool = False
     newline: bytes = b"\n"
@@ -117,10 +121,10 @@ class Case:
 
 
 _WORDS = (" the", " sky", " light", " blue", " day", " water", " time", " house")
-#: What has another number of tokens in each tokenizer, with the least and the most.
+#: What has another number of tokens in each tokenizer, with the most of them.
 _ODDITIES = (
-    ("天空为什么是蓝的", 4, 24), ("😀", 1, 4), ("🏳️‍🌈", 1, 14), ("\n\n", 1, 2), (" é", 1, 3),
-    ("\0", 1, 3), ('"\\/', 1, 4), ("</think>", 1, 8), (" <think>x", 1, 9),
+    ("天空为什么是蓝的", 24), ("😀", 4), ("🏳️‍🌈", 14), ("\n\n", 2), (" é", 3),
+    ("\0", 3), ('"\\/', 4), ("</think>", 8), (" <think>x", 9),
 )  # fmt: skip
 _THOUGHTS = ("<think>", "\nLet", " me", " see", "… </thin", " k>", "\n</think>", "\n\n")
 
@@ -131,6 +135,9 @@ def draw_case(seed: str) -> Case:
     wire: Wire = rng.choices(("chat", "messages", "audio"), (6, 4, 1))[0]
     case = Case(seed, wire, rng.randint(1, 250), (), (0, 0), usage_form=rng.choice(_USAGE_FORMS))
     case = _with_text(case, rng)
+    if wire == "chat":
+        form = rng.choices(("content", "refusal", "parts"), (8, 1, 1))[0]
+        case = replace(case, text_form=form, always_thinks=rng.random() < 0.15)
     if wire == "audio":
         return _with_sending(_with_audio(case, rng), rng)
     case = _with_thinking(case, rng)
@@ -140,12 +147,13 @@ def draw_case(seed: str) -> Case:
 
 
 def _with_text(case: Case, rng: random.Random) -> Case:
-    words = rng.choices((0, 1, 8, 60, 400, 900), (2, 3, 6, 6, 4, 1))[0]
+    words = rng.choices((0, 1, 8, 60, 400, 900, 14_000), (8, 12, 24, 24, 16, 4, 1))[0]
     words = rng.randint(words // 2, words)
     units: list[tuple[str, int, int]] = [(rng.choice(_WORDS), 1, 1) for _ in range(words)]
     if words and rng.random() < 0.3:
         for _ in range(rng.randint(1, 4)):
-            units.insert(rng.randint(1, len(units)), rng.choice(_ODDITIES))
+            odd, most = rng.choice(_ODDITIES)
+            units.insert(rng.randint(1, len(units)), (odd, 0, most))
     if not words and rng.random() < 0.3:  # nothing to be seen
         units = [(" \u200b\n", 1, 6)]
     text = "".join(unit[0] for unit in units)
@@ -181,7 +189,7 @@ def _with_thinking(case: Case, rng: random.Random) -> Case:
         return case
     forms: tuple[ThinkingForm, ...] = ("block", "signature", "redacted", "tags")
     if case.wire == "chat":
-        forms = ("reasoning_content", "reasoning", "both", "tags")
+        forms = ("reasoning_content", "reasoning", "both", "parts", "tags")
     thinking = rng.choice(forms)
     pieces = case.pieces
     if thinking == "tags":
@@ -222,7 +230,7 @@ def _with_error(case: Case, rng: random.Random) -> Case:
         return replace(case, error=error, error_at=None)
     forms = ["data", "event"]
     if case.wire == "chat" and isinstance(error.body, dict) and "error" in error.body:
-        forms += ["field", "choice"]
+        forms += ["field", "choice", "line"]
     return replace(
         case,
         error=error,
@@ -264,7 +272,9 @@ def _with_sending(case: Case, rng: random.Random) -> Case:
     sse_types = (*("text/event-stream",) * 4, "application/json", "text/plain")
     types = json_types if case.is_bare or case.wire == "audio" else sse_types
     after: After = "end"
-    if case.wire != "audio" and not case.is_bare and case.error_at is None and not case.error:
+    if case.wire == "audio" or case.is_bare or case.error is not None:
+        after = rng.choices(("end", "close", "reset"), (8, 1, 1))[0]
+    else:
         after = rng.choices(("end", "close", "reset", "silent", "keep-alive"), (14, 2, 2, 1, 1))[0]
     if case.is_cut and after in {"silent", "keep-alive"}:
         after = "close"

@@ -22,7 +22,7 @@ def encode_case(case: Case) -> RawAnswer:
         is_text = isinstance(error.body, str)
         body = error.body.encode() if is_text else _dump(case, error.body)
         kind = "text/plain" if is_text else "application/json"
-        return RawAnswer((body,), "end", kind, error.status, case.framing)
+        return RawAnswer((body,), case.after, kind, error.status, case.framing)
     if case.is_bare:
         body = _dump(case, _whole(case) if error is None else error.body, indent=case.many_lines)
         pieces = list(_cut(body, case.piece_bytes))
@@ -73,6 +73,8 @@ def _error_event(case: Case) -> Event:
     match case.error_form:
         case "field":
             return b"error: " + _dump(case, body["error"])
+        case "line":
+            return _dump(case, body)
         case "choice":
             choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
             return "", {**body, "choices": [choice]}
@@ -89,12 +91,14 @@ def _list_chat(case: Case) -> Iterator[Event]:
     is_first = case.usage_form == "first only"
     if not (case.is_blocked and case.error is None):
         yield _chunk({"role": "assistant", "content": ""}, **_first(usages, is_first))
-    if case.thinking and case.thinking not in {"tags", "both"}:
+    if case.thinking == "parts":
+        yield _chunk({"content": [_THOUGHT]})
+    elif case.thinking and case.thinking not in {"tags", "both"}:
         yield _chunk({case.thinking: "Let me see."})
     for number, piece in enumerate(case.pieces):
         if case.error_at == number:
             yield _error_event(case)
-        delta = {"content": piece}
+        delta = _say(case, piece)
         if case.thinking == "both" and number == 0:
             delta["reasoning_content"] = "Hm."
         yield _chunk(delta)
@@ -113,6 +117,16 @@ def _list_chat(case: Case) -> Iterator[Event]:
         junk = [b"data: {nonsense", ("", {"error": {"message": "overloaded"}})]
         junk += [("", {"choices": [None]}), ("", {"choices": "x", "usage": 7})]
     yield from (*junk, *marks) if case.reason is not None else (*marks, *junk)
+
+
+#: A part of Mistral's content.
+_THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}]}
+
+
+def _say(case: Case, text: str) -> dict[str, Any]:
+    if case.text_form == "parts":
+        return {"content": [{"type": "text", "text": text}]}
+    return {case.text_form: text}
 
 
 def _first(usages: list[Any], is_first: bool) -> dict[str, Any]:
@@ -152,8 +166,10 @@ def _whole(case: Case) -> Any:
         billed = {} if case.billed is None else {"usage": {"seconds": case.billed}}
         return {"text": text, **length, **billed}
     if case.wire == "chat":
-        message: dict[str, Any] = {"role": "assistant", "content": text}
-        if case.thinking and case.thinking != "tags":
+        message = {"role": "assistant", **_say(case, text)}
+        if case.thinking == "parts":
+            message["content"] = [_THOUGHT, {"type": "text", "text": text}]
+        elif case.thinking and case.thinking != "tags":
             name = "reasoning_content" if case.thinking == "both" else case.thinking
             message[name] = "Let me see."
         choice = {"index": 0, "message": message, "finish_reason": case.reason}

@@ -9,7 +9,7 @@ overrun, and nobody's contribution pays more than was held on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.wires.cases import Case, Told
 from tests.wires.errors import OF_THE_KEY, OF_THE_QUESTION
@@ -24,6 +24,8 @@ ANSWER_LIMIT = 2_000
 SECOND_PRICE, SECOND_RATE = 2_000_000, 100_000
 #: Keys that there are, all of which are asked where one fails.
 KEYS = 2
+#: The most bytes of text that are read of an answer: past them its server heeds no limit.
+TEXT_BYTES_MAX = 4_096 + 16 * ANSWER_LIMIT
 #: More than any call has: a larger count is none.
 _COUNT_MAX = 100_000_000
 
@@ -59,6 +61,8 @@ def explain_case(case: Case, *, contributed: bool) -> Expected:
     """What must come of the case, on own or on contributed keys."""
     if case.wire == "audio":
         return _explain_audio(case)
+    if (cut := _cut_endless(case)) is not None:
+        return _explain_whole(cut, "length", contributed=contributed)
     ending = _find_ending(case)
     if ending in {"stop", "length", "filtered"}:
         return _explain_whole(case, ending, contributed=contributed)
@@ -91,6 +95,28 @@ def _find_ending(case: Case) -> str:
         counts = _believed(case)
         return "filtered" if counts is not None and counts.output == 0 else "stop"
     return case.meaning if case.reason is not None else "stop"
+
+
+def _cut_endless(case: Case) -> Case | None:
+    """The case as if it ended where its text has become too long; None where it doesn't."""
+    count = len(case.pieces) if case.error is None else (case.error_at or 0)
+    if case.is_bare and case.error is not None:
+        count = 0
+    (text,) = show_text(case.pieces[:count], is_whole=True)
+    content = text.encode()
+    if len(content) <= TEXT_BYTES_MAX:
+        return None
+    kept = content[:TEXT_BYTES_MAX].decode(errors="ignore")
+    words = kept.count(" ")
+    tags = ("<think></think>",) if _thinks(case, count) and case.thinking == "tags" else ()
+    return replace(
+        case,
+        pieces=(*tags, kept),
+        told=(),
+        tokens=(words - 8, words + 120),
+        error=None,
+        usage_form="missing",
+    )
 
 
 def show_text(pieces: tuple[str, ...], *, is_whole: bool) -> frozenset[str]:
@@ -167,6 +193,14 @@ def _price(case: Case, input_: int, output: int) -> int:
     return max(1, -(-(input_ * rates[0] + output * rates[1]) // 1_000_000))
 
 
+def _price_ours(case: Case, ours: Range) -> Range:
+    """The price of our counts, within the quote."""
+    prompt = count_prompt(case)
+    quote = _price(case, prompt, ANSWER_LIMIT)
+    low, high = (_price(case, prompt, one) for one in (ours.low, ours.high))
+    return Range(min(low, quote), min(high, quote))
+
+
 def _cost(case: Case, told: Told) -> int:
     plain, cached, written, output = RATES[case.wire]
     parts = told.cached * cached + told.written * written
@@ -207,7 +241,7 @@ def _bill(case: Case, text: str, ours: Range) -> tuple[Range, Range]:
     """What the person and an own key may pay for a whole answer."""
     prompt, told, hold = count_prompt(case), _believed(case), _hold(case)
     quote = _price(case, prompt, ANSWER_LIMIT)
-    by_ours = Range(_price(case, prompt, ours.low), min(quote, _price(case, prompt, ours.high)))
+    by_ours = _price_ours(case, ours)
     if told is None:
         cost = Range(
             _cost(case, Told(prompt, ours.low)) if text else 0,
@@ -218,8 +252,10 @@ def _bill(case: Case, text: str, ours: Range) -> tuple[Range, Range]:
         if _has_odd_counts(case):  # it may be read, too
             return Range(1, by_ours.high), Range(0, hold)
         return by_ours, cost
-    size, thinks = len(text.encode()), _thinks(case)
-    most_output = ANSWER_LIMIT * 11 // 10 + 64 if thinks else size + 64
+    size, thinks = len(text.encode()), _thinks(case) or case.always_thinks
+    most_output = ANSWER_LIMIT * 11 // 10 + 64
+    if not thinks:
+        most_output = min(most_output, size + 64)
     can_be_true = told.input <= 2 * prompt + 256 and told.output <= most_output
     charge = Range(
         _price(case, min(told.input, prompt), min(told.output, ours.low)),
@@ -318,8 +354,7 @@ def _explain_shown(case: Case, text: str, thinks: bool) -> tuple[str, Range, Ran
         return "broken", Range(0, 0), Range(hold if thinks else 0, spent), one
     is_all = text == _mend(_without_thoughts("".join(case.pieces)))
     ours = _ours(case, text, part=1.0 if is_all else 0.5)
-    quote = _price(case, prompt, ANSWER_LIMIT)
-    charge = Range(_price(case, prompt, ours.low), min(quote, _price(case, prompt, ours.high)))
+    charge = _price_ours(case, ours)
     booked = Range(_cost(case, Told(prompt, ours.low)), _cost(case, Told(prompt, ours.high)))
     return "broken", charge, Range(hold, hold) if thinks else booked, one
 

@@ -21,7 +21,7 @@ from core.db.database import Database
 from core.earnings.types import BRIEF_POLICY
 from core.money import MicroCredits, Seconds, parse_usd
 from core.pool.suppliers import SUPPLIERS
-from core.pricing.catalogue import Catalogue
+from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
 from core.pricing.rates import Rate, Rates
 from core.users.types import Person
@@ -37,6 +37,9 @@ from tests.wires.encoding import encode_case
 
 #: Both are counted by one encoding, since only one is in memory.
 _GPT = replace(brief.GPT_4, tokenizer="o200k")
+_THINKER = replace(
+    _GPT, id="gpt-t", name="Thinker", aliases=(), thinking=True, routes=(Route("openai", "gpt-t"),)
+)
 _MODELS = {"chat": _GPT, "messages": brief.CLAUDE_3, "audio": brief.WHISPER_1}
 #: Nobody asks more often, lest what nobody paid for is too much of one person's.
 _ASKS_EACH = 4
@@ -103,7 +106,7 @@ class World:
             place=f"telegram:7:{self.number}",
             asked_in=str(self.number),
             text=meaning.write_question(case, self.number),
-            model=_MODELS[case.wire],
+            model=_THINKER if case.always_thinks else _MODELS[case.wire],
             recording=recording,
         )
         run = await self.service.app.services.asks.asks.start_ask(asked)
@@ -179,7 +182,7 @@ async def running_world(url: str, clock: TestClock, *, contributed: bool) -> Asy
             for secret in _SECRETS[name]
         ]
         externals = Externals(
-            catalogue=Catalogue((_GPT, brief.CLAUDE_3, brief.WHISPER_1)),
+            catalogue=Catalogue((_GPT, _THINKER, brief.CLAUDE_3, brief.WHISPER_1)),
             costs=_costs(),
             suppliers=suppliers,
             own_keys=() if contributed else own,
@@ -210,7 +213,7 @@ async def running_world(url: str, clock: TestClock, *, contributed: bool) -> Asy
             await app.stop(grace_seconds=2.0)
 
 
-_ROUTES = ("gpt-4", "claude-3", "whisper-1")
+_ROUTES = ("gpt-4", "gpt-t", "claude-3", "whisper-1")
 
 
 def _costs() -> Costs:
@@ -222,6 +225,7 @@ def _costs() -> Costs:
     return Costs(
         {
             brief.OPENAI: rates("chat"),
+            _THINKER.routes[0]: rates("chat"),
             brief.ANTHROPIC: rates("messages"),
             brief.WHISPER: Rates(Rate(0), Rate(0), Rate(0), Rate(0), second=second),
         }
@@ -231,8 +235,9 @@ def _costs() -> Costs:
 async def _set_prices(app: Any) -> None:
     prices = app.services.pricing.prices
     for wire, rates in meaning.PRICES.items():
-        pair = (MicroCredits(rate) for rate in rates)
-        await prices.set_price(_MODELS[wire].id, *pair, set_by="admin")
+        pair = [MicroCredits(rate) for rate in rates]
+        for model in {_MODELS[wire].id, _THINKER.id if wire == "chat" else _MODELS[wire].id}:
+            await prices.set_price(model, *pair, set_by="admin")
     second = MicroCredits(meaning.SECOND_PRICE)
     await prices.set_price("whisper-1", second, second, set_by="admin", per="second")
 

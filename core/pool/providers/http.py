@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from core.pool.providers import faults
+from core.pool.providers import faults, sse
 from core.pool.providers.types import Fault, SupplierFault
 
 CONNECT_SECONDS = 10.0
@@ -139,11 +139,17 @@ async def get_json(
 async def read_body(response: aiohttp.ClientResponse, max_bytes: int = _LIST_BYTES_MAX) -> bytes:
     """Reads the whole body; raises `SupplierFault` when it is larger than `max_bytes`."""
     parts, size = [], 0
-    async for chunk in response.content.iter_any():
-        parts.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
-            raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
+    try:
+        async for chunk in response.content.iter_any():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > max_bytes:
+                raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
+    except (aiohttp.ClientError, OSError):
+        # The connection broke behind JSON that is whole.
+        parts.append(sse.read_rest(response.content))
+        if not sse.is_whole(b"".join(parts)):
+            raise
     return b"".join(parts)
 
 
@@ -167,6 +173,6 @@ def parse_json(content: bytes) -> Any:
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
     if response.status != 200:
         body = b""
-        with contextlib.suppress(SupplierFault):
+        with contextlib.suppress(SupplierFault, aiohttp.ClientError, OSError):
             body = await read_body(response, _ERROR_BYTES_MAX)
         raise faults.fault_from_response(response.status, response.headers, body)

@@ -21,6 +21,8 @@ from core.pool.providers.types import Fault, SupplierFault
 EVENT_BYTES_MAX: Final = 8 << 20
 STREAM_BYTES_MAX: Final = 64 << 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+#: Fields that an event may begin with.
+_FIELDS: Final = frozenset((b"data", b"event", b"error"))
 
 Event = tuple[bytes, bytes]
 
@@ -51,7 +53,7 @@ async def read_events(body: ByteStream) -> AsyncGenerator[Event, None]:
         for event in parser.feed(read_rest(body)):
             yield event
         for name, data in parser.finish():
-            if _is_whole(data):
+            if is_whole(data):
                 yield name, data
         raise
     for event in parser.finish():
@@ -81,6 +83,8 @@ class EventParser:
         self._pending: list[bytes] = []
         self._data: list[bytes] = []
         self._name = b""
+        #: Whether events were seen that no blank line parted.
+        self._is_narrow = False
         #: Bytes that are kept of the event at hand.
         self._size = 0
         #: Whether the last line ended by CR: an LF that follows belongs to it.
@@ -140,14 +144,24 @@ class EventParser:
             return
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if field in {b"data", b"event"} and len(self._data) == 1 and _is_whole(self._data[0]):
+        # What a proxy says of an error may have no field.
+        is_bare = line.startswith(b"{") and is_whole(line)
+        begins_event = is_bare or field in _FIELDS
+        if begins_event and len(self._data) == 1 and is_whole(self._data[0]):
+            self._is_narrow = True
             yield from self._end_event()
         if field == b"data":
             self._keep(self._data, value)
+            # Where no blank lines come, what is whole isn't kept until the next line does.
+            is_last = value.strip() == b"[DONE]"
+            if is_last or (self._is_narrow and len(self._data) == 1 and is_whole(value)):
+                yield from self._end_event()
         elif field == b"event":
             self._name = value
         elif field == b"error" and value:
             yield b"error", value
+        elif is_bare:
+            yield b"", line
 
     def _end_event(self) -> Iterator[Event]:
         data, name = self._data, self._name
@@ -162,9 +176,8 @@ class EventParser:
         kept.append(part)
 
 
-def _is_whole(line: bytes) -> bool:
-    """Whether a data line is an event by itself: then the next one begins another, though no blank
-    line parts them."""
+def is_whole(line: bytes) -> bool:
+    """Whether a line is whole JSON, or `[DONE]`: an event by itself, whatever follows."""
     text = line.strip()
     if text == b"[DONE]":
         return True

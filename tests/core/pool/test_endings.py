@@ -213,6 +213,33 @@ async def test_events_are_parted_by_any_newline_once_or_twice(
         assert await read(client, RawAnswer(pieces)) == WHOLE
 
 
+@pytest.mark.parametrize("after", BADLY)
+@pytest.mark.parametrize("ends", [[DONE], [finish()], [finish(), data(usage=used())]])
+async def test_an_end_without_a_blank_line_is_not_waited_for(
+    client: aiohttp.ClientSession, after: After, ends: list[bytes]
+) -> None:
+    pieces = [piece.removesuffix(b"\n") for piece in (text("It "), text("scatters."), *ends)]
+    events = await read(client, RawAnswer(pieces, after))
+    assert events[:2] == [TextDelta("It "), TextDelta("scatters.")]
+    assert isinstance(events[2], Finish)
+
+
+async def test_an_error_after_a_line_that_is_whole_comes_after_it(
+    client: aiohttp.ClientSession,
+) -> None:
+    """Without a field, or in llama.cpp's, and with no blank line between."""
+    wrong = b'{"error":{"code":"insufficient_quota","message":"no"}}'
+    for line in (b"error: " + wrong, wrong):
+        adapter = OpenAIAdapter(client)
+        answer = RawAnswer([text("It scat").removesuffix(b"\n"), line + b"\n"], "close")
+        async with raw_supplier(answer) as supplier:
+            events = adapter.stream(CallTarget(supplier.url, SecretStr("sk-x")), CALL)
+            assert await anext(events) == TextDelta("It scat")
+            with pytest.raises(SupplierFault) as refused:
+                await anext(events)
+        assert refused.value.kind is Fault.NO_FUNDS
+
+
 async def test_an_error_in_a_list_is_an_event_by_itself(client: aiohttp.ClientSession) -> None:
     listed = json.dumps([{"error": {"code": 400, "message": "prompt is too long"}}]).encode()
     with pytest.raises(SupplierFault) as refused:
