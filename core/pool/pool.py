@@ -392,6 +392,7 @@ class Pool:
         cache = self._prompt_caches.describe(told_scope, candidate, end_user)
         call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache)
         circuit.in_flight += 1
+        turn = turn or Turn()
         began, awaits_first_token = self._clock.monotonic(), True
         text = AnswerText(None if clip is not None else max_answer_bytes(answer_limit))
         try:
@@ -403,8 +404,7 @@ class Pool:
                     async for event in events:
                         if awaits_first_token:
                             mark_answered()
-                            if turn is not None:
-                                turn.pass_on()
+                            turn.pass_on()
                             if isinstance(event, (TextDelta, ReasoningDelta)):
                                 awaits_first_token = False
                                 self._prompt_caches.record_call(cache_scope, candidate, supplier)
