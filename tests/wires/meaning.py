@@ -158,8 +158,10 @@ def _count(case: Case, tokens: int, size: int) -> int:
 
 
 def _ours(case: Case, text: str, *, part: float = 1.0) -> Range:
-    """Our count of what was shown; of a part of it, anything up to the whole."""
+    """Our count of what was shown; of a part of it, anything up to the whole, and more by what the
+    parts of its last word are."""
     low, high = case.tokens
+    high += 0 if part == 1.0 else 4
     size = len(text.encode())
     low = 0 if part < 1.0 else low
     return Range(_count(case, min(low, size), size if low else 0), _count(case, high, size))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,6 +50,17 @@ _SECRETS = {
 _SETUP = parse_usd("1000000")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What came of a question: its result, nano-dollars booked to all keys, whether one of them
+    doesn't go on as before, and how often one was asked."""
+
+    result: AskResult
+    booked: int
+    moved: bool
+    requests: int
+
+
 @dataclass
 class World:
     """A service, who asks in it, and the server that answers."""
@@ -69,27 +80,24 @@ class World:
         if case.wire == "audio" and self.contributed:
             return
         expected = meaning.explain_case(case, contributed=self.contributed)
-        self.supplier.answer, self.supplier.requests = encode_case(case), 0
-        left, states = self._left(), self._states()
         try:
-            result = await self._ask(case)
+            seen = await self.try_answer(case, encode_case(case))
         except Exception as failure:
             self.found.append(f"{failure!r}\n    of {case}")
             return
-        booked, moved = left - self._left(), self._states() != states
-        wrong = list(
-            _compare(
-                expected,
-                result,
-                booked=booked,
-                moved=moved,
-                requests=self.supplier.requests,
-            )
-        )
-        if wrong:
+        if wrong := list(_compare(expected, seen)):
             self.found.append(f"{'; '.join(wrong)}\n    of {case}\n    which means {expected}")
+
+    async def try_answer(self, case: Case, answer: RawAnswer) -> Seen:
+        """Asks the case's question once, which is answered so."""
+        self.supplier.answer, self.supplier.requests = answer, 0
+        left, states = self._left(), self._states()
+        result = await self._ask(case)
+        moved = self._states() != states
+        seen = Seen(result, left - self._left(), moved, self.supplier.requests)
         if moved:
             await self._heal()
+        return seen
 
     async def _ask(self, case: Case) -> AskResult:
         if self.number % _ASKS_EACH == 0:
@@ -146,9 +154,8 @@ async def _read() -> bytes:
     return b"OggS" + bytes(60)
 
 
-def _compare(
-    expected: meaning.Expected, result: AskResult, *, booked: int, moved: bool, requests: int
-) -> AsyncIterator[str] | Any:
+def _compare(expected: meaning.Expected, seen: Seen) -> Iterator[str]:
+    result = seen.result
     if result.text not in expected.texts:
         yield f"the text is {result.text!r}"
     if result.outcome.value not in expected.outcomes:
@@ -157,12 +164,12 @@ def _compare(
         yield f"the failure is {result.failure.value!r}"
     if result.charge.units not in expected.charge:
         yield f"the charge is {result.charge.units}"
-    if booked not in expected.booked:
-        yield f"{booked} are booked"
-    if requests not in expected.requests:
-        yield f"{requests} keys were asked"
-    if expected.key_moves is not None and moved is not expected.key_moves:
-        yield "the key moved" if moved else "the key did not move"
+    if seen.booked not in expected.booked:
+        yield f"{seen.booked} are booked"
+    if seen.requests not in expected.requests:
+        yield f"{seen.requests} keys were asked"
+    if expected.key_moves is not None and seen.moved is not expected.key_moves:
+        yield "the key moved" if seen.moved else "the key did not move"
 
 
 @contextlib.asynccontextmanager
