@@ -58,6 +58,28 @@ def test_nothing_is_no_count_of_a_prompt_or_a_text() -> None:
     assert raise_low_counts(Usage(Tokens(0), Tokens(0)), nothing, "") == nothing
 
 
+def test_a_contribution_pays_no_more_than_was_held_where_nothing_was_told() -> None:
+    quote, model = make_quote(30, 2_000), MODELS[0]
+    route = model.routes[0]
+    held = COSTS.calculate_max_cost(route, quote.prompt_tokens, quote.answer_limit, AT_MS)
+    terms = ContributionTerms("usr_1", Credits(0), "")
+    bills = [
+        calculate_bill(
+            AnswerEnding(Outcome.LENGTH),
+            model=model,
+            quote=quote,
+            candidate=Candidate("key_1", route.provider, route, held, given),
+            costs=COSTS,
+            at_ms=AT_MS,
+            text="word " * 9_000,
+            delivered_tokens=Tokens(9_000),
+        )
+        for given in (terms, None)
+    ]
+    assert bills[0].cost == held < bills[1].cost
+    assert {bill.charge for bill in bills} == {quote.max_charge}
+
+
 @given(
     heard=st.one_of(st.none(), st.integers(0, 1_000_000)),
     length=st.integers(1, 3_600),

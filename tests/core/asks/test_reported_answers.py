@@ -236,6 +236,19 @@ CHAT_COUNTS = [
         booked=TRUE,
     ),
 ]
+#: More than is read of an answer of 2,000 tokens, in words of 4 bytes.
+ENDLESS, TAKEN = " sky" * 12_000, " sky" * (meaning.TEXT_BYTES_MAX // 4)
+CHAT_COUNTS += [
+    Report(
+        f"an answer that heeds no limit, then {after}",
+        sse(text(ENDLESS[:30_000]), text(ENDLESS[30_000:]), *ends, after=after),
+        TAKEN,
+        "length",
+        booked=(CHAT_PROMPT, meaning.TEXT_BYTES_MAX // 4),
+        charged=(CHAT_PROMPT, meaning.ANSWER_LIMIT),
+    )
+    for after, ends in (("silent", ()), ("end", (finish(), used(), DONE)))
+]
 CHAT_HALVES = [
     Report(
         "halves of an emoji in two chunks",

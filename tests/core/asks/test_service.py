@@ -36,6 +36,19 @@ async def test_a_delivered_again_message_is_answered_and_charged_once(
         assert len(tom.openai.calls) == 1
 
 
+async def test_half_an_emoji_in_a_question_is_sent_as_a_replacement(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(Says("Yes.", usage=Used(20, 2)))
+        answer = await tom.answer("/ask gpt-4 Sunny \ud83d?")
+        assert answer.text == "Yes."
+        assert (
+            tom.openai.calls[-1].body["messages"][-1]["content"]
+            == "Sunny \N{REPLACEMENT CHARACTER}?"
+        )
+
+
 async def test_frames_grow_and_the_answer_is_the_whole_text(
     database_url: str, clock: TestClock
 ) -> None:

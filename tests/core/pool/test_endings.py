@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from core.money import Tokens
 from core.pool.providers import endings, http
-from core.pool.providers.answer_text import AnswerText
+from core.pool.providers.answer_text import AnswerText, max_answer_bytes
 from core.pool.providers.anthropic import AnthropicAdapter
 from core.pool.providers.endings import FinishReason, read_finish_reason
 from core.pool.providers.openai import OpenAIAdapter
@@ -374,6 +374,26 @@ def test_any_text_can_be_stored_however_it_is_cut(pieces: list[str]) -> None:
     assert shown(*pieces) == shown(text)
     shown(text).encode()
     assert "\0" not in shown(text)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_no_more_text_is_taken_than_a_limit_can_be(size: int) -> None:
+    limit = Tokens(100)
+    most = max_answer_bytes(limit)
+    answer, events = AnswerText(most), []
+    text = "<think>" + "x" * 10_000 + "</think>" + "天" * most
+    for at in range(0, len(text), size):
+        events += answer.add_piece(text[at : at + size])
+    shown_text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert answer.is_cut
+    assert shown_text == "天" * (most // 3)
+    assert not AnswerText(most).is_cut
+
+
+def test_blanks_before_an_answer_are_its_own_when_there_are_many() -> None:
+    few, many = " " * 100, " " * 1_000
+    assert shown(few, "<think>hm</think>It") == "It"
+    assert shown(many, "It") == many + "It"
 
 
 def test_thoughts_in_the_text_are_not_shown() -> None:

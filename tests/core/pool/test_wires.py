@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -305,6 +306,24 @@ async def test_a_keys_models_are_listed(fake: FakeSupplier, client: aiohttp.Clie
     with pytest.raises(SupplierFault) as refused:
         await adapter(fake.wire, client).list_models(target(fake, "sk-wrong"))
     assert refused.value.kind is Fault.INVALID_KEY
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("context_length", "context_window", "max_context_length", "max_model_len"),
+        *("max_input_tokens", "input_token_limit", "inputTokenLimit", "n_ctx"),
+    ],
+)
+async def test_a_models_context_is_read_under_any_name(
+    client: aiohttp.ClientSession, field: str
+) -> None:
+    """OpenRouter and Together, Groq, Mistral, vLLM; LiteLLM, Gemini, llama.cpp."""
+    async with FakeSupplier("openai") as fake:
+        said = json.dumps({"data": [{"id": "models/m", field: 131_072}]}).encode()
+        fake.listing = Refuse(200, body=said, headers={"Content-Type": "application/json"})
+        listed = await OpenAIAdapter(client).list_models(target(fake))
+        assert listed == [ListedModel("m", Tokens(131_072))]
 
 
 @pytest.mark.parametrize("said", [b"{}", b"[[]]", b'{"data":{}}', b"not json", b"null"])
