@@ -195,7 +195,8 @@ class Refunds:
             left = max(0, row.amount - gone[row.external])
             used = min(of_unknown_payment, left)
             of_unknown_payment -= used
-            found.append((row.external, left - used))
+            if left > used:
+                found.append((row.external, left - used))
         return found
 
 
