@@ -129,7 +129,7 @@ def build_settlement(
     if not (bill.charge.is_zero and bill.cost.is_zero):
         companions.append(Insert(schema.usage, _usage_row(open_ask, bill, paid, at_ms)))
     if unpaid_cause is not None:
-        unpaid_cost = bill.cost if bill.charge.is_zero else NanoUsd(0)
+        unpaid_cost = _calculate_unpaid_cost(bill, open_ask.key_held)
         companions.append(
             insert_unpaid_work(open_ask.ask, open_ask.person, unpaid_cause, unpaid_cost, at_ms)
         )
@@ -141,6 +141,14 @@ def build_settlement(
         tuple(companions),
         watch=(*watch, chart.key_quota(open_ask.key)),
     )
+
+
+def _calculate_unpaid_cost(bill: AskBill, held: NanoUsd) -> NanoUsd:
+    """What an answer that nobody pays for cost by its asker's doing. Their audio is as long as it
+    was held for: a supplier that says more is mistaken."""
+    if not bill.charge.is_zero:
+        return NanoUsd(0)
+    return bill.cost if bill.usage.audio.is_zero else min(bill.cost, held)
 
 
 def build_failover(open_ask: OpenAsk, candidate: Candidate, *, cost: NanoUsd) -> Submission:

@@ -385,8 +385,8 @@ def _explain_audio(case: Case) -> Expected:
     (text,) = show_text(tuple("".join(case.pieces).strip()), is_whole=True)
     visible = text if _is_visible(text) else ""
     most = seconds + seconds // 20 + 3
-    lengths = [seconds, *(min(most, -int(-one // 1)) for one in _lengths(case))]
-    price = [max(1, -(-length * SECOND_PRICE // 1_000_000)) for length in lengths]
+    lengths = [seconds, *(-int(-one // 1) for one in _lengths(case))]
+    price = [max(1, -(-min(most, one) * SECOND_PRICE // 1_000_000)) for one in lengths]
     return Expected(
         texts=frozenset({visible}),
         outcomes=frozenset({"done"}),
