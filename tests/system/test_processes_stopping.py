@@ -48,8 +48,10 @@ async def test_sigterm_ends_or_settles_every_stream_lands_it_and_exits_0(
             supplier_openai_quota="1000",
             default_model="gpt-4o",
             welcome_credits="1000",
+            admins="telegram:999",
         )
         async with running(tmp_path, env) as service:
+            telegram.user(999)  # is told which models end soon
             people = [telegram.user(1_000 + number) for number in range(STREAMS)]
             for person in people:
                 telegram.says(person, "why is the sky blue?")
