@@ -22,7 +22,8 @@ from core.ledger.types import Entry, Submission
 from core.money import Credits, NanoUsd
 from core.notification import OPERATORS, notification_row
 from core.pricing.formula import PAR
-from core.users.service import find_survivor, list_merged_ids
+from core.pricing.tiers import select_merged_ids
+from core.users.service import find_survivor
 from payments.offer import Entitlement, Offer
 from payments.orders import (
     Orders,
@@ -191,11 +192,12 @@ class Disputes:
         bought_pocket = chart.pocket(person, "bought")
         balance = (await self._ledger.read_balances([bought_pocket]))[bought_pocket.code]
         paid, table = schema.payment.c, schema.order.c
-        people = await list_merged_ids(self._db, person)
         later = sa.select(paid.order).where(paid.at >= opened_at)
         rows = await self._db.fetch(
             sa.select(sa.func.coalesce(sa.func.sum(table.bought), 0).label("bought")).where(
-                table.person.in_(people), table.id != order.id, table.id.in_(later)
+                table.person.in_(select_merged_ids(person)),
+                table.id != order.id,
+                table.id.in_(later),
             )
         )
         return Credits(max(0, balance.available - int(rows[0].bought)))

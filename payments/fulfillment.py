@@ -134,8 +134,8 @@ class Fulfillment:
             raise PaymentMismatch(order.id, "unit")
         if payment.amount != order.amount and not payment.any_amount:
             raise PaymentMismatch(order.id, "amount")
-        if await self._exists(schema.payment, payment.gateway, payment.id):
-            return await self._prepare_late_fee(order, payment)
+        if (known_fee := await self._find_fee(payment)) is not None:
+            return self._prepare_late_fee(order, payment, known_fee)
         if payment.amount.units > AMOUNT_MAX:
             raise PaymentMismatch(order.id, "amount")
         amount = await self._counted_amount(order, payment)
@@ -192,18 +192,12 @@ class Fulfillment:
             ),
         )
 
-    async def _prepare_late_fee(self, order: Order, payment: Payment) -> Submission | None:
+    def _prepare_late_fee(
+        self, order: Order, payment: Payment, known_fee: int
+    ) -> Submission | None:
         """The fee of a payment that was credited before it was known; None where it was."""
         key = {"gateway": payment.gateway, "external": payment.id}
-        if not isinstance(payment.fee, NanoUsd) or payment.fee.is_zero:
-            return None
-        table = schema.payment.c
-        rows = await self._db.fetch(
-            sa.select(table.fee).where(
-                table.gateway == payment.gateway, table.external == payment.id
-            )
-        )
-        if rows[0].fee:
+        if known_fee or not isinstance(payment.fee, NanoUsd) or payment.fee.is_zero:
             return None
         return Submission(
             f"payment/{payment.gateway}/{payment.id}/fee",
@@ -404,11 +398,12 @@ class Fulfillment:
         sum_before = sum(counted, start=NanoUsd(0))
         return from_cents(to_cents(sum_before + payment.parts[payment.id]) - to_cents(sum_before))
 
-    async def _exists(self, table: sa.Table, gateway: str, external: str) -> bool:
-        return bool(
-            await self._db.fetch(
-                sa.select(table.c.gateway).where(
-                    table.c.gateway == gateway, table.c.external == external
-                )
+    async def _find_fee(self, payment: Payment) -> int | None:
+        """The fee that a payment was credited with; None where it wasn't credited."""
+        table = schema.payment.c
+        rows = await self._db.fetch(
+            sa.select(table.fee).where(
+                table.gateway == payment.gateway, table.external == payment.id
             )
         )
+        return int(rows[0].fee) if rows else None

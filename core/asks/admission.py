@@ -104,8 +104,6 @@ class Admission:
             candidate = self._choose_candidate(draft, quote, exhausted_keys)
             if candidate is None:
                 quote = self._shorten_to_keys(draft, quote)
-                candidate = self._choose_candidate(draft, quote, exhausted_keys)
-            if candidate is None:
                 candidate = self._choose_candidate(
                     draft, quote, exhausted_keys, rest_seconds=REST_SECONDS_MAX
                 )

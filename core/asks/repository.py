@@ -20,6 +20,7 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerUnavailable
 from core.money import Credits, Seconds, Tokens
 from core.pool.vault import DataKey, Unsealable
+from core.pricing.tiers import select_merged_ids
 from core.users.service import Users
 from core.users.types import Person
 
@@ -76,9 +77,7 @@ class AskRepository:
     async def has_doubted_recording(self, person: str, since_ms: int) -> bool:
         """Whether a supplier heard far more in audio of a person, or of who became a part of them,
         than was held, since a time."""
-        sender, people = schema.usage.c.person, schema.person.c
-        merged = sa.select(people.id).where(people.merged_into == person)
-        theirs = sa.or_(sender == person, sender.in_(merged))
+        theirs = schema.usage.c.person.in_(select_merged_ids(person))
         rows = await self._db.fetch(select_doubted_recordings(since_ms).where(theirs).limit(1))
         return bool(rows)
 

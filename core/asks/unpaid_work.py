@@ -22,6 +22,7 @@ from core.db.database import Database
 from core.db.writes import Insert
 from core.money import NanoUsd
 from core.pricing.catalogue import Model
+from core.pricing.tiers import select_merged_ids
 
 #: So many of a person's asks may be refused by models' rules in a day before contributed keys serve
 #: them no more.
@@ -92,13 +93,12 @@ class UnpaidWorkBudget:
         self._read.pop((person, self._clock.now_ms() // DAY_MS), None)
 
     async def _fetch(self, person: str, since_ms: int) -> UnpaidWork:
-        table, people = schema.unpaid_work.c, schema.person.c
-        merged = sa.select(people.id).where(people.merged_into == person)
+        table = schema.unpaid_work.c
         rows = await self._db.fetch(
             sa.select(
                 sa.func.coalesce(sa.func.sum(table.cost), 0).label("cost"),
                 sa.func.count().filter(table.cause == "content").label("refusals"),
-            ).where(sa.or_(table.person == person, table.person.in_(merged)), table.at >= since_ms)
+            ).where(table.person.in_(select_merged_ids(person)), table.at >= since_ms)
         )
         return UnpaidWork(NanoUsd(int(rows[0].cost)), int(rows[0].refusals))
 

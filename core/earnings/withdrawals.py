@@ -46,6 +46,7 @@ from core.ledger.types import (
 )
 from core.money import Credits, NanoUsd
 from core.notification import OPERATORS, notification_row
+from core.pricing.tiers import select_merged_ids
 
 #: Withdrawals wait this long after a link and after the address changed, so that the person
 #: notices when somebody else did it.
@@ -363,9 +364,8 @@ class Withdrawals:
 
     async def _list_unsent(self, person: str) -> list[Payout]:
         """The unsent payouts of a person and of whoever was merged into them."""
-        table, people = schema.payout.c, schema.person.c
-        merged_ids = sa.select(people.id).where(people.merged_into == person)
-        is_theirs = sa.or_(table.person == person, table.person.in_(merged_ids))
+        table = schema.payout.c
+        is_theirs = table.person.in_(select_merged_ids(person))
         return await self._state_machine.list_payouts(
             is_theirs, table.state.in_(_UNSENT), limit=_NO_LIMIT
         )

@@ -24,9 +24,9 @@ _LOOK_SECONDS: Final = 0.1
 class Turn:
     """The turn of one ask with a key: it keeps its place in the line until it is passed on."""
 
-    def __init__(self, line: _Line | None = None, asker: str = "") -> None:
+    def __init__(self, line: _Line | None = None) -> None:
         """Without a line it is the turn of an ask that needn't wait."""
-        self._line, self.asker = line, asker
+        self._line = line
         self.came = asyncio.Event()
 
     def pass_on(self) -> None:
@@ -77,7 +77,7 @@ class RestQueue:
             line = self._lines[record.id] = _Line()
         if not self.has_place(record.id, asker):
             return None
-        turn = Turn(line, asker)
+        turn = Turn(line)
         line.turns.append(turn)
         self._waiting_counts[asker] += 1
         has_come = False

@@ -56,12 +56,8 @@ def choose_key(
     """The best key for a request, by cost, then one that has its prompt in a cache, then by score;
     None when none can serve. `keys` are by supplier."""
     best: tuple[int, bool, float, Candidate] | None = None
-    for route in request.model.routes:
-        records = keys.get(route.provider)
-        if records is None or not circuits[route.provider].allows_call(now_ms):
-            continue
-        hold = _required_hold(route, request, costs, now_ms)
-        if hold is None or (best is not None and hold.units > best[0]):
+    for route, hold, records in _list_open_routes(request, keys, circuits, costs, now_ms):
+        if best is not None and hold.units > best[0]:
             continue
         for record in records:
             if not _can_serve(record, route, request, hold, now_ms):
@@ -84,13 +80,10 @@ def choose_resting_key(
     """Of the keys that could serve a request but rest, and do no longer than `until_ms`, the one
     that serves again first; None when there is none."""
     best: tuple[int, int, Candidate] | None = None
-    for route in request.model.routes:
-        if not circuits[route.provider].allows_call(now_ms):
-            continue
-        hold = _required_hold(route, request, costs, now_ms)
-        for record in keys.get(route.provider, ()):
+    for route, hold, records in _list_open_routes(request, keys, circuits, costs, now_ms):
+        for record in records:
             rest_end = record.find_rest_end(route.model)
-            if hold is None or rest_end > until_ms:
+            if rest_end > until_ms:
                 continue
             is_able = record.state in SERVING_STATES and record.has_model(route.model, rest_end)
             if not is_able or not _may_serve(record, request, hold):
@@ -112,18 +105,32 @@ def max_affordable_tokens(
     key can pay for any."""
     best = 0
     minimal = replace(request, answer_limit=Tokens(1))
-    for route in request.model.routes:
-        if not circuits[route.provider].allows_call(now_ms):
-            continue
-        hold = _required_hold(route, minimal, costs, now_ms)
+    for route, hold, records in _list_open_routes(minimal, keys, circuits, costs, now_ms):
         headrooms = [
             record.headroom
-            for record in keys.get(route.provider, ())
-            if hold is not None and _can_serve(record, route, request, hold, now_ms)
+            for record in records
+            if _can_serve(record, route, request, hold, now_ms)
         ]
         if headrooms:
             best = max(best, _longest_answer(route, request, costs, now_ms, max(headrooms)))
     return Tokens(best)
+
+
+def _list_open_routes(
+    request: RoutingRequest,
+    keys: Mapping[str, Iterable[KeyRecord]],
+    circuits: Mapping[str, Circuit],
+    costs: Costs,
+    now_ms: int,
+) -> Iterator[tuple[Route, NanoUsd, Iterable[KeyRecord]]]:
+    """The routes whose supplier has keys and may be called, what a request holds there at most, and
+    the keys."""
+    for route in request.model.routes:
+        records = keys.get(route.provider)
+        if records is None or not circuits[route.provider].allows_call(now_ms):
+            continue
+        if (hold := _required_hold(route, request, costs, now_ms)) is not None:
+            yield route, hold, records
 
 
 def _longest_answer(
