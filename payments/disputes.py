@@ -112,12 +112,12 @@ class Disputes:
         """`others_open`: more of this order's payments are disputed still, so the rest stays
         held."""
         person, person_guard = await find_survivor(self._db, order.person)
+        held = await self._held_entitlement(order.id)
         outcome = (
             _win(dispute)
             if dispute.state == "won"
-            else await self._lose(order, dispute, person, opened_at)
+            else await self._lose(order, dispute, person, opened_at, held)
         )
-        held = await self._held_entitlement(order.id)
         still_held = Entitlement(held.bought + outcome.came_back, held.bonus) - outcome.removed
         released = chart.release_dispute(
             person, order.id, bought=still_held.bought, bonus=still_held.bonus
@@ -143,12 +143,12 @@ class Disputes:
         )
 
     async def _lose(
-        self, order: Order, dispute: Dispute, person: str, opened_at: int
+        self, order: Order, dispute: Dispute, person: str, opened_at: int, held: Entitlement
     ) -> _DisputeOutcome:
         """The order keeps what the offer gives for what is left of its cash. What running asks held
         of it when the dispute began, and gave back since, is lost too."""
         assert isinstance(dispute.amount, NanoUsd)
-        current, held = current_entitlement(order), await self._held_entitlement(order.id)
+        current = current_entitlement(order)
         remaining = remaining_cash(order) - dispute.amount.units
         kept = entitlement_for(order, remaining, self._offer).cap_at(current)
         missing = (current - kept).bought - min(held.bought, (current - kept).bought)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeGuard
 
 from core.errors import REPEATED_LENGTH_MAX, Refusal
 from core.money import Credits, NanoUsd, Stars
@@ -19,8 +19,10 @@ DisputeState = Literal["", "open", "won", "lost"]
 UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (NanoUsd, Stars)}
 
 
-#: What every order's id begins with: gateways' accounts may sell other things too.
-ORDER_PREFIX = "ord_"
+def is_order_id(value: object) -> TypeGuard[str]:
+    """Whether this is the id of an order that was made here: gateways' accounts may sell other
+    things too."""
+    return isinstance(value, str) and value.startswith("ord_")
 
 
 @dataclass(frozen=True, slots=True)

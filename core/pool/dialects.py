@@ -7,12 +7,12 @@ against the key, since no answer was asked of a model yet.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
 import aiohttp
+from cachetools import LRUCache
 
 from core.pool.providers.openai import PLAIN_DIALECT, OpenAIDialect
 from core.pool.providers.types import CallTarget, ModelCall, StreamEvent, SupplierFault
@@ -26,8 +26,8 @@ class Dialects:
     """Remembers, in this process, which dialect each model of a custom address takes."""
 
     def __init__(self) -> None:
-        #: By supplier, its address and its model; the latest last.
-        self._learned: OrderedDict[tuple[str, str, str], OpenAIDialect] = OrderedDict()
+        #: By supplier, its address and its model.
+        self._learned: LRUCache[tuple[str, str, str], OpenAIDialect] = LRUCache(REMEMBERED_MAX)
 
     async def stream(
         self,
@@ -68,8 +68,5 @@ class Dialects:
     ) -> None:
         if dialect == usual:
             self._learned.pop(name, None)
-            return
-        self._learned[name] = dialect
-        self._learned.move_to_end(name)
-        while len(self._learned) > REMEMBERED_MAX:
-            self._learned.popitem(last=False)
+        else:
+            self._learned[name] = dialect

@@ -6,10 +6,11 @@ of the price. It is remembered in this process alone: whoever forgets it pays mo
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from cachetools import LRUCache
 
 from core.clock import Clock
 from core.money import Tokens
@@ -46,8 +47,8 @@ class PromptCaches:
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault, self._clock = vault, clock
-        #: By conversation, supplier and the supplier's model; the latest last.
-        self._kept: OrderedDict[tuple[str, str, str], _KeptPrompt] = OrderedDict()
+        #: By conversation, supplier and the supplier's model.
+        self._kept: LRUCache[tuple[str, str, str], _KeptPrompt] = LRUCache(REMEMBERED_MAX)
 
     def list_keys(self, conversation: str, routes: Iterable[Route]) -> frozenset[str]:
         """The keys whose supplier keeps the conversation's last prompt for one of these routes."""
@@ -80,9 +81,6 @@ class PromptCaches:
         name = (scope.conversation, route.provider, route.model)
         until_ms = self._clock.now_ms() + round(supplier.cache_seconds * 1_000)
         self._kept[name] = _KeptPrompt(candidate.key, until_ms)
-        self._kept.move_to_end(name)
-        while len(self._kept) > REMEMBERED_MAX:
-            self._kept.popitem(last=False)
 
     def _find(self, conversation: str, route: Route) -> _KeptPrompt | None:
         kept = self._kept.get((conversation, route.provider, route.model))

@@ -122,6 +122,13 @@ def translate_parse_errors(gateway: str) -> Iterator[None]:
     be worked with now, whatever else waits to be read."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        StopIteration,
+    ) as odd:
         _log.warning("%s answered what nobody understands: %s", gateway, describe_failure(odd))
         raise GatewayUnavailable(gateway) from None

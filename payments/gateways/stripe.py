@@ -18,7 +18,6 @@ from core.money import NanoUsd
 from payments.gateways.base import WebhookMessage
 from payments.offer import from_cents, to_cents
 from payments.types import (
-    ORDER_PREFIX,
     Cash,
     Checkout,
     CheckoutEnded,
@@ -30,6 +29,7 @@ from payments.types import (
     Payment,
     Refund,
     RefundDeclined,
+    is_order_id,
 )
 
 API_URL = "https://api.stripe.com"
@@ -205,7 +205,7 @@ class StripeGateway:
         sessions = self._client.v1.checkout.sessions
         session: Any = await self._call(lambda: sessions.retrieve_async(id_, params))
         order = session.client_reference_id
-        if not _is_ours(order) or session.mode != "payment" or session.currency != "usd":
+        if not is_order_id(order) or session.mode != "payment" or session.currency != "usd":
             return ()  # sold by somebody else on this account
         if session.payment_status == "paid":
             intent, amount = session.payment_intent, from_cents(session.amount_total)
@@ -251,18 +251,13 @@ class _Refused(GatewayUnavailable):
         self.reason = reason
 
 
-def _is_ours(order: object) -> bool:
-    """Whether an order is one that was made here: other shops may sell on the same account."""
-    return isinstance(order, str) and order.startswith(ORDER_PREFIX)
-
-
 def _get_payment(moved: Any) -> str | None:
     """The payment of a refund or a dispute; None where others on this account sold it."""
     intent = moved.payment_intent
     if not intent or isinstance(intent, str):
         return intent
     order = getattr(getattr(intent, "metadata", None), "order", None)
-    return str(intent.id) if _is_ours(order) else None
+    return str(intent.id) if is_order_id(order) else None
 
 
 def _read_fee(charge: Any, amount: NanoUsd) -> NanoUsd:

@@ -104,3 +104,9 @@ async def test_whoever_is_not_there_is_unavailable(peer: Peer) -> None:
     peer.url = "http://127.0.0.1:1"
     with pytest.raises(GatewayUnavailable):
         await ask(peer)
+
+
+@pytest.mark.parametrize("oddity", [StopIteration, KeyError, AttributeError, OverflowError])
+def test_an_answer_in_another_shape_is_no_answer(oddity: type[Exception]) -> None:
+    with pytest.raises(GatewayUnavailable), http.translate_parse_errors("paypal"):
+        raise oddity

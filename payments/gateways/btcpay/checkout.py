@@ -31,7 +31,6 @@ from payments.gateways.btcpay.client import (
 from payments.gateways.http import translate_parse_errors
 from payments.offer import CENT, to_decimal_dollars
 from payments.types import (
-    ORDER_PREFIX,
     Cash,
     Checkout,
     CheckoutEnded,
@@ -43,6 +42,7 @@ from payments.types import (
     PaymentMismatch,
     Refund,
     RefundDeclined,
+    is_order_id,
 )
 
 _log = logging.getLogger(__name__)
@@ -288,7 +288,7 @@ def _convert_to_usd(value: str, rate: str) -> NanoUsd:
 def _order_id(invoice: Mapping[str, Any]) -> str:
     """The order of an invoice; empty for what others sell at this store."""
     order = (invoice.get("metadata") or {}).get("orderId")
-    return order if isinstance(order, str) and order.startswith(ORDER_PREFIX) else ""
+    return order if is_order_id(order) else ""
 
 
 def _is_unpaid(invoice: Mapping[str, Any]) -> bool:

@@ -28,7 +28,6 @@ from payments.gateways.paypal.webhook_proof import (
 )
 from payments.offer import to_decimal_dollars
 from payments.types import (
-    ORDER_PREFIX,
     Cash,
     Checkout,
     CheckoutEnded,
@@ -42,6 +41,7 @@ from payments.types import (
     PaymentMismatch,
     Refund,
     RefundDeclined,
+    is_order_id,
 )
 
 _log = logging.getLogger(__name__)
@@ -395,8 +395,7 @@ def _is_won(event: GatewayEvent) -> bool:
 
 def _to_refunds(data: Mapping[str, Any]) -> list[Refund]:
     amount = data["amount"]
-    links = [one["href"] for one in data["links"] if one["rel"] == "up"]
-    payment_link = links[0]
+    payment_link = next(one["href"] for one in data["links"] if one["rel"] == "up")
     if amount["currency_code"] != "USD":
         return []
     # A reversal has no status: it has happened.
@@ -408,9 +407,7 @@ def _to_refunds(data: Mapping[str, Any]) -> list[Refund]:
 def _order_changes(resource: Mapping[str, Any]) -> Sequence[OrderChanged]:
     """The order that a thing of PayPal's is about; none for what others sell on this account."""
     order = resource.get("custom_id")
-    return (
-        (OrderChanged(order),) if isinstance(order, str) and order.startswith(ORDER_PREFIX) else ()
-    )
+    return (OrderChanged(order),) if is_order_id(order) else ()
 
 
 def _to_amount(cash: NanoUsd) -> dict[str, str]:

@@ -105,7 +105,8 @@ async def test_so_many_conversations_are_remembered(
     monkeypatch.setattr(prompt_caches, "REMEMBERED_MAX", 3)
     candidate = world.pool.choose_candidate(LUNA, INPUT, LIMIT, conversation="cnv_1")
     assert candidate is not None
-    for number in range(2, 5):
+    world.pool._prompt_caches = prompt_caches.PromptCaches(world.vault, world.clock)
+    for number in range(1, 5):
         await asks(world, candidate, CacheScope(f"cnv_{number}"))
     assert len(world.pool._prompt_caches._kept) == 3
     assert chosen(world) != warm
