@@ -289,9 +289,7 @@ def calculate_bill(
         cached=min(billed.cached, most),
         cache_written=min(billed.cache_written, most - min(billed.cached, most)),
     )
-    cost = costs.calculate_call_cost(candidate.route, possible, at_ms)
-    if candidate.terms is not None:  # nobody's contribution pays more than was held on it
-        cost = min(cost, candidate.hold)
+    cost = _cap_cost(costs.calculate_call_cost(candidate.route, possible, at_ms), candidate)
     return AskBill(
         seen,
         _calculate_charge(quote, seen, text),
@@ -316,10 +314,13 @@ def _calculate_estimated_bill(
         return AskBill(ours, charge, candidate.hold, is_estimated=True)
     if not text and not ending.maybe_billed:
         return AskBill(Usage(Tokens(0), Tokens(0)), charge, NanoUsd(0), is_estimated=True)
-    cost = costs.calculate_call_cost(candidate.route, ours, at_ms)
-    if candidate.terms is not None:
-        cost = min(cost, candidate.hold)
+    cost = _cap_cost(costs.calculate_call_cost(candidate.route, ours, at_ms), candidate)
     return AskBill(ours, charge, cost, is_estimated=True)
+
+
+def _cap_cost(cost: NanoUsd, candidate: Candidate) -> NanoUsd:
+    """What a key pays: nobody's contribution pays more than was held on it."""
+    return cost if candidate.terms is None else min(cost, candidate.hold)
 
 
 def _calculate_charge(quote: Quote, usage: Usage, text: str) -> Credits:
@@ -354,8 +355,6 @@ def calculate_recording_bill(
         charge = min(quote.price.calculate_audio_charge(paid_length), quote.max_charge)
     if ending.usage is None and not text and not ending.maybe_billed:
         heard = Seconds(0)
-    cost = costs.calculate_audio_cost(candidate.route, heard, at_ms)
-    if candidate.terms is not None:  # nobody's contribution pays more than was held on it
-        cost = min(cost, candidate.hold)
+    cost = _cap_cost(costs.calculate_audio_cost(candidate.route, heard, at_ms), candidate)
     usage = Usage(no_tokens, no_tokens, audio=heard)
     return AskBill(usage, charge, cost, is_estimated=ending.usage is None)

@@ -194,6 +194,11 @@ class _ErrorDetails:
     retry_after: float | None
     field: str = ""
 
+    @property
+    def words(self) -> str:
+        """What is read of the message, in lower case."""
+        return self.message[:_WORDS_MAX].lower()
+
 
 def fault_from_response(status: int, headers: Mapping[str, str], body: bytes) -> SupplierFault:
     """The fault of an HTTP response that is an error."""
@@ -254,8 +259,7 @@ _LIMIT_OF_MODEL = re.compile(
 
 
 def _names_model(fault: Fault, details: _ErrorDetails) -> bool:
-    message = details.message[:_WORDS_MAX].lower()
-    return fault is Fault.RATE_LIMITED and _LIMIT_OF_MODEL.search(message) is not None
+    return fault is Fault.RATE_LIMITED and _LIMIT_OF_MODEL.search(details.words) is not None
 
 
 def _find_refused_field(fault: Fault, status: int, details: _ErrorDetails) -> str:
@@ -264,8 +268,7 @@ def _find_refused_field(fault: Fault, status: int, details: _ErrorDetails) -> st
         return ""
     if details.field in _OPTIONAL_FIELDS:
         return details.field
-    message = details.message[:_WORDS_MAX].lower()
-    found = [match for pattern in _FIELD_REFUSALS if (match := pattern.search(message))]
+    found = [match for pattern in _FIELD_REFUSALS if (match := pattern.search(details.words))]
     names = (re.search(_OPTIONAL_FIELD, match.group()) for match in found)
     return next((name.group() for name in names if name is not None), "")
 
@@ -276,9 +279,9 @@ def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
     for code in known:
         if code not in _GENERIC_CODES:
             return _FAULT_BY_CODE[code], code
-    message = details.message[:_WORDS_MAX].lower()
-    for fault, words in _FAULT_BY_WORDING:
-        if words.search(message):
+    words = details.words
+    for fault, wording in _FAULT_BY_WORDING:
+        if wording.search(words):
             return fault, ""
     if known:
         return _FAULT_BY_CODE[known[0]], known[0]
