@@ -48,6 +48,8 @@ class AskRun:
         #: Until when it waits for keys that rest, in the clock's monotonic seconds; None before it
         #: waits for the first one.
         self.rests_until: float | None = None
+        #: The answer limit that the key was asked for, and how often that was shortened for it.
+        self.asked_limit, self.shortenings = quote.answer_limit, 0
         self._parts: list[str] = []
         self._changed = asyncio.Event()
         self._deadline: asyncio.Timeout | None = None

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
 
+from core.asks.admission import find_min_answer
 from core.asks.run import AskRun
 from core.asks.settlement import MAYBE_BILLED, AnswerEnding, build_failover
 from core.asks.types import AskFailure, Outcome
@@ -43,6 +44,9 @@ _QUESTION_FAULTS = {Fault.TOO_LONG: AskFailure.TOO_LONG, Fault.REFUSED_CONTENT: 
 #: How often one ask waits for a key that rests after such a fault, where no other can be tried. A
 #: supplier that fails may do so because of this very question: it is asked once more only.
 _RESTS_MAX = {Fault.RATE_LIMITED: 3, Fault.UNAVAILABLE: 1}
+
+#: How often one ask asks a key again for a shorter answer: its supplier's count may move a little.
+_SHORTENINGS_MAX = 2
 
 #: What suppliers answer to a file that they can't read.
 _UNREADABLE_STATUSES = {400, 415, 422}
@@ -83,6 +87,8 @@ class AnswerStream:
                     return replace(ending, outcome=Outcome.STOPPED, failure=AskFailure.NONE)
                 if await self._fail_over(run, tried_keys, maybe_billed=maybe_billed):
                     continue
+                if _shorten_answer(run, fault):
+                    continue
                 rests[fault.kind] += 1
                 if rests[fault.kind] > _RESTS_MAX.get(fault.kind, 0):
                     return ending
@@ -104,10 +110,12 @@ class AnswerStream:
                 except Refusal:
                     return AnswerEnding(Outcome.REFUSED, failure=AskFailure.UNREADABLE)
                 is_sent = True
+                if run.shortenings == 0:
+                    run.asked_limit = self._find_answer_limit(run)
                 events = self._pool.stream(
                     run.candidate,
                     run.prompt.messages,
-                    run.quote.answer_limit,
+                    run.asked_limit,
                     end_user=end_user,
                     clip=clip,
                     turn=turn,
@@ -132,6 +140,15 @@ class AnswerStream:
             if turn is not None:
                 turn.pass_on()
         raise SupplierFault(Fault.NETWORK)
+
+    def _find_answer_limit(self, run: AskRun) -> Tokens:
+        """The longest answer to ask of the key that serves now: what its minute takes, where that
+        is known and of use, else what was quoted."""
+        limit = run.quote.answer_limit
+        room = self._pool.find_answer_room(run.candidate, run.quote.prompt_tokens)
+        if room is None or room < find_min_answer(run.question.model):
+            return limit
+        return min(room, limit)
 
     async def _fail_over(self, run: AskRun, tried_keys: set[str], *, maybe_billed: bool) -> bool:
         """Holds on another key and points `run` at it; False when there is none to try."""
@@ -181,6 +198,7 @@ class AnswerStream:
         for account, balance in receipt.balances.items():
             self._pool.update_headroom(account.removeprefix("key/"), balance)
         run.candidate, run.attempt, run.is_reasoning = candidate, run.attempt + 1, False
+        run.shortenings = 0
         return True
 
     def _calculate_failed_cost(self, run: AskRun, *, maybe_billed: bool) -> NanoUsd:
@@ -229,6 +247,19 @@ def _find_question_failure(run: AskRun, fault: SupplierFault) -> AskFailure | No
     if is_bad_request and run.clip is not None:
         return AskFailure.UNREADABLE
     return _QUESTION_FAULTS.get(fault.kind)
+
+
+def _shorten_answer(run: AskRun, fault: SupplierFault) -> bool:
+    """Where the key's minute is too small for the answer that was asked for: takes off what its
+    supplier says is too much; False where no useful answer is left."""
+    if fault.excess is None or run.shortenings >= _SHORTENINGS_MAX:
+        return False
+    over = fault.excess.requested - fault.excess.limit
+    if run.asked_limit < over + find_min_answer(run.question.model):
+        return False
+    run.asked_limit -= over
+    run.shortenings += 1
+    return True
 
 
 async def _read_clip(run: AskRun) -> AudioClip | None:

@@ -29,6 +29,8 @@ SAME_PATH_RECHECK_SECONDS = 600.0
 PARKED_SECONDS = 6 * 3_600.0
 #: That a key can't use a model is believed so long.
 MISSING_MODEL_SECONDS = 3_600.0
+#: That a key's minute is too small for a request is believed so long: its owner may pay for more.
+MINUTE_LIMIT_SECONDS = 86_400.0
 
 #: Faults in a row, of any of its keys, that open a supplier's circuit, and for how long at first.
 CIRCUIT_FAULTS = 5

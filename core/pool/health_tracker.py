@@ -14,7 +14,7 @@ from core.pool import health
 from core.pool.health import Attempt, Circuit, KeyVerdict
 from core.pool.keys import KeyRepository
 from core.pool.providers.types import Fault, RateLimitInfo, SupplierFault
-from core.pool.types import KeyRecord, ModelRest
+from core.pool.types import KeyRecord, MinuteLimit, ModelRest
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ class HealthTracker:
         record.last_error = str(fault)
         if fault.kind is Fault.MODEL_MISSING and attempt.model:
             record.missing_models[attempt.model] = now + round(health.MISSING_MODEL_SECONDS * 1_000)
+        if fault.excess is not None and attempt.model:
+            until_ms = now + round(health.MINUTE_LIMIT_SECONDS * 1_000)
+            record.minute_limits[attempt.model] = MinuteLimit(fault.excess.limit, until_ms)
         if (rest := health.rest_model(record, fault, attempt, now)) is not None:
             record.resting_models[attempt.model] = rest
             return False

@@ -341,6 +341,14 @@ class Pool:
             router.RoutingRequest(model, input, answer_limit, (), own_keys_only, asker)
         )
 
+    def find_answer_room(self, candidate: Candidate, input: Tokens) -> Tokens | None:  # noqa: A002
+        """The longest answer that a minute of a candidate's key takes beside so much input; None
+        where no bound is known."""
+        record = self._records.get(candidate.key)
+        if record is None:
+            return None
+        return record.find_answer_room(candidate.route.model, input, self._clock.now_ms())
+
     def list_down_suppliers(self) -> list[str]:
         """The suppliers whose circuit is open in this process: they fail and aren't called."""
         now = self._clock.now_ms()

@@ -53,20 +53,25 @@ def choose_key(
     costs: Costs,
     now_ms: int,
 ) -> Candidate | None:
-    """The best key for a request, by cost, then one that has its prompt in a cache, then by score;
-    None when none can serve. `keys` are by supplier."""
-    best: tuple[int, bool, float, Candidate] | None = None
+    """The best key for a request: one whose minute is large enough, by cost, then one that has its
+    prompt in a cache, then by score; None when none can serve. `keys` are by supplier."""
+    best: tuple[bool, int, bool, float, Candidate] | None = None
     for route, hold, records in _list_open_routes(request, keys, circuits, costs, now_ms):
-        if best is not None and hold.units > best[0]:
+        if best is not None and not best[0] and hold.units > best[1]:
             continue
         for record in records:
             if not _can_serve(record, route, request, hold, now_ms):
                 continue
-            rank = (hold.units, not _is_warm(record, request), _score(record, now_ms))
-            if best is None or rank < best[:3]:
+            rank = (
+                _is_minute_small(record, route, request, now_ms),
+                hold.units,
+                not _is_warm(record, request),
+                _score(record, now_ms),
+            )
+            if best is None or rank < best[:4]:
                 candidate = Candidate(record.id, record.provider, route, hold, record.terms)
                 best = (*rank, candidate)
-    return None if best is None else best[3]
+    return None if best is None else best[4]
 
 
 def choose_resting_key(
@@ -182,6 +187,13 @@ def _may_serve(record: KeyRecord, request: RoutingRequest, hold: NanoUsd) -> boo
     return record.contributor is None or not (
         request.own_keys_only or record.contributor == request.asker
     )
+
+
+def _is_minute_small(record: KeyRecord, route: Route, request: RoutingRequest, now_ms: int) -> bool:
+    """Whether a key is known to take less than half of the answer's limit beside this input: then
+    another key is better, also a dearer one."""
+    room = record.find_answer_room(route.model, request.input, now_ms)
+    return room is not None and 2 * room.units < request.answer_limit.units
 
 
 def _is_warm(record: KeyRecord, request: RoutingRequest) -> bool:

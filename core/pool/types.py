@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from core.errors import REPEATED_LENGTH_MAX, Refusal
 from core.ledger.types import Balance
-from core.money import Credits, NanoUsd
+from core.money import Credits, NanoUsd, Tokens
 from core.pricing.catalogue import Route
 
 KeyState = Literal[
@@ -255,6 +255,15 @@ class ModelRest:
     failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class MinuteLimit:
+    """So many tokens, prompt and answer limit together, a key may use of one model in a minute, as
+    is believed until then (milliseconds UTC)."""
+
+    tokens: Tokens
+    until_ms: int
+
+
 @dataclass(slots=True)
 class KeyRecord:
     """A key is in memory with its row, its money (nano-dollars) as last read, and its health as
@@ -280,6 +289,8 @@ class KeyRecord:
     missing_models: dict[str, int] = field(default_factory=dict)
     #: Models whose own limit is reached.
     resting_models: dict[str, ModelRest] = field(default_factory=dict)
+    #: What a minute takes of each model, where a request was too large for it.
+    minute_limits: dict[str, MinuteLimit] = field(default_factory=dict)
 
     credited: int = 0
     debited: int = 0
@@ -370,6 +381,14 @@ class KeyRecord:
         if rest is not None and rest.until_ms > now_ms:
             return False
         return self.models is None or model in self.models
+
+    def find_answer_room(self, model: str, input: Tokens, now_ms: int) -> Tokens | None:  # noqa: A002
+        """The longest answer that a minute of the key takes beside so much input; None where no
+        bound is known."""
+        limit = self.minute_limits.get(model)
+        if limit is None or limit.until_ms <= now_ms:
+            return None
+        return Tokens(max(0, limit.tokens.units - input.units))
 
     def summarize(self, now_ms: int, models: int) -> KeySummary:
         """What admins see of the key; `models` is how many of the catalogue it can serve."""

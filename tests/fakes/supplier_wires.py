@@ -133,6 +133,20 @@ def too_long(wire: str) -> Refuse:
     return _refuse(400, code, "invalid_request_error", "maximum context length")
 
 
+def answer_limit(body: dict[str, Any]) -> int:
+    """The longest answer that a body asks for."""
+    return int(body.get("max_completion_tokens", body.get("max_tokens", 0)))
+
+
+def minute_too_small(limit: int, asked: int) -> Refuse:
+    """Groq's: no minute of this key takes so much (413, as of 2026)."""
+    message = (
+        "Request too large for model `m` in organization `org_x` on tokens per minute (TPM): "
+        f"Limit {limit}, Requested {asked}, please reduce your message size and try again."
+    )
+    return _refuse(413, "rate_limit_exceeded", "tokens", message)
+
+
 def wrong_field(wire: str, body: dict[str, Any], sampling: list[str]) -> Refuse | None:
     """What the real one refuses in a body."""
     if sampling:

@@ -164,6 +164,8 @@ class FakeSupplier:
         self.accounts = Accounts()
         #: Fields that it doesn't take, and how it says so.
         self.unknown_fields: dict[str, Refuse] = {}
+        #: What a key may use in a minute: input and answer limit of one call together.
+        self.minute_limits: dict[str, int] = {}
         #: Counts what answers of no told usage read from a cache; None: there is none.
         self.caches: PromptCaches | None = None
         self.trouble: Callable[[str], Script | None] = lambda _: None
@@ -321,6 +323,9 @@ class FakeSupplier:
             (self.unknown_fields[one] for one in self.unknown_fields if one in body), None
         ):
             return refused
+        asked = wires.size(body) + wires.answer_limit(body)
+        if (limit := self.minute_limits.get(key)) is not None and asked > limit:
+            return wires.minute_too_small(limit, asked)
         if not self.strict:
             return None
         if wires.size(body) > self.context:

@@ -18,7 +18,8 @@ from typing import Any
 
 import aiohttp
 
-from core.pool.providers.types import Fault, SupplierFault
+from core.money import Tokens
+from core.pool.providers.types import Fault, MinuteExcess, SupplierFault
 
 #: A supplier that asks for more than a day is taken for one that asks for a day.
 RETRY_AFTER_MAX_SECONDS = 86_400.0
@@ -212,6 +213,7 @@ def fault_from_response(status: int, headers: Mapping[str, str], body: bytes) ->
         retry_after=details.retry_after if retry_after is None else retry_after,
         is_of_model=_names_model(fault, details),
         parameter=_find_refused_field(fault, status, details),
+        excess=_find_excess(fault, details),
     )
 
 
@@ -226,6 +228,7 @@ def fault_from_event(error: object) -> SupplierFault:
         code=code,
         retry_after=details.retry_after,
         is_of_model=_names_model(fault, details),
+        excess=_find_excess(fault, details),
     )
 
 
@@ -260,6 +263,17 @@ _LIMIT_OF_MODEL = re.compile(
 
 def _names_model(fault: Fault, details: _ErrorDetails) -> bool:
     return fault is Fault.RATE_LIMITED and _LIMIT_OF_MODEL.search(details.words) is not None
+
+
+#: Groq's and OpenAI's sentence of a request that is too large for a minute.
+_EXCESS = re.compile(r"limit:? (\d[\d,]{0,11})\b.{0,40}?requested:? (\d[\d,]{0,11})\b")
+
+
+def _find_excess(fault: Fault, details: _ErrorDetails) -> MinuteExcess | None:
+    if fault is not Fault.TOO_LARGE or (told := _EXCESS.search(details.words)) is None:
+        return None
+    limit, requested = (Tokens(int(digits.replace(",", ""))) for digits in told.groups())
+    return MinuteExcess(limit, requested) if limit < requested else None
 
 
 def _find_refused_field(fault: Fault, status: int, details: _ErrorDetails) -> str:

@@ -153,6 +153,15 @@ class Fault(enum.Enum):
     TIMEOUT = "timeout"
 
 
+@dataclass(frozen=True, slots=True)
+class MinuteExcess:
+    """A request is larger than a key may use of a model in a minute, in the supplier's own count of
+    tokens: prompt and answer limit together."""
+
+    limit: Tokens
+    requested: Tokens
+
+
 class SupplierFault(Exception):
     """A call to a supplier failed. This isn't a `Refusal`: it never reaches a person as it is."""
 
@@ -165,6 +174,7 @@ class SupplierFault(Exception):
         retry_after: float | None = None,
         is_of_model: bool = False,
         parameter: str = "",
+        excess: MinuteExcess | None = None,
     ) -> None:
         super().__init__(f"{kind.value} (status {status}, code {code or 'none'})")
         self.kind, self.status, self.code = kind, status, code
@@ -175,6 +185,8 @@ class SupplierFault(Exception):
         #: The field of a wrong request that the server doesn't take, where it is one that can be
         #: left out or said otherwise.
         self.parameter = parameter
+        #: By how much the request was too large, where the supplier says.
+        self.excess = excess
 
 
 @dataclass(frozen=True, slots=True)
