@@ -169,6 +169,8 @@ class FakeSupplier:
         #: Counts what answers of no told usage read from a cache; None: there is none.
         self.caches: PromptCaches | None = None
         self.trouble: Callable[[str], Script | None] = lambda _: None
+        #: What a call gets by its body, before anything that is scripted.
+        self.by_body: Callable[[dict[str, Any]], Script | None] = lambda _: None
         self.lists = 0
         self.finished = 0
         self.listing: Script | None = None
@@ -270,6 +272,8 @@ class FakeSupplier:
         script: Script
         if (refused := self._refused(key, body) or self.accounts.refusal(key)) is not None:
             script = refused
+        elif (chosen := self.by_body(body)) is not None:
+            script = chosen
         elif self._scripts:
             script = self._scripts.popleft()
         else:

@@ -10,7 +10,8 @@ from core.money import parse_usd
 from tests import service
 from tests.core.earnings.world import TAKES_OPENAI, Market
 from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Refuse, Script, Used
+from tests.fakes.refusals import REFUSALS
+from tests.fakes.suppliers import Answer as Says, Script, Used
 from tests.size import size
 
 TIMES = size(small=12, full=50)
@@ -18,22 +19,6 @@ QUESTION = "/ask gpt-4 " + "why " * 400
 SEEN = Says("Because.", usage=Used(400, 3))
 #: What one call may cost at most, and what a day of work that nobody pays.
 EACH, BUDGET = parse_usd("0.10"), parse_usd("0.50")
-LARGE = "Request too large for gpt-4 (TPM): Limit 8000, Requested 8093"
-
-REFUSALS: dict[str, Script] = {
-    "content": Refuse(400, code="content_policy_violation", message="flagged by our system"),
-    "content, as forbidden": Refuse(
-        403, body=b'{"code":"permission-denied","error":"Content violates usage guidelines. "}'
-    ),
-    "content, as bad request": Refuse(400, message="Output blocked by content filtering policy"),
-    "too long": Refuse(400, code="context_length_exceeded"),
-    "too large": Refuse(413, code="rate_limit_exceeded", type="tokens", message=LARGE),
-    "too large, as too many": Refuse(429, code="rate_limit_exceeded", type="tokens", message=LARGE),
-    "unknown words": Refuse(400, message="the moon is in the wrong house"),
-    "filtered": Says("", usage=Used(400, 2_000), finish="filtered"),
-    "unseen": Says("\u200b\u2060", usage=Used(400, 2_000)),
-    "thought away": Says("", usage=Used(400, 2_000), thinking=5, finish="length"),
-}
 
 
 @pytest.mark.parametrize("pool", ["three keys", "one key", "contributed keys"])
