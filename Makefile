@@ -52,6 +52,7 @@ bench: $(DEVELOP) ## speed, each against a yardstick in the same run
 	@$(BIN)/python -m benchmarks.ledger
 	@$(BIN)/python -m benchmarks.ask
 	@$(BIN)/python -m benchmarks.failover
+	@$(BIN)/python -m benchmarks.shared_harm
 
 lock: $(DEVELOP) ## renews both lock files (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -123,10 +123,8 @@ def main() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found = runner.run(_measure(keys, arguments.times, arguments.rounds))
         for kind, (beside_answers, p95) in found.items():
-            ratio = p95 / beside_answers
-            print(
-                f"{pool:16} {kind:24} {p95 * 1e3:6.1f} ÷ {beside_answers * 1e3:6.1f} ms = {ratio:.2f}"
-            )
+            figures = f"{p95 * 1e3:6.1f} ÷ {beside_answers * 1e3:6.1f} ms"
+            print(f"{pool:16} {kind:24} {figures} = {p95 / beside_answers:.2f}")
 
 
 if __name__ == "__main__":
