@@ -68,7 +68,7 @@ class AnswerStream:
         """Streams into `run` until the answer's end, trying other keys while nothing was
         delivered."""
         tried_keys = {run.candidate.key}
-        rests = Counter[Fault]()
+        rests: Counter[Fault] | None = None
         while True:
             try:
                 return await self._stream_once(run, end_user)
@@ -89,6 +89,7 @@ class AnswerStream:
                     continue
                 if _shorten_answer(run, fault):
                     continue
+                rests = rests or Counter()
                 rests[fault.kind] += 1
                 if rests[fault.kind] > _RESTS_MAX.get(fault.kind, 0):
                     return ending

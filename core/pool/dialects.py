@@ -55,7 +55,7 @@ class Dialects:
                             self._remember(name, dialect, usual)
                         yield event
             except SupplierFault as fault:
-                other = dialect.without(fault.parameter) if supplier.custom else None
+                other = dialect.without(fault.parameter)
                 if has_answered or other is None or other in tried:
                     raise
                 tried.add(other)

@@ -404,8 +404,11 @@ class Pool:
         began, awaits_first_token = self._clock.monotonic(), True
         text = AnswerText(None if clip is not None else max_answer_bytes(answer_limit))
         try:
-            events = self._dialects.stream(
-                self._get_session(), supplier, target, call, is_local=is_local
+            session = self._get_session()
+            events = (
+                self._dialects.stream(session, supplier, target, call, is_local=is_local)
+                if supplier.custom
+                else supplier.create_adapter(session).stream(target, call)
             )
             with record.load.track_call() as mark_answered:
                 async with aclosing(events):
