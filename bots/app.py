@@ -233,6 +233,7 @@ def _list_payment_jobs(services: Services, chat: Chat) -> Iterator[Job]:
         return
     reconcile = payments.reconciliation.reconcile_orders
     yield Job("reconcile payments", 120.0, reconcile, runs_at_start=True)
+    yield Job("end cancellations", 60.0, payments.cancellations.finish_pending)
     yield Job("forget webhooks", 3_600.0, payments.inbox.delete_old_messages)
     if chat.stars is not None:
         yield Job(

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bots.chat.callbacks import ButtonRepository, render_card
 from bots.chat.i18n import render
-from bots.chat.reply import Phrase, Reply, say
-from bots.chat.types import Button, Card, Notifier, Place, UndeliveredAnswer
+from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.chat.types import Card, Notifier, Place, UndeliveredAnswer
 from bots.commands.admin.broadcast import BROADCAST_TITLE, broadcast_lines
 from bots.commands.admin.disputes import OPERATOR_KINDS, make_operator_card
 from bots.commands.admin.setprice import compose_price_announcement
 from bots.commands.answers import AnswerRenderer
+from bots.commands.cancel import make_cancel_choice
 from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
 from bots.services import PaymentServices, UserServices
@@ -25,6 +26,7 @@ from core.errors import describe_failure
 from core.jobs.notifications import Notification
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
+from payments.cancellations import CANCELLATION_ENDED
 from payments.fulfillment import PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import Order
@@ -59,6 +61,7 @@ class NotificationSender:
         self._operator_cards = operator_cards
         self._users, self._balances = users.users, users.balances
         self._orders, self._disputes = payments.orders, payments.disputes
+        self._cancellations = payments.cancellations
         self._buttons, self._notifiers = buttons, notifiers
         self._broadcasts = broadcasts
 
@@ -74,23 +77,28 @@ class NotificationSender:
         person = await self._users.find(notification.person)
         order = await self._find_order(notification)
         title, lines = await self._compose_text(notification, order)
-        card = Card(
-            title=render(title, person.language, person.zone),
-            lines=tuple(render(line, person.language, person.zone) for line in lines),
-            buttons=tuple(
-                (Button("", render(label, person.language, person.zone), url),)
-                for label, url in _list_links(notification, order)
-            ),
+        reply = Reply(
+            title=title,
+            lines=lines,
+            choices=tuple((choice,) for choice in self._list_choices(notification, order)),
             private=True,
         )
-        reached = [
-            await self._try_notify(
-                notification, card, platform, id_, _find_order_message(order, platform, id_)
-            )
-            for platform, id_ in await self._users.list_identities(person.id)
-        ]
-        if not any(reached):
+        reached = False
+        for platform, id_ in await self._users.list_identities(person.id):
+            place = Place.from_code(f"{platform}:{id_}:")
+            card = await render_card(reply, self._buttons, person=person, place=place)
+            message = _find_order_message(order, platform, id_)
+            reached |= await self._try_notify(notification, card, platform, id_, message)
+        if not reached:
             raise NobodyReached
+
+    def _list_choices(self, notification: Notification, paid: Order | None) -> list[Choice]:
+        """What can be opened, and the way to withdraw from what was paid."""
+        choices = [Choice(label, "", url=url) for label, url in _list_links(notification, paid)]
+        is_whole = paid is not None and not _is_partial_payment(notification)
+        if paid is not None and is_whole and self._cancellations.may_offer(paid):
+            choices.append(make_cancel_choice(paid))
+        return choices
 
     async def _send_broadcast(self, notification: Notification) -> None:
         """Shows a broadcast once a person, where they wrote from first. Whoever can't be shown it
@@ -166,6 +174,8 @@ class NotificationSender:
             return compose_earning_notification(notification)
         if notification.kind == PRICE_CHANGED:
             return compose_price_announcement(notification)
+        if notification.kind == CANCELLATION_ENDED:
+            return _compose_refused_cancellation(str(notification.facts["order"]))
         available = (await self._balances.for_user(notification.person)).available
         order = str(notification.facts.get("order", ""))
         amount = Credits(int(notification.facts["credits"]))
@@ -195,6 +205,13 @@ def _compose_partial_payment(
             amount=format_cash(order.amount),
         ),
         say("Order {order}", order=order.id),
+    )
+
+
+def _compose_refused_cancellation(order: str) -> tuple[Phrase, tuple[Phrase, ...]]:
+    return say("Your withdrawal was not carried out"), (
+        say("Nothing was given back, and your Credits are yours again. /paysupport helps."),
+        say("Order {order}", order=order),
     )
 
 

@@ -29,6 +29,7 @@ from bots.commands.admin.tiers import TierCommands
 from bots.commands.admin.users import UserCommands
 from bots.commands.ask import AskCommands
 from bots.commands.balance import BalanceCommands
+from bots.commands.cancel import CancellationCommands
 from bots.commands.contribute import ContributeCommands
 from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
@@ -47,6 +48,7 @@ from bots.services import Services
 from core.audio.measurement import AudioMeasurer
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
+from payments.cancellations import CANCELLATION_WAITS
 from payments.evidence import EvidenceBuilder
 
 #: Every command in the order of the menus; a service offers those that it has a use for.
@@ -91,6 +93,7 @@ class _Shared:
     suppliers: SupplierCommands
     pool: PoolCommands
     contribute: ContributeCommands
+    cancellations: CancellationCommands
 
 
 def build_commands(
@@ -139,6 +142,7 @@ def build_commands(
     operator_cards = {
         COST_CHANGED: shared.suppliers.make_notification_card,
         MODEL_ENDS: make_model_end_card,
+        CANCELLATION_WAITS: shared.cancellations.make_operator_card,
     }
     return Commands(registry, operator_cards)
 
@@ -178,6 +182,12 @@ def _build_shared(services: Services) -> _Shared:
             contributions=earnings.contributions,
             pool=pool,
             catalogue=pricing.catalogue,
+            clock=base.clock,
+        ),
+        cancellations=CancellationCommands(
+            cancellations=services.payments.cancellations,
+            orders=services.payments.orders,
+            ledger=base.ledger,
             clock=base.clock,
         ),
     )
@@ -243,6 +253,7 @@ def _payment_groups(
         config.operator.terms,
         config.operator.support_contact,
         telegram_outside=config.telegram.external_checkout,
+        withdrawal_days=config.sales.withdrawal_days,
     )
     if payments.is_trading:
         yield TopUpCommands(
@@ -267,6 +278,7 @@ def _payment_groups(
             notifiers=notifiers,
         )
     if payments.is_trading:
+        yield shared.cancellations
         yield RefundCommands(
             orders=payments.orders,
             order_search=payments.order_search,

@@ -16,6 +16,7 @@ from bots.chat.i18n import find_nearest_language
 from bots.config.settings import Config
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
+from bots.repricing_services import RepricingServices, build_repricing
 from core import ids
 from core.admin.abuse_check import EconomySettings
 from core.admin.advice import Advisor
@@ -53,24 +54,14 @@ from core.pricing.costs import Costs
 from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotions
-from core.pricing.source import PriceSource
 from core.pricing.tiers import Tiers
-from core.repricing.announcements import PriceAnnouncements
-from core.repricing.automatic import AutomaticPricing
-from core.repricing.cost_overrides import CostOverrides
-from core.repricing.cost_watch import CostWatch
-from core.repricing.demand import DemandTracker
-from core.repricing.margins import Margins, RecentUsage
-from core.repricing.model_ends import ModelEndNotices
-from core.repricing.price_changes import PriceChanges
-from core.repricing.suggestions import PriceSuggestions
-from core.repricing.supplier_changes import SupplierChanges
 from core.users.balances import Balances, DebtRepayment
 from core.users.limits import UserLimits
 from core.users.links import Links
 from core.users.referrals import Referrals
 from core.users.roles import Roles
 from core.users.service import Users
+from payments.cancellations import CancellationPolicy, Cancellations
 from payments.checkout import CheckoutService
 from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment, GetPersonId
@@ -129,28 +120,6 @@ class UserServices:
 
 
 @dataclass(frozen=True, slots=True)
-class RepricingServices:
-    """What is known of costs, margins and demand, and what changes prices by it."""
-
-    source: PriceSource
-    margins: Margins
-    suggestions: PriceSuggestions
-    price_changes: PriceChanges
-    automatic_pricing: AutomaticPricing
-    demand: DemandTracker
-    cost_overrides: CostOverrides
-    supplier_changes: SupplierChanges
-    cost_watch: CostWatch
-    announcements: PriceAnnouncements
-    model_ends: ModelEndNotices
-
-    async def load(self) -> None:
-        """Reads what is kept of suppliers' costs and demand, before anything has a price."""
-        await self.cost_overrides.load()
-        await self.demand.load()
-
-
-@dataclass(frozen=True, slots=True)
 class EarningServices:
     """Keys of other people's, and what those are paid for them."""
 
@@ -186,6 +155,7 @@ class PaymentServices:
     order_search: OrderSearch
     checkout: CheckoutService
     refunds: Refunds
+    cancellations: Cancellations
     disputes: DisputeService
     reconciliation: Reconciliation
     vouchers: Vouchers
@@ -263,7 +233,16 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
     pricing = build_pricing(base, externals)
     pool = build_pool(base, externals, pricing, vault)
     users = build_users(base, pricing, pool)
-    repricing = build_repricing(base, pricing, pool)
+    repricing = build_repricing(
+        db=base.db,
+        ledger=base.ledger,
+        clock=base.clock,
+        settings=config.pricing,
+        catalogue=pricing.catalogue,
+        costs=pricing.costs,
+        prices=pricing.prices,
+        pool=pool.pool,
+    )
     earnings = build_earnings(base, externals, pricing, pool, users, is_active=is_earning)
     asks = build_asks(base, pricing, pool, users)
     return Services(
@@ -385,70 +364,6 @@ def build_roles(base: Foundation) -> Roles:
     )
 
 
-def build_repricing(
-    base: Foundation, pricing: PricingServices, pool: PoolServices
-) -> RepricingServices:
-    """Margins, suggestions, and what suppliers change."""
-    db, ledger, clock, settings = base.db, base.ledger, base.clock, base.config.pricing
-    catalogue, costs, prices = pricing.catalogue, pricing.costs, pricing.prices
-    source = PriceSource(
-        costs, clock, may_fetch=settings.price_updates, url=settings.price_updates_url
-    )
-    margins = Margins(
-        catalogue=catalogue,
-        costs=costs,
-        recent_usage=RecentUsage(db=db, clock=clock),
-        pool=pool.pool,
-        clock=clock,
-    )
-    demand = DemandTracker(db=db, ledger=ledger, catalogue=catalogue, pool=pool.pool, clock=clock)
-    price_changes = PriceChanges(prices=prices, clock=clock)
-    suggestions = PriceSuggestions(
-        margins=margins,
-        prices=prices,
-        markup_percent=settings.markup_percent,
-        get_demand_percent=demand.get_factor,
-    )
-    return RepricingServices(
-        source=source,
-        margins=margins,
-        suggestions=suggestions,
-        price_changes=price_changes,
-        automatic_pricing=AutomaticPricing(
-            db=db,
-            ledger=ledger,
-            prices=prices,
-            suggestions=suggestions,
-            price_changes=price_changes,
-            clock=clock,
-            limits=settings.repricing_limits,
-        ),
-        demand=demand,
-        cost_overrides=CostOverrides(db=db, ledger=ledger, costs=costs, clock=clock),
-        supplier_changes=SupplierChanges(
-            db=db,
-            ledger=ledger,
-            catalogue=catalogue,
-            prices=prices,
-            price_changes=price_changes,
-            margins=margins,
-            clock=clock,
-        ),
-        cost_watch=CostWatch(
-            db=db,
-            ledger=ledger,
-            catalogue=catalogue,
-            margins=margins,
-            clock=clock,
-            is_ready=lambda: source.is_ready,
-        ),
-        announcements=PriceAnnouncements(db=db, ledger=ledger, clock=clock),
-        model_ends=ModelEndNotices(
-            db=db, ledger=ledger, catalogue=catalogue, pool=pool.pool, clock=clock
-        ),
-    )
-
-
 def build_earnings(
     base: Foundation,
     externals: Externals,
@@ -524,13 +439,22 @@ def build_payments(
 
     fulfillment = _build_fulfillment(base, orders, get_person_id)
     everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
+    refunds = Refunds(
+        gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
+    )
     return PaymentServices(
         gateways=gateways,
         orders=orders,
         order_search=OrderSearch(db=db, orders=orders),
         checkout=CheckoutService(gateways=everywhere, orders=orders),
-        refunds=Refunds(
-            gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
+        refunds=refunds,
+        cancellations=Cancellations(
+            orders=orders,
+            refunds=refunds,
+            db=db,
+            ledger=ledger,
+            clock=clock,
+            policy=CancellationPolicy(base.config.sales.withdrawal_days, _SELLERS),
         ),
         disputes=DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db),
         reconciliation=Reconciliation(
@@ -551,6 +475,10 @@ def build_payments(
         ),
         is_trading=is_trading,
     )
+
+
+#: Where a purchase that was sold by somebody else is withdrawn from.
+_SELLERS: Mapping[str, str] = {"skus": "https://support.discord.com", VOUCHER_GATEWAY: ""}
 
 
 def _build_orders(base: Foundation, pricing: PricingServices) -> Orders:

@@ -452,6 +452,26 @@ def _repay_owed_by_inviter(inviter: str) -> SweepOwed[Credits]:
     return SweepOwed("referral-repay", pockets(inviter), owed(inviter))
 
 
+def hold_cancellation(person: str, bought: Credits, bonus: Credits) -> tuple[Entry, ...]:
+    """Flow: a buyer withdraws from a purchase: what is unused of it is held while its cash goes
+    back."""
+    parts = (
+        ("bought", pocket(person, "bought"), issued("topup"), bought),
+        ("bonus", pocket(person, "gift"), issued("bonus"), bonus),
+    )
+    return tuple(
+        Move(name, source, target, amount, pending=True)
+        for name, source, target, amount in parts
+        if not amount.is_zero
+    )
+
+
+def void_cancellation(hold: str) -> Settle[Credits]:
+    """Flow: what a cancellation holds goes back to its pocket: the refund takes it, or nothing
+    does. `hold` is the name of the pending entry."""
+    return Settle(f"released-{hold.rpartition('/')[2]}", hold, Credits(0))
+
+
 def refund_cash(gateway: str, amount: NanoUsd | Stars) -> Move[NanoUsd] | Move[Stars]:
     """Flow: a refund's cash leaves the gateway and comes off the sales."""
     if isinstance(amount, NanoUsd):

@@ -34,10 +34,11 @@ class CheckoutService:
         value: NanoUsd,
         description: str,
         language: str,
+        consent: str = "",
     ) -> Order:
         """An order that waits to be paid at its `url`; the same cause gives the same one. `message`
-        is the card that shows it. Raises `BadAmount`, `TooManyOrders`, `CardPaymentsPaused`,
-        `GatewayUnavailable`."""
+        is the card that shows it, `consent` what its buyer agreed to by it. Raises `BadAmount`,
+        `TooManyOrders`, `CardPaymentsPaused`, `GatewayUnavailable`."""
         provider = self.gateways.get(gateway)
         amount = None if provider is None else provider.quote_amount(value)
         if provider is None or amount is None:
@@ -52,6 +53,7 @@ class CheckoutService:
             value=value,
             amount=amount,
             lifetime_seconds=provider.checkout_seconds,
+            consent=consent,
         )
         if order.state != "created":
             return order

@@ -21,6 +21,8 @@ from core.ledger.ledger import Ledger
 from core.ledger.prepare import AMOUNT_MAX
 from core.ledger.types import (
     CompanionRefused,
+    Entry,
+    HoldResolved,
     IdempotencyConflict,
     InsufficientFunds,
     Submission,
@@ -262,6 +264,7 @@ class Fulfillment:
             f"refund/{refund.gateway}/{refund.id}",
             (
                 chart.refund_cash(refund.gateway, refund.amount),
+                *await self._void_cancellation(order.id),
                 *chart.reverse_topup(
                     person, removed.bought, removed.bonus, disputed_order=disputed_order
                 ),
@@ -361,7 +364,12 @@ class Fulfillment:
                 break
             try:
                 await self._ledger.submit(submission)
-            except (CompanionRefused, IdempotencyConflict, InsufficientFunds):
+            except (
+                CompanionRefused,
+                HoldResolved,
+                IdempotencyConflict,
+                InsufficientFunds,
+            ):
                 continue
             break
         else:
@@ -369,6 +377,21 @@ class Fulfillment:
         order = await self.orders.get(order_id)
         self.orders.invalidate_offer(order.person)
         return order
+
+    async def _void_cancellation(self, order_id: str) -> tuple[Entry, ...]:
+        """What a cancellation of the order holds, back in its pockets: its refund takes it."""
+        table, hold = schema.cancellation.c, schema.hold.c
+        asked = await self._db.fetch(
+            sa.select(table.id).where(table.order == order_id, table.state == "asked")
+        )
+        names = [
+            held.name
+            for row in asked
+            for held in await self._db.fetch(
+                sa.select(hold.name).where(hold.name.like(f"cancellation/{row.id}/%"))
+            )
+        ]
+        return tuple(map(chart.void_cancellation, names))
 
     async def _referral_share(
         self, order: Order, total_given: Credits, payer: str, cause: str

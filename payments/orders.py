@@ -89,10 +89,12 @@ class Orders:
         value: NanoUsd,
         amount: Cash,
         lifetime_seconds: int,
+        consent: str = "",
     ) -> Order:
         """A new order, to be paid within so many seconds; the same cause (a button) gives the same
         one. `message` shows it in its place; `value` is what the offer counts, `amount` what is to
-        be paid. Raises `BadAmount`, `TooManyOrders`, `CardPaymentsPaused`."""
+        be paid, `consent` what its buyer agreed to, for the order's history. Raises `BadAmount`,
+        `TooManyOrders`, `CardPaymentsPaused`."""
         self.offer.validate_amount(value)
         id_ = ids.derive_id("ord", at_ms, cause)
         existing = await self._list_orders(schema.order.c.id == id_)
@@ -100,8 +102,9 @@ class Orders:
             return existing[0]
         await self._check_may_order(person, gateway)
         row = self._new_row(id_, person, place, message, gateway, value, amount, lifetime_seconds)
+        agreed = {"consent": consent} if consent else {}
         created_event = order_event_row(
-            self._clock, id_, "created", gateway=gateway, amount=amount.units
+            self._clock, id_, "created", gateway=gateway, amount=amount.units, **agreed
         )
         with suppress(CompanionRefused):  # the same button press, delivered to two processes
             await self._insert_order(row, created_event)

@@ -77,6 +77,7 @@ from core.repricing.supplier_changes import AlreadyDecided
 from core.users.limits import FeaturePaused, PersonBlocked
 from core.users.links import AlreadyLinked, LinkRefused
 from core.users.types import TooManyAttempts, UnknownPerson
+from payments.cancellations import CancellationRefused
 from payments.offer import BadAmount
 from payments.promo_codes import CodeRefused
 from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
@@ -236,6 +237,29 @@ def _explain_same_organisation(refusal: SameOrganisation) -> Phrase:
     )
 
 
+def _explain_refused_cancellation(refusal: CancellationRefused) -> Phrase:
+    if refusal.reason == "elsewhere" and refusal.seller:
+        return say(
+            "You bought this from whoever took the payment, not from the operator: withdraw there."
+            " {seller} Nothing was changed here.",
+            seller=refusal.seller,
+        )
+    return _CANCELLATION_REFUSALS[refusal.reason]
+
+
+_CANCELLATION_REFUSALS: Final = {
+    "unpaid": say("That isn't a paid purchase of yours. Nothing was changed."),
+    "over": say(
+        "The days in which you could withdraw from that purchase are over, or it was given back"
+        " already. Nothing was changed. Ask for what is unused: /paysupport"
+    ),
+    "disputed": say("That payment is disputed at your bank: it decides. Nothing was changed here."),
+    "used": say("Nothing of that purchase is unused, so nothing can go back. Nothing was changed."),
+    "before": say("You withdrew from that purchase already; it is on its way. /paysupport helps."),
+    "elsewhere": say(
+        "You bought this elsewhere: withdraw where you bought it. Nothing was changed here."
+    ),
+}
 _PAUSE_TEXTS: Final = {
     "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),
     "topups": say("Buying Credits is paused for a while. Nothing was ordered."),
@@ -391,6 +415,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     },
     # Paying.
     BadAmount: say("Amounts are from {minimum} to {maximum}, in whole cents. Nothing was ordered."),
+    CancellationRefused: _explain_refused_cancellation,
     TooManyOrders: say(
         "{open_count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
         " nothing new was ordered."

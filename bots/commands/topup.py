@@ -7,30 +7,36 @@ Credits alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
+from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
 from bots.commands.text import compute_average_charge, format_cash, format_credits
 from core import ids
-from core.clock import Clock, as_datetime
+from core.clock import DAY_MS, Clock, as_datetime
 from core.money import Credits, NanoUsd, Stars, format_usd, parse_usd
 from core.users.service import Users
 from payments.checkout import CheckoutService
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import DiscordStoreGateway
+from payments.gateways.voucher import VOUCHER_GATEWAY
 from payments.offer import Offer, Pack, from_cents, to_cents
 from payments.order_search import CashReceipt, OrderSearch
 from payments.orders import Orders
+from payments.refunds import refundable_cash
 from payments.types import Order
 
 _AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
 _ONLY_PACKS = say("Here packs are sold, and no other amounts: /topup. Nothing was ordered.")
 _HOW = say("Write the amount like this: /topup 25 or /topup 25.50. Nothing was ordered.")
 _ORDERS_SHOWN = 10
+
+ChoiceRows = tuple[tuple[Choice, ...], ...]
 
 #: How people read each way to pay.
 _GATEWAY_NAMES = {
@@ -52,6 +58,8 @@ class PaymentTerms:
     support: str = ""
     #: Whether Telegram's users may be led out of the chat to pay (its terms want Stars).
     telegram_outside: bool = False
+    #: For so many days buyers may withdraw from a purchase; 0: only on request.
+    withdrawal_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +210,7 @@ class TopUpCommands:
             value=cash,
             description=what,
             language=request.person.language,
+            consent=CONSENT.format(days=days) if (days := self._terms.withdrawal_days) else "",
         )
         return self._order_card(order)
 
@@ -211,16 +220,38 @@ class TopUpCommands:
             "{credits} for {cash}", **_deal_values(credits_given, format_cash(order.amount))
         )
         if not order.is_open:
-            return Reply(title=title, lines=(_describe_state(order),), private=True, replace=True)
+            return Reply(
+                title=title,
+                lines=(_describe_state(order),),
+                choices=self._list_cancel_choices([order]),
+                private=True,
+                replace=True,
+            )
         gateway = self._checkout.gateways[order.gateway]
         how, choices, invoice = make_checkout_instructions(order, gateway, credits_given)
         return Reply(
             title=title,
-            lines=(how, say("Order {order}", order=order.id)),
+            lines=(how, *self._list_rights(), say("Order {order}", order=order.id)),
             choices=choices,
             invoice=invoice,
             private=True,
             replace=True,
+        )
+
+    def _list_rights(self) -> tuple[Phrase, ...]:
+        days = self._terms.withdrawal_days
+        return (describe_right(days),) if days else ()
+
+    def _list_cancel_choices(self, orders: Sequence[Order]) -> ChoiceRows:
+        """A button for each purchase from which its buyer may still withdraw."""
+        since = self._clock.now_ms() - self._terms.withdrawal_days * DAY_MS
+        return tuple(
+            (make_cancel_choice(order, is_only=len(orders) == 1),)
+            for order in orders
+            if order.state == "credited"
+            and order.created_at > since
+            and refundable_cash(order).units > 0
+            and order.gateway != VOUCHER_GATEWAY
         )
 
     def _list_gateways(self, request: Request, cash: NanoUsd) -> list[str]:
@@ -295,7 +326,13 @@ class TopUpCommands:
             )
             for order in orders
         )
-        return Reply(title=say("Payment support"), lines=tuple(lines), table=table, private=True)
+        return Reply(
+            title=say("Payment support"),
+            lines=tuple(lines),
+            table=table,
+            choices=self._list_cancel_choices(orders),
+            private=True,
+        )
 
     @command(
         "terms", title=say("Terms"), description=say("What you buy, and when it is given back")
@@ -368,9 +405,6 @@ def _describe_state(order: Order) -> Phrase:
     if order.paid.units and order.state != "credited":
         return say("partly paid")
     return _STATE_NAMES[order.state]
-
-
-ChoiceRows = tuple[tuple[Choice, ...], ...]
 
 
 def make_checkout_instructions(

@@ -44,6 +44,7 @@ from core.pricing.formula import MARKUP_PERCENT
 from core.repricing.automatic import RepricingLimits
 from core.users.limits import Allowance
 from core.users.types import WelcomeGift
+from payments.cancellations import CancellationPolicy
 from payments.offer import Offer
 
 PREFIX: Final = "CREDITBOT_"
@@ -257,6 +258,9 @@ class SalesConfig(Section):
     bonus_from: Dollars = _OFFER.bonus_from
     bonus_percent: Percent = _OFFER.bonus_percent
     referral_percent: Percent = _OFFER.inviter_percent
+    #: Within so many days of a payment its buyer may withdraw from the purchase (in the European
+    #: Union 14, by law); 0: only on request.
+    withdrawal_days: Annotated[int, Field(ge=0, le=60)] = CancellationPolicy().days
     #: No tier or promotion lowers a price below so many per cent over what the supplier takes.
     offer_floor_percent: Annotated[int, Field(ge=-100, le=200)] = FLOOR_PERCENT
 

@@ -49,6 +49,7 @@ REVISIONS = (
     "0015",
     "0017",
     "0018",
+    "0022",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

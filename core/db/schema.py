@@ -44,6 +44,7 @@ from core.db.tables.limits import (
     switch as switch,
 )
 from core.db.tables.payments import (
+    cancellation as cancellation,
     code as code,
     dispute as dispute,
     listing as listing,

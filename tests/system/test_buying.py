@@ -255,7 +255,13 @@ async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) 
         owner = shop.tom.someone("1")
         shown = await owner.screen(f"/payment {order}")
         assert [row[1:] for row in shown.table] == [
-            ("created", "amount $90.00, gateway sandbox"),
+            (
+                "created",
+                (
+                    "amount $90.00, consent use at once; withdrawal of what is unused for 14 days,"
+                    " gateway sandbox"
+                ),
+            ),
             ("pending", ""),
             ("paid", "credits 10000, paid $90.00"),
         ]
@@ -269,6 +275,73 @@ async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) 
         assert "no order" in "\n".join((await owner.screen("/refund ord_none")).lines)
         refused = await shop.tom.screen(f"/refund {order}")
         assert "operator only" in "\n".join(refused.lines)
+
+
+async def test_a_buyer_withdraws_by_two_taps(database_url: str) -> None:
+    async with market(database_url) as shop:
+        card = await shop.tom.screen("/topup")
+        order_card = (await shop.tom.presses(button(card, "Pro")))[0]
+        assert isinstance(order_card, Card)
+        assert "For 14 days you can withdraw" in "\n".join(order_card.lines)
+        await shop.press(order_card.buttons[0][0].url, "pay")
+        paid = await shop.hears()
+        shop.tom.openai.script(Says("word " * 500, usage=Used(1_000, 500)))
+        answer = await shop.tom.answer("/ask gpt-4 " + "why " * 600)
+        used = 10_000 - (await shop.tom.credits()).units
+        assert f"{used} Credits" in answer.footer
+        asked = (await shop.tom.presses(button(paid, "Withdraw from this purchase")))[0]
+        assert isinstance(asked, Card)
+        back = f"${90 - used / 100:.2f}"
+        plan = f"{back} go back. {10_000 - used:,} Credits are taken back with it; the {used}"
+        assert asked.lines == (f"{plan} Credits that you used stay paid.",)
+        assert (await shop.tom.credits()).units == 10_000 - used, "nothing before the second tap"
+        for _ in range(2):
+            done = (await shop.tom.presses(button(asked, "Confirm withdrawal")))[0]
+            assert isinstance(done, Card)
+        assert await shop.tom.credits() == Credits(0)
+        told = await shop.hears()
+        assert told.title == "Payment given back"
+        support = await shop.tom.screen("/paysupport")
+        assert f"{back} given back" in "\n".join(support.lines)
+        again = (await shop.tom.presses(button(paid, "Withdraw from this purchase")))[0]
+        assert isinstance(again, Card)
+        assert "Nothing of that purchase is unused" in "\n".join(again.lines)
+
+
+async def test_the_acknowledgement_is_in_the_buyers_language(sqlite_url: str) -> None:
+    async with market(sqlite_url) as shop:
+        await shop.tom.screen("/language zh-CN")
+        order, url = await shop.order("Starter")
+        await shop.press(url, "pay")
+        paid = await shop.hears()
+        asked = (await shop.tom.presses(button(paid, "撤回这笔购买")))[0]
+        assert isinstance(asked, Card)
+        done = (await shop.tom.presses(button(asked, "确认撤回")))[0]
+        assert isinstance(done, Card)
+        assert done.title == "已收到你的撤回"
+        assert order in done.lines[0]
+        assert "1,000 积分" in done.lines[0]
+
+
+async def test_an_owner_decides_about_a_buyers_third(sqlite_url: str) -> None:
+    async with market(sqlite_url) as shop:
+        owner_told = shop.tom.someone("1")
+        for turn in range(3):
+            _, url = await shop.order("Starter")
+            await shop.press(url, "pay")
+            paid = await shop.noticed_by("7")
+            asked = (await shop.tom.presses(button(paid, "Withdraw from")))[0]
+            assert isinstance(asked, Card)
+            assert ("operator looks at this" in "\n".join(asked.lines)) == (turn == 2)
+            await shop.tom.presses(button(asked, "Confirm"))
+            if turn < 2:
+                await shop.noticed_by("7")
+        assert await shop.tom.credits() == Credits(1_000)
+        waits = await shop.noticed_by("1")
+        for _ in range(2):
+            decided = (await owner_told.presses(button(waits, "Give back $10.00")))[0]
+            assert isinstance(decided, Card)
+        assert await shop.tom.credits() == Credits(0)
 
 
 async def test_forged_or_oversized_messages_are_refused(database_url: str) -> None:

@@ -105,7 +105,15 @@ async def test_a_pack_is_bought_by_its_button_and_the_card_says_so(
         bought = fake.store.presses(ann, card)
         await fake.wait_for(lambda: words("✅ Paid", language) in card.content, PATIENCE_S)
         assert await mall.world.credits(ann) == Credits(10_000)
-        assert card.parts == []
+        (part,) = card.parts
+        # Discord sold it: whoever withdraws reads where.
+        pressed = fake.presses(ann, card, part["label"])
+        await fake.wait_for(
+            lambda: (
+                pressed.original is not None and "support.discord.com" in pressed.original.content
+            ),
+            PATIENCE_S,
+        )
         # It was consumed, so it can be bought again.
         await mall.consumed(bought)
         again = await mall.order(ann)

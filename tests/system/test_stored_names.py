@@ -26,6 +26,7 @@ from core.pool.providers.types import Fault
 from core.repricing.announcements import PRICE_CHANGED
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
+from payments.cancellations import CANCELLATION_ENDED, CANCELLATION_WAITS
 from payments.fulfillment import PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
 from payments.reconciliation import UNPROCESSED
@@ -67,6 +68,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     KEY_COOLDOWN,
                     MODEL_ENDS,
                 ),
+                *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
             ],
             "fault": [fault.value for fault in Fault],

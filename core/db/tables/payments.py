@@ -116,6 +116,21 @@ dispute = sa.Table(
     sa.Column("ended_at", sa.BigInteger),
 )
 
+#: Purchases from which their buyers withdrew, within the days that there are for it.
+cancellation = sa.Table(
+    "cancellation",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required_column("order", sa.Text, index=True),
+    required_column("person", sa.Text, index=True),
+    #: asked, waiting (for an operator), done, refused
+    required_column("state", sa.Text),
+    #: What goes back, in the order's unit.
+    required_column("cash", sa.BigInteger),
+    required_column("at", sa.BigInteger),
+    sa.Column("ended_at", sa.BigInteger),
+)
+
 #: Vouchers: codes that are worth Credits, by the hash of what is typed.
 code = sa.Table(
     "code",
