@@ -8,13 +8,19 @@ from typing import Final
 
 from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.commands.errors import explain_refusal
 from bots.commands.text import format_cash, format_credits
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 from core.jobs.notifications import Notification
 from core.ledger.ledger import Ledger
 from core.money import Credits
-from payments.cancellations import Cancellation, CancellationPlan, Cancellations
+from payments.cancellations import (
+    Cancellation,
+    CancellationPlan,
+    CancellationRefused,
+    Cancellations,
+)
 from payments.orders import Orders
 from payments.types import Order
 
@@ -32,7 +38,16 @@ class CancellationCommands:
     async def cancel_order(self, request: Request) -> Reply:
         """What would go back, in words; a second tap does it."""
         order_id = str(request.data["order"])
-        plan = await self._cancellations.plan_cancellation(order_id, request.person.id)
+        try:
+            plan = await self._cancellations.plan_cancellation(order_id, request.person.id)
+        except CancellationRefused as refusal:
+            if not refusal.seller:
+                raise
+            return Reply(
+                lines=(explain_refusal(refusal),),
+                choices=((Choice(say("Go there"), "", url=refusal.seller),),),
+                private=True,
+            )
         return Reply(
             title=say("Withdraw from this purchase?"),
             lines=(_describe_plan(plan), *_list_conditions(plan)),

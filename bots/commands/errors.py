@@ -237,16 +237,6 @@ def _explain_same_organisation(refusal: SameOrganisation) -> Phrase:
     )
 
 
-def _explain_refused_cancellation(refusal: CancellationRefused) -> Phrase:
-    if refusal.reason == "elsewhere" and refusal.seller:
-        return say(
-            "You bought this from whoever took the payment, not from the operator: withdraw there."
-            " {seller} Nothing was changed here.",
-            seller=refusal.seller,
-        )
-    return _CANCELLATION_REFUSALS[refusal.reason]
-
-
 _CANCELLATION_REFUSALS: Final = {
     "unpaid": say("That isn't a paid purchase of yours. Nothing was changed."),
     "over": say(
@@ -257,7 +247,8 @@ _CANCELLATION_REFUSALS: Final = {
     "used": say("Nothing of that purchase is unused, so nothing can go back. Nothing was changed."),
     "before": say("You withdrew from that purchase already; it is on its way. /paysupport helps."),
     "elsewhere": say(
-        "You bought this elsewhere: withdraw where you bought it. Nothing was changed here."
+        "You bought this from whoever took the payment, not from the operator: withdraw there."
+        " Nothing was changed here."
     ),
 }
 _PAUSE_TEXTS: Final = {
@@ -415,7 +406,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     },
     # Paying.
     BadAmount: say("Amounts are from {minimum} to {maximum}, in whole cents. Nothing was ordered."),
-    CancellationRefused: _explain_refused_cancellation,
+    CancellationRefused: _CANCELLATION_REFUSALS,
     TooManyOrders: say(
         "{open_count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
         " nothing new was ordered."
