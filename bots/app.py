@@ -136,6 +136,7 @@ def _build_chat(services: Services) -> Chat:
         broadcasts=services.admin.broadcasts,
         notifiers=notifiers,
         operator_cards=commands.operator_cards,
+        gives_receipts=bool(base.config.operator.seller_name),
     )
     return Chat(
         dispatcher=Dispatcher(

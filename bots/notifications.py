@@ -17,6 +17,7 @@ from bots.commands.admin.disputes import OPERATOR_KINDS, make_operator_card
 from bots.commands.admin.setprice import compose_price_announcement
 from bots.commands.answers import AnswerRenderer
 from bots.commands.cancel import make_cancel_choice
+from bots.commands.receipt import OWN_SALES, make_receipt_choice
 from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
 from bots.services import PaymentServices, UserServices
@@ -55,10 +56,11 @@ class NotificationSender:
         broadcasts: Broadcasts,
         notifiers: Mapping[str, Notifier],
         operator_cards: OperatorCards,
+        gives_receipts: bool,
     ) -> None:
         """`notifiers` by platform, as front ends start; `operator_cards` make the cards of other
-        kinds of notifications to operators."""
-        self._operator_cards = operator_cards
+        kinds of notifications to operators; `gives_receipts`: the operator names a seller."""
+        self._operator_cards, self._gives_receipts = operator_cards, gives_receipts
         self._users, self._balances = users.users, users.balances
         self._orders, self._disputes = payments.orders, payments.disputes
         self._cancellations = payments.cancellations
@@ -98,6 +100,8 @@ class NotificationSender:
         is_whole = paid is not None and not _is_partial_payment(notification)
         if paid is not None and is_whole and self._cancellations.may_offer(paid):
             choices.append(make_cancel_choice(paid))
+        if paid is not None and is_whole and self._gives_receipts and paid.gateway in OWN_SALES:
+            choices.append(make_receipt_choice(paid))
         return choices
 
     async def _send_broadcast(self, notification: Notification) -> None:

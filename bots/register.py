@@ -36,6 +36,7 @@ from bots.commands.export import ExportCommands
 from bots.commands.link import LinkCommands
 from bots.commands.models import ModelCommands
 from bots.commands.my_keys import MyKeysCommands
+from bots.commands.receipt import ReceiptCommands, Seller
 from bots.commands.redeem import RedeemCommands
 from bots.commands.refer import ReferCommands
 from bots.commands.start import StartCommands
@@ -254,6 +255,7 @@ def _payment_groups(
         config.operator.support_contact,
         telegram_outside=config.telegram.external_checkout,
         withdrawal_days=config.sales.withdrawal_days,
+        gives_receipts=bool(config.operator.seller_name),
     )
     if payments.is_trading:
         yield TopUpCommands(
@@ -279,6 +281,12 @@ def _payment_groups(
         )
     if payments.is_trading:
         yield shared.cancellations
+        yield ReceiptCommands(
+            orders=payments.orders,
+            order_search=payments.order_search,
+            users=services.users.users,
+            seller=Seller(config.operator.seller_name, config.operator.seller_tax),
+        )
         yield RefundCommands(
             orders=payments.orders,
             order_search=payments.order_search,

@@ -29,6 +29,8 @@ from payments.offer import Offer
 
 MASTER_KEY = bytes(range(32))
 KEYS = ("sk-good-first-000000001", "sk-good-second-00000002")
+#: More of the operator's settings; a test may set some.
+OPERATOR: dict[str, str] = {}
 ADMINS = (("telegram", "1"), ("discord", "1"))
 
 
@@ -50,6 +52,7 @@ def make_config(
             admins=ADMINS,
             terms=terms.text,
             support_contact=terms.support,
+            **OPERATOR,
         ),
         users=UsersConfig.model_construct(
             welcome_credits=welcome,

@@ -16,6 +16,7 @@ from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
 from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
+from bots.commands.receipt import OWN_SALES, make_receipt_choice
 from bots.commands.text import compute_average_charge, format_cash, format_credits
 from core import ids
 from core.clock import DAY_MS, Clock, as_datetime
@@ -60,6 +61,8 @@ class PaymentTerms:
     telegram_outside: bool = False
     #: For so many days buyers may withdraw from a purchase; 0: only on request.
     withdrawal_days: int = 0
+    #: Whether buyers get receipts of the operator.
+    gives_receipts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,7 @@ class TopUpCommands:
             return Reply(
                 title=title,
                 lines=(_describe_state(order),),
-                choices=self._list_cancel_choices([order]),
+                choices=self._list_order_choices([order]),
                 private=True,
                 replace=True,
             )
@@ -242,17 +245,24 @@ class TopUpCommands:
         days = self._terms.withdrawal_days
         return (describe_right(days),) if days else ()
 
-    def _list_cancel_choices(self, orders: Sequence[Order]) -> ChoiceRows:
-        """A button for each purchase from which its buyer may still withdraw."""
+    def _list_order_choices(self, orders: Sequence[Order]) -> ChoiceRows:
+        """For each paid order: its receipt, and the way to withdraw while there is one."""
+        rows = []
+        for order in orders:
+            if order.state != "credited" or order.gateway == VOUCHER_GATEWAY:
+                continue
+            row = []
+            if self._may_cancel(order):
+                row.append(make_cancel_choice(order, is_only=len(orders) == 1))
+            if self._terms.gives_receipts and order.gateway in OWN_SALES:
+                row.append(make_receipt_choice(order, is_only=len(orders) == 1))
+            if row:
+                rows.append(tuple(row))
+        return tuple(rows)
+
+    def _may_cancel(self, order: Order) -> bool:
         since = self._clock.now_ms() - self._terms.withdrawal_days * DAY_MS
-        return tuple(
-            (make_cancel_choice(order, is_only=len(orders) == 1),)
-            for order in orders
-            if order.state == "credited"
-            and order.created_at > since
-            and refundable_cash(order).units > 0
-            and order.gateway != VOUCHER_GATEWAY
-        )
+        return order.created_at > since and refundable_cash(order).units > 0
 
     def _list_gateways(self, request: Request, cash: NanoUsd) -> list[str]:
         """The ways to pay so much here, the platform's own first."""
@@ -330,7 +340,7 @@ class TopUpCommands:
             title=say("Payment support"),
             lines=tuple(lines),
             table=table,
-            choices=self._list_cancel_choices(orders),
+            choices=self._list_order_choices(orders),
             private=True,
         )
 

@@ -88,6 +88,9 @@ class OperatorConfig(Section):
     #: What buyers read under `/terms`, and whom `/paysupport` names.
     terms: str = ""
     support_contact: str = ""
+    #: Who sells, as receipts name it, and a line about tax there; without a name none are given.
+    seller_name: str = ""
+    seller_tax: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

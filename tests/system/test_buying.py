@@ -26,7 +26,7 @@ from core.ledger.types import Submission
 from core.money import Credits
 from payments.gateways.sandbox import SandboxGateway, sign_message
 from payments.webhooks import build_payment_routes
-from tests import service
+from tests import config, service
 from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 
@@ -321,6 +321,27 @@ async def test_the_acknowledgement_is_in_the_buyers_language(sqlite_url: str) ->
         assert done.title == "已收到你的撤回"
         assert order in done.lines[0]
         assert "1,000 积分" in done.lines[0]
+
+
+async def test_a_receipt_names_its_seller(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seller = {"seller_name": "Example <Ltd>", "seller_tax": "VAT GB123"}
+    monkeypatch.setattr(config, "OPERATOR", seller)
+    async with market(sqlite_url) as shop:
+        order, url = await shop.order("Starter")
+        await shop.press(url, "pay")
+        paid = await shop.hears()
+        given = (await shop.tom.presses(button(paid, "Receipt")))[0]
+        assert isinstance(given, Card)
+        assert given.attachment is not None
+        page = given.attachment.content.decode()
+        assert "Example &lt;Ltd&gt;" in page
+        assert all(part in page for part in ("VAT GB123", order, "1,000 Credits", "$10.00"))
+        support = await shop.tom.screen("/paysupport")
+        assert "Receipt" in str(support.buttons)
+        stranger = shop.tom.someone("8")
+        await stranger.screen("/balance")
+        refused = (await stranger.presses(button(paid, "Receipt")))[0]
+        assert not (isinstance(refused, Card) and refused.attachment)
 
 
 async def test_an_owner_decides_about_a_buyers_third(sqlite_url: str) -> None:

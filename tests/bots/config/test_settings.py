@@ -53,6 +53,8 @@ OTHER: Mapping[str, Mapping[str, str]] = {
     "ADMINS": {"ADMINS": "discord:5"},
     "TERMS": {"TERMS": "No refunds on Sundays."},
     "SUPPORT_CONTACT": {"SUPPORT_CONTACT": "@help"},
+    "SELLER_NAME": {"SELLER_NAME": "Example Ltd"},
+    "SELLER_TAX": {"SELLER_NAME": "Example Ltd", "SELLER_TAX": "VAT GB1"},
     "LOG_LEVEL": {},  # a test of its own
     "WELCOME_CREDITS": {"WELCOME_CREDITS": "7"},
     "WELCOME_PEOPLE_PER_DAY": {"WELCOME_PEOPLE_PER_DAY": "77"},
