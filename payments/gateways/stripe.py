@@ -6,6 +6,7 @@ own. Its library takes a second to import, so whoever doesn't use it doesn't loa
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 
 from core.money import NanoUsd
 from payments.gateways.base import WebhookMessage
+from payments.gateways.stripe_client import StripeHttpClient
 from payments.offer import from_cents, to_cents
 from payments.types import (
     Cash,
@@ -37,6 +39,8 @@ API_URL = "https://api.stripe.com"
 TOLERANCE_SECONDS = 300
 #: Between 30 minutes and 24 hours (Stripe's limits).
 CHECKOUT_SECONDS = 3_600
+#: All tries of a call, with the library's pauses between them.
+_CALL_SECONDS = 60.0
 
 _LANGUAGES = {"en": "en", "zh-CN": "zh"}
 _WON_STATUSES = {"won", "warning_closed", "prevented"}
@@ -68,7 +72,7 @@ class StripeGateway:
         api_url: str = API_URL,
     ) -> None:
         """`return_url`: the page that leads back to the chat."""
-        self._http = stripe.AIOHTTPClient()
+        self._http = StripeHttpClient()
         self._client = stripe.StripeClient(
             api_key.get_secret_value(),
             http_client=self._http,
@@ -198,7 +202,7 @@ class StripeGateway:
 
     async def close(self) -> None:
         """See `Gateway`."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     async def _fetch_session_events(self, id_: str) -> Sequence[GatewayEvent]:
         params: Any = {"expand": ["payment_intent.latest_charge.balance_transaction"]}
@@ -234,7 +238,10 @@ class StripeGateway:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await call()
+            async with asyncio.timeout(_CALL_SECONDS):
+                return await call()
+        except TimeoutError:
+            raise GatewayUnavailable(self.name) from None
         except stripe.StripeError as error:
             # Its message may quote what was sent.
             if isinstance(error, stripe.InvalidRequestError) and error.http_status in {400, 404}:

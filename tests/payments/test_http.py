@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +14,9 @@ from aiohttp import web
 from payments.gateways import http
 from payments.gateways.http import GatewayClient, GatewayResponse
 from payments.types import GatewayUnavailable
+from tests.fakes.raw_supplier import RawAnswer, raw_supplier
+
+MB = 1 << 20
 
 
 @dataclass
@@ -21,9 +26,15 @@ class Peer:
     url: str = ""
     answers: list[Callable[[], web.Response]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    encodings: set[str] = field(default_factory=set)
+    cookies: list[dict[str, str]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
+        self.encodings.add(request.headers.get("Accept-Encoding", ""))
+        self.cookies.append(dict(request.cookies))
+        self.keys.append(request.headers.get("Idempotency-Key", ""))
         return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])()
 
 
@@ -45,8 +56,15 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "_PAUSE_SECONDS", 0.0)
 
 
-async def ask(peer: Peer, *, again: bool = True) -> GatewayResponse:
-    wire = GatewayClient("sandbox", peer.url)
+def set_dead_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def ask(peer: Peer | str, *, again: bool = True) -> GatewayResponse:
+    wire = GatewayClient("sandbox", peer if isinstance(peer, str) else peer.url)
     try:
         return await wire.request("GET", "/a", headers={"X": "secret"}, idempotent=again)
     finally:
@@ -61,7 +79,9 @@ def of(status: int, body: bytes = b"{}", **headers: str) -> Callable[[], web.Res
     return lambda: web.Response(status=status, body=body, headers=headers)
 
 
-@pytest.mark.parametrize("trouble", [of(500), of(503), of(429), of(200, b"<html>")])
+@pytest.mark.parametrize(
+    "trouble", [of(500), of(503), of(429), of(200, b"<html>"), of(200, b"[" * 100_000)]
+)
 async def test_what_passes_is_tried_again_where_it_may_be(
     peer: Peer, trouble: Callable[[], web.Response]
 ) -> None:
@@ -86,6 +106,63 @@ async def test_nobody_is_led_elsewhere_or_flooded(
     assert set(peer.asked) == {"/a"}
 
 
+async def test_a_compressed_answer_is_neither_asked_for_nor_unpacked(peer: Peer) -> None:
+    bomb = gzip.compress(bytes(256 * MB), 9)
+    peer.answers = [of(200, bomb, **{"Content-Encoding": "gzip"})]
+    tracemalloc.start()
+    try:
+        with pytest.raises(GatewayUnavailable):
+            await ask(peer)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MB
+    finally:
+        tracemalloc.stop()
+    assert peer.encodings == {"identity"}
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+async def test_an_endless_answer_is_left(framing: str) -> None:
+    told = RawAnswer([b" " * 65_536] * 16_000, "close", "application/json", framing=framing)  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        async with raw_supplier(told) as server:
+            with pytest.raises(GatewayUnavailable):
+                await ask(server.url)
+            assert server.requests == 3
+        assert tracemalloc.get_traced_memory()[1] < 40 * MB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("after", ["silent", "keep-alive"])
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_answer_by_drops_ends_at_the_deadline(
+    after: str, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_ATTEMPT_SECONDS", 0.2)
+    told = RawAnswer([b"[1"], after, "application/json")  # type: ignore[arg-type]
+    async with raw_supplier(told) as server:
+        with pytest.raises(GatewayUnavailable):
+            await ask(server.url, again=again)
+        assert server.requests == (3 if again else 1)
+
+
+async def test_all_tries_together_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_CALL_SECONDS", 0.2)
+    async with raw_supplier(RawAnswer([b"[1"], "silent", "application/json")) as server:
+        with pytest.raises(GatewayUnavailable):
+            await ask(server.url)
+        assert server.requests == 1
+
+
+async def test_no_cookie_is_kept(peer: Peer) -> None:
+    peer.answers = [of(200, **{"Set-Cookie": "a=b"})]
+    wire = GatewayClient("sandbox", peer.url)
+    for _ in range(2):
+        await wire.request("GET", "/a", headers={}, idempotent=True)
+    await wire.close()
+    assert peer.cookies == [{}, {}]
+
+
 async def test_a_refusal_is_an_answer(peer: Peer) -> None:
     peer.answers = [of(404, b"no such thing")]
     answer = await ask(peer)
@@ -94,8 +171,7 @@ async def test_a_refusal_is_an_answer(peer: Peer) -> None:
 
 
 async def test_no_proxy_of_the_environment(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    set_dead_proxy(monkeypatch)
     peer.answers = [fine]
     assert (await ask(peer)).is_ok
 
