@@ -28,7 +28,7 @@ from core.jobs.notifications import Notification
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
 from payments.cancellations import CANCELLATION_ENDED
-from payments.fulfillment import PAID, REFUNDED
+from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import Order
 
@@ -165,7 +165,7 @@ class NotificationSender:
 
     async def _find_order(self, notification: Notification) -> Order | None:
         """The order whose card becomes this notification."""
-        if notification.kind != PAID:
+        if notification.kind not in {PAID, ON_ITS_WAY, ARRIVED_NOT}:
             return None
         return await self._orders.get(str(notification.facts["order"]))
 
@@ -174,6 +174,9 @@ class NotificationSender:
     ) -> tuple[Phrase, tuple[Phrase, ...]]:
         if paid is not None and _is_partial_payment(notification):
             return _compose_partial_payment(notification, paid)
+        if paid is not None and notification.kind in _UNTIL_PAID:
+            title, line = _UNTIL_PAID[notification.kind]
+            return title, (line, say("Order {order}", order=paid.id))
         if notification.kind in EARNING_KINDS:
             return compose_earning_notification(notification)
         if notification.kind == PRICE_CHANGED:
@@ -241,6 +244,23 @@ _TITLES = {
     REFUNDED: say("Payment given back"),
     FRIEND_BOUGHT: say("🎁 A friend topped up"),
     FRIEND_REFUNDED: say("A friend's payment was given back"),
+}
+#: What is told of an order before its money has come, and when it doesn't.
+_UNTIL_PAID = {
+    ON_ITS_WAY: (
+        say("Your payment is on its way"),
+        say(
+            "Your Credits arrive here by themselves when the money has: with some ways to pay that"
+            " takes days. There is nothing for you to do."
+        ),
+    ),
+    ARRIVED_NOT: (
+        say("Your payment didn't arrive"),
+        say(
+            "The payment service says that it came to nothing, so no Credits were given. To try"
+            " again: /topup."
+        ),
+    ),
 }
 _LINES: Mapping[str, Callable[[Phrase], Phrase]] = {
     PAID: lambda credits_: say("{credits} have arrived.", credits=credits_),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bots.chat.i18n import find_nearest_language
@@ -61,20 +60,14 @@ from core.users.links import Links
 from core.users.referrals import Referrals
 from core.users.roles import Roles
 from core.users.service import Users
-from payments.cancellations import CancellationPolicy, Cancellations
-from payments.checkout import CheckoutService
-from payments.dispute_service import DisputeService
-from payments.fulfillment import Fulfillment, GetPersonId
-from payments.gateways.base import Gateway
-from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
-from payments.order_search import OrderSearch
-from payments.orders import Orders, PersonalOffers
 from payments.payouts import Payouts
-from payments.promo_codes import PromoCodes
-from payments.reconciliation import Reconciliation, TransactionListing
-from payments.refunds import Refunds
+from payments.services import (
+    PaymentBase,
+    PaymentServices as PaymentServices,
+    build_payment_services,
+    build_voucher_service,
+)
 from payments.vouchers import Vouchers, has_vouchers
-from payments.webhooks import WebhookInbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,30 +136,6 @@ class EarningServices:
     async def get_withdrawable(self, person: str) -> Credits:
         """What a person could withdraw now."""
         return (await self.withdrawals.get_earnings(person)).withdrawable
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentServices:
-    """Everything about money that comes in, from a gateway's message to the ledger."""
-
-    #: Those of the settings.
-    gateways: Mapping[str, Gateway]
-    orders: Orders
-    order_search: OrderSearch
-    checkout: CheckoutService
-    refunds: Refunds
-    cancellations: Cancellations
-    disputes: DisputeService
-    reconciliation: Reconciliation
-    vouchers: Vouchers
-    inbox: WebhookInbox
-    #: Whether anything is sold: here, or as vouchers elsewhere.
-    is_trading: bool
-
-    @property
-    def inviter_percent(self) -> int:
-        """What an inviter gets of a friend's top-up."""
-        return self.orders.offer.inviter_percent if self.is_trading else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,99 +398,30 @@ def build_payments(
     is_trading: bool = True,
 ) -> PaymentServices:
     """Orders, and what gateways say of them."""
-    db, ledger, clock, gateways = base.db, base.ledger, base.clock, externals.gateways
-    orders = _build_orders(base, pricing)
 
     async def get_person_id(platform: str, id_: str) -> str:
         """Whoever bought in a platform's store may never have written here."""
         language = find_nearest_language("")
         return (await users.users.get_or_create(platform, id_, language=language)).id
 
-    fulfillment = _build_fulfillment(base, orders, get_person_id)
-    everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
-    refunds = Refunds(
-        gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
-    )
-    return PaymentServices(
-        gateways=gateways,
-        orders=orders,
-        order_search=OrderSearch(db=db, orders=orders),
-        checkout=CheckoutService(gateways=everywhere, orders=orders),
-        refunds=refunds,
-        cancellations=Cancellations(
-            orders=orders,
-            refunds=refunds,
-            db=db,
-            ledger=ledger,
-            clock=clock,
-            policy=CancellationPolicy(base.config.sales.withdrawal_days, _SELLERS),
-        ),
-        disputes=DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db),
-        reconciliation=Reconciliation(
-            gateways=everywhere,
-            orders=orders,
-            fulfillment=fulfillment,
-            transaction_listing=TransactionListing(fulfillment=fulfillment, db=db, ledger=ledger),
-            clock=clock,
-        ),
-        vouchers=_build_vouchers(base, pricing, orders, fulfillment),
-        inbox=WebhookInbox(
-            gateways=gateways,
-            fulfillment=fulfillment,
-            db=db,
-            ledger=ledger,
-            vault=vault,
-            clock=clock,
-        ),
-        is_trading=is_trading,
-    )
-
-
-#: Where a purchase that was sold by somebody else is withdrawn from.
-_SELLERS: Mapping[str, str] = {"skus": "https://support.discord.com", VOUCHER_GATEWAY: ""}
-
-
-def _build_orders(base: Foundation, pricing: PricingServices) -> Orders:
-    offer = base.config.sales.offer
-    return Orders(
-        db=base.db,
-        ledger=base.ledger,
-        clock=base.clock,
-        offer=offer,
-        personal_offers=PersonalOffers(offer, pricing.deals),
-    )
-
-
-def _build_fulfillment(
-    base: Foundation, orders: Orders, get_person_id: GetPersonId | None = None
-) -> Fulfillment:
-    return Fulfillment(
-        orders=orders,
-        db=base.db,
-        ledger=base.ledger,
-        clock=base.clock,
-        offer=base.config.sales.offer,
+    return build_payment_services(
+        _payment_base(base, pricing),
+        gateways=externals.gateways,
+        vault=vault,
         get_person_id=get_person_id,
+        is_trading=is_trading,
     )
 
 
 def build_vouchers(base: Foundation, pricing: PricingServices) -> Vouchers:
     """Vouchers alone: the command line makes them beside a running service."""
-    orders = _build_orders(base, pricing)
-    return _build_vouchers(base, pricing, orders, _build_fulfillment(base, orders))
+    return build_voucher_service(_payment_base(base, pricing))
 
 
-def _build_vouchers(
-    base: Foundation, pricing: PricingServices, orders: Orders, fulfillment: Fulfillment
-) -> Vouchers:
-    db, ledger, clock = base.db, base.ledger, base.clock
-    return Vouchers(
-        orders=orders,
-        fulfillment=fulfillment,
-        db=db,
-        ledger=ledger,
-        clock=clock,
-        promo_codes=PromoCodes(deals=pricing.deals, db=db, ledger=ledger, clock=clock),
+def _payment_base(base: Foundation, pricing: PricingServices) -> PaymentBase:
+    sales = base.config.sales
+    return PaymentBase(
+        base.db, base.ledger, base.clock, sales.offer, pricing.deals, sales.withdrawal_days
     )
 
 

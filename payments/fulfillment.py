@@ -44,11 +44,13 @@ from payments.referral_share import ReferralShare, compute_referral_share
 from payments.types import (
     UNITS,
     Cash,
+    CheckoutEnded,
     Dispute,
     GatewayEvent,
     Order,
     Payment,
     PaymentMismatch,
+    PaymentPending,
     Refund,
     Reversal,
     StorePurchase,
@@ -57,6 +59,8 @@ from payments.types import (
 
 #: Kinds of notifications that come of money.
 PAID, REFUNDED = "paid", "refunded"
+#: And of money on its way: that it is, and that it came to nothing.
+ON_ITS_WAY, ARRIVED_NOT = "on_its_way", "arrived_not"
 #: An order that others change at the same time is worked out again so often.
 _ATTEMPTS_MAX = 8
 
@@ -103,8 +107,10 @@ class Fulfillment:
             await self.apply_refund(await self._refund_of_reversal(event))
         elif isinstance(event, Dispute):
             await self.apply_dispute(event)
+        elif isinstance(event, PaymentPending):
+            await self._mark_processing(event)
         else:
-            await self.orders.end_unpaid(await self.orders.get(event.order), event.state)
+            await self._end_checkout(event)
 
     async def apply_refund(self, refund: Refund) -> Order:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
@@ -123,6 +129,18 @@ class Fulfillment:
                 partial(self._disputes.prepare_submission, order.id, step), order.id
             )
         return order
+
+    async def _mark_processing(self, event: PaymentPending) -> None:
+        order = await self.orders.get(event.order)
+        await self.orders.mark_processing(order, await self._notification(order, ON_ITS_WAY))
+
+    async def _end_checkout(self, event: CheckoutEnded) -> None:
+        """Whoever has read that their money is on its way reads that it came to nothing."""
+        order = await self.orders.get(event.order)
+        also = (await self._notification(order, ARRIVED_NOT),)
+        await self.orders.end_unpaid(
+            order, event.state, *(also if order.state == "processing" else ())
+        )
 
     async def _prepare_payment(self, payment: Payment, *, notify: bool) -> Submission | None:
         order = await self.orders.get(payment.order)
@@ -146,9 +164,8 @@ class Fulfillment:
         entitlement = entitlement_for(order, remaining, self._offer).raise_to(current)
         added = entitlement - current
         person, person_guard = await find_survivor(self._db, order.person)
-        share = await self._referral_share(
-            order, entitlement.total, person, f"{payment.gateway}/{payment.id}"
-        )
+        cause = f"{payment.gateway}/{payment.id}"
+        share = await self._referral_share(order, entitlement.total, person, cause)
         now = self._clock.now_ms()
         receipt = {
             "gateway": payment.gateway,
@@ -167,18 +184,20 @@ class Fulfillment:
         }
         if not entitlement.total.is_zero:
             change |= {"state": "credited"}
+        elif order.state == "processing":  # the rest is waited for
+            change |= {"state": "pending"}
         figures = {"paid": amount.units, "credits": added.total.units}
         # Less than a cent on top is nothing to be told of.
         is_worth_telling = notify and not (added.total.is_zero and order.state == "credited")
         notification = notification_row(
             self._clock,
-            cause_id=f"paid/{payment.gateway}/{payment.id}",
+            cause_id=f"paid/{cause}",
             person=person,
             kind=PAID,
             facts={"order": order.id, "credits": added.total.units, "paid": remaining},
         )
         return Submission(
-            f"payment/{payment.gateway}/{payment.id}",
+            f"payment/{cause}",
             (
                 *chart.receive_cash(payment.gateway, amount, payment.fee),
                 *chart.credit_topup(person, added.bought, added.bonus),
@@ -323,6 +342,14 @@ class Fulfillment:
         )
 
     # --- helpers --------------------------------------------------------------------------------
+
+    async def _notification(self, order: Order, kind: str) -> Insert:
+        """A notification to the buyer about their order, of which no money is told."""
+        person, _ = await find_survivor(self._db, order.person)
+        facts: dict[str, str | int] = {"order": order.id, "credits": 0}
+        return notification_row(
+            self._clock, cause_id=f"{kind}/{order.id}", person=person, kind=kind, facts=facts
+        )
 
     async def _payment_of_purchase(self, purchase: StorePurchase) -> Payment:
         """A purchase as the payment of its order."""

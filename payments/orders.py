@@ -40,12 +40,16 @@ from payments.types import (
 
 #: Orders of one person that may wait to be paid.
 OPEN_ORDERS_MAX = 10
+#: Younger orders are left to the webhooks.
+FIRST_CHECK_MS = 60_000
 #: Gateways through which a payer's bank can take money back.
 DISPUTABLE_GATEWAYS = frozenset({"stripe", "paypal", "sandbox"})
 #: Nobody pays by card for so long after they had a payment taken back.
 _CARD_PAUSE_MS = DISPUTABLE_DAYS * DAY_MS
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PROMOTION_ATTEMPTS_MAX = 20
+#: States of orders that nobody has paid yet.
+_WAITING_STATES = ("created", "pending")
 #: An order of a voucher is paid by it at once.
 _VOUCHER_ORDER_SECONDS = 3_600
 
@@ -168,6 +172,7 @@ class Orders:
             "dispute_state": "",
             "created_at": now,
             "expires_at": now + lifetime_seconds * 1_000,
+            "check_at": now + FIRST_CHECK_MS,
         }
 
     async def claim_for_purchase(
@@ -191,7 +196,7 @@ class Orders:
                 table.gateway == gateway,
                 table.place == place,
                 table.value == value.units,
-                table.state.in_(("created", "pending")),
+                table.state.in_(_WAITING_STATES),
                 table.external.is_(None),
             )
             with suppress(CompanionRefused):  # another purchase, or process, was first
@@ -251,16 +256,38 @@ class Orders:
             )
         return await self.get(order.id)
 
-    async def end_unpaid(self, order: Order, state: str) -> bool:
+    async def end_unpaid(self, order: Order, state: str, *also: Companion) -> bool:
         """Nobody pays it any more (`expired` or `failed`); a payment that comes later counts all
-        the same. False when it isn't open."""
+        the same. False when it has ended already, and then `also` isn't written."""
         offer_change, companions = await release_promotion(self._db, order)
-        change, expected = {"state": state, **offer_change}, {"state": ("created", "pending")}
+        change = {"state": state, **offer_change}
+        expected = {"state": (*_WAITING_STATES, "processing")}
         try:
             await self._ledger.record(
                 Update(schema.order, {"id": order.id}, change, expected),
                 order_event_row(self._clock, order.id, state),
                 *companions,
+                *also,
+            )
+        except CompanionRefused:
+            return False
+        return True
+
+    async def mark_processing(self, order: Order, *also: Companion) -> bool:
+        """Its money is on its way. False when that was known, or it has come; then `also` isn't
+        written."""
+        if order.state in {"processing", "credited"}:
+            return False
+        try:
+            await self._ledger.record(
+                Update(
+                    schema.order,
+                    {"id": order.id},
+                    {"state": "processing", "check_at": self._clock.now_ms() + FIRST_CHECK_MS},
+                    {"state": order.state},
+                ),
+                order_event_row(self._clock, order.id, "on its way"),
+                *also,
             )
         except CompanionRefused:
             return False
@@ -308,7 +335,7 @@ class Orders:
         table = schema.order.c
         return await self._list_orders(
             table.gateway == gateway,
-            table.state.in_(("created", "pending")),
+            table.state.in_(_WAITING_STATES),
             table.created_at >= since_ms,
             limit=limit,
         )
@@ -356,7 +383,7 @@ class Orders:
         table = schema.order.c
         rows = await self._list_orders(
             table.person == person,
-            table.state.in_(("created", "pending")),
+            table.state.in_(_WAITING_STATES),
             table.expires_at > self._clock.now_ms(),
             limit=OPEN_ORDERS_MAX,
         )

@@ -28,6 +28,7 @@ from payments.gateways.base import (
     TellsFeesLater,
     TransactionPage,
 )
+from payments.order_checks import OrderChecks
 from payments.orders import Orders
 from payments.types import (
     Cash,
@@ -51,9 +52,9 @@ _PAGES_AT_ONCE = 50
 _GRACE_MS = 15 * 60_000
 #: And so long when the gateway doesn't answer.
 _UNREACHABLE_GRACE_MS = DAY_MS
-#: Younger orders are left to the webhooks.
-_MIN_AGE_MS = 60_000
+#: So many orders are asked about at once, of those whose money hasn't come and of the others.
 _BATCH_SIZE = 200
+_PAID_BATCH_SIZE = 50
 #: A fee that wasn't known when its payment was credited is asked for so long.
 _LATE_FEE_MS = 7 * DAY_MS
 
@@ -160,7 +161,7 @@ class TransactionListing:
 
 
 class Reconciliation:
-    """The service that reconciles orders with what no webhook said."""
+    """The service that asks gateways about orders, for what no webhook said."""
 
     def __init__(
         self,
@@ -169,11 +170,14 @@ class Reconciliation:
         orders: Orders,
         fulfillment: Fulfillment,
         transaction_listing: TransactionListing,
+        order_checks: OrderChecks,
         clock: Clock,
     ) -> None:
-        """`transaction_listing` reads the lists of gateways that have one."""
+        """`transaction_listing` reads the lists of gateways that have one, `order_checks` say which
+        orders are due."""
         self._gateways, self._orders, self._fulfillment = gateways, orders, fulfillment
-        self._transaction_listing, self._clock = transaction_listing, clock
+        self._transaction_listing, self._order_checks = transaction_listing, order_checks
+        self._clock = clock
 
     async def reconcile_orders(self) -> int:
         """A job: asks the gateways about orders that wait, or for their lists, and for what came
@@ -188,8 +192,11 @@ class Reconciliation:
         return changed
 
     async def _list_due(self, name: str, gateway: Gateway) -> list[Order]:
-        """The orders that wait; and those that were paid without their fee being told."""
-        waiting = await self._orders.list_open(name, _BATCH_SIZE)
+        """The orders that are due; and those that were paid without their fee being told."""
+        due = await self._order_checks.list_due(
+            name, waiting_max=_BATCH_SIZE, paid_max=_PAID_BATCH_SIZE
+        )
+        waiting = [await self._orders.get(id_) for id_ in due]
         if not isinstance(gateway, TellsFeesLater):
             return waiting
         since = self._clock.now_ms() - _LATE_FEE_MS
@@ -197,8 +204,6 @@ class Reconciliation:
 
     async def _reconcile_order(self, gateway: Gateway, order: Order) -> bool:
         now = self._clock.now_ms()
-        if now - order.created_at < _MIN_AGE_MS:
-            return False
         grace = _GRACE_MS
         try:
             for event in await gateway.fetch_order(order):
@@ -209,7 +214,10 @@ class Reconciliation:
         updated = await self._orders.get(order.id)
         if updated.is_open and now > order.expires_at + grace:
             await self._orders.end_unpaid(updated, "expired")
-            return True
+            updated = await self._orders.get(order.id)
+        await self._order_checks.schedule_next(
+            updated, is_listed=isinstance(gateway, SupportsTransactionList)
+        )
         return updated != order
 
     async def _reconcile_late_payments(self, gateway: Gateway) -> int:

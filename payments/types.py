@@ -13,7 +13,7 @@ from payments.offer import Offer
 #: What people pay with.
 Cash = NanoUsd | Stars
 
-OrderState = Literal["created", "pending", "credited", "expired", "failed"]
+OrderState = Literal["created", "pending", "processing", "credited", "expired", "failed"]
 DisputeState = Literal["", "open", "won", "lost"]
 
 UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (NanoUsd, Stars)}
@@ -146,6 +146,14 @@ class Dispute:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentPending:
+    """The payer has paid, and the money is on its way: a bank debit, a review, a chain that has yet
+    to confirm."""
+
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckoutEnded:
     """The checkout has ended: nobody will pay this order any more."""
 
@@ -162,7 +170,9 @@ class OrderChanged:
 
 
 #: What a gateway may report.
-GatewayEvent = Payment | StorePurchase | Refund | Reversal | Dispute | CheckoutEnded
+GatewayEvent = (
+    Payment | PaymentPending | StorePurchase | Refund | Reversal | Dispute | CheckoutEnded
+)
 
 
 @dataclass(frozen=True, slots=True)

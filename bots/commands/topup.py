@@ -399,6 +399,7 @@ def parse_amount(text: str, how: Phrase) -> NanoUsd:
 _STATE_NAMES = {
     "created": say("not paid yet"),
     "pending": say("not paid yet"),
+    "processing": say("on its way"),
     "credited": say("paid"),
     "expired": say("expired"),
     "failed": say("declined"),

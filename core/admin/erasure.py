@@ -150,7 +150,8 @@ class Erasure:
             (
                 "order",
                 sa.select(order.id).where(
-                    order.person.in_(person_ids), order.state.in_(("created", "pending"))
+                    order.person.in_(person_ids),
+                    order.state.in_(("created", "pending", "processing")),
                 ),
             ),
             (

@@ -49,6 +49,7 @@ REVISIONS = (
     "0015",
     "0017",
     "0018",
+    "0020",
     "0022",
 )
 #: Any number will do, as long as every version of the product uses this one.

@@ -46,12 +46,15 @@ from core.db.tables.limits import (
 from core.db.tables.payments import (
     cancellation as cancellation,
     code as code,
+    difference as difference,
     dispute as dispute,
     listing as listing,
+    movement as movement,
     order as order,
     order_event as order_event,
     payment as payment,
     refund as refund,
+    unmatched_payment as unmatched_payment,
     webhook as webhook,
 )
 from core.db.tables.pool import key as key, vault_secret as vault_secret

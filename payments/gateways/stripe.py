@@ -29,6 +29,7 @@ from payments.types import (
     InvalidSignature,
     Order,
     Payment,
+    PaymentPending,
     Refund,
     RefundDeclined,
     is_order_id,
@@ -219,7 +220,8 @@ class StripeGateway:
             return (CheckoutEnded(order, "expired"),)
         if session.status == "complete" and _has_failed(session.payment_intent):
             return (CheckoutEnded(order, "failed"),)
-        return ()
+        # A bank debit takes days.
+        return (PaymentPending(order),) if session.status == "complete" else ()
 
     async def _fetch_refunds(self, id_: str) -> Sequence[GatewayEvent]:
         refunds, params = self._client.v1.refunds, cast("Any", _WITH_PAYMENT)

@@ -11,6 +11,7 @@ from payments.checkout import CheckoutService
 from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
+from payments.order_checks import OrderChecks
 from payments.order_search import OrderSearch
 from payments.orders import Orders
 from payments.reconciliation import Reconciliation, TransactionListing
@@ -45,5 +46,6 @@ class OrderServices:
             orders=orders,
             fulfillment=fulfillment,
             transaction_listing=listing,
+            order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
             clock=clock,
         )

@@ -27,7 +27,7 @@ from core.repricing.announcements import PRICE_CHANGED
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.cancellations import CANCELLATION_ENDED, CANCELLATION_WAITS
-from payments.fulfillment import PAID, REFUNDED
+from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
 from payments.reconciliation import UNPROCESSED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
@@ -70,6 +70,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                 ),
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
+                *(ON_ITS_WAY, ARRIVED_NOT),
             ],
             "fault": [fault.value for fault in Fault],
             "account": accounts(),

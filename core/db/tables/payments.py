@@ -24,7 +24,7 @@ order = sa.Table(
     required_column("unit", sa.Text),
     required_column("amount", sa.BigInteger),
     required_column("value", sa.BigInteger),
-    #: created, pending, credited, expired, failed
+    #: created, pending, processing (the money is on its way), credited, expired, failed
     required_column("state", sa.Text),
     #: All that was paid so far and all that was given back of it, in the unit.
     required_column("paid", sa.BigInteger),
@@ -44,9 +44,12 @@ order = sa.Table(
     required_column("dispute_state", sa.Text),
     required_column("created_at", sa.BigInteger),
     required_column("expires_at", sa.BigInteger),
+    #: When its gateway is asked about it next; null: never again.
+    sa.Column("check_at", sa.BigInteger),
     sa.UniqueConstraint("gateway", "external", name="uq_order_gateway_external"),
     sa.Index("ix_order_person_id", "person", "id"),
     partial_index("ix_order_open", "expires_at", "state IN ('created', 'pending')"),
+    partial_index("ix_order_check", "check_at", "check_at IS NOT NULL"),
 )
 
 #: What happened to an order, append-only.
@@ -179,4 +182,55 @@ listing = sa.Table(
     sa.Column("gateway", sa.Text, primary_key=True),
     #: The gateway's own sign for it.
     required_column("mark", sa.Text),
+)
+
+#: What gateways say that moved on the operator's accounts there, each movement once.
+movement = sa.Table(
+    "movement",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    #: payment, refund, dispute
+    sa.Column("kind", sa.Text, primary_key=True),
+    #: The gateway's own id of it.
+    sa.Column("external", sa.Text, primary_key=True),
+    #: The order that it is of; null where it is of none of ours.
+    sa.Column("order", sa.Text, index=True),
+    required_column("unit", sa.Text),
+    #: What came in; below zero: what went out.
+    required_column("amount", sa.BigInteger),
+    required_column("at", sa.BigInteger, index=True),
+    required_column("seen_at", sa.BigInteger),
+)
+
+#: Orders of which gateways' movements and the books say different sums.
+difference = sa.Table(
+    "difference",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("order", sa.Text, primary_key=True),
+    required_column("unit", sa.Text),
+    #: What came in and went out by the gateway's movements, and by the books.
+    required_column("there", sa.BigInteger),
+    required_column("booked", sa.BigInteger),
+    required_column("found_at", sa.BigInteger),
+)
+
+#: Payments that fit no order, until an owner decides.
+unmatched_payment = sa.Table(
+    "unmatched_payment",
+    metadata,
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("external", sa.Text, primary_key=True),
+    #: The order that it names; empty where a platform's own store sold it.
+    required_column("order", sa.Text),
+    #: Who paid, as `<platform>:<id there>`; empty where the gateway doesn't tell.
+    required_column("payer", sa.Text),
+    required_column("unit", sa.Text),
+    required_column("amount", sa.BigInteger),
+    required_column("fee", sa.BigInteger),
+    #: When it was paid, as far as is known, and when it was found.
+    required_column("at", sa.BigInteger),
+    required_column("found_at", sa.BigInteger, index=True),
+    #: open, credited, dismissed
+    required_column("state", sa.Text),
 )

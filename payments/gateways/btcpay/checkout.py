@@ -40,6 +40,7 @@ from payments.types import (
     Order,
     Payment,
     PaymentMismatch,
+    PaymentPending,
     Refund,
     RefundDeclined,
     is_order_id,
@@ -198,14 +199,17 @@ class BtcPayGateway:
         if invoice is None:
             return ()
         with translate_parse_errors(self.name):
-            events: list[GatewayEvent] = list(await self._list_settled_payments(invoice))
+            events: list[GatewayEvent] = list(await self._list_payment_events(invoice))
             order, status = _order_id(invoice), invoice["status"]
         if order and status == "Expired" and _is_unpaid(invoice):
             events.append(CheckoutEnded(order, "expired"))
+        if order and status == "Invalid" and not events:  # the chain never confirmed it
+            events.append(CheckoutEnded(order, "failed"))
         return events
 
-    async def _list_settled_payments(self, invoice: Mapping[str, Any]) -> list[Payment]:
-        """Each settled payment of an invoice; raises `PaymentMismatch`."""
+    async def _list_payment_events(self, invoice: Mapping[str, Any]) -> list[GatewayEvent]:
+        """Each settled payment of an invoice, and whether more is on its way; raises
+        `PaymentMismatch`."""
         order = _order_id(invoice)
         if not order or _is_unpaid(invoice):
             return []
@@ -220,7 +224,7 @@ class BtcPayGateway:
             for one in method["payments"]
             if one["status"] == "Settled"
         }
-        return [
+        events: list[GatewayEvent] = [
             Payment(
                 self.name,
                 id_,
@@ -233,6 +237,8 @@ class BtcPayGateway:
             )
             for id_, worth in parts.items()
         ]
+        statuses = {one["status"] for method in methods for one in method["payments"]}
+        return [*events, *((PaymentPending(order),) if "Processing" in statuses else ())]
 
     # --- money that goes back --------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from payments.types import (
     OrderChanged,
     Payment,
     PaymentMismatch,
+    PaymentPending,
     Refund,
     RefundDeclined,
     is_order_id,
@@ -280,6 +281,8 @@ class PayPalGateway:
             )
         for refund in payments.get("refunds") or []:
             events += await self._refund_events(refund)
+        if any(one["status"] == "PENDING" for one in captures):  # PayPal reviews it
+            events.append(PaymentPending(order.id))
         if captures and all(one["status"] in _FAILED_STATUSES for one in captures):
             events.append(CheckoutEnded(order.id, "failed"))
         return events

@@ -1,0 +1,163 @@
+"""The payments' part of the object graph: `bots.services` makes it, on what there is already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.db.database import Database
+from core.ledger.ledger import Ledger
+from core.pool.vault import Vault
+from core.pricing.deals import Deals
+from payments.cancellations import CancellationPolicy, Cancellations
+from payments.checkout import CheckoutService
+from payments.dispute_service import DisputeService
+from payments.fulfillment import Fulfillment, GetPersonId
+from payments.gateways.base import Gateway
+from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
+from payments.offer import Offer
+from payments.order_checks import OrderChecks
+from payments.order_search import OrderSearch
+from payments.orders import Orders, PersonalOffers
+from payments.promo_codes import PromoCodes
+from payments.reconciliation import Reconciliation, TransactionListing
+from payments.refunds import Refunds
+from payments.vouchers import Vouchers
+from payments.webhooks import WebhookInbox
+
+
+#: Where a purchase that was sold by somebody else is withdrawn from.
+_SELLERS: Mapping[str, str] = {"skus": "https://support.discord.com", VOUCHER_GATEWAY: ""}
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentServices:
+    """Everything about money that comes in, from a gateway's message to the ledger."""
+
+    #: Those of the settings.
+    gateways: Mapping[str, Gateway]
+    orders: Orders
+    order_search: OrderSearch
+    checkout: CheckoutService
+    refunds: Refunds
+    cancellations: Cancellations
+    disputes: DisputeService
+    reconciliation: Reconciliation
+    vouchers: Vouchers
+    inbox: WebhookInbox
+    #: Whether anything is sold: here, or as vouchers elsewhere.
+    is_trading: bool
+
+    @property
+    def inviter_percent(self) -> int:
+        """What an inviter gets of a friend's top-up."""
+        return self.orders.offer.inviter_percent if self.is_trading else 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentBase:
+    """What all services of payments stand on."""
+
+    db: Database
+    ledger: Ledger
+    clock: Clock
+    #: What everyone is offered; `deals` tell what it is for one person.
+    offer: Offer
+    deals: Deals
+    #: For so many days buyers may withdraw from a purchase.
+    withdrawal_days: int = 0
+
+    def build_orders(self) -> Orders:
+        """The orders of this database."""
+        return Orders(
+            db=self.db,
+            ledger=self.ledger,
+            clock=self.clock,
+            offer=self.offer,
+            personal_offers=PersonalOffers(self.offer, self.deals),
+        )
+
+    def build_fulfillment(
+        self, orders: Orders, get_person_id: GetPersonId | None = None
+    ) -> Fulfillment:
+        """What makes Credits of payments."""
+        return Fulfillment(
+            orders=orders,
+            db=self.db,
+            ledger=self.ledger,
+            clock=self.clock,
+            offer=self.offer,
+            get_person_id=get_person_id,
+        )
+
+    def build_vouchers(self, orders: Orders, fulfillment: Fulfillment) -> Vouchers:
+        """Vouchers and promotions' codes."""
+        return Vouchers(
+            orders=orders,
+            fulfillment=fulfillment,
+            db=self.db,
+            ledger=self.ledger,
+            clock=self.clock,
+            promo_codes=PromoCodes(
+                deals=self.deals, db=self.db, ledger=self.ledger, clock=self.clock
+            ),
+        )
+
+
+def build_payment_services(
+    base: PaymentBase,
+    *,
+    gateways: Mapping[str, Gateway],
+    vault: Vault,
+    get_person_id: GetPersonId,
+    is_trading: bool,
+) -> PaymentServices:
+    """Orders, and what gateways say of them."""
+    db, ledger, clock = base.db, base.ledger, base.clock
+    orders = base.build_orders()
+    fulfillment = base.build_fulfillment(orders, get_person_id)
+    everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
+    refunds = Refunds(
+        gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
+    )
+    return PaymentServices(
+        gateways=gateways,
+        orders=orders,
+        order_search=OrderSearch(db=db, orders=orders),
+        checkout=CheckoutService(gateways=everywhere, orders=orders),
+        refunds=refunds,
+        cancellations=Cancellations(
+            orders=orders,
+            refunds=refunds,
+            db=db,
+            ledger=ledger,
+            clock=clock,
+            policy=CancellationPolicy(base.withdrawal_days, _SELLERS),
+        ),
+        disputes=DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db),
+        reconciliation=Reconciliation(
+            gateways=everywhere,
+            orders=orders,
+            fulfillment=fulfillment,
+            transaction_listing=TransactionListing(fulfillment=fulfillment, db=db, ledger=ledger),
+            order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
+            clock=clock,
+        ),
+        vouchers=base.build_vouchers(orders, fulfillment),
+        inbox=WebhookInbox(
+            gateways=gateways,
+            fulfillment=fulfillment,
+            db=db,
+            ledger=ledger,
+            vault=vault,
+            clock=clock,
+        ),
+        is_trading=is_trading,
+    )
+
+
+def build_voucher_service(base: PaymentBase) -> Vouchers:
+    """Vouchers alone."""
+    orders = base.build_orders()
+    return base.build_vouchers(orders, base.build_fulfillment(orders))
