@@ -63,7 +63,7 @@ from core.users.service import Users
 from payments.payouts import Payouts
 from payments.services import (
     PaymentBase,
-    PaymentServices as PaymentServices,
+    PaymentServices,
     build_payment_services,
     build_voucher_service,
 )

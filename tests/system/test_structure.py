@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bots import app, services
+from payments import services as payment_services
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("core", "payments", "bots")
@@ -57,7 +58,7 @@ def classes() -> Iterator[tuple[str, ast.ClassDef]]:
 def service_classes() -> set[str]:
     """Classes of which a running service has one object: whatever the groups of the graph hold."""
     found: set[str] = set()
-    for module in (services, app):
+    for module in (services, payment_services, app):
         for group in vars(module).values():
             if dataclasses.is_dataclass(group) and group.__module__ == module.__name__:
                 for kind in typing.get_type_hints(group).values():
@@ -65,7 +66,7 @@ def service_classes() -> set[str]:
                         one.__name__ for one in (kind, *typing.get_args(kind)) if _is_ours(one)
                     }
     # Protocols and values; and every command opens the database for itself.
-    return found - {"Clock", "Gateway", "Config", "Database"}
+    return found - {"Clock", "Gateway", "Config", "Database", "Offer"}
 
 
 def _is_ours(kind: object) -> bool:
