@@ -17,10 +17,11 @@ from bots.commands.admin.disputes import OPERATOR_KINDS, make_operator_card
 from bots.commands.admin.setprice import compose_price_announcement
 from bots.commands.answers import AnswerRenderer
 from bots.commands.cancel import make_cancel_choice
+from bots.commands.dispute_texts import DISPUTE_KINDS, compose_dispute_notification
 from bots.commands.receipt import OWN_SALES, make_receipt_choice
 from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
-from bots.services import PaymentServices, UserServices
+from bots.services import UserServices
 from core.admin.broadcasts import BROADCAST, Broadcasts
 from core.asks.repository import AskRepository, SettledAsk
 from core.errors import describe_failure
@@ -30,6 +31,7 @@ from core.repricing.announcements import PRICE_CHANGED
 from payments.cancellations import CANCELLATION_ENDED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.services import PaymentServices
 from payments.types import Order
 
 _log = logging.getLogger(__name__)
@@ -177,13 +179,11 @@ class NotificationSender:
         if paid is not None and notification.kind in _UNTIL_PAID:
             title, line = _UNTIL_PAID[notification.kind]
             return title, (line, say("Order {order}", order=paid.id))
-        if notification.kind in EARNING_KINDS:
-            return compose_earning_notification(notification)
-        if notification.kind == PRICE_CHANGED:
-            return compose_price_announcement(notification)
-        if notification.kind == CANCELLATION_ENDED:
-            return _compose_refused_cancellation(str(notification.facts["order"]))
+        if (compose := _COMPOSERS.get(notification.kind)) is not None:
+            return compose(notification)
         available = (await self._balances.for_user(notification.person)).available
+        if notification.kind in DISPUTE_KINDS:
+            return compose_dispute_notification(notification, available)
         order = str(notification.facts.get("order", ""))
         amount = Credits(int(notification.facts["credits"]))
         claim = say("Open the link to say where your money shall go.")
@@ -215,11 +215,21 @@ def _compose_partial_payment(
     )
 
 
-def _compose_refused_cancellation(order: str) -> tuple[Phrase, tuple[Phrase, ...]]:
+def _compose_refused_cancellation(
+    notification: Notification,
+) -> tuple[Phrase, tuple[Phrase, ...]]:
     return say("Your withdrawal was not carried out"), (
         say("Nothing was given back, and your Credits are yours again. /paysupport helps."),
-        say("Order {order}", order=order),
+        say("Order {order}", order=str(notification.facts["order"])),
     )
+
+
+#: What kinds say by their own facts alone.
+_COMPOSERS: Mapping[str, Callable[[Notification], tuple[Phrase, tuple[Phrase, ...]]]] = {
+    **dict.fromkeys(EARNING_KINDS, compose_earning_notification),
+    PRICE_CHANGED: compose_price_announcement,
+    CANCELLATION_ENDED: _compose_refused_cancellation,
+}
 
 
 def _list_links(notification: Notification, paid: Order | None) -> list[tuple[Phrase, str]]:

@@ -238,7 +238,7 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         model_commands=shared.models,
         deals=services.pricing.deals,
         clock=clock,
-        is_selling=services.payments.checkout.is_selling,
+        payments=services.payments,
     )
     yield TierCommands(deals=services.pricing.deals, users=services.users.users, clock=clock)
     yield shared.export

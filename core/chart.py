@@ -542,6 +542,51 @@ def lose_dispute(
     return tuple(moves)
 
 
+def reopen_lost_dispute(
+    person: str,
+    order: str,
+    amount: NanoUsd,
+    bad_debt: NanoUsd,
+    *,
+    restored: tuple[Credits, Credits],
+    excess: tuple[Credits, Credits],
+) -> tuple[Entry, ...]:
+    """Flow: a dispute that was lost goes on: its cash is undecided again, and what it took
+    (`restored`: bought, bonus) is held. `excess` is what was spent beyond what the order gives now:
+    it is owed, as after a refund."""
+    moves: list[Entry] = []
+    if bad_debt != amount:
+        moves.append(Move("returned", DISPUTED_CASH, sales(NanoUsd), amount - bad_debt))
+    if not bad_debt.is_zero:
+        moves.append(Move("lost", DISPUTED_CASH, BAD_DEBT, bad_debt))
+    moves += credit_disputed_order(order, *restored)
+    if any(not part.is_zero for part in excess):
+        moves += reverse_topup(person, *excess, disputed_order=order)
+    return tuple(moves)
+
+
+def reverse_dispute_refund(
+    order: str, gateway: str, amount: NanoUsd, bought: Credits, bonus: Credits
+) -> tuple[Entry, ...]:
+    """Flow: a dispute that had cost a part of its sum goes on: the part is undecided again, its
+    Credits are held."""
+    moves: list[Entry] = [Move("part", cash(gateway, NanoUsd), sales(NanoUsd), amount)]
+    if not bought.is_zero:
+        held = disputed_credits(order, "bought")
+        moves.append(Move("part-bought", issued("topup"), held, bought))
+    if not bonus.is_zero:
+        moves.append(Move("part-bonus", issued("bonus"), disputed_credits(order, "gift"), bonus))
+    return tuple(moves)
+
+
+def book_dispute_fee(gateway: str, fee: NanoUsd, *, is_returned: bool = False) -> Move[NanoUsd]:
+    """Flow: what a gateway takes for a dispute, or gives back of that."""
+    gateway_cash, expense = cash(gateway, NanoUsd), gateway_fees(NanoUsd)
+    if is_returned:
+        return Move("dispute-fee", gateway_cash, expense, fee)
+    return Move("dispute-fee", expense, gateway_cash, fee)
+
+
 def _unit_code(name: str, unit: type[Money]) -> str:
     """An account's code for a unit: accounts of cash are in dollars unless their code says so."""
     return name if unit.NAME == NanoUsd.NAME else f"{name}/{unit.NAME.lower()}"

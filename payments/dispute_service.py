@@ -80,4 +80,6 @@ def _dispute_from_row(row: sa.Row[Any]) -> Dispute:
         row.state,
         reason=row.reason,
         due_at=row.due_at,
+        fee=NanoUsd(row.fee),
+        turn=row.turn,
     )

@@ -23,7 +23,7 @@ from payments.orders import Orders, current_entitlement
 from payments.types import Cash, Dispute, Order
 
 #: Figures of an order's history that are cash, in the order's unit.
-_CASH_FIGURES = frozenset({"amount", "paid", "refunded", "bad_debt"})
+_CASH_FIGURES = frozenset({"amount", "paid", "refunded", "bad_debt", "fee"})
 
 
 class EvidenceBuilder:

@@ -6,8 +6,9 @@ event is checked against the order here, whoever brought it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,7 +31,9 @@ from core.ledger.types import (
 from core.money import Credits, NanoUsd
 from core.notification import notification_row
 from core.users.service import find_survivor
+from payments.dispute_steps import select_dispute_refunds
 from payments.disputes import Disputes
+from payments.gateways.base import Gateway
 from payments.offer import Offer, from_cents, to_cents
 from payments.orders import (
     Orders,
@@ -63,6 +66,8 @@ PAID, REFUNDED = "paid", "refunded"
 ON_ITS_WAY, ARRIVED_NOT = "on_its_way", "arrived_not"
 #: An order that others change at the same time is worked out again so often.
 _ATTEMPTS_MAX = 8
+#: A dispute that was won and is lost now: taken up again, lost, its fee.
+_DISPUTE_STEPS_MAX = 3
 
 #: Finds or makes the person who writes from a platform by an id there, and gives their own id.
 GetPersonId = Callable[[str, str], Awaitable[str]]
@@ -80,12 +85,15 @@ class Fulfillment:
         clock: Clock,
         offer: Offer,
         get_person_id: GetPersonId | None = None,
+        gateways: Mapping[str, Gateway] | None = None,
     ) -> None:
         """`offer` counts for orders that kept none; `get_person_id` is needed where platforms' own
-        stores sell."""
+        stores sell, `gateways` where disputes go on after their end."""
         self.orders, self._db, self._ledger = orders, db, ledger
         self._clock, self._offer, self._get_person_id = clock, offer, get_person_id
-        self._disputes = Disputes(orders=orders, db=db, ledger=ledger, clock=clock, offer=offer)
+        self._disputes = Disputes(
+            orders=orders, db=db, ledger=ledger, clock=clock, offer=offer, gateways=gateways or {}
+        )
 
     async def credit_payment(self, payment: Payment, *, notify: bool = True) -> Order:
         """Credits what a payment brings, once, however often it is reported. Raises `UnknownOrder`,
@@ -116,19 +124,25 @@ class Fulfillment:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
         what was spent is owed. A refund that failed gives it back. Each once."""
         order = await self.orders.get_by_payment(refund.gateway, refund.payment)
+        if refund.dispute:
+            refund = await self._name_dispute_refund(refund)
         return await self._submit_with_retries(
             lambda: self._prepare_refund(order.id, refund), order.id
         )
 
     async def apply_dispute(self, dispute: Dispute) -> Order:
         """Open: holds what is left of the order. Won: gives it back. Lost: it is gone, and what
-        was spent is bad debt. Each once."""
+        was spent is bad debt. Each once; what ended and goes on is undone. Raises
+        `GatewayUnavailable`."""
         order = await self.orders.get_by_payment(dispute.gateway, dispute.payment)
-        for step in self._disputes.expand_steps(dispute):
-            order = await self._submit_with_retries(
-                partial(self._disputes.prepare_submission, order.id, step), order.id
-            )
-        return order
+        for _ in range(_ATTEMPTS_MAX + _DISPUTE_STEPS_MAX):
+            submission = await self._disputes.prepare_submission(order.id, dispute)
+            if submission is None:
+                self.orders.invalidate_offer(order.person)
+                return await self.orders.get(order.id)
+            with suppress(CompanionRefused, IdempotencyConflict, InsufficientFunds):
+                await self._ledger.submit(submission)
+        raise PaymentMismatch(order.id, "busy")
 
     async def _mark_processing(self, event: PaymentPending) -> None:
         order = await self.orders.get(event.order)
@@ -380,6 +394,15 @@ class Fulfillment:
             raise UnknownOrder(reversal.payment)
         amount = UNITS[rows[0].unit](rows[0].amount)
         return Refund(reversal.gateway, reversal.payment, reversal.payment, amount)
+
+    async def _name_dispute_refund(self, refund: Refund) -> Refund:
+        """The part of its sum that a dispute cost goes by the dispute's id; what it costs when it
+        ends again is another refund."""
+        known = await self._db.fetch(select_dispute_refunds(refund.gateway, refund.dispute))
+        standing = [row.external for row in known if row.failed_at is None]
+        count = len(known)
+        name = standing[0] if standing else f"{refund.dispute}/{count}" if count else refund.dispute
+        return replace(refund, id=name)
 
     async def _submit_with_retries(
         self, prepare: Callable[[], Awaitable[Submission | None]], order_id: str

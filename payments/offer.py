@@ -43,6 +43,9 @@ class Entitlement:
         """Both together."""
         return self.bought + self.bonus
 
+    def __add__(self, other: Entitlement) -> Entitlement:
+        return Entitlement(self.bought + other.bought, self.bonus + other.bonus)
+
     def __sub__(self, other: Entitlement) -> Entitlement:
         return Entitlement(self.bought - other.bought, self.bonus - other.bonus)
 

@@ -1,4 +1,4 @@
-"""Orders found by whatever names them, and every movement of their cash."""
+"""Orders found by whatever names them, every movement of their cash, and what disputes hold."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from core import chart
 from core.db import schema
 from core.db.database import Database
+from core.ledger.ledger import Ledger
+from core.money import Credits
+from core.pricing.tiers import select_merged_ids
 from payments.orders import Orders
 from payments.types import Cash, Order, UnknownOrder
 
@@ -33,8 +37,8 @@ class CashReceipt:
 class OrderSearch:
     """The search for orders, and for the receipts of what was paid and given back."""
 
-    def __init__(self, *, db: Database, orders: Orders) -> None:
-        self._db, self._orders = db, orders
+    def __init__(self, *, db: Database, ledger: Ledger, orders: Orders) -> None:
+        self._db, self._ledger, self._orders = db, ledger, orders
 
     async def find_order(self, id_: str) -> Order:
         """By the order's id, a receipt of a payment or a refund, a dispute's id, or what its
@@ -68,3 +72,22 @@ class OrderSearch:
                 for row in rows
             ]
         return sorted(found, key=lambda receipt: (receipt.at_ms, receipt.id))
+
+    async def list_held_credits(self, person: str) -> list[tuple[str, Credits]]:
+        """This person's orders that are disputed now, the oldest first, and how many of their
+        Credits are held for each."""
+        table = schema.order
+        rows = await self._db.fetch(
+            sa.select(table.c.id)
+            .where(table.c.person.in_(select_merged_ids(person)), table.c.dispute_state == "open")
+            .order_by(table.c.id)
+        )
+        held = []
+        for row in rows:
+            accounts = [
+                chart.disputed_credits(row.id, "bought"),
+                chart.disputed_credits(row.id, "gift"),
+            ]
+            balances = await self._ledger.read_balances(accounts)
+            held.append((row.id, Credits(sum(one.available for one in balances.values()))))
+        return held

@@ -26,7 +26,6 @@ from payments.refunds import Refunds
 from payments.vouchers import Vouchers
 from payments.webhooks import WebhookInbox
 
-
 #: Where a purchase that was sold by somebody else is withdrawn from.
 _SELLERS: Mapping[str, str] = {"skus": "https://support.discord.com", VOUCHER_GATEWAY: ""}
 
@@ -79,9 +78,12 @@ class PaymentBase:
         )
 
     def build_fulfillment(
-        self, orders: Orders, get_person_id: GetPersonId | None = None
+        self,
+        orders: Orders,
+        get_person_id: GetPersonId | None = None,
+        gateways: Mapping[str, Gateway] | None = None,
     ) -> Fulfillment:
-        """What makes Credits of payments."""
+        """What makes Credits of payments; `gateways` where they speak."""
         return Fulfillment(
             orders=orders,
             db=self.db,
@@ -89,6 +91,7 @@ class PaymentBase:
             clock=self.clock,
             offer=self.offer,
             get_person_id=get_person_id,
+            gateways=gateways,
         )
 
     def build_vouchers(self, orders: Orders, fulfillment: Fulfillment) -> Vouchers:
@@ -116,7 +119,7 @@ def build_payment_services(
     """Orders, and what gateways say of them."""
     db, ledger, clock = base.db, base.ledger, base.clock
     orders = base.build_orders()
-    fulfillment = base.build_fulfillment(orders, get_person_id)
+    fulfillment = base.build_fulfillment(orders, get_person_id, gateways)
     everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
     refunds = Refunds(
         gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
@@ -124,7 +127,7 @@ def build_payment_services(
     return PaymentServices(
         gateways=gateways,
         orders=orders,
-        order_search=OrderSearch(db=db, orders=orders),
+        order_search=OrderSearch(db=db, ledger=ledger, orders=orders),
         checkout=CheckoutService(gateways=everywhere, orders=orders),
         refunds=refunds,
         cancellations=Cancellations(

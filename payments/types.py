@@ -116,6 +116,8 @@ class Refund:
     payment: str
     amount: Cash
     failed: bool = False
+    #: The gateway's id of the dispute whose end gave this part of its sum back, if one did.
+    dispute: str = ""
     #: The page on which the payer says where it goes; whoever opens it can have it.
     claim_url: str = field(default="", repr=False)
 
@@ -143,6 +145,10 @@ class Dispute:
     #: The bank's word for why, and until when evidence is taken (ms UTC); where they are told.
     reason: str = ""
     due_at: int | None = None
+    #: What the gateway took for it so far, in all; None while that isn't known.
+    fee: NanoUsd | None = None
+    #: How often it was taken up again after an end, as it is recorded here.
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from bots.config.settings import Config, load
 from bots.externals import Externals
 from bots.services import (
     Foundation,
-    PaymentServices,
     build_payments,
     build_pool,
     build_pricing,
@@ -29,6 +28,7 @@ from payments.gateways.base import Gateway
 from payments.gateways.discord_store import CONSUMABLE_SKU, DiscordStoreGateway
 from payments.gateways.telegram_stars import TelegramStarsGateway
 from payments.offer import Offer
+from payments.services import PaymentServices
 from payments.types import GatewayUnavailable
 
 _NO_GATEWAY = (

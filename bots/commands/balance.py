@@ -16,6 +16,7 @@ from core.clock import Clock, as_datetime, as_ms
 from core.money import Credits, sum_amounts
 from core.pricing.catalogue import Catalogue
 from core.pricing.deals import Deals
+from payments.services import PaymentServices
 
 _DAYS = 30
 _RECENT_SHOWN = 10
@@ -33,14 +34,13 @@ class BalanceCommands:
         model_commands: ModelCommands,
         deals: Deals,
         clock: Clock,
-        is_selling: bool,
+        payments: PaymentServices,
     ) -> None:
-        """`is_selling`: Credits can be bought here."""
         self._ask_history = ask_history
         self._users, self._balances = users.users, users.balances
         self._catalogue = catalogue
         self._model_commands, self._deals, self._clock = model_commands, deals, clock
-        self._is_selling = is_selling
+        self._is_selling, self._order_search = payments.checkout.is_selling, payments.order_search
 
     @command(
         "balance",
@@ -58,6 +58,15 @@ class BalanceCommands:
         if balance.held.units:
             lines.append(
                 say("{held} more are reserved by answers being written.", held=balance.held)
+            )
+        for order, credits_ in await self._order_search.list_held_credits(request.person.id):
+            lines.append(
+                say(
+                    "{credits} more are held until the dispute of your payment is decided: order"
+                    " {order}.",
+                    credits=format_credits(credits_),
+                    order=order,
+                )
             )
         model = self._model_commands.get_current_model(request.person)
         price = await self._model_commands.find_price(request.person, model)

@@ -17,6 +17,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from bots.chat.i18n import render
+from bots.chat.reply import Phrase, say
 from payments.gateways.sandbox import SIGNATURE_HEADER, sign_message
 
 _STOP_SECONDS = 0.2
@@ -41,6 +43,7 @@ class _Checkout:
     what: str
     return_url: str
     notify_url: str
+    language: str = "en"
     state: str = "open"
     payments: list[dict[str, Any]] = field(default_factory=list)
     refunds: list[dict[str, Any]] = field(default_factory=list)
@@ -118,6 +121,7 @@ class SandboxPaymentService:
                 str(body["what"]),
                 str(body["return_url"]),
                 str(body["notify_url"]),
+                str(body.get("language", "en")),
             )
             self._checkouts[checkout.id] = checkout
             self._by_order[checkout.order] = checkout_id = checkout.id
@@ -169,16 +173,21 @@ class SandboxPaymentService:
 
     async def _show_page(self, request: web.Request) -> web.Response:
         checkout = self._find_checkout(request)
-        actions = _list_actions(checkout)
+        language = checkout.language
         buttons = "".join(
-            _BUTTON.format(id=checkout.id, act=act, label=label, look="" if number else "first")
-            for number, (act, label) in enumerate(actions)
+            _BUTTON.format(
+                id=checkout.id,
+                act=act,
+                label=escape(render(label, language)),
+                look="" if number else "first",
+            )
+            for number, (act, label) in enumerate(_list_actions(checkout))
         )
-        rows = [("paid", one) for one in checkout.payments]
-        rows += [("given back", one) for one in checkout.refunds]
-        rows += [("disputed", checkout.dispute)] if checkout.dispute is not None else []
+        rows = [(_PAID, one) for one in checkout.payments]
+        rows += [(_GIVEN_BACK, one) for one in checkout.refunds]
+        rows += [(_DISPUTED, checkout.dispute)] if checkout.dispute is not None else []
         shown = "".join(
-            f"<tr><td>{what} {escape(one['id'][-8:])}</td>"
+            f"<tr><td>{escape(render(what, language))} {escape(one['id'][-8:])}</td>"
             f"<td>${format_cents(one['cents'])}</td></tr>"
             for what, one in rows
         )
@@ -186,10 +195,10 @@ class SandboxPaymentService:
         if checkout.dispute is not None:
             state = f"{state}, dispute {checkout.dispute['state']}"
         text = render_page(
-            "Sandbox checkout",
+            render(_TITLE, language),
             heading=checkout.what,
             cents=checkout.cents,
-            note="This is a sandbox: no money moves, and no card is asked for.",
+            note=render(_NOTE, language),
             state=state,
             inner=f"{buttons}<table>{shown}</table>",
         )
@@ -283,6 +292,11 @@ def _lose_dispute(checkout: _Checkout) -> None:
     checkout.dispute["state"] = "lost"
 
 
+def _reopen_dispute(checkout: _Checkout) -> None:
+    assert checkout.dispute is not None
+    checkout.dispute["state"] = "open"
+
+
 _ACTION_HANDLERS = {
     "pay": _pay,
     "twice": _pay_twice,
@@ -292,24 +306,33 @@ _ACTION_HANDLERS = {
     "dispute": _open_dispute,
     "win": _win_dispute,
     "lose": _lose_dispute,
+    "reopen": _reopen_dispute,
 }
-_ACTIONS = {
-    "open": (("pay", "Pay"), ("twice", "Pay twice"), ("decline", "Decline")),
-    "failed": (("pay", "Pay after all"),),
+_TITLE = say("Sandbox checkout")
+_NOTE = say("This is a sandbox: no money moves, and no card is asked for.")
+_PAID, _GIVEN_BACK, _DISPUTED = say("paid"), say("given back"), say("disputed")
+_ACTIONS: dict[str, tuple[tuple[str, Phrase], ...]] = {
+    "open": (
+        ("pay", say("Pay")),
+        ("twice", say("Pay twice")),
+        ("decline", say("Decline")),
+    ),
+    "failed": (("pay", say("Pay after all")),),
     "paid": (
-        ("half", "Give half back"),
-        ("refund", "Give all back"),
-        ("dispute", "Dispute at the bank"),
+        ("half", say("Give half back")),
+        ("refund", say("Give all back")),
+        ("dispute", say("Dispute at the bank")),
     ),
 }
-_DECISIONS = (("win", "The shop wins"), ("lose", "The payer wins"))
+_DECISIONS = (("win", say("The shop wins")), ("lose", say("The payer wins")))
+_REOPENING = (("reopen", say("Reopen the dispute")),)
 
 
-def _list_actions(checkout: _Checkout) -> tuple[tuple[str, str], ...]:
+def _list_actions(checkout: _Checkout) -> tuple[tuple[str, Phrase], ...]:
     """What can be pressed now."""
     if checkout.dispute is None:
         return _ACTIONS.get(checkout.state, ())
-    return _DECISIONS if checkout.dispute["state"] == "open" else ()
+    return _DECISIONS if checkout.dispute["state"] == "open" else _REOPENING
 
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">

@@ -109,6 +109,17 @@ class SupportsDisputeAcceptance(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsDisputeLookup(Protocol):
+    """A gateway that can be asked how a dispute stands now: messages may come late and in any
+    order."""
+
+    async def fetch_dispute(self, order: Order, dispute: Dispute) -> Dispute:
+        """The dispute of this order as the gateway has it now; as it was told where nothing can be
+        read of it. Raises `GatewayUnavailable`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionPage:
     """A page is a part of a gateway's list of transactions."""

@@ -9,7 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, final
 
 from pydantic import SecretStr
 
@@ -149,6 +149,11 @@ class SandboxGateway:
         )
         return await self._fetch_checkout_events(order.external_id)
 
+    async def fetch_dispute(self, order: Order, dispute: Dispute) -> Dispute:
+        """See `SupportsDisputeLookup`."""
+        events = await self._fetch_checkout_events(order.external_id)
+        return next((one for one in events if isinstance(one, Dispute)), dispute)
+
     async def close(self) -> None:
         """See `Gateway`."""
         await self._client.close()
@@ -172,14 +177,10 @@ class SandboxGateway:
         events += [_to_refund(one) for one in checkout["refunds"]]
         dispute = checkout["dispute"]
         if dispute is not None:
-            states: list[Literal["open", "won", "lost"]] = ["open"]
-            if dispute["state"] != "open":
-                states.append(dispute["state"])
             disputed = from_cents(dispute["cents"])
-            events += [
-                Dispute(self.name, dispute["id"], dispute["payment"], disputed, state)
-                for state in states
-            ]
+            events.append(
+                Dispute(self.name, dispute["id"], dispute["payment"], disputed, dispute["state"])
+            )
         if checkout["state"] in {"failed", "expired"}:
             events.append(CheckoutEnded(order, checkout["state"]))
         return events

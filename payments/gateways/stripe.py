@@ -195,11 +195,19 @@ class StripeGateway:
         before = await self._fetch_disputes(dispute.id)
         if not before or cast("Dispute", before[-1]).state != "open":
             return before
-        options = {"idempotency_key": f"accept:{dispute.id}"}
+        # Stripe would answer a reopened one's close with the first one's.
+        again = f":{dispute.turn}" if dispute.turn else ""
+        options = {"idempotency_key": f"accept:{dispute.id}{again}"}
         disputes = self._client.v1.disputes
         return _to_disputes(
             await self._call(lambda: disputes.close_async(dispute.id, None, options))  # type: ignore[arg-type]
         )
+
+    async def fetch_dispute(self, order: Order, dispute: Dispute) -> Dispute:
+        """See `SupportsDisputeLookup`."""
+        del order
+        events = await self._fetch_disputes(dispute.id)
+        return cast("Dispute", events[0]) if events else dispute
 
     async def close(self) -> None:
         """See `Gateway`."""
@@ -314,6 +322,7 @@ def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
             state,
             reason=dispute.reason,
             due_at=due * 1_000 if due else None,
+            fee=_read_dispute_fee(dispute),
         ),
     )
 
@@ -321,8 +330,27 @@ def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
 def _took_money(dispute: Any) -> bool:
     """Whether money went for good: a bank may give it back before a dispute begins, and only the
     movements say so."""
-    moved = getattr(dispute, "balance_transactions", None) or ()
-    return sum(int(one.amount) for one in moved) < 0
+    return sum(int(one.amount) for one in _list_movements(dispute)) < 0
+
+
+def _list_movements(dispute: Any) -> Sequence[Any]:
+    """What Stripe took for a dispute, and gave back of it; each with its fee."""
+    return getattr(dispute, "balance_transactions", None) or ()
+
+
+def _read_dispute_fee(dispute: Any) -> NanoUsd | None:
+    """What Stripe took for a dispute in all, what it gave back taken off; None while nothing was
+    moved. Where the account settles in another currency, the share of what was disputed."""
+    movements = _list_movements(dispute)
+    if not movements:
+        return None
+    kept = sum(int(one.fee) for one in movements)
+    if all(one.currency == "usd" for one in movements):
+        return from_cents(kept)
+    taken = max((abs(int(one.amount)) for one in movements), default=0)
+    if not taken:
+        return None
+    return from_cents(dispute.amount).share_up(kept, taken)
 
 
 def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:

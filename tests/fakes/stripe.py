@@ -124,6 +124,18 @@ class FakeStripe:
         }
         return id_
 
+    def moves(self, dispute: str, cents: int, *, fee: int = 0, currency: str = "usd") -> None:
+        """Money of a dispute is moved, with what Stripe takes (or gives back) for that."""
+        movement = {
+            "id": f"txn_{next(self._numbers):06}",
+            "object": "balance_transaction",
+            "amount": cents,
+            "fee": fee,
+            "net": cents - fee,
+            "currency": currency,
+        }
+        self.disputes[dispute].setdefault("balance_transactions", []).append(movement)
+
     def event(self, kind: str, about: dict[str, Any], **changes: Any) -> bytes:
         """A webhook's raw body."""
         body = {

@@ -39,6 +39,8 @@ class Shop:
     ledger: Ledger
     clock: TestClock
     offer: Offer = field(default_factory=Offer)
+    #: Those that are asked again before a dispute that ended is taken up.
+    gateways: dict[str, Gateway] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.orders = Orders(db=self.store, ledger=self.ledger, clock=self.clock, offer=self.offer)
@@ -48,6 +50,7 @@ class Shop:
             ledger=self.ledger,
             clock=self.clock,
             offer=self.offer,
+            gateways=self.gateways,
         )
         self._causes = itertools.count()
 
@@ -166,6 +169,7 @@ class Counter(OrderServices):
     def __init__(self, shop: Shop, gateway: Gateway, vault: Vault) -> None:
         self.shop, self.gateway = shop, gateway
         gateways = {gateway.name: gateway}
+        shop.gateways |= gateways
         self.inbox = WebhookInbox(
             gateways=gateways,
             fulfillment=shop.crediting,

@@ -33,7 +33,7 @@ class OrderServices:
     ) -> None:
         self.orders = orders
         self.checkout = CheckoutService(gateways=gateways, orders=orders)
-        self.order_search = OrderSearch(db=db, orders=orders)
+        self.order_search = OrderSearch(db=db, ledger=ledger, orders=orders)
         self.refunds = Refunds(
             gateways=gateways, orders=orders, fulfillment=fulfillment, db=db, clock=clock
         )

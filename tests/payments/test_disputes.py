@@ -14,7 +14,7 @@ from core.db.writes import Update
 from core.ledger.types import Move, Settle, Submission
 from core.money import Credits, NanoUsd, parse_usd
 from core.notification import OPERATORS
-from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.dispute_steps import DISPUTE_ENDED, DISPUTED
 from payments.gateways.voucher import VoucherGateway
 from payments.refunds import NothingToRefund
 from payments.types import CardPaymentsPaused, Dispute, NoOpenDispute, Order, Payment, Refund

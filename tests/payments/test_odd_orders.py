@@ -12,7 +12,7 @@ import pytest
 
 from core.money import parse_usd
 from core.notification import OPERATORS
-from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.dispute_steps import DISPUTE_ENDED, DISPUTED
 from payments.gateways.stripe import StripeGateway
 from payments.reconciliation import UNPROCESSED
 from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
@@ -229,7 +229,8 @@ async def test_a_prevented_dispute_costs_what_was_moved(
     await counter.hears(counter.completed(order))
     id_ = stripe.dispute(intent, status="prevented")
     stripe.disputes[id_]["balance_transactions"] = [
-        {"id": f"txn_{amount}", "object": "balance_transaction", "amount": amount, "fee": 0}
+        {"id": f"txn_{amount}", "object": "balance_transaction"}
+        | {"amount": amount, "fee": 0, "currency": "usd"}
         for amount in moved
     ]
     await counter.hears(stripe.event("charge.dispute.closed", stripe.disputes[id_]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from core.money import parse_usd
 from core.notification import OPERATORS
+from payments.dispute_steps import DISPUTE_ENDED, DISPUTED
+from payments.disputes import DISPUTE_FEE
 from payments.reconciliation import UNPROCESSED
 from payments.types import GatewayUnavailable, NoOpenDispute
 from tests.payments.test_stripe import Counter, counter
@@ -85,3 +88,105 @@ async def test_owners_hear_once_of_a_message_of_which_nothing_comes(counter: Cou
         (UNPROCESSED, "unknown_order"),
     ]
     assert told[0][1]["order"] == order.id
+
+
+CENT = parse_usd("0.01").units
+
+
+async def disputed(counter: Counter) -> tuple[str, str]:
+    """Somebody who paid $10 disputes that; who, and the dispute, of which nobody has heard."""
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    intent = counter.stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    return person, counter.stripe.dispute(intent)
+
+
+async def told(counter: Counter, dispute: str, kind: str, status: str = "") -> None:
+    """Stripe tells of it, twice."""
+    about = counter.stripe.disputes[dispute]
+    if status:
+        about["status"] = status
+    for _ in range(2):
+        await counter.hears(counter.stripe.event(f"charge.dispute.{kind}", about))
+    await counter.works()
+    counter.shop.clock.advance(seconds=60)
+    await counter.works()
+
+
+async def cents(counter: Counter) -> list[int]:
+    """At Stripe, and what gateways kept."""
+    return [one // CENT for one in await counter.shop.stands("cash/stripe", "gateway-fees")]
+
+
+async def test_what_stripe_takes_for_a_dispute_is_a_fee(counter: Counter) -> None:
+    _, id_ = await disputed(counter)
+    counter.stripe.moves(id_, -1_000, fee=1_500)
+    await told(counter, id_, "created")
+    assert await cents(counter) == [-59 - 1_500, 59 + 1_500]
+    await told(counter, id_, "closed", "lost")
+    assert await cents(counter) == [-59 - 1_500, 59 + 1_500]
+    fees = {kind: facts["fee"] for kind, facts in await counter.shop.told(OPERATORS)}
+    assert fees == {DISPUTED: 1_500 * CENT, DISPUTE_ENDED: 1_500 * CENT}
+    await counter.shop.audited()
+
+
+@pytest.mark.parametrize(("returned", "kept"), [(0, 1_500), (-1_500, 0)])
+async def test_a_fee_that_is_told_late_or_given_back_is_booked(
+    counter: Counter, returned: int, kept: int
+) -> None:
+    person, id_ = await disputed(counter)
+    await told(counter, id_, "created")
+    assert await cents(counter) == [-59, 59]
+    counter.stripe.moves(id_, -1_000, fee=1_500)
+    await told(counter, id_, "funds_withdrawn")
+    assert await cents(counter) == [-59 - 1_500, 59 + 1_500]
+    await told(counter, id_, "closed", "won")
+    counter.stripe.moves(id_, 1_000, fee=returned)
+    await told(counter, id_, "funds_reinstated")
+    assert await cents(counter) == [941 - kept, 59 + kept]
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    kinds = [kind for kind, _ in await counter.shop.told(OPERATORS)]
+    assert sorted(kinds) == sorted(
+        [DISPUTED, DISPUTE_FEE, DISPUTE_ENDED, *([DISPUTE_FEE] if returned else [])]
+    )
+    await counter.shop.audited()
+
+
+async def test_each_turn_may_cost_its_fee(counter: Counter) -> None:
+    _, id_ = await disputed(counter)
+    counter.stripe.moves(id_, -1_000, fee=1_500)
+    await told(counter, id_, "created")
+    counter.stripe.moves(id_, 1_000, fee=-1_500)
+    await told(counter, id_, "closed", "won")
+    assert await cents(counter) == [941, 59]
+    counter.stripe.moves(id_, -1_000, fee=1_500)
+    await told(counter, id_, "updated", "needs_response")
+    await told(counter, id_, "closed", "lost")
+    assert await cents(counter) == [-59 - 1_500, 59 + 1_500]
+    await counter.shop.audited()
+
+
+async def test_a_fee_in_another_currency_is_its_share_of_what_was_disputed(
+    counter: Counter,
+) -> None:
+    _, id_ = await disputed(counter)
+    counter.stripe.moves(id_, 0, fee=1_380, currency="eur")
+    await told(counter, id_, "created")
+    assert await cents(counter) == [-59, 59], "nothing tells yet what a euro is"
+    counter.stripe.moves(id_, -920, fee=0, currency="eur")
+    await told(counter, id_, "funds_withdrawn")
+    assert await cents(counter) == [-59 - 1_500, 59 + 1_500]
+    await counter.shop.audited()
+
+
+async def test_a_dispute_that_was_over_before_it_was_heard_of_costs_its_fee(
+    counter: Counter,
+) -> None:
+    person, id_ = await disputed(counter)
+    counter.stripe.moves(id_, -1_000, fee=1_500)
+    counter.stripe.moves(id_, 1_000)
+    await told(counter, id_, "closed", "won")
+    assert await cents(counter) == [941 - 1_500, 59 + 1_500]
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    await counter.shop.audited()

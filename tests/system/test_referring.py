@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
+
 from bots.chat.types import Card, Place
 from core.clock import SystemClock
 from core.db import schema
@@ -184,6 +186,46 @@ async def test_the_owner_hears_that_it_was_won(database_url: str) -> None:
         assert await shop.tom.credits() == Credits(10_000 - 8)
         owner = shop.tom.someone("1")
         assert "decided already" in text_of(*await owner.presses(button(card, "Accept")))
+        await audited(shop)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+async def test_the_buyer_reads_what_is_held_each_time_it_goes_on(
+    sqlite_url: str, language: str
+) -> None:
+    is_english = language == "en"
+    async with market(sqlite_url) as shop:
+        buyer = shop.tom if is_english else shop.tom.someone("8", "zh-CN")
+        order, url = await pays(shop, buyer, "Pro")
+
+        async def reads(*parts: str, told: bool = True) -> None:
+            card = await shop.noticed_by(buyer.sender) if told else await buyer.screen("/balance")
+            text = text_of(card)
+            assert [part for part in parts if part not in text] == []
+
+        held = "10,000 Credits of that payment" if is_english else "该笔付款的 10,000 积分 已冻结"
+        less = "10,000 Credits more are held" if is_english else "另有 10,000 积分 已冻结"
+        await shop.press(url, "dispute")
+        await reads(held, order)
+        await reads(less, order, told=False)
+        await shop.press(url, "lose")
+        await reads("were held went with it" if is_english else "已一并收回")
+        label = "Reopen the dispute" if is_english else "重新开启争议"
+        assert label in await shop.page(url)
+        await shop.press(url, "reopen")
+        await reads(held, "goes on" if is_english else "仍在继续")
+        await reads(less, told=False)
+        await shop.press(url, "win")
+        await reads("are yours again" if is_english else "已归还给您")
+        assert order not in text_of(await buyer.screen("/balance"))
+        assert await buyer.credits() == Credits(10_000)
+        owner_read = [(await shop.noticed_by("1")).title for _ in range(4)]
+        assert sorted(owner_read) == [
+            "A dispute is decided",
+            "A dispute is decided",
+            "⚠️ A decided dispute goes on",
+            "⚠️ A payment is disputed",
+        ]
         await audited(shop)
 
 

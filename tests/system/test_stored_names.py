@@ -27,6 +27,7 @@ from core.repricing.announcements import PRICE_CHANGED
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.cancellations import CANCELLATION_ENDED, CANCELLATION_WAITS
+from payments.dispute_steps import CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
 from payments.reconciliation import UNPROCESSED
@@ -69,6 +70,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     MODEL_ENDS,
                 ),
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
+                *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
                 *(ON_ITS_WAY, ARRIVED_NOT),
             ],

@@ -4,7 +4,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
@@ -19,7 +19,8 @@ from core.jobs.notifications import Notification
 from core.ledger.ledger import Ledger
 from core.money import NanoUsd, format_usd
 from payments.dispute_service import DisputeService
-from payments.disputes import DISPUTE_ENDED, DISPUTED
+from payments.dispute_steps import DISPUTE_ENDED, DISPUTE_REOPENED, DISPUTED
+from payments.disputes import DISPUTE_FEE
 from payments.evidence import EvidenceBuilder
 from payments.orders import Orders
 from payments.reconciliation import UNPROCESSED
@@ -27,7 +28,16 @@ from payments.types import Dispute, NoOpenDispute
 
 #: The kinds of notifications that are for operators.
 OPERATOR_KINDS = frozenset(
-    {DISPUTED, DISPUTE_ENDED, UNPROCESSED, PAYOUT_WAITS, PAYOUT_STUCK, ALERT}
+    {
+        DISPUTED,
+        DISPUTE_REOPENED,
+        DISPUTE_ENDED,
+        DISPUTE_FEE,
+        UNPROCESSED,
+        PAYOUT_WAITS,
+        PAYOUT_STUCK,
+        ALERT,
+    }
 )
 
 
@@ -146,9 +156,11 @@ async def make_operator_card(notification: Notification, disputes: DisputeServic
         return _unprocessed_card(str(facts["message"]), str(facts["verdict"]), order)
     dispute = await disputes.get_dispute(str(facts["gateway"]), str(facts["dispute"]))
     cash = format_usd(NanoUsd(int(facts["amount"])))
-    if notification.kind == DISPUTED:
+    if notification.kind == DISPUTE_FEE:
+        return _fee_card(dispute, order)
+    if notification.kind in {DISPUTED, DISPUTE_REOPENED}:
         return Reply(
-            title=say("⚠️ A payment is disputed"),
+            title=_OPEN_TITLES[notification.kind],
             lines=(
                 say(
                     "At {gateway} the payer's bank takes {cash} of order {order} back until it is"
@@ -162,6 +174,7 @@ async def make_operator_card(notification: Notification, disputes: DisputeServic
                     "What is left of its Credits is held, and its buyer can't pay by card until"
                     " then. Nothing else of theirs stops."
                 ),
+                *_fee_lines(facts),
                 *_due_lines(dispute),
             ),
             choices=make_dispute_choices(disputes, order, [dispute]),
@@ -169,7 +182,37 @@ async def make_operator_card(notification: Notification, disputes: DisputeServic
         )
     return Reply(
         title=say("A dispute is decided"),
-        lines=(_ENDS[dispute.state](cash, order),),
+        lines=(_ENDS[str(facts["state"])](cash, order), *_fee_lines(facts)),
+        private=True,
+    )
+
+
+_OPEN_TITLES = {
+    DISPUTED: say("⚠️ A payment is disputed"),
+    DISPUTE_REOPENED: say("⚠️ A decided dispute goes on"),
+}
+
+
+def _fee_lines(facts: Mapping[str, int | str]) -> tuple[Phrase, ...]:
+    fee = NanoUsd(int(facts.get("fee", 0)))
+    if fee.is_zero:
+        return ()
+    return (say("The gateway took {fee} for it so far.", fee=format_usd(fee)),)
+
+
+def _fee_card(dispute: Dispute, order: str) -> Reply:
+    fee = NanoUsd(0) if dispute.fee is None else dispute.fee
+    return Reply(
+        title=say("What a dispute costs"),
+        lines=(
+            say(
+                "{gateway} took {fee} in all for the dispute of order {order}; the books have it"
+                " as a fee: /report.",
+                gateway=dispute.gateway,
+                fee=format_usd(fee),
+                order=order,
+            ),
+        ),
         private=True,
     )
 

@@ -117,6 +117,16 @@ dispute = sa.Table(
     #: Until when the gateway takes evidence, if it says so.
     sa.Column("due_at", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
+    #: How often it was taken up again after an end.
+    required_column("turn", sa.Integer, server_default="0"),
+    #: What the gateway took for it so far, in nano-dollars.
+    required_column("fee", sa.BigInteger, server_default="0"),
+    #: What its loss made bad debt, in nano-dollars, and the Credits that were spent by then.
+    required_column("bad_debt", sa.BigInteger, server_default="0"),
+    required_column("unrecovered_bought", sa.BigInteger, server_default="0"),
+    required_column("unrecovered_bonus", sa.BigInteger, server_default="0"),
+    #: Of the order's bought Credits, how many running asks held when it began; null in older rows.
+    sa.Column("running", sa.BigInteger),
 )
 
 #: Purchases from which their buyers withdrew, within the days that there are for it.

@@ -309,6 +309,12 @@ class PayPalGateway:
                 raise RefundDeclined(self.name, str(refund["status"]))
             return _to_refunds(refund)
 
+    async def fetch_dispute(self, order: Order, dispute: Dispute) -> Dispute:
+        """See `SupportsDisputeLookup`."""
+        del order
+        events = await self._fetch_dispute_events(_validate_id(dispute.id))
+        return next((one for one in events if isinstance(one, Dispute)), dispute)
+
     async def close(self) -> None:
         """See `Gateway`."""
         await self._client.close()
@@ -388,8 +394,8 @@ def _dispute_events(data: Mapping[str, Any]) -> list[GatewayEvent]:
     lost = dispute.amount if refunded is None else parse_usd(refunded["value"])
     if lost == dispute.amount:
         return [replace(dispute, state="lost")]
-    partial_refund = [] if lost.is_zero else [Refund(NAME, dispute.id, dispute.payment, lost)]
-    return [replace(dispute, state="won"), *partial_refund]
+    part = Refund(NAME, dispute.id, dispute.payment, lost, dispute=dispute.id)
+    return [replace(dispute, state="won"), *([] if lost.is_zero else [part])]
 
 
 def _is_won(event: GatewayEvent) -> bool:

@@ -102,3 +102,39 @@ def test_answers_that_landed_before_branching_can_be_replied_to(connection: sa.C
     run_migrations(connection)
     rows = connection.execute(sa.text("SELECT place, message, ask FROM shown")).all()
     assert [tuple(row) for row in rows] == [("telegram:7:", "1", "a")]
+
+
+def test_what_was_lost_before_it_could_be_undone_is_known(connection: sa.Connection) -> None:
+    run_migrations(connection, "0018")
+    tables = sa.MetaData()
+    order, event, dispute = (
+        sa.Table(name, tables, autoload_with=connection)
+        for name in ("order", "order_event", "dispute")
+    )
+    needed = {
+        each.name: "" if isinstance(each.type, sa.Text) else 0
+        for each in order.columns
+        if not each.nullable
+    }
+    # Of $10 so much was spent; beside the second one, the order was given back too.
+    for name, refunded, bad_debt in (("o1", 0, 4_000_000_000), ("o2", 1, 10_000_000_000)):
+        sold = {"gateway": "stripe", "unit": "USD", "refunded": refunded, "dispute_state": "lost"}
+        connection.execute(order.insert().values(needed | sold | {"id": name}))
+        lost = {"gateway": "stripe", "payment": "p", "amount": 10_000_000_000, "state": "lost"}
+        lost |= {"external": f"dp_{name}", "id": f"dsp_{name}", "order": name, "reason": ""}
+        connection.execute(dispute.insert().values(lost | {"opened_at": 5, "ended_at": 7}))
+        for id_, amount, what in ((1, 10_000_000_000, "dispute lost"), (2, 5, "dispute lost")):
+            facts = f'{{"amount": {amount}, "bad_debt": {bad_debt if id_ == 1 else 5}}}'
+            told = {"id": f"oev_{name}_{id_}", "order": name, "at": 7, "what": what}
+            connection.execute(event.insert().values(told | {"facts": facts}))
+    run_migrations(connection)
+    rows = connection.execute(
+        sa.text(
+            "SELECT external, turn, fee, bad_debt, unrecovered_bought, unrecovered_bonus, running"
+            " FROM dispute ORDER BY external"
+        )
+    )
+    assert list(map(tuple, rows)) == [
+        ("dp_o1", 0, 0, 4_000_000_000, 400, 0, None),
+        ("dp_o2", 0, 0, 10_000_000_000, 0, 0, None),
+    ]
