@@ -55,10 +55,12 @@ class Disputes:
         self._orders, self._db, self._clock, self._gateways = orders, db, clock, gateways
         self._steps = DisputeSteps(db=db, ledger=ledger, clock=clock, offer=offer)
 
-    async def prepare_submission(self, order_id: str, dispute: Dispute) -> Submission | None:
-        """The submission of the next step towards how the dispute stands; None when it stands like
-        that already, or concerns nothing. A loss that nobody had heard begin has begun. Raises
-        `GatewayUnavailable`."""
+    async def prepare_submission(
+        self, order_id: str, dispute: Dispute
+    ) -> tuple[Submission | None, Dispute]:
+        """The submission of the next step towards how the dispute stands, which is given too, since
+        its gateway may have been asked; None when it stands like that already, or concerns nothing.
+        A loss that nobody had heard begin has begun. Raises `GatewayUnavailable`."""
         order = await self._orders.get(order_id)
         if type(dispute.amount) is not NanoUsd:
             raise PaymentMismatch(order.id, "unit")
@@ -67,25 +69,24 @@ class Disputes:
         person, person_guard = await find_survivor(self._db, order.person)
         if row is None:
             if dispute.state == "won" and (dispute.fee is None or dispute.fee.is_zero):
-                return None  # nothing was moved
+                return None, dispute  # nothing was moved
             step = await self._steps.open_dispute(order, dispute, person)
-            return self._compose(order, dispute, person, step, None, person_guard)
+            return self._compose(order, dispute, person, step, None, person_guard), dispute
         if _contradicts(row, dispute):
             dispute = await self._ask_again(order, dispute)
         if row.state == dispute.state:
-            return self._prepare_fee(order, dispute, row)
+            return self._prepare_fee(order, dispute, row), dispute
         if row.state == "won":
-            dispute = replace(dispute, turn=row.turn + 1)
-            step = await self._steps.reopen_won(order, dispute, person)
+            stepped = replace(dispute, turn=row.turn + 1)
+            step = await self._steps.reopen_won(order, stepped, person)
         elif row.state == "lost":
-            amount = NanoUsd(row.amount)
-            dispute = replace(dispute, turn=row.turn + 1, amount=amount)
-            step = await self._steps.reopen_lost(order, dispute, person, row)
+            stepped = replace(dispute, turn=row.turn + 1, amount=NanoUsd(row.amount))
+            step = await self._steps.reopen_lost(order, stepped, person, row)
         else:
-            dispute = replace(dispute, turn=row.turn, amount=NanoUsd(row.amount))
+            stepped = replace(dispute, turn=row.turn, amount=NanoUsd(row.amount))
             others = any(one.state == "open" for one in rows.values() if one is not row)
-            step = await self._steps.close_dispute(order, dispute, person, row, others_open=others)
-        return self._compose(order, dispute, person, step, row, person_guard)
+            step = await self._steps.close_dispute(order, stepped, person, row, others_open=others)
+        return self._compose(order, stepped, person, step, row, person_guard), dispute
 
     async def _ask_again(self, order: Order, dispute: Dispute) -> Dispute:
         """How it stands now, since what was said may be older than what is recorded."""

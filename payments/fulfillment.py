@@ -136,7 +136,7 @@ class Fulfillment:
         `GatewayUnavailable`."""
         order = await self.orders.get_by_payment(dispute.gateway, dispute.payment)
         for _ in range(_ATTEMPTS_MAX + _DISPUTE_STEPS_MAX):
-            submission = await self._disputes.prepare_submission(order.id, dispute)
+            submission, dispute = await self._disputes.prepare_submission(order.id, dispute)
             if submission is None:
                 self.orders.invalidate_offer(order.person)
                 return await self.orders.get(order.id)

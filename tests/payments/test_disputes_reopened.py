@@ -196,6 +196,17 @@ async def test_stale_words_reopen_nothing(shop: Shop) -> None:
     await shop.audited()
 
 
+async def test_a_late_word_leads_to_the_last_one(shop: Shop) -> None:
+    """What was lost is said to be open; it has been won by now."""
+    person = await shop.person()
+    await sold(shop, person)
+    await shop.crediting.apply_dispute(disputed("p1", "10", "lost"))
+    order = await judged(shop, Judge("won")).apply_dispute(disputed("p1", "10", "open"))
+    assert order.dispute_state == "won"
+    assert await shop.has(person) == {"bought": 1_000}
+    await shop.audited()
+
+
 async def test_who_is_overtaken_asks_again(shop: Shop) -> None:
     """Eight look at once, with whatever they heard; the gateway's last word stays."""
     person = await shop.person()
