@@ -68,6 +68,11 @@ _KEPT = say(
     "I could not delete your message. Delete it here yourself, and replace what it holds soon: it"
     " has been in a chat."
 )
+_NOT_OWN = say(
+    "I am waiting for something secret of your own here, and what you sent was written by somebody"
+    " else or elsewhere: I deleted it and used it for nothing. Type it yourself, or press Cancel"
+    " above."
+)
 _IN_PRIVATE = say("I have written to you in private.")
 _WRITE_FIRST = say("That is for you alone. Write to me in private first, then ask again here.")
 _OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please try again.")
@@ -109,7 +114,9 @@ class Dispatcher:
         if self._seen_updates.get(update):
             return
         self._seen_updates[update] = True
-        name = incoming.command or split_command(incoming.text.strip())[0]
+        name = incoming.command
+        if not name and incoming.is_own:
+            name = split_command(incoming.text.strip())[0]
         command = self._registry.find_command(name) if name else None
         opens_form = command is not None and command.opens_form
         async with self._forms.lock_place(incoming.place.code, prompts=opens_form):
@@ -126,13 +133,15 @@ class Dispatcher:
                 incoming.place.platform, incoming.sender.id, language=language
             )
             language = person.language
-            if (
-                incoming.may_fill_form
-                and (pending := await self._find_answered_form(incoming, command)) is not None
-            ):
-                async for output in self._submit_typed(pending, incoming, person):
-                    yield output
-                return
+            if incoming.may_fill_form:
+                pending = await self._find_answered_form(incoming, command)
+                if pending is not None and not incoming.is_own:
+                    yield replace(self._text_card(_NOT_OWN, language), erase_incoming=True)
+                    return
+                if pending is not None:
+                    async for output in self._submit_typed(pending, incoming, person):
+                        yield output
+                    return
             if secrets:
                 warning = say(_PASTED_KEY, kind=secrets[0].kind)
                 yield replace(self._text_card(warning, language), erase_incoming=True)
@@ -141,6 +150,7 @@ class Dispatcher:
             full_request = replace(
                 request,
                 at_ms=incoming.at_ms,
+                is_own=incoming.is_own,
                 text=incoming.text.strip(),
                 audio=incoming.audio,
                 replies_to=incoming.replies_to,
@@ -164,8 +174,10 @@ class Dispatcher:
         self, request: Request, incoming: IncomingMessage
     ) -> AsyncIterator[Output]:
         word, rest = incoming.command, ""
-        if not word:
+        if not word and request.is_own:
             word, rest = split_command(request.text)
+        elif not word:
+            rest = request.text
         if request.audio is not None and word in {"", self._registry.ask_command.name}:
             async for output in self._perform(
                 self._registry.audio_action, replace(request, text=rest)
@@ -174,13 +186,14 @@ class Dispatcher:
             return
         if word:
             command = self._registry.find_command(word)
-            if command is None or not self._check_allowed(command, request):
+            if command is None or not await self._check_allowed(command, request):
                 yield self._text_card(
                     self._registry.explain_missing(word, request.is_admin), request.person.language
                 )
                 return
         else:
-            titled = self._registry.find_by_title(request.text) if request.place.private else None
+            may_be_titled = request.place.private and request.is_own
+            titled = self._registry.find_by_title(request.text) if may_be_titled else None
             command = titled or self._registry.ask_command
             if titled is not None:
                 rest = ""
@@ -216,10 +229,14 @@ class Dispatcher:
             elif reply is not None:
                 yield await self._render_card(reply, request)
 
-    @staticmethod
-    def _check_allowed(entry: Action, request: Request) -> bool:
-        """Checked again at each press; what is refused is logged, never what came with it."""
-        allowed = is_allowed(entry, request.role)
+    async def _check_allowed(self, entry: Action, request: Request) -> bool:
+        """Checked again at each press; what is refused is logged, never what came with it. What
+        operators alone may do is asked of the database, since other processes give roles too."""
+        role = request.role
+        if entry.admin_only:
+            await self._roles.load()
+            role = self._roles.get_role(request.place.platform, request.sender)
+        allowed = is_allowed(entry, role)
         if not allowed:
             _log.warning(
                 "refused: %s by %s in %s", entry.name, request.person.id, request.place.code
@@ -270,7 +287,7 @@ class Dispatcher:
         action = self._registry.find_action(button_action.action)
         if action is None:
             raise ButtonExpired
-        if not self._check_allowed(action, request):
+        if not await self._check_allowed(action, request):
             raise NotYourButton
         async for output in self._perform(action, replace(request, data=button_action.data)):
             yield output
@@ -357,7 +374,7 @@ class Dispatcher:
         request = self._build_request(
             person, submission.place, submission.sender, submission.message
         )
-        if not self._check_allowed(action, request):
+        if not await self._check_allowed(action, request):
             raise NotYourButton
         entered = await self._forms.accept_submission(pending, submission)
         request = replace(request, button=pending.form.id, data=pending.data, entered=entered)

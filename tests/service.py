@@ -128,6 +128,14 @@ class Service:
         assert isinstance(shown[0], Card), shown
         return shown[0]
 
+    async def gives_role(self, who: str, role: str) -> Card:
+        """An owner gives a role, or takes it away, by two taps; who has which then."""
+        asked = await self.screen(f"/role {who} {role}")
+        (confirm,) = (one for row in asked.buttons for one in row if "Yes" in one.label)
+        shown = (await self.presses(confirm.id))[-1]
+        assert isinstance(shown, Card), shown
+        return shown
+
     async def answer(self, text: str, *, replies_to: str = "") -> Answer:
         """The final answer to a question."""
         shown = await self.says(text, replies_to=replies_to)

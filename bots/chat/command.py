@@ -34,6 +34,8 @@ class Request:
     replies_to: str = ""
     #: A secret of the adapter's, to deliver an answer by when this process is gone.
     way_back: str = field(default="", repr=False)
+    #: See `IncomingMessage`.
+    is_own: bool = True
     #: What was written beside what is to be heard.
     text: str = ""
     #: What came with it to be heard.

@@ -62,6 +62,9 @@ class IncomingMessage:
     at_ms: int
     #: Without the bot's mention.
     text: str
+    #: Whether the words are the sender's own, written here and now. What is forwarded, or was sent
+    #: by means of another bot, is a question at most: no command, no answer to a form.
+    is_own: bool = True
     #: What platforms take apart themselves: a command's name, and its arguments by name.
     command: str = ""
     options: Mapping[str, str] = field(default_factory=dict)

@@ -93,6 +93,8 @@ class AskCommands:
         text = given.question
         if given.model:
             return self._model_commands.find_model(given.model), text
+        if not request.is_own:  # what others wrote chooses nothing
+            return self._model_commands.get_current_model(request.person), text
         first, _, rest = text.partition(" ")
         if self._catalogue.is_unambiguous_name(first):
             return self._model_commands.find_model(first), rest.strip()

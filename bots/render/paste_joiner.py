@@ -63,6 +63,7 @@ class PasteJoiner:
                 whole = replace(
                     held.message,
                     text=f"{held.message.text}\n{incoming.text}",
+                    is_own=held.message.is_own and incoming.is_own,
                     more=(*held.message.more, incoming.message),
                 )
                 part_count = held.part_count + 1

@@ -58,6 +58,9 @@ def read_message(
     if not text and audio is None and not (private and message.effective_attachment):
         return None  # someone joined, a title changed, …
     addressed = _get_addressed_text(message, text, bot, private=private)
+    is_own = _is_own(message)
+    if not (is_own or private):
+        return None  # nobody asks by what others said elsewhere
     if addressed is None:
         if not is_awaited or audio is not None:
             return None
@@ -68,6 +71,7 @@ def read_message(
         message=str(message.message_id),
         at_ms=as_ms(message.date),
         text=addressed,
+        is_own=is_own,
         audio=audio,
         replies_to=_replied_message_id(message),
         may_fill_form=private and audio is None,
@@ -126,6 +130,16 @@ def _is_from_person(message: Message) -> bool:
         and not user.is_bot
         and message.sender_chat is None
         and message.chat.type in (ChatType.PRIVATE, ChatType.GROUP, ChatType.SUPERGROUP)
+    )
+
+
+def _is_own(message: Message) -> bool:
+    """Whether the sender wrote the words themselves, here and now."""
+    return (
+        message.forward_origin is None
+        and message.via_bot is None
+        and message.edit_date is None
+        and not message.is_automatic_forward
     )
 
 

@@ -77,12 +77,9 @@ class Roles:
         the settings keep theirs."""
         table = schema.owner
         key = {"platform": platform, "external_id": external_id}
-        await self._ledger.record(Delete(table, key))
-        if role is not None:
-            row = {**key, "since": self._clock.now_ms(), "role": role}
-            await self._ledger.record(Insert(table, row, ignore=True), companion)
-        else:
-            await self._ledger.record(companion)
+        row = {**key, "since": self._clock.now_ms(), "role": role}
+        given = () if role is None else (Insert(table, row),)
+        await self._ledger.record(Delete(table, key), *given, companion)
         await self.load()
 
     async def create_operator_code(self) -> str:

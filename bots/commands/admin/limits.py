@@ -17,6 +17,7 @@ from core.money import Credits
 from core.users.limits import PAUSABLE_FEATURES, Allowance, PausableFeature, UserLimits
 from core.users.roles import ROLES, Role, Roles
 from core.users.service import Users
+from core.users.types import UnknownPerson
 
 _PAUSE_HOW: Final = say(
     "Write it like this: /pause asks We are moving house until noon. What can be paused: {what}."
@@ -37,6 +38,17 @@ _FEATURE_NAMES: Final[dict[PausableFeature, Phrase]] = {
     "topups": say("Top-ups"),
     "contributions": say("Contributions"),
     "payouts": say("Payouts"),
+}
+
+
+_ROLE_QUESTIONS: Final[dict[Role, Phrase]] = {
+    "admin": say(
+        "Make {who} an admin? They can then do everything that you can but name others: prices,"
+        " Credits, refunds, payouts, limits."
+    ),
+    "support": say(
+        "Make {who} a helper in support? They can then read payments and people, and move nothing."
+    ),
 }
 
 
@@ -102,14 +114,45 @@ class LimitCommands:
     async def _pause_feature(
         self, request: Request, feature: PausableFeature, sentence: str
     ) -> Reply:
+        before = self._user_limits.pauses.get(feature)
         row = self._admin_log_row(request, "pause", {}, {"what": feature, "sentence": sentence})
         await self._user_limits.pause_feature(
             feature, sentence, actor=request.person.id, companion=row
         )
-        return self._pause_card()
+        data: dict[str, str | int] = {"what": feature}
+        if before is not None:
+            data["sentence"] = before.sentence
+        undo = Choice(say("↩ Undo"), "pause-undo", data, once=True)
+        card = self._pause_card()
+        return replace(card, choices=((undo,), *card.choices))
+
+    @action("pause-undo", admin_only=True)
+    async def pause_undo(self, request: Request) -> Reply:
+        """What was paused a moment ago is as it was before."""
+        if "sentence" in request.data:
+            sentence = str(request.data["sentence"])
+            return replace(
+                await self._pause_feature(request, _find_feature(request), sentence), replace=True
+            )
+        return await self.pause_off_now(request)
 
     @action("pause-off", admin_only=True)
     async def pause_off(self, request: Request) -> Reply:
+        """Says what would run again; a second tap does it: whoever paused it had a reason."""
+        feature = _find_feature(request)
+        return Reply(
+            lines=(say("{what}: let it run again, for everybody?", what=_FEATURE_NAMES[feature]),),
+            choices=(
+                (
+                    Choice(say("Yes, let it run"), "pause-off-now", {"what": feature}, once=True),
+                    Choice(say("Cancel"), "cancel"),
+                ),
+            ),
+            private=True,
+        )
+
+    @action("pause-off-now", admin_only=True)
+    async def pause_off_now(self, request: Request) -> Reply:
         """It runs again."""
         feature = _find_feature(request)
         await self._user_limits.resume_feature(
@@ -175,11 +218,36 @@ class LimitCommands:
             request, "limit", _allowance_facts(subject, override), _allowance_facts(subject, new)
         )
         await self._user_limits.set_allowance(subject, new, actor=request.person.id, companion=row)
+        data: dict[str, str | int] = {**_allowance_facts(subject, override)}
+        undo = Choice(say("↩ Undo"), "limit-undo", data, once=True)
+        return replace(self._limit_card(subject, new), choices=((undo,),))
+
+    @action("limit-undo", admin_only=True)
+    async def limit_undo(self, request: Request) -> Reply:
+        """The limits are as they were before the last change."""
+        subject, data = str(request.data["subject"]), request.data
+        now = self._user_limits.get_override(subject)
+        day = int(data["per_day"])
+        before = replace(
+            now,
+            per_minute=int(data["per_minute"]) or None,
+            at_once=int(data["at_once"]) or None,
+            per_day=Credits(day) if day else None,
+        )
+        row = self._admin_log_row(
+            request, "limit", _allowance_facts(subject, now), _allowance_facts(subject, before)
+        )
+        actor = request.person.id
+        await self._user_limits.set_allowance(subject, before, actor=actor, companion=row)
+        return replace(self._limit_card(subject, before), replace=True)
+
+    def _limit_card(self, subject: str, override: Allowance) -> Reply:
+        allowance = (
+            self._user_limits.get_allowance(subject) if subject.startswith("usr_") else override
+        )
         return Reply(
             title=say("Limits of {subject}", subject=subject),
-            lines=make_limit_lines(
-                self._user_limits.get_allowance(subject) if subject.startswith("usr_") else new
-            ),
+            lines=make_limit_lines(allowance),
             private=True,
         )
 
@@ -201,7 +269,8 @@ class LimitCommands:
         owner_only=True,
     )
     async def role(self, request: Request, given: RoleArguments) -> Reply:
-        """Who has one; or gives one, or takes it away."""
+        """Who has one; or asks whether to give one, or to take it away."""
+        del request
         if given.user or given.role:
             identity, role_name = _IDENTITY.fullmatch(given.user), given.role.casefold()
             wanted: Role | None = next((one for one in ROLES[1:] if one == role_name), None)
@@ -214,11 +283,44 @@ class LimitCommands:
                         "That is an owner, named in the settings or by a link. Nothing was changed."
                     )
                 )
-            before = self._roles.get_role(platform, id_) or "none"
-            row = self._admin_log_row(
-                request, "role", {"who": given.user, "role": before}, {"role": role_name}
-            )
-            await self._roles.set_role(platform, id_, wanted, companion=row)
+            return await self._ask_role(given.user, wanted)
+        return self._role_card()
+
+    async def _ask_role(self, who: str, wanted: Role | None) -> Reply:
+        """Whom it concerns and what they may do then, in words; a second tap does it."""
+        lines = [
+            say("Take every role from {who}?", who=who)
+            if wanted is None
+            else Phrase(_ROLE_QUESTIONS[wanted].text, {"who": who})
+        ]
+        try:
+            await self._users.find(who)
+        except UnknownPerson:
+            lines.append(say("Nobody has written here under that name yet. Look twice."))
+        confirm = say("Yes, take it away") if wanted is None else say("Yes, give it")
+        data: dict[str, str | int] = {"who": who, "role": wanted or "none"}
+        return Reply(
+            lines=tuple(lines),
+            choices=(
+                (Choice(confirm, "role-now", data, once=True), Choice(say("Cancel"), "cancel")),
+            ),
+            private=True,
+        )
+
+    @action("role-now", admin_only=True, owner_only=True)
+    async def role_now(self, request: Request) -> Reply:
+        """Confirmed."""
+        who, role_name = str(request.data["who"]), str(request.data["role"])
+        platform, _, id_ = who.partition(":")
+        wanted: Role | None = next((one for one in ROLES[1:] if one == role_name), None)
+        before = self._roles.get_role(platform, id_) or "none"
+        row = self._admin_log_row(
+            request, "role", {"who": who, "role": before}, {"role": role_name}
+        )
+        await self._roles.set_role(platform, id_, wanted, companion=row)
+        return replace(self._role_card(), replace=True)
+
+    def _role_card(self) -> Reply:
         everyone = self._roles.list_roles()
         return Reply(
             title=say("Roles"),

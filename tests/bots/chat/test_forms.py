@@ -202,9 +202,10 @@ async def test_only_an_admin_is_asked_and_is_asked_again_who_they_are(owner: Ser
     card = await asked(owner)
     assert "That is over" in text_of(*await filled(tom, card, key=KEY))
     owners = owner.app.services.users.roles
-    owners._roles, before = {}, owners._roles
+    owners._configured, before = {}, owners._configured
     assert "belongs to somebody else" in text_of(*await owner.says(KEY))
-    owners._roles = before
+    owners._configured = before
+    await owners.load()
     assert await keys(owner) == ["0001"]
 
 

@@ -315,7 +315,7 @@ async def test_an_admins_button_is_checked_again_when_pressed(
     async with service.running(sqlite_url, clock) as tom:
         owner = tom.someone("1")
         sure = await owner.screen("/setprice gpt-4 50")
-        owner.app.chat.dispatcher._roles._roles = {}
+        owner.app.chat.dispatcher._roles._configured = {}
         told = text_of(*await owner.presses(button(sure, "Yes")))
         assert "somebody else" in told
         assert "5 Credits" in text_of(await tom.screen("/model gpt-4"))

@@ -77,6 +77,60 @@ async def test_in_groups_only_commands_mentions_and_replies(
     assert not front.handled[0].place.private
 
 
+FORWARDS: dict[str, dict[str, Any]] = {
+    "of a person": {
+        "forward_origin": {
+            "type": "user",
+            "date": 1,
+            "sender_user": {"id": 8, "is_bot": False, "first_name": "Bob"},
+        }
+    },
+    "of somebody hidden": {
+        "forward_origin": {"type": "hidden_user", "date": 1, "sender_user_name": "Bob"}
+    },
+    "of a channel": {
+        "forward_origin": {
+            "type": "channel",
+            "date": 1,
+            "chat": {"id": -9, "type": "channel", "title": "C"},
+            "message_id": 5,
+        }
+    },
+    "by another bot": {"via_bot": {"id": 99, "is_bot": True, "first_name": "Other"}},
+    "edited later": {"edit_date": 5},
+}
+
+
+@pytest.mark.parametrize("fields", FORWARDS.values(), ids=FORWARDS)
+async def test_others_words_are_told_from_ones_own(
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter, fields: dict[str, Any]
+) -> None:
+    ann = fake.user(7)
+    fake.group(-5)
+    fake.says(ann, "/role telegram:666 admin", **fields)
+    fake.says(ann, "/role telegram:666 admin")
+    assert await texts_after(fake, front, chat=7) == ["/role telegram:666 admin"] * 2
+    assert [each.is_own for each in front.handled[:2]] == [False, True]
+    front.handled.clear()
+    # In a group nobody asks by them.
+    fake.says(ann, "/ask why", chat=-5, **fields)
+    fake.says(ann, "@credit_test_bot why", chat=-5, **fields)
+    assert await texts_after(fake, front, chat=-5) == []
+
+
+async def test_a_caption_and_a_reply_are_ones_own(
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
+) -> None:
+    ann = fake.user(7)
+    fake.says(ann, "/first")
+    ours = await fake.seen(7, "echo: /first")
+    front.handled.clear()
+    fake.sends(ann, "document", b"x", caption="/help", mime_type="text/plain")
+    fake.says(ann, "/balance", reply_to=ours)
+    assert await texts_after(fake, front, chat=7) == ["/help", "/balance"]
+    assert all(each.is_own for each in front.handled)
+
+
 async def test_a_topic_created_by_the_bot_is_not_a_reply_to_it(
     fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:

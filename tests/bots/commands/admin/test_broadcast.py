@@ -134,7 +134,7 @@ async def test_who_leaves_meanwhile_hears_nothing(owner: Service) -> None:
 
 
 async def test_nobody_else_may(owner: Service) -> None:
-    await owner.screen("/role telegram:5 support")
+    await owner.gives_role("telegram:5", "support")
     for sender in ("5", "7"):
         told = text_of(await owner.someone(sender).screen("/broadcast Free Credits!"))
         assert "operator only" in told

@@ -41,7 +41,9 @@ async def test_asks_are_paused_with_the_operators_sentence(owner: Service) -> No
     assert text_of(*await tom.says("why?")).strip() == "We are moving house until noon."
     assert await tom.credits() == Credits(1_000)
     assert isinstance((await owner.says("why?"))[-1], Answer), "admins go on"
-    on = (await owner.presses(button(shown, "▶ Asks")))[-1]
+    asked = (await owner.presses(button(shown, "▶ Asks")))[-1]
+    assert isinstance(asked, Card)
+    on = (await owner.presses(button(asked, "Yes")))[-1]
     assert "Asks: running" in text_of(on)
     await tom.answer("why?")
     assert await acts(owner) == ["pause", "go-on"]
@@ -139,7 +141,7 @@ async def test_who_is_blocked_asks_nothing_and_becomes_nobody_else(owner: Servic
 
 
 async def test_roles_support_reads_and_moves_nothing(owner: Service) -> None:
-    shown = await owner.screen("/role telegram:7 support")
+    shown = await owner.gives_role("telegram:7", "support")
     assert ("telegram:7", "support") in shown.table
     ann = owner.someone("7")
     assert "— System layer —" in (await ann.screen("/report")).lines
@@ -156,10 +158,10 @@ async def test_roles_support_reads_and_moves_nothing(owner: Service) -> None:
     assert "somebody else" in text_of(*await ann.presses(button(menu, "⏸ Asks")))
     assert not owner.app.services.users.limits.pauses
 
-    await owner.screen("/role telegram:7 admin")
+    await owner.gives_role("telegram:7", "admin")
     assert isinstance(await ann.screen("/pause asks"), Card)
     assert "for the operator only" in text_of(*await ann.says("/role telegram:8 admin"))
-    await owner.screen("/role telegram:7 none")
+    await owner.gives_role("telegram:7", "none")
     assert "for the operator only" in text_of(*await ann.says("/report"))
     assert await acts(owner) == ["role", "pause", "role", "role"] or (
         sorted(await acts(owner)) == ["pause", "role", "role", "role"]

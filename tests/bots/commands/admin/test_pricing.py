@@ -204,7 +204,7 @@ async def test_what_is_no_cost_changes_nothing(owner: Service) -> None:
 
 
 async def test_support_reads_and_changes_nothing(owner: Service) -> None:
-    await owner.screen("/role telegram:9 support")
+    await owner.gives_role("telegram:9", "support")
     helper = owner.someone("9")
     assert "Pricing" in text_of(await helper.screen("/pricing"))
     shown = text_of(await helper.screen("/suppliers cost gpt-4 openai 50 50"))

@@ -33,7 +33,7 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         owner = tom.someone("1")
         for sender in ("1", "5", "7"):
             await owner.someone(sender).person()
-        await owner.screen("/role telegram:5 support")
+        await owner.gives_role("telegram:5", "support")
         yield owner
 
 

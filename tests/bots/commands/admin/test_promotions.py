@@ -220,7 +220,7 @@ async def test_another_process_hears_of_both(owner: Service) -> None:
 async def test_neither_people_nor_support_nor_a_forged_button_change_anything(
     owner: Service,
 ) -> None:
-    await owner.screen("/role telegram:8 support")
+    await owner.gives_role("telegram:8", "support")
     tom, ann = owner.someone("7"), owner.someone("8")
     await ann.person()
     card = await owner.screen("/promo add 50% off all models")
@@ -236,9 +236,9 @@ async def test_neither_people_nor_support_nor_a_forged_button_change_anything(
         pressed = await other.presses(button(card, "Yes, start it"))
         assert "somebody else" in text_of(*pressed)
     # A button of somebody who was an admin when it was made.
-    await owner.screen("/role telegram:8 admin")
+    await owner.gives_role("telegram:8", "admin")
     theirs = button(await ann.screen("/promo add 90% off all models"), "Yes, start it")
-    await owner.screen("/role telegram:8 support")
+    await owner.gives_role("telegram:8", "support")
     assert "somebody else" in text_of(*await ann.presses(theirs))
     assert (
         owner.app.services.pricing.deals.promotions.all,

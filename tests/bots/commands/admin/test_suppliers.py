@@ -325,7 +325,7 @@ async def test_nobody_else_decides(owner: Service) -> None:
     for stranger in (tom, owner.someone("8")):
         assert "somebody else" in text_of(*await stranger.presses(pass_on))
     await owner.presses("btn_00000000000000000000000000")
-    owner.app.services.users.roles._roles = {}
+    owner.app.services.users.roles._configured = {}
     assert "somebody else" in text_of(*await owner.presses(pass_on))
     assert rate(owner) == 5_000
     assert await states(owner) == ["open"]

@@ -144,7 +144,7 @@ async def test_somebody_erases_themselves(owner: Service) -> None:
 
 
 async def test_support_reads_and_changes_nothing(owner: Service) -> None:
-    await owner.screen("/role telegram:5 support")
+    await owner.gives_role("telegram:5", "support")
     helper = owner.someone("5")
     card = await helper.screen("/users 7")
     assert "Gifts: 1,000 Credits" in text_of(card)
@@ -158,7 +158,7 @@ async def test_support_reads_and_changes_nothing(owner: Service) -> None:
 
 
 async def test_helpers_are_not_blocked_or_erased(owner: Service) -> None:
-    await owner.screen("/role telegram:7 admin")
+    await owner.gives_role("telegram:7", "admin")
     card = await owner.screen("/users 7")
     assert "Role: admin" in text_of(card)
     told = await prompted(owner, card, "Block", reason="by mistake")
