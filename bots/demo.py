@@ -24,6 +24,7 @@ from bots.config.settings import Config, Section, SupplierConfig
 from bots.console.console import ConsoleAdapter
 from bots.externals import Externals
 from bots.http import HttpServer, build_service_app
+from bots.http_connections import HttpLimits
 from bots.logs import configure_logging
 from bots.run import open_app
 from bots.sandbox.payment_service import SandboxPaymentService
@@ -73,7 +74,7 @@ async def demo(config: Config) -> int:
         stack.push_async_callback(app.stop)
         payments = app.services.payments
         routes = build_payment_routes(payments.inbox, payments.gateways)
-        server = HttpServer(build_service_app(db, routes), "127.0.0.1", 0)
+        server = HttpServer(build_service_app(db, routes), "127.0.0.1", 0, HttpLimits())
         stack.push_async_callback(server.stop)
         gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
         await app.services.pool.pool.wait_for_first_check(_CHECK_SECONDS_MAX)

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import uvicorn
 from prometheus_client import CollectorRegistry, make_asgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from bots.http_connections import BoundedProtocol, ConnectionTable, HttpLimits
 from core.admin.monitor import Monitor
 from core.asks.service import AskService
 from core.db import schema
@@ -31,6 +34,8 @@ from core.errors import Refusal
 from core.pool.pool import Pool
 
 _READY_SECONDS_MAX = 3.0
+#: Connections that the kernel holds for us: more at once could take every file of this process.
+_BACKLOG = 128
 
 
 class PortInUse(Refusal):
@@ -56,7 +61,14 @@ def build_service_app(db: Database, routes: Sequence[Route]) -> Starlette:
             return JSONResponse({"ready": False, "database": "unavailable"}, status_code=503)
         return JSONResponse({"ready": True})
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), *routes])
+    async def forget(_: Request, __: Exception) -> Response:
+        """Nobody is there to read it."""
+        return Response(status_code=400)
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), *routes],
+        exception_handlers={ClientDisconnect: forget},
+    )
 
 
 def build_metrics_app(registry: CollectorRegistry) -> Starlette:
@@ -75,11 +87,20 @@ class _SignalFreeServer(uvicorn.Server):
 class HttpServer:
     """An HTTP server listens on one address, as a task of the service's own loop."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, limits: HttpLimits) -> None:
         self._host, self._port = host, port
+        self._connections = ConnectionTable(limits)
+        protocol = functools.partial(BoundedProtocol, self._connections)
         self._server = _SignalFreeServer(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+                app,
+                http=cast("Any", protocol),
+                ws="none",
+                backlog=_BACKLOG,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=5,
             )
         )
         self._task: asyncio.Task[None] | None = None

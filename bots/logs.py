@@ -15,7 +15,17 @@ from typing import ClassVar
 
 import structlog
 
-_NOISY_LOGGERS = ("alembic", "httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler")
+#: Requests, answers and events of libraries: addresses hold tokens, and answers what payers said of
+#: themselves.
+_NOISY_LOGGERS = (
+    "alembic",
+    "httpx",
+    "httpcore",
+    "stripe",
+    "aiohttp.access",
+    "telegram",
+    "apscheduler",
+)
 
 
 def configure_logging(level: str) -> None:

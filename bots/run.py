@@ -14,6 +14,7 @@ from bots.config.gateways import build_externals
 from bots.config.settings import Config
 from bots.externals import Externals
 from bots.http import HttpServer, build_metrics_app, build_metrics_registry, build_service_app
+from bots.http_connections import HttpLimits
 from bots.logs import configure_logging
 from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
@@ -102,18 +103,25 @@ async def _serve(app: App) -> None:
 
 def _build_servers(app: App, telegram: TelegramAdapter | None) -> list[HttpServer]:
     services, settings = app.services, app.services.base.config.http
+    limits = HttpLimits(
+        connections=settings.http_connections,
+        header_seconds=settings.http_header_seconds,
+        body_seconds=settings.http_body_seconds,
+        body_bytes=settings.http_body_kilobytes << 10,
+        held_bytes=settings.http_bodies_megabytes << 20,
+    )
     servers = []
     if settings.http_port:
         routes = [] if telegram is None else telegram.build_routes()
         routes += build_payment_routes(services.payments.inbox, services.payments.gateways)
         served = build_service_app(services.base.db, routes)
-        servers.append(HttpServer(served, settings.http_host, settings.http_port))
+        servers.append(HttpServer(served, settings.http_host, settings.http_port, limits))
     if settings.metrics_port:
         registry = build_metrics_registry(
             services.asks.asks, services.pool.pool, services.admin.monitor
         )
         measured = build_metrics_app(registry)
-        servers.append(HttpServer(measured, settings.http_host, settings.metrics_port))
+        servers.append(HttpServer(measured, settings.http_host, settings.metrics_port, limits))
     return servers
 
 

@@ -294,14 +294,14 @@ def build_payment_routes(inbox: WebhookInbox, gateways: Mapping[str, Gateway]) -
 
 def _webhook_handler(inbox: WebhookInbox, gateway: str) -> Callable[[Request], Awaitable[Response]]:
     async def receive(request: Request) -> Response:
-        body = b""
+        body = bytearray()
         async for part in request.stream():
             body += part
             if len(body) > BODY_BYTES_MAX:
                 return PlainTextResponse("too large", status_code=413)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            await inbox.receive(gateway, headers, body)
+            await inbox.receive(gateway, headers, bytes(body))
         except InvalidSignature:
             return PlainTextResponse("refused", status_code=400)
         except Refusal:

@@ -59,6 +59,11 @@ _PROFILES: Final = {"safe": SAFE_POLICY, "brief": BRIEF_POLICY}
 
 Percent = Annotated[int, Field(ge=0, le=50)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+Connections = Annotated[int, Field(ge=8, le=65_535)]
+Patience = Annotated[int, Field(ge=1, le=600)]
+#: Telegram's updates and gateways' messages stay far below the least.
+BodyKilobytes = Annotated[int, Field(ge=64, le=1_024)]
+BodiesMegabytes = Annotated[int, Field(ge=2, le=4_096)]
 
 
 class Section(BaseModel):
@@ -372,6 +377,14 @@ class HttpConfig(Section):
 
     http_host: str = "127.0.0.1"
     http_port: Port = 8080
+    #: How many connections the HTTP app holds; one more sends away whoever waits longest.
+    http_connections: Connections = 256
+    #: How long a request's headers may take, and its body.
+    http_header_seconds: Patience = 10
+    http_body_seconds: Patience = 20
+    #: How large a body may be, and all together that aren't answered yet.
+    http_body_kilobytes: BodyKilobytes = 1_024
+    http_bodies_megabytes: BodiesMegabytes = 32
     #: The address at which the world reaches this service.
     public_url: Url = ""
     metrics_port: Port = 0

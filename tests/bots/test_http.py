@@ -7,6 +7,7 @@ import pytest
 
 from bots import http
 from bots.http import HttpServer, PortInUse, build_metrics_app, build_service_app
+from bots.http_connections import HttpLimits
 from tests import service
 from tests.databases import TestClock
 
@@ -14,13 +15,15 @@ from tests.databases import TestClock
 async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
         await tom.answer("why is the sky blue?")
-        web = HttpServer(build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0)
+        web = HttpServer(
+            build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0, HttpLimits()
+        )
         await tom.app.services.admin.monitor.check_process()
         app = tom.app
         figures = http.build_metrics_registry(
             app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
         )
-        watching = HttpServer(build_metrics_app(figures), "127.0.0.1", 0)
+        watching = HttpServer(build_metrics_app(figures), "127.0.0.1", 0, HttpLimits())
         base = f"http://127.0.0.1:{await web.start()}"
         measured = f"http://127.0.0.1:{await watching.start()}"
         try:
@@ -45,12 +48,14 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
 
 async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
-        first = HttpServer(build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0)
+        first = HttpServer(
+            build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0, HttpLimits()
+        )
         port = await first.start()
         try:
             with pytest.raises(PortInUse):
                 await HttpServer(
-                    build_service_app(tom.app.services.base.db, []), "127.0.0.1", port
+                    build_service_app(tom.app.services.base.db, []), "127.0.0.1", port, HttpLimits()
                 ).start()
         finally:
             await first.stop()

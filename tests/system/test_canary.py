@@ -19,6 +19,7 @@ from bots.chat.i18n import render
 from bots.chat.types import Answer
 from bots.commands.errors import explain_refusal
 from bots.http import HttpServer, build_metrics_app
+from bots.http_connections import HttpLimits
 from core.admin.report import build_report
 from core.admin.trial_balance import ReportPeriod
 from core.db.backup import back_up_database
@@ -160,7 +161,7 @@ async def _metrics_are_clean(tom: Service) -> None:
     figures = http.build_metrics_registry(
         tom.app.services.asks.asks, tom.app.services.pool.pool, tom.app.services.admin.monitor
     )
-    server = HttpServer(build_metrics_app(figures), "127.0.0.1", 0)
+    server = HttpServer(build_metrics_app(figures), "127.0.0.1", 0, HttpLimits())
     port = await server.start()
     try:
         async with (

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from bots.commands.topup import PaymentTerms
 from bots.http import HttpServer, build_service_app
+from bots.http_connections import HttpLimits
 from bots.sandbox.payment_service import SandboxPaymentService
 from core import chart
 from core.db import schema
@@ -124,7 +125,10 @@ async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[
             shop = town.service.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
-                build_service_app(town.service.app.services.base.db, routes), "127.0.0.1", 0
+                build_service_app(town.service.app.services.base.db, routes),
+                "127.0.0.1",
+                0,
+                HttpLimits(),
             )
             gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
             market = Market(town.service, town.service.clock, platform)

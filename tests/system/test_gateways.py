@@ -13,6 +13,7 @@ import aiohttp
 from bots.chat.types import Card
 from bots.commands.topup import PaymentTerms
 from bots.http import HttpServer, build_service_app
+from bots.http_connections import HttpLimits
 from core.clock import SystemClock
 from core.money import Credits
 from payments.gateways.btcpay.checkout import SIGNATURE_HEADER
@@ -87,7 +88,9 @@ async def bazaar(url: str) -> AsyncIterator[Bazaar]:
         ):
             shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
-            server = HttpServer(build_service_app(tom.app.services.base.db, routes), "127.0.0.1", 0)
+            server = HttpServer(
+                build_service_app(tom.app.services.base.db, routes), "127.0.0.1", 0, HttpLimits()
+            )
             ours = f"http://127.0.0.1:{await server.start()}"
             told = Told()
             tom.app.chat.redelivery.register_notifier("telegram", told)
