@@ -28,6 +28,7 @@ from core.ledger.types import (
     AccountMismatch,
     Balance,
     BalanceLimit,
+    BalanceTooLarge,
     HoldNotFound,
     HoldResolved,
     InsufficientFunds,
@@ -44,6 +45,8 @@ POSTED, PENDING, POST, VOID = (
     TransferKind.VOID,
 )
 UNLIMITED = BalanceLimit.NONE
+#: What an integer of either database holds.
+SUM_MAX = (1 << 63) - 1
 _EPOCH = date(1970, 1, 1)
 #: Makes a named tuple in half the time of its own constructor.
 _new_tuple = tuple.__new__
@@ -221,6 +224,12 @@ class Planner:
         amount: int,
         hold: HoldState | None = None,
     ) -> None:
+        if hold is None:
+            # What settles a hold moves a part of what was counted with it.
+            if debit.debits_posted + debit.debits_pending > SUM_MAX - amount:
+                raise BalanceTooLarge(debit.code)
+            if credit.credits_posted + credit.credits_pending > SUM_MAX - amount:
+                raise BalanceTooLarge(credit.code)
         day = self._day
         if debit.day != day:
             self._start_day(debit, day)

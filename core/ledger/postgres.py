@@ -36,6 +36,7 @@ from core.ledger.types import UNITS, Balance, BalanceLimit, CompanionRefused, Tr
 #: What is cached of accounts never changes; past this many the cache starts over: about 40 MB.
 _CACHED_MAX = 100_000
 _LOCK_TRIES = 5
+_LIMITS = {limit.value: limit for limit in BalanceLimit}
 
 _INSERT_ACCOUNTS = (
     "INSERT INTO account (code, unit, limit_kind, debits_pending, debits_posted,"
@@ -44,13 +45,15 @@ _INSERT_ACCOUNTS = (
     " unnest(%s::text[], %s::text[], %s::text[], %s::bytea[]) AS v(code, unit, limit_kind, seal)"
     " ORDER BY code ON CONFLICT DO NOTHING"
 )
-_SELECT_ACCOUNTS = "SELECT id, code, unit, limit_kind FROM account WHERE code = ANY(%s::text[])"
-_SELECT_ACCOUNTS_BY_ID = (
-    "SELECT id, code, unit, limit_kind FROM account WHERE id = ANY(%s::bigint[])"
+_SELECT_ACCOUNTS = "SELECT id, code FROM account WHERE code = ANY(%s::text[])"
+_SELECT_ACCOUNTS_BY_ID = "SELECT id, code FROM account WHERE id = ANY(%s::bigint[])"
+#: An account that was named before, but never used.
+_DECLARE_ACCOUNT = (
+    "UPDATE account SET unit = %s, limit_kind = %s, seal = %s WHERE id = %s AND head = 0"
 )
 _LOCK_ACCOUNTS = (
-    "SELECT id, debits_pending, debits_posted, credits_pending, credits_posted, head, day"
-    " FROM account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
+    "SELECT id, debits_pending, debits_posted, credits_pending, credits_posted, head, day, unit,"
+    " limit_kind FROM account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
 )
 _SELECT_SUBMISSIONS = (
     "SELECT id, digest, seq, first, transfers FROM submission WHERE id = ANY(%s::text[])"
@@ -109,17 +112,6 @@ _MUST_CHANGE = "WITH changed AS ({} RETURNING 1) SELECT 1 / count(*) FROM change
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class _AccountIdentity:
-    """An account's id, code, unit and limit, which never change."""
-
-    __slots__ = ("code", "id", "limit", "unit")
-
-    def __init__(self, row: tuple[Any, ...]) -> None:
-        self.id: int = row[0]
-        self.code: str = row[1]
-        self.unit, self.limit = UNITS[row[2]], BalanceLimit(row[3])
-
-
 class PostgresSession:
     """The writer's session on PostgreSQL implements `LedgerSession`."""
 
@@ -127,8 +119,9 @@ class PostgresSession:
         self._address = address
         self._db: _Connection | None = None
         self._ledger_state: LedgerState | None = None
-        self._identities: dict[str, _AccountIdentity] = {}
-        self._identities_by_id: dict[int, _AccountIdentity] = {}
+        #: An account's id and code never change; its unit and limit do until its first transfer.
+        self._ids: dict[str, int] = {}
+        self._codes: dict[int, str] = {}
         #: Accounts of holds that this process made: they can be locked without reading them first.
         self._hold_accounts: dict[str, tuple[int, ...]] = {}
         self._settled_holds: list[str] = []
@@ -151,11 +144,12 @@ class PostgresSession:
         hold_names = list(dict.fromkeys(name for job in batch for name in job.holds))
         self._settled_holds = hold_names
         ids = [job.submission.id for job in batch if job.submission is not None]
-        account_ids = {self._identities[code].id for code in codes if code in self._identities}
+        account_ids = {self._ids[code] for code in codes if code in self._ids}
         for _ in range(_LOCK_TRIES):
             account_ids |= self._find_hold_accounts(db, hold_names)
             written = self._lock_and_read(db, sorted(account_ids), ids, hold_names)
             if written is not None:
+                self._declare_unused(db, batch)
                 return written
             db.execute("ROLLBACK")
             self._hold_accounts.clear()
@@ -164,17 +158,17 @@ class PostgresSession:
     def _ensure_accounts(self, db: _Connection, batch: Sequence[PreparedSubmission]) -> None:
         """Caches the accounts' ids; accounts that are missing are inserted, in a transaction of
         their own."""
-        if len(self._identities) > _CACHED_MAX:
-            self._identities.clear()
-            self._identities_by_id.clear()
-        identities = self._identities
+        if len(self._ids) > _CACHED_MAX:
+            self._ids.clear()
+            self._codes.clear()
+        ids = self._ids
         new: dict[str, AccountT] = {
             code: account
             for job in batch
             for code, account in job.accounts.items()
-            if code not in identities
+            if code not in ids
         }
-        unknown = {code for job in batch for code in job.watch if code not in identities}
+        unknown = {code for job in batch for code in job.watch if code not in ids}
         if not new and not unknown:
             return
         if new:
@@ -183,12 +177,23 @@ class PostgresSession:
                 for code, a in sorted(new.items())
             ]
             db.execute(_INSERT_ACCOUNTS, _array_literals("tttb", list(chain.from_iterable(rows))))
-        self._load_identities(db, _SELECT_ACCOUNTS, [*new, *unknown])
+        self._load_ids(db, _SELECT_ACCOUNTS, [*new, *unknown])
 
-    def _load_identities(self, db: _Connection, query: str, values: list[Any]) -> None:
-        for row in db.execute(cast("Any", query), (values,)).fetchall():
-            identity = _AccountIdentity(row)
-            self._identities[identity.code] = self._identities_by_id[identity.id] = identity
+    def _declare_unused(self, db: _Connection, batch: Sequence[PreparedSubmission]) -> None:
+        """An account's first use says its unit and limit, whatever was said of it before."""
+        accounts = self.ledger_state.accounts
+        for job in batch:
+            for code, a in job.accounts.items():
+                state = accounts[code]
+                if state.head or (state.unit is a.unit and state.limit is a.limit):
+                    continue
+                state.unit, state.limit = a.unit, a.limit
+                seal = account_seal(code, a.unit.NAME, a.limit.value)
+                db.execute(_DECLARE_ACCOUNT, (a.unit.NAME, a.limit.value, seal, state.id))
+
+    def _load_ids(self, db: _Connection, query: str, values: list[Any]) -> None:
+        for number, code in db.execute(cast("Any", query), (values,)).fetchall():
+            self._ids[code], self._codes[number] = number, code
 
     def _find_hold_accounts(self, db: _Connection, hold_names: list[str]) -> set[int]:
         """The ids of the holds' accounts, which must be locked with the others."""
@@ -204,9 +209,9 @@ class PostgresSession:
             for name in hold_names
             for number in self._hold_accounts.get(name, found.get(name, ()))
         }
-        unknown = [number for number in account_ids if number not in self._identities_by_id]
+        unknown = [number for number in account_ids if number not in self._codes]
         if unknown:
-            self._load_identities(db, _SELECT_ACCOUNTS_BY_ID, unknown)
+            self._load_ids(db, _SELECT_ACCOUNTS_BY_ID, unknown)
         return account_ids
 
     def _lock_and_read(
@@ -229,12 +234,12 @@ class PostgresSession:
         (_, _, first, *_), *rest = found.fetchall()
         ledger_state = LedgerState(next_submission=first, next_transfer=first)
         for row in locked.fetchall():
-            identity = self._identities_by_id[row[0]]
-            state = AccountState(identity.id, identity.code, identity.unit, identity.limit)
+            code = self._codes[row[0]]
+            state = AccountState(row[0], code, UNITS[row[7]], _LIMITS[row[8]])
             state.debits_pending, state.debits_posted = row[1], row[2]
             state.credits_pending, state.credits_posted = row[3], row[4]
             state.head, state.day, state.is_stored = row[5], row[6], True
-            ledger_state.accounts[identity.code] = ledger_state.accounts_by_id[identity.id] = state
+            ledger_state.accounts[code] = ledger_state.accounts_by_id[row[0]] = state
         written = [WrittenSubmission(*row[:5]) for row in rest if row[1] is not None]
         holds = sorted((row for row in rest if row[1] is None), key=itemgetter(2))
         for hold_name, _, seq, debit, credit, amount in holds:

@@ -305,6 +305,15 @@ class AccountMismatch(LedgerRefusal):
         self.account = account
 
 
+class BalanceTooLarge(LedgerRefusal):
+    """An account's sums would pass what the database's integers hold (63 bits)."""
+
+    code: ClassVar[str] = "balance_too_large"
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+
+
 class LedgerBusy(LedgerRefusal):
     """More submissions wait than the writer's queue may hold; try again."""
 

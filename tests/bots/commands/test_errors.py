@@ -30,6 +30,7 @@ INTERNAL = {
     "AlreadyAsked",
     "BadMasterKey",
     "BadPrice",
+    "BalanceTooLarge",
     "CompanionRefused",
     "DiscordRefused",
     "DiscordUnavailable",

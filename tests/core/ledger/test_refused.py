@@ -11,8 +11,12 @@ from core.db.database import Database
 from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
+    Account,
+    AccountMismatch,
     AtMost,
     Balance,
+    BalanceLimit,
+    BalanceTooLarge,
     HoldNotFound,
     InsufficientFunds,
     LedgerRefusal,
@@ -21,7 +25,7 @@ from core.ledger.types import (
     Submission,
     SubmissionReceipt,
 )
-from core.money import Credits
+from core.money import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give, hold, settle
 from tests.databases import TestClock
 
@@ -107,3 +111,56 @@ async def test_a_refused_submission_leaves_no_trace(
     assert await ledger.find_receipt("bad") is None
     assert (await ledger.read_balances([GIFT]))[GIFT.code] == Balance(0, 30, 0, 100)
     await ledger.stop()
+
+
+HUGE = 1 << 50
+PURSE = Account("purse", Credits)
+
+
+async def test_sums_past_63_bits_are_refused_to_their_submitter(
+    store: Database, clock: TestClock
+) -> None:
+    """After 40 of them 8,000 × 2^50 are there; 192 more fit."""
+    big = tuple(Move(f"m{n}", ISSUED, PURSE, Credits(HUGE)) for n in range(200))
+    held = tuple(e._replace(pending=True) for e in big[:100])
+    small = Move("m", ISSUED, GIFT, Credits(7))
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    for number in range(40):
+        await ledger.submit(Submission(f"big/{number}", big))
+    await ledger.submit(Submission("held", held))
+    await ledger.stop()
+    answers = await in_one_batch(
+        store,
+        clock,
+        Submission("before", (small,)),
+        Submission("too much", big),
+        Submission("too much held", held),
+        Submission("after", (small,)),
+        Submission("settled", (Settle("s", "held/m0", Credits(HUGE)),)),
+    )
+    refused = BalanceTooLarge
+    kinds = (SubmissionReceipt, refused, refused, SubmissionReceipt, SubmissionReceipt)
+    assert tuple(map(type, answers)) == kinds
+    assert (await check_ledger(store)).findings == ()
+
+
+async def test_a_refused_submission_says_nothing_of_accounts(
+    store: Database, clock: TestClock
+) -> None:
+    """The first use says an account's unit and limit; another process may have heard of it."""
+    wrong = Account("new/1", Credits, BalanceLimit.DEBITS_WITHIN_CREDITS)
+    right, cash = Account("new/1", NanoUsd), Account("cash/x", NanoUsd)
+    ledgers = [Ledger(store, clock), Ledger(store, clock)]
+    for ledger in ledgers:
+        await ledger.start()
+    for number, ledger in enumerate(ledgers):
+        with pytest.raises(InsufficientFunds):
+            await ledger.submit(Submission(f"bad{number}", (Move("m", wrong, PURSE, Credits(1)),)))
+    for number, ledger in enumerate(ledgers):
+        await ledger.submit(Submission(f"good{number}", (Move("m", cash, right, NanoUsd(5)),)))
+        with pytest.raises(AccountMismatch):
+            await ledger.submit(Submission(f"late{number}", (Move("m", wrong, PURSE, Credits(1)),)))
+    for ledger in ledgers:
+        await ledger.stop()
+    assert (await check_ledger(store)).findings == ()
