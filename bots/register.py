@@ -21,7 +21,7 @@ from bots.commands.admin.payouts import PayoutCardBuilder, PayoutCommands
 from bots.commands.admin.pool import PoolCommands
 from bots.commands.admin.pricing import PriceBoundCommands, PricingCommands
 from bots.commands.admin.promotions import PromotionCommands
-from bots.commands.admin.refunds import RefundCommands
+from bots.commands.admin.refunds import RefundCommands, make_warning_card
 from bots.commands.admin.report import ReportCommands
 from bots.commands.admin.setprice import PriceAnnouncementCommands, SetPriceCommands
 from bots.commands.admin.suppliers import CostCommands, SupplierCommands
@@ -51,6 +51,7 @@ from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.cancellations import CANCELLATION_WAITS
 from payments.evidence import EvidenceBuilder
+from payments.fulfillment import PAYMENT_WARNED
 
 #: Every command in the order of the menus; a service offers those that it has a use for.
 MENU: Final = (
@@ -144,6 +145,7 @@ def build_commands(
         COST_CHANGED: shared.suppliers.make_notification_card,
         MODEL_ENDS: make_model_end_card,
         CANCELLATION_WAITS: shared.cancellations.make_operator_card,
+        PAYMENT_WARNED: make_warning_card,
     }
     return Commands(registry, operator_cards)
 

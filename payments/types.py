@@ -160,6 +160,24 @@ class PaymentPending:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentWarning:
+    """A warning is a gateway's word that a payment which was credited may be none: nothing is
+    moved, somebody has to decide."""
+
+    gateway: str
+    #: The gateway's id of what it warns of: the same however often it is told.
+    id: str
+    #: The gateway's id of the payment; empty where it names the order.
+    payment: str
+    order: str = ""
+    #: `fraud`: whoever has the card says that they didn't pay. `invalid`: the money isn't there any
+    #: more.
+    kind: Literal["fraud", "invalid"] = "fraud"
+    #: The gateway's own name of the case; may be empty.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckoutEnded:
     """The checkout has ended: nobody will pay this order any more."""
 
@@ -177,7 +195,14 @@ class OrderChanged:
 
 #: What a gateway may report.
 GatewayEvent = (
-    Payment | PaymentPending | StorePurchase | Refund | Reversal | Dispute | CheckoutEnded
+    Payment
+    | PaymentPending
+    | StorePurchase
+    | Refund
+    | Reversal
+    | Dispute
+    | PaymentWarning
+    | CheckoutEnded
 )
 
 

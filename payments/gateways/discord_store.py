@@ -33,6 +33,8 @@ PAGE_SIZE: Final = 100
 #: Kinds of SKUs and entitlements, as Discord numbers them.
 CONSUMABLE_SKU: Final = 3
 _PURCHASE, _TEST_PURCHASE = 1, 4
+#: Somebody else paid, and the one whose entitlement it is has it from them (`USER_GIFT`).
+_PAID_GIFT = 6
 
 _DISCORD_EPOCH_MS: Final = 1_420_070_400_000
 #: What was bought lately is read again: it may come into the list out of order.
@@ -119,7 +121,7 @@ class DiscordStoreGateway:
         `test_purchases`: those that cost nothing count too."""
         self._api, self._packs, self._clock = api, dict(packs), clock
         self.fee_percent = fee_percent
-        self._counted_kinds = {_PURCHASE, _TEST_PURCHASE} if test_purchases else {_PURCHASE}
+        self._counted_kinds = {_PURCHASE, _PAID_GIFT, *([_TEST_PURCHASE] if test_purchases else [])}
 
     def quote_amount(self, value: NanoUsd) -> NanoUsd | None:
         """See `Gateway`: packs alone."""

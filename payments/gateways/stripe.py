@@ -30,6 +30,7 @@ from payments.types import (
     Order,
     Payment,
     PaymentPending,
+    PaymentWarning,
     Refund,
     RefundDeclined,
     is_order_id,
@@ -42,6 +43,24 @@ TOLERANCE_SECONDS = 300
 CHECKOUT_SECONDS = 3_600
 #: All tries of a call, with the library's pauses between them.
 _CALL_SECONDS = 60.0
+
+#: What the webhook must be subscribed to.
+WEBHOOK_EVENTS = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "radar.early_fraud_warning.created",
+)
+_ENDPOINTS_MAX = 100
 
 _LANGUAGES = {"en": "en", "zh-CN": "zh"}
 _WON_STATUSES = {"won", "warning_closed", "prevented"}
@@ -92,6 +111,30 @@ class StripeGateway:
         params: Any = {"limit": 1}
         sessions = self._client.v1.checkout.sessions
         await self._call(lambda: sessions.list_async(params))
+        await self._check_webhook()
+
+    async def _check_webhook(self) -> None:
+        """Raises `GatewayUnavailable` where no webhook of the account tells us all that we need. A
+        restricted key that may not read webhooks can't be asked."""
+        expected_url = f"{self._return_url.removesuffix('/paid')}/webhooks/{self.name}"
+        params: Any = {"limit": _ENDPOINTS_MAX}
+        endpoints = self._client.v1.webhook_endpoints
+        try:
+            page = await self._call(lambda: endpoints.list_async(params))
+        except _Forbidden:
+            return
+        ours = [one for one in page.data if one.url == expected_url]
+        if not ours:
+            raise GatewayUnavailable(
+                self.name, f"no webhook of the account leads to {expected_url}"
+            )
+        enabled = [one for one in ours if one.status == "enabled"]
+        if not enabled:
+            raise GatewayUnavailable(self.name, "its webhook is switched off at Stripe")
+        subscribed = {str(name) for one in enabled for name in one.enabled_events}
+        missing = [name for name in WEBHOOK_EVENTS if name not in subscribed]
+        if missing and "*" not in subscribed:
+            raise GatewayUnavailable(self.name, f"its webhook lacks {', '.join(missing)}")
 
     async def create_checkout(self, order: Order, description: str, language: str) -> Checkout:
         """See `Gateway`."""
@@ -156,6 +199,8 @@ class StripeGateway:
             return await self._fetch_refunds(event_object["id"])
         if kind.startswith("charge.dispute."):
             return await self._fetch_disputes(event_object["id"])
+        if kind.startswith("radar.early_fraud_warning."):
+            return await self._fetch_fraud_warning(event_object["id"])
         return ()
 
     async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
@@ -246,6 +291,15 @@ class StripeGateway:
         disputes, params = self._client.v1.disputes, cast("Any", _WITH_PAYMENT)
         return _to_disputes(await self._call(lambda: disputes.retrieve_async(id_, params)))
 
+    async def _fetch_fraud_warning(self, id_: str) -> Sequence[GatewayEvent]:
+        """The warning, while something can be done: neither disputed nor given back yet."""
+        warnings, params = self._client.v1.radar.early_fraud_warnings, cast("Any", _WITH_PAYMENT)
+        warning: Any = await self._call(lambda: warnings.retrieve_async(id_, params))
+        payment = _get_payment(warning)
+        if not payment or not warning.actionable:
+            return ()
+        return (PaymentWarning(self.name, warning.id, payment, reason=str(warning.fraud_type)),)
+
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(_CALL_SECONDS):
@@ -256,6 +310,8 @@ class StripeGateway:
             # Its message may quote what was sent.
             if isinstance(error, stripe.InvalidRequestError) and error.http_status in {400, 404}:
                 raise _Refused(self.name, str(error.code or "")) from None
+            if isinstance(error, stripe.PermissionError):
+                raise _Forbidden(self.name) from None
             raise GatewayUnavailable(self.name) from None
 
 
@@ -268,8 +324,12 @@ class _Refused(GatewayUnavailable):
         self.reason = reason
 
 
+class _Forbidden(GatewayUnavailable):
+    """A restricted key isn't allowed that call."""
+
+
 def _get_payment(moved: Any) -> str | None:
-    """The payment of a refund or a dispute; None where others on this account sold it."""
+    """The payment of a refund, a dispute or a warning; None where others on this account sold."""
     intent = moved.payment_intent
     if not intent or isinstance(intent, str):
         return intent

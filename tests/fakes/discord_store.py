@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.fakes.discord import FakeDiscord
 
 CONSUMABLE, SUBSCRIPTION = 3, 5
-PURCHASE, GIFT, TEST_PURCHASE = 1, 3, 4
+PURCHASE, GIFT, TEST_PURCHASE, PAID_GIFT = 1, 3, 4, 6
 AVAILABLE = 1 << 2
 
 

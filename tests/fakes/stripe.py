@@ -15,6 +15,8 @@ from typing import Any, Self
 import stripe
 from aiohttp import web
 
+from payments.gateways.stripe import WEBHOOK_EVENTS
+
 KEY = "sk_test_canary_51Nq"
 WEBHOOK_SECRET = "whsec_canary_9Zr"
 _FIELD = re.compile(r"\[([^\]]*)\]")
@@ -28,6 +30,19 @@ class FakeStripe:
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
+        self.warnings: dict[str, dict[str, Any]] = {}
+        #: As the dashboard makes one for the address of the tests.
+        self.endpoints: list[dict[str, Any]] = [
+            {
+                "id": "we_000001",
+                "object": "webhook_endpoint",
+                "url": "https://bot.example/webhooks/stripe",
+                "status": "enabled",
+                "enabled_events": list(WEBHOOK_EVENTS),
+            }
+        ]
+        #: Whether the key may read webhooks; a restricted one needn't.
+        self.reads_webhooks = True
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         #: Nothing but "unavailable" while it is set.
         self.broken = False
@@ -46,6 +61,8 @@ class FakeStripe:
         app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
         app.router.add_get("/v1/disputes/{id}", self._get(self.disputes))
         app.router.add_post("/v1/disputes/{id}/close", self._close_dispute)
+        app.router.add_get("/v1/radar/early_fraud_warnings/{id}", self._get(self.warnings))
+        app.router.add_get("/v1/webhook_endpoints", self._list_endpoints)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -121,6 +138,21 @@ class FakeStripe:
                 "past_due": False,
                 "submission_count": 0,
             },
+        }
+        return id_
+
+    def warn(self, intent: str, *, actionable: bool = True) -> str:
+        """The card's bank calls a payment fraud, before any dispute."""
+        id_ = f"issfr_{next(self._numbers):06}"
+        self.warnings[id_] = {
+            "id": id_,
+            "object": "radar.early_fraud_warning",
+            "actionable": actionable,
+            "charge": f"ch_{intent}",
+            "created": int(time.time()),
+            "fraud_type": "made_with_stolen_card",
+            "livemode": False,
+            "payment_intent": intent,
         }
         return id_
 
@@ -233,6 +265,14 @@ class FakeStripe:
         return _told(
             {"object": "list", "data": newest[:limit], "has_more": more, "url": "/v1/refunds"}
         )
+
+    async def _list_endpoints(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        if not self.reads_webhooks:
+            return _error(
+                "invalid_request_error", "", "The provided key lacks the required permissions", 403
+            )
+        return _told({"object": "list", "data": self.endpoints, "has_more": False, "url": "/v1"})
 
     async def _close_dispute(self, request: web.Request) -> web.Response:
         form = await self._form(request)

@@ -13,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from core.money import parse_usd
+from core.notification import OPERATORS
 from core.pool.vault import Vault
+from payments.fulfillment import PAYMENT_WARNED
 from payments.gateways.btcpay.checkout import LATE_SECONDS, SIGNATURE_HEADER
 from payments.refunds import NothingToRefund
 from payments.types import GatewayUnavailable, InvalidSignature, Order, Refund, RefundDeclined
@@ -319,3 +321,22 @@ async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixtur
     told = caplog.text + str(refused.value) + repr(counter.gateway) + await counter.kept()
     for secret in (fake.KEY, fake.WEBHOOK_SECRET):
         assert secret not in told
+
+
+async def test_owners_hear_once_that_a_credited_invoice_is_invalid(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    unpaid = await counter.buys(person, "20")
+    counter.btcpay.pay(order.external_id)
+    await counter.hears("Settled", order)
+    await counter.works()
+    for one in (order, unpaid):
+        counter.invoice(one)["status"] = "Invalid"
+        for _ in range(2):
+            await counter.hears("Invalid", one)
+    await counter.works()
+    ((kind, facts),) = await counter.shop.told(OPERATORS)
+    assert (kind, facts["order"], facts["warning"]) == (PAYMENT_WARNED, order.id, "invalid")
+    assert await counter.shop.has(person) == {"bought": 1_000}, "until somebody decides"
+    assert set((await counter.webhooks()).values()) == {""}
+    await counter.shop.audited()

@@ -11,7 +11,7 @@ from core.db import schema
 from core.money import Credits, parse_usd
 from payments.types import GatewayUnavailable, RefundUnsupported, UnknownOrder
 from tests.fakes.discord import TOKEN
-from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
+from tests.fakes.discord_store import GIFT, PAID_GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth as Booth, opened, skus_booth as booth
 
@@ -139,7 +139,7 @@ async def test_what_is_no_sale_gives_nothing(
     gift = store.entitle(ann, sku, kind=GIFT)
     nothing = [
         gift,
-        *(store.entitle(ann, sku, kind=kind) for kind in (2, TEST_PURCHASE, 5, 6, 7, 8, 99)),
+        *(store.entitle(ann, sku, kind=kind) for kind in (2, TEST_PURCHASE, 5, 7, 8, 99)),
         store.entitle(None, sku, guild_id=str(booth.discord.guild)),
         store.entitle(ann, sku, guild_id=str(booth.discord.guild)),
         store.entitle(ann, tier),
@@ -156,6 +156,21 @@ async def test_what_is_no_sale_gives_nothing(
     assert await booth.has(ann) == {}
     assert booth.discord.called(CONSUME) == []
     assert str(gift) in caplog.text
+    await booth.shop.audited()
+
+
+async def test_what_somebody_else_paid_is_credited_and_taken_back(booth: Booth) -> None:
+    ann, store = booth.discord.user(7), booth.discord.store
+    gift = store.entitle(ann, booth.skus["Starter"], kind=PAID_GIFT)
+    for _ in range(2):
+        await booth.hears(gift)
+    await booth.works()
+    assert await booth.has(ann) == {"bought": 1_000}
+    assert booth.consumed(gift), "else nobody can give it to them again"
+    store.takes_back(gift, told=False)
+    await booth.hears(gift, "deleted")
+    await booth.works()
+    assert await booth.has(ann) == {}
     await booth.shop.audited()
 
 

@@ -8,6 +8,7 @@ from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.dispute_steps import DISPUTE_ENDED, DISPUTED
 from payments.disputes import DISPUTE_FEE
+from payments.fulfillment import PAYMENT_WARNED
 from payments.reconciliation import UNPROCESSED
 from payments.types import GatewayUnavailable, NoOpenDispute
 from tests.payments.test_stripe import Counter, counter
@@ -190,3 +191,37 @@ async def test_a_dispute_that_was_over_before_it_was_heard_of_costs_its_fee(
     assert await cents(counter) == [941 - 1_500, 59 + 1_500]
     assert await counter.shop.has(person) == {"bought": 1_000}
     await counter.shop.audited()
+
+
+async def test_owners_hear_once_that_a_payment_may_be_fraud(counter: Counter) -> None:
+    person, stripe = await counter.shop.person(), counter.stripe
+    order = await counter.buys(person, "10")
+    intent = stripe.pay(order.external_id)
+    warning = stripe.warnings[stripe.warn(intent)]
+    # Told before its payment, twice, and again when something changed; another shop's never.
+    for kind in ("created", "created", "updated"):
+        await counter.hears(stripe.event(f"radar.early_fraud_warning.{kind}", warning))
+    stripe.intents["pi_other"] = {"id": "pi_other", "object": "payment_intent", "metadata": {}}
+    other = stripe.warnings[stripe.warn("pi_other")]
+    await counter.hears(stripe.event("radar.early_fraud_warning.created", other))
+    await counter.works()
+    assert await counter.shop.told(OPERATORS) == []
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    counter.shop.clock.advance(seconds=60)
+    await counter.works()
+    ((kind, facts),) = await counter.shop.told(OPERATORS)
+    assert kind == PAYMENT_WARNED
+    assert (facts["order"], facts["reason"]) == (order.id, "made_with_stolen_card")
+    assert await counter.shop.has(person) == {"bought": 1_000}, "nothing is moved"
+    assert set((await counter.webhooks()).values()) == {""}
+
+
+async def test_what_was_given_back_already_is_no_warning(counter: Counter) -> None:
+    order = await counter.buys(await counter.shop.person(), "10")
+    intent = counter.stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    warning = counter.stripe.warnings[counter.stripe.warn(intent, actionable=False)]
+    await counter.hears(counter.stripe.event("radar.early_fraud_warning.updated", warning))
+    await counter.works()
+    assert await counter.shop.told(OPERATORS) == []

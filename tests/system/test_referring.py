@@ -13,6 +13,7 @@ from core.clock import SystemClock
 from core.db import schema
 from core.db.writes import Update
 from core.money import Credits, parse_usd
+from payments.types import PaymentWarning
 from tests import service
 from tests.bots.commands.test_commands import text_of
 from tests.fakes.suppliers import Answer as Says, Used
@@ -226,6 +227,27 @@ async def test_the_buyer_reads_what_is_held_each_time_it_goes_on(
             "⚠️ A decided dispute goes on",
             "⚠️ A payment is disputed",
         ]
+        await audited(shop)
+
+
+async def test_the_owner_gives_back_what_may_be_fraud(sqlite_url: str) -> None:
+    async with market(sqlite_url) as shop:
+        order, _ = await pays(shop, shop.tom, "Pro")
+        payments, owner = shop.tom.app.services.payments, shop.tom.someone("1")
+        paid = (await payments.order_search.list_receipts([await payments.orders.get(order)]))[0]
+        warning = PaymentWarning("sandbox", "issfr_1", paid.external_id, reason="lost_card")
+        for _ in range(2):
+            await payments.inbox._fulfillment.handle(warning)
+        card = await shop.noticed_by("1")
+        assert card.title == "⚠️ A payment may be fraud"
+        assert f"they didn't pay $90.00 of order {order} (lost_card)" in text_of(card)
+        asked = (await owner.presses(button(card, "Give it back")))[0]
+        assert isinstance(asked, Card)
+        assert await shop.tom.credits() == Credits(10_000), "not before the second tap"
+        await owner.presses(button(asked, "Yes, give back $90.00"))
+        assert await shop.tom.credits() == Credits(0)
+        again = text_of(*await owner.presses(button(card, "Give it back")))
+        assert "$0.00 can be given back" in again
         await audited(shop)
 
 

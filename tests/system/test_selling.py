@@ -101,6 +101,33 @@ async def test_check_says_whether_the_gateway_lets_us_in(place: Place, stripe: F
     assert "✗ stripe: doesn't let us in" in (await place.creditbot("check", code=1)).out
 
 
+async def test_check_names_what_stripe_does_not_tell(place: Place, stripe: FakeStripe) -> None:
+    sells(place, stripe)
+    await place.creditbot("migrate")
+
+    async def says() -> str:
+        return (await place.creditbot("check", code=1)).out
+
+    (endpoint,) = stripe.endpoints
+    everything = endpoint["enabled_events"]
+    endpoint["enabled_events"] = [name for name in everything if "dispute" not in name]
+    assert "✗ stripe: its webhook lacks charge.dispute.created, charge.dispute" in await says()
+    # Two may share what there is to tell; one that is told everything needs no list.
+    rest = {**endpoint, "id": "we_000002", "enabled_events": everything[-6:]}
+    stripe.endpoints.append(rest)
+    assert "✓ stripe: lets us in" in await says()
+    stripe.endpoints.remove(rest)
+    endpoint["enabled_events"] = ["*"]
+    assert "✓ stripe: lets us in" in await says()
+    endpoint["status"] = "disabled"
+    assert "✗ stripe: its webhook is switched off at Stripe" in await says()
+    endpoint["url"] = "https://elsewhere.example/webhooks/stripe"
+    wanted = "https://bot.example/webhooks/stripe"
+    assert f"✗ stripe: no webhook of the account leads to {wanted}" in await says()
+    stripe.reads_webhooks = False
+    assert "✓ stripe: lets us in" in await says(), "a restricted key can't be asked"
+
+
 async def test_stripe_needs_its_secret_and_an_address(place: Place, stripe: FakeStripe) -> None:
     sells(place, stripe)
     for name in ("stripe_webhook_secret", "public_url"):

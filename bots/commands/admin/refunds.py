@@ -11,6 +11,7 @@ from bots.commands.errors import UsageError
 from bots.commands.text import format_cash, format_credits
 from bots.commands.topup import format_receipt_line, parse_amount
 from core.clock import as_datetime
+from core.jobs.notifications import Notification
 from core.money import NanoUsd
 from payments.dispute_service import DisputeService
 from payments.evidence import format_figures
@@ -18,7 +19,7 @@ from payments.gateways.voucher import VOUCHER_GATEWAY
 from payments.order_search import OrderSearch
 from payments.orders import Orders
 from payments.refunds import Refunds, refundable_cash
-from payments.types import Cash, Order, RefundUnsupported
+from payments.types import UNITS, Cash, Order, RefundUnsupported
 
 _REFUND_HOW = say(
     "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
@@ -131,6 +132,17 @@ class RefundCommands:
             if not isinstance(refundable, NanoUsd):
                 raise RefundUnsupported(order.id, "whole")
             amount = parse_amount(given.amount, _REFUND_HOW)
+        return self._ask_whether(order, amount)
+
+    @action("refund-ask", admin_only=True)
+    async def refund_ask(self, request: Request) -> Reply:
+        """All of it, from a notification's button."""
+        order = await self._orders.get(str(request.data["order"]))
+        return self._ask_whether(order, refundable_cash(order))
+
+    @staticmethod
+    def _ask_whether(order: Order, amount: Cash) -> Reply:
+        refundable = refundable_cash(order)
         if amount.units <= 0 or amount.units > refundable.units:
             raise UsageError(
                 say(
@@ -180,6 +192,44 @@ class RefundCommands:
             private=True,
             replace=True,
         )
+
+
+async def make_warning_card(notification: Notification) -> Reply:
+    """A notification for operators about a payment that may be none, with what can be done."""
+    facts = notification.facts
+    order, gateway = str(facts["order"]), str(facts["gateway"])
+    look = say("Order {order}: /payment shows it.", order=order)
+    if facts["warning"] == "invalid":
+        return Reply(
+            title=say("⚠️ A credited payment has become invalid"),
+            lines=(
+                say(
+                    "{gateway} calls the invoice of order {order} invalid now: what was credited"
+                    " may never have been paid. Nothing was taken back. Look for it there.",
+                    gateway=gateway,
+                    order=order,
+                ),
+                look,
+            ),
+            private=True,
+        )
+    return Reply(
+        title=say("⚠️ A payment may be fraud"),
+        lines=(
+            say(
+                "{gateway} passes on that whoever has the card says they didn't pay {cash} of order"
+                " {order} ({reason}). Mostly a dispute follows, and costs its fee on top; given"
+                " back before that, it doesn't come.",
+                gateway=gateway,
+                cash=format_cash(UNITS[str(facts["unit"])](int(facts["paid"]))),
+                order=order,
+                reason=str(facts["reason"]) or "–",
+            ),
+            look,
+        ),
+        choices=((Choice(say("Give it back…"), "refund-ask", {"order": order}),),),
+        private=True,
+    )
 
 
 def _warning_lines(order: Order) -> tuple[Phrase, ...]:

@@ -41,6 +41,7 @@ from payments.types import (
     Payment,
     PaymentMismatch,
     PaymentPending,
+    PaymentWarning,
     Refund,
     RefundDeclined,
     is_order_id,
@@ -205,6 +206,10 @@ class BtcPayGateway:
             events.append(CheckoutEnded(order, "expired"))
         if order and status == "Invalid" and not events:  # the chain never confirmed it
             events.append(CheckoutEnded(order, "failed"))
+        if order and status == "Invalid":
+            # What was credited before stays until somebody decides; where nothing was, it is over.
+            invoice_id = str(invoice["id"])
+            events.append(PaymentWarning(self.name, invoice_id, "", order, kind="invalid"))
         return events
 
     async def _list_payment_events(self, invoice: Mapping[str, Any]) -> list[GatewayEvent]:
