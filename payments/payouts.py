@@ -46,6 +46,9 @@ _WAIT_MS: Final = 3_600_000
 _SOON_SECONDS: Final = 5
 
 NO_FEE = NanoUsd(0)
+#: Stands before the gateway's id of an attempt that came to nothing while the payout waits for
+#: another one.
+UNFUNDED_PREFIX: Final = "unfunded/"
 _ADDRESS_LOST = "where it goes can't be opened any more: reject it, and its person asks again"
 _ADDRESS_LOST_AFTER_SENDING = (
     "where it goes can't be opened any more: look at the gateway whether it was paid"
@@ -59,12 +62,14 @@ _TOO_LATE_TO_REPEAT = (
 class PayoutStatus:
     """The status that a payout has at its gateway."""
 
-    state: Literal["pending", "paid", "failed"]
+    #: `unfunded`: it came to nothing for the operator's own account, and can be sent anew.
+    state: Literal["pending", "paid", "failed", "unfunded"]
     #: The gateway's own id of it.
     external_id: str
     #: What the gateway took for it, on top.
     fee: NanoUsd = NO_FEE
-    #: Why it failed, in the gateway's code.
+    #: Why it failed, in the gateway's code; why it is unfunded, or was before, in words for the
+    #: operator.
     reason: str = ""
 
 
@@ -87,8 +92,9 @@ class PayoutProvider(Protocol):
         ...
 
     async def send_payout(self, payout: Payout, address: SecretStr) -> PayoutStatus:
-        """Pays, once for a payout's id however often it is asked. Raises `GatewayUnavailable`, with
-        why where somebody has to do something."""
+        """Pays, once for a payout's id however often it is asked; where its `external_id` is an
+        unfunded attempt, once more after that one. Raises `GatewayUnavailable`, with why where
+        somebody has to do something."""
         ...
 
     async def fetch_payout(self, payout: Payout) -> PayoutStatus:
@@ -247,7 +253,7 @@ class Payouts:
     async def _ask_provider(self, payout: Payout) -> PayoutStatus:
         """Raises `GatewayUnavailable`."""
         provider = self._providers[payout.method]
-        if payout.external_id:
+        if payout.external_id and not payout.external_id.startswith(UNFUNDED_PREFIX):
             return await provider.fetch_payout(payout)
         if self._clock.now_ms() > payout.state_at + provider.idempotency_days * DAY_MS:
             raise GatewayUnavailable(payout.method, _TOO_LATE_TO_REPEAT)
@@ -260,6 +266,14 @@ class Payouts:
     async def _apply_status(self, payout: Payout, status: PayoutStatus) -> None:
         if status.state == "failed":
             await self._withdrawals.mark_returned(payout, reason=status.reason)
+        elif status.state == "unfunded" and payout.state == "sent":
+            # Its person waits: they can do nothing about it, the operator can.
+            await self._withdrawals.schedule_check(
+                payout,
+                external_id=f"{UNFUNDED_PREFIX}{status.external_id}",
+                next_check_ms=self._clock.now_ms() + _WAIT_MS,
+                stuck_reason=status.reason,
+            )
         elif payout.state == "paid":
             await self._withdrawals.schedule_check(
                 payout, external_id=payout.external_id, next_check_ms=self._next_check_ms(payout)
@@ -273,7 +287,10 @@ class Payouts:
         else:
             check_at_ms = self._next_check_ms(payout)
             await self._withdrawals.schedule_check(
-                payout, external_id=status.external_id, next_check_ms=check_at_ms
+                payout,
+                external_id=status.external_id,
+                next_check_ms=check_at_ms,
+                stuck_reason=status.reason,
             )
 
     def _next_check_ms(self, payout: Payout) -> int | None:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.money import parse_usd
 from payments.gateways.paypal.payouts import PayPalPayoutProvider
-from payments.payouts import PayoutStatus
+from payments.payouts import UNFUNDED_PREFIX, PayoutStatus
 from payments.types import GatewayUnavailable
 from tests.fakes.paypal import FakePayPal
 from tests.payments.ours import disburser_of
@@ -93,13 +93,36 @@ async def test_what_didnt_arrive_has_failed_with_its_code(
     assert await look(ours, batch) == PayoutStatus("failed", batch, reason=error or status)
 
 
-@pytest.mark.parametrize("error", ["INSUFFICIENT_FUNDS", ""])
+@pytest.mark.parametrize("error", ["RECEIVER_ACCOUNT_LOCKED", ""])
 async def test_a_denied_batch_has_failed(
     ours: PayPalPayoutProvider, paypal: FakePayPal, error: str
 ) -> None:
     batch = await sent(ours)
     paypal.payouts.denies(ONE.id, error=error)
     assert await look(ours, batch) == PayoutStatus("failed", batch, reason=error or "DENIED")
+
+
+@pytest.mark.parametrize("is_item", [False, True])
+async def test_what_our_own_account_lacks_is_sent_anew_by_another_name(
+    ours: PayPalPayoutProvider, paypal: FakePayPal, *, is_item: bool
+) -> None:
+    batch, paid = await sent(ours), paypal.payouts
+    if is_item:
+        paid.works(ONE.id, "FAILED", error="INSUFFICIENT_FUNDS")
+    else:
+        paid.denies(ONE.id, error="INSUFFICIENT_FUNDS")
+    told = await look(ours, batch)
+    assert (told.state, told.external_id) == ("unfunded", batch)
+    assert "your PayPal balance is too low" in told.reason
+    waiting = replace(ONE, external_id=f"{UNFUNDED_PREFIX}{batch}")
+    paid.loses = 1
+    first = await ours.send_payout(waiting, BOB)
+    again = await ours.send_payout(waiting, BOB)
+    assert first == again
+    assert (first.state, first.external_id) == ("pending", paid.sent[f"{ONE.id}-{batch}"])
+    paid.works(f"{ONE.id}-{batch}", "SUCCESS")
+    assert (await look(ours, first.external_id)).state == "paid"
+    assert len(paid.batches) == 2
 
 
 async def test_whose_answer_was_lost_is_led_to_the_first_batch(

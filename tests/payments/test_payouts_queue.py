@@ -10,11 +10,18 @@ from pydantic import SecretStr
 import payments.payouts as room
 from core.db import schema
 from core.db.writes import Insert
-from core.earnings.payouts import PAYOUT_STUCK, Payout, PayoutStateConflict, WithdrawalBlocked
+from core.earnings.payouts import (
+    PAYOUT_STUCK,
+    PAYOUT_WAITS,
+    Payout,
+    PayoutStateConflict,
+    WithdrawalBlocked,
+)
 from core.money import parse_usd
 from core.pool.vault import Vault
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
+from tests.fakes.paypal import FakePayPal
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER, disburser_of
 from tests.payments.paying import Desk, bank_of, desk
@@ -200,3 +207,33 @@ async def test_soon_is_soon_or_not_at_all(shop: Shop, monkeypatch: pytest.Monkey
 
 def test_a_claim_outlives_the_work() -> None:
     assert room._CLAIM_MS > room._PROCESSING_SECONDS_MAX * 1_000
+
+
+async def test_a_low_balance_of_ours_keeps_it_waiting_and_owners_hear_once(shop: Shop) -> None:
+    vault = await Vault.open([MASTER], shop.store, shop.ledger)
+    async with FakePayPal() as paypal:
+        provider = disburser_of("paypal", paypal.url)
+        desk = Desk(shop, vault, {"paypal": provider})
+        one = await desk.approved("paypal")
+        await desk.works()
+        sender = one.id
+        for _ in range(3):
+            paypal.payouts.denies(sender, error="INSUFFICIENT_FUNDS")
+            batch = paypal.payouts.sent[sender]
+            await desk.works(times=2)
+            sender = f"{one.id}-{batch}"
+        waiting = await desk.now(one)
+        assert waiting.state == "sent"
+        assert await desk.shop.has(one.person) == {}
+        told = await desk.owners_heard()
+        assert [kind for kind, _ in told] == [PAYOUT_WAITS, PAYOUT_STUCK]
+        assert "balance is too low" in told[1][1]
+        mine = [facts["what"] for _, facts in await desk.shop.told(one.person)]
+        assert mine == ["approved", "sent"], "nothing that they could do anything about"
+        paypal.payouts.works(sender, "SUCCESS")
+        await desk.works(times=2)
+        assert ((await desk.now(one)).state, (await desk.now(one)).reason) == ("paid", "")
+        paid = [one["items"][0] for one in paypal.payouts.batches.values()]
+        assert [item.get("transaction_status") for item in paid].count("SUCCESS") == 1
+        await desk.audited()
+        await provider.close()

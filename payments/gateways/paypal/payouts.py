@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, final
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from core.money import parse_usd
 from payments.gateways.http import GatewayResponse, translate_parse_errors
 from payments.gateways.paypal.client import NAME, PayPalClient, refusal_issue
 from payments.offer import to_decimal_dollars
-from payments.payouts import NO_FEE, PayoutStatus
+from payments.payouts import NO_FEE, UNFUNDED_PREFIX, PayoutStatus
 from payments.types import GatewayUnavailable
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,14 @@ _FAILED_STATUSES: Final = frozenset({"FAILED", "RETURNED", "BLOCKED", "REFUNDED"
 _PENDING_STATUSES: Final = frozenset({"PENDING", "UNCLAIMED", "ONHOLD"})
 #: A batch of which nothing will come.
 _CANCELLED_STATUSES: Final = frozenset({"DENIED", "CANCELED"})
+#: Errors that are the operator's to mend, in words for them.
+_OWN_TROUBLES: Final = {
+    "INSUFFICIENT_FUNDS": "your PayPal balance is too low for it: top it up, it is sent again"
+    " every hour; or press It came back and give its Credits back",
+    "SENDER_ACCOUNT_LOCKED": "PayPal has locked your account: once that is settled it is sent by"
+    " itself; or press It came back and give its Credits back",
+}
+_SENT_ANEW: Final = "it was sent anew after PayPal had refused it for your account"
 
 
 @final
@@ -63,13 +72,15 @@ class PayPalPayoutProvider:
             "amount": {"value": to_decimal_dollars(payout.cash), "currency": "USD"},
             "sender_item_id": payout.id,
         }
-        body = {"sender_batch_header": {"sender_batch_id": payout.id}, "items": [item]}
+        # A batch that came to nothing has taken its id with it: the next one is named after it.
+        unfunded = payout.external_id.removeprefix(UNFUNDED_PREFIX)
+        sender_batch_id = f"{payout.id}-{unfunded}" if unfunded else payout.id
+        body = {"sender_batch_header": {"sender_batch_id": sender_batch_id}, "items": [item]}
         answer = await self._client.post(_PATH, json.dumps(body).encode())
         if answer.is_ok:
             with translate_parse_errors(NAME):
-                return PayoutStatus(
-                    "pending", _validate_batch_id(answer.body["batch_header"]["payout_batch_id"])
-                )
+                batch = _validate_batch_id(answer.body["batch_header"]["payout_batch_id"])
+                return PayoutStatus("pending", batch, reason=_SENT_ANEW if unfunded else "")
         if _is_duplicate(answer):
             return await self._fetch_status(_find_duplicate_batch(answer), payout)
         if answer.status in {400, 422} and (refusal := _describe_item_refusal(answer)):
@@ -96,18 +107,19 @@ class PayPalPayoutProvider:
         with translate_parse_errors(NAME):
             header = data["batch_header"]
             items = data.get("items") or [{}]
-            if header["sender_batch_header"]["sender_batch_id"] != payout.id:
+            sender_batch_id = str(header["sender_batch_header"]["sender_batch_id"])
+            if sender_batch_id.partition("-")[0] != payout.id:
                 raise GatewayUnavailable(NAME, f"batch {batch} isn't ours")
             if header["batch_status"] in _CANCELLED_STATUSES:
-                return PayoutStatus(
-                    "failed", batch, reason=_failure_reason(items[0], header["batch_status"])
-                )
+                return _failed_status(batch, _failure_reason(items[0], header["batch_status"]))
             # While a batch is looked through, its items aren't told.
-            return (
+            status = (
                 _item_status(items[0], batch, payout)
                 if items[0]
                 else PayoutStatus("pending", batch)
             )
+            is_anew = status.state == "pending" and sender_batch_id != payout.id
+            return replace(status, reason=_SENT_ANEW) if is_anew else status
 
 
 def _item_status(data: Mapping[str, Any], batch: str, payout: Payout) -> PayoutStatus:
@@ -119,10 +131,16 @@ def _item_status(data: Mapping[str, Any], batch: str, payout: Payout) -> PayoutS
         in_dollars = fee.get("currency") == "USD"
         return PayoutStatus("paid", batch, parse_usd(fee["value"]) if in_dollars else NO_FEE)
     if status in _FAILED_STATUSES:
-        return PayoutStatus("failed", batch, reason=_failure_reason(data, status))
+        return _failed_status(batch, _failure_reason(data, status))
     if status not in _PENDING_STATUSES:
         _log.warning("%s stands at PayPal in a state that nobody knows", payout.id)
     return PayoutStatus("pending", batch)
+
+
+def _failed_status(batch: str, reason: str) -> PayoutStatus:
+    """It won't arrive: for its receiver, or for what the operator's own account lacks."""
+    trouble = _OWN_TROUBLES.get(reason)
+    return PayoutStatus("unfunded" if trouble else "failed", batch, reason=trouble or reason)
 
 
 def _failure_reason(item: Mapping[str, Any], status: str) -> str:
