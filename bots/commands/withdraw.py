@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
+from bots.commands.payout_texts import compose_payout_notification
 from bots.commands.text import format_credits
 from core import ids
 from core.clock import as_datetime
@@ -32,7 +33,7 @@ from core.earnings.termination import KEY_ENDED
 from core.earnings.types import EarningPolicy
 from core.earnings.withdrawals import Withdrawals
 from core.jobs.notifications import Notification
-from core.money import Credits, NanoUsd, format_usd
+from core.money import Credits, format_usd
 from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.suppliers import SUPPLIERS
 from core.users.service import Users
@@ -378,17 +379,6 @@ _TERMINATION_TEXTS: Final[Mapping[str, Phrase]] = {
         " wrong, write to the operator."
     ),
 }
-_PAYOUT_TITLES: Final[Mapping[str, Phrase]] = {
-    "requested": say("Withdrawal requested"),
-    "approved": say("Withdrawal approved"),
-    "sent": say("Your money is on its way"),
-    "paid": say("✅ Paid out"),
-    "rejected": say("Withdrawal rejected"),
-    "returned": say("Your money came back"),
-    "cancelled": say("Withdrawal cancelled"),
-}
-#: After these the Credits are there again.
-_RETURNING_STEPS: Final = frozenset({"rejected", "returned", "cancelled"})
 
 NotificationText = tuple[Phrase, tuple[Phrase, ...]]
 
@@ -401,7 +391,7 @@ def compose_earning_notification(notification: Notification) -> NotificationText
         return _compose_key_cooldown(notification)
     if notification.facts["what"] == "moved":
         return _compose_address_changed(notification)
-    return _compose_payout(notification)
+    return compose_payout_notification(notification)
 
 
 def _key_name(notification: Notification) -> str:
@@ -453,22 +443,3 @@ def _compose_address_changed(notification: Notification) -> NotificationText:
             hint=str(notification.facts["hint"]),
         ),
     )
-
-
-def _compose_payout(notification: Notification) -> NotificationText:
-    facts = notification.facts
-    what, reason = str(facts["what"]), str(facts["reason"])
-    amount = format_credits(Credits(int(facts["credits"])))
-    cash = format_usd(NanoUsd(int(facts["cash"])))
-    lines = [say("{credits} → {cash}", credits=amount, cash=cash)]
-    if what in _RETURNING_STEPS:
-        lines.append(say("The Credits are yours again."))
-    if reason == "claw-back":
-        lines.append(
-            say("A key of yours ended, and what you had spent of it in advance is due first.")
-        )
-    elif reason == "owes":
-        lines.append(say("You owe Credits: they repay that first."))
-    elif reason:
-        lines.append(say("Reason: {reason}", reason=reason))
-    return _PAYOUT_TITLES[what], (*lines, say("Receipt {receipt}", receipt=str(facts["payout"])))
