@@ -66,6 +66,16 @@ class OrderChecks:
             *await self._list_ids(gateway, ~is_waiting, paid_max),
         ]
 
+    async def list_paid(self, gateway: str, *, since_ms: int) -> list[str]:
+        """The ids of all orders of a gateway since then of which something was paid."""
+        table = schema.order.c
+        rows = await self._db.fetch(
+            sa.select(table.id)
+            .where(table.gateway == gateway, table.created_at >= since_ms, table.paid > 0)
+            .order_by(table.id)
+        )
+        return [row.id for row in rows]
+
     async def schedule_next(self, order: Order, *, is_listed: bool, at_most_ms: int = 0) -> None:
         """It was asked about: says when it is due again; `at_most_ms`: in so many at the latest."""
         now = self._clock.now_ms()

@@ -16,13 +16,15 @@ from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment, GetPersonId
 from payments.gateways.base import Gateway
 from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
+from payments.movements import Movements
 from payments.offer import Offer
 from payments.order_checks import OrderChecks
 from payments.order_search import OrderSearch
 from payments.orders import Orders, PersonalOffers
 from payments.promo_codes import PromoCodes
-from payments.reconciliation import Reconciliation, TransactionListing
+from payments.reconciliation import Reconciliation
 from payments.refunds import Refunds
+from payments.transaction_list import TransactionListing
 from payments.vouchers import Vouchers
 from payments.webhooks import WebhookInbox
 
@@ -43,6 +45,7 @@ class PaymentServices:
     cancellations: Cancellations
     disputes: DisputeService
     reconciliation: Reconciliation
+    movements: Movements
     vouchers: Vouchers
     inbox: WebhookInbox
     #: Whether anything is sold: here, or as vouchers elsewhere.
@@ -120,6 +123,7 @@ def build_payment_services(
     db, ledger, clock = base.db, base.ledger, base.clock
     orders = base.build_orders()
     fulfillment = base.build_fulfillment(orders, get_person_id, gateways)
+    movements = Movements(db=db, ledger=ledger, clock=clock)
     everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
     refunds = Refunds(
         gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
@@ -143,10 +147,14 @@ def build_payment_services(
             gateways=everywhere,
             orders=orders,
             fulfillment=fulfillment,
-            transaction_listing=TransactionListing(fulfillment=fulfillment, db=db, ledger=ledger),
+            transaction_listing=TransactionListing(
+                fulfillment=fulfillment, movements=movements, db=db, ledger=ledger
+            ),
+            movements=movements,
             order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
             clock=clock,
         ),
+        movements=movements,
         vouchers=base.build_vouchers(orders, fulfillment),
         inbox=WebhookInbox(
             gateways=gateways,

@@ -14,6 +14,7 @@ from payments.offer import Offer
 Cash = NanoUsd | Stars
 
 OrderState = Literal["created", "pending", "processing", "credited", "expired", "failed"]
+MovementKind = Literal["payment", "refund", "dispute", "other"]
 DisputeState = Literal["", "open", "won", "lost"]
 
 UNITS: dict[str, type[NanoUsd] | type[Stars]] = {kind.NAME: kind for kind in (NanoUsd, Stars)}
@@ -149,6 +150,25 @@ class Dispute:
     fee: NanoUsd | None = None
     #: How often it was taken up again after an end, as it is recorded here.
     turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A movement is money that came in or went out on the operator's account, by its gateway's own
+    list."""
+
+    gateway: str
+    kind: MovementKind
+    #: The gateway's own id of it, and of the payment that it is of.
+    id: str
+    payment: str
+    #: Below zero it went out.
+    amount: Cash
+    at_ms: int
+    #: The order that the gateway names with it; empty where it names none.
+    order: str = ""
+    #: Whether the gateway tells what was paid; else `amount` is what it costs now.
+    is_priced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

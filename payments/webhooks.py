@@ -31,7 +31,7 @@ from core.notification import OPERATORS, notification_row
 from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, WebhookMessage
-from payments.reconciliation import UNPROCESSED, fulfill_event
+from payments.transaction_list import UNPROCESSED, fulfill_event
 from payments.types import (
     GatewayEvent,
     GatewayUnavailable,

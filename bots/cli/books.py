@@ -25,13 +25,17 @@ from core.earnings.audit import audit_earnings
 from core.ledger.audit import check_ledger
 from core.ledger.export import write_beancount, write_csv
 from core.money import Credits, format_decimal
+from payments.movements import audit_movements
 
 
 async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with open_for_reading(load()) as db:
         found, asks = await check_ledger(db), await audit_asks(db)
-        findings = [*found.findings, *asks.findings, *await audit_earnings(db)]
+        findings = [
+            *(*found.findings, *asks.findings),
+            *(*await audit_earnings(db), *await audit_movements(db)),
+        ]
     if arguments.json:
         told = {
             "accounts": found.accounts,

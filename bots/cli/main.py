@@ -163,6 +163,11 @@ def _add_codes(commands: Commands) -> None:
 def _add_payments(commands: Commands) -> None:
     acts = _add_acts(commands, "payments", "orders and what gateways say of them")
     again = acts.add_parser("reconcile", help="ask the gateways about every order that waits")
+    again.add_argument(
+        "--full",
+        action="store_true",
+        help="compare all that moved in 180 days with the books, and print the sums",
+    )
     again.set_defaults(work=payments.reconcile)
 
 

@@ -27,6 +27,7 @@ from core.money import format_decimal, format_usd
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import CONSUMABLE_SKU, DiscordStoreGateway
 from payments.gateways.telegram_stars import TelegramStarsGateway
+from payments.movements import GatewaySums, format_cash_units
 from payments.offer import Offer
 from payments.services import PaymentServices
 from payments.types import GatewayUnavailable
@@ -118,8 +119,9 @@ async def _check_skus(name: str, gateway: DiscordStoreGateway, offer: Offer) -> 
     return [*lines, *([(True, f"{_SKUS} {', '.join(prices)}")] if prices else [])]
 
 
-async def reconcile(_: argparse.Namespace) -> int:
-    """Asks the gateways about every order that waits; also while the service runs."""
+async def reconcile(arguments: argparse.Namespace) -> int:
+    """Asks the gateways about every order that waits; also while the service runs. With `--full`
+    compares all that moved with the books: 1 where they differ."""
     config = load()
     externals = build_externals(config, SystemClock())
     if not externals.gateways:
@@ -132,11 +134,36 @@ async def reconcile(_: argparse.Namespace) -> int:
             while count := await payments.inbox.process_due():
                 processed += count
             changed = await payments.reconciliation.reconcile_orders()
+            sums = await payments.reconciliation.reconcile_everything() if arguments.full else []
     finally:
         for gateway in externals.gateways.values():
             await gateway.close()
     print_line(f"{processed} messages worked through, {changed} orders changed.")
-    return 0
+    for one in sums:
+        for line in list_sums(one):
+            print_line(line)
+    return 1 if any(one.differences for one in sums) else 0
+
+
+def list_sums(sums: GatewaySums) -> list[str]:
+    """What moved at a gateway in 180 days beside the books, a line each."""
+
+    def cash(units: int) -> str:
+        return format_cash_units(sums.unit, units)
+
+    left = sums.came_in - sums.went_out
+    there = f"{cash(sums.came_in)} in, {cash(sums.went_out)} out, {cash(left)} left"
+    lines = [f"{sums.gateway}: {sums.count} movements there, {there}; booked {cash(sums.booked)}"]
+    for words, found in (
+        ("on the way (less than a day old)", sums.on_the_way),
+        ("DIFFERENT", sums.differences),
+    ):
+        for one in found:
+            figures = f"there {cash(one.there.units)}, booked {cash(one.booked.units)}"
+            lines.append(f"  {words}: {one.order}: {figures}")
+    if sums.foreign_count:
+        lines.append(f"  not ours: {sums.foreign_count} movements, {cash(sums.foreign)}")
+    return lines
 
 
 async def _build_payments(base: Foundation, externals: Externals) -> PaymentServices:

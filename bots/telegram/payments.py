@@ -192,7 +192,7 @@ async def _refund(bot: Bot, payer: int, charge: str) -> None:
 
 
 def _to_transaction_record(transaction: StarTransaction) -> StarTransactionRecord:
-    incoming = transaction.source is not None
+    incoming, at_ms = transaction.source is not None, int(transaction.date.timestamp() * 1_000)
     partner = transaction.source if incoming else transaction.receiver
     if isinstance(partner, TransactionPartnerUser) and partner.invoice_payload:
         return StarTransactionRecord(
@@ -201,5 +201,6 @@ def _to_transaction_record(transaction: StarTransaction) -> StarTransactionRecor
             transaction.amount,
             str(partner.user.id),
             partner.invoice_payload,
+            at_ms,
         )
-    return StarTransactionRecord(transaction.id, incoming, transaction.amount)
+    return StarTransactionRecord(transaction.id, incoming, transaction.amount, at_ms=at_ms)

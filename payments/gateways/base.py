@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from core.money import NanoUsd
-from payments.types import Cash, Checkout, Dispute, GatewayEvent, Order, OrderChanged
+from payments.types import Cash, Checkout, Dispute, GatewayEvent, Movement, Order, OrderChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,13 @@ class TransactionPage:
     cursor: str
     #: Whether the list goes on.
     has_more: bool
+    #: All that moved, others' too.
+    movements: Sequence[Movement] = ()
 
 
 @runtime_checkable
 class SupportsTransactionList(Protocol):
-    """A gateway that is asked for its list, since it can't be asked about one order."""
+    """A gateway that lists all that moved: what is paid and what goes back, whatever the order."""
 
     @property
     def name(self) -> str:

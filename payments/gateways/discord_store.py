@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, final
 
 from core.clock import DAY_MS, Clock
@@ -18,6 +18,7 @@ from payments.types import (
     Checkout,
     GatewayEvent,
     InvalidSignature,
+    Movement,
     Order,
     RefundUnsupported,
     Reversal,
@@ -170,14 +171,15 @@ class DiscordStoreGateway:
         started_ms, _, after = cursor.partition(":") if cursor else (str(now), "", "0")
         entitlements = await self._api.list_entitlements(list(self._packs), after)
         events = [news for one in entitlements for news in await self._events_of(one)]
+        movements = [moved for one in entitlements for moved in await self._movements_of(one)]
         if len(entitlements) == PAGE_SIZE:
-            return TransactionPage(events, f"{started_ms}:{entitlements[-1].id}", has_more=True)
+            return TransactionPage(events, f"{started_ms}:{entitlements[-1].id}", True, movements)
         if now - int(started_ms) > _FULL_READ_INTERVAL_MS:
-            return TransactionPage(events, f"{now}:0", has_more=False)
+            return TransactionPage(events, f"{now}:0", False, movements)
         overlap_id = (now - _OVERLAP_MS - _DISCORD_EPOCH_MS) << 22
         read_until = min(int(entitlements[-1].id), overlap_id) if entitlements else 0
         return TransactionPage(
-            events, f"{started_ms}:{max(int(after), read_until)}", has_more=False
+            events, f"{started_ms}:{max(int(after), read_until)}", False, movements
         )
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
@@ -199,15 +201,33 @@ class DiscordStoreGateway:
         """See `Gateway`."""
         await self._api.close()
 
-    async def _events_of(self, entitlement: DiscordEntitlement) -> Sequence[GatewayEvent]:
-        cash = self._packs.get(entitlement.sku_id)
-        if cash is None or entitlement.application_id != await self._api.get_application_id():
+    async def _is_ours(self, entitlement: DiscordEntitlement) -> bool:
+        is_pack = entitlement.sku_id in self._packs
+        return is_pack and entitlement.application_id == await self._api.get_application_id()
+
+    def _is_counted(self, entitlement: DiscordEntitlement) -> bool:
+        """Whether a person paid for it."""
+        to_person = bool(entitlement.user_id) and not entitlement.guild_id
+        return to_person and entitlement.kind in self._counted_kinds
+
+    async def _movements_of(self, entitlement: DiscordEntitlement) -> Sequence[Movement]:
+        """That it was granted, consumed or not, and that it was taken back. Discord tells no
+        price."""
+        if not await self._is_ours(entitlement) or not self._is_counted(entitlement):
             return ()
-        if (
-            entitlement.guild_id
-            or not entitlement.user_id
-            or entitlement.kind not in self._counted_kinds
-        ):
+        cash, id_ = self._packs[entitlement.sku_id], entitlement.id
+        granted = Movement(
+            self.name, "payment", id_, id_, cash, _time_of(entitlement), is_priced=False
+        )
+        if not entitlement.deleted:
+            return (granted,)
+        return (granted, replace(granted, kind="refund", amount=-cash))
+
+    async def _events_of(self, entitlement: DiscordEntitlement) -> Sequence[GatewayEvent]:
+        if not await self._is_ours(entitlement):
+            return ()
+        cash = self._packs[entitlement.sku_id]
+        if not self._is_counted(entitlement):
             _log.info(
                 "an entitlement of kind %d is no sale to a person: %s",
                 entitlement.kind,
@@ -218,13 +238,18 @@ class DiscordStoreGateway:
             return (Reversal(self.name, entitlement.id),)
         if entitlement.consumed:
             return ()  # it was credited before it was consumed
-        at_ms = (int(entitlement.id) >> 22) + _DISCORD_EPOCH_MS
+        at_ms = _time_of(entitlement)
         fee = cash.share_up(self.fee_percent, 100)
         return (
             StorePurchase(
                 self.name, entitlement.id, self.platform, entitlement.user_id, at_ms, cash, fee
             ),
         )
+
+
+def _time_of(entitlement: DiscordEntitlement) -> int:
+    """When it was granted, which its id begins with (ms UTC)."""
+    return (int(entitlement.id) >> 22) + _DISCORD_EPOCH_MS
 
 
 def build_entitlement_message(entitlement_id: str, event_kind: str) -> WebhookMessage:

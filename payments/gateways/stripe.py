@@ -15,8 +15,10 @@ from typing import Any, Literal, TypeVar, cast, final
 import stripe
 from pydantic import SecretStr
 
+from core.clock import Clock, SystemClock
 from core.money import NanoUsd
-from payments.gateways.base import WebhookMessage
+from payments.gateways.base import TransactionPage, WebhookMessage
+from payments.gateways.stripe_balance import read_movements, read_window
 from payments.gateways.stripe_client import StripeHttpClient
 from payments.offer import from_cents, to_cents
 from payments.types import (
@@ -90,8 +92,10 @@ class StripeGateway:
         webhook_secret: SecretStr,
         return_url: str,
         api_url: str = API_URL,
+        clock: Clock | None = None,
     ) -> None:
-        """`return_url`: the page that leads back to the chat."""
+        """`return_url`: the page that leads back to the chat. By `clock` the list is read."""
+        self._clock = clock or SystemClock()
         self._http = StripeHttpClient()
         self._client = stripe.StripeClient(
             api_key.get_secret_value(),
@@ -111,6 +115,13 @@ class StripeGateway:
         params: Any = {"limit": 1}
         sessions = self._client.v1.checkout.sessions
         await self._call(lambda: sessions.list_async(params))
+        moved = self._client.v1.balance_transactions
+        try:
+            await self._call(lambda: moved.list_async(params))
+        except GatewayUnavailable:
+            raise GatewayUnavailable(
+                self.name, "its key may not read balance transactions: allow it to"
+            ) from None
         await self._check_webhook()
 
     async def _check_webhook(self) -> None:
@@ -209,7 +220,29 @@ class StripeGateway:
             return ()
         events = await self._fetch_session_events(order.external_id)
         paid = [event.id for event in events if isinstance(event, Payment)]
-        return [*events, *(await self._list_refunds(paid[0]) if paid else ())]
+        if not paid:
+            return events
+        return [
+            *events,
+            *await self._list_refunds(paid[0]),
+            *await self._list_disputes(paid[0]),
+        ]
+
+    async def list_transactions(self, cursor: str) -> TransactionPage:
+        """See `SupportsTransactionList`: the balance transactions of this account."""
+        window = read_window(cursor, self._clock.now_ms() // 1_000)
+        transactions = self._client.v1.balance_transactions
+        page: Any = await self._call(lambda: transactions.list_async(cast("Any", window.params)))
+        events: list[GatewayEvent] = []
+        # They come newest first; a payment is credited before a part of it goes back.
+        for moved in reversed(page.data):
+            events += await self._parse_transaction(moved)
+        return TransactionPage(
+            events,
+            window.next_cursor(page.data[-1].id if page.has_more else ""),
+            bool(page.has_more) or not window.is_last,
+            [one for moved in page.data for one in read_movements(moved)],
+        )
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
@@ -286,6 +319,30 @@ class StripeGateway:
         refunds = self._client.v1.refunds
         page = await self._call(lambda: refunds.list_async(params))
         return [event for refund in reversed(page.data) for event in _to_refunds(refund)]
+
+    async def _parse_transaction(self, moved: Any) -> Sequence[GatewayEvent]:
+        """What a balance transaction says about a payment of ours."""
+        source = moved.source
+        kind = getattr(source, "object", "")
+        if kind == "refund":
+            return _to_refunds(source)
+        if kind == "dispute":
+            return await self._fetch_disputes(source.id)
+        if kind != "charge" or not source.payment_intent or source.currency != "usd":
+            return ()
+        order = getattr(source.metadata, "order", None)
+        if not is_order_id(order):
+            return ()  # sold by somebody else on this account
+        amount = from_cents(source.amount)
+        fee = from_cents(moved.fee) if moved.currency == "usd" else NanoUsd(0)
+        return (Payment(self.name, source.payment_intent, order, amount, fee),)
+
+    async def _list_disputes(self, payment: str) -> Sequence[GatewayEvent]:
+        """The disputes of a payment, as they stand."""
+        params: Any = {"payment_intent": payment, "limit": 100}
+        disputes = self._client.v1.disputes
+        page = await self._call(lambda: disputes.list_async(params))
+        return [event for dispute in reversed(page.data) for event in _to_disputes(dispute)]
 
     async def _fetch_disputes(self, id_: str) -> Sequence[GatewayEvent]:
         disputes, params = self._client.v1.disputes, cast("Any", _WITH_PAYMENT)

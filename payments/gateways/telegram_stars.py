@@ -24,6 +24,8 @@ from payments.types import (
     GatewayEvent,
     GatewayUnavailable,
     InvalidSignature,
+    Movement,
+    MovementKind,
     Order,
     Payment,
     Reversal,
@@ -87,6 +89,7 @@ class StarTransactionRecord:
     #: Of an invoice that a person paid; both are empty for anything else.
     payer: str = ""
     payload: str = ""
+    at_ms: int = 0
 
 
 class StarsApi(Protocol):
@@ -183,6 +186,7 @@ class TelegramStarsGateway:
             [news for move in new_records for news in self._events_of(move)],
             cursor,
             len(records) == PAGE_SIZE,
+            [self._to_movement(record) for record in new_records],
         )
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
@@ -255,6 +259,16 @@ class TelegramStarsGateway:
         if not record.is_incoming:
             return (Reversal(self.name, record.charge_id),)
         return (self._to_payment(record.charge_id, record.payer, record.amount, record.payload),)
+
+    def _to_movement(self, record: StarTransactionRecord) -> Movement:
+        if not record.payload:
+            # No invoice: what was taken out has an id of its own, coming or going.
+            kind: MovementKind = "other"
+        else:
+            kind = "payment" if record.is_incoming else "refund"
+        stars = Stars(record.amount if record.is_incoming else -record.amount)
+        id_ = record.charge_id
+        return Movement(self.name, kind, id_, id_, stars, record.at_ms, order=record.payload)
 
     def _to_payment(self, charge: str, payer: str, amount: int, payload: str) -> Payment:
         order, stars = self._open_orders.get(payload), Stars(amount)

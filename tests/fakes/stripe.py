@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ import stripe
 from aiohttp import web
 
 from payments.gateways.stripe import WEBHOOK_EVENTS
+from tests.fakes.stripe_balance import list_balance
 
 KEY = "sk_test_canary_51Nq"
 WEBHOOK_SECRET = "whsec_canary_9Zr"
@@ -48,6 +50,11 @@ class FakeStripe:
         self.broken = False
         self._replies: dict[str, tuple[Any, dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
+        #: Its clock, in seconds; and when each thing came about, as it was seen first.
+        self.now: Callable[[], float] = time.time
+        self.created: dict[str, int] = {}
+        #: Whether the key may read the balance.
+        self.reads_balance = True
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -59,6 +66,8 @@ class FakeStripe:
         app.router.add_post("/v1/refunds", self._create_refund)
         app.router.add_get("/v1/refunds", self._list_refunds)
         app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
+        app.router.add_get("/v1/balance_transactions", self._list_balance)
+        app.router.add_get("/v1/disputes", self._list_disputes)
         app.router.add_get("/v1/disputes/{id}", self._get(self.disputes))
         app.router.add_post("/v1/disputes/{id}/close", self._close_dispute)
         app.router.add_get("/v1/radar/early_fraud_warnings/{id}", self._get(self.warnings))
@@ -201,7 +210,7 @@ class FakeStripe:
         cents = int(price["unit_amount"]) * int(line["quantity"])
         if cents < 50:
             return _refused("amount_too_small", "line_items")
-        ends = int(form["expires_at"]) - time.time()
+        ends = int(form["expires_at"]) - self.now()
         if not 1_795 <= ends <= 86_400:
             return _refused("parameter_invalid", "expires_at")
         id_ = f"cs_test_{next(self._numbers):06}"
@@ -273,6 +282,18 @@ class FakeStripe:
                 "invalid_request_error", "", "The provided key lacks the required permissions", 403
             )
         return _told({"object": "list", "data": self.endpoints, "has_more": False, "url": "/v1"})
+
+    async def _list_disputes(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        of = request.query.get("payment_intent")
+        found = [one for one in self.disputes.values() if of in {None, one["payment_intent"]}]
+        return _told({"object": "list", "data": found[::-1], "has_more": False, "url": "/v1"})
+
+    async def _list_balance(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        if not self.reads_balance:
+            return _error("invalid_request_error", "", "The key lacks permissions", 403)
+        return _told(list_balance(self, request.query))
 
     async def _close_dispute(self, request: web.Request) -> web.Response:
         form = await self._form(request)

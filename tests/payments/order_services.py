@@ -11,11 +11,13 @@ from payments.checkout import CheckoutService
 from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
+from payments.movements import Movements
 from payments.order_checks import OrderChecks
 from payments.order_search import OrderSearch
 from payments.orders import Orders
-from payments.reconciliation import Reconciliation, TransactionListing
+from payments.reconciliation import Reconciliation
 from payments.refunds import Refunds
+from payments.transaction_list import TransactionListing
 
 
 class OrderServices:
@@ -40,12 +42,16 @@ class OrderServices:
         self.disputes = DisputeService(
             gateways=gateways, orders=orders, fulfillment=fulfillment, db=db
         )
-        listing = TransactionListing(fulfillment=fulfillment, db=db, ledger=ledger)
+        self.movements = Movements(db=db, ledger=ledger, clock=clock)
+        listing = TransactionListing(
+            fulfillment=fulfillment, movements=self.movements, db=db, ledger=ledger
+        )
         self.reconciliation = Reconciliation(
             gateways=gateways,
             orders=orders,
             fulfillment=fulfillment,
             transaction_listing=listing,
+            movements=self.movements,
             order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
             clock=clock,
         )

@@ -32,8 +32,9 @@ SANDBOX_SECRET = "a-secret-of-the-sandbox"
 OUR_URL = "https://bot.example"
 
 
-def gateway_of(name: str, url: str, *, key: str = "") -> Gateway:
-    """Ours, with the settings that the peer expects; `key`: another secret than that."""
+def gateway_of(name: str, url: str, *, key: str = "", clock: Clock | None = None) -> Gateway:
+    """Ours, with the settings that the peer expects; `key`: another secret than that; `clock`:
+    where it isn't the wall's."""
     if name == "sandbox":
         return SandboxGateway(url=url, secret=SecretStr(SANDBOX_SECRET))
     if name == "paypal":
@@ -61,6 +62,7 @@ def gateway_of(name: str, url: str, *, key: str = "") -> Gateway:
         webhook_secret=SecretStr(stripe.WEBHOOK_SECRET),
         return_url=f"{OUR_URL}/paid",
         api_url=url,
+        clock=clock,
     )
 
 

@@ -83,7 +83,9 @@ async def slow(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[Slow
     vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
     peers = {"stripe": FakeStripe, "paypal": FakePayPal, "btcpay": FakeBtcPay}
     async with peers[request.param]() as peer:
-        gateway = gateway_of(request.param, peer.url)
+        if isinstance(peer, FakeStripe):
+            peer.now = lambda: shop.clock.now_ms() / 1_000
+        gateway = gateway_of(request.param, peer.url, clock=shop.clock)
         yield Slow(Counter(shop, gateway, vault), peer)
         await gateway.close()
 

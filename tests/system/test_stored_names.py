@@ -30,8 +30,9 @@ from payments.cancellations import CANCELLATION_ENDED, CANCELLATION_WAITS
 from payments.dispute_steps import CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
-from payments.reconciliation import UNPROCESSED
+from payments.movements import DIFFERENCE
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.transaction_list import UNPROCESSED
 from tests.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")
@@ -72,7 +73,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
-                *(ON_ITS_WAY, ARRIVED_NOT),
+                *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE),
             ],
             "fault": [fault.value for fault in Fault],
             "account": accounts(),

@@ -4,7 +4,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
@@ -22,8 +22,9 @@ from payments.dispute_service import DisputeService
 from payments.dispute_steps import DISPUTE_ENDED, DISPUTE_REOPENED, DISPUTED
 from payments.disputes import DISPUTE_FEE
 from payments.evidence import EvidenceBuilder
+from payments.movements import DIFFERENCE, format_cash_units
 from payments.orders import Orders
-from payments.reconciliation import UNPROCESSED
+from payments.transaction_list import UNPROCESSED
 from payments.types import Dispute, NoOpenDispute
 
 #: The kinds of notifications that are for operators.
@@ -34,6 +35,7 @@ OPERATOR_KINDS = frozenset(
         DISPUTE_ENDED,
         DISPUTE_FEE,
         UNPROCESSED,
+        DIFFERENCE,
         PAYOUT_WAITS,
         PAYOUT_STUCK,
         ALERT,
@@ -146,10 +148,8 @@ def make_dispute_choices(
 
 async def make_operator_card(notification: Notification, disputes: DisputeService) -> Reply:
     """A notification for operators as a card."""
-    if notification.kind == ALERT:
-        return alert_card(notification)
-    if notification.kind in {PAYOUT_WAITS, PAYOUT_STUCK}:
-        return make_waiting_card(notification)
+    if (make_card := _CARDS.get(notification.kind)) is not None:
+        return make_card(notification)
     facts = notification.facts
     order = str(facts["order"])
     if notification.kind == UNPROCESSED:
@@ -241,6 +241,37 @@ def _lost_text(cash: str, order: str) -> Phrase:
 
 
 _ENDS = {"won": _won_text, "lost": _lost_text}
+
+
+def _difference_card(notification: Notification) -> Reply:
+    facts = notification.facts
+    there, booked = (
+        format_cash_units(str(facts["unit"]), int(facts[name])) for name in ("there", "booked")
+    )
+    return Reply(
+        title=say("⚠️ A gateway and the books differ"),
+        lines=(
+            say(
+                "Of order {order} {there} are left at {gateway}, by all that moved there, and"
+                " {booked} in the books, for more than a day. Nothing was changed by itself.",
+                order=str(facts["order"]),
+                there=there,
+                gateway=str(facts["gateway"]),
+                booked=booked,
+            ),
+            say("Order {order}: /payment shows it.", order=str(facts["order"])),
+        ),
+        private=True,
+    )
+
+
+#: Cards that the notification alone makes.
+_CARDS: Mapping[str, Callable[[Notification], Reply]] = {
+    ALERT: alert_card,
+    PAYOUT_WAITS: make_waiting_card,
+    PAYOUT_STUCK: make_waiting_card,
+    DIFFERENCE: _difference_card,
+}
 
 
 def _unprocessed_card(message: str, verdict: str, order: str) -> Reply:

@@ -192,6 +192,8 @@ listing = sa.Table(
     sa.Column("gateway", sa.Text, primary_key=True),
     #: The gateway's own sign for it.
     required_column("mark", sa.Text),
+    #: When it was last read to its end.
+    sa.Column("read_at", sa.BigInteger),
 )
 
 #: What gateways say that moved on the operator's accounts there, each movement once.
@@ -201,10 +203,11 @@ movement = sa.Table(
     sa.Column("gateway", sa.Text, primary_key=True),
     #: payment, refund, dispute
     sa.Column("kind", sa.Text, primary_key=True),
-    #: The gateway's own id of it.
+    #: The gateway's own id of it, and of the payment that it is of.
     sa.Column("external", sa.Text, primary_key=True),
-    #: The order that it is of; null where it is of none of ours.
-    sa.Column("order", sa.Text, index=True),
+    required_column("payment", sa.Text),
+    #: The order that the gateway names with it; null where it names none of ours.
+    sa.Column("order", sa.Text),
     required_column("unit", sa.Text),
     #: What came in; below zero: what went out.
     required_column("amount", sa.BigInteger),

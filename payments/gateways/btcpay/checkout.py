@@ -67,6 +67,8 @@ PERMISSIONS: Mapping[str, Collection[str]] = {
 
 _PAGE_SIZE, _PAGES_MAX = 100, 20
 _REFUND_NAME_CHARS_MAX = 50
+#: How long the list of pull payments serves the orders that are asked about.
+_PULL_PAYMENTS_SECONDS = 60.0
 
 
 @final
@@ -90,6 +92,9 @@ class BtcPayGateway:
         self._client = BtcPayClient(url=url, store_id=store_id, api_key=api_key)
         self._store_id, self._webhook_secret = store_id, webhook_secret
         self._return_url = return_url
+        #: The store's pull payments, which the server lists as a whole, and when that was.
+        self._pull_payments: Sequence[Mapping[str, Any]] = ()
+        self._pull_payments_read_at = -_PULL_PAYMENTS_SECONDS
 
     def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
@@ -174,7 +179,31 @@ class BtcPayGateway:
 
     async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
-        return await self._fetch_invoice_events(order.external_id) if order.external_id else ()
+        if not order.external_id:
+            return ()
+        events = await self._fetch_invoice_events(order.external_id)
+        paid = [event for event in events if isinstance(event, Payment)]
+        return [*events, *(await self._list_refunds(order, paid[-1].id) if paid else ())]
+
+    async def _list_refunds(self, order: Order, payment: str) -> Sequence[GatewayEvent]:
+        """The pull payments by which money of an order goes back: those of `refund_payment`, and
+        those that the server's own button makes of its invoice (and names after it)."""
+        now = time.monotonic()
+        if now - self._pull_payments_read_at > _PULL_PAYMENTS_SECONDS:
+            self._pull_payments = await self._client.get(
+                self._client.store_path("pull-payments"), {"includeArchived": "true"}
+            )
+            self._pull_payments_read_at = now
+        with translate_parse_errors(self.name):
+            return [
+                Refund(self.name, one["id"], payment, parse_usd(one["amount"]))
+                for one in self._pull_payments
+                if one["currency"] == "USD"
+                and (
+                    str(one["name"]).startswith(f"{order.id} ")
+                    or one["name"] == f"Refund {order.external_id}"
+                )
+            ]
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""

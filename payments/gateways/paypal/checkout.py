@@ -281,6 +281,9 @@ class PayPalGateway:
             )
         for refund in payments.get("refunds") or []:
             events += await self._refund_events(refund)
+        for payment in [event.id for event in events if isinstance(event, Payment)]:
+            for dispute in await self._fetch_disputes(payment):
+                events += _dispute_events(dispute)
         if any(one["status"] == "PENDING" for one in captures):  # PayPal reviews it
             events.append(PaymentPending(order.id))
         if captures and all(one["status"] in _FAILED_STATUSES for one in captures):

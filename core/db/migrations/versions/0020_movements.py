@@ -31,12 +31,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_order_check", "order", ["check_at"], sqlite_where=is_due, postgresql_where=is_due
     )
+    op.add_column("listing", sa.Column("read_at", sa.BigInteger()))
     op.execute(sa.table("listing").delete())
     op.create_table(
         "movement",
         sa.Column("gateway", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("external", sa.Text(), nullable=False),
+        sa.Column("payment", sa.Text(), nullable=False),
         sa.Column("order", sa.Text()),
         sa.Column("unit", sa.Text(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
@@ -44,7 +46,6 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("gateway", "kind", "external", name="pk_movement"),
     )
-    op.create_index("ix_movement_order", "movement", ["order"])
     op.create_index("ix_movement_at", "movement", ["at"])
     op.create_table(
         "difference",
