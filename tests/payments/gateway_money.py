@@ -1,0 +1,248 @@
+"""Plain models of what gateways hold: what their accounts say of each order, read from the peers'
+own state, in whole cents. Nothing here knows the product.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tests.fakes import paypal_webhooks, stripe
+from tests.fakes.paypal import FakePayPal
+from tests.fakes.stripe import FakeStripe
+
+#: A message as it goes over the wire: its body, and what proves it at the time of sending.
+Wire = tuple[bytes, Callable[[bytes], dict[str, str]]]
+
+
+class Money(Protocol):
+    """What happens at a gateway, at random; each act gives the messages that tell of it."""
+
+    def pay(self, checkout: str) -> list[Wire]:
+        """The payer pays, where that can still be."""
+        ...
+
+    def act(self, chance: random.Random) -> list[Wire]:
+        """Something happens to one of the payments, by whoever is not us."""
+        ...
+
+    def decide(self, chance: random.Random) -> list[Wire]:
+        """Whatever is undecided is decided."""
+        ...
+
+    def list_left(self) -> dict[str, int]:
+        """What is left of each order's money, in cents."""
+        ...
+
+
+def _credits_of(cents: int) -> int:
+    """What the shop's offer gives at the free rate below $100: a Credit a cent."""
+    return max(0, cents)
+
+
+def expected_credits(left: dict[str, int]) -> dict[str, int]:
+    """The Credits of each order by the offer's rule."""
+    return {order: _credits_of(cents) for order, cents in left.items()}
+
+
+@dataclass
+class StripeMoney:
+    """An account at Stripe."""
+
+    peer: FakeStripe
+    refunded: dict[str, int] = field(default_factory=dict)
+
+    def pay(self, checkout: str) -> list[Wire]:
+        if self.peer.sessions[checkout]["status"] != "open":
+            return []
+        self.peer.pay(checkout)
+        session = self.peer.sessions[checkout]
+        return [self._tell("checkout.session.completed", session)]
+
+    def act(self, chance: random.Random) -> list[Wire]:
+        if not self.peer.intents:
+            return []
+        intent = chance.choice(list(self.peer.intents))
+        acts = (self._refund, self._refund, self._dispute, self._go_on, self._go_on, self._fail)
+        return chance.choice(acts)(intent, chance)
+
+    def decide(self, chance: random.Random) -> list[Wire]:
+        told = []
+        for dispute in self.peer.disputes.values():
+            if dispute["status"] not in {"won", "lost"}:
+                dispute["status"] = chance.choice(("won", "lost"))
+                told.append(self._tell("charge.dispute.closed", dispute))
+        for refund in self.peer.refunds.values():
+            if refund["status"] == "pending":
+                refund["status"] = "succeeded"
+                told.append(self._tell("refund.updated", refund))
+        return told
+
+    def list_left(self) -> dict[str, int]:
+        left: dict[str, int] = {}
+        for id_, intent in self.peer.intents.items():
+            gone = sum(one["amount"] for one in self._live_refunds(id_))
+            gone += sum(
+                one["amount"]
+                for one in self.peer.disputes.values()
+                if one["payment_intent"] == id_ and one["status"] != "won"
+            )
+            order = intent["metadata"]["order"]
+            left[order] = left.get(order, 0) + intent["amount"] - gone
+        return left
+
+    def _live_refunds(self, intent: str) -> Iterator[dict[str, Any]]:
+        for one in self.peer.refunds.values():
+            if one["payment_intent"] == intent and one["status"] not in {"failed", "canceled"}:
+                yield one
+
+    def _refund(self, intent: str, chance: random.Random) -> list[Wire]:
+        """In the dashboard, where nothing of it is disputed."""
+        if any(one["payment_intent"] == intent for one in self.peer.disputes.values()):
+            return []
+        gone = sum(one["amount"] for one in self._live_refunds(intent))
+        rest = self.peer.intents[intent]["amount"] - gone
+        if rest <= 0:
+            return []
+        cents = chance.choice((rest, chance.randint(1, rest)))
+        status = chance.choice(("succeeded", "pending"))
+        refund = self.peer.refunds[self.peer.refund(intent, cents, status=status)]
+        return [self._tell("refund.created", refund)]
+
+    def _fail(self, intent: str, chance: random.Random) -> list[Wire]:
+        """A refund on its way comes back."""
+        pending = [
+            one
+            for one in self.peer.refunds.values()
+            if one["payment_intent"] == intent and one["status"] == "pending"
+        ]
+        if not pending:
+            return []
+        refund = chance.choice(pending)
+        refund["status"] = "failed"
+        return [self._tell("refund.failed", refund)]
+
+    def _dispute(self, intent: str, chance: random.Random) -> list[Wire]:
+        """A bank takes back what is left of a payment, all or a part; one at a time."""
+        ours = [one for one in self.peer.disputes.values() if one["payment_intent"] == intent]
+        gone = sum(one["amount"] for one in self._live_refunds(intent))
+        rest = self.peer.intents[intent]["amount"] - gone
+        if ours or rest <= 0:
+            return []
+        dispute = self.peer.disputes[self.peer.dispute(intent)]
+        dispute["amount"] = chance.choice((rest, chance.randint(1, rest)))
+        return [self._tell("charge.dispute.created", dispute)]
+
+    def _go_on(self, intent: str, chance: random.Random) -> list[Wire]:
+        """A dispute ends, reopens, is appealed."""
+        ours = [one for one in self.peer.disputes.values() if one["payment_intent"] == intent]
+        if not ours:
+            return []
+        dispute = chance.choice(ours)
+        ended = dispute["status"] in {"won", "lost"}
+        dispute["status"] = "needs_response" if ended else chance.choice(("won", "lost"))
+        kind = "updated" if ended else "closed"
+        return [self._tell(f"charge.dispute.{kind}", dispute)]
+
+    def _tell(self, kind: str, about: dict[str, Any]) -> Wire:
+        return self.peer.event(kind, dict(about)), lambda body: {
+            "stripe-signature": stripe.signature(body)
+        }
+
+
+@dataclass
+class PayPalMoney:
+    """An account at PayPal."""
+
+    peer: FakePayPal
+
+    def pay(self, checkout: str) -> list[Wire]:
+        order = self.peer.orders[checkout]
+        if order["status"] != "PAYER_ACTION_REQUIRED":
+            return []
+        self.peer.approve(checkout)
+        return [self._tell("CHECKOUT.ORDER.APPROVED", order)]
+
+    def act(self, chance: random.Random) -> list[Wire]:
+        if not self.peer.captures:
+            return []
+        capture = chance.choice(list(self.peer.captures))
+        acts = (self._refund, self._refund, self._dispute, self._resolve)
+        return chance.choice(acts)(capture, chance)
+
+    def decide(self, chance: random.Random) -> list[Wire]:
+        told = []
+        for id_, case in self.peer.disputes.items():
+            if case["status"] != "RESOLVED":
+                told += self._end(id_, chance)
+        return told
+
+    def list_left(self) -> dict[str, int]:
+        left: dict[str, int] = {}
+        for id_, capture in self.peer.captures.items():
+            order = capture["custom_id"]
+            rest = _to_cents(capture["amount"]["value"]) - self._given_back(id_)
+            rest -= sum(
+                _to_cents(case["dispute_amount"]["value"])
+                for case in self._cases(id_)
+                if case["status"] != "RESOLVED"
+                or case["dispute_outcome"]["outcome_code"] == "RESOLVED_BUYER_FAVOUR"
+            )
+            left[order] = left.get(order, 0) + rest
+        return left
+
+    def _given_back(self, capture: str) -> int:
+        return sum(
+            _to_cents(one["amount"]["value"])
+            for one in self.peer.refunds.values()
+            if one["links"][1]["href"].endswith(f"/{capture}") and one["status"] != "FAILED"
+        )
+
+    def _cases(self, capture: str) -> list[dict[str, Any]]:
+        return [
+            case
+            for case in self.peer.disputes.values()
+            if case["disputed_transactions"][0]["seller_transaction_id"] == capture
+        ]
+
+    def _refund(self, capture: str, chance: random.Random) -> list[Wire]:
+        rest = _to_cents(self.peer.captures[capture]["amount"]["value"])
+        rest -= self._given_back(capture)
+        if rest <= 0 or self._cases(capture):
+            return []
+        cents = chance.choice((rest, chance.randint(1, rest)))
+        refund = self.peer.give_back(capture, f"{cents / 100:.2f}")
+        return [self._tell("PAYMENT.CAPTURE.REFUNDED", refund)]
+
+    def _dispute(self, capture: str, chance: random.Random) -> list[Wire]:
+        if self._cases(capture) or self._given_back(capture):
+            return []
+        case = self.peer.dispute(capture)
+        return [self._tell("CUSTOMER.DISPUTE.CREATED", case)]
+
+    def _resolve(self, capture: str, chance: random.Random) -> list[Wire]:
+        """A case ends, or is appealed."""
+        cases = self._cases(capture)
+        if not cases:
+            return []
+        (case,) = cases
+        if case["status"] == "RESOLVED":
+            case["status"] = "UNDER_REVIEW"
+            del case["dispute_outcome"]
+            return [self._tell("CUSTOMER.DISPUTE.UPDATED", case)]
+        return self._end(case["dispute_id"], chance)
+
+    def _end(self, id_: str, chance: random.Random) -> list[Wire]:
+        outcome = chance.choice(("RESOLVED_SELLER_FAVOUR", "RESOLVED_BUYER_FAVOUR"))
+        return [self._tell("CUSTOMER.DISPUTE.RESOLVED", self.peer.resolve(id_, outcome))]
+
+    @staticmethod
+    def _tell(kind: str, about: dict[str, Any]) -> Wire:
+        return paypal_webhooks.event(kind, about), paypal_webhooks.headers
+
+
+def _to_cents(value: str) -> int:
+    dollars, _, cents = value.partition(".")
+    return int(dollars) * 100 + int(cents.ljust(2, "0"))

@@ -1,0 +1,211 @@
+"""Random histories of money at a gateway, told as badly as they can be: messages are lost, doubled,
+late and in any order, work is cut off anywhere, two processes work at once. In the end the books
+are what the gateway's account is, to the cent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+
+import pytest
+import sqlalchemy as sa
+
+from core.db import schema
+from core.errors import Refusal
+from core.money import Credits, NanoUsd
+from core.pool.vault import Vault
+from payments.fulfillment import PAID
+from payments.offer import from_cents, to_cents
+from payments.types import GatewayUnavailable, Order
+from tests.fakes.paypal import FakePayPal
+from tests.fakes.stripe import FakeStripe
+from tests.payments.conftest import Counter, Shop
+from tests.payments.gateway_money import Money, PayPalMoney, StripeMoney, Wire, expected_credits
+from tests.payments.ours import gateway_of
+from tests.size import size
+
+#: Prices at the free rate.
+CENTS = (700, 1_300, 2_500)
+STEPS = 25
+
+
+class History:
+    """One history: what happens, what of it is told, and what our two processes make of it."""
+
+    def __init__(self, seed: int, shop: Shop, counters: list[Counter], money: Money) -> None:
+        self.chance, self.shop, self.counters, self.money = (
+            random.Random(seed),
+            shop,
+            counters,
+            money,
+        )
+        self.orders: list[str] = []
+        self.spent = 0
+        self.unsent: list[Wire] = []
+        for number, counter in enumerate(counters):
+            counter.presses = seed * 1_000 + number * 500
+
+    async def play(self) -> None:
+        self.person = await self.shop.person()
+        acts = (self._buy, self._pay, self._pay, self._act, self._act, self._act)
+        acts += (self._give_back, self._spend, self._work, self._work, self._reconcile)
+        for _ in range(STEPS):
+            await self.chance.choice(acts)()
+            self.shop.clock.advance(seconds=self.chance.choice((1, 60, 600, 7_200)))
+
+    # --- what happens -------------------------------------------------------------------------
+
+    async def _buy(self) -> None:
+        counter = self.chance.choice(self.counters)
+        cents = self.chance.choice(CENTS)
+        with suppress(Refusal):  # too many, or a dispute stops cards
+            order = await counter.buys(self.person, f"{cents / 100:.2f}")
+            self.orders.append(order.id)
+
+    async def _pay(self) -> None:
+        if self.orders:
+            order = await self.shop.orders.get(self.chance.choice(self.orders))
+            if order.external_id:
+                self._tell(self.money.pay(order.external_id))
+
+    async def _act(self) -> None:
+        self._tell(self.money.act(self.chance))
+
+    def _tell(self, messages: list[Wire]) -> None:
+        """Some are lost, some come twice, all of them whenever they will."""
+        for message in messages:
+            copies = self.chance.choice((0, 1, 1, 1, 2))
+            self.unsent += [message] * copies
+        self.chance.shuffle(self.unsent)
+
+    async def _spend(self) -> None:
+        has = (await self.shop.has(self.person)).get("bought", 0)
+        amount = has * self.chance.choice((1, 30, 100)) // 100
+        if amount:
+            await self.shop.spend(self.person, Credits(amount))
+            self.spent += amount
+
+    async def _give_back(self) -> None:
+        """An operator refunds; the answer may be lost."""
+        if not self.orders:
+            return
+        order = await self.shop.orders.get(self.chance.choice(self.orders))
+        counter = self.chance.choice(self.counters)
+        left = order.paid.units - order.refunded.units - order.lost.units
+        if left <= 0 or order.dispute_state:
+            return
+        cents = self.chance.randint(1, to_cents(NanoUsd(left)))
+        cause = f"btn_refund_{self.chance.random()}"
+        with suppress(Refusal):
+            await counter.refunds.refund_order(order, from_cents(cents), cause=cause)
+
+    # --- what our processes do ------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """Some of what was told arrives, and is worked through, by both at once; one of them may be
+        cut off anywhere."""
+        for _ in range(min(len(self.unsent), self.chance.randint(0, 4))):
+            body, prove = self.unsent.pop()
+            await self.chance.choice(self.counters).receives(body, prove(body))
+        works = [asyncio.create_task(counter.works()) for counter in self.counters]
+        if self.chance.random() < 0.3:
+            for _ in range(self.chance.randint(1, 60)):
+                await asyncio.sleep(0)
+            works[0].cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    async def _reconcile(self) -> None:
+        await self.chance.choice(self.counters).reconciliation.reconcile_orders()
+
+    async def settle(self) -> None:
+        """Everything is decided; what wasn't lost arrives; the jobs run for weeks."""
+        self._tell(self.money.decide(self.chance))
+        while self.unsent:
+            await self._work()
+        for _ in range(35):
+            self.shop.clock.advance(days=1)
+            for counter in self.counters:
+                await counter.works()
+                await counter.reconciliation.reconcile_orders()
+
+    async def compare(self) -> None:
+        """The books of its orders, with the gateway's account."""
+        left = self.money.list_left()
+        credited = expected_credits(left)
+        for id_ in self.orders:
+            order = await self.shop.orders.get(id_)
+            booked = order.paid.units - order.refunded.units - order.lost.units
+            assert booked == from_cents(left.get(id_, 0)).units, (id_, order, left.get(id_))
+            assert (order.bought.units, order.bonus.units) == (credited.get(id_, 0), 0), id_
+            assert order.dispute_state in {"", "won", "lost"}
+        told = await self.shop.told(self.person)
+        paid = [str(facts["order"]) for kind, facts in told if kind == PAID]
+        assert len(set(paid)) == len(paid), "each payment is told once"
+
+
+async def compare_people(shop: Shop, histories: list[History]) -> None:
+    """What people have is what was given less what they used; what they used of money that went
+    back in a lost dispute is bad debt, and theirs no more."""
+    has = [await shop.has(history.person) for history in histories]
+    balance = sum(one.get("bought", 0) - one.get("owed", 0) for one in has)
+    orders = [await shop.orders.get(id_) for history in histories for id_ in history.orders]
+    used = sum(history.spent for history in histories)
+    given = sum(order.bought.units for order in orders)
+    (bad_debt,) = await shop.stands("bad-debt")
+    assert given - used <= balance <= given - used + to_cents(NanoUsd(bad_debt))
+
+
+async def play_histories(shop: Shop, name: str, seeds: range) -> None:
+    shop.clock.at_ms = int(time.time() * 1000)
+    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
+    peers = {"stripe": FakeStripe, "paypal": FakePayPal}
+    async with peers[name]() as peer:
+        if isinstance(peer, FakeStripe):
+            peer.now = lambda: shop.clock.now_ms() / 1_000
+        gateways = [gateway_of(name, peer.url, clock=shop.clock) for _ in range(2)]
+        chance = random.Random(seeds.start)
+        for gateway in gateways:
+            _lose_answers(gateway, chance)
+        counters = [Counter(shop, gateway, vault) for gateway in gateways]
+        money: Money = StripeMoney(peer) if isinstance(peer, FakeStripe) else PayPalMoney(peer)
+        try:
+            histories = [History(seed, shop, counters, money) for seed in seeds]
+            for seed, history in zip(seeds, histories, strict=True):
+                try:
+                    await history.play()
+                    await history.settle()
+                    for earlier in histories[: seed - seeds.start + 1]:
+                        await earlier.compare()
+                except BaseException as failure:
+                    failure.add_note(f"seed {seed} at {name}")
+                    raise
+            for sums in await counters[0].reconciliation.compare_with_books():
+                assert sums.differences == [], sums.differences
+            assert not await shop.store.fetch(sa.select(schema.hold.c.name))
+            await compare_people(shop, histories)
+            await shop.audited()
+        finally:
+            for gateway in gateways:
+                await gateway.close()
+
+
+def _lose_answers(gateway: object, chance: random.Random) -> None:
+    """Some answers to refunds are lost on their way."""
+    refund = gateway.refund_payment  # type: ignore[attr-defined]
+
+    async def lossy(order: Order, payment: str, amount: NanoUsd, cause: str) -> object:
+        events = await refund(order, payment, amount, cause)
+        if chance.random() < 0.4:
+            raise GatewayUnavailable(order.gateway)
+        return events
+
+    gateway.refund_payment = lossy  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["stripe", "paypal"])
+@pytest.mark.parametrize("start", range(0, size(small=4, full=500), 2))
+async def test_the_books_are_what_the_gateway_says(shop: Shop, name: str, start: int) -> None:
+    await play_histories(shop, name, range(start, start + 2))
