@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tests.fakes import paypal_webhooks, stripe
@@ -52,7 +52,6 @@ class StripeMoney:
     """An account at Stripe."""
 
     peer: FakeStripe
-    refunded: dict[str, int] = field(default_factory=dict)
 
     def pay(self, checkout: str) -> list[Wire]:
         if self.peer.sessions[checkout]["status"] != "open":
@@ -72,7 +71,7 @@ class StripeMoney:
         told = []
         for dispute in self.peer.disputes.values():
             if dispute["status"] not in {"won", "lost"}:
-                dispute["status"] = chance.choice(("won", "lost"))
+                self._set(dispute, chance.choice(("won", "lost")))
                 told.append(self._tell("charge.dispute.closed", dispute))
         for refund in self.peer.refunds.values():
             if refund["status"] == "pending":
@@ -133,6 +132,7 @@ class StripeMoney:
             return []
         dispute = self.peer.disputes[self.peer.dispute(intent)]
         dispute["amount"] = chance.choice((rest, chance.randint(1, rest)))
+        self.peer.moves(dispute["id"], -dispute["amount"], fee=chance.choice((0, 1_500)))
         return [self._tell("charge.dispute.created", dispute)]
 
     def _go_on(self, intent: str, chance: random.Random) -> list[Wire]:
@@ -142,9 +142,16 @@ class StripeMoney:
             return []
         dispute = chance.choice(ours)
         ended = dispute["status"] in {"won", "lost"}
-        dispute["status"] = "needs_response" if ended else chance.choice(("won", "lost"))
+        self._set(dispute, "needs_response" if ended else chance.choice(("won", "lost")))
         kind = "updated" if ended else "closed"
         return [self._tell(f"charge.dispute.{kind}", dispute)]
+
+    def _set(self, dispute: dict[str, Any], status: str) -> None:
+        """A dispute stands otherwise now; what was given back for a won one is taken again."""
+        if (dispute["status"] == "won") != (status == "won"):
+            sign = 1 if status == "won" else -1
+            self.peer.moves(dispute["id"], sign * dispute["amount"])
+        dispute["status"] = status
 
     def _tell(self, kind: str, about: dict[str, Any]) -> Wire:
         return self.peer.event(kind, dict(about)), lambda body: {
