@@ -146,6 +146,7 @@ def _build_chat(services: Services) -> Chat:
             forms=forms,
             answer_renderer=answers,
             clock=clock,
+            hear_time=ledger.hear_time,
         ),
         buttons=buttons,
         forms=forms,

@@ -7,7 +7,7 @@ dumb, commands stay free of platforms.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Literal
@@ -93,7 +93,10 @@ class Dispatcher:
         forms: Forms,
         answer_renderer: AnswerRenderer,
         clock: Clock,
+        hear_time: Callable[[int], None],
     ) -> None:
+        """`hear_time` is told what time it was when a platform says that a message was sent."""
+        self._hear_time = hear_time
         self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
         self._registry, self._buttons, self._forms = registry, buttons, forms
         self._answer_renderer, self._clock = answer_renderer, clock
@@ -114,6 +117,7 @@ class Dispatcher:
         if self._seen_updates.get(update):
             return
         self._seen_updates[update] = True
+        self._hear_time(incoming.at_ms)
         name = incoming.command
         if not name and incoming.is_own:
             name = split_command(incoming.text.strip())[0]

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 DAY_MS: Final = 86_400_000
+#: Linux's, which goes on while the machine sleeps; others have none by this name.
+_STEADY: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
@@ -36,8 +38,8 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        """See `Clock`."""
-        return time.monotonic()
+        """See `Clock`. Where the system tells it, time that the machine slept is counted."""
+        return time.monotonic() if _STEADY is None else time.clock_gettime(_STEADY)
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock`."""

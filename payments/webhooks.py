@@ -108,6 +108,8 @@ class WebhookInbox:
             self.counts["unproven"] += 1
             _log.warning("a message for %s could not be proven: it must be sent again", gateway)
             raise
+        if message.sent_at_ms:
+            self._ledger.hear_time(message.sent_at_ms)
         await self.store(gateway, message)
 
     async def store(self, gateway: str, message: WebhookMessage) -> None:

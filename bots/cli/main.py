@@ -110,6 +110,12 @@ def _add_books(commands: Commands) -> None:
     report = _add(commands, "report", "both layers of the economy", books.show_report)
     report.add_argument("--json", action="store_true")
     report.add_argument("--days", default="", help="today, 7d, 30d or two dates; all unless given")
+    what = "take the books back to today, after a wrong clock took them ahead"
+    acts = _add_acts(commands, "day", "the day that the books count to")
+    correct = acts.add_parser("correct", help=what)
+    correct.add_argument("day", help="today in UTC, as YYYY-MM-DD: the clock must say so too")
+    correct.set_defaults(work=operator.correct_day)
+    _kind(correct)
 
 
 def _add_grant(commands: Commands) -> None:

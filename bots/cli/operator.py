@@ -15,11 +15,12 @@ from bots.config.settings import load
 from bots.run import build_app
 from bots.services import build_vault
 from core import ids
-from core.clock import SystemClock
+from core.clock import SystemClock, as_utc_day
 from core.db.backup import back_up_database, restore_database
 from core.db.database import Database
 from core.db.migrate import migrate
 from core.jobs.scheduler import is_key_on_every_process
+from core.ledger.planner import parse_day
 from core.money import Credits, format_usd, parse_usd
 from core.pool.types import KeySummary
 from core.users.balances import grant_gift
@@ -54,6 +55,22 @@ async def grant_credits(arguments: argparse.Namespace) -> int:
     have = sum(balance.available for balance in receipt.balances.values())
     done = "Given before" if receipt.existed else "Given"
     print_line(f"{done}: {arguments.credits:,} Credits to {person.id}, who has {have:,} now.")
+    return 0
+
+
+async def correct_day(arguments: argparse.Namespace) -> int:
+    """Takes the books back to today, which the operator and this machine's clock agree on."""
+    async with open_as_asked(arguments) as base:
+        if as_utc_day(base.clock.now_ms()) != arguments.day:
+            raise CommandRefused(
+                f"This machine's clock says {as_utc_day(base.clock.now_ms())} (UTC). Set it right"
+                " first: nothing was changed."
+            )
+        count = await base.ledger.correct_day(parse_day(arguments.day))
+    print_line(
+        f"The books count to {arguments.day} now; {count} accounts were ahead. Transfers stay as"
+        " written. `creditbot audit` recomputes all of it."
+    )
     return 0
 
 

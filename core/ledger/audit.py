@@ -94,6 +94,9 @@ class _Auditor:
         #: Pending transfers not resolved yet, by number: name, debit, credit, amount.
         self._open_holds: dict[int, tuple[str, int, int, int]] = {}
         self._transfers = 0
+        #: Entries that take transfers back to a day, by the last transfer of each.
+        corrections = sa.select(schema.day_correction).order_by(schema.day_correction.c.last)
+        self._corrections = list(connection.execute(corrections))
 
     def run(self) -> AuditResult:
         self._read_accounts()
@@ -210,6 +213,10 @@ class _Auditor:
 
     def _count_day(self, row: Any, account: _AuditedAccount) -> None:
         day = row.at // DAY_MS if row.at is not None else account.day
+        while self._corrections and self._corrections[0].last < row.seq:
+            self._corrections.pop(0)
+        for correction in self._corrections:
+            day = min(day, correction.day)
         if day < account.day:
             self._add_finding(f"{account.code}: transfer {row.seq} counts to an earlier day")
         elif day <= account.closed:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from core.clock import Clock
 from core.db import connections
 from core.db.errors import DatabaseRefusal
+from core.ledger.book_day import BookClock, BookDay
 from core.ledger.planner import Planner
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.session import LedgerSession, WrittenSubmission
@@ -37,7 +37,10 @@ class _WriteConflict(Exception):
 
 
 def run_batch(
-    session: LedgerSession, clock: Clock, batch: Sequence[PreparedSubmission], on_phase: PhaseHook
+    session: LedgerSession,
+    clock: BookClock,
+    batch: Sequence[PreparedSubmission],
+    on_phase: PhaseHook,
 ) -> list[SubmissionResult]:
     """Writes a batch; a result for each submission, in order. Never raises a database's error."""
     for careful in (False, *[True] * _CAREFUL_TRIES):
@@ -59,7 +62,7 @@ class _BatchAttempt:
     def __init__(
         self,
         session: LedgerSession,
-        clock: Clock,
+        clock: BookClock,
         batch: Sequence[PreparedSubmission],
         on_phase: PhaseHook,
         *,
@@ -87,10 +90,13 @@ class _BatchAttempt:
 
     def _write_batch(self) -> None:
         session, batch = self._session, self._batch
-        written = session.begin(batch)
+        written, book_day = self._begin()
         self._on_phase("begun")
         planner = Planner(
-            session.ledger_state, self._write_set, self._clock.now_ms(), session.was_hold_written
+            session.ledger_state,
+            self._write_set,
+            self._clock.date_batch(book_day),
+            session.was_hold_written,
         )
         for prepared in batch:
             self._results.append(self._answer_submission(planner, prepared, written))
@@ -108,6 +114,22 @@ class _BatchAttempt:
         self._committing = True
         session.commit()
         self._on_phase("committed")
+
+    def _begin(self) -> tuple[Mapping[str, WrittenSubmission], BookDay]:
+        """A transaction in which the books count to the day that they should, and that day."""
+        session, batch, clock = self._session, self._batch, self._clock
+        written = session.begin(batch)
+        opened = session.ledger_state.book_day
+        day = clock.choose_day(opened, session.read_database_ms)
+        if opened is None or day > opened.day:
+            moved = session.open_day(clock.open_day(day), batch)
+            if moved is None:
+                clock.put_off()
+                moved = session.begin(batch)
+            written, opened = moved, session.ledger_state.book_day
+        if opened is None:
+            raise _WriteConflict
+        return written, opened
 
     def _answer_submission(
         self,

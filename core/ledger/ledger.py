@@ -14,6 +14,7 @@ from core.db.database import Database
 from core.db.writes import Companion
 from core.ledger import prepare
 from core.ledger.batch import PhaseHook
+from core.ledger.book_day import BookClock
 from core.ledger.companion_sql import CompanionStatements
 from core.ledger.postgres import PostgresSession
 from core.ledger.prepare import PreparedSubmission
@@ -29,7 +30,7 @@ from core.ledger.types import (
     Transfer,
     TransferKind,
 )
-from core.ledger.writer import BalanceRead, WorkItem, Writer
+from core.ledger.writer import BalanceRead, DayCorrection, WorkItem, Writer
 
 QUEUE_MAX = 8_192
 BATCH_MAX = 512
@@ -57,6 +58,7 @@ class Ledger:
         #: What dates everything that is written.
         self.clock = clock
         self._queue_max, self._batch_max, self._on_phase = queue_max, batch_max, on_phase
+        self._book_clock = BookClock(clock)
         self._companion_statements = CompanionStatements(db.dialect)
         self._queued = 0
         self._writer: Writer | None = None
@@ -68,7 +70,7 @@ class Ledger:
         self._loop = asyncio.get_running_loop()
         session = self._create_session()
         self._writer = Writer(
-            session, self.clock, self._batch_max, self._count_answered, self._on_phase
+            session, self._book_clock, self._batch_max, self._count_answered, self._on_phase
         )
         self._writer.start()
 
@@ -106,6 +108,18 @@ class Ledger:
         prepared = PreparedSubmission(self._new_future(), close_day=day)
         prepared.watch = tuple(codes)
         await self._enqueue(prepared)
+
+    async def correct_day(self, day: int) -> int:
+        """Takes the books back to `day` (since 1970) after a wrong clock took them ahead: what was
+        dated later counts to it; transfers stay as written. Gives how many accounts counted to a
+        later day. Raises LedgerUnavailable."""
+        corrected = self._book_clock.open_day(day)
+        count: int = await self._enqueue(DayCorrection(self._new_future(), corrected))
+        return count
+
+    def hear_time(self, at_ms: int) -> None:
+        """Somebody who can be trusted with it (a gateway, a platform) said what time it is."""
+        self._book_clock.hear(at_ms)
 
     async def read_balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
         """The accounts' balances now, by code; an account that was never used stands at zero."""

@@ -140,12 +140,13 @@ class Planner:
         return _new_tuple(SubmissionReceipt, (row_id, tuple(transfers), False, _NOTHING_WATCHED))
 
     def close_accounts(self, prepared: PreparedSubmission) -> None:
-        """Closes accounts before a day, in the write set like a submission."""
+        """Closes accounts before a day that has begun, in the write set like a submission."""
         self._begin_plan()
-        for code in prepared.watch if prepared.close_day else ():
+        close_day = min(prepared.close_day, self._today)
+        for code in prepared.watch if close_day else ():
             account = self._ledger_state.accounts.get(code)
-            if account is not None and account.head and account.day < prepared.close_day:
-                self._start_day(account, prepared.close_day)
+            if account is not None and account.head and account.day < close_day:
+                self._start_day(account, close_day)
                 self._mark_changed(account)
 
     def accept_plan(self) -> None:

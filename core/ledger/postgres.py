@@ -20,6 +20,8 @@ from psycopg import errors
 from core.db import connections
 from core.db.connections import DatabaseAddress
 from core.db.schema import BLOCK
+from core.ledger import day_correction
+from core.ledger.book_day import BookDay
 from core.ledger.companion_sql import PreparedStatement
 from core.ledger.prepare import AccountT, PreparedSubmission
 from core.ledger.session import FailureKind, WrittenSubmission
@@ -63,12 +65,25 @@ _SELECT_HOLDS = (
 )
 #: What is read under the locks: a block of numbers, submissions that were written before, holds.
 _SELECT_UNDER_LOCKS = (
-    "SELECT NULL::text, NULL::bytea, nextval('block'), 0::bigint, 0::bigint, 0::bigint"
+    "SELECT NULL::text, NULL::bytea, nextval('block'), b.day, b.at, b.steady"
+    " FROM (SELECT 1) one LEFT JOIN book_day b ON true"
     " UNION ALL SELECT id, digest, seq, first, transfers, 0 FROM submission"
     " WHERE id = ANY(%s::text[])"
     " UNION ALL SELECT name, NULL, seq, debit, credit, amount FROM hold"
     " WHERE name = ANY(%s::text[])"
 )
+#: Whoever writes holds the day of the books; whoever moves it holds it alone.
+_DAY_LOCK = 7_018_332_014
+_HOLD_DAY = f"SELECT pg_advisory_xact_lock_shared({_DAY_LOCK})"
+_HOLD_DAY_ALONE = f"SELECT pg_advisory_xact_lock({_DAY_LOCK})"
+#: How long a writer that hangs may hold up the day, and everybody behind whoever moves it.
+_DAY_WAIT = "SET LOCAL lock_timeout = '500ms'"
+_MOVE_BOOK_DAY = (
+    "INSERT INTO book_day AS b (id, day, at, steady) VALUES (1, %s, %s, %s)"
+    " ON CONFLICT (id) DO UPDATE SET day = excluded.day, at = excluded.at,"
+    " steady = excluded.steady"
+)
+_SELECT_MS = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _SELECT_PENDING_TRANSFER = (
     "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
     " AND t.seq < s.first + s.transfers WHERE s.id = %s AND t.entry = %s AND t.kind = 1 LIMIT 1"
@@ -225,14 +240,17 @@ class PostgresSession:
         None when a hold has an account that isn't locked."""
         with db.pipeline():
             db.execute("BEGIN")
+            db.execute(_HOLD_DAY, prepare=True)
             locked = db.execute(_LOCK_ACCOUNTS, (_integer_array(account_ids),), prepare=True)
             found = db.execute(
                 _SELECT_UNDER_LOCKS,
                 (_text_array(submission_ids), _text_array(hold_names)),
                 prepare=True,
             )
-        (_, _, first, *_), *rest = found.fetchall()
+        (_, _, first, *opened), *rest = found.fetchall()
         ledger_state = LedgerState(next_submission=first, next_transfer=first)
+        if opened[0] is not None:
+            ledger_state.book_day = BookDay._make(opened)
         for row in locked.fetchall():
             code = self._codes[row[0]]
             state = AccountState(row[0], code, UNITS[row[7]], _LIMITS[row[8]])
@@ -259,6 +277,38 @@ class PostgresSession:
             ledger_state.holds[hold_name] = (*ledger_state.holds.get(hold_name, ()), hold)
         self._ledger_state, self._statements, self._write_set = ledger_state, [], None
         return {submission.id: submission for submission in written}
+
+    def open_day(
+        self, opening: BookDay, batch: Sequence[PreparedSubmission]
+    ) -> Mapping[str, WrittenSubmission] | None:
+        """See `LedgerSession`. Batches that saw the day before end first; none sees it later."""
+        self.rollback()
+        db = self._connect()
+        try:
+            db.execute("BEGIN")
+            db.execute(_DAY_WAIT)
+            db.execute(_HOLD_DAY_ALONE)
+            db.execute(_MOVE_BOOK_DAY + " WHERE b.day < excluded.day", opening)
+            db.execute("COMMIT")
+        except errors.LockNotAvailable:
+            self.rollback()
+            return None
+        return self.begin(batch)
+
+    def correct_day(self, corrected: BookDay) -> int:
+        """See `LedgerSession`."""
+        db = self._connect()
+        db.execute("BEGIN")
+        db.execute(_HOLD_DAY_ALONE)
+        count: int = day_correction.apply(db.execute, "%s", corrected)
+        db.execute(_MOVE_BOOK_DAY, corrected)
+        db.execute("COMMIT")
+        return count
+
+    def read_database_ms(self) -> int | None:
+        """See `LedgerSession`."""
+        ((now,),) = self._connect().execute(_SELECT_MS).fetchall()
+        return int(now)
 
     def list_transfers(self, written: WrittenSubmission) -> tuple[Transfer, ...]:
         """See `LedgerSession`."""

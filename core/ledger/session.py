@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from core.ledger.book_day import BookDay
 from core.ledger.companion_sql import PreparedStatement
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.state import LedgerState, WriteSet
@@ -43,6 +44,23 @@ class LedgerSession(Protocol):
 
         Answers with those of its submissions that were written before.
         """
+        ...
+
+    def open_day(
+        self, opening: BookDay, batch: Sequence[PreparedSubmission]
+    ) -> Mapping[str, WrittenSubmission] | None:
+        """Moves the day of the books within the transaction of `batch`, or before it, which then
+        begins anew: the answer is that of `begin`. None when others hold the day up: nothing was
+        begun."""
+        ...
+
+    def correct_day(self, corrected: BookDay) -> int:
+        """Takes the books back to an earlier day, in a transaction of its own; how many accounts
+        counted to a later one."""
+        ...
+
+    def read_database_ms(self) -> int | None:
+        """The time by a clock of the database's own; None where it has none."""
         ...
 
     def list_transfers(self, written: WrittenSubmission) -> tuple[Transfer, ...]:

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 
 from core.db import connections, schema
 from core.db.connections import DatabaseAddress
+from core.ledger import day_correction
+from core.ledger.book_day import BookDay
 from core.ledger.companion_sql import PreparedStatement
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.session import FailureKind, WrittenSubmission
@@ -45,6 +47,8 @@ _SELECT_LAST_NUMBERS = (
     " (SELECT coalesce(max(seq), 0) FROM submission),"
     " (SELECT coalesce(max(seq), 0) FROM transfer)"
 )
+_SELECT_BOOK_DAY = "SELECT day, at, steady FROM book_day"
+_REPLACE_BOOK_DAY = "REPLACE INTO book_day (id, day, at, steady) VALUES (1, ?, ?, ?)"
 _SELECT_HOLDS = "SELECT seq, debit, credit, amount FROM hold WHERE name = ? ORDER BY seq"
 _SELECT_PENDING_TRANSFER = (
     "SELECT 1 FROM submission s JOIN transfer t ON t.seq >= s.first"
@@ -158,6 +162,30 @@ class SqliteSession:
 
     def _find_written(self, db: Any, ids: Sequence[str]) -> Mapping[str, WrittenSubmission]:
         return {row[0]: WrittenSubmission._make(row) for row in _SELECT_SUBMISSIONS(db, ids)}
+
+    def open_day(
+        self, opening: BookDay, batch: Sequence[PreparedSubmission]
+    ) -> Mapping[str, WrittenSubmission] | None:
+        """See `LedgerSession`. The one writer of the file holds it already."""
+        self._db.execute(_REPLACE_BOOK_DAY, opening)
+        self.ledger_state.book_day = opening
+        return self._find_written(
+            self._db, [job.submission.id for job in batch if job.submission is not None]
+        )
+
+    def correct_day(self, corrected: BookDay) -> int:
+        """See `LedgerSession`."""
+        db = self._connect()
+        db.execute("BEGIN IMMEDIATE")
+        count: int = day_correction.apply(db.execute, "?", corrected)
+        db.execute(_REPLACE_BOOK_DAY, corrected)
+        db.execute("COMMIT")
+        self._ledger_state = None
+        return count
+
+    def read_database_ms(self) -> int | None:
+        """See `LedgerSession`. A file has the system's clock."""
+        return None
 
     def list_transfers(self, written: WrittenSubmission) -> tuple[Transfer, ...]:
         """See `LedgerSession`."""
@@ -309,7 +337,12 @@ class SqliteSession:
             or len(ledger_state.accounts) > _ACCOUNTS_MAX
         ):
             account, submission, transfer = db.execute(_SELECT_LAST_NUMBERS).fetchone()
-            ledger_state = LedgerState(next_submission=submission + 1, next_transfer=transfer + 1)
+            opened = db.execute(_SELECT_BOOK_DAY).fetchone()
+            ledger_state = LedgerState(
+                next_submission=submission + 1,
+                next_transfer=transfer + 1,
+                book_day=opened and BookDay._make(opened),
+            )
             self._ledger_state, self._data_version, self._next_account_id = (
                 ledger_state,
                 version,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from core.ledger.book_day import BookDay
 from core.ledger.types import Balance, BalanceLimit
 from core.money import Money
 
@@ -94,6 +95,8 @@ class LedgerState:
     holds: dict[str, tuple[HoldState, ...]] = field(default_factory=dict)
     next_submission: int = 1
     next_transfer: int = 1
+    #: What the books count to; None in a database that was never written.
+    book_day: BookDay | None = None
 
 
 #: How many columns a row has; a write set keeps rows end to end, as statements of many rows take

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.clock import Clock
 from core.db import connections
 from core.ledger import batch
+from core.ledger.book_day import BookClock, BookDay
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.session import LedgerSession
 from core.ledger.types import Balance, LedgerUnavailable
@@ -32,7 +32,16 @@ class BalanceRead:
         self.future, self.codes = future, codes
 
 
-WorkItem = PreparedSubmission | BalanceRead
+class DayCorrection:
+    """A correction of the books' day waits in the writer's queue."""
+
+    __slots__ = ("day", "future")
+
+    def __init__(self, future: asyncio.Future[int], day: BookDay) -> None:
+        self.future, self.day = future, day
+
+
+WorkItem = PreparedSubmission | BalanceRead | DayCorrection
 _Result = tuple[asyncio.Future[Any], Any]
 
 
@@ -42,7 +51,7 @@ class Writer:
     def __init__(
         self,
         session: LedgerSession,
-        clock: Clock,
+        clock: BookClock,
         batch_max: int,
         on_answered: Callable[[int], None],
         on_phase: batch.PhaseHook,
@@ -102,6 +111,7 @@ class Writer:
     def _process(self, items: list[WorkItem]) -> None:
         prepared_batch = [work for work in items if isinstance(work, PreparedSubmission)]
         reads = [work for work in items if isinstance(work, BalanceRead)]
+        corrections = [work for work in items if isinstance(work, DayCorrection)]
         results: list[_Result] = []
         if prepared_batch:
             results += zip(
@@ -111,6 +121,7 @@ class Writer:
             )
         if reads:
             results += zip([read.future for read in reads], self._read_balances(reads), strict=True)
+        results += [(work.future, self._correct_day(work.day)) for work in corrections]
         self._call_on_loop(self._resolve_futures, results)
 
     def _write_batch(self, prepared_batch: list[PreparedSubmission]) -> Sequence[Any]:
@@ -127,6 +138,14 @@ class Writer:
         except connections.UNAVAILABLE_ERRORS:
             self._session.close()
             return [LedgerUnavailable() for _ in reads]
+
+    def _correct_day(self, day: BookDay) -> int | LedgerUnavailable:
+        try:
+            return self._session.correct_day(day)
+        except connections.UNAVAILABLE_ERRORS:
+            self._session.rollback()
+            self._session.close()
+            return LedgerUnavailable()
 
     def _tidy_up(self) -> None:
         try:

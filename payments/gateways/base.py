@@ -19,6 +19,8 @@ class WebhookMessage:
     #: The gateway's id of it: the same when it is delivered again.
     id: str
     body: bytes
+    #: When the gateway says that it sent it, in milliseconds UTC; 0 where it doesn't say so.
+    sent_at_ms: int = 0
 
 
 class Gateway(Protocol):

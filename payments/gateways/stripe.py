@@ -197,7 +197,7 @@ class StripeGateway:
             raise InvalidSignature(self.name, "account")
         if not isinstance(event.get("id"), str):
             raise InvalidSignature(self.name, "body")
-        return WebhookMessage(event["id"], body)
+        return WebhookMessage(event["id"], body, int(sent_at) * 1_000)
 
     async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""

@@ -51,6 +51,30 @@ submission = sa.Table(
     required_column("seal", sa.LargeBinary),
 )
 
+#: The day that the books count to, in one row: every earlier day is sealed. See
+#: `core.ledger.book_day`.
+book_day = sa.Table(
+    "book_day",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    required_column("day", sa.BigInteger),
+    required_column("at", sa.BigInteger),
+    required_column("steady", sa.BigInteger),
+)
+
+#: Entries by which transfers that a wrong clock dated ahead count to an earlier day: those up to
+#: `last` count to `day` at the latest.
+day_correction = sa.Table(
+    "day_correction",
+    metadata,
+    sa.Column("seq", BigKey, primary_key=True, autoincrement=False),
+    required_column("last", sa.BigInteger),
+    required_column("day", sa.BigInteger),
+    #: What the books counted to before.
+    required_column("before", sa.BigInteger),
+    required_column("at", sa.BigInteger),
+)
+
 #: PostgreSQL only: each batch draws one number under its locks and has the block that follows.
 BLOCK = 1 << 20
 block = sa.Sequence("block", start=BLOCK, increment=BLOCK, metadata=metadata)

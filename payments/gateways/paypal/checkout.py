@@ -183,7 +183,8 @@ class PayPalGateway:
             is_proven = answer.body["verification_status"] == "SUCCESS"
         if not is_proven:
             raise InvalidSignature(self.name, "signature")
-        return WebhookMessage(id_, body)
+        sent_at = parse_time(headers["paypal-transmission-time"]) or 0
+        return WebhookMessage(id_, body, round(sent_at * 1_000))
 
     async def parse_events(self, body: bytes) -> Sequence[GatewayEvent | OrderChanged]:
         """See `Gateway`."""
