@@ -238,6 +238,7 @@ def _list_payment_jobs(services: Services, chat: Chat) -> Iterator[Job]:
     yield Job("end cancellations", 60.0, payments.cancellations.finish_pending)
     yield Job("compare movements", 21_600.0, payments.reconciliation.compare_with_books)
     yield Job("forget movements", 3_600.0, payments.movements.delete_old)
+    yield Job("hold for disputes", 15.0, payments.disputes.hold_returned_credits)
     yield Job("forget webhooks", 3_600.0, payments.inbox.delete_old_messages)
     if chat.stars is not None:
         yield Job(

@@ -42,6 +42,10 @@ class DisputeService:
             await self._fulfillment.handle(event)
         return await self._orders.get(order.id)
 
+    async def hold_returned_credits(self) -> None:
+        """A job: see `Disputes.hold_returned_credits`."""
+        await self._fulfillment.disputes.hold_returned_credits()
+
     def can_accept_disputes(self, gateway: str) -> bool:
         """Whether disputes can be given up at this gateway."""
         return self._find_dispute_accepter(gateway) is not None

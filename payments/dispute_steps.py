@@ -238,6 +238,16 @@ class DisputeSteps:
             share.companions,
         )
 
+    async def hold_returned_credits(
+        self, order: Order, person: str, row: sa.Row[Any]
+    ) -> tuple[Credits, tuple[Entry, ...]]:
+        """What running asks have given back of an order while it is disputed, to be held with it:
+        never more than the order gives."""
+        held, current = await self._held_entitlement(order.id), current_entitlement(order)
+        missing = current.bought - min(held.bought, current.bought)
+        amount = min(missing, await self._find_returned_credits(order, person, row))
+        return amount, chart.hold_returned_credits(person, order.id, amount)
+
     # --- parts of steps -------------------------------------------------------------------------
 
     async def _hold(

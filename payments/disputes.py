@@ -9,6 +9,7 @@ of each step, and the buyer of what is held.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,13 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
-from core.ledger.types import Entry, Submission
+from core.ledger.types import (
+    CompanionRefused,
+    Entry,
+    IdempotencyConflict,
+    InsufficientFunds,
+    Submission,
+)
 from core.money import NanoUsd
 from core.notification import OPERATORS, notification_row
 from core.users.service import find_survivor
@@ -52,7 +59,8 @@ class Disputes:
         gateways: Mapping[str, Gateway],
     ) -> None:
         """`gateways` are asked again before what ended is taken up on their word."""
-        self._orders, self._db, self._clock, self._gateways = orders, db, clock, gateways
+        self._orders, self._db, self._ledger = orders, db, ledger
+        self._clock, self._gateways = clock, gateways
         self._steps = DisputeSteps(db=db, ledger=ledger, clock=clock, offer=offer)
 
     async def prepare_submission(
@@ -87,6 +95,35 @@ class Disputes:
             others = any(one.state == "open" for one in rows.values() if one is not row)
             step = await self._steps.close_dispute(order, stepped, person, row, others_open=others)
         return self._compose(order, stepped, person, step, row, person_guard), dispute
+
+    async def hold_returned_credits(self) -> None:
+        """A job: holds what answers that were being written when a dispute began have given back
+        since, before it is spent."""
+        table = schema.dispute
+        for row in await self._db.fetch(
+            sa.select(table).where(table.c.state == "open", table.c.running > 0)
+        ):
+            order = await self._orders.get(row.order)
+            person, person_guard = await find_survivor(self._db, order.person)
+            amount, entries = await self._steps.hold_returned_credits(order, person, row)
+            if amount.is_zero:
+                continue
+            key = {"gateway": row.gateway, "external": row.external}
+            known = {"state": "open", "turn": row.turn, "running": row.running}
+            submission = Submission(
+                f"dispute/{row.gateway}/{row.external}/held/{row.turn}/{row.running}",
+                entries,
+                (
+                    Update(table, key, {"running": row.running - amount.units}, known),
+                    # It is still held for this order alone, as it stands.
+                    order_update(order, {"dispute_state": "open"}),
+                    order_event_row(self._clock, order.id, "held", credits=amount.units),
+                    person_guard,
+                ),
+            )
+            # Spent or changed meanwhile: the next turn looks again.
+            with suppress(CompanionRefused, InsufficientFunds, IdempotencyConflict):
+                await self._ledger.submit(submission)
 
     async def _ask_again(self, order: Order, dispute: Dispute) -> Dispute:
         """How it stands now, since what was said may be older than what is recorded."""
@@ -144,7 +181,14 @@ class Disputes:
             (
                 written,
                 order_update(
-                    order, {"dispute": dispute.id, "dispute_state": state, **step.order_change}
+                    order,
+                    {
+                        "dispute": dispute.id,
+                        "dispute_state": state,
+                        # However old it is: its gateway is asked until this is decided.
+                        **({"check_at": self._clock.now_ms()} if state == "open" else {}),
+                        **step.order_change,
+                    },
                 ),
                 order_event_row(self._clock, order.id, f"dispute {state}", **step.figures),
                 self._notification(cause, step.kind, order, replace(dispute, state=state)),  # type: ignore[arg-type]

@@ -94,7 +94,7 @@ class Fulfillment:
         stores sell, `gateways` where disputes go on after their end."""
         self.orders, self._db, self._ledger = orders, db, ledger
         self._clock, self._offer, self._get_person_id = clock, offer, get_person_id
-        self._disputes = Disputes(
+        self.disputes = Disputes(
             orders=orders, db=db, ledger=ledger, clock=clock, offer=offer, gateways=gateways or {}
         )
 
@@ -141,7 +141,7 @@ class Fulfillment:
         `GatewayUnavailable`."""
         order = await self.orders.get_by_payment(dispute.gateway, dispute.payment)
         for _ in range(_ATTEMPTS_MAX + _DISPUTE_STEPS_MAX):
-            submission, dispute = await self._disputes.prepare_submission(order.id, dispute)
+            submission, dispute = await self.disputes.prepare_submission(order.id, dispute)
             if submission is None:
                 self.orders.invalidate_offer(order.person)
                 return await self.orders.get(order.id)

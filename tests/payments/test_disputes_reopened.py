@@ -6,8 +6,11 @@ import asyncio
 import itertools
 
 import pytest
+import sqlalchemy as sa
 
 from core import chart
+from core.db import schema
+from core.db.writes import Update
 from core.ledger.types import Move, Settle, Submission
 from core.money import Credits, parse_usd
 from core.notification import OPERATORS
@@ -18,6 +21,7 @@ from payments.types import Dispute, Order, Payment
 from tests.payments import test_paypal, test_stripe
 from tests.payments.conftest import Shop
 from tests.payments.test_disputes import USD, disputed, paid_twice, refunded
+from tests.size import size
 
 stripe_counter = test_stripe.counter
 paypal_counter = test_paypal.counter
@@ -36,10 +40,10 @@ async def sold(shop: Shop, person: str, *, spent: int = 0, value: str = "10") ->
 
 
 STATES = ("open", "won", "lost")
-#: All that a gateway may say, one after the other, in up to five words.
+#: All that a gateway may say, one after the other, in some words.
 SEQUENCES = [
     words
-    for length in range(1, 6)
+    for length in range(1, size(small=4, full=6))
     for words in itertools.product(STATES, repeat=length)
     if words[0] != "won" and all(a != b for a, b in itertools.pairwise(words))
 ]
@@ -155,6 +159,44 @@ async def test_what_an_answer_gives_back_is_lost_once_though_it_is_reopened(shop
     await shop.audited()
 
 
+@pytest.mark.parametrize("word", ["won", "lost"])
+async def test_what_answers_give_back_is_held_while_it_runs(shop: Shop, word: str) -> None:
+    """What was being written when it began is held as it comes back; what was bought since and
+    what was earned is not touched."""
+    person = await shop.person()
+    order = await sold(shop, person)
+    bought = chart.pocket(person, "bought")
+    for number, held in ((1, 300), (2, 700)):
+        hold = Move("hold", bought, chart.spent("m"), Credits(held), True)
+        await shop.ledger.submit(Submission(f"ask/{number}", (hold,)))
+    await shop.crediting.apply_dispute(disputed("p1", "10", "open"))
+    shop.clock.advance(seconds=60)
+    later = await shop.order(person, parse_usd("5"), gateway="btcpay")
+    await shop.crediting.credit_payment(
+        Payment("btcpay", "p2", later.id, parse_usd("5"), parse_usd("0"))
+    )
+    earned = Move("e", chart.issued("contribution"), chart.pocket(person, "earned"), Credits(70))
+    await shop.ledger.submit(Submission("earns", (earned,)))
+    jobs = shop.crediting.disputes
+    await jobs.hold_returned_credits()
+    assert await shop.has(person) == {"bought": 1_500, "earned": 70}, "it is being written still"
+    await shop.ledger.submit(Submission("ask/1/end", (Settle("s", "ask/1/hold", Credits(10)),)))
+    await asyncio.gather(*(jobs.hold_returned_credits() for _ in range(3)))
+    held_code = chart.disputed_credits(order.id, "bought").code
+    assert await shop.stands(held_code) == [-290]
+    await shop.ledger.submit(Submission("ask/2/end", (Settle("s", "ask/2/hold", Credits(0)),)))
+    await jobs.hold_returned_credits()
+    assert await shop.stands(held_code) == [-990]
+    assert await shop.has(person) == {"bought": 500, "earned": 70}
+    await jobs.hold_returned_credits()
+    await shop.crediting.apply_dispute(disputed("p1", "10", word))
+    left = 1_490 if word == "won" else 500
+    assert await shop.has(person) == {"bought": left, "earned": 70}
+    assert await shop.stands("bad-debt") == [0 if word == "won" else 10 * CENT]
+    history = [what for _, what, _ in await shop.orders.list_events(order.id)]
+    assert history.count("held") == 2
+
+
 class Judge:
     """A gateway that knows one dispute's present state; the rest is nobody's business here."""
 
@@ -220,6 +262,16 @@ async def test_who_is_overtaken_asks_again(shop: Shop) -> None:
     assert await shop.has(person) == {}
     assert await shop.stands("cash/sandbox", "disputed", "sales") == [0, 0, 0]
     await shop.audited()
+
+
+async def test_an_order_that_nobody_asks_about_is_asked_about_again(shop: Shop) -> None:
+    person = await shop.person()
+    order = await sold(shop, person)
+    for word in ("open", "won", "open"):
+        await shop.ledger.record(Update(schema.order, {"id": order.id}, {"check_at": None}))
+        await shop.crediting.apply_dispute(disputed("p1", "10", word))
+        rows = await shop.store.fetch(sa.select(schema.order.c.check_at))
+        assert [row.check_at for row in rows] == [None if word == "won" else shop.clock.now_ms()]
 
 
 async def test_owners_hear_of_each_turn(shop: Shop) -> None:
