@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -13,7 +13,11 @@ from core.money import NanoUsd
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, SupportsDisputeAcceptance
 from payments.orders import Orders
-from payments.types import Dispute, NoOpenDispute, Order
+from payments.types import Dispute, GatewayUnavailable, NoOpenDispute, Order
+
+#: Lines of an order's history: a dispute is to be given up; nobody answered.
+ACCEPTANCE_REQUESTED: Final = "dispute accept-asked"
+_ACCEPTANCE_UNANSWERED: Final = "dispute accept-unanswered"
 
 
 class DisputeService:
@@ -38,13 +42,55 @@ class DisputeService:
         if dispute.state != "open" or provider is None:
             raise NoOpenDispute(dispute_id)
         order = await self._orders.get_by_payment(gateway, dispute.payment)
-        for event in await provider.accept_dispute(order, dispute):
+        facts: dict[str, int | str] = {"dispute": dispute_id, "turn": dispute.turn}
+        await self._orders.record_intent(order, ACCEPTANCE_REQUESTED, **facts)
+        try:
+            events = await provider.accept_dispute(order, dispute)
+        except GatewayUnavailable:
+            # Whoever asked is told so; whether it was given up after all is found by looking.
+            await self._orders.record_event(order, _ACCEPTANCE_UNANSWERED, **facts)
+            raise
+        for event in events:
             await self._fulfillment.handle(event)
         return await self._orders.get(order.id)
 
     async def hold_returned_credits(self) -> None:
         """A job: see `Disputes.hold_returned_credits`."""
         await self._fulfillment.disputes.hold_returned_credits()
+
+    async def list_open_acceptances(self, order: Order) -> list[int]:
+        """When each acceptance was begun of which nobody knows the end (ms UTC)."""
+        return [at for at, _ in await self._list_unfinished(order)]
+
+    async def finish_acceptances(self, order: Order, *, before_ms: int) -> None:
+        """Ends the acceptances that were begun before that and not ended. Raises
+        `GatewayUnavailable`."""
+        provider = self._find_dispute_accepter(order.gateway)
+        if provider is None:
+            return
+        for at, dispute in await self._list_unfinished(order):
+            if at <= before_ms:
+                for event in await provider.accept_dispute(order, dispute):
+                    await self._fulfillment.handle(event)
+
+    async def _list_unfinished(self, order: Order) -> list[tuple[int, Dispute]]:
+        """What somebody wanted to give up and is open still, and when that was. One that goes on
+        after its end is another decision: its turn is the next."""
+        open_disputes = {
+            (one.id, one.turn): one
+            for one in await self.list_disputes(order.id)
+            if one.state == "open"
+        }
+        if not open_disputes:
+            return []
+        wanted: dict[tuple[str, int], int] = {}
+        for at, what, facts in await self._orders.list_events(order.id):
+            if what in {ACCEPTANCE_REQUESTED, _ACCEPTANCE_UNANSWERED}:
+                key = str(facts["dispute"]), int(facts["turn"])
+                wanted.pop(key, None)
+                if what == ACCEPTANCE_REQUESTED:
+                    wanted[key] = at
+        return [(at, open_disputes[key]) for key, at in wanted.items() if key in open_disputes]
 
     def can_accept_disputes(self, gateway: str) -> bool:
         """Whether disputes can be given up at this gateway."""

@@ -297,6 +297,15 @@ class Orders:
         """A line of its history that changes nothing of it."""
         await self._ledger.record(order_event_row(self._clock, order.id, what, **facts))
 
+    async def record_intent(self, order: Order, what: str, **facts: int | str) -> None:
+        """A line of its history, written before a gateway hears of it; the order is looked at soon,
+        in case that nobody lives to write its end."""
+        due = self._clock.now_ms() + FIRST_CHECK_MS
+        await self._ledger.record(
+            Update(schema.order, {"id": order.id}, {"check_at": due}),
+            order_event_row(self._clock, order.id, what, **facts),
+        )
+
     # --- reading --------------------------------------------------------------------------------
 
     async def get(self, order_id: str) -> Order:

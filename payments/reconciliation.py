@@ -12,7 +12,8 @@ from core.errors import describe_failure
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, SupportsTransactionList, TellsFeesLater
 from payments.gateways.voucher import VOUCHER_GATEWAY
-from payments.movements import GatewaySums, Movements, movements_of_events
+from payments.intents import OrderIntents
+from payments.movements import GatewaySums, movements_of_events
 from payments.order_checks import REVERSIBLE_DAYS, OrderChecks
 from payments.orders import Orders
 from payments.transaction_list import TransactionListing
@@ -46,15 +47,16 @@ class Reconciliation:
         orders: Orders,
         fulfillment: Fulfillment,
         transaction_listing: TransactionListing,
-        movements: Movements,
         order_checks: OrderChecks,
+        intents: OrderIntents,
         clock: Clock,
     ) -> None:
-        """`transaction_listing` reads the lists of gateways that have one, `movements` keeps what
-        moved, `order_checks` say which orders are due."""
+        """`transaction_listing` reads the lists of gateways that have one and keeps what moved,
+        `order_checks` say which orders are due, `intents` end what was begun with them."""
         self._gateways, self._orders, self._fulfillment = gateways, orders, fulfillment
         self._transaction_listing, self._order_checks = transaction_listing, order_checks
-        self._movements, self._clock = movements, clock
+        self._movements, self._clock = transaction_listing.movements, clock
+        self._intents = intents
 
     async def reconcile_orders(self) -> int:
         """A job: asks the gateways about orders that wait, or for their lists, and for what came
@@ -122,8 +124,10 @@ class Reconciliation:
         if updated.is_open and now > order.expires_at + grace:
             await self._orders.end_unpaid(updated, "expired")
             updated = await self._orders.get(order.id)
+        pause = await self._intents.finish(updated)
+        updated = await self._orders.get(order.id)
         is_listed = await self._transaction_listing.is_fresh(gateway.name)
-        await self._order_checks.schedule_next(updated, is_listed=is_listed)
+        await self._order_checks.schedule_next(updated, is_listed=is_listed, at_most_ms=pause)
         return updated != order
 
     async def _fetch_order(self, gateway: Gateway, order: Order) -> None:

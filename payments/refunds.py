@@ -4,6 +4,7 @@ whatever happens to the answer.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from payments.types import (
     RefundDeclined,
     RefundUnsupported,
 )
+
+_log = logging.getLogger(__name__)
 
 REFUND_REQUESTED: Final = "refund-asked"
 _FINISHED_EVENTS: Final = ("refund-given", "refund-refused", "refund-looked-up")
@@ -120,11 +123,33 @@ class Refunds:
         if (given := sum(units for _, units in parts)) < amount.units:
             raise NothingToRefund(order.id, type(amount)(given))
         facts = {f"{_PART_PREFIX}{payment}": units for payment, units in parts}
-        await self._orders.record_event(order, REFUND_REQUESTED, cause=cause, **facts)
+        await self._orders.record_intent(order, REFUND_REQUESTED, cause=cause, **facts)
         await self._execute_request(
             provider, order, _RefundRequest(cause, self._clock.now_ms(), tuple(parts))
         )
         return await self._orders.get(order.id)
+
+    async def list_open_requests(self, order: Order) -> list[int]:
+        """When each refund of this order was begun of which nobody knows the end (ms UTC)."""
+        return [one.at for one in await self._list_unfinished(order)]
+
+    async def finish_requests(self, order: Order, *, before_ms: int) -> None:
+        """Ends the refunds that were begun before that and not ended: each is asked for again, once
+        a cause, or looked up. Raises `RefundOutcomeUnknown`."""
+        provider = self._gateways.get(order.gateway)
+        if provider is None:
+            return
+        for request in await self._list_unfinished(order):
+            if request.at > before_ms:
+                continue
+            try:
+                await self._resume_request(provider, order, request)
+            except (RefundDeclined, RefundUnsupported, PaymentMismatch) as refused:
+                _log.warning("a refund of %s was refused: %s", order.id, refused.code)
+
+    async def _list_unfinished(self, order: Order) -> list[_RefundRequest]:
+        requests, finished = _parse_requests(await self._orders.list_events(order.id))
+        return [one for one in requests if one.cause not in finished]
 
     async def _resume_request(
         self, provider: Gateway, order: Order, request: _RefundRequest

@@ -16,6 +16,7 @@ from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment, GetPersonId
 from payments.gateways.base import Gateway
 from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
+from payments.intents import OrderIntents
 from payments.movements import Movements
 from payments.offer import Offer
 from payments.order_checks import OrderChecks
@@ -128,6 +129,7 @@ def build_payment_services(
     refunds = Refunds(
         gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
     )
+    disputes = DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db)
     return PaymentServices(
         gateways=gateways,
         orders=orders,
@@ -142,7 +144,7 @@ def build_payment_services(
             clock=clock,
             policy=CancellationPolicy(base.withdrawal_days, _SELLERS),
         ),
-        disputes=DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db),
+        disputes=disputes,
         reconciliation=Reconciliation(
             gateways=everywhere,
             orders=orders,
@@ -150,8 +152,8 @@ def build_payment_services(
             transaction_listing=TransactionListing(
                 fulfillment=fulfillment, movements=movements, db=db, ledger=ledger
             ),
-            movements=movements,
             order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
+            intents=OrderIntents(refunds=refunds, disputes=disputes, clock=clock),
             clock=clock,
         ),
         movements=movements,

@@ -55,7 +55,7 @@ class TransactionListing:
     def __init__(
         self, *, fulfillment: Fulfillment, movements: Movements, db: Database, ledger: Ledger
     ) -> None:
-        self._fulfillment, self._movements = fulfillment, movements
+        self._fulfillment, self.movements = fulfillment, movements
         self._db, self._ledger = db, ledger
 
     async def read_new_transactions(
@@ -70,7 +70,7 @@ class TransactionListing:
                 row = await self._load(gateway.name)
                 page = await gateway.list_transactions("" if row is None else row.mark)
                 found += await self._fulfill_events(gateway, page.events, too_early)
-                await self._movements.record(page.movements)
+                await self.movements.record(page.movements)
                 await self._save(gateway.name, row, page)
                 if not page.has_more:
                     break

@@ -11,6 +11,7 @@ from payments.checkout import CheckoutService
 from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
+from payments.intents import OrderIntents
 from payments.movements import Movements
 from payments.order_checks import OrderChecks
 from payments.order_search import OrderSearch
@@ -51,7 +52,7 @@ class OrderServices:
             orders=orders,
             fulfillment=fulfillment,
             transaction_listing=listing,
-            movements=self.movements,
             order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
+            intents=OrderIntents(refunds=self.refunds, disputes=self.disputes, clock=clock),
             clock=clock,
         )
