@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -463,11 +463,15 @@ def remaining_cash(order: Order) -> int:
     return order.paid.units - order.refunded.units - order.lost.units
 
 
-def entitlement_for(order: Order, paid: int, offer: Offer) -> Entitlement:
-    """What is given for an order of which so much is paid and left. Nothing until it is paid in
-    full; what is paid above is worth the free rate. `offer` counts for orders that kept none."""
+def entitlement_for(
+    order: Order, paid: int, offer: Offer, *, total_paid: int | None = None
+) -> Entitlement:
+    """What is given for an order of which so much is paid and left. Nothing until it was paid in
+    full, also in parts of which some went back (`total_paid`, if more than is left); what is paid
+    above is worth the free rate. `offer` counts for orders that kept none."""
     paid = max(0, paid)
-    if order.state != "credited" and paid < order.amount.units:
+    total_paid = paid if total_paid is None else total_paid
+    if order.state != "credited" and total_paid < order.amount.units:
         return Entitlement(Credits(0), Credits(0))
     offer = order.offer or offer
     value = NanoUsd(order.value.units * min(paid, order.amount.units) // order.amount.units)
@@ -481,11 +485,15 @@ def entitlement_for(order: Order, paid: int, offer: Offer) -> Entitlement:
     return entitlement
 
 
+_MONEY_COLUMNS: Final = frozenset(("paid", "refunded", "lost", "dispute_state"))
+
+
 def order_update(order: Order, change: dict[str, Any]) -> Update:
-    """The order's new figures, while nobody else has changed it since it was read. A dispute is
-    asked about from then on: how it ends may be told by nothing that moves."""
-    if change.get("dispute_state") == "open":
-        change = {**change, "check_at": 0}
+    """The order's new figures, while nobody else has changed it since it was read. Where money
+    moved its gateway is asked about it soon: what it says of that is compared with the books, and
+    how a dispute ends may be told by nothing that moves."""
+    if change.keys() & _MONEY_COLUMNS:
+        change = {"check_at": 0, **change}
     expected = {
         "state": order.state,
         "paid": order.paid.units,

@@ -7,9 +7,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Protocol
 
-from tests.fakes import paypal_webhooks, stripe
+from tests.fakes import btcpay, paypal_webhooks, stripe
+from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal
 from tests.fakes.stripe import FakeStripe
 
@@ -36,15 +38,10 @@ class Money(Protocol):
         """What is left of each order's money, in cents."""
         ...
 
-
-def _credits_of(cents: int) -> int:
-    """What the shop's offer gives at the free rate below $100: a Credit a cent."""
-    return max(0, cents)
-
-
-def expected_credits(left: dict[str, int]) -> dict[str, int]:
-    """The Credits of each order by the offer's rule."""
-    return {order: _credits_of(cents) for order, cents in left.items()}
+    def list_credits(self) -> dict[str, int]:
+        """The Credits of each order by the offer's rule, below $100 and beside packs: one a cent,
+        once it was paid in full."""
+        ...
 
 
 @dataclass
@@ -91,6 +88,9 @@ class StripeMoney:
             order = intent["metadata"]["order"]
             left[order] = left.get(order, 0) + intent["amount"] - gone
         return left
+
+    def list_credits(self) -> dict[str, int]:
+        return self.list_left()
 
     def _live_refunds(self, intent: str) -> Iterator[dict[str, Any]]:
         for one in self.peer.refunds.values():
@@ -200,6 +200,9 @@ class PayPalMoney:
             left[order] = left.get(order, 0) + rest
         return left
 
+    def list_credits(self) -> dict[str, int]:
+        return self.list_left()
+
     def _given_back(self, capture: str) -> int:
         return sum(
             _to_cents(one["amount"]["value"])
@@ -248,6 +251,81 @@ class PayPalMoney:
     @staticmethod
     def _tell(kind: str, about: dict[str, Any]) -> Wire:
         return paypal_webhooks.event(kind, about), paypal_webhooks.headers
+
+
+@dataclass
+class BtcPayMoney:
+    """A store at a BTCPay Server."""
+
+    peer: FakeBtcPay
+
+    def pay(self, checkout: str) -> list[Wire]:
+        """In parts, with parts of cents, too much; the chain may take its time."""
+        chance = random.Random(f"{checkout}/{len(self.peer.payments[checkout])}")
+        dollars = chance.choice(("", "", "3.337", "0.004", "9.99", "20"))
+        settled = chance.random() < 0.5
+        due = Decimal(self.peer.invoices[checkout]["amount"])
+        sent = sum(Decimal(one["value"]) for one in self.peer.payments[checkout])
+        if not dollars and sent * self.peer.rate >= due:
+            dollars = "1"
+        self.peer.pay(checkout, dollars, settled=settled)
+        return [self._tell("InvoicePaymentSettled" if settled else "InvoiceProcessing", checkout)]
+
+    def act(self, chance: random.Random) -> list[Wire]:
+        if not self.peer.invoices:
+            return []
+        invoice = chance.choice(list(self.peer.invoices))
+        if chance.random() < 0.3:
+            self.peer.expire(invoice)
+            return [self._tell("InvoiceExpired", invoice)]
+        return self._confirm(invoice)
+
+    def decide(self, chance: random.Random) -> list[Wire]:
+        del chance
+        return [told for invoice in self.peer.invoices for told in self._confirm(invoice)]
+
+    def list_left(self) -> dict[str, int]:
+        left = {
+            self._order_of(invoice): int(self._settled(invoice) * 100)
+            for invoice in self.peer.invoices
+        }
+        for pull in self.peer.pull_payments.values():
+            left[pull["name"].split()[0]] -= _to_cents(pull["amount"])
+        return left
+
+    def list_credits(self) -> dict[str, int]:
+        left = self.list_left()
+        for invoice, found in self.peer.invoices.items():
+            if self._settled(invoice) < Decimal(found["amount"]):
+                left[self._order_of(invoice)] = 0
+        return left
+
+    def _confirm(self, invoice: str) -> list[Wire]:
+        """The chain has what it was sent."""
+        waiting = [
+            one["id"] for one in self.peer.payments[invoice] if one["status"] == "Processing"
+        ]
+        for payment in waiting:
+            self.peer.confirm(invoice, payment)
+        return [self._tell("InvoicePaymentSettled", invoice) for _ in waiting]
+
+    def _settled(self, invoice: str) -> Decimal:
+        """Each payment's worth up to the next nano-dollar."""
+        worths = (
+            (Decimal(one["value"]) * self.peer.rate).quantize(_NANO, ROUND_CEILING)
+            for one in self.peer.payments[invoice]
+            if one["status"] == "Settled"
+        )
+        return sum(worths, start=Decimal(0))
+
+    def _order_of(self, invoice: str) -> str:
+        return str(self.peer.invoices[invoice]["metadata"]["orderId"])
+
+    def _tell(self, kind: str, invoice: str) -> Wire:
+        return self.peer.event(kind, invoice), lambda body: {"btcpay-sig": btcpay.signature(body)}
+
+
+_NANO = Decimal("0.000000001")
 
 
 def _to_cents(value: str) -> int:
