@@ -51,7 +51,7 @@ from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
 from payments.cancellations import CANCELLATION_WAITS
 from payments.evidence import EvidenceBuilder
-from payments.fulfillment import PAYMENT_WARNED
+from payments.payment_warnings import PAYMENT_WARNED
 
 #: Every command in the order of the menus; a service offers those that it has a use for.
 MENU: Final = (

@@ -181,14 +181,7 @@ class Disputes:
             (
                 written,
                 order_update(
-                    order,
-                    {
-                        "dispute": dispute.id,
-                        "dispute_state": state,
-                        # However old it is: its gateway is asked until this is decided.
-                        **({"check_at": self._clock.now_ms()} if state == "open" else {}),
-                        **step.order_change,
-                    },
+                    order, {"dispute": dispute.id, "dispute_state": state, **step.order_change}
                 ),
                 order_event_row(self._clock, order.id, f"dispute {state}", **step.figures),
                 self._notification(cause, step.kind, order, replace(dispute, state=state)),  # type: ignore[arg-type]

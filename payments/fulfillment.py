@@ -29,7 +29,7 @@ from core.ledger.types import (
     Submission,
 )
 from core.money import Credits, NanoUsd
-from core.notification import OPERATORS, notification_row
+from core.notification import notification_row
 from core.users.service import find_survivor
 from payments.dispute_steps import select_dispute_refunds
 from payments.disputes import Disputes
@@ -43,6 +43,7 @@ from payments.orders import (
     order_update,
     remaining_cash,
 )
+from payments.payment_warnings import PaymentWarnings
 from payments.referral_share import ReferralShare, compute_referral_share
 from payments.types import (
     UNITS,
@@ -65,8 +66,6 @@ from payments.types import (
 PAID, REFUNDED = "paid", "refunded"
 #: And of money on its way: that it is, and that it came to nothing.
 ON_ITS_WAY, ARRIVED_NOT = "on_its_way", "arrived_not"
-#: The kind of notification to operators about a payment that may be none.
-PAYMENT_WARNED = "payment_warned"
 #: An order that others change at the same time is worked out again so often.
 _ATTEMPTS_MAX = 8
 #: A dispute that was won and is lost now: taken up again, lost, its fee.
@@ -97,6 +96,7 @@ class Fulfillment:
         self.disputes = Disputes(
             orders=orders, db=db, ledger=ledger, clock=clock, offer=offer, gateways=gateways or {}
         )
+        self._warnings = PaymentWarnings(orders=orders, ledger=ledger, clock=clock)
 
     async def credit_payment(self, payment: Payment, *, notify: bool = True) -> Order:
         """Credits what a payment brings, once, however often it is reported. Raises `UnknownOrder`,
@@ -121,7 +121,7 @@ class Fulfillment:
         elif isinstance(event, PaymentPending):
             await self._mark_processing(event)
         elif isinstance(event, PaymentWarning):
-            await self.pass_on_warning(event)
+            await self._warnings.pass_on(event)
         else:
             await self._end_checkout(event)
 
@@ -160,34 +160,6 @@ class Fulfillment:
         await self.orders.end_unpaid(
             order, event.state, *(also if order.state == "processing" else ())
         )
-
-    async def pass_on_warning(self, warning: PaymentWarning) -> None:
-        """Tells operators of a payment that was credited and may be none, once."""
-        order = await (
-            self.orders.get(warning.order)
-            if warning.order
-            else self.orders.get_by_payment(warning.gateway, warning.payment)
-        )
-        if order.gateway != warning.gateway:
-            raise PaymentMismatch(order.id, "gateway")
-        if order.state != "credited":
-            return
-        facts: dict[str, str | int] = {
-            "gateway": warning.gateway,
-            "warning": warning.kind,
-            "reason": warning.reason,
-        }
-        notification = notification_row(
-            self._clock,
-            cause_id=f"warning/{warning.gateway}/{warning.kind}/{warning.id}",
-            person=OPERATORS,
-            kind=PAYMENT_WARNED,
-            facts={"order": order.id, "unit": order.paid.NAME, "paid": order.paid.units, **facts},
-        )
-        with suppress(CompanionRefused):  # told before
-            await self._ledger.record(
-                notification, order_event_row(self._clock, order.id, "warning", **facts)
-            )
 
     async def _prepare_payment(self, payment: Payment, *, notify: bool) -> Submission | None:
         order = await self.orders.get(payment.order)

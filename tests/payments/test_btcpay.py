@@ -15,8 +15,8 @@ import pytest_asyncio
 from core.money import parse_usd
 from core.notification import OPERATORS
 from core.pool.vault import Vault
-from payments.fulfillment import PAYMENT_WARNED
 from payments.gateways.btcpay.checkout import LATE_SECONDS, SIGNATURE_HEADER
+from payments.payment_warnings import PAYMENT_WARNED
 from payments.refunds import NothingToRefund
 from payments.types import GatewayUnavailable, InvalidSignature, Order, Refund, RefundDeclined
 from tests.fakes import btcpay as fake

@@ -6,11 +6,8 @@ import asyncio
 import itertools
 
 import pytest
-import sqlalchemy as sa
 
 from core import chart
-from core.db import schema
-from core.db.writes import Update
 from core.ledger.types import Move, Settle, Submission
 from core.money import Credits, parse_usd
 from core.notification import OPERATORS
@@ -262,16 +259,6 @@ async def test_who_is_overtaken_asks_again(shop: Shop) -> None:
     assert await shop.has(person) == {}
     assert await shop.stands("cash/sandbox", "disputed", "sales") == [0, 0, 0]
     await shop.audited()
-
-
-async def test_an_order_that_nobody_asks_about_is_asked_about_again(shop: Shop) -> None:
-    person = await shop.person()
-    order = await sold(shop, person)
-    for word in ("open", "won", "open"):
-        await shop.ledger.record(Update(schema.order, {"id": order.id}, {"check_at": None}))
-        await shop.crediting.apply_dispute(disputed("p1", "10", word))
-        rows = await shop.store.fetch(sa.select(schema.order.c.check_at))
-        assert [row.check_at for row in rows] == [None if word == "won" else shop.clock.now_ms()]
 
 
 async def test_owners_hear_of_each_turn(shop: Shop) -> None:
