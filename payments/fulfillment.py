@@ -130,7 +130,7 @@ class Fulfillment:
         what was spent is owed. A refund that failed gives it back. Each once."""
         order = await self.orders.get_by_payment(refund.gateway, refund.payment)
         if refund.dispute:
-            refund = await self._name_dispute_refund(refund)
+            return await self._apply_dispute_part(order, refund)
         return await self._submit_with_retries(
             lambda: self._prepare_refund(order.id, refund), order.id
         )
@@ -401,14 +401,24 @@ class Fulfillment:
         amount = UNITS[rows[0].unit](rows[0].amount)
         return Refund(reversal.gateway, reversal.payment, reversal.payment, amount)
 
-    async def _name_dispute_refund(self, refund: Refund) -> Refund:
+    async def _apply_dispute_part(self, order: Order, refund: Refund) -> Order:
         """The part of its sum that a dispute cost goes by the dispute's id; what it costs when it
-        ends again is another refund."""
+        is decided again is another refund, in place of that one."""
         known = await self._db.fetch(select_dispute_refunds(refund.gateway, refund.dispute))
-        standing = [row.external for row in known if row.failed_at is None]
-        count = len(known)
-        name = standing[0] if standing else f"{refund.dispute}/{count}" if count else refund.dispute
-        return replace(refund, id=name)
+        standing = next((row for row in known if row.failed_at is None), None)
+        if standing is not None and (refund.failed or standing.amount != refund.amount.units):
+            undone = replace(refund, id=standing.external, failed=True)
+            order = await self._submit_with_retries(
+                lambda: self._prepare_refund(order.id, undone), order.id
+            )
+            standing = None
+        if refund.failed or standing is not None:
+            return order
+        name = f"{refund.dispute}/{len(known)}" if known else refund.dispute
+        given = replace(refund, id=name)
+        return await self._submit_with_retries(
+            lambda: self._prepare_refund(order.id, given), order.id
+        )
 
     async def _submit_with_retries(
         self, prepare: Callable[[], Awaitable[Submission | None]], order_id: str

@@ -411,3 +411,30 @@ async def test_a_part_that_a_case_cost_is_open_again_with_it(
     )
     assert (await counter.shop.stands("cash/paypal"))[0] // CENT == -84
     await counter.shop.audited()
+
+
+async def test_what_a_case_cost_in_part_follows_its_last_decision(
+    paypal_counter: test_paypal.Counter,
+) -> None:
+    """Each decision is heard of alone; nobody told us that it was taken up between them."""
+    counter, paypal = paypal_counter, paypal_counter.paypal
+    person = await counter.shop.person()
+    order, capture = await counter.sells(person, "10")
+    case = paypal.dispute(capture["id"])
+    await counter.hears("CUSTOMER.DISPUTE.CREATED", case)
+    await counter.works()
+    for outcome, part, left in (
+        ("RESOLVED_BUYER_FAVOUR", "4.00", 600),
+        ("RESOLVED_BUYER_FAVOUR", "3.00", 700),
+        ("RESOLVED_SELLER_FAVOUR", "", 1_000),
+        ("RESOLVED_BUYER_FAVOUR", "3.00", 700),
+    ):
+        paypal.resolve(case["dispute_id"], outcome, refunded=part)
+        for _ in range(2):
+            await counter.hears("CUSTOMER.DISPUTE.RESOLVED", case)
+        await counter.works()
+        assert await counter.shop.has(person) == {"bought": left}
+        cents = (await counter.shop.stands("cash/paypal"))[0] // CENT
+        assert cents == left - 84
+        assert (await counter.again(order)).refunded == parse_usd("0.01").multiply_by(1_000 - left)
+    await counter.shop.audited()

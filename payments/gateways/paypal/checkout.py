@@ -350,7 +350,7 @@ class PayPalGateway:
                 came_after = (
                     refunded_at is None or disputed_at is None or disputed_at <= refunded_at
                 )
-                if came_after and events and not _is_won(events[-1]):
+                if came_after and events and not _costs_nothing(events):
                     return events
         return refunds
 
@@ -375,7 +375,8 @@ class PayPalGateway:
 
 
 def _dispute_events(data: Mapping[str, Any]) -> list[GatewayEvent]:
-    """A dispute as it stands. One that costs a part of its sum is won, and that part given back."""
+    """A dispute as it stands. One that costs a part of its sum is won, and that part given back;
+    one that costs nothing says so, for it may have cost a part before."""
     amount = data["dispute_amount"]
     if amount["currency_code"] != "USD":
         return []
@@ -392,18 +393,22 @@ def _dispute_events(data: Mapping[str, Any]) -> list[GatewayEvent]:
     if data["status"] != "RESOLVED":
         return [dispute]
     outcome = data.get("dispute_outcome") or {}
+    part = Refund(NAME, dispute.id, dispute.payment, NanoUsd(0), failed=True, dispute=dispute.id)
     if outcome.get("outcome_code") not in _LOST_OUTCOMES:
-        return [replace(dispute, state="won")]
+        return [replace(dispute, state="won"), part]
     refunded = outcome.get("amount_refunded")
     lost = dispute.amount if refunded is None else parse_usd(refunded["value"])
     if lost == dispute.amount:
         return [replace(dispute, state="lost")]
-    part = Refund(NAME, dispute.id, dispute.payment, lost, dispute=dispute.id)
-    return [replace(dispute, state="won"), *([] if lost.is_zero else [part])]
+    return [replace(dispute, state="won"), replace(part, amount=lost, failed=lost.is_zero)]
 
 
-def _is_won(event: GatewayEvent) -> bool:
-    return isinstance(event, Dispute) and event.state == "won"
+def _costs_nothing(events: Sequence[GatewayEvent]) -> bool:
+    """Whether a dispute is won as a whole."""
+    return all(
+        one.state == "won" if isinstance(one, Dispute) else isinstance(one, Refund) and one.failed
+        for one in events
+    )
 
 
 def _to_refunds(data: Mapping[str, Any]) -> list[Refund]:
