@@ -26,6 +26,7 @@ from bots.commands.admin.report import ReportCommands
 from bots.commands.admin.setprice import PriceAnnouncementCommands, SetPriceCommands
 from bots.commands.admin.suppliers import CostCommands, SupplierCommands
 from bots.commands.admin.tiers import TierCommands
+from bots.commands.admin.unmatched import UnmatchedCommands, make_unmatched_card
 from bots.commands.admin.users import UserCommands
 from bots.commands.ask import AskCommands
 from bots.commands.balance import BalanceCommands
@@ -52,6 +53,7 @@ from core.repricing.supplier_changes import COST_CHANGED
 from payments.cancellations import CANCELLATION_WAITS
 from payments.evidence import EvidenceBuilder
 from payments.payment_warnings import PAYMENT_WARNED
+from payments.unmatched import UNMATCHED
 
 #: Every command in the order of the menus; a service offers those that it has a use for.
 MENU: Final = (
@@ -68,7 +70,7 @@ MENU: Final = (
         "tier",
         "export",
     ),
-    *("topup", "paysupport", "terms", "redeem", "refer", "payment", "refund"),
+    *("topup", "paysupport", "terms", "redeem", "refer", "payment", "refund", "unmatched"),
     *("contribute", "keys", "withdraw", "payouts"),
     *("language", "settings", "privacy", "link", "unlink"),
     *("setprice", "pricing", "suppliers"),
@@ -146,6 +148,7 @@ def build_commands(
         MODEL_ENDS: make_model_end_card,
         CANCELLATION_WAITS: shared.cancellations.make_operator_card,
         PAYMENT_WARNED: make_warning_card,
+        UNMATCHED: make_unmatched_card,
     }
     return Commands(registry, operator_cards)
 
@@ -294,6 +297,9 @@ def _payment_groups(
             order_search=payments.order_search,
             refunds=payments.refunds,
             disputes=payments.disputes,
+        )
+        yield UnmatchedCommands(
+            unmatched=payments.unmatched, gateways=payments.gateways, clock=base.clock
         )
         yield DisputeCommands(
             orders=payments.orders,

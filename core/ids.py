@@ -63,6 +63,16 @@ def derive_id(prefix: str, at_ms: int, *cause: str) -> str:
     return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}{_base32(int.from_bytes(digest_bytes), 16)}"
 
 
+#: So many of an id's last characters are its tag, 5 bits each.
+TAG_CHARS = 6
+TAG_BITS = 5 * TAG_CHARS
+
+
+def tag_id(id_: str, tag: int) -> str:
+    """The id with its last characters replaced by a tag of `TAG_BITS` bits."""
+    return id_[:-TAG_CHARS] + _base32(tag, TAG_CHARS)
+
+
 def min_id(prefix: str, at_ms: int) -> str:
     """The smallest possible id of a time: ids of `at_ms` and later are not below it."""
     return f"{prefix}_{_base32(at_ms, _TIME_CHARS)}"

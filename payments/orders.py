@@ -9,6 +9,7 @@ free again when the order ends unpaid.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ DISPUTABLE_GATEWAYS = frozenset({"stripe", "paypal", "sandbox"})
 _CARD_PAUSE_MS = DISPUTABLE_DAYS * DAY_MS
 #: A place among a limited promotion's uses is looked for so often, when others were faster.
 _PROMOTION_ATTEMPTS_MAX = 20
+ORDER_ID_PATTERN = re.compile(r"ord_[0-9a-z]{26}")
 #: States of orders that nobody has paid yet.
 _WAITING_STATES = ("created", "pending")
 #: An order of a voucher is paid by it at once.
@@ -65,10 +67,12 @@ class Orders:
         clock: Clock,
         offer: Offer,
         personal_offers: PersonalOffers | None = None,
+        derive_tag: Callable[[str], int] | None = None,
     ) -> None:
-        """`offer` is everyone's, `personal_offers` tell what it is for one buyer."""
+        """`offer` is everyone's, `personal_offers` tell what it is for one buyer; `derive_tag`
+        makes the end of an order's id of its beginning, by a key of this database's."""
         self._db, self._ledger, self._clock, self.offer = db, ledger, clock, offer
-        self._personal_offers = personal_offers
+        self._personal_offers, self._derive_tag = personal_offers, derive_tag
 
     async def get_offer(self, person: str) -> Offer:
         """What somebody is offered now."""
@@ -100,7 +104,7 @@ class Orders:
         be paid, `consent` what its buyer agreed to, for the order's history. Raises `BadAmount`,
         `TooManyOrders`, `CardPaymentsPaused`."""
         self.offer.validate_amount(value)
-        id_ = ids.derive_id("ord", at_ms, cause)
+        id_ = self._tag(ids.derive_id("ord", at_ms, cause))
         existing = await self._list_orders(schema.order.c.id == id_)
         if existing:
             return existing[0]
@@ -113,6 +117,28 @@ class Orders:
         with suppress(CompanionRefused):  # the same button press, delivered to two processes
             await self._insert_order(row, created_event)
         return await self.get(id_)
+
+    async def recreate_order(
+        self, id_: str, *, person: str, place: str, gateway: str, value: NanoUsd, amount: Cash
+    ) -> None:
+        """An order that isn't here any more, or never was, for a payment that is; raises
+        `CompanionRefused` where it is there."""
+        row = self._new_row(id_, person, place, "", gateway, value, amount, 0)
+        await self._insert_order(
+            row,
+            order_event_row(self._clock, id_, "recreated", gateway=gateway, amount=amount.units),
+        )
+
+    def is_own_id(self, id_: str) -> bool:
+        """Whether an order's id was made with this database's key."""
+        if self._derive_tag is None or not ORDER_ID_PATTERN.fullmatch(id_):
+            return False
+        return self._tag(id_) == id_
+
+    def _tag(self, id_: str) -> str:
+        if self._derive_tag is None:
+            return id_
+        return ids.tag_id(id_, self._derive_tag(id_[: -ids.TAG_CHARS]))
 
     async def create_voucher_order(
         self,

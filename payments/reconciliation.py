@@ -8,14 +8,15 @@ import logging
 from collections.abc import Mapping
 
 from core.clock import DAY_MS, Clock
-from core.errors import describe_failure
+from core.errors import Refusal, describe_failure
+from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, SupportsTransactionList, TellsFeesLater
 from payments.gateways.voucher import VOUCHER_GATEWAY
-from payments.intents import OrderIntents
 from payments.movements import GatewaySums, movements_of_events
 from payments.order_checks import REVERSIBLE_DAYS, OrderChecks
 from payments.orders import Orders
+from payments.refunds import Refunds
 from payments.transaction_list import TransactionListing
 from payments.types import Cash, GatewayUnavailable, Order
 
@@ -31,10 +32,40 @@ _BATCH_SIZE = 200
 _PAID_BATCH_SIZE = 50
 #: Orders that differ are asked about once more before that is said, so many at once.
 _DIFFERENT_BATCH_SIZE = 50
+#: Whoever began a refund or an acceptance has this long; what is younger may still be going on.
+_IN_HAND_MS = 180_000
+#: And the longest pause before it is tried again.
+_PAUSE_MAX_MS = 3_600_000
 #: All pages of a list.
 _PAGES_MAX = 100_000
 #: A fee that wasn't known when its payment was credited is asked for so long.
 _LATE_FEE_MS = 7 * DAY_MS
+
+
+class OrderIntents:
+    """The service that ends refunds and acceptances of disputes that somebody began. A process may
+    die between their steps: each is written down before its gateway hears of it."""
+
+    def __init__(self, *, refunds: Refunds, disputes: DisputeService, clock: Clock) -> None:
+        self._refunds, self._disputes, self._clock = refunds, disputes, clock
+
+    async def finish(self, order: Order) -> int:
+        """Ends what is open of an order, if it isn't in somebody's hand; in how many milliseconds
+        it is to be looked at again, 0 when nothing is open."""
+        before = self._clock.now_ms() - _IN_HAND_MS
+        try:
+            await self._refunds.finish_requests(order, before_ms=before)
+            await self._disputes.finish_acceptances(order, before_ms=before)
+        except Refusal as refusal:
+            _log.warning("%s has something open: %s", order.id, describe_failure(refusal))
+        begun = [
+            *await self._refunds.list_open_requests(order),
+            *await self._disputes.list_open_acceptances(order),
+        ]
+        if not begun:
+            return 0
+        age = self._clock.now_ms() - min(begun)
+        return min(max(_IN_HAND_MS, age // 2), _PAUSE_MAX_MS)
 
 
 class Reconciliation:

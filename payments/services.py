@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from core import ids
 from core.clock import Clock
 from core.db.database import Database
 from core.ledger.ledger import Ledger
@@ -16,16 +17,16 @@ from payments.dispute_service import DisputeService
 from payments.fulfillment import Fulfillment, GetPersonId
 from payments.gateways.base import Gateway
 from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
-from payments.intents import OrderIntents
 from payments.movements import Movements
 from payments.offer import Offer
 from payments.order_checks import OrderChecks
 from payments.order_search import OrderSearch
 from payments.orders import Orders, PersonalOffers
 from payments.promo_codes import PromoCodes
-from payments.reconciliation import Reconciliation
+from payments.reconciliation import OrderIntents, Reconciliation
 from payments.refunds import Refunds
 from payments.transaction_list import TransactionListing
+from payments.unmatched import UnmatchedPayments
 from payments.vouchers import Vouchers
 from payments.webhooks import WebhookInbox
 
@@ -47,6 +48,7 @@ class PaymentServices:
     disputes: DisputeService
     reconciliation: Reconciliation
     movements: Movements
+    unmatched: UnmatchedPayments
     vouchers: Vouchers
     inbox: WebhookInbox
     #: Whether anything is sold: here, or as vouchers elsewhere.
@@ -71,14 +73,15 @@ class PaymentBase:
     #: For so many days buyers may withdraw from a purchase.
     withdrawal_days: int = 0
 
-    def build_orders(self) -> Orders:
-        """The orders of this database."""
+    def build_orders(self, derive_tag: Callable[[str], int] | None = None) -> Orders:
+        """The orders of this database; `derive_tag` where their ids are recognized."""
         return Orders(
             db=self.db,
             ledger=self.ledger,
             clock=self.clock,
             offer=self.offer,
             personal_offers=PersonalOffers(self.offer, self.deals),
+            derive_tag=derive_tag,
         )
 
     def build_fulfillment(
@@ -112,6 +115,15 @@ class PaymentBase:
         )
 
 
+def order_tags(vault: Vault) -> Callable[[str], int]:
+    """Makes the tags of orders' ids: keyed by the vault, so nobody else makes them."""
+
+    def derive_tag(beginning: str) -> int:
+        return int(vault.derive_id("order", beginning)[:8], 16) & ((1 << ids.TAG_BITS) - 1)
+
+    return derive_tag
+
+
 def build_payment_services(
     base: PaymentBase,
     *,
@@ -122,12 +134,15 @@ def build_payment_services(
 ) -> PaymentServices:
     """Orders, and what gateways say of them."""
     db, ledger, clock = base.db, base.ledger, base.clock
-    orders = base.build_orders()
+    orders = base.build_orders(order_tags(vault))
     fulfillment = base.build_fulfillment(orders, get_person_id, gateways)
     movements = Movements(db=db, ledger=ledger, clock=clock)
     everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
     refunds = Refunds(
         gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
+    )
+    unmatched = UnmatchedPayments(
+        orders=orders, fulfillment=fulfillment, db=db, ledger=ledger, get_person_id=get_person_id
     )
     disputes = DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db)
     return PaymentServices(
@@ -150,13 +165,18 @@ def build_payment_services(
             orders=orders,
             fulfillment=fulfillment,
             transaction_listing=TransactionListing(
-                fulfillment=fulfillment, movements=movements, db=db, ledger=ledger
+                fulfillment=fulfillment,
+                movements=movements,
+                unmatched=unmatched,
+                db=db,
+                ledger=ledger,
             ),
             order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
             intents=OrderIntents(refunds=refunds, disputes=disputes, clock=clock),
             clock=clock,
         ),
         movements=movements,
+        unmatched=unmatched,
         vouchers=base.build_vouchers(orders, fulfillment),
         inbox=WebhookInbox(
             gateways=gateways,

@@ -38,6 +38,7 @@ from payments.types import (
     StorePurchase,
     UnknownOrder,
 )
+from payments.unmatched import UnmatchedPayments
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +54,16 @@ class TransactionListing:
     """The service that reads the lists of those gateways that have one."""
 
     def __init__(
-        self, *, fulfillment: Fulfillment, movements: Movements, db: Database, ledger: Ledger
+        self,
+        *,
+        fulfillment: Fulfillment,
+        movements: Movements,
+        unmatched: UnmatchedPayments,
+        db: Database,
+        ledger: Ledger,
     ) -> None:
+        """`unmatched` takes the payments that fit no order."""
+        self._unmatched = unmatched
         self._fulfillment, self.movements = fulfillment, movements
         self._db, self._ledger = db, ledger
 
@@ -95,6 +104,10 @@ class TransactionListing:
         payment that isn't known goes into `too_early`: its payment comes yet, or others sold it."""
         known, found = await self._find_known_events(gateway.name, events), 0
         for event in events:
+            if isinstance(event, StorePurchase) and event.is_consumed:
+                if _event_key(event) not in known:
+                    await self._unmatched.take(gateway, event)
+                continue
             try:
                 # Also what is known: a purchase may still have to be consumed.
                 is_ours = await fulfill_event(gateway, self._fulfillment, event)
@@ -103,6 +116,9 @@ class TransactionListing:
             except Exception as failure:  # noqa: BLE001 - one row's oddity is no other's
                 if isinstance(failure, UnknownOrder) and isinstance(event, Refund | Dispute):
                     too_early.append(event)
+                    continue
+                if isinstance(failure, UnknownOrder) and isinstance(event, Payment):
+                    found += await self._unmatched.take(gateway, event)
                     continue
                 await self._notify_operators(gateway.name, event, failure)
             else:

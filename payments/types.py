@@ -86,6 +86,8 @@ class Payment:
     #: Where amounts have parts of cents: all that the checkout has taken, each by its id, exactly,
     #: this one too. Whole cents of their sum are counted, in whichever order they are reported.
     parts: Mapping[str, NanoUsd] = field(default_factory=dict)
+    #: When it was paid, in milliseconds UTC; 0 where that isn't told.
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ class StorePurchase:
     value: NanoUsd
     #: What the store kept of it.
     fee: NanoUsd
+    #: Whether the store was told that it was delivered: so it was credited, by this database or
+    #: another.
+    is_consumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -31,6 +30,7 @@ from core.notification import OPERATORS, notification_row
 from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, WebhookMessage
+from payments.orders import ORDER_ID_PATTERN
 from payments.transaction_list import UNPROCESSED, fulfill_event
 from payments.types import (
     GatewayEvent,
@@ -53,7 +53,6 @@ _POLL_SECONDS = 5.0
 _BATCH_SIZE = 100
 #: Who comes back often has the gateway asked no more often than this.
 _RECHECK_INTERVAL_MS = 10_000
-_ORDER_ID_PATTERN = re.compile(r"ord_[0-9a-z]{26}")
 
 
 class WebhookInbox:
@@ -130,7 +129,7 @@ class WebhookInbox:
     def queue_order_check(self, order_id: str) -> None:
         """Somebody came back from the checkout of an order, as its address says: the gateway is
         asked soon, if that order is open. Anybody can say so, so it's a hint and costs little."""
-        if len(self._orders_to_check) < _BATCH_SIZE and _ORDER_ID_PATTERN.fullmatch(order_id):
+        if len(self._orders_to_check) < _BATCH_SIZE and ORDER_ID_PATTERN.fullmatch(order_id):
             self._orders_to_check.add(order_id)
             self._arrival.set()
 

@@ -92,6 +92,7 @@ from payments.types import (
     TooManyOrders,
     UnknownOrder,
 )
+from payments.unmatched import NotUnmatched
 
 _MEGABYTE: Final = 1 << 20
 
@@ -469,6 +470,9 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " minute /refund {order} again: it finds out first, and gives nothing back twice."
     ),
     NothingToRefund: say("That much of the order isn't left. Nothing was given back."),
+    NotUnmatched: say(
+        "That payment was decided about already, or nobody knows who paid it. Nothing was credited."
+    ),
     NoOpenDispute: say(
         "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved."
     ),

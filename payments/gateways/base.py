@@ -101,6 +101,15 @@ class TellsFeesLater(Protocol):
 
 
 @runtime_checkable
+class EstimatesValue(Protocol):
+    """A gateway that is paid in something else than dollars, and knows what that is worth."""
+
+    def estimate_value(self, amount: Cash) -> NanoUsd:
+        """What so much buys, in whole cents of the offer's value: no more than it brings."""
+        ...
+
+
+@runtime_checkable
 class SupportsDisputeAcceptance(Protocol):
     """A gateway at which a dispute can be given up: the payer is right, no evidence is sent."""
 

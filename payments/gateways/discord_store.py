@@ -157,7 +157,9 @@ class DiscordStoreGateway:
     async def parse_events(self, body: bytes) -> Sequence[GatewayEvent]:
         """See `Gateway`."""
         entitlement = await self._api.fetch_entitlement(str(json.loads(body)["entitlement"]))
-        return () if entitlement is None else await self._events_of(entitlement)
+        if entitlement is None or (entitlement.consumed and not entitlement.deleted):
+            return ()  # it was credited before it was consumed; else the list tells it
+        return await self._events_of(entitlement)
 
     async def fetch_order(self, order: Order) -> Sequence[GatewayEvent]:
         """See `Gateway`: Discord knows no orders; its list is read."""
@@ -236,13 +238,18 @@ class DiscordStoreGateway:
             return ()
         if entitlement.deleted:
             return (Reversal(self.name, entitlement.id),)
-        if entitlement.consumed:
-            return ()  # it was credited before it was consumed
         at_ms = _time_of(entitlement)
         fee = cash.share_up(self.fee_percent, 100)
         return (
             StorePurchase(
-                self.name, entitlement.id, self.platform, entitlement.user_id, at_ms, cash, fee
+                self.name,
+                entitlement.id,
+                self.platform,
+                entitlement.user_id,
+                at_ms,
+                cash,
+                fee,
+                entitlement.consumed,
             ),
         )
 

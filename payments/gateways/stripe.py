@@ -335,7 +335,8 @@ class StripeGateway:
             return ()  # sold by somebody else on this account
         amount = from_cents(source.amount)
         fee = from_cents(moved.fee) if moved.currency == "usd" else NanoUsd(0)
-        return (Payment(self.name, source.payment_intent, order, amount, fee),)
+        at_ms = moved.created * 1_000
+        return (Payment(self.name, source.payment_intent, order, amount, fee, at_ms=at_ms),)
 
     async def _list_disputes(self, payment: str) -> Sequence[GatewayEvent]:
         """The disputes of a payment, as they stand."""

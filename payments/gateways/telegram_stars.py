@@ -10,13 +10,14 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal, NoReturn, Protocol, final
 
 from core.clock import Clock
 from core.db.errors import DatabaseUnavailable
 from core.money import NanoUsd, Stars
 from payments.gateways.base import TransactionPage, WebhookMessage
+from payments.offer import CENT
 from payments.types import (
     Cash,
     Checkout,
@@ -132,6 +133,11 @@ class TelegramStarsGateway:
     def quote_amount(self, value: NanoUsd) -> Stars:
         """See `Gateway`: so many that they bring no less."""
         return Stars(-(-value.units // self.usd_per_star.units))
+
+    def estimate_value(self, amount: Cash) -> NanoUsd:
+        """See `EstimatesValue`."""
+        brought = self.usd_per_star.units * amount.units
+        return NanoUsd(brought - brought % CENT.units)
 
     async def fetch_balance(self) -> Stars:
         """What the bot has; raises `GatewayUnavailable`."""
@@ -258,7 +264,8 @@ class TelegramStarsGateway:
             return ()  # no invoice: a withdrawal, a gift, somebody's commission
         if not record.is_incoming:
             return (Reversal(self.name, record.charge_id),)
-        return (self._to_payment(record.charge_id, record.payer, record.amount, record.payload),)
+        payment = self._to_payment(record.charge_id, record.payer, record.amount, record.payload)
+        return (replace(payment, at_ms=record.at_ms),)
 
     def _to_movement(self, record: StarTransactionRecord) -> Movement:
         if not record.payload:

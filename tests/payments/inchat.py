@@ -25,6 +25,7 @@ from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.telegram_stars import TelegramStarsGateway
 from payments.offer import Offer
 from payments.orders import Orders
+from payments.services import order_tags
 from payments.types import Order
 from payments.webhooks import WebhookInbox
 from tests.fakes import discord, telegram
@@ -107,7 +108,7 @@ async def counter(gateway: Gateway, store: Database, ledger: Ledger, clock: Cloc
     async def who(platform: str, id_: str) -> str:
         return (await people.get_or_create(platform, id_, language="en")).id
 
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
+    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer, derive_tag=order_tags(vault))
     crediting = Fulfillment(
         orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, get_person_id=who
     )
@@ -119,5 +120,13 @@ async def counter(gateway: Gateway, store: Database, ledger: Ledger, clock: Cloc
         vault=vault,
         clock=clock,
     )
-    services = OrderServices(gateways, orders, crediting, db=store, ledger=ledger, clock=clock)
+    services = OrderServices(
+        gateways,
+        orders,
+        crediting,
+        db=store,
+        ledger=ledger,
+        clock=clock,
+        get_person_id=who,
+    )
     return Counter(gateway, orders, crediting, inbox, services, people, store, clock)

@@ -9,16 +9,16 @@ from core.db.database import Database
 from core.ledger.ledger import Ledger
 from payments.checkout import CheckoutService
 from payments.dispute_service import DisputeService
-from payments.fulfillment import Fulfillment
+from payments.fulfillment import Fulfillment, GetPersonId
 from payments.gateways.base import Gateway
-from payments.intents import OrderIntents
 from payments.movements import Movements
 from payments.order_checks import OrderChecks
 from payments.order_search import OrderSearch
 from payments.orders import Orders
-from payments.reconciliation import Reconciliation
+from payments.reconciliation import OrderIntents, Reconciliation
 from payments.refunds import Refunds
 from payments.transaction_list import TransactionListing
+from payments.unmatched import UnmatchedPayments
 
 
 class OrderServices:
@@ -33,6 +33,7 @@ class OrderServices:
         db: Database,
         ledger: Ledger,
         clock: Clock,
+        get_person_id: GetPersonId | None = None,
     ) -> None:
         self.orders = orders
         self.checkout = CheckoutService(gateways=gateways, orders=orders)
@@ -44,8 +45,19 @@ class OrderServices:
             gateways=gateways, orders=orders, fulfillment=fulfillment, db=db
         )
         self.movements = Movements(db=db, ledger=ledger, clock=clock)
+        self.unmatched = UnmatchedPayments(
+            orders=orders,
+            fulfillment=fulfillment,
+            db=db,
+            ledger=ledger,
+            get_person_id=get_person_id,
+        )
         listing = TransactionListing(
-            fulfillment=fulfillment, movements=self.movements, db=db, ledger=ledger
+            fulfillment=fulfillment,
+            movements=self.movements,
+            unmatched=self.unmatched,
+            db=db,
+            ledger=ledger,
         )
         self.reconciliation = Reconciliation(
             gateways=gateways,

@@ -33,6 +33,7 @@ from payments.gateways.sandbox import SandboxGateway
 from payments.movements import DIFFERENCE
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.transaction_list import UNPROCESSED
+from payments.unmatched import UNMATCHED
 from tests.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")
@@ -73,7 +74,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
-                *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE),
+                *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE, UNMATCHED),
             ],
             "fault": [fault.value for fault in Fault],
             "account": accounts(),

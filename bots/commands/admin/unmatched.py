@@ -1,0 +1,161 @@
+"""Payments that fit no order: an owner decides about each, by a second tap. Cash may show here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bots.chat.command import Request, action, command
+from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.commands.text import format_cash, format_credits
+from core.admin_log import admin_log_row
+from core.clock import Clock, as_datetime
+from core.db.writes import Insert
+from core.jobs.notifications import Notification
+from payments.gateways.base import Gateway
+from payments.types import UNITS
+from payments.unmatched import UnmatchedPayment, UnmatchedPayments
+
+
+class UnmatchedCommands:
+    """The command and the actions by which owners decide about payments that fit no order."""
+
+    def __init__(
+        self, *, unmatched: UnmatchedPayments, gateways: Mapping[str, Gateway], clock: Clock
+    ) -> None:
+        self._unmatched, self._gateways, self._clock = unmatched, gateways, clock
+
+    @command(
+        "unmatched",
+        title=say("Payments without an order"),
+        description=say("Payments that fit no order here"),
+        owner_only=True,
+    )
+    async def unmatched(self, request: Request) -> Reply:
+        """The oldest of them, each with its buttons."""
+        del request
+        waiting = await self._unmatched.list_open()
+        if not waiting:
+            return Reply(lines=(say("Every payment fits its order."),), private=True)
+        return Reply(
+            title=say("Payments without an order"),
+            lines=tuple(_describe(one) for one in waiting),
+            choices=tuple(_choices(one) for one in waiting),
+            private=True,
+        )
+
+    @action("unmatched-credit", owner_only=True)
+    async def confirm(self, request: Request) -> Reply:
+        """Says what it gives to whom, in words; a second tap does it."""
+        name, id_ = str(request.data["gateway"]), str(request.data["payment"])
+        payment = await self._unmatched.get(name, id_)
+        entitlement = self._unmatched.compute_entitlement(self._gateways.get(name), payment)
+        return Reply(
+            lines=(
+                say(
+                    "Give {credits} to {payer} for the {cash} that they paid at {gateway} on"
+                    " {time}? If another database of yours gave them already, they have them"
+                    " twice.",
+                    credits=format_credits(entitlement.total),
+                    payer=payment.payer,
+                    cash=format_cash(payment.amount),
+                    gateway=payment.gateway,
+                    time=as_datetime(payment.at_ms),
+                ),
+            ),
+            choices=(
+                (
+                    Choice(
+                        say("Yes, give {credits}", credits=format_credits(entitlement.total)),
+                        "unmatched-credit-now",
+                        dict(request.data),
+                        once=True,
+                    ),
+                    Choice(say("Cancel"), "cancel"),
+                ),
+            ),
+            private=True,
+        )
+
+    @action("unmatched-credit-now", owner_only=True)
+    async def credit(self, request: Request) -> Reply:
+        """Confirmed: credited once, whoever presses."""
+        name, id_ = str(request.data["gateway"]), str(request.data["payment"])
+        log = self._log_row(request, "credit unmatched", name, id_)
+        order = await self._unmatched.credit(self._gateways.get(name), id_, name, log)
+        return Reply(
+            lines=(
+                say(
+                    "Given: {credits}. Order {order}: /payment shows it.",
+                    credits=format_credits(order.bought + order.bonus),
+                    order=order.id,
+                ),
+            ),
+            private=True,
+            replace=True,
+        )
+
+    @action("unmatched-dismiss", owner_only=True)
+    async def dismiss(self, request: Request) -> Reply:
+        """Nothing comes of it here; it isn't listed any more."""
+        name, id_ = str(request.data["gateway"]), str(request.data["payment"])
+        log = self._log_row(request, "dismiss unmatched", name, id_)
+        await self._unmatched.dismiss(name, id_, log)
+        return Reply(
+            lines=(say("Set aside: {payment}. Nothing was given.", payment=id_),),
+            private=True,
+            replace=True,
+        )
+
+    def _log_row(self, request: Request, act: str, name: str, id_: str) -> Insert:
+        facts = {"gateway": name, "payment": id_}
+        return admin_log_row(
+            self._clock, actor=request.person.id, act=act, before={"state": "open"}, after=facts
+        )
+
+
+async def make_unmatched_card(notification: Notification) -> Reply:
+    """A payment was found that fits no order: what it is, and what can be done."""
+    facts = notification.facts
+    unit = UNITS[str(facts["unit"])]
+    payment = UnmatchedPayment(
+        gateway=str(facts["gateway"]),
+        id=str(facts["payment"]),
+        order=str(facts["order"]),
+        payer=str(facts["payer"]),
+        amount=unit(int(facts["amount"])),
+        fee=unit(0),
+        at_ms=int(facts["at"]),
+    )
+    return Reply(
+        title=say("⚠️ A payment fits no order"),
+        lines=(
+            _describe(payment),
+            say(
+                "Its order isn't in this database: a copy of before was restored, or it is from"
+                " before this database. Nothing was credited. There may be more: /unmatched."
+            ),
+        ),
+        choices=(_choices(payment),),
+        private=True,
+    )
+
+
+def _describe(payment: UnmatchedPayment) -> Phrase:
+    return say(
+        "{time}: {cash} at {gateway} by {payer} ({payment})",
+        time=as_datetime(payment.at_ms),
+        cash=format_cash(payment.amount),
+        gateway=payment.gateway,
+        payer=payment.payer or "–",
+        payment=payment.id,
+    )
+
+
+def _choices(payment: UnmatchedPayment) -> tuple[Choice, ...]:
+    """[Credit] where it is known who paid, and [Set aside]."""
+    data: dict[str, str | int] = {"gateway": payment.gateway, "payment": payment.id}
+    credit = Choice(
+        say("Credit {cash}", cash=format_cash(payment.amount)), "unmatched-credit", data
+    )
+    aside = Choice(say("Set aside"), "unmatched-dismiss", data, once=True)
+    return (credit, aside) if payment.payer else (aside,)

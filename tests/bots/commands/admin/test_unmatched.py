@@ -1,0 +1,71 @@
+"""An owner decides about a payment that fits no order: told once, said in words, done by a second
+tap, once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+
+from core.money import NanoUsd, parse_usd
+from core.users.types import Person
+from payments.types import Payment
+from tests import service
+from tests.bots.commands.test_commands import text_of
+from tests.core.earnings.world import BRIEFS
+from tests.databases import TestClock
+from tests.payments.ours import gateway_of
+from tests.service import Service
+
+
+@pytest.fixture
+async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
+    sold = {"sandbox": gateway_of("sandbox", "http://127.0.0.1:9")}
+    async with service.running(database_url, clock, gateways=sold, policy=BRIEFS) as tom:
+        owner = tom.someone("1")
+        for sender in ("1", "7"):
+            await owner.someone(sender).person()
+        yield owner
+
+
+async def found(owner: Service, id_: str, payer: str = "console:7") -> None:
+    payment = Payment(
+        "sandbox",
+        id_,
+        "ord_of_another",
+        parse_usd("10"),
+        NanoUsd(0),
+        payer=payer,
+        at_ms=owner.clock.now_ms(),
+    )
+    await owner.app.services.payments.unmatched.take(None, payment)
+
+
+async def test_two_taps_credit_it_once(owner: Service) -> None:
+    ann = cast("Person", await owner.someone("7").person())
+    platform = owner.place.platform
+    await found(owner, "pay_1", payer=f"{platform}:7")
+    listed = await owner.screen("/unmatched")
+    assert "$10.00 at sandbox" in text_of(listed)
+    balances = owner.app.services.users.balances
+    before = (await balances.for_user(ann.id)).available
+    (sure,) = await owner.presses(listed.buttons[0][0].id)
+    assert "1,000 Credits" in text_of(sure)
+    assert (await balances.for_user(ann.id)).available == before
+    yes = sure.buttons[0][0].id
+    assert "Given: 1,000 Credits" in text_of(*await owner.presses(yes))
+    await owner.presses(yes)
+    again = await owner.presses(listed.buttons[0][0].id)
+    assert "decided about already" in text_of(*again)
+    after = (await balances.for_user(ann.id)).available
+    assert after.units - before.units == 1_000
+    assert "Every payment fits" in text_of(await owner.screen("/unmatched"))
+
+
+async def test_whoever_did_not_pay_by_name_is_set_aside(owner: Service) -> None:
+    await found(owner, "pay_2", payer="")
+    listed = await owner.screen("/unmatched")
+    assert [button.label for button in listed.buttons[0]] == ["Set aside"]
+    assert "Nothing was given" in text_of(*await owner.presses(listed.buttons[0][0].id))
+    assert "Every payment fits" in text_of(await owner.screen("/unmatched"))

@@ -1,0 +1,155 @@
+"""Payments that fit no order: a restored copy of the database lacks an order, or a new database
+meets the payments of an old one. None is dropped, and none is credited twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from core.db import schema
+from core.db.writes import Delete
+from core.notification import OPERATORS
+from payments.transaction_list import UNPROCESSED
+from payments.types import Order
+from payments.unmatched import UNMATCHED, NotUnmatched
+from tests.fakes.discord_world import User as Member
+from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
+from tests.payments.conftest import Shop
+
+__all__ = ["skus_booth", "stars_booth"]
+
+
+@pytest_asyncio.fixture
+async def booth(stars_booth: StarsBooth) -> AsyncIterator[StarsBooth]:
+    stars_booth.shop.clock.at_ms = int(time.time() * 1000) + 60_000
+    yield stars_booth
+
+
+async def lose(shop: Shop, order: Order) -> None:
+    """A copy of before the order is restored."""
+    for table, name in ((schema.order_event, "order"), (schema.order, "id")):
+        await shop.ledger.record(Delete(table, {name: order.id}))
+
+
+def is_born(booth: StarsBooth, at_ms: int) -> None:
+    async def read_birth() -> int:
+        return at_ms
+
+    setattr(booth.counter.services.unmatched, "_read_birth", read_birth)  # noqa: B010
+
+
+async def heard(shop: Shop) -> list[str]:
+    return [kind for kind, _ in await shop.told(OPERATORS)]
+
+
+async def test_a_payment_whose_order_was_lost_is_credited(booth: StarsBooth) -> None:
+    """It was ordered here, for the id says so, and paid after this database was born."""
+    shop, ann = booth.shop, booth.telegram.user(7)
+    people = booth.counter.people
+    person = (await people.get_or_create("telegram", "7", language="en")).id
+    is_born(booth, shop.clock.now_ms() - 86_400_000)
+    order = await booth.buys(person, "10", ann)
+    booth.receives(ann, order)
+    await lose(shop, order)
+    for _ in range(3):
+        shop.clock.advance(seconds=120)
+        await booth.counter.services.reconciliation.reconcile_orders()
+    # A Star more or less: what 770 of them bring.
+    assert await shop.has(person) == {"bought": 1_001}
+    assert (await shop.orders.get(order.id)).state == "credited"
+    assert await heard(shop) == []
+    await shop.audited()
+
+
+@pytest.mark.parametrize("why", ["older", "foreign"])
+async def test_an_owner_decides_about_others_once(booth: StarsBooth, why: str) -> None:
+    shop, ann = booth.shop, booth.telegram.user(7)
+    people, unmatched = booth.counter.people, booth.counter.services.unmatched
+    person = (await people.get_or_create("telegram", "7", language="en")).id
+    order = await booth.buys(person, "10", ann)
+    if why == "older":
+        is_born(booth, shop.clock.now_ms() + 60_000)
+        booth.receives(ann, order)
+    else:
+        is_born(booth, 0)
+        booth.telegram.stars.receives(ann, f"{order.id[:-1]}!", 770)
+    await lose(shop, order)
+    for _ in range(3):
+        shop.clock.advance(seconds=120)
+        await booth.counter.services.reconciliation.reconcile_orders()
+    assert await shop.has(person) == {}
+    assert await heard(shop) == [UNMATCHED]
+    (payment,) = await unmatched.list_open()
+    assert (payment.payer, payment.amount.units) == ("telegram:7", 770)
+    credited = await unmatched.credit(booth.gateway, payment.id, "stars")
+    assert (credited.state, credited.bought.units) == ("credited", 1_001)
+    assert await shop.has(person) == {"bought": 1_001}
+    with pytest.raises(NotUnmatched):
+        await unmatched.credit(booth.gateway, payment.id, "stars")
+    assert await unmatched.list_open() == []
+    await shop.audited()
+
+
+async def test_a_history_of_another_database_is_told_once(booth: StarsBooth) -> None:
+    shop, ann = booth.shop, booth.telegram.user(7)
+    is_born(booth, shop.clock.now_ms() + 600_000)
+    for number in range(30):
+        booth.telegram.stars.receives(ann, f"ord_of_another_{number}", 770)
+    await booth.counter.services.reconciliation.reconcile_orders()
+    assert await heard(shop) == [UNMATCHED]
+    table = schema.unmatched_payment
+    assert len(await shop.store.fetch(sa.select(table.c.external))) == 30
+    unmatched = booth.counter.services.unmatched
+    for payment in await unmatched.list_open():
+        await unmatched.dismiss("stars", payment.id)
+    assert len(await unmatched.list_open()) == 10
+    assert UNPROCESSED not in await heard(shop)
+
+
+async def test_what_discord_says_was_delivered_and_the_books_lack(skus_booth: SkusBooth) -> None:
+    """Bought, credited, consumed; then a copy of before is restored."""
+    shop, member = skus_booth.shop, Member(70, "Ann")
+    bought = skus_booth.discord.store.buys(member, skus_booth.skus["Starter"], told=False)
+    await skus_booth.gateway.consume_purchase(str(bought))
+    reconciliation = skus_booth.counter.services.reconciliation
+    unmatched = skus_booth.counter.services.unmatched
+    for _ in range(3):
+        shop.clock.advance(days=2)
+        await reconciliation.reconcile_orders()
+    assert await skus_booth.has(member) == {}
+    assert await heard(shop) == [UNMATCHED]
+    (payment,) = await unmatched.list_open()
+    await unmatched.credit(skus_booth.gateway, payment.id, "skus")
+    assert await skus_booth.has(member) == {"bought": 1_000}
+    for _ in range(3):
+        shop.clock.advance(days=2)
+        sums = await reconciliation.reconcile_everything()
+    assert [one.differences for one in sums] == [[]]
+    await shop.audited()
+
+
+async def test_what_was_credited_and_consumed_here_is_nothing_new(skus_booth: SkusBooth) -> None:
+    shop, member = skus_booth.shop, Member(70, "Ann")
+    await skus_booth.buys(member, "Starter")
+    skus_booth.discord.store.buys(member, skus_booth.skus["Starter"], told=False)
+    for _ in range(4):
+        shop.clock.advance(days=2)
+        await skus_booth.counter.services.reconciliation.reconcile_orders()
+    assert await skus_booth.has(member) == {"bought": 1_000}
+    assert await heard(shop) == []
+
+
+async def test_ids_of_another_database_are_not_ours(booth: StarsBooth) -> None:
+    person = await booth.shop.person()
+    order = await booth.buys(person, "10", booth.telegram.user(7))
+    orders = booth.counter.orders
+    assert orders.is_own_id(order.id)
+    assert len(order.id) == 30
+    for other in (order.id[:-1] + "!", order.id[:-1], "ord_", booth.shop.orders.offer.to_json()):
+        assert not orders.is_own_id(other)
+    changed = order.id[:-8] + ("0" if order.id[-8] != "0" else "1") + order.id[-7:]
+    assert not orders.is_own_id(changed)
