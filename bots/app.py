@@ -21,7 +21,7 @@ from bots.dispatcher import Dispatcher
 from bots.externals import Externals
 from bots.notifications import AnswerRedelivery, NotificationSender
 from bots.platform_payments import StarsPayments, StorePurchases
-from bots.register import build_commands
+from bots.register import build_commands, build_seller
 from bots.render.queue import ConversationQueue
 from bots.services import Services
 from core.admin.broadcasts import ROUND_SECONDS
@@ -136,7 +136,7 @@ def _build_chat(services: Services) -> Chat:
         broadcasts=services.admin.broadcasts,
         notifiers=notifiers,
         operator_cards=commands.operator_cards,
-        gives_receipts=bool(base.config.operator.seller_name),
+        seller=build_seller(base.config),
     )
     return Chat(
         dispatcher=Dispatcher(

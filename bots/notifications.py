@@ -18,7 +18,7 @@ from bots.commands.admin.setprice import compose_price_announcement
 from bots.commands.answers import AnswerRenderer
 from bots.commands.cancel import make_cancel_choice
 from bots.commands.dispute_texts import DISPUTE_KINDS, compose_dispute_notification
-from bots.commands.receipt import OWN_SALES, make_receipt_choice
+from bots.commands.receipt import Seller, make_receipt_choice
 from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
 from bots.services import UserServices
@@ -58,11 +58,11 @@ class NotificationSender:
         broadcasts: Broadcasts,
         notifiers: Mapping[str, Notifier],
         operator_cards: OperatorCards,
-        gives_receipts: bool,
+        seller: Seller,
     ) -> None:
         """`notifiers` by platform, as front ends start; `operator_cards` make the cards of other
-        kinds of notifications to operators; `gives_receipts`: the operator names a seller."""
-        self._operator_cards, self._gives_receipts = operator_cards, gives_receipts
+        kinds of notifications to operators; `seller` gives receipts."""
+        self._operator_cards, self._seller = operator_cards, seller
         self._users, self._balances = users.users, users.balances
         self._orders, self._disputes = payments.orders, payments.disputes
         self._cancellations = payments.cancellations
@@ -102,7 +102,7 @@ class NotificationSender:
         is_whole = paid is not None and not _is_partial_payment(notification)
         if paid is not None and is_whole and self._cancellations.may_offer(paid):
             choices.append(make_cancel_choice(paid))
-        if paid is not None and is_whole and self._gives_receipts and paid.gateway in OWN_SALES:
+        if paid is not None and is_whole and self._seller.gives_receipt(paid):
             choices.append(make_receipt_choice(paid))
         return choices
 

@@ -44,6 +44,7 @@ from bots.commands.start import StartCommands
 from bots.commands.topup import PaymentTerms, TopUpCommands, list_terms
 from bots.commands.voice import VoiceCommands
 from bots.commands.withdraw import WithdrawCommands
+from bots.config.settings import Config
 from bots.notifications import OperatorCards
 from bots.sandbox.crowd import CrowdCommands
 from bots.services import Services
@@ -250,6 +251,12 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     yield EraseCommands(erasure=services.admin.erasure, clock=clock)
 
 
+def build_seller(config: Config) -> Seller:
+    """Who sells, as receipts say it."""
+    operator = config.operator
+    return Seller(operator.seller_name, operator.seller_tax, config.stripe.managed_payments)
+
+
 def _payment_groups(
     services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
 ) -> Iterator[object]:
@@ -260,7 +267,7 @@ def _payment_groups(
         config.operator.support_contact,
         telegram_outside=config.telegram.external_checkout,
         withdrawal_days=config.sales.withdrawal_days,
-        gives_receipts=bool(config.operator.seller_name),
+        seller=build_seller(config),
     )
     if payments.is_trading:
         yield TopUpCommands(
@@ -290,7 +297,7 @@ def _payment_groups(
             orders=payments.orders,
             order_search=payments.order_search,
             users=services.users.users,
-            seller=Seller(config.operator.seller_name, config.operator.seller_tax),
+            seller=terms.seller,
         )
         yield RefundCommands(
             orders=payments.orders,

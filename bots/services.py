@@ -421,7 +421,13 @@ def build_vouchers(base: Foundation, pricing: PricingServices) -> Vouchers:
 def _payment_base(base: Foundation, pricing: PricingServices) -> PaymentBase:
     sales = base.config.sales
     return PaymentBase(
-        base.db, base.ledger, base.clock, sales.offer, pricing.deals, sales.withdrawal_days
+        base.db,
+        base.ledger,
+        base.clock,
+        sales.offer,
+        pricing.deals,
+        withdrawal_days=sales.withdrawal_days,
+        stripe_sells=base.config.stripe.managed_payments,
     )
 
 

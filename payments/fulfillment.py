@@ -180,8 +180,7 @@ class Fulfillment:
         amount = await self._counted_amount(order, payment)
         paid, current = order.paid.units + amount.units, current_entitlement(order)
         remaining = remaining_cash(order) + amount.units
-        worth = entitlement_for(order, remaining, self._offer, total_paid=paid)
-        entitlement = worth.raise_to(current)
+        entitlement = entitlement_for(order, remaining, self._offer, paid).raise_to(current)
         added = entitlement - current
         person, person_guard = await find_survivor(self._db, order.person)
         cause = f"{payment.gateway}/{payment.id}"

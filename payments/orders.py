@@ -490,7 +490,7 @@ def remaining_cash(order: Order) -> int:
 
 
 def entitlement_for(
-    order: Order, paid: int, offer: Offer, *, total_paid: int | None = None
+    order: Order, paid: int, offer: Offer, total_paid: int | None = None
 ) -> Entitlement:
     """What is given for an order of which so much is paid and left. Nothing until it was paid in
     full, also in parts of which some went back (`total_paid`, if more than is left); what is paid

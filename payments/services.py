@@ -30,9 +30,6 @@ from payments.unmatched import UnmatchedPayments
 from payments.vouchers import Vouchers
 from payments.webhooks import WebhookInbox
 
-#: Where a purchase that was sold by somebody else is withdrawn from.
-_SELLERS: Mapping[str, str] = {"skus": "https://support.discord.com", VOUCHER_GATEWAY: ""}
-
 
 @dataclass(frozen=True, slots=True)
 class PaymentServices:
@@ -72,6 +69,14 @@ class PaymentBase:
     deals: Deals
     #: For so many days buyers may withdraw from a purchase.
     withdrawal_days: int = 0
+    #: Whether Stripe is the seller of what is bought there.
+    stripe_sells: bool = False
+
+    @property
+    def sellers(self) -> Mapping[str, str]:
+        """Where a purchase that was sold by somebody else is withdrawn from."""
+        link = {"stripe": "https://support.link.com"} if self.stripe_sells else {}
+        return {"skus": "https://support.discord.com", VOUCHER_GATEWAY: "", **link}
 
     def build_orders(self, derive_tag: Callable[[str], int] | None = None) -> Orders:
         """The orders of this database; `derive_tag` where their ids are recognized."""
@@ -157,7 +162,7 @@ def build_payment_services(
             db=db,
             ledger=ledger,
             clock=clock,
-            policy=CancellationPolicy(base.withdrawal_days, _SELLERS),
+            policy=CancellationPolicy(base.withdrawal_days, base.sellers),
         ),
         disputes=disputes,
         reconciliation=Reconciliation(

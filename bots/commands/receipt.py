@@ -24,7 +24,7 @@ _STYLE = (
 
 
 #: Gateways through which the operator sells; elsewhere the store is the seller, and gives receipts.
-OWN_SALES = frozenset({"stripe", "paypal", "btcpay", "stars", "sandbox"})
+_OWN_SALES = frozenset({"stripe", "paypal", "btcpay", "stars", "sandbox"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ class Seller:
 
     name: str = ""
     tax_line: str = ""
+    #: Whether Stripe sells what is bought there, and gives receipts itself.
+    stripe_sells: bool = False
+
+    def gives_receipt(self, order: Order) -> bool:
+        """Whether there is a receipt of ours for an order."""
+        is_stripes = order.gateway == "stripe" and self.stripe_sells
+        return bool(self.name) and order.gateway in _OWN_SALES and not is_stripes
 
 
 class ReceiptCommands:

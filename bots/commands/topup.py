@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
@@ -16,7 +16,7 @@ from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
 from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
-from bots.commands.receipt import OWN_SALES, make_receipt_choice
+from bots.commands.receipt import Seller, make_receipt_choice
 from bots.commands.text import compute_average_charge, format_cash, format_credits
 from core import ids
 from core.clock import DAY_MS, Clock, as_datetime
@@ -61,8 +61,8 @@ class PaymentTerms:
     telegram_outside: bool = False
     #: For so many days buyers may withdraw from a purchase; 0: only on request.
     withdrawal_days: int = 0
-    #: Whether buyers get receipts of the operator.
-    gives_receipts: bool = False
+    #: Who sells, as receipts say it.
+    seller: Seller = field(default_factory=Seller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ class TopUpCommands:
             row = []
             if self._may_cancel(order):
                 row.append(make_cancel_choice(order, is_only=len(orders) == 1))
-            if self._terms.gives_receipts and order.gateway in OWN_SALES:
+            if self._terms.seller.gives_receipt(order):
                 row.append(make_receipt_choice(order, is_only=len(orders) == 1))
             if row:
                 rows.append(tuple(row))

@@ -59,6 +59,7 @@ def build_gateways(config: Config, clock: Clock) -> Mapping[str, Gateway]:
             webhook_secret=config.stripe.webhook_secret,
             return_url=back,
             api_url=config.stripe.api_url,
+            managed_tax_code=config.stripe.managed_tax_code,
             clock=clock,
         )
         gateways.append(stripe)

@@ -341,6 +341,15 @@ class StripeConfig(Section):
     secret_key: SecretStr = _NO_SECRET
     webhook_secret: SecretStr = _NO_SECRET
     api_url: Url = "https://api.stripe.com"
+    #: Whether Stripe itself sells, as merchant of record (Managed Payments), and goods of which tax
+    #: code (`txcd_10105001`: AI as a service, in the cloud, for personal use).
+    managed_payments: bool = False
+    tax_code: str = "txcd_10105001"
+
+    @property
+    def managed_tax_code(self) -> str:
+        """The tax code where Stripe sells; empty where the operator does."""
+        return self.tax_code if self.managed_payments else ""
 
     @property
     def is_set(self) -> bool:

@@ -92,9 +92,12 @@ class StripeGateway:
         webhook_secret: SecretStr,
         return_url: str,
         api_url: str = API_URL,
+        managed_tax_code: str = "",
         clock: Clock | None = None,
     ) -> None:
-        """`return_url`: the page that leads back to the chat. By `clock` the list is read."""
+        """`return_url`: the page that leads back to the chat. With `managed_tax_code` Stripe itself
+        sells (Managed Payments), goods of that code. By `clock` the list is read."""
+        self._tax_code = managed_tax_code
         self._clock = clock or SystemClock()
         self._http = StripeHttpClient()
         self._client = stripe.StripeClient(
@@ -171,6 +174,13 @@ class StripeGateway:
             "expires_at": order.expires_at // 1_000,
             "locale": _LANGUAGES.get(language, "auto"),
         }
+        if self._tax_code:
+            # No tax parameters of the session then, as of API 2026-04-22; the price includes tax,
+            # so that buyers pay what they read and every sum of Stripe's is an order's.
+            params["managed_payments"] = {"enabled": True}
+            price = params["line_items"][0]["price_data"]
+            price["tax_behavior"] = "inclusive"
+            price["product_data"]["tax_code"] = self._tax_code
         options = {"idempotency_key": f"order:{order.id}:checkout"}
         sessions = self._client.v1.checkout.sessions
         session: Any = await self._call(lambda: sessions.create_async(params, options))  # type: ignore[arg-type]
@@ -300,7 +310,7 @@ class StripeGateway:
             return ()  # sold by somebody else on this account
         if session.payment_status == "paid":
             intent, amount = session.payment_intent, from_cents(session.amount_total)
-            fee = _read_fee(intent.latest_charge, amount)
+            fee = _read_fee(intent.latest_charge, amount, with_tax=bool(self._tax_code))
             return (Payment(self.name, intent.id, order, amount, fee, checkout=session.id),)
         if session.status == "expired":
             return (CheckoutEnded(order, "expired"),)
@@ -334,7 +344,9 @@ class StripeGateway:
         if not is_order_id(order):
             return ()  # sold by somebody else on this account
         amount = from_cents(source.amount)
-        fee = from_cents(moved.fee) if moved.currency == "usd" else NanoUsd(0)
+        fee = NanoUsd(0)
+        if moved.currency == "usd":
+            fee = _read_kept(moved, amount, with_tax=bool(self._tax_code))
         at_ms = moved.created * 1_000
         return (Payment(self.name, source.payment_intent, order, amount, fee, at_ms=at_ms),)
 
@@ -395,14 +407,22 @@ def _get_payment(moved: Any) -> str | None:
     return str(intent.id) if is_order_id(order) else None
 
 
-def _read_fee(charge: Any, amount: NanoUsd) -> NanoUsd:
+def _read_kept(moved: Any, amount: NanoUsd, *, with_tax: bool) -> NanoUsd:
+    """What Stripe kept of a payment by its balance transaction in dollars. Where Stripe is the
+    seller it keeps the tax too: all that doesn't arrive."""
+    if not with_tax:
+        return from_cents(moved.fee)
+    return amount - min(amount, from_cents(max(0, int(moved.net))))
+
+
+def _read_fee(charge: Any, amount: NanoUsd, *, with_tax: bool) -> NanoUsd:
     """What Stripe kept of a charge, in dollars: where the account settles in another currency, the
     share that it kept, of what was paid. Nothing while that isn't known yet."""
     kept = None if charge is None or isinstance(charge, str) else charge.balance_transaction
     if kept is None or isinstance(kept, str):
         return NanoUsd(0)
     if kept.currency == "usd":
-        return from_cents(kept.fee)
+        return _read_kept(kept, amount, with_tax=with_tax)
     return amount.share_up(kept.fee, kept.amount) if kept.amount > 0 else NanoUsd(0)
 
 

@@ -213,6 +213,11 @@ class FakeStripe:
         ends = int(form["expires_at"]) - self.now()
         if not 1_795 <= ends <= 86_400:
             return _refused("parameter_invalid", "expires_at")
+        if form.get("managed_payments", {}).get("enabled") == "true":
+            if not price["product_data"].get("tax_code", "").startswith("txcd_"):
+                return _refused("parameter_missing", "tax_code")
+            if {"automatic_tax", "tax_id_collection", "shipping_options"} & form.keys():
+                return _refused("parameter_unknown", "automatic_tax")
         id_ = f"cs_test_{next(self._numbers):06}"
         self.sessions[id_] = {
             "id": id_,

@@ -318,3 +318,37 @@ async def test_no_secret_shows(counter: Counter, caplog: pytest.LogCaptureFixtur
         assert secret not in told
     rows = await counter.shop.store.fetch(sa.select(schema.webhook.c.sealed))
     assert order.external_id.encode() not in bytes(rows[0].sealed)
+
+
+@pytest.mark.parametrize(("net", "fee"), [(720, "2.80"), (1_000, "0"), (-3, "10")])
+async def test_stripe_itself_may_sell(shop: Shop, net: int, fee: str) -> None:
+    """Its tax is none of ours: buyers pay what they read, and what arrives is booked."""
+    shop.clock.at_ms = int(time.time() * 1000)
+    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
+    async with FakeStripe() as stripe:
+        gateway = StripeGateway(
+            api_key=SecretStr(fake.KEY),
+            webhook_secret=SecretStr(fake.WEBHOOK_SECRET),
+            return_url="https://bot.example/paid",
+            api_url=stripe.url,
+            managed_tax_code="txcd_10105001",
+        )
+        counter = Counter(shop, stripe, gateway, vault)
+        person = await shop.person()
+        order = await counter.buys(person, "10")
+        _, _, asked = stripe.calls[0]
+        price = asked["line_items"]["0"]["price_data"]
+        assert asked["managed_payments"] == {"enabled": "true"}
+        assert (price["tax_behavior"], price["product_data"]["tax_code"]) == (
+            "inclusive",
+            "txcd_10105001",
+        )
+        intent = stripe.intents[stripe.pay(order.external_id)]
+        intent["latest_charge"]["balance_transaction"] |= {"fee": 60, "net": net}
+        await counter.hears(counter.completed(order))
+        await counter.works()
+        assert await shop.has(person) == {"bought": 1_000}
+        (kept,) = await shop.stands("gateway-fees")
+        assert kept == parse_usd(fee).units
+        await gateway.close()
+        await shop.audited()

@@ -104,6 +104,8 @@ OTHER: Mapping[str, Mapping[str, str]] = {
     "PAYOUTS": {"PAYOUTS": "btcpay"},
     "STRIPE_SECRET_KEY": {"STRIPE_SECRET_KEY": "sk_test_2"},
     "STRIPE_WEBHOOK_SECRET": {"STRIPE_WEBHOOK_SECRET": "whsec_2"},
+    "STRIPE_MANAGED_PAYMENTS": {"STRIPE_MANAGED_PAYMENTS": "true"},
+    "STRIPE_TAX_CODE": {"STRIPE_MANAGED_PAYMENTS": "true", "STRIPE_TAX_CODE": "txcd_10105002"},
     "STRIPE_API_URL": {"STRIPE_API_URL": "https://stripe.example"},
     "PAYPAL_CLIENT_ID": {"PAYPAL_CLIENT_ID": "client2"},
     "PAYPAL_CLIENT_SECRET": {"PAYPAL_CLIENT_SECRET": "secret2"},
