@@ -319,9 +319,11 @@ class Orders:
             return False
         return True
 
-    async def record_event(self, order: Order, what: str, **facts: int | str) -> None:
+    async def record_event(
+        self, order: Order, what: str, *also: Companion, **facts: int | str
+    ) -> None:
         """A line of its history that changes nothing of it."""
-        await self._ledger.record(order_event_row(self._clock, order.id, what, **facts))
+        await self._ledger.record(order_event_row(self._clock, order.id, what, **facts), *also)
 
     async def record_intent(self, order: Order, what: str, **facts: int | str) -> None:
         """A line of its history, written before a gateway hears of it; the order is looked at soon,

@@ -157,7 +157,10 @@ class Reconciliation:
             updated = await self._orders.get(order.id)
         pause = await self._intents.finish(updated)
         updated = await self._orders.get(order.id)
-        is_listed = await self._transaction_listing.is_fresh(gateway.name)
+        # A voucher's order moves no money anywhere else.
+        is_listed = gateway.name == VOUCHER_GATEWAY or (
+            await self._transaction_listing.is_fresh(gateway.name)
+        )
         await self._order_checks.schedule_next(updated, is_listed=is_listed, at_most_ms=pause)
         return updated != order
 

@@ -4,7 +4,6 @@ whatever happens to the answer.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from core.db import schema
 from core.db.database import Database
 from core.errors import Refusal
 from core.money import Stars
+from core.notification import OPERATORS, notification_row
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
 from payments.orders import Orders, remaining_cash
@@ -29,8 +29,8 @@ from payments.types import (
     RefundUnsupported,
 )
 
-_log = logging.getLogger(__name__)
-
+#: The kind of notification to operators about a refund that a crash had cut off.
+REFUND_FINISHED: Final = "refund_finished"
 REFUND_REQUESTED: Final = "refund-asked"
 _FINISHED_EVENTS: Final = ("refund-given", "refund-refused", "refund-looked-up")
 _PART_PREFIX: Final = "payment "
@@ -142,10 +142,26 @@ class Refunds:
         for request in await self._list_unfinished(order):
             if request.at > before_ms:
                 continue
+            refusal = ""
             try:
                 await self._resume_request(provider, order, request)
             except (RefundDeclined, RefundUnsupported, PaymentMismatch) as refused:
-                _log.warning("a refund of %s was refused: %s", order.id, refused.code)
+                refusal = refused.code
+            notification = notification_row(
+                self._clock,
+                cause_id=f"refund/{request.cause}/finished",
+                person=OPERATORS,
+                kind=REFUND_FINISHED,
+                facts={
+                    "order": order.id,
+                    "unit": order.paid.NAME,
+                    "amount": sum(units for _, units in request.parts),
+                    "refusal": refusal,
+                },
+            )
+            await self._orders.record_event(
+                order, "refund-finished", notification, cause=request.cause
+            )
 
     async def _list_unfinished(self, order: Order) -> list[_RefundRequest]:
         requests, finished = _parse_requests(await self._orders.list_events(order.id))

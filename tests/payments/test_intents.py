@@ -15,9 +15,11 @@ import pytest
 import pytest_asyncio
 
 from core.money import parse_usd
+from core.notification import OPERATORS
 from core.pool.vault import Vault
 from payments.gateways.base import Gateway, SupportsConsumption, SupportsDisputeAcceptance
 from payments.payouts import PayoutProvider
+from payments.refunds import REFUND_FINISHED
 from payments.types import Order
 from tests.fakes.discord_world import User as Member
 from tests.fakes.stripe import FakeStripe
@@ -182,6 +184,8 @@ async def test_a_refund(killed: Killed, database_url: str, when: str) -> None:
     assert sum(given.values()) == FOUR.units
     assert await killed.shop.has(order.person) == {"bought": 600}
     assert await killed.counter.refunds.list_open_requests(order) == []
+    kinds = [kind for kind, _ in await killed.shop.told(OPERATORS)]
+    assert kinds == [REFUND_FINISHED]
     await killed.shop.audited()
 
 

@@ -32,6 +32,7 @@ from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
 from payments.movements import DIFFERENCE
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
+from payments.refunds import REFUND_FINISHED
 from payments.transaction_list import UNPROCESSED
 from payments.unmatched import UNMATCHED
 from tests.service import running
@@ -74,7 +75,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
-                *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE, UNMATCHED),
+                *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE, UNMATCHED, REFUND_FINISHED),
             ],
             "fault": [fault.value for fault in Fault],
             "account": accounts(),

@@ -24,6 +24,7 @@ from payments.disputes import DISPUTE_FEE
 from payments.evidence import EvidenceBuilder
 from payments.movements import DIFFERENCE, format_cash_units
 from payments.orders import Orders
+from payments.refunds import REFUND_FINISHED
 from payments.transaction_list import UNPROCESSED
 from payments.types import Dispute, NoOpenDispute
 
@@ -36,6 +37,7 @@ OPERATOR_KINDS = frozenset(
         DISPUTE_FEE,
         UNPROCESSED,
         DIFFERENCE,
+        REFUND_FINISHED,
         PAYOUT_WAITS,
         PAYOUT_STUCK,
         ALERT,
@@ -265,12 +267,41 @@ def _difference_card(notification: Notification) -> Reply:
     )
 
 
+def _finished_card(notification: Notification) -> Reply:
+    facts = notification.facts
+    figures = {
+        "cash": format_cash_units(str(facts["unit"]), int(facts["amount"])),
+        "order": str(facts["order"]),
+    }
+    refusal = str(facts["refusal"])
+    return Reply(
+        title=say("A refund that was cut off is over"),
+        lines=(
+            say(
+                "{cash} of order {order} were to go back when the service stopped in between. The"
+                " gateway refuses ({reason}): nothing was given back.",
+                reason=refusal,
+                **figures,
+            )
+            if refusal
+            else say(
+                "{cash} of order {order} were to go back when the service stopped in between. It"
+                " is done now, once.",
+                **figures,
+            ),
+            say("Order {order}: /payment shows it.", order=figures["order"]),
+        ),
+        private=True,
+    )
+
+
 #: Cards that the notification alone makes.
 _CARDS: Mapping[str, Callable[[Notification], Reply]] = {
     ALERT: alert_card,
     PAYOUT_WAITS: make_waiting_card,
     PAYOUT_STUCK: make_waiting_card,
     DIFFERENCE: _difference_card,
+    REFUND_FINISHED: _finished_card,
 }
 
 
