@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +17,7 @@ from benchmarks.economy.town import ANSWER, WELCOME, WELCOMES_A_DAY, Town
 from core.admin.abuse_check import ScenarioName
 from core.money import Credits, parse_usd
 from core.pool.types import DuplicateKey
+from payments.cancellations import CancellationRefused
 from payments.types import CardPaymentsPaused, Payment
 
 #: 40 average requests: 3,600 Credits after the fee.
@@ -248,6 +250,16 @@ async def chargeback(self: Farmer, town: Town) -> None:
     await town.market.disputes(payment)
 
 
+async def withdrawn(self: Farmer, town: Town) -> None:
+    """Buys, asks at a friend's key, who cashes, and withdraws from the purchase."""
+    _, key = await self.friend(town)
+    buyer = await self.buyer(town)
+    order, payment = await town.buys(buyer, STARTER)
+    self.played += await town.asks(buyer, [key], 1_000)
+    with suppress(CancellationRefused):
+        await town.market.cancels(buyer, order, payment)
+
+
 async def dispute(self: Farmer, town: Town) -> None:
     """Buys, asks at a friend's key, who cashes as soon as they can; two months later the payer has
     their bank take the money back."""
@@ -316,6 +328,7 @@ TURNS: Final[dict[ScenarioName, Callable[[Farmer, Town], Awaitable[None]]]] = {
     "same-key-twice": same_key_twice,
     "cheap-answers": cheap_answers,
     "chargeback": chargeback,
+    "withdrawn": withdrawn,
     "dispute": dispute,
     "referral": referral,
     "dying-referral": dying_referral,

@@ -52,6 +52,7 @@ GUARDS: Final[dict[ScenarioName, Guard]] = {
     "same-key-twice": Guard("a key is known again", off.keys_are_forgotten),
     "cheap-answers": Guard("what vests is what was charged", lambda: off.vests_as_valued(ANSWER)),
     "chargeback": Guard("after a chargeback 120 days not by card", off.cards_never_stop),
+    "withdrawn": Guard("what was used of a purchase stays paid", off.used_goes_back),
     "dispute": Guard("hold days, and a no where the risk card advises it", profile="brief"),
     "referral": Guard(
         "ten percent of a friend's top-up, as a gift", offer=replace(OFFER, inviter_percent=50)

@@ -43,6 +43,7 @@ ScenarioName = Literal[
     "same-key-twice",
     "cheap-answers",
     "chargeback",
+    "withdrawn",
     "dispute",
     "referral",
     "dying-referral",
@@ -280,6 +281,8 @@ def _list_purchase_scenarios(economy: EconomySettings) -> list[AbuseScenario]:
         build_scenario("bonus", payout, gift, richest.calculate_price()),
         build_scenario("twice", payout, _NOTHING),
         build_scenario("cheap-answers", payout, _NOTHING),
+        # What was used of a purchase stays paid, whoever withdraws from it.
+        build_scenario("withdrawn", payout, _NOTHING),
         # At twice the price of a key's valuation half of its answers bring all that it is worth.
         build_scenario("idle-key", payout.share_down(1, 2), _NOTHING),
         build_scenario("referral", payout, answers_cost.share_down(economy.inviter_percent, 100)),

@@ -521,6 +521,7 @@ _SCENARIO_NAMES: Final[dict[ScenarioName, Phrase]] = {
     "unpaid-work": say("Answers that nobody pays for"),
     "cheap-answers": say("Waiting for a price cut on a friend's key"),
     "chargeback": say("Spending, then having the bank take the payment back"),
+    "withdrawn": say("Spending, then withdrawing from the purchase"),
     "dispute": say("Cashing out, then having the bank take the payment back"),
     "referral": say("Inviting one's own accounts"),
     "dying-referral": say("Inviting an own account whose key then dies"),

@@ -27,7 +27,10 @@ from core.ledger.types import Account, AtMost, BalanceLimit, Entry, Move
 from core.money import Credits, NanoUsd
 from core.pool import router
 from core.pool.vault import Vault
-from payments.orders import Orders
+from payments.cancellations import CancellationPlan, Cancellations
+from payments.offer import Entitlement
+from payments.orders import Orders, remaining_cash
+from payments.types import Order
 
 Test = Callable[..., Awaitable[None]]
 Off = Callable[[], AbstractContextManager[Any]]
@@ -211,3 +214,15 @@ def cards_never_stop() -> AbstractContextManager[Any]:
         return None
 
     return patch.object(Orders, "get_card_pause_end", never)
+
+
+def used_goes_back() -> AbstractContextManager[Any]:
+    """Whoever withdraws from a purchase has all of its money back, whatever they used."""
+
+    async def plan(_: object, order: Order, *, is_over: bool) -> CancellationPlan:
+        del is_over
+        cash = type(order.paid)(remaining_cash(order))
+        nothing = Entitlement(Credits(0), Credits(0))
+        return CancellationPlan(order, cash, nothing, Credits(0), needs_operator=False)
+
+    return patch.object(Cancellations, "_plan", plan)

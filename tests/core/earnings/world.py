@@ -116,6 +116,15 @@ class Market:
         dispute = Dispute(CARD, f"dp_{payment.id}", payment.id, payment.amount, state)
         await self._crediting().apply_dispute(dispute)
 
+    async def cancels(self, name: str, order: Order, payment: Payment) -> None:
+        """Its buyer withdraws from it, and what goes back of it does; raises
+        `CancellationRefused`."""
+        person, service = await self.person(name), self.service.app.services.payments.cancellations
+        cause = ids.derive_id("btn", self.clock.now_ms(), payment.id)
+        asked = await service.cancel_purchase(order.id, person.id, cause=cause)
+        back = NanoUsd(asked.cash)
+        await self._crediting().apply_refund(Refund(CARD, f"re_{payment.id}", payment.id, back))
+
     async def refunds(self, payment: Payment) -> None:
         """All of it is given back."""
         refund = Refund(CARD, f"re_{payment.id}", payment.id, payment.amount)
