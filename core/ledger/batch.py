@@ -100,6 +100,8 @@ class _BatchAttempt:
         )
         for prepared in batch:
             self._results.append(self._answer_submission(planner, prepared, written))
+        if planner.day_ahead:
+            self._clock.warn_of_accounts(planner.day_ahead)
         if not self._careful:
             session.apply_companions(
                 [

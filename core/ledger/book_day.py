@@ -46,6 +46,7 @@ class BookClock:
         #: What was told, each as the time at which the steady clock stood at zero.
         self._told_ms: deque[int] = deque(maxlen=_TOLD_MAX)
         self._retry_at_ms = self._warned_at_ms = -_WARNING_MS
+        self._day = 0
 
     def hear(self, at_ms: int) -> None:
         """Somebody who can be trusted with it (a gateway, a platform) says what time it is."""
@@ -55,8 +56,9 @@ class BookClock:
         """The day that the books should count to: `opened`, or a later one that two witnesses
         agree on. The first day of all is the system clock's."""
         now = self._clock.now_ms()
+        self._day = now // DAY_MS if opened is None else opened.day
         if opened is None:
-            return now // DAY_MS
+            return self._day
         steady = self._steady_ms()
         witnesses = [now, *(told + steady for told in tuple(self._told_ms))]
         if steady >= opened.steady_ms:  # or it began anew with the machine
@@ -69,7 +71,11 @@ class BookClock:
             witnesses.append(database)
         agreed = max((min(pair) for pair in combinations(witnesses, 2) if _agree(*pair)), default=0)
         if agreed < end:
-            self._warn(opened, now, steady)
+            self._warn(
+                "the day of the books stays: the system's clock is %d days ahead of it, and nobody"
+                " agrees with it",
+                now // DAY_MS,
+            )
         return max(opened.day, agreed // DAY_MS)
 
     def put_off(self) -> None:
@@ -94,15 +100,17 @@ class BookClock:
     def _steady_ms(self) -> int:
         return int(self._clock.monotonic() * 1_000)
 
-    def _warn(self, opened: BookDay, now: int, steady: int) -> None:
+    def warn_of_accounts(self, day: int) -> None:
+        """What was booked now had to be dated to a day still to come, for its accounts count to it
+        since a clock was wrong."""
+        self._warn("accounts count to a day that is %d days ahead: `creditbot day correct`", day)
+
+    def _warn(self, text: str, day: int) -> None:
+        """`text` is given how far ahead of the last known day of the books `day` is."""
+        steady = self._steady_ms()
         if steady - self._warned_at_ms >= _WARNING_MS:
             self._warned_at_ms = steady
-            ahead = now // DAY_MS - opened.day
-            _log.warning(
-                "the day of the books stays: the system's clock is %d days ahead of it, and"
-                " nobody agrees with it",
-                ahead,
-            )
+            _log.warning(text, day - self._day)
 
 
 def _agree(one: int, other: int) -> bool:

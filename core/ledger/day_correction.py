@@ -17,7 +17,8 @@ from core.ledger.planner import format_day
 _INSERT: Final = (
     "INSERT INTO day_correction (seq, last, day, before, at) SELECT"
     " (SELECT coalesce(max(seq), 0) + 1 FROM day_correction),"
-    " (SELECT coalesce(max(seq), 0) FROM transfer), {0}, day, {0} FROM book_day"
+    " (SELECT coalesce(max(seq), 0) FROM transfer), {0},"
+    " (SELECT coalesce(max(day), 0) FROM account), {0}"
 )
 _DELETE_CLOSINGS: Final = "DELETE FROM closing WHERE day >= {0}"
 _UPDATE_ACCOUNTS: Final = "UPDATE account SET day = {0} WHERE day > {0}"

@@ -78,6 +78,8 @@ class Planner:
         self._ledger_state, self._write_set, self._now_ms = ledger_state, write_set, now_ms
         self._was_hold_written = was_hold_written
         self._today = now_ms // DAY_MS
+        #: A day still to come that accounts of this batch count to; 0: there is none.
+        self.day_ahead = 0
         #: Names of holds that submissions of this batch ended.
         self._ended_holds: set[str] = set()
         self._submission_id = ""
@@ -211,6 +213,8 @@ class Planner:
         for name in prepared.holds:
             for hold in self._ledger_state.holds.get(name, ()):
                 day = max(day, hold.debit.day, hold.credit.day)
+        if day > self._today:
+            self.day_ahead = day
         return day
 
     # --- one transfer ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import aiohttp
 import pytest_asyncio
 from dotenv import dotenv_values
 
+from core.clock import SystemClock, as_utc_day
 from tests.fakes.suppliers import Answer, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
@@ -228,6 +229,16 @@ async def test_exports_go_to_a_file_or_to_standard_output(town: Place) -> None:
         assert to_file.out == ""
         assert (town.folder / "all.txt").read_bytes().decode() == done.out
         assert done.out
+
+
+async def test_the_books_are_taken_back_to_today_alone(town: Place) -> None:
+    town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TOKEN}
+    await town.creditbot("migrate")
+    for wrong in ("2036-11-29", "2020-01-01", "today"):
+        assert "Set it right first" in await town.refused("day", "correct", wrong)
+    done = await town.creditbot("day", "correct", as_utc_day(SystemClock().now_ms()))
+    assert "0 accounts were ahead" in done.out
+    assert "The ledger is exact." in (await town.creditbot("audit")).out
 
 
 async def test_init_changes_nothing_when_something_is_wrong(

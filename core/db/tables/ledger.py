@@ -70,7 +70,7 @@ day_correction = sa.Table(
     sa.Column("seq", BigKey, primary_key=True, autoincrement=False),
     required_column("last", sa.BigInteger),
     required_column("day", sa.BigInteger),
-    #: What the books counted to before.
+    #: The latest day that accounts counted to before.
     required_column("before", sa.BigInteger),
     required_column("at", sa.BigInteger),
 )

@@ -17,6 +17,7 @@ from hypothesis import given, settings, strategies as st
 from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
+from core.db.writes import Delete
 from core.ledger.audit import check_ledger
 from core.ledger.book_day import BookClock, BookDay
 from core.ledger.daily_closings import close_days, read_posted_balances
@@ -45,6 +46,50 @@ class WrongClock(TestClock):
 
     def leap(self, days: int) -> None:
         self.off_ms += days * DAY_MS
+
+
+async def test_accounts_that_count_ahead_only_warn(
+    store: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Books of a version that had no day of its own: others aren't dragged along."""
+    clock = WrongClock()
+    ledger = await started(store, clock)
+    await ledger.submit(give("g0", 1))
+    await ledger.stop()
+    clock.leap(DECADE)
+    await _forget_day(store, clock)
+    ledger = await started(store, clock)
+    await ledger.submit(give("g1", 2))
+    await ledger.stop()
+    clock.leap(-DECADE)
+    await _forget_day(store, clock)
+    caplog.set_level(logging.WARNING)
+    caplog.clear()
+    ledger = await started(store, clock)
+    await ledger.submit(elsewhere("e1"))
+    assert (await booked_days(store))[-1] == TODAY
+    assert caplog.messages == []
+    await ledger.submit(give("g2", 4))
+    assert (await booked_days(store))[-1] == TODAY + DECADE
+    assert ["3650 days ahead" in one for one in caplog.messages] == [True]
+    await ledger.submit(elsewhere("e2"))
+    assert (await booked_days(store))[-1] == TODAY
+    await _forget_day(store, clock)
+    assert await ledger.correct_day(TODAY) == 2
+    await ledger.submit(give("g3", 8))
+    assert (await booked_days(store))[-1] == TODAY
+    clock.advance(days=1)
+    await close_days(store, ledger, clock, format_day(TODAY + 1))
+    told = await read_posted_balances(store, [GIFT.code], format_day(TODAY))
+    assert told[GIFT.code].posted == 15
+    await ledger.stop()
+    assert (await check_ledger(store)).findings == ()
+
+
+async def _forget_day(store: Database, clock: TestClock) -> None:
+    ledger = await started(store, clock)
+    await ledger.record(Delete(schema.book_day, {"id": 1}))
+    await ledger.stop()
 
 
 def elsewhere(cause: str) -> Submission:
