@@ -83,10 +83,11 @@ class BoundedClient:
         """The answer to one try, whatever its status. Raises `NoResponse`."""
         # A packed answer of some kilobytes may unpack to gigabytes: none is asked for or unpacked.
         all_headers = {**headers, "Accept-Encoding": "identity"}
+        client = self._get_client()
         try:
             async with (
                 asyncio.timeout(self._seconds),
-                self._get_client().stream(
+                client.stream(
                     method, url, headers=all_headers, params=params, content=body
                 ) as response,
             ):
