@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from starlette.routing import Route
 from telegram import Bot, LinkPreviewOptions, Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
-from telegram.ext import AIORateLimiter, Application, Defaults, TypeHandler
+from telegram.ext import AIORateLimiter, Application, Defaults
 from telegram.request import HTTPXRequest
 
 from bots.chat.types import (
@@ -35,6 +35,7 @@ from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
 from bots.telegram.inbound import BotIdentity, get_place, get_sender, read_message, read_press
 from bots.telegram.payments import PaymentUpdates
+from bots.telegram.polling import UpdatePoller
 from bots.telegram.presenter import TelegramPresenter, TelegramTarget
 from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
 from bots.telegram.streaming import DraftSupport
@@ -91,6 +92,9 @@ class TelegramAdapter:
         self._bot_identity = BotIdentity(0, "")
         self._presenter = self._new_presenter()
         self._is_open = False
+        self._poller: UpdatePoller | None = None
+        #: How many updates nobody could read, in this process.
+        self.unreadable_count = 0
 
     async def start(self) -> None:
         """Connects and begins to take updates; raises `TelegramUnavailable`."""
@@ -98,7 +102,6 @@ class TelegramAdapter:
         os.environ.setdefault("PTB_TIMEDELTA", "true")
         try:
             await self._connect()
-            await self._app.start()
             await self._start_updates()
         except BaseException:
             await self.stop()
@@ -107,11 +110,8 @@ class TelegramAdapter:
 
     async def stop(self) -> None:
         """Takes no more updates; running answers may end within the limit, then are cancelled."""
-        updater = self._app.updater
-        if updater is not None and updater.running:
-            await updater.stop()
-        if self._app.running:
-            await self._app.stop()
+        if self._poller is not None:
+            await self._poller.stop()
         # Parts of a paste that were taken are answered; nothing new is.
         self._paste_joiner.flush_held()
         self._is_open = False
@@ -144,7 +144,7 @@ class TelegramAdapter:
         """What the HTTP app serves for this front end: the webhook, if there is one."""
         if self._config.is_polling:
             return []
-        return [build_webhook_route(self._config.webhook_secret, self._receive_pushed)]
+        return [build_webhook_route(self._config.webhook_secret, self._receive_update)]
 
     def _build_application(self) -> Application[Any, Any, Any, Any, Any, Any]:
         config = self._config
@@ -165,18 +165,11 @@ class TelegramAdapter:
             .write_timeout(20)
             .pool_timeout(20)
             .media_write_timeout(60)
-            .get_updates_connect_timeout(10)
-            .get_updates_read_timeout(config.timing.poll_seconds + 10)
-            # One more than needed: a poll that was cut off may hold its connection for a while, and
-            # the last call of a stop must not wait for it.
-            .get_updates_connection_pool_size(4)
-            .get_updates_pool_timeout(5)
+            # Updates are fetched here (`bots.telegram.polling`): the library's own loop ends at the
+            # first update that it can't read, and fetches that one again for ever.
+            .updater(None)
         )
-        if not config.is_polling:
-            builder = builder.updater(None)
-        app = builder.build()
-        app.add_handler(TypeHandler(Update, self._on_update))
-        return app
+        return builder.build()
 
     def _new_presenter(self) -> TelegramPresenter:
         return TelegramPresenter(
@@ -210,15 +203,15 @@ class TelegramAdapter:
         self._is_open = True
 
     async def _start_updates(self) -> None:
-        updater = self._app.updater
         try:
-            if updater is not None:
-                await updater.start_polling(
-                    timeout=self._config.timing.poll_seconds,
-                    bootstrap_retries=_START_ATTEMPTS,
-                    allowed_updates=_UPDATES,
-                    error_callback=_log_polling_failure,
+            if self._config.is_polling:
+                self._poller = UpdatePoller(
+                    self._app.bot,
+                    self._receive_update,
+                    kinds=_UPDATES,
+                    poll_seconds=self._config.timing.poll_seconds,
                 )
+                await self._poller.start(attempts=_START_ATTEMPTS)
             else:
                 await self._app.bot.set_webhook(
                     self._config.webhook_url,
@@ -228,27 +221,28 @@ class TelegramAdapter:
         except TelegramError as refused:
             raise TelegramUnavailable(token_refused=False, reason=refused.message) from None
 
-    async def _receive_pushed(self, data: dict[str, Any]) -> bool:
+    async def _receive_update(self, data: dict[str, Any]) -> bool:
+        """Takes an update over, however it came; False where it can't be taken now. What can't be
+        read is passed over: it will not become readable."""
         if not self._is_open:
             return False
         try:
             update = Update.de_json(data, self._app.bot)
-        except (KeyError, TypeError, ValueError) as failure:
-            # Not to be sent again for ever: it will not become readable.
+            is_payment = PaymentUpdates.is_payment_update(update)
+        except Exception as failure:  # noqa: BLE001 - whatever the library stumbles over
+            self.unreadable_count += 1
             _log.warning("an update could not be read: %s", describe_failure(failure))
             return True
-        if PaymentUpdates.is_payment_update(update):
+        if is_payment:
             return await self._handle_payment(update)
         if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             return False
-        self._handle_update(update)
-        return True
-
-    async def _on_update(self, update: Update, _: object) -> None:
-        if PaymentUpdates.is_payment_update(update):
-            self._track_task(self._handle_payment(update))
-        else:
+        try:
             self._handle_update(update)
+        except Exception as failure:  # noqa: BLE001 - one update's oddity is no other's
+            self.unreadable_count += 1
+            _log.warning("an update could not be understood: %s", describe_failure(failure))
+        return True
 
     async def _handle_payment(self, update: Update) -> bool:
         try:
@@ -318,10 +312,6 @@ class TelegramAdapter:
         task: asyncio.Task[Any] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _log_polling_failure(failure: TelegramError) -> None:
-    _log.warning("updates could not be fetched: %s", describe_failure(failure))
 
 
 _TIMEOUT_SECONDS = 10.0

@@ -376,7 +376,8 @@ async def _params(request: web.Request) -> dict[str, Any]:
     if request.content_type == "application/json":
         return dict(await request.json())
     params: dict[str, Any] = {}
-    for name, value in (await request.post()).items():
+    # The Bot API takes parameters from an address as well as from a body.
+    for name, value in (*request.query.items(), *(await request.post()).items()):
         if isinstance(value, web.FileField):
             params[name] = (value.filename, value.file.read())
             value.file.close()

@@ -139,17 +139,18 @@ async def test_by_push_it_is_acknowledged_only_once_it_is_kept(
     await served.task
 
 
-async def test_by_polling_what_can_not_be_kept_is_left_to_the_list(
+async def test_by_polling_what_can_not_be_kept_is_fetched_again(
     fake: FakeTelegram, front: ScriptedFront
 ) -> None:
     till, ann = ScriptedTill(down=1, changed=fake.changed), fake.user(7)
     async with running(fake, front, stars=till):
         invoice = await billed(fake, front, ann)
         fake.stars.pays(ann, invoice)
-        await fake.wait_for(lambda: not till.down)
+        await fake.wait_for(lambda: till.kept)
+        assert till.down == 0
         fake.says(ann, "still here?")
         await fake.wait_for(lambda: len(front.handled) == 2)
-        assert till.kept == []
+        assert [told.payload for told in till.kept] == ["ord_1"]
 
 
 async def test_an_invoice_that_is_refused_is_said(fake: FakeTelegram, front: ScriptedFront) -> None:

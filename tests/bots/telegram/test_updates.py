@@ -77,6 +77,58 @@ async def test_in_groups_only_commands_mentions_and_replies(
     assert not front.handled[0].place.private
 
 
+#: Updates that the library stumbles over, or that are nothing at all.
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "a poll of an older server": {
+        "message": {
+            "message_id": 1,
+            "date": 1,
+            "chat": {"id": -5, "type": "group", "title": "G"},
+            "poll": {"id": "1", "question": "?", "options": [{"text": "a"}]},
+        }
+    },
+    "a date beyond all time": {
+        "message": {"message_id": 1, "date": 10**18, "chat": {"id": 7, "type": "private"}}
+    },
+    "a string for an object": {"message": "hello"},
+    "a list for an object": {"callback_query": []},
+    "a chat without a kind": {"message": {"message_id": 1, "date": 1, "chat": {"id": 7}}},
+    "a press on nothing": {
+        "callback_query": {
+            "id": "1",
+            "from": {"id": 7, "is_bot": False, "first_name": "A"},
+            "chat_instance": "1",
+            "data": "x",
+            "message": {"message_id": "many", "date": 0, "chat": {"id": 7, "type": "private"}},
+        }
+    },
+    "a question whether to pay of nobody": {"pre_checkout_query": {"id": "1"}},
+}
+CANARY = "is sk-proj-canary-of-ann-000000000001 a good key?"
+
+
+@pytest.mark.parametrize("update", UNREADABLE.values(), ids=UNREADABLE)
+async def test_what_can_not_be_read_holds_up_nobody_and_is_not_logged(
+    fake: FakeTelegram,
+    front: ScriptedFront,
+    telegram: TelegramAdapter,
+    update: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ann = fake.user(7)
+    fake.says(ann, CANARY)
+    ((kind, content),) = update.items()
+    fake.update(kind, content)
+    fake.says(ann, "and after?")
+    await fake.seen(7, "echo: and after?")
+    polls = len(fake.called("getUpdates"))
+    fake.says(ann, "again")
+    await fake.seen(7, "echo: again")
+    assert len(fake.called("getUpdates")) - polls <= 3, "it isn't fetched again for ever"
+    assert [each.text for each in front.handled] == [CANARY, "and after?", "again"]
+    assert "canary" not in caplog.text
+
+
 FORWARDS: dict[str, dict[str, Any]] = {
     "of a person": {
         "forward_origin": {
