@@ -75,7 +75,10 @@ _NOT_OWN = say(
 )
 _IN_PRIVATE = say("I have written to you in private.")
 _WRITE_FIRST = say("That is for you alone. Write to me in private first, then ask again here.")
-_OUR_FAULT = say("Something went wrong on our side. Nothing was charged. Please try again.")
+_OUR_FAULT = say(
+    "Something went wrong on our side. What may be held for an answer is settled by itself within"
+    " minutes: /balance shows it. Please try again."
+)
 
 
 _NO_ARGUMENTS = Arguments()

@@ -28,6 +28,30 @@ _NOISY_LOGGERS = (
 )
 
 
+#: Libraries that speak with platforms, suppliers and gateways: what they log may quote anybody.
+_LIBRARIES = (
+    *("telegram", "discord", "httpx", "httpcore", "stripe", "aiohttp", "apscheduler", "hpack"),
+    *("markdown_it", "PIL", "matplotlib", "psycopg", "tenacity", "asyncio", "uvicorn.error"),
+)
+
+
+class LibraryFilter(logging.Filter):
+    """A filter that lets libraries say what happened where, and never what was said: of a record
+    its fixed words stay, of a failure its kind, at any level."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        if record.name.partition(".")[0] not in _LIBRARIES and record.name not in _LIBRARIES:
+            return True
+        # Words that are filled in are fixed themselves; others may have been made of anything.
+        words = record.msg if record.args and isinstance(record.msg, str) else "–"
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        where = f"{record.funcName}:{record.lineno}"
+        record.msg = f"{words} ({where}{', ' if kind else ''}{kind})"
+        record.args, record.exc_info, record.exc_text, record.stack_info = (), None, None, None
+        return True
+
+
 def configure_logging(level: str) -> None:
     """Sends every log of this process to standard error."""
     shared: list[structlog.typing.Processor] = [
@@ -53,6 +77,7 @@ def configure_logging(level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
+    handler.addFilter(LibraryFilter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

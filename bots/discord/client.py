@@ -75,6 +75,23 @@ class DiscordClient(discord.AutoShardedClient):
             guild_ready_timeout=0.0,
             **_shard_options(config),
         )
+        #: How many events nobody could read, in this process.
+        self.unreadable_count = 0
+        # An event that the library can't read would end its connection for good.
+        self._connection.parsers = {
+            name: self._guard_parser(name, parse)
+            for name, parse in self._connection.parsers.items()
+        }
+
+    def _guard_parser(self, name: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+        def parse_guarded(data: Any) -> None:
+            try:
+                parse(data)
+            except Exception as failure:  # noqa: BLE001 - whatever the library stumbles over
+                self.unreadable_count += 1
+                _log.warning("an event %s could not be read: %s", name, describe_failure(failure))
+
+        return parse_guarded
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """The library's event."""

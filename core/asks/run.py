@@ -100,6 +100,10 @@ class AskRun:
         if self.is_stopping:
             deadline.reschedule(0)
 
+    def clear_deadline(self) -> None:
+        """The stream is over: there is nothing left to end, whoever stops the ask now."""
+        self._deadline = None
+
     def stop(self, *, by_asker: bool = True) -> None:
         """Ends the ask soon; what was delivered is billed. A second time does nothing."""
         self.was_interrupted = not (by_asker or self.is_stopping)

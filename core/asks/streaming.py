@@ -138,6 +138,7 @@ class AnswerStream:
                 await self._pool.record_timeout(run.candidate, started_ms)
             return AnswerEnding(outcome, was_reasoning=run.is_reasoning, maybe_billed=is_sent)
         finally:
+            run.clear_deadline()
             if turn is not None:
                 turn.pass_on()
         raise SupplierFault(Fault.NETWORK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -376,3 +377,30 @@ async def test_each_process_serves_its_shards(
         {str(channels[0]), str(channels[1]), "7"},
         {str(channels[2]), str(channels[3])},
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("MESSAGE_CREATE", {"id": "many"}),
+        ("MESSAGE_CREATE", {}),
+        ("INTERACTION_CREATE", {"id": "1", "type": 2, "token": "canary-token"}),
+        ("ENTITLEMENT_CREATE", {"id": []}),
+        ("GUILD_CREATE", {"id": "x"}),
+        ("THREAD_CREATE", {"id": "1"}),
+        ("MOON_LANDING", {"at": 1}),
+    ],
+)
+async def test_an_event_that_can_not_be_read_ends_nothing(
+    fake: FakeDiscord,
+    front: DiscordFront,
+    discord: DiscordAdapter,
+    kind: str,
+    data: dict[str, Any],
+) -> None:
+    ann = fake.user(7)
+    fake.tell(kind, data)
+    fake.says(ann, "still here?")
+    await fake.wait_for(lambda: [each.text for each in front.handled] == ["still here?"])
+    assert discord._connection_task is not None
+    assert not discord._connection_task.done()
