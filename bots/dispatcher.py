@@ -40,6 +40,7 @@ from bots.chat.types import (
     Sender,
     Suggestion,
 )
+from bots.chat.work_budget import Verdict, WorkBudget
 from bots.commands.answers import AnswerRenderer
 from bots.commands.errors import explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT
@@ -67,6 +68,10 @@ _ERASED = say("I deleted your message. One moment…")
 _KEPT = say(
     "I could not delete your message. Delete it here yourself, and replace what it holds soon: it"
     " has been in a chat."
+)
+_TOO_MUCH = say(
+    "That is more than I can answer at once. Wait a few seconds, then go on; questions, and"
+    " stopping an answer, always work."
 )
 _NOT_OWN = say(
     "I am waiting for something secret of your own here, and what you sent was written by somebody"
@@ -103,6 +108,7 @@ class Dispatcher:
         self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
         self._registry, self._buttons, self._forms = registry, buttons, forms
         self._answer_renderer, self._clock = answer_renderer, clock
+        self._work_budget = WorkBudget(clock)
         self._seen_updates: TTLCache[tuple[str, str], bool] = TTLCache(
             maxsize=_REPEATS_MAX, ttl=_REPEAT_WINDOW_SECONDS, timer=clock.monotonic
         )
@@ -125,6 +131,13 @@ class Dispatcher:
         if not name and incoming.is_own:
             name = split_command(incoming.text.strip())[0]
         command = self._registry.find_command(name) if name else None
+        if (
+            self._is_free_work(command, name)
+            and (refused := self._take_budget(incoming.place, incoming.sender)) is not None
+        ):
+            for card in refused:
+                yield card
+            return
         opens_form = command is not None and command.opens_form
         async with self._forms.lock_place(incoming.place.code, prompts=opens_form):
             async for output in self._handle_new_message(incoming, command):
@@ -267,6 +280,13 @@ class Dispatcher:
     async def handle_press(self, press: ButtonPress) -> AsyncIterator[Output]:
         """See `ChatHandler`."""
         language = find_nearest_language(press.sender.language)
+        if (
+            parse_answer_button(press.button) is None
+            and (refused := self._take_budget(press.place, press.sender)) is not None
+        ):
+            for card in refused:
+                yield card
+            return
         try:
             person = await self._users.get_or_create(
                 press.place.platform, press.sender.id, language=language
@@ -286,6 +306,23 @@ class Dispatcher:
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             _log.error("a button could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
+
+    @staticmethod
+    def _is_free_work(command: Command | None, name: str) -> bool:
+        """Whether a message wants something that costs nothing; to stop an answer is always
+        heard."""
+        return bool(name) and (command is None or not (command.is_ask or command.name == "stop"))
+
+    def _take_budget(self, place: Place, sender: Sender) -> tuple[Card, ...] | None:
+        """None where there is budget left; else what its person is told. Operators have none: they
+        must always get through."""
+        if self._roles.get_role(place.platform, sender.id) is not None:
+            return None
+        verdict = self._work_budget.take(place.platform, sender.id)
+        if verdict is Verdict.DONE:
+            return None
+        language = find_nearest_language(sender.language)
+        return (self._text_card(_TOO_MUCH, language),) if verdict is Verdict.TOLD else ()
 
     async def _run_action(self, request: Request) -> AsyncIterator[Output]:
         button_action = parse_answer_button(request.button) or await self._buttons.authorize_press(

@@ -65,6 +65,8 @@ class Service:
     language: str = "en"
     #: Whether a guard is off, so that the audits find what they have to find.
     farmed: bool = False
+    #: Whether they write without a pause, so that their budget counts.
+    is_hasty: bool = False
     _messages: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def someone(self, sender: str, language: str = "en") -> Service:
@@ -108,6 +110,8 @@ class Service:
 
     async def _shown(self, outputs: AsyncIterator[Output]) -> list[Output]:
         shown = []
+        if not self.is_hasty:  # the clock stands still: nobody is held back by it
+            self.app.chat.dispatcher._work_budget._accounts.clear()
         async for output in outputs:
             shown.append(output)
             if isinstance(output, Answer):

@@ -35,10 +35,10 @@ from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
 from bots.telegram.inbound import BotIdentity, get_place, get_sender, read_message, read_press
 from bots.telegram.payments import PaymentUpdates
-from bots.telegram.polling import UpdatePoller
 from bots.telegram.presenter import TelegramPresenter, TelegramTarget
 from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
 from bots.telegram.streaming import DraftSupport
+from bots.telegram.update_poller import UpdatePoller
 from bots.telegram.webhook import build_webhook_route
 from core.clock import Clock
 from core.errors import Refusal, describe_failure
@@ -165,8 +165,8 @@ class TelegramAdapter:
             .write_timeout(20)
             .pool_timeout(20)
             .media_write_timeout(60)
-            # Updates are fetched here (`bots.telegram.polling`): the library's own loop ends at the
-            # first update that it can't read, and fetches that one again for ever.
+            # `bots.telegram.update_poller` fetches updates: the library's own loop ends at the first
+            # one that it can't read, and fetches that one again for ever.
             .updater(None)
         )
         return builder.build()
