@@ -165,8 +165,8 @@ class TelegramAdapter:
             .write_timeout(20)
             .pool_timeout(20)
             .media_write_timeout(60)
-            # `bots.telegram.update_poller` fetches updates: the library's own loop ends at the first
-            # one that it can't read, and fetches that one again for ever.
+            # `bots.telegram.update_poller` fetches updates: the library's own loop ends at the
+            # first one that it can't read, and fetches that one again for ever.
             .updater(None)
         )
         return builder.build()
