@@ -130,13 +130,15 @@ async def test_bean_check_accepts_the_export(place: Place, chatted: Done) -> Non
 
 
 #: One row each, changed by hand.
+#: Somebody's: an operator who was notified is a person too.
+_POCKET = "(SELECT min(code) FROM account WHERE code LIKE 'user/%/gift')"
 ALTERATIONS = {
     "an amount": "UPDATE transfer SET amount = amount + 1 WHERE seq = (SELECT max(seq) FROM t)",
     "a payee": "UPDATE transfer SET credit = debit WHERE seq = (SELECT max(seq) FROM t)",
     "a lost transfer": "DELETE FROM transfer WHERE seq = (SELECT max(seq) FROM t)",
-    "a balance": "UPDATE account SET credits_posted = credits_posted + 5 WHERE code LIKE '%/gift'",
-    "a held sum": "UPDATE account SET debits_pending = debits_pending + 5 WHERE code LIKE '%/gift'",
-    "a floor": "UPDATE account SET limit_kind = '' WHERE code LIKE '%/gift'",
+    "a balance": f"UPDATE account SET credits_posted = credits_posted + 5 WHERE code = {_POCKET}",
+    "a held sum": f"UPDATE account SET debits_pending = debits_pending + 5 WHERE code = {_POCKET}",
+    "a floor": f"UPDATE account SET limit_kind = '' WHERE code = {_POCKET}",
     "a charge": "UPDATE usage SET charge = charge + 1",
     "a lost submission": "DELETE FROM submission WHERE seq = (SELECT max(seq) FROM submission)",
     "a lost usage": "DELETE FROM usage",
