@@ -28,7 +28,9 @@ from payments.gateways.base import Gateway
 from payments.offer import Offer
 
 MASTER_KEY = bytes(range(32))
-KEYS = ("sk-good-first-000000001", "sk-good-second-00000002", "sk-good-third-000000003")
+KEYS = ("sk-good-first-000000001", "sk-good-second-00000002")
+#: The same, for whoever needs more than two.
+MANY_KEYS = (*KEYS, "sk-good-third-000000003")
 #: More of the operator's settings; a test may set some.
 OPERATOR: dict[str, str] = {}
 ADMINS = (("telegram", "1"), ("discord", "1"))

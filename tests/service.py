@@ -39,7 +39,7 @@ from core.users.types import Person
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from tests import brief
-from tests.config import KEYS, MASTER_KEY, make_config, make_externals, telling_openai
+from tests.config import MANY_KEYS, MASTER_KEY, make_config, make_externals, telling_openai
 from tests.fakes.suppliers import FakeSupplier
 
 
@@ -209,7 +209,7 @@ async def running(
         openai = supplier or await stack.enter_async_context(
             FakeSupplier("openai", models=["gpt-4", "whisper-1"], strict=False)
         )
-        openai.allow(*KEYS)
+        openai.allow(*MANY_KEYS)
         catalogue, costs = catalogue or brief.catalogue(), costs or brief.costs()
         suppliers = telling_openai(openai.url)
         if world is not None:
@@ -233,7 +233,7 @@ async def running(
                 suppliers,
                 catalogue=catalogue,
                 costs=costs,
-                keys=KEYS[:keys],
+                keys=MANY_KEYS[:keys],
                 budget=budget,
                 gateways=gateways,
             ),

@@ -195,6 +195,8 @@ async def test_what_no_message_told_is_found_also_late(counter: Counter) -> None
     counter.btcpay.pay(late.external_id)
     assert counter.invoice(late)["additionalStatus"] == "PaidLate"
     assert await counter.reconciliation.reconcile_orders() == 1
+    # What moved is asked about once more, for the comparison with the books.
+    assert await counter.reconciliation.reconcile_orders() == 0
     calls = len(counter.btcpay.calls)
     assert await counter.reconciliation.reconcile_orders() == 0
     assert len(counter.btcpay.calls) == calls + 1, "what is known costs one list"
@@ -280,7 +282,7 @@ async def test_what_was_paid_in_part_is_given_back_then_paid_after_all(counter: 
     assert await counter.shop.stands("cash/btcpay") == [0]
     counter.btcpay.pay(order.external_id, "6")
     order = await counter.told(order)
-    assert await counter.shop.has(person) == {}, "four of the ten went back"
+    assert await counter.shop.has(person) == {"bought": 600}, "four of the ten went back"
     counter.btcpay.pay(order.external_id, "4")
     await counter.told(order)
     assert await counter.shop.has(person) == {"bought": 1_000}
