@@ -254,7 +254,7 @@ def _find_question_failure(run: AskRun, fault: SupplierFault) -> AskFailure | No
 def _shorten_answer(run: AskRun, fault: SupplierFault) -> bool:
     """Where the key's minute is too small for the answer that was asked for: takes off what its
     supplier says is too much; False where no useful answer is left."""
-    if fault.excess is None or run.shortenings >= _SHORTENINGS_MAX:
+    if fault.excess is None or run.is_reasoning or run.shortenings >= _SHORTENINGS_MAX:
         return False
     over = fault.excess.requested - fault.excess.limit
     if run.asked_limit < over + find_min_answer(run.question.model):

@@ -328,7 +328,9 @@ def _explain_broken(case: Case, ending: str) -> Expected:
         if ending == "cut" and not thinks:
             each = Range(prompt * RATES[case.wire][0], prompt * RATES[case.wire][2])
         booked = Range(tries * each.low, tries * each.high)
-        parts.append(("refused", Range(0, 0), booked, Range(tries, tries)))
+        # The last key is asked for a shorter answer, twice, where its minute is told.
+        shorter = 2 if ending == "large" and not thinks else 0
+        parts.append(("refused", Range(0, 0), booked, Range(tries, tries + shorter)))
     failure = {"content": "content", "long": "too_long"}.get(ending, "supplier")
     moves: bool | None = None
     if ending in OF_THE_QUESTION or ending == "large":
