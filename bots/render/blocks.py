@@ -6,8 +6,12 @@ markup, so text that looks like markup is only text.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
+
+import regex
 
 from bots.render.plain_text import display_width
 
@@ -17,8 +21,13 @@ MarkKind = Literal["bold", "italic", "strike", "code"]
 _CELL_COLUMNS_MAX = 60
 #: How far to look back from a limit for a line's end or a space, as a share of the limit.
 _LOOK_BACK_SHARE = 2
-#: Signs that belong to the one before: a cut never parts them.
-_JOINED_CHARS_MAX = 16
+#: What is read as one sign, of however many code points (Unicode's grapheme clusters).
+_CLUSTER: Final = regex.compile(r"\X")
+_LAST_ASCII: Final = regex.compile(r"(?r)[\x00-\x7f]")
+_REGION: Final = regex.compile(r"\p{Regional_Indicator}")
+_LAST_NOT_REGION: Final = regex.compile(r"(?r)\P{Regional_Indicator}")
+#: No sign that anybody reads is longer.
+_SIGN_CHARS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,25 @@ class Block:
         return replace(self, text=self.text[start:end], marks=marks)
 
 
+def cut_out_marks(marks: Iterable[Mark], holes: Iterable[Mark]) -> tuple[Mark, ...]:
+    """The marks without what lies in the holes, and the holes, in order; the holes don't
+    overlap."""
+    holes = sorted(holes, key=lambda hole: hole.start)
+    ends = [hole.end for hole in holes]
+    apart: list[Mark] = list(holes)
+    for mark in marks:
+        start = mark.start
+        for hole in holes[bisect_right(ends, start) :]:
+            if hole.start >= mark.end:
+                break
+            if start < hole.start:
+                apart.append(Mark(start, hole.start, mark.kind))
+            start = hole.end
+        if start < mark.end:
+            apart.append(Mark(start, mark.end, mark.kind))
+    return tuple(sorted(apart, key=lambda mark: (mark.start, -mark.end)))
+
+
 def find_cut(text: str, limit: int, *, code: bool) -> tuple[int, int]:
     """Where to cut a text that may keep `limit` characters: its new end, and where the rest begins.
 
@@ -70,48 +98,64 @@ def find_cut(text: str, limit: int, *, code: bool) -> tuple[int, int]:
     if not code:
         for stop in (". ", "。", "! ", "? ", "！", "？", "; ", "；", "，"):
             at = text.rfind(stop, floor, limit)
-            if at > 0:
+            if at > 0 and _is_whole(text, at + len(stop)):
                 return at + 1, at + len(stop)
     space = text.rfind(" ", floor, limit + 1)
-    if space > 0:
+    if space > 0 and _is_whole(text, space + 1):
         # A space of code is kept: it may be all there is in a line.
         return (space, space) if code else (space, space + 1)
-    at = limit
-    for _ in range(_JOINED_CHARS_MAX):
-        if at <= 1 or not _is_joined(text, at):
+    at = 0
+    for cluster in _CLUSTER.finditer(text[: limit + _SIGN_CHARS_MAX]):
+        if cluster.end() > limit:
             break
-        at -= 1
-    return (at, at) if at >= 1 else (limit, limit)
+        at = cluster.end()
+    return (at, at) if at else (limit, limit)
 
 
-def _is_joined(text: str, position: int) -> bool:
-    after, before = text[position : position + 1], text[position - 1]
-    return (
-        after in "\u200c\u200d\ufe0e\ufe0f\u20e3"
-        or before in "\u200c\u200d"
-        or "\U0001f3fb" <= after <= "\U0001f3ff"
-        or "\U0001f1e6" <= after <= "\U0001f1ff"
-        or "\U000e0020" <= after <= "\U000e007f"
-        or "\u0300" <= after <= "\u036f"
-    )
+def find_sign_start(text: str, position: int) -> int:
+    """Where the first sign begins that stands at `position` or behind it."""
+    known = _LAST_ASCII.search(text, max(0, position - _SIGN_CHARS_MAX), position)
+    start = known.start() if known else max(0, position - _SIGN_CHARS_MAX)
+    if _REGION.match(text, start):
+        # Flags are pairs: they are counted from the first of their row.
+        before = _LAST_NOT_REGION.search(text, 0, start)
+        start -= (start - (before.end() if before else 0)) % 2
+    # Apart: beside a flag the pattern looks back as far as there are flags.
+    for cluster in _CLUSTER.finditer(text[start : position + _SIGN_CHARS_MAX]):
+        if start + cluster.start() >= position:
+            return int(start + cluster.start())
+    return len(text)
+
+
+def _is_whole(text: str, position: int) -> bool:
+    """Whether nothing that follows belongs to the sign before `position`."""
+    cluster = _CLUSTER.match(text[position - 1 : position + 1])
+    return cluster is not None and cluster.end() == 1
 
 
 def format_table(rows: list[list[str]] | tuple[tuple[str, ...], ...], *, header: bool) -> str:
-    """Rows as aligned columns for a monospaced font; a rule below the header."""
-    count = max((len(row) for row in rows), default=0)
-    widths = [
-        min(
-            _CELL_COLUMNS_MAX, max((display_width(row[at]) if at < len(row) else 0) for row in rows)
-        )
-        for at in range(count)
-    ]
+    """Rows as aligned columns for a monospaced font; a rule below the header.
+
+    A cell of several lines makes its row as high.
+    """
+    split = [[cell.split("\n") for cell in row] for row in rows]
+    widths = [0] * max((len(row) for row in rows), default=0)
+    for row in split:
+        for at, cell in enumerate(row):
+            widths[at] = max(widths[at], *map(display_width, cell))
+    widths = [min(_CELL_COLUMNS_MAX, width) for width in widths]
     lines = []
-    for number, row in enumerate(rows):
-        cells = [
-            cell + " " * max(0, width - display_width(cell))
-            for cell, width in zip(row, widths, strict=False)
-        ]
-        lines.append("  ".join(cells).rstrip())
+    for number, row in enumerate(split):
+        lines += [_format_line(row, widths, line) for line in range(max(map(len, row), default=1))]
         if header and number == 0:
             lines.append("  ".join("─" * width for width in widths))
     return "\n".join(lines)
+
+
+def _format_line(row: Sequence[Sequence[str]], widths: Sequence[int], line: int) -> str:
+    parts = (cell[line] if line < len(cell) else "" for cell in row)
+    padded = (
+        part + " " * max(0, width - display_width(part))
+        for part, width in zip(parts, widths, strict=False)
+    )
+    return "  ".join(padded).rstrip()

@@ -6,12 +6,13 @@ Since no markup is sent, none can be broken or forged, and nothing can fail to p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from typing import Final, Literal, final
 
-from bots.render.blocks import Block, Mark
+from bots.render.blocks import Block, Mark, cut_out_marks
 from bots.render.plain_text import Utf16Offsets, defuse_footer_marks, utf16_len
-from bots.render.splitter import BlockSize, Piece
+from bots.render.splitter import Piece
 
 EntityKind = Literal["bold", "italic", "strike", "code", "pre", "quote"]
 
@@ -37,27 +38,42 @@ class FormattedText:
     entities: tuple[TextEntity, ...] = ()
 
 
+#: From where to where (in characters), what it is, and of code the language.
+_Range = tuple[int, int, EntityKind, str]
+#: What is left out last: code and struck words lose their meaning, other words only their weight.
+_WEIGHTS: Final[dict[EntityKind, int]] = {
+    "pre": 5,
+    "code": 4,
+    "quote": 3,
+    "strike": 2,
+    "bold": 1,
+    "italic": 0,
+}
+_MENTION_WEIGHT: Final = 6
+
+
 @final
 class EntityStyle:
     """The style makes messages of `units` UTF-16 units and at most `entities_max` entities."""
 
     def __init__(self, units: int, entities_max: int = 100) -> None:
-        self._limit = BlockSize(units, entities_max)
+        self._limit = units
+        self._entities_max = entities_max
 
     @property
-    def limit(self) -> BlockSize:
+    def limit(self) -> int:
         """See `MessageStyle`."""
         return self._limit
 
-    def measure(self, block: Block) -> BlockSize:
+    def measure(self, block: Block) -> int:
         """See `MessageStyle`."""
-        extra = int(block.code) + int(block.quote)
-        return BlockSize(utf16_len(block.text) + block.gap, len(block.marks) + extra)
+        return utf16_len(block.text) + block.gap
 
     def render_piece(self, piece: Piece) -> FormattedText:
-        """One message's text and entities."""
+        """One message's text and entities; the least of these are left out where there are too
+        many."""
         parts: list[str] = []
-        ranges: list[tuple[int, int, EntityKind, str]] = []
+        ranges: list[_Range] = []
         at = 0
         for number, block in enumerate(piece):
             if number:
@@ -72,23 +88,42 @@ class EntityStyle:
             parts.append(text)
             at += len(text)
         whole = "".join(parts)
+        # A platform drops an entity of spaces alone, or refuses it.
+        ranges = [each for each in _merge_quotes(ranges) if whole[each[0] : each[1]].strip()]
+        if len(ranges) > self._entities_max:
+            ranges, whole = _leave_out(ranges, whole, self._entities_max)
         units = Utf16Offsets(whole)
         return FormattedText(
             whole,
             tuple(
                 TextEntity(kind, units(start), units(end) - units(start), language)
-                for start, end, kind, language in _merge_quotes(ranges)
-                # A platform drops an entity of spaces alone, or refuses it.
-                if whole[start:end].strip()
+                for start, end, kind, language in ranges
             ),
         )
 
 
+def _leave_out(ranges: list[_Range], text: str, entities_max: int) -> tuple[list[_Range], str]:
+    """The ranges that matter most, in their order, and the text, in which no name becomes a mention
+    that is not code any more."""
+
+    def weigh(at: int) -> int:
+        start, _, kind, _ = ranges[at]
+        return _MENTION_WEIGHT if kind == "code" and text[start] == "@" else _WEIGHTS[kind]
+
+    by_weight = sorted(range(len(ranges)), key=lambda at: -weigh(at))
+    chars = list(text)
+    for at in by_weight[entities_max:]:
+        start, end, kind, _ = ranges[at]
+        if kind in ("code", "pre"):
+            chars[start:end] = text[start:end].replace("@", "＠")
+    return [ranges[at] for at in sorted(by_weight[:entities_max])], "".join(chars)
+
+
 def _merge_quotes(
-    ranges: list[tuple[int, int, EntityKind, str]],
-) -> list[tuple[int, int, EntityKind, str]]:
+    ranges: list[_Range],
+) -> list[_Range]:
     """Quotes that follow each other are one quote; the outer range comes first."""
-    joined: list[tuple[int, int, EntityKind, str]] = []
+    joined: list[_Range] = []
     quote = -1
     for each in ranges:
         if each[2] == "quote":
@@ -108,32 +143,14 @@ def disable_mentions(block: Block) -> Block:
     """
     if block.code or "@" not in block.text:
         return block
-    names = [
-        (match.start(), match.end())
-        for match in _MENTION.finditer(block.text)
-        if not any(
-            mark.kind == "code" and mark.start < match.end() and mark.end > match.start()
-            for mark in block.marks
-        )
-    ]
+    codes = [mark for mark in block.marks if mark.kind == "code"]
+    ends = [mark.end for mark in codes]
+    names = []
+    for name in _MENTION.finditer(block.text):
+        code = bisect_right(ends, name.start())
+        if code == len(codes) or codes[code].start >= name.end():
+            names.append((name.start(), name.end()))
     if not names:
         return block
-    marks = list(block.marks)
-    for start, end in names:
-        marks = [part for mark in marks for part in _cut_out(mark, start, end)]
-        marks.append(Mark(start, end, "code"))
-    marks.sort(key=lambda mark: (mark.start, -mark.end))
-    return Block(
-        block.text,
-        tuple(marks),
-        quote=block.quote,
-        gap=block.gap,
-        from_service=block.from_service,
-    )
-
-
-def _cut_out(mark: Mark, start: int, end: int) -> list[Mark]:
-    if mark.start >= end or mark.end <= start:
-        return [mark]
-    around = [Mark(mark.start, start, mark.kind), Mark(end, mark.end, mark.kind)]
-    return [part for part in around if part.start < part.end]
+    marks = cut_out_marks(block.marks, [Mark(start, end, "code") for start, end in names])
+    return replace(block, marks=marks)

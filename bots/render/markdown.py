@@ -7,53 +7,33 @@ shown as it stands.
 
 from __future__ import annotations
 
-import functools
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
-from markdown_it.rules_inline.escape import escape
 from markdown_it.token import Token
 
-from bots.render.blocks import Block, Mark, MarkKind, format_table
-from bots.render.plain_text import clean_text
+from bots.render.blocks import Block, Mark, MarkKind, cut_out_marks, format_table
+from bots.render.markdown_parser import NESTING_MAX, get_parser
+from bots.render.plain_text import clean_text, find_addresses
 
-#: Deeper than this the parser would leave text out.
-_NESTING_MAX = 60
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.\-]{1,32}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _KINDS: dict[str, MarkKind] = {"strong": "bold", "em": "italic", "s": "strike"}
 _RULE = "———"
 _INDENT = "  "
-
-
-def _escape_but_math(state: StateInline, silent: bool) -> bool:
-    r"""Backslash escapes, but `\( … \)` and `\[ … \]` are mathematics and keep their backslash."""
-    if state.src[state.pos + 1 : state.pos + 2] in ("(", ")", "[", "]") and state.src.startswith(
-        "\\", state.pos
-    ):
-        if not silent:
-            state.pending += state.src[state.pos : state.pos + 2]
-        state.pos += 2
-        return True
-    return escape(state, silent)
-
-
-@functools.cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING_MAX})
-    parser.enable(["table", "strikethrough"])
-    parser.disable(["reference", "entity", "html_block", "html_inline"])
-    parser.inline.ruler.at("escape", _escape_but_math)
-    return parser
+#: A break inside a table's cell, where Markdown has none.
+_LINE_BREAK = re.compile(r"<br\s?/?>", re.IGNORECASE)
+#: Signs that a reader of addresses may take for what stands around one, or for its end.
+_OPEN_ENDED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "()[]*~'!,;^|"})
+_LAST_SIGNS = ".:?_"
 
 
 def parse_markdown(markdown: str) -> list[Block]:
     """The blocks of a model's text; an unclosed fence is code to its end."""
     text = clean_text(markdown)
-    tokens = _parser().parse(text)
-    if any(token.level >= _NESTING_MAX - 2 for token in tokens):
+    tokens = get_parser().parse(text)
+    if any(token.level >= NESTING_MAX - 2 for token in tokens):
         return [Block(text.strip("\n"))]
     builder = _BlockBuilder()
     for token in tokens:
@@ -90,6 +70,8 @@ class _BlockBuilder:
                 self._add_inline(token)
             case "fence" | "code_block":
                 self._add_code(token)
+            case "formula_block":
+                self._add_formula(token)
             case "hr":
                 self._add_block(_RULE, ())
             case "heading_open" | "heading_close":
@@ -135,7 +117,8 @@ class _BlockBuilder:
     def _add_inline(self, token: Token) -> None:
         text, marks = _InlineBuilder().read_tokens(token.children or [])
         if self.in_cell:
-            self.row.append(" ".join(text.split()))
+            lines = _LINE_BREAK.sub("\n", text).split("\n")
+            self.row.append("\n".join(" ".join(line.split()) for line in lines))
             return
         if self.in_heading and text:
             plain = tuple(mark for mark in marks if mark.kind not in ("bold", "code"))
@@ -150,6 +133,7 @@ class _BlockBuilder:
             gap = 1 if len(self.lists) > 1 or (last.at_item_start and last.has_items) else gap
             last.has_items = True
             text, marks = self._as_item(text, marks)
+            text = text if marks else text.rstrip(" ")
         self.blocks.append(Block(text, marks, quote=self.quote_depth > 0, gap=gap))
 
     def _as_item(self, text: str, marks: tuple[Mark, ...]) -> tuple[str, tuple[Mark, ...]]:
@@ -173,8 +157,14 @@ class _BlockBuilder:
                 rest = info
             # What stands behind the language is nobody's option here: it is text.
             text = f"{rest.strip()}\n{text}" if rest.strip() else text
-        if self.lists:
-            self.lists[-1].at_item_start, self.lists[-1].has_items = False, True
+        self._add_verbatim(text, language)
+
+    def _add_formula(self, token: Token) -> None:
+        self._add_verbatim(token.content, "latex")
+
+    def _add_verbatim(self, text: str, language: str) -> None:
+        if self.lists and self.lists[-1].at_item_start:
+            self._add_block("", ())  # the item's sign, which code can't hold
         self.blocks.append(Block(text, code=True, language=language, gap=self._code_gap()))
 
     def _code_gap(self) -> int:
@@ -185,14 +175,12 @@ def _indent(
     text: str, marks: tuple[Mark, ...], prefix: str, hanging: str
 ) -> tuple[str, tuple[Mark, ...]]:
     """The lines with a prefix before the first and `hanging` before the others; marks follow."""
-    shifted = [
-        Mark(
-            mark.start + len(prefix) + len(hanging) * text.count("\n", 0, mark.start),
-            mark.end + len(prefix) + len(hanging) * text.count("\n", 0, mark.end),
-            mark.kind,
-        )
-        for mark in marks
-    ]
+    ends = [at for at, char in enumerate(text) if char == "\n"]
+
+    def shift(position: int) -> int:
+        return position + len(prefix) + len(hanging) * bisect_left(ends, position)
+
+    shifted = [Mark(shift(mark.start), shift(mark.end), mark.kind) for mark in marks]
     return prefix + text.replace("\n", "\n" + hanging), tuple(shifted)
 
 
@@ -221,7 +209,7 @@ class _InlineBuilder:
                 self._append(token.content)
             case "softbreak" | "hardbreak":
                 self._append("\n")
-            case "code_inline":
+            case "code_inline" | "formula":
                 self.marks.append(Mark(self.length, self.length + len(token.content), "code"))
                 self._append(token.content)
             case "image":
@@ -257,30 +245,28 @@ class _InlineBuilder:
 def _format_address(href: str, label: str) -> str:
     """What to show behind a label: its address, unless that is what the label says already."""
     label = label.strip()
-    shown = _parser().normalizeLinkText(href)
+    shown = get_parser().normalizeLinkText(href)
     bare = href.removeprefix("https://").removeprefix("http://").removesuffix("/")
     if not href or label in (href, shown, bare) or f"mailto:{label}" == href:
         return ""
     scheme = _SCHEME.match(href)
     if scheme and scheme.group().lower() not in ("http:", "https:", "mailto:"):
         return ""
-    return f" ({href})" if label else href
+    return f" ({_close_address(href)})" if label else href
+
+
+def _close_address(href: str) -> str:
+    """The address, written so that whoever finds addresses in a text finds all of this one."""
+    if not href.startswith(("http://", "https://")) or find_addresses(f"{href})") == [
+        (0, len(href))
+    ]:
+        return href
+    href = href.translate(_OPEN_ENDED)
+    return f"{href[:-1]}%{ord(href[-1]):02X}" if href[-1] in _LAST_SIGNS else href
 
 
 def _split_around_code(marks: list[Mark]) -> tuple[Mark, ...]:
     """The marks with code taken out of the others: platforms let code lie in nothing else."""
-    codes = sorted((mark for mark in marks if mark.kind == "code"), key=lambda mark: mark.start)
-    apart: list[Mark] = []
-    for mark in marks:
-        if mark.kind == "code":
-            apart.append(mark)
-            continue
-        start = mark.start
-        for code in codes:
-            if start < code.end and mark.end > code.start:
-                if start < code.start:
-                    apart.append(Mark(start, code.start, mark.kind))
-                start = max(start, code.end)
-        if start < mark.end:
-            apart.append(Mark(start, mark.end, mark.kind))
-    return tuple(sorted(apart, key=lambda mark: (mark.start, -mark.end)))
+    codes = [mark for mark in marks if mark.kind == "code"]
+    others = [mark for mark in marks if mark.kind != "code"]
+    return cut_out_marks(others, codes)

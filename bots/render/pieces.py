@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from bots.chat.types import Card
-from bots.render.blocks import Block, Mark, format_table
+from bots.render.blocks import Block, Mark, find_sign_start, format_table
 from bots.render.entity_style import disable_mentions
 from bots.render.markdown import parse_markdown
 from bots.render.plain_text import clean_text, format_footer, to_one_line
@@ -81,7 +81,7 @@ def _newest_part(text: str) -> str:
         return text
     start = len(text) - _TAIL_CHARS
     line = text.find("\n", start, start + _TAIL_CHARS // 2)
-    start = line + 1 if line >= 0 else start
+    start = line + 1 if line >= 0 else find_sign_start(text, start)
     fence = _open_fence(text, start)
     return f"{fence}\n{text[start:]}" if fence else text[start:]
 

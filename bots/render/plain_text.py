@@ -104,7 +104,9 @@ FOOTER_MARK: Final = "◈"
 
 #: Signs that could be taken for the mark.
 _MARK_LOOKALIKES: Final = "◈◇◆❖⟐◊⬖⬗⬘⬙⬥⬦⯁⯂🔷🔶🔸🔹💠⧫⬨⬧⋄♦♢"
-_FORGED_FOOTER: Final = re.compile(rf"^([^\w\n]*?)[{_MARK_LOOKALIKES}]", re.MULTILINE)
+_MARK_LOOKALIKE: Final = re.compile(f"[{_MARK_LOOKALIKES}]")
+#: The signs that a line begins with, before its first letter or digit.
+_LINE_SIGNS: Final = re.compile(r"^[^\w\n]+", re.MULTILINE)
 
 
 def format_footer(footer: str) -> str:
@@ -115,6 +117,53 @@ def format_footer(footer: str) -> str:
 
 def defuse_footer_marks(text: str) -> str:
     """The text with no line that begins like a footer; as long as before."""
-    while _FORGED_FOOTER.search(text):
-        text = _FORGED_FOOTER.sub(r"\1·", text)
-    return text
+    return _LINE_SIGNS.sub(lambda match: _MARK_LOOKALIKE.sub("·", match.group()), text)
+
+
+#: What an address is made of: its end is where a sentence, a bracket or other markup goes on.
+_ADDRESS: Final = re.compile(
+    r"(?<![A-Za-z0-9+.\-])(https?)(://(?:(?!\*\*|~~(?![A-Za-z0-9]))"
+    r"[^\s<>\[\]`|\\{}\"^\u3000-\u303f\ufe30-\ufe4f\uff00-\uffef“”‘’…])+)",
+    re.IGNORECASE,
+)
+#: What ends a sentence rather than an address, or a mark around it.
+_SENTENCE_ENDS: Final = "?!.,:;*_~'"
+_SCHEME_CHARS_MAX: Final = 5
+
+
+def match_address(text: str, colon: int) -> tuple[int, int] | None:
+    """From where to where an address of the web goes whose scheme ends at `colon`, if there is
+    one."""
+    if not text.startswith("://", colon):
+        return None
+    for length in (_SCHEME_CHARS_MAX, _SCHEME_CHARS_MAX - 1):
+        found = _ADDRESS.match(text, max(0, colon - length))
+        if found is not None and found.start(2) == colon:
+            end = _trim_address(text, found.start(2) + 3, found.end())
+            return (found.start(), end) if end else None
+    return None
+
+
+def find_addresses(text: str) -> list[tuple[int, int]]:
+    """From where to where each address of the web goes, in order."""
+    if "://" not in text:
+        return []
+    ends = (
+        (each, _trim_address(text, each.start(2) + 3, each.end()))
+        for each in _ADDRESS.finditer(text)
+    )
+    return [(each.start(), end) for each, end in ends if end]
+
+
+def _trim_address(text: str, start: int, end: int) -> int:
+    """The end without a sentence's own signs and without a bracket that closes no other; 0 when
+    nothing is left."""
+    depth = 0
+    for at in range(start, end):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth < 0:
+            end = at
+            break
+    while end > start and text[end - 1] in _SENTENCE_ENDS:
+        end -= 1
+    return end if end > start else 0

@@ -7,7 +7,7 @@ part of cut code is code of the same language again, so that no piece leaves a f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, final
 
 from bots.render.blocks import Block, find_cut
@@ -18,31 +18,17 @@ Piece = tuple[Block, ...]
 _MIN_SPACE_SHARE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class BlockSize:
-    """The size that blocks have in a message: UTF-16 units of text, and how many marks."""
-
-    units: int
-    marks: int
-
-    def __add__(self, other: BlockSize) -> BlockSize:
-        return BlockSize(self.units + other.units, self.marks + other.marks)
-
-    def fits_in(self, limit: BlockSize) -> bool:
-        """Whether it fits into a message of that limit."""
-        return self.units <= limit.units and self.marks <= limit.marks
-
-
 class MessageStyle(Protocol):
     """A style says how a platform shows blocks, as far as the splitter must know."""
 
     @property
-    def limit(self) -> BlockSize:
-        """What one message holds."""
+    def limit(self) -> int:
+        """What one message holds, in UTF-16 units."""
         ...
 
-    def measure(self, block: Block) -> BlockSize:
-        """What a block takes of a message, its gap included; parts never cost more together."""
+    def measure(self, block: Block) -> int:
+        """What a block takes of a message, in UTF-16 units, its gap included; at least its
+        characters."""
         ...
 
 
@@ -61,7 +47,7 @@ class _Packer:
         self._limit = style.limit
         self._pieces: list[Piece] = []
         self._piece: list[Block] = []
-        self._used = BlockSize(0, 0)
+        self._used = 0
 
     def finish(self) -> list[Piece]:
         self._close()
@@ -69,11 +55,9 @@ class _Packer:
 
     def add(self, block: Block) -> None:
         rest = block
-        while not self._fits(rest, BlockSize(0, 0)):
-            space_left = self._limit.units - self._used.units
-            if self._piece and (
-                space_left < self._limit.units // _MIN_SPACE_SHARE or self._used.marks > 0
-            ):
+        while not self._fits(rest, 0):
+            space_left = self._limit - self._used
+            if self._piece and space_left < self._limit // _MIN_SPACE_SHARE:
                 self._close()
                 continue
             part, rest = self._cut(rest)
@@ -86,8 +70,10 @@ class _Packer:
             self._close()
         self._put(rest)
 
-    def _fits(self, block: Block, used: BlockSize) -> bool:
-        return (used + self._style.measure(block)).fits_in(self._limit)
+    def _fits(self, block: Block, used: int) -> bool:
+        # A long text isn't measured for each of its pieces.
+        left = self._limit - used
+        return len(block.text) <= left and self._style.measure(block) <= left
 
     def _put(self, block: Block) -> None:
         if block.text.strip():
@@ -98,7 +84,7 @@ class _Packer:
         if self._piece:
             heading = self._hanging_heading()
             self._pieces.append(tuple(self._piece))
-            self._piece, self._used = [], BlockSize(0, 0)
+            self._piece, self._used = [], 0
             if heading is not None:
                 self._put(heading)
 
@@ -118,7 +104,7 @@ class _Packer:
 
     def _cut(self, block: Block) -> tuple[Block, Block]:
         """The most of a block that still fits into the present piece, and the rest."""
-        low, high = 1, len(block.text)
+        low, high = 1, min(len(block.text), self._limit)
         while low < high:
             middle = (low + high + 1) // 2
             if self._fits(block.slice_text(0, middle), self._used):
@@ -126,5 +112,9 @@ class _Packer:
             else:
                 high = middle - 1
         end, start = find_cut(block.text, low, code=block.code)
+        while end > 1 and not self._fits(block.slice_text(0, end), self._used):
+            # Less text may take more: what is only the beginning of an address is escaped.
+            low = end - 1
+            end, start = find_cut(block.text, low, code=block.code)
         rest = replace(block.slice_text(start, len(block.text)), gap=1)
         return block.slice_text(0, end), rest
