@@ -126,6 +126,7 @@ def _build_chat(services: Services) -> Chat:
     answers = AnswerRenderer(
         ask_service=services.asks.asks,
         ask_repository=services.asks.repository,
+        ask_reversal=services.asks.reversal,
         catalogue=services.pricing.catalogue,
         conversation_queue=ConversationQueue(),
     )
@@ -158,7 +159,10 @@ def _build_chat(services: Services) -> Chat:
             list_operators=services.users.roles.list_operators,
         ),
         redelivery=AnswerRedelivery(
-            ask_repository=services.asks.repository, answer_renderer=answers, notifiers=notifiers
+            ask_repository=services.asks.repository,
+            users=services.users.users,
+            answer_renderer=answers,
+            notifiers=notifiers,
         ),
         stars=_build_stars(services),
         store_purchases=_build_store_purchases(services),

@@ -431,6 +431,10 @@ class Dispatcher:
         """See `ChatHandler`."""
         await self._answer_renderer.mark_delivered(ask, place.code, messages)
 
+    async def mark_undelivered(self, ask: str) -> None:
+        """See `ChatHandler`."""
+        await self._answer_renderer.mark_undelivered(ask)
+
     async def mark_started(self, ask: str, message: str) -> None:
         """See `ChatHandler`."""
         await self._answer_renderer.mark_started(ask, message)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bots.chat.callbacks import ButtonRepository, render_card
 from bots.chat.i18n import render
@@ -28,6 +28,7 @@ from core.errors import describe_failure
 from core.jobs.notifications import Notification
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
+from core.users.service import Users
 from payments.cancellations import CANCELLATION_ENDED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
@@ -282,8 +283,12 @@ _LINES: Mapping[str, Callable[[Phrase], Phrase]] = {
 }
 
 
+#: How long the answers of one chat are tried in one turn of the job; a claim lasts longer.
 REDELIVERY_SECONDS_MAX = 60.0
-_ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
+#: A chat that takes longer is no reason to let others wait.
+_HANGING_SECONDS = 1.0
+#: So many chats are written to at once.
+_CHATS_MAX = 64
 
 
 class AnswerRedelivery:
@@ -293,10 +298,12 @@ class AnswerRedelivery:
         self,
         *,
         ask_repository: AskRepository,
+        users: Users,
         answer_renderer: AnswerRenderer,
         notifiers: dict[str, Notifier],
     ) -> None:
-        self._ask_repository, self._answer_renderer = ask_repository, answer_renderer
+        self._ask_repository, self._users = ask_repository, users
+        self._answer_renderer = answer_renderer
         #: The front ends that were registered, by platform.
         self._notifiers = notifiers
 
@@ -305,14 +312,43 @@ class AnswerRedelivery:
         self._notifiers[platform] = notifier
 
     async def redeliver_answers(self) -> None:
-        """Shows every answer that no process shows; a chat that refuses is given up."""
-        for saved in await self._ask_repository.claim_answers(list(self._notifiers)):
-            try:
-                await self._redeliver(saved)
-            except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
-                _log.error(
-                    "%s could not be landed: %s", saved.result.ask, describe_failure(failure)
-                )
+        """Shows every answer that no process shows: those of one chat in their order, chats side by
+        side. While some chats hang, answers of others are still claimed and shown."""
+        running: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                by_chat: dict[str, list[SettledAsk]] = {}
+                if len(running) < _CHATS_MAX:
+                    for saved in await self._ask_repository.claim_answers(list(self._notifiers)):
+                        by_chat.setdefault(saved.place, []).append(saved)
+                # What is for a chat that hangs waits until its claim is over.
+                for place in by_chat.keys() - running.keys():
+                    answers = by_chat[place]
+                    running[place] = asyncio.create_task(self._redeliver_to_chat(answers))
+                if not running:
+                    return
+                await asyncio.wait(running.values(), timeout=_HANGING_SECONDS)
+                running = {place: task for place, task in running.items() if not task.done()}
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+    async def _redeliver_to_chat(self, answers: Sequence[SettledAsk]) -> None:
+        """Shows the answers of one chat; when its time is over the rest waits until their claim
+        is."""
+        try:
+            async with asyncio.timeout(REDELIVERY_SECONDS_MAX):
+                for saved in answers:
+                    await self._try_redelivery(saved)
+        except TimeoutError:
+            _log.warning("a chat takes too long: what is left for it is tried again later")
+
+    async def _try_redelivery(self, saved: SettledAsk) -> None:
+        try:
+            await self._redeliver(saved)
+        except Exception as failure:  # noqa: BLE001 - a chat may refuse for any reason
+            _log.error("%s could not be landed: %s", saved.result.ask, describe_failure(failure))
 
     async def _redeliver(self, saved: SettledAsk) -> None:
         place = Place.from_code(saved.place)
@@ -323,8 +359,15 @@ class AnswerRedelivery:
             shown_in=saved.shown_in,
             answer=self._answer_renderer.render_saved(saved),
             way_back=saved.way_back,
-            elsewhere_note=render(_ELSEWHERE, saved.person.language),
+            asker=await self._find_asker(saved, place),
         )
-        async with asyncio.timeout(REDELIVERY_SECONDS_MAX):
-            messages = await self._notifiers[place.platform].deliver_answer(undelivered)
-        await self._answer_renderer.mark_delivered(saved.result.ask, saved.place, messages)
+        await self._notifiers[place.platform].deliver_answer(undelivered)
+
+    async def _find_asker(self, saved: SettledAsk, place: Place) -> str:
+        """The asker's own id on the place's platform: the place's where it is their private
+        chat."""
+        identities = await self._users.list_identities(saved.person.id)
+        ids = [id_ for platform, id_ in identities if platform == place.platform]
+        if place.chat in ids:
+            return place.chat
+        return ids[0] if ids else ""

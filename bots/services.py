@@ -30,6 +30,7 @@ from core.asks.heartbeat import Heartbeat
 from core.asks.rate_limit import RateLimiter
 from core.asks.recovery import AskRecovery
 from core.asks.repository import AskHistory, AskRepository
+from core.asks.reversal import AskReversal
 from core.asks.service import AskService
 from core.asks.settler import AskSettler
 from core.asks.streaming import AnswerStream
@@ -144,6 +145,7 @@ class AskServices:
 
     asks: AskService
     repository: AskRepository
+    reversal: AskReversal
     history: AskHistory
     conversations: Conversations
     recovery: AskRecovery
@@ -477,6 +479,7 @@ def build_asks(
     return AskServices(
         asks=asks,
         repository=repository,
+        reversal=AskReversal(db=db, ledger=ledger, clock=clock, process_id=base.process_id),
         history=AskHistory(db),
         conversations=conversations,
         recovery=AskRecovery(

@@ -339,6 +339,35 @@ def vest_charge(
     return Accrue(f"vest-{origin}", _COUNTED_USAGE, key_usage(key, origin), charge, tuple(shares))
 
 
+def find_pocket(person: str, code: str) -> Account[Credits]:
+    """The pocket of this person that has the name of the pocket of a `code`: somebody's who became
+    a part of them."""
+    name = code.rpartition("/")[2]
+    return next(pocket(person, each) for each in POCKETS if each == name)
+
+
+#: How the entries begin that give a charge back.
+RETURNED_ENTRY = "returned-"
+
+
+def return_charge(
+    number: int, model: str, target: Account[Credits], amount: Credits
+) -> Move[Credits]:
+    """Flow: a part of a charge, the `number`th, goes back where it came from: nobody saw the
+    answer."""
+    return Move(f"{RETURNED_ENTRY}{number}", spent(model), target, amount)
+
+
+def turn_earned_into_gift(contributor: str, amount: Credits) -> tuple[Entry, ...]:
+    """Flow: an answer of a contributed key wasn't paid for after all: what it earned its
+    contributor becomes a gift, though it was spent meanwhile."""
+    sources = (pocket(contributor, "earned"), owed(contributor))
+    return (
+        Cascade("unearned", sources, pocket(contributor, "gift"), amount),
+        SweepOwed("unearned-repay", pockets(contributor), owed(contributor)),
+    )
+
+
 #: Cash that a payer's bank took back while a dispute is open; and what was lost by disputes.
 DISPUTED_CASH = Account("disputed", NanoUsd)
 BAD_DEBT = Account("bad-debt", NanoUsd)

@@ -7,7 +7,7 @@ An adapter turns its platform's updates into `IncomingMessage` and `ButtonPress`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, Self, cast
 
 from pydantic import SecretStr
@@ -176,6 +176,14 @@ class Answer:
     footer: str
     buttons: ButtonRows = ()
     note: str = ""
+    #: What is said in front of it when it can only be shown to the asker in private.
+    elsewhere_note: str = ""
+
+    def for_elsewhere(self) -> Answer:
+        """The answer as it is shown in private when its place refuses it: its buttons belong to
+        that place."""
+        note = "\n\n".join(filter(None, (self.elsewhere_note, self.note)))
+        return replace(self, note=note, buttons=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +318,11 @@ class ChatHandler(Protocol):
         was asked."""
         ...
 
+    async def mark_undelivered(self, ask: str) -> None:
+        """Tells that an answer was refused for good wherever it may be shown, and that nothing of
+        it was accepted: it is given back in full, once, and isn't shown later."""
+        ...
+
     async def mark_started(self, ask: str, message: str) -> None:
         """Tells which message will show an answer, so that it can be edited after a restart."""
         ...
@@ -350,15 +363,16 @@ class UndeliveredAnswer:
     answer: Answer
     #: As it came with the question.
     way_back: str = field(default="", repr=False)
-    #: What is said in front of it when it can only be delivered elsewhere.
-    elsewhere_note: str = ""
+    #: The asker's own id on the platform; empty when they have none there any more.
+    asker: str = ""
 
 
 class Notifier(Protocol):
     """A notifier is what an adapter offers to jobs and commands: it writes to people unasked."""
 
     async def deliver_answer(self, undelivered: UndeliveredAnswer) -> Sequence[str]:
-        """Shows a saved answer and gives its messages' ids; raises when the platform refuses."""
+        """Shows a saved answer where it was asked, else to its asker in private, tells the handler
+        what came of it, and gives its messages' ids; raises when the platform refuses."""
         ...
 
     async def notify_person(self, sender: str, card: Card, *, replace_message: str = "") -> None:

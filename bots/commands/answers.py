@@ -13,6 +13,7 @@ from bots.chat.types import Answer, AnswerProgress, Button, ButtonRows, Output
 from bots.commands import text as phrases
 from bots.render.queue import ConversationQueue
 from core.asks.repository import AskRepository, SettledAsk
+from core.asks.reversal import AskReversal
 from core.asks.run import AskRun
 from core.asks.service import AskService
 from core.asks.types import AskResult, Outcome
@@ -30,6 +31,7 @@ _CONTINUABLE = {
 STOP_LABEL = say("⏹ Stop")
 AGAIN_LABEL = say("🔁 Again")
 MORE_ROOM_LABEL = say("🔁 With more room")
+_ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
 CONTINUE_LABEL = say("▶️ Continue")
 ASK_THIS_LABEL = say("💬 Ask this")
 
@@ -43,10 +45,12 @@ class AnswerRenderer:
         *,
         ask_service: AskService,
         ask_repository: AskRepository,
+        ask_reversal: AskReversal,
         catalogue: Catalogue,
         conversation_queue: ConversationQueue,
     ) -> None:
         self._ask_service, self._ask_repository = ask_service, ask_repository
+        self._ask_reversal = ask_reversal
         self._catalogue, self._conversation_queue = catalogue, conversation_queue
 
     def enter_queue(self, request: Request) -> AbstractAsyncContextManager[None]:
@@ -94,6 +98,7 @@ class AnswerRenderer:
             footer="\n".join(footer),
             buttons=self._next_buttons(result, person),
             note=note,
+            elsewhere_note=_localize(_ELSEWHERE, person),
         )
 
     async def mark_started(self, ask_id: str, message: str) -> None:
@@ -103,6 +108,10 @@ class AnswerRenderer:
     async def mark_delivered(self, ask_id: str, place: str, messages: Sequence[str]) -> None:
         """The final text is in the chat, in these messages."""
         await self._ask_repository.mark_delivered(ask_id, place, messages)
+
+    async def mark_undelivered(self, ask_id: str) -> None:
+        """Nothing of it was accepted anywhere, and never will be: it is given back."""
+        await self._ask_reversal.reverse(ask_id)
 
     @staticmethod
     def _next_buttons(result: AskResult, person: Person) -> ButtonRows:

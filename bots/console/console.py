@@ -101,7 +101,9 @@ class ConsoleAdapter:
         """See `Notifier`."""
         self._printer.begin_answer(undelivered.answer.note)
         self._show_answer(undelivered.answer)
-        return [self._new_id()]
+        messages = [self._new_id()]
+        await self._chat_handler.mark_delivered(undelivered.ask, undelivered.place, messages)
+        return messages
 
     async def notify_person(self, sender: str, card: Card, *, replace_message: str = "") -> None:
         """See `Notifier`; printed lines are not changed. There is one reader, but the card's

@@ -64,7 +64,9 @@ class DiscordAdapter:
             on_reversal=self._handle_reversal,
         )
         self._store_purchases = store_purchases
-        self._presenter = DiscordPresenter(self._client, chat_handler, ChatThrottles(clock), config)
+        self._presenter = DiscordPresenter(
+            self._client, chat_handler, ChatThrottles(clock), config, clock
+        )
         self._connection_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._admission_gate = AdmissionGate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 import discord
@@ -26,10 +26,18 @@ from bots.config.settings import DiscordConfig
 from bots.discord.components import FORM_PREFIX
 from bots.discord.interactions import InteractionResponder
 from bots.discord.redelivery import RedeliveryResponder
-from bots.discord.sender import ChannelResponder, DiscordPost, DiscordRefused, Responder
+from bots.discord.sender import (
+    NO_ACCESS,
+    ChannelResponder,
+    DiscordPost,
+    DiscordRefused,
+    Responder,
+)
 from bots.discord.streaming import STYLE, DiscordStreamingMessage
+from bots.render.delivery_record import DeliveryRecord
 from bots.render.pieces import split_card
-from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
+from bots.render.throttle import ChatThrottle, ChatThrottles, NotDelivered, RetryLater
+from core.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +72,12 @@ class DiscordPresenter:
         chat_handler: ChatHandler,
         throttles: ChatThrottles,
         config: DiscordConfig,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._chat_handler = chat_handler
         self._throttles = throttles
+        self._record = DeliveryRecord(clock)
         self._config = config
 
     async def present(
@@ -93,9 +103,8 @@ class DiscordPresenter:
                     case Answer():
                         stream = streams.get(output.ask) or self._new_stream(target, output.ask)
                         streams[output.ask] = stream
-                        messages = await stream.show_final(output)
+                        await self._show_answer(stream, output, place, target.sender)
                         del streams[output.ask]
-                        await self._chat_handler.mark_delivered(output.ask, place, messages)
         finally:
             for stream in streams.values():
                 await stream.abandon()
@@ -111,11 +120,18 @@ class DiscordPresenter:
             with contextlib.suppress(RetryLater, DiscordRefused):
                 await target.responder.delete_message(target.incoming)
         by_interaction = isinstance(target.responder, InteractionResponder)
+        person = ChannelResponder(self._client, int(target.sender), person=True)
         if target.is_private or not card.private or by_interaction:
-            message = await self._send_card(target.responder, card, step_message)
+            try:
+                message = await self._send_card(target.responder, card, step_message)
+            except DiscordRefused as refused:
+                if target.is_private or not refused.is_place_closed:
+                    raise
+                # Its buttons belong to where it was asked for.
+                await self._send_card(person, replace(card, buttons=(), replace=False))
+                return None
             return message if card.passing else None
         try:
-            person = ChannelResponder(self._client, int(target.sender), person=True)
             await self._send_card(person, card)
         except DiscordRefused:
             await self._send_line(target.responder, card.unreachable_note)
@@ -132,7 +148,8 @@ class DiscordPresenter:
         return await self._try_edit(responder, message, posts[0])
 
     async def deliver_answer(self, undelivered: UndeliveredAnswer) -> list[str]:
-        """Shows a saved answer where it was asked for, and gives its messages' ids."""
+        """Shows a saved answer where it was asked for, or to its asker, and gives its messages'
+        ids."""
 
         async def mark_started(message: str) -> None:
             await self._chat_handler.mark_started(undelivered.ask, message)
@@ -146,7 +163,79 @@ class DiscordPresenter:
             on_started=mark_started,
             live_message=live_message,
         )
-        return await stream.show_final(undelivered.answer)
+        return await self._show_answer(
+            stream,
+            undelivered.answer,
+            undelivered.place,
+            responder.asker,
+            was_shown=bool(shown_in),
+            skips_place=not responder.has_token
+            and self._record.refused_lately(undelivered.place.code),
+        )
+
+    async def _show_answer(
+        self,
+        stream: DiscordStreamingMessage,
+        answer: Answer,
+        place: Place,
+        asker: str,
+        *,
+        was_shown: bool = False,
+        skips_place: bool = False,
+    ) -> list[str]:
+        """Shows an answer in its place, or in private where that refuses for good, and tells what
+        came of it. `was_shown`: something of it may have been accepted before this stream;
+        `skips_place`: its place refused it already."""
+        if skips_place:
+            refused_before = DiscordRefused(NO_ACCESS)
+            return await self._show_in_private(
+                answer, place, asker, refused_before, was_shown=was_shown
+            )
+        try:
+            messages = await stream.show_final(answer)
+        except DiscordRefused as refused:
+            if not refused.is_unreachable:
+                raise
+            _log.info("an answer was refused where it was asked: %s", refused.reason)
+            self._record.record_refused(place.code)
+            was_shown |= stream.was_accepted
+            return await self._show_in_private(answer, place, asker, refused, was_shown=was_shown)
+        self._record.record_accepted(place.code)
+        await self._chat_handler.mark_delivered(answer.ask, place, messages)
+        return messages
+
+    async def _show_in_private(
+        self, answer: Answer, place: Place, asker: str, refused: DiscordRefused, *, was_shown: bool
+    ) -> list[str]:
+        """Shows its asker an answer that its place refused. Where they can't be written to either
+        and nothing of it was ever shown, it is given back; raises the refusal then."""
+        private = Place("discord", asker)
+        if asker:
+            stream = self._new_private_stream(asker)
+            shown = answer if place.code == private.code else answer.for_elsewhere()
+            try:
+                messages = await stream.show_final(shown)
+            except (NotDelivered, DiscordRefused) as again:
+                if isinstance(again, NotDelivered) or not again.is_place_closed:
+                    if not was_shown:  # so that whoever tries next knows it
+                        await self._chat_handler.mark_started(answer.ask, "")
+                    raise
+                was_shown |= stream.was_accepted
+            else:
+                await self._chat_handler.mark_delivered(answer.ask, private, messages)
+                return messages
+        if not was_shown:
+            await self._chat_handler.mark_undelivered(answer.ask)
+        raise refused
+
+    def _new_private_stream(self, asker: str) -> DiscordStreamingMessage:
+        async def mark_nothing(_: str) -> None:
+            """It isn't where the answer was begun."""
+
+        responder = ChannelResponder(self._client, int(asker), person=True)
+        return DiscordStreamingMessage(
+            responder, self._get_throttle(responder), on_started=mark_nothing
+        )
 
     def _get_throttle(self, responder: Responder) -> ChatThrottle:
         return self._throttles.for_chat(

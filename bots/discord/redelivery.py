@@ -1,5 +1,5 @@
 """Where an answer goes whose process is gone: by the token of its interaction while that is valid,
-in its channel, else to the person, who is told why."""
+else in its channel."""
 
 from __future__ import annotations
 
@@ -58,26 +58,20 @@ class RedeliveryResponder:
         place = undelivered.place
         self.throttle_key = place.thread or place.chat
         person, _, token = undelivered.way_back.partition(":")
-        # A stored place doesn't tell a person from a channel, so both are tried.
+        #: Whom it may be shown to in private: by Discord's id, empty when nobody knows.
+        self.asker = person or undelivered.asker
+        # A direct chat is stored by its person's id, not by a channel's.
+        is_direct = place.chat == self.asker
         self._responders: list[Responder] = [
-            ChannelResponder(client, int(self.throttle_key), person=False),
-            ChannelResponder(client, int(person or place.chat), person=True),
+            ChannelResponder(client, int(self.throttle_key), person=is_direct)
         ]
+        self.has_token = bool(token)
         if token:
             self._responders.insert(0, TokenResponder(client, self.throttle_key, token))
-        #: Said once, in front of what goes to the person instead of where they asked.
-        self._elsewhere_note = undelivered.elsewhere_note if person not in ("", place.chat) else ""
 
     async def send_post(self, post: DiscordPost, *, ephemeral: bool = False) -> int:
         """See `Responder`."""
-
-        async def send_through(responder: Responder) -> int:
-            if self._elsewhere_note and len(self._responders) == 1:
-                await responder.send_post(DiscordPost(self._elsewhere_note))
-                self._elsewhere_note = ""
-            return await responder.send_post(post, ephemeral=ephemeral)
-
-        return await self._try_responders(send_through)
+        return await self._try_responders(lambda way: way.send_post(post, ephemeral=ephemeral))
 
     async def edit_post(self, message: int, post: DiscordPost) -> None:
         """See `Responder`."""

@@ -21,14 +21,35 @@ from core.errors import Refusal
 
 Result = TypeVar("Result")
 
-_UNKNOWN_CHANNEL: Final = 10003
 _UNKNOWN_MESSAGE: Final = 10008
 _UNKNOWN_WEBHOOK: Final = 10015
 UNKNOWN_INTERACTION: Final = 10062
 ALREADY_ACKNOWLEDGED: Final = 40060
 TOKEN_EXPIRED: Final = 50027
-_NO_ACCESS: Final = 50001
-_NO_PERMISSION: Final = 50013
+NO_ACCESS: Final = 50001
+#: The codes with which Discord takes nothing of ours in a place for good.
+#: https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
+_PLACE_CLOSED: Final = {
+    10003: "unknown channel",
+    10004: "unknown server",
+    10013: "unknown user",
+    40007: "banned from the server",
+    NO_ACCESS: "missing access",
+    50007: "can't write to this person",
+    50008: "can't write in a channel that isn't for text",
+    50009: "the channel's verification level is too high",
+    50013: "missing permissions",
+    50024: "not in a channel of this type",
+    50033: "invalid recipient",
+    50083: "the thread is archived",
+    50278: "no server in common with this person",
+    160005: "the thread is locked",
+    200000: "blocked by AutoMod",
+    200001: "the title was blocked by AutoMod",
+    240000: "blocked by the filter of harmful links",
+}
+#: Slow mode, and a channel that is written to too often: they pass.
+_TOO_OFTEN: Final = (20016, 20028, 20029)
 _CAN_NOT_REPLY: Final = 160002
 _INVALID_FORM: Final = 50035
 
@@ -48,9 +69,14 @@ class DiscordRefused(Refusal):
         return self.reason in (_UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, TOKEN_EXPIRED)
 
     @property
+    def is_place_closed(self) -> bool:
+        """Whether the channel or person takes nothing of ours, now or later."""
+        return self.reason in _PLACE_CLOSED
+
+    @property
     def is_unreachable(self) -> bool:
         """Whether nothing can be shown this way any more."""
-        return self.is_expired or self.reason in (_UNKNOWN_CHANNEL, _NO_ACCESS, _NO_PERMISSION)
+        return self.is_expired or self.is_place_closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +120,7 @@ async def call_discord(work: Callable[[], Awaitable[Result]]) -> Result:
     except discord.DiscordServerError:
         raise RetryLater from None
     except discord.HTTPException as refused:
-        if refused.status == 429:
+        if refused.status == 429 or refused.code in _TOO_OFTEN:
             raise RetryLater(_retry_after(refused)) from None
         raise DiscordRefused(refused.code) from None
     except (aiohttp.ClientError, OSError, TimeoutError):

@@ -58,10 +58,17 @@ class DiscordStreamingMessage:
         self._live_message = live_message
         self._live_post: DiscordPost | None = None
         self._has_text = False
+        #: The channel takes nothing more of ours.
+        self._is_closed = False
         #: The answer's messages.
         self._messages: list[int] = []
         self._stream = self._new_stream()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether anything of the answer was accepted: an edit or a message."""
+        return self._has_text or bool(self._messages)
 
     def show_progress(self, progress: AnswerProgress) -> None:
         """The answer so far; never waits."""
@@ -108,10 +115,13 @@ class DiscordStreamingMessage:
         if isinstance(frame, _FinalPiece):
             await self._send_final_piece(frame)
             return
+        if self._is_closed:
+            return
         try:
             await self._update_live_message(frame)
         except DiscordRefused as refused:
             # The end will be tried all the same.
+            self._is_closed = refused.is_place_closed
             _log.info("progress was refused: %s", refused.reason)
 
     async def _update_live_message(self, frame: AnswerProgress) -> None:
@@ -119,7 +129,6 @@ class DiscordStreamingMessage:
         note = "\n".join(filter(None, (self._make_note(), frame.note)))
         if frame.text.strip():
             content = STYLE.render_piece(fit_progress(frame.text, STYLE, note=note))
-            self._has_text = True
         post = DiscordPost(content, frame.buttons)
         if post == self._live_post:
             return
@@ -129,6 +138,7 @@ class DiscordStreamingMessage:
         else:
             await self._responder.edit_post(self._live_message, post)
         self._live_post = post
+        self._has_text = self._has_text or content != _DOTS
 
     async def _send_final_piece(self, piece: _FinalPiece) -> None:
         if piece.number == 0 and self._live_message is not None:

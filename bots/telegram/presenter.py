@@ -21,6 +21,7 @@ from bots.chat.types import (
     StarsInvoice,
     UndeliveredAnswer,
 )
+from bots.render.delivery_record import DeliveryRecord
 from bots.render.entity_style import FormattedText
 from bots.render.pieces import split_card
 from bots.render.throttle import NotDelivered
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 #: How long a card is tried; an answer's end is tried for much longer.
 _CARD_RETRY_SECONDS_MAX: Final = 120.0
+_REFUSED_BEFORE: Final = "the chat refused before"
 #: How long the deletion of a secret is tried before its person is told to do it.
 _ERASE_RETRY_SECONDS_MAX: Final = 20.0
 
@@ -67,6 +69,7 @@ class TelegramPresenter:
         self._chat_handler = chat_handler
         self._clock = clock
         self._username = username
+        self._record = DeliveryRecord(clock)
 
     async def present(
         self, target: TelegramTarget, place: Place, outputs: AsyncIterator[Output]
@@ -88,9 +91,8 @@ class TelegramPresenter:
                     case Answer():
                         stream = streams.get(output.ask) or self._new_stream(target, output.ask)
                         streams[output.ask] = stream
-                        messages = await stream.show_final(output)
+                        await self._show_answer(stream, output, place, target.sender)
                         del streams[output.ask]
-                        await self._chat_handler.mark_delivered(output.ask, place, messages)
                         await stream.remove_stop_message()
         finally:
             for stream in streams.values():
@@ -106,13 +108,19 @@ class TelegramPresenter:
             if not await self._erase(target.destination, target.incoming, *target.more):
                 card = replace(card, lines=(card.kept_note,) if card.kept_note else card.lines)
             target = replace(target, incoming=None)
+        person = TelegramTarget(TelegramDestination.for_person(target.sender), target.sender)
         if not card.private or target.destination.private:
-            message = await self._send_card(target, card, step_message)
+            try:
+                message = await self._send_card(target, card, step_message)
+            except TelegramRefused as refused:
+                if target.destination.private or not refused.is_place_closed:
+                    raise
+                # Its buttons belong to where it was asked for.
+                await self._send_card(person, replace(card, buttons=(), replace=False))
+                return None
             return message if card.passing else None
         try:
-            await self._send_card(
-                TelegramTarget(TelegramDestination.for_person(target.sender), target.sender), card
-            )
+            await self._send_card(person, card)
         except TelegramRefused:
             await self._point_to_private(target, card.unreachable_note)
         else:
@@ -120,11 +128,13 @@ class TelegramPresenter:
         return None
 
     async def deliver_answer(self, undelivered: UndeliveredAnswer) -> list[str]:
-        """Shows a saved answer where it was asked for, and gives its messages' ids."""
+        """Shows a saved answer where it was asked for, or to its asker, and gives its messages'
+        ids."""
 
         async def mark_started(message: str) -> None:
             await self._chat_handler.mark_started(undelivered.ask, message)
 
+        place = undelivered.place
         destination = TelegramDestination.from_place(undelivered.place)
         stream = TelegramStreamingMessage(
             self._sender,
@@ -138,7 +148,81 @@ class TelegramPresenter:
                 _parse_message_id(undelivered.shown_in),
             ),
         )
-        return await stream.show_final(undelivered.answer)
+        return await self._show_answer(
+            stream,
+            undelivered.answer,
+            place,
+            undelivered.asker,
+            was_shown=bool(undelivered.shown_in),
+            skips_place=self._record.refused_lately(place.code),
+        )
+
+    async def _show_answer(
+        self,
+        stream: TelegramStreamingMessage,
+        answer: Answer,
+        place: Place,
+        asker: str,
+        *,
+        was_shown: bool = False,
+        skips_place: bool = False,
+    ) -> list[str]:
+        """Shows an answer in its place, or in private where that refuses for good, and tells what
+        came of it. `was_shown`: something of it may have been accepted before this stream;
+        `skips_place`: its place refused it already."""
+        if skips_place:
+            refused_before = TelegramRefused(_REFUSED_BEFORE, is_forbidden=True)
+            return await self._show_in_private(
+                answer, place, asker, refused_before, was_shown=was_shown
+            )
+        try:
+            messages = await stream.show_final(answer)
+        except TelegramRefused as refused:
+            if not refused.is_place_closed:
+                raise
+            _log.info("an answer was refused where it was asked: %s", refused.reason)
+            self._record.record_refused(place.code)
+            was_shown |= stream.was_accepted
+            return await self._show_in_private(answer, place, asker, refused, was_shown=was_shown)
+        self._record.record_accepted(place.code)
+        await self._chat_handler.mark_delivered(answer.ask, place, messages)
+        return messages
+
+    async def _show_in_private(
+        self, answer: Answer, place: Place, asker: str, refused: TelegramRefused, *, was_shown: bool
+    ) -> list[str]:
+        """Shows its asker an answer that its place refused. Where they can't be written to either
+        and nothing of it was ever shown, it is given back; raises the refusal then."""
+        if asker and place.code != (private := Place("telegram", asker)).code:
+            stream = self._new_private_stream(answer.ask, asker)
+            try:
+                messages = await stream.show_final(answer.for_elsewhere())
+            except (NotDelivered, TelegramRefused) as again:
+                if isinstance(again, NotDelivered) or not again.is_place_closed:
+                    if not was_shown:  # so that whoever tries next knows it
+                        await self._chat_handler.mark_started(answer.ask, "")
+                    raise
+                was_shown |= stream.was_accepted
+            else:
+                await self._chat_handler.mark_delivered(answer.ask, private, messages)
+                return messages
+        if not was_shown:
+            await self._chat_handler.mark_undelivered(answer.ask)
+        raise refused
+
+    def _new_private_stream(self, ask: str, asker: str) -> TelegramStreamingMessage:
+        async def mark_nothing(_: str) -> None:
+            """It isn't where the answer was begun."""
+
+        return TelegramStreamingMessage(
+            self._sender,
+            self._drafts,
+            self._clock,
+            TelegramDestination.for_person(asker),
+            ask,
+            on_started=mark_nothing,
+            anchor=TelegramAnchor(),
+        )
 
     def _new_stream(self, target: TelegramTarget, ask: str) -> TelegramStreamingMessage:
         async def mark_started(message: str) -> None:

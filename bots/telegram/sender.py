@@ -26,6 +26,7 @@ from telegram.constants import ChatAction
 from telegram.error import (
     BadRequest,
     ChatMigrated,
+    Forbidden,
     NetworkError,
     RetryAfter,
     TelegramError,
@@ -58,6 +59,25 @@ _DESCRIPTION_MAX: Final = 255
 _MIGRATED_MAX: Final = 1_000
 #: What Telegram says when an edit would change nothing.
 _NOT_MODIFIED: Final = "not modified"
+#: What Telegram says, with 400, where nothing of ours is taken for good: no right to write, a topic
+#: that is closed or gone, a chat that is. With 403 (blocked, kicked, deactivated) it always does.
+_PLACE_CLOSED: Final = (
+    *("not enough rights", "no rights to send", "no write access", "need administrator rights"),
+    *("chat_write_forbidden", "chat_send_plain_forbidden", "chat_restricted", "chat_forbidden"),
+    *("chat_admin_required", "chat_guest_send_forbidden", "user_banned_in_channel"),
+    *("topic_closed", "topic_deleted", "topic closed", "message thread not found"),
+    *("topic_id_invalid", "chat not found", "chat was deleted", "chat was deactivated"),
+    *("group is deactivated", "channel_private", "channel_invalid", "peer_id_invalid"),
+    *(
+        "not a member",
+        "bot was kicked",
+        "bot was blocked",
+        "user_is_blocked",
+        "user is deactivated",
+    ),
+    *("input_user_deactivated", "user not found", "can't initiate conversation"),
+    *("privacy_premium_required", "chat is not accessible"),
+)
 #: What Telegram says of a message that can no longer be changed.
 _MESSAGE_GONE: Final = ("not found", "can't be edited", "message_id_invalid")
 
@@ -68,9 +88,17 @@ class TelegramRefused(Refusal):
 
     code = "telegram_refused"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_forbidden: bool = False) -> None:
+        """`is_forbidden`: it came with 403, so that nothing else is taken there either."""
         self.reason = reason
+        self._is_forbidden = is_forbidden
         super().__init__()
+
+    @property
+    def is_place_closed(self) -> bool:
+        """Whether the chat or topic takes nothing of ours, now or later."""
+        lowered = self.reason.lower()
+        return self._is_forbidden or any(words in lowered for words in _PLACE_CLOSED)
 
     @property
     def is_message_gone(self) -> bool:
@@ -296,7 +324,8 @@ class TelegramSender:
         except NetworkError:
             raise RetryLater from None
         except TelegramError as refused:
-            raise TelegramRefused(refused.message) from None
+            is_forbidden = isinstance(refused, Forbidden)
+            raise TelegramRefused(refused.message, is_forbidden=is_forbidden) from None
 
 
 async def _send_with_fallback(

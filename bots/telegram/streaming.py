@@ -77,6 +77,8 @@ class _ShownState:
     draft: FormattedText | None = None
     drafted_at: float = 0.0
     has_text: bool = False
+    #: The chat takes nothing more of ours.
+    is_closed: bool = False
     #: The answer's messages.
     messages: list[int] = field(default_factory=list)
 
@@ -116,6 +118,11 @@ class TelegramStreamingMessage:
         self._uses_draft = anchor.live_message is None and drafts.accepts_drafts(destination)
         self._stream = self._new_stream()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether anything of the answer was accepted: a draft, an edit or a message."""
+        return self._shown.has_text or bool(self._shown.messages)
 
     def show_progress(self, progress: AnswerProgress) -> None:
         """The answer so far; never waits."""
@@ -190,6 +197,8 @@ class TelegramStreamingMessage:
         if isinstance(frame, _FinalPiece):
             await self._send_final_piece(frame)
             return
+        if self._shown.is_closed:
+            return
         try:
             if self._uses_draft:
                 await self._send_draft(frame)
@@ -197,6 +206,7 @@ class TelegramStreamingMessage:
                 await self._edit_live_message(frame)
         except TelegramRefused as refused:
             # The end will be tried all the same.
+            self._shown.is_closed = refused.is_place_closed
             _log.info("progress was refused: %s", refused.reason)
 
     async def _send_draft(self, frame: AnswerProgress) -> None:
@@ -210,7 +220,9 @@ class TelegramStreamingMessage:
             return
         try:
             await self._sender.send_draft(self._destination, self._draft_id, shown)
-        except TelegramRefused:
+        except TelegramRefused as refused:
+            if refused.is_place_closed:
+                raise
             self._drafts.record_refusal(self._destination)
             self._uses_draft = False
             await self._edit_live_message(frame)
@@ -266,7 +278,7 @@ class TelegramStreamingMessage:
 
     async def _keep_alive(self) -> None:
         """Typing until the first text; then a draft again before it fades."""
-        while not self._shown.has_text or self._uses_draft:
+        while not self._shown.is_closed and (not self._shown.has_text or self._uses_draft):
             if not self._shown.has_text:
                 await self._try_quietly(self._sender.send_typing(self._destination))
             elif self._clock.monotonic() - self._shown.drafted_at >= _DRAFT_SECONDS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from core import ids
+from core import chart, ids
 from core.db import schema
 from core.db.database import Database
 from core.ledger.types import TransferKind
@@ -44,9 +44,21 @@ async def audit_asks(db: Database) -> AskAuditResult:
 
 
 async def _find_charge_mismatches(db: Database) -> list[str]:
-    """Usage rows whose charge is not what the settlement posted from the person's pockets, and
-    charges that have no usage row."""
+    """Usage rows whose charge is not what the settlement posted from the person's pockets, less
+    what was given back; and charges that have no usage row."""
     transfer, submission, usage = schema.transfer, schema.submission, schema.usage
+    returned = (
+        sa.select(
+            submission.c.id.label("submission"), sa.func.sum(transfer.c.amount).label("amount")
+        )
+        .select_from(transfer.join(submission, submission.c.seq == transfer.c.submission))
+        .where(
+            submission.c.id.like("ask/%/reverse"),
+            transfer.c.entry.like(f"{chart.RETURNED_ENTRY}%"),
+        )
+        .group_by(submission.c.id)
+        .subquery()
+    )
     posted = (
         sa.select(
             submission.c.id.label("submission"), sa.func.sum(transfer.c.amount).label("charge")
@@ -56,14 +68,17 @@ async def _find_charge_mismatches(db: Database) -> list[str]:
         .group_by(submission.c.id)
         .subquery()
     )
+    kept = sa.func.coalesce(posted.c.charge, 0) - sa.func.coalesce(returned.c.amount, 0)
     rows = await db.fetch(
-        sa.select(usage.c.ask, usage.c.charge, posted.c.charge.label("posted"))
+        sa.select(usage.c.ask, usage.c.charge, kept.label("posted"))
         .select_from(
             usage.outerjoin(
                 posted, posted.c.submission == sa.literal("ask/") + usage.c.ask + "/settle"
+            ).outerjoin(
+                returned, returned.c.submission == sa.literal("ask/") + usage.c.ask + "/reverse"
             )
         )
-        .where(usage.c.charge != sa.func.coalesce(posted.c.charge, 0))
+        .where(usage.c.charge != kept)
         .limit(_FINDINGS_MAX)
     )
     unrecorded = await db.fetch(

@@ -1,5 +1,5 @@
 """Unpaid work: answers that cost a supplier's money and their asker nothing, since they were
-refused by a model's rules, thought away, or stopped before anything was seen.
+refused by a model's rules, thought away, stopped before anything was seen, or taken by no chat.
 
 What people cause of it has a budget a person and UTC day, in nano-dollars of suppliers' cost: when
 it is spent, their asks wait until the next day. Whoever is refused by models' rules too often in a
@@ -33,8 +33,8 @@ _REMEMBERED_SECONDS: Final = 30
 _PEOPLE_MAX: Final = 20_000
 
 #: content: refused, or cut off, by a model's rules. unseen: nothing in the answer can be seen.
-#: stopped: by the asker, before anything was shown.
-UnpaidCause = Literal["content", "unseen", "stopped"]
+#: stopped: by the asker, before anything was shown. undelivered: no chat of theirs took any of it.
+UnpaidCause = Literal["content", "unseen", "stopped", "undelivered"]
 
 
 class UnpaidWorkSpent(AskRefusal):
@@ -122,6 +122,7 @@ def find_unpaid_cause(
 def insert_unpaid_work(
     ask: str, person: str, cause: UnpaidCause, cost: NanoUsd, at_ms: int
 ) -> Insert:
-    """The companion of a settlement that keeps what nobody paid."""
+    """The companion of a settlement, or of its reversal, that keeps what nobody paid; a cause that
+    was kept before stays."""
     row = {"ask": ask, "person": person, "at": at_ms, "cause": cause, "cost": cost.units}
-    return Insert(schema.unpaid_work, row)
+    return Insert(schema.unpaid_work, row, ignore=True)

@@ -52,6 +52,8 @@ def _audit_contributions_and_payouts(connection: sa.Connection) -> list[str]:
             .group_by(usage.c.key)
         )
     }
+    for key, (paid, free) in _sum_returned_by_key(connection).items():  # it vested all the same
+        charged[key] = (charged[key][0] + paid, charged[key][1] + free)
     earned = _sum_earned_by_key(connection)
     findings = []
     for contribution in connection.execute(
@@ -177,6 +179,29 @@ def _sum_earned_by_key(connection: sa.Connection) -> dict[str, int]:
         .group_by(source.c.code)
     )
     return {code.split("/")[1]: int(amount) for code, amount in rows}
+
+
+def _sum_returned_by_key(connection: sa.Connection) -> dict[str, tuple[int, int]]:
+    """Credits that were given back for answers of each contribution that nobody saw: those that
+    the askers had bought or earned, and others."""
+    transfer, submission, usage = schema.transfer, schema.submission, schema.usage
+    account = schema.account
+    is_paid = sa.or_(account.c.code.like("user/%/bought"), account.c.code.like("user/%/earned"))
+    paid = sa.func.sum(sa.case((is_paid, transfer.c.amount), else_=0))
+    rows = connection.execute(
+        sa.select(usage.c.key, paid.label("paid"), sa.func.sum(transfer.c.amount).label("all"))
+        .select_from(
+            transfer.join(submission, submission.c.seq == transfer.c.submission)
+            .join(usage, submission.c.id == sa.literal("ask/") + usage.c.ask + "/reverse")
+            .join(account, account.c.id == transfer.c.credit)
+        )
+        .where(
+            transfer.c.entry.like(f"{chart.RETURNED_ENTRY}%"),
+            usage.c.key.in_(sa.select(schema.contribution.c.key)),
+        )
+        .group_by(usage.c.key)
+    )
+    return {row.key: (int(row.paid), int(row.all) - int(row.paid)) for row in rows}
 
 
 async def audit_referrals(db: Database) -> list[str]:

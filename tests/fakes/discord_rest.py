@@ -222,6 +222,8 @@ class Rest:
             raise Refusal(404, 10003, "Unknown Channel")
         if not channel.bot_inside:
             raise Refusal(403, 50001, "Missing Access")
+        if channel.refuses is not None:
+            raise Refusal(*channel.refuses)
         return channel
 
     def post(self, request: web.Request, body: Any, files: Any) -> Any:

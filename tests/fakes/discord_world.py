@@ -100,6 +100,8 @@ class Channel:
     #: The bot is there, and may delete others' messages.
     bot_inside: bool = True
     bot_moderates: bool = False
+    #: The status and code with which it refuses whatever is sent to it.
+    refuses: tuple[int, int] | None = None
     #: What was ever said, oldest first; what was deleted is gone.
     messages: list[Message] = field(default_factory=list)
 

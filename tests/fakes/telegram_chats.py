@@ -76,6 +76,8 @@ class Chat:
     draft: str = ""
     drafts: list[str] = field(default_factory=list)
     drafts_refused: bool = False
+    #: The status and description with which it refuses whatever is sent to it.
+    refuses: tuple[int, str] | None = None
 
     @property
     def private(self) -> bool:

@@ -190,6 +190,8 @@ class Methods(StarsMethods):
         chat = self._world.chats.get(int(params["chat_id"]))
         if chat is None:
             raise Refusal(400, "Bad Request: chat not found")
+        if chat.refuses is not None:
+            raise Refusal(*chat.refuses)
         person = self._world.users.get(chat.id)
         if person is not None and person.unreachable:
             raise Refusal(403, "Forbidden: bot was blocked by the user")

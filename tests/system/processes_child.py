@@ -165,7 +165,9 @@ class Child(Earns):
         """See `Notifier`."""
         answer = undelivered.answer
         self._line.tell("answer", ask=undelivered.ask, text=answer.text, footer=answer.footer)
-        return [f"landed-{undelivered.ask}"]
+        messages = [f"landed-{undelivered.ask}"]
+        await self._app.chat.dispatcher.mark_delivered(undelivered.ask, undelivered.place, messages)
+        return messages
 
     async def notify_person(self, *_: object) -> None:
         raise AssertionError("nobody is notified here")

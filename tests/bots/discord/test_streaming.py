@@ -364,12 +364,14 @@ async def test_an_answer_that_never_landed_is_delivered(
     assert "saved words" in growing.content
     # A person's own place is stored by the person's id.
     place = Place.from_code("discord:7:")
-    shown = await discord.deliver_answer(UndeliveredAnswer("ask_2", place, "1", "", answer))
+    shown = await discord.deliver_answer(
+        UndeliveredAnswer("ask_2", place, "1", "", answer, asker="7")
+    )
     assert [str(each.id) for each in fake.messages(fake.dm(ann))] == shown
     fake.user(8, unreachable=True)
     with pytest.raises(DiscordRefused):
         await discord.deliver_answer(
-            UndeliveredAnswer("ask_3", Place.from_code("discord:8:"), "1", "", answer)
+            UndeliveredAnswer("ask_3", Place.from_code("discord:8:"), "1", "", answer, asker="8")
         )
     await discord.notify_person("7", Card(title="News", lines=("a line",)))
     news = await fake.seen(fake.dm(ann), "News")

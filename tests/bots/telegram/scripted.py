@@ -39,6 +39,8 @@ class ScriptedFront:
         self.on_press: Callable[[ButtonPress], AsyncIterator[Output]] = _pressed
         self.handled: list[IncomingMessage] = []
         self.pressed: list[ButtonPress] = []
+        #: Asks of which nothing could be shown anywhere.
+        self.undelivered: list[str] = []
         self.started_in: list[tuple[str, str]] = []
         self.landed_in: list[tuple[str, str]] = []
         #: All that an answer was shown in, and where it was asked.
@@ -71,6 +73,10 @@ class ScriptedFront:
     async def mark_delivered(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         self.landed_in.append((ask, messages[-1]))
         self.shown_as.append((ask, place, tuple(messages)))
+        self.changed()
+
+    async def mark_undelivered(self, ask: str) -> None:
+        self.undelivered.append(ask)
         self.changed()
 
     async def mark_started(self, ask: str, message: str) -> None:
