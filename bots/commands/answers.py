@@ -64,7 +64,12 @@ class AnswerRenderer:
             (Button(make_answer_button_id("stop", run.id), _localize(STOP_LABEL, person)),),
         )
         note = "\n".join(_localize(said, person) for said in phrases.list_answer_notes(run))
-        yield AnswerProgress(ask=run.id, text="", buttons=stop_button, note=note)
+        # A chat of which it isn't known that it takes messages is tried before a supplier is asked.
+        run.delay_serving()
+        try:
+            yield AnswerProgress(ask=run.id, text="", buttons=stop_button, note=note)
+        finally:
+            run.begin_serving()
         if run.question.recording is None:  # what is written down comes whole, when it is charged
             async for text in run.stream_text():
                 yield AnswerProgress(ask=run.id, text=text, buttons=stop_button, note=note)
@@ -110,7 +115,9 @@ class AnswerRenderer:
         await self._ask_repository.mark_delivered(ask_id, place, messages)
 
     async def mark_undelivered(self, ask_id: str) -> None:
-        """Nothing of it was accepted anywhere, and never will be: it is given back."""
+        """Nothing of it was accepted anywhere, and never will be: it is ended where it still runs,
+        and given back."""
+        await self._ask_service.interrupt_ask(ask_id)
         await self._ask_reversal.reverse(ask_id)
 
     @staticmethod

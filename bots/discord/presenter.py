@@ -85,6 +85,8 @@ class DiscordPresenter:
     ) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
         streams: dict[str, DiscordStreamingMessage] = {}
+        #: Asks whose place refused before anything was asked: they are shown in private.
+        refusals: dict[str, DiscordRefused] = {}
         is_silent, step_message = True, None
         try:
             async for output in outputs:
@@ -97,13 +99,21 @@ class DiscordPresenter:
                             target, output.to_card(open_button=f"{FORM_PREFIX}{output.form.id}")
                         )
                     case AnswerProgress():
-                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
-                        streams[output.ask] = stream
-                        stream.show_progress(output)
+                        if output.ask not in streams:
+                            streams[output.ask] = await self._begin_stream(
+                                target, output, place, refusals
+                            )
+                        streams[output.ask].show_progress(output)
                     case Answer():
                         stream = streams.get(output.ask) or self._new_stream(target, output.ask)
                         streams[output.ask] = stream
-                        await self._show_answer(stream, output, place, target.sender)
+                        await self._show_answer(
+                            stream,
+                            output,
+                            place,
+                            target.sender,
+                            refused_before=refusals.get(output.ask),
+                        )
                         del streams[output.ask]
         finally:
             for stream in streams.values():
@@ -182,10 +192,16 @@ class DiscordPresenter:
         *,
         was_shown: bool = False,
         skips_place: bool = False,
+        refused_before: DiscordRefused | None = None,
     ) -> list[str]:
         """Shows an answer in its place, or in private where that refuses for good, and tells what
         came of it. `was_shown`: something of it may have been accepted before this stream;
-        `skips_place`: its place refused it already."""
+        `skips_place`: its place refused others lately; `refused_before`: how it refused this one,
+        so that the stream is a private one."""
+        if refused_before is not None:
+            return await self._show_in_private(
+                answer, place, asker, refused_before, was_shown=was_shown, stream=stream
+            )
         if skips_place:
             refused_before = DiscordRefused(NO_ACCESS)
             return await self._show_in_private(
@@ -205,13 +221,20 @@ class DiscordPresenter:
         return messages
 
     async def _show_in_private(
-        self, answer: Answer, place: Place, asker: str, refused: DiscordRefused, *, was_shown: bool
+        self,
+        answer: Answer,
+        place: Place,
+        asker: str,
+        refused: DiscordRefused,
+        *,
+        was_shown: bool,
+        stream: DiscordStreamingMessage | None = None,
     ) -> list[str]:
         """Shows its asker an answer that its place refused. Where they can't be written to either
         and nothing of it was ever shown, it is given back; raises the refusal then."""
         private = Place("discord", asker)
         if asker:
-            stream = self._new_private_stream(asker)
+            stream = stream or self._new_private_stream(asker)
             shown = answer if place.code == private.code else answer.for_elsewhere()
             try:
                 messages = await stream.show_final(shown)
@@ -241,6 +264,42 @@ class DiscordPresenter:
         return self._throttles.for_chat(
             responder.throttle_key, self._config.timing.interval_seconds
         )
+
+    async def _begin_stream(
+        self,
+        target: DiscordTarget,
+        progress: AnswerProgress,
+        place: Place,
+        refusals: dict[str, DiscordRefused],
+    ) -> DiscordStreamingMessage:
+        """The stream that will show an answer. Where the place is new, or refused last time, its
+        first message is sent before anything is asked: in private where the place refuses it for
+        good. Raises the refusal where that does too: the ask is ended then."""
+        stream = self._new_stream(target, progress.ask)
+        if self._record.accepted_lately(place.code):
+            return stream
+        try:
+            await stream.send_holder(progress)
+        except NotDelivered:
+            return stream  # it passes: the answer waits for it
+        except DiscordRefused as refused:
+            if not refused.is_place_closed:
+                return stream
+            self._record.record_refused(place.code)
+            refusals[progress.ask] = refused
+        else:
+            self._record.record_accepted(place.code)
+            return stream
+        private = self._new_private_stream(target.sender)
+        try:
+            await private.send_holder(progress)
+        except NotDelivered:
+            return private
+        except DiscordRefused as refused:
+            if refused.is_place_closed:
+                await self._chat_handler.mark_undelivered(progress.ask)
+                raise
+        return private
 
     def _new_stream(self, target: DiscordTarget, ask: str) -> DiscordStreamingMessage:
         async def mark_started(message: str) -> None:

@@ -13,7 +13,12 @@ from bots.chat.types import Answer, AnswerProgress, Attachment
 from bots.discord.sender import DiscordPost, DiscordRefused, Responder
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import fit_progress, split_answer
-from bots.render.throttle import ChatThrottle, RetryLater, ThrottledStream
+from bots.render.throttle import (
+    HOLDER_RETRY_SECONDS_MAX,
+    ChatThrottle,
+    RetryLater,
+    ThrottledStream,
+)
 from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
@@ -77,6 +82,13 @@ class DiscordStreamingMessage:
             # What ended the showing of progress must not end the answer: `show_final` looks itself.
             self._task.add_done_callback(_log_failure)
         self._stream.put_frame(progress)
+
+    async def send_holder(self, progress: AnswerProgress) -> None:
+        """Sends the message that holds Stop, before there is an answer; raises `NotDelivered` or
+        `DiscordRefused`."""
+        await self._throttle.send_with_retries(
+            lambda: self._update_live_message(progress), retry_seconds_max=HOLDER_RETRY_SECONDS_MAX
+        )
 
     async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.

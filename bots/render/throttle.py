@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 #: How long the end of an answer is tried before it is left to the job that redelivers saved
 #: answers.
 RETRY_SECONDS_MAX = 900.0
+#: How long an answer's first message is tried before its supplier is asked all the same.
+HOLDER_RETRY_SECONDS_MAX = 10.0
 #: The longest pause after a failure for which the platform named no pause.
 _BACKOFF_MAX_SECONDS = 30.0
 #: Chats remembered for their pauses; far more than can be active at once.

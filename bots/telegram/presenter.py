@@ -76,6 +76,8 @@ class TelegramPresenter:
     ) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
         streams: dict[str, TelegramStreamingMessage] = {}
+        #: Asks whose place refused before anything was asked: they are shown in private.
+        refusals: dict[str, TelegramRefused] = {}
         step_message: int | None = None
         try:
             async for output in outputs:
@@ -85,13 +87,21 @@ class TelegramPresenter:
                     case FormCard():
                         await self.show_card(target, output.to_card())
                     case AnswerProgress():
-                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
-                        streams[output.ask] = stream
-                        stream.show_progress(output)
+                        if output.ask not in streams:
+                            streams[output.ask] = await self._begin_stream(
+                                target, output, place, refusals
+                            )
+                        streams[output.ask].show_progress(output)
                     case Answer():
                         stream = streams.get(output.ask) or self._new_stream(target, output.ask)
                         streams[output.ask] = stream
-                        await self._show_answer(stream, output, place, target.sender)
+                        await self._show_answer(
+                            stream,
+                            output,
+                            place,
+                            target.sender,
+                            refused_before=refusals.get(output.ask),
+                        )
                         del streams[output.ask]
                         await stream.remove_stop_message()
         finally:
@@ -166,10 +176,16 @@ class TelegramPresenter:
         *,
         was_shown: bool = False,
         skips_place: bool = False,
+        refused_before: TelegramRefused | None = None,
     ) -> list[str]:
         """Shows an answer in its place, or in private where that refuses for good, and tells what
         came of it. `was_shown`: something of it may have been accepted before this stream;
-        `skips_place`: its place refused it already."""
+        `skips_place`: its place refused others lately; `refused_before`: how it refused this one,
+        so that the stream is a private one."""
+        if refused_before is not None:
+            return await self._show_in_private(
+                answer, place, asker, refused_before, was_shown=was_shown, stream=stream
+            )
         if skips_place:
             refused_before = TelegramRefused(_REFUSED_BEFORE, is_forbidden=True)
             return await self._show_in_private(
@@ -189,12 +205,19 @@ class TelegramPresenter:
         return messages
 
     async def _show_in_private(
-        self, answer: Answer, place: Place, asker: str, refused: TelegramRefused, *, was_shown: bool
+        self,
+        answer: Answer,
+        place: Place,
+        asker: str,
+        refused: TelegramRefused,
+        *,
+        was_shown: bool,
+        stream: TelegramStreamingMessage | None = None,
     ) -> list[str]:
         """Shows its asker an answer that its place refused. Where they can't be written to either
         and nothing of it was ever shown, it is given back; raises the refusal then."""
         if asker and place.code != (private := Place("telegram", asker)).code:
-            stream = self._new_private_stream(answer.ask, asker)
+            stream = stream or self._new_private_stream(answer.ask, asker)
             try:
                 messages = await stream.show_final(answer.for_elsewhere())
             except (NotDelivered, TelegramRefused) as again:
@@ -223,6 +246,42 @@ class TelegramPresenter:
             on_started=mark_nothing,
             anchor=TelegramAnchor(),
         )
+
+    async def _begin_stream(
+        self,
+        target: TelegramTarget,
+        progress: AnswerProgress,
+        place: Place,
+        refusals: dict[str, TelegramRefused],
+    ) -> TelegramStreamingMessage:
+        """The stream that will show an answer. Where the place is new, or refused last time, its
+        first message is sent before anything is asked: in private where the place refuses it for
+        good. Raises the refusal where that does too: the ask is ended then."""
+        stream = self._new_stream(target, progress.ask)
+        if self._record.accepted_lately(place.code):
+            return stream
+        try:
+            await stream.send_holder(progress)
+        except NotDelivered:
+            return stream  # it passes: the answer waits for it
+        except TelegramRefused as refused:
+            if not refused.is_place_closed:
+                return stream
+            self._record.record_refused(place.code)
+            refusals[progress.ask] = refused
+        else:
+            self._record.record_accepted(place.code)
+            return stream
+        private = self._new_private_stream(progress.ask, target.sender)
+        try:
+            await private.send_holder(progress)
+        except NotDelivered:
+            return private
+        except TelegramRefused as refused:
+            if refused.is_place_closed:
+                await self._chat_handler.mark_undelivered(progress.ask)
+                raise
+        return private
 
     def _new_stream(self, target: TelegramTarget, ask: str) -> TelegramStreamingMessage:
         async def mark_started(message: str) -> None:

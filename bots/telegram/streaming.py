@@ -18,7 +18,7 @@ from typing import Final, final
 from bots.chat.types import Answer, AnswerProgress, ButtonRows
 from bots.render.entity_style import EntityStyle, FormattedText
 from bots.render.pieces import fit_progress, split_answer
-from bots.render.throttle import RetryLater, ThrottledStream
+from bots.render.throttle import HOLDER_RETRY_SECONDS_MAX, RetryLater, ThrottledStream
 from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
 from core.clock import Clock
 from core.errors import describe_failure
@@ -134,6 +134,14 @@ class TelegramStreamingMessage:
             # What ended the showing of progress must not end the answer: `show_final` looks itself.
             self._tasks[0].add_done_callback(_log_failure)
         self._stream.put_frame(progress)
+
+    async def send_holder(self, progress: AnswerProgress) -> None:
+        """Sends the message that holds Stop, before there is an answer; raises `NotDelivered` or
+        `TelegramRefused`."""
+        await self._sender.get_throttle(self._destination).send_with_retries(
+            lambda: self._send_live_message(_DOTS, progress.buttons),
+            retry_seconds_max=HOLDER_RETRY_SECONDS_MAX,
+        )
 
     async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from core.asks.settlement import OpenAsk
 from core.asks.types import AskResult, Prompt, Question, Quote
@@ -11,6 +12,9 @@ from core.earnings.contributions import DrawnAmounts
 from core.pool.providers.types import AudioClip
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
+
+#: A chat that hangs delays an ask no longer than this.
+_DELAY_SECONDS_MAX = 20.0
 
 
 class AskRun:
@@ -50,6 +54,8 @@ class AskRun:
         self.rests_until: float | None = None
         #: The answer limit that the key was asked for, and how often that was shortened for it.
         self.asked_limit, self.shortenings = quote.answer_limit, 0
+        self._may_serve = asyncio.Event()
+        self._may_serve.set()
         self._parts: list[str] = []
         self._changed = asyncio.Event()
         self._deadline: asyncio.Timeout | None = None
@@ -89,6 +95,22 @@ class AskRun:
         """Whether anything of the answer arrived."""
         return bool(self._parts)
 
+    def delay_serving(self) -> None:
+        """Its supplier isn't asked before `begin_serving`: it is seen first whether its answer can
+        be shown. To be called before the event loop goes on."""
+        self._may_serve.clear()
+
+    def begin_serving(self) -> None:
+        """Its supplier may be asked."""
+        self._may_serve.set()
+
+    async def wait_to_serve(self) -> None:
+        """Returns when its supplier may be asked, it is stopped, or a chat was waited for too
+        long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DELAY_SECONDS_MAX):
+                await self._may_serve.wait()
+
     def append_text(self, text: str) -> None:
         """Appends text of the answer that arrived."""
         self._parts.append(text)
@@ -108,6 +130,7 @@ class AskRun:
         """Ends the ask soon; what was delivered is billed. A second time does nothing."""
         self.was_interrupted = not (by_asker or self.is_stopping)
         self.is_stopping = True
+        self._may_serve.set()
         if self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(0)
 

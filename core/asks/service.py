@@ -135,6 +135,14 @@ class AskService:
         run.stop()
         return True
 
+    async def interrupt_ask(self, ask: str) -> None:
+        """Ends an ask that nobody can be shown, and returns when it is settled; does nothing when
+        it doesn't run here."""
+        run = self._runs.get(ask)
+        if run is not None:
+            run.stop(by_asker=False)
+            await asyncio.wait((run.result,))
+
     async def claim_saved_answer(self, ask: str) -> SettledAsk | None:
         """For a message that came again: its settled answer, if the process that should have
         delivered it is gone; None while it is being served or was delivered."""
@@ -145,9 +153,13 @@ class AskService:
     async def _serve_and_settle(self, run: AskRun) -> None:
         """Serves and settles an ask; whatever happens, readers of the run get its end."""
         try:
-            ending = await self._answer_stream.stream_into(
-                run, end_user=_end_user_id(run.question.person.id)
-            )
+            await run.wait_to_serve()
+            if run.is_stopping:
+                ending = AnswerEnding(Outcome.STOPPED)
+            else:
+                ending = await self._answer_stream.stream_into(
+                    run, end_user=_end_user_id(run.question.person.id)
+                )
         except Exception as failure:  # noqa: BLE001 - a bug, a database that is down: settle anyway
             log.error("serving %s failed: %s", run.id, describe_failure(failure))
             ending = AnswerEnding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,10 +151,14 @@ async def test_nothing_accepted_anywhere_is_given_back_once(talk: World, ends: E
     fake, service = talk.telegram, talk.service
     ann = fake.user(7)
     had = await talk.of(ann).credits()
+    gate = asyncio.Event()
+    talk.openai.script(replace(SKY, between=gate))
+    fake.says(ann, "/ask gpt-4 why?", chat=ROOM)
+    await talk.openai.arrived(1)
+    assert fake.chat(ROOM).last.text == "…"
     fake.chat(ROOM).refuses = (403, "Forbidden: bot was kicked from the supergroup chat")
     ann.unreachable = True
-    talk.openai.script(SKY)
-    fake.says(ann, "/ask gpt-4 why?", chat=ROOM)
+    gate.set()
     ask, place = await ended(ends)
     assert place == ""
     assert await talk.of(ann).credits() == had
@@ -238,10 +243,13 @@ async def test_a_mention_that_nobody_can_be_shown_is_given_back(
 ) -> None:
     fake = server.discord
     ann = fake.user(7)
+    gate = asyncio.Event()
+    server.service.openai.script(replace(SKY, between=gate))
+    fake.says(ann, "why?", channel=fake.text, mention=True)
+    await server.service.openai.arrived(1)
     fake.channels[fake.text].refuses = (403, 50013)
     ann.unreachable = True
-    server.service.openai.script(SKY)
-    fake.says(ann, "why?", channel=fake.text, mention=True)
+    gate.set()
     assert (await ended(ends))[1] == ""
     assert await usage(server.service) == [0]
     assert await unpaid(server.service) == [("undelivered", True)]
@@ -304,3 +312,48 @@ async def test_a_chat_that_hangs_holds_up_no_other(talk: World, ends: Ends) -> N
     chats.hangs.set()
     assert await ended(ends) == left[0]
     await job
+
+
+async def test_a_new_chat_is_tried_before_anything_is_asked(talk: World, ends: Ends) -> None:
+    """And nothing is asked where neither it nor the private chat takes anything."""
+    fake, service = talk.telegram, talk.service
+    ann = fake.user(7)
+    fake.chat(ROOM).refuses = (400, "Bad Request: not enough rights to send text messages")
+    ann.unreachable = True
+    fake.says(ann, "/ask gpt-4 why?", chat=ROOM)
+    assert (await ended(ends))[1] == ""
+    assert talk.openai.calls == []
+    assert await unpaid(service) == []
+    # In private it can be shown: then it is asked.
+    ann.unreachable = False
+    talk.openai.script(SKY)
+    await _asks_in_the_room(talk, ann)
+    assert (await ended(ends))[1] == "telegram:7:"
+    assert len(talk.openai.calls) == 1
+
+
+async def test_a_new_channel_is_tried_before_anything_is_asked(
+    server: test_discord.World, ends: Ends
+) -> None:
+    fake = server.discord
+    ann = fake.user(7)
+    fake.channels[fake.text].refuses = (403, 50013)
+    ann.unreachable = True
+    fake.says(ann, "why?", channel=fake.text, mention=True)
+    assert (await ended(ends))[1] == ""
+    assert server.service.openai.calls == []
+
+
+async def test_a_chat_that_took_a_message_is_asked_for_side_by_side(
+    talk: World, ends: Ends
+) -> None:
+    fake = talk.telegram
+    ann = fake.user(7)
+    talk.openai.always(SKY)
+    fake.says(ann, "/ask gpt-4 why?", chat=ROOM)
+    await ended(ends)
+    fake.chat(ROOM).refuses = (500, "Internal Server Error")
+    fake.says(ann, "/ask gpt-4 why?", chat=ROOM)
+    await talk.openai.arrived(2)
+    fake.chat(ROOM).refuses = None
+    await ended(ends)
