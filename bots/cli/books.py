@@ -101,6 +101,8 @@ def _facts(told: OperatorReport) -> Mapping[str, object]:
         "until": told.period.until.isoformat(),
         "people": told.person_count,
         "active": told.active_count,
+        "undelivered": told.undelivered_count,
+        "undelivered_cost": format_decimal(told.undelivered_cost),
         "circulation": _units(told.circulation),
         "on_the_way": told.unvested.units,
         "owed": told.owed.units,

@@ -93,6 +93,9 @@ class OperatorReport:
     person_count: int
     #: How many people asked.
     active_count: int
+    #: How many answers no chat took, so that they were given back; what they cost suppliers.
+    undelivered_count: int
+    undelivered_cost: NanoUsd
     #: Credits in circulation, by pocket, what is held included; unvested ones; owed ones.
     circulation: Mapping[str, Credits]
     unvested: Credits
@@ -215,6 +218,7 @@ def build_report_in_transaction(
     )
     changes = closing.changes_since(opening)
     sales = _read_sales(connection, period)
+    undelivered_count, undelivered_cost = _read_undelivered(connection, period)
     issued = {name: Credits(-sums.posted) for name, sums in changes.list_under("issued").items()}
     circulation = {
         name: Credits(sums.posted) for name, sums in closing.list_under("pocket").items()
@@ -223,6 +227,8 @@ def build_report_in_transaction(
         period=period,
         person_count=_count_people(connection, period),
         active_count=_count_active(connection, period),
+        undelivered_count=undelivered_count,
+        undelivered_cost=undelivered_cost,
         circulation={name: amount for name, amount in circulation.items() if not amount.is_zero},
         unvested=closing.get_credits("unvested"),
         owed=Credits(-closing["owed"].posted),
@@ -256,6 +262,16 @@ def _count_active(connection: sa.Connection, period: ReportPeriod) -> int:
     usage = schema.usage.c
     statement = sa.select(sa.func.count(sa.distinct(usage.person))).where(*_is_within(period))
     return int(connection.execute(statement).scalar_one())
+
+
+def _read_undelivered(connection: sa.Connection, period: ReportPeriod) -> tuple[int, NanoUsd]:
+    work = schema.unpaid_work.c
+    row = connection.execute(
+        sa.select(sa.func.count().label("number"), sa.func.sum(work.cost).label("cost")).where(
+            work.cause == "undelivered", work.at >= period.from_ms, work.at < period.to_ms
+        )
+    ).one()
+    return int(row.number), NanoUsd(int(row.cost or 0))
 
 
 def _is_within(period: ReportPeriod) -> tuple[sa.ColumnElement[bool], ...]:

@@ -12,8 +12,11 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
+from bots.chat.i18n import render
 from bots.chat.types import UndeliveredAnswer
+from bots.commands.admin.report import list_user_layer, parse_period
 from bots.commands.answers import AnswerRenderer
+from core.admin.report import build_report
 from core.db import schema
 from core.db.writes import Update
 from core.money import Credits
@@ -91,6 +94,13 @@ async def usage(service: Service) -> list[int]:
     return [row.charge for row in rows]
 
 
+async def report_lines(service: Service) -> list[str]:
+    base, catalogue = service.app.services.base, service.app.services.pricing.catalogue
+    now = service.clock.now_ms()
+    report = await build_report(base.db, parse_period("", now), now)
+    return [render(line, "en") for line in list_user_layer(report, catalogue)]
+
+
 async def leave_undelivered(service: Service, ask: str) -> None:
     """As if its process had died before the chat took anything."""
     change = {"landed_at": None, "shown_in": "", "lease_until": 0}
@@ -164,6 +174,7 @@ async def test_nothing_accepted_anywhere_is_given_back_once(talk: World, ends: E
     assert await talk.of(ann).credits() == had
     assert await usage(service) == [0]
     assert await unpaid(service) == [("undelivered", True)]
+    assert any("given back: 1 answers" in line for line in await report_lines(service))
     assert not await service.app.services.asks.reversal.reverse(ask)
     # It isn't shown later, though everything can be written to again.
     fake.chat(ROOM).refuses, ann.unreachable = None, False

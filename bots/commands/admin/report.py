@@ -322,6 +322,14 @@ def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase
             for name, one in report.circulation.items()
         ),
     ]
+    if report.undelivered_count:
+        lines.append(
+            say(
+                "Taken by no chat and given back: {count} answers, {cost} of suppliers' cost",
+                count=report.undelivered_count,
+                cost=format_usd(report.undelivered_cost),
+            )
+        )
     if not report.unvested.is_zero:
         lines.append(
             say("On the way to contributors: {credits}", credits=format_credits(report.unvested))
