@@ -42,7 +42,7 @@ from bots.chat.types import (
 )
 from bots.chat.work_budget import Verdict, WorkBudget
 from bots.commands.answers import AnswerRenderer
-from bots.commands.errors import explain_refusal
+from bots.commands.errors import SecretSent, explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT
 from bots.render.secret_scan import find_secrets
 from bots.services import UserServices
@@ -59,11 +59,6 @@ _log = logging.getLogger(__name__)
 _REPEAT_WINDOW_SECONDS = 600.0
 _REPEATS_MAX = 20_000
 
-_PASTED_KEY = (
-    "That message held something that looks like a secret key ({kind}). It was not stored and not"
-    " sent to any model. Delete it here if it is still to be seen, and revoke the key at its"
-    " supplier: it has been in a chat."
-)
 _ERASED = say("I deleted your message. One moment…")
 _KEPT = say(
     "I could not delete your message. Delete it here yourself, and replace what it holds soon: it"
@@ -83,6 +78,10 @@ _WRITE_FIRST = say("That is for you alone. Write to me in private first, then as
 _OUR_FAULT = say(
     "Something went wrong on our side. What may be held for an answer is settled by itself within"
     " minutes: /balance shows it. Please try again."
+)
+_WRITE_AS_YOURSELF = say(
+    "I can't see who you are: Credits belong to people. Write as yourself, not as the group or a"
+    " channel, and ask again."
 )
 
 
@@ -120,6 +119,7 @@ class Dispatcher:
         incoming = replace(
             incoming,
             text=repair_text(incoming.text),
+            quotes=tuple(replace(one, text=repair_text(one.text)) for one in incoming.quotes),
             options={name: repair_text(value) for name, value in incoming.options.items()},
         )
         update = (incoming.place.code, incoming.message)
@@ -137,6 +137,11 @@ class Dispatcher:
         ):
             for card in refused:
                 yield card
+            return
+        if incoming.is_anonymous:  # nobody whom a Credit could belong to
+            if command is not None or not name:  # another one may be another bot's
+                language = find_nearest_language(incoming.sender.language)
+                yield self._text_card(_WRITE_AS_YOURSELF, language)
             return
         opens_form = command is not None and command.opens_form
         async with self._forms.lock_place(incoming.place.code, prompts=opens_form):
@@ -163,7 +168,7 @@ class Dispatcher:
                         yield output
                     return
             if secrets:
-                warning = say(_PASTED_KEY, kind=secrets[0].kind)
+                warning = explain_refusal(SecretSent(secrets[0].kind, is_own_message=True))
                 yield replace(self._text_card(warning, language), erase_incoming=True)
                 return
             request = self._build_request(person, incoming.place, incoming.sender, incoming.message)
@@ -173,6 +178,8 @@ class Dispatcher:
                 is_own=incoming.is_own,
                 text=incoming.text.strip(),
                 audio=incoming.audio,
+                attachments=incoming.attachments,
+                quotes=incoming.quotes,
                 replies_to=incoming.replies_to,
                 way_back=incoming.way_back,
             )
@@ -183,8 +190,10 @@ class Dispatcher:
             if saved is not None:
                 yield saved
         except Refusal as refusal:
+            has_secret = isinstance(refusal, SecretSent) and refusal.is_own_message
             yield replace(
-                self._text_card(explain_refusal(refusal), language), erase_incoming=bool(secrets)
+                self._text_card(explain_refusal(refusal), language),
+                erase_incoming=bool(secrets) or has_secret,
             )
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             _log.error("a message could not be handled: %s", describe_failure(failure))
@@ -212,7 +221,11 @@ class Dispatcher:
                 )
                 return
         else:
-            may_be_titled = request.place.private and request.is_own
+            may_be_titled = (
+                request.place.private
+                and request.is_own
+                and not (request.attachments or request.quotes)
+            )
             titled = self._registry.find_by_title(request.text) if may_be_titled else None
             command = titled or self._registry.ask_command
             if titled is not None:

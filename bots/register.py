@@ -32,6 +32,7 @@ from bots.commands.ask import AskCommands
 from bots.commands.balance import BalanceCommands
 from bots.commands.cancel import CancellationCommands
 from bots.commands.contribute import ContributeCommands
+from bots.commands.drafts import QuestionDrafts
 from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
 from bots.commands.link import LinkCommands
@@ -227,6 +228,7 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         conversations=asks.conversations,
         catalogue=catalogue,
         model_commands=shared.models,
+        drafts=QuestionDrafts(services.users.users),
     )
     yield VoiceCommands(
         ask_service=asks.asks,

@@ -8,6 +8,7 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack
 
 from pydantic import SecretStr
 
+from bots.chat.attachments import QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment
 from bots.chat.reply import FormRequest, Phrase, Reply, ReplyStream
 from bots.chat.types import Place
@@ -40,6 +41,9 @@ class Request:
     text: str = ""
     #: What came with it to be heard.
     audio: AudioAttachment | None = None
+    #: What else came with it, and others' words that it is about; see `IncomingMessage`.
+    attachments: tuple[SentAttachment, ...] = ()
+    quotes: tuple[QuotedText, ...] = ()
     #: A pressed button's id and what it was made with.
     button: str = ""
     data: Mapping[str, str | int] = field(default_factory=dict)

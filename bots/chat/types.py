@@ -12,6 +12,7 @@ from typing import Literal, Protocol, Self, cast
 
 from pydantic import SecretStr
 
+from bots.chat.attachments import QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment
 
 Platform = Literal["telegram", "discord", "console"]
@@ -70,8 +71,18 @@ class IncomingMessage:
     options: Mapping[str, str] = field(default_factory=dict)
     #: What came with it to be heard.
     audio: AudioAttachment | None = None
+    #: What else came with it.
+    attachments: tuple[SentAttachment, ...] = ()
     #: The message that it is a reply to, whoever's that is; empty if none.
     replies_to: str = ""
+    #: Others' words that it is about, as far as they can be read.
+    quotes: tuple[QuotedText, ...] = ()
+    #: Its sender can't be told: an anonymous admin, or somebody who writes as a channel.
+    is_anonymous: bool = False
+    #: Nobody named the bot in it: it is for the bot only as a part of what came before.
+    is_part: bool = False
+    #: What several messages share that were sent as one album; empty if it is none.
+    album: str = ""
     #: The messages of which it was joined, after the first.
     more: tuple[str, ...] = ()
     #: Where forms have no dialog: a form that waits here is filled in by the next message.

@@ -16,7 +16,7 @@ from core.asks.repository import AskRepository, SettledAsk
 from core.asks.reversal import AskReversal
 from core.asks.run import AskRun
 from core.asks.service import AskService
-from core.asks.types import AskResult, Outcome
+from core.asks.types import AskResult, Outcome, QuestionSource
 from core.pricing.catalogue import Catalogue
 from core.users.types import Person
 
@@ -73,7 +73,7 @@ class AnswerRenderer:
         if run.question.recording is None:  # what is written down comes whole, when it is charged
             async for text in run.stream_text():
                 yield AnswerProgress(ask=run.id, text=text, buttons=stop_button, note=note)
-        yield self.render_answer(await run.result, person, note)
+        yield self.render_answer(await run.result, person, note, run.question.sources)
 
     async def resume_answer(self, ask_id: str) -> Answer | None:
         """For a message that came again: its answer, if nobody is left to show it."""
@@ -84,8 +84,15 @@ class AnswerRenderer:
         """A settled ask as it is shown."""
         return self.render_answer(saved.result, saved.person, "")
 
-    def render_answer(self, result: AskResult, person: Person, note: str) -> Answer:
-        """The final text, how it ended, what it cost, and what can be done next."""
+    def render_answer(
+        self,
+        result: AskResult,
+        person: Person,
+        note: str,
+        sources: Sequence[QuestionSource] = (),
+    ) -> Answer:
+        """The final text, how it ended, what it cost, what went along with the question, and what
+        can be done next."""
         ended = phrases.describe_ending(result)
         footer = []
         if ended is not None and result.text:
@@ -97,6 +104,8 @@ class AnswerRenderer:
                     person,
                 )
             )
+        if sources and result.text:
+            footer.append(_localize(phrases.describe_sources(sources), person))
         return Answer(
             ask=result.ask,
             text=result.text or (_localize(ended, person) if ended else ""),

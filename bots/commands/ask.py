@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Self
 
+from bots.chat.attachments import SentAttachment
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
-from bots.chat.reply import Reply, say
+from bots.chat.reply import Reply, plain, say
+from bots.commands.attachments import compose_question, describe_attachments, list_unreadable
+from bots.commands.drafts import ASK_DRAFT_ACTION, QuestionDraft, QuestionDrafts
 from bots.commands.models import ModelCommands
+from bots.commands.text import format_price
 from core import ids
 from core.asks.conversations import Conversations
 from core.asks.repository import AskRepository, SettledAsk
@@ -24,6 +30,12 @@ _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
 
 #: A first word like `gpt-9` or `claude4`: letters, then a digit somewhere. Not an ordinary word.
 _MODEL_LIKE = re.compile(r"(?=[\w.\-/@]*\d)(?=[\w.\-/@]*[a-z])[\w.\-/@]{3,40}", re.IGNORECASE)
+#: A name that is written so is no ordinary word: `gpt-4`, `o3`, `maker/name`.
+_WRITTEN_AS_ID = re.compile(r"[\d\-/]")
+_NAME_CHARS_MAX = 80
+_LABEL_CHARS_MAX = 40
+
+ASK_WORDS_LABEL = say("💬 Ask the words alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,17 @@ class AskArguments(Arguments):
         return cls(question=text)
 
 
+@dataclass(frozen=True, slots=True)
+class _UnsureModel:
+    """A first word that may name a model, and what would be asked of that."""
+
+    word: str
+    model: Model
+    rest: str
+    written: str
+    is_near_miss: bool
+
+
 class AskCommands:
     """The commands that ask a model, begin a new conversation, and stop an answer."""
 
@@ -50,7 +73,9 @@ class AskCommands:
         conversations: Conversations,
         catalogue: Catalogue,
         model_commands: ModelCommands,
+        drafts: QuestionDrafts,
     ) -> None:
+        self._drafts = drafts
         self._ask_service, self._ask_repository, self._conversations = (
             ask_service,
             ask_repository,
@@ -66,46 +91,154 @@ class AskCommands:
         allowed_in_groups=True,
         is_ask=True,
     )
-    async def ask(self, request: Request, given: AskArguments) -> AskRun:
-        """A question, with or without a model in front."""
-        model, text = self._choose_model(request, given)
+    async def ask(self, request: Request, given: AskArguments) -> AskRun | Reply:
+        """A question, with or without a model in front; a card where it must be chosen first what
+        is asked."""
         place, replies_to = request.place, ""
         if request.replies_to:
             # Only an answer of theirs: what others were told is not theirs to go on from.
             replies_to = await self._ask_repository.find_by_message(
                 request.person.id, place.code, request.replies_to
             )
+        quotes, attachments = request.quotes, request.attachments
+        if replies_to:  # the conversation holds it
+            quotes = tuple(one for one in quotes if one.kind != "reply")
+            attachments = tuple(one for one in attachments if not one.is_from_reply)
+        id_ = ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message)
+        unreadable = list_unreadable(attachments)
+        if unreadable:
+            composed = await compose_question(given.question, quotes, ())
+            draft = QuestionDraft(id_, composed.text, given.model, replies_to, composed.sources)
+            return await self._explain_unreadable(request, unreadable, draft)
+        model, text, unsure = self._choose_model(request, given)
+        composed = await compose_question(text, quotes, attachments)
+        if unsure is not None and not attachments:
+            other = await compose_question(unsure.rest, quotes, ())
+            draft = QuestionDraft(id_, composed.text, "", replies_to, composed.sources)
+            named = replace(draft, text=other.text, model=unsure.model.id)
+            return await self._ask_which_model(request, unsure, draft, named)
+        draft = QuestionDraft(id_, composed.text, model.id, replies_to, composed.sources)
+        return await self._start_draft(request, draft, model)
+
+    @action(ASK_DRAFT_ACTION, is_ask=True)
+    async def ask_draft(self, request: Request) -> AskRun:
+        """A question that waited for a tap; once, whichever button it was."""
+        draft = await self._drafts.open_draft(request)
+        model = (
+            self._model_commands.find_model(draft.model)
+            if draft.model
+            else self._model_commands.get_current_model(request.person)
+        )
+        return await self._start_draft(request, draft, model)
+
+    async def _start_draft(self, request: Request, draft: QuestionDraft, model: Model) -> AskRun:
         return await self._ask_service.start_ask(
             Question(
-                id=ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message),
+                id=draft.ask,
                 person=request.person,
-                place=place.code,
+                place=request.place.code,
                 asked_in=request.message,
-                text=text,
+                text=draft.text,
                 model=model,
-                replies_to=replies_to,
+                replies_to=draft.replies_to,
                 way_back=request.way_back,
                 is_privileged=request.is_admin,
+                sources=draft.sources,
             )
         )
 
-    def _choose_model(self, request: Request, given: AskArguments) -> tuple[Model, str]:
-        text = given.question
-        if given.model:
-            return self._model_commands.find_model(given.model), text
-        if not request.is_own:  # what others wrote chooses nothing
-            return self._model_commands.get_current_model(request.person), text
-        first, _, rest = text.partition(" ")
-        if self._catalogue.is_unambiguous_name(first):
-            return self._model_commands.find_model(first), rest.strip()
-        if text and _MODEL_LIKE.fullmatch(first):
-            known = [*self._catalogue.models, *self._list_aliases()]
-            if difflib.get_close_matches(first.lower(), known, n=1, cutoff=0.75):
-                self._catalogue.find(first)  # raises UnknownModel, with the nearest names
-        return self._model_commands.get_current_model(request.person), text
+    async def _explain_unreadable(
+        self, request: Request, unreadable: Sequence[SentAttachment], draft: QuestionDraft
+    ) -> Reply:
+        what = describe_attachments(unreadable)
+        if not draft.text:
+            return Reply(
+                (
+                    say(
+                        "I can't read {what}. Nothing was charged. Write your question in words.",
+                        what=what,
+                    ),
+                )
+            )
+        choice = await self._drafts.make_choice(ASK_WORDS_LABEL, draft, request.person)
+        told = say(
+            "I can't read {what}. Nothing was asked or charged. Send your words without it, or let"
+            " them be asked alone.",
+            what=what,
+        )
+        return Reply((told,), choices=((choice,),))
 
-    def _list_aliases(self) -> list[str]:
-        return [alias for model in self._catalogue.models.values() for alias in model.aliases]
+    async def _ask_which_model(
+        self, request: Request, unsure: _UnsureModel, draft: QuestionDraft, named: QuestionDraft
+    ) -> Reply:
+        person = request.person
+        current = self._model_commands.get_current_model(person)
+        price = await self._model_commands.find_price(person, unsure.model)
+        label = plain(unsure.model.name)
+        if price is not None:
+            label = say("{model} — {price}", model=unsure.model.name, price=format_price(price))
+        as_written = say(
+            "{model}: “{question}”",
+            model=current.name,
+            question=shorten(unsure.written, _LABEL_CHARS_MAX, placeholder="…"),
+        )
+        told = say(
+            "“{word}” could be a word of your question, or the model {model}. Nothing was asked or"
+            " charged yet: which is it?",
+            word=unsure.word,
+            model=unsure.model.name,
+        )
+        if unsure.is_near_miss:
+            told = say(
+                "There is no model “{word}”; the nearest is {model}. Nothing was asked or charged"
+                " yet: which do you mean?",
+                word=unsure.word,
+                model=unsure.model.name,
+            )
+        return Reply(
+            (told,),
+            choices=(
+                (await self._drafts.make_choice(label, named, person),),
+                (await self._drafts.make_choice(as_written, draft, person),),
+            ),
+        )
+
+    def _choose_model(
+        self, request: Request, given: AskArguments
+    ) -> tuple[Model, str, _UnsureModel | None]:
+        """Which model, what is asked of it, and the model that the first word may mean."""
+        text, models = given.question, self._model_commands
+        if given.model:
+            return models.find_model(given.model), text, None
+        current = models.get_current_model(request.person)
+        first, _, rest = text.partition(" ")
+        # What others wrote chooses nothing.
+        if not request.is_own or not first or len(first) > _NAME_CHARS_MAX:
+            return current, text, None
+        rest = rest.strip()
+        is_name = self._catalogue.is_unambiguous_name(first)
+        if is_name:
+            if _WRITTEN_AS_ID.search(first):
+                return models.find_model(first), rest, None
+            meant = models.find_model(first).id
+        else:
+            meant = self._find_near_model(first)
+        if not meant or not rest:
+            return current, text, None
+        return (
+            current,
+            text,
+            _UnsureModel(first, models.find_model(meant), rest, text, is_near_miss=not is_name),
+        )
+
+    def _find_near_model(self, word: str) -> str:
+        """The name that a word like `gtp-4` was meant to be; empty where it is like none."""
+        if not _MODEL_LIKE.fullmatch(word):
+            return ""
+        chat_models = self._catalogue.chat_models
+        known = [name for model in chat_models for name in (model.id, *model.aliases)]
+        near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.75)
+        return near[0] if near else ""
 
     @command(
         "new",

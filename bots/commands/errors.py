@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any, Final
 
+from bots.chat.attachments import TEXT_BYTES_MAX
 from bots.chat.audio import DownloadFailed
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
@@ -96,6 +97,13 @@ from payments.unmatched import NotUnmatched
 
 _MEGABYTE: Final = 1 << 20
 
+#: Of a message that holds something like a key, wherever it stands in it.
+PASTED_KEY: Final = say(
+    "That message held something that looks like a secret key ({kind}). It was not stored and not"
+    " sent to any model. Delete it here if it is still to be seen, and revoke the key at its"
+    " supplier: it has been in a chat."
+)
+
 
 class UsageError(Refusal):
     """The arguments of a command can't be read; `hint` is the sentence that says how to write
@@ -114,6 +122,34 @@ class RecordingTooLarge(Refusal):
 
 class RecordingUnreadable(Refusal):
     """A file is in no format that suppliers take, or there is nothing to hear in it."""
+
+
+class SecretSent(Refusal):
+    """What came with a question, a file or somebody's words, holds something like a secret key."""
+
+    def __init__(self, kind: str, *, is_own_message: bool) -> None:
+        self.kind, self.is_own_message = kind, is_own_message
+
+
+class TextFileTooLarge(Refusal):
+    """A text file has more bytes than are read."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.max_megabytes = name, TEXT_BYTES_MAX // _MEGABYTE
+
+
+class TextFileUnreadable(Refusal):
+    """A file that seems to be text is none, or in an encoding that isn't known."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class TextFileNotFetched(Refusal):
+    """The platform doesn't hand out a text file, or not now."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def explain_refusal(refusal: Refusal) -> Phrase:
@@ -294,6 +330,18 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     UnknownModel: _explain_unknown_model,
     EmptyQuestion: say(
         "What would you like to ask? Write it after the command: /ask why is the sky blue?"
+    ),
+    SecretSent: PASTED_KEY,
+    TextFileTooLarge: say(
+        "“{name}” is larger than {max_megabytes} MB. Nothing was asked or charged. Send the part"
+        " that matters."
+    ),
+    TextFileUnreadable: say(
+        "“{name}” is no text that I can read. Nothing was asked or charged. Save it as UTF-8 and"
+        " send it again, or paste the text."
+    ),
+    TextFileNotFetched: say(
+        "“{name}” could not be fetched. Nothing was asked or charged. Send it again."
     ),
     QuestionTooLong: say(
         "With what was said before, that is {tokens} tokens; {model} takes {context}. Nothing was"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bots.chat.reply import Phrase, plain, say
 from core.asks.run import AskRun
-from core.asks.types import AskFailure, AskResult, Outcome
+from core.asks.types import AskFailure, AskResult, Outcome, QuestionSource
 from core.money import (
     Credits,
     MicroCredits,
@@ -95,6 +97,30 @@ def _format_tokens_with_history(result: AskResult, tokens: Tokens) -> Phrase:
         history=result.history_tokens,
         cost=format_decimal(MicroCredits(hundredths * 10_000)),
     )
+
+
+_SOURCES = {
+    "reply": say("the message that you replied to"),
+    "quote": say("the words that you quoted"),
+    "forward": say("the message that you forwarded"),
+}
+
+
+def describe_sources(sources: Sequence[QuestionSource]) -> Phrase:
+    """What went along with a question: `Read with it: notes.md, the words that you quoted`."""
+    named = [
+        plain(one.name) if one.kind == "file" else _SOURCES[one.kind]
+        for one in dict.fromkeys(sources)
+    ]
+    return say("Read with it: {what}", what=join_phrases(named))
+
+
+def join_phrases(phrases: Sequence[Phrase]) -> Phrase:
+    """Them with commas between."""
+    joined = phrases[0]
+    for phrase in phrases[1:]:
+        joined = say("{first}, {next}", first=joined, next=phrase)
+    return joined
 
 
 def list_answer_notes(run: AskRun) -> list[Phrase]:

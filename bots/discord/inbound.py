@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import aiohttp
 import discord
 from pydantic import SecretStr
 
+from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment, is_text_file
 from bots.chat.audio import AudioAttachment, DownloadFailed
 from bots.chat.types import ButtonPress, FormSubmission, IncomingMessage, MenuItem, Place, Sender
 from bots.discord.components import FORM_PREFIX
@@ -125,16 +127,23 @@ def read_message(message: discord.Message, bot_user: discord.ClientUser) -> Inco
     if message.author.bot or message.webhook_id is not None or message.type not in _MESSAGE_TYPES:
         return None
     private = message.guild is None
-    text, audio = message.content, find_audio(message)
+    text, audio, attachments = message.content, find_audio(message), find_attachments(message)
+    is_forward = bool(message.message_snapshots)
+    if is_forward:  # whoever wrote that didn't write to us
+        text, attachments = _read_snapshots(message)
     if not private:
         mentioned = re.search(rf"<@!?{bot_user.id}>", text) is not None
         # Of a reply without a mention Discord shows what it holds only with a right that is not
         # asked.
-        if not mentioned and not ((text or audio) and _is_reply_to_bot(message, bot_user)):
+        is_readable = bool(text) or audio is not None or any(map(is_text_file, attachments))
+        if not mentioned and not (is_readable and _is_reply_to_bot(message, bot_user)):
             return None
+        if is_forward:
+            return None  # nobody asks by what others said elsewhere
         text = _without_mention(text, bot_user)
-    elif not text and not message.attachments:
+    elif not (text or attachments or audio):
         return None
+    quotes, quoted_attachments = _find_quotes(message, bot_user)
     return IncomingMessage(
         place=Place("discord", str(message.author.id))
         if private
@@ -143,9 +152,65 @@ def read_message(message: discord.Message, bot_user: discord.ClientUser) -> Inco
         message=str(message.id),
         at_ms=snowflake_to_ms(message.id),
         text=text,
+        is_own=not is_forward,
         audio=audio,
+        attachments=(*attachments, *quoted_attachments),
         replies_to=_replied_message_id(message),
+        quotes=quotes,
     )
+
+
+def _read_snapshots(message: discord.Message) -> tuple[str, tuple[SentAttachment, ...]]:
+    """The words of forwarded messages, and what they carry."""
+    texts = [one.content for one in message.message_snapshots if one.content]
+    attachments: list[SentAttachment] = []
+    for snapshot in message.message_snapshots:
+        attachments += map(_make_attachment, snapshot.attachments)
+        attachments += [SentAttachment("sticker")] * bool(snapshot.stickers)
+    if not texts and not attachments:
+        attachments.append(SentAttachment("other"))
+    return "\n\n".join(texts), tuple(attachments)
+
+
+def _find_quotes(
+    message: discord.Message, bot_user: discord.ClientUser
+) -> tuple[tuple[QuotedText, ...], tuple[SentAttachment, ...]]:
+    """The words that a message replies to, and what that carries. In servers Discord shows others'
+    messages only with a right that is not asked, or where the bot is mentioned."""
+    if message.type is not discord.MessageType.reply or message.reference is None:
+        return (), ()
+    replied = message.reference.resolved
+    if not isinstance(replied, discord.Message):
+        return (), (SentAttachment("hidden", is_from_reply=True),)
+    quotes = (QuotedText("reply", replied.content),) if replied.content.strip() else ()
+    if replied.author.id == bot_user.id:
+        return quotes, ()
+    audio = find_audio(replied)
+    heard = () if audio is None else (SentAttachment("audio", audio.name),)
+    attachments = (*heard, *find_attachments(replied))
+    if not quotes and not attachments:
+        attachments = (SentAttachment("hidden"),)
+    return quotes, tuple(replace(one, is_from_reply=True) for one in attachments)
+
+
+def find_attachments(message: discord.Message) -> tuple[SentAttachment, ...]:
+    """What a message carries beside words and audio."""
+    if find_audio(message) is not None:
+        return ()
+    found = [_make_attachment(one) for one in message.attachments]
+    found += [SentAttachment("sticker")] * bool(message.stickers)
+    found += [SentAttachment("poll")] * (message.poll is not None)
+    return tuple(found)
+
+
+def _make_attachment(attached: discord.Attachment) -> SentAttachment:
+    mime = attached.content_type or ""
+    kind: AttachmentKind = "file"
+    if mime.startswith("image/"):
+        kind = "picture"
+    elif mime.startswith("video/"):
+        kind = "video"
+    return SentAttachment(kind, attached.filename, mime, attached.size, _make_fetch(attached))
 
 
 def _replied_message_id(message: discord.Message) -> str:
@@ -178,6 +243,11 @@ def find_audio(message: discord.Message) -> AudioAttachment | None:
 
 
 def _make_audio(attached: discord.Attachment, mime: str) -> AudioAttachment:
+    seconds = None if attached.duration is None else math.ceil(attached.duration)
+    return AudioAttachment(seconds, attached.size, mime, attached.filename, _make_fetch(attached))
+
+
+def _make_fetch(attached: discord.Attachment) -> Callable[[], Awaitable[bytes]]:
     async def fetch() -> bytes:
         try:
             async with asyncio.timeout(_DOWNLOAD_SECONDS):
@@ -185,5 +255,4 @@ def _make_audio(attached: discord.Attachment, mime: str) -> AudioAttachment:
         except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError):
             raise DownloadFailed from None
 
-    seconds = None if attached.duration is None else math.ceil(attached.duration)
-    return AudioAttachment(seconds, attached.size, mime, attached.filename, fetch)
+    return fetch

@@ -1,4 +1,7 @@
-"""A long paste arrives as several messages, because the sender's app split it: one again.
+"""What a person sent at once arrives as several messages: one again.
+
+An app splits a long paste, sends an album's pictures one by one, and a forward apart from the
+comment that was written on it.
 
 A part near the platform's limit is held for a moment; what the same person sends to the same place
 within it belongs to the same message. The whole keeps the id and the time of its first part, so
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
+from bots.chat.attachments import QuotedText
 from bots.chat.types import IncomingMessage
 from bots.render.plain_text import utf16_len
 
@@ -25,6 +29,8 @@ class _Held:
     message: IncomingMessage
     part_count: int
     timer: asyncio.TimerHandle
+    #: Its last part was so long that an app may have cut it there.
+    is_cut: bool
 
 
 @final
@@ -38,10 +44,14 @@ class PasteJoiner:
         *,
         near_limit_units: int = 3_500,
         pause_seconds: float = 1.0,
+        company_seconds: float = 0.25,
     ) -> None:
+        """`company_seconds`: so long what is sent at one tap, an album or a forward with its
+        comment, takes to come whole."""
         self._forward = forward
         self._near_limit_units = near_limit_units
         self._pause_seconds = pause_seconds
+        self._company_seconds = min(company_seconds, pause_seconds)
         self._held: dict[tuple[str, str], _Held] = {}
 
     def is_waiting_for(self, place: str, sender: str) -> bool:
@@ -55,24 +65,52 @@ class PasteJoiner:
         whole, part_count = incoming, 1
         if held is not None:
             held.timer.cancel()
-            starts_anew = incoming.audio is not None or incoming.text.startswith(_SLASHES)
-            if held.part_count >= _PARTS_MAX or starts_anew:
+            joined = self._join(held, incoming)
+            if joined is None:
                 self._forward(held.message)
             else:
-                # Apps cut at a space or a line's end and drop it.
-                whole = replace(
-                    held.message,
-                    text=f"{held.message.text}\n{incoming.text}",
-                    is_own=held.message.is_own and incoming.is_own,
-                    more=(*held.message.more, incoming.message),
-                )
-                part_count = held.part_count + 1
-        if utf16_len(incoming.text) < self._near_limit_units:
+                whole, part_count = joined, held.part_count + 1
+        if whole.is_part:
+            return  # of nothing that is held, and not for the bot by itself
+        is_cut = utf16_len(incoming.text) >= self._near_limit_units
+        pause = self._pause_seconds if is_cut else self._find_pause(incoming)
+        if not pause:
             self._forward(whole)
             return
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._pause_seconds, self._release, key)
-        self._held[key] = _Held(whole, part_count, timer)
+        timer = loop.call_later(pause, self._release, key)
+        self._held[key] = _Held(whole, part_count, timer, is_cut)
+
+    def _find_pause(self, incoming: IncomingMessage) -> float:
+        """How long company may come for it, in seconds."""
+        if incoming.album:
+            return self._company_seconds
+        may_be_commented = incoming.place.private and incoming.audio is None
+        return 0.0 if not may_be_commented or _is_command(incoming) else self._company_seconds
+
+    @staticmethod
+    def _join(held: _Held, incoming: IncomingMessage) -> IncomingMessage | None:
+        """Both as one message; None where they aren't one."""
+        first = held.message
+        if held.part_count >= _PARTS_MAX or first.audio is not None or incoming.audio is not None:
+            return None
+        both = replace(
+            first,
+            attachments=(*first.attachments, *incoming.attachments),
+            quotes=(*first.quotes, *incoming.quotes),
+            more=(*first.more, incoming.message),
+            may_fill_form=first.may_fill_form and incoming.may_fill_form,
+        )
+        if first.album and first.album == incoming.album:
+            texts = filter(None, (first.text, incoming.text))
+            return replace(both, text="\n\n".join(texts), is_own=first.is_own and incoming.is_own)
+        if first.place.private and not (first.is_own and incoming.is_own):
+            return _join_forward(both, first, incoming, is_cut=held.is_cut)
+        is_rest = held.is_cut and not incoming.attachments
+        if not is_rest or incoming.text.startswith(_SLASHES):
+            return None
+        # Apps cut at a space or a line's end and drop it.
+        return replace(both, text=f"{first.text}\n{incoming.text}")
 
     def flush_held(self) -> None:
         """Passes on whatever is held: the service stops, and these were already taken."""
@@ -83,3 +121,28 @@ class PasteJoiner:
         held = self._held.pop(key)
         held.timer.cancel()
         self._forward(held.message)
+
+
+def _is_command(message: IncomingMessage) -> bool:
+    return message.is_own and message.text.startswith(_SLASHES)
+
+
+def _join_forward(
+    both: IncomingMessage, first: IncomingMessage, second: IncomingMessage, *, is_cut: bool
+) -> IncomingMessage | None:
+    """A comment with what was forwarded, whichever came first: the comment is the person's own, the
+    rest are words that it is about. Forwards without a comment are one text."""
+    if _is_command(first) or _is_command(second):
+        return None
+    if first.is_own or second.is_own:
+        own, forwarded = (first, second) if first.is_own else (second, first)
+        quoted = (QuotedText("forward", forwarded.text),) if forwarded.text else ()
+        return replace(
+            both,
+            text=own.text,
+            is_own=True,
+            replies_to=own.replies_to,
+            quotes=(*both.quotes, *quoted),
+        )
+    separator = "\n" if is_cut else "\n\n"
+    return replace(both, text=separator.join(filter(None, (first.text, second.text))))

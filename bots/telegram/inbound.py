@@ -2,7 +2,7 @@
 all.
 
 In groups that is a command for this bot, a mention of it, or a reply to it. Whoever speaks as a
-channel or as an anonymous admin is nobody whom a Credit could belong to.
+channel or as an anonymous admin is nobody whom a Credit could belong to, and is told so.
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ from __future__ import annotations
 import logging
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from telegram import (
+    Animation,
     Audio as AudioFile,
     CallbackQuery,
     Document,
     Message,
     MessageEntity,
+    PhotoSize,
     Update,
+    Video,
     VideoNote,
     Voice,
 )
 from telegram.constants import ChatType
 from telegram.error import TelegramError
 
+from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment, is_text_file
 from bots.chat.audio import AudioAttachment, DownloadFailed
 from bots.chat.types import ButtonPress, IncomingMessage, Place, Sender
 from core.clock import as_ms
@@ -50,31 +55,36 @@ def read_message(
 ) -> IncomingMessage | None:
     """The message if it is for the bot; `is_awaited` when it may be the rest of a split paste."""
     message = update.message
-    if message is None or not _is_from_person(message):
+    if message is None or not _is_from_somebody(message):
         return None
-    text = message.text or message.caption or ""
-    audio = find_audio(message)
     private = message.chat.type == ChatType.PRIVATE
-    if not text and audio is None and not (private and message.effective_attachment):
-        return None  # someone joined, a title changed, …
-    addressed = _get_addressed_text(message, text, bot, private=private)
+    text = message.text or message.caption or ""
+    audio, attachments = find_audio(message), find_attachments(message)
     is_own = _is_own(message)
     if not (is_own or private):
         return None  # nobody asks by what others said elsewhere
-    if addressed is None:
-        if not is_awaited or audio is not None:
-            return None
-        addressed = text
+    addressed = _get_addressed_text(message, text, bot, private=private)
+    is_readable = bool(text) or audio is not None or any(map(is_text_file, attachments))
+    is_for_us = addressed is not None and (is_readable or (private and bool(attachments)))
+    is_part = is_awaited and audio is None and bool(text or attachments)
+    if not (is_for_us or is_part):
+        return None  # someone joined, a title changed, somebody answers with a sticker, …
+    quotes, quoted_attachments = _find_quotes(message, bot)
     return IncomingMessage(
         place=get_place(message),
         sender=get_sender(message),
         message=str(message.message_id),
         at_ms=as_ms(message.date),
-        text=addressed,
+        text=text if addressed is None else addressed,
         is_own=is_own,
         audio=audio,
+        attachments=(*attachments, *quoted_attachments),
         replies_to=_replied_message_id(message),
-        may_fill_form=private and audio is None,
+        quotes=quotes,
+        is_anonymous=message.sender_chat is not None,
+        is_part=not is_for_us,
+        album=message.media_group_id or "",
+        may_fill_form=private and audio is None and not attachments,
     )
 
 
@@ -120,15 +130,16 @@ def read_press(query: CallbackQuery) -> ButtonPress | None:
     )
 
 
-def _is_from_person(message: Message) -> bool:
+def _is_from_somebody(message: Message) -> bool:
+    """Whether a person wrote it, if only in the name of a group or a channel: whose it is can't be
+    told then."""
     user = message.from_user
-    if message.sender_chat is not None and (message.text or "").startswith("/"):
-        # An anonymous admin or a channel: nobody's role can be told.
+    is_written_as_chat = message.sender_chat is not None and not message.is_automatic_forward
+    if is_written_as_chat and (message.text or "").startswith("/"):
         _log.info("refused: a command of a chat, not of a person, in %s", message.chat.id)
     return (
         user is not None
-        and not user.is_bot
-        and message.sender_chat is None
+        and (is_written_as_chat or (message.sender_chat is None and not user.is_bot))
         and message.chat.type in (ChatType.PRIVATE, ChatType.GROUP, ChatType.SUPERGROUP)
     )
 
@@ -191,6 +202,63 @@ def _without_mention(message: Message, text: str, bot: BotIdentity) -> str | Non
     return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)
 
 
+def _find_quotes(
+    message: Message, bot: BotIdentity
+) -> tuple[tuple[QuotedText, ...], tuple[SentAttachment, ...]]:
+    """The words that a message replies to, those that were quoted if any were, else the whole
+    message, and what that carries."""
+    if message.quote is not None and message.quote.text.strip():
+        return (QuotedText("quote", message.quote.text),), ()
+    if message.external_reply is not None:  # to a message of another chat, which isn't shown
+        return (), (SentAttachment("hidden", is_from_reply=True),)
+    replied = message.reply_to_message
+    # The first message of a topic counts as replied to by every message in it.
+    if replied is None or replied.forum_topic_created is not None:
+        return (), ()
+    text = replied.text or replied.caption or ""
+    quotes = (QuotedText("reply", text),) if text.strip() else ()
+    is_ours = replied.from_user is not None and replied.from_user.id == bot.id
+    if is_ours:
+        return quotes, ()
+    audio = find_audio(replied)
+    heard = () if audio is None else (SentAttachment("audio", audio.name),)
+    attachments = (*heard, *find_attachments(replied))
+    return quotes, tuple(replace(one, is_from_reply=True) for one in attachments)
+
+
+_KINDS: Final[tuple[AttachmentKind, ...]] = (
+    *("checklist", "contact", "dice", "location", "poll", "sticker", "story"),
+)
+
+
+def find_attachments(message: Message) -> tuple[SentAttachment, ...]:
+    """What a message carries beside words and audio."""
+    if find_audio(message) is not None:
+        return ()
+    if message.photo:
+        return (_make_attachment("picture", message.photo[-1]),)
+    files: tuple[tuple[AttachmentKind, Animation | Video | Document | None], ...] = (
+        ("animation", message.animation),  # which comes as a document, too
+        ("video", message.video),
+        ("file", message.document),
+    )
+    for kind, file in files:
+        if file is not None:
+            return (_make_attachment(kind, file),)
+    named = next((kind for kind in _KINDS if getattr(message, kind) is not None), None)
+    if named is None and message.effective_attachment:
+        named = "other"
+    return () if named is None else (SentAttachment(named),)
+
+
+def _make_attachment(
+    kind: AttachmentKind, file: PhotoSize | Animation | Video | Document
+) -> SentAttachment:
+    name = "" if isinstance(file, PhotoSize) else file.file_name or ""
+    mime = "" if isinstance(file, PhotoSize) else file.mime_type or ""
+    return SentAttachment(kind, name, mime, file.file_size or 0, _make_fetch(file))
+
+
 _DOWNLOAD_SECONDS: Final = 60.0
 
 
@@ -214,6 +282,14 @@ def _make_audio(
     mime: str,
     name: str = "",
 ) -> AudioAttachment:
+    if isinstance(duration, timedelta):
+        duration = math.ceil(duration.total_seconds())
+    return AudioAttachment(duration, file.file_size or 0, mime, name, _make_fetch(file))
+
+
+def _make_fetch(
+    file: Voice | VideoNote | AudioFile | Document | PhotoSize | Animation | Video,
+) -> Callable[[], Awaitable[bytes]]:
     async def fetch() -> bytes:
         try:
             found = await file.get_file()
@@ -222,6 +298,4 @@ def _make_audio(
             # Its message may quote the file's address, which holds the token.
             raise DownloadFailed from None
 
-    if isinstance(duration, timedelta):
-        duration = math.ceil(duration.total_seconds())
-    return AudioAttachment(duration, file.file_size or 0, mime, name, fetch)
+    return fetch

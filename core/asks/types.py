@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from core.errors import Refusal
 from core.money import Credits, MicroCredits, Seconds, Tokens
@@ -65,6 +65,15 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionSource:
+    """Something that went along with the words of a question, and is part of its text."""
+
+    kind: Literal["file", "reply", "quote", "forward"]
+    #: A file's name.
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a person asks, of which model, and in which place."""
 
@@ -90,6 +99,8 @@ class Question:
     way_back: str = field(default="", repr=False)
     #: Asked by one of the operator's admins, for whom nothing is paused.
     is_privileged: bool = False
+    #: What of its text isn't the person's own words.
+    sources: tuple[QuestionSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

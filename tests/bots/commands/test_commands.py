@@ -104,7 +104,8 @@ async def test_unknown_things_get_the_nearest_and_cost_nothing(
 ) -> None:
     async with service.running(sqlite_url, clock) as tom:
         assert "Did you mean /model?" in text_of(await tom.screen("/modle"))
-        assert "Did you mean gpt-4" in text_of(await tom.screen("/ask gpt-5 why?"))
+        asked = await tom.screen("/ask gpt-5 why?")
+        assert "no model “gpt-5”; the nearest is GPT-4 Turbo" in text_of(asked)
         assert "What would you like to ask?" in text_of(await tom.screen("/ask"))
         assert "What would you like to ask?" in text_of(await tom.screen("/ask gpt-4"))
         assert "There is no model" in text_of(await tom.screen("/model quux"))

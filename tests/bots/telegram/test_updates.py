@@ -72,7 +72,10 @@ async def test_in_groups_only_commands_mentions_and_replies(
         "／余额",
         "/ask why",
         "go on",
+        "/anonymous",
+        "/channel",
     ]
+    assert [each.is_anonymous for each in front.handled[4:7]] == [False, True, True]
     assert {each.place.code for each in front.handled} == {"telegram:-5:"}
     assert not front.handled[0].place.private
 

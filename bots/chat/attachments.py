@@ -1,0 +1,122 @@
+"""What comes with a message beside its words: files, pictures, stickers, quotes; and text files as
+text.
+
+Adapters say what kind it is and how its bytes are had; what is done with it is decided in
+`bots.commands.attachments`.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Final, Literal
+
+AttachmentKind = Literal[
+    "animation",
+    "audio",
+    "checklist",
+    "contact",
+    "dice",
+    "file",
+    "hidden",
+    "location",
+    "other",
+    "picture",
+    "poll",
+    "sticker",
+    "story",
+    "video",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SentAttachment:
+    """Something that was sent with a message, or with the message that it replies to, as the
+    platform describes it. `hidden`: there is something that the platform doesn't show."""
+
+    kind: AttachmentKind
+    #: As its sender called it; may be empty.
+    name: str = ""
+    mime: str = ""
+    #: Bytes; 0 where the platform tells no size.
+    size: int = 0
+    #: Gives the bytes; raises `DownloadFailed`. None for what is no file.
+    fetch: Callable[[], Awaitable[bytes]] | None = field(default=None, repr=False, compare=False)
+    #: Whether it belongs to the message that was replied to.
+    is_from_reply: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedText:
+    """Somebody's words that a message is about: the whole message that it replies to, the part of
+    it that was quoted, or a message that was forwarded with it."""
+
+    kind: Literal["reply", "quote", "forward"]
+    text: str
+
+
+#: What a text file may have, in bytes.
+TEXT_BYTES_MAX: Final = 1 << 20
+
+_TEXT_MIMES: Final = {
+    *("application/json", "application/xml", "application/yaml", "application/x-yaml"),
+    *("application/toml", "application/sql", "application/x-sh", "application/javascript"),
+    *("application/x-python", "application/x-httpd-php", "application/x-tex", "application/csv"),
+}
+#: Formats whose media type says text, but that nobody reads as such.
+_FORMATTED_MIMES: Final = {"text/rtf", "text/richtext"}
+# fmt: off
+_TEXT_ENDINGS: Final = frozenset({
+    "asm", "bash", "bat", "bib", "c", "cc", "cfg", "clj", "cmake", "conf", "cpp", "cs",
+    "css", "csv", "cu", "cxx", "dart", "diff", "dockerfile", "env", "erl", "ex", "exs",
+    "f90", "fish", "go", "gradle", "graphql", "groovy", "h", "hpp", "hs", "htm", "html",
+    "ini", "ipynb", "java", "jl", "js", "json", "jsonl", "jsx", "kt", "kts", "less", "lisp",
+    "log", "lua", "m", "make", "markdown", "md", "mjs", "ml", "nim", "patch", "php", "pl",
+    "po", "proto", "ps1", "py", "pyi", "r", "rb", "rs", "rst", "sass", "scala", "scss", "sh",
+    "sol", "sql", "srt", "svelte", "swift", "tex", "text", "tf", "toml", "ts", "tsv", "tsx",
+    "txt", "v", "vb", "vhdl", "vtt", "vue", "xml", "yaml", "yml", "zig", "zsh",
+})
+# fmt: on
+
+
+def is_text_file(attachment: SentAttachment) -> bool:
+    """Whether a file seems to be text, by its media type or the ending of its name."""
+    if attachment.kind != "file":
+        return False
+    mime = attachment.mime.partition(";")[0].strip().lower()
+    if mime in _FORMATTED_MIMES:
+        return False
+    name = PurePath(attachment.name.lower())
+    ending = name.suffix.removeprefix(".") or name.name.removeprefix(".")
+    return mime.startswith("text/") or mime in _TEXT_MIMES or ending in _TEXT_ENDINGS
+
+
+_MARKED_ENCODINGS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+#: Control characters that text files have.
+_TEXT_CONTROLS: Final = frozenset("\t\n\r\f\x1b")
+#: Western European text has few letters beyond ASCII: more of them are another encoding.
+_FOREIGN_SHARE_MAX: Final = 0.3
+
+
+def decode_text(content: bytes) -> str | None:
+    """The text of a file in UTF-8, in UTF-16 with its mark, or in Latin-1; None where it is in
+    another encoding, or no text."""
+    marked = next((name for mark, name in _MARKED_ENCODINGS if content.startswith(mark)), None)
+    try:
+        text = content.decode(marked or "utf-8")
+    except UnicodeDecodeError:
+        foreign = sum(byte >= 0x80 for byte in content)
+        if marked is not None or foreign > len(content) * _FOREIGN_SHARE_MAX:
+            return None
+        text = content.decode("latin-1")
+        if any("\x7f" <= sign <= "\x9f" for sign in text):
+            return None
+    if any(sign < " " and sign not in _TEXT_CONTROLS for sign in set(text)):
+        return None
+    return text.replace("\r\n", "\n")

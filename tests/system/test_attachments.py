@@ -1,0 +1,303 @@
+"""Files, pictures and everything else that people send, on Telegram and Discord through the
+unmodified clients: text is read, what can't be read costs nothing and is named."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from core.db import schema
+from core.money import Credits
+from tests.fakes.discord import FakeDiscord, plain
+from tests.fakes.suppliers import Answer
+from tests.fakes.telegram import FakeTelegram
+from tests.system import test_discord as on_discord
+from tests.system.world import World, briefs_world, words
+
+ROOM = -5
+PHOTO = [{"file_id": "p", "file_unique_id": "p", "width": 90, "height": 90, "file_size": 1_000}]
+_FILE = {"file_id": "d", "file_unique_id": "d", "file_size": 9_000}
+PDF = {**_FILE, "file_name": "contract.pdf", "mime_type": "application/pdf"}
+VIDEO = {**_FILE, "width": 1, "height": 1, "duration": 3, "file_name": "cat.mp4"}
+STICKER = {
+    "file_id": "s",
+    "file_unique_id": "s",
+    "type": "regular",
+    "width": 1,
+    "height": 1,
+    "is_animated": False,
+    "is_video": False,
+}
+POLL = {
+    "id": "1",
+    "question": "?",
+    "options": [],
+    "total_voter_count": 0,
+    "is_closed": False,
+    "is_anonymous": True,
+    "type": "regular",
+    "allows_multiple_answers": False,
+    "allows_revoting": False,
+    "members_only": False,
+    "persistent_id": "1",
+}
+CODE = "def f():\n    return 1\n"
+KEY = "sk-proj-canary-of-a-file-0001-aaaaaaaaaaaa"
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[FakeTelegram]:
+    fake = FakeTelegram()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest_asyncio.fixture
+async def world(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
+    async with briefs_world(sqlite_url, telegram) as world:
+        world.openai.always(Answer("An answer."))
+        yield world
+
+
+@pytest_asyncio.fixture
+async def discord(sqlite_url: str) -> AsyncIterator[on_discord.World]:
+    fake = FakeDiscord()
+    await fake.start()
+    async with on_discord.briefs_world(sqlite_url, fake) as world:
+        world.service.openai.always(Answer("An answer."))
+        yield world
+    await fake.stop()
+
+
+def asked(world: World | on_discord.World) -> list[str]:
+    """What went to the model, one for each question."""
+    service = world.service
+    return [call.body["messages"][-1]["content"] for call in service.openai.calls]
+
+
+def attached(name: str, mime: str) -> dict[str, Any]:
+    url = "http://127.0.0.1/x"
+    told = {"id": "77", "filename": name, "size": 5_000, "content_type": mime}
+    return {"attachments": [told | {"url": url, "proxy_url": url}]}
+
+
+# --- pictures and files with words --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"photo": PHOTO}, "a picture"),
+        ({"document": PDF}, "the file “contract.pdf”"),
+        ({"video": VIDEO}, "the video “cat.mp4”"),
+    ],
+)
+async def test_telegram_says_what_it_cannot_read_and_asks_the_words_alone_by_a_tap(
+    world: World, fields: dict[str, Any], named: str
+) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.says(ann, "", caption="what is this?", **fields)
+    card = await telegram.seen(7, f"I can't read {named}")
+    assert "Nothing was asked or charged" in card.text
+    assert asked(world) == []
+    await world.presses(ann, card, "Ask the words alone", "An answer.")
+    # Pressed again, it has done its work: the question is one.
+    await world.presses(ann, card, "Ask the words alone", "done its work")
+    assert asked(world) == ["what is this?"]
+    rows = await world.service.app.services.base.db.fetch(sa.select(schema.button.c.data))
+    assert not any("what is this" in row.data for row in rows)
+
+
+async def test_in_chinese_too(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7, "zh-hans")
+    telegram.says(ann, "", caption="这是什么？", document=PDF)
+    card = await telegram.seen(7, words("the file “{name}”", "zh-CN", name="contract.pdf"))
+    assert card.labels == [words("💬 Ask the words alone", "zh-CN")]
+
+
+async def test_discord_says_it_in_private_and_in_servers(discord: on_discord.World) -> None:
+    fake = discord.discord
+    ann, bob = fake.user(7), fake.user(8)
+    fake.says(ann, "what is this?", **attached("a.png", "image/png"))
+    card = await discord.next(fake.dm(ann), "I can't read the picture “a.png”")
+    fake.says(bob, "summarise", channel=fake.text, mention=True, **attached("b.pdf", "x/pdf"))
+    await discord.next(fake.text, "I can't read the file “b.pdf”")
+    assert asked(discord) == []
+    fake.presses(ann, card, "Ask the words alone")
+    await discord.next(fake.dm(ann), "An answer.")
+    assert asked(discord) == ["what is this?"]
+    assert fake.messages(fake.dm(ann))
+
+
+async def test_in_groups_only_what_is_for_the_bot_is_told(world: World) -> None:
+    telegram, ann, group = world.telegram, world.telegram.user(7), world.telegram.group(ROOM)
+    telegram.says(ann, "", chat=ROOM, caption="look, all", photo=PHOTO)
+    telegram.says(ann, "", chat=ROOM, photo=PHOTO)
+    telegram.says(ann, "", chat=ROOM, sticker=STICKER)
+    entities = [{"type": "mention", "offset": 0, "length": 16}]
+    telegram.says(
+        ann, "", chat=ROOM, caption="@credit_test_bot what?", photo=PHOTO, caption_entities=entities
+    )
+    await telegram.seen(ROOM, "I can't read a picture")
+    ours = group.last
+    telegram.says(ann, "", chat=ROOM, sticker=STICKER, reply_to=ours)
+    await world.says(ann, "@credit_test_bot why?", "An answer.", chat=ROOM)
+    assert asked(world) == ["why?"]
+    assert len(group.bot_messages) == 2
+
+
+async def test_an_album_is_told_of_once(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    for number in range(3):
+        caption = {"caption": "which one?"} if number == 0 else {}
+        telegram.says(ann, "", photo=PHOTO, media_group_id="9", **caption)
+    await telegram.seen(7, "I can't read 3 pictures")
+    await world.says(ann, "why?", "An answer.")
+    assert asked(world) == ["why?"]
+    assert sum("I can't" in each.text for each in telegram.chat(7).bot_messages) == 1
+
+
+# --- nothing but a sticker ----------------------------------------------------------------------
+
+BARE: dict[str, tuple[dict[str, Any], str]] = {
+    "photo": ({"photo": PHOTO}, "a picture"),
+    "sticker": ({"sticker": STICKER}, "a sticker"),
+    "location": ({"location": {"latitude": 1.0, "longitude": 2.0}}, "a location"),
+    "contact": ({"contact": {"phone_number": "1", "first_name": "B"}}, "a contact"),
+    "poll": ({"poll": POLL}, "a poll"),
+    "dice": ({"dice": {"emoji": "🎲", "value": 1}}, "dice"),
+    "story": ({"story": {"chat": {"id": 9, "type": "private"}, "id": 1}}, "a story"),
+    "checklist": (
+        {"checklist": {"title": "t", "tasks": [{"id": 1, "text": "a"}]}},
+        "a checklist",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BARE)
+async def test_what_comes_without_words_is_named_in_private(world: World, kind: str) -> None:
+    fields, named = BARE[kind]
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.says(ann, "", **fields)
+    card = await telegram.seen(7, f"I can't read {named}")
+    assert card.labels == []
+    assert "Write your question in words" in card.text
+    assert asked(world) == []
+
+
+async def test_on_discord_what_comes_without_words(discord: on_discord.World) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    here = fake.dm(ann)
+    fake.says(ann, "", sticker_items=[{"id": "1", "name": "s", "format_type": 1}])
+    await discord.next(here, "I can't read a sticker")
+    poll = {
+        "question": {"text": "?"},
+        "answers": [],
+        "expiry": "2027-01-01T00:00:00+00:00",
+        "allow_multiselect": False,
+        "layout_type": 1,
+    }
+    fake.says(ann, "", poll=poll)
+    await discord.next(here, "I can't read a poll")
+    assert asked(discord) == []
+
+
+async def test_a_forward_on_discord_is_a_question_at_most(discord: on_discord.World) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    snapshot = {
+        "content": "/role discord:7 owner",
+        "embeds": [],
+        "attachments": [],
+        "flags": 0,
+        "timestamp": "2026-01-01T00:00:00+00:00",
+        "edited_timestamp": None,
+        "mentions": [],
+        "mention_roles": [],
+        "type": 0,
+    }
+    reference = {"type": 1, "message_id": "5", "channel_id": str(fake.text)}
+    forward = {"message_reference": reference, "message_snapshots": [{"message": snapshot}]}
+    fake.says(ann, "", **forward)
+    await discord.next(fake.dm(ann), "An answer.")
+    assert asked(discord) == ["/role discord:7 owner"]
+
+
+# --- text files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "naïve ü".encode(),
+        codecs.BOM_UTF8 + "naïve ü".encode(),
+        "naïve ü".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "naïve ü".encode("utf-16-be"),
+        "naïve ü".encode("latin-1"),
+    ],
+)
+async def test_a_text_file_is_read_in_every_usual_encoding(world: World, content: bytes) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.sends(ann, "document", content, file_name="message.txt", mime_type="text/plain")
+    shown = await telegram.seen(7, "message.txt")
+    assert asked(world) == ["naïve ü"]
+    assert "An answer." in "".join(each.text for each in telegram.chat(7).bot_messages)
+    assert words("Read with it: {what}", "en", what="message.txt") in shown.text
+
+
+async def test_a_source_file_goes_with_its_caption(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.sends(ann, "document", CODE.encode(), caption="find the bug", file_name="f.py")
+    await telegram.seen(7, "Read with it: f.py")
+    (question,) = asked(world)
+    assert question == f"find the bug\n\nf.py:\n{CODE.strip()}"
+    # It is in what it costs.
+    (row,) = await world.service.app.services.base.db.fetch(sa.select(schema.ask.c.prompt_tokens))
+    assert row.prompt_tokens > 30
+
+
+async def test_a_paste_on_discord_is_read(discord: on_discord.World) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    paste, mime = "why is the sky blue? " * 120, "text/plain; charset=utf-8"
+    fake.sends(ann, paste.encode(), name="message.txt", mime=mime)
+    await discord.next(fake.dm(ann), "Read with it: message.txt")
+    fake.sends(
+        ann, b"a,b\n1,2\n", name="t.csv", mime="text/csv", text="add", channel=fake.text,
+        mention=True,
+    )  # fmt: skip
+    await discord.next(fake.text, "Read with it: t.csv")
+    assert asked(discord) == [paste.strip(), "add\n\nt.csv:\na,b\n1,2"]
+
+
+async def test_what_is_no_text_or_too_much_costs_nothing(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.sends(ann, "document", b"\x00\x01\x02", file_name="a.txt", mime_type="text/plain")
+    await telegram.seen(7, "“a.txt” is no text that I can read")
+    telegram.sends(ann, "document", "你好世界".encode("gbk") * 40, file_name="b.txt")
+    await telegram.seen(7, "“b.txt” is no text that I can read")
+    telegram.sends(ann, "document", b"a" * ((1 << 20) + 1), file_name="c.txt")
+    await telegram.seen(7, "“c.txt” is larger than 1 MB")
+    telegram.sends(ann, "document", b"why " * 40_000, file_name="d.txt")
+    await telegram.seen(7, "Nothing was charged. Shorten it")
+    telegram.fail_next("getFile", 400, description="Bad Request: file is temporarily unavailable")
+    telegram.sends(ann, "document", b"why", file_name="e.txt")
+    await telegram.seen(7, "“e.txt” could not be fetched")
+    assert asked(world) == []
+    assert await world.of(ann).credits() == Credits(1_000)
+
+
+async def test_a_key_in_a_file_goes_no_further(world: World, discord: on_discord.World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    sent = telegram.sends(ann, "document", f"KEY={KEY}".encode(), caption="why?", file_name=".env")
+    await telegram.seen(7, "looks like a secret key")
+    assert telegram.chat(7).find(sent) is None
+    fake, bob = discord.discord, discord.discord.user(8)
+    fake.sends(bob, f"KEY={KEY}".encode(), name="message.txt", mime="text/plain")
+    told = await discord.next(fake.dm(bob), "looks like a secret key")
+    assert KEY not in plain(told.content)
+    assert asked(world) == asked(discord) == []
