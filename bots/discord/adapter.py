@@ -13,12 +13,27 @@ import discord
 from discord import app_commands
 
 from bots.chat.i18n import find_nearest_language
-from bots.chat.types import Card, ChatHandler, Form, MenuItem, Output, Place, UndeliveredAnswer
+from bots.chat.types import (
+    Card,
+    ChatHandler,
+    Form,
+    IncomingMessage,
+    MenuItem,
+    Output,
+    Place,
+    UndeliveredAnswer,
+)
 from bots.config.settings import DiscordConfig
 from bots.discord.client import DiscordClient, DiscordUnavailable, log_in
 from bots.discord.commands import read_completion
 from bots.discord.components import FORM_PREFIX
-from bots.discord.inbound import read_command, read_message, read_press, read_submission
+from bots.discord.inbound import (
+    get_channel_place,
+    read_command,
+    read_message,
+    read_press,
+    read_submission,
+)
 from bots.discord.interactions import AdmissionGate, InteractionResponder
 from bots.discord.presenter import DiscordPresenter, DiscordTarget
 from bots.discord.sender import ChannelResponder, DiscordRefused, call_discord
@@ -178,16 +193,29 @@ class DiscordAdapter:
         incoming = read_message(message, bot_user)
         if incoming is None:
             return
+        if incoming.place.private or not isinstance(message.channel, discord.PartialMessageable):
+            self._answer_message(message.id, incoming)
+        else:
+            self._spawn(self._answer_in_unknown_channel(message, incoming))
+
+    def _answer_message(self, message: int, incoming: IncomingMessage) -> None:
         private = incoming.place.private
         responder = ChannelResponder.from_place(
-            self._client, incoming.place, None if private else message.id
+            self._client, incoming.place, None if private else message
         )
-        target = DiscordTarget(
-            responder, incoming.sender.id, is_private=private, incoming=message.id
-        )
+        target = DiscordTarget(responder, incoming.sender.id, is_private=private, incoming=message)
         self._spawn(
             self._present(target, incoming.place, self._chat_handler.handle_message(incoming))
         )
+
+    async def _answer_in_unknown_channel(
+        self, message: discord.Message, incoming: IncomingMessage
+    ) -> None:
+        """A thread that was archived when the client connected: its place has its channel, too."""
+        with contextlib.suppress(RetryLater, DiscordRefused):
+            channel = await call_discord(lambda: self._client.fetch_channel(message.channel.id))
+            incoming = replace(incoming, place=get_channel_place(channel))
+        self._answer_message(message.id, incoming)
 
     async def _handle_command(self, interaction: discord.Interaction) -> None:
         incoming = read_command(interaction, self._menu)

@@ -48,10 +48,11 @@ def find_place(interaction: discord.Interaction) -> Place | None:
     if is_in_private(interaction) or is_ephemeral(interaction):
         return Place("discord", str(interaction.user.id))
     channel = interaction.channel
-    return None if channel is None else _channel_place(channel)
+    return None if channel is None else get_channel_place(channel)
 
 
-def _channel_place(channel: Any) -> Place:
+def get_channel_place(channel: Any) -> Place:
+    """The place of a channel of a server, or of a thread in one."""
     if isinstance(channel, discord.Thread):
         return Place("discord", str(channel.parent_id), str(channel.id), private=False)
     return Place("discord", str(channel.id), private=False)
@@ -147,7 +148,7 @@ def read_message(message: discord.Message, bot_user: discord.ClientUser) -> Inco
     return IncomingMessage(
         place=Place("discord", str(message.author.id))
         if private
-        else _channel_place(message.channel),
+        else get_channel_place(message.channel),
         sender=Sender(str(message.author.id)),
         message=str(message.id),
         at_ms=snowflake_to_ms(message.id),

@@ -52,6 +52,7 @@ class Rest:
             ("DELETE", hook + "/messages/{message}"): self.delete_followup,
             ("POST", hook): self.follow_up,
             ("POST", "/users/@me/channels"): self.open_dm,
+            ("GET", "/channels/{channel}"): self.get_channel,
             ("POST", "/channels/{channel}/messages"): self.post,
             ("PATCH", "/channels/{channel}/messages/{message}"): self.edit,
             ("DELETE", "/channels/{channel}/messages/{message}"): self.delete,
@@ -106,6 +107,12 @@ class Rest:
             "shards": self._fake.shards,
             "session_start_limit": limit,
         }
+
+    def get_channel(self, request: web.Request, *_: Any) -> Any:
+        channel = self._fake.channels.get(int(request.match_info["channel"]))
+        if channel is None or not channel.bot_inside:
+            raise Refusal(404, 10003, "Unknown Channel")
+        return self._fake.channel_json(channel)
 
     def put_commands(self, request: web.Request, body: Any, _: Any) -> Any:
         self._fake.commands = checked_commands(body)

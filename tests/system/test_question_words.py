@@ -204,3 +204,17 @@ async def test_an_anonymous_admin_is_told_to_write_as_a_person(world: World) -> 
     await world.says(ann, "@credit_test_bot why?", "An answer.", chat=ROOM)
     assert sum("Write as" in each.text for each in group.bot_messages) == 1
     assert asked(world) == ["why?"]
+
+
+async def test_a_revived_thread_keeps_its_place(discord: on_discord.World) -> None:
+    """The client isn't told of archived threads; a message in one opens it again."""
+    fake, ann = discord.discord, discord.discord.user(7)
+    thread = fake.add_channel(fake.guild, parent=fake.text)
+    fake.says(ann, "one", channel=thread, mention=True)
+    await discord.next(thread, "An answer.")
+    fake.tell("THREAD_CREATE", fake.channel_json(fake.channels[thread]), fake.guild)
+    fake.says(ann, "two", channel=thread, mention=True)
+    await fake.wait_for(lambda: len(asked(discord)) == 2)
+    assert discord.service.openai.calls[1].body["messages"][0]["content"] == "one"
+    rows = await discord.service.app.services.base.db.fetch(sa.select(schema.conversation.c.place))
+    assert [row.place for row in rows] == [f"discord:{fake.text}:{thread}"]
