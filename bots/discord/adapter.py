@@ -40,6 +40,7 @@ from bots.discord.sender import ChannelResponder, DiscordRefused, call_discord
 from bots.discord.store import to_entitlement
 from bots.logs import DiscordTokenFilter
 from bots.platform_payments import StorePurchases
+from bots.render.paste_joiner import PasteJoiner
 from bots.render.throttle import ChatThrottles, NotDelivered, RetryLater
 from core.clock import Clock
 from core.errors import describe_failure
@@ -48,6 +49,8 @@ _log = logging.getLogger(__name__)
 
 #: Interactions and messages being answered at once; beyond it they are dropped.
 _CONCURRENT_UPDATES_MAX: Final = 5_000
+#: Discord's app makes a file of a long paste, it cuts none: no message is that long.
+_NEVER_CUT: Final = 1_000_000
 _SUGGESTIONS_MAX: Final = 25
 _SUGGESTION_CHARS_MAX: Final = 100
 
@@ -85,6 +88,7 @@ class DiscordAdapter:
         self._connection_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._admission_gate = AdmissionGate()
+        self._joiner = PasteJoiner(self._answer_message, near_limit_units=_NEVER_CUT)
         self._menu: list[MenuItem] = []
         self._is_open = False
 
@@ -106,6 +110,7 @@ class DiscordAdapter:
     async def stop(self) -> None:
         """Takes nothing more; running answers may end within the limit, then are cancelled."""
         self._is_open = False
+        self._joiner.flush_held()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._config.timing.stop_seconds)
         for task in self._tasks:
@@ -194,12 +199,12 @@ class DiscordAdapter:
         if incoming is None:
             return
         if incoming.place.private or not isinstance(message.channel, discord.PartialMessageable):
-            self._answer_message(message.id, incoming)
+            self._joiner.add(incoming)
         else:
             self._spawn(self._answer_in_unknown_channel(message, incoming))
 
-    def _answer_message(self, message: int, incoming: IncomingMessage) -> None:
-        private = incoming.place.private
+    def _answer_message(self, incoming: IncomingMessage) -> None:
+        private, message = incoming.place.private, int(incoming.message)
         responder = ChannelResponder.from_place(
             self._client, incoming.place, None if private else message
         )
@@ -215,7 +220,7 @@ class DiscordAdapter:
         with contextlib.suppress(RetryLater, DiscordRefused):
             channel = await call_discord(lambda: self._client.fetch_channel(message.channel.id))
             incoming = replace(incoming, place=get_channel_place(channel))
-        self._answer_message(message.id, incoming)
+        self._joiner.add(incoming)
 
     async def _handle_command(self, interaction: discord.Interaction) -> None:
         incoming = read_command(interaction, self._menu)

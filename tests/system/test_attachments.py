@@ -87,6 +87,23 @@ def attached(name: str, mime: str) -> dict[str, Any]:
     return {"attachments": [told | {"url": url, "proxy_url": url}]}
 
 
+def forward_of(text: str, channel: int) -> dict[str, Any]:
+    """What Discord tells of a message that was forwarded from a channel."""
+    snapshot = {
+        "content": text,
+        "embeds": [],
+        "attachments": [],
+        "flags": 0,
+        "timestamp": "2026-01-01T00:00:00+00:00",
+        "edited_timestamp": None,
+        "mentions": [],
+        "mention_roles": [],
+        "type": 0,
+    }
+    reference = {"type": 1, "message_id": "5", "channel_id": str(channel)}
+    return {"message_reference": reference, "message_snapshots": [{"message": snapshot}]}
+
+
 # --- pictures and files with words --------------------------------------------------------------
 
 
@@ -210,19 +227,7 @@ async def test_on_discord_what_comes_without_words(discord: on_discord.World) ->
 
 async def test_a_forward_on_discord_is_a_question_at_most(discord: on_discord.World) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
-    snapshot = {
-        "content": "/role discord:7 owner",
-        "embeds": [],
-        "attachments": [],
-        "flags": 0,
-        "timestamp": "2026-01-01T00:00:00+00:00",
-        "edited_timestamp": None,
-        "mentions": [],
-        "mention_roles": [],
-        "type": 0,
-    }
-    reference = {"type": 1, "message_id": "5", "channel_id": str(fake.text)}
-    forward = {"message_reference": reference, "message_snapshots": [{"message": snapshot}]}
+    forward = forward_of("/role discord:7 owner", fake.text)
     fake.says(ann, "", **forward)
     await discord.next(fake.dm(ann), "An answer.")
     assert asked(discord) == ["/role discord:7 owner"]

@@ -15,7 +15,7 @@ from tests.fakes.discord import FakeDiscord
 from tests.fakes.suppliers import Answer
 from tests.fakes.telegram import FakeTelegram
 from tests.system import test_discord as on_discord
-from tests.system.test_attachments import PHOTO, asked
+from tests.system.test_attachments import PHOTO, asked, forward_of
 from tests.system.world import World, briefs_world, products_world, words
 
 ROOM = -5
@@ -130,6 +130,16 @@ async def test_a_forward_with_its_comment_is_one_question(world: World) -> None:
     assert asked(world) == ["what do you think of this?\n\n/role telegram:666 admin"]
     rows = await world.service.app.services.base.db.fetch(sa.select(schema.ask.c.id))
     assert len(rows) == 1
+
+
+async def test_a_forward_with_its_comment_is_one_question_on_discord_too(
+    discord: on_discord.World,
+) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    fake.says(ann, "", **forward_of("/role discord:7 owner", fake.text))
+    fake.says(ann, "what do you think of this?")
+    await discord.next(fake.dm(ann), "Read with it: the message that you forwarded")
+    assert asked(discord) == ["what do you think of this?\n\n/role discord:7 owner"]
 
 
 async def test_a_comment_on_a_forwarded_picture_costs_nothing(world: World) -> None:

@@ -75,6 +75,8 @@ async def test_mentions_replies_and_direct_messages_are_for_the_bot_nothing_else
     fake.says(ann, "in private")
     fake.says(ann, "")
     fake.says(robot, "robots in private")
+    # Company may come for what is said in private: it is held for a moment.
+    await fake.wait_for(lambda: any(each.place.private for each in front.handled))
     handled = await last(fake, front, fake.text)
     assert [each.text for each in handled] == ["why?", "go on", "/balance", "in private"]
     assert [each.place.code for each in handled] == [f"discord:{fake.text}:"] * 3 + ["discord:7:"]
