@@ -37,6 +37,13 @@ WHEN = ["before", "after"]
 FOUR, TEN = parse_usd("4"), parse_usd("10")
 
 
+@pytest.fixture(params=["sqlite_url", "postgres_url"][: size(small=1, full=2)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database; at full size there is one of each kind."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
 def test_every_call_that_changes_something_outside_is_listed() -> None:
     """What a gateway is asked for is either a question, or one of these."""
     questions = ("fetch_", "list_", "check_", "parse_", "verify_", "quote_", "get_", "close")
