@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.parser_inline import ParserInline
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block.table import escapedSplit, getLine, table
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.rules_inline.state_inline import Scanned
 from markdown_it.token import Token
@@ -51,6 +52,7 @@ def get_parser() -> MarkdownIt:
     parser.inline.ruler.before("escape", "address", _read_address)
     parser.inline.ruler.at("link", _bound_link(link, 0))
     parser.inline.ruler.at("image", _bound_link(image, 1))
+    parser.block.ruler.at("table", _read_table, {"alt": ["paragraph", "reference"]})
     parser.block.ruler.before(
         "fence", "formula", _read_formula_lines, {"alt": ["paragraph", "blockquote", "list"]}
     )
@@ -202,6 +204,26 @@ def _find_closer(state: StateInline | StateBlock, closer: str, start: int, stop:
         return -1
     end = found + len(closer)
     return end if end <= stop else -1
+
+
+def _read_table(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    """A table; cells that its header has no column for stand in the last one."""
+    begun = len(state.tokens)
+    if not table(state, start_line, end_line, silent):
+        return False
+    columns = sum(token.type == "th_open" for token in state.tokens[begun:])
+    line, last = start_line, None
+    for token in state.tokens[begun:]:
+        if token.type == "tr_open" and token.map:
+            line = token.map[0]
+        elif token.type == "inline":
+            last = token
+        elif token.type == "tr_close" and last is not None and line > start_line:
+            cells = escapedSplit(getLine(state, line).strip())
+            cells = cells[cells[0] == "" : len(cells) - (cells[-1] == "")]
+            if len(cells) > columns:
+                last.content = " | ".join(cell.strip() for cell in cells[columns - 1 :])
+    return True
 
 
 def _read_formula_lines(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from bots.chat.types import Answer, AnswerProgress, ButtonRows
+from bots.chat.types import Answer, AnswerProgress, Attachment, ButtonRows
 from bots.render.entity_style import EntityStyle, FormattedText
 from bots.render.pieces import fit_progress, split_answer
 from bots.render.throttle import HOLDER_RETRY_SECONDS_MAX, RetryLater, ThrottledStream
@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 #: What one message holds.
 STYLE: Final = EntityStyle(4096, entities_max=100)
 
+#: An answer of more messages than this goes into a file: a group takes twenty a minute.
+PIECES_MAX: Final = 8
 _DOTS: Final = FormattedText("…")
 _TYPING_SECONDS: Final = 4.0
 #: A draft fades after 30 seconds; it is sent again well before.
@@ -64,6 +66,8 @@ class _FinalPiece:
     number: int
     shown: FormattedText
     buttons: ButtonRows = ()
+    #: Shown instead of a text.
+    file: Attachment | None = None
 
 
 @dataclass(slots=True)
@@ -148,7 +152,20 @@ class TelegramStreamingMessage:
 
         Raises `NotDelivered` or `TelegramRefused` when it can't be shown at all.
         """
-        frames = await self._lay_out_final(answer)
+        long = len(answer.text) > _LONG_CHARS
+        pieces = await asyncio.to_thread(_build_pieces, answer) if long else _build_pieces(answer)
+        try:
+            await self._show_pieces(_put_into_file(answer, pieces))
+        except TelegramRefused as refused:
+            if len(pieces) <= PIECES_MAX or len(self._shown.messages) != 1:
+                raise
+            # The chat takes no files: the rest comes as the messages it would have been.
+            _log.info("the answer's file was refused: %s", refused.reason)
+            await self._show_pieces(pieces[1:])
+        await self.close()
+        return [str(message) for message in self._shown.messages]
+
+    async def _show_pieces(self, frames: list[_FinalPiece]) -> None:
         if self._tasks and not self._tasks[0].done():
             self._stream.finish_with(*frames)
             await self._tasks[0]
@@ -156,8 +173,6 @@ class TelegramStreamingMessage:
             self._stream = self._new_stream()
             self._stream.finish_with(*frames)
             await self._stream.run()
-        await self.close()
-        return [str(message) for message in self._shown.messages]
 
     async def remove_stop_message(self) -> None:
         """Takes away the message that held Stop, once the answer is in another."""
@@ -188,18 +203,6 @@ class TelegramStreamingMessage:
 
     def _new_stream(self) -> ThrottledStream[AnswerProgress | _FinalPiece]:
         return ThrottledStream(self._send_frame, self._sender.get_throttle(self._destination))
-
-    async def _lay_out_final(self, answer: Answer) -> list[AnswerProgress | _FinalPiece]:
-        def lay_out() -> list[FormattedText]:
-            pieces = split_answer(answer.text, STYLE, note=answer.note, footer=answer.footer)
-            return [STYLE.render_piece(piece) for piece in pieces]
-
-        long = len(answer.text) > _LONG_CHARS
-        shown = await asyncio.to_thread(lay_out) if long else lay_out()
-        frames: list[AnswerProgress | _FinalPiece] = [
-            _FinalPiece(number, each) for number, each in enumerate(shown[:-1])
-        ]
-        return [*frames, _FinalPiece(len(frames), shown[-1], answer.buttons)]
 
     async def _send_frame(self, frame: AnswerProgress | _FinalPiece) -> None:
         if isinstance(frame, _FinalPiece):
@@ -265,6 +268,11 @@ class TelegramStreamingMessage:
         await self._on_started(str(message))
 
     async def _send_final_piece(self, piece: _FinalPiece) -> None:
+        if piece.file is not None:
+            self._shown.messages.append(
+                await self._sender.send_document(self._destination, piece.file)
+            )
+            return
         live_message = self._shown.live_message
         if piece.number == 0 and live_message is not None and not self._uses_draft:
             try:
@@ -298,6 +306,28 @@ class TelegramStreamingMessage:
         """A courtesy: nobody is told when it fails."""
         with contextlib.suppress(RetryLater, TelegramRefused):
             await call
+
+
+def _build_pieces(answer: Answer) -> list[_FinalPiece]:
+    pieces = split_answer(answer.text, STYLE, note=answer.note, footer=answer.footer)
+    shown = [STYLE.render_piece(piece) for piece in pieces]
+    return [
+        *(_FinalPiece(number, each) for number, each in enumerate(shown[:-1])),
+        _FinalPiece(len(shown) - 1, shown[-1], answer.buttons),
+    ]
+
+
+def _put_into_file(answer: Answer, pieces: list[_FinalPiece]) -> list[_FinalPiece]:
+    """The pieces, or, where they are too many, the first, all of it as a file, and the footer."""
+    if len(pieces) <= PIECES_MAX:
+        return pieces
+    file = Attachment("answer.md", answer.text.encode())
+    footer = STYLE.render_piece(split_answer("", STYLE, footer=answer.footer)[0])
+    return [
+        pieces[0],
+        _FinalPiece(1, FormattedText(""), file=file),
+        _FinalPiece(2, footer, answer.buttons),
+    ]
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

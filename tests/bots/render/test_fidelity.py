@@ -171,6 +171,11 @@ def test_a_line_break_in_a_table_is_one() -> None:
     assert on_telegram(text).text == "a  b\n─  ───\nx  c|d\ny\n1  3\n2"
 
 
+def test_a_cell_without_a_column_is_not_lost() -> None:
+    text = "| a | b |\n|---|---|\n| 1 | 2 | **3** | 4 |"
+    assert on_telegram(text).text == "a  b\n─  ─────────\n1  2 | 3 | 4"
+
+
 def test_formatting_is_left_out_before_messages_multiply() -> None:
     glossary = "\n".join(f"**word {n}**: `code` and *more* of it" for n in range(400))
     pieces = split_answer(glossary, TELEGRAM)

@@ -217,6 +217,42 @@ async def test_twenty_thousand_characters_with_code_arrive_whole(
     assert front.landed_in == [("ask_1", str(messages[-1].id))]
 
 
+HUGE = "\n\n".join(f"word{n} " + "and more " * 50 for n in range(120))
+
+
+async def test_an_answer_of_more_than_eight_messages_comes_as_a_file(
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
+) -> None:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Answer("ask_1", HUGE, FOOTER, AGAIN)
+
+    front.script = script
+    fake.says(fake.user(7), "go")
+    await fake.wait_for(lambda: front.landed_in)
+    first, file, footer = fake.chat(7).bot_messages
+    assert first.text.startswith("word0 and more")
+    assert len(fake.called("sendDocument")) == 1
+    assert (file.text, file.labels) == ("", [])
+    assert (footer.text, footer.labels) == (f"◈ {FOOTER}", ["Again"])
+    assert front.landed_in == [("ask_1", str(footer.id))]
+
+
+async def test_where_no_file_may_be_sent_the_answer_comes_in_messages(
+    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
+) -> None:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        yield Answer("ask_1", HUGE, FOOTER, AGAIN)
+
+    front.script = script
+    fake.fail_next("sendDocument", 400, description="Bad Request: not enough rights")
+    fake.says(fake.user(7), "go")
+    await fake.wait_for(lambda: front.landed_in)
+    messages = fake.chat(7).bot_messages
+    assert re.findall(r"word\d+", whole(fake.chat(7))) == re.findall(r"word\d+", HUGE)
+    assert len(messages) > 8
+    assert messages[-1].labels == ["Again"]
+
+
 async def test_a_429_in_the_middle_is_waited_out_as_told(
     fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
