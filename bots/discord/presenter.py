@@ -213,7 +213,8 @@ class DiscordPresenter:
             if not refused.is_unreachable:
                 raise
             _log.info("an answer was refused where it was asked: %s", refused.reason)
-            self._record.record_refused(place.code)
+            if refused.is_place_closed:  # not: a token's time is over
+                self._record.record_refused(place.code)
             was_shown |= stream.was_accepted
             return await self._show_in_private(answer, place, asker, refused, was_shown=was_shown)
         self._record.record_accepted(place.code)

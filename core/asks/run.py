@@ -110,6 +110,8 @@ class AskRun:
         with suppress(TimeoutError):
             async with asyncio.timeout(_DELAY_SECONDS_MAX):
                 await self._may_serve.wait()
+        # The supplier's time begins now.
+        self.started_at = asyncio.get_running_loop().time()
 
     def append_text(self, text: str) -> None:
         """Appends text of the answer that arrived."""
