@@ -125,10 +125,10 @@ async def test_what_can_not_be_read_holds_up_nobody_and_is_not_logged(
     fake.says(ann, "and after?")
     await fake.seen(7, "echo: and after?")
     polls = len(fake.called("getUpdates"))
-    fake.says(ann, "again")
-    await fake.seen(7, "echo: again")
+    fake.says(ann, "/again")  # a command is held for no company
+    await fake.seen(7, "echo: /again")
     assert len(fake.called("getUpdates")) - polls <= 3, "it isn't fetched again for ever"
-    assert [each.text for each in front.handled] == [CANARY, "and after?", "again"]
+    assert [each.text for each in front.handled] == [CANARY, "and after?", "/again"]
     assert "canary" not in caplog.text
 
 
