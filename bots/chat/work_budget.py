@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from core.clock import Clock
 
 #: So much at once, and one more each second.
-BURST: Final = 20
+BURST: Final = 40
 _PER_SECOND: Final = 1.0
 #: Whoever spent it is told once; again after so much of it has come back.
 _TOLD_AGAIN_FROM: Final = 10.0

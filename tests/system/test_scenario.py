@@ -46,7 +46,7 @@ SCENARIO: tuple[tuple[str | bytes, Answer | Heard | None, tuple[str, ...]], ...]
     ),
     ("/usage", None, ("Recent Usage", "6 Cr", "10 Cr", "3 Cr", "Spent: 19 Credits today")),
     ("/new", None, ("A new conversation.",)),
-    ("/ask gpt-5 why?", None, ("Did you mean gpt-4",)),
+    ("/ask gpt-5 why?", None, ("the nearest is GPT-4 Turbo",)),
     ("余额", None, ("💎 My Balance", "981 Credits")),
     ("/language zh", None, ("今后我用这种语言书写。",)),
     ("balance", None, ("💎 我的余额", "981 积分")),

@@ -232,7 +232,10 @@ async def test_in_a_group_only_what_is_meant_for_the_bot_is_answered(brief: Worl
     second = await brief.says(ann, "@credit_test_bot, two?", "◈", chat=ROOM)
     await brief.says(bob, "three?", "◈", chat=ROOM, reply_to=second)
     asked = [call.body["messages"][-1]["content"] for call in openai.calls]
-    assert asked == ["one?", "two?", "three?"]
+    assert asked[:2] == ["one?", "two?"]
+    # What everybody sees of another's answer goes along with a reply to it.
+    assert asked[2].startswith("> Hello there.")
+    assert asked[2].endswith("\n\nthree?")
     assert len(group.bot_messages) == 3
     assert {each.reply_to for each in group.bot_messages} == {
         each.id
