@@ -50,7 +50,8 @@ class _Packer:
         self._used = 0
 
     def finish(self) -> list[Piece]:
-        self._close()
+        if self._piece:  # whatever it ends with: nothing follows that it could go with
+            self._pieces.append(tuple(self._piece))
         return self._pieces
 
     def add(self, block: Block) -> None:

@@ -163,6 +163,12 @@ def test_a_heading_goes_with_what_it_heads() -> None:
     assert [[block.text[:4] for block in piece] for piece in pieces] == [["a a "], ["Head", "b b "]]
 
 
+def test_a_heading_at_the_end_is_shown() -> None:
+    (piece,) = split_answer("a\n\n# Head", TELEGRAM)
+    assert [block.text for block in piece] == ["a", "Head"]
+    assert [block.text for block in fit_progress("a\n\n**Head**", TELEGRAM)] == ["a", "Head"]
+
+
 def test_families_and_flags_are_not_parted() -> None:
     pieces = split_answer("👨‍👩‍👧" * 100, TELEGRAM)
     assert all(set(TELEGRAM.render_piece(p).text.split("👨‍👩‍👧")) == {""} for p in pieces)
