@@ -34,9 +34,9 @@ from bots.discord.sender import (
     Responder,
 )
 from bots.discord.streaming import STYLE, DiscordStreamingMessage
-from bots.render.delivery_record import DeliveryRecord
+from bots.render.answer_delivery import AnswerDelivery, ChatRefused
 from bots.render.pieces import split_card
-from bots.render.throttle import ChatThrottle, ChatThrottles, NotDelivered, RetryLater
+from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
 from core.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -77,7 +77,9 @@ class DiscordPresenter:
         self._client = client
         self._chat_handler = chat_handler
         self._throttles = throttles
-        self._record = DeliveryRecord(clock)
+        self._delivery = AnswerDelivery(
+            chat_handler, clock, self._new_private_stream, has_second_private_way=True
+        )
         self._config = config
 
     async def present(
@@ -86,7 +88,7 @@ class DiscordPresenter:
         """Shows everything that is yielded for what came from a place, as it comes."""
         streams: dict[str, DiscordStreamingMessage] = {}
         #: Asks whose place refused before anything was asked: they are shown in private.
-        refusals: dict[str, DiscordRefused] = {}
+        refusals: dict[str, ChatRefused] = {}
         is_silent, step_message = True, None
         try:
             async for output in outputs:
@@ -100,20 +102,23 @@ class DiscordPresenter:
                         )
                     case AnswerProgress():
                         if output.ask not in streams:
-                            streams[output.ask] = await self._begin_stream(
-                                target, output, place, refusals
+                            streams[output.ask] = await self._delivery.begin_stream(
+                                self._new_stream(target, output.ask),
+                                output,
+                                place,
+                                target.sender,
+                                refusals,
                             )
                         streams[output.ask].show_progress(output)
                     case Answer():
                         stream = streams.get(output.ask) or self._new_stream(target, output.ask)
                         streams[output.ask] = stream
-                        await self._show_answer(
-                            stream,
-                            output,
-                            place,
-                            target.sender,
-                            refused_before=refusals.get(output.ask),
-                        )
+                        if refused := refusals.get(output.ask):
+                            await self._delivery.show_in_private(
+                                output, place, target.sender, refused, stream=stream
+                            )
+                        else:
+                            await self._delivery.show_answer(stream, output, place, target.sender)
                         del streams[output.ask]
         finally:
             for stream in streams.values():
@@ -165,6 +170,15 @@ class DiscordPresenter:
             await self._chat_handler.mark_started(undelivered.ask, message)
 
         responder = RedeliveryResponder(self._client, undelivered)
+        answer, place = undelivered.answer, undelivered.place
+        if not responder.has_token and self._delivery.refused_lately(place):
+            return await self._delivery.show_in_private(
+                answer,
+                place,
+                responder.asker,
+                DiscordRefused(NO_ACCESS),
+                was_shown=bool(undelivered.shown_in),
+            )
         shown_in = undelivered.shown_in
         live_message = int(shown_in) if shown_in.isdecimal() else None
         stream = DiscordStreamingMessage(
@@ -173,86 +187,11 @@ class DiscordPresenter:
             on_started=mark_started,
             live_message=live_message,
         )
-        return await self._show_answer(
-            stream,
-            undelivered.answer,
-            undelivered.place,
-            responder.asker,
-            was_shown=bool(shown_in),
-            skips_place=not responder.has_token
-            and self._record.refused_lately(undelivered.place.code),
+        return await self._delivery.show_answer(
+            stream, answer, place, responder.asker, was_shown=bool(shown_in)
         )
 
-    async def _show_answer(
-        self,
-        stream: DiscordStreamingMessage,
-        answer: Answer,
-        place: Place,
-        asker: str,
-        *,
-        was_shown: bool = False,
-        skips_place: bool = False,
-        refused_before: DiscordRefused | None = None,
-    ) -> list[str]:
-        """Shows an answer in its place, or in private where that refuses for good, and tells what
-        came of it. `was_shown`: something of it may have been accepted before this stream;
-        `skips_place`: its place refused others lately; `refused_before`: how it refused this one,
-        so that the stream is a private one."""
-        if refused_before is not None:
-            return await self._show_in_private(
-                answer, place, asker, refused_before, was_shown=was_shown, stream=stream
-            )
-        if skips_place:
-            refused_before = DiscordRefused(NO_ACCESS)
-            return await self._show_in_private(
-                answer, place, asker, refused_before, was_shown=was_shown
-            )
-        try:
-            messages = await stream.show_final(answer)
-        except DiscordRefused as refused:
-            if not refused.is_unreachable:
-                raise
-            _log.info("an answer was refused where it was asked: %s", refused.reason)
-            if refused.is_place_closed:  # not: a token's time is over
-                self._record.record_refused(place.code)
-            was_shown |= stream.was_accepted
-            return await self._show_in_private(answer, place, asker, refused, was_shown=was_shown)
-        self._record.record_accepted(place.code)
-        await self._chat_handler.mark_delivered(answer.ask, place, messages)
-        return messages
-
-    async def _show_in_private(
-        self,
-        answer: Answer,
-        place: Place,
-        asker: str,
-        refused: DiscordRefused,
-        *,
-        was_shown: bool,
-        stream: DiscordStreamingMessage | None = None,
-    ) -> list[str]:
-        """Shows its asker an answer that its place refused. Where they can't be written to either
-        and nothing of it was ever shown, it is given back; raises the refusal then."""
-        private = Place("discord", asker)
-        if asker:
-            stream = stream or self._new_private_stream(asker)
-            shown = answer if place.code == private.code else answer.for_elsewhere()
-            try:
-                messages = await stream.show_final(shown)
-            except (NotDelivered, DiscordRefused) as again:
-                if isinstance(again, NotDelivered) or not again.is_place_closed:
-                    if not was_shown:  # so that whoever tries next knows it
-                        await self._chat_handler.mark_started(answer.ask, "")
-                    raise
-                was_shown |= stream.was_accepted
-            else:
-                await self._chat_handler.mark_delivered(answer.ask, private, messages)
-                return messages
-        if not was_shown:
-            await self._chat_handler.mark_undelivered(answer.ask)
-        raise refused
-
-    def _new_private_stream(self, asker: str) -> DiscordStreamingMessage:
+    def _new_private_stream(self, _: str, asker: str) -> DiscordStreamingMessage:
         async def mark_nothing(_: str) -> None:
             """It isn't where the answer was begun."""
 
@@ -265,42 +204,6 @@ class DiscordPresenter:
         return self._throttles.for_chat(
             responder.throttle_key, self._config.timing.interval_seconds
         )
-
-    async def _begin_stream(
-        self,
-        target: DiscordTarget,
-        progress: AnswerProgress,
-        place: Place,
-        refusals: dict[str, DiscordRefused],
-    ) -> DiscordStreamingMessage:
-        """The stream that will show an answer. Where the place is new, or refused last time, its
-        first message is sent before anything is asked: in private where the place refuses it for
-        good. Raises the refusal where that does too: the ask is ended then."""
-        stream = self._new_stream(target, progress.ask)
-        if self._record.accepted_lately(place.code):
-            return stream
-        try:
-            await stream.send_holder(progress)
-        except NotDelivered:
-            return stream  # it passes: the answer waits for it
-        except DiscordRefused as refused:
-            if not refused.is_place_closed:
-                return stream
-            self._record.record_refused(place.code)
-            refusals[progress.ask] = refused
-        else:
-            self._record.record_accepted(place.code)
-            return stream
-        private = self._new_private_stream(target.sender)
-        try:
-            await private.send_holder(progress)
-        except NotDelivered:
-            return private
-        except DiscordRefused as refused:
-            if refused.is_place_closed:
-                await self._chat_handler.mark_undelivered(progress.ask)
-                raise
-        return private
 
     def _new_stream(self, target: DiscordTarget, ask: str) -> DiscordStreamingMessage:
         async def mark_started(message: str) -> None:

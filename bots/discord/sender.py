@@ -16,8 +16,8 @@ import discord
 
 from bots.chat.types import Attachment, ButtonRows, Place
 from bots.discord.components import build_view
+from bots.render.answer_delivery import ChatRefused
 from bots.render.throttle import RetryLater
-from core.errors import Refusal
 
 Result = TypeVar("Result")
 
@@ -54,10 +54,11 @@ _CAN_NOT_REPLY: Final = 160002
 _INVALID_FORM: Final = 50035
 
 
-class DiscordRefused(Refusal):
+class DiscordRefused(ChatRefused):
     """Discord will not do this, now or later; `reason` is its code, for logs."""
 
     code = "discord_refused"
+    reason: int
 
     def __init__(self, reason: int) -> None:
         self.reason = reason

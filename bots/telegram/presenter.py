@@ -21,7 +21,7 @@ from bots.chat.types import (
     StarsInvoice,
     UndeliveredAnswer,
 )
-from bots.render.delivery_record import DeliveryRecord
+from bots.render.answer_delivery import AnswerDelivery, ChatRefused
 from bots.render.entity_style import FormattedText
 from bots.render.pieces import split_card
 from bots.render.throttle import NotDelivered
@@ -69,7 +69,9 @@ class TelegramPresenter:
         self._chat_handler = chat_handler
         self._clock = clock
         self._username = username
-        self._record = DeliveryRecord(clock)
+        self._delivery = AnswerDelivery(
+            chat_handler, clock, self._new_private_stream, has_second_private_way=False
+        )
 
     async def present(
         self, target: TelegramTarget, place: Place, outputs: AsyncIterator[Output]
@@ -77,7 +79,7 @@ class TelegramPresenter:
         """Shows everything that is yielded for what came from a place, as it comes."""
         streams: dict[str, TelegramStreamingMessage] = {}
         #: Asks whose place refused before anything was asked: they are shown in private.
-        refusals: dict[str, TelegramRefused] = {}
+        refusals: dict[str, ChatRefused] = {}
         step_message: int | None = None
         try:
             async for output in outputs:
@@ -88,20 +90,23 @@ class TelegramPresenter:
                         await self.show_card(target, output.to_card())
                     case AnswerProgress():
                         if output.ask not in streams:
-                            streams[output.ask] = await self._begin_stream(
-                                target, output, place, refusals
+                            streams[output.ask] = await self._delivery.begin_stream(
+                                self._new_stream(target, output.ask),
+                                output,
+                                place,
+                                target.sender,
+                                refusals,
                             )
                         streams[output.ask].show_progress(output)
                     case Answer():
                         stream = streams.get(output.ask) or self._new_stream(target, output.ask)
                         streams[output.ask] = stream
-                        await self._show_answer(
-                            stream,
-                            output,
-                            place,
-                            target.sender,
-                            refused_before=refusals.get(output.ask),
-                        )
+                        if refused := refusals.get(output.ask):
+                            await self._delivery.show_in_private(
+                                output, place, target.sender, refused, stream=stream
+                            )
+                        else:
+                            await self._delivery.show_answer(stream, output, place, target.sender)
                         del streams[output.ask]
                         await stream.remove_stop_message()
         finally:
@@ -145,6 +150,14 @@ class TelegramPresenter:
             await self._chat_handler.mark_started(undelivered.ask, message)
 
         place = undelivered.place
+        if self._delivery.refused_lately(place):
+            return await self._delivery.show_in_private(
+                undelivered.answer,
+                place,
+                undelivered.asker,
+                TelegramRefused(_REFUSED_BEFORE, is_forbidden=True),
+                was_shown=bool(undelivered.shown_in),
+            )
         destination = TelegramDestination.from_place(undelivered.place)
         stream = TelegramStreamingMessage(
             self._sender,
@@ -158,80 +171,13 @@ class TelegramPresenter:
                 _parse_message_id(undelivered.shown_in),
             ),
         )
-        return await self._show_answer(
+        return await self._delivery.show_answer(
             stream,
             undelivered.answer,
             place,
             undelivered.asker,
             was_shown=bool(undelivered.shown_in),
-            skips_place=self._record.refused_lately(place.code),
         )
-
-    async def _show_answer(
-        self,
-        stream: TelegramStreamingMessage,
-        answer: Answer,
-        place: Place,
-        asker: str,
-        *,
-        was_shown: bool = False,
-        skips_place: bool = False,
-        refused_before: TelegramRefused | None = None,
-    ) -> list[str]:
-        """Shows an answer in its place, or in private where that refuses for good, and tells what
-        came of it. `was_shown`: something of it may have been accepted before this stream;
-        `skips_place`: its place refused others lately; `refused_before`: how it refused this one,
-        so that the stream is a private one."""
-        if refused_before is not None:
-            return await self._show_in_private(
-                answer, place, asker, refused_before, was_shown=was_shown, stream=stream
-            )
-        if skips_place:
-            refused_before = TelegramRefused(_REFUSED_BEFORE, is_forbidden=True)
-            return await self._show_in_private(
-                answer, place, asker, refused_before, was_shown=was_shown
-            )
-        try:
-            messages = await stream.show_final(answer)
-        except TelegramRefused as refused:
-            if not refused.is_place_closed:
-                raise
-            _log.info("an answer was refused where it was asked: %s", refused.reason)
-            self._record.record_refused(place.code)
-            was_shown |= stream.was_accepted
-            return await self._show_in_private(answer, place, asker, refused, was_shown=was_shown)
-        self._record.record_accepted(place.code)
-        await self._chat_handler.mark_delivered(answer.ask, place, messages)
-        return messages
-
-    async def _show_in_private(
-        self,
-        answer: Answer,
-        place: Place,
-        asker: str,
-        refused: TelegramRefused,
-        *,
-        was_shown: bool,
-        stream: TelegramStreamingMessage | None = None,
-    ) -> list[str]:
-        """Shows its asker an answer that its place refused. Where they can't be written to either
-        and nothing of it was ever shown, it is given back; raises the refusal then."""
-        if asker and place.code != (private := Place("telegram", asker)).code:
-            stream = stream or self._new_private_stream(answer.ask, asker)
-            try:
-                messages = await stream.show_final(answer.for_elsewhere())
-            except (NotDelivered, TelegramRefused) as again:
-                if isinstance(again, NotDelivered) or not again.is_place_closed:
-                    if not was_shown:  # so that whoever tries next knows it
-                        await self._chat_handler.mark_started(answer.ask, "")
-                    raise
-                was_shown |= stream.was_accepted
-            else:
-                await self._chat_handler.mark_delivered(answer.ask, private, messages)
-                return messages
-        if not was_shown:
-            await self._chat_handler.mark_undelivered(answer.ask)
-        raise refused
 
     def _new_private_stream(self, ask: str, asker: str) -> TelegramStreamingMessage:
         async def mark_nothing(_: str) -> None:
@@ -246,42 +192,6 @@ class TelegramPresenter:
             on_started=mark_nothing,
             anchor=TelegramAnchor(),
         )
-
-    async def _begin_stream(
-        self,
-        target: TelegramTarget,
-        progress: AnswerProgress,
-        place: Place,
-        refusals: dict[str, TelegramRefused],
-    ) -> TelegramStreamingMessage:
-        """The stream that will show an answer. Where the place is new, or refused last time, its
-        first message is sent before anything is asked: in private where the place refuses it for
-        good. Raises the refusal where that does too: the ask is ended then."""
-        stream = self._new_stream(target, progress.ask)
-        if self._record.accepted_lately(place.code):
-            return stream
-        try:
-            await stream.send_holder(progress)
-        except NotDelivered:
-            return stream  # it passes: the answer waits for it
-        except TelegramRefused as refused:
-            if not refused.is_place_closed:
-                return stream
-            self._record.record_refused(place.code)
-            refusals[progress.ask] = refused
-        else:
-            self._record.record_accepted(place.code)
-            return stream
-        private = self._new_private_stream(progress.ask, target.sender)
-        try:
-            await private.send_holder(progress)
-        except NotDelivered:
-            return private
-        except TelegramRefused as refused:
-            if refused.is_place_closed:
-                await self._chat_handler.mark_undelivered(progress.ask)
-                raise
-        return private
 
     def _new_stream(self, target: TelegramTarget, ask: str) -> TelegramStreamingMessage:
         async def mark_started(message: str) -> None:

@@ -34,9 +34,9 @@ from telegram.error import (
 
 from bots.chat.types import Attachment, ButtonRows, Place, StarsInvoice
 from bots.config.settings import TelegramConfig
+from bots.render.answer_delivery import ChatRefused
 from bots.render.entity_style import FormattedText, TextEntity
 from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
-from core.errors import Refusal
 from payments.gateways.telegram_stars import CURRENCY
 
 Result = TypeVar("Result")
@@ -82,11 +82,12 @@ _PLACE_CLOSED: Final = (
 _MESSAGE_GONE: Final = ("not found", "can't be edited", "message_id_invalid")
 
 
-class TelegramRefused(Refusal):
+class TelegramRefused(ChatRefused):
     """Telegram will not do this, now or later: the bot is blocked, the chat is unknown, or the
     message is gone."""
 
     code = "telegram_refused"
+    reason: str
 
     def __init__(self, reason: str, *, is_forbidden: bool = False) -> None:
         """`is_forbidden`: it came with 403, so that nothing else is taken there either."""
