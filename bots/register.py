@@ -298,7 +298,6 @@ def _payment_groups(
         yield ReceiptCommands(
             orders=payments.orders,
             order_search=payments.order_search,
-            users=services.users.users,
             seller=terms.seller,
         )
         yield RefundCommands(

@@ -35,10 +35,11 @@ from core.ledger.types import (
 from core.money import Credits, NanoUsd, Stars
 from core.notification import OPERATORS, notification_row
 from core.users.service import find_survivor, list_merged_ids
+from payments.fulfillment import list_cancellation_holds
 from payments.offer import CENT, Entitlement, Offer
 from payments.orders import Orders, current_entitlement, order_event_row, remaining_cash
 from payments.refunds import EarlierRefund, Refunds
-from payments.types import Cash, GatewayUnavailable, Order, UnknownOrder
+from payments.types import Cash, GatewayUnavailable, Order
 
 _log = logging.getLogger(__name__)
 
@@ -147,9 +148,7 @@ class Cancellations:
     async def plan_cancellation(self, order_id: str, person: str) -> CancellationPlan:
         """What withdrawing from an order of this person's would give back. Raises `UnknownOrder`,
         `CancellationRefused`."""
-        order = await self._orders.get(order_id)
-        if order.person not in await list_merged_ids(self._db, person):
-            raise UnknownOrder(order_id)
+        order = await self._orders.get_of_person(order_id, person)
         await self._check_may_cancel(order)
         return await self._plan(order, is_over=await self._has_used_up(person))
 
@@ -166,29 +165,31 @@ class Cancellations:
                 break
         else:
             raise CancellationRefused(order_id, "before")
-        return await self._carry_out(await self._get(id_))
+        return await self._carry_out(await self.get(id_))
 
     async def approve(self, id_: str) -> Cancellation:
         """An operator gives back what waited for them, as much as is unused by now. Raises
         `CancellationRefused`."""
-        waiting = await self._get(id_)
+        waiting = await self.get(id_)
         if waiting.state == "waiting":
             order = await self._orders.get(waiting.order)
             if order.dispute_state == "open":
                 raise CancellationRefused(order.id, "disputed")
             await self._hold(waiting, await self._plan(order, is_over=True))
-        return await self._carry_out(await self._get(id_))
+        return await self._carry_out(await self.get(id_))
 
     async def decline(self, id_: str) -> Cancellation:
         """An operator gives nothing back; the buyer is told."""
-        waiting = await self._get(id_)
+        waiting = await self.get(id_)
         if waiting.state == "waiting":
             await self._end(waiting, "refused", before="waiting")
-        return await self._get(id_)
+        return await self.get(id_)
 
     async def get(self, id_: str) -> Cancellation:
         """A cancellation by its id; raises `CancellationRefused` where there is none."""
-        return await self._get(id_)
+        if (found := await self._find(id_)) is None:
+            raise CancellationRefused(id_, "unpaid")
+        return found
 
     async def finish_pending(self) -> int:
         """A job: ends what a crash or a gateway left on its way; how many ended."""
@@ -331,9 +332,9 @@ class Cancellations:
         except Refusal as refusal:
             _log.warning("%s was refused: %s", asked.id, describe_failure(refusal))
         # A refund takes what was held for it: what is held still was not given back.
-        is_held = bool(await self._list_holds(asked))
+        is_held = bool(await list_cancellation_holds(self._db, asked.hold))
         await self._end(asked, "refused" if is_held else "done", before="asked")
-        return await self._get(asked.id)
+        return await self.get(asked.id)
 
     async def _end(
         self, ended: Cancellation, state: CancellationState, *, before: CancellationState
@@ -347,7 +348,9 @@ class Cancellations:
             facts={"order": ended.order, "state": state, "credits": 0},
         )
         change = {"state": state, "ended_at": self._clock.now_ms()}
-        entries = tuple(map(chart.void_cancellation, await self._list_holds(ended)))
+        entries = tuple(
+            map(chart.void_cancellation, await list_cancellation_holds(self._db, ended.hold))
+        )
         with suppress(CompanionRefused, IdempotencyConflict, HoldNotFound, HoldResolved):
             await self._ledger.submit(
                 Submission(
@@ -361,20 +364,10 @@ class Cancellations:
                 )
             )
 
-    async def _list_holds(self, cancellation: Cancellation) -> list[str]:
-        table = schema.hold.c.name
-        rows = await self._db.fetch(sa.select(table).where(table.like(f"{cancellation.hold}/%")))
-        return [row.name for row in rows]
-
     async def _find(self, id_: str) -> Cancellation | None:
         table = schema.cancellation
         rows = await self._db.fetch(sa.select(table).where(table.c.id == id_))
         return _from_row(rows[0]) if rows else None
-
-    async def _get(self, id_: str) -> Cancellation:
-        if (found := await self._find(id_)) is None:
-            raise CancellationRefused(id_, "unpaid")
-        return found
 
 
 def _find_returned_cash(order: Order, used: Credits, offer: Offer) -> int:

@@ -445,16 +445,14 @@ class Fulfillment:
 
     async def _void_cancellation(self, order_id: str) -> tuple[Entry, ...]:
         """What a cancellation of the order holds, back in its pockets: its refund takes it."""
-        table, hold = schema.cancellation.c, schema.hold.c
+        table = schema.cancellation.c
         asked = await self._db.fetch(
             sa.select(table.id).where(table.order == order_id, table.state == "asked")
         )
         names = [
-            held.name
+            name
             for row in asked
-            for held in await self._db.fetch(
-                sa.select(hold.name).where(hold.name.like(f"cancellation/{row.id}/%"))
-            )
+            for name in await list_cancellation_holds(self._db, f"cancellation/{row.id}")
         ]
         return tuple(map(chart.void_cancellation, names))
 
@@ -495,3 +493,11 @@ class Fulfillment:
             )
         )
         return int(rows[0].fee) if rows else None
+
+
+async def list_cancellation_holds(db: Database, submission: str) -> list[str]:
+    """The names of the holds that the submission of a cancellation made, as far as they are there
+    still."""
+    name = schema.hold.c.name
+    rows = await db.fetch(sa.select(name).where(name.like(f"{submission}/%")))
+    return [row.name for row in rows]

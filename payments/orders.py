@@ -343,6 +343,14 @@ class Orders:
             raise UnknownOrder(order_id)
         return found[0]
 
+    async def get_of_person(self, order_id: str, person: str) -> Order:
+        """By our id, an order of this person's or of somebody who was merged into them; raises
+        `UnknownOrder`."""
+        order = await self.get(order_id)
+        if order.person not in await list_merged_ids(self._db, person):
+            raise UnknownOrder(order_id)
+        return order
+
     async def get_by_checkout(self, gateway: str, external_id: str) -> Order:
         """By the gateway's id of its checkout; raises `UnknownOrder`."""
         table = schema.order.c

@@ -4,6 +4,7 @@ shows here, as at checkout.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from bots.chat.command import Request, action
@@ -92,17 +93,18 @@ class CancellationCommands:
     @action("cancellation-approve", admin_only=True)
     async def approve(self, request: Request) -> Reply:
         """An operator gives back what waited for them."""
-        return await self._decide(request, "approve")
+        return await self._decide(request, "approve", self._cancellations.approve)
 
     @action("cancellation-decline", admin_only=True)
     async def decline(self, request: Request) -> Reply:
         """An operator gives nothing back."""
-        return await self._decide(request, "decline")
+        return await self._decide(request, "decline", self._cancellations.decline)
 
-    async def _decide(self, request: Request, decision: str) -> Reply:
+    async def _decide(
+        self, request: Request, decision: str, decide: Callable[[str], Awaitable[Cancellation]]
+    ) -> Reply:
         id_ = str(request.data["cancellation"])
-        decide = getattr(self._cancellations, decision)
-        ended: Cancellation = await decide(id_)
+        ended = await decide(id_)
         await self._ledger.record(
             admin_log_row(
                 self._clock,

@@ -11,10 +11,9 @@ from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
 from bots.commands.text import format_cash, format_credits
 from core.clock import as_datetime
-from core.users.service import Users
 from payments.order_search import CashReceipt, OrderSearch
 from payments.orders import Orders
-from payments.types import Order, UnknownOrder
+from payments.types import Order
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}"
@@ -46,18 +45,14 @@ class Seller:
 class ReceiptCommands:
     """The action by which a buyer gets a receipt."""
 
-    def __init__(
-        self, *, orders: Orders, order_search: OrderSearch, users: Users, seller: Seller
-    ) -> None:
-        self._orders, self._order_search, self._users = orders, order_search, users
-        self._seller = seller
+    def __init__(self, *, orders: Orders, order_search: OrderSearch, seller: Seller) -> None:
+        self._orders, self._order_search, self._seller = orders, order_search, seller
 
     @action("receipt")
     async def receipt(self, request: Request) -> Reply:
         """All that was paid of an order of theirs, and given back, as a page."""
-        order = await self._orders.get(str(request.data["order"]))
-        if order.person not in await self._users.list_merged_ids(request.person.id):
-            raise UnknownOrder(order.id)
+        order_id = str(request.data["order"])
+        order = await self._orders.get_of_person(order_id, request.person.id)
         movements = await self._order_search.list_receipts([order])
         language, zone = request.person.language, request.person.zone
         page = _build_page(
