@@ -4,20 +4,16 @@ unmodified clients: text is read, what can't be read costs nothing and is named.
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from core.db import schema
 from core.money import Credits
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.suppliers import Answer
-from tests.fakes.telegram import FakeTelegram
+from tests.fakes.discord import plain
 from tests.system import test_discord as on_discord
-from tests.system.world import World, briefs_world, words
+from tests.system.world import World, words
 
 ROOM = -5
 PHOTO = [{"file_id": "p", "file_unique_id": "p", "width": 90, "height": 90, "file_size": 1_000}]
@@ -48,31 +44,6 @@ POLL = {
 }
 CODE = "def f():\n    return 1\n"
 KEY = "sk-proj-canary-of-a-file-0001-aaaaaaaaaaaa"
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
-async def world(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
-    async with briefs_world(sqlite_url, telegram) as world:
-        world.openai.always(Answer("An answer."))
-        yield world
-
-
-@pytest_asyncio.fixture
-async def discord(sqlite_url: str) -> AsyncIterator[on_discord.World]:
-    fake = FakeDiscord()
-    await fake.start()
-    async with on_discord.briefs_world(sqlite_url, fake) as world:
-        world.service.openai.always(Answer("An answer."))
-        yield world
-    await fake.stop()
 
 
 def asked(world: World | on_discord.World) -> list[str]:

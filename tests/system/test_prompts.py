@@ -39,14 +39,6 @@ async def nowhere(service: Service) -> None:
 
 
 @pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
 async def chat(database_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
     async with briefs_world(database_url, telegram) as world:
         world.openai.allow(KEY)

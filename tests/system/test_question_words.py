@@ -3,49 +3,20 @@ model that was meant, forwards with their comment, what a reply is about, who ca
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 
 from core.db import schema
 from core.money import Credits
-from tests.fakes.discord import FakeDiscord
 from tests.fakes.suppliers import Answer
 from tests.fakes.telegram import FakeTelegram
 from tests.system import test_discord as on_discord
 from tests.system.test_attachments import PHOTO, asked, forward_of
-from tests.system.world import World, briefs_world, products_world, words
+from tests.system.world import World, products_world, words
 
 ROOM = -5
 HIDDEN = {"type": "hidden_user", "sender_user_name": "X", "date": 1}
 KEY = "sk-proj-canary-of-a-quote-0001-aaaaaaaaaaaa"
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
-async def world(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
-    async with briefs_world(sqlite_url, telegram) as world:
-        world.openai.always(Answer("An answer."))
-        yield world
-
-
-@pytest_asyncio.fixture
-async def discord(sqlite_url: str) -> AsyncIterator[on_discord.World]:
-    fake = FakeDiscord()
-    await fake.start()
-    async with on_discord.briefs_world(sqlite_url, fake) as world:
-        world.service.openai.always(Answer("An answer."))
-        yield world
-    await fake.stop()
 
 
 # --- which model --------------------------------------------------------------------------------

@@ -168,14 +168,6 @@ async def test_where_nothing_is_sold_there_is_nothing_to_reconcile(place: Place)
 
 
 @pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
 async def discord() -> AsyncIterator[FakeDiscord]:
     fake = FakeDiscord()
     await fake.start()

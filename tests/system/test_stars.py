@@ -27,14 +27,6 @@ from tests.system.world import PATIENCE_S, World, briefs_world, words
 SPOKEN = {"en": "en", "zh-hans": "zh-CN"}
 
 
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
 @contextlib.asynccontextmanager
 async def selling(
     url: str, telegram: FakeTelegram, others: dict[str, Gateway] | None = None

@@ -8,10 +8,8 @@ import base64
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from core import chart
 from core.clock import SystemClock
@@ -27,14 +25,6 @@ from tests.system.commandline import PATIENCE_S, Place, place, press
 __all__ = ["place", "press"]
 
 MASTER_KEY = base64.b64encode(bytes([5]) * 32).decode()
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
 
 
 async def pays(telegram: FakeTelegram, person: User) -> Checkout:

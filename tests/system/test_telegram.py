@@ -33,14 +33,6 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
 async def brief(url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
     async with briefs_world(url, telegram) as world:
         yield world

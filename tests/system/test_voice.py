@@ -29,14 +29,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    await fake.start()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
 async def brief(database_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
     async with briefs_world(database_url, telegram) as world:
         yield world
