@@ -60,10 +60,12 @@ async def _talk(telegram: FakeTelegram, openai: FakeSupplier) -> None:
     openai.always(Answer(ANSWER))
     for number, script in enumerate((Answer(ANSWER), *FAILURES)):
         person = telegram.user(70 + number)
+        telegram.says(person, "/model mine")
+        await telegram.seen(70 + number, "answers you from now on")
         openai.script(script)
         if number == 1:
             telegram.fail_next("sendMessage", 500, description=f"{ANSWER} {TOKEN}")
-        telegram.says(person, f"/ask mine {QUESTION} {number}")
+        telegram.says(person, f"/ask {QUESTION} {number}")
     talks = [telegram.chat(70 + number) for number in range(len(FAILURES) + 1)]
     await telegram.wait_for(lambda: all(map(_ended, talks)), PATIENCE_S)
     telegram.says(telegram.users[70], f"here: {PASTED_KEY}")

@@ -152,7 +152,8 @@ async def test_from_nothing_to_a_service_with_an_owner(
     await answered(telegram, 8, f"/start {code}", "was used already")
     await answered(telegram, 7, "/report", "System layer")
     await answered(telegram, 8, "/report", "for the operator only")
-    answer = await answered(telegram, 8, "/ask mine why?", "left")
+    await answered(telegram, 8, "/model mine", "answers you from now on")
+    answer = await answered(telegram, 8, "/ask why?", "left")
     assert "Because." in answer
     done = await service.stopped()
     assert done.code == 0, done.err
@@ -197,16 +198,17 @@ async def test_an_operator_works_beside_the_service_and_replaces_its_master_key(
     copy = (await town.creditbot("report", "--json", database_url="sqlite:///second.db")).json
     assert copy == (await town.creditbot("report", "--json")).json
     await town.creditbot("audit", database_url="sqlite:///second.db")
+    await answered(telegram, 7, "/model mine", "answers you from now on")
     # The service learns of the new key by itself, and serves from it.
     async with asyncio.timeout(PATIENCE_S):
         while not openai.calls_of(SECOND_KEY):
-            told = await answered(telegram, 7, "/ask mine why?", "")
+            told = await answered(telegram, 7, "/ask why?", "")
     assert "Because." in told
     old = dotenv(town)["CREDITBOT_MASTER_KEYS"]
     # A process that runs would be locked out.
     said = await town.refused("keys", "rotate", master_keys=f"{NEXT_KEY},{old}")
     assert "doesn't have the first master key" in said
-    await answered(telegram, 7, "/ask mine still?", "Because.")
+    await answered(telegram, 7, "/ask still?", "Because.")
     assert (await service.stopped()).code == 0
 
     rotated = await town.creditbot("keys", "rotate", master_keys=f"{NEXT_KEY},{old}")
@@ -215,7 +217,7 @@ async def test_an_operator_works_beside_the_service_and_replaces_its_master_key(
     town.settings["master_keys"] = NEXT_KEY
     service = await serving(town)
     # The key, and what was said before, are opened by the new one.
-    await answered(telegram, 7, "/ask mine and then?", "of them history")
+    await answered(telegram, 7, "/ask and then?", "of them history")
     assert openai.calls[-1].body["messages"][-2]["content"] == "Because."
     assert (await service.stopped()).code == 0
 
