@@ -55,15 +55,17 @@ class PayoutMethods:
         if not rows:
             row = {"id": id_, "sealed": sealed, "hint": hint, "changed_at": 0}
             return (Insert(table, row),)
+        replaced = bytes(rows[0].sealed)
         # An address that nobody can unseal any more, since a master key was lost, counts as
         # another.
         with suppress(Unsealable, VaultLocked):
-            if self._vault.unseal(f"payout-method/{id_}", bytes(rows[0].sealed)) == plain:
+            if self._vault.unseal(f"payout-method/{id_}", replaced) == plain:
                 return ()
         change = {"sealed": sealed, "hint": hint, "changed_at": now}
         notification = notification_row(
             self._clock,
-            cause_id=f"payout-method/{id_}/{now}",
+            # Each address is replaced once: one that came in between is read again.
+            cause_id=f"payout-method/{id_}/{replaced.hex()}",
             person=person,
             kind=PAYOUT_CHANGED,
             facts={"what": "moved", "method": method, "hint": hint},

@@ -48,6 +48,16 @@ async def test_two_first_addresses_at_once_are_one_and_its_successor(
     assert await addresses.get_changed_at("usr_1", "manual") == clock.now_ms()
 
 
+async def test_addresses_that_follow_each_other_at_once_are_each_told(
+    store: Database, ledger: Ledger, clock: Clock
+) -> None:
+    addresses = PayoutMethods(db=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
+    for one in ("first", "second", "first", "second"):
+        await addresses.save_address("usr_1", "manual", SecretStr(one), one)
+    assert await addresses.get_hint("usr_1", "manual") == "second"
+    assert len(await store.fetch(sa.select(schema.notice.c.id))) == 3
+
+
 @pytest.mark.parametrize("how", ["paid", "cancelled", "rejected", "returned"])
 async def test_a_payouts_address_is_forgotten_with_its_end(
     how: str, sqlite_url: str, clock: TestClock
