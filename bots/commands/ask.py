@@ -210,26 +210,20 @@ class AskCommands:
         text, models = given.question, self._model_commands
         if given.model:
             return models.find_model(given.model), text, None
-        current = models.get_current_model(request.person)
         first, _, rest = text.partition(" ")
-        # What others wrote chooses nothing.
-        if not request.is_own or not first or len(first) > _NAME_CHARS_MAX:
-            return current, text, None
         rest = rest.strip()
-        is_name = self._catalogue.is_unambiguous_name(first)
-        if is_name:
-            if _WRITTEN_AS_ID.search(first):
-                return models.find_model(first), rest, None
-            meant = models.find_model(first).id
-        else:
-            meant = self._find_near_model(first)
-        if not meant or not rest:
-            return current, text, None
-        return (
-            current,
-            text,
-            _UnsureModel(first, models.find_model(meant), rest, text, is_near_miss=not is_name),
-        )
+        # What others wrote chooses nothing.
+        may_choose = request.is_own and 0 < len(first) <= _NAME_CHARS_MAX
+        is_name = may_choose and self._catalogue.is_unambiguous_name(first)
+        if is_name and _WRITTEN_AS_ID.search(first):
+            return models.find_model(first), rest, None
+        unsure = None
+        if may_choose and rest:
+            meant = models.find_model(first).id if is_name else self._find_near_model(first)
+            if meant:
+                named = models.find_model(meant)
+                unsure = _UnsureModel(first, named, rest, text, is_near_miss=not is_name)
+        return models.get_current_model(request.person), text, unsure
 
     def _find_near_model(self, word: str) -> str:
         """The name that a word like `gtp-4` was meant to be; empty where it is like none."""

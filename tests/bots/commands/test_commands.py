@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from bots.chat.types import Answer, AnswerProgress, Card
 from core.money import Credits, parse_usd
+from core.pool.pool import Pool
+from core.pricing.catalogue import Model
 from tests import service
 from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Used
@@ -112,6 +116,21 @@ async def test_unknown_things_get_the_nearest_and_cost_nothing(
         assert "operator only" in text_of(await tom.screen("/setprice gpt-4 1"))
         assert tom.openai.calls == []
         assert await tom.credits() == Credits(1_000)
+
+
+async def test_a_question_that_names_its_model_looks_at_no_other(
+    sqlite_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with service.running(sqlite_url, clock) as tom:
+        looked_at = list[str]()
+
+        def is_servable(_: Pool, model: Model) -> bool:
+            looked_at.append(model.id)
+            return True
+
+        monkeypatch.setattr(Pool, "is_servable", is_servable)
+        await tom.answer("/ask gpt-4 why?")
+        assert not looked_at
 
 
 async def test_bare_words_and_full_width_slashes_run_commands(
