@@ -41,8 +41,15 @@ from bots.commands.my_keys import MyKeysCommands
 from bots.commands.receipt import ReceiptCommands, Seller
 from bots.commands.redeem import RedeemCommands
 from bots.commands.refer import ReferCommands
+from bots.commands.shortage import ShortageCards
 from bots.commands.start import StartCommands
-from bots.commands.topup import PaymentTerms, TopUpCommands, list_terms
+from bots.commands.topup import (
+    PaymentTerms,
+    TopUpCommands,
+    list_platform_gateways,
+    list_terms,
+)
+from bots.commands.usage import UsageCommands
 from bots.commands.voice import VoiceCommands
 from bots.commands.withdraw import WithdrawCommands
 from bots.config.settings import Config
@@ -222,13 +229,27 @@ def _build_supplier_commands(services: Services) -> SupplierCommands:
 def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     """Asking, choosing a model, and what is one's own."""
     clock, catalogue, asks = services.base.clock, services.pricing.catalogue, services.asks
+    drafts = QuestionDrafts(services.users.users)
+    shortage_cards = ShortageCards(
+        model_commands=shared.models,
+        drafts=drafts,
+        can_buy_on=lambda platform: bool(
+            list_platform_gateways(
+                services.payments.checkout.gateways,
+                platform,
+                telegram_outside=services.base.config.telegram.external_checkout,
+            )
+        ),
+        takes_keys=services.earnings.takes_keys,
+    )
     yield AskCommands(
         ask_service=asks.asks,
         ask_repository=asks.repository,
         conversations=asks.conversations,
         catalogue=catalogue,
         model_commands=shared.models,
-        drafts=QuestionDrafts(services.users.users),
+        drafts=drafts,
+        shortage_cards=shortage_cards,
     )
     yield VoiceCommands(
         ask_service=asks.asks,
@@ -236,17 +257,19 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         pool=services.pool.pool,
         catalogue=catalogue,
         measurer=AudioMeasurer(),
+        shortage_cards=shortage_cards,
         clock=clock,
     )
     yield shared.models
     yield BalanceCommands(
-        users=services.users,
-        ask_history=asks.history,
-        catalogue=catalogue,
+        balances=services.users.balances,
         model_commands=shared.models,
         deals=services.pricing.deals,
-        clock=clock,
-        payments=services.payments,
+        order_search=services.payments.order_search,
+        shortage_cards=shortage_cards,
+    )
+    yield UsageCommands(
+        users=services.users.users, ask_history=asks.history, catalogue=catalogue, clock=clock
     )
     yield TierCommands(deals=services.pricing.deals, users=services.users.users, clock=clock)
     yield shared.export

@@ -4,6 +4,8 @@ prices. Every figure of the brief is asserted in it; the product sells other mod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from core.money import MicroCredits, Tokens, parse_usd
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs
@@ -103,9 +105,9 @@ def costs() -> Costs:
     )
 
 
-async def set_prices(book: PriceBook) -> None:
+async def set_prices(book: PriceBook, prices: Mapping[str, int] = PRICES) -> None:
     """Sets the brief's sample price list, as its admin did."""
-    for model, rate in PRICES.items():
+    for model, rate in prices.items():
         await book.set_price(model, MicroCredits(rate), MicroCredits(rate), set_by="admin")
     rate_per_second = WHISPER_PRICE.input_rate
     await book.set_price(

@@ -201,6 +201,7 @@ async def running(
     costs: Costs | None = None,
     catalogue: Catalogue | None = None,
     offer: Offer | None = None,
+    prices: Mapping[str, int] = brief.PRICES,
     master_keys: Sequence[bytes] = (MASTER_KEY,),
     world: World | None = None,
 ) -> AsyncIterator[Service]:
@@ -241,7 +242,7 @@ async def running(
         await app.start()
         try:
             if world is None:
-                await brief.set_prices(app.services.pricing.prices)
+                await brief.set_prices(app.services.pricing.prices, prices)
             await app.services.pool.pool.wait_for_first_check(5)
             service = Service(app, openai, clock)
             yield service

@@ -17,13 +17,14 @@ from bots.chat.reply import Reply, plain, say
 from bots.commands.attachments import compose_question, describe_attachments, list_unreadable
 from bots.commands.drafts import ASK_DRAFT_ACTION, QuestionDraft, QuestionDrafts
 from bots.commands.models import ModelCommands
+from bots.commands.shortage import ShortageCards
 from bots.commands.text import format_price
 from core import ids
 from core.asks.conversations import Conversations
 from core.asks.repository import AskRepository, SettledAsk
 from core.asks.run import AskRun
 from core.asks.service import AskService
-from core.asks.types import Question
+from core.asks.types import NotEnoughCredits, Question
 from core.pricing.catalogue import Catalogue, Model, UnknownModel
 
 _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
@@ -74,8 +75,9 @@ class AskCommands:
         catalogue: Catalogue,
         model_commands: ModelCommands,
         drafts: QuestionDrafts,
+        shortage_cards: ShortageCards,
     ) -> None:
-        self._drafts = drafts
+        self._drafts, self._shortage_cards = drafts, shortage_cards
         self._ask_service, self._ask_repository, self._conversations = (
             ask_service,
             ask_repository,
@@ -121,7 +123,7 @@ class AskCommands:
         return await self._start_draft(request, draft, model)
 
     @action(ASK_DRAFT_ACTION, is_ask=True)
-    async def ask_draft(self, request: Request) -> AskRun:
+    async def ask_draft(self, request: Request) -> AskRun | Reply:
         """A question that waited for a tap; once, whichever button it was."""
         draft = await self._drafts.open_draft(request)
         model = (
@@ -131,8 +133,11 @@ class AskCommands:
         )
         return await self._start_draft(request, draft, model)
 
-    async def _start_draft(self, request: Request, draft: QuestionDraft, model: Model) -> AskRun:
-        return await self._ask_service.start_ask(
+    async def _start_draft(
+        self, request: Request, draft: QuestionDraft, model: Model
+    ) -> AskRun | Reply:
+        return await self._start_ask(
+            request,
             Question(
                 id=draft.ask,
                 person=request.person,
@@ -144,8 +149,15 @@ class AskCommands:
                 way_back=request.way_back,
                 is_privileged=request.is_admin,
                 sources=draft.sources,
-            )
+            ),
         )
+
+    async def _start_ask(self, request: Request, question: Question) -> AskRun | Reply:
+        """The run; where the balance doesn't pay for it, the card with the ways on."""
+        try:
+            return await self._ask_service.start_ask(question)
+        except NotEnoughCredits as refusal:
+            return await self._shortage_cards.make_card(refusal, request, question)
 
     async def _explain_unreadable(
         self, request: Request, unreadable: Sequence[SentAttachment], draft: QuestionDraft
@@ -268,35 +280,37 @@ class AskCommands:
         return Reply((say("That answer has ended already."),))
 
     @action("again", is_ask=True)
-    async def ask_again(self, request: Request) -> AskRun:
+    async def ask_again(self, request: Request) -> AskRun | Reply:
         """The same question to the same model, once for each answer."""
         saved = await self._get_own_question(request)
         model = self._find_current_model(saved, request)
-        return await self._ask_service.start_ask(
+        return await self._start_ask(
+            request,
             replace(
                 self._follow_up_question(request, saved, model, "again"),
                 is_repeat=True,
                 has_more_room=saved.result.is_thought_away,
-            )
+            ),
         )
 
     @action("continue", is_ask=True)
-    async def continue_answer(self, request: Request) -> AskRun:
+    async def continue_answer(self, request: Request) -> AskRun | Reply:
         """The rest of an answer that ended early."""
         saved = await self._get_own_question(request)
         model = self._find_current_model(saved, request)
-        return await self._ask_service.start_ask(
-            self._follow_up_question(request, saved, model, "continue")
+        return await self._start_ask(
+            request, self._follow_up_question(request, saved, model, "continue")
         )
 
     @action("ask-this", is_ask=True)
-    async def ask_this(self, request: Request) -> AskRun:
+    async def ask_this(self, request: Request) -> AskRun | Reply:
         """What was said in audio, after what was written beside it, as a question; once."""
         saved = await self._get_own_ask(request)
         if saved.result.audio is None or not saved.result.text:
             raise ButtonExpired
         ask = saved.result.ask
-        return await self._ask_service.start_ask(
+        return await self._start_ask(
+            request,
             Question(
                 id=ids.derive_id("ask", ids.time_of_id(ask) + 1, "ask-this", ask),
                 person=request.person,
@@ -306,7 +320,7 @@ class AskCommands:
                 model=self._model_commands.get_current_model(request.person),
                 way_back=request.way_back,
                 is_privileged=request.is_admin,
-            )
+            ),
         )
 
     async def _get_own_question(self, request: Request) -> SettledAsk:

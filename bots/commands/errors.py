@@ -20,7 +20,6 @@ from bots.commands.text import (
     format_cash,
     format_credits,
     format_length,
-    format_price,
 )
 from bots.render.queue import QueueFull
 from core.admin.broadcasts import BroadcastInProgress
@@ -194,39 +193,6 @@ def _explain_unknown_model(refusal: UnknownModel) -> Phrase:
     )
 
 
-def _explain_not_enough_credits(refusal: NotEnoughCredits) -> Phrase:
-    price = format_price(refusal.price)
-    if refusal.model.per == "second":
-        return say(
-            "This needs {need}; you have {have}, {held} more are reserved. {model}: {price}. Send a"
-            " shorter one, or ask the operator for Credits.",
-            need=format_credits(refusal.needed),
-            have=format_credits(refusal.available),
-            held=refusal.held,
-            model=refusal.model.name,
-            price=price,
-        )
-    if refusal.held.units:
-        return say(
-            "This needs {need}; you have {have}, and {held} more are reserved by answers that"
-            " are still running. {model}: {price}. Wait for them to finish, or choose a cheaper"
-            " model: /models",
-            need=format_credits(refusal.needed),
-            have=format_credits(refusal.available),
-            held=refusal.held,
-            model=refusal.model.name,
-            price=price,
-        )
-    return say(
-        "This needs {need}; you have {have}, 0 reserved. {model}: {price}. Choose a cheaper model:"
-        " /models, or ask the operator for Credits.",
-        need=format_credits(refusal.needed),
-        have=format_credits(refusal.available),
-        model=refusal.model.name,
-        price=price,
-    )
-
-
 def _explain_pause(refusal: FeaturePaused) -> Phrase:
     return plain(refusal.sentence) if refusal.sentence else _PAUSE_TEXTS[refusal.feature]
 
@@ -347,7 +313,10 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "With what was said before, that is {tokens} tokens; {model} takes {context}. Nothing was"
         " charged. Shorten it, start afresh with /new, or choose another model: /models"
     ),
-    NotEnoughCredits: _explain_not_enough_credits,
+    NotEnoughCredits: say(
+        "This needs {needed}; you have {available}. Nothing was charged. Choose a cheaper model:"
+        " /models"
+    ),
     CreditsOwed: say(
         "{owed} are owed: they were spent before their payment was given back. Nothing was charged."
         " What comes in repays them first, then you can ask again."

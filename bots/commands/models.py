@@ -10,7 +10,7 @@ from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.text import compute_average_charge, format_price, format_short_price
 from core.asks.admission import RECORDING_SECONDS_MAX
-from core.money import Seconds
+from core.money import Credits, Seconds, Tokens
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.deals import Deals
@@ -31,6 +31,8 @@ _FEATURES = {
     "local": say("🏠 Runs on the operator's own server"),
 }
 _MAKERS_A_ROW, _MODELS_A_ROW = 3, 2
+#: A cheaper model is one that the balance pays so often, where there is one.
+_CHEAPER_ANSWERS = 10
 #: As many as Discord shows.
 _SUGGESTIONS_MAX = 25
 
@@ -97,6 +99,31 @@ class ModelCommands:
             for model, price in priced
             if not models or model.id in models
         ][:limit]
+
+    async def find_cheaper_model(
+        self, person: Person, model: Model, *, needed: Credits, available: Credits
+    ) -> Model | None:
+        """A model that somebody can pay for who can't pay what this one needs: the dearest of those
+        that `available` pays for ten times, else the cheapest; None where none is paid for."""
+        await self._deals.load_person(person.id)
+        own = self._find_price(person.id, model)
+        if own is None:
+            return None
+        own_rate = _compute_usual_rate(own)
+        rates = {
+            other: _compute_usual_rate(price)
+            for other, price in self._list_servable(person.id)
+            if other.id != model.id
+        }
+
+        def is_paid(rate: int, times: int) -> bool:
+            return rate < own_rate and rate * needed.units * times <= available.units * own_rate
+
+        often = [other for other, rate in rates.items() if is_paid(rate, _CHEAPER_ANSWERS)]
+        if often:
+            return max(often, key=rates.__getitem__)
+        once = [other for other, rate in rates.items() if is_paid(rate, 1)]
+        return min(once, key=rates.__getitem__, default=None)
 
     def _find_price(self, person: str, model: Model) -> Price | None:
         deal = self._deals.find_deal(person, model.id)
@@ -283,3 +310,8 @@ def _abilities_line(model: Model) -> Phrase:
 
 def _split_rows(choices: list[Choice], width: int) -> tuple[tuple[Choice, ...], ...]:
     return tuple(tuple(choices[at : at + width]) for at in range(0, len(choices), width))
+
+
+def _compute_usual_rate(price: Price) -> int:
+    """What a thousand average answers cost, in Credits: no rounding hides which price is lower."""
+    return price.calculate_charge(Tokens(667_000), Tokens(333_000)).units

@@ -7,7 +7,7 @@ Credits alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bots.chat.command import Arguments, Request, action, argument, command
@@ -266,20 +266,12 @@ class TopUpCommands:
 
     def _list_gateways(self, request: Request, cash: NanoUsd) -> list[str]:
         """The ways to pay so much here, the platform's own first."""
-        platform = request.place.platform
-        may_lead_outside = platform != "telegram" or self._terms.telegram_outside
-        names = []
-        for name, gateway in self._checkout.gateways.items():
-            is_offered_here = gateway.platform == platform or (
-                not gateway.platform and may_lead_outside
-            )
-            if (
-                name in _GATEWAY_NAMES
-                and is_offered_here
-                and gateway.quote_amount(cash) is not None
-            ):
-                names.append(name)
-        return sorted(names, key=lambda name: not self._checkout.gateways[name].platform)
+        gateways = self._checkout.gateways
+        offered = list_platform_gateways(
+            gateways, request.place.platform, telegram_outside=self._terms.telegram_outside
+        )
+        names = [name for name in offered if gateways[name].quote_amount(cash) is not None]
+        return sorted(names, key=lambda name: not gateways[name].platform)
 
     def _format_local_price(self, request: Request, cash: NanoUsd) -> str:
         """What so much costs here: in dollars, unless there is one way alone that takes others."""
@@ -351,6 +343,20 @@ class TopUpCommands:
         """The operator's own terms, or what holds for everyone."""
         del request
         return Reply(title=say("Terms"), lines=list_terms(self._terms))
+
+
+def list_platform_gateways(
+    gateways: Mapping[str, Gateway], platform: str, *, telegram_outside: bool
+) -> list[str]:
+    """The ways to pay that a platform's people are offered; `telegram_outside` says whether
+    Telegram's may be led out of the chat."""
+    may_lead_outside = platform != "telegram" or telegram_outside
+    return [
+        name
+        for name, gateway in gateways.items()
+        if name in _GATEWAY_NAMES
+        and (gateway.platform == platform or (not gateway.platform and may_lead_outside))
+    ]
 
 
 def list_terms(terms: PaymentTerms) -> tuple[Phrase, ...]:

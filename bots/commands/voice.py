@@ -13,7 +13,9 @@ from weakref import WeakValueDictionary
 from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, make_supplier_filename
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request, action
+from bots.chat.reply import Reply
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
+from bots.commands.shortage import ShortageCards
 from core import ids
 from core.asks.admission import RECORDING_SECONDS_MAX
 from core.asks.repository import AskRepository
@@ -21,6 +23,7 @@ from core.asks.run import AskRun
 from core.asks.service import AskService
 from core.asks.types import (
     AlreadyAsked,
+    NotEnoughCredits,
     NoTranscriptionKey,
     Question,
     Recording,
@@ -50,16 +53,17 @@ class VoiceCommands:
         pool: Pool,
         catalogue: Catalogue,
         measurer: AudioMeasurer,
+        shortage_cards: ShortageCards,
         clock: Clock,
     ) -> None:
         self._ask_service, self._ask_repository = ask_service, ask_repository
         self._pool, self._catalogue, self._clock = pool, catalogue, clock
-        self._measurer = measurer
+        self._measurer, self._shortage_cards = measurer, shortage_cards
         self._measuring = asyncio.Semaphore(_MEASURED_AT_ONCE_MAX)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @action("write-down", is_ask=True)
-    async def write_down(self, request: Request) -> AskRun:
+    async def write_down(self, request: Request) -> AskRun | Reply:
         """Begins to write audio down, with what was written beside it kept for the question."""
         audio = request.audio
         if audio is None:
@@ -96,19 +100,21 @@ class VoiceCommands:
             raise RecordingUncounted(length, RECORDING_SECONDS_MAX)
         return Recording(name, length, _make_reader(content))
 
-    async def _ask_model(self, request: Request, id_: str, recording: Recording) -> AskRun:
-        return await self._ask_service.start_ask(
-            Question(
-                id=id_,
-                person=request.person,
-                place=request.place.code,
-                asked_in=request.message,
-                text=request.text,
-                model=self._choose_model(request.person, recording.length),
-                recording=recording,
-                is_privileged=request.is_admin,
-            )
+    async def _ask_model(self, request: Request, id_: str, recording: Recording) -> AskRun | Reply:
+        question = Question(
+            id=id_,
+            person=request.person,
+            place=request.place.code,
+            asked_in=request.message,
+            text=request.text,
+            model=self._choose_model(request.person, recording.length),
+            recording=recording,
+            is_privileged=request.is_admin,
         )
+        try:
+            return await self._ask_service.start_ask(question)
+        except NotEnoughCredits as refusal:
+            return await self._shortage_cards.make_card(refusal, request, question)
 
     def _choose_model(self, person: Person, length: Seconds) -> Model:
         """The first of those that hear which this person can be served with now; else the first."""
