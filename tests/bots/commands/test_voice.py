@@ -307,14 +307,15 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
 
 async def test_stopped_before_the_words_come_costs_nothing(tom: Service) -> None:
     tom.openai.hold()
-    answer = None
-    async for output in tom.app.chat.dispatcher.handle_message(tom.incoming("", audio=voice(61))):
-        if isinstance(output, AnswerProgress):
-            await tom.openai.arrived(1)
-            await tom.presses(output.buttons[0][0].id)
-        if isinstance(output, Answer):
-            answer = output
-    assert answer is not None
+    shown = tom.app.chat.dispatcher.handle_message(tom.incoming("", audio=voice(61)))
+    begun = await anext(shown)
+    assert isinstance(begun, AnswerProgress)
+    # The supplier is asked once the front end has shown that.
+    ended = asyncio.ensure_future(anext(shown))
+    await tom.openai.arrived(1)
+    await tom.presses(begun.buttons[0][0].id)
+    answer = await ended
+    assert isinstance(answer, Answer)
     assert "Nothing was charged" in answer.text
     # The supplier may have heard all of it.
     await nothing_happened(tom, COST)

@@ -74,7 +74,7 @@ async def asks(
 
 
 async def rows(tom: Service, what: sa.Table) -> list[sa.Row[Any]]:
-    return list(await tom.app.services.base.db.fetch(sa.select(what)))
+    return list(await tom.app.services.base.db.fetch(sa.select(what).order_by(*what.primary_key)))
 
 
 async def test_a_promotion_is_the_price_that_is_seen_and_paid(

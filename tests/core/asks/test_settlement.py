@@ -265,15 +265,12 @@ async def test_stopped_before_anything_came_costs_nothing(
     async with service.running(database_url, clock) as tom:
         gate = asyncio.Event()
         tom.openai.script(Says(before=gate))
-        answer = None
-        async for output in tom.app.chat.dispatcher.handle_message(tom.incoming(QUESTION)):
-            if isinstance(output, AnswerProgress):
-                await tom.openai.arrived(1)
-                await tom.says("/stop")
-            if isinstance(output, Answer):
-                answer = output
+        shown = asyncio.create_task(tom.says(QUESTION))
+        await tom.openai.arrived(1)
+        await tom.says("/stop")
+        answer = (await shown)[-1]
         gate.set()
-        assert answer is not None
+        assert isinstance(answer, Answer)
         assert "Nothing was charged" in answer.text
         assert await tom.credits() == Credits(1_000)
 

@@ -50,7 +50,7 @@ ENDLESS = {
 @pytest.mark.parametrize("content", ENDLESS.values(), ids=ENDLESS)
 async def test_as_large_as_can_be_and_made_of_tiny_pieces(content: bytes) -> None:
     """The worker answers itself, within its own bounds of work; what it can't count is bounded."""
-    line = await AudioMeasurer()._ask_worker(content)
+    line = await AudioMeasurer(timeout_seconds=120)._ask_worker(content)
     assert parse_length(line) == bound_length(BYTES_MAX)
 
 
