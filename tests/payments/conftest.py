@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,6 +28,7 @@ from payments.orders import Orders
 from payments.types import Cash, InvalidSignature, Order, Payment
 from payments.webhooks import WebhookInbox
 from tests.databases import TestClock
+from tests.payments.nursery import Nursery, opened
 from tests.payments.order_services import OrderServices
 
 
@@ -246,3 +247,10 @@ class Counter(OrderServices):
 @pytest.fixture
 def shop(store: Database, ledger: Ledger, clock: TestClock) -> Shop:
     return Shop(store, ledger, clock)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Where a module's child processes are born."""
+    with opened() as one:
+        yield one

@@ -3,9 +3,7 @@ its answer is there. What was begun is ended by a job, once, and both sides say 
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from tests.fakes.stripe import FakeStripe
 from tests.payments.booths import SkusBooth, skus_booth
 from tests.payments.conftest import Counter, Shop
 from tests.payments.intents_child import CALLS
+from tests.payments.nursery import Nursery
 from tests.payments.ours import MASTER, gateway_of
 from tests.payments.paying import Desk, bank_of
 from tests.payments.peers import Peer, peer_of
@@ -33,6 +32,7 @@ from tests.size import size
 
 __all__ = ["skus_booth"]
 
+CHILD = "tests.payments.intents_child"
 WHEN = ["before", "after"]
 FOUR, TEN = parse_usd("4"), parse_usd("10")
 
@@ -63,13 +63,15 @@ class Killed:
 
     counter: Counter
     peer: Peer
+    nursery: Nursery
 
     @property
     def shop(self) -> Shop:
         return self.counter.shop
 
     async def dies(self, database: str, kind: str, when: str, subject: str) -> None:
-        code = await run_child(
+        code = await self.nursery.run(
+            CHILD,
             database,
             self.peer.url,
             self.shop.clock.now_ms(),
@@ -95,22 +97,16 @@ class Killed:
             await self.counter.reconciliation.reconcile_orders()
 
 
-async def run_child(*told: object) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.payments.intents_child"), *map(str, told)
-    )
-    async with asyncio.timeout(120):
-        return await process.wait()
-
-
 @pytest_asyncio.fixture
-async def killed(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[Killed]:
+async def killed(
+    shop: Shop, nursery: Nursery, request: pytest.FixtureRequest
+) -> AsyncIterator[Killed]:
     shop.clock.at_ms = int(time.time() * 1000)
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     name = request.param
     async with peer_of(name) as peer:
         gateway = gateway_of(name, peer.url, clock=shop.clock)
-        yield Killed(Counter(shop, gateway, vault), peer)
+        yield Killed(Counter(shop, gateway, vault), peer, nursery)
         await gateway.close()
 
 
@@ -221,18 +217,19 @@ async def test_an_acceptance(killed: Killed, database_url: str, when: str) -> No
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("method", ["paypal", "sandbox", "btcpay"][: size(small=1, full=3)])
-async def test_a_payout(shop: Shop, database_url: str, method: Any, when: str) -> None:
+async def test_a_payout(
+    shop: Shop, nursery: Nursery, database_url: str, method: Any, when: str
+) -> None:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     async with bank_of(method) as bank:
         desk = Desk(shop, vault)
         one = await desk.approved(method)
         told = (database_url, bank.url, shop.clock.now_ms(), "payout", method)
-        assert await run_child(*told, when, "") == -signal.SIGKILL
+        assert await nursery.run(CHILD, *told, when, "") == -signal.SIGKILL
         for _ in range(3):
             shop.clock.advance(seconds=7_200)
-            code = await run_child(
-                database_url, bank.url, shop.clock.now_ms(), "payout", method, "never", ""
-            )
+            told = (database_url, bank.url, shop.clock.now_ms(), "payout", method)
+            code = await nursery.run(CHILD, *told, "never", "")
             assert code == 0
             if bank.has():
                 bank.arrives(one)
@@ -243,14 +240,16 @@ async def test_a_payout(shop: Shop, database_url: str, method: Any, when: str) -
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("when", WHEN)
-async def test_a_consumption(skus_booth: SkusBooth, database_url: str, when: str) -> None:
+async def test_a_consumption(
+    skus_booth: SkusBooth, nursery: Nursery, database_url: str, when: str
+) -> None:
     member = Member(70, "Ann")
     await skus_booth.buys(member, "Starter")
     bought = skus_booth.discord.store.buys(member, skus_booth.skus["Starter"], told=False)
     packs = ",".join(f"{sku}={cash.units}" for sku, cash in skus_booth.gateway._packs.items())
     clock = skus_booth.shop.clock
     told = (database_url, skus_booth.discord.api_url, clock.now_ms(), "consumption", "skus")
-    assert await run_child(*told, when, packs) == -signal.SIGKILL
+    assert await nursery.run(CHILD, *told, when, packs) == -signal.SIGKILL
     assert await skus_booth.has(member) == {"bought": 1_000}
     clock.advance(seconds=120)
     await skus_booth.counter.services.reconciliation.reconcile_orders()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ import pytest_asyncio
 from core.money import parse_usd
 from core.pool.vault import Vault
 from tests.payments.conftest import Counter, Shop
+from tests.payments.nursery import Nursery
 from tests.payments.ours import gateway_of
 from tests.payments.peers import Peer, peer_of
 from tests.size import size
 
-#: Stripe's library takes a second to load in each process.
 GATEWAYS = ["btcpay", "paypal", "sandbox", "stripe"][: size(small=3, full=4)]
 
 
@@ -31,6 +30,7 @@ class Till:
 
     counter: Counter
     peer: Peer
+    nursery: Nursery
     expected: int = 0
 
     async def sell(self, person: str, times: int) -> None:
@@ -47,23 +47,19 @@ class Till:
 
     async def child(self, url: str, dies_at: int) -> int:
         """Works through the inbox in a process of its own; its exit code."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.payments.killed_child"),
-            *(url, self.peer.name, self.peer.url),
-            *(str(self.counter.shop.clock.now_ms()), str(dies_at)),
-        )
-        async with asyncio.timeout(120):
-            return await process.wait()
+        at_ms = self.counter.shop.clock.now_ms()
+        told = (url, self.peer.name, self.peer.url, at_ms, dies_at)
+        return await self.nursery.run("tests.payments.killed_child", *told)
 
 
 @pytest_asyncio.fixture(params=GATEWAYS)
-async def till(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[Till]:
+async def till(shop: Shop, nursery: Nursery, request: pytest.FixtureRequest) -> AsyncIterator[Till]:
     # Gateways look at the wall's clock, so this shop does too.
     shop.clock.at_ms = int(time.time() * 1000)
     vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
     async with peer_of(request.param) as peer:
         gateway = gateway_of(peer.name, peer.url)
-        yield Till(Counter(shop, gateway, vault), peer)
+        yield Till(Counter(shop, gateway, vault), peer, nursery)
         await gateway.close()
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from core.earnings.payouts import Payout
 from core.money import NanoUsd, sum_amounts
 from core.pool.vault import Vault
 from tests.payments.conftest import Shop
+from tests.payments.nursery import Nursery
 from tests.payments.ours import MASTER
 from tests.payments.paying import GATEWAYS, Bank, Desk, bank_of
 from tests.size import size
@@ -28,16 +28,12 @@ class Street:
 
     desk: Desk
     bank: Bank
+    nursery: Nursery
 
     async def child(self, url: str, dies_at: int = 0) -> int:
         """The chore once, in a process of its own; its exit code."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.payments.payouts_child"),
-            *(url, self.bank.method, self.bank.url),
-            *(str(self.desk.shop.clock.now_ms()), str(dies_at)),
-        )
-        async with asyncio.timeout(120):
-            return await process.wait()
+        told = (url, self.bank.method, self.bank.url, self.desk.shop.clock.now_ms(), dies_at)
+        return await self.nursery.run("tests.payments.payouts_child", *told)
 
     async def settled(self, url: str, ours: Sequence[Payout]) -> None:
         """Everything arrives, and the ledger says so of exactly what the gateway paid."""
@@ -57,10 +53,12 @@ class Street:
 
 
 @pytest_asyncio.fixture(params=GATEWAYS[: size(small=2, full=3)])
-async def street(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[Street]:
+async def street(
+    shop: Shop, nursery: Nursery, request: pytest.FixtureRequest
+) -> AsyncIterator[Street]:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     async with bank_of(request.param) as bank:
-        yield Street(Desk(shop, vault), bank)
+        yield Street(Desk(shop, vault), bank, nursery)
 
 
 @pytest.mark.timeout(900)

@@ -8,6 +8,8 @@ import functools
 import importlib
 import logging
 import re
+import shutil
+import ssl
 import types
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -21,6 +23,7 @@ from bots import run
 from bots.cli.output import CommandRefused
 from bots.config.settings import PREFIX, Config, Section, SettingsWrong, load, setting_names
 from core.db.database import Database
+from core.db.migrate import migrate
 from tests.databases import TestClock
 
 #: A service that has everything that can be set up.
@@ -45,6 +48,9 @@ BASE = {
     "SUPPLIER_OPENAI_QUOTA": "10",
     "PRICE_UPDATES": "true",
 }
+
+#: The database that each service gets a copy of.
+TEMPLATE = "template.db"
 
 #: Another value of each, with what else it needs.
 OTHER: Mapping[str, Mapping[str, str]] = {
@@ -144,6 +150,10 @@ async def test_every_setting_changes_what_is_built(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "overlay.toml").write_text(OVERLAY)
+    # A hundred services: certificates are read once, and a database is migrated once.
+    certificates = ssl.create_default_context()
+    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: certificates)
+    await migrate(f"sqlite:///{tmp_path / TEMPLATE}", "live", TestClock())
     base, again = [await _describe(BASE, tmp_path / name) for name in ("a.db", "b.db")]
     noise = {path for path in base.keys() | again.keys() if base.get(path) != again.get(path)}
     assert any("a.db" in base.get(path, "") for path in noise), "the database's address arrives"
@@ -165,6 +175,7 @@ async def _describe(settings: Mapping[str, str], file: Path) -> dict[str, str]:
     given[f"{PREFIX}DATABASE_URL"] = f"sqlite:///{file}"
     config = load(given, env_file=file.with_suffix(".env"))
     clock = TestClock()
+    shutil.copy(file.with_name(TEMPLATE), file)
     db = await Database.open(config.database.url.get_secret_value(), kind="live", clock=clock)
     app = await run.build_app(config, db, clock)
     try:
