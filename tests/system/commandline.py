@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -236,10 +237,19 @@ class Place:
         return done.err.strip()
 
 
+#: What commands load when they are wanted: here once, before the first is forked.
+_LOADED = (
+    *(f"bots.cli.{name}" for name in ("books", "check", "codes", "init", "operator", "payments")),
+    *("bots.demo", "bots.run"),
+)
+
+
 def _serve(line: socket.socket) -> None:
     """Forks a command for each request, until the other side is gone."""
     from bots.cli import main as cli
 
+    for module in _LOADED:
+        importlib.import_module(module)
     while True:
         message, ends, _, _ = socket.recv_fds(line, _REQUEST_BYTES, 4)
         if not message:
