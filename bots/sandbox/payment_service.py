@@ -1,5 +1,6 @@
-"""The demo's payment service on loopback: a checkout page with pay, decline, pay twice, refund and
-dispute, an API as gateways have one, and signed webhooks; and payouts. No money moves.
+"""The demo's payment service on loopback: a checkout page with pay, decline, pay twice, refund,
+dispute and messages that get lost, an API as gateways have one, signed webhooks, and payouts. No
+money moves.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -19,6 +19,8 @@ from aiohttp import web
 
 from bots.chat.i18n import render
 from bots.chat.reply import Phrase, say
+from bots.sandbox.pages import format_cents, render_buttons, render_page
+from bots.sandbox.payout_service import SandboxPayoutService
 from payments.gateways.sandbox import SIGNATURE_HEADER, sign_message
 
 _STOP_SECONDS = 0.2
@@ -26,11 +28,6 @@ _NOTIFY_TRIES = 5
 _NOTIFY_TIMEOUT = aiohttp.ClientTimeout(total=5)
 #: What it keeps of a payment, as a card's processor would: 2.9 % and 30 cents.
 _FEE_PER_MILLE, _FEE_CENTS = 29, 30
-
-_BUTTON = (
-    '<form method="post" action="/pay/{id}/{act}"><button class="{look}" id="{act}">{label}'
-    "</button></form>"
-)
 
 
 @dataclass
@@ -45,6 +42,10 @@ class _Checkout:
     notify_url: str
     language: str = "en"
     state: str = "open"
+    #: Whether the next message about it never arrives; how many didn't.
+    loses_message: bool = False
+    lost_messages: int = 0
+    shows_withdrawal: bool = False
     payments: list[dict[str, Any]] = field(default_factory=list)
     refunds: list[dict[str, Any]] = field(default_factory=list)
     dispute: dict[str, Any] | None = None
@@ -174,14 +175,9 @@ class SandboxPaymentService:
     async def _show_page(self, request: web.Request) -> web.Response:
         checkout = self._find_checkout(request)
         language = checkout.language
-        buttons = "".join(
-            _BUTTON.format(
-                id=checkout.id,
-                act=act,
-                label=escape(render(label, language)),
-                look="" if number else "first",
-            )
-            for number, (act, label) in enumerate(_list_actions(checkout))
+        buttons = render_buttons(
+            f"/pay/{checkout.id}",
+            [(act, render(label, language)) for act, label in _list_actions(checkout)],
         )
         rows = [(_PAID, one) for one in checkout.payments]
         rows += [(_GIVEN_BACK, one) for one in checkout.refunds]
@@ -191,16 +187,14 @@ class SandboxPaymentService:
             f"<td>${format_cents(one['cents'])}</td></tr>"
             for what, one in rows
         )
-        state = checkout.state
-        if checkout.dispute is not None:
-            state = f"{state}, dispute {checkout.dispute['state']}"
         text = render_page(
             render(_TITLE, language),
             heading=checkout.what,
             cents=checkout.cents,
-            note=render(_NOTE, language),
-            state=state,
+            notes=[render(note, language) for note in _list_notes(checkout)],
+            state=render(_describe_state(checkout), language),
             inner=f"{buttons}<table>{shown}</table>",
+            language=language,
         )
         return web.Response(text=text, content_type="text/html")
 
@@ -209,12 +203,17 @@ class SandboxPaymentService:
         if action not in {name for name, _ in _list_actions(checkout)}:
             raise web.HTTPConflict
         _ACTION_HANDLERS[action](checkout)
-        self._notify(checkout)
+        if action not in _UNTOLD_ACTIONS:
+            self._notify(checkout)
         raise web.HTTPSeeOther(f"/pay/{checkout.id}")
 
     # --- webhooks --------------------------------------------------------------------------------
 
     def _notify(self, checkout: _Checkout) -> None:
+        if checkout.loses_message:
+            checkout.loses_message = False
+            checkout.lost_messages += 1
+            return
         body = json.dumps({"id": f"evt_{secrets.token_hex(12)}", "checkout": checkout.id}).encode()
         task = asyncio.create_task(self._send(checkout.notify_url, body))
         self._tasks.add(task)
@@ -297,6 +296,18 @@ def _reopen_dispute(checkout: _Checkout) -> None:
     checkout.dispute["state"] = "open"
 
 
+def _lose_message(checkout: _Checkout) -> None:
+    checkout.loses_message = True
+
+
+def _keep_message(checkout: _Checkout) -> None:
+    checkout.loses_message = False
+
+
+def _show_withdrawal(checkout: _Checkout) -> None:
+    checkout.shows_withdrawal = True
+
+
 _ACTION_HANDLERS = {
     "pay": _pay,
     "twice": _pay_twice,
@@ -307,10 +318,31 @@ _ACTION_HANDLERS = {
     "win": _win_dispute,
     "lose": _lose_dispute,
     "reopen": _reopen_dispute,
+    "lose-message": _lose_message,
+    "keep-message": _keep_message,
+    "withdraw": _show_withdrawal,
 }
+#: What moves nothing, so that there is no message about it.
+_UNTOLD_ACTIONS = {"lose-message", "keep-message", "withdraw"}
 _TITLE = say("Sandbox checkout")
 _NOTE = say("This is a sandbox: no money moves, and no card is asked for.")
+_WITHDRAWAL_NOTE = say(
+    "You withdraw at the shop, which knows what is unused: in the chat, under /paysupport, press"
+    " “Withdraw from this purchase”. What goes back stands here then."
+)
+_LOSING_NOTE = say("The next message to the shop will be lost.")
 _PAID, _GIVEN_BACK, _DISPUTED = say("paid"), say("given back"), say("disputed")
+_STATES = {
+    "open": say("Nothing is paid yet."),
+    "failed": say("The payment was declined."),
+    "paid": say("It is paid."),
+    "refunded": say("All of it was given back."),
+}
+_DISPUTE_STATES = {
+    "open": say("The payment is disputed; it isn't decided yet."),
+    "won": say("The dispute is decided: the shop keeps the money."),
+    "lost": say("The dispute is decided: the payer has the money back."),
+}
 _ACTIONS: dict[str, tuple[tuple[str, Phrase], ...]] = {
     "open": (
         ("pay", say("Pay")),
@@ -322,154 +354,41 @@ _ACTIONS: dict[str, tuple[tuple[str, Phrase], ...]] = {
         ("half", say("Give half back")),
         ("refund", say("Give all back")),
         ("dispute", say("Dispute at the bank")),
+        ("withdraw", say("Withdraw from this purchase")),
     ),
 }
 _DECISIONS = (("win", say("The shop wins")), ("lose", say("The payer wins")))
 _REOPENING = (("reopen", say("Reopen the dispute")),)
+_LOSING = (("lose-message", say("Lose the next message")),)
+_KEEPING = (("keep-message", say("Don't lose the next message")),)
 
 
 def _list_actions(checkout: _Checkout) -> tuple[tuple[str, Phrase], ...]:
     """What can be pressed now."""
     if checkout.dispute is None:
-        return _ACTIONS.get(checkout.state, ())
-    return _DECISIONS if checkout.dispute["state"] == "open" else _REOPENING
+        found = _ACTIONS.get(checkout.state, ())
+    else:
+        found = _DECISIONS if checkout.dispute["state"] == "open" else _REOPENING
+    messages = _KEEPING if checkout.loses_message else _LOSING
+    return (*found, *messages) if found else ()
 
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
-<style>
-body{{font:1.05rem/1.5 system-ui,sans-serif;background:#f3f4f6;margin:0}}
-main{{max-width:26rem;margin:8vh auto;background:#fff;border-radius:1rem;padding:2rem;
-box-shadow:0 1px 12px #0002}}
-h1{{font-size:1.1rem;margin:0 0 .3rem}} .sum{{font-size:2.2rem;font-weight:600;margin:.2rem 0 1rem}}
-.note{{background:#fff7d6;border-radius:.5rem;padding:.6rem .8rem;font-size:.9rem}}
-button{{font:inherit;width:100%;padding:.7rem;margin:.4rem 0 0;border:1px solid #ccc;
-border-radius:.6rem;background:#fff;cursor:pointer}}
-button.first{{background:#1f6feb;border-color:#1f6feb;color:#fff}}
-table{{width:100%;font-size:.9rem;border-collapse:collapse;margin-top:1rem}}
-td{{padding:.25rem 0;border-top:1px solid #eee}} td:last-child{{text-align:right}}
-</style><main><h1>{heading}</h1><p class="sum">${dollars}</p>
-<p class="note">{note}</p>
-<p id="state">State: <b>{state}</b></p>{inner}</main>"""
-
-
-def render_page(title: str, *, heading: str, cents: int, note: str, state: str, inner: str) -> str:
-    """A page about a sum; `inner` is HTML."""
-    return _PAGE.format(
-        title=escape(title),
-        heading=escape(heading),
-        dollars=format_cents(cents),
-        note=escape(note),
-        state=escape(state),
-        inner=inner,
+def _list_notes(checkout: _Checkout) -> list[Phrase]:
+    """What its page says above the buttons."""
+    lost = say(
+        "Messages to the shop that were lost: {count}. It finds out by itself: it asks about an"
+        " unpaid order every two minutes, about a paid one after an hour, then ever more seldom.",
+        count=checkout.lost_messages,
     )
+    return [
+        _NOTE,
+        *([_WITHDRAWAL_NOTE] if checkout.shows_withdrawal else []),
+        *([_LOSING_NOTE] if checkout.loses_message else []),
+        *([lost] if checkout.lost_messages else []),
+    ]
 
 
-def format_cents(cents: int) -> str:
-    """`1,234.50`."""
-    return f"{cents // 100:,}.{cents % 100:02}"
-
-
-_CENTS_MAX = 100_000_000
-_NAME_CHARS_MAX = 60
-#: What it takes for each, on top.
-_PAYOUT_FEE_CENTS = 25
-#: Names to which payouts don't arrive at once.
-_PENDING_NAME, _RETURNED_NAME = "wait", "return"
-
-_PAYOUT_BUTTON = (
-    '<form method="post" action="/payouts/{id}/{act}"><button id="{act}">{label}</button></form>'
-)
-_PAYOUT_ACTIONS = {
-    "pending": (("arrive", "Arrive"), ("return", "Come back")),
-    "paid": (("return", "Come back"),),
-}
-_PAYOUT_RESULTS = {"arrive": ("paid", ""), "return": ("failed", "RETURNED")}
-
-
-@dataclass
-class _Payout:
-    """A payout as the API shows it, but for where it goes; amounts are in cents."""
-
-    id: str
-    cents: int
-    to: str
-    state: str = "paid"
-    reason: str = ""
-    fee: int = _PAYOUT_FEE_CENTS
-
-    def apply_action(self, action: str) -> None:
-        self.state, self.reason = _PAYOUT_RESULTS[action]
-
-    def to_json(self) -> dict[str, str | int]:
-        document = asdict(self)
-        del document["to"]
-        return document
-
-
-class SandboxPayoutService:
-    """The part of the payment service that pays out: its routes and its pages."""
-
-    def __init__(self, authorize: Callable[[web.Request], None]) -> None:
-        """`authorize` raises for callers who don't show the secret."""
-        self._authorize = authorize
-        self.payouts: dict[str, _Payout] = {}
-
-    def build_routes(self) -> list[web.RouteDef]:
-        """Its API, and its pages."""
-        return [
-            web.post("/payouts", self._create_payout),
-            web.get("/payouts", self._get_payout),
-            web.get("/payouts/{id}", self._show_page),
-            web.post("/payouts/{id}/{act}", self._handle_press),
-        ]
-
-    async def _create_payout(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        body = await request.json()
-        requested = _Payout(str(body["id"]), int(body["cents"]), str(body["to"]))
-        if not 0 < requested.cents <= _CENTS_MAX:
-            return web.json_response({"code": "AMOUNT"}, status=422)
-        if not 0 < len(requested.to.strip()) <= _NAME_CHARS_MAX:
-            return web.json_response({"code": "RECEIVER"}, status=422)
-        payout = self.payouts.setdefault(requested.id, requested)
-        if (payout.cents, payout.to) != (requested.cents, requested.to):
-            raise web.HTTPConflict
-        if payout is requested and requested.to.strip().lower() == _PENDING_NAME:
-            requested.state = "pending"
-        if payout is requested and requested.to.strip().lower() == _RETURNED_NAME:
-            requested.apply_action("return")
-        return web.json_response(payout.to_json())
-
-    async def _get_payout(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        return web.json_response(self._find_payout(request.query.get("id", "")).to_json())
-
-    def _find_payout(self, id_: str) -> _Payout:
-        found = self.payouts.get(id_)
-        if found is None:
-            raise web.HTTPNotFound
-        return found
-
-    async def _show_page(self, request: web.Request) -> web.Response:
-        payout = self._find_payout(request.match_info["id"])
-        buttons = "".join(
-            _PAYOUT_BUTTON.format(id=payout.id, act=act, label=label)
-            for act, label in _PAYOUT_ACTIONS.get(payout.state, ())
-        )
-        text = render_page(
-            "Sandbox payout",
-            heading=f"To {payout.to}",
-            cents=payout.cents,
-            note="This is a sandbox: no money moves.",
-            state=f"{payout.state} {payout.reason}".strip(),
-            inner=buttons,
-        )
-        return web.Response(text=text, content_type="text/html")
-
-    async def _handle_press(self, request: web.Request) -> web.Response:
-        payout, action = self._find_payout(request.match_info["id"]), request.match_info["act"]
-        if action not in {name for name, _ in _PAYOUT_ACTIONS.get(payout.state, ())}:
-            raise web.HTTPConflict
-        payout.apply_action(action)
-        raise web.HTTPSeeOther(f"/payouts/{payout.id}")
+def _describe_state(checkout: _Checkout) -> Phrase:
+    if checkout.dispute is not None:
+        return _DISPUTE_STATES[checkout.dispute["state"]]
+    return _STATES[checkout.state]

@@ -44,6 +44,8 @@ class FakeBtcPay:
         self.pull_payments: dict[str, dict[str, Any]] = {}
         self.rate = RATE
         self.payouts = BtcPayPayouts(self.pull_payments, lambda: self.rate, self._may)
+        #: Its release, as it says it.
+        self.version = "2.4.2"
         #: Whether the store has a wallet for bitcoin.
         self.wallet = True
         self.permissions = [f"{one}:{STORE}" for one in PERMISSIONS]
@@ -59,6 +61,7 @@ class FakeBtcPay:
         view, create, pull = PERMISSIONS[1], PERMISSIONS[0], PERMISSIONS[2]
         invoices, pulls = f"{_STORE_PATH}/invoices", f"{_STORE_PATH}/pull-payments"
         app.router.add_get("/api/v1/api-keys/current", self._called("", self._key))
+        app.router.add_get("/api/v1/server/info", self._called("", self._info))
         app.router.add_get(invoices, self._called(view, self._list))
         app.router.add_post(invoices, self._called(create, self._create))
         app.router.add_get(invoices + "/{id}", self._called(view, self._get))
@@ -200,6 +203,16 @@ class FakeBtcPay:
 
     async def _key(self, request: web.Request, body: Any) -> web.Response:
         told = {"apiKey": KEY, "label": "creditbot", "permissions": self.permissions}
+        return web.json_response(told)
+
+    async def _info(self, request: web.Request, body: Any) -> web.Response:
+        told = {
+            "version": self.version,
+            "onion": None,
+            "supportedPaymentMethods": ["BTC-CHAIN", "BTC-LN"],
+            "fullySynched": True,
+            "syncStatus": [],
+        }
         return web.json_response(told)
 
     async def _list(self, request: web.Request, body: Any) -> web.Response:

@@ -23,7 +23,7 @@ from tests.fakes import btcpay as fake
 from tests.fakes.btcpay import RATE, STORE, FakeBtcPay, signature
 from tests.payments import conftest
 from tests.payments.conftest import Shop
-from tests.payments.ours import OUR_URL, gateway_of
+from tests.payments.ours import OUR_URL, disburser_of, gateway_of
 
 
 class Counter(conftest.Counter):
@@ -342,3 +342,24 @@ async def test_owners_hear_once_that_a_credited_invoice_is_invalid(counter: Coun
     assert await counter.shop.has(person) == {"bought": 1_000}, "until somebody decides"
     assert set((await counter.webhooks()).values()) == {""}
     await counter.shop.audited()
+
+
+@pytest.mark.parametrize(
+    "version", ["2.4.2", "2.4.2.0", "2.4.10-rc1", "2.10.0+a1b2", "3.0", "v2.5.1"]
+)
+async def test_a_server_without_known_holes_passes(counter: Counter, version: str) -> None:
+    counter.btcpay.version = version
+    await counter.gateway.check_account()
+
+
+@pytest.mark.parametrize("version", ["2.4.1", "2.4", "2.3.10", "1.13.7", "", "newest", "2"])
+async def test_an_old_server_or_one_that_does_not_say_is_red(
+    counter: Counter, version: str
+) -> None:
+    counter.btcpay.version = version
+    provider = disburser_of("btcpay", counter.btcpay.url)
+    for ours in (counter.gateway, provider):
+        with pytest.raises(GatewayUnavailable) as refused:
+            await ours.check_account()
+        assert "the server" in refused.value.detail
+    await provider.close()

@@ -10,7 +10,7 @@ import io
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
@@ -23,6 +23,8 @@ from bots.http_connections import HttpLimits
 from bots.sandbox.payment_service import SandboxPaymentService
 from core import chart
 from core.clock import SystemClock
+from core.db import schema
+from core.db.writes import Update
 from core.ledger.types import Submission
 from core.money import Credits
 from payments.gateways.sandbox import SandboxGateway, sign_message
@@ -309,6 +311,82 @@ async def test_a_buyer_withdraws_by_two_taps(database_url: str) -> None:
         again = (await shop.tom.presses(button(paid, "Withdraw from this purchase")))[0]
         assert isinstance(again, Card)
         assert "Nothing of that purchase is unused" in "\n".join(again.lines)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+async def test_the_page_loses_messages_and_leads_to_withdrawing(
+    database_url: str, language: str
+) -> None:
+    """What the buyer reads on the page, in both languages; what was lost is found by asking."""
+    is_english = language == "en"
+    async with market(database_url) as shop:
+        buyer = shop.tom if is_english else shop.tom.someone("8", "zh-CN")
+        payments = shop.tom.app.services.payments
+        order, url = await replace(shop, tom=buyer).order("Pro")
+
+        async def reads(*english: str, chinese: tuple[str, ...]) -> None:
+            page = await shop.page(url)
+            assert [part for part in (english if is_english else chinese) if part not in page] == []
+            assert f'<html lang="{language}">' in page
+
+        async def loses(act: str) -> None:
+            assert await shop.press(url, "lose-message") == 303
+            assert await shop.press(url, "lose-message") == 409
+            await reads(
+                "The next message to the shop will be lost.", chinese=("下一条通知将会丢失",)
+            )
+            assert await shop.press(url, act) == 303
+
+        await reads(
+            "Nothing is paid yet.", "Lose the next message", chinese=("尚未付款", "丢失下一条通知")
+        )
+        await shop.press(url, "lose-message")
+        await shop.press(url, "keep-message")
+        await loses("pay")
+        await reads(
+            "It is paid.", "that were lost: 1", chinese=("已付款。", "已丢失的商家通知：1 条")
+        )
+        assert await payments.inbox.process_due() == 0
+        assert await buyer.credits() == Credits(0)
+        due = Update(schema.order, {"id": order}, {"check_at": shop.tom.clock.now_ms()})
+        await shop.tom.app.services.base.ledger.record(due)
+        await payments.reconciliation.reconcile_orders()
+        assert await buyer.credits() == Credits(10_000)
+        assert (await shop.noticed_by(buyer.sender)).title in {"✅ Paid", "✅ 已付款"}
+
+        await loses("dispute")
+        await payments.reconciliation.reconcile_everything()
+        assert await buyer.credits() == Credits(0)
+        await loses("win")
+        await payments.reconciliation.reconcile_everything()
+        assert await buyer.credits() == Credits(10_000)
+        await reads(
+            "the shop keeps the money", "that were lost: 3", chinese=("款项归商家", "通知：3 条")
+        )
+        assert await shop.press(url, "withdraw") == 409, "a dispute was about it"
+        assert await shop.tom.findings() == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+async def test_the_page_says_where_one_withdraws(sqlite_url: str, language: str) -> None:
+    label = "Withdraw from this purchase" if language == "en" else "撤回这笔购买"
+    async with market(sqlite_url) as shop:
+        buyer = shop.tom if language == "en" else shop.tom.someone("8", "zh-CN")
+        _, url = await replace(shop, tom=buyer).order("Pro")
+        assert label not in await shop.page(url), "not before it is paid"
+        await shop.press(url, "pay")
+        await shop.noticed_by(buyer.sender)
+        assert label in await shop.page(url)
+        assert await shop.press(url, "withdraw") == 303
+        page = await shop.page(url)
+        assert "/paysupport" in page
+        assert f"“{label}”" in page, "the button's own words"
+        asked = (await buyer.presses(button(await buyer.screen("/paysupport"), label)))[0]
+        assert isinstance(asked, Card)
+        await buyer.presses(button(asked, "Confirm" if language == "en" else "确认撤回"))
+        page = await shop.page(url)
+        assert ("All of it was given back." if language == "en" else "已全部退款。") in page
+        assert await buyer.credits() == Credits(0)
 
 
 async def test_the_acknowledgement_is_in_the_buyers_language(sqlite_url: str) -> None:

@@ -326,6 +326,9 @@ async def test_check_names_what_is_wrong_at_a_btcpay_server(place: Place) -> Non
             return (await place.creditbot("check", code=1)).out
 
         assert "✓ btcpay: lets us in" in await says()
+        btcpay.version = "2.4.1"
+        assert "✗ btcpay: the server is 2.4.1, which has a hole" in await says()
+        btcpay.version = "2.4.4"
         missing = btcpay.permissions.pop()
         lacks = missing.partition(":")[0]
         assert f"✗ btcpay: its key lacks {lacks} on that store" in await says()

@@ -103,6 +103,7 @@ class BtcPayGateway:
     async def check_account(self) -> None:
         """See `Gateway`."""
         await self._client.check_permissions(PERMISSIONS)
+        await self._client.check_version()
         answer = await self._client.request(
             "GET", self._client.store_path("invoices"), {"take": "1"}
         )

@@ -15,6 +15,9 @@ from payments.types import GatewayUnavailable
 NAME = "btcpay"
 #: What allows everything at a store.
 _FULL_ACCESS = ("btcpay.store.canmodifystoresettings", "unrestricted")
+#: The oldest release without known holes. What came before lets a password past the second factor,
+#: which was used (https://github.com/btcpayserver/btcpayserver/releases/tag/v2.4.2).
+_OLDEST_RELEASE = (2, 4, 2)
 #: Ids of the server's.
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -26,6 +29,21 @@ class BtcPayClient:
     def __init__(self, *, url: str, store_id: str, api_key: SecretStr) -> None:
         self._http = GatewayClient(NAME, url)
         self.url, self._store_id, self._api_key = url, store_id, api_key
+
+    async def check_version(self) -> None:
+        """Whether the server's release is one without known holes. Raises `GatewayUnavailable`,
+        with what it is."""
+        server = await self.get("/api/v1/server/info")
+        with translate_parse_errors(NAME):
+            version = str(server["version"])
+        parts = re.match(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", version)
+        if parts is None:
+            raise GatewayUnavailable(NAME, "the server doesn't say its version")
+        if tuple(int(part or 0) for part in parts.groups()) < _OLDEST_RELEASE:
+            oldest = ".".join(map(str, _OLDEST_RELEASE))
+            raise GatewayUnavailable(
+                NAME, f"the server is {parts[0]}, which has a hole that is used: update to {oldest}"
+            )
 
     async def check_permissions(self, permissions: Mapping[str, Collection[str]]) -> None:
         """Whether the key opens the store for each of these, or for what allows it too. Raises

@@ -49,6 +49,7 @@ class BtcPayPayoutProvider:
     async def check_account(self) -> str:
         """See `PayoutProvider`."""
         await self._client.check_permissions(PERMISSIONS)
+        await self._client.check_version()
         await self._list_pull_payments()
         return "coins leave by a hot wallet's payout processor, or when you sign them there"
 
