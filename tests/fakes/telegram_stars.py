@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ class Stars:
         #: The bot's list, the oldest first.
         self.moves: list[dict[str, Any]] = []
         self._withdrawn = 0
+        #: The date of what moves, in seconds UTC.
+        self.now: Callable[[], int] = lambda: int(time.time())
 
     # -- what people do ------------------------------------------------------------------------
 
@@ -133,7 +136,7 @@ class Stars:
         return time.monotonic() + self._shifted
 
     def _move(self, id_: str, stars: int, **partner: Any) -> None:
-        self.moves.append({"id": id_, "amount": stars, "date": int(time.time()), **partner})
+        self.moves.append({"id": id_, "amount": stars, "date": self.now(), **partner})
         self._world.changed()
 
     # -- what the bot asks ---------------------------------------------------------------------
