@@ -1,33 +1,41 @@
 """Random histories of money at a gateway, told as badly as they can be: messages are lost, doubled,
-late and in any order, work is cut off anywhere, two processes work at once. In the end the books
-are what the gateway's account is, to the cent.
+late and in any order, two processes work at once and die anywhere, and a copy of the database from
+before is restored. In the end the books are what the gateway's account is, to the cent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections import Counter as Tally
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from core.db import schema
+from core.db.database import Database
 from core.errors import Refusal
+from core.ledger.ledger import Ledger
 from core.money import Credits, NanoUsd
 from core.pool.vault import Vault
 from payments.fulfillment import PAID
 from payments.gateways.btcpay import checkout
 from payments.offer import from_cents, to_cents
 from payments.types import GatewayUnavailable, Order
+from tests.databases import TestClock
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal
 from tests.fakes.stripe import FakeStripe
 from tests.payments.conftest import Counter, Shop
 from tests.payments.gateway_money import BtcPayMoney, Money, PayPalMoney, StripeMoney, Wire
 from tests.payments.ours import gateway_of
+from tests.payments.restored import Copy, copy_database, restore_database
 from tests.size import size
 
 #: Prices at the free rate.
@@ -35,27 +43,86 @@ CENTS = (700, 1_300, 2_500)
 STEPS = 25
 
 
+class World:
+    """Our two processes at one gateway, and the database that they share."""
+
+    def __init__(self, url: str, clock: TestClock, name: str, peer_url: str) -> None:
+        self.url, self.clock, self._name, self._peer_url = url, clock, name, peer_url
+        self._chance = random.Random(f"{name}/answers")
+        self._spends: Iterator[int] = itertools.count()
+        self.counters: list[Counter] = []
+        self.shop: Shop
+
+    async def open(self) -> None:
+        """The processes start."""
+        store = await Database.open(self.url, kind="live", clock=self.clock)
+        ledger = Ledger(store, self.clock)
+        await ledger.start()
+        self.shop = Shop(store, ledger, self.clock)
+        setattr(self.shop, "_causes", self._spends)  # noqa: B010 - none comes twice
+        self._vault = await Vault.open([bytes(32)], store, ledger)
+        before = self.counters
+        self.counters = [self._start_process() for _ in range(2)]
+        for counter, earlier in zip(self.counters, before, strict=False):
+            counter.presses = earlier.presses
+
+    async def close(self) -> None:
+        for counter in self.counters:
+            await counter.gateway.close()
+        await self.shop.ledger.stop()
+        await self.shop.store.close()
+
+    async def restart_process(self, number: int) -> None:
+        """Another process takes the place of one that died, and knows nothing of it."""
+        died = self.counters[number]
+        await died.gateway.close()
+        self.counters[number] = self._start_process()
+        self.counters[number].presses = died.presses
+
+    async def restore(self, copy: Copy) -> None:
+        """The database is what it was before."""
+        await self.close()
+        await asyncio.to_thread(restore_database, self.url, copy)
+        await self.open()
+
+    def _start_process(self) -> Counter:
+        gateway = gateway_of(self._name, self._peer_url, clock=self.clock)
+        _lose_answers(gateway, self._chance)
+        return Counter(self.shop, gateway, self._vault)
+
+
 class History:
     """One history: what happens, what of it is told, and what our two processes make of it."""
 
-    def __init__(self, seed: int, shop: Shop, counters: list[Counter], money: Money) -> None:
-        self.chance, self.shop, self.counters, self.money = (
-            random.Random(seed),
-            shop,
-            counters,
-            money,
-        )
+    def __init__(self, seed: int, world: World, money: Money, folder: Path) -> None:
+        self.chance, self.world, self.money = random.Random(seed), world, money
+        self._folder = folder
         self.orders: list[str] = []
         self.spent = 0
         self.unsent: list[Wire] = []
-        for number, counter in enumerate(counters):
+        for number, counter in enumerate(world.counters):
             counter.presses = seed * 1_000 + number * 500
+
+    @property
+    def shop(self) -> Shop:
+        return self.world.shop
+
+    @property
+    def counters(self) -> list[Counter]:
+        return self.world.counters
 
     async def play(self) -> None:
         self.person = await self.shop.person()
         acts = (self._buy, self._pay, self._pay, self._act, self._act, self._act)
         acts += (self._give_back, self._spend, self._work, self._work, self._reconcile)
-        for _ in range(STEPS):
+        acts += (self._die,)
+        copied, restored = sorted(self.chance.sample(range(2 * STEPS), 2))
+        for step in range(STEPS):
+            if step == copied:
+                copy = await asyncio.to_thread(copy_database, self.world.url, self._folder)
+                spent = self.spent
+            if step == restored:
+                await self._restore(copy, spent)
             await self.chance.choice(acts)()
             self.shop.clock.advance(seconds=self.chance.choice((1, 60, 600, 7_200)))
 
@@ -120,6 +187,31 @@ class History:
             works[0].cancel()
         await asyncio.gather(*works, return_exceptions=True)
 
+    async def _die(self) -> None:
+        """A process is killed anywhere in what it does, and another one takes its place."""
+        number = self.chance.randrange(len(self.counters))
+        counter = self.counters[number]
+        works: list[Coroutine[Any, Any, Any]] = [
+            counter.works(),
+            counter.reconciliation.reconcile_orders(),
+            self._give_back(),
+        ]
+        tasks = [asyncio.create_task(work) for work in works]
+        for _ in range(self.chance.randint(1, 200)):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.world.restart_process(number)
+
+    async def _restore(self, copy: Copy, spent: int) -> None:
+        """The database is a copy of before: what was ordered since is known to nobody."""
+        await self.world.restore(copy)
+        self.spent = spent
+        rows = await self.shop.store.fetch(sa.select(schema.order.c.id))
+        known = {row.id for row in rows}
+        self.orders = [id_ for id_ in self.orders if id_ in known]
+
     async def _reconcile(self) -> None:
         await self.chance.choice(self.counters).reconciliation.reconcile_orders()
 
@@ -162,38 +254,33 @@ async def compare_people(shop: Shop, histories: list[History]) -> None:
     assert given - used <= balance <= given - used + to_cents(NanoUsd(bad_debt))
 
 
-async def play_histories(shop: Shop, name: str, seeds: range) -> None:
-    shop.clock.at_ms = int(time.time() * 1000)
-    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
+async def play_histories(url: str, clock: TestClock, folder: Path, name: str, seeds: range) -> None:
+    clock.at_ms = int(time.time() * 1000)
     peers = {"stripe": FakeStripe, "paypal": FakePayPal, "btcpay": FakeBtcPay}
     async with peers[name]() as peer:
         if isinstance(peer, FakeStripe):
-            peer.now = lambda: shop.clock.now_ms() / 1_000
-        gateways = [gateway_of(name, peer.url, clock=shop.clock) for _ in range(2)]
-        chance = random.Random(seeds.start)
-        for gateway in gateways:
-            _lose_answers(gateway, chance)
-        counters = [Counter(shop, gateway, vault) for gateway in gateways]
-        money = _model_of(peer)
+            peer.now = lambda: clock.now_ms() / 1_000
+        world, money = World(url, clock, name, peer.url), _model_of(peer)
+        await world.open()
+        histories: list[History] = []
         try:
-            histories = [History(seed, shop, counters, money) for seed in seeds]
-            for seed, history in zip(seeds, histories, strict=True):
+            for seed in seeds:
+                histories.append(History(seed, world, money, folder))
                 try:
-                    await history.play()
-                    await history.settle()
-                    for earlier in histories[: seed - seeds.start + 1]:
+                    await histories[-1].play()
+                    await histories[-1].settle()
+                    for earlier in histories:
                         await earlier.compare()
                 except BaseException as failure:
                     failure.add_note(f"seed {seed} at {name}")
                     raise
-            for sums in await counters[0].reconciliation.compare_with_books():
+            for sums in await world.counters[0].reconciliation.compare_with_books():
                 assert sums.differences == [], sums.differences
-            assert not await shop.store.fetch(sa.select(schema.hold.c.name))
-            await compare_people(shop, histories)
-            await shop.audited()
+            assert not await world.shop.store.fetch(sa.select(schema.hold.c.name))
+            await compare_people(world.shop, histories)
+            await world.shop.audited()
         finally:
-            for gateway in gateways:
-                await gateway.close()
+            await world.close()
 
 
 def _model_of(peer: FakeStripe | FakePayPal | FakeBtcPay) -> Money:
@@ -223,5 +310,7 @@ def _no_caches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])
 @pytest.mark.parametrize("start", range(0, size(small=2, full=500), 2))
-async def test_the_books_are_what_the_gateway_says(shop: Shop, name: str, start: int) -> None:
-    await play_histories(shop, name, range(start, start + 2))
+async def test_the_books_are_what_the_gateway_says(
+    database_url: str, clock: TestClock, tmp_path: Path, name: str, start: int
+) -> None:
+    await play_histories(database_url, clock, tmp_path, name, range(start, start + 2))
