@@ -18,7 +18,7 @@ from payments.order_checks import REVERSIBLE_DAYS, OrderChecks
 from payments.orders import Orders
 from payments.refunds import Refunds
 from payments.transaction_list import TransactionListing
-from payments.types import Cash, GatewayUnavailable, Order
+from payments.types import Cash, GatewayUnavailable, Order, UnknownOrder
 
 _log = logging.getLogger(__name__)
 
@@ -192,6 +192,11 @@ class Reconciliation:
             await self._fetch_order(gateway, order)
         except GatewayUnavailable:
             raise
+        except UnknownOrder:
+            # Others sell there too; what has this database's key was lost with a copy of before.
+            if self._orders.is_own_id(id_):
+                await self._transaction_listing.report_lost_order(gateway.name, id_)
+            return False
         except Exception as failure:  # noqa: BLE001 - one order's oddity is no other's
             _log.warning("%s is not counted: %s", id_, describe_failure(failure))
             return False

@@ -4,13 +4,13 @@ credited or taken back, and every movement is kept to be compared with the books
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from core import ids
 from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
@@ -130,23 +130,27 @@ class TransactionListing:
     ) -> None:
         """Tells operators, once, of money in a list that fits no order here."""
         _log.warning("%s lists what fits no order: %s", gateway, describe_failure(failure))
-        if not isinstance(event, Payment | StorePurchase):
-            return
-        message = f"{gateway}/{event.id}"
-        facts = {
-            "message": message,
-            "verdict": failure.code if isinstance(failure, Refusal) else "failed",
-            "order": event.order if isinstance(event, Payment) else "",
-        }
+        if isinstance(event, Payment | StorePurchase):
+            verdict = failure.code if isinstance(failure, Refusal) else "failed"
+            order = event.order if isinstance(event, Payment) else ""
+            await self._notify_unprocessed(f"{gateway}/{event.id}", verdict, order)
+
+    async def report_lost_order(self, gateway: str, order: str) -> None:
+        """Tells operators, once, that an order was paid which this database made and lost."""
+        await self._notify_unprocessed(f"{gateway}/{order}", UnknownOrder.code, order)
+
+    async def _notify_unprocessed(self, message: str, verdict: str, order: str) -> None:
+        cause = f"listed/{message}/unworked"
         row = notification_row(
             self._ledger.clock,
-            cause_id=f"listed/{message}/unworked",
+            cause_id=cause,
             person=OPERATORS,
             kind=UNPROCESSED,
-            facts=facts,
+            facts={"message": message, "verdict": verdict, "order": order},
         )
-        with contextlib.suppress(CompanionRefused):  # told before
-            await self._ledger.record(row)
+        # Lists tell the same again, so its id goes by its cause alone.
+        told = {**row.row, "id": ids.derive_id("ntc", 0, cause)}
+        await self._ledger.record(Insert(row.table, told, ignore=True))
 
     async def _find_known_events(
         self, gateway: str, events: Sequence[GatewayEvent]

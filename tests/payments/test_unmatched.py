@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -16,9 +17,13 @@ from core.notification import OPERATORS
 from payments.transaction_list import UNPROCESSED
 from payments.types import Order
 from payments.unmatched import UNMATCHED, NotUnmatched
+from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.discord_world import User as Member
+from tests.fakes.stripe import FakeStripe
+from tests.payments import inchat
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
 from tests.payments.conftest import Shop
+from tests.payments.ours import gateway_of
 
 __all__ = ["skus_booth", "stars_booth"]
 
@@ -153,3 +158,25 @@ async def test_ids_of_another_database_are_not_ours(booth: StarsBooth) -> None:
         assert not orders.is_own_id(other)
     changed = order.id[:-8] + ("0" if order.id[-8] != "0" else "1") + order.id[-7:]
     assert not orders.is_own_id(changed)
+
+
+@pytest.mark.parametrize("name", ["stripe", "btcpay"])
+async def test_owners_hear_of_a_lost_order_of_which_no_message_came(shop: Shop, name: str) -> None:
+    """Where the gateway's own list has it: paid, its message lost, and a database of before."""
+    shop.clock.at_ms = int(time.time() * 1000)
+    async with FakeStripe() as stripe, FakeBtcPay() as btcpay, AsyncExitStack() as stack:
+        stripe.now = lambda: shop.clock.now_ms() / 1_000
+        peer = stripe if name == "stripe" else btcpay
+        gateway = gateway_of(name, peer.url, clock=shop.clock)
+        stack.push_async_callback(gateway.close)
+        counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
+        person = (await counter.people.get_or_create("telegram", "7", language="en")).id
+        order = await counter.buys(person, "10", "telegram:7:")
+        peer.pay(order.external_id)
+        await lose(shop, order)
+        for _ in range(3):
+            shop.clock.advance(seconds=600)
+            await counter.services.reconciliation.reconcile_orders()
+        ((_, facts),) = await shop.told(OPERATORS)
+        assert facts["order"] == order.id
+    await shop.audited()
