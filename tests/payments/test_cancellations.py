@@ -253,6 +253,28 @@ async def test_an_inviters_share_goes_back(till: Till) -> None:
     await till.ends(friend)
 
 
+@pytest.mark.parametrize("used", [1, 700, 2_000, 8_000])
+async def test_of_a_pack_that_was_used_in_part_an_inviter_keeps_a_tenth_of_what_stays(
+    till: Till, used: int
+) -> None:
+    """A pack of $90 gives 1,000 of its 10,000 Credits on top; what stays is sold at the free rate,
+    and the inviter's share follows it, whether the bonus was used first or last."""
+    inviter = await till.shop.person()
+    friend = await till.shop.friend(inviter)
+    order = await till.buys(friend, NINETY)
+    assert await till.shop.has(inviter) == {"gift": 1_000}
+    gift = min(used, 1_000)
+    await till.shop.spend(friend, Credits(gift), "gift")
+    if used > gift:
+        await till.shop.spend(friend, Credits(used - gift))
+    done = await till.withdraws(order, friend)
+    assert done.cash == NINETY.units - used * CENT.units
+    assert await till.shop.has(inviter) == ({"gift": used // 10} if used >= 10 else {})
+    after = await till.shop.orders.get(order.id)
+    assert after.bought + after.bonus == Credits(used)
+    await till.ends(friend)
+
+
 CASES = ("1", "7", "10", "25.50", "90", "95", "100", "150", "800")
 
 
