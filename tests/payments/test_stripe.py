@@ -82,6 +82,33 @@ async def test_from_checkout_to_credits(counter: Counter) -> None:
     await counter.shop.audited()
 
 
+async def test_what_stripe_adds_or_words_otherwise_changes_nothing(counter: Counter) -> None:
+    """A price that was shown in another currency, and a message of an endpoint of years ago; each
+    is signed by an old secret, another one and ours."""
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external_id)
+    session = counter.stripe.sessions[order.external_id]
+    session["presentment_details"] = {"presentment_amount": 931, "presentment_currency": "eur"}
+    bare = {"id": session["id"], "object": "checkout.session"}
+    kind = "checkout.session.completed"
+    bodies = [
+        counter.completed(order),
+        counter.stripe.event(kind, bare, api_version="2019-12-03"),
+    ]
+    for body in bodies:
+        time_part, proof = signature(body).split(",")
+        wrong = signature(body, "whsec_of_yesterday").split(",")[1]
+        await counter.hears(body, f"{time_part},{wrong},v1=00,{proof}")
+    await counter.works()
+    # A session's end may be told after its payment.
+    await counter.hears(counter.completed(order, "expired"))
+    await counter.works()
+    assert await counter.shop.has(person) == {"bought": 1_000}
+    assert (await counter.again(order)).state == "credited"
+    await counter.shop.audited()
+
+
 async def test_the_same_button_makes_one_session(counter: Counter) -> None:
     person = await counter.shop.person()
     counter.stripe.broken = True

@@ -71,12 +71,31 @@ async def test_declined_then_paid_then_given_back_in_a_browser(sqlite_url: str) 
         _, url = await shop.order("Starter")
         await page.goto(url)
         await page.click("#decline")
-        await expect(page.locator("#state")).to_contain_text("failed")
+        await expect(page.locator("#state")).to_contain_text("declined")
         await page.click("#pay")
         await expect(page.locator("#state")).to_contain_text("paid")
         await shop.hears()
         assert await shop.tom.credits() == Credits(1_000)
         await page.click("#refund")
-        await expect(page.locator("#state")).to_contain_text("refunded")
+        await expect(page.locator("#state")).to_contain_text("given back")
         assert (await shop.hears()).title == "Payment given back"
         assert await shop.tom.credits() == Credits(0)
+
+
+async def test_messages_are_lost_and_withdrawing_is_shown_in_a_browser(sqlite_url: str) -> None:
+    async with market(sqlite_url) as shop, browser() as page:
+        _, url = await shop.order("Starter")
+        await page.goto(url)
+        await page.click("#lose-message")
+        await expect(page.locator(".note").nth(1)).to_contain_text("will be lost")
+        await page.click("#pay")
+        await expect(page.locator("#state")).to_contain_text("paid")
+        assert await shop.tom.credits() == Credits(0)
+        await page.click("#withdraw")
+        await expect(page.locator(".note").nth(1)).to_contain_text("/paysupport")
+        await page.click("#dispute")
+        await page.click("#lose")
+        await page.click("#reopen")
+        await page.click("#win")
+        await expect(page.locator("#state")).to_contain_text("the shop keeps the money")
+        assert (await shop.hears()).title == "✅ Paid"
