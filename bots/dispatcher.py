@@ -42,7 +42,7 @@ from bots.chat.types import (
 )
 from bots.chat.work_budget import Verdict, WorkBudget
 from bots.commands.answers import AnswerRenderer
-from bots.commands.errors import SecretSent, explain_refusal
+from bots.commands.errors import PRIVATE_REFUSALS, SecretSent, explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT
 from bots.render.secret_scan import find_secrets
 from bots.services import UserServices
@@ -192,7 +192,7 @@ class Dispatcher:
         except Refusal as refusal:
             has_secret = isinstance(refusal, SecretSent) and refusal.is_own_message
             yield replace(
-                self._text_card(explain_refusal(refusal), language),
+                self._refusal_card(refusal, language),
                 erase_incoming=bool(secrets) or has_secret,
             )
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
@@ -249,7 +249,9 @@ class Dispatcher:
             declared = () if type(given) is Arguments else (given,)
             reply = await entry.handler(request, *declared)
             if isinstance(reply, AskRun):
-                async for output in self._answer_renderer.stream_run(reply):
+                async for output in self._answer_renderer.stream_run(
+                    reply, is_private=request.place.private
+                ):
                     yield output
             elif isinstance(reply, FormRequest):
                 yield await self._forms.open_form(
@@ -315,7 +317,7 @@ class Dispatcher:
         except AlreadyAsked:
             yield self._text_card(explain_refusal(ButtonExpired()), language)
         except Refusal as refusal:
-            yield self._text_card(explain_refusal(refusal), language)
+            yield self._refusal_card(refusal, language)
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             _log.error("a button could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
@@ -387,7 +389,7 @@ class Dispatcher:
             async for output in self._process_submission(pending, submission, person):
                 yield output
         except Refusal as refusal:
-            yield self._text_card(explain_refusal(refusal), language)
+            yield self._refusal_card(refusal, language)
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             _log.error("a form could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
@@ -517,3 +519,16 @@ class Dispatcher:
     @staticmethod
     def _text_card(phrase: Phrase, language: str) -> Card:
         return Card(lines=(render(phrase, language),), aside=True)
+
+    @classmethod
+    def _refusal_card(cls, refusal: Refusal, language: str) -> Card:
+        """Why something was refused; where others read, what a person has is told to them alone."""
+        card = cls._text_card(explain_refusal(refusal), language)
+        if not isinstance(refusal, PRIVATE_REFUSALS):
+            return card
+        return replace(
+            card,
+            private=True,
+            public_note=render(_IN_PRIVATE, language),
+            unreachable_note=render(_WRITE_FIRST, language),
+        )

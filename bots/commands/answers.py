@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from cachetools import LRUCache
 
 from bots.chat.callbacks import make_answer_button_id
 from bots.chat.command import Request
@@ -27,6 +30,12 @@ _CONTINUABLE = {
     Outcome.TIMED_OUT,
     Outcome.LOST,
 }
+
+#: Places remembered in which an answer was shown.
+_PLACES_MAX = 20_000
+#: Said at the first contact, as the European rules on artificial intelligence want it:
+#: https://eur-lex.europa.eu/eli/reg/2024/1689/oj (article 50).
+MACHINE_ANSWERS = say("A machine writes the answers here, a language model: it can be wrong.")
 
 STOP_LABEL = say("⏹ Stop")
 AGAIN_LABEL = say("🔁 Again")
@@ -52,18 +61,23 @@ class AnswerRenderer:
         self._ask_service, self._ask_repository = ask_service, ask_repository
         self._ask_reversal = ask_reversal
         self._catalogue, self._conversation_queue = catalogue, conversation_queue
+        self._answered_places: LRUCache[str, bool] = LRUCache(maxsize=_PLACES_MAX)
 
     def enter_queue(self, request: Request) -> AbstractAsyncContextManager[None]:
         """A person's asks in one place are answered one after the other."""
         return self._conversation_queue.enter(f"{request.place.code}/{request.person.id}")
 
-    async def stream_run(self, run: AskRun) -> AsyncIterator[Output]:
-        """The answer as it grows, then its end; raises what kept it from being settled."""
+    async def stream_run(self, run: AskRun, *, is_private: bool) -> AsyncIterator[Output]:
+        """The answer as it grows, then its end; raises what kept it from being settled. What the
+        asker has is told only where `is_private`: nobody else reads there."""
         person = run.question.person
         stop_button = (
             (Button(make_answer_button_id("stop", run.id), _localize(STOP_LABEL, person)),),
         )
-        note = "\n".join(_localize(said, person) for said in phrases.list_answer_notes(run))
+        notes = phrases.list_answer_notes(run, is_private=is_private)
+        if not is_private and await self._is_first_answer(run.question.place):
+            notes.insert(0, MACHINE_ANSWERS)
+        note = "\n".join(_localize(said, person) for said in notes)
         # A chat of which it isn't known that it takes messages is tried before a supplier is asked.
         run.delay_serving()
         try:
@@ -73,7 +87,19 @@ class AnswerRenderer:
         if run.question.recording is None:  # what is written down comes whole, when it is charged
             async for text in run.stream_text():
                 yield AnswerProgress(ask=run.id, text=text, buttons=stop_button, note=note)
-        yield self.render_answer(await run.result, person, note, run.question.sources)
+        result = await run.result
+        if not is_private:
+            result = replace(result, remaining_credits=None)
+        yield self.render_answer(result, person, note, run.question.sources)
+
+    async def _is_first_answer(self, place: str) -> bool:
+        """Whether none of a place was answered before, as far as this process or the tables
+        know."""
+        if place in self._answered_places:
+            return False
+        was_shown = await self._ask_repository.has_shown(place)
+        self._answered_places[place] = True
+        return not was_shown
 
     async def resume_answer(self, ask_id: str) -> Answer | None:
         """For a message that came again: its answer, if nobody is left to show it."""

@@ -549,3 +549,12 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "Another message is being sent: /broadcast shows it. Nothing was sent."
     ),
 }
+
+#: Refusals that say what a person has: they are told where nobody else reads.
+PRIVATE_REFUSALS: Final = (
+    NotEnoughCredits,
+    CreditsOwed,
+    ContributionInUse,
+    NothingWithdrawable,
+    WithdrawalBlocked,
+)

@@ -217,7 +217,7 @@ class ModelCommands:
     async def show_model(self, request: Request) -> Reply:
         """One model's card."""
         model = self._catalogue.find(str(request.data["model"]))
-        return await self._model_card(request.person, model, replace=True)
+        return await self._model_card(request, model, replace=True)
 
     @command(
         "model",
@@ -229,7 +229,7 @@ class ModelCommands:
     async def model(self, request: Request, given: ModelArguments) -> Reply:
         """Without a name the current model's card; with one, that is chosen."""
         if not given.name:
-            return await self._model_card(request.person, self.get_current_model(request.person))
+            return await self._model_card(request, self.get_current_model(request.person))
         return await self._choose_model(request, given.name)
 
     @action("use")
@@ -240,7 +240,7 @@ class ModelCommands:
     async def _choose_model(self, request: Request, name: str, *, replace: bool = False) -> Reply:
         model = self.find_model(name)
         if model.per == "second":  # it hears, but answers nobody
-            return await self._model_card(request.person, model, replace=replace)
+            return await self._model_card(request, model, replace=replace)
         await self._users.update_settings(request.person, model=model.id)
         lines: list[Phrase] = [say("{model} answers you from now on.", model=model.name)]
         if self._catalogue.is_retired(name):
@@ -258,7 +258,8 @@ class ModelCommands:
             lines.append(say("It can't be served right now; it will be when a key is free."))
         return Reply(tuple(lines), replace=replace)
 
-    async def _model_card(self, person: Person, model: Model, *, replace: bool = False) -> Reply:
+    async def _model_card(self, request: Request, model: Model, *, replace: bool = False) -> Reply:
+        person = request.person
         await self._prices.refresh()
         price = await self.find_price(person, model)
         lines: list[Phrase] = []
@@ -266,7 +267,7 @@ class ModelCommands:
             lines.append(format_price(price))
         lines += [_FEATURES[feature] for feature in model.features if feature in _FEATURES]
         lines.append(_abilities_line(model))
-        if price is not None:
+        if price is not None and request.place.private:
             lines.append(await self._balance_worth_line(person, price))
         is_current = self.get_current_model(person).id == model.id
         choice = (

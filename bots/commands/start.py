@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bots.chat.command import Arguments, Command, Request, action, argument, command, is_allowed
 from bots.chat.i18n import LANGUAGES
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.answers import MACHINE_ANSWERS
 from bots.commands.models import ModelCommands
 from bots.commands.text import format_credits
 from core.users.balances import Balances
@@ -71,8 +72,8 @@ class StartCommands:
 
     @command("start", title=say("Start"), description=say("What this is"), arguments=StartArguments)
     async def start(self, request: Request, given: StartArguments) -> Reply:
-        """Six lines: what it is, your Credits, what to do next; or an operator's one-time link. Who
-        came by a friend's invitation reads what became of it."""
+        """What it is, who answers, your Credits, what to do next; or an operator's one-time link.
+        Who came by a friend's invitation reads what became of it."""
         if given.code.startswith(OPERATOR_CODE_PREFIX):
             return await self._claim_operator_role(request, given.code)
         invited = await self._bind_inviter(request, given.code)
@@ -81,6 +82,7 @@ class StartCommands:
             title=say("Welcome!"),
             lines=(
                 say("Ask over forty language models, paid in Credits."),
+                MACHINE_ANSWERS,
                 *invited,
                 say("You have {credits}.", credits=format_credits(available)),
                 say("Write a question, or name a model: /ask gpt-4 why is the sky blue?"),
@@ -100,6 +102,7 @@ class StartCommands:
                     Choice(say("Help"), "help"),
                 ),
             ),
+            private=True,
         )
 
     async def _bind_inviter(self, request: Request, code: str) -> tuple[Phrase, ...]:

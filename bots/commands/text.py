@@ -123,8 +123,8 @@ def join_phrases(phrases: Sequence[Phrase]) -> Phrase:
     return joined
 
 
-def list_answer_notes(run: AskRun) -> list[Phrase]:
-    """What is told in front of an answer."""
+def list_answer_notes(run: AskRun, *, is_private: bool) -> list[Phrase]:
+    """What is told in front of an answer; what its asker has only where nobody else reads."""
     notes = []
     if run.quote.branched:
         notes.append(
@@ -138,13 +138,15 @@ def list_answer_notes(run: AskRun) -> list[Phrase]:
                 count=run.quote.omitted_turns,
             )
         )
-    if run.quote.shortened:
+    if run.quote.shortened and is_private:
         notes.append(
             say(
                 "Your balance pays for an answer of at most {tokens} tokens.",
                 tokens=run.quote.answer_limit,
             )
         )
+    elif run.quote.shortened:
+        notes.append(say("This answer may be shorter than usual: write to me in private."))
     return notes
 
 

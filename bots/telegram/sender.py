@@ -155,8 +155,9 @@ class TelegramSender:
         buttons: ButtonRows = (),
         *,
         reply_to: int | None = None,
+        silent: bool = False,
     ) -> int:
-        """Sends a message and gives its id."""
+        """Sends a message and gives its id; `silent`: nobody's device makes a sound."""
 
         async def call(shown: FormattedText, buttons: ButtonRows) -> int:
             message = await self._call(
@@ -166,6 +167,7 @@ class TelegramSender:
                     shown.text,
                     entities=to_message_entities(shown.entities) or None,
                     message_thread_id=destination.thread,
+                    disable_notification=silent or None,
                     reply_markup=build_keyboard(buttons),
                     reply_parameters=_reply_parameters(reply_to),
                 ),
@@ -237,7 +239,12 @@ class TelegramSender:
         )
 
     async def send_document(
-        self, destination: TelegramDestination, attachment: Attachment, buttons: ButtonRows = ()
+        self,
+        destination: TelegramDestination,
+        attachment: Attachment,
+        buttons: ButtonRows = (),
+        *,
+        silent: bool = False,
     ) -> int:
         """Sends a file, or a picture to be seen, and gives its message's id."""
         if attachment.name.endswith(_PICTURE_SUFFIX):
@@ -257,6 +264,7 @@ class TelegramSender:
                 chat,
                 InputFile(attachment.content, filename=attachment.name),
                 message_thread_id=destination.thread,
+                disable_notification=silent or None,
                 reply_markup=build_keyboard(buttons),
             ),
         )

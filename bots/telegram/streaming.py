@@ -3,6 +3,9 @@
 In private it grows as a draft: a preview that the app animates and that needs no message. A draft
 carries no buttons, so a small message above it holds Stop and goes when the answer is there. Where
 drafts are refused, and in groups, that message itself is edited and becomes the answer.
+
+Of all messages of an answer one makes a sound: the first one that can be read. A message that only
+holds Stop is silent, and so is whatever follows the first.
 """
 
 from __future__ import annotations
@@ -78,6 +81,8 @@ class _ShownState:
     live_message: int | None = None
     #: What it shows.
     live_content: tuple[FormattedText, ButtonRows] | None = None
+    #: It made no sound: the answer comes in another one, which does.
+    is_live_silent: bool = False
     draft: FormattedText | None = None
     drafted_at: float = 0.0
     has_text: bool = False
@@ -180,7 +185,7 @@ class TelegramStreamingMessage:
         if (
             live_message is not None
             and live_message not in self._shown.messages
-            and self._uses_draft
+            and (self._uses_draft or self._shown.is_live_silent)
         ):
             await self._try_quietly(self._sender.delete_message(self._destination, live_message))
 
@@ -261,20 +266,23 @@ class TelegramStreamingMessage:
         self._shown.has_text = self._shown.has_text or has_text
 
     async def _send_live_message(self, shown: FormattedText, buttons: ButtonRows) -> None:
+        silent = self._uses_draft
         message = await self._sender.send_text(
-            self._destination, shown, buttons, reply_to=self._reply_to
+            self._destination, shown, buttons, reply_to=self._reply_to, silent=silent
         )
+        self._shown.is_live_silent = silent
         self._shown.live_message, self._shown.live_content = message, (shown, buttons)
         await self._on_started(str(message))
 
     async def _send_final_piece(self, piece: _FinalPiece) -> None:
         if piece.file is not None:
             self._shown.messages.append(
-                await self._sender.send_document(self._destination, piece.file)
+                await self._sender.send_document(self._destination, piece.file, silent=True)
             )
             return
         live_message = self._shown.live_message
-        if piece.number == 0 and live_message is not None and not self._uses_draft:
+        is_answer = not (self._uses_draft or self._shown.is_live_silent)
+        if piece.number == 0 and live_message is not None and is_answer:
             try:
                 await self._sender.edit_text(
                     self._destination, live_message, piece.shown, piece.buttons
@@ -289,6 +297,7 @@ class TelegramStreamingMessage:
             piece.shown,
             piece.buttons,
             reply_to=self._reply_to if piece.number == 0 else None,
+            silent=piece.number > 0,
         )
         self._shown.messages.append(message)
 

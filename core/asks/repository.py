@@ -124,6 +124,12 @@ class AskRepository:
             ),
         )
 
+    async def has_shown(self, place: str) -> bool:
+        """Whether an answer was ever shown in a place."""
+        table = schema.shown
+        rows = await self._db.fetch(sa.select(table.c.ask).where(table.c.place == place).limit(1))
+        return bool(rows)
+
     async def find_by_message(self, person: str, place: str, message: str) -> str:
         """The ask of this person whose answer that message shows; empty for any other message."""
         ask, shown = schema.ask, schema.shown

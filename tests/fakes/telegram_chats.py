@@ -49,6 +49,8 @@ class Message:
     #: What can be paid, with its payload, which the payer doesn't see.
     invoice: dict[str, Any] = field(default_factory=dict)
     edits: int = 0
+    #: It was sent without a sound.
+    silent: bool = False
 
     @property
     def labels(self) -> list[str]:

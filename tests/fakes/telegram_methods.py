@@ -230,6 +230,7 @@ class Methods(StarsMethods):
             reply_to=int(reply["message_id"]) if reply else None,
             file=file,
             invoice=invoice or {},
+            silent=str(params.get("disable_notification", "")).lower() == "true",
         )
         chat.messages.append(message)
         # A preview goes when a real message comes.

@@ -271,7 +271,7 @@ async def test_a_gateway_that_breaks_and_a_429_lose_and_charge_nothing_twice(bri
     gate.set()
 
     def landed() -> int:
-        return sum("992 left" in plain(each.content) for each in fake.messages(fake.text))
+        return sum("· 8 Credits" in plain(each.content) for each in fake.messages(fake.text))
 
     await fake.wait_for(lambda: landed() == 2, PATIENCE_S)
     assert [call.status for call in fake.calls].count(429) == 3
@@ -294,7 +294,9 @@ async def test_a_crowd_in_many_channels_each_once(brief: World) -> None:
 
     def landed() -> int:
         where = {each.channel.id for each in asked}
-        return sum("992 left" in plain(each.content) for at in where for each in fake.messages(at))
+        return sum(
+            "· 8 Credits" in plain(each.content) for at in where for each in fake.messages(at)
+        )
 
     await fake.wait_for(lambda: landed() == crowd, PATIENCE_S)
     assert all(each.callbacks == [5] for each in asked)

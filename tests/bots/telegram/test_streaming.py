@@ -65,13 +65,13 @@ async def test_in_private_it_grows_as_a_draft_under_a_stop_button(
     chat = fake.chat(7)
     await fake.wait_for(lambda: "word18" in chat.draft)
     (holder,) = chat.bot_messages
-    assert (holder.text, holder.labels) == ("…", ["Stop"])
+    assert (holder.text, holder.labels, holder.silent) == ("…", ["Stop"], True)
     assert front.started_in == [(f"ask_{asked}", str(holder.id))]
     stream.go_on()
     answer = await fake.seen(7, FOOTER)
     await fake.wait_for(lambda: chat.bot_messages == [answer])
     assert answer.text == " ".join(WORDS) + f"\n\n{FOOTER_MARK} {FOOTER}"
-    assert answer.labels == ["Again"]
+    assert (answer.labels, answer.silent) == (["Again"], False)
     await fake.wait_for(lambda: front.landed_in)
     assert front.landed_in == [(f"ask_{asked}", str(answer.id))]
     assert "sendChatAction" in fake.called()
@@ -89,6 +89,7 @@ async def test_in_a_group_one_message_is_edited_and_becomes_the_answer(
     await fake.seen(-5, "word18")
     (message,) = group.bot_messages
     assert (message.labels, message.reply_to, message.thread) == (["Stop"], asked, 3)
+    assert not message.silent, "it becomes the answer: there is no other one to be heard"
     assert front.handled[0].place == Place("telegram", "-5", "3", private=False)
     stream.go_on()
     answer = await fake.seen(-5, FOOTER)
@@ -131,11 +132,17 @@ async def test_a_refused_draft_falls_back_to_edits_of_the_same_message(
     assert growing.labels == ["Stop"]
     stream.go_on()
     answer = await fake.seen(7, FOOTER)
-    assert fake.chat(7).bot_messages == [answer]
-    assert answer.id == growing.id
-    front.script = Stream()
+    # What was begun without a sound makes room for what is heard.
+    await fake.wait_for(lambda: fake.chat(7).bot_messages == [answer])
+    assert (growing.silent, answer.silent) == (True, False)
+    front.script = Stream(20)
     fake.says(ann, "once more")
+    await fake.wait_for(lambda: len(fake.chat(7).bot_messages) == 2)
+    growing = fake.chat(7).last
+    front.script.go_on()
     await fake.wait_for(lambda: len(front.landed_in) == 2)
+    assert fake.chat(7).bot_messages == [answer, growing]
+    assert not growing.silent
     assert len(fake.called("sendMessageDraft")) == 1, "what was refused once is not asked again"
 
 
@@ -213,6 +220,7 @@ async def test_twenty_thousand_characters_with_code_arrive_whole(
     )
     assert covered == 36 * 30, "all code is shown as code"
     assert [message.labels for message in messages] == [[]] * (len(messages) - 1) + [["Again"]]
+    assert [message.silent for message in messages] == [False] + [True] * (len(messages) - 1)
     assert messages[-1].text.endswith(f"◈ {FOOTER}")
     assert front.landed_in == [("ask_1", str(messages[-1].id))]
 

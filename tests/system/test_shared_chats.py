@@ -1,0 +1,116 @@
+"""Where others read nobody's balance is shown, and who answers is said at first; on both platforms
+through the unmodified clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.discord import plain
+from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram_chats import Message
+from tests.system import test_discord as on_discord
+from tests.system.world import World, briefs_world
+
+ROOM = -5
+#: What everybody starts with; no price, limit or length in these worlds reads like it.
+BALANCE = "1,000"
+
+
+async def test_no_command_shows_a_balance_in_a_telegram_group(world: World) -> None:
+    telegram, group = world.telegram, world.telegram.group(ROOM)
+    menu = world.service.app.chat.dispatcher.build_menu("en", "private")
+    assert len(menu) > 15
+    for number, item in enumerate(menu):
+        # Another person each: nobody's work budget is spent.
+        person = telegram.user(100 + number)
+        told = len(group.bot_messages)
+        telegram.says(person, f"/{item.name}@credit_test_bot", chat=ROOM)
+        await telegram.wait_for(lambda told=told: len(group.bot_messages) > told)
+    ann = telegram.user(7)
+    await world.says(ann, "@credit_test_bot last?", "An answer.", chat=ROOM)
+    assert [each.text for each in group.bot_messages if BALANCE in each.text] == []
+
+
+async def test_a_models_card_tells_a_balance_only_in_private(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.group(ROOM)
+    for chat, is_shown in ((ROOM, False), (None, True)):
+        card = await world.says(ann, "/models", "Models", chat=chat)
+        card = await _open_model(world, card)
+        assert (BALANCE in card.text) == is_shown, card.text
+
+
+async def _open_model(world: World, card: Message) -> Message:
+    ann = world.telegram.users[7]
+    while "Reads up to" not in card.text:
+        card = await world.presses(ann, card, card.labels[0], "")
+    return card
+
+
+async def test_what_is_left_stands_under_answers_in_private_only(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.group(ROOM)
+    shared = await world.says(ann, "@credit_test_bot why?", "◈", chat=ROOM)
+    assert "left" not in shared.text
+    assert "left" in (await world.says(ann, "why?", "◈")).text
+
+
+@pytest.mark.parametrize("chat", [ROOM, None])
+async def test_that_a_balance_is_short_is_told_in_private_only(
+    sqlite_url: str, telegram: FakeTelegram, chat: int | None
+) -> None:
+    async with briefs_world(sqlite_url, telegram, welcome=3) as world:
+        telegram.group(ROOM)
+        ann = telegram.user(7)
+        answer = await world.says(ann, "/ask gpt-4 why?", "◈", chat=chat)
+        assert ("Your balance pays for" in answer.text) == (chat is None)
+        assert ("write to me in private" in answer.text) == (chat is not None)
+
+
+@pytest.mark.parametrize("chat", [ROOM, None])
+async def test_what_somebody_lacks_is_told_to_them_alone(
+    sqlite_url: str, telegram: FakeTelegram, chat: int | None
+) -> None:
+    async with briefs_world(sqlite_url, telegram, welcome=1) as world:
+        group, ann = telegram.group(ROOM), telegram.user(7)
+        telegram.says(ann, "/ask gpt-4 " + "why " * 900, chat=chat)
+        told = await telegram.seen(7, "you have 1 Credit")
+        assert world.openai.calls == []
+        if chat is None:
+            assert len(telegram.chat(7).bot_messages) == 1
+        else:
+            await telegram.seen(ROOM, "in private")
+            assert not any("you have" in each.text for each in group.bot_messages)
+            assert told.reply_to is None
+
+
+async def test_on_discord_it_is_told_to_them_alone_too(
+    sqlite_url: str, discord: on_discord.World
+) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    for number, item in enumerate(discord.service.app.chat.dispatcher.build_menu("en", "private")):
+        asked = fake.slash(fake.user(100 + number), f"/{item.name}", {}, fake.text)
+        await fake.wait_for(lambda asked=asked: asked.acknowledged and not asked.thinking)
+    fake.says(ann, "/balance", channel=fake.text, mention=True)
+    await discord.next(fake.dm(ann).id, BALANCE)
+    assert not any(BALANCE in plain(each.content) for each in fake.messages(fake.text))
+
+
+MACHINE = "A machine writes the answers here"
+
+
+async def test_that_a_machine_answers_is_said_at_the_first_contact(world: World) -> None:
+    telegram, ann, bob = world.telegram, world.telegram.user(7), world.telegram.user(8)
+    telegram.group(ROOM)
+    assert MACHINE in (await world.says(ann, "/start", "Welcome")).text
+    assert MACHINE not in (await world.says(ann, "why?", "◈")).text
+    assert MACHINE in (await world.says(ann, "@credit_test_bot why?", "◈", chat=ROOM)).text
+    assert MACHINE not in (await world.says(bob, "@credit_test_bot and?", "◈", chat=ROOM)).text
+
+
+async def test_that_a_machine_answers_is_said_in_a_channel_of_discord(
+    discord: on_discord.World,
+) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    fake.says(ann, "why?", channel=fake.text, mention=True)
+    assert MACHINE in plain((await discord.next(fake.text, "◈")).content)
