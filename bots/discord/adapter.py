@@ -28,6 +28,7 @@ from bots.discord.client import DiscordClient, DiscordUnavailable, log_in
 from bots.discord.commands import read_completion
 from bots.discord.components import FORM_PREFIX
 from bots.discord.inbound import (
+    find_place,
     get_channel_place,
     read_command,
     read_message,
@@ -35,6 +36,11 @@ from bots.discord.inbound import (
     read_submission,
 )
 from bots.discord.interactions import AdmissionGate, InteractionResponder
+from bots.discord.message_commands import (
+    MessageCommands,
+    is_message_command,
+    read_transcription,
+)
 from bots.discord.presenter import DiscordPresenter, DiscordTarget
 from bots.discord.sender import ChannelResponder, DiscordRefused, call_discord
 from bots.discord.store import to_entitlement
@@ -52,6 +58,8 @@ _CONCURRENT_UPDATES_MAX: Final = 5_000
 #: Discord's app makes a file of a long paste, it cuts none: no message is that long.
 _NEVER_CUT: Final = 1_000_000
 _SUGGESTIONS_MAX: Final = 25
+#: The option of `/ask` that nobody but its author sees.
+_QUESTION_OPTION: Final = "question"
 _SUGGESTION_CHARS_MAX: Final = 100
 
 
@@ -90,6 +98,7 @@ class DiscordAdapter:
         self._admission_gate = AdmissionGate()
         self._joiner = PasteJoiner(self._answer_message, near_limit_units=_NEVER_CUT)
         self._menu: list[MenuItem] = []
+        self._message_commands = MessageCommands()
         self._is_open = False
 
     async def start(self) -> None:
@@ -164,6 +173,8 @@ class DiscordAdapter:
         for entitlement in interaction.entitlements:
             self._handle_purchase(entitlement)
         match interaction.type:
+            case discord.InteractionType.application_command if is_message_command(interaction):
+                self._spawn(self._handle_message_command(interaction))
             case discord.InteractionType.application_command:
                 self._spawn(self._handle_command(interaction))
             case discord.InteractionType.component:
@@ -222,6 +233,43 @@ class DiscordAdapter:
             incoming = replace(incoming, place=get_channel_place(channel))
         self._joiner.add(incoming)
 
+    async def _handle_message_command(self, interaction: discord.Interaction) -> None:
+        """A command from a message's own menu."""
+        bot_user = self._client.user
+        assert bot_user is not None, "the client is logged in"
+        responder = InteractionResponder(self._client, interaction, self._config, self._clock)
+        form = self._message_commands.open_question(interaction, bot_user)
+        if form is not None:
+            await self._acknowledge(responder.open_modal(form))
+            return
+        wanted = read_transcription(interaction)
+        if wanted is None:
+            _log.info("a message's command that is not known here")
+            return
+        is_told_why = isinstance(wanted, Card)
+        if await self._acknowledge(responder.acknowledge_command(ephemeral=is_told_why)):
+            outputs = (
+                _yield_card(wanted)
+                if isinstance(wanted, Card)
+                else self._chat_handler.handle_message(wanted)
+            )
+            await self._present_in_place(responder, interaction, outputs)
+
+    async def _present_in_place(
+        self,
+        responder: InteractionResponder,
+        interaction: discord.Interaction,
+        outputs: AsyncIterator[Output],
+        asked: str = "",
+    ) -> None:
+        """Shows it where the interaction was; with the question above it, where others read."""
+        place = find_place(interaction)
+        assert place is not None, "it was read"
+        target = self._new_target(responder, interaction, private=place.private)
+        if not place.private:
+            target = replace(target, asked=asked)
+        await self._present(target, place, outputs)
+
     async def _handle_command(self, interaction: discord.Interaction) -> None:
         incoming = read_command(interaction, self._menu)
         if incoming is None:
@@ -230,11 +278,9 @@ class DiscordAdapter:
         item = next(each for each in self._menu if each.name == incoming.command)
         responder = InteractionResponder(self._client, interaction, self._config, self._clock)
         if await self._acknowledge(responder.acknowledge_command(ephemeral=item.is_private)):
-            await self._present(
-                self._new_target(responder, interaction, private=incoming.place.private),
-                incoming.place,
-                self._chat_handler.handle_message(incoming),
-            )
+            asked = "" if item.is_private else incoming.options.get(_QUESTION_OPTION, "")
+            outputs = self._chat_handler.handle_message(incoming)
+            await self._present_in_place(responder, interaction, outputs, asked)
 
     async def _handle_press(self, interaction: discord.Interaction) -> None:
         press = read_press(interaction)
@@ -261,6 +307,15 @@ class DiscordAdapter:
         if submission is None:
             return
         responder = InteractionResponder(self._client, interaction, self._config, self._clock)
+        question = self._message_commands.read_question(interaction, submission)
+        if question is not None:
+            if await self._acknowledge(responder.acknowledge_command(ephemeral=False)):
+                asked, outputs = (
+                    question.options[_QUESTION_OPTION],
+                    self._chat_handler.handle_message(question),
+                )
+                await self._present_in_place(responder, interaction, outputs, asked)
+            return
         if await self._acknowledge(responder.acknowledge_command(ephemeral=True)):
             target = self._new_target(responder, interaction, private=submission.place.private)
             await self._present(

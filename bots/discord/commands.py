@@ -14,6 +14,7 @@ import discord
 from bots.chat.types import ChatHandler, MenuItem, MenuOption
 from bots.config.settings import DiscordConfig
 from bots.discord.client import DiscordClient, log_in
+from bots.discord.message_commands import build_message_definitions
 from bots.render.plain_text import to_one_line
 
 DESCRIPTION_MAX: Final = 100
@@ -31,7 +32,7 @@ _NOBODY: Final = "0"
 
 
 def build_definitions(chat_handler: ChatHandler) -> list[dict[str, Any]]:
-    """Every command as Discord takes it, in all languages."""
+    """Every command as Discord takes it, in all languages, and those of messages' menus."""
     first, *others = chat_handler.list_languages()
     translated = {
         language: {item.name: item for item in chat_handler.build_menu(language, "admin")}
@@ -42,7 +43,7 @@ def build_definitions(chat_handler: ChatHandler) -> list[dict[str, Any]]:
             item, {language: items[item.name] for language, items in translated.items()}
         )
         for item in chat_handler.build_menu(first, "admin")[:COMMANDS_MAX]
-    ]
+    ] + build_message_definitions()
 
 
 async def publish_commands(config: DiscordConfig, chat_handler: ChatHandler) -> int:

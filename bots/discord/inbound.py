@@ -183,6 +183,13 @@ def _find_quotes(
     replied = message.reference.resolved
     if not isinstance(replied, discord.Message):
         return (), (SentAttachment("hidden", is_from_reply=True),)
+    return describe_quoted(replied, bot_user)
+
+
+def describe_quoted(
+    replied: discord.Message, bot_user: discord.ClientUser
+) -> tuple[tuple[QuotedText, ...], tuple[SentAttachment, ...]]:
+    """The words of a message that another one is about, and what it carries."""
     quotes = (QuotedText("reply", replied.content),) if replied.content.strip() else ()
     if replied.author.id == bot_user.id:
         return quotes, ()

@@ -60,6 +60,8 @@ class DiscordTarget:
     #: The person's message, where there is one.
     incoming: int | None = None
     language: str = ""
+    #: What a command asked, where others read: they see the command's name alone.
+    asked: str = ""
 
 
 @final
@@ -214,6 +216,7 @@ class DiscordPresenter:
             self._get_throttle(target.responder),
             on_started=mark_started,
             make_note=_make_expiry_note(target),
+            asked=target.asked,
         )
 
     async def _send_card(

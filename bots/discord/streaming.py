@@ -53,12 +53,15 @@ class DiscordStreamingMessage:
         on_started: Callable[[str], Awaitable[None]],
         make_note: Callable[[], str] = lambda: "",
         live_message: int | None = None,
+        asked: str = "",
     ) -> None:
+        """`asked` is the question, where nobody else saw it: it stands above the answer."""
         self._responder = responder
         self._throttle = throttle
         self._on_started = on_started
         #: What else is to be said in front of an answer that grows.
         self._make_note = make_note
+        self._asked = asked
         #: The message that is being edited; none yet.
         self._live_message = live_message
         self._live_post: DiscordPost | None = None
@@ -95,7 +98,7 @@ class DiscordStreamingMessage:
 
         Raises `NotDelivered` or `DiscordRefused` when it can't be shown at all.
         """
-        frames = await _lay_out_final(answer)
+        frames = await _lay_out_final(answer, self._asked)
         if self._task is not None and not self._task.done():
             self._stream.finish_with(*frames)
             await self._task
@@ -140,7 +143,9 @@ class DiscordStreamingMessage:
         content = _DOTS
         note = "\n".join(filter(None, (self._make_note(), frame.note)))
         if frame.text.strip():
-            content = STYLE.render_piece(fit_progress(frame.text, STYLE, note=note))
+            content = STYLE.render_piece(
+                fit_progress(frame.text, STYLE, asked=self._asked, note=note)
+            )
         post = DiscordPost(content, frame.buttons)
         if post == self._live_post:
             return
@@ -164,15 +169,19 @@ class DiscordStreamingMessage:
         self._messages.append(await self._responder.send_post(piece.post))
 
 
-async def _lay_out_final(answer: Answer) -> list[AnswerProgress | _FinalPiece]:
+async def _lay_out_final(answer: Answer, asked: str) -> list[AnswerProgress | _FinalPiece]:
     long = len(answer.text) > _LONG_CHARS
-    posts = await asyncio.to_thread(_build_posts, answer) if long else _build_posts(answer)
+    posts = (
+        await asyncio.to_thread(_build_posts, answer, asked)
+        if long
+        else _build_posts(answer, asked)
+    )
     return [_FinalPiece(number, post) for number, post in enumerate(posts)]
 
 
-def _build_posts(answer: Answer) -> list[DiscordPost]:
+def _build_posts(answer: Answer, asked: str) -> list[DiscordPost]:
     """The messages of an answer: its pieces, or its first piece and all of it as a file."""
-    pieces = split_answer(answer.text, STYLE, note=answer.note, footer=answer.footer)
+    pieces = split_answer(answer.text, STYLE, asked=asked, note=answer.note, footer=answer.footer)
     if len(pieces) > PIECES_MAX:
         file = Attachment("answer.md", answer.text.encode())
         footer = split_answer("", STYLE, footer=answer.footer)[0]

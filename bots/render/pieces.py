@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import shorten
 from typing import Final
 
 from bots.chat.types import Card
@@ -16,22 +17,28 @@ from bots.render.splitter import MessageStyle, Piece, split_blocks
 _TAIL_CHARS: Final = 2_800
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _MORE: Final = "…"
+_ASKED_CHARS_MAX: Final = 300
 
 
 def split_answer(
-    text: str, style: MessageStyle, *, note: str = "", footer: str = ""
+    text: str, style: MessageStyle, *, asked: str = "", note: str = "", footer: str = ""
 ) -> list[Piece]:
-    """A whole answer: the note first, the footer as the last line; at least one piece."""
-    blocks = _note_blocks(note) + [disable_mentions(block) for block in parse_markdown(text)]
+    """A whole answer: what was asked and the note first, the footer as the last line; at least one
+    piece."""
+    blocks = (
+        _asked_blocks(asked)
+        + _note_blocks(note)
+        + [disable_mentions(block) for block in parse_markdown(text)]
+    )
     if footer:
         blocks.append(Block(format_footer(footer), from_service=True))
     return split_blocks(blocks, style) or [(Block(_MORE),)]
 
 
-def fit_progress(text: str, style: MessageStyle, *, note: str = "") -> Piece:
+def fit_progress(text: str, style: MessageStyle, *, asked: str = "", note: str = "") -> Piece:
     """An answer so far, in one piece: its newest part when it is long."""
     tail = _newest_part(text)
-    front = _note_blocks(note) if tail is text else [Block(_MORE)]
+    front = _asked_blocks(asked) + _note_blocks(note) if tail is text else [Block(_MORE)]
     blocks = front + [disable_mentions(block) for block in parse_markdown(tail)]
     pieces = split_blocks(blocks, style)
     return pieces[-1] if pieces else (Block(_MORE),)
@@ -68,6 +75,14 @@ def _widen_gaps(blocks: list[Block]) -> list[Block]:
         )
         wide = False
     return spaced
+
+
+def _asked_blocks(asked: str) -> list[Block]:
+    """The question above its answer, on one line; where it is long, its beginning."""
+    text = shorten(to_one_line(asked), _ASKED_CHARS_MAX, placeholder="…")
+    if not text:
+        return []
+    return [disable_mentions(Block(text, (Mark(0, len(text), "bold"),), from_service=True))]
 
 
 def _note_blocks(note: str) -> list[Block]:

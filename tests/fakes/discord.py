@@ -189,6 +189,13 @@ class FakeDiscord(Payloads):
         data = {"id": "1", "name": command.lstrip("/"), "type": 1, "options": given}
         return self._interact(SLASH, user, channel, data)
 
+    def opens_menu(self, user: User, command: str, message: Message, **fields: Any) -> Interaction:
+        """A person picks a command of a message's own menu; `fields` go into the message."""
+        told = self.message_json(message) | fields
+        data = {"id": "1", "name": command, "type": 3, "target_id": str(message.id)}
+        data["resolved"] = {"messages": {str(message.id): told}}
+        return self._interact(SLASH, user, message.channel, data)
+
     def autocomplete(
         self, user: User, command: str, option: str, typed: str, channel: int | None = None
     ) -> Interaction:

@@ -232,6 +232,18 @@ def checked_modal(modal: dict[str, Any]) -> dict[str, Any]:
 
 def checked_commands(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Refuses what the real one refuses of slash commands."""
+    of_messages = [command for command in commands if command["type"] == 3]
+    for command in of_messages:
+        names = (command["name"], *command["name_localizations"].values())
+        if "description" in command or not all(1 <= len(name) <= 32 for name in names):
+            raise _invalid("a message's command has a name of 1 to 32, and no description")
+    if len(of_messages) > 15:
+        raise _invalid("at most 15 commands of messages")
+    _check_slash_commands([command for command in commands if command["type"] != 3])
+    return commands
+
+
+def _check_slash_commands(commands: list[dict[str, Any]]) -> None:
     names = [command["name"] for command in commands]
     if len(commands) > 100 or len(set(names)) != len(names):
         raise _invalid("at most 100 commands, different")
@@ -249,7 +261,6 @@ def checked_commands(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 raise _invalid("options: different names")
         if _weight(command) > 8000:
             raise _invalid("command: 8000 characters together")
-    return commands
 
 
 def _check_named(named: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ async def test_a_service_on_discord_alone(town: Place, fake: FakeDiscord) -> Non
     assert "Telegram" not in done.out
     fake.slash(ann, "/ask", {"question": "why?"}, fake.text)
     answer = await shown(fake, fake.text, "◈")
-    assert answer.content.startswith("Because.")
+    assert "Because." in answer.content
     fake.slash(owner, "/report", {}, fake.text)
     await shown(fake, fake.text, "Report", owner)
     fake.slash(ann, "/report", {}, fake.text)

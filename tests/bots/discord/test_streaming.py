@@ -66,7 +66,7 @@ async def test_an_answer_grows_in_the_reply_to_its_command(
     stream.go_on()
     answer = await fake.seen(fake.text, "8 Credits")
     assert answer is growing
-    assert plain(answer.content) == " ".join(WORDS) + f"\n\n◈ {FOOTER}"
+    assert plain(answer.content) == "**go**\n\n" + " ".join(WORDS) + f"\n\n◈ {FOOTER}"
     assert answer.labels == ["Again"]
     assert fake.messages(fake.text) == [answer]
     await fake.wait_for(lambda: front.landed_in)
@@ -120,7 +120,7 @@ async def test_what_would_look_the_same_is_not_sent(
     front.script = script
     fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
     end = await fake.seen(fake.text, "the end")
-    assert [text.split("\n")[0] for text in end.history] == ["same", "the end"]
+    assert [text.split("\n")[2] for text in end.history] == ["same", "the end"]
 
 
 async def test_what_the_bucket_refuses_is_shown_later(
@@ -400,3 +400,23 @@ async def test_stopping_waits_no_longer_than_told_and_leaves_no_stop_button(
         fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
         growing = await fake.seen(fake.text, "word18")
     assert growing.labels == []
+
+
+async def test_a_question_of_a_command_stands_above_its_answer_where_others_read(
+    fake: FakeDiscord, front: DiscordFront, discord: DiscordAdapter
+) -> None:
+    ann = fake.user(7)
+    front.script = answering
+    for channel, shown in ((fake.text, "**why \\*so\\*?**\n\nBecause."), (None, "Because.")):
+        fake.slash(ann, "/ask", {"question": "why\n*so*?"}, channel)
+        where = fake.dm(ann) if channel is None else channel
+        assert (await fake.seen(where, "8 Credits")).content.startswith(shown)
+    fake.says(ann, "and @everyone?", channel=fake.text, mention=True)
+    await fake.wait_for(lambda: len(fake.messages(fake.text)) == 2)
+    assert fake.messages(fake.text)[1].content.startswith("Because.")
+
+
+async def answering(incoming: IncomingMessage) -> AsyncIterator[Output]:
+    ask = f"ask_{incoming.message}"
+    yield AnswerProgress(ask, "Because.", STOP)
+    yield Answer(ask, "Because.", "8 Credits", AGAIN)
