@@ -230,7 +230,9 @@ class Rest:
         if not channel.bot_inside:
             raise Refusal(403, 50001, "Missing Access")
         if channel.refuses is not None:
-            raise Refusal(*channel.refuses)
+            status, code = channel.refuses
+            more = {"retry_after": 0.05, "global": False} if status == 429 else {}
+            raise Refusal(status, code, **more)
         return channel
 
     def post(self, request: web.Request, body: Any, files: Any) -> Any:

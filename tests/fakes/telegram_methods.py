@@ -191,7 +191,8 @@ class Methods(StarsMethods):
         if chat is None:
             raise Refusal(400, "Bad Request: chat not found")
         if chat.refuses is not None:
-            raise Refusal(*chat.refuses)
+            status, description = chat.refuses
+            raise Refusal(status, description, **({"retry_after": 1} if status == 429 else {}))
         person = self._world.users.get(chat.id)
         if person is not None and person.unreachable:
             raise Refusal(403, "Forbidden: bot was blocked by the user")

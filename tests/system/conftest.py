@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
+import pytest
 import pytest_asyncio
 
+from bots.commands.answers import AnswerRenderer
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.suppliers import Answer
 from tests.fakes.telegram import FakeTelegram
 from tests.system import test_discord as on_discord
 from tests.system.world import World, briefs_world
+
+#: What became of each answer: its ask, and where it was delivered; empty for nowhere.
+Ends = asyncio.Queue[tuple[str, str]]
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
+    """What became of each answer, as adapters tell it: delivered in a place, or nowhere."""
+    queue: Ends = asyncio.Queue()
+    delivered, undelivered = AnswerRenderer.mark_delivered, AnswerRenderer.mark_undelivered
+
+    async def mark_delivered(
+        self: AnswerRenderer, ask_id: str, place: str, messages: Sequence[str]
+    ) -> None:
+        await delivered(self, ask_id, place, messages)
+        queue.put_nowait((ask_id, place))
+
+    async def mark_undelivered(self: AnswerRenderer, ask_id: str) -> None:
+        await undelivered(self, ask_id)
+        queue.put_nowait((ask_id, ""))
+
+    monkeypatch.setattr(AnswerRenderer, "mark_delivered", mark_delivered)
+    monkeypatch.setattr(AnswerRenderer, "mark_undelivered", mark_undelivered)
+    return queue
 
 
 @pytest_asyncio.fixture

@@ -4,7 +4,7 @@ shown anything; what passes gives nothing back."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from bots.chat.i18n import render
 from bots.chat.types import UndeliveredAnswer
 from bots.commands.admin.report import list_user_layer, parse_period
-from bots.commands.answers import AnswerRenderer
 from core.admin.report import build_report
 from core.db import schema
 from core.db.writes import Update
@@ -25,34 +24,12 @@ from tests.fakes.suppliers import Answer, Used
 from tests.fakes.telegram import FakeTelegram
 from tests.service import Service
 from tests.system import test_discord
+from tests.system.conftest import Ends
 from tests.system.world import World, briefs_world
 
 SKY = Answer(chunks=("Because ", "blue light ", "scatters most."), usage=Used(250, 60))
 ELSEWHERE = "where I can't write any more"
 ROOM = -5
-
-Ends = asyncio.Queue[tuple[str, str]]
-
-
-@pytest.fixture
-def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
-    """What became of each answer, as adapters tell it: delivered in a place, or nowhere."""
-    queue: Ends = asyncio.Queue()
-    delivered, undelivered = AnswerRenderer.mark_delivered, AnswerRenderer.mark_undelivered
-
-    async def mark_delivered(
-        self: AnswerRenderer, ask_id: str, place: str, messages: Sequence[str]
-    ) -> None:
-        await delivered(self, ask_id, place, messages)
-        queue.put_nowait((ask_id, place))
-
-    async def mark_undelivered(self: AnswerRenderer, ask_id: str) -> None:
-        await undelivered(self, ask_id)
-        queue.put_nowait((ask_id, ""))
-
-    monkeypatch.setattr(AnswerRenderer, "mark_delivered", mark_delivered)
-    monkeypatch.setattr(AnswerRenderer, "mark_undelivered", mark_undelivered)
-    return queue
 
 
 @pytest_asyncio.fixture
