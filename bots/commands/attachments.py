@@ -28,7 +28,7 @@ from bots.commands.errors import (
     TextFileUnreadable,
 )
 from bots.commands.text import join_phrases
-from bots.render.secret_scan import find_secrets
+from bots.render.secret_scan import find_first_secret
 from core.asks.types import QuestionSource
 from core.text import repair_text
 
@@ -109,9 +109,10 @@ async def compose_question(
         is_pasted = name in {"", _PASTED_FILE}
         after.append(words if is_pasted or not words else f"{name}:\n{words}")
     gone_along = "\n".join((*(one.text for one in quotes), *(words for _, words in read)))
-    secrets = find_secrets(gone_along)
-    if secrets:
-        raise SecretSent(secrets[0].kind, is_own_message=any(find_secrets(one) for _, one in read))
+    secret = await find_first_secret(gone_along)
+    if secret is not None:
+        in_files = [await find_first_secret(words) for _, words in read]
+        raise SecretSent(secret.kind, is_own_message=any(in_files))
     composed = "\n\n".join(filter(None, (*before, text, *after)))
     return ComposedQuestion(composed, tuple(sources))
 

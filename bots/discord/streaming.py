@@ -30,7 +30,7 @@ STYLE: Final = MarkdownStyle(2_000)
 PIECES_MAX: Final = 5
 _DOTS: Final = "…"
 #: Longer texts are laid out in a thread, so that no other chat waits for it.
-_LONG_CHARS: Final = 8_000
+_LONG_CHARS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)

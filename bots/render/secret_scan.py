@@ -6,6 +6,7 @@ not have, or a word beside it. A bare UUID, hash or base64 text is no secret by 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -75,17 +76,41 @@ _HINTS: Final[tuple[str, ...]] = (
 _DISTINCT_MIN = 8
 
 
+#: Of a long text so many characters are looked at in one turn of the loop: some milliseconds. (A
+#: thread would not help: a search holds the interpreter.)
+_PART_CHARS: Final = 32_768
+#: What makes a secret one is shorter; parts of a text overlap by so much.
+_OVERLAP_CHARS: Final = 512
+
+
 def find_secrets(text: str) -> list[FoundSecret]:
     """The secrets in a text, in order, without overlaps; empty for nearly every message."""
-    lower = text.lower()
+    return _find_between(text, 0, len(text))
+
+
+async def find_first_secret(text: str) -> FoundSecret | None:
+    """The first secret in a text of any length, looked for in parts: others have their turn in
+    between. Its end may be that of its part."""
+    for start in range(0, max(1, len(text)), _PART_CHARS):
+        end = min(len(text), start + _PART_CHARS + _OVERLAP_CHARS)
+        for secret in _find_between(text, start, end):
+            # What begins near a part's end is seen whole in the next one.
+            if secret.start < start + _PART_CHARS or end == len(text):
+                return secret
+        await asyncio.sleep(0)
+    return None
+
+
+def _find_between(text: str, start: int, end: int) -> list[FoundSecret]:
+    lower = text[start:end].lower()
     if not any(hint in lower for hint in _HINTS):
         return []
-    found = [FoundSecret("private-key", *match.span()) for match in _PEM.finditer(text)]
-    for match in _PREFIXED.finditer(text):
+    found = [FoundSecret("private-key", *match.span()) for match in _PEM.finditer(text, start, end)]
+    for match in _PREFIXED.finditer(text, start, end):
         if len(set(match.group())) >= _DISTINCT_MIN:
             kind = _SHAPES[int((match.lastgroup or "k0")[1:])][0]
             found.append(FoundSecret(kind, *match.span()))
-    for match in _CLOUDFLARE_OLD.finditer(text):
+    for match in _CLOUDFLARE_OLD.finditer(text, start, end):
         # The 40 characters must carry capitals and digits: IGNORECASE is for the name alone.
         token = match["token"]
         if any(c.isupper() for c in token) and any(c.isdigit() for c in token):

@@ -38,7 +38,7 @@ _TYPING_SECONDS: Final = 4.0
 #: A draft fades after 30 seconds; it is sent again well before.
 _DRAFT_SECONDS: Final = 20.0
 #: Longer texts are laid out in a thread, so that no other chat waits for it.
-_LONG_CHARS: Final = 8_000
+_LONG_CHARS: Final = 2_000
 
 
 @final

@@ -114,3 +114,32 @@ async def test_that_a_machine_answers_is_said_in_a_channel_of_discord(
     fake, ann = discord.discord, discord.discord.user(7)
     fake.says(ann, "why?", channel=fake.text, mention=True)
     assert MACHINE in plain((await discord.next(fake.text, "◈")).content)
+
+
+async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    chat = telegram.chat(7)
+    for number, thread in enumerate((3, 4, 3), 1):
+        telegram.says(ann, f"question {number}", thread=thread)
+        await telegram.wait_for(lambda number=number: _count_answers(world) == number)
+        assert chat.last.thread == thread
+    drafts = [each for each in telegram.calls if each.method == "sendMessageDraft"]
+    assert {each.params.get("message_thread_id") for each in drafts} <= {"3", "4"}
+    asked = [
+        [turn["content"] for turn in call.body["messages"] if turn["role"] == "user"]
+        for call in world.openai.calls
+    ]
+    assert asked == [["question 1"], ["question 2"], ["question 1", "question 3"]]
+    # A button under an answer goes on in its topic.
+    telegram.presses(ann, chat.last, "Again")
+    await telegram.wait_for(lambda: _count_answers(world) == 4)
+    assert chat.last.thread == 3
+    # A topic that was deleted: the answer comes in the chat itself.
+    telegram.fail_next("sendMessage", 400, description="Bad Request: message thread not found")
+    telegram.says(ann, "question 5", thread=9)
+    await telegram.seen(7, "where I can't write any more")
+    assert chat.last.thread is None
+
+
+def _count_answers(world: World) -> int:
+    return sum("◈" in each.text for each in world.telegram.chat(7).bot_messages)

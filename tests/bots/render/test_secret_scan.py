@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import random
@@ -10,7 +11,12 @@ import uuid
 
 import pytest
 
-from bots.render.secret_scan import FoundSecret, find_secrets, mask_secrets
+from bots.render.secret_scan import (
+    FoundSecret,
+    find_first_secret,
+    find_secrets,
+    mask_secrets,
+)
 
 CHANCE = random.Random(7)
 
@@ -113,3 +119,37 @@ def test_a_picture_in_base64_holds_none_whatever_its_bytes() -> None:
     for seed in range(40):
         data = base64.b64encode(random.Random(seed).randbytes(20_000)).decode()
         assert find_secrets(data) == []
+
+
+@pytest.mark.parametrize("at", [0, 32_000, 32_740, 32_768, 32_769, 33_270, 60_000, 99_000])
+async def test_in_a_long_text_the_first_secret_is_found_wherever_it_stands(at: int) -> None:
+    key = "sk-proj-" + "aB3dE5gH7jK9mN1pQ2rS" * 3
+    text = "word " * 20_000
+    long = f"{text[:at]} {key} {text[at:]}"
+    found = await find_first_secret(long)
+    assert found is not None
+    assert (found.kind, found.start) == ("openai", at + 1)
+    # Where a part begins is no beginning of a word.
+    assert await find_first_secret(f"{text[:at]} task-{key[:10]}{text[at:]}") is None
+
+
+async def test_a_secret_longer_than_a_part_is_found() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvAIBADANBgkq\n" * 5_000
+    found = await find_first_secret("word " * 6_550 + pem)
+    assert found is not None
+    assert (found.kind, found.start) == ("private-key", 32_750)
+
+
+async def test_others_have_their_turn_while_a_long_text_is_scanned() -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    assert await find_first_secret("asia " * 200_000) is None
+    counting.cancel()
+    assert turns >= 1_000_000 // 32_768
