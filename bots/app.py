@@ -16,6 +16,7 @@ from bots.chat.callbacks import ButtonRepository
 from bots.chat.forms import Forms
 from bots.chat.types import Notifier
 from bots.commands.answers import AnswerRenderer
+from bots.commands.spending_notes import SpendingNotes
 from bots.config.settings import Config
 from bots.dispatcher import Dispatcher
 from bots.externals import Externals
@@ -129,6 +130,7 @@ def _build_chat(services: Services) -> Chat:
         ask_reversal=services.asks.reversal,
         catalogue=services.pricing.catalogue,
         conversation_queue=ConversationQueue(),
+        spending_notes=SpendingNotes(services.asks.history, services.pricing.deals),
     )
     sender = NotificationSender(
         users=services.users,

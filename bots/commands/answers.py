@@ -14,6 +14,7 @@ from bots.chat.i18n import render
 from bots.chat.reply import Phrase, say
 from bots.chat.types import Answer, AnswerProgress, Button, ButtonRows, Output
 from bots.commands import text as phrases
+from bots.commands.spending_notes import SpendingNotes
 from bots.render.queue import ConversationQueue
 from core.asks.repository import AskRepository, SettledAsk
 from core.asks.reversal import AskReversal
@@ -57,9 +58,10 @@ class AnswerRenderer:
         ask_reversal: AskReversal,
         catalogue: Catalogue,
         conversation_queue: ConversationQueue,
+        spending_notes: SpendingNotes,
     ) -> None:
         self._ask_service, self._ask_repository = ask_service, ask_repository
-        self._ask_reversal = ask_reversal
+        self._ask_reversal, self._spending_notes = ask_reversal, spending_notes
         self._catalogue, self._conversation_queue = catalogue, conversation_queue
         self._answered_places: LRUCache[str, bool] = LRUCache(maxsize=_PLACES_MAX)
 
@@ -90,7 +92,8 @@ class AnswerRenderer:
         result = await run.result
         if not is_private:
             result = replace(result, remaining_credits=None)
-        yield self.render_answer(result, person, note, run.question.sources)
+        spending = await self._spending_notes.list_notes(result, person.id)
+        yield self.render_answer(result, person, note, run.question.sources, spending)
 
     async def _is_first_answer(self, place: str) -> bool:
         """Whether none of a place was answered before, as far as this process or the tables
@@ -116,9 +119,10 @@ class AnswerRenderer:
         person: Person,
         note: str,
         sources: Sequence[QuestionSource] = (),
+        spending: Sequence[Phrase] = (),
     ) -> Answer:
         """The final text, how it ended, what it cost, what went along with the question, and what
-        can be done next."""
+        can be done next; `spending` is said below what it cost."""
         ended = phrases.describe_ending(result)
         footer = []
         if ended is not None and result.text:
@@ -130,6 +134,8 @@ class AnswerRenderer:
                     person,
                 )
             )
+        if person.footer and result.text:
+            footer += (_localize(said, person) for said in spending)
         if sources and result.text:
             footer.append(_localize(phrases.describe_sources(sources), person))
         return Answer(
