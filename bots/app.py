@@ -15,6 +15,9 @@ from bots import services as graph
 from bots.chat.callbacks import ButtonRepository
 from bots.chat.forms import Forms
 from bots.chat.types import Notifier
+from bots.chat.update_inbox import RECOVERY_SECONDS, RENEWAL_SECONDS, UpdateInbox
+from bots.chat.update_intake import UpdateIntake
+from bots.chat.update_policy import UpdatePolicy
 from bots.commands.answers import AnswerRenderer
 from bots.commands.spending_notes import SpendingNotes
 from bots.config.settings import Config
@@ -48,9 +51,15 @@ class Chat:
     forms: Forms
     notifications: NotificationQueue
     redelivery: AnswerRedelivery
+    update_inbox: UpdateInbox
+    update_policy: UpdatePolicy
     #: What front ends do about their platform's own payments, where those are sold by.
     stars: StarsPayments | None
     store_purchases: StorePurchases | None
+
+    def create_intake(self) -> UpdateIntake:
+        """What a front end hands its updates to."""
+        return UpdateIntake(self.update_policy, self.update_inbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,8 @@ class App:
             await gateway.close()
         await services.earnings.payouts.close()
         await services.pool.pool.stop()
+        with suppress(LedgerRefusal):  # their leases end by themselves
+            await self.chat.update_inbox.release()
         with suppress(LedgerRefusal):  # it is known soon enough
             await unregister_process(base.ledger, _registration_job(services))
         await base.ledger.stop()
@@ -141,16 +152,17 @@ def _build_chat(services: Services) -> Chat:
         operator_cards=commands.operator_cards,
         seller=build_seller(base.config),
     )
+    dispatcher = Dispatcher(
+        users=services.users,
+        registry=commands.registry,
+        buttons=buttons,
+        forms=forms,
+        answer_renderer=answers,
+        clock=clock,
+        hear_time=ledger.hear_time,
+    )
     return Chat(
-        dispatcher=Dispatcher(
-            users=services.users,
-            registry=commands.registry,
-            buttons=buttons,
-            forms=forms,
-            answer_renderer=answers,
-            clock=clock,
-            hear_time=ledger.hear_time,
-        ),
+        dispatcher=dispatcher,
         buttons=buttons,
         forms=forms,
         notifications=NotificationQueue(
@@ -166,6 +178,14 @@ def _build_chat(services: Services) -> Chat:
             answer_renderer=answers,
             notifiers=notifiers,
         ),
+        update_inbox=UpdateInbox(
+            db=db,
+            ledger=ledger,
+            vault=services.pool.vault,
+            clock=clock,
+            process_id=base.process_id,
+        ),
+        update_policy=UpdatePolicy(commands.registry, forms, dispatcher.work_budget),
         stars=_build_stars(services),
         store_purchases=_build_store_purchases(services),
     )
@@ -223,6 +243,10 @@ def _list_jobs(services: Services, chat: Chat) -> Iterator[Job]:
     yield Job("read offers again", 5.0, services.pricing.deals.load, **every)
     yield Job("compare models", 300.0, compare_models, **every)
     yield _registration_job(services)
+    inbox = chat.update_inbox
+    yield Job("keep updates", RENEWAL_SECONDS, inbox.renew_leases, **every)
+    yield Job("work left updates", RECOVERY_SECONDS, inbox.work_left_updates, **every)
+    yield Job("forget updates", 3_600.0, inbox.delete_old)
     yield Job("forget buttons", 3_600.0, chat.buttons.delete_expired_buttons)
     yield Job("forget prompts", 3_600.0, chat.forms.delete_expired_forms)
     yield Job("look out here", 30.0, admin.monitor.check_process, **every)

@@ -6,9 +6,10 @@ dumb, commands stay free of platforms.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -40,6 +41,7 @@ from bots.chat.types import (
     Sender,
     Suggestion,
 )
+from bots.chat.update_policy import is_free_work
 from bots.chat.work_budget import Verdict, WorkBudget
 from bots.commands.answers import AnswerRenderer
 from bots.commands.errors import PRIVATE_REFUSALS, SecretSent, explain_refusal
@@ -107,7 +109,8 @@ class Dispatcher:
         self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
         self._registry, self._buttons, self._forms = registry, buttons, forms
         self._answer_renderer, self._clock = answer_renderer, clock
-        self._work_budget = WorkBudget(clock)
+        #: Of everything that isn't an ask, a person.
+        self.work_budget = WorkBudget(clock)
         self._seen_updates: TTLCache[tuple[str, str], bool] = TTLCache(
             maxsize=_REPEATS_MAX, ttl=_REPEAT_WINDOW_SECONDS, timer=clock.monotonic
         )
@@ -132,7 +135,7 @@ class Dispatcher:
             name = split_command(incoming.text.strip())[0]
         command = self._registry.find_command(name) if name else None
         if (
-            self._is_free_work(command, name)
+            is_free_work(command, name)
             and (refused := self._take_budget(incoming.place, incoming.sender)) is not None
         ):
             for card in refused:
@@ -312,7 +315,7 @@ class Dispatcher:
                 button=press.button,
                 way_back=press.way_back,
             )
-            async for output in self._run_action(request):
+            async for output in self._run_action(request, press.id):
                 yield output
         except AlreadyAsked:
             yield self._text_card(explain_refusal(ButtonExpired()), language)
@@ -322,34 +325,37 @@ class Dispatcher:
             _log.error("a button could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
 
-    @staticmethod
-    def _is_free_work(command: Command | None, name: str) -> bool:
-        """Whether a message wants something that costs nothing; to stop an answer is always
-        heard."""
-        return bool(name) and (command is None or not (command.is_ask or command.name == "stop"))
-
     def _take_budget(self, place: Place, sender: Sender) -> tuple[Card, ...] | None:
         """None where there is budget left; else what its person is told. Operators have none: they
         must always get through."""
         if self._roles.get_role(place.platform, sender.id) is not None:
             return None
-        verdict = self._work_budget.take(place.platform, sender.id)
+        verdict = self.work_budget.take(place.platform, sender.id)
         if verdict is Verdict.DONE:
             return None
         language = find_nearest_language(sender.language)
         return (self._text_card(_TOO_MUCH, language),) if verdict is Verdict.TOLD else ()
 
-    async def _run_action(self, request: Request) -> AsyncIterator[Output]:
+    async def _run_action(self, request: Request, press: str) -> AsyncIterator[Output]:
         button_action = parse_answer_button(request.button) or await self._buttons.authorize_press(
-            request.button, person=request.person.id, place=request.place.code
+            request.button, person=request.person.id, place=request.place.code, press=press
         )
         action = self._registry.find_action(button_action.action)
         if action is None:
             raise ButtonExpired
         if not await self._check_allowed(action, request):
             raise NotYourButton
-        async for output in self._perform(action, replace(request, data=button_action.data)):
-            yield output
+        is_done = True
+        try:
+            async for output in self._perform(action, replace(request, data=button_action.data)):
+                yield output
+        except asyncio.CancelledError:  # whoever comes next goes on with it
+            is_done = False
+            raise
+        finally:
+            if is_done and button_action.is_used_up and press:
+                with suppress(Refusal):
+                    await self._buttons.finish_press(request.button)
 
     # --- forms ------------------------------------------------------------------------------
 

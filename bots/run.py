@@ -129,7 +129,13 @@ def _build_telegram(app: App) -> TelegramAdapter | None:
     base = app.services.base
     if not base.config.telegram.is_set:
         return None
-    return TelegramAdapter(base.config.telegram, app.chat.dispatcher, base.clock, app.chat.stars)
+    return TelegramAdapter(
+        base.config.telegram,
+        app.chat.dispatcher,
+        base.clock,
+        app.chat.stars,
+        app.chat.create_intake(),
+    )
 
 
 def _build_discord(app: App) -> DiscordAdapter | None:
@@ -140,7 +146,11 @@ def _build_discord(app: App) -> DiscordAdapter | None:
     from bots.discord.adapter import DiscordAdapter
 
     return DiscordAdapter(
-        base.config.discord, app.chat.dispatcher, base.clock, app.chat.store_purchases
+        base.config.discord,
+        app.chat.dispatcher,
+        base.clock,
+        app.chat.store_purchases,
+        app.chat.create_intake(),
     )
 
 

@@ -111,7 +111,7 @@ class Service:
     async def _shown(self, outputs: AsyncIterator[Output]) -> list[Output]:
         shown = []
         if not self.is_hasty:  # the clock stands still: nobody is held back by it
-            self.app.chat.dispatcher._work_budget._accounts.clear()
+            self.app.chat.dispatcher.work_budget._accounts.clear()
         async for output in outputs:
             shown.append(output)
             if isinstance(output, Answer):

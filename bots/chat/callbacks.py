@@ -22,7 +22,7 @@ from core import ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Delete, Insert, Update
+from core.db.writes import Delete, Insert, Update, UpdateAll
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -52,6 +52,8 @@ class ButtonAction:
     id: str
     action: str
     data: dict[str, str | int]
+    #: Whether it was used up for this press.
+    is_used_up: bool = False
 
 
 def make_answer_button_id(action: str, ask_id: str) -> str:
@@ -95,6 +97,7 @@ class ButtonRepository:
                     "expires_at": now + BUTTON_LIFETIME_SECONDS * 1000,
                     "once": choice.once,
                     "used_at": None,
+                    "used_by": None,
                 },
             )
             for row in rows
@@ -105,8 +108,14 @@ class ButtonRepository:
             await self._ledger.record(*inserts)
         return rows
 
-    async def authorize_press(self, button_id: str, *, person: str, place: str) -> ButtonAction:
-        """What to do, authorised; raises `ButtonExpired` or `NotYourButton`."""
+    async def authorize_press(
+        self, button_id: str, *, person: str, place: str, press: str = ""
+    ) -> ButtonAction:
+        """What to do, authorised; raises `ButtonExpired` or `NotYourButton`.
+
+        `press` is the platform's id of the press: a button that was used up by this very press is
+        carried out again until `finish_press`, for the process that began may be gone.
+        """
         table = schema.button
         found = await self._db.fetch(sa.select(table).where(table.c.id == button_id))
         if not found:
@@ -116,16 +125,24 @@ class ButtonRepository:
         if row.person != person or row.place != place:
             _log.warning("refused: somebody's %s by %s in %s", row.action, person, place)
             raise NotYourButton
+        if row.used_at is not None and press and row.used_by == press:
+            return ButtonAction(button_id, row.action, json.loads(row.data), is_used_up=True)
         if row.used_at is not None or row.expires_at < self._clock.now_ms():
             _log.info("refused: %s again or too late by %s in %s", row.action, person, place)
             raise ButtonExpired
         if row.once:
-            used = {"used_at": self._clock.now_ms()}
+            used = {"used_at": self._clock.now_ms(), "used_by": press or None}
             try:
                 await self._ledger.record(Update(table, {"id": button_id}, used, {"used_at": None}))
             except CompanionRefused:
                 raise ButtonExpired from None
-        return ButtonAction(button_id, row.action, json.loads(row.data))
+        return ButtonAction(button_id, row.action, json.loads(row.data), is_used_up=row.once)
+
+    async def finish_press(self, button_id: str) -> None:
+        """What a button does that works once is done: the same press again does nothing."""
+        await self._ledger.record(
+            UpdateAll(schema.button, {"id": button_id}, {"used_by": None}),
+        )
 
     async def delete_expired_buttons(self) -> None:
         """A job: deletes rows whose time is over."""

@@ -77,6 +77,13 @@ class PendingForm:
         """Whether no answer counts any more."""
         return bool(self.closed_by) or self.is_late
 
+    def is_answered_by(self, text: str, message: str) -> bool:
+        """Whether a message is the answer. Once the form's time is over, one that reads like a key
+        is still known as it, and any other is not."""
+        if self.closed_by:
+            return self.closed_by == message
+        return not self.is_late or _KEY_LIKE.fullmatch(text.strip()) is not None
+
     def parse_text(self, text: str) -> dict[str, SecretStr]:
         """A message as the form's values: all of it, or a line for each; raises
         `InvalidFormInput`."""
@@ -191,14 +198,13 @@ class Forms:
     async def match_answer(
         self, pending: PendingForm | None, text: str, message: str
     ) -> PendingForm | None:
-        """The form that a message answers, if it does. Once its time is over, the next message that
-        reads like a key is still known as the answer, and any other ends the matter."""
-        if pending is None or pending.closed_by not in ("", message):
-            return None
-        if pending.is_late and not pending.closed_by and not _KEY_LIKE.fullmatch(text.strip()):
+        """The form that a message answers, if it does; once its time is over, any other message
+        ends the matter."""
+        if pending is None or pending.is_answered_by(text, message):
+            return pending
+        if not pending.closed_by:
             await self.close_form(pending.place, pending.form.id)
-            return None
-        return pending
+        return None
 
     async def accept_submission(
         self, pending: PendingForm | None, submission: FormSubmission

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 from pydantic import SecretStr
 
@@ -100,6 +100,8 @@ class ButtonPress:
     button: str
     #: The message that carries the button.
     message: str
+    #: The platform's id of the press: the same when it is delivered again; empty if it has none.
+    id: str = ""
     #: A secret of the adapter's, as in `IncomingMessage`.
     way_back: str = field(default="", repr=False)
 
@@ -302,6 +304,21 @@ class Suggestion:
 
     value: str
     label: str
+
+
+class UpdateJudge(Protocol):
+    """A judge says which updates may be written down before they are worked
+    (`bots.chat.update_policy`)."""
+
+    def may_open_form(self, read: IncomingMessage | ButtonPress) -> bool:
+        """Whether what its sender writes next may be the answer to a form."""
+        ...
+
+    async def may_be_stored(
+        self, read: IncomingMessage | ButtonPress, content: Mapping[str, Any]
+    ) -> bool:
+        """Whether it may be written as it came: it holds no secret and answers no form."""
+        ...
 
 
 class ChatHandler(Protocol):

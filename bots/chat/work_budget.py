@@ -49,6 +49,13 @@ class WorkBudget:
         #: How much wasn't done, in this process.
         self.dropped_count = 0
 
+    def is_spent(self, platform: str, sender: str) -> bool:
+        """Whether somebody's next piece of work would not be done; nothing is taken."""
+        account = self._accounts.get((platform, sender))
+        if account is None:
+            return False
+        return account.left + (self._clock.monotonic() - account.at) * _PER_SECOND < 1
+
     def take(self, platform: str, sender: str) -> Verdict:
         """Takes one of somebody's budget, if there is one."""
         now, key = self._clock.monotonic(), (platform, sender)

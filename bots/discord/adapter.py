@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, final
 
@@ -14,6 +14,7 @@ from discord import app_commands
 
 from bots.chat.i18n import find_nearest_language
 from bots.chat.types import (
+    ButtonPress,
     Card,
     ChatHandler,
     Form,
@@ -23,8 +24,10 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
+from bots.chat.update_inbox import ReceivedUpdate
+from bots.chat.update_intake import TakenUpdate, UpdateIntake
 from bots.config.settings import DiscordConfig
-from bots.discord.client import DiscordClient, DiscordUnavailable, log_in
+from bots.discord.client import DiscordClient, DiscordUnavailable, get_raw_event, log_in
 from bots.discord.commands import read_completion
 from bots.discord.components import FORM_PREFIX
 from bots.discord.inbound import (
@@ -73,8 +76,9 @@ class DiscordAdapter:
         chat_handler: ChatHandler,
         clock: Clock,
         store_purchases: StorePurchases | None = None,
+        intake: UpdateIntake | None = None,
     ) -> None:
-        """`store_purchases`: where Credits are sold by them."""
+        """`store_purchases`: where Credits are sold by them; `intake` stores what comes."""
         self._config = config
         self._chat_handler = chat_handler
         self._clock = clock
@@ -97,6 +101,9 @@ class DiscordAdapter:
         self._tasks: set[asyncio.Task[None]] = set()
         self._admission_gate = AdmissionGate()
         self._joiner = PasteJoiner(self._answer_message, near_limit_units=_NEVER_CUT)
+        self._intake = intake or UpdateIntake()
+        #: What is worked for a process that is gone, by the ids of its events.
+        self._left: set[str] = set()
         self._menu: list[MenuItem] = []
         self._message_commands = MessageCommands()
         self._is_open = False
@@ -115,9 +122,11 @@ class DiscordAdapter:
             await self.stop()
             raise
         self._connection_task.add_done_callback(_log_disconnect)
+        self._intake.register_worker("discord", self._work_left_update)
 
     async def stop(self) -> None:
         """Takes nothing more; running answers may end within the limit, then are cancelled."""
+        self._intake.unregister_worker("discord")
         self._is_open = False
         self._joiner.flush_held()
         if self._tasks:
@@ -172,13 +181,15 @@ class DiscordAdapter:
             return
         for entitlement in interaction.entitlements:
             self._handle_purchase(entitlement)
+        # Before anything is awaited: the library tells it here alone.
+        event = get_raw_event()
         match interaction.type:
             case discord.InteractionType.application_command if is_message_command(interaction):
-                self._spawn(self._handle_message_command(interaction))
+                self._spawn(self._handle_message_command(interaction, event))
             case discord.InteractionType.application_command:
-                self._spawn(self._handle_command(interaction))
+                self._spawn(self._handle_command(interaction, event))
             case discord.InteractionType.component:
-                self._spawn(self._handle_press(interaction))
+                self._spawn(self._handle_press(interaction, event))
             case discord.InteractionType.modal_submit:
                 self._spawn(self._handle_submission(interaction))
             case discord.InteractionType.autocomplete:
@@ -208,11 +219,47 @@ class DiscordAdapter:
             return
         incoming = read_message(message, bot_user)
         if incoming is None:
+            self._drop_left(message.author, message.id)
             return
-        if incoming.place.private or not isinstance(message.channel, discord.PartialMessageable):
-            self._joiner.add(incoming)
-        else:
-            self._spawn(self._answer_in_unknown_channel(message, incoming))
+        if not self._spawn(self._take_message(message, incoming, get_raw_event())):
+            self._left.discard(_update_id(incoming.message))
+
+    async def _work_left_update(self, received: ReceivedUpdate) -> None:
+        """What another process stored and left behind."""
+        self._left.add(received.id)
+        self._client.replay_event(received.content)
+
+    def _drop_left(self, sender: discord.abc.User, event: int) -> None:
+        """Of what another process left nothing comes here."""
+        id_ = _update_id(str(event))
+        if id_ in self._left:
+            self._left.discard(id_)
+            self._intake.finish(str(sender.id), (id_,))
+
+    async def _take_message(
+        self, message: discord.Message, incoming: IncomingMessage, event: Mapping[str, Any]
+    ) -> None:
+        if not incoming.place.private and isinstance(message.channel, discord.PartialMessageable):
+            # A thread that was archived when the client connected: its place has its channel, too.
+            with contextlib.suppress(RetryLater, DiscordRefused):
+                channel = await call_discord(lambda: self._client.fetch_channel(message.channel.id))
+                incoming = replace(incoming, place=get_channel_place(channel))
+        await self._take(incoming.message, incoming, event, lambda: self._joiner.add(incoming))
+
+    async def _take(
+        self,
+        name: str,
+        read: IncomingMessage | ButtonPress,
+        event: Mapping[str, Any],
+        hand_over: Callable[[], bool],
+    ) -> None:
+        """Stores an event by its id `name`, and hands on what was read of it."""
+        received = ReceivedUpdate(_update_id(name), "discord", read.sender.id, event)
+        is_left = received.id in self._left
+        self._left.discard(received.id)
+        await self._intake.take(
+            TakenUpdate(received, read, hand_over), is_stored=is_left, is_urgent=True
+        )
 
     def _answer_message(self, incoming: IncomingMessage) -> None:
         private, message = incoming.place.private, int(incoming.message)
@@ -220,20 +267,14 @@ class DiscordAdapter:
             self._client, incoming.place, None if private else message
         )
         target = DiscordTarget(responder, incoming.sender.id, is_private=private, incoming=message)
-        self._spawn(
-            self._present(target, incoming.place, self._chat_handler.handle_message(incoming))
-        )
+        outputs = self._chat_handler.handle_message(incoming)
+        ids = tuple(map(_update_id, (incoming.message, *incoming.more)))
+        if not self._spawn(self._present(target, incoming.place, outputs, ids)):
+            self._intake.finish(incoming.sender.id, ids)
 
-    async def _answer_in_unknown_channel(
-        self, message: discord.Message, incoming: IncomingMessage
+    async def _handle_message_command(
+        self, interaction: discord.Interaction, event: Mapping[str, Any]
     ) -> None:
-        """A thread that was archived when the client connected: its place has its channel, too."""
-        with contextlib.suppress(RetryLater, DiscordRefused):
-            channel = await call_discord(lambda: self._client.fetch_channel(message.channel.id))
-            incoming = replace(incoming, place=get_channel_place(channel))
-        self._joiner.add(incoming)
-
-    async def _handle_message_command(self, interaction: discord.Interaction) -> None:
         """A command from a message's own menu."""
         bot_user = self._client.user
         assert bot_user is not None, "the client is logged in"
@@ -243,17 +284,14 @@ class DiscordAdapter:
             await self._acknowledge(responder.open_modal(form))
             return
         wanted = read_transcription(interaction)
+        if isinstance(wanted, IncomingMessage):
+            await self._take_command(interaction, event, wanted, ephemeral=False)
+            return
+        self._drop_left(interaction.user, interaction.id)
         if wanted is None:
             _log.info("a message's command that is not known here")
-            return
-        is_told_why = isinstance(wanted, Card)
-        if await self._acknowledge(responder.acknowledge_command(ephemeral=is_told_why)):
-            outputs = (
-                _yield_card(wanted)
-                if isinstance(wanted, Card)
-                else self._chat_handler.handle_message(wanted)
-            )
-            await self._present_in_place(responder, interaction, outputs)
+        elif await self._acknowledge(responder.acknowledge_command(ephemeral=True)):
+            await self._present_in_place(responder, interaction, _yield_card(wanted))
 
     async def _present_in_place(
         self,
@@ -261,6 +299,7 @@ class DiscordAdapter:
         interaction: discord.Interaction,
         outputs: AsyncIterator[Output],
         asked: str = "",
+        ids: tuple[str, ...] = (),
     ) -> None:
         """Shows it where the interaction was; with the question above it, where others read."""
         place = find_place(interaction)
@@ -268,39 +307,91 @@ class DiscordAdapter:
         target = self._new_target(responder, interaction, private=place.private)
         if not place.private:
             target = replace(target, asked=asked)
-        await self._present(target, place, outputs)
+        await self._present(target, place, outputs, ids)
 
-    async def _handle_command(self, interaction: discord.Interaction) -> None:
+    async def _handle_command(
+        self, interaction: discord.Interaction, event: Mapping[str, Any]
+    ) -> None:
         incoming = read_command(interaction, self._menu)
         if incoming is None:
             _log.info("a command that is not known here")
+            self._drop_left(interaction.user, interaction.id)
             return
         item = next(each for each in self._menu if each.name == incoming.command)
-        responder = InteractionResponder(self._client, interaction, self._config, self._clock)
-        if await self._acknowledge(responder.acknowledge_command(ephemeral=item.is_private)):
-            asked = "" if item.is_private else incoming.options.get(_QUESTION_OPTION, "")
-            outputs = self._chat_handler.handle_message(incoming)
-            await self._present_in_place(responder, interaction, outputs, asked)
+        asked = "" if item.is_private else incoming.options.get(_QUESTION_OPTION, "")
+        await self._take_command(
+            interaction, event, incoming, ephemeral=item.is_private, asked=asked
+        )
 
-    async def _handle_press(self, interaction: discord.Interaction) -> None:
+    async def _take_command(
+        self,
+        interaction: discord.Interaction,
+        event: Mapping[str, Any],
+        incoming: IncomingMessage,
+        *,
+        ephemeral: bool,
+        asked: str = "",
+    ) -> None:
+        ids = (_update_id(incoming.message),)
+        is_left = ids[0] in self._left
+
+        async def answer() -> None:
+            responder = InteractionResponder(self._client, interaction, self._config, self._clock)
+            if is_left:
+                await responder.resume(ephemeral=ephemeral, is_command=True)
+            elif not await self._acknowledge(responder.acknowledge_command(ephemeral=ephemeral)):
+                self._intake.finish(incoming.sender.id, ids)
+                return
+            outputs = self._chat_handler.handle_message(incoming)
+            await self._present_in_place(responder, interaction, outputs, asked, ids)
+
+        await self._take(incoming.message, incoming, event, lambda: self._spawn(answer()))
+
+    async def _handle_press(
+        self, interaction: discord.Interaction, event: Mapping[str, Any]
+    ) -> None:
         press = read_press(interaction)
         if press is None:
+            self._drop_left(interaction.user, interaction.id)
             return
-        responder = InteractionResponder(self._client, interaction, self._config, self._clock)
         if press.button.startswith(FORM_PREFIX):
-            # A dialog is the first answer to a button press, or none: not even "thinking" may come
-            # before.
-            form_press = replace(press, button=press.button.removeprefix(FORM_PREFIX))
-            form = await self._chat_handler.get_form(form_press)
-            if isinstance(form, Form):
-                await self._acknowledge(responder.open_modal(form))
-                return
-            outputs = _yield_card(form)
-        else:
-            outputs = self._chat_handler.handle_press(press)
-        if await self._acknowledge(responder.acknowledge_press()):
+            await self._handle_form_press(interaction, press)
+            return
+        is_left = _update_id(press.id) in self._left
+        answer = self._answer_press(interaction, press, is_left=is_left)
+        await self._take(press.id, press, event, lambda: self._spawn(answer()))
+
+    async def _handle_form_press(
+        self, interaction: discord.Interaction, press: ButtonPress
+    ) -> None:
+        """A dialog is the first answer to a button press, or none: not even "thinking" may come
+        before."""
+        responder = InteractionResponder(self._client, interaction, self._config, self._clock)
+        form = await self._chat_handler.get_form(
+            replace(press, button=press.button.removeprefix(FORM_PREFIX))
+        )
+        if isinstance(form, Form):
+            await self._acknowledge(responder.open_modal(form))
+        elif await self._acknowledge(responder.acknowledge_press()):
             target = self._new_target(responder, interaction, private=press.place.private)
-            await self._present(target, press.place, outputs)
+            await self._present(target, press.place, _yield_card(form))
+
+    def _answer_press(
+        self, interaction: discord.Interaction, press: ButtonPress, *, is_left: bool
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        ids = (_update_id(press.id),)
+
+        async def answer() -> None:
+            responder = InteractionResponder(self._client, interaction, self._config, self._clock)
+            if is_left:
+                await responder.resume(ephemeral=False, is_command=False)
+            elif not await self._acknowledge(responder.acknowledge_press()):
+                self._intake.finish(press.sender.id, ids)
+                return
+            target = self._new_target(responder, interaction, private=press.place.private)
+            await self._present(target, press.place, self._chat_handler.handle_press(press), ids)
+
+        return answer
 
     async def _handle_submission(self, interaction: discord.Interaction) -> None:
         submission = read_submission(interaction)
@@ -368,29 +459,43 @@ class DiscordAdapter:
         )
 
     async def _present(
-        self, target: DiscordTarget, place: Place, outputs: AsyncIterator[Output]
+        self,
+        target: DiscordTarget,
+        place: Place,
+        outputs: AsyncIterator[Output],
+        ids: tuple[str, ...] = (),
     ) -> None:
+        """Shows what came of the updates `ids`."""
+        watched = self._intake.watch_outputs(outputs, target.sender, ids)
         try:
-            await self._presenter.present(target, place, outputs)
+            await self._presenter.present(target, place, watched)
         except (DiscordRefused, NotDelivered) as refused:
             _log.info("something could not be shown: %s", refused.code)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
             _log.error("an update failed: %s", describe_failure(failure))
         finally:
-            if isinstance(outputs, AsyncGenerator):
-                await outputs.aclose()
+            await watched.aclose()
+        # Not where it was cancelled: that is left to whoever comes next.
+        self._intake.finish(target.sender, ids)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether it runs now."""
         if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             work.close()
             _log.error("too many updates at once: one was dropped")
-            return
+            return False
         self._track_task(work)
+        return True
 
     def _track_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _update_id(name: str) -> str:
+    """What an event is stored by, of a message's or an interaction's id."""
+    return f"discord/{name}"
 
 
 async def _log_store_failure(storing: Awaitable[None]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final, final
 
 import aiohttp
@@ -21,6 +22,16 @@ _log = logging.getLogger(__name__)
 
 _START_ATTEMPTS: Final = 4
 _START_PAUSE_SECONDS: Final = 0.5
+
+
+#: The event that is being read, or of which something is handled, as it came.
+_RAW_EVENT: ContextVar[Mapping[str, Any] | None] = ContextVar("raw event", default=None)
+
+
+def get_raw_event() -> Mapping[str, Any]:
+    """The event as it came that an interaction or a message was made of; only while the client
+    hands that on."""
+    return _RAW_EVENT.get() or {}
 
 
 class DiscordUnavailable(Refusal):
@@ -85,13 +96,24 @@ class DiscordClient(discord.AutoShardedClient):
 
     def _guard_parser(self, name: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
         def parse_guarded(data: Any) -> None:
+            # What the library does of it later, in tasks that begin here, knows it, too.
+            token = _RAW_EVENT.set({"kind": name, "data": data})
             try:
                 parse(data)
             except Exception as failure:  # noqa: BLE001 - whatever the library stumbles over
                 self.unreadable_count += 1
                 _log.warning("an event %s could not be read: %s", name, describe_failure(failure))
+            finally:
+                _RAW_EVENT.reset(token)
 
         return parse_guarded
+
+    def replay_event(self, event: Mapping[str, Any]) -> None:
+        """Reads an event once more that came before, perhaps to another process."""
+        parse = self._connection.parsers.get(event["kind"])
+        if parse is None:
+            raise ValueError("an event of a kind that isn't known any more")
+        parse(event["data"])
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """The library's event."""

@@ -103,6 +103,7 @@ def read_press(interaction: discord.Interaction) -> ButtonPress | None:
         get_sender(interaction),
         str(chosen[0]),
         str(message.id),
+        id=str(interaction.id),
         way_back=make_way_back(interaction),
     )
 

@@ -107,6 +107,20 @@ class InteractionResponder:
             return False
         return True
 
+    async def resume(self, *, ephemeral: bool, is_command: bool) -> None:
+        """Goes on for a process that is gone: in what that one deferred, or, where it didn't come
+        to that, by the bot's own right."""
+        self._is_ephemeral = (ephemeral or self._is_ephemeral) and not self._is_private
+        try:
+            await call_discord(
+                lambda: self._interaction.response.defer(
+                    ephemeral=self._is_ephemeral, thinking=is_command
+                )
+            )
+        except DiscordRefused as refused:
+            self._is_over = refused.reason != ALREADY_ACKNOWLEDGED
+        self._is_deferred = is_command and not self._is_over
+
     async def open_modal(self, form: Form) -> bool:
         """Opens a dialog, which is all that this interaction shows; whether it is open."""
         modal = build_modal(form)
@@ -177,18 +191,28 @@ class InteractionResponder:
             # Until it is gone, what is sent would fill it, for all.
             await call_discord(self._interaction.delete_original_response)
             self._is_deferred = False
-        if self._is_deferred:
+        if self._is_deferred and (filled := await self._fill_deferred(post)):
+            self._original_message = filled
+            return filled
+        message: Any = await call_discord(
+            lambda: self._interaction.followup.send(
+                **post.build_send_arguments(), ephemeral=ephemeral, wait=True
+            )
+        )
+        return int(message.id)
+
+    async def _fill_deferred(self, post: DiscordPost) -> int:
+        """The message that "Thinking…" became; 0 where another process took that away."""
+        try:
             message: Any = await call_discord(
                 lambda: self._interaction.edit_original_response(**post.build_edit_arguments())
             )
+        except DiscordRefused as refused:
+            if self._is_deferred_by_us or refused.is_expired:
+                raise
             self._is_deferred = False
-            self._original_message = int(message.id)
-        else:
-            message = await call_discord(
-                lambda: self._interaction.followup.send(
-                    **post.build_send_arguments(), ephemeral=ephemeral, wait=True
-                )
-            )
+            return 0
+        self._is_deferred = False
         return int(message.id)
 
     async def _send_after_expiry(self, post: DiscordPost, *, ephemeral: bool) -> int:

@@ -58,8 +58,9 @@ class PasteJoiner:
         """Whether the next message of this person here is taken as a part of the one held."""
         return (place, sender) in self._held
 
-    def add(self, incoming: IncomingMessage) -> None:
-        """Takes a message: passes it on now, or when its last part has come."""
+    def add(self, incoming: IncomingMessage) -> bool:
+        """Takes a message: passes it on now, or when its last part has come. False for a part of
+        nothing that is held: it is for nobody."""
         key = (incoming.place.code, incoming.sender.id)
         held = self._held.pop(key, None)
         whole, part_count = incoming, 1
@@ -71,15 +72,16 @@ class PasteJoiner:
             else:
                 whole, part_count = joined, held.part_count + 1
         if whole.is_part:
-            return  # of nothing that is held, and not for the bot by itself
+            return False  # of nothing that is held, and not for the bot by itself
         is_cut = utf16_len(incoming.text) >= self._near_limit_units
         pause = self._pause_seconds if is_cut else self._find_pause(incoming)
         if not pause:
             self._forward(whole)
-            return
+            return True
         loop = asyncio.get_running_loop()
         timer = loop.call_later(pause, self._release, key)
         self._held[key] = _Held(whole, part_count, timer, is_cut)
+        return True
 
     def _find_pause(self, incoming: IncomingMessage) -> float:
         """How long company may come for it, in seconds."""

@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, final
 
 from starlette.routing import Route
-from telegram import Bot, LinkPreviewOptions, Update
+from telegram import Bot, LinkPreviewOptions, Message, Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import AIORateLimiter, Application, Defaults
 from telegram.request import HTTPXRequest
@@ -27,6 +27,8 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
+from bots.chat.update_inbox import ReceivedUpdate
+from bots.chat.update_intake import TakenUpdate, UpdateIntake
 from bots.config.settings import TelegramConfig
 from bots.logs import TelegramTokenFilter
 from bots.platform_payments import StarsPayments
@@ -74,8 +76,9 @@ class TelegramAdapter:
         chat_handler: ChatHandler,
         clock: Clock,
         stars_payments: StarsPayments | None = None,
+        intake: UpdateIntake | None = None,
     ) -> None:
-        """`stars_payments`: where Credits are sold for them."""
+        """`stars_payments`: where Credits are sold for them; `intake` stores what comes."""
         self._config = config
         self._chat_handler = chat_handler
         self._clock = clock
@@ -85,6 +88,7 @@ class TelegramAdapter:
         self._sender = TelegramSender(self._app.bot, ChatThrottles(clock), config)
         self._payment_updates = PaymentUpdates(self._app.bot, stars_payments)
         self._drafts = DraftSupport()
+        self._intake = intake or UpdateIntake()
         pause = config.timing.join_seconds
         self._paste_joiner = PasteJoiner(self._handle_message, pause_seconds=pause)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -103,6 +107,7 @@ class TelegramAdapter:
         try:
             await self._connect()
             await self._start_updates()
+            self._intake.register_worker("telegram", self._work_left_update)
         except BaseException:
             await self.stop()
             raise
@@ -110,6 +115,7 @@ class TelegramAdapter:
 
     async def stop(self) -> None:
         """Takes no more updates; running answers may end within the limit, then are cancelled."""
+        self._intake.unregister_worker("telegram")
         if self._poller is not None:
             await self._poller.stop()
         # Parts of a paste that were taken are answered; nothing new is.
@@ -237,12 +243,13 @@ class TelegramAdapter:
             return await self._handle_payment(update)
         if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             return False
-        try:
-            self._handle_update(update)
-        except Exception as failure:  # noqa: BLE001 - one update's oddity is no other's
-            self.unreadable_count += 1
-            _log.warning("an update could not be understood: %s", describe_failure(failure))
-        return True
+        return await self._take_update(update, data)
+
+    async def _work_left_update(self, received: ReceivedUpdate) -> None:
+        """What another process stored and left behind."""
+        update = Update.de_json(dict(received.content), self._app.bot)
+        if not await self._take_update(update, received.content, stored_id=received.id):
+            raise ValueError("an update that was stored is for nobody")
 
     async def _handle_payment(self, update: Update) -> bool:
         try:
@@ -251,21 +258,49 @@ class TelegramAdapter:
             _log.error("a payment in chat failed: %s", describe_failure(failure))
             return False
 
-    def _handle_update(self, update: Update) -> None:
-        query = update.callback_query
+    async def _take_update(
+        self, update: Update, data: Mapping[str, Any], *, stored_id: str = ""
+    ) -> bool:
+        """Whether it may be acknowledged: it is stored, worked, or nobody's."""
+        try:
+            taken = self._read_update(update, data)
+        except Exception as failure:  # noqa: BLE001 - one update's oddity is no other's
+            self.unreadable_count += 1
+            _log.warning("an update could not be understood: %s", describe_failure(failure))
+            return not stored_id
+        if taken is None:
+            return not stored_id
+        return await self._intake.take(taken, is_stored=bool(stored_id))
+
+    def _read_update(self, update: Update, data: Mapping[str, Any]) -> TakenUpdate | None:
+        query, message = update.callback_query, update.message
         if query is not None:
             press = read_press(query)
-            if press is not None:
-                self._spawn(self._stop_spinner(query.id))
-                self._spawn(self._handle_press(press))
-            return
-        message = update.message
+            if press is None:
+                return None
+            self._spawn(self._stop_spinner(query.id))
+            received = ReceivedUpdate(_press_id(press), "telegram", press.sender.id, data)
+            return TakenUpdate(received, press, lambda: self._spawn(self._handle_press(press)))
         if message is None or message.from_user is None:
-            return
-        awaited = self._paste_joiner.is_waiting_for(get_place(message).code, get_sender(message).id)
+            return None
+        # What may be its first part is perhaps on its way in, too: it is read again behind that.
+        place, sender = get_place(message).code, get_sender(message).id
+        awaited = self._is_awaited(message) or self._intake.is_expecting(place, sender)
         incoming = read_message(update, self._bot_identity, is_awaited=awaited)
-        if incoming is not None:
-            self._paste_joiner.add(incoming)
+        if incoming is None:
+            return None
+        (id_,) = _message_ids(incoming)
+        received = ReceivedUpdate(id_, "telegram", sender, data)
+        return TakenUpdate(received, incoming, lambda: self._join_message(update, message))
+
+    def _is_awaited(self, message: Message) -> bool:
+        place, sender = get_place(message).code, get_sender(message).id
+        return self._paste_joiner.is_waiting_for(place, sender)
+
+    def _join_message(self, update: Update, message: Message) -> bool:
+        awaited = self._is_awaited(message)
+        incoming = read_message(update, self._bot_identity, is_awaited=awaited)
+        return incoming is not None and self._paste_joiner.add(incoming)
 
     def _handle_message(self, incoming: IncomingMessage) -> None:
         destination = TelegramDestination.from_place(incoming.place)
@@ -273,45 +308,68 @@ class TelegramAdapter:
         target = TelegramTarget(
             destination, incoming.sender.id, incoming=int(incoming.message), more=more
         )
-        self._spawn(
-            self._present(target, incoming.place, self._chat_handler.handle_message(incoming))
-        )
+        outputs = self._chat_handler.handle_message(incoming)
+        ids = _message_ids(incoming)
+        if not self._spawn(self._present(target, incoming.place, outputs, ids)):
+            self._intake.finish(incoming.sender.id, ids)
 
     async def _handle_press(self, press: ButtonPress) -> None:
         target = TelegramTarget(
             TelegramDestination.from_place(press.place), press.sender.id, pressed=int(press.message)
         )
-        await self._present(target, press.place, self._chat_handler.handle_press(press))
+        outputs = self._chat_handler.handle_press(press)
+        await self._present(target, press.place, outputs, (_press_id(press),))
 
     async def _present(
-        self, target: TelegramTarget, place: Place, outputs: AsyncIterator[Output]
+        self,
+        target: TelegramTarget,
+        place: Place,
+        outputs: AsyncIterator[Output],
+        ids: tuple[str, ...],
     ) -> None:
+        """Shows what came of the updates `ids`."""
+        watched = self._intake.watch_outputs(outputs, target.sender, ids)
         try:
-            await self._presenter.present(target, place, outputs)
+            await self._presenter.present(target, place, watched)
         except (TelegramRefused, NotDelivered) as refused:
             _log.info("something could not be shown: %s", refused.code)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
             _log.error("an update failed: %s", describe_failure(failure))
         finally:
-            if isinstance(outputs, AsyncGenerator):
-                await outputs.aclose()
+            await watched.aclose()
+        # Not where it was cancelled: that is left to whoever comes next.
+        self._intake.finish(target.sender, ids)
 
     async def _stop_spinner(self, query: str) -> None:
         """Stops the button's spinner, whatever comes of the button press."""
         with contextlib.suppress(TelegramError):
             await self._app.bot.answer_callback_query(query)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether it runs now."""
         if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             work.close()
             _log.error("too many updates at once: one was dropped")
-            return
+            return False
         self._track_task(work)
+        return True
 
     def _track_task(self, work: Coroutine[Any, Any, Any]) -> None:
         task: asyncio.Task[Any] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _message_ids(incoming: IncomingMessage) -> tuple[str, ...]:
+    """What the updates are stored by of which a message was joined."""
+    return tuple(
+        f"telegram/{incoming.place.chat}/{message}"
+        for message in (incoming.message, *incoming.more)
+    )
+
+
+def _press_id(press: ButtonPress) -> str:
+    return f"telegram/press/{press.id}"
 
 
 _TIMEOUT_SECONDS = 10.0

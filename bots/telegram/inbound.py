@@ -127,6 +127,7 @@ def read_press(query: CallbackQuery) -> ButtonPress | None:
         Sender(str(user.id), user.language_code or ""),
         query.data,
         str(message.message_id),
+        id=query.id,
     )
 
 

@@ -1,8 +1,7 @@
 """Updates fetched from Telegram, one long poll after the other, as raw JSON.
 
 Each update is handed over by itself, so one that nobody can read is passed over like any other. The
-next poll asks for what follows the last one: what was handed over before it is Telegram's to forget
-by then.
+next poll asks for what follows those that were taken: only they are Telegram's to forget.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ _PAUSE_SECONDS: Final = 1.0
 _PAUSE_MAX_SECONDS: Final = 30.0
 #: So long a call may take beyond the time that it waits for updates.
 _MARGIN_SECONDS: Final = 10.0
+#: While updates are not taken yet, others are asked for as often.
+_SLOW_SECONDS: Final = 0.25
 #: The last call of a stop: Telegram is told what was taken.
 _GOODBYE_SECONDS: Final = 5.0
 
@@ -55,6 +56,8 @@ class UpdatePoller:
         self._offset = 0
         self._pause = 0.0
         self._task: asyncio.Task[None] | None = None
+        #: What was handed over and isn't taken yet, or stands behind one that isn't.
+        self._taken: dict[int, asyncio.Task[bool]] = {}
 
     async def start(self, *, attempts: int) -> None:
         """Takes the webhook away that may be set, and begins to poll. Raises `TelegramError`."""
@@ -77,6 +80,12 @@ class UpdatePoller:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
+        if self._taken:
+            await asyncio.wait(self._taken.values(), timeout=_GOODBYE_SECONDS)
+        self._move_offset()
+        for task in self._taken.values():
+            task.cancel()
+        await asyncio.gather(*self._taken.values(), return_exceptions=True)
         with contextlib.suppress(TelegramError, TimeoutError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
                 if self._offset:
@@ -94,16 +103,39 @@ class UpdatePoller:
                 continue
             self._pause = 0.0
             if not await self._hand_over(updates):
-                await asyncio.sleep(_PAUSE_SECONDS)
+                slow = any(not task.done() for task in self._taken.values())
+                await asyncio.sleep(_SLOW_SECONDS if slow else _PAUSE_SECONDS)
 
     async def _hand_over(self, updates: Sequence[dict[str, Any]]) -> bool:
-        """Each in turn; whether all were taken. From the first that wasn't they are fetched
-        again."""
+        """All at once, so that they share a write; whether all were taken. From the first that
+        wasn't they are fetched again; those behind it that were are known then."""
         for update in updates:
-            if not await self._accept_update(update):
+            number = int(update["update_id"])
+            if number >= self._offset and number not in self._taken:
+                self._taken[number] = asyncio.create_task(self._accept(update))
+        if self._taken:
+            await asyncio.wait(self._taken.values(), timeout=_SLOW_SECONDS)
+        return self._move_offset()
+
+    def _move_offset(self) -> bool:
+        """Beyond every update that was taken, up to the first that isn't yet; whether none is
+        left."""
+        for number in sorted(self._taken):
+            task = self._taken[number]
+            if not task.done():
                 return False
-            self._offset = max(self._offset, int(update["update_id"]) + 1)
+            del self._taken[number]
+            if not task.result():
+                return False
+            self._offset = max(self._offset, number + 1)
         return True
+
+    async def _accept(self, update: dict[str, Any]) -> bool:
+        try:
+            return await self._accept_update(update)
+        except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
+            _log.error("an update could not be taken: %s", describe_failure(failure))
+            return True
 
     async def _fetch(self, *, wait_seconds: int, limit: int) -> list[dict[str, Any]]:
         query = urlencode(

@@ -200,6 +200,7 @@ class Erasure:
             fingerprint = self._users.fingerprint_identity(platform, id_)
             rows += (
                 Delete(schema.identity, {"platform": platform, "external_id": id_}),
+                Delete(schema.chat_update, {"sender": f"{platform}:{id_}"}),
                 Insert(schema.erased, {"fingerprint": fingerprint, "at": now}, ignore=True),
             )
         places = await self._list_private_places(person_ids)

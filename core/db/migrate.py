@@ -53,6 +53,7 @@ REVISIONS = (
     "0020",
     "0022",
     "0021",
+    "0023",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

@@ -24,6 +24,7 @@ from core.db.tables.earnings import (
 from core.db.tables.jobs import (
     admin_log as admin_log,
     button as button,
+    chat_update as chat_update,
     chore as chore,
     notice as notice,
     prompt as prompt,

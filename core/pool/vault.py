@@ -147,6 +147,7 @@ SEALED: tuple[SealedColumn, ...] = (
         schema.key, "id", "sealed", lambda row: key_context(row.id, row.provider, row.base_url)
     ),
     SealedColumn(schema.person, "id", "data_key", lambda row: f"person/{row.id}"),
+    SealedColumn(schema.chat_update, "id", "sealed", lambda row: f"update/{row.id}"),
     SealedColumn(schema.webhook, "id", "sealed", lambda row: f"webhook/{row.id}"),
     SealedColumn(schema.payout_method, "id", "sealed", lambda row: f"payout-method/{row.id}"),
     SealedColumn(schema.payout, "id", "sealed", lambda row: f"payout/{row.id}"),

@@ -141,7 +141,9 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
 @contextlib.asynccontextmanager
 async def _on(telegram: FakeTelegram, service: Service) -> AsyncIterator[None]:
     config, app = CONFIG.model_copy(update={"api_url": telegram.url}), service.app
-    front = TelegramAdapter(config, app.chat.dispatcher, service.clock, app.chat.stars)
+    front = TelegramAdapter(
+        config, app.chat.dispatcher, service.clock, app.chat.stars, app.chat.create_intake()
+    )
     await front.start()
     app.chat.redelivery.register_notifier("telegram", front)
     try:

@@ -1,5 +1,5 @@
-"""The tables of `core.jobs`, `core.admin_log` and the front ends: buttons, forms (`prompt`),
-notifications (`notice`), jobs (`chore`), the admin log.
+"""The tables of `core.jobs`, `core.admin_log` and the front ends: buttons, updates, forms
+(`prompt`), notifications (`notice`), jobs (`chore`), the admin log.
 """
 
 from __future__ import annotations
@@ -20,6 +20,27 @@ button = sa.Table(
     required_column("expires_at", sa.BigInteger, index=True),
     required_column("once", sa.Boolean),
     sa.Column("used_at", sa.BigInteger),
+    #: The press that used it up, by its platform's id, until what it does is done.
+    sa.Column("used_by", sa.Text),
+)
+
+#: What a chat platform sent for the bot, from before it is acknowledged until it is worked.
+chat_update = sa.Table(
+    "chat_update",
+    metadata,
+    #: `<platform>/…`: the platform's ids of the message or the press.
+    sa.Column("id", sa.Text, primary_key=True),
+    required_column("platform", sa.Text),
+    #: Whose it is, as `<platform>:<id there>`.
+    required_column("sender", sa.Text),
+    required_column("received_at", sa.BigInteger),
+    #: The update as it came, sealed by a master key.
+    required_column("sealed", sa.LargeBinary),
+    #: The process that works it, and until when others leave it alone.
+    required_column("owner", sa.Text),
+    required_column("lease_until", sa.BigInteger, index=True),
+    #: How often it was taken over from a process that was gone.
+    required_column("tries", sa.Integer),
 )
 
 #: Notifications: what a person is told without having asked. Each is delivered at least once.

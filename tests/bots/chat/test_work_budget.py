@@ -57,7 +57,7 @@ async def test_whoever_floods_first_leaves_no_row(sqlite_url: str, clock: TestCl
     """The budget is looked at before anything is written for somebody."""
     async with service.running(sqlite_url, clock) as tom:
         tom.is_hasty = True
-        budget = tom.app.chat.dispatcher._work_budget
+        budget = tom.app.chat.dispatcher.work_budget
         for _ in range(BURST):
             budget.take("telegram", "99")
         await tom.someone("99").says("/start")
